@@ -1,0 +1,1 @@
+"""milestones.yaml: the model and its reader."""

@@ -1,0 +1,294 @@
+"""The typed manifest: what milestones.yaml may say, and what every reader may rely on."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=60)]
+ModuleId = Annotated[str, StringConstraints(pattern=r"^\d\d_[a-z0-9]+$")]
+TaskId = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d{1,2}$")]
+Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
+
+
+class Frozen(BaseModel):
+    """A record: nothing unknown comes in, nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(StrEnum):
+    """Whether a part of the course can be worked on."""
+
+    BUILT = "built"
+    PLANNED = "planned"
+
+
+class Task(Frozen):
+    """One numbered gap a student fills."""
+
+    id: TaskId
+    title: Sentence
+    hint: Sentence
+
+
+class Module(Frozen):
+    """A folder of the course; its files follow from its id."""
+
+    id: ModuleId
+    title: Sentence
+    summary: Sentence
+    status: Status = Status.BUILT
+    imports: tuple[str, ...] = ("math", "numpy")
+    """Top-level packages its file may import, besides earlier modules of the course."""
+    tasks: tuple[Task, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """2 for 02_tensor."""
+        return int(self.id[:2])
+
+    @property
+    def name(self) -> str:
+        """tensor for 02_tensor."""
+        return self.id[3:]
+
+    @property
+    def folder(self) -> Path:
+        """The module's folder, relative to the repository."""
+        return Path("modules", self.id)
+
+    @property
+    def code(self) -> Path:
+        """The student's file, relative to the repository."""
+        return self.folder / "tinytorch" / f"{self.name}.py"
+
+    @property
+    def tests(self) -> Path:
+        """Its tests, relative to the repository."""
+        return self.folder / f"test_{self.name}.py"
+
+    @property
+    def lesson(self) -> Path:
+        """Its lesson, relative to the repository."""
+        return self.folder / "README.md"
+
+
+class Kind(StrEnum):
+    """The four kinds of criteria every milestone is judged by."""
+
+    CODE_QUALITY = "code_quality"
+    PERFORMANCE = "performance"
+    RELIABILITY = "reliability"
+    UNDERSTANDING = "understanding"
+
+
+class Unit(StrEnum):
+    """What a threshold is measured in; decides its range and how it is printed."""
+
+    FRACTION = "fraction"
+    LOSS = "loss"
+    COUNT = "count"
+    RATIO = "ratio"
+
+
+class Criterion(Frozen):
+    """One measured figure with its threshold."""
+
+    kind: Kind
+    name: Slug
+    title: Sentence
+    check: Slug
+    """The file of grading/checks that measures it."""
+    figure: Slug
+    """Which figure of that check."""
+    unit: Unit
+    at_least: float | None = None
+    at_most: float | None = None
+    why: Sentence
+    """One sentence for the student: what the figure says."""
+
+    @model_validator(mode="after")
+    def _one_threshold_in_range(self) -> Criterion:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of `at_least` and `at_most`")
+        top = 1.0 if self.unit is Unit.FRACTION else float("inf")
+        if not 0 <= self.threshold <= top:
+            raise ValueError(f"threshold {self.threshold} is out of range for a {self.unit.value}: 0 to {top}")
+        return self
+
+    @property
+    def threshold(self) -> float:
+        """The number, whichever side it bounds."""
+        return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
+
+    @property
+    def comparison(self) -> Literal["at_least", "at_most"]:
+        """Which side it bounds."""
+        return "at_least" if self.at_least is not None else "at_most"
+
+    def met_by(self, measured: float) -> bool:
+        """Whether a figure meets the threshold; NaN meets none."""
+        return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
+
+
+class Environment(Frozen):
+    """What the session that grades a milestone is made of."""
+
+    python: str = ">=3.11"
+    packages: tuple[str, ...] = ("numpy>=2.0,<3",)
+
+
+class Budget(Frozen):
+    """How long and how large student code may get before it is stopped."""
+
+    wall_seconds: float = Field(gt=0)
+    """All student code of one grading run together."""
+    call_seconds: float = Field(gt=0)
+    """One call of a module test."""
+    train_seconds: float = Field(gt=0)
+    """One training run."""
+    memory_mb: int = Field(ge=64)
+    """Address space of one worker."""
+    output_kb: int = Field(default=256, ge=1)
+    """What student code may print before the rest is dropped."""
+
+
+class XorExperiment(Frozen):
+    """Milestone 1: how the XOR network is measured."""
+
+    kind: Literal["xor"] = "xor"
+    seeds: int = Field(ge=2)
+    """Fresh networks trained, each from its own seed."""
+    noise: float = Field(gt=0, lt=0.25)
+    """Standard deviation of what is added to the inputs in the second reading."""
+    copies: int = Field(ge=10)
+    """Noisy copies of each of the four points."""
+    demo_runs: int = Field(ge=1)
+    """How often the demonstration runs headless."""
+
+
+class Sealed(Frozen):
+    """Answer keys as salted scrypt digests, in place of clear ones in a release."""
+
+    salt: str
+    digests: tuple[str, ...] = Field(min_length=1)
+
+
+class Question(Frozen):
+    """What both kinds of capability question have."""
+
+    id: Slug
+    prompt: Sentence
+    """Markdown; a number question's prompt is a Jinja template over its parameters."""
+    read: Sentence
+    """Where the lesson answers it, for a student who got it wrong."""
+
+
+class NumberQuestion(Question):
+    """A question answered by a number that depends on the student's own parameters."""
+
+    kind: Literal["number"]
+    parameters: dict[Slug, tuple[float, ...]] = Field(min_length=1)
+    """Values each parameter may take."""
+    digits: int = Field(default=0, ge=0, le=6)
+    """Decimals asked for."""
+    answer: str | None = None
+    """A Jinja expression over the parameters; absent in a release."""
+    sealed: Sealed | None = None
+
+
+class ChoiceQuestion(Question):
+    """A question with one or more right options."""
+
+    kind: Literal["choice"]
+    right: tuple[Sentence, ...] = ()
+    wrong: tuple[Sentence, ...] = ()
+    options: tuple[Sentence, ...] = ()
+    """All options in neutral order, in a release, instead of `right` and `wrong`."""
+    sealed: Sealed | None = None
+
+
+class Milestone(Frozen):
+    """A measured capability and everything that is said about it."""
+
+    id: int = Field(ge=1)
+    name: Sentence
+    medal: Sentence
+    trigger: ModuleId
+    """The module whose completion sets off the milestone's test."""
+    status: Status = Status.BUILT
+    victory: Sentence
+    unlocks: Sentence
+    capabilities: tuple[Sentence, ...] = Field(min_length=1)
+    impact: Sentence
+    criteria: tuple[Criterion, ...] = Field(min_length=4)
+    environment: Environment = Environment()
+    budget: Budget
+    experiment: XorExperiment | None = None
+    """How it is measured; a planned milestone may not have one yet."""
+    hints: tuple[Sentence, ...] = Field(min_length=1)
+    troubleshooting: tuple[Slug, ...] = Field(min_length=1)
+    """Headings (slugs) of docs/milestone-troubleshooting.md."""
+    questions: tuple[Annotated[NumberQuestion | ChoiceQuestion, Field(discriminator="kind")], ...] = ()
+
+    @property
+    def recipe(self) -> Path:
+        """How its network is built and trained: the student's file, relative to the repository."""
+        return Path("modules", self.trigger, "recipe.py")
+
+    @property
+    def integration_tests(self) -> Path:
+        """The tests of everything up to its trigger together, relative to the repository."""
+        return Path("modules", self.trigger, "test_integration.py")
+
+
+class Course(Frozen):
+    """The course's own name and version."""
+
+    name: Sentence
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+
+
+class Manifest(Frozen):
+    """milestones.yaml, whole."""
+
+    course: Course
+    modules: tuple[Module, ...] = Field(min_length=1)
+    milestones: tuple[Milestone, ...] = Field(min_length=1)
+
+    def module(self, id_: str) -> Module:
+        """The module with this id; KeyError when there is none."""
+        return next_or_key_error((m for m in self.modules if m.id == id_), id_)
+
+    def milestone(self, number: int) -> Milestone:
+        """The milestone with this number; KeyError when there is none."""
+        return next_or_key_error((m for m in self.milestones if m.id == number), number)
+
+    def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
+        """Every module up to and including the milestone's trigger."""
+        return tuple(m for m in self.modules if m.number <= self.module(milestone.trigger).number)
+
+    def triggered_by(self, module: Module) -> Milestone | None:
+        """The milestone that completing this module sets off."""
+        return next((m for m in self.milestones if m.trigger == module.id), None)
+
+    def task(self, id_: str) -> Task:
+        """The task with this id; KeyError when there is none."""
+        return next_or_key_error((t for m in self.modules for t in m.tasks if t.id == id_), id_)
+
+
+def next_or_key_error(found, key):
+    """The first of an iterator, or KeyError naming what was looked for."""
+    for item in found:
+        return item
+    raise KeyError(key)
+
+
+def slug(heading: str) -> str:
+    """GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
+    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower()))

@@ -1,0 +1,196 @@
+"""The result record: what one grading run found, and the only thing renderings read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from grading.manifest.model import Kind, Unit
+
+SCHEMA = "tinytorch/result/v1"
+
+
+class Record(BaseModel):
+    """Frozen, closed, and free of NaN in JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Verdict(StrEnum):
+    """What a run says of its milestone or module."""
+
+    UNLOCKED = "unlocked"
+    PROVISIONAL = "provisional"
+    NOT_YET = "not_yet"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """0 unlocked or provisional, 1 not yet, 3 the grader's or the machine's error."""
+        return {"unlocked": 0, "provisional": 0, "not_yet": 1, "error": 3}[self.value]
+
+
+class CriterionStatus(StrEnum):
+    """What became of one criterion."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+class Failure(Record):
+    """One thing to mend, in the student's terms."""
+
+    task: str | None = None
+    """Task id (2.3) where there is one."""
+    title: str
+    """What should have been true: a test's docstring, or a sentence."""
+    call: str | None = None
+    got: str | None = None
+    expected: str | None = None
+    hint: str | None = None
+    file: str | None = None
+    """The student's file, relative to the submission."""
+    line: int | None = None
+    detail: str | None = None
+    """The student's part of the traceback, or what the worker's end looked like."""
+    test: str | None = None
+    """The test's node id, for `pytest -k`."""
+
+
+class CriterionResult(Record):
+    """One criterion, measured."""
+
+    kind: Kind
+    name: str
+    title: str
+    status: CriterionStatus
+    measured: float | None = None
+    threshold: float
+    comparison: Literal["at_least", "at_most"]
+    unit: Unit
+    why: str
+    explanation: str | None = None
+    """Why it was not attempted, or what the grader's error was."""
+    how: str | None = None
+    """How the figure was measured: seeds, noise, data."""
+    failures: tuple[Failure, ...] = ()
+
+
+class Curve(Record):
+    """A figure as training went on, measured by the grader."""
+
+    name: str
+    seed: int
+    steps: tuple[float, ...]
+    values: tuple[float | None, ...]
+
+
+class FileRecord(Record):
+    """One file that was graded."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class Note(Record):
+    """Something about the submission that the student should know."""
+
+    path: str
+    message: str
+
+
+class SubmissionRecord(Record):
+    """What was graded."""
+
+    digest: str
+    files: tuple[FileRecord, ...]
+    refused: tuple[Note, ...] = ()
+    student: str | None = None
+
+
+class CourseRecord(Record):
+    """Which course graded it."""
+
+    name: str
+    version: str
+    digest: str
+    """Of the manifest, the tests and the grader."""
+    changed: tuple[str, ...] = ()
+    """Course files in a student's repository that are not as released."""
+
+
+class DataRecord(Record):
+    """A data set the figures come from."""
+
+    name: str
+    digest: str
+    stand_in_for: str | None = None
+
+
+class MachineRecord(Record):
+    """Where it was graded."""
+
+    system: str
+    processor: str
+    cores: int
+    python: str
+    packages: dict[str, str]
+    sandbox: str
+    """bubblewrap or process."""
+
+
+class Timing(Record):
+    """Seconds: all, while student code ran, and the grader's own share."""
+
+    total: float
+    student: float
+    grader: float
+
+
+class Result(Record):
+    """One grading run of one milestone, or of one module (then `milestone` is None)."""
+
+    record: Literal["tinytorch/result/v1"] = "tinytorch/result/v1"
+    milestone: int | None
+    module: str | None = None
+    name: str
+    medal: str | None = None
+    verdict: Verdict
+    provisional_because: tuple[str, ...] = ()
+    criteria: tuple[CriterionResult, ...]
+    seed: int
+    official: bool
+    started_at: datetime
+    key: str
+    """Digest of everything the verdict depends on but the seed."""
+    reproduce: str
+    """The command that runs it again."""
+    submission: SubmissionRecord
+    course: CourseRecord
+    data: tuple[DataRecord, ...] = ()
+    machine: MachineRecord
+    curves: tuple[Curve, ...] = ()
+    student_output: str = ""
+    """The end of what student code printed."""
+    timing: Timing
+
+    @property
+    def first_to_mend(self) -> Failure | None:
+        """The failure to look at first: criteria and failures are in order."""
+        return next((f for c in self.criteria for f in c.failures), None)
+
+
+def verdict_of(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
+    """A failure decides; then an error; nothing left unmeasured may unlock."""
+    statuses = {c.status for c in criteria}
+    if CriterionStatus.FAILED in statuses:
+        return Verdict.NOT_YET
+    if not criteria or statuses != {CriterionStatus.PASSED}:
+        return Verdict.ERROR
+    return Verdict.PROVISIONAL if provisional_because else Verdict.UNLOCKED
