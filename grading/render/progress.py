@@ -1,0 +1,86 @@
+"""What the grader says while it works, and how a terminal shows it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from grading.render.text import one_line
+
+
+class Watch(Protocol):
+    """Who is told how far the grading has come. Notes may hold untrusted text; whoever shows them cleans them."""
+
+    def phase(self, title: str, total: int | None) -> None:
+        """A new phase begins, of `total` steps (None: unknown)."""
+
+    def advance(self, done: int, note: str = "") -> None:
+        """So many steps of the current phase are done."""
+
+
+class Silent:
+    """A watch that shows nothing."""
+
+    def phase(self, title: str, total: int | None) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Say nothing."""
+
+
+class PlainWatch:
+    """One line per phase: for logs, pipes and CI."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pass
+
+    def phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
+        """Print the phase's title on a line of its own."""
+        self._console.print(Text(f"· {one_line(title, 200)}"))
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Say nothing: a log keeps the phases only."""
+
+
+class RichWatch:
+    """A spinner and a bar that vanish when the grading is over; use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        if console.width >= 60:
+            columns += [BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False)]
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def phase(self, title: str, total: int | None) -> None:
+        """Replace the line by a new one with an empty bar."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(one_line(title, 60), total=total, note="")
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Move the bar and show the note beside it."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, note=one_line(note, 40))
+
+
+def watch_for(console: Console) -> RichWatch | PlainWatch:
+    """A moving watch on a terminal, a line per phase elsewhere."""
+    return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)

@@ -1,0 +1,74 @@
+"""Where a demonstration draws its frames: a live terminal, plain text, or a recording."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+
+class Screen(Protocol):
+    """Where frames are drawn. A frame is any Rich renderable; text from students goes in as `Text`, cleaned."""
+
+    def frame(self, renderable: RenderableType) -> None:
+        """Show this frame in place of the last one."""
+
+
+class RecordingScreen:
+    """Keeps every frame: a headless run."""
+
+    def __init__(self) -> None:
+        self.frames: list[RenderableType] = []
+
+    def frame(self, renderable: RenderableType) -> None:
+        """Keep the frame."""
+        self.frames.append(renderable)
+
+
+class LiveScreen:
+    """Draws each frame over the last one on a terminal; the last one stays. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def frame(self, renderable: RenderableType) -> None:
+        """Draw the frame in place of the last one."""
+        self._live.update(renderable, refresh=True)
+
+
+class PlainScreen:
+    """Prints the first and the last frame: a demonstration in a log. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._first = True
+        self._last: RenderableType | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self._last is not None:
+            self._console.print(self._last)
+
+    def frame(self, renderable: RenderableType) -> None:
+        """Print the first frame, hold back every later one until the end."""
+        if self._first:
+            self._console.print(renderable)
+            self._first = False
+        else:
+            self._last = renderable
+
+
+def screen_for(console: Console) -> LiveScreen | PlainScreen:
+    """A live screen on a terminal, the first and the last frame elsewhere."""
+    return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)
