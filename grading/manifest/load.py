@@ -1,0 +1,126 @@
+"""milestones.yaml → Manifest; whatever is wrong with it is said with file, line and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from grading.manifest.model import Manifest
+from grading.manifest.problems import FILE, Finding, ManifestError, Problem, did_you_mean
+from grading.manifest.rules import broken_rules
+from grading.manifest.source import Source, parse
+
+__all__ = ["FILE", "ManifestError", "Problem", "load", "located"]
+
+
+def load(root: Path) -> Manifest:
+    """The manifest of the repository at `root`; ManifestError when it is missing or wrong.
+
+    Files that it names are not looked for: see `grading.manifest.files`.
+    """
+    source = read(root)
+    try:
+        # JSON's strict mode takes a list for a tuple but no "5" for a 5.
+        manifest = Manifest.model_validate_json(json.dumps(source.data), strict=True)
+    except ValidationError as error:
+        raise ManifestError(located(source, map(_finding, error.errors(include_url=False)))) from None
+    if problems := located(source, broken_rules(manifest)):
+        raise ManifestError(problems)
+    return manifest
+
+
+def read(root: Path) -> Source:
+    """The manifest's data and lines, not yet checked; ManifestError when it is missing or not plain YAML."""
+    path = root / FILE
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        message = f"no such file in {root}."
+        raise ManifestError([Problem(FILE, 1, message, "Run the command in the course repository's folder.")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ManifestError([Problem(FILE, line, "not UTF-8 text.", "Save the file as UTF-8.")]) from None
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}."
+        raise ManifestError([Problem(FILE, 1, message, "Check that it is a file and may be read.")]) from None
+    return parse(text)
+
+
+def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
+    """Findings with their lines."""
+    return [Problem(FILE, source.line(f.path), f.message, f.mend) for f in findings]
+
+
+def _finding(error: dict) -> Finding:
+    """One of pydantic's errors in our words."""
+    path, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
+    name = f"`{path[-1]}`" if path else "the manifest"
+    where = _inside(path)
+    match kind:
+        case "extra_forbidden":
+            return Finding(path, f"unknown key {name}{where}.", did_you_mean(str(path[-1]), _keys(path[:-1])))
+        case "missing":
+            return Finding(path, f"the key {name} is missing{where}.", f"Add a line `{path[-1]}: …`.")
+        case "threshold":
+            return Finding((*path, context["key"]), context["message"], context["mend"])
+        case "union_tag_invalid" | "union_tag_not_found":
+            return Finding(
+                path, f"the question's `kind` is missing or unknown{where}.", "Write `kind: number` or `kind: choice`."
+            )
+        case _:
+            shown = json.dumps(error["input"], ensure_ascii=False)
+            shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
+            said = error["msg"].removeprefix("Value error, ")
+            return Finding(path, f"{name} is {shown}{where}: {said[:1].lower()}{said[1:]}.", _mend(kind, context))
+
+
+def _mend(kind: str, context: dict) -> str:
+    """What to write instead of a value of the wrong type or range."""
+    match kind:
+        case "string_type":
+            return "Put the text in quotes."
+        case "string_pattern_mismatch":
+            return f"Write it so that it matches {context['pattern']}, in quotes if it looks like a number."
+        case "int_type" | "float_type" | "int_from_float":
+            return "Write a number without quotes."
+        case "tuple_type":
+            return "Write a list: one `- …` line for each entry."
+        case "model_type" | "dict_type":
+            return "Write a mapping: one `key: value` line for each entry."
+        case "enum":
+            return f"Write one of {context['expected']}."
+        case _:
+            return "Change the value so that this holds."
+
+
+def _inside(path: tuple) -> str:
+    """in `milestones[0].criteria[2]`, for a path below the top."""
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
+    return f" in `{shown.lstrip('.')}`" if shown else ""
+
+
+def _keys(path: tuple) -> list[str]:
+    """The keys that a mapping at this path may have."""
+    model: object = Manifest
+    for part in path:
+        if isinstance(part, str):
+            model = _model_below(model, part)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _model_below(model: object, part: str) -> object:
+    """The model under a key, looked for in the field's annotation; a union's own tag picks its member."""
+    from grading.manifest.model import ChoiceQuestion, NumberQuestion
+
+    if part in {"number", "choice"}:
+        return {"number": NumberQuestion, "choice": ChoiceQuestion}[part]
+    found = [model.model_fields[part].annotation] if part in getattr(model, "model_fields", {}) else []
+    while found:
+        candidate = found.pop()
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+        found.extend(getattr(candidate, "__args__", ()))
+    return None

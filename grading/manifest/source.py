@@ -1,0 +1,136 @@
+"""YAML text → plain data, and the line of every part of it.
+
+It is read as events, not as objects: so every key has its line, a key given twice is noticed, and tags and anchors,
+which could make a small file mean a large one, are refused. Plain scalars follow YAML 1.2's core schema, as editors
+do: `yes` is a word and `2.10` a number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import yaml
+
+from grading.manifest.problems import FILE, ManifestError, Path, Problem
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 20
+WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
+INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A manifest's data and where each part stands."""
+
+    data: object
+    lines: dict[Path, int] = field(repr=False)
+
+    def line(self, path: Path) -> int:
+        """The line of a path, or of the nearest enclosing part that has one."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def parse(text: str) -> Source:
+    """The data and lines of one YAML document; ManifestError when it is not plain YAML."""
+    return _Reader(text).document()
+
+
+class _Reader:
+    """One pass over the events of a text."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.events = yaml.parse(text, Loader=LOADER)
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
+
+    def document(self) -> Source:
+        try:
+            event = self._next()
+            while not isinstance(event, yaml.NodeEvent | yaml.StreamEndEvent):
+                event = self._next()
+            data = self._value(event, ()) if isinstance(event, yaml.NodeEvent) else None
+            for event in self.events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    self._problem(event, "a second YAML document begins here.", "Keep one: delete this `---`.")
+                    break
+        except yaml.YAMLError as error:
+            raise ManifestError([self._syntax(error)]) from None
+        if self.problems:
+            raise ManifestError(self.problems)
+        return Source(data, self.lines)
+
+    def _next(self) -> yaml.Event:
+        return next(self.events)
+
+    def _value(self, event: yaml.Event, path: Path) -> object:
+        self.lines.setdefault(path, event.start_mark.line + 1)
+        if getattr(event, "anchor", None):
+            what = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
+            self._problem(event, f"`{event.anchor}` is a YAML {what}, and the manifest has none.", "Write it out.")
+        if getattr(event, "tag", None):
+            self._problem(event, f"`{event.tag}` is a YAML tag, and the manifest has none.", "Delete the tag.")
+        if len(path) > DEEPEST:
+            self._problem(event, f"nested deeper than {DEEPEST} levels.", "Check the brackets and the indentation.")
+            raise ManifestError(self.problems)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        if isinstance(event, yaml.ScalarEvent):
+            return _plain(event.value) if event.implicit[0] else event.value
+        return None
+
+    def _mapping(self, path: Path) -> dict[str, object]:
+        found: dict[str, object] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                self._problem(event, "a key is a list or a mapping.", "A key is one word, followed by a colon.")
+                raise ManifestError(self.problems)
+            key = event.value
+            here = (*path, key)
+            if key in found:
+                first = self.lines[here]
+                self._problem(event, f"`{key}` is given twice, first on line {first}.", "Keep one of the two.")
+            self.lines.setdefault(here, event.start_mark.line + 1)
+            found[key] = self._value(self._next(), here)
+        return found
+
+    def _sequence(self, path: Path) -> list[object]:
+        found: list[object] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            found.append(self._value(event, (*path, len(found))))
+        return found
+
+    def _problem(self, event: yaml.Event, message: str, mend: str) -> None:
+        self.problems.append(Problem(FILE, event.start_mark.line + 1, message, mend))
+
+    def _syntax(self, error: yaml.YAMLError) -> Problem:
+        mark = getattr(error, "problem_mark", None)
+        if mark is None:
+            return Problem(FILE, 1, f"not readable as YAML: {error}.", "Delete the character that is named here.")
+        lines = self.text.splitlines() or [""]
+        line = lines[mark.line].strip() if mark.line < len(lines) else "(end of file)"
+        what = error.problem or error.context or "unexpected text"
+        return Problem(
+            FILE,
+            mark.line + 1,
+            f"not valid YAML at column {mark.column + 1}: {what}. The line is: {line}",
+            "Look at the indentation, colons and quotes of this line and of the one before it.",
+        )
+
+
+def _plain(value: str) -> object:
+    """What an unquoted scalar means."""
+    if value.lower() in WORDS:
+        return WORDS[value.lower()]
+    if INTEGER.fullmatch(value):
+        return int(value)
+    if DECIMAL.fullmatch(value):
+        return float(value)
+    return value

@@ -1,0 +1,10 @@
+"""What module tests use: `expect`, `check_gradient`, `task`; the fixtures `student` and `rng` come from the plugin."""
+
+import pytest
+
+from grading.testing import expect
+from grading.testing.gradients import check_gradient
+
+task = pytest.mark.task
+
+__all__ = ["check_gradient", "expect", "task"]

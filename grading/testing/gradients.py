@@ -1,0 +1,54 @@
+"""An op's backward against central finite differences, computed on the judge's side in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from grading.testing import expect
+
+
+def check_gradient(
+    op: Any,
+    *arrays: np.ndarray,
+    call: str | None = None,
+    hint: str | None = None,
+    step: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+    **attributes: Any,
+) -> None:
+    """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
+
+    ``f`` is the sum of the output weighted by fixed random numbers, so each output element counts differently.
+    Integer arrays and inputs whose gradient is ``None`` are not differentiated. Raises Mismatch.
+    """
+    inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
+    shapes = ", ".join(str(a.shape) for a in inputs)
+    shown = call or f"the backward of {op.name} for inputs of shape {shapes}"
+    output = expect.pull(op.forward(*inputs, **attributes), call=shown)
+    weight = np.random.default_rng(7).uniform(0.5, 1.5, output.shape) * np.where(
+        np.arange(output.size) % 2, 1, -1
+    ).reshape(output.shape)
+    gradients = op.backward(weight, output, *inputs, **attributes)
+    if not isinstance(gradients, tuple | list) or len(gradients) != len(inputs):
+        raise expect.Mismatch(
+            call=shown,
+            got=expect.describe(gradients),
+            expected=f"a tuple of {len(inputs)} arrays, one gradient per input",
+            hint=hint,
+        )
+    for position, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
+        if x.dtype.kind != "f":
+            continue
+        numeric = np.empty_like(x)
+        for index in np.ndindex(x.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = [a.copy() if k == position else a for k, a in enumerate(inputs)]
+                moved[position][index] += sign * step
+                ends.append(float((expect.pull(op.forward(*moved, **attributes), call=shown) * weight).sum()))
+            numeric[index] = (ends[0] - ends[1]) / (2 * step)
+        which = shown if len(inputs) == 1 else f"{shown}, gradient of input {position}"
+        expect.array(gradient, numeric, call=which, hint=hint, rtol=rtol, atol=atol)

@@ -1,0 +1,76 @@
+"""The pytest plugin of module tests: the fixtures `student`, `rng` and the mark `task`.
+
+Without a grader the student's code runs in this process, for a fast loop and a debugger. The grader puts a source
+of workers in the configuration's stash, and the same tests run against those.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+STUDENTS = pytest.StashKey[Any]()
+SEED = pytest.StashKey[int]()
+
+
+class DirectStudent:
+    """The student's code in this process: `student.tensor` is `tinytorch.tensor`."""
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    def __getattr__(self, name: str) -> ModuleType:
+        full = f"tinytorch.{name}"
+        try:
+            module = importlib.import_module(full)
+        except ModuleNotFoundError as error:
+            if error.name not in (full, "tinytorch"):
+                raise
+            pytest.fail(f"{full} cannot be imported. Install the course once: pip install -e .", pytrace=False)
+        home = (self._root / "modules").resolve()
+        if home not in Path(module.__file__ or "").resolve().parents:
+            pytest.fail(
+                f"{full} comes from {module.__file__}, not from this repository. Here, run: pip install -e .",
+                pytrace=False,
+            )
+        return module
+
+    def recipe(self, module_id: str) -> ModuleType:
+        """The recipe.py of a trigger module."""
+        path = self._root / "modules" / module_id / "recipe.py"
+        spec = importlib.util.spec_from_file_location(f"recipe_{module_id}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    @staticmethod
+    def rng(seed: int) -> np.random.Generator:
+        """A generator on the student's side."""
+        return np.random.default_rng(seed)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark, so that --strict-markers knows it."""
+    config.addinivalue_line("markers", "task(id): the task of the module this test belongs to, such as 2.3")
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest) -> Any:
+    """The student's framework: `student.tensor`, `student.recipe("04_layers")`, `student.rng(0)`."""
+    students = request.config.stash.get(STUDENTS, None)
+    return students.student() if students is not None else DirectStudent(request.config.rootpath)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random inputs on the judge's side: the same for the same seed and test, different for every test."""
+    name = f"{request.path.name}::{request.node.name}"
+    return np.random.default_rng([request.config.stash.get(SEED, 0), zlib.crc32(name.encode())])
