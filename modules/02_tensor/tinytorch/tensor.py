@@ -1,0 +1,442 @@
+"""N-dimensional arrays with a framework's dtype rules, every operation of which runs through `apply`.
+
+Ordered simple to hard: from values to an array, dtypes, broadcasting, `apply`, the operations, then `Tensor` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+DEFAULT_FLOAT = np.dtype(np.float32)
+DEFAULT_INT = np.dtype(np.int64)
+
+
+def to_array(data, dtype=None) -> np.ndarray:
+    """Return a new array of `data`: a number, nested lists, an array or a Tensor. It never shares memory with `data`.
+
+    Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype.
+    A given `dtype` overrides both. Raises ValueError for ragged lists and TypeError for what is not a real number.
+
+    >>> to_array([1, 2.5]).dtype
+    dtype('float32')
+    >>> to_array(np.arange(3.0)).dtype
+    dtype('float64')
+    """
+    # BEGIN SOLUTION 2.1
+    if isinstance(data, Tensor):
+        data = data.data
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"a tensor needs lists of equal length at every depth: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"a tensor holds numbers or bools; {type(data).__name__} of dtype {array.dtype} is neither")
+    if dtype is None and not isinstance(data, np.ndarray | np.generic):
+        dtype = {"f": DEFAULT_FLOAT, "i": DEFAULT_INT, "u": DEFAULT_INT}.get(array.dtype.kind)
+    if dtype is not None and np.dtype(dtype).kind not in "biuf":
+        raise TypeError(f"a tensor holds numbers or bools; dtype {np.dtype(dtype)} is neither")
+    return array if dtype is None else array.astype(dtype, copy=False)
+    # END SOLUTION
+
+
+def is_number(value) -> bool:
+    """Whether `value` is a single Python or NumPy number, which adapts to the dtype of the tensors beside it."""
+    return isinstance(value, (bool, int, float, np.bool, np.integer, np.floating))
+
+
+def result_dtype(*operands) -> np.dtype:
+    """Return the dtype in which `operands`, tensors and numbers, are combined.
+
+    Floating beats integer beats bool. Among tensors of the same kind the wider dtype wins; a floating tensor decides
+    alone, so int64 beside float32 gives float32. A number counts only when its kind beats every tensor's, or when
+    there is no tensor, and then counts as float32, int64 or bool.
+
+    >>> result_dtype(Tensor([1, 2]), 0.5)
+    dtype('float32')
+    >>> result_dtype(Tensor(np.ones(2)), 0.5)
+    dtype('float64')
+    """
+    # BEGIN SOLUTION 2.3
+    dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
+    floating = {dtype for dtype in dtypes if dtype.kind == "f"}
+    if floating:
+        return np.result_type(*floating)
+    dtype = np.result_type(*dtypes, bool)  # bool gives way to every other
+    numbers = [to_array(x).dtype.kind for x in operands if not isinstance(x, Tensor)]
+    if "f" in numbers:
+        return DEFAULT_FLOAT
+    return DEFAULT_INT if dtype.kind == "b" and set(numbers) - {"b"} else dtype
+    # END SOLUTION
+
+
+def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape to which shapes `a` and `b` stretch together.
+
+    Aligned at the right, each pair of sizes must be equal or contain a 1; the shorter shape counts as filled with
+    ones on its left. Raises ValueError, which names both shapes, the axis and its two sizes.
+
+    >>> broadcast_shape((2, 1, 4), (3, 1))
+    (2, 3, 4)
+    """
+    # BEGIN SOLUTION 2.4
+    ndim = max(len(a), len(b))
+    padded = zip((1,) * (ndim - len(a)) + a, (1,) * (ndim - len(b)) + b, strict=True)
+    shape = []
+    for axis, (m, n) in enumerate(padded, start=-ndim):
+        if m != n and 1 not in (m, n):
+            raise ValueError(f"{a} and {b} do not broadcast: axis {axis} has sizes {m} and {n}, neither equal nor 1")
+        shape.append(n if m == 1 else m)
+    return tuple(shape)
+    # END SOLUTION
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation: a pair of pure array functions.
+
+    `forward(*arrays, **attributes)` returns an array. `backward(grad, output, *arrays, **attributes)` returns one
+    gradient per input array, `None` for an input that has none. What is not differentiated (an axis, a shape, indices)
+    is an attribute.
+    """
+
+    name: str
+    forward: Callable
+    backward: Callable | None = None
+
+
+_recorder = None
+
+
+def set_recorder(recorder):
+    """Have `recorder(op, inputs, attributes, output)` called after every operation; return the one before, or None."""
+    global _recorder  # the one place where a framework's operations can be watched
+    previous, _recorder = _recorder, recorder
+    return previous
+
+
+class Trace:
+    """The simplest recorder: notes what ran, in `entries`."""
+
+    def __init__(self):
+        self.entries = []
+
+    def __call__(self, op, inputs, attributes, output):
+        """Note one operation."""
+        self.entries.append((op.name, inputs, attributes, output))
+
+
+def wrap(array) -> Tensor:
+    """Return a Tensor around `array` itself, without the copy `Tensor(array)` makes."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.data = np.asarray(array)
+    tensor.grad = None
+    return tensor
+
+
+def apply(op: Op, *inputs, **attributes) -> Tensor:
+    """Run `op` on tensors (or what can become one) and return its output as a Tensor: the only way an op runs.
+
+    Every input array is handed to `op.forward` in the inputs' common dtype (`result_dtype`); a number takes that dtype
+    directly. A ValueError in `forward` is raised again with the op's name and the inputs' shapes before its text. The
+    recorder, if there is one, is given the op, the tuple of input tensors (those handed in, not promoted copies), the
+    attributes and the output.
+
+    >>> apply(add, Tensor([1, 2]), 0.5)
+    Tensor([1.5, 2.5])
+    """
+    # BEGIN SOLUTION 2.5
+    operands = [x if isinstance(x, Tensor) or is_number(x) else Tensor(x) for x in inputs]
+    dtype = result_dtype(*operands)
+    tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x, dtype=dtype)) for x in operands)
+    arrays = [x.data.astype(dtype, copy=False) for x in tensors]
+    try:
+        output = wrap(op.forward(*arrays, **attributes))
+    except ValueError as error:
+        shapes = " and ".join(str(array.shape) for array in arrays)
+        raise ValueError(f"{op.name} of {shapes}: {error}") from error
+    if _recorder is not None:
+        _recorder(op, tensors, attributes, output)
+    return output
+    # END SOLUTION
+
+
+def elementwise(function):
+    """Return the array function of two arguments, with `broadcast_shape`'s explanation when their shapes clash."""
+
+    def forward(a, b):
+        if a.shape != b.shape:
+            broadcast_shape(a.shape, b.shape)
+        return function(a, b)
+
+    return forward
+
+
+def as_floating(array):
+    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
+    return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
+
+
+add = Op("add", elementwise(np.add))
+subtract = Op("subtract", elementwise(np.subtract))
+multiply = Op("multiply", elementwise(np.multiply))
+divide = Op("divide", elementwise(lambda a, b: as_floating(a) / as_floating(b)))
+power = Op("power", elementwise(np.power))
+negative = Op("negative", np.negative)
+exp = Op("exp", lambda a: np.exp(as_floating(a)))
+log = Op("log", lambda a: np.log(as_floating(a)))
+sqrt = Op("sqrt", lambda a: np.sqrt(as_floating(a)))
+equal = Op("equal", elementwise(np.equal))
+not_equal = Op("not_equal", elementwise(np.not_equal))
+less = Op("less", elementwise(np.less))
+less_equal = Op("less_equal", elementwise(np.less_equal))
+greater = Op("greater", elementwise(np.greater))
+greater_equal = Op("greater_equal", elementwise(np.greater_equal))
+
+
+def matmul_forward(a, b):
+    """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
+
+    Leading axes broadcast. Raises ValueError, with the two sizes, when the inner sizes differ or an input has no axis.
+    """
+    # BEGIN SOLUTION 2.7
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError("a matrix product needs at least one axis on both sides; scale with * instead")
+    inner_a, inner_b = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if inner_a != inner_b:
+        raise ValueError(f"the inner sizes must be equal: {inner_a} columns on the left, {inner_b} rows on the right")
+    broadcast_shape(a.shape[:-2], b.shape[:-2])
+    return np.matmul(a, b)
+    # END SOLUTION
+
+
+def mean_forward(a, axis, keepdims):
+    """Return the mean over `axis`; of integers and bools in float32."""
+    # BEGIN SOLUTION 2.8
+    return np.mean(as_floating(a), axis=axis, keepdims=keepdims)
+    # END SOLUTION
+
+
+matmul = Op("matmul", matmul_forward)
+reduce_sum = Op("sum", np.sum)
+reduce_mean = Op("mean", mean_forward)
+reduce_max = Op("max", np.max)
+reduce_min = Op("min", np.min)
+reshape = Op("reshape", lambda a, shape: np.reshape(a, shape))
+transpose = Op("transpose", lambda a, axes: np.transpose(a, axes))
+index = Op("index", lambda a, key: a[key])
+
+
+class Tensor:
+    """An array (`data`) and, once something has computed it, its gradient (`grad`, a Tensor of the same shape)."""
+
+    # NumPy's own operators step back, so that `array + tensor` reaches `Tensor.__radd__`.
+    __array_ufunc__ = None
+
+    def __init__(self, data, dtype=None):
+        self.data = to_array(data, dtype)
+        self.grad = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of every axis; `()` for a scalar."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of every element."""
+        return self.data.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Return the array itself, sharing memory."""
+        return self.data
+
+    def item(self) -> float | int | bool:
+        """Return the one element as a Python number; ValueError, with the shape, unless there is exactly one."""
+        # BEGIN SOLUTION 2.2
+        if self.size != 1:
+            raise ValueError(f"item() needs a tensor of exactly one element, and shape {self.shape} has {self.size}")
+        return self.data.item()
+        # END SOLUTION
+
+    def tolist(self):
+        """Return nested lists of Python numbers; a plain number for a scalar."""
+        # BEGIN SOLUTION 2.2
+        return self.data.tolist()
+        # END SOLUTION
+
+    def __len__(self):
+        # BEGIN SOLUTION 2.2
+        if self.ndim == 0:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+        # END SOLUTION
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        return bool(self.item())
+
+    def __repr__(self):
+        text = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(")
+        shape = f", shape={self.shape}" if self.size == 0 and self.ndim > 1 else ""
+        dtype = "" if self.dtype == DEFAULT_FLOAT else f", dtype={self.dtype}"
+        return f"Tensor({text}{shape}{dtype})"
+
+    def __add__(self, other):
+        return apply(add, self, other)
+
+    def __radd__(self, other):
+        return apply(add, other, self)
+
+    def __mul__(self, other):
+        return apply(multiply, self, other)
+
+    def __rmul__(self, other):
+        return apply(multiply, other, self)
+
+    def __sub__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(subtract, self, other)
+        # END SOLUTION
+
+    def __rsub__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(subtract, other, self)
+        # END SOLUTION
+
+    def __truediv__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(divide, self, other)
+        # END SOLUTION
+
+    def __rtruediv__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(divide, other, self)
+        # END SOLUTION
+
+    def __pow__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(power, self, other)
+        # END SOLUTION
+
+    def __rpow__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(power, other, self)
+        # END SOLUTION
+
+    def __neg__(self):
+        # BEGIN SOLUTION 2.6
+        return apply(negative, self)
+        # END SOLUTION
+
+    # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
+    __hash__ = object.__hash__
+
+    def __eq__(self, other):
+        return apply(equal, self, other)
+
+    def __ne__(self, other):
+        return apply(not_equal, self, other)
+
+    def __lt__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(less, self, other)
+        # END SOLUTION
+
+    def __le__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(less_equal, self, other)
+        # END SOLUTION
+
+    def __gt__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(greater, self, other)
+        # END SOLUTION
+
+    def __ge__(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(greater_equal, self, other)
+        # END SOLUTION
+
+    def exp(self) -> Tensor:
+        """Return e to the power of every element."""
+        return apply(exp, self)
+
+    def log(self) -> Tensor:
+        """Return every element's natural logarithm."""
+        return apply(log, self)
+
+    def sqrt(self) -> Tensor:
+        """Return every element's square root."""
+        return apply(sqrt, self)
+
+    def __matmul__(self, other):
+        return apply(matmul, self, other)
+
+    def __rmatmul__(self, other):
+        return apply(matmul, other, self)
+
+    def sum(self, axis=None, keepdims=False) -> Tensor:
+        """Return the sum over `axis`: an int, a tuple of ints, or None for all; `keepdims` leaves them with size 1."""
+        # BEGIN SOLUTION 2.8
+        return apply(reduce_sum, self, axis=axis, keepdims=keepdims)
+        # END SOLUTION
+
+    def mean(self, axis=None, keepdims=False) -> Tensor:
+        """Return the mean over `axis`; float32 for integers."""
+        # BEGIN SOLUTION 2.8
+        return apply(reduce_mean, self, axis=axis, keepdims=keepdims)
+        # END SOLUTION
+
+    def max(self, axis=None, keepdims=False) -> Tensor:
+        """Return the largest element over `axis`; ValueError when there is none."""
+        # BEGIN SOLUTION 2.8
+        return apply(reduce_max, self, axis=axis, keepdims=keepdims)
+        # END SOLUTION
+
+    def min(self, axis=None, keepdims=False) -> Tensor:
+        """Return the smallest element over `axis`; ValueError when there is none."""
+        # BEGIN SOLUTION 2.8
+        return apply(reduce_min, self, axis=axis, keepdims=keepdims)
+        # END SOLUTION
+
+    def reshape(self, *shape) -> Tensor:
+        """Return the same elements in another shape, given as ints or one tuple; one size may be -1, "what is left"."""
+        # BEGIN SOLUTION 2.9
+        if len(shape) == 1 and isinstance(shape[0], tuple | list):
+            shape = tuple(shape[0])
+        return apply(reshape, self, shape=shape)
+        # END SOLUTION
+
+    def transpose(self, *axes) -> Tensor:
+        """Return the tensor with its axes in the given order (ints or one tuple); reversed when none is given."""
+        # BEGIN SOLUTION 2.9
+        if len(axes) == 1 and isinstance(axes[0], tuple | list):
+            axes = tuple(axes[0])
+        return apply(transpose, self, axes=axes or None)
+        # END SOLUTION
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - the name NumPy and PyTorch gave it
+        """The tensor with its axes reversed."""
+        return self.transpose()
+
+    def __getitem__(self, key):
+        # BEGIN SOLUTION 2.10
+        keys = key if isinstance(key, tuple) else (key,)
+        return apply(index, self, key=tuple(k.data if isinstance(k, Tensor) else k for k in keys))
+        # END SOLUTION
