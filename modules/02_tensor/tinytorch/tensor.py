@@ -1,6 +1,6 @@
 """N-dimensional arrays with a framework's dtype rules, every operation of which runs through `apply`.
 
-Ordered simple to hard: from values to an array, dtypes, broadcasting, `apply`, the operations, then `Tensor` itself.
+Read it in this order: values, dtypes, broadcasting, `apply`, the operations, and `Tensor`, which gathers them.
 """
 
 from __future__ import annotations
@@ -163,20 +163,46 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
     # END SOLUTION
 
 
+def as_floating(array):
+    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
+    # BEGIN SOLUTION 2.6
+    return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
+    # END SOLUTION
+
+
 def elementwise(function):
     """Return the array function of two arguments, with `broadcast_shape`'s explanation when their shapes clash."""
 
     def forward(a, b):
+        # BEGIN SOLUTION 2.6
         if a.shape != b.shape:
             broadcast_shape(a.shape, b.shape)
         return function(a, b)
+        # END SOLUTION
 
     return forward
 
 
-def as_floating(array):
-    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
-    return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
+def operator(op):
+    """Return the method of Tensor for `self ∘ other`, where ∘ is `op`."""
+
+    def method(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(op, self, other)
+        # END SOLUTION
+
+    return method
+
+
+def reflected(op):
+    """Return the method of Tensor for `other ∘ self`, which Python asks when `other` is no tensor: `1 - x`."""
+
+    def method(self, other):
+        # BEGIN SOLUTION 2.6
+        return apply(op, other, self)
+        # END SOLUTION
+
+    return method
 
 
 add = Op("add", elementwise(np.add))
@@ -296,81 +322,21 @@ class Tensor:
         dtype = "" if self.dtype == DEFAULT_FLOAT else f", dtype={self.dtype}"
         return f"Tensor({text}{shape}{dtype})"
 
-    def __add__(self, other):
-        return apply(add, self, other)
-
-    def __radd__(self, other):
-        return apply(add, other, self)
-
-    def __mul__(self, other):
-        return apply(multiply, self, other)
-
-    def __rmul__(self, other):
-        return apply(multiply, other, self)
-
-    def __sub__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(subtract, self, other)
-        # END SOLUTION
-
-    def __rsub__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(subtract, other, self)
-        # END SOLUTION
-
-    def __truediv__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(divide, self, other)
-        # END SOLUTION
-
-    def __rtruediv__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(divide, other, self)
-        # END SOLUTION
-
-    def __pow__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(power, self, other)
-        # END SOLUTION
-
-    def __rpow__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(power, other, self)
-        # END SOLUTION
+    __add__, __radd__ = operator(add), reflected(add)
+    __sub__, __rsub__ = operator(subtract), reflected(subtract)
+    __mul__, __rmul__ = operator(multiply), reflected(multiply)
+    __truediv__, __rtruediv__ = operator(divide), reflected(divide)
+    __pow__, __rpow__ = operator(power), reflected(power)
+    __matmul__, __rmatmul__ = operator(matmul), reflected(matmul)
 
     def __neg__(self):
-        # BEGIN SOLUTION 2.6
         return apply(negative, self)
-        # END SOLUTION
 
+    __eq__, __ne__ = operator(equal), operator(not_equal)
+    __lt__, __le__ = operator(less), operator(less_equal)
+    __gt__, __ge__ = operator(greater), operator(greater_equal)
     # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
     __hash__ = object.__hash__
-
-    def __eq__(self, other):
-        return apply(equal, self, other)
-
-    def __ne__(self, other):
-        return apply(not_equal, self, other)
-
-    def __lt__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(less, self, other)
-        # END SOLUTION
-
-    def __le__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(less_equal, self, other)
-        # END SOLUTION
-
-    def __gt__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(greater, self, other)
-        # END SOLUTION
-
-    def __ge__(self, other):
-        # BEGIN SOLUTION 2.6
-        return apply(greater_equal, self, other)
-        # END SOLUTION
 
     def exp(self) -> Tensor:
         """Return e to the power of every element."""
@@ -383,12 +349,6 @@ class Tensor:
     def sqrt(self) -> Tensor:
         """Return every element's square root."""
         return apply(sqrt, self)
-
-    def __matmul__(self, other):
-        return apply(matmul, self, other)
-
-    def __rmatmul__(self, other):
-        return apply(matmul, other, self)
 
     def sum(self, axis=None, keepdims=False) -> Tensor:
         """Return the sum over `axis`: an int, a tuple of ints, or None for all; `keepdims` leaves them with size 1."""
