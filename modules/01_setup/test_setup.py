@@ -1,0 +1,261 @@
+"""The tests of module 01: what the machine is, what arrays weigh, and a stopwatch."""
+
+import platform
+import time
+
+import numpy as np
+import pytest
+
+from grading.testing import expect, task
+
+
+@task("1.1")
+def test_info_has_the_five_keys(student):
+    """system_info() has exactly the keys python, numpy, machine, processors and blas."""
+    info = student.setup.system_info()
+    expect.that(type(info) is dict, call="system_info()", got=info, expected="a dict")
+    expect.equal(sorted(info), ["blas", "machine", "numpy", "processors", "python"], call="sorted(system_info())")
+
+
+@task("1.1")
+def test_info_tells_the_versions_that_run(student):
+    """system_info() tells the versions of Python and NumPy that are running."""
+    info = student.setup.system_info()
+    expect.equal(info["python"], platform.python_version(), call='system_info()["python"]')
+    expect.equal(info["numpy"], np.__version__, call='system_info()["numpy"]')
+
+
+@task("1.1")
+def test_info_describes_the_hardware(student):
+    """system_info() describes the machine with plain, non-empty values."""
+    info = student.setup.system_info()
+    expect.equal(info["machine"], platform.machine(), call='system_info()["machine"]')
+    count = info["processors"]
+    expect.that(
+        type(count) is int and count >= 1, call='system_info()["processors"]', got=count, expected="an int of 1 or more"
+    )
+    blas = info["blas"]
+    known = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+    expect.equal(blas, known, call='system_info()["blas"]', hint='np.show_config(mode="dicts")["Build Dependencies"]')
+
+
+@task("1.2")
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((1000, 1000), "float32", 4_000_000),
+        ((7,), "float64", 56),
+        ((2, 3, 5), "int64", 240),
+        ((3, 3), "bool", 9),
+        ((4, 5), "float16", 40),
+        ((), "float64", 8),
+        ((3, 0, 5), "float32", 0),
+    ],
+)
+def test_bytes_are_elements_times_their_size(student, shape, dtype, expected):
+    """array_bytes() is the number of elements times the bytes of one."""
+    expect.equal(student.setup.array_bytes(shape, dtype), expected, call=f'array_bytes({shape}, "{dtype}")')
+
+
+@task("1.2")
+def test_bytes_agree_with_numpy(student, rng):
+    """array_bytes() is what a real array of a random shape says of itself."""
+    shape = tuple(int(n) for n in rng.integers(1, 9, size=4))
+    for dtype in ("int8", "float32", "float64"):
+        expected = np.zeros(shape, dtype).nbytes
+        expect.equal(student.setup.array_bytes(shape, dtype), expected, call=f'array_bytes({shape}, "{dtype}")')
+
+
+@task("1.2")
+def test_bytes_default_to_float32(student):
+    """array_bytes() counts float32 elements when no dtype is given."""
+    expect.equal(student.setup.array_bytes((10, 10)), 400, call="array_bytes((10, 10))")
+
+
+@task("1.2")
+def test_bytes_of_an_array_no_machine_can_hold(student):
+    """array_bytes() makes no array, and counts in Python's exact integers."""
+    got = student.setup.array_bytes((10**7, 10**7, 10**7), "float64")
+    expect.equal(
+        got, 8 * 10**21, call='array_bytes((10**7, 10**7, 10**7), "float64")', hint="math.prod never overflows"
+    )
+
+
+@task("1.2")
+def test_bytes_refuse_a_negative_size(student):
+    """array_bytes() of a negative size is a ValueError that names the shape."""
+    for shape in ((4, -1), (-2, -3)):
+        with expect.raises(ValueError, call=f"array_bytes({shape})", mentions=(str(shape),)):
+            student.setup.array_bytes(shape)
+
+
+@task("1.3")
+def test_loop_multiplies_and_adds(student):
+    """dot_loop() adds up the products of the elements that stand at the same place."""
+    call = "dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0])"
+    expect.equal(student.setup.dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]), 140.0, call=call)
+    expect.equal(student.setup.dot_loop([2, -1], [5, 5]), 5.0, call="dot_loop([2, -1], [5, 5])", hint="return a float")
+    expect.equal(student.setup.dot_loop([], []), 0.0, call="dot_loop([], [])", hint="an empty sum is 0.0")
+
+
+@task("1.3")
+def test_loop_agrees_with_numpy(student, rng):
+    """dot_loop() of random vectors is a Python float with NumPy's value."""
+    check_dot(student.setup.dot_loop, "dot_loop", rng)
+
+
+@task("1.3")
+def test_loop_refuses_different_lengths(student):
+    """dot_loop() of vectors of different lengths is a ValueError that names both."""
+    check_lengths(student.setup.dot_loop, "dot_loop")
+
+
+@task("1.4")
+def test_benchmark_returns_the_shortest_call(student):
+    """benchmark() returns the time of the shortest measured call, not of the first, the last, the mean or the sum."""
+    pauses = iter([0.08, 0.06, 0.012, 0.06])
+    seconds = student.setup.benchmark(lambda: time.sleep(next(pauses, 0.1)), repeats=3)
+    call = "benchmark(f, repeats=3), where f sleeps 80 ms, then 60, 12 and 60"
+    expect.that(type(seconds) is float, call=call, got=seconds, expected="a float")
+    expect.that(
+        0.012 <= seconds < 0.05, call=call, got=seconds, expected="about 0.012 seconds", hint="keep the minimum"
+    )
+
+
+@task("1.4")
+def test_benchmark_does_not_measure_the_first_call(student):
+    """benchmark() leaves its first call out, even when that is the fastest."""
+    pauses = iter([0.0, 0.04, 0.03])
+    seconds = student.setup.benchmark(lambda: time.sleep(next(pauses, 0.1)), repeats=2)
+    call = "benchmark(f, repeats=2), where f sleeps 0 ms, then 40 and 30"
+    expect.that(seconds >= 0.03, call=call, got=seconds, expected="at least 0.03 seconds", hint="warm up first")
+
+
+@task("1.4")
+@pytest.mark.parametrize("repeats", [1, 2, 7])
+def test_benchmark_calls_once_more_than_it_measures(student, repeats):
+    """benchmark() calls the function `repeats` times and once before, each time with the arguments."""
+    calls = []
+    student.setup.benchmark(lambda *arguments: calls.append(arguments), "x", 3, repeats=repeats)
+    expect.equal(calls, [("x", 3)] * (repeats + 1), call=f'the calls of benchmark(f, "x", 3, repeats={repeats})')
+
+
+@task("1.4")
+def test_benchmark_repeats_five_times_unless_told(student):
+    """benchmark() measures five calls when `repeats` is not given."""
+    calls = []
+    student.setup.benchmark(lambda: calls.append(1))
+    expect.equal(len(calls), 6, call="the number of calls of benchmark(f)", hint="one warm-up and five measured calls")
+
+
+@task("1.4")
+def test_benchmark_grows_with_the_work(student, rng):
+    """benchmark() of dot_loop takes longer for vectors that are 50 times as long."""
+    short, long = rng.random(400), rng.random(20_000)
+    quick = student.setup.benchmark(student.setup.dot_loop, short, short)
+    slow = student.setup.benchmark(student.setup.dot_loop, long, long)
+    expect.that(
+        0 < quick < slow,
+        call="benchmark(dot_loop, a, a) for 400 and for 20 000 elements",
+        got=f"{quick!r} and {slow!r} seconds",
+        expected="two times above 0, the second the longer",
+    )
+
+
+@task("1.4")
+def test_benchmark_refuses_no_repeats(student):
+    """benchmark() of fewer than one repeat is a ValueError, and nothing is called."""
+    for repeats in (0, -1):
+        calls = []
+        call = f"benchmark(f, repeats={repeats})"
+        with expect.raises(ValueError, call=call):
+            student.setup.benchmark(lambda: calls.append(1), repeats=repeats)  # noqa: B023 - called at once
+        expect.equal(calls, [], call=f"the calls of {call}", hint="check repeats before the first call")
+
+
+@task("1.5")
+def test_vectorised_agrees_with_numpy(student, rng):
+    """dot_vectorised() of random vectors is a Python float with NumPy's value."""
+    check_dot(student.setup.dot_vectorised, "dot_vectorised", rng)
+
+
+@task("1.5")
+def test_vectorised_takes_lists_too(student):
+    """dot_vectorised() takes what dot_loop() takes, and returns a float for integers too."""
+    expect.equal(student.setup.dot_vectorised([2, -1], [5, 5]), 5.0, call="dot_vectorised([2, -1], [5, 5])")
+
+
+@task("1.5")
+def test_vectorised_refuses_different_lengths(student):
+    """dot_vectorised() of vectors of different lengths is a ValueError that names both."""
+    check_lengths(student.setup.dot_vectorised, "dot_vectorised")
+
+
+@task("1.5")
+def test_comparison_is_consistent(student):
+    """compare_dots() returns two times above zero and their quotient as the speed-up."""
+    result = student.setup.compare_dots(2_000, student.rng(3))
+    call = "compare_dots(2000, rng)"
+    expect.equal(sorted(result), ["loop_seconds", "speedup", "vectorised_seconds"], call=f"sorted({call})")
+    expect.that(all(type(v) is float and v > 0 for v in result.values()), call=call, got=result, expected="floats > 0")
+    quotient = result["loop_seconds"] / result["vectorised_seconds"]
+    expect.array(result["speedup"], quotient, call=f'{call}["speedup"]', hint="the loop's time over the vector's")
+
+
+@task("1.5")
+def test_vector_beats_loop(student):
+    """compare_dots() of 50 000 elements finds NumPy at least three times as fast as the loop."""
+    result = student.setup.compare_dots(50_000, student.rng(4))
+    expect.that(
+        result["speedup"] >= 3,
+        call='compare_dots(50000, rng)["speedup"]',
+        got=result["speedup"],
+        expected="3 or more; 50 and above is usual",
+        hint="dot_vectorised must leave the loop to NumPy",
+    )
+
+
+@task("1.5")
+def test_comparison_depends_on_the_size(student):
+    """compare_dots() uses vectors of the size asked for: 40 times the elements take the loop longer."""
+    small = student.setup.compare_dots(500, student.rng(5))["loop_seconds"]
+    large = student.setup.compare_dots(20_000, student.rng(5))["loop_seconds"]
+    expect.that(
+        small < large,
+        call='compare_dots(500, rng)["loop_seconds"] and compare_dots(20000, rng)["loop_seconds"]',
+        got=f"{small!r} and {large!r}",
+        expected="the second the longer",
+    )
+
+
+@task("1.5")
+def test_comparison_draws_both_vectors_from_rng(student):
+    """compare_dots() draws its vectors from the generator it is given, so that a seed repeats them."""
+    generator, untouched = student.rng(6), student.rng(6)
+    student.setup.compare_dots(100, generator)
+    expect.that(
+        generator.random() != untouched.random(),
+        call="rng.random() after compare_dots(100, rng)",
+        got="the generator's first number",
+        expected="a later one",
+        hint="no np.random.… and no generator of your own",
+    )
+
+
+def check_dot(function, name, rng):
+    """Random vectors of several lengths and dtypes, against NumPy in float64."""
+    for size in (1, 2, 17, 300):
+        for dtype in ("float64", "float32"):
+            a, b = rng.standard_normal(size).astype(dtype), rng.standard_normal(size).astype(dtype)
+            got = function(a, b)
+            call = f"{name}(a, b) for {size} {dtype} elements"
+            expect.that(type(got) is float, call=call, got=got, expected="a Python float", hint="float(…) makes one")
+            expect.array(got, np.dot(a.astype("float64"), b.astype("float64")), call=call, rtol=1e-4, atol=1e-4)
+
+
+def check_lengths(function, name):
+    """Neither the shorter nor the longer vector may come first; nor may a single element stretch."""
+    for a, b in (([1.0, 2.0, 3.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0]), ([2.0], [1.0, 2.0, 3.0])):
+        mentions = (str(len(a)), str(len(b)))
+        with expect.raises(ValueError, call=f"{name}({a}, {b})", mentions=mentions):
+            function(a, b)

@@ -1,0 +1,115 @@
+"""Measuring before building: the machine, the weight of an array, a stopwatch, and a loop against a vector."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+
+import numpy as np
+
+
+def system_info() -> dict[str, str | int]:
+    """Return what every measurement should be read beside, as plain values.
+
+    Keys: `python` and `numpy`, their versions as strings; `machine`, the processor family ("x86_64", "arm64");
+    `processors`, how many the system has, as an int (1 when the system does not say); `blas`, the name of the library
+    NumPy multiplies matrices with ("unknown" when NumPy does not say).
+    """
+    # BEGIN SOLUTION 1.1
+    built_with = np.show_config(mode="dicts").get("Build Dependencies", {})
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "processors": os.cpu_count() or 1,
+        "blas": built_with.get("blas", {}).get("name", "unknown"),
+    }
+    # END SOLUTION
+
+
+def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
+    """Return how many bytes the elements of an array of this shape and dtype take, without making the array.
+
+    Raises ValueError, naming the shape, when a size is negative.
+
+    >>> array_bytes((1000, 1000))
+    4000000
+    >>> array_bytes((), "float64")
+    8
+    """
+    # BEGIN SOLUTION 1.2
+    if any(size < 0 for size in shape):
+        raise ValueError(f"shape {shape} has a negative size")
+    return math.prod(shape) * np.dtype(dtype).itemsize
+    # END SOLUTION
+
+
+def dot_loop(a, b) -> float:
+    """Return the dot product a[0]*b[0] + a[1]*b[1] + … of two vectors as a Python float, in a Python loop.
+
+    Raises ValueError, naming both lengths, when they differ.
+
+    >>> dot_loop([1, 2, 3], [10, 20, 30])
+    140.0
+    """
+    # BEGIN SOLUTION 1.3
+    if len(a) != len(b):
+        raise ValueError(f"a dot product needs equally long vectors, not {len(a)} and {len(b)} elements")
+    total = 0.0
+    for x, y in zip(a, b, strict=True):
+        total += float(x) * float(y)
+    return total
+    # END SOLUTION
+
+
+def benchmark(function, *arguments, repeats: int = 5) -> float:
+    """Return the shortest time, in seconds, that one call `function(*arguments)` took.
+
+    One call that is not measured comes first: it pays for cold caches and lazy imports. Then come `repeats` calls,
+    each measured on its own. The shortest counts because everything that disturbs a measurement makes it longer.
+    Raises ValueError, before any call, when `repeats` is below 1.
+    """
+    # BEGIN SOLUTION 1.4
+    if repeats < 1:
+        raise ValueError(f"a benchmark needs at least one repeat, not {repeats}")
+    function(*arguments)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function(*arguments)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+    # END SOLUTION
+
+
+def dot_vectorised(a, b) -> float:
+    """Return the same number as `dot_loop`, computed by NumPy; the same ValueError when the lengths differ.
+
+    >>> dot_vectorised([1, 2, 3], [10, 20, 30])
+    140.0
+    """
+    # BEGIN SOLUTION 1.5
+    if len(a) != len(b):
+        raise ValueError(f"a dot product needs equally long vectors, not {len(a)} and {len(b)} elements")
+    return float(np.dot(a, b))
+    # END SOLUTION
+
+
+def compare_dots(size: int, rng: np.random.Generator) -> dict[str, float]:
+    """Return how long `dot_loop` and `dot_vectorised` take on the same two random vectors of `size` float64 elements.
+
+    Keys: `loop_seconds` and `vectorised_seconds`, as `benchmark` measures them, and `speedup`, how many times the
+    vectorised one fits into the loop.
+    """
+    # BEGIN SOLUTION 1.5
+    a, b = rng.standard_normal(size), rng.standard_normal(size)
+    loop_seconds = benchmark(dot_loop, a, b)
+    vectorised_seconds = benchmark(dot_vectorised, a, b)
+    return {
+        "loop_seconds": loop_seconds,
+        "vectorised_seconds": vectorised_seconds,
+        "speedup": loop_seconds / vectorised_seconds,
+    }
+    # END SOLUTION
