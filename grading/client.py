@@ -1,0 +1,181 @@
+"""The grader's end of the pipe: one worker, its calls, their deadlines, and how it may fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from grading.proxy import Proxy
+from grading.remote import DeadlineError, Frame, ProtocolError, WorkerDiedError, WorkerFailureError, remote_error
+from grading.sandbox.launch import Confinement, Launched, launch
+from grading.worker import wire
+
+MAX_BYTES = 256 << 20
+"""The largest message either way: a training set goes in whole."""
+MAX_EVENTS = 10_000
+"""How often one call may report progress."""
+START_SECONDS = 30.0
+
+
+class Worker:
+    """A running worker. Use it as a context manager; it is dead for good after the first failure."""
+
+    def __init__(self, confinement: Confinement, *, call_seconds: float):
+        self.confinement = confinement
+        self.student_seconds = 0.0
+        """Time spent waiting for answers: the student's share."""
+        self.failure: WorkerFailureError | None = None
+        self._call_seconds = call_seconds
+        self._until: float | None = None
+        self._number = 0
+        self._dropped: list[int] = []
+        self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._launched: Launched = launch(confinement)
+        self._greet()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def module(self, name: str) -> Any:
+        """`tinytorch.<name>` of the student's."""
+        return self.request("module", f"tinytorch.{name}")
+
+    def recipe(self, module_id: str) -> Any:
+        """The recipe.py of a trigger module."""
+        return self.request("recipe", f"modules/{module_id}/recipe.py")
+
+    def rng(self, seed: int) -> Any:
+        """A random generator on the worker's side."""
+        return self.request("rng", seed)
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """All requests in the block together have this long."""
+        previous, self._until = self._until, time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._until = previous
+
+    def request(self, verb: str, *arguments: Any) -> Any:
+        """One verb, answered with plain values and proxies.
+
+        Raises RemoteError (as the builtin it was there) when student code raised, and a WorkerFailureError when no
+        answer came.
+        """
+        if self.failure is not None:
+            raise self.failure
+        self._number += 1
+        number, until = self._number, self._until or time.monotonic() + self._call_seconds
+        first_callback = len(self._callbacks)
+        dropped, self._dropped = self._dropped, []
+        self._say([number, dropped, verb, *arguments])
+        events = 0
+        try:
+            while True:
+                kind, replied, *rest = self._hear(until)
+                if kind == "event" and events < MAX_EVENTS and replied in self._callbacks:
+                    events += 1
+                    self._handle_event(replied, *self._fitting(rest, (list, dict)))
+                elif kind == "value" and replied == number and len(rest) == 1:
+                    return rest[0]
+                elif kind == "raised" and replied == number:
+                    raise self._raised(rest)
+                else:
+                    raise self._fail(ProtocolError("it answered something that was not asked"))
+        finally:
+            for extra in range(first_callback, len(self._callbacks)):
+                self._callbacks.pop(extra, None)
+
+    def forget(self, handle: int) -> None:
+        """The grader holds this handle no longer; the worker is told with the next request."""
+        self._dropped.append(handle)
+
+    @property
+    def output(self) -> str:
+        """The end of what student code printed."""
+        return self._launched.output.text()
+
+    def close(self) -> None:
+        """End the worker and everything it started."""
+        self._launched.end()
+        if self.failure is None:
+            self.failure = WorkerDiedError("the worker has been closed")
+
+    def _greet(self) -> None:
+        started = time.monotonic()
+        kind, *_ = self._hear(started + START_SECONDS)
+        if kind != "ready":
+            raise self._fail(ProtocolError("it did not start as it should"))
+        self.student_seconds = 0.0  # starting Python and NumPy is not the student's time
+
+    def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
+        value = self._callbacks[number](*args, **kwargs)
+        self._say([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
+
+    def _say(self, message: list[Any]) -> None:
+        data = wire.encode(message, self._name)
+        try:
+            self._launched.sock.settimeout(self._call_seconds + START_SECONDS)
+            wire.send(self._launched.sock, data)
+        except TimeoutError:
+            raise self._fail(DeadlineError("it stopped listening")) from None
+        except OSError:
+            raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
+
+    def _hear(self, until: float) -> list[Any]:
+        started = time.monotonic()
+        try:
+            data = wire.receive(self._launched.sock, max_bytes=MAX_BYTES, until=until)
+            message = wire.decode(data, self._resolve)
+        except TimeoutError:
+            seconds = max(until - started, 0)
+            raise self._fail(DeadlineError(f"no answer within {seconds:.0f} s; is there an endless loop?")) from None
+        except (EOFError, OSError):
+            raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
+        except wire.WireError as error:
+            raise self._fail(ProtocolError(f"its answer is not one: {error}")) from None
+        finally:
+            self.student_seconds += time.monotonic() - started
+        if type(message) is not list or len(message) < 2:
+            raise self._fail(ProtocolError("its answer is not one"))
+        return message
+
+    def _name(self, value: Any) -> tuple[int, Any] | None:
+        if isinstance(value, Proxy):
+            if value._worker is not self:
+                raise WorkerDiedError("the worker was started anew; this object went with the old one")
+            return wire.HANDLE, value._handle
+        if callable(value):
+            number = len(self._callbacks)
+            self._callbacks[number] = value
+            return wire.CALLBACK, number
+        return None
+
+    def _resolve(self, code: int, payload: Any) -> Proxy:
+        handle, type_name = self._fitting(payload, (int, str))
+        if code != wire.HANDLE:
+            raise wire.WireError("a callback cannot come from the worker")
+        return Proxy(self, handle, type_name[:100])
+
+    def _raised(self, rest: list[Any]) -> Exception:
+        type_name, bases, message, frames = self._fitting(rest, (str, list, str, list))
+        told = []
+        for frame in frames[:20]:
+            told.append(Frame(*self._fitting(frame, (str, int, str, str))))
+        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:4000], tuple(told))
+
+    def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
+        if type(values) is not list or [type(v) for v in values] != list(kinds):
+            raise self._fail(ProtocolError("its answer has the wrong form"))
+        return values
+
+    def _fail(self, failure: WorkerFailureError) -> WorkerFailureError:
+        self.failure = failure
+        self._launched.end()
+        return failure

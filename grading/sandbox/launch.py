@@ -1,0 +1,182 @@
+"""Starting a worker: in bubblewrap where it works, else as a plain process with limits; and ending it for certain."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+import numpy as np
+
+from grading.errors import GraderError
+from grading.sandbox import bubblewrap, seccomp
+from grading.sandbox.output import Tail
+from grading.sandbox.strays import adopt_orphans, end_strays
+
+WORKER = Path(__file__).resolve().parent.parent / "worker"
+COURSE = Path(__file__).resolve().parents[2]
+_live: set[int] = set()
+"""Workers of this process that are running: not to be taken for strays."""
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What a worker may see and use."""
+
+    submission: Path
+    """The copy of the student's files."""
+    folders: tuple[str, ...]
+    """Module folders below it that go on the import path."""
+    memory_mb: int
+    cpu_seconds: int
+    output_kb: int = 256
+    threads: int = 1
+    """For NumPy's matrix products."""
+    max_bytes: int = 256 << 20
+    sandbox: str = "bubblewrap"
+    """bubblewrap or process; see `choose`."""
+
+
+def choose(*, official: bool) -> str:
+    """bubblewrap where it works. In official grading its absence is an error, not a fallback."""
+    reason = bubblewrap.works() if sys.platform == "linux" else "bubblewrap exists only on Linux"
+    if reason is None:
+        return "bubblewrap"
+    if official:
+        raise GraderError(f"official grading needs a sandbox: {reason}")
+    return "process"
+
+
+class Launched:
+    """A started process with its end of the socket and what it printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, output: Tail, private: Path):
+        self.process, self.sock, self.output, self._private = process, sock, output, private
+
+    def how_it_ended(self) -> str:
+        """Words for a student, after the pipe broke."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+        code = self.process.poll()
+        if code is None:
+            return "your code closed the pipe to the grader"
+        if code > 128 and code - 128 in {s.value for s in signal.Signals}:  # bubblewrap tells a signal as a shell does
+            code = 128 - code
+        if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+            return "your code was stopped by the system: it used more processor time or memory than it may"
+        if code < 0:
+            return f"your code crashed Python ({signal.Signals(-code).name})"
+        return f"your code ended the program (exit code {code}) before it answered"
+
+    def end(self) -> None:
+        """Kill the process and everything it started; forget its private folder."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        _live.discard(self.process.pid)
+        end_strays(_live)
+        self.sock.close()
+        self.output.stop()
+        shutil.rmtree(self._private, ignore_errors=True)
+
+
+def launch(confinement: Confinement) -> Launched:
+    """Start one worker. Raises GraderError when the process cannot be started."""
+    ours, theirs = socket.socketpair()
+    for sock in (ours, theirs):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
+    python = Path(os.path.realpath(sys.executable))
+    site = sorted({Path(module.__file__).resolve().parents[1] for module in (np, msgpack)})
+    in_bubblewrap = confinement.sandbox == "bubblewrap"
+    passed, filter_file = [theirs.fileno()], None
+    home = Path("/tmp") if in_bubblewrap else private  # noqa: S108 - the sandbox's own
+    environment = _environment(home, confinement.threads)
+    if in_bubblewrap:
+        filter_file = _filter_file(private)
+        if filter_file is not None:
+            passed.append(filter_file)
+        prefix = bubblewrap.command(python, confinement.submission, WORKER, site, COURSE, filter_file)
+        settings = [part for key, value in environment.items() for part in ("--setenv", key, value)]
+        argv = [prefix[0], *settings, *prefix[1:]]
+        script, seen = bubblewrap.INSIDE / "main.py", bubblewrap.SUBMISSION
+    else:
+        adopt_orphans()
+        argv, script, seen = [str(python)], WORKER / "main.py", confinement.submission.resolve()
+    config = {
+        "site": [str(folder) for folder in site],
+        "submission": str(seen),
+        "folders": list(confinement.folders),
+        "limits": _limits(confinement),
+        "max_bytes": confinement.max_bytes,
+    }
+    argv += ["-I", "-S", "-B", str(script), str(theirs.fileno()), json.dumps(config)]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=passed,
+            env=environment,
+            cwd=private,
+            start_new_session=True,
+        )
+    except OSError as error:
+        shutil.rmtree(private, ignore_errors=True)
+        raise GraderError(f"the worker process cannot be started: {error}") from error
+    finally:
+        theirs.close()
+        if filter_file is not None:
+            os.close(filter_file)
+    _live.add(process.pid)
+    return Launched(process, ours, Tail(process.stdout, confinement.output_kb << 10), private)
+
+
+def _environment(home: Path, threads: int) -> dict[str, str]:
+    """All the worker gets to see: nothing of the grader's or the machine's environment comes through."""
+    count = str(threads)
+    return {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": count,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "VECLIB_MAXIMUM_THREADS": count,
+    }
+
+
+def _limits(confinement: Confinement) -> dict[str, int]:
+    """setrlimit values; the worker sets them before it loads student code, and cannot raise them again."""
+    limits = {
+        "RLIMIT_AS": confinement.memory_mb << 20,
+        "RLIMIT_CPU": confinement.cpu_seconds,
+        "RLIMIT_FSIZE": 64 << 20,
+        "RLIMIT_NOFILE": 64,
+        "RLIMIT_CORE": 0,
+    }
+    if sys.platform == "darwin":  # macOS counts shared caches into the address space: no useful limit there
+        del limits["RLIMIT_AS"]
+    return limits
+
+
+def _filter_file(folder: Path) -> int | None:
+    program = seccomp.program()
+    if program is None:
+        return None
+    path = folder / "filter"
+    path.write_bytes(program)
+    descriptor = os.open(path, os.O_RDONLY)
+    path.unlink()
+    return descriptor

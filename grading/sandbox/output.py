@@ -1,0 +1,46 @@
+"""What a worker prints, drained so that it never blocks, and kept only as far as a person would read."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import IO
+
+
+class Tail:
+    """The first and the last part of a stream, read by a thread of its own until the stream ends."""
+
+    def __init__(self, stream: IO[bytes] | None, max_bytes: int):
+        self._stream, self._half = stream, max_bytes // 2
+        self._head, self._size = b"", 0
+        self._chunks: deque[bytes] = deque()
+        self._kept = 0
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """What was printed, with a note where some was dropped."""
+        tail = b"".join(self._chunks)
+        dropped = self._size - len(self._head) - len(tail)
+        middle = f"\n… {dropped:,} bytes not kept …\n".encode() if dropped > 0 else b""
+        return (self._head + middle + tail).decode(errors="replace")
+
+    def stop(self) -> None:
+        """Wait a moment for the end of the stream, then let it go."""
+        self._thread.join(1)
+        if self._stream is not None and not self._thread.is_alive():
+            self._stream.close()
+
+    def _drain(self) -> None:
+        if self._stream is None:
+            return
+        while part := self._stream.read1(1 << 16):  # type: ignore[attr-defined]
+            self._size += len(part)
+            if len(self._head) < self._half:
+                room = self._half - len(self._head)
+                self._head, part = self._head + part[:room], part[room:]
+            if part:
+                self._chunks.append(part)
+                self._kept += len(part)
+                while self._kept - len(self._chunks[0]) >= self._half:
+                    self._kept -= len(self._chunks.popleft())

@@ -1,0 +1,184 @@
+"""The worker's loop: does to student objects what the grader asks, and answers with plain values or handles.
+
+Started as ``python -I -S -B main.py SOCKET_FD CONFIG`` in a process of its own. It judges nothing: student code
+shares this process and may change anything in it, so nothing here is trusted by the grader.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import operator
+import os
+import resource
+import socket
+import sys
+import traceback
+
+CONFIG = json.loads(sys.argv[2])
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120 - pathlib costs start-up time here
+sys.path.extend(CONFIG["site"])  # plainly: no .pth file of the environment gets a say
+
+import numpy as np  # noqa: E402
+import wire  # noqa: E402
+
+del sys.path[0]
+
+PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, np.ndarray)
+OPERATORS = {
+    name: getattr(operator, name)
+    for name in "add sub mul truediv floordiv mod pow matmul neg pos abs getitem setitem eq ne lt le gt ge".split()
+} | {"len": len, "list": list, "repr": repr}
+
+
+class Worker:
+    """The objects the grader has names for, and the verbs it may use on them."""
+
+    def __init__(self, sock: socket.socket, root: str, max_bytes: int):
+        self.sock, self.root, self.max_bytes = sock, root, max_bytes
+        self.objects: dict[int, object] = {}
+        self.last = 0
+        self.resumed: list[object] = []
+
+    def keep(self, value: object) -> tuple[int, list]:
+        """A new handle for an object that stays here."""
+        self.last += 1
+        self.objects[self.last] = value
+        return wire.HANDLE, [self.last, type(value).__name__]
+
+    def resolve(self, code: int, payload: object) -> object:
+        """What a name in a request stands for."""
+        return self.objects[payload] if code == wire.HANDLE else self.callback(payload)
+
+    def callback(self, number: object) -> object:
+        """A function here that calls the grader's; while the grader is in it, it may ask for more."""
+
+        def call(*args: object, **kwargs: object) -> object:
+            self.say(["event", number, list(args), kwargs])
+            self.serve()
+            return self.resumed.pop()
+
+        return call
+
+    def say(self, message: list) -> None:
+        """Send one message; what cannot cross stays here under a handle."""
+        data = wire.encode(message, self.keep)
+        if len(data) > self.max_bytes:
+            raise wire.WireError(f"a value of {len(data):,} bytes is larger than {self.max_bytes:,}")
+        wire.send(self.sock, data)
+
+    def serve(self) -> None:
+        """Answer requests until the grader lets a callback go on, or ends."""
+        while True:
+            request = wire.decode(wire.receive(self.sock, max_bytes=1 << 31), self.resolve)
+            number, dropped, verb, *arguments = request
+            for handle in dropped:
+                self.objects.pop(handle, None)
+            if verb == "resume":
+                self.resumed.append(arguments[0])
+                return
+            try:
+                reply = ["value", number, getattr(self, f"do_{verb}")(*arguments)]
+            except BaseException as error:  # student code may raise anything, SystemExit too
+                reply = ["raised", number, *self.told(error)]
+            try:
+                self.say(reply)
+            except wire.WireError as error:
+                self.say(["raised", number, *self.told(error)])
+            request = arguments = reply = None  # nothing of a finished request is kept alive
+
+    def told(self, error: BaseException) -> tuple[str, list[str], str, list]:
+        """An exception as plain values: its type and bases, its message, the student's lines of its traceback."""
+        try:
+            message = str(error)
+        except Exception:  # a __str__ of the student's
+            message = "(its message could not be made)"
+        frames = [
+            [os.path.relpath(f.filename, self.root), f.lineno or 0, f.name, (f.line or "")[:200]]
+            for f in traceback.extract_tb(error.__traceback__)
+            if f.filename.startswith(self.root + os.sep)
+        ]
+        if isinstance(error, SyntaxError) and (error.filename or "").startswith(self.root + os.sep):
+            place = os.path.relpath(error.filename, self.root)
+            frames.append([place, error.lineno or 0, "", (error.text or "").strip()[:200]])
+        bases = [c.__name__ for c in type(error).__mro__]
+        return type(error).__name__, bases, message[:4000], frames[-12:]
+
+    # The verbs, simplest first.
+
+    def do_get(self, thing: object, name: str) -> object:
+        """An attribute."""
+        return getattr(thing, name)
+
+    def do_set(self, thing: object, name: str, value: object) -> None:
+        """Set an attribute."""
+        setattr(thing, name, value)
+
+    def do_call(self, function: object, args: tuple, kwargs: dict) -> object:
+        """Call something."""
+        return function(*args, **kwargs)
+
+    def do_operate(self, name: str, operands: tuple, kept: bool) -> object:
+        """Apply an operator; a comparison's answer stays here, whatever it is."""
+        value = OPERATORS[name](*operands)
+        return Boxed(value) if kept and type(value) in PLAIN else value
+
+    def do_module(self, name: str) -> object:
+        """Import one module of the student's framework."""
+        return importlib.import_module(name)
+
+    def do_recipe(self, path: str) -> object:
+        """Import a recipe.py by its place."""
+        name = "recipe_" + path.split("/")[1]
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, os.path.join(self.root, path))  # noqa: PTH118
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+        return module
+
+    def do_rng(self, seed: int) -> object:
+        """A random generator on this side."""
+        return np.random.default_rng(seed)
+
+    def do_echo(self, value: object) -> object:
+        """The value itself: measures the pipe."""
+        return value
+
+
+class Boxed:
+    """A plain value that goes out under a handle."""
+
+    def __init__(self, value: object):
+        self.value = value
+
+
+def confine(limits: dict) -> None:
+    """Limits that student code cannot raise again; what the system does not know is left out."""
+    for name, value in limits.items():
+        kind = getattr(resource, name, None)
+        if kind is not None:
+            _, hard = resource.getrlimit(kind)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(kind, (value, value))
+
+
+def main() -> None:
+    """Connect, confine, serve."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    confine(CONFIG["limits"])
+    root = CONFIG["submission"]
+    sys.path[:0] = [f"{root}/{folder}" for folder in CONFIG["folders"]]
+    sys.dont_write_bytecode = True
+    worker = Worker(sock, root, CONFIG["max_bytes"])
+    worker.say(["ready", sys.version.split()[0], np.__version__])
+    with contextlib.suppress(EOFError, ConnectionError):
+        worker.serve()
+    os._exit(0)  # student threads and atexit functions have nothing left to say
+
+
+if __name__ == "__main__":
+    main()
