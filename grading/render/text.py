@@ -5,44 +5,46 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|[\x1b\x9d][\]PX^_]?[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC and other strings: titles, links, clipboard
-    r"|\x1b[@-Z\\-_]?"  # what is left
-    r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI as one character
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # strings: titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]?"  # what is left
 )
-_WORKFLOW_COMMAND = re.compile(r"^(\s*)(::|##\[)", re.MULTILINE)
-_ALLOWED_CONTROLS = {"\n", "\t"}
-
-
-def cut(text: str, limit: int) -> str:
-    """At most `limit` characters of the text, and how many are not shown."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… ({len(text) - limit} more characters)"
-
-
-def clean(text: str, limit: int = 2000) -> str:
-    """The text without escapes, control characters and workflow commands, cut visibly.
-
-    Direction marks and other invisible format characters go too: they make text read otherwise than it is.
-    A line that starts like a GitHub workflow command (`::error::`, `##[group]`) gets a visible mark before it.
-    """
-    # An escape is worth stripping only where it can be shown; a longer text is cut first so that work stays bounded.
-    dropped = max(0, len(text) - 20 * limit)
-    text = text[: 20 * limit].replace("\r\n", "\n").replace("\r", "\n")
-    text = _ESCAPES.sub("", text)
-    text = "".join(c for c in text if c in _ALLOWED_CONTROLS or unicodedata.category(c) not in _INVISIBLE)
-    text = _WORKFLOW_COMMAND.sub("\\1\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}\\2", text)
-    if len(text) + dropped <= limit:
-        return text
-    return f"{text[:limit]}… ({len(text) + dropped - limit} more characters)"
-
-
+# Anywhere, not at line starts only: a narrow table may break the line just before it.
+_WORKFLOW_COMMAND = re.compile(r"::(?=[A-Za-z][\w-]*(?:[ \t][^\n]*)?::)")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
+def cut(text: str, limit: int, dropped: int = 0) -> str:
+    """At most `limit` characters of the text, and how many are not shown (`dropped`: cut off before).
+
+    >>> cut("abcdef", 4)
+    'abcd… (2 more characters)'
+    """
+    missing = max(0, len(text) - limit) + dropped
+    if not missing:
+        return text
+    return f"{text[:limit]}… ({missing} more character{'s' if missing != 1 else ''})"
+
+
+def clean(text: str, limit: int = 2000) -> str:
+    """The text without escapes, control and other invisible characters, cut visibly after `limit` characters.
+
+    What GitHub would read as a workflow command (`::error::`, `##[group]`) gets a space that breaks it.
+    """
+    # Cutting roughly first keeps the work bounded whatever a worker sent.
+    rough = text[: 20 * limit]
+    dropped = len(text) - len(rough)
+    rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
+    rough = "".join(c for c in rough if c in "\n\t" or unicodedata.category(c) not in _INVISIBLE)
+    return cut(_WORKFLOW_COMMAND.sub(": :", rough).replace("##[", "## ["), limit, dropped)
+
+
 def one_line(text: str, limit: int = 200) -> str:
-    """The cleaned text on one line, with single spaces."""
-    return cut(" ".join(clean(text, 4 * limit).split()), limit)
+    """The cleaned text on one line, with single spaces.
+
+    >>> one_line("a\\n  b")
+    'a b'
+    """
+    return cut(" ".join(clean(text, 20 * limit).split()), limit)

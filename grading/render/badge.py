@@ -1,0 +1,43 @@
+"""A milestone's badge: an SVG that a screen reader can read and that suits a light and a dark page."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from grading.manifest.model import Kind
+from grading.render import figures, words
+from grading.render.text import one_line
+from grading.result import Result, Verdict
+
+
+def badge(result: Result) -> str:
+    """The SVG of an unlocked (or provisionally unlocked) milestone; ValueError for any other result."""
+    if result.milestone is None or result.verdict.exit_code != 0:
+        raise ValueError("only an unlocked milestone has a badge")
+    best = next((c for c in result.criteria if c.kind is Kind.PERFORMANCE and c.measured is not None), None)
+    facts = [f"{words.verdict(result)} on {result.started_at:%Y-%m-%d}"]
+    if result.medal:
+        facts.append(f"Medal: {one_line(result.medal, 50)}")
+    if best is not None:
+        facts.append(f"{one_line(best.title, 40)}: {figures.measured(best)}")
+    return _template().render(
+        title=f"{one_line(result.course.name, 40)}, {words.heading(result)}",
+        number=result.milestone,
+        name=one_line(result.name, 40),
+        provisional=result.verdict is Verdict.PROVISIONAL,
+        facts=facts,
+    )
+
+
+@cache
+def _template() -> Template:
+    # Everything from the record is escaped for XML.
+    environment = Environment(
+        loader=PackageLoader("grading", "render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("badge.svg.jinja")

@@ -1,0 +1,108 @@
+"""How measured figures are written: by unit, and never so that a missed threshold reads as met."""
+
+from __future__ import annotations
+
+import math
+
+from grading.manifest.model import Unit
+from grading.result import CriterionResult
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = "_.-=+*%#"
+
+
+def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
+    """A figure as a reader expects it: 97.3%, 0.042, 12, 3.1×; a dash for none.
+
+    `decimals` counts from the first that is usual for the unit.
+
+    >>> figure(0.9731, Unit.FRACTION), figure(0.0417, Unit.LOSS), figure(None, Unit.COUNT)
+    ('97.3%', '0.042', '—')
+    """
+    if value is None or math.isnan(value):
+        return "—"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    match unit:
+        case Unit.FRACTION:
+            return f"{_trimmed(100 * value, decimals)}%"
+        case Unit.LOSS:
+            return f"{value:.{decimals}e}" if 0 < abs(value) < 10 ** -(decimals + 2) else _trimmed(value, decimals + 2)
+        case Unit.RATIO:
+            return f"{_trimmed(value, decimals)}×"
+        case Unit.COUNT:
+            return _trimmed(value, decimals)
+
+
+def _trimmed(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def measured(criterion: CriterionResult) -> str:
+    """The measured figure, with as many decimals as it takes to tell it from a threshold it missed."""
+    missed = criterion.measured is not None and not _meets(criterion, criterion.measured)
+    for decimals in (1, 2, 3, 4, 6, 9):
+        text = figure(criterion.measured, criterion.unit, decimals)
+        if not missed or text != figure(criterion.threshold, criterion.unit, decimals):
+            break
+    return text
+
+
+def threshold(criterion: CriterionResult) -> str:
+    """The threshold with its side: ≥ 95%, ≤ 0.05."""
+    sign = "≥" if criterion.comparison == "at_least" else "≤"
+    decimals = next(
+        (d for d in (1, 2, 3, 4) if math.isclose(round(criterion.threshold, d + 2), criterion.threshold)),
+        6,
+    )
+    return f"{sign} {figure(criterion.threshold, criterion.unit, decimals)}"
+
+
+def share(criterion: CriterionResult) -> float:
+    """How near the figure is to its threshold, 0 to 1; 1 exactly when it is met."""
+    value = criterion.measured
+    if value is None or math.isnan(value):
+        return 0.0
+    if _meets(criterion, value):
+        return 1.0
+    near = value / criterion.threshold if criterion.comparison == "at_least" else criterion.threshold / value
+    return min(max(near, 0.0), 0.99)
+
+
+def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
+    """A bar of `width` characters; full only when the part is 1.
+
+    >>> bar(0.5, 6)
+    '███···'
+    """
+    full = width if part >= 1 else min(int(part * width), width - 1)
+    return ("#" if ascii_only else "█") * full + ("." if ascii_only else "·") * (width - full)
+
+
+def sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:
+    """The course of the values in `width` characters at most; a space where nothing was measured.
+
+    >>> sparkline((0.0, 1.0, None, 7.0), 8)
+    '▁▂ █'
+    """
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    kept = [v if v is not None and math.isfinite(v) else None for v in _thinned(values, width)]
+    known = [v for v in kept if v is not None]
+    if not known:
+        return ""
+    low, span = min(known), max(known) - min(known)
+    return "".join(" " if v is None else levels[round((v - low) / span * 7) if span else 0] for v in kept)
+
+
+def _thinned(values: tuple[float | None, ...], width: int) -> list[float | None]:
+    """At most `width` of the values, evenly spread, the last one among them."""
+    if len(values) <= width:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+
+
+def _meets(criterion: CriterionResult, value: float) -> bool:
+    if criterion.comparison == "at_least":
+        return value >= criterion.threshold
+    return value <= criterion.threshold

@@ -1,0 +1,154 @@
+"""A result as GitHub-flavoured Markdown of bounded length, with nothing in it that a student's text could set off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from grading.render import figures, words
+from grading.render.text import clean, cut, one_line
+from grading.result import CriterionResult, CriterionStatus, Failure, Result
+
+LIMIT = 60_000
+"""Characters; a GitHub comment takes 65,536."""
+SHOWN = 12
+
+_SIGNS = {
+    CriterionStatus.PASSED: "✅",
+    CriterionStatus.FAILED: "❌",
+    CriterionStatus.ERROR: "⚠️",
+    CriterionStatus.NOT_ATTEMPTED: "➖",
+}
+
+
+def markdown(result: Result) -> str:
+    """The report, at most `LIMIT` characters."""
+    blocks, room = [], LIMIT - 200
+    for block in _blocks(result):
+        if len(block) + 2 > room:
+            blocks.append("*The report is longer than a comment may be; the JSON record holds all of it.*")
+            break
+        blocks.append(block)
+        room -= len(block) + 2
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str, limit: int = 400) -> str:
+    """Text that stays text inside a paragraph or a table cell: no markup, HTML, links, mentions or references."""
+    text = one_line(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*_{}\[\]()!|~$^])", r"\\\1", text)
+    text = re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text)
+    # A character of no width keeps GitHub from making links of what is left.
+    text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
+    return text.replace("://", ":\N{ZERO WIDTH SPACE}//")
+
+
+def code(text: str, limit: int = 200) -> str:
+    """Text as a code span that no backtick in it can end; pipes are escaped for tables."""
+    text = one_line(text, limit)
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|") if text else ""
+
+
+def fence(text: str, limit: int = 2000, language: str = "text") -> str:
+    """Text as a fenced block that no fence in it can end."""
+    text = clean(text, limit)
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+def _blocks(result: Result) -> Iterator[str]:
+    yield f"## {escape(words.heading(result))}"
+    medal = f" Medal: {escape(result.medal)}." if result.medal and result.verdict.exit_code == 0 else ""
+    yield f"**{words.verdict(result)}.** {words.meaning(result)}{medal}"
+    for reason in result.provisional_because:
+        yield f"Provisional: {escape(reason)}"
+    if result.first_to_mend:
+        yield "### First to mend"
+        yield _failure(result.first_to_mend)
+        yield f"Grade again: {code(result.reproduce)}"
+    yield "### Criteria"
+    yield _table(result)
+    others = words.failures(result)[1:]
+    if others:
+        yield f"<details><summary>{len(others)} more to mend</summary>"
+        yield from (_failure(failure) for failure in others[:SHOWN])
+        if len(others) > SHOWN:
+            yield f"… and {len(others) - SHOWN} more."
+        yield "</details>"
+    yield from _curves(result)
+    if result.student_output.strip():
+        printed = fence(result.student_output)
+        yield f"<details><summary>What the code printed</summary>\n\n{printed}\n\n</details>"
+    yield from _notes(result)
+    yield _evidence(result)
+
+
+def _table(result: Result) -> str:
+    lines = ["| | Criterion | Measured | Needed |", "| --- | --- | ---: | ---: |"]
+    for kind, criteria in words.by_kind(result):
+        lines.append(f"| | **{words.KINDS[kind]}** | | |")
+        lines += [_row(criterion) for criterion in criteria]
+    return "\n".join(lines)
+
+
+def _row(criterion: CriterionResult) -> str:
+    name = escape(criterion.title)
+    if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
+        name += f"<br>{escape(words.not_measured(criterion), 600)}"
+    elif criterion.status is CriterionStatus.FAILED:
+        name += f"<br>{escape(criterion.explanation or criterion.why)}"
+    sign = f"{_SIGNS[criterion.status]} {words.STATUSES[criterion.status]}"
+    return f"| {sign} | {name} | {figures.measured(criterion)} | {figures.threshold(criterion)} |"
+
+
+def _failure(failure: Failure) -> str:
+    lines = [f"**{escape(words.label(failure))}**"]
+    if place := words.place(failure):
+        lines.append(f"In {code(place)}")
+    parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("detail", failure.detail)]
+    shown = "\n".join(f"{name + ':':<10}{clean(text, 1000)}" for name, text in parts if text)
+    if shown:
+        lines.append(fence(shown, 4000))
+    if failure.hint:
+        lines.append(f"Hint: {escape(failure.hint, 600)}")
+    if fast := words.fast_loop(failure):
+        lines.append(f"Try: {code(fast, 400)}")
+    return "\n\n".join(lines)
+
+
+def _curves(result: Result) -> Iterator[str]:
+    lines = []
+    for curve in result.curves[:6]:
+        known = [v for v in curve.values if v is not None]
+        if known:
+            line = figures.sparkline(curve.values, 40)
+            lines.append(f"{one_line(curve.name, 60)}, seed {curve.seed}: {line} {known[0]:.3g} to {known[-1]:.3g}")
+    if lines:
+        yield fence("\n".join(lines))
+
+
+def _notes(result: Result) -> Iterator[str]:
+    lines = [f"- Not graded: {code(n.path)}: {escape(n.message)}" for n in result.submission.refused[:20]]
+    if len(result.submission.refused) > 20:
+        lines.append(f"- … and {len(result.submission.refused) - 20} more files that were not graded.")
+    if changed := result.course.changed:
+        names = ", ".join(code(path) for path in changed[:10]) + (", …" if len(changed) > 10 else "")
+        lines.append(f"- Files of the course are not as released ({len(changed)}): {names}")
+    if lines:
+        yield "\n".join(lines)
+
+
+def _evidence(result: Result) -> str:
+    machine, timing = result.machine, result.timing
+    data = ", ".join(f"{escape(d.name)} ({code(d.digest[:12])})" for d in result.data)
+    return cut(
+        f"<sub>{result.started_at:%Y-%m-%d %H:%M} UTC · seed {result.seed} · "
+        f"{'official' if result.official else 'not official'} · sandbox: {escape(machine.sandbox, 40)} · "
+        f"{escape(machine.system, 60)}, {machine.cores} cores, Python {escape(machine.python, 20)} · "
+        f"{words.seconds(timing.total)} in all, student code {words.seconds(timing.student)} · "
+        f"course {escape(result.course.version, 20)} · submission {code(result.submission.digest[:12])}"
+        f"{' · data: ' + data if data else ''}</sub>",
+        3000,
+    )

@@ -1,0 +1,35 @@
+"""A result as JSON: the record itself, the same bytes for the same record, without NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from grading.result import Result
+
+
+def to_json(result: Result) -> str:
+    """The record in its own field order, two spaces, ASCII only, one newline at the end.
+
+    Numbers that JSON does not have (NaN, infinities) become null; a lone surrogate becomes U+FFFD.
+    """
+    return json.dumps(_plain(result.model_dump(mode="json")), indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> Result:
+    """The record back; pydantic's ValidationError when it is not one."""
+    return Result.model_validate_json(text)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_plain(k): _plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case float() if not math.isfinite(value):
+            return None
+        case str():
+            return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    return value

@@ -1,0 +1,187 @@
+"""A result on a terminal: a Rich renderable that fits any width, any encoding, and shows untrusted text as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from grading.render import figures, words
+from grading.render.text import clean, one_line
+from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
+
+WIDE = 76
+SHOWN = 6
+"""Failures shown in full besides the first."""
+
+_COLOURS = {Verdict.UNLOCKED: "green", Verdict.PROVISIONAL: "cyan", Verdict.NOT_YET: "yellow", Verdict.ERROR: "red"}
+_SIGNS = {
+    CriterionStatus.PASSED: ("✓", "ok ", "green"),
+    CriterionStatus.FAILED: ("✗", "no ", "red"),
+    CriterionStatus.ERROR: ("!", "ERR", "magenta"),
+    CriterionStatus.NOT_ATTEMPTED: ("–", "-  ", "dim"),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A result as a renderable; see `show`."""
+
+    result: Result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The parts from top to bottom, what to do next last."""
+        result, wide, plain = self.result, options.max_width >= WIDE, options.ascii_only
+        yield _verdict(result)
+        yield from _criteria(result, wide, plain)
+        yield from _other_failures(result)
+        yield from _curves(result, options.max_width, plain)
+        yield from _output(result)
+        yield from _notes(result)
+        yield from _first_to_mend(result)
+        yield _footer(result)
+
+
+def show(console: Console, result: Result) -> None:
+    """Print the report; commands to copy may be longer than a line."""
+    console.print(Report(result), crop=False)
+
+
+def _verdict(result: Result) -> RenderableType:
+    colour = _COLOURS[result.verdict]
+    body = Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))
+    if result.medal and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
+        body.append(f"\nMedal: {one_line(result.medal)}")
+    for reason in result.provisional_because:
+        body.append(f"\nProvisional: {one_line(reason, 400)}")
+    return Panel(body, title=Text(words.heading(result), style="bold"), title_align="left", border_style=colour)
+
+
+def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableType]:
+    for kind, criteria in words.by_kind(result):
+        yield Text(f"\n{words.KINDS[kind]}", style="bold")
+        table = Table.grid(padding=(0, 2, 0, 0), expand=wide)
+        table.add_column(no_wrap=True)
+        table.add_column(ratio=1 if wide else None, overflow="fold")
+        for _ in range(3 if wide else 0):
+            table.add_column(no_wrap=True, justify="right")
+        for criterion in criteria:
+            table.add_row(*_row(criterion, wide, plain))
+        yield Padding(table, (0, 0, 0, 1))
+
+
+def _row(criterion: CriterionResult, wide: bool, plain: bool) -> list[RenderableType]:
+    sign, ascii_sign, colour = _SIGNS[criterion.status]
+    bar = Text(figures.bar(figures.share(criterion), 10, ascii_only=plain), style=colour)
+    name = Text(one_line(criterion.title, 300))
+    if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
+        name.append(f"\n{words.not_measured(criterion)}", style=colour)
+    elif criterion.status is CriterionStatus.FAILED:
+        for more in (criterion.explanation, criterion.why, criterion.how):
+            name.append(f"\n{one_line(more, 600)}" if more else "", style="dim")
+    first = Text(ascii_sign if plain else sign, style=f"bold {colour}")
+    measured, threshold = figures.measured(criterion), figures.threshold(criterion)
+    if plain:
+        measured, threshold = _ascii(measured), _ascii(threshold)
+    if wide:
+        return [first, name, Text(measured, style=colour), Text(threshold, style="dim"), bar]
+    if criterion.measured is not None:
+        name.append(f"\n{measured} ({threshold})", style=colour)
+    return [first, name]
+
+
+def _ascii(figure: str) -> str:
+    for sign, word in (("≥", ">="), ("≤", "<="), ("×", "x"), ("—", "-"), ("∞", "inf"), ("−", "-")):
+        figure = figure.replace(sign, word)
+    return figure
+
+
+def _other_failures(result: Result) -> Iterator[RenderableType]:
+    others = words.failures(result)[1:]
+    if not others:
+        return
+    yield Text("\nAlso to mend", style="bold")
+    for failure in others[:SHOWN]:
+        yield Padding(_failure(failure, brief=True), (0, 0, 0, 1))
+    if len(others) > SHOWN:
+        yield Text(f" … and {len(others) - SHOWN} more; most often they go with the first ones.", style="dim")
+
+
+def _failure(failure: Failure, *, brief: bool) -> Group:
+    """The failure's title, and under it who says what."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    limit = 300 if brief else 1200
+    parts = [("where", words.place(failure)), ("call", failure.call), ("got", failure.got)]
+    parts += [("expected", failure.expected), ("hint", failure.hint)]
+    if not brief:
+        parts.append(("detail", failure.detail))
+    for name, text in parts:
+        if text:
+            table.add_row(name, Text(clean(text, limit), style="cyan" if name == "hint" else ""))
+    return Group(Text(words.label(failure), style="bold"), table)
+
+
+def _curves(result: Result, width: int, plain: bool) -> Iterator[RenderableType]:
+    for curve in result.curves[:4]:
+        known = [v for v in curve.values if v is not None]
+        line = figures.sparkline(curve.values, min(40, width - 2), ascii_only=plain)
+        if not line:
+            continue
+        yield Text(f"\n{one_line(curve.name, 60)}, seed {curve.seed}", style="bold")
+        yield Text(f" {line}", style="cyan", no_wrap=True)
+        yield Text(f" {known[0]:.3g} to {known[-1]:.3g} in {curve.steps[-1]:.0f} steps", style="dim")
+
+
+def _output(result: Result) -> Iterator[RenderableType]:
+    text = clean(result.student_output, 1000).strip()
+    if text and result.verdict is not Verdict.UNLOCKED:
+        yield Text("\nYour code printed", style="bold")
+        yield Padding(Text(text, overflow="fold"), (0, 0, 0, 1))
+
+
+def _notes(result: Result) -> Iterator[RenderableType]:
+    for note in result.submission.refused[:10]:
+        yield Text(f"\nNot graded: {one_line(note.path)}: {one_line(note.message, 400)}", style="yellow")
+    if len(result.submission.refused) > 10:
+        yield Text(f"… and {len(result.submission.refused) - 10} more files that were not graded.", style="yellow")
+    if changed := result.course.changed:
+        names = ", ".join(one_line(path, 80) for path in changed[:5]) + (", …" if len(changed) > 5 else "")
+        text = f"\nFiles of the course are not as released ({len(changed)}): {names}. "
+        yield Text(f"{text}The verdict that counts is made with the released ones.", style="yellow")
+
+
+def _first_to_mend(result: Result) -> Iterator[RenderableType]:
+    failure = result.first_to_mend
+    if failure is None:
+        return
+    yield Text()
+    title = Text("First to mend", style="bold")
+    yield Panel(_failure(failure, brief=False), title=title, title_align="left", border_style="yellow")
+    if fast := words.fast_loop(failure):
+        yield Text("Try it, with a debugger at hand:", style="dim")
+        yield command(fast)
+    yield Text("Grade again:", style="dim")
+    yield command(one_line(result.reproduce, 300))
+
+
+def command(line: str) -> Text:
+    """A line to copy: never broken by us, whatever the width."""
+    return Text(f"  {line}", style="bold", no_wrap=True, overflow="ignore")
+
+
+def _footer(result: Result) -> RenderableType:
+    timing, machine = result.timing, result.machine
+    sandbox = "bubblewrap" if machine.sandbox == "bubblewrap" else f"a limited {one_line(machine.sandbox, 40)}"
+    return Text(
+        f"\n{words.seconds(timing.total)} in all: your code {words.seconds(timing.student)}, "
+        f"the grader {words.seconds(timing.grader)}. Seed {result.seed}, in {sandbox}"
+        f"{', official' if result.official else ''}.",
+        style="dim",
+    )

@@ -1,0 +1,98 @@
+"""The words every surface uses for verdicts, statuses and kinds: one source for the phrasing."""
+
+from __future__ import annotations
+
+import shlex
+
+from grading.manifest.model import Kind
+from grading.render.text import one_line
+from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
+
+KINDS = {
+    Kind.CODE_QUALITY: "Code quality",
+    Kind.PERFORMANCE: "Performance",
+    Kind.RELIABILITY: "Reliability",
+    Kind.UNDERSTANDING: "Understanding",
+}
+STATUSES = {
+    CriterionStatus.PASSED: "passed",
+    CriterionStatus.FAILED: "failed",
+    CriterionStatus.ERROR: "error",
+    CriterionStatus.NOT_ATTEMPTED: "not attempted",
+}
+_VERDICTS = {
+    Verdict.UNLOCKED: "Unlocked",
+    Verdict.PROVISIONAL: "Provisionally unlocked",
+    Verdict.NOT_YET: "Not yet",
+    Verdict.ERROR: "Could not be graded",
+}
+
+
+def heading(result: Result) -> str:
+    """What was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
+    what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
+    return one_line(f"{what}: {result.name}")
+
+
+def verdict(result: Result) -> str:
+    """The verdict in words; a module is passed, not unlocked."""
+    if result.milestone is None and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
+        return "Passed" if result.verdict is Verdict.UNLOCKED else "Provisionally passed"
+    return _VERDICTS[result.verdict]
+
+
+def meaning(result: Result) -> str:
+    """One sentence on what the verdict means for the student."""
+    met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
+    of = f"{met} of {len(result.criteria)} criteria met."
+    if result.verdict is Verdict.ERROR:
+        return f"{of} The grader or this machine failed, not your code."
+    if result.verdict is Verdict.NOT_YET and any(c.status is CriterionStatus.ERROR for c in result.criteria):
+        return f"{of} Where it says error, the grader or this machine failed, not your code."
+    return of
+
+
+def not_measured(criterion: CriterionResult) -> str:
+    """Why a criterion has no verdict of its own: "not attempted: mend the module tests first"."""
+    status, why = STATUSES[criterion.status], one_line(criterion.explanation or "", 600)
+    return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
+
+
+def by_kind(result: Result) -> list[tuple[Kind, list[CriterionResult]]]:
+    """The criteria grouped by kind, in the manifest's order of kinds, empty kinds left out."""
+    groups = [(kind, [c for c in result.criteria if c.kind is kind]) for kind in Kind]
+    return [(kind, criteria) for kind, criteria in groups if criteria]
+
+
+def failures(result: Result) -> list[Failure]:
+    """Every failure, in order; the first is the one to mend first."""
+    return [f for c in result.criteria for f in c.failures]
+
+
+def place(failure: Failure) -> str | None:
+    """Where to look: "modules/02_tensor/tinytorch/tensor.py:41"."""
+    if failure.file is None:
+        return None
+    return one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
+
+
+def label(failure: Failure, limit: int = 400) -> str:
+    """The failure in one line: "Task 2.3: Addition broadcasts"."""
+    title = one_line(failure.title, limit)
+    return title if failure.task is None else f"Task {one_line(failure.task, 10)}: {title}"
+
+
+def fast_loop(failure: Failure) -> str | None:
+    """The command that runs only this failure's test, in the student's own process."""
+    if failure.test is None:
+        return None
+    # Only printable ASCII: the command is meant to be pasted into a shell.
+    node = "".join(c if c.isascii() and c.isprintable() else "?" for c in failure.test)[:300]
+    return f"pytest {shlex.quote(node)}"
+
+
+def seconds(value: float) -> str:
+    """A duration: "0.4 s", "2 min 5 s"."""
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {round(value % 60)} s"

@@ -1,0 +1,41 @@
+"""Write the result record's JSON Schema: `python -m grading.result_schema`, or `--check` that it is up to date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from grading.result import Result
+
+PATH = Path("docs", "schema", "result.schema.json")
+
+
+def schema() -> str:
+    """The schema of the record as it is written, as JSON text."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Result.model_json_schema(mode="serialization"),
+        "title": "TinyTorch result record",
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def main(arguments: list[str], root: Path) -> int:
+    """Write the schema under `root`; with `--check` change nothing and return 1 when it is out of date."""
+    path = root / PATH
+    if arguments == ["--check"]:
+        if path.is_file() and path.read_text(encoding="utf-8") == schema():
+            return 0
+        sys.stderr.write(f"{PATH} is not up to date. Run `python -m grading.result_schema`.\n")
+        return 1
+    if arguments:
+        sys.stderr.write("Use: python -m grading.result_schema [--check]\n")
+        return 2
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(schema(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parents[1]))

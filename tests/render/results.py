@@ -1,0 +1,101 @@
+"""Result records for the tests of what is shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from grading.manifest.model import Kind, Unit
+from grading.result import (
+    CourseRecord,
+    CriterionResult,
+    CriterionStatus,
+    Curve,
+    Failure,
+    FileRecord,
+    MachineRecord,
+    Result,
+    SubmissionRecord,
+    Timing,
+    Verdict,
+)
+
+
+def criterion(status: str = "passed", measured: float | None = 1.0, **changes: Any) -> CriterionResult:
+    """A criterion: the share of module tests that pass, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "kind": Kind.CODE_QUALITY,
+        "name": "module-tests",
+        "title": "The tests of modules 01 to 04 pass",
+        "threshold": 1.0,
+        "comparison": "at_least",
+        "unit": Unit.FRACTION,
+        "why": "A network can be no better than its parts.",
+    }
+    return CriterionResult(status=CriterionStatus(status), measured=measured, **{**fields, **changes})
+
+
+def failure(**changes: Any) -> Failure:
+    """A failed test of module 02."""
+    fields: dict[str, Any] = {
+        "task": "2.3",
+        "title": "A row is added to every row of a matrix",
+        "call": "Tensor([[1, 2], [3, 4]]) + Tensor([10, 20])",
+        "got": "[[11, 12], [3, 4]]",
+        "expected": "[[11, 22], [13, 24]]",
+        "hint": "NumPy broadcasts when you let it add whole arrays.",
+        "file": "modules/02_tensor/tinytorch/tensor.py",
+        "line": 41,
+        "test": "modules/02_tensor/test_tensor.py::test_rows_are_added",
+    }
+    return Failure(**{**fields, **changes})
+
+
+def loss(status: str = "passed", measured: float | None = 0.0417, **changes: Any) -> CriterionResult:
+    """A criterion with an upper bound."""
+    fields: dict[str, Any] = {
+        "kind": Kind.PERFORMANCE,
+        "name": "loss",
+        "title": "The loss after training is small",
+        "threshold": 0.05,
+        "comparison": "at_most",
+        "unit": Unit.LOSS,
+    }
+    return criterion(status, measured, **{**fields, **changes})
+
+
+def result(*criteria: CriterionResult, **changes: Any) -> Result:
+    """An unlocked milestone 1, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "milestone": 1,
+        "name": "Basic Inference",
+        "medal": "Neural Architect",
+        "verdict": Verdict.UNLOCKED,
+        "criteria": criteria or (criterion(), loss()),
+        "seed": 42,
+        "official": False,
+        "started_at": datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+        "key": "k" * 64,
+        "reproduce": "nox -s milestone-1 -- --seed 42",
+        "submission": SubmissionRecord(
+            digest="d" * 64,
+            files=(FileRecord(path="modules/02_tensor/tinytorch/tensor.py", sha256="a" * 64, size=900),),
+        ),
+        "course": CourseRecord(name="TinyTorch", version="0.1.0", digest="c" * 64),
+        "machine": MachineRecord(
+            system="Linux", processor="x86_64", cores=2, python="3.12.1", packages={"numpy": "2.1"}, sandbox="process"
+        ),
+        "curves": (Curve(name="loss", seed=3, steps=(0.0, 50.0, 100.0), values=(0.7, 0.3, 0.01)),),
+        "timing": Timing(total=4.2, student=2.9, grader=1.3),
+    }
+    return Result(**{**fields, **changes})
+
+
+def not_yet(**changes: Any) -> Result:
+    """Milestone 1 with a failed module test and training not attempted."""
+    later = "Not attempted: mend the module tests first."
+    return result(
+        criterion("failed", 0.9, failures=(failure(), failure(task="3.1", title="ReLU keeps positive numbers"))),
+        loss("not_attempted", None, explanation=later),
+        **{"verdict": Verdict.NOT_YET, "curves": (), **changes},
+    )
