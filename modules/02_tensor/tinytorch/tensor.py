@@ -72,6 +72,13 @@ def result_dtype(*operands) -> np.dtype:
     # END SOLUTION
 
 
+def as_floating(array):
+    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
+    # BEGIN SOLUTION 2.3
+    return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
+    # END SOLUTION
+
+
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which shapes `a` and `b` stretch together.
 
@@ -91,6 +98,19 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
         shape.append(n if m == 1 else m)
     return tuple(shape)
     # END SOLUTION
+
+
+def elementwise(function):
+    """Return the array function of two arguments, with `broadcast_shape`'s explanation when their shapes clash."""
+
+    def forward(a, b):
+        # BEGIN SOLUTION 2.4
+        if a.shape != b.shape:
+            broadcast_shape(a.shape, b.shape)
+        return function(a, b)
+        # END SOLUTION
+
+    return forward
 
 
 @dataclass(frozen=True)
@@ -161,26 +181,6 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
         _recorder(op, tensors, attributes, output)
     return output
     # END SOLUTION
-
-
-def as_floating(array):
-    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
-    # BEGIN SOLUTION 2.6
-    return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
-    # END SOLUTION
-
-
-def elementwise(function):
-    """Return the array function of two arguments, with `broadcast_shape`'s explanation when their shapes clash."""
-
-    def forward(a, b):
-        # BEGIN SOLUTION 2.6
-        if a.shape != b.shape:
-            broadcast_shape(a.shape, b.shape)
-        return function(a, b)
-        # END SOLUTION
-
-    return forward
 
 
 def operator(op):

@@ -1,0 +1,1014 @@
+"""The tests of module 02: what a Tensor holds, how operations run, and what each of them computes."""
+
+import operator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from grading.testing import expect, task
+
+ARITHMETIC = {
+    "+": (operator.add, "add"),
+    "-": (operator.sub, "subtract"),
+    "*": (operator.mul, "multiply"),
+    "/": (operator.truediv, "divide"),
+    "**": (operator.pow, "power"),
+}
+COMPARISONS = {
+    "==": (operator.eq, "equal"),
+    "!=": (operator.ne, "not_equal"),
+    "<": (operator.lt, "less"),
+    "<=": (operator.le, "less_equal"),
+    ">": (operator.gt, "greater"),
+    ">=": (operator.ge, "greater_equal"),
+}
+OPERATORS = ARITHMETIC | COMPARISONS
+DTYPES = ("bool", "uint8", "int8", "int32", "int64", "float16", "float32", "float64")
+
+# 2.1: from values to an array
+
+
+@task("2.1")
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (2.5, "float32"),
+        ([1.0, 2.0], "float32"),
+        ([1, 2.5], "float32"),
+        ([], "float32"),
+        (7, "int64"),
+        ([[1, 2], [3, 4]], "int64"),
+        ([True, 2], "int64"),
+        (True, "bool"),
+        ([[True], [False]], "bool"),
+    ],
+)
+def test_python_numbers_get_default_dtypes(student, values, dtype):
+    """Python floats become float32, ints int64 and bools bool."""
+    expect.array(student.tensor.Tensor(values), np.array(values), dtype=dtype, call=f"Tensor({values})")
+
+
+@task("2.1")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_keep_their_dtype(student, dtype):
+    """A NumPy array keeps its dtype, values and shape."""
+    for array in (np.array([[0, 1, 2], [3, 4, 5]], dtype), np.zeros((2, 0, 3), dtype), np.array(1, dtype)):
+        call = f"Tensor(array of {dtype}, shape {array.shape})"
+        expect.array(student.tensor.Tensor(array), array, dtype=dtype, call=call)
+
+
+@task("2.1")
+def test_float64_keeps_every_digit(student, rng):
+    """A float64 array loses no digit on its way into a tensor."""
+    array = rng.standard_normal((3, 5))
+    expect.array(student.tensor.Tensor(array), array, rtol=0, atol=0, dtype="float64", call="Tensor(array of float64)")
+
+
+@task("2.1")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tensor_can_be_made_of_a_tensor(student, dtype):
+    """Tensor(tensor) has the other tensor's values and dtype."""
+    tensor = student.tensor.Tensor(np.array([[1, 0, 3]], dtype))
+    call = f"Tensor(tensor of {dtype})"
+    expect.array(student.tensor.Tensor(tensor), np.array([[1, 0, 3]], dtype), dtype=dtype, call=call)
+
+
+@task("2.1")
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int8", "bool"])
+def test_a_given_dtype_decides(student, dtype):
+    """A dtype that is given overrides the rule for lists, arrays and tensors."""
+    tensor_class = student.tensor.Tensor
+    expected = np.array([0, 1, 7]).astype(dtype)
+    hint = "a dtype that is given comes before every rule"
+    call = f'Tensor([0, 1, 7], dtype="{dtype}")'
+    expect.array(tensor_class([0, 1, 7], dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+    array = np.array([0.0, 1.0, 7.0])
+    call = f'Tensor(array of float64, dtype="{dtype}")'
+    expect.array(tensor_class(array, dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+    call = f'Tensor(tensor of int64, dtype="{dtype}")'
+    expect.array(tensor_class(tensor_class([0, 1, 7]), dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+
+
+@task("2.1")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_tensor_shares_no_memory_with_an_array(student, dtype):
+    """Changing an array afterwards does not change the tensor made of it."""
+    array = shared_array(student, dtype)
+    tensor = student.tensor.Tensor(array)
+    same_dtype = student.tensor.Tensor(array, dtype=dtype)
+    array.fill(9.0)
+    hint = "a tensor is made from a copy of its data"
+    call = "t = Tensor(array); array.fill(9); t"
+    expect.array(tensor, [1.0, 1.0, 1.0], call=call, hint=hint)
+    expect.array(same_dtype, [1.0, 1.0, 1.0], call=call.replace("array)", f'array, dtype="{dtype}")'), hint=hint)
+
+
+@task("2.1")
+def test_a_tensor_shares_no_memory_with_a_tensor(student):
+    """Changing a tensor's array afterwards does not change another tensor made of it."""
+    array, first = shared_array(student, "float32"), student.tensor.Tensor([0.0, 0.0, 0.0])
+    first.data = array
+    second = student.tensor.Tensor(first)
+    array.fill(9.0)
+    call = "second = Tensor(first); first.data.fill(9); second"
+    expect.array(second, [1.0, 1.0, 1.0], call=call, hint="a tensor is made from a copy of its data")
+
+
+@task("2.1")
+@pytest.mark.parametrize("values", [[[1, 2], [3]], [[1, 2], 3], [[[1.0]], [[1.0, 2.0]]]])
+def test_ragged_lists_are_refused(student, values):
+    """Lists of unequal length are a ValueError."""
+    with expect.raises(ValueError, call=f"Tensor({values})"):
+        student.tensor.Tensor(values)
+
+
+@task("2.1")
+@pytest.mark.parametrize("values", ["1.5", ["1.5", "2"], None, [None, 1.0], {"a": 1}, b"12", [2**70]])
+def test_what_is_no_number_is_refused(student, values):
+    """Strings, None and other objects are a TypeError, also where NumPy could read a number from them."""
+    hint = "look at the kind of the array's dtype: b, i, u and f are numbers"
+    with expect.raises(TypeError, call=f"Tensor({values!r})", hint=hint):
+        student.tensor.Tensor(values)
+    with expect.raises(TypeError, call=f'Tensor({values!r}, dtype="float32")', hint=hint):
+        student.tensor.Tensor(values, dtype="float32")
+
+
+@task("2.1")
+@pytest.mark.parametrize("dtype", ["object", "str", "complex64"])
+def test_a_dtype_that_holds_no_numbers_is_refused(student, dtype):
+    """A dtype that is neither bool, integer nor floating is a TypeError."""
+    with expect.raises(TypeError, call=f'Tensor([1.0, 2.0], dtype="{dtype}")'):
+        student.tensor.Tensor([1.0, 2.0], dtype=dtype)
+    with expect.raises(TypeError, call=f'Tensor(array, dtype="{dtype}")'):
+        student.tensor.Tensor(np.ones(2), dtype=dtype)
+
+
+@task("2.1")
+def test_a_tensor_starts_without_gradient(student):
+    """A new tensor has no gradient."""
+    expect.equal(student.tensor.Tensor([1.0]).grad, None, call="Tensor([1.0]).grad")
+
+
+# 2.2: back to Python values
+
+
+@task("2.2")
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (4, 1, 2), (3, 0)])
+def test_a_tensor_tells_its_shape(student, rng, shape):
+    """shape, ndim, size and len() describe the array."""
+    tensor = student.tensor.Tensor(rng.random(shape))
+    expect.equal(tensor.shape, shape, call=f"Tensor(array of shape {shape}).shape")
+    expect.equal(tensor.ndim, len(shape), call=f"Tensor(array of shape {shape}).ndim")
+    expect.equal(tensor.size, int(np.prod(shape)), call=f"Tensor(array of shape {shape}).size")
+    expect.equal(str(tensor.dtype), "float64", call="Tensor(array of float64).dtype")
+    if shape:
+        expect.equal(len(tensor), shape[0], call=f"len(Tensor(array of shape {shape}))")
+
+
+@task("2.2")
+def test_a_scalar_has_no_length(student):
+    """len() of a tensor without axes is a TypeError."""
+    with expect.raises(TypeError, call="len(Tensor(3.0))"):
+        len(student.tensor.Tensor(3.0))
+
+
+@task("2.2")
+@pytest.mark.parametrize(("values", "expected"), [(2.5, 2.5), ([[7]], 7), ([True], True), (0, 0), ([-0.5], -0.5)])
+def test_item_is_a_python_number(student, values, expected):
+    """item() of a single element is a Python number, whatever the number of axes."""
+    expect.equal(student.tensor.Tensor(values).item(), expected, call=f"Tensor({values}).item()")
+
+
+@task("2.2")
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (0,), (2, 0)])
+def test_item_needs_exactly_one_element(student, shape):
+    """item() of none or many elements is a ValueError that names the shape."""
+    with expect.raises(ValueError, call=f"Tensor(array of shape {shape}).item()", mentions=(str(shape),)):
+        student.tensor.Tensor(np.zeros(shape)).item()
+
+
+@task("2.2")
+@pytest.mark.parametrize("values", [[[1, 2], [3, 4]], [True, False], [[[0.5]], [[-2.0]]], 3, 1.5, [], [[], []]])
+def test_tolist_gives_the_lists_back(student, values):
+    """tolist() gives nested lists of Python numbers, and a plain number for a scalar."""
+    expect.equal(student.tensor.Tensor(values).tolist(), values, call=f"Tensor({values}).tolist()")
+
+
+@task("2.2")
+def test_tolist_keeps_every_digit(student, rng):
+    """tolist() of random float64 values is exact."""
+    array = rng.standard_normal((2, 3))
+    expect.equal(student.tensor.Tensor(array).tolist(), array.tolist(), call="Tensor(array of float64).tolist()")
+
+
+@task("2.2")
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([[1.0, 2.0], [3.0, 4.0]], "Tensor([[1., 2.],\n        [3., 4.]])"),
+        (2.5, "Tensor(2.5)"),
+        ([1, 2], "Tensor([1, 2], dtype=int64)"),
+        ([True], "Tensor([ True], dtype=bool)"),
+        ([1 / 3], "Tensor([0.3333])"),
+        ([[], []], "Tensor([], shape=(2, 0))"),
+        ([], "Tensor([])"),
+    ],
+)
+def test_repr_shows_values_and_unusual_dtypes(student, values, text):
+    """repr() shows the values, and the dtype when it is not float32."""
+    expect.equal(repr(student.tensor.Tensor(values)), text, call=f"repr(Tensor({values}))")
+
+
+@task("2.2")
+def test_repr_abbreviates(student):
+    """repr() of 100 000 elements is short."""
+    text = repr(student.tensor.Tensor(np.arange(100_000.0)))
+    expect.that("..." in text and len(text) < 200, call="repr(Tensor(array of 100 000))", got=text, expected="a …")
+
+
+# 2.3: which dtype a result has
+
+
+@task("2.3")
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        (["float32"], "float32"),
+        (["int64", "float32"], "float32"),
+        (["float16", "int64"], "float16"),
+        (["float32", "float64"], "float64"),
+        (["float16", "float32", "int64"], "float32"),
+        (["bool", "float64"], "float64"),
+        (["int8", "int32"], "int32"),
+        (["bool", "int8"], "int8"),
+        (["uint8", "int8"], "int16"),
+        (["bool", "bool"], "bool"),
+    ],
+)
+def test_tensors_decide_the_dtype(student, dtypes, expected):
+    """Floating beats integer beats bool, and the wider of a kind beats the narrower, in any order."""
+    for order in (dtypes, dtypes[::-1]):
+        tensors = [student.tensor.Tensor(np.ones(2, dtype)) for dtype in order]
+        call = f"result_dtype(tensors of {', '.join(order)})"
+        hint = "an integer tensor, however wide, has no say beside a floating one"
+        expect.equal(dtype_name(student.tensor.result_dtype(*tensors)), expected, call=call, hint=hint)
+
+
+@task("2.3")
+@pytest.mark.parametrize(
+    ("dtype", "number", "expected"),
+    [
+        ("float32", 2.5, "float32"),
+        ("float64", 2.5, "float64"),
+        ("float16", 7, "float16"),
+        ("float32", True, "float32"),
+        ("int64", 2.5, "float32"),
+        ("int8", 0.5, "float32"),
+        ("int8", 3, "int8"),
+        ("int32", True, "int32"),
+        ("uint8", 3, "uint8"),
+        ("bool", 3, "int64"),
+        ("bool", 2.5, "float32"),
+        ("bool", True, "bool"),
+    ],
+)
+def test_a_number_only_counts_with_a_higher_kind(student, dtype, number, expected):
+    """A number beside a tensor takes the tensor's dtype, unless its kind is above the tensor's."""
+    tensor = student.tensor.Tensor(np.ones(2, dtype))
+    call = f"result_dtype(tensor of {dtype}, {number})"
+    expect.equal(dtype_name(student.tensor.result_dtype(tensor, number)), expected, call=call)
+    call = f"result_dtype({number}, tensor of {dtype})"
+    expect.equal(dtype_name(student.tensor.result_dtype(number, tensor)), expected, call=call)
+
+
+@task("2.3")
+@pytest.mark.parametrize(
+    ("numbers", "expected"), [((1, 2.5), "float32"), ((1, 2), "int64"), ((True, 2), "int64"), ((True, False), "bool")]
+)
+def test_numbers_alone_have_default_dtypes(student, numbers, expected):
+    """Numbers without a tensor count as float32, int64 or bool."""
+    call = f"result_dtype{numbers}"
+    expect.equal(dtype_name(student.tensor.result_dtype(*numbers)), expected, call=call)
+
+
+@task("2.3")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_as_floating_converts_only_what_must_be(student, rng, dtype):
+    """as_floating() leaves floating arrays as they are and makes float32 of the others."""
+    array = rng.integers(0, 2, (2, 3)).astype(dtype)
+    wanted = dtype if dtype.startswith("float") else "float32"
+    expect.array(student.tensor.as_floating(array), array, dtype=wanted, call=f"as_floating(array of {dtype})")
+
+
+# 2.4: broadcasting
+
+
+@task("2.4")
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ((2, 3), (2, 3), (2, 3)),
+        ((2, 3), (3,), (2, 3)),
+        ((2, 3), (), (2, 3)),
+        ((), (), ()),
+        ((2, 1), (1, 3), (2, 3)),
+        ((2, 1, 4), (3, 1), (2, 3, 4)),
+        ((5, 1, 1, 7), (6, 1), (5, 1, 6, 7)),
+        ((1,), (0,), (0,)),
+        ((3, 0), (1, 1), (3, 0)),
+        ((0,), (0,), (0,)),
+    ],
+)
+def test_shapes_stretch_together(student, a, b, expected):
+    """broadcast_shape() aligns at the right and stretches ones."""
+    hint = "fill the shorter shape with ones on its left; a 1 gives way to any size, to 0 as well"
+    expect.equal(student.tensor.broadcast_shape(a, b), expected, call=f"broadcast_shape({a}, {b})", hint=hint)
+    expect.equal(student.tensor.broadcast_shape(b, a), expected, call=f"broadcast_shape({b}, {a})", hint=hint)
+
+
+@task("2.4")
+def test_random_shapes_broadcast_as_in_numpy(student, rng):
+    """broadcast_shape() agrees with NumPy for random shapes."""
+    for _ in range(10):
+        full = rng.integers(2, 6, size=4)
+        a, b = (tuple(int(n) for n in np.where(rng.random(4) < 0.4, 1, full)[rng.integers(0, 4) :]) for _ in "ab")
+        expected = np.broadcast_shapes(a, b)
+        expect.equal(student.tensor.broadcast_shape(a, b), expected, call=f"broadcast_shape({a}, {b})")
+
+
+@task("2.4")
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((2, 3), (4,)), ((2, 3), (2,)), ((3,), (0,)), ((2, 3, 4), (5, 3, 4)), ((2, 1), (3, 1)), ((2, 5), (3, 1))],
+)
+def test_shapes_that_clash_are_named(student, a, b):
+    """broadcast_shape() of shapes that do not fit is a ValueError that names both."""
+    for first, second in ((a, b), (b, a)):
+        with expect.raises(ValueError, call=f"broadcast_shape({first}, {second})", mentions=(str(first), str(second))):
+            student.tensor.broadcast_shape(first, second)
+
+
+@task("2.4")
+def test_a_clash_names_the_two_sizes(student):
+    """The error of broadcast_shape() names the two sizes that clash."""
+    call = "broadcast_shape((7, 11, 1), (13, 5))"
+    with expect.raises(ValueError, call=call, mentions=("sizes 11 and 13",), hint='write "sizes 11 and 13"'):
+        student.tensor.broadcast_shape((7, 11, 1), (13, 5))
+
+
+@task("2.4")
+@pytest.mark.parametrize(("name", "function"), [("add", np.add), ("divide", np.divide), ("less", np.less)])
+def test_elementwise_functions_compute(student, rng, name, function):
+    """An elementwise op's forward computes on arrays whose shapes broadcast."""
+    op = getattr(student.tensor, name)
+    for shape_a, shape_b in (((2, 3), (2, 3)), ((2, 1), (3,)), ((), (4,)), ((0, 3), (1, 3))):
+        a, b = rng.uniform(1, 2, shape_a), rng.uniform(1, 2, shape_b)
+        call = f"{name}.forward(a, b) for shapes {shape_a} and {shape_b}"
+        expect.array(op.forward(a, b), function(a, b), call=call, rtol=1e-12)
+
+
+@task("2.4")
+def test_elementwise_functions_explain_a_clash(student):
+    """An elementwise op's forward raises broadcast_shape()'s ValueError when shapes do not fit."""
+    call = "multiply.forward(a, b) for shapes (7, 11) and (13,)"
+    with expect.raises(ValueError, call=call, mentions=("(7, 11)", "(13,)", "sizes 11 and 13")):
+        student.tensor.multiply.forward(np.ones((7, 11)), np.ones(13))
+
+
+# 2.5: one way to run an operation
+
+
+@task("2.5")
+def test_apply_runs_forward_on_the_arrays(student, rng):
+    """apply(op, a, b) is a tensor of op.forward of both arrays, in this order."""
+    m = student.tensor
+    a, b = rng.random((2, 3)), rng.random((2, 3))
+    expect.array(m.apply(m.add, m.Tensor(a), m.Tensor(b)), a + b, dtype="float64", rtol=1e-12, call="apply(add, a, b)")
+    result = m.apply(m.subtract, m.Tensor(a), m.Tensor(b))
+    expect.array(result, a - b, dtype="float64", rtol=1e-12, call="apply(subtract, a, b)")
+    expect.array(m.apply(m.negative, m.Tensor(a)), -a, rtol=1e-12, call="apply(negative, a)")
+
+
+@task("2.5")
+def test_apply_gives_a_tensor_even_for_a_scalar(student):
+    """apply() gives a tensor of shape () where NumPy gives a bare number."""
+    m = student.tensor
+    result = m.apply(m.reduce_sum, m.Tensor([1.0, 2.0]))
+    expect.equal(result.shape, (), call="apply(reduce_sum, Tensor([1.0, 2.0])).shape")
+    expect.array(result, 3.0, dtype="float32", call="apply(reduce_sum, Tensor([1.0, 2.0]))")
+
+
+@task("2.5")
+def test_apply_takes_numbers_arrays_and_lists(student):
+    """apply() makes tensors of numbers, arrays and lists."""
+    m = student.tensor
+    expect.array(m.apply(m.add, 1, 2), 3, dtype="int64", call="apply(add, 1, 2)")
+    expect.array(m.apply(m.add, 1, 0.5), 1.5, dtype="float32", call="apply(add, 1, 0.5)")
+    expect.array(m.apply(m.add, m.Tensor([1.0, 2.0]), 5), [6, 7], dtype="float32", call="apply(add, Tensor, 5)")
+    result = m.apply(m.add, np.array([1.0, 2.0]), m.Tensor([1, 1]))
+    expect.array(result, [2, 3], dtype="float64", call="apply(add, array of float64, Tensor of int64)")
+    expect.array(
+        m.apply(m.add, [1.0, 2.0], m.Tensor([1, 1])), [2, 3], dtype="float32", call="apply(add, [1.0, 2.0], …)"
+    )
+
+
+@task("2.5")
+def test_apply_computes_in_the_common_dtype(student):
+    """apply() converts the arrays before computing, so that a narrow integer does not overflow beside a wide one."""
+    m = student.tensor
+    small, wide = m.Tensor(np.array([100], "int8")), m.Tensor(np.array([100], "int64"))
+    expect.array(m.apply(m.add, small, wide), [200], dtype="int64", call="apply(add, int8 [100], int64 [100])")
+    half = m.Tensor(np.array([1.0], "float16"))
+    call = "apply(divide, int64 [100], float16 [1.0])"
+    expect.array(m.apply(m.divide, wide, half), [100], dtype="float16", call=call, hint="use result_dtype")
+    call = "apply(multiply, int64 [100], 0.5)"
+    expect.array(m.apply(m.multiply, wide, 0.5), [50.0], dtype="float32", call=call)
+
+
+@task("2.5")
+def test_a_number_keeps_its_digits_beside_float64(student):
+    """apply() gives a number the common dtype directly, not by way of float32."""
+    m = student.tensor
+    result = m.apply(m.multiply, m.Tensor(np.array([3.0])), 0.1)
+    hint = "0.1 was rounded to float32 on the way"
+    expect.array(result, [3.0 * 0.1], rtol=1e-14, atol=0, call="apply(multiply, float64 [3.0], 0.1)", hint=hint)
+
+
+@task("2.5")
+def test_apply_hands_attributes_on(student, rng):
+    """apply() hands attributes to op.forward by name."""
+    m = student.tensor
+    array = rng.random((2, 3, 4))
+    result = m.apply(m.reduce_sum, m.Tensor(array), axis=1, keepdims=True)
+    expect.array(result, array.sum(axis=1, keepdims=True), call="apply(reduce_sum, x, axis=1, keepdims=True)")
+    result = m.apply(m.transpose, m.Tensor(array), axes=(2, 0, 1))
+    expect.array(result, array.transpose(2, 0, 1), call="apply(transpose, x, axes=(2, 0, 1))")
+
+
+@task("2.5")
+def test_apply_names_op_and_shapes_when_they_clash(student):
+    """apply() raises a ValueError of forward again with the op's name, the shapes and the reason."""
+    m = student.tensor
+    with expect.raises(
+        ValueError,
+        call="apply(add, a, b) for shapes (7, 11) and (13,)",
+        mentions=("add", "(7, 11)", "(13,)", "sizes 11 and 13"),
+    ):
+        m.apply(m.add, m.Tensor(np.ones((7, 11))), m.Tensor(np.ones(13)))
+    call = "apply(reshape, x, shape=(4, 4)) for shape (7, 11)"
+    with expect.raises(ValueError, call=call, mentions=("reshape", "(7, 11)", "(4,4)", "77")):
+        m.apply(m.reshape, m.Tensor(np.ones((7, 11))), shape=(4, 4))
+
+
+@task("2.5")
+def test_apply_refuses_what_is_no_number(student):
+    """apply() on something that is neither tensor nor number is a TypeError."""
+    m = student.tensor
+    for wrong in (None, "1", {"a": 1}):
+        with expect.raises(TypeError, call=f"apply(add, Tensor([1.0]), {wrong!r})"):
+            m.apply(m.add, m.Tensor([1.0]), wrong)
+
+
+@task("2.5")
+def test_apply_changes_no_input(student, rng):
+    """apply() leaves values and dtypes of its inputs alone."""
+    m = student.tensor
+    a, b = rng.integers(0, 9, 3), rng.random(3)
+    first, second = m.Tensor(a), m.Tensor(b)
+    m.apply(m.add, first, second)
+    expect.array(first, a, dtype="int64", call="a after apply(add, a, b)")
+    expect.array(second, b, dtype="float64", call="b after apply(add, a, b)")
+
+
+@task("2.5")
+def test_apply_tells_the_recorder(student):
+    """apply() calls the recorder once, with the op, the inputs, the attributes and the output."""
+    m = student.tensor
+    a = m.Tensor([[1.0, 2.0]])
+    with traced(m) as trace:
+        out = m.apply(m.reduce_sum, a, axis=1, keepdims=True)
+    call = "the entries of a Trace after apply(reduce_sum, a, axis=1, keepdims=True)"
+    entries = trace.entries
+    expect.equal(len(entries), 1, call=f"the number of {call}", hint="call the recorder after forward, once")
+    name, inputs, attributes, output = entries[0]
+    expect.equal(name, "sum", call=f"the op in {call}")
+    expect.equal(attributes, {"axis": 1, "keepdims": True}, call=f"the attributes in {call}")
+    expect.that(type(inputs) is tuple, call=f"the inputs in {call}", got=type(inputs).__name__, expected="a tuple")
+    expect.equal(len(inputs), 1, call=f"the number of inputs in {call}")
+    a.grad, out.grad = m.Tensor([[5.0, 6.0]]), m.Tensor([[7.0]])
+    hint = "hand the recorder the very tensors, not copies: gradients will be stored on them"
+    expect.array(inputs[0].grad, [[5.0, 6.0]], call=f"inputs[0].grad in {call}, once a.grad is set", hint=hint)
+    expect.array(output.grad, [[7.0]], call=f"output.grad in {call}, once the result's is set", hint=hint)
+
+
+@task("2.5")
+def test_the_recorder_sees_the_tensors_handed_in(student):
+    """The recorder is given tensors in their own dtype, and numbers as tensors of the common one."""
+    m = student.tensor
+    a, b = m.Tensor([1, 2]), m.Tensor(np.array([0.5, 0.5]))
+    with traced(m) as trace:
+        m.apply(m.add, a, b)
+        m.apply(m.add, 3, b)
+    (_, first, _, _), (_, second, _, _) = trace.entries
+    hint = "the recorder gets the tensors that came in, not the converted arrays"
+    call = "the first input the recorder sees of apply(add, "
+    expect.array(first[0], [1, 2], dtype="int64", call=f"{call}tensor of int64, tensor of float64)", hint=hint)
+    expect.array(second[0], 3.0, dtype="float64", call=f"{call}3, tensor of float64)")
+
+
+@task("2.5")
+def test_only_finished_operations_are_recorded(student):
+    """The recorder hears nothing of an operation that failed, nor anything after it was taken off."""
+    m = student.tensor
+    with traced(m) as trace:
+        with expect.raises(ValueError, call="apply(add, a, b) for shapes (2,) and (3,)"):
+            m.apply(m.add, m.Tensor([1.0, 2.0]), m.Tensor([1.0, 2.0, 3.0]))
+        m.apply(m.less, m.Tensor([1.0]), 2.0)
+    m.apply(m.negative, m.Tensor([1.0]))
+    names = [entry[0] for entry in trace.entries]
+    expect.equal(
+        names, ["less"], call="the ops of a Trace after add (which failed) and less; then, without it, negative"
+    )
+
+
+# 2.6: arithmetic and comparison
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_operators_on_tensors(student, rng, sign):
+    """Every operator works element by element, with broadcasting."""
+    function, _ = OPERATORS[sign]
+    for shape_a, shape_b in (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((2, 0), (1, 1))):
+        a, b = whole(rng, shape_a), whole(rng, shape_b)
+        got = function(student.tensor.Tensor(a), student.tensor.Tensor(b))
+        call = f"Tensor({a.tolist()}) {sign} Tensor({b.tolist()})"
+        expect.array(got, function(a, b), call=call, dtype="bool" if sign in COMPARISONS else "float64")
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_operators_with_a_number(student, rng, sign):
+    """Every operator takes a number on either side, in the right order, and stays in float32."""
+    function, _ = OPERATORS[sign]
+    array, dtype = whole(rng, 3).astype("float32"), "bool" if sign in COMPARISONS else "float32"
+    for number in (2, 2.0):
+        hint = "for `number ∘ tensor` Python asks the reflected method, where self is the right operand"
+        got = function(student.tensor.Tensor(array), number)
+        expect.array(got, function(array, number), dtype=dtype, call=f"Tensor({array.tolist()}) {sign} {number}")
+        got, call = function(number, student.tensor.Tensor(array)), f"{number} {sign} Tensor({array.tolist()})"
+        expect.array(got, function(number, array), dtype=dtype, call=call, hint=hint)
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_operators_with_an_array(student, rng, sign):
+    """Every operator takes a NumPy array on either side, and the result is a tensor."""
+    function, _ = OPERATORS[sign]
+    a, b = whole(rng, (2, 3)), whole(rng, 3)
+    for left, right in ((student.tensor.Tensor(a), b), (a, student.tensor.Tensor(b))):
+        got = function(left, right)
+        call = f"{'array' if left is a else 'Tensor'} {sign} {'array' if right is b else 'Tensor'}"
+        expect.that(type(got) is not np.ndarray, call=call, got=got, expected="a Tensor")
+        expect.array(got, function(a, b), call=call)
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", ARITHMETIC)
+def test_operators_on_integers(student, sign):
+    """Integers stay integers, except in a division, which gives float32."""
+    function, _ = ARITHMETIC[sign]
+    a, b = [7, -3, 2], [2, 4, 3]
+    wanted = function(np.array(a), np.array(b))
+    got = function(student.tensor.Tensor(a), student.tensor.Tensor(b))
+    expect.array(got, wanted, dtype="float32" if sign == "/" else "int64", call=f"Tensor({a}) {sign} Tensor({b})")
+
+
+@task("2.6")
+def test_negative(student, rng):
+    """-tensor changes every sign and keeps the dtype."""
+    array = rng.standard_normal((3, 2))
+    expect.array(-student.tensor.Tensor(array), -array, dtype="float64", call="-Tensor(array of float64)")
+    expect.array(-student.tensor.Tensor([1, -2]), [-1, 2], dtype="int64", call="-Tensor([1, -2])")
+
+
+@task("2.6")
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+def test_elementary_functions(student, rng, name):
+    """exp(), log() and sqrt() work element by element; of integers in float32."""
+    array = rng.uniform(0.5, 2, (2, 3))
+    function = getattr(np, name)
+    got = getattr(student.tensor.Tensor(array), name)()
+    expect.array(got, function(array), dtype="float64", rtol=1e-12, call=f"Tensor(array of float64).{name}()")
+    got = getattr(student.tensor.Tensor([1, 4]), name)()
+    expect.array(got, function([1.0, 4.0]), dtype="float32", call=f"Tensor([1, 4]).{name}()")
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_operators_run_through_apply(student, sign):
+    """Every operator runs its own op through apply(), on either side."""
+    function, name = OPERATORS[sign]
+    mirrored = {"<": "greater", "<=": "greater_equal", ">": "less", ">=": "less_equal"}
+    tensor = student.tensor.Tensor([1.0, 2.0])
+    with traced(student.tensor) as trace:
+        function(tensor, tensor)
+        function(2.0, tensor)
+    names = [entry[0] for entry in trace.entries]
+    call = f"the ops that ran in tensor {sign} tensor and 2.0 {sign} tensor"
+    expect.equal(names, [name, mirrored.get(sign, name)], call=call)
+
+
+@task("2.6")
+def test_functions_run_through_apply(student):
+    """-x, exp(), log() and sqrt() run through apply()."""
+    tensor = student.tensor.Tensor([1.0, 2.0])
+    with traced(student.tensor) as trace:
+        operator.neg(tensor)
+        tensor.exp()
+        tensor.log()
+        tensor.sqrt()
+    names = [entry[0] for entry in trace.entries]
+    expect.equal(names, ["negative", "exp", "log", "sqrt"], call="the ops that ran in -x, x.exp(), x.log(), x.sqrt()")
+
+
+@task("2.6")
+@pytest.mark.parametrize("sign", ["+", "/", "<"])
+def test_operators_name_themselves_when_shapes_clash(student, sign):
+    """An operator on shapes that do not broadcast is a ValueError that names the op and both shapes."""
+    function, name = OPERATORS[sign]
+    a, b = student.tensor.Tensor(np.ones((2, 3))), student.tensor.Tensor(np.ones((4,)))
+    call = f"Tensor of shape (2, 3) {sign} Tensor of shape (4,)"
+    with expect.raises(ValueError, call=call, mentions=(name, "(2, 3)", "(4,)")):
+        function(a, b)
+
+
+# 2.7: matrix product
+
+
+@task("2.7")
+@pytest.mark.parametrize(
+    ("shape_a", "shape_b"),
+    [
+        ((2, 3), (3, 4)),
+        ((1, 5), (5, 1)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 4)),
+        ((7, 2, 3), (7, 3, 4)),
+        ((7, 2, 3), (3, 4)),
+        ((2, 3), (5, 3, 4)),
+        ((6, 1, 2, 3), (5, 3, 4)),
+        ((3,), (5, 3, 4)),
+        ((5, 2, 3), (3,)),
+        ((2, 0), (0, 3)),
+        ((0, 3), (3, 2)),
+    ],
+)
+def test_matrix_products(student, rng, shape_a, shape_b):
+    """@ multiplies matrices, vectors and stacks of matrices."""
+    a, b = rng.standard_normal(shape_a), rng.standard_normal(shape_b)
+    call = f"Tensor of shape {shape_a} @ Tensor of shape {shape_b}"
+    got = student.tensor.Tensor(a) @ student.tensor.Tensor(b)
+    expect.array(got, a @ b, dtype="float64", rtol=1e-9, call=call)
+
+
+@task("2.7")
+def test_matrix_product_by_hand(student):
+    """[[1, 2], [3, 4]] @ [[5, 6], [7, 8]] is [[19, 22], [43, 50]], in integers."""
+    got = student.tensor.Tensor([[1, 2], [3, 4]]) @ student.tensor.Tensor([[5, 6], [7, 8]])
+    expect.array(got, [[19, 22], [43, 50]], dtype="int64", call="Tensor([[1, 2], [3, 4]]) @ Tensor([[5, 6], [7, 8]])")
+
+
+@task("2.7")
+def test_matrix_product_with_an_array(student, rng):
+    """@ takes a NumPy array on either side."""
+    a, b = rng.standard_normal((2, 3)), rng.standard_normal((3, 2))
+    expect.array(student.tensor.Tensor(a) @ b, a @ b, call="Tensor @ array")
+    got = a @ student.tensor.Tensor(b)
+    expect.that(type(got) is not np.ndarray, call="array @ Tensor", got=got, expected="a Tensor")
+    expect.array(got, a @ b, call="array @ Tensor")
+
+
+@task("2.7")
+@pytest.mark.parametrize(
+    ("shape_a", "shape_b", "sizes"),
+    [
+        ((2, 13), (17, 4), ("13", "17")),
+        ((13,), (17,), ("13", "17")),
+        ((2, 13), (17,), ("13", "17")),
+        ((13,), (17, 13), ("13", "17")),
+        ((5, 2, 13), (5, 17, 13), ("13", "17")),
+        ((2, 1), (17, 4), ("1", "17")),
+        ((19, 2, 3), (23, 3, 4), ("19", "23")),
+    ],
+)
+def test_matrix_product_of_wrong_shapes(student, shape_a, shape_b, sizes):
+    """@ on shapes that do not fit is a ValueError that names the op, both shapes and the sizes that clash."""
+    a, b = np.ones(shape_a), np.ones(shape_b)
+    with expect.raises(ValueError, call=f"matmul_forward of {shape_a} and {shape_b}", mentions=sizes):
+        student.tensor.matmul_forward(a, b)
+    call = f"Tensor of shape {shape_a} @ Tensor of shape {shape_b}"
+    with expect.raises(ValueError, call=call, mentions=("matmul", str(shape_a), str(shape_b))):
+        student.tensor.Tensor(a) @ student.tensor.Tensor(b)
+
+
+@task("2.7")
+def test_matrix_product_of_a_scalar(student):
+    """@ with a scalar is a ValueError: scaling is what * is for."""
+    with expect.raises(ValueError, call="Tensor([1.0, 2.0]) @ 3.0", mentions=("matmul", "(2,)", "()")):
+        student.tensor.Tensor([1.0, 2.0]) @ 3.0
+    with expect.raises(ValueError, call="3.0 @ Tensor([1.0, 2.0])", mentions=("matmul", "(2,)", "()")):
+        3.0 @ student.tensor.Tensor([1.0, 2.0])
+
+
+# 2.8: reductions
+
+
+@task("2.8")
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -2, (0, 2), (-1, 0), (0, 1, 2), ()])
+def test_reductions_over_axes(student, rng, name, axis):
+    """A reduction removes the axes it runs over, or leaves them with size 1."""
+    array = rng.uniform(-3, -1, (2, 3, 4))
+    tensor = student.tensor.Tensor(array)
+    for keepdims in (False, True):
+        call = f"Tensor of shape (2, 3, 4).{name}(axis={axis}, keepdims={keepdims})"
+        got = getattr(tensor, name)(axis=axis, keepdims=keepdims)
+        expected = getattr(np, name)(array, axis=axis, keepdims=keepdims)
+        expect.array(got, expected, dtype="float64", rtol=1e-10, call=call)
+
+
+@task("2.8")
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_reductions_by_default(student, rng, name):
+    """Without arguments a reduction runs over everything; the first argument is the axis."""
+    array = rng.standard_normal((3, 5)).astype("float32")
+    tensor = student.tensor.Tensor(array)
+    expect.array(getattr(tensor, name)(), getattr(np, name)(array), dtype="float32", call=f"tensor.{name}()")
+    expect.array(getattr(tensor, name)(1), getattr(np, name)(array, 1), dtype="float32", call=f"tensor.{name}(1)")
+
+
+@task("2.8")
+@pytest.mark.parametrize(
+    ("name", "values", "expected", "dtype"),
+    [
+        ("sum", [1, 2, 4], 7, "int64"),
+        ("mean", [1, 2, 4], 7 / 3, "float32"),
+        ("max", [1, 4, 2], 4, "int64"),
+        ("min", [3, 1, 2], 1, "int64"),
+        ("sum", [True, True, False], 2, "int64"),
+        ("mean", [True, True, False, False], 0.5, "float32"),
+        ("max", [False, True], True, "bool"),
+    ],
+)
+def test_reductions_of_integers(student, name, values, expected, dtype):
+    """Integers stay integers, except in a mean, which is float32; a sum of bools counts."""
+    got = getattr(student.tensor.Tensor(values), name)()
+    expect.array(got, expected, dtype=dtype, call=f"Tensor({values}).{name}()")
+
+
+@task("2.8")
+def test_reductions_of_nothing(student):
+    """The sum of no elements is 0; the largest and smallest of none is a ValueError."""
+    empty = student.tensor.Tensor(np.zeros((0, 3)))
+    expect.array(empty.sum(axis=0), np.zeros(3), dtype="float64", call="Tensor of shape (0, 3).sum(axis=0)")
+    expect.array(empty.max(axis=1), np.zeros(0), call="Tensor of shape (0, 3).max(axis=1)")
+    for name in ("max", "min"):
+        with expect.raises(ValueError, call=f"Tensor of shape (0, 3).{name}(axis=0)", mentions=(name, "(0, 3)")):
+            getattr(empty, name)(axis=0)
+
+
+@task("2.8")
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_reductions_over_a_missing_axis(student, name):
+    """A reduction over an axis that is not there is a ValueError that names the op and the shape."""
+    with expect.raises(ValueError, call=f"Tensor of shape (2, 3).{name}(axis=2)", mentions=(name, "(2, 3)")):
+        getattr(student.tensor.Tensor(np.ones((2, 3))), name)(axis=2)
+
+
+@task("2.8")
+def test_reductions_run_through_apply(student):
+    """Every reduction runs its op through apply() with axis and keepdims as attributes."""
+    tensor = student.tensor.Tensor([[1.0, 2.0]])
+    with traced(student.tensor) as trace:
+        for name in ("sum", "mean", "max", "min"):
+            getattr(tensor, name)(axis=1, keepdims=True)
+    got = [(entry[0], entry[2]) for entry in trace.entries]
+    expected = [(name, {"axis": 1, "keepdims": True}) for name in ("sum", "mean", "max", "min")]
+    expect.equal(got, expected, call="the ops and attributes that ran in sum, mean, max and min(axis=1, keepdims=True)")
+
+
+# 2.9: reshape and transpose
+
+
+@task("2.9")
+@pytest.mark.parametrize("shape", [(4, 6), (24,), (-1,), (2, -1), (-1, 3, 2), (1, 24, 1), (2, 3, 4)])
+def test_reshape(student, rng, shape):
+    """reshape() keeps the elements and their order; one size may be -1."""
+    array = rng.standard_normal((2, 3, 4))
+    tensor, expected = student.tensor.Tensor(array), array.reshape(shape)
+    sizes = ", ".join(map(str, shape))
+    expect.array(tensor.reshape(*shape), expected, dtype="float64", call=f"Tensor of (2, 3, 4).reshape({sizes})")
+    expect.array(tensor.reshape(shape), expected, dtype="float64", call=f"Tensor of (2, 3, 4).reshape({shape})")
+
+
+@task("2.9")
+def test_reshape_of_one_and_of_no_elements(student):
+    """reshape() makes a scalar of one element, and reshapes no elements."""
+    expect.array(student.tensor.Tensor([[5.0]]).reshape(()), 5.0, call="Tensor([[5.0]]).reshape(())")
+    got = student.tensor.Tensor(np.zeros((0, 3))).reshape(3, 0, 2)
+    expect.array(got, np.zeros((3, 0, 2)), call="Tensor of shape (0, 3).reshape(3, 0, 2)")
+
+
+@task("2.9")
+@pytest.mark.parametrize("shape", [(4, 4), (5, -1), (-1, -1)])
+def test_reshape_to_another_size(student, shape):
+    """reshape() to a shape of another size is a ValueError that names the op and the tensor's shape."""
+    call = f"Tensor of shape (2, 3).reshape{shape}"
+    with expect.raises(ValueError, call=call, mentions=("reshape", "(2, 3)")):
+        student.tensor.Tensor(np.ones((2, 3))).reshape(*shape)
+
+
+@task("2.9")
+@pytest.mark.parametrize("axes", [(2, 0, 1), (1, 2, 0), (0, 2, 1), (-1, 0, 1), (0, 1, 2)])
+def test_transpose_orders_axes(student, rng, axes):
+    """transpose() puts the axes into the order given, as ints or as one tuple."""
+    array = rng.standard_normal((2, 3, 4))
+    tensor, expected = student.tensor.Tensor(array), array.transpose(axes)
+    order = ", ".join(map(str, axes))
+    expect.array(tensor.transpose(*axes), expected, dtype="float64", call=f"Tensor of (2, 3, 4).transpose({order})")
+    expect.array(tensor.transpose(axes), expected, dtype="float64", call=f"Tensor of (2, 3, 4).transpose({axes})")
+
+
+@task("2.9")
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (2, 0)])
+def test_transpose_without_axes_reverses(student, rng, shape):
+    """transpose() without axes, and .T, reverse all axes."""
+    array = rng.standard_normal(shape)
+    expect.array(student.tensor.Tensor(array).transpose(), array.T, call=f"Tensor of shape {shape}.transpose()")
+    expect.array(student.tensor.Tensor(array).T, array.T, call=f"Tensor of shape {shape}.T")
+
+
+@task("2.9")
+@pytest.mark.parametrize("axes", [(0, 0), (0, 2), (0, 1, 2), (1,)])
+def test_transpose_of_wrong_axes(student, axes):
+    """transpose() needs every axis once: anything else is a ValueError that names the op and the shape."""
+    call = f"Tensor of shape (2, 3).transpose{axes}"
+    with expect.raises(ValueError, call=call, mentions=("transpose", "(2, 3)")):
+        student.tensor.Tensor(np.ones((2, 3))).transpose(*axes)
+
+
+@task("2.9")
+def test_shape_changes_run_through_apply(student):
+    """reshape(), transpose() and .T run through apply()."""
+    tensor = student.tensor.Tensor([[1.0, 2.0]])
+    with traced(student.tensor) as trace:
+        tensor.reshape(2, 1)
+        tensor.transpose(1, 0)
+        tensor.T  # noqa: B018 - the property runs an operation
+    names = [entry[0] for entry in trace.entries]
+    expect.equal(names, ["reshape", "transpose", "transpose"], call="the ops that ran in reshape, transpose and .T")
+
+
+# 2.10: indexing
+
+
+@task("2.10")
+@pytest.mark.parametrize(
+    "key",
+    [
+        1,
+        -1,
+        slice(1, 3),
+        slice(None, None, -2),
+        slice(3, 3),
+        (1, 2),
+        (slice(None), 0),
+        (Ellipsis, -1),
+        (slice(0, 2), None, 1),
+        (1, slice(None), slice(1, None)),
+        [2, 0, 0],
+        ([0, 1], [2, 1]),
+    ],
+    ids=str,
+)
+def test_indexing_as_in_numpy(student, rng, key):
+    """Ints, slices, ..., None, lists and tuples of them select as in NumPy."""
+    array = rng.standard_normal((4, 3, 2))
+    got = student.tensor.Tensor(array)[key]
+    expect.array(got, array[key], dtype="float64", call=f"Tensor of shape (4, 3, 2)[{key}]")
+
+
+@task("2.10")
+def test_indexing_one_element_gives_a_tensor(student):
+    """A single element is still a tensor, of shape ()."""
+    got = student.tensor.Tensor([1.0, 2.0])[1]
+    expect.equal(got.shape, (), call="Tensor([1.0, 2.0])[1].shape")
+    expect.array(got, 2.0, dtype="float32", call="Tensor([1.0, 2.0])[1]")
+
+
+@task("2.10")
+def test_indexing_with_arrays_and_tensors(student, rng):
+    """Integer arrays and tensors select rows, boolean ones what they mark, alone or in a tuple."""
+    tensor_class = student.tensor.Tensor
+    array = rng.standard_normal((4, 3))
+    rows, columns = rng.integers(0, 4, 5), rng.integers(-3, 3, 5)
+    mask, row_mask = rng.random((4, 3)) < 0.5, np.array([True, False, False, True])
+    keys = {
+        "rows": rows,
+        "rows, columns": (rows, columns),
+        "mask": mask,
+        "row_mask": row_mask,
+        "row_mask, 1": (row_mask, 1),
+        ":, columns": (slice(None), columns),
+    }
+    for text, key in keys.items():
+        as_tensors = tuple(map(tensor_wrapper(tensor_class), key)) if isinstance(key, tuple) else tensor_class(key)
+        hint = "put a tensor's array in its place, also inside a tuple"
+        expect.array(tensor_class(array)[key], array[key], call=f"tensor[{text}] with arrays")
+        expect.array(tensor_class(array)[as_tensors], array[key], call=f"tensor[{text}] with tensors", hint=hint)
+
+
+@task("2.10")
+def test_indexing_with_a_comparison(student):
+    """x[x > 0] is the elements above zero."""
+    x = student.tensor.Tensor([[1.0, -2.0], [-3.0, 4.0]])
+    expect.array(x[x > 0], [1.0, 4.0], call="x[x > 0] for x = Tensor([[1, -2], [-3, 4]])")
+
+
+@task("2.10")
+@pytest.mark.parametrize("key", [4, -5, (0, 3), [0, 4], (0, 0, 0)], ids=str)
+def test_indexing_out_of_range(student, key):
+    """An index that is not there is an IndexError."""
+    with expect.raises(IndexError, call=f"Tensor of shape (4, 3)[{key}]"):
+        student.tensor.Tensor(np.zeros((4, 3)))[key]
+
+
+@task("2.10")
+def test_indexing_with_floats(student):
+    """A tensor of floats is no index: an IndexError."""
+    with expect.raises(IndexError, call="Tensor([1.0, 2.0])[Tensor([0.0])]"):
+        student.tensor.Tensor([1.0, 2.0])[student.tensor.Tensor([0.0])]
+
+
+@task("2.10")
+def test_iterating_gives_rows(student, rng):
+    """Iterating gives the rows, one tensor each; a scalar has none, which is a TypeError."""
+    array = rng.standard_normal((3, 2))
+    rows = list(student.tensor.Tensor(array))
+    expect.equal(len(rows), 3, call="len(list(Tensor of shape (3, 2)))")
+    for i, row in enumerate(rows):
+        expect.array(row, array[i], call=f"list(Tensor of shape (3, 2))[{i}]")
+    with expect.raises(TypeError, call="list(Tensor(3.0))"):
+        list(student.tensor.Tensor(3.0))
+
+
+@task("2.10")
+def test_indexing_runs_through_apply(student):
+    """Indexing runs through apply()."""
+    tensor = student.tensor.Tensor([1.0, 2.0])
+    with traced(student.tensor) as trace:
+        tensor[0]
+        tensor[student.tensor.Tensor([1, 0])]
+    expect.equal(
+        [entry[0] for entry in trace.entries], ["index", "index"], call="the ops that ran in x[0] and x[tensor]"
+    )
+
+
+# What several tests use
+
+
+@contextmanager
+def traced(module):
+    """A Trace that listens to every operation in the block."""
+    trace = module.Trace()
+    previous = module.set_recorder(trace)
+    try:
+        yield trace
+    finally:
+        module.set_recorder(previous)
+
+
+def shared_array(student, dtype):
+    """Three ones that can be changed beside the student's code: only exact arrays are copied to the judge's side."""
+    return student.tensor.np.ma.ones(3, dtype)
+
+
+def tensor_wrapper(tensor_class):
+    """What makes tensors of the arrays of a key, and leaves slices and ints alone."""
+    return lambda part: tensor_class(part) if isinstance(part, np.ndarray) else part
+
+
+def whole(rng, shape):
+    """Whole numbers from 1 to 4 in float64: exact powers and quotients, and some equal pairs for comparisons."""
+    return rng.integers(1, 5, shape).astype("float64")
+
+
+def dtype_name(dtype):
+    """A dtype's name, for whatever names one."""
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return repr(dtype)
