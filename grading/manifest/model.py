@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=60)]
 ModuleId = Annotated[str, StringConstraints(pattern=r"^\d\d_[a-z0-9]+$")]
@@ -111,14 +112,21 @@ class Criterion(Frozen):
     at_most: float | None = None
     why: Sentence
     """One sentence for the student: what the figure says."""
+    topic: Slug | None = None
+    """The troubleshooting topic that helps when it is not met."""
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> Criterion:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("give exactly one of `at_least` and `at_most`")
+        if self.at_least is None and self.at_most is None:
+            mend = "Add `at_least: …` or `at_most: …`."
+            raise _threshold_error("name", f"criterion {self.name} has no threshold.", mend)
+        if self.at_least is not None and self.at_most is not None:
+            raise _threshold_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
         top = 1.0 if self.unit is Unit.FRACTION else float("inf")
         if not 0 <= self.threshold <= top:
-            raise ValueError(f"threshold {self.threshold} is out of range for a {self.unit.value}: 0 to {top}")
+            message = f"`{self.comparison}: {self.threshold:g}` is out of range for a {self.unit.value}."
+            mend = "Write a number from 0 to 1." if top == 1 else "Write a number that is not negative."
+            raise _threshold_error(self.comparison, message, mend)
         return self
 
     @property
@@ -134,6 +142,11 @@ class Criterion(Frozen):
     def met_by(self, measured: float) -> bool:
         """Whether a figure meets the threshold; NaN meets none."""
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
+
+
+def _threshold_error(key: str, message: str, mend: str) -> PydanticCustomError:
+    """What the reader needs to name the line and the repair."""
+    return PydanticCustomError("threshold", "{message} {mend}", {"key": key, "message": message, "mend": mend})
 
 
 class Environment(Frozen):
@@ -193,7 +206,7 @@ class NumberQuestion(Question):
     """A question answered by a number that depends on the student's own parameters."""
 
     kind: Literal["number"]
-    parameters: dict[Slug, tuple[float, ...]] = Field(min_length=1)
+    parameters: dict[Slug, tuple[int | float, ...]] = Field(min_length=1)
     """Values each parameter may take."""
     digits: int = Field(default=0, ge=0, le=6)
     """Decimals asked for."""

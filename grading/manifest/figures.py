@@ -1,0 +1,10 @@
+"""Which checks there are and which figures each measures: what a criterion of a built milestone may name."""
+
+FIGURES = {
+    "imports": ("violations",),
+    "module_tests": ("passed",),
+    "integration_tests": ("passed",),
+    "xor": ("fresh_loss", "accuracy", "noisy_accuracy", "loss", "control_accuracy", "depends_on_weights"),
+    "demo": ("completed",),
+    "quiz": ("correct",),
+}
