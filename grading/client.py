@@ -165,10 +165,8 @@ class Worker:
 
     def _raised(self, rest: list[Any]) -> Exception:
         type_name, bases, message, frames = self._fitting(rest, (str, list, str, list))
-        told = []
-        for frame in frames[:20]:
-            told.append(Frame(*self._fitting(frame, (str, int, str, str))))
-        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:4000], tuple(told))
+        told = tuple(Frame(*self._fitting(frame, (str, int, str, str))) for frame in frames[:20])
+        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:4000], told)
 
     def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         if type(values) is not list or [type(v) for v in values] != list(kinds):

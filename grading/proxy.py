@@ -31,6 +31,7 @@ class Proxy:
         self._worker.request("set", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the thing, there."""
         return self._worker.request("call", self, args, kwargs)
 
     def __len__(self) -> int:

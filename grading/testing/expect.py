@@ -73,7 +73,7 @@ def raises(
     try:
         yield
     except kind as error:
-        if isinstance(error, WorkerFailureError) or is_gap(error) and kind is not NotImplementedError:
+        if isinstance(error, WorkerFailureError) or (is_gap(error) and kind is not NotImplementedError):
             raise
         if not all(part in str(error) for part in mentions):
             raise Mismatch(call=call, got=f"{name_of(error)}: {error}", expected=wanted, hint=hint) from error

@@ -46,7 +46,8 @@ class DirectStudent:
         """The recipe.py of a trigger module."""
         path = self._root / "modules" / module_id / "recipe.py"
         spec = importlib.util.spec_from_file_location(f"recipe_{module_id}", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

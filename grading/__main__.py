@@ -1,0 +1,121 @@
+"""`python -m grading`: what the nox sessions run. Parses, grades, renders, and tells by its exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from grading import progress
+from grading.errors import GraderError, UsageError
+from grading.files import write_atomically
+from grading.grade import grade_milestone, grade_module
+from grading.manifest.load import ManifestError
+from grading.render import record, terminal
+from grading.render.junit import junit
+from grading.render.markdown import markdown
+from grading.render.progress import Watch, watch_for
+from grading.result import Result
+
+ROOT = Path(__file__).resolve().parent.parent
+EXIT_CODES = "Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES)
+
+Folder = Annotated[Path | None, typer.Option("--submission", metavar="DIR", help="Grade this tree instead of this one.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result record there.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Run again what a report names.")]
+
+
+@app.command(epilog=EXIT_CODES)
+def milestone(
+    number: Annotated[int, typer.Argument(help="Which milestone, 1 to 5.")],
+    submission: Folder = None,
+    json: Json = None,
+    markdown_file: Markdown = None,
+    junit_file: Junit = None,
+    seed: Seed = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="As an instructor grades: a sandbox is required, nothing is reused.")
+    ] = False,
+    student: Annotated[
+        str | None, typer.Option("--student", help="Whose questions these are, instead of what student.yaml says.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
+) -> None:
+    """Measure a milestone."""
+
+    def grade(watch: Watch) -> Result:
+        return grade_milestone(
+            ROOT, number, submission=submission, seed=seed, official=official, student=student, again=again, watch=watch
+        )
+
+    result = _run(grade, json, markdown_file, junit_file)
+    if submission is None and not official:
+        progress.record(ROOT, progress.attempt(result))
+    raise typer.Exit(result.verdict.exit_code)
+
+
+@app.command(epilog=EXIT_CODES)
+def module(
+    module_id: Annotated[str, typer.Argument(help="Which module, such as 02_tensor.")],
+    submission: Folder = None,
+    json: Json = None,
+    markdown_file: Markdown = None,
+    junit_file: Junit = None,
+    seed: Seed = None,
+) -> None:
+    """Run a module's tests through a worker."""
+
+    def grade(watch: Watch) -> Result:
+        return grade_module(ROOT, module_id, submission=submission, seed=seed, watch=watch)
+
+    raise typer.Exit(_run(grade, json, markdown_file, junit_file).verdict.exit_code)
+
+
+def _run(
+    grade: Callable[[Watch], Result], json: Path | None, markdown_file: Path | None, junit_file: Path | None
+) -> Result:
+    """Grade with a moving display, show the report, write the files asked for."""
+    console, started = Console(), datetime.now(UTC)
+    for path in (json, markdown_file, junit_file):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    with watch_for(console) as watch:
+        result = grade(watch)
+    terminal.show(console, result)
+    if result.started_at < started:
+        told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
+        console.print(f"{told} To measure anew, add: -- --again", markup=False, highlight=False)
+    for path, render in ((json, record.to_json), (markdown_file, markdown), (junit_file, junit)):
+        if path is not None:
+            write_atomically(path, render(result).encode())
+    return result
+
+
+def main() -> None:
+    """Run the command; expected errors are sentences, not tracebacks."""
+    try:
+        app()
+    except (UsageError, ManifestError) as error:
+        _say(str(error), 2)
+    except GraderError as error:
+        _say(f"The grader could not do its work; this says nothing about your code.\n{error}", 3)
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing was recorded.", 130)
+
+
+def _say(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

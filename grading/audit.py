@@ -1,0 +1,96 @@
+"""Which imports a student's file makes, and whether the manifest allows them. Read from the text; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from grading.manifest.model import Manifest, Module
+from grading.result import Failure
+
+HARMLESS = frozenset(
+    "__future__ abc collections dataclasses enum functools itertools math numbers operator typing warnings".split()
+)
+"""Part of the language as far as this course goes: they reach neither the system nor somebody else's framework."""
+HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exec".split())
+"""Names that would let a file import or run what its text does not show."""
+
+
+def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: bool = False) -> list[Failure]:
+    """Every import the file may not make, and every name that would hide one; a syntax error is one failure."""
+    try:
+        tree = ast.parse(text, path)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return [_syntax(error, path)]
+    allowed = HARMLESS | set(module.imports)
+    earlier = {m.name: m for m in manifest.modules if m.number < module.number or (recipe and m.id == module.id)}
+    return [
+        Failure(
+            title="The file imports only what this module allows",
+            got=f"{path}:{line}: {what}",
+            expected=_allowed_words(allowed, earlier),
+            hint=why,
+            file=path,
+            line=line,
+        )
+        for line, what, why in _violations(tree, allowed, earlier, manifest)
+    ]
+
+
+def _violations(
+    tree: ast.AST, allowed: set[str] | frozenset[str], earlier: dict[str, Module], manifest: Manifest
+) -> Iterator[tuple[int, str, str]]:
+    later = {m.name: m for m in manifest.modules if m.name not in earlier}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield node.lineno, "a relative import", "Write the whole name: from tinytorch.tensor import Tensor."
+                continue
+            base = node.module or ""
+            names = [f"tinytorch.{a.name}" for a in node.names] if base == "tinytorch" else [base]
+        elif isinstance(node, ast.Name) and node.id in HIDING:
+            yield node.lineno, node.id, f"`{node.id}` can run what the file does not show; write the code itself."
+            continue
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "tinytorch":
+                part = rest.partition(".")[0]
+                if part in later:
+                    yield node.lineno, f"import of {name}", f"It comes in {later[part].id}: don't import the future."
+                elif part not in earlier:
+                    yield node.lineno, f"import of {name}", "The course has no such module; is the name right?"
+            elif top not in allowed:
+                yield node.lineno, f"import of {name}", f"`{top}` is not part of this module; write it with NumPy."
+
+
+def _allowed_words(allowed: set[str] | frozenset[str], earlier: dict[str, Module]) -> str:
+    own = [f"tinytorch.{name}" for name in earlier]
+    return "only " + ", ".join(
+        sorted(allowed - HARMLESS) + own + ["and Python's own small helpers such as math, typing"]
+    )
+
+
+def _syntax(error: Exception, path: str) -> Failure:
+    if isinstance(error, SyntaxError):
+        shown = (error.text or "").rstrip()[:200]
+        column = max((error.offset or 1) - 1 - (len(shown) - len(shown.lstrip())), 0)
+        pointed = f"{shown.strip()}\n{' ' * column}^" if shown.strip() else None
+        return Failure(
+            title="The file is valid Python",
+            got=f"{type(error).__name__}: {error.msg} ({path}, line {error.lineno or 1})",
+            expected="a file that Python can read",
+            hint="Python points at the line where it stopped understanding; the mistake may be just before it.",
+            file=path,
+            line=error.lineno or 1,
+            detail=pointed,
+        )
+    return Failure(
+        title="The file is valid Python",
+        got=f"{type(error).__name__}: {error}" if not isinstance(error, RecursionError) else "it is nested too deeply",
+        expected="a file that Python can read",
+        file=path,
+    )

@@ -1,0 +1,1 @@
+"""The checks: one file each; a check measures, the manifest's thresholds decide."""

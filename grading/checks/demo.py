@@ -1,0 +1,40 @@
+"""Reliability: the demonstration runs headless to its end, several times, with different seeds."""
+
+from __future__ import annotations
+
+from grading.checks.measured import Context, Measured
+from grading.checks.network import RecipeError, in_words
+from grading.demos import DEMOS
+from grading.remote import RemoteError, WorkerFailureError
+from grading.render.screen import RecordingScreen
+from grading.result import Failure
+
+
+def demo(context: Context) -> Measured:
+    """Play the milestone's demonstration without a screen and count the runs that reach their end."""
+    assert context.milestone is not None
+    assert context.milestone.experiment is not None
+    play = DEMOS[context.milestone.id]
+    seeds = context.seeds("demo", context.milestone.experiment.demo_runs)
+    failures: list[Failure] = []
+    context.watch.phase("Playing the demonstration headless", len(seeds))
+    for done, seed in enumerate(seeds):
+        worker = context.start()
+        try:
+            play(worker, RecordingScreen(), context.milestone, seed)
+        except (RemoteError, WorkerFailureError, RecipeError) as error:
+            failures.append(
+                Failure(
+                    title=f"The demonstration runs to its end (seed {seed})",
+                    hint=f"See it run: tito milestone demo {context.milestone.id} --seed {seed}",
+                    **in_words(error),
+                )
+            )
+        finally:
+            worker.close()
+        context.watch.advance(done + 1)
+    return Measured(
+        {"completed": (len(seeds) - len(failures)) / len(seeds)},
+        {"completed": tuple(failures)},
+        how=f"{len(seeds)} headless runs, seeds {', '.join(map(str, seeds))}",
+    )

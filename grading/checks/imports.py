@@ -1,0 +1,38 @@
+"""Only what the course has introduced is imported."""
+
+from __future__ import annotations
+
+from grading.audit import audit
+from grading.checks.measured import Context, Measured
+from grading.result import Failure
+
+
+def imports(context: Context) -> Measured:
+    """Audit every file that was handed in; a missing or refused one counts too."""
+    failures: list[Failure] = []
+    refused = {note.path: note.message for note in context.submission.record.refused}
+    files = [(m.code, m, False) for m in context.modules]
+    if context.milestone:
+        trigger = context.manifest.module(context.milestone.trigger)
+        files.append((context.milestone.recipe, trigger, True))
+    for path, module, is_recipe in files:
+        name = path.as_posix()
+        text = context.submission.text(path)
+        if text is not None:
+            failures += audit(text, name, module, context.manifest, recipe=is_recipe)
+        else:
+            why = refused.get(name, "it was not handed in")
+            failures.append(
+                Failure(
+                    title="Every file of the course is handed in",
+                    got=f"{name}: {why}",
+                    expected="a plain UTF-8 file of Python",
+                    hint=f"Put it in its place, {name}; the course's own version shows what it starts from.",
+                    file=name,
+                )
+            )
+    return Measured(
+        {"violations": float(len(failures))},
+        {"violations": tuple(failures)},
+        how=f"read from the text of {len(files)} files, without running them",
+    )

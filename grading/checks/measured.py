@@ -1,0 +1,66 @@
+"""What a check is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from grading.client import Worker
+from grading.manifest.model import Budget, Manifest, Milestone, Module
+from grading.render.progress import Watch
+from grading.result import Curve, Failure
+from grading.submission import Submission
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a check may use. ``start`` gives a fresh worker for the submission."""
+
+    root: Path
+    """The course: manifest, tests, grader."""
+    manifest: Manifest
+    modules: tuple[Module, ...]
+    milestone: Milestone | None
+    submission: Submission
+    start: Callable[[], Worker]
+    budget: Budget
+    seed: int
+    student: str | None
+    watch: Watch
+    log: Log
+
+    def seeds(self, purpose: str, count: int) -> list[int]:
+        """``count`` seeds for one purpose, the same for the same run's seed."""
+        words = [self.seed, *purpose.encode()]
+        return [int(s) for s in np.random.SeedSequence(words).generate_state(count)]
+
+
+@dataclass
+class Log:
+    """What is counted over a whole run: time in student code, and what it printed."""
+
+    student_seconds: float = 0.0
+    output: list[str] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End every worker of the run and add up what it used."""
+        for worker in self.workers:
+            worker.close()
+            self.student_seconds += worker.student_seconds
+            self.output.append(worker.output)
+        self.workers.clear()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A check's figures, and for each figure what to mend should it miss its threshold."""
+
+    figures: dict[str, float | None]
+    """None: could not be measured because student code failed."""
+    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    how: str = ""
+    curves: tuple[Curve, ...] = ()

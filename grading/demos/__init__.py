@@ -1,0 +1,6 @@
+"""The live demonstrations: course code that draws what the student's network does, frame by frame."""
+
+from grading.demos.xor import play as play_xor
+
+DEMOS = {1: play_xor}
+"""Milestone → play(worker, screen, milestone, seed)."""

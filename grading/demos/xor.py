@@ -1,0 +1,62 @@
+"""Demonstration 1: the XOR network's decision boundary, drawn while it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Group
+from rich.panel import Panel
+from rich.text import Text
+
+from grading.checks.network import StudentNetwork
+from grading.checks.xor import POINTS, XOR, cross_entropy
+from grading.client import Worker
+from grading.manifest.model import Milestone
+from grading.render.screen import Screen
+
+COLUMNS, ROWS = 32, 16
+FRAMES = 40
+LOW, HIGH = -0.25, 1.25
+SHADES = " ·░▒▓█"
+
+
+def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+    """Build and train a network, with one frame for each part of the training; raises what student code raises."""
+    network = StudentNetwork(worker, milestone.trigger, seed)
+    losses = [cross_entropy(network.predict(POINTS), XOR)]
+    screen.frame(_frame(network, "before training: fresh weights", losses))
+
+    def progress(step: float, steps: float, _claimed: float) -> None:
+        if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
+            losses.append(cross_entropy(network.predict(POINTS), XOR))
+            screen.frame(_frame(network, f"step {step:.0f} of {steps:.0f}", losses))
+
+    network.train(POINTS, XOR, seed, milestone.budget.train_seconds, progress)
+    losses.append(cross_entropy(network.predict(POINTS), XOR))
+    screen.frame(_frame(network, "after training", losses))
+
+
+def _frame(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
+    """The plane in shades of the network's answer, the four points in their places, and its answers in numbers."""
+    across, down = np.linspace(LOW, HIGH, COLUMNS), np.linspace(HIGH, LOW, ROWS)
+    grid = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2).astype(np.float32)
+    shades = network.predict(grid).reshape(ROWS, COLUMNS)
+    marks = {
+        (int(np.abs(down - y).argmin()), int(np.abs(across - x).argmin())): f"{target[0]:.0f}"
+        for (x, y), target in zip(POINTS, XOR, strict=True)
+    }
+    picture = Text()
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            p = float(shades[row, column])
+            style = "bright_blue" if p > 0.5 else "red"
+            if (row, column) in marks:
+                picture.append(marks[row, column], style=f"bold reverse {style}")
+            else:
+                picture.append(SHADES[min(int(p * len(SHADES)), len(SHADES) - 1)], style=style)
+        picture.append("\n")
+    answers = Text()
+    for (x, y), target, p in zip(POINTS, XOR, network.predict(POINTS), strict=True):
+        right = (p[0] > 0.5) == (target[0] > 0.5)
+        answers.append(f"{x:.0f} xor {y:.0f} = {target[0]:.0f}   network: {p[0]:.3f}  {'✓' if right else '✗'}\n")
+    answers.append(f"loss {losses[-1]:.4f}")
+    return Panel(Group(picture, answers), title=title, width=COLUMNS + 4)

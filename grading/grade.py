@@ -1,0 +1,283 @@
+"""The line from manifest and submission through the checks to one result."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grading import cache
+from grading.checks.demo import demo
+from grading.checks.imports import imports
+from grading.checks.measured import Context, Log, Measured
+from grading.checks.quiz import quiz
+from grading.checks.tests import integration_tests, module_tests
+from grading.checks.xor import xor
+from grading.client import Worker
+from grading.errors import GraderError, UsageError
+from grading.lock import changed_course_files
+from grading.machine import machine
+from grading.manifest.load import load
+from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status, Unit
+from grading.quiz.identity import student_id
+from grading.render.progress import Silent, Watch
+from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
+from grading.sandbox.launch import Confinement, choose
+from grading.submission import Submission, take
+
+CHECKS = {
+    "imports": imports,
+    "module_tests": module_tests,
+    "integration_tests": integration_tests,
+    "xor": xor,
+    "demo": demo,
+    "quiz": quiz,
+}
+MODULE_CRITERIA = (
+    Criterion(
+        kind=Kind.CODE_QUALITY,
+        name="imports",
+        title="Only what the course has introduced is imported",
+        check="imports",
+        figure="violations",
+        unit=Unit.COUNT,
+        at_most=0,
+        why="Each module builds on the ones before it and on NumPy, and on nothing else.",
+    ),
+    Criterion(
+        kind=Kind.CODE_QUALITY,
+        name="module_tests",
+        title="The module's tests pass",
+        check="module_tests",
+        figure="passed",
+        unit=Unit.FRACTION,
+        at_least=1.0,
+        why="Every value, shape, error and gradient the lesson asks for is as it should be.",
+    ),
+)
+MODULE_BUDGET = Budget(wall_seconds=60, call_seconds=5, train_seconds=10, memory_mb=2048)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be graded and how."""
+
+    root: Path
+    submission: Path
+    seed: int | None
+    official: bool
+    student: str | None
+    again: bool
+
+
+def grade_milestone(
+    root: Path,
+    number: int,
+    *,
+    submission: Path | None = None,
+    seed: int | None = None,
+    official: bool = False,
+    student: str | None = None,
+    again: bool = False,
+    watch: Watch | None = None,
+) -> Result:
+    """Measure one milestone for the repository at ``root`` or another tree, ``submission``.
+
+    An unchanged milestone that this machine has seen pass is answered from that result, unless a seed is given, the
+    grading is official, or it is asked for ``again``. Raises ManifestError, UsageError or GraderError.
+    """
+    manifest = load(root)
+    try:
+        milestone = manifest.milestone(number)
+    except KeyError:
+        raise UsageError(f"There is no milestone {number}; there are 1 to {len(manifest.milestones)}.") from None
+    if milestone.status is Status.PLANNED:
+        raise UsageError(f"Milestone {number}, {milestone.name}, is planned: it is not built yet and cannot be graded.")
+    request = Request(root, submission or root, seed, official, student, again)
+    return _grade(request, manifest, manifest.modules_for(milestone), milestone, watch or Silent())
+
+
+def grade_module(
+    root: Path,
+    module_id: str,
+    *,
+    submission: Path | None = None,
+    seed: int | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Run one module's audit and tests through a worker; a Result with ``module`` set and no milestone."""
+    manifest = load(root)
+    try:
+        module = manifest.module(module_id)
+    except KeyError:
+        raise UsageError(f"There is no module {module_id}; `tito module list` shows them.") from None
+    if module.status is Status.PLANNED:
+        raise UsageError(f"Module {module_id} is planned: it is not built yet and cannot be tested.")
+    request = Request(root, submission or root, seed, official=False, student=None, again=True)
+    return _grade(request, manifest, (module,), None, watch or Silent())
+
+
+def _grade(
+    request: Request, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, watch: Watch
+) -> Result:
+    started, clock = datetime.now(UTC), time.monotonic()
+    sandbox = choose(official=request.official)
+    on_path = tuple(m for m in manifest.modules if m.number <= modules[-1].number and m.status is Status.BUILT)
+    budget = milestone.budget if milestone else MODULE_BUDGET
+    with tempfile.TemporaryDirectory(prefix="tinytorch-submission-") as folder:
+        # A module's tests may lean on the modules before it, so all of those are copied.
+        handed_in = take(request.submission, manifest, on_path, milestone, Path(folder))
+        student = request.student or student_id(handed_in.folder)
+        course = _course(request.root, manifest)
+        key = _key(handed_in, course, modules, milestone, student, sandbox)
+        fresh = request.again or request.official or request.seed is not None
+        if not fresh and (known := cache.find(key)) is not None:
+            return known
+        confinement = Confinement(
+            submission=handed_in.folder,
+            folders=tuple(m.folder.as_posix() for m in on_path),
+            memory_mb=budget.memory_mb,
+            cpu_seconds=int(budget.wall_seconds * 2),
+            output_kb=budget.output_kb,
+            sandbox=sandbox,
+        )
+        log = Log()
+
+        def start() -> Worker:
+            log.workers.append(Worker(confinement, call_seconds=budget.call_seconds))
+            return log.workers[-1]
+
+        seed = request.seed if request.seed is not None else secrets.randbelow(1 << 31)
+        context = Context(
+            root=request.root,
+            manifest=manifest,
+            modules=modules,
+            milestone=milestone,
+            submission=handed_in,
+            start=start,
+            budget=budget,
+            seed=seed,
+            student=student,
+            watch=watch,
+            log=log,
+        )
+        criteria, measured = _judge(context, milestone.criteria if milestone else MODULE_CRITERIA)
+    total = time.monotonic() - clock
+    reasons = (f"course files differ from the release: {', '.join(course.changed[:3])}",) if course.changed else ()
+    result = Result(
+        milestone=milestone.id if milestone else None,
+        module=None if milestone else modules[-1].id,
+        name=milestone.name if milestone else modules[-1].title,
+        medal=milestone.medal if milestone else None,
+        verdict=verdict_of(criteria, reasons),
+        provisional_because=reasons,
+        criteria=criteria,
+        seed=seed,
+        official=request.official,
+        started_at=started,
+        key=key,
+        reproduce=f"nox -s {f'milestone-{milestone.id}' if milestone else f'module-{modules[-1].id}'} -- --seed {seed}",
+        submission=handed_in.record.model_copy(update={"student": student}),
+        course=course,
+        machine=machine(sandbox),
+        curves=tuple(curve for m in measured for curve in m.curves),
+        student_output="".join(log.output),
+        timing=Timing(
+            total=round(total, 3), student=round(log.student_seconds, 3), grader=round(total - log.student_seconds, 3)
+        ),
+    )
+    if milestone:
+        cache.keep(result)
+    return result
+
+
+def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[CriterionResult, ...], list[Measured]]:
+    """Every criterion in the manifest's order. When code quality fails, what costs more is not attempted."""
+    measured: dict[str, Measured | GraderError] = {}
+    judged: list[CriterionResult] = []
+    stopped_by: Criterion | None = None
+    for criterion in criteria:
+        base = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
+        base |= {"threshold": criterion.threshold, "comparison": criterion.comparison}
+        if stopped_by is not None and criterion.kind is not Kind.UNDERSTANDING:
+            why = f"Not attempted: first mend “{stopped_by.title}”."
+            judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))
+            continue
+        if criterion.check not in measured:
+            measured[criterion.check] = _measure(criterion.check, context)
+        found = measured[criterion.check]
+        if isinstance(found, GraderError):
+            judged.append(CriterionResult(status=CriterionStatus.ERROR, explanation=str(found), **base))
+            stopped_by = stopped_by or criterion
+            continue
+        figure = found.figures[criterion.figure]
+        passed = figure is not None and criterion.met_by(figure)
+        judged.append(
+            CriterionResult(
+                status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
+                measured=figure,
+                how=found.how,
+                failures=() if passed else found.failures.get(criterion.figure, ()),
+                **base,
+            )
+        )
+        if not passed and criterion.kind is Kind.CODE_QUALITY:
+            stopped_by = stopped_by or criterion
+    return tuple(judged), [m for m in measured.values() if isinstance(m, Measured)]
+
+
+def _measure(check: str, context: Context) -> Measured | GraderError:
+    """One check's figures; whatever breaks in the grader itself is an error, never the student's failure."""
+    try:
+        return CHECKS[check](context)
+    except GraderError as error:
+        return error
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")
+    finally:
+        context.log.close()
+
+
+def _course(root: Path, manifest: Manifest) -> CourseRecord:
+    digest = hashlib.sha256()
+    files = [root / "milestones.yaml", *sorted((root / "modules").glob("*/test_*.py"))]
+    files += sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
+    for path in files:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return CourseRecord(
+        name=manifest.course.name,
+        version=manifest.course.version,
+        digest=digest.hexdigest(),
+        changed=changed_course_files(root),
+    )
+
+
+def _key(
+    submission: Submission,
+    course: CourseRecord,
+    modules: tuple[Module, ...],
+    milestone: Milestone | None,
+    student: str | None,
+    sandbox: str,
+) -> str:
+    """Digest of everything a verdict depends on, except the seed."""
+    here = machine(sandbox)
+    parts = [
+        str(milestone.id if milestone else modules[-1].id),
+        submission.record.digest,
+        course.digest,
+        ",".join(course.changed),
+        student or "",
+        here.python,
+        here.system,
+        sandbox,
+        *(f"{name}={version}" for name, version in sorted(here.packages.items())),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""The allowlisted copy of what was handed in: the files the manifest names, and nothing else of the tree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.errors import UsageError
+from grading.manifest.model import Manifest, Milestone, Module
+from grading.result import FileRecord, Note, SubmissionRecord
+
+MAX_BYTES = 256 << 10
+"""A student's file is source text; the longest of the course is a tenth of this."""
+MAX_NOTES = 20
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The copy, and what is said about it."""
+
+    folder: Path
+    record: SubmissionRecord
+    missing: tuple[str, ...]
+    """Files the manifest names that were not handed in."""
+
+    def text(self, path: Path) -> str | None:
+        """One file's text, or None when it is missing or was refused."""
+        copied = self.folder / path
+        return copied.read_text("utf-8") if copied.is_file() else None
+
+
+def code_files(modules: Iterable[Module], milestone: Milestone | None) -> list[Path]:
+    """The student's source files that a grading run uses, in the course's order."""
+    return [m.code for m in modules] + ([milestone.recipe] if milestone else [])
+
+
+def answer_files(milestone: Milestone | None) -> list[Path]:
+    """The student's data files: who they are and what they answered."""
+    return [Path("student.yaml"), Path("answers", f"milestone-{milestone.id}.yaml")] if milestone else []
+
+
+def take(
+    tree: Path, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, into: Path
+) -> Submission:
+    """Copy what counts from ``tree`` into ``into``. What may not be copied is refused with a reason.
+
+    Raises UsageError when ``tree`` is no folder. Never follows a link, never opens anything but a regular file.
+    """
+    if not tree.is_dir():
+        raise UsageError(f"{tree} is not a folder. Name the folder of a student's repository.")
+    files: list[FileRecord] = []
+    refused: list[Note] = []
+    missing: list[str] = []
+    for path in [*code_files(modules, milestone), *answer_files(milestone)]:
+        data = _read(tree, path)
+        if data is None:
+            if path.suffix == ".py":
+                missing.append(path.as_posix())
+            continue
+        if isinstance(data, str):
+            refused.append(Note(path=path.as_posix(), message=data))
+            continue
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        files.append(FileRecord(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
+    refused += _ignored(tree, manifest, modules)
+    lines = "".join(f"{f.sha256}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
+    return Submission(into, record, tuple(missing))
+
+
+def _read(tree: Path, path: Path) -> bytes | str | None:
+    """A file's bytes; a sentence when it is refused; None when it is not there."""
+    folder = tree
+    for part in path.parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink():
+            return f"{folder.relative_to(tree).as_posix()} is a link; hand in a real folder"
+        if (folder / ".git").exists():
+            return f"{folder.relative_to(tree).as_posix()} is a repository of its own; hand in its files instead"
+    full = tree / path
+    try:
+        descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return f"{path.parent.as_posix()} is not a folder"
+    except OSError:
+        return "it is a link, or may not be read; hand in a real file" if full.is_symlink() else "it cannot be read"
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return "it is not a regular file"
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return f"it is larger than {MAX_BYTES >> 10} KiB"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 text (line {_line(data, error.start)}); save it as UTF-8"
+    if "\0" in text:
+        return f"it contains a null byte (line {_line(data, data.index(0))})"
+    return data
+
+
+def _line(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+def _ignored(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> list[Note]:
+    """Files beside the student's own that look as if they should count, and do not."""
+    notes = []
+    expected = {m.code for m in manifest.modules}
+    for module in modules:
+        folder = tree / module.code.parent
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            for entry in sorted((e.name for e in entries), key=str.casefold)[:1000]:
+                path = module.code.parent / entry
+                if path in expected or entry == "__pycache__":
+                    continue
+                shown = path.as_posix().encode("ascii", "backslashreplace").decode()
+                notes.append(Note(path=shown[:200], message=f"not used: the module is one file, {module.code.name}"))
+    return notes

@@ -1,0 +1,136 @@
+"""Runs module tests against workers with pytest in this process, and gives each test's outcome as a value."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grading.errors import GraderError
+from grading.manifest.model import Manifest
+from grading.remote import RemoteError, WorkerFailureError
+from grading.render.progress import Silent, Watch
+from grading.result import Failure
+from grading.testing import plugin
+from grading.testing.expect import Mismatch
+from grading.testing.students import Students
+
+INI = Path(__file__).with_name("pytest.ini")
+
+
+@dataclass(frozen=True)
+class TestOutcome:
+    """What one test found."""
+
+    __test__ = False  # a record of pytest's, not a test of ours
+
+    node: str
+    """File and name, as `pytest` takes it."""
+    task: str | None
+    title: str
+    failure: Failure | None
+    """None when it passed."""
+
+
+def run_tests(
+    root: Path, files: Iterable[Path], students: Students, manifest: Manifest, *, seed: int, watch: Watch | None = None
+) -> tuple[TestOutcome, ...]:
+    """Run the tests in ``files`` (relative to ``root``, the course) and tell each outcome.
+
+    Raises GraderError when pytest cannot collect them: a course's file is broken, not the student's.
+    """
+    collector = _Collector(root, manifest, students, seed, watch or Silent())
+    arguments = [
+        "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
+        "-p", "no:terminal", "-p", "no:junitxml", "-p", "grading.testing.plugin", "-q",
+        *(str(root / file) for file in files),
+    ]  # fmt: skip
+    with _plain_environment():
+        code = pytest.main(arguments, plugins=[collector])
+    if collector.broken:
+        raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}")
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise GraderError(f"pytest ended with {pytest.ExitCode(code).name} for {', '.join(map(str, files))}")
+    return tuple(collector.outcomes)
+
+
+class _Collector:
+    """A pytest plugin that puts the workers in, and the outcomes out."""
+
+    def __init__(self, root: Path, manifest: Manifest, students: Students, seed: int, watch: Watch):
+        self.root, self.manifest, self.students, self.seed, self.watch = root, manifest, students, seed, watch
+        self.outcomes: list[TestOutcome] = []
+        self.broken: list[str] = []
+        self.place = ""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Hand the plugin of the fixtures its workers."""
+        config.stash[plugin.STUDENTS] = self.students
+        config.stash[plugin.SEED] = self.seed
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A test file that cannot be collected is the course's error."""
+        if report.failed:
+            self.broken.append(f"{report.nodeid}: {report.longreprtext[-500:]}")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Say which module's tests run now."""
+        if item.path.name != self.place:
+            self.place = item.path.name
+            total = sum(other.path == item.path for other in item.session.items)
+            self.watch.phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note the outcome: of the call, or of a setup that already failed."""
+        report = yield
+        if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
+            mark = item.get_closest_marker("task")
+            task = str(mark.args[0]) if mark and mark.args else None
+            node = f"{item.path.relative_to(self.root).as_posix()}::{item.name}"
+            function = getattr(item, "function", None)
+            title = (inspect.getdoc(function) or item.name).splitlines()[0]
+            failure = self._failure(call.excinfo.value, task, title, node) if call.excinfo else None
+            self.outcomes.append(TestOutcome(node, task, title, failure))
+            done = sum(o.node.startswith(node.partition("::")[0]) for o in self.outcomes)
+            self.watch.advance(done, title)
+        return report
+
+    def _failure(self, error: BaseException, task: str | None, title: str, node: str) -> Failure:
+        hint = next((t.hint for m in self.manifest.modules for t in m.tasks if t.id == task), None)
+        told: dict[str, Any] = {"task": task, "title": title, "hint": hint, "test": node}
+        if isinstance(error, Mismatch):
+            cause = error.__cause__
+            told |= {"call": error.call, "got": error.got, "expected": error.expected, "hint": error.hint or hint}
+            error = cause if cause is not None else error
+        elif isinstance(error, RemoteError):
+            told["got"] = f"{error.remote_type}: {error}"
+        elif isinstance(error, WorkerFailureError):
+            told["got"] = str(error)
+        else:
+            told["got"] = f"{type(error).__name__}: {error}"
+        if isinstance(error, RemoteError) and error.frames:
+            frames = error.frames
+            told |= {"file": frames[-1].file, "line": frames[-1].line}
+            told["detail"] = "\n".join(f"{f.file}:{f.line} in {f.function or '<file>'}: {f.text}" for f in frames)
+        return Failure(**told)
+
+
+@contextmanager
+def _plain_environment() -> Iterator[None]:
+    """No pytest option or plugin from the environment, for as long as the tests run."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(kept)

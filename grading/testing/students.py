@@ -1,0 +1,64 @@
+"""Workers for module tests: one for all, a new one after each that died, and an end to patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from grading.client import Worker
+from grading.remote import WorkerDiedError
+
+PATIENCE = 4
+"""So many workers may die before the rest of the tests is not run."""
+
+
+class WorkerStudent:
+    """The fixture `student` in a verdict: the student's modules, in a worker."""
+
+    def __init__(self, worker: Worker):
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Any:
+        return self._worker.module(name)
+
+    def recipe(self, module_id: str) -> Any:
+        """The recipe.py of a trigger module."""
+        return self._worker.recipe(module_id)
+
+    def rng(self, seed: int) -> Any:
+        """A generator on the student's side."""
+        return self._worker.rng(seed)
+
+
+class Students:
+    """Hands each test a living worker."""
+
+    def __init__(self, start: Callable[[], Worker], *, wall_seconds: float):
+        self._start, self._wall_seconds = start, wall_seconds
+        self._workers: list[Worker] = []
+
+    def student(self) -> WorkerStudent:
+        """The running worker, or a new one. Raises WorkerDiedError when it is not worth another try."""
+        if not self._workers or self._workers[-1].failure is not None:
+            if len(self._workers) >= PATIENCE:
+                last = self._workers[-1].failure
+                raise WorkerDiedError(f"not run: your code ended {PATIENCE} workers, the last one so: {last}")
+            self._workers.append(self._start())
+        if self.seconds > self._wall_seconds:
+            raise WorkerDiedError(f"not run: the tests before it took more than {self._wall_seconds:.0f} s in all")
+        return WorkerStudent(self._workers[-1])
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in student code so far."""
+        return sum(w.student_seconds for w in self._workers)
+
+    @property
+    def output(self) -> str:
+        """What student code printed."""
+        return "".join(w.output for w in self._workers)
+
+    def close(self) -> None:
+        """End the last worker; the others are dead."""
+        for worker in self._workers:
+            worker.close()

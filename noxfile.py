@@ -1,0 +1,108 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox[uv]>=2025.5.1", "pydantic>=2.9", "pyyaml>=6.0.2"]
+# ///
+"""Checks in clean environments. The sessions `milestone-N` and `module-NN_name` come from milestones.yaml.
+
+Arguments after `--` go to what the session runs: nox -s milestone-1 -- --seed 1234
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from grading.manifest.load import ManifestError, load  # noqa: E402
+from grading.manifest.model import Milestone, Module, Status  # noqa: E402
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = []
+
+try:
+    MANIFEST = load(ROOT)
+except ManifestError as error:
+    sys.exit(str(error))
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswith("nox")]
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install quietly; nothing happens when all of it is there."""
+    session.install("--quiet", *DEPENDENCIES, *packages)
+
+
+def grade(session: nox.Session, *arguments: str) -> None:
+    """Run the grader; its exit code is the session's: 0, 1 not yet, 2 wrong usage, 3 error."""
+    session.run("python", "-m", "grading", *arguments, *session.posargs)
+
+
+def milestone_session(milestone: Milestone) -> None:
+    """Declare `milestone-N`."""
+
+    def run(session: nox.Session) -> None:
+        install(session, *milestone.environment.packages)
+        grade(session, "milestone", str(milestone.id))
+
+    state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
+    run.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
+    nox.session(run, name=f"milestone-{milestone.id}")
+
+
+def module_session(module: Module) -> None:
+    """Declare `module-NN_name`."""
+
+    def run(session: nox.Session) -> None:
+        install(session)
+        grade(session, "module", module.id)
+
+    state = "" if module.status is Status.BUILT else " (planned)"
+    run.__doc__ = f"The tests of module {module.id}, through a worker{state}."
+    nox.session(run, name=f"module-{module.id}")
+
+
+for _milestone in MANIFEST.milestones:
+    milestone_session(_milestone)
+for _module in MANIFEST.modules:
+    module_session(_module)
+
+if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's repository has none of them
+
+    @nox.session
+    def tests(session: nox.Session) -> None:
+        """The project's own tests; arguments go to pytest."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        session.run("python", "-m", "pytest", *session.posargs)
+
+    @nox.session
+    def lint(session: nox.Session) -> None:
+        """Style, types and schemas."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+        session.run("mypy")
+        session.run("python", "-m", "grading.manifest", "schema", "--check")
+        session.run("python", "-m", "grading.result_schema", "--check")
+
+    @nox.session
+    def course(session: nox.Session) -> None:
+        """Solutions pass, skeletons fail, nothing leaks, manifest and disk agree."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course"))
+        session.run("python", "-m", "course.checks", *session.posargs)
+
+    @nox.session
+    def mutation(session: nox.Session) -> None:
+        """How many small wrong changes to the solutions the students' tests notice."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
+        session.run("python", "-m", "course.mutation", *session.posargs)
+
+    @nox.session
+    def bench(session: nox.Session) -> None:
+        """The figures the project promises, measured on this machine."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course"))
+        session.run("python", "-m", "course.bench", *session.posargs)
