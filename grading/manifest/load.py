@@ -97,7 +97,7 @@ def _mend(kind: str, context: dict) -> str:
 
 
 def _inside(path: tuple) -> str:
-    """in `milestones[0].criteria[2]`, for a path below the top."""
+    """Where a path is: in `milestones[0].criteria[2]`, for a path below the top."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""
 

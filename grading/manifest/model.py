@@ -50,12 +50,12 @@ class Module(Frozen):
 
     @property
     def number(self) -> int:
-        """2 for 02_tensor."""
+        """The part before the name: 2 for 02_tensor."""
         return int(self.id[:2])
 
     @property
     def name(self) -> str:
-        """tensor for 02_tensor."""
+        """The part after the number: tensor for 02_tensor."""
         return self.id[3:]
 
     @property
@@ -99,6 +99,10 @@ class Unit(StrEnum):
 
 class Criterion(Frozen):
     """One measured figure with its threshold."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["at_least"]}, {"required": ["at_most"]}]},
+    )
 
     kind: Kind
     name: Slug

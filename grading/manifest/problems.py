@@ -46,4 +46,6 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A sentence that names the closest known name, or all of them."""
     known = sorted(set(known))
     close = difflib.get_close_matches(wrong, known, n=1)
-    return f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known)}."
+    return (
+        f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known[:12])}{' …' if known[12:] else '.'}"
+    )

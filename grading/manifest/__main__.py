@@ -1,0 +1,53 @@
+"""`python -m grading.manifest`: check milestones.yaml, write its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grading.files import write_atomically
+from grading.manifest.files import check_files
+from grading.manifest.load import load
+from grading.manifest.problems import ManifestError
+from grading.manifest.questions import check_questions
+from grading.manifest.schema import PATH, schema_text
+
+ROOT = Path(__file__).resolve().parents[2]
+Root = Annotated[Path, typer.Option(help="The repository.", file_okay=False, exists=True)]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def check(root: Root = ROOT) -> None:
+    """Say what is wrong with milestones.yaml, with line and repair. Exit 0: nothing; 2: something."""
+    try:
+        manifest = load(root)
+        if problems := check_files(manifest, root) + check_questions(manifest, root):
+            raise ManifestError(problems)
+    except ManifestError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    built = sum(module.status == "built" for module in manifest.modules)
+    typer.echo(f"milestones.yaml is right: {built} of {len(manifest.modules)} modules built.")
+
+
+@app.command()
+def schema(
+    root: Root = ROOT,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 2 if the file is not current.")] = False,
+) -> None:
+    """Write docs/schema/manifest.schema.json from the model."""
+    path, text = root / PATH, schema_text()
+    if not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+        typer.echo(f"{PATH.as_posix()} is not what the model says. Run `python -m grading.manifest schema`.", err=True)
+        raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,77 @@
+"""Can every number question be asked and answered, whichever parameters a student gets? Needs Jinja, so it is apart."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from grading.manifest.load import located, read
+from grading.manifest.model import Manifest, NumberQuestion
+from grading.manifest.problems import Finding, Problem
+from grading.manifest.problems import Path as Where
+
+FEWEST = 64
+"""Combinations of parameters a question needs, so that an answer can hardly be passed on."""
+TRIED = 2000
+"""Of more combinations than this, so many are tried at random."""
+
+
+def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
+    """One problem for each number question that cannot be asked, or has no finite answer, for some parameters."""
+    return tuple(located(read(root), _broken(manifest)))
+
+
+def _broken(manifest: Manifest) -> Iterator[Finding]:
+    for index, milestone in enumerate(manifest.milestones):
+        for place, question in enumerate(milestone.questions):
+            if isinstance(question, NumberQuestion):
+                yield from _number(question, ("milestones", index, "questions", place))
+
+
+def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
+    count = math.prod(len(set(values)) for values in question.parameters.values())
+    if count < FEWEST:
+        message = f"question {question.id} has only {count} combinations of parameters."
+        yield Finding((*where, "parameters"), message, f"Add values until there are {FEWEST} or more.")
+    environment = SandboxedEnvironment(undefined=StrictUndefined)
+    names = ", ".join(question.parameters)
+    for parameters in _combinations(question, count):
+        try:
+            environment.from_string(question.prompt).render(parameters)
+        except TemplateError as error:
+            message = f"the prompt of question {question.id} cannot be written: {error}."
+            yield Finding((*where, "prompt"), message, f"Mend the template; its parameters are {names}.")
+            return
+        if question.answer is None:
+            continue
+        try:
+            answer = environment.compile_expression(question.answer, undefined_to_none=False)(**parameters)
+        except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
+            message = f"the answer of question {question.id} cannot be computed for {parameters}: {error}."
+            yield Finding((*where, "answer"), message, f"Mend the expression; its parameters are {names}.")
+            return
+        if type(answer) not in (int, float) or not math.isfinite(answer):
+            message = f"the answer of question {question.id} is {answer!r} for {parameters}."
+            yield Finding((*where, "answer"), message, "It must be a finite number for all parameters.")
+            return
+        if abs(answer * 10**question.digits % 1 - 0.5) < 1e-6:
+            message = f"the answer {answer!r} of question {question.id} lies between two roundings for {parameters}."
+            yield Finding((*where, "digits"), message, "Ask for one decimal more, or take other values.")
+            return
+
+
+def _combinations(question: NumberQuestion, count: int) -> Iterator[dict[str, int | float]]:
+    """Every combination of the parameters, or as many as are tried."""
+    names, values = question.parameters.keys(), question.parameters.values()
+    if count <= TRIED:
+        yield from (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))
+        return
+    rng = random.Random(question.id)  # noqa: S311 (a sample for a test, the same every time)
+    for _ in range(TRIED):
+        yield {name: rng.choice(choices) for name, choices in zip(names, values, strict=True)}

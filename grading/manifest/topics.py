@@ -1,0 +1,95 @@
+"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and which one helps with what failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.manifest.model import Milestone, slug
+from grading.manifest.problems import FILE, ManifestError, Problem
+from grading.result import CriterionResult, CriterionStatus, Failure
+
+DOCUMENT = Path("docs", "milestone-troubleshooting.md")
+HEADING = re.compile(r"(#{1,6}) +(.+?) *#*")
+
+SIGNS = {
+    "The file is valid Python": "python-cannot-read-a-file",
+    "SyntaxError": "python-cannot-read-a-file",
+    "NotImplementedError": "a-task-is-not-written-yet",
+    "ImportError": "an-import-fails",
+    "ModuleNotFoundError": "an-import-fails",
+    "no answer within": "it-takes-too-long-or-never-ends",
+    "stopped listening": "it-takes-too-long-or-never-ends",
+    "MemoryError": "memory-runs-out",
+    "processor time or memory": "memory-runs-out",
+    "ended the program": "the-program-ended-before-it-answered",
+    "crashed Python": "the-program-ended-before-it-answered",
+    "closed the pipe": "the-program-ended-before-it-answered",
+    "NaN or infinity": "the-loss-is-nan",
+}
+"""What stands in a failure's title or in what came back → the topic on it, wherever it happened."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One heading of the third level and the Markdown below it."""
+
+    slug: str
+    heading: str
+    text: str
+    line: int
+
+
+def read_topics(root: Path) -> dict[str, Topic]:
+    """Every topic by its slug; ManifestError when the document is missing or not text, or gives a heading twice."""
+    try:
+        lines = (root / DOCUMENT).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        message = f"{DOCUMENT.as_posix()}, whose headings are the troubleshooting topics, cannot be read: {why}."
+        raise ManifestError([Problem(FILE, 1, message, "Put the file back.")]) from None
+    starts = [(number, found) for number, found in _headings(lines) if len(found[1]) <= 3]
+    ends = [number for number, _ in starts[1:]] + [len(lines)]
+    topics: dict[str, Topic] = {}
+    for (number, found), end in zip(starts, ends, strict=True):
+        if len(found[1]) < 3:
+            continue
+        name = slug(found[2])
+        if name in topics:
+            message = f"the heading “{found[2]}” stands on line {topics[name].line}, too."
+            raise ManifestError([Problem(DOCUMENT.as_posix(), number + 1, message, "Rename one of the two.")])
+        topics[name] = Topic(name, found[2], "\n".join(lines[number + 1 : end]).strip(), number + 1)
+    return topics
+
+
+def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
+    """The slugs of the topics that help with what was not passed, in the order of the criteria.
+
+    A failure that shows its cause (a file that cannot be read, a call that never ends) leads there first; then to its
+    criterion's own topic.
+    """
+    own = {criterion.name: criterion.topic for criterion in milestone.criteria}
+    found: dict[str, None] = {}
+    for criterion in criteria:
+        if criterion.status is not CriterionStatus.FAILED:
+            continue
+        slugs = [*(sign for failure in criterion.failures for sign in _signs(failure)), own.get(criterion.name)]
+        found |= dict.fromkeys(name for name in slugs if name)
+    return tuple(found)
+
+
+def _signs(failure: Failure) -> list[str]:
+    told = f"{failure.title}\n{failure.got or ''}"
+    return [topic for sign, topic in SIGNS.items() if sign in told]
+
+
+def _headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
+    """Line numbers and matches of the headings outside code blocks."""
+    fenced = False
+    for number, line in enumerate(lines):
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not fenced and (found := HEADING.fullmatch(line)):
+            yield number, found
