@@ -79,7 +79,7 @@ class Worker:
         try:
             while True:
                 kind, replied, *rest = self._hear(until)
-                if kind == "event" and events < MAX_EVENTS and replied in self._callbacks:
+                if kind == "event" and events < MAX_EVENTS and type(replied) is int and replied in self._callbacks:
                     events += 1
                     self._handle_event(replied, *self._fitting(rest, (list, dict)))
                 elif kind == "value" and replied == number and len(rest) == 1:

@@ -47,7 +47,19 @@ def command(
     binds += ["--ro-bind", str(worker), str(INSIDE), "--ro-bind", str(submission), str(SUBMISSION)]
     filtered = ["--seccomp", str(seccomp_fd)] if seccomp_fd is not None else []
     bwrap = shutil.which("bwrap") or "bwrap"
-    return [bwrap, *_isolation(), *_system(), *binds, *filtered, "--chdir", "/tmp", "--", str(python)]  # noqa: S108 - the sandbox's own
+    return [
+        bwrap,
+        *_isolation(),
+        *_system(),
+        *binds,
+        *filtered,
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/tmp",
+        "--",
+        str(python),
+    ]  # noqa: S108 - the sandbox's own
 
 
 def _isolation() -> list[str]:

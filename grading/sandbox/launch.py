@@ -47,7 +47,7 @@ class Confinement:
 
 
 def choose(*, official: bool) -> str:
-    """bubblewrap where it works. In official grading its absence is an error, not a fallback."""
+    """Bubblewrap where it works. In official grading its absence is an error, not a fallback."""
     reason = bubblewrap.works() if sys.platform == "linux" else "bubblewrap exists only on Linux"
     if reason is None:
         return "bubblewrap"
@@ -158,7 +158,7 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
 
 
 def _limits(confinement: Confinement) -> dict[str, int]:
-    """setrlimit values; the worker sets them before it loads student code, and cannot raise them again."""
+    """Setrlimit values; the worker sets them before it loads student code, and cannot raise them again."""
     limits = {
         "RLIMIT_AS": confinement.memory_mb << 20,
         "RLIMIT_CPU": confinement.cpu_seconds,

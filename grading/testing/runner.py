@@ -48,11 +48,11 @@ def run_tests(
     collector = _Collector(root, manifest, students, seed, watch or Silent())
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
-        "-p", "no:terminal", "-p", "no:junitxml", "-p", "grading.testing.plugin", "-q",
+        "-p", "no:terminal", "-p", "no:junitxml",
         *(str(root / file) for file in files),
     ]  # fmt: skip
     with _plain_environment():
-        code = pytest.main(arguments, plugins=[collector])
+        code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.broken:
         raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}")
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

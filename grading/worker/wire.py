@@ -1,9 +1,9 @@
 """The codec between grader and worker: length-prefixed MessagePack with a closed set of types. No pickle.
 
 A frame is four bytes of length (big endian) and one MessagePack value. Beside MessagePack's own types there are
-arrays as (dtype from a list, shape, bytes), tuples, slices, dtypes, ``...``, and two kinds of names: handles (an object
-that stays in the worker) and callbacks (a function that stays in the grader). Both ends use this file; the grader
-trusts nothing it decodes beyond its type.
+arrays as (dtype from a list, shape, bytes), tuples, slices, dtypes, big integers, ``...``, and two kinds of names:
+handles (an object that stays in the worker) and callbacks (a function that stays in the grader). Both ends use this
+file; the grader trusts nothing it decodes beyond its type.
 """
 
 import math
@@ -15,13 +15,13 @@ from typing import Any
 import msgpack
 import numpy as np
 
-ARRAY, TUPLE, SLICE, DTYPE, ELLIPSIS, HANDLE, CALLBACK = range(1, 8)
-DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
-)
+ARRAY, TUPLE, SLICE, DTYPE, ELLIPSIS, BIG_INT, HANDLE, CALLBACK = range(1, 9)
+DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
 MAX_DIMENSIONS = 32
 SMALL = 1 << 16
 CHUNK = 4 << 20
+MAX_DIGITS = 1000
+"""Of an integer beyond 64 bits: Python's integers know no end, a message does."""
 
 
 class WireError(ValueError):
@@ -41,6 +41,8 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
             return msgpack.ExtType(TUPLE, _pack(list(item), default))
         if kind is slice:
             return msgpack.ExtType(SLICE, _pack([item.start, item.stop, item.step], default))
+        if kind is int and abs(item) < 10**MAX_DIGITS:
+            return msgpack.ExtType(BIG_INT, str(item).encode())
         if item is Ellipsis:
             return msgpack.ExtType(ELLIPSIS, b"")
         if isinstance(item, np.dtype) and item.name in DTYPES:
@@ -86,6 +88,8 @@ def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_n
                 return np.dtype(_known_dtype(str(payload, "ascii")))
             if code == ELLIPSIS:
                 return Ellipsis
+            if code == BIG_INT and len(payload) <= MAX_DIGITS + 1:
+                return int(payload)
             if code in (HANDLE, CALLBACK):
                 return resolve(code, _unpack(payload, ext))
             raise WireError(f"unknown extension {code}")

@@ -1,0 +1,172 @@
+"""A worker answers with plain values and proxies; whatever else it does ends it, in words a student understands."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from grading.remote import DeadlineError, ProtocolError, RemoteError, WorkerDiedError, WorkerFailureError
+
+LYING = """
+class Liar:
+    shape = property(lambda self: Liar())
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __bool__(self): return True
+    def __len__(self): return -1 if False else 3
+    def __repr__(self): return "2"
+    def numpy(self): return Liar()
+    __hash__ = None
+class Number(float):
+    def __eq__(self, other): return True
+    __hash__ = float.__hash__
+def liar(): return Liar()
+def number(): return Number(1.0)
+"""
+
+
+def test_plain_values_cross_and_objects_stay(worker_of):
+    """Plain values come back as themselves, everything else as a proxy."""
+    code = worker_of(
+        "class A:\n    x = (1, 2.5, 'a', None, True, [b'b'])\n    def f(self, n, *, k=1): return n + k\n"
+    ).module("code")
+    thing = code.A()
+    assert thing.x == (1, 2.5, "a", None, True, [b"b"])
+    assert thing.f(2, k=3) == 5
+    np.testing.assert_array_equal(thing.f(np.arange(3)), [1, 2, 3])
+    assert type(thing).__name__ == "Proxy"
+
+
+def test_exceptions_keep_their_type_message_and_lines(worker_of):
+    """`except ValueError` works here as it would there, and the traceback names the student's line."""
+    code = worker_of(
+        "def f():\n    raise ValueError('no (2, 3)')\nclass Odd(KeyError): pass\ndef g(): raise Odd('k')\n"
+    ).module("code")
+    with pytest.raises(ValueError, match=r"no \(2, 3\)") as caught:
+        code.f()
+    assert isinstance(caught.value, RemoteError)
+    assert (caught.value.frames[-1].file, caught.value.frames[-1].line) == ("m/tinytorch/code.py", 2)
+    with pytest.raises(KeyError) as odd:
+        code.g()
+    assert odd.value.remote_type == "Odd"
+
+
+def test_a_liar_decides_nothing(worker_of):
+    """A comparison with a student's object is never true or false here."""
+    liar = worker_of(LYING).module("code").liar()
+    for claim in (liar == 2, liar != 2, liar.shape == (2, 3), liar):
+        with pytest.raises(TypeError, match="plain value"):
+            bool(claim)
+    with pytest.raises(TypeError):
+        np.asarray(liar)
+
+
+def test_a_subclass_of_a_plain_type_stays_there(worker_of):
+    """A float whose equality lies does not cross as a float."""
+    number = worker_of(LYING).module("code").number()
+    assert type(number).__name__ == "Proxy"
+
+
+def test_callbacks_may_ask_for_more(worker_of):
+    """While student code reports progress, the grader can read what it has so far."""
+    source = "class Net:\n    w = 0\n    def train(self, progress):\n        for i in range(3):\n            self.w += 1\n            progress(i, total=3)\n        return 'done'\n"
+    net = worker_of(source).module("code").Net()
+    seen = []
+    assert net.train(progress=lambda i, total: seen.append((i, total, net.w))) == "done"
+    assert seen == [(0, 3, 1), (1, 3, 2), (2, 3, 3)]
+
+
+def test_an_endless_loop_ends_at_the_deadline(worker_of):
+    """The worker is stopped; the next request says so at once."""
+    worker = worker_of("def f():\n    while True: pass\n", call_seconds=1)
+    code = worker.module("code")
+    started = time.monotonic()
+    with pytest.raises(DeadlineError, match="endless loop"):
+        code.f()
+    with pytest.raises(DeadlineError):
+        code.f()
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("os._exit(0)", r"ended the program \(exit code 0\)"),
+        ("os.kill(os.getpid(), 11)", "crashed Python"),
+        ("os.kill(os.getpid(), 9)", "stopped by the system"),
+        ("os.close(int(sys.argv[1])); time.sleep(9)", "pipe"),
+    ],
+)
+def test_an_early_end_is_no_answer(worker_of, body, words):
+    """Exit codes are read by nobody: no answer is a failure."""
+    code = worker_of(f"import os, sys, time\ndef f():\n    {body}\n").module("code")
+    with pytest.raises(WorkerDiedError, match=words):
+        code.f()
+
+
+def test_system_exit_is_an_exception_like_others(worker_of):
+    """`sys.exit(0)` in student code is neither the worker's end nor a success."""
+    code = worker_of("import sys\ndef f(): sys.exit(0)\n").module("code")
+    with pytest.raises(RemoteError) as caught:
+        code.f()
+    assert caught.value.remote_type == "SystemExit"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "b'\\x00\\x00\\x00\\x01\\xc1'",
+        "b'\\xff\\xff\\xff\\xff'",
+        "frame(['value', 99999, True])",
+        "frame(['value'])",
+        "frame('value')",
+        "frame(['event', 5, [], {}])",
+        "frame(['event', [], [], {}])",
+        "frame(['raised', 3, 1, 2, 3, 4])",
+        "frame(['raised', 3, 'E', [], 'm', [['f', 'not a line', 'g', 't']]])",
+        "frame({'a': 1})",
+        "frame([['value'], 3, 1])",
+    ],
+)
+def test_a_forged_reply_ends_the_worker(worker_of, forged):
+    """Messages out of order, malformed or with the wrong form are no answers."""
+    source = (
+        "import msgpack, os, sys, time\n"
+        "def frame(v):\n    b = msgpack.packb(v)\n    return len(b).to_bytes(4, 'big') + b\n"
+        f"def f():\n    os.write(int(sys.argv[1]), {forged})\n    time.sleep(2)\n    return 1\n"
+    )
+    code = worker_of(source, call_seconds=1).module("code")
+    with pytest.raises((ProtocolError, DeadlineError)):
+        code.f()
+    with pytest.raises(WorkerFailureError):
+        code.f()
+
+
+def test_endless_progress_ends(worker_of):
+    """Reporting progress for ever is not an answer either."""
+    worker = worker_of("def f(progress):\n    while True: progress(1)\n", call_seconds=20)
+    with pytest.raises(WorkerFailureError):
+        worker.module("code").f(lambda _n: None)
+
+
+def test_a_reply_larger_than_the_cap_is_the_students_error(worker_of):
+    """The worker says so itself, and lives on."""
+    worker = worker_of("import numpy as np\ndef f(): return np.zeros(40 << 20, dtype='float64')\ndef g(): return 1\n")
+    code = worker.module("code")
+    with pytest.raises((ValueError, MemoryError, RemoteError)):
+        code.f()
+    assert code.g() == 1
+
+
+def test_output_is_kept_apart_and_capped(worker_of):
+    """Printing floods nothing: the beginning and the end are kept."""
+    worker = worker_of(
+        "def f():\n    print('first'); [print('x' * 1000) for _ in range(5000)]; print('last', flush=True)\n"
+    )
+    worker.module("code").f()
+    worker.close()
+    assert worker.output.startswith("first")
+    assert worker.output.rstrip().endswith("last")
+    assert len(worker.output) < 300_000

@@ -1,0 +1,189 @@
+"""The codec gives back what went in, and for anything else raises WireError and nothing else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from grading.worker import wire
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+DTYPES = st.sampled_from(sorted(wire.DTYPES)).map(np.dtype)
+
+
+def refuse(_item: object) -> None:
+    """No names: an object that is not plain cannot cross."""
+
+
+def resolve(_code: int, payload: object) -> object:
+    """A name stands for itself."""
+    return payload
+
+
+def there_and_back(value: object) -> object:
+    return wire.decode(wire.encode(value, refuse), resolve)
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, float) and a != a:
+        return isinstance(b, float) and b != b
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return type(a) is type(b) and a == b
+
+
+@given(PLAIN)
+@settings(max_examples=300)
+def test_plain_values_come_back_with_their_types(value):
+    """Tuples stay tuples, lists lists, and integers of any size exact."""
+    assert same(value, there_and_back(value))
+
+
+@given(DTYPES.flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))))
+@settings(max_examples=300)
+def test_arrays_come_back_with_dtype_shape_and_bytes(value):
+    """Zero-sized and zero-dimensional ones too."""
+    back = there_and_back(value)
+    assert type(back) is np.ndarray
+    assert (back.dtype, back.shape) == (value.dtype, value.shape)
+    assert back.tobytes() == value.tobytes()
+
+
+def test_strided_and_big_endian_arrays_come_back_by_value():
+    """A view's strides do not cross; its values do."""
+    view = np.arange(12.0).reshape(3, 4)[::-1, ::2]
+    np.testing.assert_array_equal(there_and_back(view), view)
+    np.testing.assert_array_equal(there_and_back(np.arange(3, dtype=">i4")), [0, 1, 2])
+
+
+@pytest.mark.parametrize("value", [slice(1, None, 2), ..., np.dtype("float64"), (slice(None), ..., 3)])
+def test_what_indexes_crosses(value):
+    """Slices, the ellipsis and dtypes."""
+    assert there_and_back(value) == value
+
+
+class FloatLike(float):
+    """Looks like a float and is not one."""
+
+
+class ArrayLike(np.ndarray):
+    """Looks like an array and is not one."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), FloatLike(1.0), np.zeros(2).view(ArrayLike), np.array([object()]), np.float32(1), {1}, 1j, 10**2000],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_is_not_plain_is_refused_or_named(value):
+    """Subclasses of plain types are not plain: they are named, or refused where nothing names them."""
+    with pytest.raises(wire.WireError):
+        wire.encode(value, refuse)
+    assert wire.decode(wire.encode(value, lambda _: (wire.HANDLE, 7)), resolve) == 7
+
+
+def test_a_list_within_itself_is_refused():
+    """Endless nesting ends with an error."""
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(wire.WireError):
+        wire.encode(loop, refuse)
+    nested: object = ()
+    for _ in range(100):
+        nested = (nested,)
+    with pytest.raises(wire.WireError):
+        wire.decode(wire.encode(nested, refuse), resolve)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=2000)
+def test_arbitrary_bytes_raise_wire_error_or_decode(data):
+    """No other exception for anything a worker may send."""
+    try:
+        wire.decode(data, resolve)
+    except wire.WireError:
+        pass
+
+
+@given(st.integers(-1, 12), st.binary(max_size=80))
+@settings(max_examples=2000)
+def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload):
+    """Nor for arbitrary bytes behind each extension code."""
+    try:
+        wire.decode(msgpack.packb(msgpack.ExtType(code % 128, payload)), resolve)
+    except wire.WireError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "body"),
+    [
+        ("float32", [3], b"1234"),
+        ("float32", [-1], b"1234"),
+        ("float32", [2**62, 4], b""),
+        ("float32", [1.0], b"1234"),
+        ("float32", [True], b"1234"),
+        ("object", [1], b"12345678"),
+        ("O", [1], b"12345678"),
+        ("datetime64[s]", [1], b"12345678"),
+        (3, [1], b"1234"),
+        ("uint8", [0] * 40, b""),
+    ],
+)
+def test_arrays_that_lie_about_themselves_are_refused(dtype, shape, body):
+    """Shapes that do not fit the bytes, negative or huge sizes, dtypes that are not on the list."""
+    with pytest.raises(wire.WireError):
+        wire.decode(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]) + body)), resolve)
+
+
+def test_a_boolean_array_holds_only_true_and_false():
+    """A byte of 2 would be a bool that equals neither."""
+    payload = msgpack.packb(["bool", [3]]) + b"\x00\x01\x02"
+    back = wire.decode(msgpack.packb(msgpack.ExtType(wire.ARRAY, payload)), resolve)
+    assert back.tobytes() == b"\x00\x01\x01"
+
+
+def test_a_frame_that_is_too_large_is_not_read():
+    """The claimed size alone is enough to refuse it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall((1 << 30).to_bytes(4, "big"))
+        with pytest.raises(wire.WireError):
+            wire.receive(ours, max_bytes=1 << 20)
+
+
+def test_a_reply_that_drips_runs_into_the_deadline():
+    """The deadline is for the whole frame, not for each byte."""
+    ours, theirs = socket.socketpair()
+    stop = threading.Event()
+
+    def drip() -> None:
+        theirs.sendall((1000).to_bytes(4, "big"))
+        while not stop.wait(0.02):
+            theirs.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    with ours, theirs:
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            wire.receive(ours, max_bytes=1 << 20, until=started + 0.3)
+        assert time.monotonic() - started < 2
+        stop.set()
+        thread.join()
