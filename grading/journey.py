@@ -118,9 +118,8 @@ def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ..
         events = [e for e in history.events if e.module == module.id]
         started = min((e.at for e in events), default=None)
         done = [e.at for e in events if e.kind is Kind.MODULE_COMPLETED]
-        for milestone in course.milestones:
-            if index <= _position(course, milestone.trigger) and (at := _unlocked_at(history, milestone.id)):
-                done.append(at)
+        tested_by = [m.id for m in course.milestones if index <= _position(course, m.trigger)]
+        done += [at for number in tested_by if (at := _unlocked_at(history, number))]
         planned = module.status == "planned"
         if done:
             state = State.COMPLETED
@@ -180,9 +179,7 @@ def next_goal(course: CourseLike, history: History) -> Goal:
                 "tito portfolio",
             )
         if module.state is not State.COMPLETED:
-            number = next(
-                (m for m in course.milestones if _position(course, m.trigger) >= _position(course, module.id))
-            )
+            number = next(m for m in course.milestones if _position(course, m.trigger) >= _position(course, module.id))
             towards = f"on the way to milestone {number.id}, {number.name}"
             if module.state is State.IN_PROGRESS:
                 return Goal(f"Finish module {module.id}, {towards}.", f"tito module test {module.id}")

@@ -107,12 +107,12 @@ def _other_failures(result: Result) -> Iterator[RenderableType]:
         return
     yield Text("\nAlso to mend", style="bold")
     for failure in others[:SHOWN]:
-        yield Padding(_failure(failure, brief=True), (0, 0, 0, 1))
+        yield Padding(failure_parts(failure, brief=True), (0, 0, 0, 1))
     if len(others) > SHOWN:
         yield Text(f" … and {len(others) - SHOWN} more; most often they go with the first ones.", style="dim")
 
 
-def _failure(failure: Failure, *, brief: bool) -> Group:
+def failure_parts(failure: Failure, *, brief: bool) -> Group:
     """The failure's title, and under it who says what."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
@@ -163,7 +163,7 @@ def _first_to_mend(result: Result) -> Iterator[RenderableType]:
         return
     yield Text()
     title = Text("First to mend", style="bold")
-    yield Panel(_failure(failure, brief=False), title=title, title_align="left", border_style="yellow")
+    yield Panel(failure_parts(failure, brief=False), title=title, title_align="left", border_style="yellow")
     if fast := words.fast_loop(failure):
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield command(fast)

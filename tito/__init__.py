@@ -1,0 +1,1 @@
+"""The students' command line: parse, call, render."""

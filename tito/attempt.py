@@ -1,0 +1,77 @@
+"""Grading from the command line: run it with a moving display, show it, record it, celebrate it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from grading import demos, journey, progress
+from grading.errors import GraderError
+from grading.files import write_atomically
+from grading.grade import grade_milestone, grade_module
+from grading.manifest.load import load
+from grading.render import terminal
+from grading.render.badge import badge
+from grading.render.progress import watch_for
+from grading.render.screen import screen_for
+from grading.result import Result, Verdict
+from tito.celebrate import celebrate
+from tito.console import console
+from tito.status import progress_line
+
+
+def grade_and_show_module(root: Path, module: str) -> Result:
+    """The module's tests in the worker, shown."""
+    out = console()
+    with watch_for(out) as watch:
+        result = grade_module(root, module, watch=watch)
+    terminal.show(out, result)
+    return result
+
+
+def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
+    """Grade a milestone, show and record the attempt; when it unlocks, all that goes with it. The exit code."""
+    out = console()
+    before = progress.read(root).best(number)
+    with watch_for(out) as watch:
+        result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
+    terminal.show(out, result)
+    progress.record(root, progress.attempt(result))
+    if result.verdict.exit_code == 0:
+        known = before is not None and before.verdict in ("unlocked", result.verdict)
+        _unlocked(root, result, first=not known)
+    elif result.verdict is Verdict.NOT_YET:
+        out.print(Text.assemble("\nHelp for what failed: ", (f"tito milestone troubleshoot {number}", "bold")))
+    return result.verdict.exit_code
+
+
+def _unlocked(root: Path, result: Result, *, first: bool) -> None:
+    """Celebrate the first time; grant the badge and show the way on every time."""
+    out, manifest = console(), load(root)
+    milestone = manifest.milestone(result.milestone)
+    if first:
+        celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
+        show_demo(root, milestone.id, seed=result.seed)
+    path = root / progress.FOLDER / "badges" / f"milestone-{milestone.id}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, badge(result).encode())
+    out.print(Text.assemble("\nYour badge: ", (path.relative_to(root).as_posix(), "bold")))
+    history = progress.read(root)
+    out.print(progress_line(manifest, history, out))
+    goal = journey.next_goal(manifest, history)
+    out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))
+    coming = next((m for m in manifest.milestones if m.id == milestone.id + 1), None)
+    if coming is not None:
+        planned = " (planned, not built yet)" if coming.status == "planned" else ""
+        out.print(Text(f"Ahead: milestone {coming.id}, {coming.name}{planned}: {coming.victory}", style="dim"))
+
+
+def show_demo(root: Path, number: int, *, seed: int) -> None:
+    """The live demonstration; that it cannot be shown takes nothing back."""
+    out = console()
+    try:
+        with screen_for(out) as screen:
+            demos.run_demo(root, number, screen=screen, seed=seed)
+    except GraderError as error:
+        out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))

@@ -1,0 +1,179 @@
+"""`tito doctor`: is everything here that the course needs, and how to mend what is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from tito.console import console, print_json, repository
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: fine, wrong (`ok` False), or worth knowing (None)."""
+
+    name: str
+    ok: bool | None
+    found: str
+    mend: str | None = None
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> int:
+    """Check that everything here is as the course needs it, and say how to mend what is not.
+
+    \b
+    Examples:
+      tito doctor
+      tito doctor --json
+    """
+    findings = list(examine(repository()))
+    if as_json:
+        print_json([asdict(f) for f in findings])
+    else:
+        _show(findings)
+    return 3 if any(f.ok is False for f in findings) else 0
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Every check in order; one that breaks is a finding, too."""
+    checks: tuple[Callable[[Path], Finding], ...] = (
+        python, packages, manifest, editable_install, sandbox, course_files, cache_folder, records,
+    )  # fmt: skip
+    for check in checks:
+        name = check.__name__.replace("_", " ")
+        try:
+            yield check(root)
+        except Exception as error:
+            yield Finding(
+                name, False, f"could not be checked: {type(error).__name__}: {error}", "Mend what stands above first."
+            )
+
+
+def python(_root: Path) -> Finding:
+    """Python 3.11 or later."""
+    here = ".".join(map(str, sys.version_info[:3]))
+    ok = sys.version_info >= (3, 11)
+    return Finding(
+        "python", ok, f"Python {here}", None if ok else "Install Python 3.11 or later: https://www.python.org"
+    )
+
+
+def packages(_root: Path) -> Finding:
+    """What pyproject.toml names is installed."""
+    try:
+        needed = metadata.requires("tinytorch-course") or []
+    except metadata.PackageNotFoundError:
+        return Finding("packages", False, "the course is not installed", "pip install -e .")
+    missing = []
+    for requirement in needed:
+        name = re.match(r"[A-Za-z0-9_.-]+", requirement)
+        if name and "extra ==" not in requirement:
+            try:
+                metadata.version(name[0])
+            except metadata.PackageNotFoundError:
+                missing.append(name[0])
+    if missing:
+        return Finding("packages", False, f"not installed: {', '.join(missing)}", "pip install -e .")
+    return Finding(
+        "packages", True, f"NumPy {metadata.version('numpy')}, pytest {metadata.version('pytest')} and the others"
+    )
+
+
+def manifest(root: Path) -> Finding:
+    """The manifest can be read."""
+    from grading.manifest.load import ManifestError, load  # each check imports what it needs
+
+    try:
+        course = load(root)
+    except ManifestError as error:
+        return Finding("manifest", False, str(error), "git checkout -- milestones.yaml")
+    return Finding("manifest", True, f"{course.course.name} {course.course.version}, {len(course.modules)} modules")
+
+
+def editable_install(root: Path) -> Finding:
+    """`import tinytorch` finds this repository's files and no others."""
+    mend = f"In {root}: pip install -e ."
+    spec = importlib.util.find_spec("tinytorch")
+    if spec is None or not spec.submodule_search_locations:
+        found = "tinytorch cannot be imported" if spec is None else f"tinytorch is another package: {spec.origin}"
+        return Finding("editable install", False, found, mend)
+    places = [Path(place).resolve() for place in spec.submodule_search_locations]
+    elsewhere = [place for place in places if not place.is_relative_to(root)]
+    if elsewhere:
+        return Finding("editable install", False, f"tinytorch is imported from elsewhere, too: {elsewhere[0]}", mend)
+    missing = sorted(set((root / "modules").resolve().glob("*/tinytorch")) - set(places))
+    if missing:
+        return Finding("editable install", False, f"not on the path: {missing[0].relative_to(root)}", mend)
+    return Finding("editable install", True, f"tinytorch is the {len(places)} module folders of this repository")
+
+
+def sandbox(_root: Path) -> Finding:
+    """Bubblewrap is there and works."""
+    from grading.sandbox import bubblewrap
+
+    if not sys.platform.startswith("linux"):
+        return Finding(
+            "sandbox", None, "no bubblewrap on this system: code runs in a process with limits, which is enough here"
+        )
+    reason = bubblewrap.works()
+    if reason is None:
+        return Finding("sandbox", True, "bubblewrap works")
+    return Finding("sandbox", None, f"{reason}. Your code runs in a process with limits, which is enough at your desk.")
+
+
+def course_files(root: Path) -> Finding:
+    """Tests, grader and manifest are as released."""
+    from grading.lock import changed_course_files
+
+    changed = changed_course_files(root)
+    if not changed:
+        return Finding("course files", True, "as released")
+    names = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
+    return Finding("course files", False, f"changed: {names}", f"git checkout -- {' '.join(changed[:5])}")
+
+
+def cache_folder(_root: Path) -> Finding:
+    """Results can be kept."""
+    from grading import cache
+
+    if cache.writable():
+        return Finding("cache folder", True, f"{cache.folder()} can be written")
+    return Finding(
+        "cache folder", False, f"{cache.folder()} cannot be written", f"Make {cache.folder()} writable for you."
+    )
+
+
+def records(root: Path) -> Finding:
+    """The progress records can be read and added to."""
+    from grading import progress
+
+    history = progress.read(root)
+    if history.damaged:
+        one = history.damaged[0]
+        found = f"{len(history.damaged)} damaged, the first: {one.path.as_posix()}: {one.reason}"
+        mend = "It is set aside and counts no more. If Git has an earlier version, bring that back into progress/."
+        return Finding("progress records", False, found, mend)
+    return Finding("progress records", True, f"{len(history.events)} records, all readable")
+
+
+def _show(findings: list[Finding]) -> None:
+    out = console()
+    plain = out.options.ascii_only
+    for finding in findings:
+        sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "cyan")}[finding.ok]
+        if plain:
+            sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
+        out.print(Text.assemble((f"{sign} ", style), (finding.name, "bold"), f": {finding.found}"))
+        if finding.mend:
+            out.print(Text.assemble("    mend it: ", (finding.mend, "bold")))
+    wrong = sum(f.ok is False for f in findings)
+    out.print(f"\n{wrong} to mend." if wrong else "\nEverything the course needs is here.")

@@ -1,0 +1,147 @@
+"""`tito milestone …`: where you are, the test, the demonstration, the questions, and help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from grading import progress
+from tito import names
+from tito import status as drawn
+from tito.console import console, print_json, repository
+from tito.outline import outline
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Milestones: where you are, test, demonstration, questions, help."
+)
+
+Number = Annotated[str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+@app.command()
+def status(as_json: Json = False) -> int:
+    """Show each milestone as COMPLETED, IN PROGRESS or LOCKED, and what to do next.
+
+    \b
+    Examples:
+      tito milestone status
+      tito milestone status --json
+    """
+    root = repository()
+    course, history, out = outline(root), progress.read(root, thorough=False), console()
+    if as_json:
+        print_json(drawn.status_json(course, history))
+        return 0
+    out.print(drawn.status(course, history, out))
+    for line in drawn.damage(history):
+        out.print(line)
+    return 0
+
+
+@app.command()
+def timeline(as_json: Json = False) -> int:
+    """Draw the journey so far and ahead, with dates and measured figures.
+
+    \b
+    Examples:
+      tito milestone timeline
+      tito milestone timeline --json
+    """
+    from tito.evidence import figures_of, timeline_json  # reads results in full
+
+    root = repository()
+    course, history, out = outline(root), progress.read(root), console()
+    if as_json:
+        print_json(timeline_json(course, history))
+        return 0
+    best = {m.id: history.best(m.id) for m in course.milestones}
+    figures = {number: figures_of(event.result) for number, event in best.items() if event is not None}
+    out.print(drawn.timeline(course, history, figures, out))
+    for line in drawn.damage(history):
+        out.print(line)
+    return 0
+
+
+@app.command("test")
+def measure(
+    number: Number,
+    seed: Annotated[int | None, typer.Option(help="Run again what a report names.", min=0, max=2**31 - 1)] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
+) -> int:
+    """Measure a milestone: code quality, performance, reliability, understanding.
+
+    \b
+    Examples:
+      tito milestone test 1
+      tito milestone test 1 --seed 42
+    """
+    from tito.attempt import try_milestone  # imports the grader
+
+    root = repository()
+    milestone = names.built(names.milestone(outline(root).milestones, number))
+    return try_milestone(root, milestone.id, seed=seed, again=again)
+
+
+@app.command()
+def demo(
+    number: Number,
+    seed: Annotated[int, typer.Option(help="Where its randomness starts.", min=0, max=2**31 - 1)] = 1,
+) -> int:
+    """Watch what your network does, live.
+
+    \b
+    Examples:
+      tito milestone demo 1
+      tito milestone demo 1 --seed 7
+    """
+    from grading.demos import run_demo  # imports the grader
+    from grading.render.screen import screen_for
+
+    root = repository()
+    milestone = names.built(names.milestone(outline(root).milestones, number))
+    with screen_for(console()) as screen:
+        run_demo(root, milestone.id, screen=screen, seed=seed)
+    return 0
+
+
+@app.command()
+def quiz(
+    number: Number,
+    answer: Annotated[
+        list[str] | None, typer.Option("--answer", metavar="ID=VALUE", help="Answer without being asked; repeatable.")
+    ] = None,
+    student: Annotated[str | None, typer.Option(help="Who you are, when it is not known yet.")] = None,
+) -> int:
+    """Answer the capability questions; answers are kept in answers/milestone-N.yaml.
+
+    Numbers in the questions are your own, so a neighbour's answers do not fit. Only what is not right yet is asked
+    again. Without a terminal the questions are printed, and --answer answers them.
+
+    \b
+    Examples:
+      tito milestone quiz 1
+      tito milestone quiz 1 --answer parameters=9 --answer xor-is-not-linear=b
+    """
+    from tito.quiz import quiz as ask  # imports the manifest's models
+
+    root = repository()
+    milestone = names.built(names.milestone(outline(root).milestones, number))
+    return ask(root, milestone.id, answer or [], student)
+
+
+@app.command()
+def troubleshoot(number: Number, as_json: Json = False) -> int:
+    """Help for what failed last, from docs/milestone-troubleshooting.md.
+
+    \b
+    Examples:
+      tito milestone troubleshoot 1
+      tito milestone troubleshoot 1 --json
+    """
+    from tito.troubleshoot import troubleshoot as help_with  # reads the manifest in full
+
+    root = repository()
+    milestone = names.built(names.milestone(outline(root).milestones, number))
+    return help_with(root, milestone.id, as_json)

@@ -1,0 +1,182 @@
+"""`tito module …`: read a lesson, begin it, test it, complete it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from grading import journey, progress
+from grading.errors import GraderError
+from tito import names
+from tito.console import console, print_json, repository
+from tito.outline import outline
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Modules: read a lesson, begin it, test it, complete it."
+)
+
+Name = Annotated[str, typer.Argument(metavar="MODULE", help="Such as 02_tensor, 02, 2 or tensor.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+_STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "locked": "dim"}
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> int:
+    """Show every module and how far you are.
+
+    \b
+    Examples:
+      tito module list
+      tito module list --json
+    """
+    root = repository()
+    states = journey.module_states(outline(root), progress.read(root, thorough=False))
+    if as_json:
+        keys = ("id", "title", "state", "planned", "started_at", "completed_at")
+        print_json([{key: getattr(s, key) for key in keys} for s in states])
+        return 0
+    out = console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for state in states:
+        label = "PLANNED" if state.planned and state.state is journey.State.LOCKED else state.state.label
+        style = _STYLES[state.state]
+        if out.width >= 60:
+            table.add_row(Text(state.id, style="bold"), Text(label, style=style), Text(state.title))
+        else:
+            table.add_row(Text.assemble((state.id, "bold"), "  ", (label, style), f"\n  {state.title}"))
+    out.print(table)
+    return 0
+
+
+@app.command()
+def view(name: Name) -> int:
+    """Read a module's lesson.
+
+    \b
+    Examples:
+      tito module view 02
+      tito module view tensor > tensor.md
+    """
+    root = repository()
+    module = names.built(names.module(outline(root).modules, name))
+    lesson = Path("modules", module.id, "README.md")
+    try:
+        text = (root / lesson).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GraderError(
+            f"{lesson.as_posix()} cannot be read ({error}). Bring it back: git checkout -- {lesson.as_posix()}"
+        ) from None
+    out = console()
+    if not out.is_terminal:
+        out.file.write(text)
+        return 0
+    from rich.markdown import Markdown  # slow to import, needed here only
+
+    os.environ.setdefault("LESS", "-FRX")
+    with out.pager(styles=True):
+        out.print(Markdown(text))
+    return 0
+
+
+@app.command()
+def start(name: Name) -> int:
+    """Begin a module: which file to open, what to write first, how to check it.
+
+    \b
+    Example:
+      tito module start 02
+    """
+    from grading.manifest.load import load  # slow to import, needed for the tasks only
+
+    root = repository()
+    manifest = load(root)
+    module = names.built(names.module(manifest.modules, name))
+    history = progress.read(root, thorough=False)
+    state = next(s for s in journey.module_states(manifest, history) if s.id == module.id)
+    if state.started_at is None:
+        progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module.id))
+    out = console()
+    out.print(Text.assemble((f"{module.id}  {module.title}", "bold"), f"\n{module.summary}\n"))
+    earlier = [s.id for s in journey.module_states(manifest, history) if s.id < module.id and s.completed_at is None]
+    if earlier:
+        out.print(Text(f"Not completed yet before it: {', '.join(earlier)}. It builds on them.\n", style="yellow"))
+    gaps = open_tasks(root / module.code)
+    out.print(Text.assemble("Read    ", (f"tito module view {module.id}", "bold")))
+    out.print(Text.assemble("Open    ", (module.code.as_posix(), "bold")))
+    for task in module.tasks:
+        sign = "·" if gaps is None else "○" if task.id in gaps else "●"
+        out.print(Text(f"  {sign} Task {task.id}  {task.title}"))
+    first = next((t for t in module.tasks if gaps is None or t.id in gaps), None)
+    if first is not None:
+        out.print(Text.assemble("First   ", (f"Task {first.id}: {first.title}", "bold"), f"\n        {first.hint}"))
+    else:
+        out.print("Every task is written.")
+    out.print(Text("\nWhile you write, in your own process and with a debugger at hand:", style="dim"))
+    out.print(Text(f"  pytest {module.folder.as_posix()} -x", style="bold"))
+    out.print(Text("As it will be judged:", style="dim"))
+    out.print(Text(f"  tito module test {module.id}\n  tito module complete {module.id}", style="bold"))
+    return 0
+
+
+def open_tasks(code: Path) -> set[str] | None:
+    """Tasks whose gap still stands in the student's file, found by reading it; None when it cannot be read."""
+    try:
+        text = code.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return set(re.findall(r"""NotImplementedError\(\s*f?["']Task (\d+\.\d+)""", text))
+
+
+@app.command("test")
+def check(name: Name) -> int:
+    """Run a module's tests as they are judged: through a worker, with fresh inputs.
+
+    \b
+    Examples:
+      tito module test 02
+      tito module test tensor
+    """
+    from tito.attempt import grade_and_show_module  # imports the grader
+
+    root = repository()
+    module = names.built(names.module(outline(root).modules, name))
+    result = grade_and_show_module(root, module.id)
+    if result.verdict.exit_code == 0:
+        console().print(Text.assemble("\nRecord it: ", (f"tito module complete {module.id}", "bold")))
+    return result.verdict.exit_code
+
+
+@app.command()
+def complete(name: Name) -> int:
+    """Test a module and record that it is done; after a trigger module, go straight on to its milestone.
+
+    \b
+    Example:
+      tito module complete 02
+    """
+    from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
+
+    root = repository()
+    course = outline(root)
+    module = names.built(names.module(course.modules, name))
+    result = grade_and_show_module(root, module.id)
+    out = console()
+    if result.verdict.exit_code != 0:
+        out.print(Text(f"\nModule {module.id} is not completed yet.", style="yellow"))
+        return result.verdict.exit_code
+    progress.record(root, progress.module_event(progress.Kind.MODULE_COMPLETED, module.id, result))
+    out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
+    milestone = next((m for m in course.milestones if m.trigger == module.id and m.status == "built"), None)
+    if milestone is not None:
+        out.print(Text(f"It was the last one before milestone {milestone.id}, {milestone.name}. On to its test.\n"))
+        return try_milestone(root, milestone.id)
+    goal = journey.next_goal(course, progress.read(root, thorough=False))
+    out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))
+    return 0

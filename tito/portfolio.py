@@ -1,0 +1,104 @@
+"""`tito portfolio`: unlocked capabilities with their evidence, fit to copy into an application."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from grading import progress
+from tito.console import console, print_json, repository
+
+
+def portfolio(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead.")] = False,
+) -> int:
+    """List what you have unlocked, with the evidence: date, figures, seed, digest.
+
+    \b
+    Examples:
+      tito portfolio
+      tito portfolio --markdown > portfolio.md
+    """
+    from grading.manifest.load import load  # slow to import
+
+    root = repository()
+    entries = unlocked(load(root), progress.read(root))
+    if as_json:
+        print_json(entries)
+    elif as_markdown:
+        console().file.write(markdown(entries))
+    else:
+        _show(entries)
+    return 0
+
+
+def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
+    """One entry per unlocked milestone; documented in docs/result-format.md."""
+    from tito.evidence import figures_json, figures_of  # slow to import
+
+    entries = []
+    for milestone in manifest.milestones:
+        best = history.best(milestone.id)
+        if best is None or best.verdict not in progress.PASSING:
+            continue
+        result = best.result
+        entries.append(
+            {
+                "milestone": milestone.id,
+                "name": milestone.name,
+                "medal": milestone.medal,
+                "provisional": best.verdict == "provisional",
+                "unlocked_at": result.started_at,
+                "capabilities": list(milestone.capabilities),
+                "figures": figures_json(result),
+                "figures_text": figures_of(result),
+                "seed": result.seed,
+                "official": result.official,
+                "submission": result.submission.digest,
+                "course": f"{result.course.name} {result.course.version}",
+                "reproduce": result.reproduce,
+            }
+        )
+    return entries
+
+
+def markdown(entries: list[dict[str, Any]]) -> str:
+    """The portfolio as Markdown."""
+    from grading.render.markdown import code, escape  # slow to import
+
+    lines = ["# What I have built", ""]
+    if not entries:
+        lines += ["Nothing is unlocked yet.", ""]
+    for entry in entries:
+        lines += [f"## {escape(entry['name'])}", ""]
+        lines += [f"- {escape(capability)}" for capability in entry["capabilities"]]
+        lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_provisional(entry)}:", ""]
+        lines += [f"- {escape(figure)}" for figure in entry["figures_text"]]
+        lines += [
+            "",
+            f"Evidence: {escape(entry['course'])}, seed {entry['seed']}, code {code(entry['submission'][:16])}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _show(entries: list[dict[str, Any]]) -> None:
+    out = console()
+    if not entries:
+        out.print("Nothing is unlocked yet. Where you are and what is next:")
+        out.print(Text("  tito milestone status", style="bold"))
+    for entry in entries:
+        out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _provisional(entry)))
+        for capability in entry["capabilities"]:
+            out.print(Text(f"  + {capability}"))
+        for figure in entry["figures_text"]:
+            out.print(Text(f"    {figure}", style="cyan"))
+        when = f"{entry['unlocked_at']:%Y-%m-%d}, {entry['course']}"
+        out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
+
+
+def _provisional(entry: dict[str, Any]) -> str:
+    return " (provisional)" if entry["provisional"] else ""

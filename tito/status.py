@@ -1,0 +1,145 @@
+"""What `tito milestone status` and `timeline` draw: pure functions of manifest and history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from grading import journey
+from grading.journey import CourseLike, MilestoneState, ModuleState, State
+from grading.progress import History
+
+_STYLES = {State.COMPLETED: "green", State.IN_PROGRESS: "yellow", State.READY: "cyan", State.LOCKED: "dim"}
+_SIGNS = {State.COMPLETED: "●", State.IN_PROGRESS: "◐", State.READY: "○", State.LOCKED: "○"}
+_ASCII_SIGNS = {State.COMPLETED: "*", State.IN_PROGRESS: "+", State.READY: "o", State.LOCKED: "."}
+
+
+def status(course: CourseLike, history: History, console: Console) -> RenderableType:
+    """Each milestone's state and progress, and the next goal."""
+    lines: list[RenderableType] = [_line(state) for state in journey.milestone_states(course, history)]
+    goal = journey.next_goal(course, history)
+    lines += [
+        Text(),
+        progress_line(course, history, console),
+        Text.assemble(("Next: ", "bold"), goal.sentence),
+        Text(f"  {goal.command}", style="bold"),
+    ]
+    return Group(*lines)
+
+
+def _line(state: MilestoneState) -> Text:
+    return Text.assemble(
+        (f"Milestone {state.id}  ", "bold"),
+        (f"{state.state.label:<12} ", f"bold {_STYLES[state.state]}"),
+        (state.name, "bold" if state.state is not State.LOCKED else ""),
+        f"\n             {_facts(state)}",
+    )
+
+
+def _facts(state: MilestoneState) -> str:
+    facts = [f"{state.modules_done} of {state.modules} modules"]
+    if state.planned:
+        facts = ["planned, not built yet"]
+    if state.unlocked_at is not None:
+        facts.append(f"{'provisionally ' if state.provisional else ''}unlocked {state.unlocked_at:%Y-%m-%d}")
+    elif state.best is not None:
+        met, of = state.best.criteria_met, len((state.best.raw or {}).get("criteria", ()))
+        facts.append(f"best attempt {met} of {of} criteria")
+    if state.attempts:
+        facts.append(f"{state.attempts} attempt{'s' if state.attempts > 1 else ''}")
+    return ", ".join(facts)
+
+
+def status_json(course: CourseLike, history: History) -> dict[str, Any]:
+    """The same as data; documented in docs/result-format.md."""
+    goal = journey.next_goal(course, history)
+    return {
+        "milestones": [
+            {
+                "id": s.id,
+                "name": s.name,
+                "state": s.state.value,
+                "planned": s.planned,
+                "provisional": s.provisional,
+                "modules_done": s.modules_done,
+                "modules": s.modules,
+                "attempts": s.attempts,
+                "unlocked_at": s.unlocked_at,
+            }
+            for s in journey.milestone_states(course, history)
+        ],
+        "next": {"sentence": goal.sentence, "command": goal.command},
+        "damaged": [{"path": d.path, "reason": d.reason} for d in history.damaged],
+    }
+
+
+def progress_line(course: CourseLike, history: History, console: Console) -> Text:
+    """The whole course as one bar of modules."""
+    modules = journey.module_states(course, history)
+    done = sum(m.state is State.COMPLETED for m in modules)
+    medals = sum(s.state is State.COMPLETED for s in journey.milestone_states(course, history))
+    signs = _ASCII_SIGNS if console.options.ascii_only else _SIGNS
+    line = Text()
+    for module in modules:
+        line.append(signs[module.state], style=_STYLES[module.state])
+    line.append(f"  {done} of {len(modules)} modules, {medals} of {len(course.milestones)} milestones")
+    return line
+
+
+def damage(history: History) -> Iterator[Text]:
+    """What could not be read of the history."""
+    for damaged in history.damaged:
+        yield Text(
+            f"A damaged progress record is set aside as {damaged.path.as_posix()}: {damaged.reason}", style="yellow"
+        )
+
+
+def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], console: Console) -> RenderableType:
+    """The journey from top to bottom: modules as stations, milestones as landmarks with date and figures."""
+    plain = console.options.ascii_only
+    signs, rail = (_ASCII_SIGNS, "|") if plain else (_SIGNS, "│")
+    milestones = {
+        m.trigger: s for m, s in zip(course.milestones, journey.milestone_states(course, history), strict=True)
+    }
+    lines: list[RenderableType] = []
+    for module in journey.module_states(course, history):
+        style = _STYLES[module.state]
+        lines.append(
+            Text.assemble(
+                (f" {signs[module.state]} ", style), (module.id, style or "bold"), (f"  {_when(module)}", "dim")
+            )
+        )
+        milestone = milestones.get(module.id)
+        if milestone is not None:
+            lines += _landmark(milestone, figures.get(milestone.id, []), rail, plain)
+        else:
+            lines.append(Text(f" {rail}", style="dim"))
+    return Group(*lines)
+
+
+def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[Text]:
+    done = state.state is State.COMPLETED
+    style = f"bold {_STYLES[state.state]}"
+    star = ("#" if plain else "★") if done else ("[]" if plain else "☆")
+    bend = "+--" if plain else "╞══"
+    facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _facts(state)
+    if state.provisional:
+        facts += ", provisional"
+    lines = [
+        Text(f" {rail}", style="dim"),
+        Text.assemble((f" {bend} {star} Milestone {state.id}: {state.name}", style)),
+        Text.assemble((f" {rail}     ", "dim"), (state.state.label, style), f"  {facts}"),
+    ]
+    lines += [Text.assemble((f" {rail}     ", "dim"), figure) for figure in figures]
+    return [*lines, Text(f" {rail}", style="dim")]
+
+
+def _when(module: ModuleState) -> str:
+    if module.completed_at:
+        return f"completed {module.completed_at:%Y-%m-%d}"
+    if module.state is State.IN_PROGRESS and module.started_at:
+        return f"in progress since {module.started_at:%Y-%m-%d}"
+    return "planned" if module.planned else module.state.value

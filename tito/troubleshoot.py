@@ -1,0 +1,80 @@
+"""`tito milestone troubleshoot`: the topics of the troubleshooting page that fit what failed last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.text import Text
+
+from grading import progress
+from grading.manifest.load import load
+from grading.manifest.model import Milestone
+from grading.manifest.topics import DOCUMENT, Topic, read_topics, topics_for
+from grading.render import words
+from grading.render.terminal import command, failure_parts
+from grading.result import CriterionStatus, Result
+from tito.console import console, print_json
+from tito.status import damage
+
+
+def troubleshoot(root: Path, number: int, as_json: bool) -> int:
+    """Help for the last attempt's failures, or an overview when there is none. The exit code."""
+    milestone, history = load(root).milestone(number), progress.read(root)
+    attempts = history.attempts(number)
+    result = attempts[-1].result if attempts else None
+    known = read_topics(root)
+    topics = [known[t] for t in topics_for(milestone, result.criteria if result else ()) if t in known]
+    if as_json:
+        print_json(
+            {
+                "milestone": number,
+                "attempted_at": attempts[-1].at if attempts else None,
+                "verdict": result.verdict.value if result else None,
+                "first_to_mend": _failure_json(result),
+                "topics": [{"topic": t.slug, "heading": t.heading, "text": t.text} for t in topics],
+            }
+        )
+        return 0
+    out = console()
+    for line in damage(history):
+        out.print(line)
+    if result is None or not topics:
+        _overview(milestone, result, known)
+        return 0
+    out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
+    for criterion in result.criteria:
+        if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
+            out.print(Text(f"  {words.STATUSES[criterion.status]}: {criterion.title}"))
+    if result.first_to_mend:
+        title = Text("First to mend", style="bold")
+        out.print(Panel(failure_parts(result.first_to_mend, brief=False), title=title, title_align="left"))
+        if fast := words.fast_loop(result.first_to_mend):
+            out.print(Text("Try it, with a debugger at hand:", style="dim"))
+            out.print(command(fast), crop=False)
+    for topic in topics:
+        out.print(Text(f"\n{topic.heading}", style="bold cyan"))
+        out.print(Markdown(topic.text) if out.is_terminal else Text(topic.text))
+    return 0
+
+
+def _overview(milestone: Milestone, result: Result | None, known: dict[str, Topic]) -> None:
+    out = console()
+    passed = result is not None and result.verdict.exit_code == 0
+    what = "is unlocked" if passed else "has no failed attempt on record"
+    out.print(Text(f"Milestone {milestone.id}, {milestone.name}, {what}. What there is help for:", style="bold"))
+    for slug in milestone.troubleshooting:
+        if slug in known:
+            out.print(Text(f"  · {known[slug].heading}"))
+    out.print(Text("\nHints", style="bold"))
+    for hint in milestone.hints:
+        out.print(Text(f"  · {hint}"))
+    out.print(Text(f"\nAll of it: {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
+    out.print(Text(f"  tito milestone test {milestone.id}", style="bold"))
+
+
+def _failure_json(result: Result | None) -> dict[str, Any] | None:
+    failure = result.first_to_mend if result else None
+    return failure.model_dump(mode="json") if failure else None
