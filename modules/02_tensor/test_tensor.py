@@ -150,20 +150,50 @@ def test_a_tensor_starts_without_gradient(student):
     expect.equal(student.tensor.Tensor([1.0]).grad, None, call="Tensor([1.0]).grad")
 
 
+@task("2.1")
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (4, 1, 2), (3, 0)])
+def test_a_tensor_tells_its_shape(student, rng, shape):
+    """shape, ndim, size and dtype describe the array."""
+    tensor, call = student.tensor.Tensor(rng.random(shape)), f"Tensor(array of shape {shape})"
+    expect.equal(tensor.shape, shape, call=f"{call}.shape")
+    expect.equal(tensor.ndim, len(shape), call=f"{call}.ndim")
+    expect.equal(tensor.size, int(np.prod(shape)), call=f"{call}.size")
+    expect.equal(str(tensor.dtype), "float64", call=f"{call}.dtype")
+
+
+@task("2.1")
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([[1.0, 2.0], [3.0, 4.0]], "Tensor([[1., 2.],\n        [3., 4.]])"),
+        (2.5, "Tensor(2.5)"),
+        ([1, 2], "Tensor([1, 2], dtype=int64)"),
+        ([True], "Tensor([ True], dtype=bool)"),
+        ([1 / 3], "Tensor([0.3333])"),
+        ([[], []], "Tensor([], shape=(2, 0))"),
+        ([], "Tensor([])"),
+    ],
+)
+def test_repr_shows_values_and_unusual_dtypes(student, values, text):
+    """repr() shows the values, and the dtype when it is not float32."""
+    expect.equal(repr(student.tensor.Tensor(values)), text, call=f"repr(Tensor({values}))")
+
+
+@task("2.1")
+def test_repr_abbreviates(student):
+    """repr() of 100 000 elements is short."""
+    text = repr(student.tensor.Tensor(np.arange(100_000.0)))
+    expect.that("..." in text and len(text) < 200, call="repr(Tensor(array of 100 000))", got=text, expected="a …")
+
+
 # 2.2: back to Python values
 
 
 @task("2.2")
-@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (4, 1, 2), (3, 0)])
-def test_a_tensor_tells_its_shape(student, rng, shape):
-    """shape, ndim, size and len() describe the array."""
-    tensor = student.tensor.Tensor(rng.random(shape))
-    expect.equal(tensor.shape, shape, call=f"Tensor(array of shape {shape}).shape")
-    expect.equal(tensor.ndim, len(shape), call=f"Tensor(array of shape {shape}).ndim")
-    expect.equal(tensor.size, int(np.prod(shape)), call=f"Tensor(array of shape {shape}).size")
-    expect.equal(str(tensor.dtype), "float64", call="Tensor(array of float64).dtype")
-    if shape:
-        expect.equal(len(tensor), shape[0], call=f"len(Tensor(array of shape {shape}))")
+@pytest.mark.parametrize("shape", [(1,), (5,), (2, 3), (4, 1, 2), (3, 0), (0, 3)])
+def test_length_is_the_size_of_the_first_axis(student, shape):
+    """len() is the size of the first axis."""
+    expect.equal(len(student.tensor.Tensor(np.zeros(shape))), shape[0], call=f"len(Tensor of shape {shape})")
 
 
 @task("2.2")
@@ -200,31 +230,6 @@ def test_tolist_keeps_every_digit(student, rng):
     """tolist() of random float64 values is exact."""
     array = rng.standard_normal((2, 3))
     expect.equal(student.tensor.Tensor(array).tolist(), array.tolist(), call="Tensor(array of float64).tolist()")
-
-
-@task("2.2")
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ([[1.0, 2.0], [3.0, 4.0]], "Tensor([[1., 2.],\n        [3., 4.]])"),
-        (2.5, "Tensor(2.5)"),
-        ([1, 2], "Tensor([1, 2], dtype=int64)"),
-        ([True], "Tensor([ True], dtype=bool)"),
-        ([1 / 3], "Tensor([0.3333])"),
-        ([[], []], "Tensor([], shape=(2, 0))"),
-        ([], "Tensor([])"),
-    ],
-)
-def test_repr_shows_values_and_unusual_dtypes(student, values, text):
-    """repr() shows the values, and the dtype when it is not float32."""
-    expect.equal(repr(student.tensor.Tensor(values)), text, call=f"repr(Tensor({values}))")
-
-
-@task("2.2")
-def test_repr_abbreviates(student):
-    """repr() of 100 000 elements is short."""
-    text = repr(student.tensor.Tensor(np.arange(100_000.0)))
-    expect.that("..." in text and len(text) < 200, call="repr(Tensor(array of 100 000))", got=text, expected="a …")
 
 
 # 2.3: which dtype a result has
@@ -532,6 +537,39 @@ def test_only_finished_operations_are_recorded(student):
     )
 
 
+@task("2.5")
+def test_negative(student, rng):
+    """-tensor changes every sign and keeps the dtype."""
+    array = rng.standard_normal((3, 2))
+    expect.array(-student.tensor.Tensor(array), -array, dtype="float64", call="-Tensor(array of float64)")
+    expect.array(-student.tensor.Tensor([1, -2]), [-1, 2], dtype="int64", call="-Tensor([1, -2])")
+
+
+@task("2.5")
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+def test_elementary_functions(student, rng, name):
+    """exp(), log() and sqrt() work element by element; of integers in float32."""
+    array = rng.uniform(0.5, 2, (2, 3))
+    function = getattr(np, name)
+    got = getattr(student.tensor.Tensor(array), name)()
+    expect.array(got, function(array), dtype="float64", rtol=1e-12, call=f"Tensor(array of float64).{name}()")
+    got = getattr(student.tensor.Tensor([1, 4]), name)()
+    expect.array(got, function([1.0, 4.0]), dtype="float32", call=f"Tensor([1, 4]).{name}()")
+
+
+@task("2.5")
+def test_functions_run_through_apply(student):
+    """-x, exp(), log() and sqrt() run through apply()."""
+    tensor = student.tensor.Tensor([1.0, 2.0])
+    with traced(student.tensor) as trace:
+        operator.neg(tensor)
+        tensor.exp()
+        tensor.log()
+        tensor.sqrt()
+    names = [entry[0] for entry in trace.entries]
+    expect.equal(names, ["negative", "exp", "log", "sqrt"], call="the ops that ran in -x, x.exp(), x.log(), x.sqrt()")
+
+
 # 2.6: arithmetic and comparison
 
 
@@ -586,26 +624,6 @@ def test_operators_on_integers(student, sign):
 
 
 @task("2.6")
-def test_negative(student, rng):
-    """-tensor changes every sign and keeps the dtype."""
-    array = rng.standard_normal((3, 2))
-    expect.array(-student.tensor.Tensor(array), -array, dtype="float64", call="-Tensor(array of float64)")
-    expect.array(-student.tensor.Tensor([1, -2]), [-1, 2], dtype="int64", call="-Tensor([1, -2])")
-
-
-@task("2.6")
-@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
-def test_elementary_functions(student, rng, name):
-    """exp(), log() and sqrt() work element by element; of integers in float32."""
-    array = rng.uniform(0.5, 2, (2, 3))
-    function = getattr(np, name)
-    got = getattr(student.tensor.Tensor(array), name)()
-    expect.array(got, function(array), dtype="float64", rtol=1e-12, call=f"Tensor(array of float64).{name}()")
-    got = getattr(student.tensor.Tensor([1, 4]), name)()
-    expect.array(got, function([1.0, 4.0]), dtype="float32", call=f"Tensor([1, 4]).{name}()")
-
-
-@task("2.6")
 @pytest.mark.parametrize("sign", OPERATORS)
 def test_operators_run_through_apply(student, sign):
     """Every operator runs its own op through apply(), on either side."""
@@ -618,19 +636,6 @@ def test_operators_run_through_apply(student, sign):
     names = [entry[0] for entry in trace.entries]
     call = f"the ops that ran in tensor {sign} tensor and 2.0 {sign} tensor"
     expect.equal(names, [name, mirrored.get(sign, name)], call=call)
-
-
-@task("2.6")
-def test_functions_run_through_apply(student):
-    """-x, exp(), log() and sqrt() run through apply()."""
-    tensor = student.tensor.Tensor([1.0, 2.0])
-    with traced(student.tensor) as trace:
-        operator.neg(tensor)
-        tensor.exp()
-        tensor.log()
-        tensor.sqrt()
-    names = [entry[0] for entry in trace.entries]
-    expect.equal(names, ["negative", "exp", "log", "sqrt"], call="the ops that ran in -x, x.exp(), x.log(), x.sqrt()")
 
 
 @task("2.6")
