@@ -56,12 +56,14 @@ def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
 
 def _finding(error: dict) -> Finding:
     """One of pydantic's errors in our words."""
-    path, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
+    place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
+    # Below a question pydantic names its kind, too, which is no part of the file's own path.
+    path = tuple(part for index, part in enumerate(place) if index < 2 or place[index - 2] != "questions")
     name = f"`{path[-1]}`" if path else "the manifest"
     where = _inside(path)
     match kind:
         case "extra_forbidden":
-            return Finding(path, f"unknown key {name}{where}.", did_you_mean(str(path[-1]), _keys(path[:-1])))
+            return Finding(path, f"unknown key {name}{where}.", did_you_mean(str(path[-1]), _keys(place[:-1])))
         case "missing":
             return Finding(path, f"the key {name} is missing{where}.", f"Add a line `{path[-1]}: …`.")
         case "threshold":

@@ -1,0 +1,220 @@
+"""What stands beside the manifest: its schema, the files and topics it names, and the tasks in the code."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from grading.manifest.__main__ import app
+from grading.manifest.figures import FIGURES
+from grading.manifest.files import check_files
+from grading.manifest.load import load
+from grading.manifest.model import NumberQuestion, Status
+from grading.manifest.problems import ManifestError
+from grading.manifest.questions import check_questions
+from grading.manifest.schema import PATH
+from grading.manifest.topics import DOCUMENT, SIGNS, read_topics, topics_for
+from grading.result import CriterionResult, CriterionStatus, Failure
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = load(ROOT)
+ONE = MANIFEST.milestone(1)
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A small copy of the course: the manifest, the modules that are built, the troubleshooting page."""
+    shutil.copy(ROOT / "milestones.yaml", tmp_path)
+    (tmp_path / DOCUMENT).parent.mkdir(parents=True)
+    shutil.copy(ROOT / DOCUMENT, tmp_path / DOCUMENT)
+    for module in MANIFEST.modules:
+        if module.status is Status.BUILT:
+            for path in (module.lesson, module.code, module.tests):
+                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / path).write_text("")
+    for milestone in MANIFEST.milestones:
+        if milestone.status is Status.BUILT:
+            (tmp_path / milestone.recipe).write_text("")
+            (tmp_path / milestone.integration_tests).write_text("")
+    return tmp_path
+
+
+def result_of(name, status, failures=()):
+    """A criterion's result with just what choosing a topic needs."""
+    criterion = next(c for c in ONE.criteria if c.name == name)
+    fields = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
+    return CriterionResult(
+        **fields, status=status, threshold=criterion.threshold, comparison=criterion.comparison, failures=failures
+    )
+
+
+def test_the_schema_file_is_what_the_model_says():
+    """`python -m grading.manifest schema --check` finds nothing to write."""
+    assert CliRunner().invoke(app, ["schema", "--check"]).exit_code == 0
+
+
+def test_a_schema_file_that_is_not_current_is_noticed_and_written_anew(tmp_path):
+    """--check answers 2 for a missing or old file; without it the file is written."""
+    run = CliRunner().invoke
+    assert run(app, ["schema", "--check", "--root", str(tmp_path)]).exit_code == 2
+    assert run(app, ["schema", "--root", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / PATH).read_bytes() == (ROOT / PATH).read_bytes()
+    (tmp_path / PATH).write_text("{}")
+    assert run(app, ["schema", "--check", "--root", str(tmp_path)]).exit_code == 2
+
+
+def test_the_schema_accepts_the_manifest_and_refuses_a_misspelt_key():
+    """An editor that uses the published schema agrees with the reader."""
+    schema = json.loads((ROOT / PATH).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    data = yaml.safe_load((ROOT / "milestones.yaml").read_text(encoding="utf-8"))
+    assert list(validator.iter_errors(data)) == []
+    data["milestones"][0]["criteria"][0]["at_leest"] = 1
+    assert not validator.is_valid(data)
+
+
+def test_a_complete_course_has_no_missing_files(course):
+    """With every named file and topic in place there is nothing to report."""
+    assert check_files(MANIFEST, course) == ()
+    assert CliRunner().invoke(app, ["check", "--root", str(course)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(path for m in MANIFEST.modules[:4] for path in (m.lesson, m.code, m.tests)),
+        ONE.recipe,
+        ONE.integration_tests,
+    ],
+    ids=str,
+)
+def test_a_missing_file_is_named_with_its_line(course, path):
+    """Each file that the manifest names is missed when it is gone, on the line that names it."""
+    (course / path).unlink()
+    (problem,) = check_files(MANIFEST, course)
+    assert path.as_posix() in problem.message
+    assert "does not exist" in problem.message
+    assert "status: planned" in problem.mend
+    line = (course / "milestones.yaml").read_text(encoding="utf-8").splitlines()[problem.line - 1]
+    assert path.parts[1] in line
+    assert CliRunner().invoke(app, ["check", "--root", str(course)]).exit_code == 2
+
+
+def test_a_missing_folder_is_one_problem_of_its_module(course):
+    """Without its folder a module is reported once, not once for each file."""
+    shutil.rmtree(course / "modules" / "03_activations")
+    (problem,) = check_files(MANIFEST, course)
+    assert "its folder modules/03_activations does not exist" in problem.message
+
+
+def test_a_topic_without_a_heading_is_named(course):
+    """A troubleshooting topic must be a heading of the page; a heading in a code block is none."""
+    page = (course / DOCUMENT).read_text(encoding="utf-8")
+    hidden = page.replace("### Right on four points", "```text\n### Right on four points", 1) + "```\n"
+    (course / DOCUMENT).write_text(hidden.replace("### Right on four points", "### Left on four points"))
+    problems = check_files(MANIFEST, course)
+    assert any("right-on-four-points-but-wrong-with-noise has no heading" in p.message for p in problems)
+
+
+def test_a_missing_or_repeated_heading_page_is_a_problem(course):
+    """No page, or two topics of one name, is said with the file's name."""
+    page = course / DOCUMENT
+    page.write_text(page.read_text(encoding="utf-8") + "\n### Memory runs out\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="Rename one of the two"):
+        check_files(MANIFEST, course)
+    page.unlink()
+    with pytest.raises(ManifestError, match="milestone-troubleshooting"):
+        check_files(MANIFEST, course)
+
+
+def test_every_topic_says_something():
+    """No heading of the page stands alone."""
+    assert [t.slug for t in read_topics(ROOT).values() if len(t.text) < 150] == []
+
+
+def test_every_sign_stands_in_the_grader_and_leads_to_a_topic():
+    """The words by which a cause is known are Python's own or the grader's, as it writes them today."""
+    told = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "grading").rglob("*.py") if p.name != "topics.py")
+    for sign, topic in SIGNS.items():
+        assert topic in read_topics(ROOT)
+        assert sign.endswith("Error") or sign in told, sign
+
+
+def test_what_failed_leads_to_its_topic():
+    """A failed criterion leads to its own topic; what passed or was not attempted to none."""
+    results = [
+        result_of("module_tests", CriterionStatus.PASSED),
+        result_of("accuracy", CriterionStatus.FAILED),
+        result_of("demo", CriterionStatus.NOT_ATTEMPTED),
+    ]
+    assert topics_for(ONE, results) == ("the-loss-stays-at-0693",)
+
+
+def test_a_visible_cause_comes_before_the_criterions_topic():
+    """A deadline that passed is what to read about first."""
+    late = Failure(title="The recipe trains", got="no answer within 10 s; is there an endless loop?")
+    result = result_of("loss", CriterionStatus.FAILED, (late,))
+    assert topics_for(ONE, [result]) == ("it-takes-too-long-or-never-ends", "the-loss-falls-but-not-far-enough")
+
+
+def test_every_task_of_the_manifest_has_a_gap_and_every_gap_a_task():
+    """The ids after BEGIN SOLUTION are those of the manifest, module by module."""
+    for module in MANIFEST.modules:
+        if module.status is Status.BUILT:
+            text = (ROOT / module.code).read_text(encoding="utf-8")
+            assert set(re.findall(r"# BEGIN SOLUTION (\S+)", text)) == {task.id for task in module.tasks}
+
+
+def test_all_number_questions_can_be_asked_and_answered():
+    """Every combination of parameters gives a prompt and a finite answer."""
+    assert check_questions(MANIFEST, ROOT) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        ({"prompt": "What is {{ missing }}?"}, "prompt", "'missing' is undefined"),
+        ({"prompt": "What is {{ x"}, "prompt", "cannot be written"),
+        ({"answer": "x +"}, "answer", "cannot be computed"),
+        ({"answer": "x / (x - 3)"}, "answer", "division by zero"),
+        ({"answer": "y + 1"}, "answer", "'y' is undefined"),
+        ({"answer": "x > 1"}, "answer", "is True"),
+        ({"answer": "x / 2"}, "digits", "between two roundings"),
+        ({"parameters": {"x": (1, 2, 3)}}, "parameters", "only 3 combinations"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_named(change, key, message):
+    """A broken template, expression or choice of parameters is reported on its own line."""
+    fields = {"prompt": "What is {{ x }}?", "parameters": {"x": tuple(range(3, 70))}, "answer": "x"} | change
+    question = NumberQuestion(kind="number", id="training_memory", read="the lesson", **fields)
+    broken = ONE.model_copy(update={"questions": (question, *ONE.questions[1:])})
+    problems = check_questions(MANIFEST.model_copy(update={"milestones": (broken,)}), ROOT)
+    assert message in problems[0].message
+    line = (ROOT / "milestones.yaml").read_text(encoding="utf-8").splitlines()[problems[0].line - 1]
+    assert key in line or key == "digits"
+
+
+def test_own_parameters_make_own_answers():
+    """No answer of a number question serves more than a third of all parameters."""
+    from grading.manifest.questions import SandboxedEnvironment, _combinations
+
+    for question in ONE.questions:
+        if isinstance(question, NumberQuestion):
+            answer = SandboxedEnvironment().compile_expression(question.answer)
+            parameters = list(_combinations(question, 0))
+            given = Counter(round(answer(**p), question.digits) for p in parameters)
+            assert max(given.values()) <= len(parameters) / 3, question.id
+
+
+def test_the_known_checks_are_the_graders():
+    """The checks that a criterion may name are those the grader can run."""
+    from grading.grade import CHECKS
+
+    assert set(FIGURES) == set(CHECKS)

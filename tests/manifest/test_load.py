@@ -1,0 +1,86 @@
+"""Reading the manifest: what is not YAML, not there or not plain, and what a reading costs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grading.manifest.load import load
+from grading.manifest.problems import ManifestError
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "milestones.yaml").read_text(encoding="utf-8")
+
+
+def problems_of(text, folder):
+    """What load() says of a text."""
+    (folder / "milestones.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        load(folder)
+    return caught.value.problems
+
+
+def test_a_syntax_error_names_line_column_and_text(tmp_path):
+    """YAML that cannot be read is answered with the line, the column and the line's text."""
+    text = TEXT.replace("    trigger: 04_layers", "    trigger: [04_layers: {")
+    line = text[: text.index("[04_layers: {")].count("\n") + 1
+    (problem,) = problems_of(text, tmp_path)
+    assert line <= problem.line <= line + 2
+    assert re.search(r"not valid YAML at column \d+: .*The line is: \w", problem.message)
+    assert "indentation" in problem.mend
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "course\n", "course: {", "\x00", "a: &x [*x]", "? {a: b}\n: c\n"])
+def test_what_is_no_manifest_at_all_is_a_problem_and_no_crash(text, tmp_path):
+    """Empty, broken and foreign YAML raises ManifestError with at least one problem."""
+    assert problems_of(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: " + "{a: " * 5000])
+def test_deep_nesting_is_refused(text, tmp_path):
+    """Thousands of brackets are a problem, not a RecursionError."""
+    assert problems_of(text, tmp_path)
+
+
+def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path):
+    """Two mistakes give two lines, the upper one first, each in the form file:line: message mend."""
+    text = TEXT.replace("at_least: 0.95", "at_least: 95").replace("    trigger: 04_layers\n", "")
+    problems = problems_of(text, tmp_path)
+    with pytest.raises(ManifestError) as caught:
+        load(tmp_path)
+    assert [p.line for p in problems] == sorted(p.line for p in problems)
+    assert len(problems) >= 2
+    for line in str(caught.value).splitlines():
+        assert re.fullmatch(r"milestones\.yaml:\d+: .+\. .+", line)
+
+
+def test_a_missing_manifest_names_the_folder(tmp_path):
+    """Without milestones.yaml the message names the folder and what to do."""
+    with pytest.raises(ManifestError, match=re.escape(str(tmp_path))) as caught:
+        load(tmp_path)
+    assert "course repository" in str(caught.value)
+
+
+def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
+    """A byte that is not UTF-8 is reported on its line."""
+    (tmp_path / "milestones.yaml").write_bytes(b"course:\n  name: caf\xe9\n")
+    with pytest.raises(ManifestError, match=r"milestones\.yaml:2: not UTF-8"):
+        load(tmp_path)
+
+
+def test_loading_gives_the_same_manifest_each_time():
+    """Two readings are equal, field by field."""
+    assert load(ROOT) == load(ROOT)
+
+
+def test_loading_needs_no_numpy_jinja_or_pytest():
+    """Reading the manifest imports nothing slow, so that the command line answers at once."""
+    code = (
+        "import sys, pathlib; from grading.manifest.load import load; load(pathlib.Path('.'));"
+        "print(sorted({'numpy', 'jinja2', 'pytest', 'typer', 'rich'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 (our own code)
+    assert told.stdout.strip() == "[]"
