@@ -204,11 +204,12 @@ def test_comparison_is_consistent(student):
 
 @task("1.5")
 def test_vector_beats_loop(student):
-    """compare_dots() of 50 000 elements finds NumPy at least three times as fast as the loop."""
-    result = student.setup.compare_dots(50_000, student.rng(4))
+    """compare_dots() of 8 000 elements finds NumPy at least three times as fast as the loop."""
+    # Few enough that BLAS stays in one thread: with several, a busy machine can spoil every repeat.
+    result = student.setup.compare_dots(8_000, student.rng(4))
     expect.that(
         result["speedup"] >= 3,
-        call='compare_dots(50000, rng)["speedup"]',
+        call='compare_dots(8000, rng)["speedup"]',
         got=result["speedup"],
         expected="3 or more; 50 and above is usual",
         hint="dot_vectorised must leave the loop to NumPy",
@@ -217,12 +218,12 @@ def test_vector_beats_loop(student):
 
 @task("1.5")
 def test_comparison_depends_on_the_size(student):
-    """compare_dots() uses vectors of the size asked for: 40 times the elements take the loop longer."""
+    """compare_dots() uses vectors of the size asked for: 20 times the elements take the loop longer."""
     small = student.setup.compare_dots(500, student.rng(5))["loop_seconds"]
-    large = student.setup.compare_dots(20_000, student.rng(5))["loop_seconds"]
+    large = student.setup.compare_dots(10_000, student.rng(5))["loop_seconds"]
     expect.that(
         small < large,
-        call='compare_dots(500, rng)["loop_seconds"] and compare_dots(20000, rng)["loop_seconds"]',
+        call='compare_dots(500, rng)["loop_seconds"] and compare_dots(10000, rng)["loop_seconds"]',
         got=f"{small!r} and {large!r}",
         expected="the second the longer",
     )
