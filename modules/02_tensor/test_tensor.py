@@ -570,6 +570,22 @@ def test_functions_run_through_apply(student):
     expect.equal(names, ["negative", "exp", "log", "sqrt"], call="the ops that ran in -x, x.exp(), x.log(), x.sqrt()")
 
 
+@task("2.5")
+def test_recorders_take_turns(student):
+    """set_recorder() gives back the recorder it replaces, and apply() then tells the new one alone."""
+    m = student.tensor
+    with traced(m) as first:
+        m.apply(m.negative, m.Tensor([1.0]))
+        with traced(m) as second:
+            m.apply(m.exp, m.Tensor([1.0]))
+        m.apply(m.log, m.Tensor([1.0]))
+    call = "the ops of a Trace, of which another takes the place during the second of negative, exp, log"
+    expect.equal([entry[0] for entry in first.entries], ["negative", "log"], call=call)
+    expect.equal(
+        [entry[0] for entry in second.entries], ["exp"], call=call.replace("a Trace, of which another", "that")
+    )
+
+
 # 2.6: arithmetic and comparison
 
 
