@@ -25,9 +25,13 @@ from grading.result import Result
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = "Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES
+)
 
-Folder = Annotated[Path | None, typer.Option("--submission", metavar="DIR", help="Grade this tree instead of this one.")]
+Folder = Annotated[
+    Path | None, typer.Option("--submission", metavar="DIR", help="Grade this tree instead of this one.")
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result record there.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime")
+TMP = "/tmp"  # noqa: S108 - the sandbox's own
 TMP_BYTES = 256 << 20
+NOBODY = 65534
 INSIDE = Path("/worker")
 SUBMISSION = Path("/submission")
 
@@ -34,39 +37,50 @@ def command(
 ) -> list[str]:
     """The bwrap command line up to where the worker's own begins.
 
-    ``hidden`` is the course's folder: should Python live above it, it is covered over.
+    ``hidden`` is the course's folder: should it lie below something that is shown, it is covered over.
     """
+    prefix, hidden = Path(sys.base_prefix).resolve(), hidden.resolve()
+    shown = [Path(name) for name in SYSTEM]
     binds: list[str] = []
-    prefix = Path(sys.base_prefix).resolve()
-    if not any(prefix.is_relative_to(p) for p in ("/usr", "/lib")):
-        binds += ["--ro-bind", str(prefix), str(prefix)]
-    if hidden.resolve().is_relative_to(prefix):
-        binds += ["--tmpfs", str(hidden.resolve())]
+    if not any(prefix.is_relative_to(path) for path in shown):
+        binds += _bind(prefix)
+    if any(hidden.is_relative_to(path) for path in (prefix, *shown)):
+        binds += ["--tmpfs", str(hidden)]
     for folder in site:
-        binds += ["--ro-bind", str(folder), str(folder)]
+        binds += _bind(folder)
     binds += ["--ro-bind", str(worker), str(INSIDE), "--ro-bind", str(submission), str(SUBMISSION)]
     filtered = ["--seccomp", str(seccomp_fd)] if seccomp_fd is not None else []
+    # The root and /dev are file systems in memory without a size: nothing may be written there.
+    closed = ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", TMP]
     bwrap = shutil.which("bwrap") or "bwrap"
-    return [
-        bwrap,
-        *_isolation(),
-        *_system(),
-        *binds,
-        *filtered,
-        "--remount-ro",
-        "/",
-        "--chdir",
-        "/tmp",
-        "--",
-        str(python),
-    ]  # noqa: S108 - the sandbox's own
+    return [bwrap, *_isolation(), *_system(), *binds, *filtered, *closed, "--", str(python)]
+
+
+def unprivileged_id() -> int | None:
+    """Who the worker has to become, when the grader is root: None otherwise.
+
+    A root of a user namespace is still root to files of /proc such as sys/kernel/core_pattern. So for root there is
+    no user namespace: the worker starts with nothing but the right to become somebody else, and does so first.
+    """
+    return NOBODY if os.geteuid() == 0 else None
 
 
 def _isolation() -> list[str]:
+    if unprivileged_id() is None:
+        who = ["--unshare-user", "--cap-drop", "ALL"]
+    else:
+        who = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return [
-        "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
-        "--hostname", "worker", "--proc", "/proc", "--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp",  # noqa: S108
+        *who, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
+        "--die-with-parent", "--new-session", "--clearenv", "--hostname", "worker", "--proc", "/proc", "--dev", "/dev",
+        "--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", TMP,
     ]  # fmt: skip
+
+
+def _bind(path: Path) -> list[str]:
+    """Show a folder in its own place, behind parents that anybody may pass (the real ones may be private)."""
+    parents = [part for parent in reversed(path.parents[:-1]) for part in ("--perms", "0755", "--dir", str(parent))]
+    return [*parents, "--ro-bind", str(path), str(path)]
 
 
 def _system() -> list[str]:

@@ -94,12 +94,13 @@ def launch(confinement: Confinement) -> Launched:
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
     private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
     python = Path(os.path.realpath(sys.executable))
     site = sorted({Path(module.__file__).resolve().parents[1] for module in (np, msgpack)})
     in_bubblewrap = confinement.sandbox == "bubblewrap"
     passed, filter_file = [theirs.fileno()], None
-    home = Path("/tmp") if in_bubblewrap else private  # noqa: S108 - the sandbox's own
+    home = Path(bubblewrap.TMP) if in_bubblewrap else private
     environment = _environment(home, confinement.threads)
     if in_bubblewrap:
         filter_file = _filter_file(private)
@@ -118,6 +119,7 @@ def launch(confinement: Confinement) -> Launched:
         "folders": list(confinement.folders),
         "limits": _limits(confinement),
         "max_bytes": confinement.max_bytes,
+        "become": bubblewrap.unprivileged_id() if in_bubblewrap else None,
     }
     argv += ["-I", "-S", "-B", str(script), str(theirs.fileno()), json.dumps(config)]
     try:

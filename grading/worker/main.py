@@ -154,8 +154,15 @@ class Boxed:
         self.value = value
 
 
-def confine(limits: dict) -> None:
-    """Limits that student code cannot raise again; what the system does not know is left out."""
+def confine(limits: dict, become: int | None) -> None:
+    """Limits that student code cannot raise again, and no more rights than anybody has.
+
+    What the system does not know is left out.
+    """
+    if become is not None:
+        os.setgroups([])
+        os.setgid(become)
+        os.setuid(become)
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
@@ -169,7 +176,7 @@ def main() -> None:
     """Connect, confine, serve."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
-    confine(CONFIG["limits"])
+    confine(CONFIG["limits"], CONFIG["become"])
     root = CONFIG["submission"]
     sys.path[:0] = [f"{root}/{folder}" for folder in CONFIG["folders"]]
     sys.dont_write_bytecode = True

@@ -36,7 +36,11 @@ def in_bubblewrap(sandbox: str) -> None:
         "os.listdir('/home')",
         "socket.create_connection(('127.0.0.1', 22), 1)",
         "os.mkdir('/x')",
-        "open('/proc/sys/kernel/hostname', 'w')",
+        "open('/proc/sys/kernel/core_pattern', 'w')",
+        "open('/proc/sysrq-trigger', 'w')",
+        "open('/dev/shm/x', 'w')",
+        "os.setuid(0)",
+        "os.kill(1, 9)" if os.geteuid() == 0 else "os.setuid(0)",
         "__import__('grading')",
     ],
 )
