@@ -8,6 +8,7 @@ from pathlib import Path
 from grading.manifest.load import located, read
 from grading.manifest.model import Manifest, Status
 from grading.manifest.problems import Finding, Problem, did_you_mean
+from grading.manifest.problems import Path as Where
 from grading.manifest.topics import DOCUMENT, read_topics
 
 
@@ -20,7 +21,7 @@ def _missing(manifest: Manifest, root: Path) -> Iterator[Finding]:
     for index, module in enumerate(manifest.modules):
         if module.status is Status.PLANNED:
             continue
-        where = ("modules", index, "id")
+        where: Where = ("modules", index, "id")
         if not (root / module.folder).is_dir():
             message = f"module {module.id} is built, and its folder {module.folder.as_posix()} does not exist."
             yield Finding(where, message, "Make it, or say `status: planned`.")

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from grading.manifest.model import Manifest
+from grading.manifest.model import ChoiceQuestion, Manifest, NumberQuestion
 from grading.manifest.problems import FILE, Finding, ManifestError, Problem, did_you_mean
 from grading.manifest.rules import broken_rules
 from grading.manifest.source import Source, parse
+
+QUESTIONS: dict[str, type[BaseModel]] = {"number": NumberQuestion, "choice": ChoiceQuestion}
 
 __all__ = ["FILE", "ManifestError", "Problem", "load", "located"]
 
@@ -54,7 +57,7 @@ def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
     return [Problem(FILE, source.line(f.path), f.message, f.mend) for f in findings]
 
 
-def _finding(error: dict) -> Finding:
+def _finding(error: ErrorDetails) -> Finding:
     """One of pydantic's errors in our words."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     # Below a question pydantic names its kind, too, which is no part of the file's own path.
@@ -86,6 +89,8 @@ def _mend(kind: str, context: dict) -> str:
             return "Put the text in quotes."
         case "string_pattern_mismatch":
             return f"Write it so that it matches {context['pattern']}, in quotes if it looks like a number."
+        case "finite_number":
+            return "Write a finite number."
         case "int_type" | "float_type" | "int_from_float":
             return "Write a number without quotes."
         case "tuple_type":
@@ -105,21 +110,17 @@ def _inside(path: tuple) -> str:
 
 
 def _keys(path: tuple) -> list[str]:
-    """The keys that a mapping at this path may have."""
-    model: object = Manifest
+    """The keys that the mapping at one of pydantic's paths may have."""
+    model: type[BaseModel] | None = Manifest
     for part in path:
-        if isinstance(part, str):
-            model = _model_below(model, part)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+        if isinstance(part, str) and model is not None:
+            model = QUESTIONS.get(part) or _model_below(model, part)
+    return list(model.model_fields) if model else []
 
 
-def _model_below(model: object, part: str) -> object:
-    """The model under a key, looked for in the field's annotation; a union's own tag picks its member."""
-    from grading.manifest.model import ChoiceQuestion, NumberQuestion
-
-    if part in {"number", "choice"}:
-        return {"number": NumberQuestion, "choice": ChoiceQuestion}[part]
-    found = [model.model_fields[part].annotation] if part in getattr(model, "model_fields", {}) else []
+def _model_below(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The model whose records stand under a key, alone, optional or in a list."""
+    found: list = [model.model_fields[key].annotation] if key in model.model_fields else []
     while found:
         candidate = found.pop()
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):

@@ -19,7 +19,7 @@ Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)
 class Frozen(BaseModel):
     """A record: nothing unknown comes in, nothing changes later."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Status(StrEnum):

@@ -39,31 +39,37 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
     if count < FEWEST:
         message = f"question {question.id} has only {count} combinations of parameters."
         yield Finding((*where, "parameters"), message, f"Add values until there are {FEWEST} or more.")
-    environment = SandboxedEnvironment(undefined=StrictUndefined)
-    names = ", ".join(question.parameters)
-    for parameters in _combinations(question, count):
-        try:
-            environment.from_string(question.prompt).render(parameters)
-        except TemplateError as error:
-            message = f"the prompt of question {question.id} cannot be written: {error}."
-            yield Finding((*where, "prompt"), message, f"Mend the template; its parameters are {names}.")
-            return
-        if question.answer is None:
-            continue
-        try:
-            answer = environment.compile_expression(question.answer, undefined_to_none=False)(**parameters)
-        except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
-            message = f"the answer of question {question.id} cannot be computed for {parameters}: {error}."
-            yield Finding((*where, "answer"), message, f"Mend the expression; its parameters are {names}.")
-            return
-        if type(answer) not in (int, float) or not math.isfinite(answer):
-            message = f"the answer of question {question.id} is {answer!r} for {parameters}."
-            yield Finding((*where, "answer"), message, "It must be a finite number for all parameters.")
-            return
-        if abs(answer * 10**question.digits % 1 - 0.5) < 1e-6:
-            message = f"the answer {answer!r} of question {question.id} lies between two roundings for {parameters}."
-            yield Finding((*where, "digits"), message, "Ask for one decimal more, or take other values.")
-            return
+    environment, names = SandboxedEnvironment(undefined=StrictUndefined), ", ".join(question.parameters)
+    combinations = list(_combinations(question, count))
+    parameters: dict = {}
+    try:
+        template = environment.from_string(question.prompt)
+        for parameters in combinations:
+            template.render(parameters)
+    except TemplateError as error:
+        message = f"the prompt of question {question.id} cannot be written: {error}."
+        yield Finding((*where, "prompt"), message, f"Mend the template; its parameters are {names}.")
+    if question.answer is None:
+        return
+    try:
+        expression = environment.compile_expression(question.answer, undefined_to_none=False)
+        for parameters in combinations:
+            if told := _unfit(expression(**parameters), question.digits):
+                key, what, mend = told
+                yield Finding((*where, key), f"the answer of question {question.id} {what} for {parameters}.", mend)
+                return
+    except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
+        message = f"the answer of question {question.id} cannot be computed for {parameters}: {error}."
+        yield Finding((*where, "answer"), message, f"Mend the expression; its parameters are {names}.")
+
+
+def _unfit(answer: object, digits: int) -> tuple[str, str, str] | None:
+    """Why a value is no answer: the key to mend, what is wrong, how to mend it."""
+    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
+        return "answer", f"is {answer!r}", "It must be a finite number for all parameters."
+    if abs(answer * 10**digits % 1 - 0.5) < 1e-6:
+        return "digits", f"is {answer!r}, between two roundings,", "Ask for one decimal more, or take other values."
+    return None
 
 
 def _combinations(question: NumberQuestion, count: int) -> Iterator[dict[str, int | float]]:

@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grading.manifest.load import load
 from grading.manifest.problems import ManifestError
@@ -42,6 +45,44 @@ def test_what_is_no_manifest_at_all_is_a_problem_and_no_crash(text, tmp_path):
 def test_deep_nesting_is_refused(text, tmp_path):
     """Thousands of brackets are a problem, not a RecursionError."""
     assert problems_of(text, tmp_path)
+
+
+PIECES = [
+    "\n",
+    "  ",
+    "- ",
+    ": ",
+    '"',
+    "'",
+    "[",
+    "}",
+    "&a ",
+    "*a",
+    "!!x ",
+    "1e999",
+    '"\\ud800"',
+    "\0",
+    "|",
+    "\t",
+    "? ",
+    "---\n",
+]
+
+
+@given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 30), st.sampled_from(["", *PIECES])), min_size=1))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_manifest_is_read_or_answered(edits):
+    """However the text is damaged, load() gives a manifest or problems with a line of the file."""
+    text = TEXT
+    for at, cut, piece in edits:
+        text = text[:at] + piece + text[at + cut :]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "milestones.yaml").write_text(text, encoding="utf-8")
+        try:
+            load(Path(folder))
+        except ManifestError as error:
+            assert error.problems
+            assert all(1 <= p.line <= text.count("\n") + 2 for p in error.problems)
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path):

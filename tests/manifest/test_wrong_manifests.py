@@ -90,6 +90,7 @@ EDITS = {
         "fresh_loss has no threshold",
         "`at_least: …` or `at_most: …`",
     ),
+    "infinite number": ("      wall_seconds: 60", "      wall_seconds: 1e999", 0, "`wall_seconds`", "finite"),
     "noise out of range": ("      noise: 0.1", "      noise: 2", 0, "`noise` is 2", "Change the value"),
     "key twice": (
         "    trigger: 04_layers\n",
