@@ -717,22 +717,23 @@ def test_matrix_product_with_an_array(student, rng):
 @pytest.mark.parametrize(
     ("shape_a", "shape_b", "sizes"),
     [
-        ((2, 13), (17, 4), ("13", "17")),
-        ((13,), (17,), ("13", "17")),
-        ((2, 13), (17,), ("13", "17")),
-        ((13,), (17, 13), ("13", "17")),
-        ((5, 2, 13), (5, 17, 13), ("13", "17")),
-        ((2, 1), (17, 4), ("1", "17")),
-        ((19, 2, 3), (23, 3, 4), ("19", "23")),
+        ((2, 13), (17, 4), "sizes 13 and 17"),
+        ((13,), (17,), "sizes 13 and 17"),
+        ((2, 13), (17,), "sizes 13 and 17"),
+        ((13,), (17, 13), "sizes 13 and 17"),
+        ((5, 2, 13), (5, 17, 13), "sizes 13 and 17"),
+        ((2, 1), (17, 4), "sizes 1 and 17"),
+        ((19, 2, 3), (23, 3, 4), "sizes 19 and 23"),
     ],
 )
 def test_matrix_product_of_wrong_shapes(student, shape_a, shape_b, sizes):
     """@ on shapes that do not fit is a ValueError that names the op, both shapes and the sizes that clash."""
     a, b = np.ones(shape_a), np.ones(shape_b)
-    with expect.raises(ValueError, call=f"matmul_forward of {shape_a} and {shape_b}", mentions=sizes):
+    hint = f'check before NumPy does, and write "{sizes}"'
+    with expect.raises(ValueError, call=f"matmul_forward of {shape_a} and {shape_b}", mentions=(sizes,), hint=hint):
         student.tensor.matmul_forward(a, b)
     call = f"Tensor of shape {shape_a} @ Tensor of shape {shape_b}"
-    with expect.raises(ValueError, call=call, mentions=("matmul", str(shape_a), str(shape_b))):
+    with expect.raises(ValueError, call=call, mentions=("matmul", str(shape_a), str(shape_b), sizes)):
         student.tensor.Tensor(a) @ student.tensor.Tensor(b)
 
 

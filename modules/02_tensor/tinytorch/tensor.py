@@ -83,7 +83,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which shapes `a` and `b` stretch together.
 
     Aligned at the right, each pair of sizes must be equal or contain a 1; the shorter shape counts as filled with
-    ones on its left. Raises ValueError, which names both shapes, the axis and its two sizes.
+    ones on its left. Raises ValueError, which names both shapes and the two sizes that clash ("sizes 3 and 4").
 
     >>> broadcast_shape((2, 1, 4), (3, 1))
     (2, 3, 4)
@@ -225,14 +225,15 @@ greater_equal = Op("greater_equal", elementwise(np.greater_equal))
 def matmul_forward(a, b):
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
 
-    Leading axes broadcast. Raises ValueError, with the two sizes, when the inner sizes differ or an input has no axis.
+    Leading axes broadcast. Raises ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do not
+    broadcast, and when an input has no axis.
     """
     # BEGIN SOLUTION 2.7
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("a matrix product needs at least one axis on both sides; scale with * instead")
     inner_a, inner_b = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
     if inner_a != inner_b:
-        raise ValueError(f"the inner sizes must be equal: {inner_a} columns on the left, {inner_b} rows on the right")
+        raise ValueError(f"inner sizes {inner_a} and {inner_b} differ: columns of the left, rows of the right")
     broadcast_shape(a.shape[:-2], b.shape[:-2])
     return np.matmul(a, b)
     # END SOLUTION
