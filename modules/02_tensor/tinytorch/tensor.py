@@ -225,8 +225,8 @@ greater_equal = Op("greater_equal", elementwise(np.greater_equal))
 def matmul_forward(a, b):
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
 
-    Leading axes broadcast. Raises ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do not
-    broadcast, and when an input has no axis.
+    Leading axes broadcast. Raises ValueError when the inner sizes differ ("sizes 3 and 4"), when the leading axes do
+    not broadcast, and when an input has no axis.
     """
     # BEGIN SOLUTION 2.7
     if a.ndim == 0 or b.ndim == 0:
