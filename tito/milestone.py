@@ -29,15 +29,7 @@ def status(as_json: Json = False) -> int:
       tito milestone status
       tito milestone status --json
     """
-    root = repository()
-    course, history, out = outline(root), progress.read(root, thorough=False), console()
-    if as_json:
-        print_json(drawn.status_json(course, history))
-        return 0
-    out.print(drawn.status(course, history, out))
-    for line in drawn.damage(history):
-        out.print(line)
-    return 0
+    return drawn.show_status(as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What `tito milestone status` and `timeline` draw: pure functions of manifest and history."""
+"""What `tito milestone status` and `timeline` show, without what is slow to import."""
 
 from __future__ import annotations
 
@@ -10,33 +10,48 @@ from rich.text import Text
 
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
-from grading.progress import History
+from grading.progress import History, read
+from tito.console import console, print_json, repository
+from tito.outline import outline
 
 _STYLES = {State.COMPLETED: "green", State.IN_PROGRESS: "yellow", State.READY: "cyan", State.LOCKED: "dim"}
 _SIGNS = {State.COMPLETED: "●", State.IN_PROGRESS: "◐", State.READY: "○", State.LOCKED: "○"}
 _ASCII_SIGNS = {State.COMPLETED: "*", State.IN_PROGRESS: "+", State.READY: "o", State.LOCKED: "."}
 
 
-def status(course: CourseLike, history: History, console: Console) -> RenderableType:
+def show_status(*, as_json: bool) -> int:
+    """`tito milestone status`; the exit code."""
+    root = repository()
+    course, history, out = outline(root), read(root, thorough=False), console()
+    if as_json:
+        print_json(status_json(course, history))
+        return 0
+    out.print(status(course, history, out))
+    for line in damage(history):
+        out.print(line)
+    return 0
+
+
+def status(course: CourseLike, history: History, out: Console) -> RenderableType:
     """Each milestone's state and progress, and the next goal."""
-    lines: list[RenderableType] = [_line(state) for state in journey.milestone_states(course, history)]
+    lines: list[RenderableType] = [_line(state, narrow=out.width < 60) for state in journey.milestone_states(course, history)]
     goal = journey.next_goal(course, history)
     lines += [
         Text(),
-        progress_line(course, history, console),
+        progress_line(course, history, out),
         Text.assemble(("Next: ", "bold"), goal.sentence),
         Text(f"  {goal.command}", style="bold"),
     ]
     return Group(*lines)
 
 
-def _line(state: MilestoneState) -> Text:
-    return Text.assemble(
-        (f"Milestone {state.id}  ", "bold"),
-        (f"{state.state.label:<12} ", f"bold {_STYLES[state.state]}"),
-        (state.name, "bold" if state.state is not State.LOCKED else ""),
-        f"\n             {_facts(state)}",
-    )
+def _line(state: MilestoneState, *, narrow: bool) -> Text:
+    name = (state.name, "bold" if state.state is not State.LOCKED else "")
+    label = (state.state.label, f"bold {_STYLES[state.state]}")
+    if narrow:
+        return Text.assemble((f"Milestone {state.id}  ", "bold"), label, "\n  ", name, f"\n  {_facts(state)}")
+    pad = " " * (13 - len(state.state.label))
+    return Text.assemble((f"Milestone {state.id}  ", "bold"), label, pad, name, f"\n             {_facts(state)}")
 
 
 def _facts(state: MilestoneState) -> str:
@@ -76,12 +91,12 @@ def status_json(course: CourseLike, history: History) -> dict[str, Any]:
     }
 
 
-def progress_line(course: CourseLike, history: History, console: Console) -> Text:
+def progress_line(course: CourseLike, history: History, out: Console) -> Text:
     """The whole course as one bar of modules."""
     modules = journey.module_states(course, history)
     done = sum(m.state is State.COMPLETED for m in modules)
     medals = sum(s.state is State.COMPLETED for s in journey.milestone_states(course, history))
-    signs = _ASCII_SIGNS if console.options.ascii_only else _SIGNS
+    signs = _ASCII_SIGNS if out.options.ascii_only else _SIGNS
     line = Text()
     for module in modules:
         line.append(signs[module.state], style=_STYLES[module.state])
@@ -97,9 +112,9 @@ def damage(history: History) -> Iterator[Text]:
         )
 
 
-def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], console: Console) -> RenderableType:
+def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:
     """The journey from top to bottom: modules as stations, milestones as landmarks with date and figures."""
-    plain = console.options.ascii_only
+    plain = out.options.ascii_only
     signs, rail = (_ASCII_SIGNS, "|") if plain else (_SIGNS, "│")
     milestones = {
         m.trigger: s for m, s in zip(course.milestones, journey.milestone_states(course, history), strict=True)

@@ -1,0 +1,169 @@
+"""Markdown, JSON, JUnit, badge, schema and their documentation."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+from grading import result as records
+from grading import result_schema
+from grading.render.badge import badge
+from grading.render.junit import junit
+from grading.render.markdown import LIMIT, code, escape, fence, markdown
+from grading.render.record import from_json, to_json
+from grading.result import Result, Verdict
+from tests.render.results import criterion, failure, loss, not_yet, result
+from tests.render.test_terminal import hostile_result
+
+ROOT = Path(__file__).resolve().parents[2]
+LIVE = "<img src=x onerror=alert(1)> @everyone [a](javascript:b) ![i](https://e.org/i.png) | `x` #1 www.e.org *b* $x$"
+
+
+def test_markdown_tells_what_the_terminal_tells() -> None:
+    """Verdict, criteria, figures and what to mend first are in the Markdown."""
+    text = markdown(not_yet())
+    for part in (
+        "**Not yet.**",
+        "| 90% | ≥ 100% |",
+        "In `modules/02_tensor/tinytorch/tensor.py:41`",
+        "[[11, 22], [13, 24]]",
+    ):
+        assert part in text
+
+
+def test_nothing_in_a_paragraph_is_live() -> None:
+    """HTML, mentions, links, images, table bars, code and references of a title are plain text."""
+    text = escape(LIVE)
+    assert "<" not in text
+    assert not re.search(r"(?<!\\)[\[\]|`*$!]", text)
+    assert not re.search(r"[@#]\w|www\.\w|://", text)
+
+
+@pytest.mark.parametrize("text", [LIVE, "`", "``` x ```", "a`b", "", "|"])
+def test_code_spans_hold_any_text(text: str) -> None:
+    """The span's ticks are longer than any inside, and bars are escaped."""
+    span = code(text).replace("\\|", "|")
+    ticks = re.match("`*", span)[0]
+    assert span.endswith(ticks)
+    assert text.strip() in span
+    assert ticks not in span[len(ticks) : len(span) - len(ticks)] or not text
+
+
+@pytest.mark.parametrize("text", ["```\n@everyone\n```", "~~~", "`" * 50])
+def test_fences_hold_any_text(text: str) -> None:
+    """No line inside a fence can close it."""
+    lines = fence(text).splitlines()
+    ticks = re.match("`+", lines[0])[0]
+    assert lines[-1] == ticks
+    assert not any(line.strip().startswith(ticks) for line in lines[1:-1])
+
+
+def test_markdown_is_bounded_and_free_of_hostile_text() -> None:
+    """Thousands of hostile failures make a comment that GitHub accepts and nothing in it is live."""
+    bad = failure(title=LIVE * 50, got=LIVE * 1000, call="```\n" + LIVE, hint=LIVE)
+    record = not_yet(
+        criteria=tuple(criterion("failed", 0.1, title=LIVE, name=f"c{i}", failures=(bad,) * 50) for i in range(300)),
+        student_output=(LIVE + "\n```\n") * 9999,
+    )
+    text = markdown(record)
+    assert len(text) <= LIMIT
+    outside = re.sub(r"(`{3,})text\n.*?\n\1(?=\n|$)", "", text, flags=re.DOTALL)
+    outside = re.sub(r"(`+).+?\1", "", outside)
+    assert not re.search(r"<img|@everyone|(?<!\\)!\[|(?<!\\)\]\(", outside)
+    assert "\x1b" not in markdown(hostile_result())
+
+
+def test_json_is_canonical_and_comes_back() -> None:
+    """The same record gives the same bytes, which validate against the schema and read as the same record."""
+    record = not_yet()
+    text = to_json(record)
+    assert text == to_json(from_json(text))
+    assert from_json(text) == record
+    jsonschema.validate(json.loads(text), json.loads((ROOT / result_schema.PATH).read_text(encoding="utf-8")))
+
+
+def test_json_has_no_nan_and_no_raw_control() -> None:
+    """NaN and infinities are null; the text is ASCII, so nothing in it drives a terminal."""
+    record = result(criterion("failed", math.nan), loss("failed", math.inf), student_output="\x1b[31m\x9b \ud800")
+    text = to_json(record)
+    assert [c["measured"] for c in json.loads(text)["criteria"]] == [None, None]
+    assert text.isascii()
+    assert "\x1b" not in text
+    assert from_json(text).student_output == "\x1b[31m\x9b ?"
+
+
+def test_junit_has_a_case_per_criterion() -> None:
+    """Counts agree with the cases; a failure names what to mend; what was not attempted is skipped."""
+    suite = ET.fromstring(junit(not_yet())).find("testsuite")  # noqa: S314 - our own output
+    cases = suite.findall("testcase")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "2",
+        "1",
+        "0",
+        "1",
+    )
+    assert [len(case) for case in cases] == [1, 1]
+    assert "tensor.py:41" in cases[0].find("failure").text
+    assert "mend the module tests" in cases[1].find("skipped").get("message")
+    error = result(criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR)
+    assert ET.fromstring(junit(error)).find(".//error").get("message") == "No disk."  # noqa: S314 - our own output
+
+
+def test_junit_is_xml_whatever_the_text() -> None:
+    """Control characters, surrogates and ends of CDATA leave well-formed XML."""
+    text = "\x00\x0b\ufffe\uffff ]]> <a> & \ud800 \x1b[31m \N{PILE OF POO}"
+    record = not_yet(
+        criteria=(criterion("failed", 0.0, title=text, failures=(failure(got=text),)),), student_output=text
+    )
+    parsed = ET.fromstring(junit(record))  # noqa: S314 - our own output
+    assert "]]> <a> &" in parsed.find(".//system-out").text
+
+
+def test_a_badge_speaks_to_screen_readers_and_both_themes() -> None:
+    """The SVG has a title and a description, and colours for a dark page."""
+    svg = ET.fromstring(badge(result()))  # noqa: S314 - our own output
+    space = "{http://www.w3.org/2000/svg}"
+    assert svg.get("role") == "img"
+    assert svg.find(f"{space}title").text == "TinyTorch, Milestone 1: Basic Inference"
+    assert svg.find(f"{space}title").get("id") in svg.get("aria-labelledby")
+    assert "The loss after training is small: 0.042" in svg.find(f"{space}desc").text
+    assert "prefers-color-scheme: dark" in svg.find(f"{space}style").text
+
+
+def test_a_badge_escapes_and_is_only_for_the_unlocked() -> None:
+    """Names are text in the SVG; a milestone that is not unlocked has no badge."""
+    svg = badge(result(name="<script>alert(1)</script>", medal='"&<x>'))
+    assert "<script" not in svg
+    ET.fromstring(svg)  # noqa: S314 - our own output
+    with pytest.raises(ValueError, match="unlocked"):
+        badge(not_yet())
+
+
+def test_a_provisional_badge_says_so() -> None:
+    """Provisionally unlocked is written on the badge."""
+    assert "Provisionally unlocked on 2026-03-01" in badge(result(verdict=Verdict.PROVISIONAL))
+
+
+def test_the_schema_is_up_to_date_and_the_check_can_fail(tmp_path: Path) -> None:
+    """The published schema is the code's; an edited one is noticed and written anew."""
+    assert result_schema.main(["--check"], ROOT) == 0
+    assert result_schema.main(["--check"], tmp_path) == 1
+    assert result_schema.main([], tmp_path) == 0
+    assert result_schema.main(["--check"], tmp_path) == 0
+    assert result_schema.main(["--chekc"], tmp_path) == 2
+
+
+def test_every_field_of_the_record_is_documented() -> None:
+    """docs/result-format.md names each field of each part of the record."""
+    document = (ROOT / "docs" / "result-format.md").read_text(encoding="utf-8")
+    models = [m for m in vars(records).values() if isinstance(m, type) and issubclass(m, records.Record)]
+    fields = {name for model in models for name in model.model_fields}
+    assert issubclass(Result, BaseModel)
+    assert not {name for name in fields if not re.search(rf"[`.]{name}`", document)}

@@ -1,0 +1,60 @@
+"""Figures are written by unit, and a missed threshold never reads as met."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grading.manifest.model import Unit
+from grading.render import figures
+from tests.render.results import criterion, loss
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.9731, Unit.FRACTION, "97.3%"),
+        (1.0, Unit.FRACTION, "100%"),
+        (0.0, Unit.FRACTION, "0%"),
+        (0.04166, Unit.LOSS, "0.042"),
+        (0.000012, Unit.LOSS, "1.2e-05"),
+        (0.0, Unit.LOSS, "0"),
+        (12.0, Unit.COUNT, "12"),
+        (3.14, Unit.RATIO, "3.1×"),
+        (None, Unit.LOSS, "—"),
+        (math.nan, Unit.LOSS, "—"),
+        (math.inf, Unit.LOSS, "∞"),
+    ],
+)
+def test_each_unit_has_its_own_form(value: float | None, unit: Unit, shown: str) -> None:
+    """Fractions are per cent, losses have three decimals or an exponent, ratios a sign."""
+    assert figures.figure(value, unit) == shown
+
+
+def test_a_near_miss_shows_enough_decimals() -> None:
+    """94.996% against 95% is not written 95%."""
+    near = criterion("failed", 0.94996, threshold=0.95)
+    assert (figures.measured(near), figures.threshold(near)) == ("94.996%", "≥ 95%")
+    above = loss("failed", 0.05004)
+    assert (figures.measured(above), figures.threshold(above)) == ("0.05004", "≤ 0.05")
+
+
+@given(st.floats(0, 1), st.floats(0.01, 1))
+def test_a_bar_is_full_only_when_the_threshold_is_met(value: float, threshold: float) -> None:
+    """A full bar and a met threshold are the same thing, for both directions."""
+    low = criterion("failed", value, threshold=threshold)
+    high = loss("failed", value, threshold=threshold)
+    assert (figures.bar(figures.share(low), 10) == "█" * 10) == (value >= threshold)
+    assert (figures.bar(figures.share(high), 10) == "█" * 10) == (value <= threshold)
+
+
+def test_a_sparkline_has_its_ends_and_gaps() -> None:
+    """The first and the last value are among those drawn; what was not measured is a gap; a flat line stays low."""
+    line = figures.sparkline(tuple(float(i) for i in range(1000)), 10)
+    assert (len(line), line[0], line[-1]) == (10, "▁", "█")
+    assert figures.sparkline((1.0, None, math.nan, 2.0), 9) == "▁  █"
+    assert figures.sparkline((3.0, 3.0), 9) == "▁▁"
+    assert figures.sparkline((None,), 9) == ""

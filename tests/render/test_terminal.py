@@ -1,0 +1,146 @@
+"""The terminal report fits, tells all, and shows hostile text as text."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from grading.render import terminal
+from grading.render.progress import watch_for
+from grading.render.screen import RecordingScreen, screen_for
+from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
+from tests.render.results import criterion, failure, not_yet, result
+
+HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;title\x07 \x00 [/nothing] [link=https://example.org]l[/link]\n::error::forged\n##[group]g"
+
+
+def shown(record: Result, width: int = 100, *, terminal_like: bool = False, encoding: str = "utf-8", **options) -> str:
+    """The report as it is printed."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    console = Console(file=stream, width=width, force_terminal=terminal_like, **options)
+    terminal.show(console, record)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def test_a_failure_is_told_with_place_and_commands() -> None:
+    """Call, got, expected, hint, file and line, the test to run and the way to grade again are all there."""
+    text = shown(not_yet())
+    for part in (
+        "NOT YET",
+        "Task 2.3: A row is added to every row of a matrix",
+        "Tensor([[1, 2], [3, 4]]) + Tensor([10, 20])",
+        "[[11, 12], [3, 4]]",
+        "[[11, 22], [13, 24]]",
+        "NumPy broadcasts",
+        "modules/02_tensor/tinytorch/tensor.py:41",
+        "pytest modules/02_tensor/test_tensor.py::test_rows_are_added",
+        "nox -s milestone-1 -- --seed 42",
+        "mend the module tests first",
+    ):
+        assert part in text
+
+
+def test_commands_stay_whole_on_a_narrow_terminal() -> None:
+    """What is to be copied is one line at any width."""
+    assert "  pytest modules/02_tensor/test_tensor.py::test_rows_are_added\n" in shown(not_yet(), 40)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_everything_but_commands_fits(width: int) -> None:
+    """No other line is wider than the terminal."""
+    wide = [line for line in shown(not_yet(), width).splitlines() if len(line) > width]
+    assert all(line.startswith(("  pytest", "  nox")) for line in wide)
+
+
+def test_without_a_terminal_there_are_no_escapes() -> None:
+    """A pipe gets plain text."""
+    assert "\x1b" not in shown(not_yet())
+
+
+def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR a terminal gets no colour codes."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any(f"\x1b[{code}m" in shown(not_yet(), terminal_like=True) for code in (31, 32, 33, 36, "1;33"))
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[1;33m" in shown(not_yet(), terminal_like=True, color_system="standard")
+
+
+def test_an_old_terminal_gets_ascii() -> None:
+    """Where only ASCII can be written, the report's own signs are ASCII."""
+    assert "ok   The tests" in shown(result(), encoding="ascii")
+    assert ">= 100%" in shown(result(), encoding="ascii")
+
+
+def hostile_result() -> Result:
+    """A record in which everything that comes from a submission is hostile."""
+    bad = failure(
+        title=HOSTILE, call=HOSTILE, got=HOSTILE, expected=HOSTILE, hint=HOSTILE, detail=HOSTILE, file=HOSTILE
+    )
+    return not_yet(
+        criteria=(criterion("failed", 0.5, failures=(bad, bad), explanation=HOSTILE, how=HOSTILE),),
+        student_output=HOSTILE * 1000,
+        submission=SubmissionRecord(digest="d", files=(), refused=(Note(path=HOSTILE, message=HOSTILE),) * 30),
+        course=CourseRecord(name="TinyTorch", version="0.1.0", digest="c", changed=(HOSTILE,) * 30),
+        curves=(Curve(name=HOSTILE, seed=1, steps=(0.0, 1.0), values=(1.0, None)),),
+    )
+
+
+@pytest.mark.parametrize("width", [20, 40, 100])
+def test_hostile_text_stays_text(width: int) -> None:
+    """Markup is printed, not obeyed; no escape and no workflow command reaches the screen; its length is bounded."""
+    text = shown(hostile_result(), width)
+    assert "[bold" in text
+    assert "\x1b" not in text
+    assert "\x00" not in text
+    assert not any(line.lstrip(" │").startswith(("::error::", "##[")) for line in text.splitlines())
+    assert "more characters)" in " ".join(text.split()) or width == 20
+    assert len(text) < 60_000
+
+
+def test_an_error_is_not_put_on_the_student() -> None:
+    """An error says that the grader or the machine failed."""
+    record = result(criterion("error", None, explanation="No space left on the disk."), verdict=Verdict.ERROR)
+    text = shown(record)
+    assert "COULD NOT BE GRADED" in text
+    assert "not your code" in text
+    assert "No space left on the disk." in text
+
+
+def test_a_watch_off_a_terminal_prints_phases_only() -> None:
+    """One line per phase, nothing for each step."""
+    stream = io.StringIO()
+    with watch_for(Console(file=stream, width=80)) as watch:
+        watch.phase("Training five networks \x1b[31m[bold]", 5)
+        watch.advance(1, "seed 7")
+    assert stream.getvalue() == "· Training five networks [bold]\n"
+
+
+def test_a_watch_on_a_terminal_moves() -> None:
+    """Title and note appear on a terminal, as text."""
+    stream = io.StringIO()
+    with watch_for(Console(file=stream, width=120, force_terminal=True, force_interactive=True)) as watch:
+        watch.phase("Training [bold]", 5)
+        watch.advance(3, "seed [red]7")
+    assert "Training [bold]" in stream.getvalue()
+    assert "seed [red]7" in stream.getvalue()
+
+
+def test_screens_show_or_keep_frames() -> None:
+    """A pipe gets the first and the last frame, a recording all of them, a terminal each one."""
+    stream = io.StringIO()
+    with screen_for(Console(file=stream, width=80)) as screen:
+        for i in range(5):
+            screen.frame(Text(f"frame {i}"))
+    assert stream.getvalue() == "frame 0\nframe 4\n"
+    recording = RecordingScreen()
+    recording.frame(Text("a"))
+    assert recording.frames == [Text("a")]
+    live = io.StringIO()
+    with screen_for(Console(file=live, width=80, force_terminal=True)) as screen:
+        for i in range(5):
+            screen.frame(Text(f"frame {i}"))
+    assert all(f"frame {i}" in live.getvalue() for i in range(5))

@@ -1,0 +1,71 @@
+"""Untrusted text comes out harmless."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grading.render.text import clean, cut, one_line
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;a title\x07text", "text"),
+        ("\x1b]8;;https://example.org\x1b\\click\x1b]8;;\x1b\\", "click"),
+        ("\x9b2Jgone", "gone"),
+        ("a\x1bPdevice\x1b\\b", "ab"),
+        ("bell\x07 null\x00 back\x08", "bell null back"),
+        ("right\N{RIGHT-TO-LEFT OVERRIDE}left", "rightleft"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("tab\tand\nnewline stay", "tab\tand\nnewline stay"),
+    ],
+)
+def test_what_cannot_be_seen_is_taken_out(said: str, shown: str) -> None:
+    """Escape sequences, control characters and direction marks vanish, and nothing else does."""
+    assert clean(said) == shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["::error::x", "::error file=a.py,line=1::x", "  ::add-mask::x", "##[group]x", "text ::set-output name=a::b"],
+)
+def test_workflow_commands_are_broken(command: str) -> None:
+    """No text reads as a GitHub workflow command, at the start of a line or where a line may be wrapped."""
+    shown = clean(f"before\n{command}\n")
+    assert "##[" not in shown
+    assert not re.search(r"::[a-z-]+( [^\n]*)?::", shown)
+
+
+@pytest.mark.parametrize("code", ["x[::2]", "x[::step]", "tests/test_a.py::test_b", "std::vector"])
+def test_colons_in_ordinary_code_stay(code: str) -> None:
+    """Slices and test ids are shown as they are."""
+    assert clean(code) == code
+
+
+def test_cutting_is_visible_and_counts_right() -> None:
+    """A cut text says how many characters are missing, those dropped early included."""
+    assert cut("abcdef", 5) == "abcde… (1 more character)"
+    assert clean("a" * 1_000_000, 10) == "a" * 10 + "… (999990 more characters)"
+    assert one_line("a\n" * 50, 9) == "a a a a a… (90 more characters)"
+
+
+@given(st.text(st.characters(), max_size=200))
+def test_nothing_invisible_survives(text: str) -> None:
+    """Whatever goes in, no control, format or surrogate character comes out but newline and tab."""
+    bad = {c for c in clean(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    assert bad <= {"\n", "\t"}
+
+
+@given(st.lists(st.sampled_from(["\x1b", "[", "]", ";", "31m", "\x07", "\\", "::", "##", "[", "error", "a", "\n"])))
+def test_pieces_never_join_to_an_escape_or_a_command(pieces: list[str]) -> None:
+    """Taking one thing out never puts another together."""
+    shown = clean("".join(pieces))
+    assert "\x1b" not in shown
+    assert "##[" not in shown
+    assert "::error::" not in shown
