@@ -1,0 +1,97 @@
+"""A student's answers to a milestone's questions, in `answers/milestone-N.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from grading.files import write_atomically
+from grading.quiz.safe_yaml import BadFile, read_mapping
+
+FOLDER = Path("answers")
+Answer = int | float | bool | str | tuple[str, ...]
+"""A number, or one letter or several of a choice."""
+HEADER = """\
+# Answers to the questions of milestone {number}. `tito milestone quiz {number}` asks them and writes this file.
+# They belong to one student: another student has other numbers and other letters.
+# A number is written as it is, a choice by its letter: a, or [a, c] for more than one.
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Who answered, and what: question id → answer."""
+
+    student: str | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def answers_file(number: int) -> Path:
+    """Where the answers of a milestone are, relative to the repository."""
+    return FOLDER / f"milestone-{number}.yaml"
+
+
+def load_answers(root: Path, number: int) -> Answers:
+    """The answers kept for a milestone, empty ones without a file; BadFile when the file is damaged."""
+    found = read_mapping(root, answers_file(number))
+    if found is None:
+        return Answers()
+    for key in found.data:
+        if key not in ("student", "answers"):
+            raise found.bad((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
+    student = found.data.get("student")
+    if not isinstance(student, str):
+        raise found.bad(("student",), "needs a line `student: your-user-name`, in quotes if it looks like a number.")
+    given = found.data.get("answers", {})
+    if not isinstance(given, dict):
+        raise found.bad(("answers",), "`answers` has lines of its own below it: question: answer.")
+    answers: dict[str, Answer] = {}
+    for question, answer in given.items():
+        if isinstance(answer, list) and all(isinstance(letter, str) for letter in answer):
+            answers[question] = tuple(answer)
+        elif isinstance(answer, int | float | str):
+            answers[question] = answer
+        else:
+            mend = "an answer is a number, a letter, or a list of letters such as [a, c]."
+            raise found.bad(("answers", question), f"`{question[:40]}`: {mend}")
+    return Answers(student.lower(), answers)
+
+
+def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
+    """Replace a milestone's answers. A damaged file is set aside first, and its new path (from `root`) returned."""
+    path = answers_file(number)
+    (root / FOLDER).mkdir(exist_ok=True)
+    aside = _set_aside(root, path) if _is_damaged(root, number) else None
+    data = {"student": answers.student, "answers": dict(answers.answers)}
+    text = HEADER.format(number=number) + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    write_atomically(root / path, text.encode())
+    return aside
+
+
+def _is_damaged(root: Path, number: int) -> bool:
+    try:
+        load_answers(root, number)
+    except BadFile:
+        return True
+    return False
+
+
+def _set_aside(root: Path, path: Path) -> Path:
+    """Rename a file to the first free `….damaged-K.yaml` beside it."""
+    count = 1
+    while (aside := path.with_suffix(f".damaged-{count}.yaml")) and (root / aside).exists():
+        count += 1
+    return (root / path).rename(root / aside).relative_to(root)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes several letters as [a, c], on one line."""
+
+
+_Dumper.add_representer(
+    tuple, lambda dumper, letters: dumper.represent_sequence("tag:yaml.org,2002:seq", letters, flow_style=True)
+)
+_Dumper.ignore_aliases = lambda _self, _data: True  # type: ignore[method-assign]

@@ -1,0 +1,50 @@
+"""Who the student is: `student.yaml` in their repository, one line `id: ada`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from grading.errors import UsageError
+from grading.files import write_atomically
+from grading.quiz.safe_yaml import read_mapping
+
+FILE = Path("student.yaml")
+LONGEST = 39
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+HEADER = "# Who you are: your user name. Your capability questions are made for it, so keep it as it is.\n"
+
+
+def student_id(root: Path) -> str | None:
+    """The id in lower case (user names know no case), None without a file; BadFile when the file is damaged."""
+    found = read_mapping(root, FILE)
+    if found is None:
+        return None
+    for key in found.data:
+        if key != "id":
+            raise found.bad((key,), f"unknown key `{key[:40]}`. Keep one line: id: your-user-name")
+    id_ = found.data.get("id")
+    if not isinstance(id_, str):
+        raise found.bad(("id",), 'needs one line `id: "your-user-name"`, in quotes if it looks like a number.')
+    try:
+        return valid_id(id_)
+    except UsageError as error:
+        raise found.bad(("id",), str(error)) from None
+
+
+def save_student_id(root: Path, id_: str) -> None:
+    """Write `student.yaml`; UsageError when the id is no user name."""
+    write_atomically(root / FILE, (HEADER + yaml.safe_dump({"id": valid_id(id_)})).encode())
+
+
+def valid_id(id_: str) -> str:
+    """The id in lower case; UsageError unless it keeps GitHub's rules for user names."""
+    lower = id_.strip().lower()
+    if len(lower) > LONGEST or not NAME.fullmatch(lower):
+        raise UsageError(
+            f"{id_[:60]!r} is no user name: use letters a to z, digits and single hyphens between them, "
+            f"at most {LONGEST} characters."
+        )
+    return lower

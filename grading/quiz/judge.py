@@ -1,0 +1,62 @@
+"""Which answers are right, on the grader's side, by clear keys (the course) or sealed ones (a release)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
+from grading.quiz.answers import Answer, Answers
+from grading.quiz.decimals import canonical
+from grading.quiz.questions import options_for, variant_of
+from grading.quiz.sealing import choice_key, holds
+
+
+@dataclass(frozen=True)
+class QuestionVerdict:
+    """What became of one question."""
+
+    question_id: str
+    correct: bool
+    answered: bool
+    read: str
+    """Where to read on."""
+    why: str | None = None
+    """A sentence for the student when it is not correct."""
+
+
+def judge(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
+    """One verdict for each question, in the manifest's order; no answer, whatever it is, raises."""
+    owner = answers.student.lower() if answers.student else None
+    if answers.answers and owner != student_id.lower():
+        said = (
+            f"These answers are of the student {(owner or 'without a name')[:40]}, and you are {student_id.lower()}: "
+        )
+        said += f"answer your own questions with `tito milestone quiz {milestone.id}`."
+        return tuple(QuestionVerdict(q.id, False, q.id in answers.answers, q.read, said) for q in milestone.questions)
+    return tuple(_verdict(q, answers.answers.get(q.id), student_id) for q in milestone.questions)
+
+
+def _verdict(question: NumberQuestion | ChoiceQuestion, answer: Answer | None, student_id: str) -> QuestionVerdict:
+    if answer is None:
+        return QuestionVerdict(question.id, False, False, question.read, "Not answered yet.")
+    if isinstance(question, ChoiceQuestion):
+        options = options_for(question, student_id)
+        chosen, variant = _chosen(answer, options), 0
+        key = choice_key(chosen) if chosen else None
+        said = f"Answer with one or more of the letters {', '.join(options)}."
+    else:
+        key, variant = canonical(answer, question.digits), variant_of(question, student_id)
+        said = "Answer with a number, such as 20 or 0.25."
+    if key is None:
+        return QuestionVerdict(question.id, False, True, question.read, said)
+    correct = holds(question, variant, key)
+    return QuestionVerdict(question.id, correct, True, question.read, None if correct else "Not right yet.")
+
+
+def _chosen(answer: Answer, options: dict[str, str]) -> list[str] | None:
+    """The texts of the options that letters name: "a", "a, c", ("a", "c"); None when a letter names none."""
+    letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
+    if not isinstance(letters, list | tuple):
+        return None
+    named = [letter.strip().lower() for letter in letters]
+    return [options[letter] for letter in named] if all(letter in options for letter in named) else None

@@ -1,0 +1,91 @@
+"""Questions as one student is asked them: parameters and the order of options follow from the student's id."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import string
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
+
+VARIANTS = 64
+ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question as one student sees it."""
+
+    question_id: str
+    kind: Literal["number", "choice"]
+    prompt: str
+    """Markdown."""
+    read: str
+    """Where to read on after a wrong answer."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Letter → text; none for a number."""
+    digits: int = 0
+    """Decimals asked for; 0 for a choice."""
+
+
+def for_student(milestone: Milestone, student_id: str) -> tuple[Asked, ...]:
+    """The milestone's questions with this student's own parameters, and options in this student's own order."""
+    return tuple(_asked(question, student_id) for question in milestone.questions)
+
+
+def _asked(question: NumberQuestion | ChoiceQuestion, student_id: str) -> Asked:
+    if isinstance(question, ChoiceQuestion):
+        options = options_for(question, student_id)
+        return Asked(question.id, "choice", question.prompt.strip(), question.read, options=options)
+    parameters = variants(question)[variant_of(question, student_id)]
+    prompt = ENVIRONMENT.from_string(question.prompt).render(parameters).strip()
+    return Asked(question.id, "number", prompt, question.read, digits=question.digits)
+
+
+def variants(question: NumberQuestion) -> list[dict[str, int | float]]:
+    """64 combinations of the parameters, drawn by a digest of the question's id and parameters.
+
+    They differ as long as there are as many; fewer are repeated in turn.
+    """
+    names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
+    seed = json.dumps([question.id, names, values])
+    count = math.prod(map(len, values))
+    chosen: dict[int, None] = {}
+    for draw in itertools.count():
+        chosen[_number(f"{seed}{draw}") % count] = None
+        if len(chosen) == min(VARIANTS, count):
+            break
+    return [_combination(names, values, rank) for rank in itertools.islice(itertools.cycle(chosen), VARIANTS)]
+
+
+def variant_of(question: NumberQuestion, student_id: str) -> int:
+    """Which of the variants this student is asked."""
+    return _number(f"{student_id.lower()}\0{question.id}") % VARIANTS
+
+
+def options_for(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
+    """The options in this student's order, lettered a, b, c …; the same in the course and in a release."""
+    options = question.options or question.right + question.wrong
+    shuffled = sorted(options, key=lambda text: _number(f"{student_id.lower()}\0{question.id}\0{text}"))
+    return dict(zip(string.ascii_lowercase, shuffled, strict=False))
+
+
+def _combination(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
+    """The combination with this rank, as digits of a number with mixed bases."""
+    chosen = {}
+    for name, choices in zip(names, values, strict=True):
+        rank, place = divmod(rank, len(choices))
+        chosen[name] = choices[place]
+    return chosen
+
+
+def _number(text: str) -> int:
+    """Evenly spread and the same on every machine and Python, unlike `hash` and `random.sample`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest())

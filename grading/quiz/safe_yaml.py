@@ -1,0 +1,83 @@
+"""Reading the small YAML files that students hand in: plain data or one clear complaint, whatever is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.errors import UsageError
+from grading.manifest.problems import ManifestError
+from grading.manifest.problems import Path as Where
+from grading.manifest.source import parse
+
+MAX_BYTES = 64 << 10
+
+
+class BadFile(UsageError):  # noqa: N818 (it names what is bad)
+    """A file that cannot be used; the text names the file and line, and says how to mend it."""
+
+    def __init__(self, path: Path, line: int, message: str):
+        super().__init__(f"{path.as_posix()}:{line}: {message}")
+        self.path, self.line, self.message = path, line, message
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A file's top level: text keys, and below them only str, int, float, bool, list and dict."""
+
+    path: Path
+    data: dict[str, object]
+    lines: dict[Where, int]
+
+    def bad(self, where: Where, message: str) -> BadFile:
+        """A complaint about one part, with its line."""
+        return BadFile(self.path, self.lines.get(where, 1), message)
+
+
+def read_mapping(root: Path, path: Path) -> Mapping | None:
+    """The YAML mapping in ``path`` (relative to ``root``), None when there is no such file.
+
+    BadFile for everything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, keys given twice,
+    deep nesting, empty values, or anything but a mapping at the top.
+    """
+    full = root / path
+    try:
+        if not full.is_file():
+            if full.exists():
+                raise BadFile(path, 1, "this is not a regular file. Move it away and run the command again.")
+            return None
+        with full.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadFile(path, 1, f"cannot be read: {error.strerror}. Make it readable, or delete it.") from None
+    return parse_mapping(data, path)
+
+
+def parse_mapping(data: bytes, path: Path) -> Mapping:
+    """The same from bytes; ``path`` is named in complaints."""
+    if len(data) > MAX_BYTES:
+        raise BadFile(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs there.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadFile(path, line, "not UTF-8 text. Save the file as UTF-8.") from None
+    try:
+        source = parse(text)
+    except ManifestError as error:
+        first = error.problems[0]
+        raise BadFile(path, first.line, f"{first.message} {first.mend}") from None
+    if not isinstance(source.data, dict):
+        raise BadFile(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
+    found = Mapping(path, source.data, source.lines)
+    if (empty := _empty(source.data, ())) is not None:
+        raise found.bad(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")
+    return found
+
+
+def _empty(value: object, where: Where) -> Where | None:
+    """Where a null stands first."""
+    if value is None:
+        return where
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for key, part in parts if (found := _empty(part, (*where, key))) is not None), None)
