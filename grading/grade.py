@@ -26,6 +26,7 @@ from grading.machine import machine
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status, Unit
 from grading.quiz.identity import student_id
+from grading.quiz.safe_yaml import BadFile
 from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
 from grading.sandbox.launch import Confinement, choose
@@ -133,7 +134,7 @@ def _grade(
     with tempfile.TemporaryDirectory(prefix="tinytorch-submission-") as folder:
         # A module's tests may lean on the modules before it, so all of those are copied.
         handed_in = take(request.submission, manifest, on_path, milestone, Path(folder))
-        student = request.student or student_id(handed_in.folder)
+        student = request.student or _student(handed_in)
         course = _course(request.root, manifest)
         key = _key(handed_in, course, modules, milestone, student, sandbox)
         fresh = request.again or request.official or request.seed is not None
@@ -243,6 +244,14 @@ def _measure(check: str, context: Context) -> Measured | GraderError:
         return GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")
     finally:
         context.log.close()
+
+
+def _student(submission: Submission) -> str | None:
+    """Who handed it in; a damaged file is as good as none, and the quiz says so."""
+    try:
+        return student_id(submission.folder)
+    except BadFile:
+        return None
 
 
 def _course(root: Path, manifest: Manifest) -> CourseRecord:

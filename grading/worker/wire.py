@@ -47,7 +47,11 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
             return msgpack.ExtType(ELLIPSIS, b"")
         if isinstance(item, np.dtype) and item.name in DTYPES:
             return msgpack.ExtType(DTYPE, item.name.encode())
-        if isinstance(item, type) and issubclass(item, np.generic) and np.dtype(item).name in DTYPES:
+        if (
+            isinstance(item, type)
+            and issubclass(item, np.generic | bool | int | float)
+            and np.dtype(item).name in DTYPES
+        ):
             return msgpack.ExtType(DTYPE, np.dtype(item).name.encode())
         named = name(item)
         if named is None:

@@ -78,6 +78,12 @@ def test_what_indexes_crosses(value):
     assert there_and_back(value) == value
 
 
+@pytest.mark.parametrize("kind", [np.float64, float, bool, int, np.uint8])
+def test_a_type_crosses_as_its_dtype(kind):
+    """`dtype=float` and `dtype=np.float64` mean the same."""
+    assert there_and_back(kind) == np.dtype(kind)
+
+
 class FloatLike(float):
     """Looks like a float and is not one."""
 

@@ -1,0 +1,48 @@
+"""Understanding: the capability questions, answered for this student's own parameters."""
+
+from __future__ import annotations
+
+from grading.checks.measured import Context, Measured
+from grading.quiz.answers import load_answers
+from grading.quiz.judge import judge
+from grading.quiz.safe_yaml import BadFile
+from grading.result import Failure
+
+
+def quiz(context: Context) -> Measured:
+    """The share of questions answered correctly; an unanswered one is not correct."""
+    milestone = context.milestone
+    assert milestone is not None
+    command = f"tito milestone quiz {milestone.id}"
+    count = len(milestone.questions)
+    if context.student is None:
+        told = Failure(
+            title="It is known whose answers these are",
+            got="no readable student.yaml, so the questions have no parameters",
+            expected="a file student.yaml with your id",
+            hint=f"{command} asks for it and then asks the questions.",
+        )
+        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+    try:
+        answers = load_answers(context.submission.folder, milestone.id)
+    except BadFile as error:
+        told = Failure(
+            title="The answers file can be read",
+            got=str(error),
+            expected="question ids with their answers, as the command writes them",
+            hint=f"Mend the line, or move the file away and answer again: {command}",
+        )
+        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+    verdicts = judge(milestone, answers, context.student)
+    failures = tuple(
+        Failure(
+            title=f"Question {v.question_id} is answered correctly",
+            got="another answer" if v.answered else "no answer",
+            expected="the right one, for your own parameters",
+            hint=f"Read {v.read}, then: {command}",
+        )
+        for v in verdicts
+        if not v.correct
+    )
+    right = len(verdicts) - len(failures)
+    return Measured({"correct": right / count}, {"correct": failures}, how=f"{right} of {count} questions")
