@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from grading.manifest.model import Milestone
+from tito.console import item
 
 MEDAL = r"""
    \  \     /  /
@@ -62,7 +63,7 @@ def card(milestone: Milestone, *, provisional: bool) -> RenderableType:
         Text(),
         Align.center(Text(f"“{milestone.unlocks}”", style="bold", justify="center")),
         Text(),
-        *(Text(f"  + {capability}") for capability in milestone.capabilities),
+        *(item("+", capability) for capability in milestone.capabilities),
         Text(f"\n{milestone.impact}\n"),
     )
 

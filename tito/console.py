@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from grading.errors import UsageError
 
@@ -34,6 +36,15 @@ def repository(start: Path | None = None) -> Path:
     raise UsageError(
         f"No {MANIFEST} in {here} or any folder above it. Change to your course repository first: cd path/to/it"
     )
+
+
+def item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Table:
+    """A line of a list: a sign, and text whose later lines stand under its first."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(" " * indent + sign, style=style), text if isinstance(text, Text) else Text(text))
+    return table
 
 
 def print_json(value: Any) -> None:

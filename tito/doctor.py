@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tito.console import console, print_json, repository
+from tito.console import console, item, print_json, repository
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def examine(root: Path) -> Iterator[Finding]:
         try:
             yield check(root)
         except Exception as error:
+            found = f"could not be checked: {type(error).__name__}: {error}"
             yield Finding(
-                name, False, f"could not be checked: {type(error).__name__}: {error}", "Mend what stands above first."
+                name, False, found, "pip install -e . and look again; if it stays, show this to your instructor."
             )
 
 
@@ -172,8 +173,9 @@ def _show(findings: list[Finding]) -> None:
         sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "cyan")}[finding.ok]
         if plain:
             sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
-        out.print(Text.assemble((f"{sign} ", style), (finding.name, "bold"), f": {finding.found}"))
+        text = Text.assemble((finding.name, "bold"), f": {finding.found}")
         if finding.mend:
-            out.print(Text.assemble("    mend it: ", (finding.mend, "bold")))
+            text.append("\nmend it: ").append(finding.mend, style="bold")
+        out.print(item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
     out.print(f"\n{wrong} to mend." if wrong else "\nEverything the course needs is here.")

@@ -14,7 +14,7 @@ from rich.text import Text
 from grading import journey, progress
 from grading.errors import GraderError
 from tito import names
-from tito.console import console, print_json, repository
+from tito.console import console, item, print_json, repository
 from tito.outline import outline
 
 app = typer.Typer(
@@ -112,10 +112,12 @@ def start(name: Name) -> int:
     out.print(Text.assemble("Open    ", (module.code.as_posix(), "bold")))
     for task in module.tasks:
         sign = "·" if gaps is None else "○" if task.id in gaps else "●"
-        out.print(Text(f"  {sign} Task {task.id}  {task.title}"))
+        out.print(item(sign, f"Task {task.id}  {task.title}"))
     first = next((t for t in module.tasks if gaps is None or t.id in gaps), None)
     if first is not None:
-        out.print(Text.assemble("First   ", (f"Task {first.id}: {first.title}", "bold"), f"\n        {first.hint}"))
+        out.print(
+            item("First  ", Text.assemble((f"Task {first.id}: {first.title}", "bold"), f"\n{first.hint}"), indent=0)
+        )
     else:
         out.print("Every task is written.")
     out.print(Text("\nWhile you write, in your own process and with a debugger at hand:", style="dim"))

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from grading import progress
-from tito.console import console, print_json, repository
+from tito.console import console, item, print_json, repository
 
 
 def portfolio(
@@ -93,9 +93,9 @@ def _show(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         out.print(Text.assemble((entry["name"], "bold green"), f"  {entry['medal']}", _provisional(entry)))
         for capability in entry["capabilities"]:
-            out.print(Text(f"  + {capability}"))
+            out.print(item("+", capability))
         for figure in entry["figures_text"]:
-            out.print(Text(f"    {figure}", style="cyan"))
+            out.print(item(" ", Text(figure, style="cyan")))
         when = f"{entry['unlocked_at']:%Y-%m-%d}, {entry['course']}"
         out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
 

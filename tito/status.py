@@ -11,7 +11,7 @@ from rich.text import Text
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
 from grading.progress import History, read
-from tito.console import console, print_json, repository
+from tito.console import console, item, print_json, repository
 from tito.outline import outline
 
 _STYLES = {State.COMPLETED: "green", State.IN_PROGRESS: "yellow", State.READY: "cyan", State.LOCKED: "dim"}
@@ -34,7 +34,9 @@ def show_status(*, as_json: bool) -> int:
 
 def status(course: CourseLike, history: History, out: Console) -> RenderableType:
     """Each milestone's state and progress, and the next goal."""
-    lines: list[RenderableType] = [_line(state, narrow=out.width < 60) for state in journey.milestone_states(course, history)]
+    lines: list[RenderableType] = [
+        _line(state, narrow=out.width < 60) for state in journey.milestone_states(course, history)
+    ]
     goal = journey.next_goal(course, history)
     lines += [
         Text(),
@@ -135,7 +137,7 @@ def timeline(course: CourseLike, history: History, figures: dict[int, list[str]]
     return Group(*lines)
 
 
-def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[Text]:
+def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool) -> list[RenderableType]:
     done = state.state is State.COMPLETED
     style = f"bold {_STYLES[state.state]}"
     star = ("#" if plain else "★") if done else ("[]" if plain else "☆")
@@ -143,12 +145,12 @@ def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool)
     facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _facts(state)
     if state.provisional:
         facts += ", provisional"
-    lines = [
+    lines: list[RenderableType] = [
         Text(f" {rail}", style="dim"),
         Text.assemble((f" {bend} {star} Milestone {state.id}: {state.name}", style)),
         Text.assemble((f" {rail}     ", "dim"), (state.state.label, style), f"  {facts}"),
     ]
-    lines += [Text.assemble((f" {rail}     ", "dim"), figure) for figure in figures]
+    lines += [item(f" {rail}    ", figure, style="dim", indent=0) for figure in figures]
     return [*lines, Text(f" {rail}", style="dim")]
 
 

@@ -16,7 +16,7 @@ from grading.manifest.topics import DOCUMENT, Topic, read_topics, topics_for
 from grading.render import words
 from grading.render.terminal import command, failure_parts
 from grading.result import CriterionStatus, Result
-from tito.console import console, print_json
+from tito.console import console, item, print_json
 from tito.status import damage
 
 
@@ -47,7 +47,7 @@ def troubleshoot(root: Path, number: int, as_json: bool) -> int:
     out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
     for criterion in result.criteria:
         if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
-            out.print(Text(f"  {words.STATUSES[criterion.status]}: {criterion.title}"))
+            out.print(item("·", f"{words.STATUSES[criterion.status]}: {criterion.title}"))
     if result.first_to_mend:
         title = Text("First to mend", style="bold")
         out.print(Panel(failure_parts(result.first_to_mend, brief=False), title=title, title_align="left"))
@@ -67,10 +67,10 @@ def _overview(milestone: Milestone, result: Result | None, known: dict[str, Topi
     out.print(Text(f"Milestone {milestone.id}, {milestone.name}, {what}. What there is help for:", style="bold"))
     for slug in milestone.troubleshooting:
         if slug in known:
-            out.print(Text(f"  · {known[slug].heading}"))
+            out.print(item("·", known[slug].heading))
     out.print(Text("\nHints", style="bold"))
     for hint in milestone.hints:
-        out.print(Text(f"  · {hint}"))
+        out.print(item("·", hint))
     out.print(Text(f"\nAll of it: {DOCUMENT.as_posix()}. To find out what fails:", style="dim"))
     out.print(Text(f"  tito milestone test {milestone.id}", style="bold"))
 

@@ -36,7 +36,7 @@ def markdown(result: Result) -> str:
 def escape(text: str, limit: int = 400) -> str:
     """Text that stays text inside a paragraph or a table cell: no markup, HTML, links, mentions or references."""
     text = one_line(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_{}\[\]()!|~$^])", r"\\\1", text)
+    text = re.sub(r"([\\`*_\[\]|~$^])", r"\\\1", text)
     text = re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text)
     # A character of no width keeps GitHub from making links of what is left.
     text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
