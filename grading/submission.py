@@ -93,9 +93,10 @@ def _read(tree: Path, path: Path) -> bytes | str | None:
         return f"{path.parent.as_posix()} is not a folder"
     except OSError:
         return "it is a link, or may not be read; hand in a real file" if full.is_symlink() else "it cannot be read"
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return "it is not a regular file"
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return "it is not a regular file"
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         return f"it is larger than {MAX_BYTES >> 10} KiB"

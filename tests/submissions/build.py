@@ -1,0 +1,93 @@
+"""Makes the tree of a miniature submission from its about.yaml."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from course.skeleton import skeleton, with_open
+from grading.manifest.model import Manifest, Status
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """One folder under tests/submissions."""
+
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its place, such as wrong/add_ignores_broadcasting."""
+        return self.folder.relative_to(HERE).as_posix()
+
+
+def miniatures(kind: str) -> list[Miniature]:
+    """All of one kind: right, wrong or hostile."""
+    folders = sorted(p.parent for p in (HERE / kind).glob("*/about.yaml"))
+    return [Miniature(folder, yaml.safe_load((folder / "about.yaml").read_text("utf-8"))) for folder in folders]
+
+
+def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
+    """The submission's tree in ``target``; AssertionError when an edit does not fit."""
+    whole = miniature.about["from"] == "solution"
+    for path in student_files(manifest):
+        source = (root / path).read_text("utf-8")
+        text = source if whole else skeleton(source, manifest, path)
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_text(text, "utf-8")
+    for name in ("student.yaml", "answers"):
+        if (root / name).is_dir():
+            shutil.copytree(root / name, target / name)
+        elif (root / name).is_file():
+            shutil.copy(root / name, target / name)
+    if (miniature.folder / "files").is_dir():
+        shutil.copytree(miniature.folder / "files", target, dirs_exist_ok=True)
+    for edit in miniature.about.get("edits", []):
+        apply(edit, target, root, manifest)
+    return target
+
+
+def student_files(manifest: Manifest) -> list[Path]:
+    """Every file the manifest lets students write, of what is built."""
+    files = [m.code for m in manifest.modules if m.status is Status.BUILT]
+    return files + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+
+
+def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:
+    """One edit of the tree."""
+    path = target / edit["file"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match edit:
+        case {"find": find, "replace": replace}:
+            text = path.read_text("utf-8")
+            assert text.count(find) == 1, f"{edit['file']}: {find!r} occurs {text.count(find)} times, not once"
+            path.write_text(text.replace(find, replace), "utf-8")
+        case {"append": more}:
+            path.write_text(path.read_text("utf-8") + more, "utf-8")
+        case {"prepend": more}:
+            path.write_text(more + path.read_text("utf-8"), "utf-8")
+        case {"text": text}:
+            path.write_text(text, "utf-8")
+        case {"gap": task}:
+            path.write_text(with_open((root / edit["file"]).read_text("utf-8"), manifest, Path(edit["file"]), task))
+        case {"link": to}:
+            path.unlink(missing_ok=True)
+            path.symlink_to(to)
+        case {"folder_link": to}:
+            shutil.rmtree(path, ignore_errors=True)
+            path.symlink_to(to)
+        case {"delete": True}:
+            path.unlink()
+        case {"bytes": digits}:
+            path.write_bytes(bytes.fromhex(digits))
+        case {"size": size}:
+            path.write_text("#" * size)
+        case _:
+            raise AssertionError(f"no such edit: {edit}")

@@ -1,0 +1,84 @@
+"""A file imports only what has been introduced; what would hide an import is named too."""
+
+from __future__ import annotations
+
+import pytest
+
+from grading.audit import audit
+from grading.manifest.load import load
+
+
+@pytest.fixture
+def check(root):
+    """Audit a text as a module's file."""
+    manifest = load(root)
+
+    def run(text: str, module: str = "03_activations", *, recipe: bool = False):
+        return audit(text, f"modules/{module}/tinytorch/x.py", manifest.module(module), manifest, recipe=recipe)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import numpy as np\nfrom math import erf\n",
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom typing import Any\n",
+        "from tinytorch.tensor import Tensor, apply\nimport tinytorch.tensor\nfrom tinytorch import tensor\n",
+        "'''import torch'''\n# import torch\n",
+    ],
+)
+def test_what_has_been_introduced_is_allowed(check, text):
+    """NumPy, small helpers of Python, and earlier modules."""
+    assert check(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("import numpy\nimport torch\n", 2, "import of torch"),
+        ("from torch.nn import functional\n", 1, "import of torch.nn"),
+        ("def f():\n    import ctypes\n", 2, "import of ctypes"),
+        ("import os, subprocess\n", 1, "import of subprocess"),
+        ("import tinytorch.layers\n", 1, "import of tinytorch.layers"),
+        ("from tinytorch import layers\n", 1, "import of tinytorch.layers"),
+        ("from tinytorch.autograd import Tape\n", 1, "import of tinytorch.autograd"),
+        ("from tinytorch.tensr import Tensor\n", 1, "import of tinytorch.tensr"),
+        ("from .tensor import Tensor\n", 1, "relative import"),
+        ("import importlib\n", 1, "import of importlib"),
+        ("x = __import__('torch')\n", 1, "__import__"),
+        ("exec('import torch')\n", 1, "exec"),
+        ("f = eval\n", 1, "eval"),
+        ("__builtins__['open']\n", 1, "__builtins__"),
+        ("import grading\n", 1, "import of grading"),
+    ],
+)
+def test_what_has_not_is_named_with_its_line(check, text, line, words):
+    """Somebody else's framework, the system, the future, and names that hide what is imported."""
+    found = [f for f in check(text) if words in (f.got or "")]
+    assert found
+    assert found[0].line == line
+    assert found[0].hint
+
+
+def test_the_future_is_called_by_its_name(check):
+    """The hint says which module brings it."""
+    assert "04_layers" in check("import tinytorch.layers\n")[0].hint
+
+
+def test_a_recipe_may_import_its_own_module(check):
+    """recipe.py of 04 builds with the layers of 04; 04 itself cannot import itself."""
+    assert check("from tinytorch.layers import Dense\n", "04_layers", recipe=True) == []
+    assert check("from tinytorch.layers import Dense\n", "04_layers")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def f(:\n", "x = (\n", "\tx\n y\n", "(" * 5000, "x = " + "-" * 100_000 + "1\n", "if True:\npass\n", "0o9\n"],
+    ids=["colon", "open", "tabs", "nested", "deep", "indent", "digit"],
+)
+def test_a_file_that_is_not_python_is_one_failure(check, text):
+    """With file, line and what Python said; never an exception."""
+    (failure,) = check(text)
+    assert failure.file
+    assert failure.title == "The file is valid Python"

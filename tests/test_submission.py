@@ -1,0 +1,125 @@
+"""Only the files the manifest names are copied, and only if they are plain text files in their own places."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grading.errors import UsageError
+from grading.manifest.load import load
+from grading.submission import MAX_BYTES, Submission, take
+
+CODE = "modules/02_tensor/tinytorch/tensor.py"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with one file that counts, and much that does not."""
+    tree = tmp_path / "tree"
+    file = tree / CODE
+    file.parent.mkdir(parents=True)
+    file.write_text("x = 1\n")
+    (tree / "modules/02_tensor/test_tensor.py").write_text("def test(): pass\n")
+    (tree / "milestones.yaml").write_text("thresholds: none\n")
+    (tree / "conftest.py").write_text("raise SystemExit(0)\n")
+    return tree
+
+
+@pytest.fixture
+def taken(root: Path, tree: Path, tmp_path: Path):
+    """Take milestone 1's submission from the tree."""
+
+    def take_it() -> Submission:
+        manifest = load(root)
+        milestone = manifest.milestone(1)
+        into = tmp_path / "copy"
+        into.mkdir()
+        return take(tree, manifest, manifest.modules_for(milestone), milestone, into)
+
+    return take_it
+
+
+def copied(submission: Submission) -> list[str]:
+    return sorted(p.relative_to(submission.folder).as_posix() for p in submission.folder.rglob("*") if p.is_file())
+
+
+def test_tests_manifest_and_conftest_are_left_behind(taken):
+    """What comes from the course is never read from a submission."""
+    assert copied(taken()) == [CODE]
+
+
+def test_missing_files_are_named(taken):
+    """The rest of the milestone's files was not handed in."""
+    assert "modules/04_layers/recipe.py" in taken().missing
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f.unlink(), f.symlink_to("/etc/passwd")), "link"),
+        (lambda f: f.write_bytes(b"x = '\xff'\n"), "UTF-8"),
+        (lambda f: f.write_bytes(b"x = 1\0\n"), "null byte"),
+        (lambda f: f.write_text("#" * (MAX_BYTES + 1)), "larger than"),
+        (lambda f: (f.unlink(), f.mkdir()), "regular file"),
+        (lambda f: (f.unlink(), os.mkfifo(f)), "regular file"),
+    ],
+    ids=["link", "not utf-8", "null byte", "huge", "folder", "pipe"],
+)
+def test_what_is_no_plain_text_file_is_refused_with_a_reason(taken, tree, spoil, words):
+    """It is not copied, and the note says why."""
+    spoil(tree / CODE)
+    submission = taken()
+    assert copied(submission) == []
+    (note,) = [n for n in submission.record.refused if n.path == CODE]
+    assert words in note.message
+
+
+def test_a_linked_folder_is_refused(taken, tree, tmp_path):
+    """A link anywhere on the way to a file is a way out of the tree."""
+    elsewhere = tmp_path / "elsewhere"
+    (tree / "modules/02_tensor").rename(elsewhere)
+    (tree / "modules/02_tensor").symlink_to(elsewhere)
+    submission = taken()
+    assert copied(submission) == []
+    assert any("link" in n.message for n in submission.record.refused)
+
+
+def test_a_submodule_is_refused(taken, tree):
+    """A repository within the repository is somebody else's history."""
+    (tree / "modules/02_tensor/.git").write_text("gitdir: ../../evil\n")
+    submission = taken()
+    assert copied(submission) == []
+    assert any("repository of its own" in n.message for n in submission.record.refused)
+
+
+def test_files_beside_the_students_are_noted_not_used(taken, tree):
+    """A shadow numpy.py or an __init__.py changes nothing, and the student is told."""
+    for name in ("numpy.py", "__init__.py", "Tensor.py"):
+        (tree / CODE).with_name(name).write_text("raise SystemExit\n")
+    submission = taken()
+    assert copied(submission) == [CODE]
+    assert [Path(n.path).name for n in submission.record.refused] == ["__init__.py", "numpy.py", "Tensor.py"]
+
+
+def test_thousands_of_files_are_survived(taken, tree):
+    """Notes are capped."""
+    for n in range(3000):
+        (tree / CODE).with_name(f"extra{n}.py").write_text("")
+    assert len(taken().record.refused) == 20
+
+
+def test_the_digest_follows_the_files(taken, tree, tmp_path):
+    """The same files give the same digest, a changed one another."""
+    first = taken().record.digest
+    (tree / CODE).write_text("x = 2\n")
+    (tmp_path / "copy").rename(tmp_path / "old")
+    assert taken().record.digest != first
+
+
+def test_no_folder_is_wrong_usage(root, tmp_path):
+    """A sentence, not a traceback."""
+    manifest = load(root)
+    with pytest.raises(UsageError, match="not a folder"):
+        take(tmp_path / "none", manifest, manifest.modules[:1], None, tmp_path)
