@@ -1,1 +1,1 @@
-"""Maintainers' tools, not shipped to students: the release, the course's checks, mutation runs, the benchmark."""
+"""Maintainers' tools, not shipped: the student release, the course's checks, and chores around them."""

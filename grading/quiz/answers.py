@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from grading.files import write_atomically
-from grading.quiz.safe_yaml import BadFile, read_mapping
+from grading.quiz.safe_yaml import BadFile, dump, read_mapping
 
 FOLDER = Path("answers")
 Answer = int | float | bool | str | tuple[str, ...]
@@ -66,7 +64,7 @@ def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _set_aside(root, path) if _is_damaged(root, number) else None
     data = {"student": answers.student, "answers": dict(answers.answers)}
-    text = HEADER.format(number=number) + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = HEADER.format(number=number) + dump(data)
     write_atomically(root / path, text.encode())
     return aside
 
@@ -85,13 +83,3 @@ def _set_aside(root: Path, path: Path) -> Path:
     while (aside := path.with_suffix(f".damaged-{count}.yaml")) and (root / aside).exists():
         count += 1
     return (root / path).rename(root / aside).relative_to(root)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes several letters as [a, c], on one line."""
-
-
-_Dumper.add_representer(
-    tuple, lambda dumper, letters: dumper.represent_sequence("tag:yaml.org,2002:seq", letters, flow_style=True)
-)
-_Dumper.ignore_aliases = lambda _self, _data: True  # type: ignore[method-assign]

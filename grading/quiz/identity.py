@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.quiz.safe_yaml import read_mapping
+from grading.quiz.safe_yaml import dump, read_mapping
 
 FILE = Path("student.yaml")
 LONGEST = 39
@@ -36,7 +34,7 @@ def student_id(root: Path) -> str | None:
 
 def save_student_id(root: Path, id_: str) -> None:
     """Write `student.yaml`; UsageError when the id is no user name."""
-    write_atomically(root / FILE, (HEADER + yaml.safe_dump({"id": valid_id(id_)})).encode())
+    write_atomically(root / FILE, (HEADER + dump({"id": valid_id(id_)})).encode())
 
 
 def valid_id(id_: str) -> str:

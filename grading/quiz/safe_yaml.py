@@ -1,14 +1,17 @@
-"""Reading the small YAML files that students hand in: plain data or one clear complaint, whatever is in them."""
+"""The small YAML files that students hand in: read as plain data or refused in one sentence, whatever is in them."""
 
 from __future__ import annotations
 
+from collections import abc
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from grading.errors import UsageError
 from grading.manifest.problems import ManifestError
 from grading.manifest.problems import Path as Where
-from grading.manifest.source import parse
+from grading.manifest.source import DECIMAL, INTEGER, WORDS, parse
 
 MAX_BYTES = 64 << 10
 
@@ -81,3 +84,30 @@ def _empty(value: object, where: Where) -> Where | None:
         return where
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return next((found for key, part in parts if (found := _empty(part, (*where, key))) is not None), None)
+
+
+def dump(data: abc.Mapping[str, object]) -> str:
+    """The text that is read back as ``data``; a tuple is a list on one line."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that would be read as something else."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = text.lower() not in WORDS and not INTEGER.fullmatch(text) and not DECIMAL.fullmatch(text)
+    # A folded or multi-line text can change its line ends; in double quotes they are escaped.
+    style = None if plain and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _letters(dumper: yaml.SafeDumper, letters: tuple[str, ...]) -> yaml.SequenceNode:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", letters, flow_style=True)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(tuple, _letters)

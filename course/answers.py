@@ -1,0 +1,38 @@
+"""The course's own answers to its questions, so that its own solution can unlock its own milestones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grading.manifest.load import load
+from grading.manifest.model import ChoiceQuestion, Milestone
+from grading.quiz.answers import Answer, Answers, answers_file, save_answers
+from grading.quiz.identity import save_student_id
+from grading.quiz.questions import options_for, variant_of
+from grading.quiz.sealing import clear_key
+
+STUDENT = "course"
+
+
+def write_answers(root: Path) -> tuple[Path, ...]:
+    """Write student.yaml and the right answers to every milestone that has questions; gives the answers' paths."""
+    save_student_id(root, STUDENT)
+    asking = [milestone for milestone in load(root).milestones if milestone.questions]
+    for milestone in asking:
+        save_answers(root, milestone.id, right_answers(milestone, STUDENT))
+    return tuple(answers_file(milestone.id) for milestone in asking)
+
+
+def right_answers(milestone: Milestone, student: str) -> Answers:
+    """What this student should answer, by the clear keys; ValueError when they are sealed."""
+    answers: dict[str, Answer] = {}
+    for question in milestone.questions:
+        if isinstance(question, ChoiceQuestion):
+            if not question.right:
+                raise ValueError(f"question {question.id} has no answer in clear")
+            letters = tuple(a for a, text in options_for(question, student).items() if text in question.right)
+            answers[question.id] = letters if len(letters) > 1 else letters[0]
+        else:
+            key = clear_key(question, variant_of(question, student))
+            answers[question.id] = float(key) if question.digits else int(key)
+    return Answers(student, answers)

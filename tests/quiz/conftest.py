@@ -1,0 +1,39 @@
+"""A small milestone with one question of every kind, in clear and sealed."""
+
+from __future__ import annotations
+
+import pytest
+
+from grading.manifest.load import load
+from grading.manifest.model import ChoiceQuestion, Milestone, NumberQuestion
+from grading.quiz.sealing import seal
+
+NUMBER = NumberQuestion(
+    kind="number",
+    id="area",
+    prompt="How large is {{ a }} × {{ b }}?",
+    read="the lesson on areas",
+    parameters={"a": (1, 2, 3, 5, 7, 11, 13, 17), "b": (0.5, 2, 4, 8, 16, 32, 64, 128)},
+    digits=1,
+    answer="a * b",
+)
+CHOICE = ChoiceQuestion(
+    kind="choice",
+    id="primes",
+    prompt="Which are prime?",
+    read="the lesson on primes",
+    right=("two", "three"),
+    wrong=("four", "six", "nine"),
+)
+
+
+@pytest.fixture(scope="session")
+def milestone(root) -> Milestone:
+    """Milestone 1 with these two questions, keys in clear."""
+    return load(root).milestone(1).model_copy(update={"questions": (NUMBER, CHOICE)})
+
+
+@pytest.fixture(scope="session")
+def sealed(milestone) -> Milestone:
+    """The same as a release has it."""
+    return milestone.model_copy(update={"questions": tuple(map(seal, milestone.questions))})
