@@ -232,6 +232,16 @@ def test_tolist_keeps_every_digit(student, rng):
     expect.equal(student.tensor.Tensor(array).tolist(), array.tolist(), call="Tensor(array of float64).tolist()")
 
 
+@task("2.2")
+@pytest.mark.parametrize(("value", "truth"), [(0.0, False), (-0.5, True), (0, False), (3, True), (False, False)])
+def test_a_scalar_is_as_true_as_its_number(student, value, truth):
+    """A single element is true or false as its number is."""
+    got = student.tensor.np.array(
+        student.tensor.Tensor(value), dtype="bool"
+    )  # asks for the truth on the student's side
+    expect.array(got, truth, call=f"bool(Tensor({value}))")
+
+
 # 2.3: which dtype a result has
 
 
