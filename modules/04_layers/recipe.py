@@ -1,0 +1,42 @@
+"""The recipe of milestone 1: how the network that learns XOR is built, trained and asked.
+
+The grader calls the three functions with arrays of its own: any number of points near the corners of the unit square,
+in any order, with labels that you do not know beforehand.
+"""
+
+# ruff: noqa: ARG001 - training on all points at once has nothing random in it
+
+import numpy as np
+from tinytorch.activations import Sigmoid, Tanh
+from tinytorch.layers import BCELoss, Dense, Sequential, gradient_descent_step
+from tinytorch.tensor import Tensor
+
+
+def build(rng: np.random.Generator) -> Sequential:
+    """Return a fresh network from two inputs to one probability, every weight drawn from `rng`."""
+    # BEGIN SOLUTION 4.8
+    return Sequential(Dense(2, 16, rng=rng), Tanh(), Dense(16, 1, rng=rng), Sigmoid())
+    # END SOLUTION
+
+
+def predict(network: Sequential, inputs: np.ndarray) -> np.ndarray:
+    """Return the network's probability of label 1 for each point: (n, 2) → (n, 1)."""
+    # BEGIN SOLUTION 4.8
+    return network(Tensor(inputs)).numpy()
+    # END SOLUTION
+
+
+def train(network: Sequential, inputs: np.ndarray, targets: np.ndarray, *, rng: np.random.Generator, progress) -> None:
+    """Train the network in place on `inputs` (n, 2) and `targets` (n, 1), both float32.
+
+    `rng` is for whatever is random in your training, if anything is. Call `progress(step, steps, loss)` about 50 times,
+    with two ints and a float, after a step.
+    """
+    # BEGIN SOLUTION 4.9
+    steps, lr = 1000, 1.0
+    criterion, inputs, targets = BCELoss(), Tensor(inputs), Tensor(targets)
+    for step in range(1, steps + 1):
+        loss = gradient_descent_step(network, criterion, inputs, targets, lr)
+        if step % 20 == 0:
+            progress(step, steps, loss)
+    # END SOLUTION
