@@ -1,0 +1,156 @@
+"""A solution file → what students get: every marked block becomes a gap that names its task."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.manifest.model import Manifest, Task
+from grading.manifest.problems import Problem, did_you_mean
+
+BEGIN = re.compile(r"( *)# BEGIN SOLUTION (\d{1,2}\.\d{1,2})")
+END = re.compile(r"( *)# END SOLUTION")
+MENTION = re.compile(r"\b(BEGIN|END)\W+SOLUTION\b", re.IGNORECASE)
+LINE_LENGTH = 120
+
+
+class SkeletonError(Exception):
+    """Markers that cannot be used; `problems` says where and how to mend them."""
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, problems)))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One marked block: its task, the lines of its two markers (from 1) and their indentation."""
+
+    task: str
+    begin: int
+    end: int
+    indent: int
+
+
+def skeleton(source: str, manifest: Manifest, path: Path) -> str:
+    """The source with every block replaced by a NotImplementedError that gives its task's hint."""
+    return _rewritten(source, manifest, path, lambda _: True)
+
+
+def solved(source: str, manifest: Manifest, path: Path) -> str:
+    """The source with every solution, and without markers."""
+    return _rewritten(source, manifest, path, lambda _: False)
+
+
+def with_open(source: str, manifest: Manifest, path: Path, task_id: str) -> str:
+    """The source with this task's blocks replaced and all others solved, without markers."""
+    return _rewritten(source, manifest, path, lambda task: task == task_id)
+
+
+def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
+    """The marked blocks in order. SkeletonError unless each is balanced, of a known task, and its function's tail."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        mend = "Mend the line so that Python can read the file."
+        raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", mend)]) from None
+    gaps, problems = _marked(source, path)
+    known = [task.id for module in manifest.modules for task in module.tasks if module.folder in path.parents]
+    for gap in gaps:
+        if gap.task not in known:
+            message = f"task {gap.task} is not one of this module's tasks."
+            problems.append(Problem(path.as_posix(), gap.begin, message, did_you_mean(gap.task, known)))
+        elif complaint := _not_a_tail(tree, gap):
+            mend = "Let the block begin and end in one function's body, and be all that follows in it."
+            problems.append(Problem(path.as_posix(), gap.begin, complaint, mend))
+    if problems:
+        raise SkeletonError(sorted(problems))
+    return tuple(gaps)
+
+
+def solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
+    """Every line inside a block, with its number."""
+    lines = source.splitlines()
+    return [(number, lines[number - 1]) for gap in gaps for number in range(gap.begin + 1, gap.end)]
+
+
+def _rewritten(source: str, manifest: Manifest, path: Path, is_open: Callable[[str], bool]) -> str:
+    lines = source.splitlines()
+    for gap in reversed(find_gaps(source, manifest, path)):
+        inside = lines[gap.begin : gap.end - 1]
+        new = _raise(manifest.task(gap.task), gap.indent) if is_open(gap.task) else inside
+        lines[gap.begin - 1 : gap.end] = new
+    return "\n".join(lines) + "\n"
+
+
+def _raise(task: Task, indent: int) -> list[str]:
+    """The statement that stands in a gap, as a formatter would leave it."""
+    text, space = f"Task {task.id}: {' '.join(task.hint.split())}", " " * indent
+    one_line = f"{space}raise NotImplementedError({_quoted(text)})"
+    if len(one_line) <= LINE_LENGTH:
+        return [one_line]
+    # Escapes make a literal longer than its text, so the text is wrapped ever narrower until all literals fit.
+    for width in range(LINE_LENGTH - indent - 7, 20, -1):
+        parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        literals = [_quoted(part + " ") for part in parts[:-1]] + [_quoted(parts[-1])]
+        if all(indent + 4 + len(literal) <= LINE_LENGTH for literal in literals):
+            break
+    return [f"{space}raise NotImplementedError(", *(f"{space}    {one}" for one in literals), f"{space})"]
+
+
+def _quoted(text: str) -> str:
+    """A Python literal in double quotes, or in single ones where that saves escapes."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
+
+
+def _marked(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
+    """The blocks between markers, and what is wrong with the markers themselves."""
+    gaps: list[Gap] = []
+    problems: list[Problem] = []
+    begun: tuple[str, int, int] | None = None
+
+    def problem(line: int, message: str, mend: str) -> None:
+        problems.append(Problem(path.as_posix(), line, message, mend))
+
+    for number, line in enumerate(source.splitlines(), start=1):
+        if found := BEGIN.fullmatch(line):
+            if begun:
+                problem(number, f"a block begins inside the block of line {begun[1]}.", "End that one first.")
+            begun = found[2], number, len(found[1])
+        elif found := END.fullmatch(line):
+            if not begun:
+                problem(number, "a block ends that never began.", "Delete the line, or put `# BEGIN SOLUTION` above.")
+            elif len(found[1]) != begun[2]:
+                problem(number, f"not indented as its beginning on line {begun[1]}.", "Indent both markers alike.")
+            else:
+                gaps.append(Gap(begun[0], begun[1], number, begun[2]))
+            begun = None
+        elif MENTION.search(line):
+            problem(number, "looks like a marker and is none.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`.")
+    if begun:
+        problem(begun[1], "a block begins that never ends.", "Put `# END SOLUTION` below its last line.")
+    return gaps, problems
+
+
+def _not_a_tail(tree: ast.Module, gap: Gap) -> str | None:
+    """Why a block is not the whole rest of its function; None when it is."""
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]
+    if not around:
+        return "this block is in no function, or holds no code."
+    function = max(around, key=lambda f: f.lineno)
+    inside = [s for s in function.body if gap.begin < s.lineno < gap.end]
+    if any(s.lineno < gap.begin <= (s.end_lineno or 0) for s in function.body):
+        return f"this block lies inside a statement of `{function.name}`."
+    if any(s.lineno > gap.end for s in function.body):
+        return f"`{function.name}` goes on after this block."
+    if not inside:
+        return f"this block holds no code of `{function.name}`."
+    if (inside[-1].end_lineno or 0) > gap.end or inside[0].col_offset != gap.indent:
+        return f"this block is not indented as the body of `{function.name}`."
+    return None
