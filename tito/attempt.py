@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from grading import demos, journey, progress
+from grading import journey, progress
 from grading.errors import GraderError
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
@@ -52,7 +52,10 @@ def _unlocked(root: Path, result: Result, *, first: bool) -> None:
     milestone = manifest.milestone(result.milestone)
     if first:
         celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
-        show_demo(root, milestone.id, seed=result.seed)
+        try:
+            play_demo(root, milestone.id, seed=result.seed)
+        except GraderError as error:  # the milestone is unlocked all the same
+            out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
     path = root / progress.FOLDER / "badges" / f"milestone-{milestone.id}.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, badge(result).encode())
@@ -67,11 +70,9 @@ def _unlocked(root: Path, result: Result, *, first: bool) -> None:
         out.print(Text(f"Ahead: milestone {coming.id}, {coming.name}{planned}: {coming.victory}", style="dim"))
 
 
-def show_demo(root: Path, number: int, *, seed: int) -> None:
-    """The live demonstration; that it cannot be shown takes nothing back."""
-    out = console()
-    try:
-        with screen_for(out) as screen:
-            demos.run_demo(root, number, screen=screen, seed=seed)
-    except GraderError as error:
-        out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
+def play_demo(root: Path, number: int, *, seed: int) -> None:
+    """The live demonstration. Raises GraderError when it cannot be shown."""
+    from grading.demos import run_demo
+
+    with screen_for(console()) as screen:
+        run_demo(root, number, screen=screen, seed=seed)

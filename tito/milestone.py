@@ -69,10 +69,10 @@ def measure(
       tito milestone test 1
       tito milestone test 1 --seed 42
     """
-    from tito.attempt import try_milestone  # imports the grader
-
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))
+    from tito.attempt import try_milestone  # imports the grader
+
     return try_milestone(root, milestone.id, seed=seed, again=again)
 
 
@@ -88,13 +88,11 @@ def demo(
       tito milestone demo 1
       tito milestone demo 1 --seed 7
     """
-    from grading.demos import run_demo  # imports the grader
-    from grading.render.screen import screen_for
-
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))
-    with screen_for(console()) as screen:
-        run_demo(root, milestone.id, screen=screen, seed=seed)
+    from tito.attempt import play_demo  # imports the grader
+
+    play_demo(root, milestone.id, seed=seed)
     return 0
 
 
@@ -114,12 +112,12 @@ def quiz(
     \b
     Examples:
       tito milestone quiz 1
-      tito milestone quiz 1 --answer parameters=9 --answer xor-is-not-linear=b
+      tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b
     """
-    from tito.quiz import quiz as ask  # imports the manifest's models
-
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))
+    from tito.quiz import quiz as ask  # imports the manifest's models
+
     return ask(root, milestone.id, answer or [], student)
 
 
@@ -132,8 +130,8 @@ def troubleshoot(number: Number, as_json: Json = False) -> int:
       tito milestone troubleshoot 1
       tito milestone troubleshoot 1 --json
     """
-    from tito.troubleshoot import troubleshoot as help_with  # reads the manifest in full
-
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))
+    from tito.troubleshoot import troubleshoot as help_with  # reads the manifest in full
+
     return help_with(root, milestone.id, as_json)

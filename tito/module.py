@@ -145,10 +145,10 @@ def check(name: Name) -> int:
       tito module test 02
       tito module test tensor
     """
-    from tito.attempt import grade_and_show_module  # imports the grader
-
     root = repository()
     module = names.built(names.module(outline(root).modules, name))
+    from tito.attempt import grade_and_show_module  # imports the grader
+
     result = grade_and_show_module(root, module.id)
     if result.verdict.exit_code == 0:
         console().print(Text.assemble("\nRecord it: ", (f"tito module complete {module.id}", "bold")))
@@ -163,11 +163,11 @@ def complete(name: Name) -> int:
     Example:
       tito module complete 02
     """
-    from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
-
     root = repository()
     course = outline(root)
     module = names.built(names.module(course.modules, name))
+    from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
+
     result = grade_and_show_module(root, module.id)
     out = console()
     if result.verdict.exit_code != 0:

@@ -52,9 +52,8 @@ def outline(root: Path) -> Outline:
             Milestone(m["id"], m["name"], m["medal"], m["trigger"], m.get("status", "built"))
             for m in data["milestones"]
         )
-        ids = {m.id for m in modules}
-        if all(m.trigger in ids for m in milestones) and all(isinstance(m.id, int) for m in milestones):
-            return Outline(modules, milestones)
+        if _sound(found := Outline(modules, milestones)):
+            return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         pass
     from grading.manifest.load import load  # slow, and needed only to say what is wrong
@@ -63,4 +62,17 @@ def outline(root: Path) -> Outline:
     return Outline(
         tuple(Module(m.id, m.title, m.status.value) for m in whole.modules),
         tuple(Milestone(m.id, m.name, m.medal, m.trigger, m.status.value) for m in whole.milestones),
+    )
+
+
+def _sound(found: Outline) -> bool:
+    """Whether it has what listings lean on: names that are text, numbers, known states, and triggers that exist."""
+    ids = {m.id for m in found.modules}
+    texts = [t for m in found.modules for t in (m.id, m.title)]
+    texts += [t for m in found.milestones for t in (m.name, m.medal, m.trigger)]
+    return (
+        bool(found.modules and found.milestones)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(m.id, int) and m.trigger in ids for m in found.milestones)
+        and all(m.status in ("built", "planned") for m in (*found.modules, *found.milestones))
     )

@@ -45,12 +45,13 @@ def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
         for verdict in verdicts:
             out.print(_told(verdict))
     right = sum(v.correct for v in verdicts)
-    out.print(Text(f"\n{right} of {len(verdicts)} right. Kept in {answers_file(number).as_posix()}.", style="bold"))
+    where = f" Your answers are in {answers_file(number).as_posix()}." if kept.answers else ""
+    out.print(Text(f"\n{right} of {len(verdicts)} right.{where}", style="bold"))
     return 0 if right == len(verdicts) else 1
 
 
 def parse(said: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
-    """ "bias=9" → ("bias", 9), "options=a,c" → ("options", ("a", "c")); UsageError when it is neither."""
+    """What `--answer` says: bias=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError when no question fits."""
     name, equals, value = said.partition("=")
     question = next((q for q in asked if q.question_id == name.strip()), None)
     if not equals or question is None:
@@ -152,7 +153,7 @@ def _print_questions(
         out.print(Text(f"\n{question.question_id}", style="bold"))
         _print_question(out, question)
         out.print(_told(verdict))
-    out.print("\nAnswer in a terminal, or like this:")
+    out.print("\nAnswer in a terminal, or like this, with a number, a letter, or letters such as a,c for VALUE:")
     out.print(
         Text(f"  tito milestone quiz {number} --answer {asked[0].question_id}=VALUE", style="bold"), soft_wrap=True
     )

@@ -1,0 +1,200 @@
+"""How tito answers: exit codes, help, plain text, and sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import typer.main
+
+from grading import progress
+from grading.errors import GraderError
+from grading.progress import Kind, module_event, record
+from tests.render.results import not_yet
+from tests.tito.conftest import ROOT
+from tito import status as drawn
+from tito.commands import app
+
+MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
+GROUPS = {"module": ["list", "view", "start", "test", "complete"]}
+GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "troubleshoot"]
+COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [("doctor",), ("portfolio",)]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a command in a process of its own."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | changes
+
+
+def test_there_are_exactly_these_commands() -> None:
+    """The command line has the commands of the course and no others."""
+    command = typer.main.get_command(app)
+    found = {name: sorted(getattr(c, "commands", {})) for name, c in command.commands.items()}
+    assert found == {"doctor": [], "portfolio": []} | {group: sorted(names) for group, names in GROUPS.items()}
+
+
+@pytest.mark.parametrize("command", [(), ("module",), ("milestone",), *COMMANDS])
+@pytest.mark.usefixtures("repo")
+def test_help_helps(tito, command: tuple[str, ...]) -> None:
+    """Every command explains itself, with an example that names it, in plain text."""
+    answer = tito(*command, "--help")
+    assert answer.code == 0
+    assert "\x1b" not in answer.out
+    assert "Usage: tito" in answer.out
+    if command in COMMANDS:
+        assert re.search(rf"Examples?:\s+tito {' '.join(command)}", answer.out)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [(("modul",), "module"), (("module", "veiw"), "view"), (("milestone", "tset"), "test")]
+)
+def test_a_misspelt_command_is_answered_with_the_right_one(tito, wrong: tuple[str, ...], meant: str) -> None:
+    """A wrong command name gets "did you mean" and exit code 2."""
+    answer = tito(*wrong)
+    assert answer.code == 2
+    assert f"Did you mean '{meant}'" in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("module", "view", "06"),
+        ("module", "start", "06_spatial"),
+        ("module", "test", "spatial"),
+        ("module", "complete", "6"),
+        ("milestone", "test", "2"),
+        ("milestone", "demo", "2"),
+        ("milestone", "quiz", "2"),
+        ("milestone", "troubleshoot", "2"),
+    ],
+)
+def test_what_is_planned_cannot_be_worked_on(repo: Path, tito, arguments: tuple[str, ...]) -> None:
+    """A planned part is named as planned, exit code 2, and nothing is recorded."""
+    answer = tito(*arguments)
+    assert answer.code == 2
+    assert "is planned" in answer.err
+    assert not (repo / progress.FOLDER).exists()
+
+
+def test_commands_work_from_any_folder_of_the_repository(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository is found upward; outside of one the answer says what to do."""
+    monkeypatch.chdir(repo / "modules" / "02_tensor" / "tinytorch")
+    assert tito("milestone", "status").code == 0
+    monkeypatch.chdir(repo.parent)
+    answer = tito("milestone", "status")
+    assert answer.code == 2
+    assert "Change to your course repository" in answer.err
+
+
+@pytest.mark.parametrize("command", [("milestone", "status"), ("milestone", "test", "1"), ("module", "list")])
+@pytest.mark.parametrize("damage", ["course: [", "modules: 3\n", "\x00", "modules: []\nmilestones: []\n", ""])
+def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: tuple[str, ...], damage: str) -> None:
+    """A manifest that cannot be read ends in a sentence with file and line, exit code 2."""
+    (repo / "milestones.yaml").write_text(damage)
+    answer = tito(*command)
+    assert answer.code == 2
+    assert re.search(r"milestones\.yaml:\d+: ", answer.err)
+
+
+@pytest.mark.usefixtures("repo")
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (GraderError("no disk"), 3, "says nothing about your code"),
+        (KeyboardInterrupt(), 130, "nothing is lost"),
+        (PermissionError(13, "no"), 3, "tito doctor"),
+    ],
+)
+def test_expected_errors_are_sentences(
+    tito, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
+) -> None:
+    """The machine's errors, the grader's and an interruption end with their exit code and no traceback."""
+
+    def fail(**_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(drawn, "show_status", fail)
+    answer = tito("milestone", "status")
+    assert answer.code == code
+    assert said in answer.err
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected keeps its traceback."""
+
+    def fail(**_: object) -> int:
+        raise RuntimeError
+
+    monkeypatch.setattr(drawn, "show_status", fail)
+    with pytest.raises(RuntimeError):
+        tito("milestone", "status")
+
+
+def test_the_status_imports_nothing_slow(repo: Path) -> None:
+    """What makes `tito milestone status` quick: no NumPy, no pytest, no pydantic, no command line framework."""
+    record(repo, progress.attempt(not_yet()))
+    probe = "import sys; from tito.app import run; run(['milestone', 'status']); print(sorted(sys.modules))"
+    command = [sys.executable, "-c", probe]
+    out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    loaded = {name.split(".")[0] for name in eval(out.stdout.splitlines()[-1])}  # noqa: S307 - our own list
+    assert "rich" in loaded
+    assert not loaded & {"numpy", "pytest", "pydantic", "typer", "jinja2"}
+
+
+def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
+    """The short way and the framework's way print the same."""
+    record(repo, module_event(Kind.MODULE_STARTED, "01_setup"))
+    quick = tito("milestone", "status", "--json")
+    assert app(["milestone", "status", "--json"], standalone_mode=False) == 0
+    assert json.loads(quick.out)["milestones"][0]["state"] == "in_progress"
+
+
+def on_a_terminal(arguments: list[str], width: int, folder: Path, **changes: str) -> str:
+    """What a command shows on a terminal of this width."""
+    primary, secondary = pty.openpty()
+    command = subprocess.Popen(  # noqa: S603 - our own command
+        [*MAIN, *arguments], cwd=folder, env=environment(COLUMNS=str(width), **changes), stdin=secondary,
+        stdout=secondary, stderr=secondary, close_fds=True,
+    )  # fmt: skip
+    os.close(secondary)
+    shown = b""
+    try:
+        while piece := os.read(primary, 65536):
+            shown += piece
+    except OSError:  # the end of a terminal
+        pass
+    os.close(primary)
+    assert command.wait(timeout=60) == 0
+    return shown.decode()
+
+
+@pytest.mark.parametrize("width", [40, 120])
+@pytest.mark.parametrize("command", ["status", "timeline"])
+def test_listings_fit_a_terminal(repo: Path, command: str, width: int) -> None:
+    """Lines fit narrow and wide terminals, in colour; with NO_COLOR there is none."""
+    coloured = on_a_terminal(["milestone", command], width, repo)
+    assert re.search(r"\x1b\[[0-9;]*3[0-9]m", coloured)
+    plain = on_a_terminal(["milestone", command], width, repo, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", plain).splitlines()
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.usefixtures("repo")
+def test_an_ascii_terminal_is_no_trouble() -> None:
+    """Where only ASCII can be written, tito writes ASCII and does not fail."""
+    for command in (["milestone", "timeline"], ["module", "start", "02"], ["doctor"]):
+        done = subprocess.run(  # noqa: S603 - our own command
+            [*MAIN, *command], env=environment(PYTHONIOENCODING="ascii", LC_ALL="C"), capture_output=True, check=False
+        )
+        assert b"Traceback" not in done.stderr
+        assert done.stdout.isascii()

@@ -1,0 +1,101 @@
+"""`tito doctor` finds what is wrong and says how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from grading import cache, lock
+from grading.progress import FOLDER
+from grading.sandbox import bubblewrap
+from tito import doctor
+
+
+@pytest.mark.usefixtures("repo")
+def test_every_finding_has_a_name_and_trouble_has_a_repair(tito) -> None:
+    """Each check is listed; whatever is wrong comes with its repair, and the exit code agrees."""
+    answer = tito("doctor", "--json")
+    findings = json.loads(answer.out)
+    names = ["python", "packages", "manifest", "editable install", "sandbox", "course files", "cache folder"]
+    assert [f["name"] for f in findings] == [*names, "progress records"]
+    assert all(f["mend"] for f in findings if f["ok"] is False)
+    assert answer.code == (3 if any(f["ok"] is False for f in findings) else 0)
+    text = " ".join(tito("doctor").out.split())
+    assert all(f["name"] in text for f in findings)
+
+
+def test_an_install_of_another_repository_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tinytorch` must be this repository's module folders: not absent, not elsewhere, and all of them."""
+    here = sorted((repo / "modules").glob("*/tinytorch"))
+
+    def installed(*places: Path) -> None:
+        spec = SimpleNamespace(submodule_search_locations=[str(p) for p in places], origin=None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
+
+    installed(*here)
+    assert doctor.editable_install(repo).ok
+    installed(*here[1:])
+    assert "not on the path" in doctor.editable_install(repo).found
+    installed(*here, Path("/elsewhere/tinytorch"))
+    assert "elsewhere" in doctor.editable_install(repo).found
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    finding = doctor.editable_install(repo)
+    assert finding.ok is False
+    assert "pip install -e ." in finding.mend
+
+
+def test_missing_packages_are_named(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pyproject.toml requires and is not installed is listed."""
+    monkeypatch.setattr(metadata, "requires", lambda _name: ["numpy>=2", "no-such-package-at-all>=1"])
+    assert doctor.packages(repo).found == "not installed: no-such-package-at-all"
+
+
+def test_changed_course_files_are_named(repo: Path) -> None:
+    """An edited test is found and the command that brings it back is given."""
+    (repo / lock.FILE).write_bytes(lock.lock(repo, [Path("milestones.yaml")]))
+    assert doctor.course_files(repo).ok
+    (repo / "milestones.yaml").write_text("edited")
+    assert doctor.course_files(repo).mend == "git checkout -- milestones.yaml"
+
+
+def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without bubblewrap the reason is told and nothing is called broken."""
+    monkeypatch.setattr(bubblewrap, "works", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    finding = doctor.sandbox(repo)
+    assert finding.ok is None
+    assert "not installed" in finding.found
+
+
+def test_a_cache_that_cannot_be_written_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is named with its repair."""
+    monkeypatch.setattr(cache, "writable", lambda: False)
+    assert "writable" in doctor.cache_folder(repo).mend
+
+
+def test_damaged_records_and_manifests_are_found(repo: Path) -> None:
+    """Both are named and leave the other checks alone."""
+    (repo / FOLDER).mkdir()
+    (repo / FOLDER / "bad.json").write_text("{")
+    (repo / "milestones.yaml").write_text("modules: [")
+    findings = {f.name: f for f in doctor.examine(repo)}
+    assert findings["progress records"].ok is False
+    assert "milestones.yaml:" in findings["manifest"].found
+    assert findings["python"].ok
+
+
+def test_a_check_that_breaks_is_a_finding(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that raises is reported, and those after it run."""
+
+    def fail() -> None:
+        raise OSError("broken")
+
+    monkeypatch.setattr(cache, "writable", fail)
+    findings = list(doctor.examine(repo))
+    assert "broken" in next(f for f in findings if f.name == "cache folder").found
+    assert findings[-1].name == "progress records"

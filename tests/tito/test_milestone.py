@@ -1,0 +1,237 @@
+"""`tito milestone …` and `tito portfolio`: the attempt, the moment it unlocks, and what is left of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from grading import progress
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.progress import FOLDER, attempt, read, record
+from grading.result import Result, Verdict
+from tests.render.results import criterion, failure, loss, not_yet, result
+from tito import attempt as attempts
+from tito import celebrate
+
+
+@pytest.fixture
+def grader(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Results that the next attempts have, first one first; then the seeds of the demonstrations that were played."""
+    planned: list = []
+
+    def grade(_root: Path, number: int, **_: object) -> Result:
+        assert number == 1
+        return planned.pop(0)
+
+    def play(_root: Path, _number: int, *, seed: int) -> None:
+        planned.append(seed)
+
+    monkeypatch.setattr(attempts, "grade_milestone", grade)
+    monkeypatch.setattr(attempts, "play_demo", play)
+    return planned
+
+
+def test_an_attempt_is_shown_and_recorded(repo: Path, tito, grader: list) -> None:
+    """What is not unlocked yet exits 1, is in the history, and leads to help; there is no badge."""
+    grader.append(not_yet())
+    answer = tito("milestone", "test", "1")
+    assert answer.code == 1
+    assert "tito milestone troubleshoot 1" in answer.out
+    assert read(repo).events[0].result == not_yet()
+    assert not (repo / FOLDER / "badges").exists()
+
+
+def test_an_error_exits_3_and_is_recorded(repo: Path, tito, grader: list) -> None:
+    """The grader's error is an attempt, too, and not called a failure."""
+    grader.append(result(criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR))
+    answer = tito("milestone", "test", "1")
+    assert answer.code == 3
+    assert "not your code" in answer.out
+    assert read(repo).events[0].verdict == "error"
+
+
+def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
+    """The first success has medal, sentence, demonstration, badge, progress and next goal; the second no party."""
+    milestone = load(repo).milestone(1)
+    grader.append(result())
+    answer = tito("milestone", "test", "1")
+    assert answer.code == 0
+    text = " ".join(answer.out.split())
+    for part in (
+        "MILESTONE UNLOCKED",
+        milestone.unlocks,
+        milestone.capabilities[0],
+        "1 of 5 milestones",
+        "Ahead: milestone 2",
+    ):
+        assert part in text
+    assert grader == [42]
+    ET.parse(repo / FOLDER / "badges" / "milestone-1.svg")  # noqa: S314 - our own output
+    grader[:] = [result()]
+    again = tito("milestone", "test", "1")
+    assert again.code == 0
+    assert "MILESTONE UNLOCKED" not in again.out
+    assert "Your badge" in again.out
+    assert grader == []
+    assert len(read(repo).attempts(1)) == 2
+
+
+@pytest.mark.usefixtures("repo")
+def test_from_provisional_to_unlocked_is_celebrated(tito, grader: list) -> None:
+    """A provisional pass says so; the full one after it is a success of its own."""
+    grader.append(result(verdict=Verdict.PROVISIONAL, provisional_because=("measured on a stand-in",)))
+    first = tito("milestone", "test", "1")
+    assert first.code == 0
+    assert "PROVISIONALLY UNLOCKED" in first.out
+    grader[:] = [result()]
+    assert "MILESTONE UNLOCKED" in tito("milestone", "test", "1").out
+
+
+def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
+    repo: Path, tito, grader: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The milestone stays unlocked, with its badge, and the trouble is named."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise GraderError("no worker")
+
+    monkeypatch.setattr(attempts, "play_demo", fail)
+    grader.append(result())
+    answer = tito("milestone", "test", "1")
+    assert answer.code == 0
+    assert "could not be shown: no worker" in answer.out
+    assert (repo / FOLDER / "badges" / "milestone-1.svg").exists()
+
+
+def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The animation runs on a terminal; in a pipe, on a dumb terminal and in CI nothing moves."""
+    milestone, naps = load(repo).milestone(1), []
+
+    def party(**options: object) -> str:
+        naps.clear()
+        stream = io.StringIO()
+        celebrate.celebrate(Console(file=stream, width=60, **options), milestone, provisional=False, sleep=naps.append)
+        return stream.getvalue()
+
+    assert "\x1b" not in party()
+    assert naps == []
+    monkeypatch.setenv("TERM", "xterm")
+    assert "MILESTONE UNLOCKED" in party(force_terminal=True)
+    assert sum(naps) == pytest.approx(celebrate.SECONDS)
+    monkeypatch.setenv("CI", "true")
+    party(force_terminal=True)
+    assert naps == []
+    monkeypatch.delenv("CI")
+    monkeypatch.setenv("TERM", "dumb")
+    party(force_terminal=True)
+    assert naps == []
+
+
+def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
+    """COMPLETED, IN PROGRESS and LOCKED stand beside the milestones, and one command is next."""
+    assert "IN PROGRESS" in tito("milestone", "status").out
+    record(repo, attempt(not_yet()))
+    assert "best attempt 0 of 2 criteria, 1 attempt" in tito("milestone", "status").out
+    record(repo, attempt(result()))
+    answer = tito("milestone", "status")
+    assert "COMPLETED" in answer.out
+    assert "LOCKED" in answer.out
+    data = json.loads(tito("milestone", "status", "--json").out)
+    assert [m["state"] for m in data["milestones"]] == ["completed"] + ["locked"] * 4
+    assert data["milestones"][0]["attempts"] == 2
+    assert data["next"]["command"].startswith("tito ")
+
+
+def test_damage_is_told(repo: Path, tito) -> None:
+    """A damaged record is named by status, with the place it was moved to."""
+    (repo / FOLDER).mkdir()
+    (repo / FOLDER / "bad.json").write_text("{")
+    answer = tito("milestone", "status")
+    assert answer.code == 0
+    assert "set aside as progress/damaged/bad.json." in answer.out.replace("\n", "")
+
+
+def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
+    """Every module and milestone is a station; the unlocked one has its date and figures."""
+    event = record(repo, attempt(result(criterion(), loss("passed", 0.0123))))
+    answer = tito("milestone", "timeline")
+    course = load(repo)
+    assert all(m.id in answer.out for m in course.modules)
+    assert all(m.name in answer.out for m in course.milestones)
+    assert "The loss after training is small: 0.012 (≤ 0.05)" in answer.out
+    assert f"{event.name[:4]}-{event.name[4:6]}-{event.name[6:8]}" in answer.out
+    data = json.loads(tito("milestone", "timeline", "--json").out)
+    assert data["milestones"][0]["figures"][0]["measured"] == 0.0123
+    assert data["modules"][0]["state"] == "completed"
+
+
+def test_help_fits_what_failed_last(repo: Path, tito) -> None:
+    """The failed criterion's topic and the first thing to mend are shown, other topics are not."""
+    milestone = load(repo).milestone(1)
+    tests = next(c for c in milestone.criteria if c.check == "module_tests")
+    quiz = next(c for c in milestone.criteria if c.check == "quiz")
+    record(repo, attempt(not_yet(criteria=(criterion("failed", 0.0, name=quiz.name),))))
+    failed = criterion("failed", 0.9, name=tests.name, failures=(failure(),))
+    record(repo, attempt(not_yet(criteria=(failed, criterion("passed", 1.0, name=quiz.name)))))
+    answer = tito("milestone", "troubleshoot", "1")
+    assert answer.code == 0
+    assert "Task 2.3: A row is added" in answer.out
+    assert "tensor.py:41" in answer.out
+    data = json.loads(tito("milestone", "troubleshoot", "1", "--json").out)
+    assert [t["topic"] for t in data["topics"]] == [tests.topic]
+    assert data["first_to_mend"]["task"] == "2.3"
+    assert data["topics"][0]["heading"] in answer.out
+
+
+@pytest.mark.parametrize("unlocked", [False, True])
+def test_with_nothing_failed_help_is_an_overview(repo: Path, tito, *, unlocked: bool) -> None:
+    """Before the first attempt, and after unlocking, the topics and hints are listed."""
+    if unlocked:
+        record(repo, attempt(result()))
+    answer = tito("milestone", "troubleshoot", "1")
+    text = " ".join(answer.out.split())
+    assert answer.code == 0
+    assert ("is unlocked" in text) == unlocked
+    assert all(" ".join(hint.split()) in text for hint in load(repo).milestone(1).hints)
+
+
+def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) -> None:
+    """Capabilities, date, figures, seed and digest, as text, Markdown and JSON; nothing that is not unlocked."""
+    assert "Nothing is unlocked yet" in tito("portfolio").out
+    record(repo, attempt(not_yet()))
+    assert json.loads(tito("portfolio", "--json").out) == []
+    record(repo, attempt(result()))
+    entry = json.loads(tito("portfolio", "--json").out)[0]
+    assert (entry["milestone"], entry["seed"], entry["submission"]) == (1, 42, "d" * 64)
+    assert entry["figures"][0]["measured"] == 0.0417
+    for text in (tito("portfolio").out, tito("portfolio", "--markdown").out):
+        flat = " ".join(text.split())
+        for part in (entry["capabilities"][0], "2026-03-01", "seed 42", "d" * 16, "0.042"):
+            assert part in flat
+
+
+def test_every_documented_key_is_printed(repo: Path, tito) -> None:
+    """The shapes of `--json` are those of docs/result-format.md."""
+    record(repo, attempt(result()))
+    document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")
+    shapes = document[document.index("## What `--json` prints") :]
+
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return set(value) | {k for v in value.values() for k in keys(v)}
+        return {k for v in value for k in keys(v)} if isinstance(value, list) else set()
+
+    commands = (
+        ("module", "list"), ("milestone", "status"), ("milestone", "timeline"), ("portfolio",), ("doctor",)
+    )  # fmt: skip
+    for command in commands:
+        printed = keys(json.loads(tito(*command, "--json").out))
+        assert printed
+        assert not {key for key in printed if f"`{key}`" not in shapes}
+    assert progress.SCHEMA in document

@@ -1,0 +1,137 @@
+"""`tito module …` from the first lesson to the milestone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from grading import progress
+from grading.progress import read
+from grading.result import Result, Verdict
+from tests.render.results import criterion, failure, result
+from tito import attempt, names
+from tito.module import open_tasks
+from tito.outline import outline
+
+
+def module_result(module: str = "02_tensor", *, passed: bool = True) -> Result:
+    """A module's result."""
+    one = criterion() if passed else criterion("failed", 0.5, failures=(failure(),))
+    verdict = Verdict.UNLOCKED if passed else Verdict.NOT_YET
+    return result(one, milestone=None, module=module, name="Tensor", medal=None, verdict=verdict, curves=())
+
+
+@pytest.fixture
+def graded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Modules that were graded, by a grader that passes all but 03; milestones that were tried."""
+    seen: list[str] = []
+
+    def grade(_root: Path, module: str, **_: object) -> Result:
+        seen.append(module)
+        return module_result(module, passed=module != "03_activations")
+
+    def try_(_root: Path, number: int, **_: object) -> int:
+        seen.append(f"milestone {number}")
+        return 1
+
+    monkeypatch.setattr(attempt, "grade_module", grade)
+    monkeypatch.setattr(attempt, "try_milestone", try_)
+    return seen
+
+
+def test_the_list_names_every_module_with_its_state(repo: Path, tito) -> None:
+    """All modules in order, ready, locked or planned, as text and as JSON."""
+    course = outline(repo)
+    text, data = tito("module", "list").out, json.loads(tito("module", "list", "--json").out)
+    assert [m["id"] for m in data] == [m.id for m in course.modules]
+    assert [m["state"] for m in data[:2]] == ["ready", "locked"]
+    assert all(m.id in text for m in course.modules)
+    assert text.count("PLANNED") == sum(m.status == "planned" for m in course.modules)
+
+
+def test_the_lesson_is_printed_as_it_is(repo: Path, tito) -> None:
+    """Without a terminal the lesson's Markdown comes out unchanged; a missing one is named with its repair."""
+    lesson = repo / "modules" / "02_tensor" / "README.md"
+    lesson.write_text("# Tensor\n\nÜber `x`.\n", encoding="utf-8")
+    assert tito("module", "view", "tensor").out == "# Tensor\n\nÜber `x`.\n"
+    lesson.unlink()
+    answer = tito("module", "view", "tensor")
+    assert answer.code == 3
+    assert "git checkout -- modules/02_tensor/README.md" in answer.err
+
+
+def test_starting_says_what_to_open_and_write_first(repo: Path, tito) -> None:
+    """The file, the first open task with its hint and the fast loop are named; the start is recorded once."""
+    code = repo / "modules" / "02_tensor" / "tinytorch" / "tensor.py"
+    code.write_text('raise NotImplementedError("Task 2.2: hint")\nraise NotImplementedError(\n    "Task 2.3: hint")\n')
+    answer = tito("module", "start", "02")
+    assert answer.code == 0
+    assert "modules/02_tensor/tinytorch/tensor.py" in answer.out
+    assert "First   Task 2.2" in answer.out
+    assert "● Task 2.1" in answer.out
+    assert "○ Task 2.3" in answer.out
+    assert "pytest modules/02_tensor -x" in answer.out
+    assert "Not completed yet before it: 01_setup" in answer.out
+    tito("module", "start", "02")
+    assert [(e.kind, e.module) for e in read(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
+
+
+def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
+    """Gaps are found without running the file; a file that is gone or unreadable gives no answer."""
+    code = tmp_path / "x.py"
+    code.write_text(
+        """raise NotImplementedError("Task 12.10: a")\nraise NotImplementedError(f'Task 3.1: b')\n# Task 1.1"""
+    )
+    assert open_tasks(code) == {"12.10", "3.1"}
+    code.write_bytes(b"\xff")
+    assert open_tasks(code) is None
+    assert open_tasks(tmp_path / "none.py") is None
+
+
+def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) -> None:
+    """A test's verdict is its exit code, and the history stays as it was."""
+    assert tito("module", "test", "02").code == 0
+    answer = tito("module", "test", "activations")
+    assert answer.code == 1
+    assert "First to mend" in answer.out
+    assert graded == ["02_tensor", "03_activations"]
+    assert read(repo).events == ()
+
+
+def test_completing_records_the_result_and_names_the_next_goal(repo: Path, tito, graded: list[str]) -> None:
+    """A passing module is recorded with its result; the next goal follows."""
+    answer = tito("module", "complete", "01")
+    assert answer.code == 0
+    assert "tito module start 02_tensor" in answer.out
+    event = read(repo).events[0]
+    assert (event.kind, event.module, event.verdict) == (progress.Kind.MODULE_COMPLETED, "01_setup", "unlocked")
+    assert graded == ["01_setup"]
+
+
+def test_what_fails_is_not_completed(repo: Path, tito, graded: list[str]) -> None:
+    """A module whose tests fail exits 1, is not recorded, and no milestone is tried."""
+    assert tito("module", "complete", "03").code == 1
+    assert read(repo).events == ()
+    assert graded == ["03_activations"]
+
+
+def test_a_trigger_module_goes_straight_on_to_its_milestone(repo: Path, tito, graded: list[str]) -> None:
+    """Completing 04 tests milestone 1, whose verdict is the exit code."""
+    answer = tito("module", "complete", "04")
+    assert graded == ["04_layers", "milestone 1"]
+    assert answer.code == 1
+    assert [e.module for e in read(repo).events] == ["04_layers"]
+
+
+def test_the_outline_agrees_with_the_manifest(repo: Path) -> None:
+    """What listings read at once is what the typed manifest says."""
+    from grading.manifest.load import load
+
+    quick, whole = outline(repo), load(repo)
+    assert [(m.id, m.title, m.status) for m in quick.modules] == [(m.id, m.title, m.status) for m in whole.modules]
+    assert [(m.id, m.name, m.medal, m.trigger, m.status) for m in quick.milestones] == [
+        (m.id, m.name, m.medal, m.trigger, m.status) for m in whole.milestones
+    ]
+    assert names.module(whole.modules, "2").id == "02_tensor"
