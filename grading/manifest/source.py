@@ -69,12 +69,12 @@ class _Reader:
         return next(self.events)
 
     def _value(self, event: yaml.Event, path: Path) -> object:
-        self.lines.setdefault(path, event.start_mark.line + 1)
-        if getattr(event, "anchor", None):
+        self.lines.setdefault(path, _line(event))
+        if anchor := getattr(event, "anchor", None):
             what = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
-            self._problem(event, f"`{event.anchor}` is a YAML {what}, and the manifest has none.", "Write it out.")
-        if getattr(event, "tag", None):
-            self._problem(event, f"`{event.tag}` is a YAML tag, and the manifest has none.", "Delete the tag.")
+            self._problem(event, f"`{anchor}` is a YAML {what}, and the manifest has none.", "Write it out.")
+        if tag := getattr(event, "tag", None):
+            self._problem(event, f"`{tag}` is a YAML tag, and the manifest has none.", "Delete the tag.")
         if len(path) > DEEPEST:
             self._problem(event, f"nested deeper than {DEEPEST} levels.", "Check the brackets and the indentation.")
             raise ManifestError(self.problems)
@@ -97,7 +97,7 @@ class _Reader:
             if key in found:
                 first = self.lines[here]
                 self._problem(event, f"`{key}` is given twice, first on line {first}.", "Keep one of the two.")
-            self.lines.setdefault(here, event.start_mark.line + 1)
+            self.lines.setdefault(here, _line(event))
             found[key] = self._value(self._next(), here)
         return found
 
@@ -108,11 +108,10 @@ class _Reader:
         return found
 
     def _problem(self, event: yaml.Event, message: str, mend: str) -> None:
-        self.problems.append(Problem(FILE, event.start_mark.line + 1, message, mend))
+        self.problems.append(Problem(FILE, _line(event), message, mend))
 
     def _syntax(self, error: yaml.YAMLError) -> Problem:
-        mark = getattr(error, "problem_mark", None)
-        if mark is None:
+        if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark) is None:
             return Problem(FILE, 1, f"not readable as YAML: {error}.", "Delete the character that is named here.")
         lines = self.text.splitlines() or [""]
         line = lines[mark.line].strip() if mark.line < len(lines) else "(end of file)"
@@ -123,6 +122,11 @@ class _Reader:
             f"not valid YAML at column {mark.column + 1}: {what}. The line is: {line}",
             "Look at the indentation, colons and quotes of this line and of the one before it.",
         )
+
+
+def _line(event: yaml.Event) -> int:
+    """Where an event of a text begins; every one of them has a mark."""
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _plain(value: str) -> object:
