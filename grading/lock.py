@@ -1,4 +1,4 @@
-"""Which course files in a student's repository are no longer as they were released."""
+"""Which course files in a student's repository are no longer as they were released: `course.lock.json`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ FILE = Path("course.lock.json")
 SCHEMA = "tinytorch/lock/v1"
 
 
-def lock(root: Path, files: Iterable[Path]) -> bytes:
-    """The lock file's bytes: the SHA-256 of each of these files, given relative to ``root``."""
-    digests = {path.as_posix(): _digest(root / path) for path in sorted(files)}
-    return (json.dumps({"record": SCHEMA, "files": digests}, indent=1) + "\n").encode()
+def lock(root: Path, course: Iterable[Path], student: Iterable[Path]) -> bytes:
+    """The lock file's bytes: the SHA-256 of the course's files and, apart, of the student's as they start from.
+
+    Both are relative to ``root``.
+    """
+    digests = {"files": _digests(root, course), "student": _digests(root, student)}
+    return (json.dumps({"record": SCHEMA, **digests}, indent=1) + "\n").encode()
 
 
 def changed_course_files(root: Path) -> tuple[str, ...]:
-    """Released files that were changed or deleted since, sorted; none without a lock file.
+    """Released course files that were changed or deleted since, sorted; none without a lock file.
 
     A lock file that cannot be read, or locks nothing, is itself what changed.
     """
@@ -31,19 +34,23 @@ def changed_course_files(root: Path) -> tuple[str, ...]:
         return ()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return (FILE.as_posix(),)
-    return tuple(sorted(name for name, digest in locked.items() if _current(root, name) != digest))
+    return tuple(sorted(name for name, digest in locked.items() if digest_of(root, name) != digest))
 
 
-def _current(root: Path, name: str) -> str | None:
-    """The digest of a released file as it is now; None when it is gone, or is no plain file inside the repository."""
+def digest_of(root: Path, name: str) -> str | None:
+    """The digest of a file as it is now; None when it is gone, or is no plain file inside ``root``.
+
+    Line ends do not count: git may check a file out with CRLF.
+    """
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())
-        return _digest(path) if inside and path.is_file() else None
+        if not inside or not path.is_file():
+            return None
+        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     except (OSError, ValueError):
         return None
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a text file, with line ends as on every system: git may check it out with CRLF."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+def _digests(root: Path, files: Iterable[Path]) -> dict[str, str | None]:
+    return {path.as_posix(): digest_of(root, path.as_posix()) for path in sorted(files)}

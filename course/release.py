@@ -1,0 +1,204 @@
+"""Writes the student repository: skeletons, tests, lessons, grader, command line, and a lock of the course's files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from course.manifest_text import manifest_text, sealed
+from course.skeleton import skeleton
+from grading import lock
+from grading.errors import UsageError
+from grading.manifest.files import check_files
+from grading.manifest.load import ManifestError, load
+from grading.manifest.model import Manifest, Status
+
+TEMPLATES = Path(__file__).with_name("templates")
+PACKAGES = ("grading", "tito")
+SHIPPED_SUFFIXES = {".py", ".ini", ".jinja"}
+AS_THEY_ARE = (
+    "LICENSE",
+    "noxfile.py",
+    "docs/milestone-troubleshooting.md",
+    "docs/result-format.md",
+    "docs/schema/manifest.schema.json",
+    "docs/schema/result.schema.json",
+)
+LEFTOVERS = {".git", ".nox", ".venv", "__pycache__", ".pytest_cache", ".DS_Store"}
+"""Names in an earlier release that are neither the course's nor a student's work."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written where."""
+
+    target: Path
+    files: tuple[Path, ...]
+    """Relative to the target, sorted."""
+    size: int
+    """Bytes in all."""
+
+
+def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
+    """Write the student repository of the course at ``root`` to ``target``, whole or not at all.
+
+    ``force`` replaces an earlier release, and keeps its `.git`. UsageError when the target holds anything that no
+    release has written; ManifestError or SkeletonError when the course itself is wrong.
+    """
+    target = target.resolve()
+    _refuse_to_overwrite(target, force=force)
+    files = release_files(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    new = temporary / "new"
+    try:
+        for path, data in files.items():
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            (new / path).write_bytes(data)
+        (new / lock.FILE).write_bytes(_lock(new, files, load(root)))
+    except BaseException:
+        shutil.rmtree(temporary)
+        raise
+    _swap(new, target, temporary / "old")
+    shutil.rmtree(temporary)
+    written = sorted([*files, lock.FILE])
+    return Report(target, tuple(written), sum((target / path).stat().st_size for path in written))
+
+
+def release_files(root: Path) -> dict[Path, bytes]:
+    """Every file of the release but its lock: path → bytes, the same for the same course."""
+    manifest = load(root)
+    if problems := check_files(manifest, root):
+        raise ManifestError(problems)
+    files = {Path(name): (root / name).read_bytes() for name in AS_THEY_ARE}
+    files |= {path: (root / path).read_bytes() for path in _package_files(root)}
+    for path in _given_module_files(manifest):
+        files[path] = (root / path).read_bytes()
+    for path in student_files(manifest):
+        files[path] = skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
+    files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
+    return files | {name: text.encode() for name, text in _rendered(root, manifest).items()}
+
+
+def student_files(manifest: Manifest) -> list[Path]:
+    """The files students write: each built module's code, and the recipes of built milestones."""
+    code = [module.code for module in manifest.modules if module.status is Status.BUILT]
+    return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+
+
+def _given_module_files(manifest: Manifest) -> list[Path]:
+    """Lessons and tests of what is built."""
+    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
+    return [path for module in built for path in (module.lesson, module.tests)] + tests
+
+
+def _package_files(root: Path) -> list[Path]:
+    """The grader's and the command line's files. UsageError for one of a kind that is not known to be shipped."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if not path.is_file() or LEFTOVERS & set(path.parts):
+                continue
+            if path.suffix not in SHIPPED_SUFFIXES:
+                where = path.relative_to(root)
+                raise UsageError(
+                    f"{where}: should students get this? Delete it, or add its suffix in course/release.py."
+                )
+            found.append(path.relative_to(root))
+    return found
+
+
+def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
+    """The files made from templates."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    values = {
+        "course": manifest.course,
+        "built": built,
+        "task": built[0].tasks[0],
+        "milestones": manifest.milestones,
+        "first": manifest.milestones[0],
+        "build_requires": project["build-system"]["requires"],
+        "requires_python": project["project"]["requires-python"],
+        "dependencies": project["project"]["dependencies"],
+        "dev_mode_dirs": [".", *(module.folder.as_posix() for module in built)],
+        "pytest_addopts": project["tool"]["pytest"]["ini_options"]["addopts"],
+    }
+    # Nothing here is HTML, so nothing is escaped.
+    environment = Environment(  # noqa: S701
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters["toml_list"] = _toml_list
+    environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
+    names = {"pyproject.toml": "pyproject.toml", "README.md": "README.md", ".gitignore": "gitignore"}
+    return {Path(name): environment.get_template(f"{source}.jinja").render(values) for name, source in names.items()}
+
+
+def _toml_list(items: list[str]) -> str:
+    """One item on each line; a JSON string is a TOML string, too."""
+    return "[\n" + "".join(f"    {json.dumps(item)},\n" for item in items) + "]"
+
+
+def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
+    """Code and recipes are the student's; lessons and other Markdown may be annotated without harm to a verdict."""
+    own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
+    return lock.lock(new, set(files) - own, own)
+
+
+def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
+    """Let nothing pass but a new or empty folder, or, by force, an earlier release as it was written."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target} is a file. Name a folder that does not exist yet.")
+    released = _released_digests(target)
+    if released is None:
+        raise UsageError(f"{target} is not empty and no earlier release. Name a folder that does not exist yet.")
+    if not force:
+        raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
+    present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
+    kept = {path.as_posix() for path in present if not _is_leftover(path)}
+    worked_on = sorted(name for name in kept if lock.digest_of(target, name) != released.get(name))
+    if worked_on:
+        shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
+        raise UsageError(
+            f"{target} holds work that no release has written: {shown}. Nothing was changed. Name another folder."
+        )
+
+
+def _released_digests(target: Path) -> dict[str, str | None] | None:
+    """What the lock of an earlier release says of each of its files, itself included; None when it is no release."""
+    try:
+        said = json.loads((target / lock.FILE).read_bytes())
+        released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return released and released | {lock.FILE.as_posix(): lock.digest_of(target, lock.FILE.as_posix())}
+
+
+def _is_leftover(path: Path) -> bool:
+    return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Put ``new`` in the target's place; what was there goes to ``old``, except `.git`, which stays."""
+    git = target / ".git"
+    if git.exists():
+        git.rename(new / ".git")
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        if (new / ".git").exists():
+            (new / ".git").rename(git)
+        raise
