@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -27,9 +28,10 @@ def run(arguments: Sequence[str]) -> int:
             return _say("Interrupted; nothing is lost.", 130)
         if isinstance(error, OSError):
             return _say(f"{type(error).__name__}: {error}\n`tito doctor` may tell what is wrong here.", 3)
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own
-            error.show()
-            return error.exit_code
+        show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if callable(show) and isinstance(exit_code, int):  # the parser's own
+            show()
+            return exit_code
         raise
     return code if isinstance(code, int) else 0
 
@@ -49,7 +51,8 @@ def main() -> None:
     """The entry point."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a sign shows a question mark, not a traceback.
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -40,16 +40,16 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
     progress.record(root, progress.attempt(result))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
-        _unlocked(root, result, first=not known)
+        _unlocked(root, number, result, first=not known)
     elif result.verdict is Verdict.NOT_YET:
         out.print(Text.assemble("\nHelp for what failed: ", (f"tito milestone troubleshoot {number}", "bold")))
     return result.verdict.exit_code
 
 
-def _unlocked(root: Path, result: Result, *, first: bool) -> None:
+def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
     """Celebrate the first time; grant the badge and show the way on every time."""
     out, manifest = console(), load(root)
-    milestone = manifest.milestone(result.milestone)
+    milestone = manifest.milestone(number)
     if first:
         celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
         try:

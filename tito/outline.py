@@ -74,5 +74,5 @@ def _sound(found: Outline) -> bool:
         bool(found.modules and found.milestones)
         and all(isinstance(text, str) for text in texts)
         and all(isinstance(m.id, int) and m.trigger in ids for m in found.milestones)
-        and all(m.status in ("built", "planned") for m in (*found.modules, *found.milestones))
+        and {m.status for m in found.modules} | {m.status for m in found.milestones} <= {"built", "planned"}
     )

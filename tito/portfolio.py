@@ -42,15 +42,15 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
     entries = []
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
-        if best is None or best.verdict not in progress.PASSING:
+        result = best.result if best else None
+        if result is None or result.verdict not in progress.PASSING:
             continue
-        result = best.result
         entries.append(
             {
                 "milestone": milestone.id,
                 "name": milestone.name,
                 "medal": milestone.medal,
-                "provisional": best.verdict == "provisional",
+                "provisional": result.verdict == "provisional",
                 "unlocked_at": result.started_at,
                 "capabilities": list(milestone.capabilities),
                 "figures": figures_json(result),

@@ -25,10 +25,9 @@ def junit(result: Result) -> str:
     suite = ET.SubElement(
         root,
         "testsuite",
-        name=_text(words.heading(result)),
+        {"name": _text(words.heading(result)), **{key: str(value) for key, value in counts.items()}},
         timestamp=result.started_at.isoformat(timespec="seconds"),
         time=f"{result.timing.total:.3f}",
-        **{key: str(value) for key, value in counts.items()},
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):

@@ -57,7 +57,7 @@ def test_missing_packages_are_named(repo: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_changed_course_files_are_named(repo: Path) -> None:
     """An edited test is found and the command that brings it back is given."""
-    (repo / lock.FILE).write_bytes(lock.lock(repo, [Path("milestones.yaml")]))
+    (repo / lock.FILE).write_bytes(lock.lock(repo, [Path("milestones.yaml")], []))
     assert doctor.course_files(repo).ok
     (repo / "milestones.yaml").write_text("edited")
     assert doctor.course_files(repo).mend == "git checkout -- milestones.yaml"
