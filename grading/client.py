@@ -20,7 +20,10 @@ START_SECONDS = 30.0
 
 
 class Worker:
-    """A running worker. Use it as a context manager; it is dead for good after the first failure."""
+    """A running worker. Use it as a context manager; it is dead for good after the first failure.
+
+    It starts in the background: making one ahead of its use costs no waiting.
+    """
 
     def __init__(self, confinement: Confinement, *, call_seconds: float):
         self.confinement = confinement
@@ -33,7 +36,7 @@ class Worker:
         self._dropped: list[int] = []
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._launched: Launched = launch(confinement)
-        self._greet()
+        self._ready_until: float | None = time.monotonic() + START_SECONDS
 
     def __enter__(self) -> Worker:
         return self
@@ -70,6 +73,8 @@ class Worker:
         """
         if self.failure is not None:
             raise self.failure
+        if self._ready_until is not None:
+            self._greet(self._ready_until)
         self._number += 1
         number, until = self._number, self._until or time.monotonic() + self._call_seconds
         first_callback = len(self._callbacks)
@@ -107,12 +112,12 @@ class Worker:
         if self.failure is None:
             self.failure = WorkerDiedError("the worker has been closed")
 
-    def _greet(self) -> None:
-        started = time.monotonic()
-        kind, *_ = self._hear(started + START_SECONDS)
+    def _greet(self, until: float) -> None:
+        """Before the first request: Python and NumPy take their time to start, and it is not the student's."""
+        kind, *_ = self._hear(until)
         if kind != "ready":
             raise self._fail(ProtocolError("it did not start as it should"))
-        self.student_seconds = 0.0  # starting Python and NumPy is not the student's time
+        self._ready_until, self.student_seconds = None, 0.0
 
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
         value = self._callbacks[number](*args, **kwargs)

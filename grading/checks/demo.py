@@ -18,8 +18,7 @@ def demo(context: Context) -> Measured:
     seeds = context.seeds("demo", context.milestone.experiment.demo_runs)
     failures: list[Failure] = []
     context.watch.phase("Playing the demonstration headless", len(seeds))
-    for done, seed in enumerate(seeds):
-        worker = context.start()
+    for done, (seed, worker) in enumerate(zip(seeds, context.workers(len(seeds)), strict=True)):
         try:
             play(worker, RecordingScreen(), context.milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:

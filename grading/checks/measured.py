@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,15 @@ class Context:
     student: str | None
     watch: Watch
     log: Log
+
+    def workers(self, count: int) -> Iterator[Worker]:
+        """``count`` fresh workers; each is started while the one before is at work."""
+        ahead = self.start()
+        for left in reversed(range(count)):
+            worker = ahead
+            if left:
+                ahead = self.start()
+            yield worker
 
     def seeds(self, purpose: str, count: int) -> list[int]:
         """``count`` seeds for one purpose, the same for the same run's seed."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from grading.checks.measured import Context, Measured
 from grading.checks.network import RecipeError, StudentNetwork, in_words
+from grading.client import Worker
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
@@ -40,12 +41,13 @@ def xor(context: Context) -> Measured:
     *seeds, control_seed = context.seeds("xor", experiment.seeds + 1)
     names = ("fresh_loss", "accuracy", "noisy_accuracy", "loss", "control_accuracy", "depends_on_weights")
     context.watch.phase("Training XOR networks", len(seeds) + 1)
+    workers = context.workers(len(seeds) + 1)
     runs: list[Run] = []
     try:
         for done, seed in enumerate(seeds):
-            runs.append(_run(context, seed, XOR))
+            runs.append(_run(context, next(workers), seed, XOR))
             context.watch.advance(done + 1, f"seed {seed}: loss {runs[-1].loss:.3f}")
-        control = _run(context, control_seed, 1 - XOR)
+        control = _run(context, next(workers), control_seed, 1 - XOR)
         context.watch.advance(len(seeds) + 1, "inverted labels")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         seed = seeds[len(runs)] if len(runs) < len(seeds) else control_seed
@@ -66,12 +68,11 @@ def xor(context: Context) -> Measured:
     return Measured(figures, _failures(runs, control), how=_how(context), curves=tuple(r.curve for r in runs))
 
 
-def _run(context: Context, seed: int, targets: np.ndarray) -> Run:
+def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Run:
     assert context.milestone is not None
     experiment = context.milestone.experiment
     assert experiment is not None
     rng = np.random.default_rng(seed)
-    worker = context.start()
     network = StudentNetwork(worker, context.milestone.trigger, seed)
     fresh_weights = network.weights()
     fresh = network.predict(POINTS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from course.skeleton import skeleton, with_open
+from course.skeleton import skeleton, solved, with_open
 from grading.manifest.model import Manifest, Status
 
 HERE = Path(__file__).resolve().parent
@@ -39,7 +39,7 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
     whole = miniature.about["from"] == "solution"
     for path in student_files(manifest):
         source = (root / path).read_text("utf-8")
-        text = source if whole else skeleton(source, manifest, path)
+        text = (solved if whole else skeleton)(source, manifest, path)
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, "utf-8")
     for name in ("student.yaml", "answers"):
