@@ -236,9 +236,9 @@ def test_tolist_keeps_every_digit(student, rng):
 @pytest.mark.parametrize(("value", "truth"), [(0.0, False), (-0.5, True), (0, False), (3, True), (False, False)])
 def test_a_scalar_is_as_true_as_its_number(student, value, truth):
     """A single element is true or false as its number is."""
-    got = student.tensor.np.array(
-        student.tensor.Tensor(value), dtype="bool"
-    )  # asks for the truth on the student's side
+    tensor = student.tensor.Tensor(value)
+    expect.equal(tensor.item(), value, call=f"Tensor({value}).item()")
+    got = student.tensor.np.array(tensor, dtype="bool")  # asks for the truth beside the student's code
     expect.array(got, truth, call=f"bool(Tensor({value}))")
 
 
@@ -754,6 +754,18 @@ def test_matrix_product_of_a_scalar(student):
         student.tensor.Tensor([1.0, 2.0]) @ 3.0
     with expect.raises(ValueError, call="3.0 @ Tensor([1.0, 2.0])", mentions=("matmul", "(2,)", "()")):
         3.0 @ student.tensor.Tensor([1.0, 2.0])
+
+
+@task("2.7")
+def test_matrix_product_runs_through_apply(student):
+    """@ runs through apply(), on either side."""
+    tensor = student.tensor.Tensor([1.0, 2.0])
+    with traced(student.tensor) as trace:
+        expect.array(tensor @ tensor, 5.0, dtype="float32", call="x @ x for x = Tensor([1.0, 2.0])")
+        expect.array(np.ones((3, 2)) @ tensor, np.full(3, 3.0), call="array of ones (3, 2) @ x")
+    expect.equal(
+        [entry[0] for entry in trace.entries], ["matmul", "matmul"], call="the ops that ran in x @ x, array @ x"
+    )
 
 
 # 2.8: reductions
