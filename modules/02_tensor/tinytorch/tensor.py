@@ -35,7 +35,7 @@ def to_array(data, dtype=None) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"a tensor holds numbers or bools; {type(data).__name__} of dtype {array.dtype} is neither")
     if dtype is None and not isinstance(data, np.ndarray | np.generic):
-        dtype = {"f": DEFAULT_FLOAT, "i": DEFAULT_INT, "u": DEFAULT_INT}.get(array.dtype.kind)
+        dtype = {"f": DEFAULT_FLOAT, "i": DEFAULT_INT}.get(array.dtype.kind)
     if dtype is not None and np.dtype(dtype).kind not in "biuf":
         raise TypeError(f"a tensor holds numbers or bools; dtype {np.dtype(dtype)} is neither")
     return array if dtype is None else array.astype(dtype, copy=False)
