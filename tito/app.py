@@ -18,7 +18,7 @@ def run(arguments: Sequence[str]) -> int:
         return _say(str(error), 2)
     except GraderError as error:
         return _say(f"The grader could not do its work; this says nothing about your code.\n{error}", 3)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         return _say("Interrupted; nothing is lost.", 130)
     except Exception as error:
         # Told by their traits: importing the classes would import what the quick commands do without.

@@ -94,7 +94,8 @@ def converse(
         for place, question in enumerate(pending, 1):
             out.print(Text(f"\nQuestion {place} of {len(pending)}", style="bold"))
             _print_question(out, question)
-            said = ask("Your answer (empty: skip)")
+            form = "a letter, or several" if question.kind == "choice" else "a number"
+            said = ask(f"Your answer ({form}; empty: skip)")
             if not said.strip():
                 continue
             answers = {**kept.answers, question.question_id: answer_from(said, question)}

@@ -47,13 +47,12 @@ def status(course: CourseLike, history: History, out: Console) -> RenderableType
     return Group(*lines)
 
 
-def _line(state: MilestoneState, *, narrow: bool) -> Text:
+def _line(state: MilestoneState, *, narrow: bool) -> RenderableType:
     name = (state.name, "bold" if state.state is not State.LOCKED else "")
     label = (state.state.label, f"bold {_STYLES[state.state]}")
-    if narrow:
-        return Text.assemble((f"Milestone {state.id}  ", "bold"), label, "\n  ", name, f"\n  {_facts(state)}")
-    pad = " " * (13 - len(state.state.label))
-    return Text.assemble((f"Milestone {state.id}  ", "bold"), label, pad, name, f"\n             {_facts(state)}")
+    between = "\n  " if narrow else " " * (13 - len(state.state.label))
+    head = Text.assemble((f"Milestone {state.id}  ", "bold"), label, between, name)
+    return Group(head, item("", _facts(state), indent=1 if narrow else 12))
 
 
 def _facts(state: MilestoneState) -> str:
@@ -102,7 +101,8 @@ def progress_line(course: CourseLike, history: History, out: Console) -> Text:
     line = Text()
     for module in modules:
         line.append(signs[module.state], style=_STYLES[module.state])
-    line.append(f"  {done} of {len(modules)} modules, {medals} of {len(course.milestones)} milestones")
+    line.append("\n" if out.width < 60 else "  ")
+    line.append(f"{done} of {len(modules)} modules, {medals} of {len(course.milestones)} milestones")
     return line
 
 

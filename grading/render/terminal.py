@@ -15,7 +15,7 @@ from grading.render import figures, words
 from grading.render.text import clean, one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
 
-WIDE = 76
+WIDE, WIDEST = 76, 100
 SHOWN = 6
 """Failures shown in full besides the first."""
 
@@ -49,7 +49,7 @@ class Report:
 
 def show(console: Console, result: Result) -> None:
     """Print the report; commands to copy may be longer than a line."""
-    console.print(Report(result), crop=False)
+    console.print(Report(result), width=min(console.width, WIDEST), crop=False)
 
 
 def _verdict(result: Result) -> RenderableType:
@@ -63,6 +63,7 @@ def _verdict(result: Result) -> RenderableType:
 
 
 def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableType]:
+    told: set[str] = set()
     for kind, criteria in words.by_kind(result):
         yield Text(f"\n{words.KINDS[kind]}", style="bold")
         table = Table.grid(padding=(0, 2, 0, 0), expand=wide)
@@ -71,16 +72,19 @@ def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableTyp
         for _ in range(3 if wide else 0):
             table.add_column(no_wrap=True, justify="right")
         for criterion in criteria:
-            table.add_row(*_row(criterion, wide, plain))
+            table.add_row(*_row(criterion, wide, plain, told))
         yield Padding(table, (0, 0, 0, 1))
 
 
-def _row(criterion: CriterionResult, wide: bool, plain: bool) -> list[RenderableType]:
+def _row(criterion: CriterionResult, wide: bool, plain: bool, told: set[str]) -> list[RenderableType]:
+    """One criterion; a reason that several share is written only once (`told`)."""
     sign, ascii_sign, colour = _SIGNS[criterion.status]
     bar = Text(figures.bar(figures.share(criterion), 10, ascii_only=plain), style=colour)
     name = Text(one_line(criterion.title, 300))
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
-        name.append(f"\n{words.not_measured(criterion)}", style=colour)
+        why = words.not_measured(criterion)
+        name.append("" if why in told else f"\n{why}", style=colour)
+        told.add(why)
     elif criterion.status is CriterionStatus.FAILED:
         for more in (criterion.explanation, criterion.why, criterion.how):
             name.append(f"\n{one_line(more, 600)}" if more else "", style="dim")

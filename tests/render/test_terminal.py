@@ -12,7 +12,7 @@ from grading.render import terminal
 from grading.render.progress import watch_for
 from grading.render.screen import RecordingScreen, screen_for
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
-from tests.render.results import criterion, failure, not_yet, result
+from tests.render.results import criterion, failure, loss, not_yet, result
 
 HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;title\x07 \x00 [/nothing] [link=https://example.org]l[/link]\n::error::forged\n##[group]g"
 
@@ -108,6 +108,12 @@ def test_an_error_is_not_put_on_the_student() -> None:
     assert "COULD NOT BE GRADED" in text
     assert "not your code" in text
     assert "No space left on the disk." in text
+
+
+def test_a_shared_reason_is_written_once() -> None:
+    """Ten criteria that were not attempted for one reason do not repeat it ten times."""
+    waiting = [loss("not_attempted", None, name=f"c{i}", explanation="Not attempted: first mend it.") for i in range(9)]
+    assert shown(not_yet(criteria=tuple(waiting))).count("first mend it") == 1
 
 
 def test_a_watch_off_a_terminal_prints_phases_only() -> None:

@@ -110,6 +110,7 @@ def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: t
     [
         (GraderError("no disk"), 3, "says nothing about your code"),
         (KeyboardInterrupt(), 130, "nothing is lost"),
+        (EOFError(), 130, "nothing is lost"),
         (PermissionError(13, "no"), 3, "tito doctor"),
     ],
 )
