@@ -1,0 +1,1 @@
+"""What must hold of the course at any time; each check is a function whose docstring is its title."""

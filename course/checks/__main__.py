@@ -1,0 +1,80 @@
+"""`python -m course.checks`: run every check of the course, or those whose names are given."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
+from course.checks.course import Course
+from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
+from course.checks.leaks import no_leaks
+from course.skeleton import SkeletonError
+from grading.errors import GraderError, UsageError
+from grading.manifest.load import load
+from grading.manifest.problems import ManifestError, Problem, did_you_mean
+from grading.render.progress import Watch, watch_for
+
+ROOT = Path(__file__).resolve().parents[2]
+Check = Callable[[Course, Watch], list[Problem]]
+CHECKS: tuple[Check, ...] = (
+    manifest_and_disk,
+    tasks_are_whole,
+    sizes_are_kept,
+    settings_agree,
+    no_leaks,
+    solutions_pass,
+    skeletons_fail,
+    gaps_fail_alone,
+)
+"""The quick ones first."""
+
+
+def run(check: Check, course: Course, watch: Watch) -> list[Problem]:
+    """One check's problems; a course that cannot even be read is a problem of every check that reads it."""
+    try:
+        return check(course, watch)
+    except (ManifestError, SkeletonError) as error:
+        return list(error.problems)
+    except FileNotFoundError as error:
+        path = Path(error.filename)
+        name = path.relative_to(course.root) if path.is_relative_to(course.root) else path
+        return [
+            Problem(name.as_posix(), 1, "does not exist.", "Write it, or say `status: planned` in milestones.yaml.")
+        ]
+    except (GraderError, UsageError, OSError) as error:
+        return [Problem(check.__name__, 1, f"the check could not be made: {error}", "Mend this first.")]
+
+
+def main(names: Iterable[str], root: Path = ROOT) -> int:
+    """0: all is well; 1: something is to be mended; 2: there is no check of that name."""
+    console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
+    for name in names:
+        if name not in known:
+            console.print(Text(f"There is no check {name}. {did_you_mean(name, known)}"))
+            return 2
+    try:
+        course = Course(root, load(root))
+    except ManifestError as error:
+        console.print(Text(str(error)))
+        return 1
+    wrong = 0
+    for check in [known[name] for name in names] or CHECKS:
+        title = (inspect.getdoc(check) or check.__name__).splitlines()[0]
+        with watch_for(console) as watch:
+            problems = run(check, course, watch)
+        console.print(Text(f"{'✗' if problems else '✓'} {title}", style="red" if problems else "green"))
+        for problem in problems:
+            console.print(Text(f"    {problem}"), soft_wrap=True)
+        wrong += len(problems)
+    console.print(Text(f"{wrong} to mend." if wrong else "The course is whole.", style="bold"))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Solutions pass, gaps fail: the students' tests run through the worker on trees with none, one and all gaps open."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from course.checks.course import Course, test_functions
+from course.skeleton import skeleton, solved, with_open
+from grading.client import Worker
+from grading.grade import MODULE_BUDGET
+from grading.manifest.model import Manifest, Module, Task
+from grading.manifest.problems import Problem
+from grading.render.progress import Watch
+from grading.result import Failure
+from grading.sandbox.launch import Confinement, choose
+from grading.testing.runner import TestOutcome, run_tests
+from grading.testing.students import Students
+
+SAID = re.compile(r"NotImplementedError: Task (\d+\.\d+): ")
+WALL_SECONDS = 600
+Rewrite = Callable[[str, Manifest, Path], str]
+
+
+def solutions_pass(course: Course, watch: Watch) -> list[Problem]:
+    """Every solution passes its module's tests and the integration tests."""
+    files = [module.tests for module in course.built] + list(course.integration_tests)
+    outcomes = _run(course, solved, files, watch)
+    mend = "Mend the solution or the test."
+    return [_problem(course, o, f"fails on the solution: {_told(o.failure)}", mend) for o in outcomes if o.failure]
+
+
+def gaps_fail_alone(course: Course, watch: Watch) -> list[Problem]:
+    """Each gap, opened alone, fails in every test of its own task, with its own task's message and no other."""
+    problems: list[Problem] = []
+    tasks = [(module, task) for module in course.built for task in module.tasks]
+    watch.phase("Opening each gap alone", len(tasks))
+    for done, (module, task) in enumerate(tasks, start=1):
+        problems += _alone(course, module, task)
+        watch.advance(done, f"task {task.id}")
+    return problems
+
+
+def skeletons_fail(course: Course, watch: Watch) -> list[Problem]:
+    """With all gaps open, as students begin, no test passes and each failure names a task."""
+    files = [module.tests for module in course.built] + list(course.integration_tests)
+    problems = []
+    for outcome in _run(course, skeleton, files, watch):
+        if outcome.failure is None:
+            mend = "Let it call code that a task writes."
+            problems.append(_problem(course, outcome, "passes on the untouched skeleton.", mend))
+        elif not _said(outcome.failure):
+            message = f"fails on the skeleton without naming a task: {_told(outcome.failure)}"
+            problems.append(_problem(course, outcome, message, "Call student code inside the test, not around it."))
+    return problems
+
+
+def _alone(course: Course, module: Module, task: Task) -> list[Problem]:
+    def rewrite(source: str, manifest: Manifest, path: Path) -> str:
+        return with_open(source, manifest, path, task.id)
+
+    problems = []
+    for outcome in _run(course, rewrite, [module.tests], None):
+        own = outcome.task == task.id
+        if outcome.failure is None:
+            if own:
+                mend = "Let it call what the task writes, or mark it with the task it tests."
+                problems.append(_problem(course, outcome, f"passes while its task {task.id} is open.", mend))
+        elif (said := _said(outcome.failure)) != {task.id}:
+            named = f"names task {', '.join(sorted(said))}" if said else f"names no task: {_told(outcome.failure)}"
+            message = f"fails while only task {task.id} is open, and {named}"
+            problems.append(_problem(course, outcome, message, "Let the gap's own message reach the student."))
+    return problems
+
+
+def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch | None) -> tuple[TestOutcome, ...]:
+    """Every test's outcome on a tree whose sources are rewritten."""
+    with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
+        for path, source in course.sources.items():
+            target = Path(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(rewrite(source, course.manifest, path), encoding="utf-8")
+        confinement = Confinement(
+            submission=Path(folder),
+            folders=tuple(module.folder.as_posix() for module in course.built),
+            memory_mb=MODULE_BUDGET.memory_mb,
+            cpu_seconds=WALL_SECONDS,
+            sandbox=choose(official=False),
+        )
+        call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
+        students = Students(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)
+        try:
+            return run_tests(course.root, files, students, course.manifest, seed=0, watch=watch)
+        finally:
+            students.close()
+
+
+def _said(failure: Failure) -> set[str]:
+    """The tasks whose message a failure shows."""
+    return set(SAID.findall(f"{failure.got}\n{failure.detail}"))
+
+
+def _told(failure: Failure | None) -> str:
+    """What came back, in short."""
+    got = " ".join((failure.got or failure.title).split()) if failure else ""
+    return got if len(got) <= 150 else f"{got[:149]}…"
+
+
+def _problem(course: Course, outcome: TestOutcome, message: str, mend: str) -> Problem:
+    file, _, name = outcome.node.partition("::")
+    function = name.partition("[")[0]
+    line = next((t.line for t in test_functions(course, Path(file)) if t.name == function), 1)
+    return Problem(file, line, f"{name} {message}", mend)

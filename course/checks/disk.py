@@ -1,0 +1,103 @@
+"""Manifest, files and project settings agree, and nothing is there that the manifest does not name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from course.checks.course import Course, test_functions
+from course.release import LEFTOVERS
+from grading import result_schema
+from grading.manifest import schema
+from grading.manifest.files import check_files
+from grading.manifest.model import Module
+from grading.manifest.problems import Problem
+from grading.manifest.questions import check_questions
+from grading.render.progress import Watch
+
+LESSON_LINES = range(150, 351)
+CODE_LINES = range(301)
+
+
+def manifest_and_disk(course: Course, watch: Watch) -> list[Problem]:
+    """Every file the manifest names is there, its questions can be asked, and no module file exists beside them."""
+    watch.phase("Comparing manifest and disk", None)
+    problems = [*check_files(course.manifest, course.root), *check_questions(course.manifest, course.root)]
+    return problems + list(_strangers(course))
+
+
+def tasks_are_whole(course: Course, watch: Watch) -> list[Problem]:
+    """Every task has a gap, a test and a heading in its lesson, and every test one task and a title."""
+    watch.phase("Following each task through code, tests and lesson", None)
+    gaps = course.gaps()
+    return [problem for module in course.built for problem in _tasks(course, module, set(gaps))]
+
+
+def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
+    """Lessons have 150 to 350 lines, and a student's file at most 300."""
+    watch.phase("Counting lines", None)
+    problems = []
+    files = [(module.lesson, LESSON_LINES) for module in course.built] + [(path, CODE_LINES) for path in course.sources]
+    for path, fitting in files:
+        if (count := len(course.text(path).splitlines())) not in fitting:
+            message = f"{count} lines; it should have {fitting.start} to {fitting.stop - 1}."
+            problems.append(Problem(path.as_posix(), 1, message, "Say less, or say what is missing."))
+    return problems
+
+
+def settings_agree(course: Course, watch: Watch) -> list[Problem]:
+    """The project's editable install lists the built modules, and the published schemas are current."""
+    watch.phase("Comparing settings and schemas", None)
+    problems = []
+    text = course.text(Path("pyproject.toml"))
+    listed = tomllib.loads(text)["tool"]["hatch"]["build"]["dev-mode-dirs"]
+    wanted = [".", *(module.folder.as_posix() for module in course.built)]
+    if listed != wanted:
+        line = next((n for n, one in enumerate(text.splitlines(), 1) if "dev-mode-dirs" in one), 1)
+        message = f"dev-mode-dirs is {listed}, and the built modules are {wanted[1:]}."
+        problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
+    for path, current, command in (
+        (schema.PATH, schema.schema_text(), "python -m grading.manifest schema"),
+        (result_schema.PATH, result_schema.schema(), "python -m grading.result_schema"),
+    ):
+        if not (course.root / path).is_file() or course.text(path) != current:
+            problems.append(Problem(path.as_posix(), 1, "is not what the models say.", f"Run `{command}`."))
+    return problems
+
+
+def _strangers(course: Course) -> Iterator[Problem]:
+    """Files and folders under modules/ that the manifest does not name."""
+    named = {path for module in course.built for path in (module.lesson, module.code, module.tests)}
+    named |= {*course.sources, *course.integration_tests}
+    folders = {parent for path in named for parent in path.parents}
+    for full in sorted((course.root / "modules").rglob("*")):
+        path = full.relative_to(course.root)
+        if LEFTOVERS & set(path.parts) or path in named or (full.is_dir() and path in folders):
+            continue
+        if path.parent in folders:  # of a strange folder, the folder alone is enough
+            yield Problem(path.as_posix(), 1, "milestones.yaml does not name this.", "Delete it, or name its module.")
+
+
+def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Problem]:
+    tests = test_functions(course, module.tests)
+    headings = [line for line in course.text(module.lesson).splitlines() if line.startswith("#")]
+    for task in module.tasks:
+        if task.id not in with_gap:
+            mend = f"Mark its solution with `# BEGIN SOLUTION {task.id}`."
+            yield Problem(module.code.as_posix(), 1, f"task {task.id} has no gap.", mend)
+        if not any(task.id in test.tasks for test in tests):
+            mend = f'Mark one with `@task("{task.id}")`.'
+            yield Problem(module.tests.as_posix(), 1, f"task {task.id} has no test.", mend)
+        if not any(re.search(rf"\bTask {re.escape(task.id)}(?!\d|\.\d)", heading) for heading in headings):
+            mend = f"Write one with “Task {task.id}”."
+            yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", mend)
+    known = {task.id for task in module.tasks}
+    for test in tests:
+        if len(test.tasks) != 1 or not set(test.tasks) <= known:
+            marked = ", ".join(test.tasks) or "none"
+            message = f"{test.name} must have one task of its module, and has {marked}."
+            yield Problem(test.path.as_posix(), test.line, message, f'Mark it with one `@task("{module.number}.…")`.')
+        if not test.says:
+            yield Problem(test.path.as_posix(), test.line, f"{test.name} has no title.", "Give it a docstring.")
