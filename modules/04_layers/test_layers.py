@@ -1,0 +1,663 @@
+"""The tests of module 04: gradients that add up, Dense and Sequential, the two losses, one step, and the recipe."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from grading.testing import check_gradient, expect, task
+
+POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+XOR = np.array([[0], [1], [1], [0]], np.float32)
+
+# 4.1: gradients add up
+
+
+@task("4.1")
+def test_accumulate_adds_gradients_up(student, rng):
+    """The first gradient counts as it is, and every further one is added."""
+    for shape in ((3,), (2, 4), (2, 3, 2)):
+        parameter, grads = student.tensor.Tensor(np.zeros(shape)), rng.normal(size=(3, *shape))
+        for count in (1, 2, 3):
+            student.layers.accumulate_grad(parameter, grads[count - 1])
+            call = f"parameter.grad after {count} of accumulate_grad(parameter, grad), shape {shape}"
+            expect.array(parameter.grad, grads[:count].sum(axis=0), call=call, hint="add to what is there")
+
+
+@task("4.1")
+def test_accumulate_keeps_the_parameters_dtype(student, rng):
+    """A gradient takes the dtype of its parameter, also the second one."""
+    for dtype in ("float32", "float64"):
+        parameter, grad = student.tensor.Tensor(np.zeros(3, dtype)), rng.normal(size=3)
+        for count in (1, 2):
+            student.layers.accumulate_grad(parameter, grad)
+            call = f"parameter.grad after {count} gradients of float64, the parameter being {dtype}"
+            expect.array(parameter.grad, count * grad, dtype=dtype, call=call)
+
+
+@task("4.1")
+def test_accumulate_shares_no_memory(student):
+    """Neither the array that is added nor the gradient of before is changed by adding, and both may change later."""
+    tensor, add = student.tensor.Tensor, student.layers.accumulate_grad
+    parameter, values = tensor([0.0, 0.0]), tensor([1.0, 2.0])
+    add(parameter, values.data)
+    before = parameter.grad
+    add(parameter, values.data)
+    hint = "make a new Tensor of the sum; += on an array changes everyone's copy of it"
+    expect.array(values, [1, 2], call="the array, after adding it twice", hint=hint)
+    expect.array(before, [1, 2], call="the gradient from before the second was added", hint=hint)
+    student.layers.zero_grad([parameter])
+    add(parameter, values.data)
+    student.layers.gradient_descent_step  # noqa: B018 - the name must exist
+    values.data = values.data * 1
+    expect.array(parameter.grad, [1, 2], call="the gradient after zero_grad and one more", hint=hint)
+
+
+@task("4.1")
+def test_accumulate_refuses_another_shape(student):
+    """A gradient that has not its parameter's shape is a ValueError with both shapes, even where it would broadcast."""
+    for wrong in ((3,), (1, 3), (3, 2), ()):
+        parameter = student.tensor.Tensor(np.zeros((2, 3)))
+        call = f"accumulate_grad(parameter of (2, 3), grad of {wrong})"
+        with expect.raises(ValueError, mentions=("(2, 3)", str(wrong)), call=call):
+            student.layers.accumulate_grad(parameter, np.ones(wrong))
+        expect.equal(parameter.grad, None, call=f"parameter.grad after {call}")
+
+
+@task("4.1")
+def test_zero_grad_forgets(student, rng):
+    """zero_grad forgets the gradients of all parameters, and the next one starts anew."""
+    parameters = [student.tensor.Tensor(np.zeros(3)) for _ in range(3)]
+    for parameter in parameters[:2]:
+        student.layers.accumulate_grad(parameter, rng.normal(size=3))
+    student.layers.zero_grad(parameters)
+    for parameter in parameters:
+        expect.equal(parameter.grad, None, call="parameter.grad after zero_grad(parameters)")
+    student.layers.accumulate_grad(parameters[0], np.array([1.0, 2.0, 3.0]))
+    expect.array(parameters[0].grad, [1, 2, 3], call="parameter.grad after zero_grad and one gradient")
+
+
+# 4.2: the linear op
+
+
+@task("4.2")
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (5, 3), (2, 4, 3), (0, 3)])
+def test_linear_values(student, rng, shape):
+    """Output j is the sum of all inputs times weight[j], plus bias[j], for an input with any leading axes."""
+    x, weight, bias = rng.normal(size=shape), rng.normal(size=(4, 3)), rng.normal(size=4)
+    op, call = student.layers.linear, f"linear.forward of shapes {shape} and (4, 3)"
+    plain = (x[..., None, :] * weight).sum(axis=-1)
+    expect.array(op.forward(x, weight), plain, call=call, hint="weight[j] belongs to output j: x @ weight.T")
+    expect.array(op.forward(x, weight, bias), plain + bias, call=f"{call}, with a bias of (4,)")
+
+
+@task("4.2")
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 3), (2, 3, 3)])
+def test_linear_gradients(student, rng, shape):
+    """The gradients of input, weight and bias agree with finite differences."""
+    x, weight, bias = rng.normal(size=shape), rng.normal(size=(2, 3)), rng.normal(size=2)
+    hint = "every row used the same weight and bias, so their gradients are sums over all rows"
+    check_gradient(student.layers.linear, x, weight, bias, hint=hint)
+    check_gradient(student.layers.linear, x, weight, hint=hint)
+
+
+@task("4.2")
+def test_linear_keeps_float32(student, rng):
+    """In float32, output and all gradients are float32."""
+    x, weight, bias, grad = (rng.normal(size=s).astype("float32") for s in ((5, 3), (2, 3), (2,), (5, 2)))
+    output = student.layers.linear.forward(x, weight, bias)
+    expect.array(output, x @ weight.T + bias, dtype="float32", call="linear.forward in float32")
+    gradients = student.layers.linear.backward(grad, output, x, weight, bias)
+    for got, name, wanted in zip(
+        gradients, "x weight bias".split(), (grad @ weight, grad.T @ x, grad.sum(0)), strict=True
+    ):
+        expect.array(got, wanted, dtype="float32", call=f"linear.backward in float32: the gradient of {name}")
+
+
+@task("4.2")
+def test_linear_refuses_other_sizes(student):
+    """An input whose last size is not n_in is a ValueError, and through apply one that names both shapes."""
+    weight = np.ones((4, 3))
+    for shape in ((2,), (3, 4), (3, 1), (2, 3, 2)):
+        call = f"linear of shapes {shape} and (4, 3)"
+        with expect.raises(ValueError, call=call):
+            student.layers.linear.forward(np.ones(shape), weight)
+        with expect.raises(ValueError, mentions=(str(shape), "(4, 3)"), call=f"apply: {call}"):
+            student.tensor.apply(student.layers.linear, np.ones(shape), weight)
+    with expect.raises(ValueError, call="linear of shapes () and (4, 1)"):
+        student.layers.linear.forward(np.ones(()), np.ones((4, 1)))
+
+
+# 4.3: Dense
+
+
+@task("4.3")
+def test_dense_has_parameters_of_the_right_shape(student):
+    """Dense(3, 5) has a weight of shape (5, 3) and a bias of shape (5,), both float32, and no gradient yet."""
+    layer = student.layers.Dense(3, 5, rng=student.rng(1))
+    expect.equal(layer.weight.shape, (5, 3), call="Dense(3, 5).weight.shape", hint="(out_features, in_features)")
+    expect.equal(layer.bias.shape, (5,), call="Dense(3, 5).bias.shape")
+    parameters = layer.parameters()
+    expect.equal([p.shape for p in parameters], [(5, 3), (5,)], call="the shapes of Dense(3, 5).parameters()")
+    for parameter in parameters:
+        expect.equal(str(parameter.dtype), "float32", call="the dtype of each of Dense(3, 5).parameters()")
+        expect.equal(parameter.grad, None, call="the .grad of each of Dense(3, 5).parameters()")
+
+
+@task("4.3")
+def test_dense_without_bias(student, rng):
+    """Dense(3, 2, bias=False) has a weight only, which also gets its gradient."""
+    layer, x, grad = (
+        student.layers.Dense(3, 2, bias=False, rng=student.rng(1)),
+        rng.normal(size=(4, 3)),
+        np.ones((4, 2)),
+    )
+    expect.equal(layer.bias, None, call="Dense(3, 2, bias=False).bias")
+    expect.equal([p.shape for p in layer.parameters()], [(2, 3)], call="the shapes of its parameters()")
+    weight = values(layer.weight)
+    expect.array(layer(student.tensor.Tensor(x)), x @ weight.T, call="Dense(3, 2, bias=False)(x)")
+    got = layer.backward(student.tensor.Tensor(grad))
+    expect.array(got, grad @ weight, call="its backward(grad)")
+    expect.array(layer.weight.grad, grad.T @ x, call="its weight.grad after backward(grad)")
+
+
+@task("4.3")
+@pytest.mark.parametrize("n_in", [4, 100])
+def test_dense_starts_uniform_within_its_bound(student, n_in):
+    """Weights and biases fill the range from -b to b evenly, where b is 1 / sqrt(in_features)."""
+    layer, bound = student.layers.Dense(n_in, 4000, rng=student.rng(7)), 1 / math.sqrt(n_in)
+    for name in ("weight", "bias"):
+        drawn, call = values(getattr(layer, name)).ravel(), f"Dense({n_in}, 4000).{name}"
+        largest, hint = float(abs(drawn).max()), "uniform between -b and b, b = 1 / sqrt(in_features)"
+        close = 0.98 * bound < largest <= bound * 1.000001
+        expect.that(
+            close, call=f"the largest |value| of {call}", got=largest, expected=f"just under {bound}", hint=hint
+        )
+        counts = np.histogram(drawn, bins=4, range=(-bound, bound))[0] / len(drawn)
+        expect.array(
+            counts, np.full(4, 0.25), call=f"shares of {call} in four quarters of its range", atol=0.04, hint=hint
+        )
+
+
+@task("4.3")
+def test_dense_draws_from_its_generator(student):
+    """Weights depend on the generator alone: the same from equal ones, other ones from another or a used one."""
+    make, generator = student.layers.Dense, student.rng(3)
+    first, second = make(6, 5, rng=generator), make(6, 5, rng=generator)
+    again, other = make(6, 5, rng=student.rng(3)), make(6, 5, rng=student.rng(4))
+    for name in ("weight", "bias"):
+        drawn = values(getattr(first, name))
+        expect.array(getattr(again, name), drawn, rtol=0, atol=0, call=f"the {name} drawn from the same seed once more")
+        for what, layer in (("another seed", other), ("the same generator once more", second)):
+            differs = not np.allclose(values(getattr(layer, name)), drawn)
+            call = f"the {name} drawn from {what}"
+            expect.that(
+                differs, call=call, got="the same values", expected="others", hint="draw from rng, and only from it"
+            )
+
+
+@task("4.3")
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
+def test_dense_forward(student, rng, shape):
+    """Dense computes x @ weight.T + bias with its parameters as they are now."""
+    layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), rng.normal(size=shape).astype("float32")
+    for _ in range(2):
+        wanted = x @ values(layer.weight).T + values(layer.bias)
+        got = layer(student.tensor.Tensor(x))
+        hint = "use self.weight and self.bias in every forward pass, not copies made before"
+        expect.array(got, wanted, dtype="float32", call=f"Dense(3, 2)(x), x of shape {shape}", hint=hint)
+        layer.weight.data = rng.normal(size=(2, 3)).astype("float32")
+        layer.bias.data = rng.normal(size=2).astype("float32")
+
+
+@task("4.3")
+def test_dense_is_one_recorded_op(student, rng):
+    """A recorder hears of one op, linear, on the input and the parameter tensors themselves."""
+    layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(4, 3)))
+    with traced(student.tensor) as trace:
+        layer(x)
+    expect.equal([entry[0] for entry in trace.entries], ["linear"], call="the ops a Trace hears in Dense(3, 2)(x)")
+    for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
+        tensor.grad = student.tensor.Tensor(number)
+    hint = "hand apply the tensors themselves, so that gradients reach them"
+    marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
+    expect.equal(marks, [5.0, 6.0, 7.0], call="marks left at the op's inputs, found at x, weight, bias", hint=hint)
+
+
+@task("4.3")
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
+def test_dense_backward(student, rng, shape):
+    """Dense passes its gradient on to its input, and gives weight and bias theirs, summed over all rows."""
+    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    x, grad = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 2))
+    layer(tensor(rng.normal(size=(7, 3))))
+    layer(tensor(x))
+    got, call = layer.backward(tensor(grad)), f"layer = Dense(3, 2); layer(x) of shape {shape}; layer.backward(grad)"
+    expect.array(got, grad @ values(layer.weight), call=call)
+    rows_x, rows_grad = x.reshape(-1, 3), grad.reshape(-1, 2)
+    expect.array(layer.weight.grad, np.einsum("nj,ni->ji", rows_grad, rows_x), call=f"{call}; layer.weight.grad")
+    expect.array(layer.bias.grad, np.einsum("nj->j", rows_grad), call=f"{call}; layer.bias.grad")
+
+
+@task("4.3")
+def test_dense_adds_to_gradients(student, rng):
+    """A second backward adds to the parameters' gradients, and belongs to the second forward."""
+    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    wanted_weight, wanted_bias = np.zeros((2, 3)), np.zeros(2)
+    for rows in (4, 1, 6):
+        x, grad = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 2))
+        layer(tensor(x))
+        layer.backward(tensor(grad))
+        wanted_weight, wanted_bias = wanted_weight + grad.T @ x, wanted_bias + grad.sum(axis=0)
+        hint = "backward adds to .grad; only zero_grad clears it"
+        expect.array(layer.weight.grad, wanted_weight, call="weight.grad after one more backward", hint=hint)
+        expect.array(layer.bias.grad, wanted_bias, call="bias.grad after one more backward", hint=hint)
+
+
+@task("4.3")
+def test_dense_gradients_are_float32(student):
+    """The gradients of float32 parameters are float32, also for an input of integers."""
+    layer = student.layers.Dense(2, 3, rng=student.rng(2))
+    layer(student.tensor.Tensor([[0, 1], [1, 1]]))
+    layer.backward(student.tensor.Tensor(np.ones((2, 3), "float32")))
+    call = "after Dense(2, 3)(tensor of int64) and backward(ones of float32)"
+    expect.array(layer.weight.grad, [[1, 2]] * 3, dtype="float32", call=f"weight.grad {call}")
+    expect.array(layer.bias.grad, [2, 2, 2], dtype="float32", call=f"bias.grad {call}")
+
+
+@task("4.3")
+def test_dense_says_what_does_not_fit(student):
+    """A wrong input, a wrong gradient, and backward before forward are errors that say what was needed."""
+    layer, tensor = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor
+    with expect.raises(RuntimeError, mentions=("forward",), call="Dense(3, 2).backward(grad) without forward"):
+        layer.backward(tensor(np.ones((4, 2))))
+    with expect.raises(ValueError, mentions=("(4, 2)", "(2, 3)"), call="Dense(3, 2)(x), x of shape (4, 2)"):
+        layer(tensor(np.ones((4, 2))))
+    layer(tensor(np.ones((4, 3))))
+    with expect.raises(ValueError, mentions=("(4, 2)", "(4, 3)"), call="Dense(3, 2).backward(grad of (4, 3))"):
+        layer.backward(tensor(np.ones((4, 3))))
+
+
+# 4.4: Sequential
+
+
+@task("4.4")
+def test_sequential_forward(student, rng):
+    """Sequential hands the output of each layer to the next, in order."""
+    network, x = chain(student, rng), rng.normal(size=(5, 3))
+    first, last = (x @ values(network[0].weight).T + values(network[0].bias) for _ in range(2))
+    last = np.tanh(first) @ values(network[2].weight).T + values(network[2].bias)
+    got = network(student.tensor.Tensor(x))
+    expect.array(got, last, call="Sequential(Dense(3, 4), Tanh(), Dense(4, 2))(x)")
+    expect.equal(len(network), 3, call="len(Sequential(Dense(3, 4), Tanh(), Dense(4, 2)))")
+
+
+@task("4.4")
+def test_sequential_backward(student, rng):
+    """Sequential passes the gradient from the last layer to the first; input and every parameter get theirs."""
+    network, x, grad = chain(student, rng), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
+    network(student.tensor.Tensor(x))
+    got, call = (
+        network.backward(student.tensor.Tensor(grad)),
+        "after backward(grad) of Dense(3, 4), Tanh(), Dense(4, 2)",
+    )
+    inner = grad @ values(network[2].weight) * (1 - hidden**2)
+    expect.array(got, inner @ values(network[0].weight), call=f"the gradient of the input {call}")
+    wanted = (inner.T @ x, inner.sum(axis=0), grad.T @ hidden, grad.sum(axis=0))
+    for parameter, its_grad, name in zip(
+        network.parameters(), wanted, ("0 weight", "0 bias", "2 weight", "2 bias"), strict=True
+    ):
+        expect.array(parameter.grad, its_grad, call=f"the gradient of layer {name} {call}")
+
+
+@task("4.4")
+def test_sequential_parameters(student, rng):
+    """parameters() is one flat list of the layers' own tensors in order, also of a Sequential in a Sequential."""
+    dense = student.layers.Dense
+    inner = student.layers.Sequential(dense(4, 5, bias=False, rng=student.rng(1)), student.activations.ReLU())
+    network = student.layers.Sequential(dense(3, 4, rng=student.rng(2)), inner, dense(5, 2, rng=student.rng(3)))
+    parameters, call = (
+        network.parameters(),
+        "the parameters of Dense(3, 4), (Dense(4, 5, bias=False), ReLU()), Dense(5, 2)",
+    )
+    expect.that(type(parameters) is list, call=call, got=type(parameters).__name__, expected="a list")
+    expect.equal([p.shape for p in parameters], [(4, 3), (4,), (5, 4), (2, 5), (2,)], call=f"the shapes of {call}")
+    new = rng.normal(size=(5, 4))
+    parameters[2].data = new
+    expect.array(inner[0].weight, new, call="a layer's weight after parameters()[2].data = …", hint="no copies")
+    expect.equal([p.shape for p in network.parameters()], [p.shape for p in parameters], call=f"once more, {call}")
+
+
+@task("4.4")
+def test_sequential_of_no_layers(student, rng):
+    """Sequential() without layers hands on its input and its gradient, and has no parameters."""
+    network, x = student.layers.Sequential(), rng.normal(size=(2, 3))
+    expect.array(network(student.tensor.Tensor(x)), x, call="Sequential()(x)")
+    expect.array(network.backward(student.tensor.Tensor(x)), x, call="Sequential().backward(grad)")
+    expect.equal(network.parameters(), [], call="Sequential().parameters()")
+
+
+# 4.5 and 4.6: the losses
+
+
+def squares(p, t):
+    """The mean squared error."""
+    return sum((a - b) ** 2 for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+
+
+def surprise(p, t):
+    """The binary cross-entropy: minus the logarithm of the probability given to what was the case, on average."""
+    return -sum(b * math.log(a) + (1 - b) * math.log1p(-a) for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+
+
+every_loss = pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        pytest.param("MSELoss", squares, marks=task("4.5"), id="mse"),
+        pytest.param("BCELoss", surprise, marks=task("4.6"), id="bce"),
+    ],
+)
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(7,), (5, 1), (3, 4), (2, 3, 2)])
+def test_loss_values(student, rng, name, formula, shape):
+    """The loss is the mean over all elements, a scalar tensor in the prediction's dtype."""
+    p, t = rng.uniform(0.05, 0.95, shape), rng.uniform(0, 1, shape)
+    for dtype in ("float64", "float32"):
+        loss = getattr(student.layers, name)()(
+            student.tensor.Tensor(p.astype(dtype)), student.tensor.Tensor(t.astype(dtype))
+        )
+        call = f"{name}()(prediction, target) of shape {shape}"
+        expect.array(loss, formula(p, t), dtype=dtype, call=call, hint="the mean over all elements, not the sum")
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(6,), (5, 1), (2, 3, 2)])
+def test_loss_gradient(student, rng, name, formula, shape):
+    """backward() gives the gradient of the last loss with respect to its prediction."""
+    criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
+    p, t = rng.uniform(0.1, 0.9, shape), rng.uniform(0, 1, shape)
+    criterion(tensor(rng.uniform(0.1, 0.9, (3, 2))), tensor(np.ones((3, 2))))
+    criterion(tensor(p), tensor(t))
+    call = f"criterion = {name}(); criterion(prediction, target) of shape {shape}; criterion.backward()"
+    hint = "a mean over n elements gives each 1/n of its gradient"
+    wanted = np.empty(shape)
+    for index in np.ndindex(shape):
+        move = np.zeros(shape)
+        move[index] = 1e-6
+        wanted[index] = (formula(p + move, t) - formula(p - move, t)) / 2e-6
+    expect.array(criterion.backward(), wanted, dtype="float64", call=call, hint=hint, rtol=1e-4)
+    criterion(tensor(p.astype("float32")), tensor(t.astype("float32")))
+    expect.array(criterion.backward(), wanted, dtype="float32", call=f"{call}, in float32", hint=hint, rtol=1e-4)
+
+
+@every_loss
+def test_loss_op_uses_the_incoming_gradient(student, rng, name, formula):
+    """The op's backward multiplies by the gradient it is given, and has none for the target."""
+    op = getattr(student.layers, {"MSELoss": "mse", "BCELoss": "bce"}[name])
+    p, t = rng.uniform(0.1, 0.9, (4, 1)), rng.integers(0, 2, (4, 1)).astype(float)
+    output = np.array(formula(p, t))
+    once, none = op.backward(np.array(1.0), output, p, t)
+    scaled, _ = op.backward(np.array(-2.5), output, p, t)
+    call = f"{op.name}.backward(grad, output, prediction, target)"
+    expect.array(scaled, -2.5 * expect.pull(once, call=call), call=f"{call} for grad -2.5, against grad 1")
+    expect.equal(none, None, call=f"{call}[1]", hint="the target has no gradient")
+
+
+@every_loss
+def test_loss_takes_labels_of_integers(student, rng, name, formula):
+    """Labels may be integers beside probabilities of float32; loss and gradient are float32."""
+    p, t = rng.uniform(0.1, 0.9, (6, 1)).astype("float32"), rng.integers(0, 2, (6, 1))
+    criterion = getattr(student.layers, name)()
+    loss = criterion(student.tensor.Tensor(p), student.tensor.Tensor(t))
+    expect.array(loss, formula(p.astype(float), t), dtype="float32", call=f"{name}()(float32, int64)")
+    expect.equal(str(criterion.backward().dtype), "float32", call=f"the dtype of {name}'s backward() for int64 labels")
+
+
+@every_loss
+def test_loss_says_what_does_not_fit(student, name, formula):
+    """Shapes that differ are a ValueError with both, even where they would broadcast; backward needs a loss first."""
+    criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
+    expect.array(
+        criterion(tensor([0.5, 0.5]), tensor([1.0, 1.0])), formula(np.full(2, 0.5), np.ones(2)), call=f"{name}()"
+    )
+    with expect.raises(ValueError, mentions=("(4, 1)", "(4,)"), call=f"{name}()(prediction of (4, 1), target of (4,))"):
+        criterion(tensor(np.full((4, 1), 0.5)), tensor(np.ones(4)))
+    with expect.raises(RuntimeError, mentions=("forward",), call=f"{name}().backward() before any loss"):
+        getattr(student.layers, name)().backward()
+
+
+@task("4.5")
+def test_mse_by_hand(student):
+    """Errors of 1, -2 and 3 have the mean square 14/3 and the gradients 2/3, -4/3 and 2."""
+    criterion = student.layers.MSELoss()
+    loss = criterion(student.tensor.Tensor([2.0, 0.0, 5.0]), student.tensor.Tensor([1.0, 2.0, 2.0]))
+    expect.array(loss, 14 / 3, call="MSELoss()([2, 0, 5], [1, 2, 2])")
+    expect.array(criterion.backward(), [2 / 3, -4 / 3, 2], call="its backward()")
+
+
+@task("4.6")
+def test_bce_of_a_guess(student):
+    """Answering 0.5 to everything costs ln 2, whatever the labels are."""
+    for labels in ([0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]):
+        loss = student.layers.BCELoss()(student.tensor.Tensor([0.5] * 4), student.tensor.Tensor(labels))
+        expect.array(loss, math.log(2), call=f"BCELoss()([0.5, 0.5, 0.5, 0.5], {labels})", hint="the natural logarithm")
+
+
+@task("4.6")
+def test_bce_of_certainty(student):
+    """Certain and right costs nearly nothing, certain and wrong -ln(1e-7), with a gradient that is finite."""
+    criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
+    hint = "keep the probabilities EPSILON away from 0 and from 1 before any logarithm or division"
+    for p, t, wanted, slope in (
+        (0.0, 1.0, -math.log(1e-7), -1e7),
+        (1.0, 0.0, -math.log(1e-7), 1e7),
+        (1e-9, 1.0, -math.log(1e-7), -1e7),
+        (0.0, 0.0, 1e-7, 1.0),
+        (1.0, 1.0, 1e-7, -1.0),
+        (1e-5, 1.0, -math.log(1e-5), -1e5),
+        (1 - 1e-5, 0.0, -math.log(1e-5), 1e5),
+    ):
+        call = f"BCELoss()([{p}], [{t}]) in float64"
+        expect.array(criterion(tensor(np.array([p])), tensor(np.array([t]))), wanted, call=call, hint=hint, atol=1e-9)
+        expect.array(criterion.backward(), [slope], call=f"{call}; backward()", hint=hint)
+
+
+@task("4.6")
+def test_bce_of_certainty_in_float32(student):
+    """In float32, too, certain and wrong costs about 16, with a finite gradient of the right sign."""
+    criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
+    for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
+        call = f"BCELoss()([{p}], [{t}]) in float32"
+        expect.array(criterion(tensor([p]), tensor([t])), 16, call=call, atol=0.3, rtol=0, dtype="float32")
+        slope = float(values(criterion.backward())[0])
+        fine = math.isfinite(slope) and 5e6 < sign * slope < 2e7
+        expect.that(fine, call=f"{call}; backward()", got=slope, expected=f"about {sign * 1e7:.0e}")
+
+
+# 4.7: one step of gradient descent
+
+
+@task("4.7")
+def test_step_moves_parameters_against_their_gradient(student, rng):
+    """One step subtracts lr times the gradient from every parameter, and returns the loss from before."""
+    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    network, criterion = student.layers.Sequential(layer), student.layers.MSELoss()
+    x, t, lr = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), 0.3
+    call = "gradient_descent_step(Sequential(Dense(3, 2)), MSELoss(), x, t, lr=0.3)"
+    for _ in range(2):
+        weight, bias = np.array(values(layer.weight)), np.array(values(layer.bias))
+        error = x @ weight.T + bias - t
+        loss = step(student, network, criterion, x, t, lr)
+        expect.that(type(loss) is float, call=call, got=loss, expected="a Python float", hint="loss.item()")
+        expect.array(loss, (error**2).mean(), call=call, hint="the loss before the parameters move")
+        hint = "weight - lr * gradient, with the gradient of this step alone"
+        expect.array(layer.weight, weight - lr * 2 * error.T @ x / 10, call=f"the weight after {call}", hint=hint)
+        expect.array(layer.bias, bias - lr * 2 * error.sum(axis=0) / 10, call=f"the bias after {call}", hint=hint)
+
+
+@task("4.7")
+def test_step_forgets_older_gradients(student, rng):
+    """Gradients left from earlier do not count; those of the step can be read after it."""
+    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    weight = np.array(values(layer.weight))
+    wanted = 2 * (x @ weight.T + values(layer.bias) - t).T @ x / 10
+    for parameter in layer.parameters():
+        student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0))
+    step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
+    call = "one step with lr=0.1 from gradients of 100"
+    expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
+    expect.array(
+        layer.weight.grad, wanted, call=f"weight.grad after {call}", hint="leave this step's gradients in .grad"
+    )
+
+
+@task("4.7")
+def test_step_keeps_tensors_and_dtype(student, rng):
+    """Parameters stay the same tensors in float32, whatever kind of float lr is; lr = 0 changes nothing."""
+    network = student.layers.Sequential(student.layers.Dense(3, 2, rng=student.rng(2)))
+    parameters, before = network.parameters(), [np.array(values(p)) for p in network.parameters()]
+    x, t = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
+    step(student, network, student.layers.MSELoss(), x, t, 0.0)
+    for parameter, old in zip(parameters, before, strict=True):
+        expect.array(parameter, old, rtol=0, atol=0, call="a parameter after a step with lr=0")
+    step(student, network, student.layers.MSELoss(), x, t, 0.5)
+    for parameter, now, old in zip(parameters, network.parameters(), before, strict=True):
+        expect.array(parameter, values(now), dtype="float32", call="a tensor of parameters() from before the step")
+        moved = not np.allclose(values(parameter), old)
+        expect.that(moved, call="a parameter after a step with lr=0.5", got="no change", expected="another value")
+
+
+# 4.8: build the XOR network, and ask it
+
+
+@task("4.8")
+def test_recipe_builds_from_its_generator(student):
+    """Build draws every weight from rng: equal seeds give equal networks, other seeds others."""
+    recipe = student.recipe("04_layers")
+    first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
+    expect.that(len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="two Dense layers: 4")
+    for a, b, c in zip(first, again, other, strict=True):
+        expect.array(b, values(a), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
+        differs = not np.array_equal(values(a), values(c))
+        expect.that(
+            differs, call="a parameter of build(rng) with another seed", got="the same", expected="another value"
+        )
+
+
+@task("4.8")
+def test_recipe_predicts_probabilities(student, rng):
+    """Predict gives one probability for each point, as a float array of shape (n, 1), row by row."""
+    recipe = student.recipe("04_layers")
+    network, points = recipe.build(student.rng(5)), rng.uniform(0, 1, (9, 2)).astype("float32")
+    got = recipe.predict(network, points)
+    call = "predict(build(rng), points of shape (9, 2))"
+    expect.that(type(got) is np.ndarray, call=call, got=got, expected="an array", hint=".numpy() of a tensor")
+    expect.equal(got.shape, (9, 1), call=f"the shape of {call}")
+    inside = bool(((got >= 0) & (got <= 1)).all())
+    expect.that(inside, call=call, got=got, expected="probabilities: 0 to 1", hint="end the network with Sigmoid")
+    expect.array(recipe.predict(network, points[3:4]), got[3:4], call="predict of one of the points alone", atol=1e-5)
+
+
+@task("4.8")
+def test_recipe_predictions_come_from_the_parameters(student):
+    """Other parameters give other predictions, and the first ones put back the first predictions."""
+    recipe = student.recipe("04_layers")
+    network, other = recipe.build(student.rng(1)), recipe.build(student.rng(2))
+    first, saved = np.array(recipe.predict(network, POINTS)), [np.array(values(p)) for p in network.parameters()]
+    for mine, its in zip(network.parameters(), other.parameters(), strict=True):
+        mine.data = values(its)
+    wanted = recipe.predict(other, POINTS)
+    call = "predict after all parameters were taken from another network"
+    expect.array(recipe.predict(network, POINTS), wanted, call=call, hint="compute from network.parameters() alone")
+    for mine, values_before in zip(network.parameters(), saved, strict=True):
+        mine.data = values_before
+    expect.array(recipe.predict(network, POINTS), first, call="predict with the first parameters put back")
+
+
+@task("4.8")
+def test_recipe_starts_without_knowledge(student):
+    """A fresh network's answers cost about ln 2, not much less: it knows nothing about XOR."""
+    recipe = student.recipe("04_layers")
+    for seed in range(3):
+        loss = surprise(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
+        expect.that(loss > 0.5, call=f"the loss of build(rng({seed})) on XOR", got=loss, expected="about 0.69")
+
+
+# 4.9: train it
+
+
+@task("4.9")
+@pytest.mark.parametrize("labels", ["XOR", "its opposite"])
+def test_recipe_learns(student, rng, labels):
+    """After training all four points are right with a small loss, on XOR and on the opposite labels."""
+    targets = XOR if labels == "XOR" else 1 - XOR
+    recipe, seed, order = student.recipe("04_layers"), int(rng.integers(1000)), rng.permutation(4)
+    network = recipe.build(student.rng(seed))
+    recipe.train(network, POINTS[order], targets[order], rng=student.rng(seed), progress=lambda *_: None)
+    got = recipe.predict(network, POINTS).astype(float)
+    call = f"predict for (0, 0), (0, 1), (1, 0), (1, 1) after training on {labels} from seed {seed}"
+    right = bool(((got > 0.5) == (targets > 0.5)).all())
+    expect.that(right, call=call, got=got.round(3), expected=f"near {targets.ravel().tolist()}")
+    loss = surprise(np.clip(got, 1e-7, 1 - 1e-7), targets)
+    expect.that(
+        loss < 0.1, call=f"the loss of {call}", got=loss, expected="below 0.1", hint="more steps, or a larger lr"
+    )
+
+
+@task("4.9")
+def test_recipe_tells_its_progress(student):
+    """Train calls progress about 50 times with the step, the number of steps, and the loss, which falls."""
+    told, recipe = [], student.recipe("04_layers")
+    network = recipe.build(student.rng(1))
+    recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=lambda *values: told.append(values))
+    call = "the calls of progress(step, steps, loss) in one training"
+    expect.that(20 <= len(told) <= 200, call=call, got=f"{len(told)} calls", expected="about 50")
+    kinds = {tuple(type(value).__name__ for value in values) for values in told}
+    expect.equal(sorted(kinds), [("int", "int", "float")], call=f"the types in {call}", hint="float(loss), int(step)")
+    steps, losses = [values[0] for values in told], [values[2] for values in told]
+    ordered = steps == sorted(set(steps)) and {values[1] for values in told} == {told[0][1]} and steps[-1] <= told[0][1]
+    expect.that(ordered, call=call, got=f"{told[0]} … {told[-1]}", expected="steps that grow towards one same total")
+    expect.that(
+        losses[-1] < 0.1 < losses[0], call=f"first and last loss of {call}", got=losses[0::49], expected="a fall"
+    )
+
+
+@contextmanager
+def traced(module):
+    """A Trace that listens to every operation in the block."""
+    trace = module.Trace()
+    previous = module.set_recorder(trace)
+    try:
+        yield trace
+    finally:
+        module.set_recorder(previous)
+
+
+def values(tensor):
+    """A tensor's array on the judge's side, where it can be computed with."""
+    return expect.pull(tensor, call="a tensor's values")
+
+
+def in_float64(layer, rng):
+    """The layer, with random parameters of float64."""
+    for parameter in layer.parameters():
+        parameter.data = rng.normal(size=parameter.shape)
+    return layer
+
+
+def chain(student, rng):
+    """Dense(3, 4), Tanh(), Dense(4, 2) with random parameters of float64."""
+    dense = student.layers.Dense
+    layers = dense(3, 4, rng=student.rng(1)), student.activations.Tanh(), dense(4, 2, rng=student.rng(2))
+    return in_float64(student.layers.Sequential(*layers), rng)
+
+
+def step(student, network, criterion, x, t, lr):
+    """One step of gradient descent on arrays."""
+    tensor = student.tensor.Tensor
+    return student.layers.gradient_descent_step(network, criterion, tensor(x), tensor(t), lr)
