@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from grading.errors import GraderError, UsageError
+from grading.render.text import clean
 from tito.console import errors
 
 
@@ -57,5 +58,5 @@ def main() -> None:
 
 
 def _say(message: str, code: int) -> int:
-    errors().print(message, soft_wrap=True)
+    errors().print(clean(message, 8000), soft_wrap=True)
     return code

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from grading.render.text import one_line
 from tito.console import console, item, print_json, repository
 
 
@@ -173,9 +174,9 @@ def _show(findings: list[Finding]) -> None:
         sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "cyan")}[finding.ok]
         if plain:
             sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
-        text = Text.assemble((finding.name, "bold"), f": {finding.found}")
+        text = Text.assemble((finding.name, "bold"), f": {one_line(finding.found, 600)}")
         if finding.mend:
-            text.append("\nmend it: ").append(finding.mend, style="bold")
+            text.append("\nmend it: ").append(one_line(finding.mend, 600), style="bold")
         out.print(item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
     out.print(f"\n{wrong} to mend." if wrong else "\nEverything the course needs is here.")

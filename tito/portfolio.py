@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from grading import progress
+from grading.render.text import one_line
 from tito.console import console, item, print_json, repository
 
 
@@ -57,9 +58,9 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
                 "figures_text": figures_of(result),
                 "seed": result.seed,
                 "official": result.official,
-                "submission": result.submission.digest,
-                "course": f"{result.course.name} {result.course.version}",
-                "reproduce": result.reproduce,
+                "submission": one_line(result.submission.digest),
+                "course": one_line(f"{result.course.name} {result.course.version}"),
+                "reproduce": one_line(result.reproduce),
             }
         )
     return entries

@@ -22,6 +22,7 @@ from grading.quiz.identity import FILE, save_student_id, student_id, valid_id
 from grading.quiz.judge import QuestionVerdict, judge
 from grading.quiz.questions import Asked, for_student
 from grading.quiz.safe_yaml import BadFile
+from grading.render.text import one_line
 from tito.console import console, item
 
 
@@ -132,7 +133,7 @@ def _kept(root: Path, number: int, who: str, out: Console) -> Answers:
     try:
         kept = load_answers(root, number)
     except BadFile as error:
-        out.print(Text(f"{error} It is set aside as soon as you answer.", style="yellow"))
+        out.print(Text(f"{one_line(str(error), 600)} It is set aside as soon as you answer.", style="yellow"))
         return Answers(who)
     if kept.answers and kept.student != who:
         path = answers_file(number).as_posix()
@@ -169,5 +170,5 @@ def _print_question(out: Console, question: Asked) -> None:
 def _told(verdict: QuestionVerdict) -> Text:
     if verdict.correct:
         return Text(f"{verdict.question_id}: right", style="green")
-    told = Text(f"{verdict.question_id}: {verdict.why or 'Not right yet.'}", style="yellow")
+    told = Text(f"{verdict.question_id}: {one_line(verdict.why or 'Not right yet.', 400)}", style="yellow")
     return told.append(f" Read on in {verdict.read}") if verdict.answered else told

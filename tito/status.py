@@ -11,6 +11,7 @@ from rich.text import Text
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
 from grading.progress import History, read
+from grading.render.text import one_line
 from tito.console import console, item, print_json, repository
 from tito.outline import outline
 
@@ -109,9 +110,8 @@ def progress_line(course: CourseLike, history: History, out: Console) -> Text:
 def damage(history: History) -> Iterator[Text]:
     """What could not be read of the history."""
     for damaged in history.damaged:
-        yield Text(
-            f"A damaged progress record is set aside as {damaged.path.as_posix()}: {damaged.reason}", style="yellow"
-        )
+        where, why = one_line(damaged.path.as_posix()), one_line(damaged.reason)
+        yield Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow")
 
 
 def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:

@@ -15,6 +15,7 @@ from grading.manifest.model import Milestone
 from grading.manifest.topics import DOCUMENT, Topic, read_topics, topics_for
 from grading.render import words
 from grading.render.terminal import command, failure_parts
+from grading.render.text import one_line
 from grading.result import CriterionStatus, Result
 from tito.console import console, item, print_json
 from tito.status import damage
@@ -47,7 +48,7 @@ def troubleshoot(root: Path, number: int, as_json: bool) -> int:
     out.print(Text(f"Your last attempt at milestone {number}, {attempts[-1].at:%Y-%m-%d %H:%M} UTC", style="bold"))
     for criterion in result.criteria:
         if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
-            out.print(item("·", f"{words.STATUSES[criterion.status]}: {criterion.title}"))
+            out.print(item("·", f"{words.STATUSES[criterion.status]}: {one_line(criterion.title)}"))
     if result.first_to_mend:
         title = Text("First to mend", style="bold")
         out.print(Panel(failure_parts(result.first_to_mend, brief=False), title=title, title_align="left"))

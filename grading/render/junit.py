@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from xml.etree import ElementTree as ET
 
 from grading.render import figures, words
@@ -26,7 +27,7 @@ def junit(result: Result) -> str:
         root,
         "testsuite",
         {"name": _text(words.heading(result)), **{key: str(value) for key, value in counts.items()}},
-        timestamp=result.started_at.isoformat(timespec="seconds"),
+        timestamp=f"{result.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
         time=f"{result.timing.total:.3f}",
     )
     properties = ET.SubElement(suite, "properties")

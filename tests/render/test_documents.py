@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
 from grading import result as records
@@ -18,7 +19,7 @@ from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
 from grading.render.record import from_json, to_json
-from grading.result import Result, Verdict
+from grading.result import CourseRecord, Note, Result, SubmissionRecord, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import hostile_result
 
@@ -78,6 +79,51 @@ def test_markdown_is_bounded_and_free_of_hostile_text() -> None:
     outside = re.sub(r"(`+).+?\1", "", outside)
     assert not re.search(r"<img|@everyone|(?<!\\)!\[|(?<!\\)\]\(", outside)
     assert "\x1b" not in markdown(hostile_result())
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        LIVE,
+        "](https://e.org) [x",
+        "x\n\n# heading\n\n<script>alert(1)</script>",
+        "[r]: https://e.org\n[r]",
+        "```\n</details>\n```",
+        "&lt;img src=x&gt; &#60;b&#62;",
+        "\\[a\\](https://e.org) \\<b>",
+        "| a | b |\n| - | - |",
+        "1. one",
+        "<!-- -->",
+        "</summary></details>",
+    ],
+)
+def test_a_reader_of_markdown_finds_nothing_live(hostile: str) -> None:
+    """A CommonMark parser sees the report's own HTML and no link, image or markup of the student's."""
+    bad = failure(title=hostile, call=hostile, got=hostile, hint=hostile, detail=hostile, file=hostile, test=hostile)
+    record = not_yet(
+        name=hostile,
+        criteria=(criterion("failed", 0.1, explanation=hostile, failures=(bad, bad)),),
+        student_output=hostile,
+        provisional_because=(hostile,),
+        reproduce=hostile,
+        submission=SubmissionRecord(digest=hostile, files=(), refused=(Note(path=hostile, message=hostile),)),
+        course=CourseRecord(name=hostile, version=hostile, digest="c", changed=(hostile,)),
+    )
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = [t for token in parser.parse(markdown(record)) for t in (token, *(token.children or ()))]
+    own = r"<br>|</?sub>|<details><summary>[\w ]+</summary>|</details>"
+    html = [t.content.strip() for t in tokens if t.type in ("html_inline", "html_block")]
+    assert all(re.fullmatch(own, piece) for piece in html)
+    assert not {t.type for t in tokens} & {
+        "link_open",
+        "image",
+        "em_open",
+        "ordered_list_open",
+        "hr",
+        "blockquote_open",
+    }
+    assert len([t for t in tokens if t.type == "heading_open"]) == 3
+    assert len([t for t in tokens if t.type == "table_open"]) == 1
 
 
 def test_json_is_canonical_and_comes_back() -> None:

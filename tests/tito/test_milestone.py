@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,7 @@ from grading.manifest.load import load
 from grading.progress import FOLDER, attempt, read, record
 from grading.result import Result, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
+from tests.render.test_terminal import HOSTILE, hostile_result
 from tito import attempt as attempts
 from tito import celebrate
 
@@ -214,6 +216,20 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
         flat = " ".join(text.split())
         for part in (entry["capabilities"][0], "2026-03-01", "seed 42", "d" * 16, "0.042"):
             assert part in flat
+
+
+@pytest.mark.parametrize("command", ["status", "timeline", "troubleshoot", "portfolio", "doctor"])
+@pytest.mark.parametrize("forged", [hostile_result, lambda: result(loss(title=HOSTILE), reproduce=HOSTILE)])
+def test_a_forged_record_cannot_drive_the_terminal(
+    repo: Path, tito, command: str, forged: Callable[[], Result]
+) -> None:
+    """Escapes and markup in records, and in the names of damaged ones, are shown as text in every listing."""
+    record(repo, attempt(forged()))
+    (repo / FOLDER / "\x1b[31mred.json").write_text("{")
+    arguments = {"portfolio": ("portfolio",), "doctor": ("doctor",), "troubleshoot": ("milestone", command, "1")}
+    answer = tito(*arguments.get(command, ("milestone", command)))
+    assert "\x1b" not in answer.out + answer.err
+    assert "\x00" not in answer.out + answer.err
 
 
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
