@@ -106,12 +106,17 @@ def _ascii(figure: str) -> str:
 
 
 def _other_failures(result: Result) -> Iterator[RenderableType]:
+    """What else to mend; a hint that several share is written only once, with the first of all at the end."""
     others = words.failures(result)[1:]
     if not others:
         return
     yield Text("\nAlso to mend", style="bold")
+    told = {result.first_to_mend.hint} if result.first_to_mend else set()
     for failure in others[:SHOWN]:
-        yield Padding(failure_parts(failure, brief=True), (0, 0, 0, 1))
+        shared = failure.hint in told
+        told.add(failure.hint)
+        shown = failure.model_copy(update={"hint": None}) if shared else failure
+        yield Padding(failure_parts(shown, brief=True), (0, 0, 0, 1))
     if len(others) > SHOWN:
         yield Text(f" … and {len(others) - SHOWN} more; most often they go with the first ones.", style="dim")
 

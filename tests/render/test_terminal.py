@@ -116,6 +116,14 @@ def test_a_shared_reason_is_written_once() -> None:
     assert shown(not_yet(criteria=tuple(waiting))).count("first mend it") == 1
 
 
+def test_a_shared_hint_is_written_once() -> None:
+    """Five failures of one task show its hint in the box of the first, and each its own values."""
+    failures = tuple(failure(got=f"value {i}", hint="Look at broadcasting.") for i in range(5))
+    text = shown(not_yet(criteria=(criterion("failed", 0.1, failures=failures),)))
+    assert text.count("Look at broadcasting.") == 1
+    assert all(f"value {i}" in text for i in range(5))
+
+
 def test_a_watch_off_a_terminal_prints_phases_only() -> None:
     """One line per phase, nothing for each step."""
     stream = io.StringIO()
