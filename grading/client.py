@@ -34,6 +34,7 @@ class Worker:
         self._until: float | None = None
         self._number = 0
         self._dropped: list[int] = []
+        self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._launched: Launched = launch(confinement)
         self._ready_until: float | None = time.monotonic() + START_SECONDS
@@ -45,8 +46,10 @@ class Worker:
         self.close()
 
     def module(self, name: str) -> Any:
-        """`tinytorch.<name>` of the student's."""
-        return self.request("module", f"tinytorch.{name}")
+        """`tinytorch.<name>` of the student's; asked for once."""
+        if name not in self._modules:
+            self._modules[name] = self.request("module", f"tinytorch.{name}")
+        return self._modules[name]
 
     def recipe(self, module_id: str) -> Any:
         """The recipe.py of a trigger module."""

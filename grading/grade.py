@@ -29,8 +29,9 @@ from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
 from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.launch import choose
 from grading.submission import Submission, take
+from grading.workers import start_worker
 
 CHECKS = {
     "imports": imports,
@@ -94,12 +95,7 @@ def grade_milestone(
     grading is official, or it is asked for ``again``. Raises ManifestError, UsageError or GraderError.
     """
     manifest = load(root)
-    try:
-        milestone = manifest.milestone(number)
-    except KeyError:
-        raise UsageError(f"There is no milestone {number}; there are 1 to {len(manifest.milestones)}.") from None
-    if milestone.status is Status.PLANNED:
-        raise UsageError(f"Milestone {number}, {milestone.name}, is planned: it is not built yet and cannot be graded.")
+    milestone = built_milestone(manifest, number)
     request = Request(root, submission or root, seed, official, student, again)
     return _grade(request, manifest, manifest.modules_for(milestone), milestone, watch or Silent())
 
@@ -124,6 +120,17 @@ def grade_module(
     return _grade(request, manifest, (module,), None, watch or Silent())
 
 
+def built_milestone(manifest: Manifest, number: int) -> Milestone:
+    """The milestone with this number; UsageError when there is none, or when it is only planned."""
+    try:
+        milestone = manifest.milestone(number)
+    except KeyError:
+        raise UsageError(f"There is no milestone {number}; there are 1 to {len(manifest.milestones)}.") from None
+    if milestone.status is Status.PLANNED:
+        raise UsageError(f"Milestone {number}, {milestone.name}, is planned: it is not built yet and cannot be graded.")
+    return milestone
+
+
 def _grade(
     request: Request, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, watch: Watch
 ) -> Result:
@@ -140,18 +147,10 @@ def _grade(
         fresh = request.again or request.official or request.seed is not None
         if not fresh and (known := cache.find(key)) is not None:
             return known
-        confinement = Confinement(
-            submission=handed_in.folder,
-            folders=tuple(m.folder.as_posix() for m in on_path),
-            memory_mb=budget.memory_mb,
-            cpu_seconds=int(budget.wall_seconds * 2),
-            output_kb=budget.output_kb,
-            sandbox=sandbox,
-        )
         log = Log()
 
         def start() -> Worker:
-            log.workers.append(Worker(confinement, call_seconds=budget.call_seconds))
+            log.workers.append(start_worker(handed_in, on_path, budget, sandbox))
             return log.workers[-1]
 
         seed = request.seed if request.seed is not None else secrets.randbelow(1 << 31)

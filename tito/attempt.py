@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from grading import journey, progress
-from grading.errors import GraderError
+from grading.demos.run import run_demo
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
@@ -15,6 +15,7 @@ from grading.render import terminal
 from grading.render.badge import badge
 from grading.render.progress import watch_for
 from grading.render.screen import screen_for
+from grading.render.text import one_line
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate
 from tito.console import console
@@ -52,10 +53,7 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
     milestone = manifest.milestone(number)
     if first:
         celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
-        try:
-            play_demo(root, milestone.id, seed=result.seed)
-        except GraderError as error:  # the milestone is unlocked all the same
-            out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
+        play_demo(root, milestone.id, seed=result.seed)
     path = root / progress.FOLDER / "badges" / f"milestone-{milestone.id}.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, badge(result).encode())
@@ -70,9 +68,11 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
         out.print(Text(f"Ahead: milestone {coming.id}, {coming.name}{planned}: {coming.victory}", style="dim"))
 
 
-def play_demo(root: Path, number: int, *, seed: int) -> None:
-    """The live demonstration. Raises GraderError when it cannot be shown."""
-    from grading.demos import run_demo
-
+def play_demo(root: Path, number: int, *, seed: int) -> bool:
+    """The live demonstration; whether it ran to its end."""
     with screen_for(console()) as screen:
-        run_demo(root, number, screen=screen, seed=seed)
+        stopped = run_demo(root, number, screen=screen, seed=seed)
+    if stopped is not None:
+        console().print(Text(f"The demonstration ended early: {one_line(stopped.got or stopped.title)}", style="yellow"))
+        console().print(Text.assemble("Find out why: ", (f"tito milestone test {number}", "bold")))
+    return stopped is None
