@@ -15,7 +15,6 @@ from grading.render import terminal
 from grading.render.badge import badge
 from grading.render.progress import watch_for
 from grading.render.screen import screen_for
-from grading.render.text import one_line
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate
 from tito.console import console
@@ -68,11 +67,13 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
         out.print(Text(f"Ahead: milestone {coming.id}, {coming.name}{planned}: {coming.victory}", style="dim"))
 
 
-def play_demo(root: Path, number: int, *, seed: int) -> bool:
-    """The live demonstration; whether it ran to its end."""
-    with screen_for(console()) as screen:
-        stopped = run_demo(root, number, screen=screen, seed=seed)
-    if stopped is not None:
-        console().print(Text(f"The demonstration ended early: {one_line(stopped.got or stopped.title)}", style="yellow"))
-        console().print(Text.assemble("Find out why: ", (f"tito milestone test {number}", "bold")))
-    return stopped is None
+def play_demo(root: Path, number: int, *, seed: int) -> int:
+    """The live demonstration; 1 and what stopped it when student code does not reach its end, else 0."""
+    out = console()
+    with screen_for(out) as screen:
+        failure = run_demo(root, number, screen=screen, seed=seed)
+    if failure is None:
+        return 0
+    out.print(Text("\nThe demonstration stopped.", style="yellow"))
+    out.print(terminal.failure_parts(failure, brief=False))
+    return 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from course.checks.course import Course, test_functions
 from course.release import LEFTOVERS
+from course.skeleton import solved
 from grading import result_schema
 from grading.manifest import schema
 from grading.manifest.files import check_files
@@ -36,12 +37,13 @@ def tasks_are_whole(course: Course, watch: Watch) -> list[Problem]:
 
 
 def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
-    """Lessons have 150 to 350 lines, and a student's file at most 300."""
+    """Lessons have 150 to 350 lines, and a student's finished file at most 300."""
     watch.phase("Counting lines", None)
     problems = []
-    files = [(module.lesson, LESSON_LINES) for module in course.built] + [(path, CODE_LINES) for path in course.sources]
-    for path, fitting in files:
-        if (count := len(course.text(path).splitlines())) not in fitting:
+    files = [(module.lesson, course.text(module.lesson), LESSON_LINES) for module in course.built]
+    files += [(path, solved(source, course.manifest, path), CODE_LINES) for path, source in course.sources.items()]
+    for path, text, fitting in files:
+        if (count := len(text.splitlines())) not in fitting:
             message = f"{count} lines; it should have {fitting.start} to {fitting.stop - 1}."
             problems.append(Problem(path.as_posix(), 1, message, "Say less, or say what is missing."))
     return problems

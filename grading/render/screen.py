@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+
+
+SECONDS_PER_FRAME = 0.05
 
 
 class Screen(Protocol):
@@ -32,6 +36,7 @@ class LiveScreen:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop")
+        self._shown = 0.0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -41,8 +46,10 @@ class LiveScreen:
         self._live.stop()
 
     def frame(self, renderable: RenderableType) -> None:
-        """Draw the frame in place of the last one."""
+        """Draw the frame in place of the last one, no sooner than an eye can follow."""
+        time.sleep(max(0.0, self._shown + SECONDS_PER_FRAME - time.monotonic()))
         self._live.update(renderable, refresh=True)
+        self._shown = time.monotonic()
 
 
 class PlainScreen:

@@ -10,11 +10,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from grading import progress
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.progress import FOLDER, attempt, read, record
+from grading.render.screen import Screen
 from grading.result import Result, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import HOSTILE, hostile_result
@@ -31,11 +33,12 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
         assert number == 1
         return planned.pop(0)
 
-    def play(_root: Path, _number: int, *, seed: int) -> None:
+    def play(_root: Path, _number: int, *, screen: Screen, seed: int) -> None:
+        screen.frame(Text("a frame"))
         planned.append(seed)
 
     monkeypatch.setattr(attempts, "grade_milestone", grade)
-    monkeypatch.setattr(attempts, "play_demo", play)
+    monkeypatch.setattr(attempts, "run_demo", play)
     return planned
 
 
@@ -103,12 +106,27 @@ def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
     def fail(*_: object, **__: object) -> None:
         raise GraderError("no worker")
 
-    monkeypatch.setattr(attempts, "play_demo", fail)
+    monkeypatch.setattr(attempts, "run_demo", fail)
     grader.append(result())
     answer = tito("milestone", "test", "1")
     assert answer.code == 0
     assert "could not be shown: no worker" in answer.out
     assert (repo / FOLDER / "badges" / "milestone-1.svg").exists()
+
+
+def test_a_demonstration_plays_or_says_what_stopped_it(
+    repo: Path, tito, grader: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are drawn with the seed that was asked for; student code that fails ends it with exit code 1."""
+    answer = tito("milestone", "demo", "1", "--seed", "7")
+    assert (answer.code, answer.out.strip()) == (0, "a frame")
+    assert grader == [7]
+    monkeypatch.setattr(attempts, "run_demo", lambda *_, **__: failure(hint="Write it first."))
+    answer = tito("milestone", "demo", "1")
+    assert answer.code == 1
+    assert "stopped" in answer.out
+    assert "Write it first." in answer.out
+    assert read(repo).events == ()
 
 
 def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
