@@ -8,6 +8,7 @@ from rich.text import Text
 
 from grading import journey, progress
 from grading.demos.run import run_demo
+from grading.errors import GraderError
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
@@ -52,7 +53,10 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
     milestone = manifest.milestone(number)
     if first:
         celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
-        play_demo(root, milestone.id, seed=result.seed)
+        try:
+            play_demo(root, milestone.id, seed=result.seed)
+        except GraderError as error:  # the milestone is unlocked all the same
+            out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
     path = root / progress.FOLDER / "badges" / f"milestone-{milestone.id}.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, badge(result).encode())

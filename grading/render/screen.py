@@ -9,7 +9,6 @@ from typing import Protocol, Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-
 SECONDS_PER_FRAME = 0.05
 
 
