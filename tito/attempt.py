@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
@@ -33,11 +34,14 @@ def grade_and_show_module(root: Path, module: str) -> Result:
 
 def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
     """Grade a milestone, show and record the attempt; when it unlocks, all that goes with it. The exit code."""
-    out = console()
+    out, began = console(), datetime.now(UTC)
     before = progress.read(root).best(number)
     with watch_for(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     terminal.show(out, result)
+    if result.started_at < began:
+        told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
+        out.print(Text.assemble(f"\n{told} To measure anew: ", (f"tito milestone test {number} --again", "bold")))
     progress.record(root, progress.attempt(result))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)

@@ -70,6 +70,8 @@ def _blocks(result: Result) -> Iterator[str]:
         yield f"Grade again: {code(result.reproduce)}"
     yield "### Criteria"
     yield _table(result)
+    if how := dict.fromkeys(c.how for c in result.criteria if c.how):
+        yield "How it was measured:\n\n" + "\n".join(f"- {escape(text, 600)}" for text in how)
     others = words.failures(result)[1:]
     if others:
         yield f"<details><summary>{len(others)} more to mend</summary>"

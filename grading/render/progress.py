@@ -73,12 +73,18 @@ class RichWatch:
         """Replace the line by a new one with an empty bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(one_line(title, 60), total=total, note="")
+        self._task = self._progress.add_task(_short(title, 60), total=total, note="")
 
     def advance(self, done: int, note: str = "") -> None:
         """Move the bar and show the note beside it."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done, note=one_line(note, 40))
+            self._progress.update(self._task, completed=done, note=_short(note, 40))
+
+
+def _short(text: str, width: int) -> str:
+    """The text in at most so many columns; what passes by needs no count of what is missing."""
+    text = one_line(text, 400)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def watch_for(console: Console) -> RichWatch | PlainWatch:

@@ -77,7 +77,7 @@ def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableTyp
 
 
 def _row(criterion: CriterionResult, wide: bool, plain: bool, told: set[str]) -> list[RenderableType]:
-    """One criterion; a reason that several share is written only once (`told`)."""
+    """One criterion; what several share, a reason or a way of measuring, is written only once (`told`)."""
     sign, ascii_sign, colour = _SIGNS[criterion.status]
     bar = Text(figures.bar(figures.share(criterion), 10, ascii_only=plain), style=colour)
     name = Text(one_line(criterion.title, 300))
@@ -86,8 +86,11 @@ def _row(criterion: CriterionResult, wide: bool, plain: bool, told: set[str]) ->
         name.append("" if why in told else f"\n{why}", style=colour)
         told.add(why)
     elif criterion.status is CriterionStatus.FAILED:
-        for more in (criterion.explanation, criterion.why, criterion.how):
+        for more in (criterion.explanation, criterion.why):
             name.append(f"\n{one_line(more, 600)}" if more else "", style="dim")
+    if criterion.how and criterion.how not in told:
+        name.append(f"\n{one_line(criterion.how, 600)}", style="dim")
+        told.add(criterion.how)
     first = Text(ascii_sign if plain else sign, style=f"bold {colour}")
     measured, threshold = figures.measured(criterion), figures.threshold(criterion)
     if plain:
@@ -138,14 +141,19 @@ def failure_parts(failure: Failure, *, brief: bool) -> Group:
 
 
 def _curves(result: Result, width: int, plain: bool) -> Iterator[RenderableType]:
-    for curve in result.curves[:4]:
+    """Up to five curves, one line each where it is wide enough."""
+    heading = None
+    for curve in result.curves[:5]:
         known = [v for v in curve.values if v is not None]
         line = figures.sparkline(curve.values, min(40, width - 2), ascii_only=plain)
         if not line:
             continue
-        yield Text(f"\n{one_line(curve.name, 60)}, seed {curve.seed}", style="bold")
-        yield Text(f" {line}", style="cyan", no_wrap=True)
-        yield Text(f" {known[0]:.3g} to {known[-1]:.3g} in {curve.steps[-1]:.0f} steps", style="dim")
+        if curve.name != heading:
+            yield Text(f"\n{one_line(curve.name, 60)}, as training went on", style="bold")
+            heading = curve.name
+        break_ = "  " if width >= WIDE else "\n "
+        ends = f"{known[0]:.3g} to {known[-1]:.3g}, seed {curve.seed}"
+        yield Text.assemble(" ", (line, "cyan"), break_, (ends, "dim"))
 
 
 def _output(result: Result) -> Iterator[RenderableType]:

@@ -29,8 +29,9 @@ LIVE = "<img src=x onerror=alert(1)> @everyone [a](javascript:b) ![i](https://e.
 
 def test_markdown_tells_what_the_terminal_tells() -> None:
     """Verdict, criteria, figures and what to mend first are in the Markdown."""
-    text = markdown(not_yet())
+    text = markdown(not_yet(criteria=(*not_yet().criteria, loss("passed", 0.01, how="5 seeds"))))
     for part in (
+        "- 5 seeds",
         "**Not yet.**",
         "| 90% | ≥ 100% |",
         "In `modules/02_tensor/tinytorch/tensor.py:41`",
@@ -102,7 +103,7 @@ def test_a_reader_of_markdown_finds_nothing_live(hostile: str) -> None:
     bad = failure(title=hostile, call=hostile, got=hostile, hint=hostile, detail=hostile, file=hostile, test=hostile)
     record = not_yet(
         name=hostile,
-        criteria=(criterion("failed", 0.1, explanation=hostile, failures=(bad, bad)),),
+        criteria=(criterion("failed", 0.1, explanation=hostile, how=hostile, failures=(bad, bad)),),
         student_output=hostile,
         provisional_because=(hostile,),
         reproduce=hostile,

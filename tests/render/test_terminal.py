@@ -116,6 +116,12 @@ def test_a_shared_reason_is_written_once() -> None:
     assert shown(not_yet(criteria=tuple(waiting))).count("first mend it") == 1
 
 
+def test_every_figure_says_how_it_was_measured_once() -> None:
+    """A way of measuring that several figures share is written with the first of them."""
+    text = shown(result(criterion(), loss(how="5 seeds"), loss(name="b", how="5 seeds"), loss(name="c", how="3 runs")))
+    assert (text.count("5 seeds"), text.count("3 runs")) == (1, 1)
+
+
 def test_a_shared_hint_is_written_once() -> None:
     """Five failures of one task show its hint in the box of the first, and each its own values."""
     failures = tuple(failure(got=f"value {i}", hint="Look at broadcasting.") for i in range(5))

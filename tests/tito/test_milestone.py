@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -85,6 +86,15 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
     assert "Your badge" in again.out
     assert grader == []
     assert len(read(repo).attempts(1)) == 2
+
+
+@pytest.mark.usefixtures("repo")
+def test_an_answer_from_an_earlier_measurement_says_so(tito, grader: list) -> None:
+    """A result that began before the command did is an earlier one, and the way to a new one is given."""
+    grader.append(result())
+    assert "tito milestone test 1 --again" in " ".join(tito("milestone", "test", "1").out.split())
+    grader[:] = [result(started_at=datetime.now(UTC) + timedelta(seconds=5))]
+    assert "--again" not in tito("milestone", "test", "1").out
 
 
 @pytest.mark.usefixtures("repo")
