@@ -61,11 +61,12 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
             play_demo(root, milestone.id, seed=result.seed)
         except GraderError as error:  # the milestone is unlocked all the same
             out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
-    path = root / progress.FOLDER / "badges" / f"milestone-{milestone.id}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, badge(result).encode())
-    out.print(Text.assemble("\nYour badge: ", (path.relative_to(root).as_posix(), "bold")))
     history = progress.read(root)
+    best = history.best(number)
+    path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, badge((best and best.result) or result).encode())
+    out.print(Text.assemble("\nYour badge: ", (path.relative_to(root).as_posix(), "bold")))
     out.print(progress_line(manifest, history, out))
     goal = journey.next_goal(manifest, history)
     out.print(Text.assemble(f"Next: {goal.sentence}\n", (f"  {goal.command}", "bold")))

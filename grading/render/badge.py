@@ -6,7 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from grading.manifest.model import Kind
+from grading.manifest.model import Kind, Unit
 from grading.render import figures, words
 from grading.render.text import one_line
 from grading.result import Result, Verdict
@@ -16,12 +16,14 @@ def badge(result: Result) -> str:
     """The SVG of an unlocked (or provisionally unlocked) milestone; ValueError for any other result."""
     if result.milestone is None or result.verdict.exit_code != 0:
         raise ValueError("only an unlocked milestone has a badge")
-    best = next((c for c in result.criteria if c.kind is Kind.PERFORMANCE and c.measured is not None), None)
+    measured = [c for c in result.criteria if c.kind is Kind.PERFORMANCE and c.measured is not None]
+    # A share of right answers says more to a stranger than a loss.
+    best = next(iter(sorted(measured, key=lambda c: c.unit is not Unit.FRACTION)), None)
     facts = [f"{words.verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:
         facts.append(f"Medal: {one_line(result.medal, 50)}")
     if best is not None:
-        facts.append(f"{one_line(best.title, 40)}: {figures.measured(best)}")
+        facts.append(f"{one_line(best.title, 60)}: {figures.measured(best)}")
     return _template().render(
         title=f"{one_line(result.course.name, 40)}, {words.heading(result)}",
         number=result.milestone,

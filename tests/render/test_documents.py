@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from grading import result as records
 from grading import result_schema
+from grading.manifest.model import Unit
 from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
@@ -191,6 +192,12 @@ def test_a_badge_escapes_and_is_only_for_the_unlocked() -> None:
     ET.fromstring(svg)  # noqa: S314 - our own output
     with pytest.raises(ValueError, match="unlocked"):
         badge(not_yet())
+
+
+def test_a_badge_shows_a_share_rather_than_a_loss() -> None:
+    """Of the measured figures, the first fraction stands on the badge."""
+    share = loss("passed", 0.97, title="Digits read", unit=Unit.FRACTION, threshold=0.95, comparison="at_least")
+    assert "Digits read: 97%" in badge(result(loss(), share))
 
 
 def test_a_provisional_badge_says_so() -> None:

@@ -108,6 +108,15 @@ def test_from_provisional_to_unlocked_is_celebrated(tito, grader: list) -> None:
     assert "MILESTONE UNLOCKED" in tito("milestone", "test", "1").out
 
 
+def test_a_later_provisional_pass_leaves_the_badge(repo: Path, tito, grader: list) -> None:
+    """The badge is the best attempt's, whatever the last one was."""
+    stand_in = {"verdict": Verdict.PROVISIONAL, "provisional_because": ("measured on a stand-in",)}
+    for outcome in (result(), result(**stand_in)):
+        grader[:] = [outcome]
+        assert tito("milestone", "test", "1").code == 0
+    assert "Provisionally" not in (repo / FOLDER / "badges" / "milestone-1.svg").read_text(encoding="utf-8")
+
+
 def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
     repo: Path, tito, grader: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
