@@ -38,20 +38,16 @@ def test_accumulate_keeps_the_parameters_dtype(student, rng):
 
 @task("4.1")
 def test_accumulate_shares_no_memory(student):
-    """Neither the array that is added nor the gradient of before is changed by adding, and both may change later."""
-    tensor, add = student.tensor.Tensor, student.layers.accumulate_grad
-    parameter, values = tensor([0.0, 0.0]), tensor([1.0, 2.0])
-    add(parameter, values.data)
-    before = parameter.grad
-    add(parameter, values.data)
-    hint = "make a new Tensor of the sum; += on an array changes everyone's copy of it"
-    expect.array(values, [1, 2], call="the array, after adding it twice", hint=hint)
-    expect.array(before, [1, 2], call="the gradient from before the second was added", hint=hint)
-    student.layers.zero_grad([parameter])
-    add(parameter, values.data)
-    student.layers.gradient_descent_step  # noqa: B018 - the name must exist
-    values.data = values.data * 1
-    expect.array(parameter.grad, [1, 2], call="the gradient after zero_grad and one more", hint=hint)
+    """A gradient is new memory: neither the array that was added nor the gradient of before is tied to it."""
+    parameter, array = student.tensor.Tensor([0.0, 0.0]), shared_array(student)
+    student.layers.accumulate_grad(parameter, array)
+    first = parameter.grad
+    student.layers.accumulate_grad(parameter, array)
+    hint = "make a new Tensor of the sum; += on an array changes it for everyone who has it"
+    expect.array(first, [1, 1], call="the first gradient, after a second was added", hint=hint)
+    array.fill(9.0)
+    expect.array(first, [1, 1], call="the first gradient, after the array it came from was changed", hint=hint)
+    expect.array(parameter.grad, [2, 2], call="the gradient, after the array that was added was changed", hint=hint)
 
 
 @task("4.1")
@@ -109,10 +105,9 @@ def test_linear_keeps_float32(student, rng):
     output = student.layers.linear.forward(x, weight, bias)
     expect.array(output, x @ weight.T + bias, dtype="float32", call="linear.forward in float32")
     gradients = student.layers.linear.backward(grad, output, x, weight, bias)
-    for got, name, wanted in zip(
-        gradients, "x weight bias".split(), (grad @ weight, grad.T @ x, grad.sum(0)), strict=True
-    ):
-        expect.array(got, wanted, dtype="float32", call=f"linear.backward in float32: the gradient of {name}")
+    wanted = {"x": grad @ weight, "weight": grad.T @ x, "bias": grad.sum(axis=0)}
+    for got, (name, its_grad) in zip(gradients, wanted.items(), strict=True):
+        expect.array(got, its_grad, dtype="float32", call=f"linear.backward in float32: the gradient of {name}")
 
 
 @task("4.2")
@@ -148,11 +143,8 @@ def test_dense_has_parameters_of_the_right_shape(student):
 @task("4.3")
 def test_dense_without_bias(student, rng):
     """Dense(3, 2, bias=False) has a weight only, which also gets its gradient."""
-    layer, x, grad = (
-        student.layers.Dense(3, 2, bias=False, rng=student.rng(1)),
-        rng.normal(size=(4, 3)),
-        np.ones((4, 2)),
-    )
+    layer = student.layers.Dense(3, 2, bias=False, rng=student.rng(1))
+    x, grad = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     expect.equal(layer.bias, None, call="Dense(3, 2, bias=False).bias")
     expect.equal([p.shape for p in layer.parameters()], [(2, 3)], call="the shapes of its parameters()")
     weight = values(layer.weight)
@@ -170,14 +162,11 @@ def test_dense_starts_uniform_within_its_bound(student, n_in):
     for name in ("weight", "bias"):
         drawn, call = values(getattr(layer, name)).ravel(), f"Dense({n_in}, 4000).{name}"
         largest, hint = float(abs(drawn).max()), "uniform between -b and b, b = 1 / sqrt(in_features)"
-        close = 0.98 * bound < largest <= bound * 1.000001
-        expect.that(
-            close, call=f"the largest |value| of {call}", got=largest, expected=f"just under {bound}", hint=hint
-        )
+        inside, wanted = 0.98 * bound < largest <= bound * 1.000001, f"just under {bound}"
+        expect.that(inside, call=f"the largest |value| of {call}", got=largest, expected=wanted, hint=hint)
         counts = np.histogram(drawn, bins=4, range=(-bound, bound))[0] / len(drawn)
-        expect.array(
-            counts, np.full(4, 0.25), call=f"shares of {call} in four quarters of its range", atol=0.04, hint=hint
-        )
+        call = f"the shares of {call} in the four quarters of its range"
+        expect.array(counts, np.full(4, 0.25), call=call, atol=0.04, hint=hint)
 
 
 @task("4.3")
@@ -191,10 +180,8 @@ def test_dense_draws_from_its_generator(student):
         expect.array(getattr(again, name), drawn, rtol=0, atol=0, call=f"the {name} drawn from the same seed once more")
         for what, layer in (("another seed", other), ("the same generator once more", second)):
             differs = not np.allclose(values(getattr(layer, name)), drawn)
-            call = f"the {name} drawn from {what}"
-            expect.that(
-                differs, call=call, got="the same values", expected="others", hint="draw from rng, and only from it"
-            )
+            call, hint = f"the {name} drawn from {what}", "draw from rng, and from nothing else"
+            expect.that(differs, call=call, got="the same values", expected="others", hint=hint)
 
 
 @task("4.3")
@@ -286,10 +273,10 @@ def test_dense_says_what_does_not_fit(student):
 def test_sequential_forward(student, rng):
     """Sequential hands the output of each layer to the next, in order."""
     network, x = chain(student, rng), rng.normal(size=(5, 3))
-    first, last = (x @ values(network[0].weight).T + values(network[0].bias) for _ in range(2))
-    last = np.tanh(first) @ values(network[2].weight).T + values(network[2].bias)
+    hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
+    wanted = hidden @ values(network[2].weight).T + values(network[2].bias)
     got = network(student.tensor.Tensor(x))
-    expect.array(got, last, call="Sequential(Dense(3, 4), Tanh(), Dense(4, 2))(x)")
+    expect.array(got, wanted, call="Sequential(Dense(3, 4), Tanh(), Dense(4, 2))(x)")
     expect.equal(len(network), 3, call="len(Sequential(Dense(3, 4), Tanh(), Dense(4, 2)))")
 
 
@@ -299,17 +286,13 @@ def test_sequential_backward(student, rng):
     network, x, grad = chain(student, rng), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
     network(student.tensor.Tensor(x))
-    got, call = (
-        network.backward(student.tensor.Tensor(grad)),
-        "after backward(grad) of Dense(3, 4), Tanh(), Dense(4, 2)",
-    )
+    got = network.backward(student.tensor.Tensor(grad))
+    call = "after backward(grad) of Sequential(Dense(3, 4), Tanh(), Dense(4, 2))"
     inner = grad @ values(network[2].weight) * (1 - hidden**2)
     expect.array(got, inner @ values(network[0].weight), call=f"the gradient of the input {call}")
-    wanted = (inner.T @ x, inner.sum(axis=0), grad.T @ hidden, grad.sum(axis=0))
-    for parameter, its_grad, name in zip(
-        network.parameters(), wanted, ("0 weight", "0 bias", "2 weight", "2 bias"), strict=True
-    ):
-        expect.array(parameter.grad, its_grad, call=f"the gradient of layer {name} {call}")
+    for dense, its_input, its_grad in ((network[0], x, inner), (network[2], hidden, grad)):
+        expect.array(dense.weight.grad, its_grad.T @ its_input, call=f"a weight's gradient {call}")
+        expect.array(dense.bias.grad, its_grad.sum(axis=0), call=f"a bias's gradient {call}")
 
 
 @task("4.4")
@@ -318,10 +301,8 @@ def test_sequential_parameters(student, rng):
     dense = student.layers.Dense
     inner = student.layers.Sequential(dense(4, 5, bias=False, rng=student.rng(1)), student.activations.ReLU())
     network = student.layers.Sequential(dense(3, 4, rng=student.rng(2)), inner, dense(5, 2, rng=student.rng(3)))
-    parameters, call = (
-        network.parameters(),
-        "the parameters of Dense(3, 4), (Dense(4, 5, bias=False), ReLU()), Dense(5, 2)",
-    )
+    parameters = network.parameters()
+    call = "parameters() of Dense(3, 4), Sequential(Dense(4, 5, bias=False), ReLU()), Dense(5, 2)"
     expect.that(type(parameters) is list, call=call, got=type(parameters).__name__, expected="a list")
     expect.equal([p.shape for p in parameters], [(4, 3), (4,), (5, 4), (2, 5), (2,)], call=f"the shapes of {call}")
     new = rng.normal(size=(5, 4))
@@ -367,9 +348,8 @@ def test_loss_values(student, rng, name, formula, shape):
     """The loss is the mean over all elements, a scalar tensor in the prediction's dtype."""
     p, t = rng.uniform(0.05, 0.95, shape), rng.uniform(0, 1, shape)
     for dtype in ("float64", "float32"):
-        loss = getattr(student.layers, name)()(
-            student.tensor.Tensor(p.astype(dtype)), student.tensor.Tensor(t.astype(dtype))
-        )
+        prediction, target = student.tensor.Tensor(p.astype(dtype)), student.tensor.Tensor(t.astype(dtype))
+        loss = getattr(student.layers, name)()(prediction, target)
         call = f"{name}()(prediction, target) of shape {shape}"
         expect.array(loss, formula(p, t), dtype=dtype, call=call, hint="the mean over all elements, not the sum")
 
@@ -421,9 +401,8 @@ def test_loss_takes_labels_of_integers(student, rng, name, formula):
 def test_loss_says_what_does_not_fit(student, name, formula):
     """Shapes that differ are a ValueError with both, even where they would broadcast; backward needs a loss first."""
     criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
-    expect.array(
-        criterion(tensor([0.5, 0.5]), tensor([1.0, 1.0])), formula(np.full(2, 0.5), np.ones(2)), call=f"{name}()"
-    )
+    loss = criterion(tensor([0.5, 0.5]), tensor([1.0, 1.0]))
+    expect.array(loss, formula(np.full(2, 0.5), np.ones(2)), call=f"{name}()([0.5, 0.5], [1, 1])")
     with expect.raises(ValueError, mentions=("(4, 1)", "(4,)"), call=f"{name}()(prediction of (4, 1), target of (4,))"):
         criterion(tensor(np.full((4, 1), 0.5)), tensor(np.ones(4)))
     with expect.raises(RuntimeError, mentions=("forward",), call=f"{name}().backward() before any loss"):
@@ -511,9 +490,8 @@ def test_step_forgets_older_gradients(student, rng):
     step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
     call = "one step with lr=0.1 from gradients of 100"
     expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
-    expect.array(
-        layer.weight.grad, wanted, call=f"weight.grad after {call}", hint="leave this step's gradients in .grad"
-    )
+    hint = "leave this step's gradients in .grad"
+    expect.array(layer.weight.grad, wanted, call=f"weight.grad after {call}", hint=hint)
 
 
 @task("4.7")
@@ -541,12 +519,11 @@ def test_recipe_builds_from_its_generator(student):
     recipe = student.recipe("04_layers")
     first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
     expect.that(len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="two Dense layers: 4")
-    for a, b, c in zip(first, again, other, strict=True):
-        expect.array(b, values(a), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
-        differs = not np.array_equal(values(a), values(c))
-        expect.that(
-            differs, call="a parameter of build(rng) with another seed", got="the same", expected="another value"
-        )
+    for mine, same in zip(first, again, strict=True):
+        expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
+    differs = any(not np.array_equal(values(a), values(b)) for a, b in zip(first, other, strict=True))
+    call = "all parameters of build(rng) with another seed"
+    expect.that(differs, call=call, got="the same values", expected="others")
 
 
 @task("4.8")
@@ -585,7 +562,7 @@ def test_recipe_starts_without_knowledge(student):
     recipe = student.recipe("04_layers")
     for seed in range(3):
         loss = surprise(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
-        expect.that(loss > 0.5, call=f"the loss of build(rng({seed})) on XOR", got=loss, expected="about 0.69")
+        expect.that(loss > 0.4, call=f"the loss of build(rng({seed})) on XOR", got=loss, expected="about 0.69")
 
 
 # 4.9: train it
@@ -604,9 +581,8 @@ def test_recipe_learns(student, rng, labels):
     right = bool(((got > 0.5) == (targets > 0.5)).all())
     expect.that(right, call=call, got=got.round(3), expected=f"near {targets.ravel().tolist()}")
     loss = surprise(np.clip(got, 1e-7, 1 - 1e-7), targets)
-    expect.that(
-        loss < 0.1, call=f"the loss of {call}", got=loss, expected="below 0.1", hint="more steps, or a larger lr"
-    )
+    hint = "more steps, or a larger learning rate"
+    expect.that(loss < 0.1, call=f"the loss of {call}", got=loss, expected="below 0.1", hint=hint)
 
 
 @task("4.9")
@@ -622,9 +598,8 @@ def test_recipe_tells_its_progress(student):
     steps, losses = [values[0] for values in told], [values[2] for values in told]
     ordered = steps == sorted(set(steps)) and {values[1] for values in told} == {told[0][1]} and steps[-1] <= told[0][1]
     expect.that(ordered, call=call, got=f"{told[0]} … {told[-1]}", expected="steps that grow towards one same total")
-    expect.that(
-        losses[-1] < 0.1 < losses[0], call=f"first and last loss of {call}", got=losses[0::49], expected="a fall"
-    )
+    fell, got = losses[-1] < 0.1 < losses[0], f"{losses[0]:.3f} … {losses[-1]:.3f}"
+    expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1")
 
 
 @contextmanager
@@ -636,6 +611,11 @@ def traced(module):
         yield trace
     finally:
         module.set_recorder(previous)
+
+
+def shared_array(student):
+    """Two ones that can be changed beside the student's code: only exact arrays are copied to the judge's side."""
+    return student.tensor.np.ma.ones(2, "float32")
 
 
 def values(tensor):
