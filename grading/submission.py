@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import UsageError
-from grading.manifest.model import Manifest, Milestone, Module
+from grading.manifest.model import Manifest, Milestone, Module, Status
 from grading.result import FileRecord, Note, SubmissionRecord
 
 MAX_BYTES = 256 << 10
@@ -33,9 +33,24 @@ class Submission:
         return copied.read_text("utf-8") if copied.is_file() else None
 
 
-def code_files(modules: Iterable[Module], milestone: Milestone | None) -> list[Path]:
-    """The student's source files that a grading run uses, in the course's order."""
-    return [m.code for m in modules] + ([milestone.recipe] if milestone else [])
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of Python that a student writes."""
+
+    path: Path
+    module: Module
+    is_recipe: bool
+
+
+def source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFile]:
+    """What students write for these modules, in the course's order: each one's file, and a trigger's recipe."""
+    files = []
+    for module in modules:
+        files.append(SourceFile(module.code, module, is_recipe=False))
+        milestone = manifest.triggered_by(module)
+        if milestone is not None and milestone.status is Status.BUILT:
+            files.append(SourceFile(milestone.recipe, module, is_recipe=True))
+    return files
 
 
 def answer_files(milestone: Milestone | None) -> list[Path]:
@@ -55,7 +70,7 @@ def take(
     files: list[FileRecord] = []
     refused: list[Note] = []
     missing: list[str] = []
-    for path in [*code_files(modules, milestone), *answer_files(milestone)]:
+    for path in [*(f.path for f in source_files(manifest, modules)), *answer_files(milestone)]:
         data = _read(tree, path)
         if data is None:
             if path.suffix == ".py":

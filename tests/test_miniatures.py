@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -31,14 +30,15 @@ def graded(root: Path, tmp_path: Path):
     def grade(miniature: Miniature, *extra: str) -> Result:
         tree, target = tmp_path / "tree", tmp_path / "result.json"
         build(miniature, root, load(root), tree)
-        before = leftovers()
+        private = tmp_path / "tmp"
+        private.mkdir(exist_ok=True)
         seed = str(miniature.about.get("seed", 20))
         command = [sys.executable, "-m", "grading", "milestone", "1", "--seed", seed, *extra]
         started = time.monotonic()
         done = subprocess.run(
             [*command, "--submission", str(tree), "--json", str(target), "--markdown", str(tmp_path / "report.md")],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(root)},
+            env=os.environ | {"PYTHONPATH": str(root), "TMPDIR": str(private)},
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -49,7 +49,7 @@ def graded(root: Path, tmp_path: Path):
         result = record.from_json(target.read_text())
         assert done.returncode == result.verdict.exit_code
         assert "Traceback" not in done.stderr
-        assert leftovers() <= before, "something was left in the temporary folder"
+        assert list(private.iterdir()) == [], "something was left in the temporary folder"
         assert not any(c.status is CriterionStatus.ERROR for c in result.criteria), done.stdout
         for surface in (done.stdout, (tmp_path / "report.md").read_text()):
             assert "\x1b[2J" not in surface
@@ -59,10 +59,6 @@ def graded(root: Path, tmp_path: Path):
         return result
 
     return grade
-
-
-def leftovers() -> set[str]:
-    return {p.name for p in Path(tempfile.gettempdir()).glob("tinytorch-*")}
 
 
 def told(result: Result) -> str:

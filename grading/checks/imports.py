@@ -5,21 +5,19 @@ from __future__ import annotations
 from grading.audit import audit
 from grading.checks.measured import Context, Measured
 from grading.result import Failure
+from grading.submission import source_files
 
 
 def imports(context: Context) -> Measured:
     """Audit every file that was handed in; a missing or refused one counts too."""
     failures: list[Failure] = []
     refused = {note.path: note.message for note in context.submission.record.refused}
-    files = [(m.code, m, False) for m in context.modules]
-    if context.milestone:
-        trigger = context.manifest.module(context.milestone.trigger)
-        files.append((context.milestone.recipe, trigger, True))
-    for path, module, is_recipe in files:
-        name = path.as_posix()
-        text = context.submission.text(path)
+    files = source_files(context.manifest, context.modules)
+    for file in files:
+        name = file.path.as_posix()
+        text = context.submission.text(file.path)
         if text is not None:
-            failures += audit(text, name, module, context.manifest, recipe=is_recipe)
+            failures += audit(text, name, file.module, context.manifest, recipe=file.is_recipe)
         else:
             why = refused.get(name, "it was not handed in")
             failures.append(

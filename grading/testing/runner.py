@@ -48,7 +48,7 @@ def run_tests(
     collector = _Collector(root, manifest, students, seed, watch or Silent())
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
-        "-p", "no:terminal", "-p", "no:junitxml",
+        "-p", "no:terminal", "-p", "no:junitxml", "--capture=no",
         *(str(root / file) for file in files),
     ]  # fmt: skip
     with _plain_environment():
@@ -73,6 +73,8 @@ class _Collector:
         """Hand the plugin of the fixtures its workers."""
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
+        config.option.tbstyle = "native"  # nobody reads pytest's own report, and the default takes 0.1 s a failure
+        config.option.tbstyle = "value"  # nobody reads pytest's own tracebacks here, and they take long to make
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A test file that cannot be collected is the course's error."""

@@ -11,6 +11,7 @@ import yaml
 
 from course.skeleton import skeleton, solved, with_open
 from grading.manifest.model import Manifest, Status
+from grading.submission import source_files
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,9 +56,8 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
 
 
 def student_files(manifest: Manifest) -> list[Path]:
-    """Every file the manifest lets students write, of what is built."""
-    files = [m.code for m in manifest.modules if m.status is Status.BUILT]
-    return files + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+    """Every file of Python students write, of what is built."""
+    return [f.path for f in source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
 
 
 def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) -> None:

@@ -1,0 +1,172 @@
+"""From submission to result: verdicts with evidence, errors that are nobody's failure, and nothing measured twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from grading import cache, grade
+from grading.checks.measured import Measured
+from grading.errors import GraderError, UsageError
+from grading.grade import grade_milestone, grade_module
+from grading.manifest.load import load
+from grading.manifest.model import Kind
+from grading.render import record
+from grading.result import CriterionStatus, Result, Verdict, verdict_of
+from tests.submissions.build import student_files
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache" / "results")
+
+
+@pytest.fixture(scope="module")
+def unlocked(root: Path) -> Result:
+    """The course's own solution, graded once."""
+    return grade_milestone(root, 1, seed=7, again=True)
+
+
+@pytest.fixture
+def tree(root: Path, tmp_path: Path) -> Path:
+    """A copy of the solution's files, to be spoiled."""
+    target = tmp_path / "tree"
+    for path in [*student_files(load(root)), Path("student.yaml"), Path("answers/milestone-1.yaml")]:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / path, target / path)
+    return target
+
+
+def test_the_solution_unlocks_milestone_1(unlocked):
+    """Every criterion is passed and carries its figure, its threshold and how it was measured."""
+    assert unlocked.verdict is Verdict.UNLOCKED, unlocked.first_to_mend
+    assert {c.kind for c in unlocked.criteria} == set(Kind)
+    for criterion in unlocked.criteria:
+        assert criterion.status is CriterionStatus.PASSED
+        assert criterion.measured is not None
+        assert criterion.how
+        met = criterion.measured >= criterion.threshold
+        assert met if criterion.comparison == "at_least" else criterion.measured <= criterion.threshold
+
+
+def test_the_record_names_its_evidence(unlocked):
+    """Seed, files with digests, machine, sandbox, versions, and training curves measured by the grader."""
+    assert unlocked.seed == 7
+    assert unlocked.submission.student == "course"
+    assert len(unlocked.submission.files) >= 7
+    assert unlocked.machine.sandbox in ("bubblewrap", "process")
+    assert "numpy" in unlocked.machine.packages
+    assert len(unlocked.curves) == 5
+    for curve in unlocked.curves:
+        assert curve.values[0] > 0.5
+        assert curve.values[-1] < 0.1
+    assert unlocked.reproduce == "nox -s milestone-1 -- --seed 7"
+
+
+def test_the_record_fits_its_published_schema(unlocked, root):
+    """docs/schema/result.schema.json describes what is written."""
+    schema = json.loads((root / "docs/schema/result.schema.json").read_text())
+    data = json.loads(record.to_json(unlocked))
+    jsonschema.validate(data, schema)
+    assert {"milestone", "verdict", "criteria"} <= data.keys()
+    assert {"kind", "name", "status", "measured", "threshold"} <= data["criteria"][0].keys()
+    assert record.from_json(record.to_json(unlocked)) == unlocked
+
+
+def test_an_unchanged_milestone_is_answered_from_its_result(root, tree):
+    """The second run trains nothing, and a change of one file trains again."""
+    first = grade_milestone(root, 1, submission=tree)
+    assert first.verdict is Verdict.UNLOCKED, first.first_to_mend
+    assert grade_milestone(root, 1, submission=tree) == first
+    assert grade_milestone(root, 1, submission=tree, again=True).started_at > first.started_at
+    with (tree / "modules/04_layers/recipe.py").open("a") as file:
+        file.write("# changed\n")
+    assert grade_milestone(root, 1, submission=tree).key != first.key
+
+
+def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unlocked, tmp_path):
+    """A record answers only for what it was measured on; a damaged one answers for nothing."""
+    real = grade_milestone(root, 1, submission=tree)
+    place = tmp_path / "cache" / "results" / f"{real.key}.json"
+    place.write_text(unlocked.model_copy(update={"key": "0" * 64}).model_dump_json())
+    assert cache.find(real.key) is None
+    place.write_text("{ not json")
+    assert cache.find(real.key) is None
+
+
+def test_planned_and_unknown_are_wrong_usage(root):
+    """A clear sentence; nothing is pretended."""
+    with pytest.raises(UsageError, match="planned"):
+        grade_milestone(root, 2)
+    with pytest.raises(UsageError, match="no milestone 9"):
+        grade_milestone(root, 9)
+    with pytest.raises(UsageError, match="planned"):
+        grade_module(root, "05_dense")
+    with pytest.raises(UsageError, match="no module"):
+        grade_module(root, "17_future")
+
+
+def test_a_module_is_graded_by_itself(root):
+    """Its audit and its tests, through a worker; no milestone is claimed."""
+    result = grade_module(root, "02_tensor")
+    assert (result.milestone, result.module, result.verdict) == (None, "02_tensor", Verdict.UNLOCKED)
+
+
+def test_official_grading_never_reuses(root, tree):
+    """An instructor's run measures, whatever was measured before; so its seed is fresh."""
+    first = grade_milestone(root, 1, submission=tree, official=True, student="course")
+    second = grade_milestone(root, 1, submission=tree, official=True, student="course")
+    assert first.official
+    assert first.seed != second.seed
+
+
+def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
+    """A check that breaks, or a machine that lacks something, is an error with its reason."""
+    monkeypatch.setitem(grade.CHECKS, "xor", lambda _context: 1 / 0)
+    result = grade_milestone(root, 1, again=True)
+    assert result.verdict is Verdict.ERROR
+    assert result.verdict.exit_code == 3
+    broken = [c for c in result.criteria if c.status is CriterionStatus.ERROR]
+    assert {c.kind for c in broken} == {Kind.PERFORMANCE}
+    assert all("the grader failed in xor" in (c.explanation or "") for c in broken)
+
+    def no_data(_context: object) -> Measured:
+        raise GraderError("no data")
+
+    monkeypatch.setitem(grade.CHECKS, "xor", no_data)
+    assert grade_milestone(root, 1, again=True).verdict is Verdict.ERROR
+
+
+def test_after_failed_code_quality_the_expensive_part_is_not_attempted(root, tree):
+    """Cheap checks run first, the questions are judged anyway, and the first thing to mend is named."""
+    (tree / "modules/03_activations/tinytorch/activations.py").write_text("import torch\n")
+    result = grade_milestone(root, 1, submission=tree)
+    status = {c.name: c.status for c in result.criteria}
+    assert status["imports"] is CriterionStatus.FAILED
+    assert status["module_tests"] is status["accuracy"] is status["demo"] is CriterionStatus.NOT_ATTEMPTED
+    assert status["quiz"] is CriterionStatus.PASSED
+    assert "torch" in result.first_to_mend.got
+
+
+def test_changed_course_files_make_a_pass_provisional(root, tree, monkeypatch):
+    """A verdict of edited tests says so."""
+    monkeypatch.setattr(grade, "changed_course_files", lambda _root: ("modules/02_tensor/test_tensor.py",))
+    result = grade_milestone(root, 1, submission=tree, again=True)
+    assert result.verdict is Verdict.PROVISIONAL
+    assert "test_tensor.py" in result.provisional_because[0]
+
+
+def test_nan_meets_no_threshold(root):
+    """A figure that is not a number passes nothing, whichever side is bounded."""
+    for criterion in load(root).milestone(1).criteria:
+        assert not criterion.met_by(float("nan"))
+
+
+def test_nothing_judged_is_no_pass():
+    """An empty list of criteria unlocks nothing."""
+    assert verdict_of(()) is Verdict.ERROR
