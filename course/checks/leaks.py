@@ -16,6 +16,8 @@ from grading.render.progress import Watch
 
 SHORTEST = 24
 """Characters, without blanks, from which on a line of a solution is its own and not everybody's, as `return x` is."""
+COMPUTES = re.compile(r"[-+*/@%(\[]")
+"""What a line must hold to say how something is done; `except ValueError as error:` says nothing."""
 TOP = {
     ".gitignore",
     "LICENSE",
@@ -57,7 +59,7 @@ def secrets(course: Course) -> list[Secret]:
         given = _squeezed(skeleton(source, course.manifest, path))
         for number, line in solution_lines(source, find_gaps(source, course.manifest, path)):
             text = _squeezed(line.strip().removeprefix("return ").partition("  # ")[0])
-            if len(text) >= SHORTEST and text not in given:
+            if len(text) >= SHORTEST and COMPUTES.search(text) and text not in given:
                 found.append(Secret(text, f"line {number} of {path.as_posix()}'s solution"))
     questions = [q for milestone in course.manifest.milestones for q in milestone.questions]
     found += [
