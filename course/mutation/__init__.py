@@ -1,0 +1,1 @@
+"""How many small wrong changes to the solutions the students' tests notice. Cosmic Ray makes the changes."""

@@ -1,0 +1,123 @@
+"""`python -m course.mutation [module …]`: mutate the solutions, count what the students' tests notice."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from course.mutation.excused import PAGE, Change, excuses, row
+from course.mutation.mutants import Mutant, mutants
+from course.mutation.trial import TrialError, judged
+from course.skeleton import SkeletonError, find_gaps
+from grading.errors import UsageError
+from grading.manifest.load import ManifestError, load
+from grading.manifest.model import Manifest, Module, Status
+from grading.manifest.problems import did_you_mean
+from grading.render.progress import Watch, watch_for
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARE = 0.9
+"""So many of a module's mutants must be killed."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of one file's mutants."""
+
+    module: str
+    path: Path
+    mutants: int
+    survivors: tuple[Mutant, ...]
+
+    @property
+    def killed(self) -> int:
+        """Mutants noticed."""
+        return self.mutants - len(self.survivors)
+
+    @property
+    def share(self) -> float:
+        """Killed among all; excused survivors count as alive."""
+        return self.killed / self.mutants if self.mutants else 1.0
+
+
+def tally(root: Path, manifest: Manifest, module: Module, watch: Watch) -> Tally:
+    """Mutate one module's solution in copies of the course and run its tests, and its milestone's, on each mutant."""
+    source = (root / module.code).read_text(encoding="utf-8")
+    watch.phase(f"Mutating {module.id}", None)
+    changes = mutants(source, find_gaps(source, manifest, module.code), module.code)
+    built = [m for m in manifest.modules if m.status is Status.BUILT]
+    tests = [module.tests]
+    tests += [m.integration_tests for m in manifest.milestones if m.trigger == module.id and m.status is Status.BUILT]
+    watch.phase(f"Testing {len(changes)} mutants of {module.id}", len(changes))
+    alive: list[Mutant] = []
+    for done, (mutant, killed) in enumerate(judged(changes, root, [m.folder for m in built], tests), start=1):
+        alive += [] if killed else [mutant]
+        watch.advance(done, f"{len(alive)} alive")
+    return Tally(module.id, module.code, len(changes), tuple(sorted(alive, key=lambda m: (m.line, m.after))))
+
+
+def complaints(results: Sequence[Tally], excused: dict[Change, str]) -> list[str]:
+    """What is wrong with the tests or with the page: nothing, when all is well."""
+    found = []
+    for result in results:
+        if result.share < SHARE:
+            found.append(f"{result.module}: {result.share:.1%} killed, and {SHARE:.0%} are asked for.")
+        alive = {Change.of(mutant) for mutant in result.survivors}
+        found += [
+            f"{change.path}: a survivor without a reason. Add a test that notices it, or to {PAGE}:\n"
+            f"    {row(change, 'why it changes nothing a docstring promises')}"
+            for change in sorted(alive - set(excused))
+        ]
+        listed = {change for change in excused if change.path == result.path.as_posix()}
+        found += [
+            f"{PAGE}: `{change.after}` is excused, and does not survive (any more). Delete its row."
+            for change in sorted(listed - alive)
+        ]
+    return found
+
+
+def report(results: Sequence[Tally], excused: dict[Change, str], console: Console) -> None:
+    """The figures, then every survivor with its reason."""
+    table = Table("module", "mutants", "killed", "survived", "share")
+    for r in results:
+        table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")
+    console.print(table)
+    for mutant in (mutant for result in results for mutant in result.survivors):
+        console.print(Text(f"{mutant.path}:{mutant.line} {mutant.operator}", style="bold"))
+        console.print(Text(f"  - {mutant.before}", style="red"), soft_wrap=True)
+        console.print(Text(f"  + {mutant.after}", style="green"), soft_wrap=True)
+        console.print(Text(f"    {excused.get(Change.of(mutant), 'no reason listed')}"), soft_wrap=True)
+
+
+def main(names: Sequence[str], root: Path = ROOT) -> int:
+    """0: enough is noticed and the rest excused; 1: not so; 2: wrong usage."""
+    console = Console(highlight=False)
+    try:
+        manifest = load(root)
+        excused = excuses((root / PAGE).read_text(encoding="utf-8"))
+        known = {module.id: module for module in manifest.modules if module.status is Status.BUILT}
+        if unknown := [name for name in names if name not in known]:
+            raise UsageError(f"There is no built module {unknown[0]}. {did_you_mean(unknown[0], known)}")
+        with watch_for(console) as watch:
+            results = [tally(root, manifest, known[name], watch) for name in known if name in names or not names]
+    except (ManifestError, SkeletonError, UsageError) as error:
+        console.print(Text(str(error)))
+        return 2
+    except TrialError as error:
+        console.print(Text(str(error)))
+        return 1
+    report(results, excused, console)
+    wrong = complaints(results, excused)
+    for complaint in wrong:
+        console.print(Text(complaint), soft_wrap=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""The survivors that docs/mutants.md excuses, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from course.mutation.mutants import Mutant
+from grading.errors import UsageError
+
+PAGE = Path("docs/mutants.md")
+CELL = re.compile(r"(?<!\\)\|")
+CODE = re.compile(r"(`+) ?(.+?) ?\1")
+
+
+class Change(NamedTuple):
+    """A mutant as the page knows it: line numbers move, texts stay."""
+
+    path: str
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, mutant: Mutant) -> Change:
+        """The change a mutant makes."""
+        return cls(mutant.path.as_posix(), mutant.before, mutant.after)
+
+
+def excuses(text: str) -> dict[Change, str]:
+    """Change → reason, from the rows of every table; a heading names the file. UsageError for a row that is none."""
+    path, found = "", {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if heading := re.fullmatch(r"#+ `(.+)`", line):
+            path = heading[1]
+        elif line.startswith("| `"):
+            cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line)[1:-1]]
+            codes = [code[2] for cell in cells[:2] if (code := CODE.fullmatch(cell))]
+            if len(cells) != 3 or len(codes) != 2 or not cells[2] or not path:
+                raise UsageError(f"{PAGE}:{number}: write | `line` | `what it becomes` | reason | below a file's name.")
+            found[Change(path, *codes)] = cells[2]
+    return found
+
+
+def row(change: Change, reason: str) -> str:
+    """The table row that excuses a change."""
+    return "| " + " | ".join([_code(change.before), _code(change.after), reason]) + " |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|")

@@ -1,0 +1,74 @@
+"""The mutants of a file's solutions: what Cosmic Ray and two operators of our own can change inside the blocks."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cosmic_ray.plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+
+from course.mutation.operators import OWN
+from course.skeleton import Gap
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One small change to one file."""
+
+    path: Path
+    line: int
+    operator: str
+    before: str
+    """The line as it is, without indentation."""
+    after: str
+    """The line as it becomes."""
+    source: str
+    """The whole file with the change."""
+
+
+def mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
+    """Every different change inside the marked blocks, in the order of lines."""
+    blocks = {line for gap in gaps for line in range(gap.begin + 1, gap.end)}
+    nodes = list(ast_nodes(get_ast(source)))
+    found: dict[str, Mutant] = {}
+    for name, operator in _operators():
+        places = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, line in enumerate(places):
+            if line not in blocks:
+                continue
+            changed = mutate_code(source, operator, occurrence)
+            if changed != source and changed not in found and _is_python(changed):
+                before, after = _difference(source, changed, line)
+                found[changed] = Mutant(path, line, name, before, after, changed)
+    return sorted(found.values(), key=lambda mutant: mutant.line)
+
+
+def _operators() -> Iterator[tuple[str, Operator]]:
+    """Every operator by name; those that need arguments replace variables by random numbers, and are left out."""
+    for name in cosmic_ray.plugins.operator_names():
+        operator = cosmic_ray.plugins.get_operator(name)
+        if not operator.arguments():
+            yield name.rpartition("/")[2], operator()
+    for operator in OWN:
+        yield operator.__name__, operator()
+
+
+def _is_python(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _difference(source: str, changed: str, line: int) -> tuple[str, str]:
+    """What the line was and what stands in its place; `(nothing)` for a line that is gone."""
+    before, after = source.splitlines(), changed.splitlines()
+    end = len(after) - (len(before) - line)
+    new = " ".join(" ".join(after[line - 1 : end]).split())
+    return " ".join(before[line - 1].split()), new or "(nothing)"

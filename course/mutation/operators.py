@@ -1,0 +1,65 @@
+"""Two changes that Cosmic Ray does not make and students do: a forgotten statement and a forgotten argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cosmic_ray.operators.operator import Example, Operator
+from parso.python.tree import Name, PythonNode
+from parso.tree import NodeOrLeaf
+
+Position = tuple[tuple[int, int], tuple[int, int]]
+
+
+class ForgetStatement(Operator):
+    """An assignment or a call for its effect becomes `pass`."""
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
+        """Each expression that is a statement of its own, docstrings excepted."""
+        if node.parent is None or node.parent.type != "simple_stmt" or node is not node.parent.children[0]:
+            return
+        effect = node.type == "expr_stmt" or (
+            node.type in ("atom_expr", "power") and node.children[-1].type == "trailer"
+        )
+        if effect:
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:  # noqa: ARG002 - one position, so one index
+        """Return `pass`."""
+        return Name("pass", node.start_pos, prefix=node.get_first_leaf().prefix)
+
+    @classmethod
+    def examples(cls) -> Iterable[Example]:
+        """What it does."""
+        return (Example("check(x)\n", "pass\n"),)
+
+
+class ForgetArgument(Operator):
+    """A keyword argument is left out of a call."""
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
+        """Each `name=value` among a call's arguments, and each that stands alone."""
+        for argument in _keywords(node):
+            yield argument.start_pos, argument.end_pos
+
+    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
+        """Return the call's arguments without one, and without its comma."""
+        at = node.children.index(_keywords(node)[index])
+        alone = node.type == "trailer"
+        first = at if alone else max(at - 1, 0)
+        del node.children[first : first + (1 if alone else 2)]
+        return node
+
+    @classmethod
+    def examples(cls) -> Iterable[Example]:
+        """What it does."""
+        return (Example("f(x, axis=0)", "f(x)"), Example("f(axis=0, *x)", "f( *x)"), Example("f(axis=0)", "f()"))
+
+
+OWN = (ForgetStatement, ForgetArgument)
+
+
+def _keywords(node: NodeOrLeaf) -> list[PythonNode]:
+    if node.type not in ("arglist", "trailer"):
+        return []
+    return [c for c in node.children if c.type == "argument" and getattr(c.children[1], "value", "") == "="]

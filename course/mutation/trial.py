@@ -1,0 +1,114 @@
+"""Whether the students' tests notice a mutant: `pytest` in direct mode, in a copy of the course."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.testing import run_tests
+from cosmic_ray.util import restore_contents
+from cosmic_ray.work_item import TestOutcome
+
+from course.mutation.mutants import Mutant
+
+COPIED = ("pyproject.toml", "grading", "modules")
+PATIENCE = 8
+"""A mutant that takes so many times as long as the solution never ends."""
+WORKERS = min(os.cpu_count() or 1, 8)
+
+
+class TrialError(Exception):
+    """The copy cannot tell right from wrong; the message says why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One copy of the course, in which one mutant at a time stands in the place of its file."""
+
+    root: Path
+    folders: tuple[Path, ...]
+    """The modules' folders, which make `tinytorch` together."""
+    tests: tuple[Path, ...]
+    timeout: float = 600
+
+    @property
+    def command(self) -> list[str]:
+        """What a student types, without what pytest writes, and stopped at the first failure."""
+        paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders)]))
+        environment = [
+            f"PYTHONPATH={paths}",
+            "OPENBLAS_NUM_THREADS=1",
+            "OMP_NUM_THREADS=1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
+        ]
+        pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        where = ["-c", str(self.root / "pyproject.toml"), "--rootdir", str(self.root)]
+        return ["env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
+
+    def kills(self, path: Path, source: str) -> bool:
+        """Whether a test fails, or none ends in time, while this source stands in the place of the file."""
+        with restore_contents(self.root / path):
+            (self.root / path).write_text(source, encoding="utf-8")
+            outcome, output = run_tests(shlex.join(self.command), self.timeout)
+        if outcome is TestOutcome.INCOMPETENT:
+            raise TrialError(f"the tests could not be started:\n{output}")
+        return outcome is TestOutcome.KILLED
+
+    def prepared(self, path: Path) -> Trial:
+        """The same trial with its time limit, after a proof that it passes the solution and imports the copy's file."""
+        started = time.perf_counter()
+        done = subprocess.run(self.command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        if done.returncode:
+            raise TrialError(f"the solution itself fails its tests:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        limit = PATIENCE * (time.perf_counter() - started) + 5
+        # A mutant as long as its file and written in the same second would be taken for the compiled solution.
+        shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
+        trial = Trial(self.root, self.folders, self.tests, limit)
+        if not trial.kills(path, 'raise ImportError("no solution")\n'):
+            raise TrialError(f"{path}: another file than the copy's is imported, so nothing can be told.")
+        return trial
+
+
+def judged(
+    mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
+) -> Iterator[tuple[Mutant, bool]]:
+    """Each mutant as it is judged, with whether it was killed; `workers` copies work at the same time."""
+    with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
+        copies: queue.Queue[Trial] = queue.Queue()
+        for number in range(workers if mutants else 0):
+            copy = _copy(root, Path(folder, str(number)))
+            copies.put(Trial(copy, tuple(folders), tuple(tests)).prepared(mutants[0].path))
+
+        def judge(mutant: Mutant) -> tuple[Mutant, bool]:
+            trial = copies.get()
+            try:
+                return mutant, trial.kills(mutant.path, mutant.source)
+            finally:
+                copies.put(trial)
+
+        tasks = [pool.submit(judge, mutant) for mutant in mutants]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _copy(root: Path, target: Path) -> Path:
+    target.mkdir()
+    for name in COPIED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(root / name, target / name)
+    return target
