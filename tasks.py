@@ -18,6 +18,9 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     from grading.errors import UsageError
     from grading.manifest.load import ManifestError
 
+    if to.startswith("-"):
+        sys.stderr.write(f"{to} is no folder. Use: inv release --to DIR [--force]\n")
+        sys.exit(2)
     try:
         report = write_release(ROOT, Path(to), force=force)
     except UsageError as error:

@@ -165,7 +165,7 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     kept = {path.as_posix() for path in present if not _is_leftover(path)}
-    worked_on = sorted(name for name in kept if lock.digest_of(target, name) != released.get(name))
+    worked_on = sorted(n for n in kept if n not in released or lock.digest_of(target, n) != released[n])
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(

@@ -14,7 +14,7 @@ from grading.manifest.model import NumberQuestion
 from grading.manifest.problems import Problem
 from grading.render.progress import Watch
 
-SHORTEST = 24
+SHORTEST = 20
 """Characters, without blanks, from which on a line of a solution is its own and not everybody's, as `return x` is."""
 COMPUTES = re.compile(r"[-+*/@%(\[]")
 """What a line must hold to say how something is done; `except ValueError as error:` says nothing."""

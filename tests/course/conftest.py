@@ -1,0 +1,77 @@
+"""A miniature course: one module of two tasks, one milestone, the real grader; quick to release and to check."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from course.checks.course import Course
+from course.manifest_text import manifest_text
+from course.release import AS_THEY_ARE
+from grading.manifest.load import load
+from grading.manifest.model import Manifest, Module, Task
+
+collect_ignore = ["miniature"]  # tests of a miniature course, not of the tools
+HERE = Path(__file__).parent / "miniature"
+CODE = Path("modules/01_shapes/tinytorch/shapes.py")
+RECIPE = Path("modules/01_shapes/recipe.py")
+TESTS = Path("modules/01_shapes/test_shapes.py")
+LESSON = Path("modules/01_shapes/README.md")
+
+
+def miniature_manifest(root: Path) -> Manifest:
+    """The real manifest with one small module and with milestone 1 alone, asking one number and one choice."""
+    real = load(root)
+    first = real.milestone(1)
+    kinds = {question.kind: question for question in first.questions}
+    module = Module(
+        id="01_shapes",
+        title="Shapes",
+        summary="Areas of shapes.",
+        tasks=(
+            Task(id="1.1", title="A square", hint="Multiply the side by itself."),
+            Task(id="1.2", title="A rectangle", hint="Multiply the sides, and refuse a negative one."),
+        ),
+    )
+    milestone = first.model_copy(update={"trigger": module.id, "questions": tuple(kinds.values())})
+    return real.model_copy(update={"modules": (module,), "milestones": (milestone,)})
+
+
+def write_course(root: Path, target: Path) -> Path:
+    """Put the miniature course's files into ``target``."""
+    shutil.copytree(HERE, target / "modules")
+    for package in ("grading", "tito"):
+        shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in AS_THEY_ARE:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, target / name)
+    project = (root / "pyproject.toml").read_text()
+    start, end = project.index('    "modules/'), project.index("]", project.index('    "modules/'))
+    (target / "pyproject.toml").write_text(f'{project[:start]}    "modules/01_shapes",\n{project[end:]}')
+    (target / "milestones.yaml").write_text(manifest_text(miniature_manifest(root)))
+    return target
+
+
+@pytest.fixture(scope="session")
+def whole(root, tmp_path_factory) -> Course:
+    """The miniature course as it should be; tests must not change it."""
+    folder = write_course(root, tmp_path_factory.mktemp("course"))
+    return Course(folder, load(folder))
+
+
+@pytest.fixture(autouse=True)
+def _tests_read_anew() -> None:
+    """Let each course's own tests be read: pytest knows a file it has read by its name from the root."""
+    for name in [name for name in sys.modules if "01_shapes" in name]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def course(whole, tmp_path) -> Course:
+    """A copy of the miniature course to spoil."""
+    folder = tmp_path / "course"
+    shutil.copytree(whole.root, folder)
+    return Course(folder, whole.manifest)

@@ -1,0 +1,180 @@
+"""Each check of the course passes on a course as it should be and names what was spoiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from course.checks.__main__ import CHECKS, main, run
+from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
+from course.checks.course import Course
+from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
+from course.checks.leaks import find_leaks, no_leaks, secrets
+from course.release import release_files
+from grading.render.progress import Silent
+
+from .conftest import CODE, LESSON, TESTS
+
+
+def spoil(course: Course, path: Path | str, old: str, new: str) -> None:
+    """Replace a text of the course, once."""
+    file = course.root / path
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+def told(check, course: Course) -> str:
+    """What a check says."""
+    return "\n".join(map(str, run(check, course, Silent())))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_whole_course_passes(whole, check):
+    """No check finds anything to mend."""
+    assert told(check, whole) == ""
+
+
+def test_a_wrong_solution_is_named_with_its_test(course):
+    """A solution that fails its own test is a problem of that test's line."""
+    spoil(course, CODE, "return side * side", "return side + side")
+    said = told(solutions_pass, course)
+    assert said.startswith(f"{TESTS.as_posix()}:7: test_square fails on the solution: 6")
+
+
+def test_a_test_that_no_gap_touches_is_named(course):
+    """A test that passes while its task is open tests something else."""
+    spoil(course, TESTS, "student.shapes.square(3), 9", "9, 9")
+    assert "test_square passes while its task 1.1 is open" in told(gaps_fail_alone, course)
+    assert "test_square passes on the untouched skeleton" in told(skeletons_fail, course)
+
+
+def test_a_gap_that_hides_behind_another_message_is_named(course):
+    """A given line that fails before the gap is reached takes the task's message away."""
+    spoil(course, CODE, '"""Return the area of a square."""', '"""Area."""\n    side = None if side == 3 else side')
+    spoil(course, CODE, "return side * side", "return 9 if side is None else side * side")
+    spoil(course, CODE, "side = None if", "side = None + 1 if")
+    assert "names no task: TypeError" in told(gaps_fail_alone, course)
+
+
+def test_a_task_whose_gap_breaks_before_its_own_test_is_named(course):
+    """A test of one task that also needs another shows that other task's message."""
+    spoil(course, TESTS, '@task("1.1")', '@task("1.2")')
+    said = told(gaps_fail_alone, course)
+    assert "test_square passes while its task 1.2 is open" in said
+    assert "task 1.1 has no test" in told(tasks_are_whole, course)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("README.md", "Just write\n    if min( self.width,self.height ) < 0:"),
+        ("modules/01_shapes/README.md", "a line\n\n# BEGIN SOLUTION 1.1"),
+        ("docs/notes.txt", "Now return self.width * self.height"),
+        ("grading/more.py", "KEY = '{formula}'"),
+        ("milestones.yaml", "# answer: {formula}"),
+        ("tito/path.py", "HOME = '{root}'"),
+        ("answers/milestone-1.yaml", "student: course"),
+        ("course/release.py", ""),
+        ("student.yaml", "id: course"),
+    ],
+)
+def test_a_planted_leak_is_found(whole, path, text):
+    """Wherever it is planted, and however it is spaced, a leak is named with its file."""
+    formula = next(q.answer for q in whole.manifest.milestone(1).questions if q.kind == "number")
+    planted = {Path(path): f"first line\n{text.format(formula=formula, root=whole.root)}\n".encode()}
+    (problem,) = {p.file: p for p in find_leaks(planted, secrets(whole))}.values()
+    assert problem.file == path
+
+
+def test_a_leaks_line_is_told(whole):
+    """The line is that of the leak, not of the file's beginning."""
+    planted = {Path("README.md"): b"one\ntwo\n  if min(self.width, self.height) < 0:\n"}
+    (problem,) = find_leaks(planted, secrets(whole))
+    assert problem.line == 3
+
+
+def test_common_lines_are_no_leak(whole):
+    """What everybody writes, and what students are given, gives nothing away."""
+    planted = {Path("README.md"): b"return x\nself.width, self.height = width, height\nexcept ValueError as error:\n"}
+    assert find_leaks(planted, secrets(whole)) == []
+
+
+def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
+    """The whole way: a lesson on disk, the release, the leak."""
+    with (course.root / LESSON).open("a") as lesson:
+        lesson.write("\n    if min(self.width, self.height) < 0:\n")
+    assert f"{LESSON.as_posix()}:171: line 20 of {CODE.as_posix()}'s solution leaks" in told(no_leaks, course)
+    assert Path("modules/01_shapes/README.md") in release_files(course.root)
+
+
+def test_files_that_the_manifest_does_not_name_are_found(course):
+    """A stray file and a stray folder are each named once; leftovers of tools are not."""
+    (course.root / "modules/01_shapes/old.py").write_text("")
+    (course.root / "modules/99_draft/deep").mkdir(parents=True)
+    (course.root / "modules/99_draft/deep/x.py").write_text("")
+    (course.root / "modules/01_shapes/__pycache__").mkdir()
+    said = told(manifest_and_disk, course)
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["modules/01_shapes/old.py", "modules/99_draft"]
+
+
+def test_a_missing_file_is_named(course):
+    """Checks that read it say the same, instead of a traceback."""
+    (course.root / LESSON).unlink()
+    assert LESSON.as_posix() in told(manifest_and_disk, course)
+    assert LESSON.as_posix() in told(sizes_are_kept, course)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "says"),
+    [
+        (LESSON, "## Task 1.2: a rectangle", "## A rectangle", "task 1.2 has no heading"),
+        (LESSON, "## Task 1.1: a square", "## Task 1.10: a square", "task 1.1 has no heading"),
+        (TESTS, '@task("1.1")\n', "", "test_square must have one task of its module, and has none"),
+        (TESTS, '@task("1.1")\n', '@task("1.1")\n@task("1.2")\n', "and has 1.1, 1.2"),
+        (TESTS, '@task("1.1")\n', '@task("2.1")\n', "and has 2.1"),
+        (TESTS, '    """A square of side 3 has area 9."""\n', "", "test_square has no title"),
+        (CODE, "    # BEGIN SOLUTION 1.1\n    return side * side\n    # END SOLUTION\n", "    return 1\n", "no gap"),
+    ],
+)
+def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
+    """Gap, test, heading and mark: whichever is missing is said."""
+    spoil(course, path, old, new)
+    assert says in told(tasks_are_whole, course)
+
+
+def test_sizes_are_told(course):
+    """A lesson too short and a file too long are named with their count."""
+    (course.root / LESSON).write_text("# Shapes\n")
+    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 300)
+    said = told(sizes_are_kept, course)
+    assert f"{LESSON.as_posix()}:1: 1 lines" in said
+    assert f"{CODE.as_posix()}:1: 3" in said
+
+
+def test_settings_and_schemas_that_are_behind_are_told(course):
+    """The editable install and both schemas are compared with what they are made from."""
+    spoil(course, "pyproject.toml", '    "modules/01_shapes",\n', "")
+    (course.root / "docs/schema/result.schema.json").write_text("{}")
+    said = told(settings_agree, course)
+    assert "pyproject.toml:" in said
+    assert "python -m grading.result_schema" in said
+
+
+def test_broken_markers_are_told_and_not_thrown(course):
+    """A check that cannot read the sources gives the markers' own complaint."""
+    spoil(course, CODE, "    # BEGIN SOLUTION 1.1\n", "")
+    assert f"{CODE.as_posix()}:7: a block ends that never began" in told(no_leaks, course)
+
+
+def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):
+    """Named checks are run alone; a wrong name is answered with the right ones."""
+    assert main(["sizes_are_kept"], course.root) == 0
+    (course.root / LESSON).write_text("# Shapes\n")
+    assert main(["sizes_are_kept"], course.root) == 1
+    assert main(["sizes_are_left"], course.root) == 2
+    said = capsys.readouterr().out
+    assert "The course is whole." in said
+    assert "1 to mend." in said
+    assert "sizes_are_kept" in said.splitlines()[-1]

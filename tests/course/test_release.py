@@ -1,0 +1,217 @@
+"""The student repository: complete, sealed, the same every time, and never written over a student's work."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from course.release import write_release
+from grading.errors import UsageError
+from grading.lock import changed_course_files
+from grading.manifest.files import check_files
+from grading.manifest.load import ManifestError, load
+from grading.quiz.questions import for_student
+
+from .conftest import CODE, LESSON, RECIPE, TESTS
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def released(whole, tmp_path_factory) -> Path:
+    """One release, written once; tests must not change it."""
+    return write_release(whole.root, tmp_path_factory.mktemp("releases") / "student").target
+
+
+@pytest.fixture
+def student(released, tmp_path) -> Path:
+    """A copy of it to work in."""
+    folder = tmp_path / "student"
+    for name, data in tree(released).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
+    """Code, recipe, tests, lesson, grader, command line and documents are there; the maintainers' side is not."""
+    files = tree(released)
+    integration = "modules/01_shapes/test_integration.py"
+    for path in (CODE, RECIPE, TESTS, LESSON, integration, "noxfile.py", "LICENSE", "docs/result-format.md"):
+        assert Path(path).as_posix() in files
+    top = {Path(name).parts[0] for name in files}
+    assert top == {
+        ".gitignore", "LICENSE", "README.md", "course.lock.json", "docs", "grading", "milestones.yaml", "modules",
+        "noxfile.py", "pyproject.toml", "tito",
+    }  # fmt: skip
+
+
+def test_the_released_manifest_loads_and_asks_the_same(whole, released):
+    """The sealed manifest differs from the course's in its keys alone."""
+    manifest, original = load(released), whole.manifest
+    assert check_files(manifest, released) == ()
+    assert manifest.modules == original.modules
+    ours, theirs = original.milestone(1), manifest.milestone(1)
+    assert theirs.model_copy(update={"questions": ours.questions}) == ours
+    assert for_student(theirs, "ada") == for_student(ours, "ada")
+    assert all(question.sealed for question in theirs.questions)
+    assert not {"answer", "right", "wrong"} & {k for q in theirs.questions for k in q.model_dump(exclude_defaults=True)}
+
+
+def test_a_released_manifest_is_no_source_of_a_release(released, tmp_path):
+    """What is sealed cannot be released again, and nothing is written."""
+    with pytest.raises((ValueError, OSError)):
+        write_release(released, tmp_path / "again")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_course_gives_the_same_bytes(whole, released, tmp_path):
+    """Two releases of one course do not differ in a byte."""
+    again = write_release(whole.root, tmp_path / "another-name")
+    assert tree(again.target) == tree(released)
+    assert [path.as_posix() for path in again.files] == sorted(path.as_posix() for path in again.files)
+
+
+def test_every_released_python_file_is_python(released):
+    """Skeletons parse, like everything else."""
+    for name, data in tree(released).items():
+        if name.endswith(".py"):
+            ast.parse(data, name)
+
+
+def test_released_settings_are_a_students(released):
+    """The project installs tito and the built modules; maintainers' tools and checks are not in it."""
+    project = tomllib.loads((released / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["build"]["dev-mode-dirs"] == [".", "modules/01_shapes"]
+    assert project["project"]["scripts"] == {"tito": "tito.app:main"}
+    assert "dependency-groups" not in project
+    assert not {"ruff", "mypy"} & set(project["tool"])
+    ignored = (released / ".gitignore").read_text()
+    assert "progress" not in ignored
+    assert "answers" not in ignored
+
+
+def test_nothing_is_changed_in_a_fresh_release(released):
+    """The lock agrees with what was released."""
+    assert changed_course_files(released) == ()
+
+
+def test_changed_and_deleted_course_files_are_named(student):
+    """Tests, manifest and grader count; the student's own files and annotated lessons do not."""
+    (student / CODE).write_text("mine")
+    (student / RECIPE).unlink()
+    (student / LESSON).write_text("annotated")
+    (student / "new.py").write_text("mine, too")
+    assert changed_course_files(student) == ()
+    (student / TESTS).write_text("def test_nothing(): pass\n")
+    (student / "milestones.yaml").write_text("")
+    (student / "grading/grade.py").unlink()
+    assert changed_course_files(student) == ("grading/grade.py", "milestones.yaml", TESTS.as_posix())
+
+
+def test_line_ends_of_another_system_are_no_change(student):
+    """A checkout with CRLF is not an edited course."""
+    (student / TESTS).write_bytes((student / TESTS).read_bytes().replace(b"\n", b"\r\n"))
+    assert changed_course_files(student) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"files": {}}', '{"files": [1]}', '{"files": {"a": 1}}', "[" * 9999]
+)
+def test_a_spoiled_lock_is_itself_a_change(student, text):
+    """Emptying the lock hides nothing."""
+    (student / "course.lock.json").write_text(text)
+    assert changed_course_files(student) == ("course.lock.json",)
+
+
+def test_a_lock_cannot_point_outside_the_repository(student, tmp_path):
+    """A forged path is reported, not followed."""
+    (tmp_path / "secret").write_text("")
+    names = ["../secret", str(tmp_path / "secret"), "a\0b", "grading"]
+    (student / "course.lock.json").write_text(json.dumps({"files": dict.fromkeys(names, "0" * 64)}))
+    assert set(changed_course_files(student)) == set(names)
+
+
+def test_no_lock_means_no_release():
+    """The course itself has no lock, and nothing in it counts as changed."""
+    assert changed_course_files(Path(__file__).parent) == ()
+
+
+def refused(course, target: Path, *, force: bool) -> str:
+    """The message of a refusal that changes nothing."""
+    before = tree(target)
+    with pytest.raises(UsageError) as caught:
+        write_release(course.root, target, force=force)
+    assert tree(target) == before
+    assert [p.name for p in target.parent.iterdir() if p.name.startswith(f".{target.name}-")] == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, force):
+    """Somebody's notes stay, forced or not."""
+    target = tmp_path / "notes"
+    target.mkdir()
+    (target / "notes.txt").write_text("mine")
+    assert "not empty and no earlier release" in refused(whole, target, force=force)
+
+
+def test_an_earlier_release_is_replaced_by_force_only(whole, student):
+    """Without --force the message says how; with it the release is written anew and .git stays."""
+    (student / ".git").mkdir()
+    (student / ".git/HEAD").write_text("ref: refs/heads/main\n")
+    assert "--force" in refused(whole, student, force=False)
+    write_release(whole.root, student, force=True)
+    assert (student / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
+    assert changed_course_files(student) == ()
+    assert {p.name for p in student.parent.iterdir()} == {"student"}
+
+
+@pytest.mark.parametrize(
+    "name", [CODE.as_posix(), "student.yaml", "progress/1.json", LESSON.as_posix(), TESTS.as_posix()]
+)
+def test_a_students_work_is_never_replaced(whole, student, name):
+    """One changed or added file, and even --force writes nothing."""
+    (student / name).parent.mkdir(exist_ok=True)
+    (student / name).write_text("my work")
+    assert name in refused(whole, student, force=True)
+
+
+def test_a_link_in_an_earlier_release_is_work_too(whole, student):
+    """A link is nothing a release has written."""
+    (student / "link").symlink_to("/etc/hostname")
+    assert "link" in refused(whole, student, force=True)
+
+
+def test_a_course_with_a_missing_file_is_not_released(course, tmp_path):
+    """What is wrong is named, and the target does not exist."""
+    (course.root / LESSON).unlink()
+    with pytest.raises(ManifestError, match=LESSON.as_posix()):
+        write_release(course.root, tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
+def test_a_file_of_an_unknown_kind_is_not_shipped_silently(course, tmp_path):
+    """A stray file in the grader stops the release with its name."""
+    (course.root / "grading/key.pem").write_text("secret")
+    with pytest.raises(UsageError, match=r"grading/key\.pem"):
+        write_release(course.root, tmp_path / "student")
+
+
+def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
+    """`inv release --to DIR` refuses a folder with something in it, in one sentence and with exit code 2."""
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    assert done.returncode == 2
+    assert "not empty and no earlier release" in done.stderr
+    assert "Traceback" not in done.stderr
