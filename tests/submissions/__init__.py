@@ -1,0 +1,1 @@
+"""Miniature submissions and how they are built."""
