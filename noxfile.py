@@ -47,9 +47,9 @@ def grade(session: nox.Session, *arguments: str) -> None:
 
     Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once.
     """
-    command = [Path(session.bin, "python"), "-m", "grading", *arguments, *session.posargs]
+    command = [str(Path(session.bin, "python")), "-m", "grading", *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode
+    code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
     if code > 1:
         sys.exit(code)
     if code:
@@ -65,7 +65,7 @@ def milestone_session(milestone: Milestone) -> None:
 
     state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
     run.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
-    nox.session(run, name=f"milestone-{milestone.id}")
+    nox.session(name=f"milestone-{milestone.id}")(run)
 
 
 def module_session(module: Module) -> None:
@@ -77,7 +77,7 @@ def module_session(module: Module) -> None:
 
     state = "" if module.status is Status.BUILT else " (planned)"
     run.__doc__ = f"The tests of module {module.id}, through a worker{state}."
-    nox.session(run, name=f"module-{module.id}")
+    nox.session(name=f"module-{module.id}")(run)
 
 
 for _milestone in MANIFEST.milestones:

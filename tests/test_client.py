@@ -71,7 +71,15 @@ def test_a_subclass_of_a_plain_type_stays_there(worker_of):
 
 def test_callbacks_may_ask_for_more(worker_of):
     """While student code reports progress, the grader can read what it has so far."""
-    source = "class Net:\n    w = 0\n    def train(self, progress):\n        for i in range(3):\n            self.w += 1\n            progress(i, total=3)\n        return 'done'\n"
+    source = """
+class Net:
+    w = 0
+    def train(self, progress):
+        for i in range(3):
+            self.w += 1
+            progress(i, total=3)
+        return 'done'
+"""
     net = worker_of(source).module("code").Net()
     seen = []
     assert net.train(progress=lambda i, total: seen.append((i, total, net.w))) == "done"

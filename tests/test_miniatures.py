@@ -112,8 +112,8 @@ def check_expectation(miniature: Miniature, result: Result) -> None:
         assert all(c.measured is None for c in performance)
 
 
-def test_forged_records_in_the_cache_of_the_submission_do_not_count(graded, root, tmp_path):
-    """A result file lying in the tree is neither read nor overwritten."""
+def test_a_result_file_in_the_tree_is_left_alone(graded, tmp_path):
+    """It is neither read nor overwritten."""
     (miniature,) = [m for m in miniatures("hostile") if m.name.endswith("forged_records")]
     graded(miniature)
     assert json.loads((tmp_path / "tree" / "result.json").read_text()) == {"verdict": "unlocked"}

@@ -97,7 +97,7 @@ def launch(confinement: Confinement) -> Launched:
     confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
     private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
     python = Path(os.path.realpath(sys.executable))
-    site = sorted({Path(module.__file__).resolve().parents[1] for module in (np, msgpack)})
+    site = sorted({Path(str(module.__file__)).resolve().parents[1] for module in (np, msgpack)})
     in_bubblewrap = confinement.sandbox == "bubblewrap"
     passed, filter_file = [theirs.fileno()], None
     home = Path(bubblewrap.TMP) if in_bubblewrap else private

@@ -14,6 +14,7 @@ import resource
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 
 CONFIG = json.loads(sys.argv[2])
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120 - pathlib costs start-up time here
@@ -46,7 +47,7 @@ class Worker:
         self.objects[self.last] = value
         return wire.HANDLE, [self.last, type(value).__name__]
 
-    def resolve(self, code: int, payload: object) -> object:
+    def resolve(self, code: int, payload: int) -> object:
         """What a name in a request stands for."""
         return self.objects[payload] if code == wire.HANDLE else self.callback(payload)
 
@@ -85,7 +86,7 @@ class Worker:
                 self.say(reply)
             except wire.WireError as error:
                 self.say(["raised", number, *self.told(error)])
-            request = arguments = reply = None  # nothing of a finished request is kept alive
+            del request, arguments, reply  # nothing of a finished request is kept alive
 
     def told(self, error: BaseException) -> tuple[str, list[str], str, list]:
         """An exception as plain values: its type and bases, its message, the student's lines of its traceback."""
@@ -98,8 +99,9 @@ class Worker:
             for f in traceback.extract_tb(error.__traceback__)
             if f.filename.startswith(self.root + os.sep)
         ]
-        if isinstance(error, SyntaxError) and (error.filename or "").startswith(self.root + os.sep):
-            place = os.path.relpath(error.filename, self.root)
+        written = error.filename or "" if isinstance(error, SyntaxError) else ""
+        if isinstance(error, SyntaxError) and written.startswith(self.root + os.sep):
+            place = os.path.relpath(written, self.root)
             frames.append([place, error.lineno or 0, "", (error.text or "").strip()[:200]])
         bases = [c.__name__ for c in type(error).__mro__]
         return type(error).__name__, bases, message[:4000], frames[-12:]
@@ -114,7 +116,7 @@ class Worker:
         """Set an attribute."""
         setattr(thing, name, value)
 
-    def do_call(self, function: object, args: tuple, kwargs: dict) -> object:
+    def do_call(self, function: Callable, args: tuple, kwargs: dict) -> object:
         """Call something."""
         return function(*args, **kwargs)
 
@@ -133,6 +135,8 @@ class Worker:
         if name in sys.modules:
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, os.path.join(self.root, path))  # noqa: PTH118
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[name] = module

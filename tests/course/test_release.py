@@ -211,7 +211,7 @@ def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
     """`inv release --to DIR` refuses a folder with something in it, in one sentence and with exit code 2."""
     (tmp_path / "notes.txt").write_text("mine")
     command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "not empty and no earlier release" in done.stderr
     assert "Traceback" not in done.stderr

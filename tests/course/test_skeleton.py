@@ -68,7 +68,7 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     (tmp_path / "shapes.py").write_text(text)
     ruff = pytest.importorskip("ruff", reason="the formatter is not in this environment")
     command = [ruff.find_ruff_bin(), "format", "--isolated", "--line-length", str(LINE_LENGTH), "--diff", "shapes.py"]
-    formatted = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 (ruff)
+    formatted = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert formatted.returncode == 0, formatted.stdout
 
 

@@ -124,5 +124,5 @@ def test_loading_needs_no_numpy_jinja_or_pytest():
         "print(sorted({'numpy', 'jinja2', 'pytest', 'typer', 'rich'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 (our own code)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -55,15 +54,14 @@ def test_the_way_out_is_closed(worker_of, attempt):
 @pytest.mark.usefixtures("in_bubblewrap")
 def test_the_graders_folder_is_not_there(worker_of, root):
     """Neither tests nor manifest nor grader can be read from inside."""
-    code = worker_of(
-        f"{ATTEMPTS}def f():\n    return [os.path.exists(p) for p in {[str(root / 'milestones.yaml'), str(root / 'grading')]!r}]\n"
-    ).module("code")
+    paths = [str(root / "milestones.yaml"), str(root / "grading")]
+    code = worker_of(f"{ATTEMPTS}def f():\n    return [os.path.exists(p) for p in {paths!r}]\n").module("code")
     assert code.f() == [False, False]
 
 
 @pytest.mark.usefixtures("in_bubblewrap")
 def test_only_its_own_processes_are_visible(worker_of):
-    """/proc shows the sandbox and nothing of the machine."""
+    """The folder /proc shows the sandbox and nothing of the machine."""
     code = worker_of(f"{ATTEMPTS}def f(): return sorted(int(p) for p in os.listdir('/proc') if p.isdigit())\n").module(
         "code"
     )
@@ -91,14 +89,13 @@ def test_memory_has_an_end(worker_of):
 
 def test_threads_are_allowed(worker_of):
     """Prefetching and NumPy's matrix products need them."""
-    code = worker_of(
-        f"{ATTEMPTS}def f():\n    seen = []\n    t = threading.Thread(target=lambda: seen.append(1)); t.start(); t.join()\n    return seen\n"
-    ).module("code")
+    body = "seen = []\n    t = threading.Thread(target=lambda: seen.append(1)); t.start(); t.join()\n    return seen"
+    code = worker_of(f"{ATTEMPTS}def f():\n    {body}\n").module("code")
     assert code.f() == [1]
 
 
 def test_a_limit_cannot_be_raised_again(worker_of, sandbox):
-    """The limits are hard limits. (A plain process of root's may raise them: results name the sandbox.)"""
+    """The limits are hard limits; only a plain process of root may raise them, and results name the sandbox."""
     if sandbox == "process" and os.geteuid() == 0:
         pytest.skip("root may raise limits outside a sandbox")
     code = worker_of(
@@ -164,12 +161,13 @@ def test_the_filter_is_made_for_known_processors_only():
         assert len(code) % 8 == 0
 
 
-def test_private_folders_are_gone_afterwards(worker_of, tmp_path):
+def test_private_folders_are_gone_afterwards(worker_of, tmp_path, monkeypatch):
     """A worker leaves nothing behind in the temporary folder."""
-    import tempfile
-
-    before = set(Path(tempfile.gettempdir()).glob("tinytorch-worker-*"))
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
     worker = worker_of("def f(): return 1\n")
     worker.module("code").f()
+    assert list(private.iterdir())
     worker.close()
-    assert set(Path(tempfile.gettempdir()).glob("tinytorch-worker-*")) <= before
+    assert list(private.iterdir()) == []

@@ -145,7 +145,7 @@ def test_the_status_imports_nothing_slow(repo: Path) -> None:
     record(repo, progress.attempt(not_yet()))
     probe = "import sys; from tito.app import run; run(['milestone', 'status']); print(sorted(sys.modules))"
     command = [sys.executable, "-c", probe]
-    out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in eval(out.stdout.splitlines()[-1])}  # noqa: S307 - our own list
     assert "rich" in loaded
     assert not loaded & {"numpy", "pytest", "pydantic", "typer", "jinja2"}
@@ -162,7 +162,7 @@ def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:
 def on_a_terminal(arguments: list[str], width: int, folder: Path, **changes: str) -> str:
     """What a command shows on a terminal of this width."""
     primary, secondary = pty.openpty()
-    command = subprocess.Popen(  # noqa: S603 - our own command
+    command = subprocess.Popen(
         [*MAIN, *arguments], cwd=folder, env=environment(COLUMNS=str(width), **changes), stdin=secondary,
         stdout=secondary, stderr=secondary, close_fds=True,
     )  # fmt: skip
@@ -194,7 +194,7 @@ def test_listings_fit_a_terminal(repo: Path, command: str, width: int) -> None:
 def test_an_ascii_terminal_is_no_trouble() -> None:
     """Where only ASCII can be written, tito writes ASCII and does not fail."""
     for command in (["milestone", "timeline"], ["module", "start", "02"], ["doctor"]):
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             [*MAIN, *command], env=environment(PYTHONIOENCODING="ascii", LC_ALL="C"), capture_output=True, check=False
         )
         assert b"Traceback" not in done.stderr

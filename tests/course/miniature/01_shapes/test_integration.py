@@ -1,8 +1,9 @@
 """Everything together."""
 
-from grading.testing import expect
+from grading.testing import expect, task
 
 
+@task("1.2")
 def test_the_recipe_builds_a_rectangle(student):
     """What the recipe builds has an area."""
     rectangle = student.recipe("01_shapes").build(student.rng(0))

@@ -1,0 +1,129 @@
+"""What the documentation tells a reader to type: found in Markdown, in help texts and in the chores' list."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from course.release import AS_THEY_ARE, release_files
+from grading.manifest.load import load
+
+FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+PROGRAMS = ("tito", "nox", "inv", "pytest", "pip", "python")
+PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bX\b|[{\[<]")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line to type, and the place where a reader of it stands: the course's repository or a student's."""
+
+    text: str
+    place: str
+    source: str
+    """The file, or the program whose help says it."""
+
+
+@cache
+def pages(root: Path) -> dict[str, str]:
+    """Every page of the repository, and the student's README as it is released: name → text."""
+    found = [
+        *root.glob("*.md"),
+        *root.glob("docs/*.md"),
+        *root.glob("modules/*/README.md"),
+        *root.glob("tests/**/*.md"),
+    ]
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
+    return texts | {"course/templates/README.md.jinja": release_files(root)[Path("README.md")].decode()}
+
+
+def place_of(page: str) -> str:
+    """Whose page it is: what is released is read by students, all else by those who change the course."""
+    released = page in AS_THEY_ARE or page.startswith(("modules/", "course/templates/"))
+    return "student" if released else "course"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of every fenced block of this language."""
+    return [found[4] for found in FENCE.finditer(text) if found[3] == language]
+
+
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", text)
+
+
+def said(text: str) -> Iterator[str]:
+    """Everything in backticks that begins with one of our programs and is more than its name."""
+    for code in CODE.findall(prose(text)):
+        if code.split(" ")[0] in PROGRAMS and " " in code:
+            yield code
+
+
+def in_pages(root: Path) -> Iterator[Command]:
+    """The `$` lines of console blocks, and whole commands in backticks."""
+    for page, text in pages(root).items():
+        for block in blocks(text, "console"):
+            for line in block.splitlines():
+                if line.strip().startswith("$ "):
+                    yield Command(line.strip()[2:], place_of(page), page)
+        for code in said(text):
+            if not PLACEHOLDER.search(code):
+                yield Command(code, place_of(page), page)
+
+
+def in_help() -> Iterator[Command]:
+    """The examples in the help of `tito` and `python -m grading`, and of noxfile and tasks."""
+    from grading.__main__ import app as grading_app
+    from tito.commands import app as tito_app
+
+    for program, app, place in (("tito", tito_app, "student"), ("python -m grading", grading_app, "course")):
+        for name, command in tree(typer.main.get_command(app), program).items():
+            for line in f"{command.help}\n{command.epilog}".splitlines():
+                typed = line.partition(" #")[0].strip()
+                if typed.startswith(("tito ", "nox ", "python -m ")):
+                    yield Command(re.split(r"\s{2,}", typed)[0], place, f"{name} --help")
+
+
+def tree(command: Any, name: str) -> dict[str, Any]:
+    """A command of Typer's parser and all below it, by the words to type."""
+    found = {name: command}
+    for word, below in getattr(command, "commands", {}).items():
+        found |= tree(below, f"{name} {word}")
+    return found
+
+
+@cache
+def commands(root: Path) -> tuple[Command, ...]:
+    """Each command once for each place, in the order of the pages."""
+    found: dict[tuple[str, str], Command] = {}
+    for command in [*in_pages(root), *in_help()]:
+        found.setdefault((command.text, command.place), command)
+    return tuple(found.values())
+
+
+@cache
+def sessions(root: Path) -> set[str]:
+    """The names `nox -l` shows: those made from the manifest, and those written out."""
+    manifest = load(root)
+    generated = [f"milestone-{m.id}" for m in manifest.milestones] + [f"module-{m.id}" for m in manifest.modules]
+    return {*generated, *_decorated(root / "noxfile.py", "nox.session")}
+
+
+def chores(root: Path) -> set[str]:
+    """The names `inv --list` shows."""
+    return _decorated(root / "tasks.py", "task")
+
+
+def _decorated(path: Path, decorator: str) -> set[str]:
+    """The functions of a file that carry this decorator, called or not."""
+    functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
+    plain = {f: [d.func if isinstance(d, ast.Call) else d for d in f.decorator_list] for f in functions}
+    return {f.name for f, marks in plain.items() if decorator in [ast.unparse(mark) for mark in marks]}

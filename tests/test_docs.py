@@ -1,0 +1,354 @@
+"""What the documentation says is true: commands run, examples give what they show, links and names exist.
+
+Each command is run where its reader stands: in a copy of this repository, or in a student's repository with every
+solution written. The packages those places need are installed as the pages say.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from course.release import student_files, write_release
+from course.skeleton import solved
+from grading.manifest.load import load
+from grading.sandbox.launch import choose
+from tests.docs_commands import (
+    PLACEHOLDER,
+    PROGRAMS,
+    Command,
+    blocks,
+    chores,
+    commands,
+    pages,
+    place_of,
+    prose,
+    said,
+    sessions,
+    tree,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 300
+
+INSTALLED = {
+    "course": ("pip install --upgrade pip", "pip install -e . --group course", 'pip install "nox[uv]"'),
+    "student": ('pip install "nox[uv]"', "pip install -e ."),
+}
+"""What is typed once in each place, before anything else."""
+
+ONLY_NAMED = {
+    "nox -s tests": "would run itself without end",
+    "nox -s lint": "CI runs it",
+    "nox -s course": "CI runs it, for minutes",
+    "nox -s mutation": "runs for many minutes",
+    "nox -s bench": "measures a machine at rest, for minutes",
+    "inv release": "is spoken of without the folder that it needs",
+    "python -m venv .venv": "is what these tests begin with",
+}
+"""Commands that are not run, only looked up, and why."""
+
+EXITS = {
+    ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
+        1 if choose(official=False) == "bubblewrap" else 3,
+        "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
+    ),
+    ("student", "tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b"): (
+        1,
+        "the answers of the example are somebody else's",
+    ),
+}
+"""Other exit codes than 0, and why."""
+
+NEEDS = {
+    "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json": (
+        "inv release --to ../tinytorch-student"
+    ),
+}
+"""What is typed before, by the same page."""
+
+FAMILY = re.compile(r"nox -s module-(\w+)")
+"""One session per module, all alike: the first built one is run, the others are looked up."""
+
+
+class Place:
+    """A folder to type commands in, with a Python environment of its own."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]):
+        self.folder, self.environment = folder, environment
+        self.done: dict[str, subprocess.CompletedProcess[str]] = {}
+        self.untouched: subprocess.CompletedProcess[str] | None = None
+
+    def type(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line once, after what it needs; nobody is there to answer questions."""
+        if needed := NEEDS.get(command):
+            self.type(needed)
+        if command not in self.done:
+            for name in ("student.yaml", "answers/milestone-1.yaml"):
+                (self.folder / name).parent.mkdir(exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
+            self.done[command] = subprocess.run(  # noqa: S602 - what the pages say is for a shell
+                command,
+                shell=True,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        return self.done[command]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A copy of this repository, as a clone with today's changes would be, and the course installed."""
+    folder = tmp_path_factory.mktemp("docs") / "course"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return install(folder, "course")
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A student's repository, installed as its README says, and then with every solution written."""
+    folder = tmp_path_factory.mktemp("docs") / "student"
+    write_release(ROOT, folder)
+    place = install(folder, "student")
+    place.untouched = place.type("nox -s milestone-1")
+    place.done.clear()
+    manifest = load(ROOT)
+    for path in student_files(manifest):
+        text = solved((ROOT / path).read_text(encoding="utf-8"), manifest, path)
+        (folder / path).write_text(text, encoding="utf-8")
+    return place
+
+
+def install(folder: Path, kind: str) -> Place:
+    """Make an environment and type what the pages say; skip where no package can be fetched."""
+    home = folder.parent / f"{kind}-venv"
+    venv.create(home, with_pip=True)
+    gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR")
+    environment = {name: value for name, value in os.environ.items() if name not in gone}
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    environment |= {
+        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(folder.parent / f"{kind}-cache"),  # no result of an earlier run is reused
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(caches / "uv")),
+        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(caches / "pip")),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    place = Place(folder, environment)
+    if place.type("pip download --quiet --no-deps --dest ../probe iniconfig").returncode:
+        pytest.skip("the package registry cannot be reached")
+    for command in INSTALLED[kind]:
+        done = place.type(command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return place
+
+
+def run_ones() -> list[Command]:
+    """The commands that are run, in the order of the pages."""
+    families: set[str] = set()
+    found = []
+    for command in commands(ROOT):
+        if FAMILY.fullmatch(command.text):
+            if command.place in families:
+                continue
+            families.add(command.place)
+        if command.text not in ONLY_NAMED:
+            found.append(command)
+    return found
+
+
+@pytest.mark.parametrize("command", run_ones(), ids=lambda command: f"{command.place}: {command.text}")
+def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.FixtureRequest) -> None:
+    """The command ends as its reader expects: with 0, or as the table of exceptions says."""
+    place: Place = request.getfixturevalue(command.place)
+    expected, _ = EXITS.get((command.place, command.text), (0, ""))
+    done = place.type(command.text)
+    assert done.returncode == expected, f"{command.source}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def test_an_untouched_release_names_the_first_task(student: Place) -> None:
+    """What the student's README promises: the first grading says “not yet” and which task is first."""
+    assert student.untouched is not None
+    assert student.untouched.returncode == 1
+    assert "Task 1.1" in student.untouched.stdout
+
+
+def test_the_tables_speak_of_commands_that_are_in_the_pages() -> None:
+    """An exception outlives its command no more."""
+    known = {(command.place, command.text) for command in commands(ROOT)}
+    texts = {text for _, text in known}
+    assert set(EXITS) <= known
+    assert {*ONLY_NAMED, *NEEDS, *NEEDS.values()} <= texts
+
+
+@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+def test_every_console_line_is_a_command_or_output_of_one(page: str) -> None:
+    """A console block begins with a command, and each of its commands is of a program that these tests know."""
+    for block in blocks(pages(ROOT)[page], "console"):
+        lines = [line.strip() for line in block.splitlines() if line.strip()]
+        assert lines[0].startswith("$ "), f"{page}: {lines[0]!r} comes before any command"
+        for line in lines:
+            if line.startswith("$ "):
+                assert line[2:].split(" ")[0] in PROGRAMS, f"{page}: who runs {line!r}?"
+
+
+def words_exist(typed: str, root: Path) -> str | None:
+    """Why a command cannot be typed as it is written; None when its names exist."""
+    words = typed.replace("milestone-N", "milestone-1").replace("NN_name", "02_tensor").split()
+    match words:
+        case ["tito", *rest]:
+            from tito.commands import app
+
+            known, name = tree(typer.main.get_command(app), "tito"), "tito"
+            for word in rest:
+                if f"{name} {word}" not in known:
+                    break
+                name = f"{name} {word}"
+            group = getattr(known[name], "commands", {})
+            left = [w for w in rest[len(name.split()) - 1 :] if not PLACEHOLDER.search(w)]
+            if group and left and not left[0].startswith("-"):
+                return f"{name} has no {left[0]}"
+            options = {o for p in known[name].params for o in p.opts} | {"--help"}
+            missing = [word for word in left if word.startswith("-") and word not in options]
+            return f"{name} has no {missing[0]}" if missing else None
+        case ["nox", "-s", session, *_]:
+            return None if session in sessions(root) or PLACEHOLDER.search(session) else f"nox has no {session}"
+        case ["inv", chore, *_]:
+            known = {*chores(root), "--list"}
+            return None if chore in known or PLACEHOLDER.search(chore) else f"inv has no {chore}"
+        case ["pytest", path, *_]:
+            return None if (root / path).exists() or PLACEHOLDER.search(path) else f"{path} does not exist"
+        case ["python", "-m", module, *_]:
+            return None if importlib.util.find_spec(module) else f"there is no module {module}"
+    return None
+
+
+@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+def test_names_in_prose_exist(page: str) -> None:
+    """Every command, session, chore and path in backticks is there, and those of commands that are only named."""
+    typed = list(said(pages(ROOT)[page]))
+    typed += [command.text for command in commands(ROOT) if command.source == page]
+    wrong = {text: why for text in typed if (why := words_exist(text, ROOT))}
+    assert not wrong
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that a page's headings get where it is shown."""
+    titles = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+def broken(folder: Path, page: str, text: str) -> Iterator[str]:
+    """The relative links of a page that lead nowhere."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(text))):
+        if re.match(r"\w+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = folder / Path(page).parent / name if name else folder / page
+        if not path.exists():
+            yield f"{page}: {target}"
+        elif anchor and anchor not in anchors(path.read_text(encoding="utf-8")):
+            yield f"{page}: {target} (no such heading)"
+
+
+def test_links_lead_somewhere(tmp_path: Path) -> None:
+    """Every relative link, here and in a student's repository, names a file, and its anchor a heading."""
+    release = tmp_path / "release"
+    write_release(ROOT, release)
+    here = {page: text for page, text in pages(ROOT).items() if not page.endswith(".jinja")}
+    there = {p.relative_to(release).as_posix(): p.read_text(encoding="utf-8") for p in release.rglob("*.md")}
+    assert not [*(b for p, t in here.items() for b in broken(ROOT, p, t)), *linked(release, there)]
+
+
+def linked(folder: Path, texts: dict[str, str]) -> list[str]:
+    """The broken links of all these pages."""
+    return [one for page, text in texts.items() for one in broken(folder, page, text)]
+
+
+@pytest.fixture
+def solutions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The solutions, importable as `tinytorch`, and every module and recipe of them."""
+    manifest = load(ROOT)
+    files = [ROOT / path for path in student_files(manifest)]
+    for file in files:
+        if file.parent.name == "tinytorch":
+            monkeypatch.syspath_prepend(file.parent.parent)
+    before = set(sys.modules)
+    modules = []
+    for file in files:
+        if file.parent.name == "tinytorch":
+            modules.append(importlib.import_module(f"tinytorch.{file.stem}"))
+        else:
+            spec = importlib.util.spec_from_file_location(f"recipe_{file.parent.name}", file)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            modules.append(module)
+    assert [Path(module.__file__) for module in modules] == files
+    yield modules
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "tinytorch":
+            del sys.modules[name]
+
+
+def failures(test: doctest.DocTest) -> str:
+    """What of a test's examples came out differently."""
+    told: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(test, out=told.append, clear_globs=False)
+    return "".join(told)
+
+
+@pytest.mark.parametrize("page", sorted(page for page, text in pages(ROOT).items() if blocks(text, "pycon")))
+def test_examples_of_a_page_give_what_they_show(page: str, solutions: list[Any]) -> None:
+    """A page's examples are one session, from its first to its last."""
+    assert solutions
+    session = "\n\n".join(blocks(pages(ROOT)[page], "pycon"))
+    assert not failures(doctest.DocTestParser().get_doctest(session, {}, page, page, 0))
+
+
+def test_examples_in_docstrings_give_what_they_show(solutions: list[Any]) -> None:
+    """Every docstring's example, of modules and recipes, is true of the solutions."""
+    tests = [test for module in solutions for test in doctest.DocTestFinder().find(module) if test.examples]
+    assert len(tests) > 10
+    assert not "".join(map(failures, tests))
+
+
+@pytest.mark.parametrize("page", sorted(pages(ROOT)))
+def test_python_blocks_are_python(page: str) -> None:
+    """What is shown as Python can be read by it."""
+    for block in blocks(pages(ROOT)[page], "python"):
+        ast.parse(block)
+
+
+def test_every_page_is_read_somewhere() -> None:
+    """Students' pages and maintainers' pages are both found."""
+    places = {page: place_of(page) for page in pages(ROOT)}
+    assert places["README.md"] == places["CONTRIBUTING.md"] == "course"
+    assert places["modules/02_tensor/README.md"] == places["course/templates/README.md.jinja"] == "student"
