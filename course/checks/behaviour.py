@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from course.checks.course import Course, test_functions
+from course.checks.course import Course
 from course.skeleton import skeleton, solved, with_open
 from grading.client import Worker
 from grading.grade import MODULE_BUDGET
@@ -110,6 +110,5 @@ def _told(failure: Failure | None) -> str:
 
 def _problem(course: Course, outcome: TestOutcome, message: str, mend: str) -> Problem:
     file, _, name = outcome.node.partition("::")
-    function = name.partition("[")[0]
-    line = next((t.line for t in test_functions(course, Path(file)) if t.name == function), 1)
+    line = next((case.line for case in course.test_cases if (case.path.as_posix(), case.name) == (file, name)), 1)
     return Problem(file, line, f"{name} {message}", mend)

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import pytest
 
 from course.release import student_files
 from course.skeleton import Gap, find_gaps
+from grading.errors import GraderError
 from grading.manifest.model import Manifest, Module, Status
+from grading.testing import plugin
+from grading.testing.runner import INI
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One test as pytest runs it."""
+
+    __test__ = False  # a record of the course's, not a test
+
+    path: Path
+    line: int
+    name: str
+    """With its parameters: test_values[ReLU]."""
+    tasks: tuple[str, ...]
+    """The ids it is marked with."""
+    says: bool
+    """Whether it has a docstring, its title for the student."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,18 @@ class Course:
         """The integration tests of every built milestone."""
         return tuple(m.integration_tests for m in self.manifest.milestones if m.status is Status.BUILT)
 
+    @cached_property
+    def test_cases(self) -> tuple[TestCase, ...]:
+        """Every case of the students' tests; GraderError when one of their files cannot be collected."""
+        cases = _Cases(self.root)
+        files = [str(self.root / path) for path in [*(module.tests for module in self.built), *self.integration_tests]]
+        options = ["-c", str(INI), "--rootdir", str(self.root), "--noconftest", "--import-mode=importlib"]
+        options += ["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal"]
+        pytest.main([*options, *files], plugins=[plugin, cases])
+        if cases.broken:
+            raise GraderError(f"the students' tests cannot be collected: {cases.broken[0][-500:]}")
+        return tuple(cases.found)
+
     def text(self, path: Path) -> str:
         """A file's text."""
         return (self.root / path).read_text(encoding="utf-8")
@@ -46,40 +79,27 @@ class Course:
         return found
 
 
-@dataclass(frozen=True)
-class TestFunction:
-    """One test as it is written, before pytest makes cases of it."""
+class _Cases:
+    """A pytest plugin that notes what is collected."""
 
-    __test__ = False  # a record of the course's, not a test
+    def __init__(self, root: Path):
+        self.root, self.found, self.broken = root, [], []  # type: ignore[var-annotated]
 
-    path: Path
-    line: int
-    name: str
-    tasks: tuple[str, ...]
-    """The ids it is marked with."""
-    says: bool
-    """Whether it has a docstring, its title for the student."""
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected."""
+        if report.failed:
+            self.broken.append(report.longreprtext)
 
-
-def test_functions(course: Course, path: Path) -> list[TestFunction]:
-    """Every test function of a file."""
-    functions = [n for n in ast.walk(ast.parse(course.text(path))) if isinstance(n, ast.FunctionDef)]
-    return [
-        TestFunction(path, f.lineno, f.name, tuple(_marks(f)), bool(ast.get_docstring(f)))
-        for f in functions
-        if f.name.startswith("test_")
-    ]
-
-
-test_functions.__test__ = False  # type: ignore[attr-defined]  # nor is this
-
-
-def _marks(function: ast.FunctionDef) -> list[str]:
-    return [
-        str(decorator.args[0].value)
-        for decorator in function.decorator_list
-        if isinstance(decorator, ast.Call)
-        and ast.unparse(decorator.func).rpartition(".")[2] == "task"
-        and decorator.args
-        and isinstance(decorator.args[0], ast.Constant)
-    ]
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Every case, with its marks."""
+        for item in session.items:
+            function = item.function  # type: ignore[attr-defined]  # module tests are functions
+            self.found.append(
+                TestCase(
+                    path=item.path.relative_to(self.root),
+                    line=function.__code__.co_firstlineno,
+                    name=item.name,
+                    tasks=tuple(str(mark.args[0]) for mark in item.iter_markers("task")),
+                    says=bool(function.__doc__),
+                )
+            )

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.checks.course import Course, test_functions
+from course.checks.course import Course
 from course.release import LEFTOVERS
 from course.skeleton import solved
 from grading import result_schema
@@ -83,7 +83,7 @@ def _strangers(course: Course) -> Iterator[Problem]:
 
 
 def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Problem]:
-    tests = test_functions(course, module.tests)
+    tests = [case for case in course.test_cases if case.path == module.tests]
     headings = [line for line in course.text(module.lesson).splitlines() if line.startswith("#")]
     for task in module.tasks:
         if task.id not in with_gap:
@@ -96,7 +96,7 @@ def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Probl
             mend = f"Write one with “Task {task.id}”."
             yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", mend)
     known = {task.id for task in module.tasks}
-    for test in tests:
+    for test in (case for case in course.test_cases if case.path.parent == module.folder):
         if len(test.tasks) != 1 or not set(test.tasks) <= known:
             marked = ", ".join(test.tasks) or "none"
             message = f"{test.name} must have one task of its module, and has {marked}."

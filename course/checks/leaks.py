@@ -16,8 +16,8 @@ from grading.render.progress import Watch
 
 SHORTEST = 20
 """Characters, without blanks, from which on a line of a solution is its own and not everybody's, as `return x` is."""
-COMPUTES = re.compile(r"[-+*/@%(\[]")
-"""What a line must hold to say how something is done; `except ValueError as error:` says nothing."""
+COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
+"""What a line must hold to say how something is done; `network.backward(criterion.backward())` only says what."""
 TOP = {
     ".gitignore",
     "LICENSE",

@@ -73,7 +73,6 @@ class _Collector:
         """Hand the plugin of the fixtures its workers."""
         config.stash[plugin.STUDENTS] = self.students
         config.stash[plugin.SEED] = self.seed
-        config.option.tbstyle = "native"  # nobody reads pytest's own report, and the default takes 0.1 s a failure
         config.option.tbstyle = "value"  # nobody reads pytest's own tracebacks here, and they take long to make
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

@@ -40,7 +40,7 @@ def test_a_wrong_solution_is_named_with_its_test(course):
     """A solution that fails its own test is a problem of that test's line."""
     spoil(course, CODE, "return side * side", "return side + side")
     said = told(solutions_pass, course)
-    assert said.startswith(f"{TESTS.as_posix()}:7: test_square fails on the solution: 6")
+    assert said.startswith(f"{TESTS.as_posix()}:6: test_square fails on the solution: 6")
 
 
 def test_a_test_that_no_gap_touches_is_named(course):
@@ -132,7 +132,7 @@ def test_a_missing_file_is_named(course):
         (LESSON, "## Task 1.2: a rectangle", "## A rectangle", "task 1.2 has no heading"),
         (LESSON, "## Task 1.1: a square", "## Task 1.10: a square", "task 1.1 has no heading"),
         (TESTS, '@task("1.1")\n', "", "test_square must have one task of its module, and has none"),
-        (TESTS, '@task("1.1")\n', '@task("1.1")\n@task("1.2")\n', "and has 1.1, 1.2"),
+        (TESTS, '@task("1.1")\n', '@task("1.1")\n@task("1.2")\n', "and has 1.2, 1.1"),
         (TESTS, '@task("1.1")\n', '@task("2.1")\n', "and has 2.1"),
         (TESTS, '    """A square of side 3 has area 9."""\n', "", "test_square has no title"),
         (CODE, "    # BEGIN SOLUTION 1.1\n    return side * side\n    # END SOLUTION\n", "    return 1\n", "no gap"),
