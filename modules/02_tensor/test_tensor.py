@@ -343,6 +343,14 @@ def test_shapes_stretch_together(student, a, b, expected):
 
 
 @task("2.4")
+def test_large_sizes_are_compared_by_value(student):
+    """Equal sizes fit, however large: the shapes of two arrays hold different objects for the same number."""
+    a, b = np.ones((1, 1000)), np.ones((3, 1000))
+    call = "broadcast_shape((1, 1000), (3, 1000))"
+    expect.equal(student.tensor.broadcast_shape(a.shape, b.shape), (3, 1000), call=call, hint="compare with == and !=")
+
+
+@task("2.4")
 def test_random_shapes_broadcast_as_in_numpy(student, rng):
     """broadcast_shape() agrees with NumPy for random shapes."""
     for _ in range(10):
@@ -386,9 +394,10 @@ def test_elementwise_functions_compute(student, rng, name, function):
 @task("2.4")
 def test_elementwise_functions_explain_a_clash(student):
     """An elementwise op's forward raises broadcast_shape()'s ValueError when shapes do not fit."""
-    call = "multiply.forward(a, b) for shapes (7, 11) and (13,)"
-    with expect.raises(ValueError, call=call, mentions=("(7, 11)", "(13,)", "sizes 11 and 13")):
-        student.tensor.multiply.forward(np.ones((7, 11)), np.ones(13))
+    for a, b, sizes in (((7, 11), (13,), "sizes 11 and 13"), ((7, 13), (1, 11), "sizes 13 and 11")):
+        call = f"multiply.forward(a, b) for shapes {a} and {b}"
+        with expect.raises(ValueError, call=call, mentions=(str(a), str(b), sizes)):
+            student.tensor.multiply.forward(np.ones(a), np.ones(b))
 
 
 # 2.5: one way to run an operation
@@ -696,6 +705,7 @@ def test_operators_name_themselves_when_shapes_clash(student, sign):
         ((5, 2, 3), (3,)),
         ((2, 0), (0, 3)),
         ((0, 3), (3, 2)),
+        ((2, 1000), (1000, 3)),
     ],
 )
 def test_matrix_products(student, rng, shape_a, shape_b):
@@ -730,6 +740,7 @@ def test_matrix_product_with_an_array(student, rng):
         ((2, 13), (17, 4), "sizes 13 and 17"),
         ((13,), (17,), "sizes 13 and 17"),
         ((2, 13), (17,), "sizes 13 and 17"),
+        ((2, 17), (13, 4), "sizes 17 and 13"),
         ((13,), (17, 13), "sizes 13 and 17"),
         ((5, 2, 13), (5, 17, 13), "sizes 13 and 17"),
         ((2, 1), (17, 4), "sizes 1 and 17"),
