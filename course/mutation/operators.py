@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from cosmic_ray.operators.operator import Example, Operator
 from parso.python.tree import Name, PythonNode
-from parso.tree import NodeOrLeaf
+from parso.tree import BaseNode, NodeOrLeaf
 
 Position = tuple[tuple[int, int], tuple[int, int]]
 
@@ -42,7 +42,7 @@ class ForgetArgument(Operator):
         for argument in _keywords(node):
             yield argument.start_pos, argument.end_pos
 
-    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
+    def mutate(self, node: BaseNode, index: int) -> BaseNode:
         """Return the call's arguments without one, and without its comma."""
         at = node.children.index(_keywords(node)[index])
         alone = node.type == "trailer"
@@ -60,6 +60,6 @@ OWN = (ForgetStatement, ForgetArgument)
 
 
 def _keywords(node: NodeOrLeaf) -> list[PythonNode]:
-    if node.type not in ("arglist", "trailer"):
+    if not isinstance(node, BaseNode) or node.type not in ("arglist", "trailer"):
         return []
     return [c for c in node.children if c.type == "argument" and getattr(c.children[1], "value", "") == "="]
