@@ -67,6 +67,7 @@ EXITS = {
         1 if choose(official=False) == "bubblewrap" else 3,
         "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
     ),
+    ("student", "tito"): (2, "without a command it shows its help, and nothing was asked of it"),
     ("student", "tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b"): (
         1,
         "the answers of the example are somebody else's",
@@ -151,7 +152,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def install(folder: Path, kind: str) -> Place:
     """Make an environment and type what the pages say; skip where no package can be fetched."""
     home = folder.parent / f"{kind}-venv"
-    venv.create(home, with_pip=True)
+    venv.create(home, with_pip=True, symlinks=True)
     gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR")
     environment = {name: value for name, value in os.environ.items() if name not in gone}
     caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
