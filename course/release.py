@@ -30,7 +30,7 @@ AS_THEY_ARE = (
     "docs/schema/manifest.schema.json",
     "docs/schema/result.schema.json",
 )
-LEFTOVERS = {".git", ".nox", ".venv", "__pycache__", ".pytest_cache", ".DS_Store"}
+LEFTOVERS = {".git", ".nox", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".DS_Store"}
 """Names in an earlier release that are neither the course's nor a student's work."""
 
 
@@ -125,6 +125,7 @@ def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
         "task": built[0].tasks[0],
         "milestones": manifest.milestones,
         "first": manifest.milestones[0],
+        "name": project["project"]["name"],  # `tito doctor` looks for it
         "build_requires": project["build-system"]["requires"],
         "requires_python": project["project"]["requires-python"],
         "dependencies": project["project"]["dependencies"],
