@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from grading.testing import plugin
 from grading.testing.expect import Mismatch
 from grading.testing.students import Students
 
+GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
 INI = Path(__file__).with_name("pytest.ini")
 
 
@@ -36,6 +38,8 @@ class TestOutcome:
     title: str
     failure: Failure | None
     """None when it passed."""
+    gap: str | None = None
+    """The task whose gap the test fell into."""
 
 
 def run_tests(
@@ -99,16 +103,21 @@ class _Collector:
             node = f"{item.path.relative_to(self.root).as_posix()}::{item.name}"
             function = getattr(item, "function", None)
             title = (inspect.getdoc(function) or item.name).splitlines()[0]
-            failure = self._failure(call.excinfo.value, task, title, node) if call.excinfo else None
-            self.outcomes.append(TestOutcome(node, task, title, failure))
+            error = call.excinfo.value if call.excinfo else None
+            failure = self._failure(error, task, title, node) if error else None
+            self.outcomes.append(TestOutcome(node, task, title, failure, gap=_gap(error)))
             done = sum(o.node.startswith(node.partition("::")[0]) for o in self.outcomes)
             self.watch.advance(done, title)
         return report
 
     def _failure(self, error: BaseException, task: str | None, title: str, node: str) -> Failure:
-        hint = next((t.hint for m in self.manifest.modules for t in m.tasks if t.id == task), None)
+        tasks = {t.id: t for m in self.manifest.modules for t in m.tasks}
+        hint = tasks[task].hint if task in tasks else None
         told: dict[str, Any] = {"task": task, "title": title, "hint": hint, "test": node}
-        if isinstance(error, Mismatch):
+        if (gap := _gap(error)) in tasks:
+            told |= {"task": gap, "title": tasks[gap].title, "hint": tasks[gap].hint}
+            told["got"] = f"Task {gap} is not written yet."
+        elif isinstance(error, Mismatch):
             cause = error.__cause__
             told |= {"call": error.call, "got": error.got, "expected": error.expected, "hint": error.hint or hint}
             error = cause if cause is not None else error
@@ -121,8 +130,15 @@ class _Collector:
         if isinstance(error, RemoteError) and error.frames:
             frames = error.frames
             told |= {"file": frames[-1].file, "line": frames[-1].line}
-            told["detail"] = "\n".join(f"{f.file}:{f.line} in {f.function or '<file>'}: {f.text}" for f in frames)
+            if gap is None:
+                told["detail"] = "\n".join(f"{f.file}:{f.line} in {f.function or '<file>'}: {f.text}" for f in frames)
         return Failure(**told)
+
+
+def _gap(error: BaseException | None) -> str | None:
+    """The task that an unwritten gap names: 2.3 for "Task 2.3: …"."""
+    named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
+    return named.group(1) if named else None
 
 
 @contextmanager
