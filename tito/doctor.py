@@ -69,13 +69,10 @@ def python(_root: Path) -> Finding:
     )
 
 
-def packages(root: Path) -> Finding:
+def packages(_root: Path) -> Finding:
     """What pyproject.toml names is installed."""
-    from grading import lock
-
     try:
-        # The course's own repository goes by another name than a student's.
-        needed = metadata.requires("tinytorch" if (root / lock.FILE).is_file() else "tinytorch-course") or []
+        needed = metadata.requires("tinytorch-course") or []
     except metadata.PackageNotFoundError:
         return Finding("packages", False, "the course is not installed", "pip install -e .")
     missing = []
