@@ -18,9 +18,10 @@ HIDDEN = ("ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "GELU")
 def test_a_networks_whole_gradient(student, rng, activation):
     """The gradient of a whole network agrees with finite differences, in its input and in every parameter."""
     network, criterion = multilayer(student, (3, 4, 1), activation), student.layers.BCELoss()
-    inputs, targets = student.tensor.Tensor(rng.normal(size=(5, 3))), student.tensor.Tensor(rng.uniform(0, 1, (5, 1)))
+    inputs, targets = (student.tensor.Tensor(rng.uniform(*limits)) for limits in ((-2, 2, (5, 3)), (0, 1, (5, 1))))
     for parameter in network.parameters():
-        parameter.data = rng.normal(size=parameter.shape)
+        # Small enough that no probability comes near EPSILON, where the loss is flat and its gradient is not.
+        parameter.data = rng.uniform(-0.5, 0.5, parameter.shape)
     criterion(network(inputs), targets)
     grad_inputs = network.backward(criterion.backward())
     gradients = [values(parameter.grad) for parameter in network.parameters()]
