@@ -18,6 +18,8 @@ from grading.manifest.load import load
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 PROGRAMS = ("tito", "nox", "inv", "pytest", "pip", "python")
+DESCRIBING = ("ARCHITECTURE.md", "CHANGELOG.md")
+"""Pages whose backticks name things and tell nobody to type them."""
 PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bX\b|[{\[<]")
 
 
@@ -68,14 +70,14 @@ def said(text: str) -> Iterator[str]:
 
 
 def in_pages(root: Path) -> Iterator[Command]:
-    """The `$` lines of console blocks, and whole commands in backticks."""
+    """The `$` lines of console blocks, and whole commands in backticks on pages that tell what to do."""
     for page, text in pages(root).items():
         for block in blocks(text, "console"):
             for line in block.splitlines():
                 if line.strip().startswith("$ "):
                     yield Command(line.strip()[2:], place_of(page), page)
         for code in said(text):
-            if not PLACEHOLDER.search(code):
+            if page not in DESCRIBING and not PLACEHOLDER.search(code):
                 yield Command(code, place_of(page), page)
 
 

@@ -57,7 +57,6 @@ ONLY_NAMED = {
     "nox -s course": "CI runs it, for minutes",
     "nox -s mutation": "runs for many minutes",
     "nox -s bench": "measures a machine at rest, for minutes",
-    "inv release": "is spoken of without the folder that it needs",
     "python -m venv .venv": "is what these tests begin with",
 }
 """Commands that are not run, only looked up, and why."""
