@@ -125,6 +125,7 @@ def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
         "task": built[0].tasks[0],
         "milestones": manifest.milestones,
         "first": manifest.milestones[0],
+        "name": project["project"]["name"],  # `tito doctor` looks for it
         "build_requires": project["build-system"]["requires"],
         "requires_python": project["project"]["requires-python"],
         "dependencies": project["project"]["dependencies"],

@@ -88,13 +88,13 @@ def test_every_released_python_file_is_python(released):
             ast.parse(data, name)
 
 
-def test_released_settings_are_a_students(released):
+def test_released_settings_are_a_students(whole, released):
     """The project, under the name `tito doctor` knows, installs tito and the built modules and no maintainers' tool."""
     project = tomllib.loads((released / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["dev-mode-dirs"] == [".", "modules/01_shapes"]
     assert project["project"]["scripts"] == {"tito": "tito.app:main"}
     assert "dependency-groups" not in project
-    assert project["project"]["name"] == "tinytorch"
+    assert project["project"]["name"] == tomllib.loads((whole.root / "pyproject.toml").read_text())["project"]["name"]
     assert not {"ruff", "mypy"} & set(project["tool"])
     ignored = (released / ".gitignore").read_text()
     assert "progress" not in ignored
