@@ -1,7 +1,4 @@
-"""N-dimensional arrays with a framework's dtype rules, every operation of which runs through `apply`.
-
-Read it in this order: values, dtypes, broadcasting, `apply`, the operations, and `Tensor`, which gathers them.
-"""
+"""Arrays with a framework's rules: values, dtypes, broadcasting, `apply`, operations, and `Tensor` to hold them."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import numpy as np
 
 DEFAULT_FLOAT = np.dtype(np.float32)
 DEFAULT_INT = np.dtype(np.int64)
+NUMBER = (int, float, np.bool, np.integer, np.floating)  # Python's bool is an int
 
 
 def to_array(data, dtype=None) -> np.ndarray:
@@ -22,8 +20,6 @@ def to_array(data, dtype=None) -> np.ndarray:
 
     >>> to_array([1, 2.5]).dtype
     dtype('float32')
-    >>> to_array(np.arange(3.0)).dtype
-    dtype('float64')
     """
     # BEGIN SOLUTION 2.1
     if isinstance(data, Tensor):
@@ -32,43 +28,32 @@ def to_array(data, dtype=None) -> np.ndarray:
         array = np.array(data)
     except ValueError as error:
         raise ValueError(f"a tensor needs lists of equal length at every depth: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"a tensor holds numbers or bools; {type(data).__name__} of dtype {array.dtype} is neither")
+    for held in (array.dtype, array.dtype if dtype is None else np.dtype(dtype)):
+        if held.kind not in "biuf":
+            raise TypeError(f"a tensor holds numbers or bools; {type(data).__name__} of dtype {held} is neither")
     if dtype is None and not isinstance(data, np.ndarray | np.generic):
         dtype = {"f": DEFAULT_FLOAT, "i": DEFAULT_INT}.get(array.dtype.kind)
-    if dtype is not None and np.dtype(dtype).kind not in "biuf":
-        raise TypeError(f"a tensor holds numbers or bools; dtype {np.dtype(dtype)} is neither")
     return array if dtype is None else array.astype(dtype, copy=False)
     # END SOLUTION
 
 
-def is_number(value) -> bool:
-    """Whether `value` is a single Python or NumPy number, which adapts to the dtype of the tensors beside it."""
-    return isinstance(value, (bool, int, float, np.bool, np.integer, np.floating))
-
-
 def result_dtype(*operands) -> np.dtype:
-    """Return the dtype in which `operands`, tensors and numbers, are combined.
+    """Return the dtype in which `operands`, tensors and numbers, are combined: floating beats integer beats bool.
 
-    Floating beats integer beats bool. Among tensors of the same kind the wider dtype wins; a floating tensor decides
-    alone, so int64 beside float32 gives float32. A number counts only when its kind beats every tensor's, or when
-    there is no tensor, and then counts as float32, int64 or bool.
+    Among tensors of the highest kind the widest decides, so int64 beside float32 gives float32. A number counts only
+    when its kind beats every tensor's, or when there is no tensor, and then as float32, int64 or bool.
 
     >>> result_dtype(Tensor([1, 2]), 0.5)
     dtype('float32')
-    >>> result_dtype(Tensor(np.ones(2)), 0.5)
-    dtype('float64')
     """
     # BEGIN SOLUTION 2.3
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
     floating = {dtype for dtype in dtypes if dtype.kind == "f"}
     if floating:
         return np.result_type(*floating)
-    dtype = np.result_type(*dtypes, bool)  # bool gives way to every other
-    numbers = [to_array(x).dtype.kind for x in operands if not isinstance(x, Tensor)]
-    if "f" in numbers:
-        return DEFAULT_FLOAT
-    return DEFAULT_INT if dtype.kind == "b" and set(numbers) - {"b"} else dtype
+    numbers = [to_array(x).item() for x in operands if not isinstance(x, Tensor)]
+    dtype = np.result_type(*dtypes, *numbers)  # here too, Python's numbers give way to a dtype of their kind
+    return DEFAULT_FLOAT if dtype.kind == "f" else dtype
     # END SOLUTION
 
 
@@ -117,9 +102,8 @@ def elementwise(function):
 class Op:
     """An operation: a pair of pure array functions.
 
-    `forward(*arrays, **attributes)` returns an array. `backward(grad, output, *arrays, **attributes)` returns one
-    gradient per input array, `None` for an input that has none. What is not differentiated (an axis, a shape, indices)
-    is an attribute.
+    `forward(*arrays, **attributes)` returns an array; `backward(grad, output, *arrays, **attributes)` one gradient per
+    input array, `None` where there is none. What is not differentiated (an axis, a shape, indices) is an attribute.
     """
 
     name: str
@@ -152,23 +136,18 @@ def wrap(array) -> Tensor:
     """Return a Tensor around `array` itself, without the copy `Tensor(array)` makes."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(array)
-    tensor.grad = None
     return tensor
 
 
 def apply(op: Op, *inputs, **attributes) -> Tensor:
     """Run `op` on tensors (or what can become one) and return its output as a Tensor: the only way an op runs.
 
-    Every input array is handed to `op.forward` in the inputs' common dtype (`result_dtype`); a number takes that dtype
-    directly. A ValueError in `forward` is raised again with the op's name and the inputs' shapes before its text. The
-    recorder, if there is one, is given the op, the tuple of input tensors (those handed in, not promoted copies), the
-    attributes and the output.
-
-    >>> apply(add, Tensor([1, 2]), 0.5)
-    Tensor([1.5, 2.5])
+    `op.forward` is given arrays of the inputs' common dtype; its ValueError is raised again with the op's name and the
+    shapes before its text. The recorder, if there is one, is given `op`, a tuple of the input tensors (those handed
+    in, not copies in the common dtype), `attributes` and the output.
     """
     # BEGIN SOLUTION 2.5
-    operands = [x if isinstance(x, Tensor) or is_number(x) else Tensor(x) for x in inputs]
+    operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
     dtype = result_dtype(*operands)
     tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x, dtype=dtype)) for x in operands)
     arrays = [x.data.astype(dtype, copy=False) for x in tensors]
@@ -184,11 +163,11 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
 
 
 def operator(op):
-    """Return the method of Tensor for `self ∘ other`, where ∘ is `op`."""
+    """Return the method of Tensor for `self ∘ other`, where ∘ is `op`; for `∘ self` when `op` takes one array."""
 
-    def method(self, other):
+    def method(self, *others):
         # BEGIN SOLUTION 2.6
-        return apply(op, self, other)
+        return apply(op, self, *others)
         # END SOLUTION
 
     return method
@@ -203,23 +182,6 @@ def reflected(op):
         # END SOLUTION
 
     return method
-
-
-add = Op("add", elementwise(np.add))
-subtract = Op("subtract", elementwise(np.subtract))
-multiply = Op("multiply", elementwise(np.multiply))
-divide = Op("divide", elementwise(lambda a, b: as_floating(a) / as_floating(b)))
-power = Op("power", elementwise(np.power))
-negative = Op("negative", np.negative)
-exp = Op("exp", lambda a: np.exp(as_floating(a)))
-log = Op("log", lambda a: np.log(as_floating(a)))
-sqrt = Op("sqrt", lambda a: np.sqrt(as_floating(a)))
-equal = Op("equal", elementwise(np.equal))
-not_equal = Op("not_equal", elementwise(np.not_equal))
-less = Op("less", elementwise(np.less))
-less_equal = Op("less_equal", elementwise(np.less_equal))
-greater = Op("greater", elementwise(np.greater))
-greater_equal = Op("greater_equal", elementwise(np.greater_equal))
 
 
 def matmul_forward(a, b):
@@ -246,6 +208,17 @@ def mean_forward(a, axis, keepdims):
     # END SOLUTION
 
 
+add = Op("add", elementwise(np.add))
+subtract = Op("subtract", elementwise(np.subtract))
+multiply = Op("multiply", elementwise(np.multiply))
+divide = Op("divide", elementwise(lambda a, b: as_floating(a) / as_floating(b)))
+power = Op("power", elementwise(np.power))
+negative = Op("negative", np.negative)
+exp = Op("exp", lambda a: np.exp(as_floating(a)))
+log = Op("log", lambda a: np.log(as_floating(a)))
+sqrt = Op("sqrt", lambda a: np.sqrt(as_floating(a)))
+comparisons = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
+equal, not_equal, less, less_equal, greater, greater_equal = (Op(f.__name__, elementwise(f)) for f in comparisons)
 matmul = Op("matmul", matmul_forward)
 reduce_sum = Op("sum", np.sum)
 reduce_mean = Op("mean", mean_forward)
@@ -259,32 +232,17 @@ index = Op("index", lambda a, key: a[key])
 class Tensor:
     """An array (`data`) and, once something has computed it, its gradient (`grad`, a Tensor of the same shape)."""
 
+    grad: Tensor | None = None
     # NumPy's own operators step back, so that `array + tensor` reaches `Tensor.__radd__`.
     __array_ufunc__ = None
 
     def __init__(self, data, dtype=None):
         self.data = to_array(data, dtype)
-        self.grad = None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of every axis; `()` for a scalar."""
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.data.size
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of every element."""
-        return self.data.dtype
+    shape = property(lambda self: self.data.shape, doc="The size of every axis, as a tuple; `()` for a scalar.")
+    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
+    size = property(lambda self: self.data.size, doc="The number of elements.")
+    dtype = property(lambda self: self.data.dtype, doc="The dtype of every element.")
 
     def numpy(self) -> np.ndarray:
         """Return the array itself, sharing memory."""
@@ -306,9 +264,7 @@ class Tensor:
 
     def __len__(self):
         # BEGIN SOLUTION 2.2
-        if self.ndim == 0:
-            raise TypeError("a tensor without axes has no length")
-        return self.shape[0]
+        return len(self.data)  # which NumPy refuses a scalar, with a TypeError
         # END SOLUTION
 
     def __iter__(self):
@@ -329,27 +285,14 @@ class Tensor:
     __truediv__, __rtruediv__ = operator(divide), reflected(divide)
     __pow__, __rpow__ = operator(power), reflected(power)
     __matmul__, __rmatmul__ = operator(matmul), reflected(matmul)
-
-    def __neg__(self):
-        return apply(negative, self)
+    __neg__ = operator(negative)
+    exp, log, sqrt = operator(exp), operator(log), operator(sqrt)
 
     __eq__, __ne__ = operator(equal), operator(not_equal)
     __lt__, __le__ = operator(less), operator(less_equal)
     __gt__, __ge__ = operator(greater), operator(greater_equal)
     # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
     __hash__ = object.__hash__
-
-    def exp(self) -> Tensor:
-        """Return e to the power of every element."""
-        return apply(exp, self)
-
-    def log(self) -> Tensor:
-        """Return every element's natural logarithm."""
-        return apply(log, self)
-
-    def sqrt(self) -> Tensor:
-        """Return every element's square root."""
-        return apply(sqrt, self)
 
     def sum(self, axis=None, keepdims=False) -> Tensor:
         """Return the sum over `axis`: an int, a tuple of ints, or None for all; `keepdims` leaves them with size 1."""
@@ -378,23 +321,16 @@ class Tensor:
     def reshape(self, *shape) -> Tensor:
         """Return the same elements in another shape, given as ints or one tuple; one size may be -1, "what is left"."""
         # BEGIN SOLUTION 2.9
-        if len(shape) == 1 and isinstance(shape[0], tuple | list):
-            shape = tuple(shape[0])
-        return apply(reshape, self, shape=shape)
+        return apply(reshape, self, shape=shape[0] if len(shape) == 1 else shape)
         # END SOLUTION
 
     def transpose(self, *axes) -> Tensor:
         """Return the tensor with its axes in the given order (ints or one tuple); reversed when none is given."""
         # BEGIN SOLUTION 2.9
-        if len(axes) == 1 and isinstance(axes[0], tuple | list):
-            axes = tuple(axes[0])
-        return apply(transpose, self, axes=axes or None)
+        return apply(transpose, self, axes=axes[0] if len(axes) == 1 else axes or None)
         # END SOLUTION
 
-    @property
-    def T(self) -> Tensor:  # noqa: N802 - the name NumPy and PyTorch gave it
-        """The tensor with its axes reversed."""
-        return self.transpose()
+    T = property(transpose, doc="The tensor with its axes reversed.")
 
     def __getitem__(self, key):
         # BEGIN SOLUTION 2.10
