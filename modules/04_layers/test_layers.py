@@ -199,6 +199,17 @@ def test_dense_forward(student, rng, shape):
 
 
 @task("4.3")
+def test_dense_takes_many_features(student, rng):
+    """Sizes are compared by value: a size of 784 fits, though it is another object in each shape."""
+    layer, x = student.layers.Dense(784, 2, rng=student.rng(2)), rng.normal(size=(3, 784)).astype("float32")
+    wanted = x @ values(layer.weight).T + values(layer.bias)
+    call = "Dense(784, 2)(x), x of shape (3, 784)"
+    expect.array(
+        layer(student.tensor.Tensor(x)), wanted, rtol=1e-3, atol=1e-5, call=call, hint="compare with == and !="
+    )
+
+
+@task("4.3")
 def test_dense_is_one_recorded_op(student, rng):
     """A recorder hears of one op, linear, on the input and the parameter tensors themselves."""
     layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(4, 3)))
