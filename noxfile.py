@@ -91,7 +91,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def tests(session: nox.Session) -> None:
         """The project's own tests; arguments go to pytest."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
+        session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
 
     @nox.session
     def lint(session: nox.Session) -> None:

@@ -161,6 +161,7 @@ def install(folder: Path, kind: str) -> Place:
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(caches / "uv")),
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(caches / "pip")),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_COMPILE": "1",  # what is imported is compiled then
     }
     place = Place(folder, environment)
     if place.type("pip download --quiet --no-deps --dest ../probe iniconfig").returncode:
@@ -185,7 +186,12 @@ def run_ones() -> list[Command]:
     return found
 
 
-@pytest.mark.parametrize("command", run_ones(), ids=lambda command: f"{command.place}: {command.text}")
+def case(command: Command) -> Any:
+    """A test case; all of one place are run by the same process, where tests run in several."""
+    return pytest.param(command, id=f"{command.place}: {command.text}", marks=pytest.mark.xdist_group(command.place))
+
+
+@pytest.mark.parametrize("command", map(case, run_ones()))
 def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.FixtureRequest) -> None:
     """The command ends as its reader expects: with 0, or as the table of exceptions says."""
     place: Place = request.getfixturevalue(command.place)
@@ -194,6 +200,7 @@ def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.F
     assert done.returncode == expected, f"{command.source}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
+@pytest.mark.xdist_group("student")
 def test_an_untouched_release_names_the_first_task(student: Place) -> None:
     """What the student's README promises: the first grading says “not yet” and which task is first."""
     assert student.untouched is not None
