@@ -89,7 +89,7 @@ def report(results: Sequence[Tally], excused: dict[Change, str], console: Consol
         table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")
     console.print(table)
     for mutant in (mutant for result in results for mutant in result.survivors):
-        console.print(Text(f"{mutant.path}:{mutant.line} {mutant.operator}", style="bold"))
+        console.print(Text(f"{mutant.path}:{mutant.line} {mutant.operator}", style="bold"), soft_wrap=True)
         console.print(Text(f"  - {mutant.before}", style="red"), soft_wrap=True)
         console.print(Text(f"  + {mutant.after}", style="green"), soft_wrap=True)
         console.print(Text(f"    {excused.get(Change.of(mutant), 'no reason listed')}"), soft_wrap=True)
