@@ -191,7 +191,7 @@ def case(command: Command) -> Any:
     return pytest.param(command, id=f"{command.place}: {command.text}", marks=pytest.mark.xdist_group(command.place))
 
 
-@pytest.mark.parametrize("command", map(case, run_ones()))
+@pytest.mark.parametrize("command", [case(command) for command in run_ones()])
 def test_what_a_reader_is_told_to_type_works(command: Command, request: pytest.FixtureRequest) -> None:
     """The command ends as its reader expects: with 0, or as the table of exceptions says."""
     place: Place = request.getfixturevalue(command.place)
