@@ -22,7 +22,7 @@ def check_gradient(
     """Compare ``op.backward`` with ``(f(x + step) - f(x - step)) / (2 step)`` for every element of every input.
 
     ``f`` is the sum of the output weighted by fixed random numbers, so each output element counts differently.
-    Integer arrays and inputs whose gradient is ``None`` are not differentiated. Raises Mismatch.
+    Integer arrays are not differentiated; ``None`` for a floating one is a missing gradient. Raises Mismatch.
     """
     inputs = [np.asarray(a, dtype=np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     shapes = ", ".join(str(a.shape) for a in inputs)

@@ -14,6 +14,7 @@ import resource
 import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 
 CONFIG = json.loads(sys.argv[2])
@@ -184,6 +185,7 @@ def main() -> None:
     root = CONFIG["submission"]
     sys.path[:0] = [f"{root}/{folder}" for folder in CONFIG["folders"]]
     sys.dont_write_bytecode = True
+    warnings.simplefilter("error", RuntimeWarning)  # overflow and the like, as in the student's own pytest
     worker = Worker(sock, root, CONFIG["max_bytes"])
     worker.say(["ready", sys.version.split()[0], np.__version__])
     with contextlib.suppress(EOFError, ConnectionError):
