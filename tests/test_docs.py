@@ -66,7 +66,6 @@ EXITS = {
         1 if choose(official=False) == "bubblewrap" else 3,
         "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
     ),
-    ("student", "tito"): (2, "without a command it shows its help, and nothing was asked of it"),
     ("student", "tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b"): (
         1,
         "the answers of the example are somebody else's",

@@ -45,6 +45,8 @@ def _dispatch(arguments: tuple[str, ...]) -> int | None:
         return show_status(as_json=bool(arguments[2:]))
     from tito.commands import app
 
+    if arguments in ((), ("module",), ("milestone",)):
+        arguments += ("--help",)  # what these mean: no mistake, so no exit code of one
     return app(args=list(arguments), prog_name="tito", standalone_mode=False)
 
 

@@ -96,7 +96,7 @@ def launch(confinement: Confinement) -> Launched:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
     private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
-    python = Path(os.path.realpath(sys.executable))
+    python = _python()
     site = sorted({Path(str(module.__file__)).resolve().parents[1] for module in (np, msgpack)})
     in_bubblewrap = confinement.sandbox == "bubblewrap"
     passed, filter_file = [theirs.fileno()], None
@@ -142,6 +142,11 @@ def launch(confinement: Confinement) -> Launched:
             os.close(filter_file)
     _live.add(process.pid)
     return Launched(process, ours, Tail(process.stdout, confinement.output_kb << 10), private)
+
+
+def _python() -> Path:
+    """The interpreter itself, not an environment's copy of it: that one lies in a folder no worker sees."""
+    return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
 
 def _environment(home: Path, threads: int) -> dict[str, str]:

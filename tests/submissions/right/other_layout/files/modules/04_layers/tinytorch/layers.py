@@ -1,6 +1,6 @@
 """Layers with another inside: every forward leaves a closure that knows its own backward."""
 
-# ruff: noqa: ARG001, D101, D102, D103
+# ruff: noqa: ARG001, D101, D102
 
 import numpy as np
 from tinytorch.tensor import Op, Tensor, apply
