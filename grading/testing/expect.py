@@ -97,6 +97,8 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         values = value.numpy()
     except AttributeError:
         raise Mismatch(call=call, got=describe(value), expected="a Tensor (or an array)", hint=hint) from None
+    if isinstance(values, np.generic):
+        values = np.asarray(values)
     if type(values) is not np.ndarray:
         raise Mismatch(
             call=f"({call}).numpy()", got=describe(values), expected="a numpy.ndarray, not something like it", hint=hint

@@ -17,6 +17,7 @@ import numpy as np
 
 ARRAY, TUPLE, SLICE, DTYPE, ELLIPSIS, BIG_INT, HANDLE, CALLBACK = range(1, 9)
 DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
+SCALARS = frozenset(np.dtype(name).type for name in DTYPES)
 MAX_DIMENSIONS = 32
 SMALL = 1 << 16
 CHUNK = 4 << 20
@@ -32,6 +33,8 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
     """One value as bytes. ``name`` turns an object into (HANDLE or CALLBACK, payload), or None to refuse it."""
 
     def default(item: Any) -> msgpack.ExtType:
+        if type(item) in SCALARS:  # a NumPy scalar is an array without axes
+            item = np.asarray(item)
         kind = type(item)
         if kind is np.ndarray and item.dtype.name in DTYPES:
             native = np.ascontiguousarray(item, dtype=item.dtype.newbyteorder("="))

@@ -85,6 +85,12 @@ def test_a_type_crosses_as_its_dtype(kind):
     assert there_and_back(kind) == np.dtype(kind)
 
 
+def test_a_numpy_scalar_crosses_as_an_array_without_axes():
+    """What `np.mean` returns is judged as the zero-dimensional array it stands for."""
+    back = there_and_back(np.float32(1.5))
+    assert (type(back), back.dtype, back.shape) == (np.ndarray, np.float32, ())
+
+
 class FloatLike(float):
     """Looks like a float and is not one."""
 
@@ -95,7 +101,7 @@ class ArrayLike(np.ndarray):
 
 @pytest.mark.parametrize(
     "value",
-    [object(), FloatLike(1.0), np.zeros(2).view(ArrayLike), np.array([object()]), np.float32(1), {1}, 1j, 10**2000],
+    [object(), FloatLike(1.0), np.zeros(2).view(ArrayLike), np.array([object()]), {1}, 1j, 10**2000],
     ids=lambda v: type(v).__name__,
 )
 def test_what_is_not_plain_is_refused_or_named(value):
