@@ -318,7 +318,7 @@ def test_dropout_is_one_recorded_op(student, rng):
 
 @task("5.5")
 def test_dropout_says_what_does_not_fit(student):
-    """The share p must be from 0 to below 1; backward needs a forward before it and a gradient of the output's shape."""
+    """The share p is from 0 to below 1; backward needs a forward before it and a gradient of the output's shape."""
     dropout, tensor = student.dense.Dropout, student.tensor.Tensor
     for p in (-0.1, 1, 1.5):
         with expect.raises(ValueError, mentions=(str(p),), call=f"Dropout({p})"):
@@ -426,16 +426,24 @@ def test_cross_entropy_of_a_guess(student, rng, k):
 @task("5.7")
 @pytest.mark.parametrize("shape", [(1, 3), (5, 4), (4, 1)])
 def test_cross_entropy_gradient(student, rng, shape):
-    """The gradient of the logits agrees with finite differences."""
+    """The gradient of the logits agrees with finite differences, in their dtype, and with the gradient it is given."""
     logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
-    hint = "(softmax - 1 at the target) / n, times grad"
-    check_gradient(student.dense.cross_entropy, logits, target=target, hint=hint)
-    once, scaled = (
-        student.dense.cross_entropy.backward(np.array(grad), np.array(0.0), logits, target=target)[0]
-        for grad in (1.0, -2.5)
-    )
-    call = "cross_entropy.backward for grad -2.5, against grad 1"
-    expect.array(scaled, -2.5 * expect.pull(once, call=call), call=call)
+    wanted = np.empty(shape)
+    for index in np.ndindex(shape):
+        move = np.zeros(shape)
+        move[index] = 1e-6
+        wanted[index] = (surprise(logits + move, target) - surprise(logits - move, target)) / 2e-6
+    criterion, hint = student.dense.CrossEntropyLoss(), "(softmax - 1 at the target) / n, times grad"
+    for dtype in ("float64", "float32"):
+        criterion(student.tensor.Tensor(logits.astype(dtype)), student.tensor.Tensor(target))
+        call = f"criterion(logits of {shape}, targets); criterion.backward()"
+        expect.array(criterion.backward(), wanted, dtype=dtype, call=call, hint=hint, rtol=1e-4, atol=1e-6)
+    op, loss = student.dense.cross_entropy, np.array(surprise(logits, target))
+    for grad in (1.0, -2.5):
+        gradients = op.backward(np.array(grad), loss, logits, target=target)
+        call = f"cross_entropy.backward({grad}, loss, logits, target)"
+        expect.equal(len(gradients), 1, call=f"len({call})", hint="a tuple of one array")
+        expect.array(gradients[0], grad * wanted, call=call, hint=hint, rtol=1e-4)
 
 
 @task("5.7")
@@ -486,8 +494,8 @@ def test_cross_entropy_is_one_recorded_op(student, rng):
     inputs[0].grad = student.tensor.Tensor(5.0)
     expect.that(logits.grad is not None, call=call, got="a copy", expected="the logits tensor itself")
     expect.array(attributes["target"], target, dtype="int64", call=f"the attribute target in {call}")
-    again = student.dense.cross_entropy.forward(values(logits), **attributes)
-    expect.array(again, values(loss), call="cross_entropy.forward(logits, **attributes)")
+    again = student.tensor.apply(student.dense.cross_entropy, logits, **attributes)
+    expect.array(again, values(loss), call="apply(cross_entropy, logits, **attributes)")
 
 
 @task("5.7")
