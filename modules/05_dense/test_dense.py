@@ -384,7 +384,8 @@ def test_log_softmax_is_finite(student):
             ([1e4, 1e4 + 1], [-1 - math.log1p(math.exp(-1)), -math.log1p(math.exp(-1))]),
         ):
             got = student.dense.log_softmax(np.array([logits], dtype))
-            expect.array(got, [wanted], dtype=dtype, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
+            # x - (m + ln Σ) is right, too; at 10 000 a float32 has steps of 0.001.
+            expect.array(got, [wanted], dtype=dtype, atol=2e-3, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
 
 
 # 5.7: cross-entropy
@@ -417,10 +418,10 @@ def test_cross_entropy_by_hand(student):
 @pytest.mark.parametrize("k", [2, 10, 1000])
 def test_cross_entropy_of_a_guess(student, rng, k):
     """Equal logits cost ln k, however large they are."""
-    for level in (0.0, 5.0, -1e4):
+    for level in (0.0, 5.0, 200.0, -200.0):
         logits, target = np.full((3, k), level, "float32"), rng.integers(0, k, 3)
         loss = student.dense.CrossEntropyLoss()(student.tensor.Tensor(logits), student.tensor.Tensor(target))
-        expect.array(loss, math.log(k), call=f"CrossEntropyLoss()({k} logits of {level}, …)")
+        expect.array(loss, math.log(k), call=f"CrossEntropyLoss()({k} logits of {level}, …)", atol=0.01)
 
 
 @task("5.7")
