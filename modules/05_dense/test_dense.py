@@ -386,6 +386,10 @@ def test_log_softmax_is_finite(student):
             got = student.dense.log_softmax(np.array([logits], dtype))
             # x - (m + ln Σ) is right, too; at 10 000 a float32 has steps of 0.001.
             expect.array(got, [wanted], dtype=dtype, atol=2e-3, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
+        got = student.dense.log_softmax(np.array([[1e4, 1e4], [0, 0], [-1e4, -1e4]], dtype))
+        call = f"log_softmax([[1e4, 1e4], [0, 0], [-1e4, -1e4]]) in {dtype}"
+        hint = "each row has a maximum of its own"
+        expect.array(got, np.full((3, 2), -math.log(2)), dtype=dtype, atol=2e-3, call=call, hint=hint)
 
 
 # 5.7: cross-entropy
