@@ -106,7 +106,7 @@ def test_planned_and_unknown_are_wrong_usage(root):
     with pytest.raises(UsageError, match="no milestone 9"):
         grade_milestone(root, 9)
     with pytest.raises(UsageError, match="planned"):
-        grade_module(root, "05_dense")
+        grade_module(root, "16_tinygpt")
     with pytest.raises(UsageError, match="no module"):
         grade_module(root, "17_future")
 

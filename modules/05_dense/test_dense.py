@@ -1,0 +1,761 @@
+"""The tests of module 05: where weights start, MLP, dropout and its modes, cross-entropy, mini-batches and epochs."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from grading.testing import check_gradient, expect, task
+
+SHAPES = [(500, 300), (300, 500), (60, 20, 5, 5)]
+
+# 5.1 and 5.2: where weights start
+
+
+@task("5.1")
+def test_fans(student, rng):
+    """fan_in is the second size and fan_out the first, each times the product of any further sizes."""
+    n_out, n_in, height, width = (int(size) for size in rng.integers(2, 9, 4))
+    for shape, wanted in (
+        ((n_out, n_in), (n_in, n_out)),
+        ((n_out, n_in, height), (n_in * height, n_out * height)),
+        ((n_out, n_in, height, width), (n_in * height * width, n_out * height * width)),
+        ((1, 784), (784, 1)),
+    ):
+        expect.equal(student.dense.fans(shape), wanted, call=f"fans({shape})", hint="a weight's shape is (out, in, …)")
+
+
+@task("5.1")
+def test_fans_need_two_axes(student):
+    """Two axes are enough; a shape of fewer is a ValueError that names it."""
+    expect.equal(student.dense.fans((2, 3)), (3, 2), call="fans((2, 3))")
+    for shape in ((), (7,)):
+        with expect.raises(ValueError, mentions=(str(shape),), call=f"fans({shape})"):
+            student.dense.fans(shape)
+
+
+@task("5.1")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_xavier_is_uniform_within_its_bound(student, rng, shape):
+    """Xavier's weights fill the range from -b to b evenly, where b is √(6 / (fan_in + fan_out))."""
+    weight = drawn(student, "xavier_uniform", shape, rng)
+    bound, call = math.sqrt(6 / sum(fans_of(shape))), f"xavier_uniform(rng, {shape})"
+    largest, hint = float(abs(weight).max()), "both fans count: uniform between -b and b, b = √(6 / (fan_in + fan_out))"
+    inside = 0.99 * bound < largest <= bound * 1.000001
+    expect.that(inside, call=f"the largest |value| of {call}", got=largest, expected=f"just under {bound}", hint=hint)
+    shares = np.histogram(weight, bins=4, range=(-bound, bound))[0] / weight.size
+    expect.array(shares, np.full(4, 0.25), call=f"the shares of {call} in the quarters of its range", atol=0.02)
+    call = f"the variance of {call}, times (fan_in + fan_out) / 2"
+    expect.array(weight.var() * sum(fans_of(shape)) / 2, 1.0, call=call, rtol=0.03)
+
+
+@task("5.2")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
+    """He's weights have mean 0, variance 2 / fan_in, and as many beyond 1, 2 and 3 deviations as a normal has."""
+    weight, call = drawn(student, "he_normal", shape, rng), f"he_normal(rng, {shape})"
+    scaled = weight / math.sqrt(2 / fans_of(shape)[0])
+    expect.array(scaled.mean(), 0.0, call=f"the mean of {call}, in deviations", atol=0.03)
+    hint = "the variance is 2 / fan_in, and rng.normal takes the deviation, which is its square root"
+    expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.06, hint=hint)
+    shares = [float((abs(scaled) > bound).mean()) for bound in (1, 2, 3)]
+    wanted = [math.erfc(bound / math.sqrt(2)) for bound in (1, 2, 3)]
+    expect.array(shares, wanted, call=f"the shares of {call} beyond 1, 2 and 3 deviations", atol=0.015, hint=hint)
+    beyond = shares[2] > 0.001
+    call = f"the share of {call} beyond 3 deviations"
+    expect.that(beyond, call=call, got=shares[2], expected="0.0027, as of a normal distribution", hint="rng.normal")
+
+
+both_schemes = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("xavier_uniform", marks=task("5.1"), id="xavier"),
+        pytest.param("he_normal", marks=task("5.2"), id="he"),
+    ],
+)
+
+
+@both_schemes
+def test_weights_come_from_the_generator_alone(student, name):
+    """Equal seeds give equal float32 weights; another seed, or the same generator once more, gives others."""
+    draw, generator = getattr(student.dense, name), student.rng(3)
+    first, second = (expect.pull(draw(generator, (4, 6)), call=f"{name}(rng, (4, 6))") for _ in range(2))
+    again, other = draw(student.rng(3), (4, 6)), draw(student.rng(4), (4, 6))
+    expect.array(again, first, rtol=0, atol=0, dtype="float32", call=f"{name}(rng, (4, 6)) from the same seed")
+    for what, weight in (("the same generator once more", second), ("another seed", other)):
+        differs = not np.allclose(expect.pull(weight, call=f"{name}(rng, (4, 6))"), first)
+        call = f"{name}(rng, (4, 6)) from {what}"
+        expect.that(differs, call=call, got="the same values", expected="others", hint="draw from rng alone")
+
+
+# 5.3: MLP
+
+
+@task("5.3")
+def test_mlp_has_an_activation_between_its_layers(student, rng):
+    """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense: none at the end, and its output is computed so."""
+    network, x = student.dense.MLP((4, 5, 3, 2), rng=student.rng(1)), rng.normal(size=(6, 4))
+    expect.equal(len(network), 5, call="len(MLP((4, 5, 3, 2)))", hint="no activation after the last layer")
+    shapes = [parameter.shape for parameter in network.parameters()]
+    wanted = [(5, 4), (5,), (3, 5), (3,), (2, 3), (2,)]
+    expect.equal(shapes, wanted, call="the shapes of MLP((4, 5, 3, 2)).parameters()")
+    for parameter in network.parameters():
+        expect.equal(str(parameter.dtype), "float32", call="the dtype of each of MLP((4, 5, 3, 2)).parameters()")
+        parameter.data = rng.normal(size=parameter.shape)
+    got = network(student.tensor.Tensor(x))
+    for place in (0, 2, 4):
+        x = x @ values(network[place].weight).T + values(network[place].bias)
+        x = x if place == 4 else np.maximum(x, 0)
+    expect.array(got, x, call="MLP((4, 5, 3, 2))(x), x of shape (6, 4)", hint="ReLU unless another is given")
+
+
+@task("5.3")
+def test_mlp_takes_another_activation(student, rng):
+    """MLP makes an activation of the given kind for each hidden layer, one object for each."""
+    network = student.dense.MLP([3, 4, 4, 2], student.activations.Tanh, rng=student.rng(1))
+    x, grad = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
+    hidden = [x]
+    for place in (0, 2):
+        hidden.append(np.tanh(hidden[-1] @ values(network[place].weight).T))
+    call = "MLP([3, 4, 4, 2], Tanh)"
+    expect.array(network(student.tensor.Tensor(x)), hidden[2] @ values(network[4].weight).T, call=f"{call}(x)")
+    got = network.backward(student.tensor.Tensor(grad))
+    for place, output in ((4, hidden[2]), (2, hidden[1])):
+        grad = grad @ values(network[place].weight) * (1 - output**2)
+    hint = "call activation() anew for each layer: each remembers its own input"
+    expect.array(got, grad @ values(network[0].weight), call=f"{call}.backward(grad)", hint=hint, rtol=1e-4, atol=1e-5)
+
+
+@task("5.3")
+def test_mlp_starts_from_he_weights_and_no_bias(student):
+    """Unless told otherwise each weight is he_normal(rng, its shape), with variance 2 / fan_in, and each bias is 0."""
+    network = student.dense.MLP((200, 150, 100), rng=student.rng(5))
+    for place, fan_in in ((0, 200), (2, 150)):
+        scaled = values(network[place].weight) / math.sqrt(2 / fan_in)
+        call = f"the weight of layer {place} of MLP((200, 150, 100))"
+        expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.08)
+        tail = float((abs(scaled) > 3).mean())
+        expect.that(tail > 0.0008, call=f"the share beyond 3 deviations of {call}", got=tail, expected="about 0.0027")
+        bias = np.zeros(network[place].bias.shape)
+        expect.array(network[place].bias, bias, rtol=0, atol=0, call=f"the bias of layer {place}", dtype="float32")
+    both = [values(network[place].weight).ravel()[:50] for place in (0, 2)]
+    differ = abs(np.corrcoef(*both)[0, 1]) < 0.9
+    expect.that(differ, call="the weights of both layers", got="the same numbers, scaled", expected="new ones for each")
+
+
+@task("5.3")
+def test_mlp_takes_another_initialisation(student):
+    """With init=xavier_uniform each weight lies within Xavier's bound, and the generator decides which it is."""
+    make, xavier = student.dense.MLP, student.dense.xavier_uniform
+    first, again, other = (make((300, 200, 100), init=xavier, rng=student.rng(seed)) for seed in (1, 1, 2))
+    for place, total in ((0, 500), (2, 300)):
+        weight, call = values(first[place].weight), f"layer {place} of MLP((300, 200, 100), init=xavier_uniform)"
+        largest, bound = float(abs(weight).max()), math.sqrt(6 / total)
+        inside = 0.99 * bound < largest <= bound * 1.000001
+        expect.that(inside, call=f"the largest |weight| of {call}", got=largest, expected=f"just under {bound}")
+        expect.array(again[place].weight, weight, rtol=0, atol=0, call=f"{call}, from the same seed")
+        differs = not np.allclose(values(other[place].weight), weight)
+        expect.that(differs, call=f"{call}, from another seed", got="the same weights", expected="others")
+
+
+@task("5.3")
+def test_mlp_of_two_sizes_is_one_dense_layer(student, rng):
+    """MLP((3, 2)) is a Dense layer without any activation; fewer than two sizes are a ValueError."""
+    network, x = student.dense.MLP((3, 2), rng=student.rng(1)), rng.normal(size=(9, 3)).astype("float32")
+    expect.equal(len(network), 1, call="len(MLP((3, 2)))")
+    expect.array(network(student.tensor.Tensor(x)), x @ values(network[0].weight).T, call="MLP((3, 2))(x)")
+    with expect.raises(ValueError, call="MLP((3,))"):
+        student.dense.MLP((3,), rng=student.rng(1))
+
+
+@task("5.3")
+@pytest.mark.parametrize(
+    ("activation", "init"), [("ReLU", "he_normal"), ("Tanh", "xavier_uniform")], ids=["he", "xavier"]
+)
+def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
+    """Ten layers of 400 keep the mean square of signals and of gradients: He with ReLU, Xavier with tanh."""
+    shares = []
+    for seed in range(4):
+        network = student.dense.MLP(
+            [400] * 11, getattr(student.activations, activation), getattr(student.dense, init), rng=student.rng(seed)
+        )
+        x, grad = (rng.normal(0, 0.05, (50, 400)).astype("float32") for _ in range(2))
+        output = values(network(student.tensor.Tensor(x)))
+        got = values(network.backward(student.tensor.Tensor(grad)))
+        first = values(network[0].output)
+        shares.append([np.log(np.mean(output**2) / np.mean(first**2)), np.log(np.mean(got**2) / np.mean(grad**2))])
+    kept = np.exp(np.mean(shares, axis=0))
+    call = f"MLP([400] * 11, {activation}, {init}): mean squares, "
+    # A variance wrong by the factor 2 in each layer would be wrong by 500 here; chance is within 1.5.
+    for what, share in zip(
+        ("last layer to first layer", "gradient of the input to that of the output"), kept, strict=True
+    ):
+        fine = 0.33 < share < 3.0
+        expect.that(fine, call=call + what, got=float(share), expected="about 1", hint="check the variances, task 5.1")
+
+
+# 5.4: the dropout op
+
+
+@task("5.4")
+@pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
+def test_dropout_op_values(student, rng, shape):
+    """Where the mask is True an element is divided by 1 - p, and elsewhere it is 0."""
+    x, mask = rng.normal(size=shape), rng.random(shape) < 0.6
+    for p in (0.0, 0.25, 0.8):
+        for dtype in ("float32", "float64"):
+            got = student.dense.dropout.forward(x.astype(dtype), mask=mask, p=p)
+            call = f"dropout.forward(x, mask, p={p}), x of shape {shape}"
+            expect.array(got, x * mask / (1 - p), dtype=dtype, call=call, hint="divide what is kept by 1 - p")
+    got = student.dense.dropout.forward(np.arange(4), mask=np.array([True, False, True, True]), p=0.5)
+    expect.array(got, [0, 0, 4, 6], dtype="float32", call="dropout.forward of the integers 0 to 3")
+
+
+@task("5.4")
+@pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
+def test_dropout_op_gradient(student, rng, shape):
+    """The gradient goes through the same mask on the same scale, also where x is 0; it agrees with differences."""
+    x, mask, grad = rng.normal(size=shape), rng.random(shape) < 0.6, rng.normal(size=shape)
+    op = student.dense.dropout
+    check_gradient(op, x, mask=mask, p=0.3)
+    for zeros, dtype in ((np.zeros(shape), "float64"), (np.zeros(shape), "float32")):
+        gradients = op.backward(grad.astype(dtype), zeros.astype(dtype), zeros.astype(dtype), mask=mask, p=0.3)
+        call = "dropout.backward(grad, 0, 0, mask, p=0.3)"
+        expect.equal(len(gradients), 1, call=f"len({call})", hint="a tuple of one array")
+        expect.array(gradients[0], grad * mask / 0.7, dtype=dtype, call=call, hint="the mask decides, not x")
+
+
+# 5.5: Dropout, and the two modes
+
+
+@task("5.5")
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+def test_dropout_drops_a_share(student, rng, p):
+    """In training each element is dropped with probability p on its own, and the others are divided by 1 - p."""
+    layer, x = student.dense.Dropout(p, rng=student.rng(int(rng.integers(1000)))), np.ones((200, 200), "float32")
+    got, call = values(layer(student.tensor.Tensor(x))), f"Dropout({p})(ones of (200, 200))"
+    kept = got != 0
+    expect.array(got, kept / (1 - p), dtype="float32", call=call, hint="0, or 1 / (1 - p)")
+    expect.array(1 - kept.mean(), p, call=f"the share of zeros in {call}", atol=0.0125, rtol=0)
+    for axis, what in ((0, "column"), (1, "row")):
+        far = abs(kept.mean(axis=axis) - (1 - p)).max() / math.sqrt(p * (1 - p) / 200)
+        hint = "one random number for each element"
+        expect.that(
+            far < 5, call=f"{call}: each {what} alone", got=f"{far:.0f} deviations", expected="fewer", hint=hint
+        )
+
+
+@task("5.5")
+def test_dropout_draws_a_new_mask_each_time(student):
+    """Each forward pass drops other elements; equal seeds drop the same."""
+    layer, again = (student.dense.Dropout(rng=student.rng(3)) for _ in range(2))
+    x = student.tensor.Tensor(np.ones(100, "float32"))
+    first, second = values(layer(x)), values(layer(x))
+    expect.array(np.unique(first), [0, 2], call="the values of Dropout()(ones)", hint="p is 0.5 unless given")
+    differs = not np.array_equal(first, second)
+    expect.that(
+        differs, call="the second of two passes", got="the same mask", expected="another", hint="draw in forward"
+    )
+    expect.array(again(x), first, rtol=0, atol=0, call="the first pass of Dropout() from the same seed")
+    other = values(student.dense.Dropout(rng=student.rng(4))(x))
+    expect.that(not np.array_equal(first, other), call="another seed", got="the same mask", expected="another")
+
+
+@task("5.5")
+def test_dropout_backward_uses_the_same_mask(student, rng):
+    """Backward passes grad on where the last forward kept an element, divided by 1 - p, and 0 elsewhere."""
+    layer, tensor = student.dense.Dropout(0.3, rng=student.rng(5)), student.tensor.Tensor
+    for shape in ((40, 10), (7, 30)):
+        x, grad = rng.uniform(1, 2, shape), rng.normal(size=shape)
+        output = values(layer(tensor(x)))
+        got = layer.backward(tensor(grad))
+        call = f"layer = Dropout(0.3); layer(x) of shape {shape}; layer.backward(grad)"
+        expect.array(got, grad * output / x, dtype="float64", call=call, hint="the mask of the last forward pass")
+        expect.array(layer.backward(tensor(grad)), values(got), call=f"{call}, once more")
+    layer(tensor(np.zeros((100, 10))))
+    got = values(layer.backward(tensor(np.ones((100, 10)))))
+    share = float((got != 0).mean())
+    call = "the share of elements that pass a gradient on, after Dropout(0.3)(zeros)"
+    expect.array(share, 0.7, atol=0.08, call=call, hint="keep the mask; the output does not tell what was dropped")
+
+
+@task("5.5")
+def test_dropout_does_nothing_in_evaluation(student, rng):
+    """With training False, values and gradients pass unchanged, also after a pass that dropped some."""
+    layer, tensor = student.dense.Dropout(0.5, rng=student.rng(1)), student.tensor.Tensor
+    x, grad = rng.normal(size=(20, 5)).astype("float32"), rng.normal(size=(20, 5)).astype("float32")
+    expect.equal(layer.training, True, call="Dropout(0.5).training", hint="a fresh layer is in training mode")
+    layer(tensor(x))
+    layer.training = False
+    expect.array(layer(tensor(x)), x, rtol=0, atol=0, dtype="float32", call="Dropout(0.5)(x) with training False")
+    got = layer.backward(tensor(grad))
+    expect.array(got, grad, rtol=0, atol=0, dtype="float32", call="its backward(grad) with training False")
+    layer.training = True
+    expect.array(layer.backward(tensor(grad)), grad, call="backward, training again, after a forward that was not")
+    output = values(layer(tensor(x)))
+    layer.training = False
+    hint = "backward belongs to the last forward pass, whatever the mode is now"
+    wanted = grad * (output != 0) * 2
+    expect.array(layer.backward(tensor(grad)), wanted, call="backward in evaluation of a pass in training", hint=hint)
+
+
+@task("5.5")
+def test_dropout_is_one_recorded_op(student, rng):
+    """A recorder hears one dropout of one input, with attributes from which output and gradient can be computed."""
+    layer, x = student.dense.Dropout(0.4, rng=student.rng(2)), student.tensor.Tensor(rng.uniform(1, 2, (9, 8)))
+    with traced(student.tensor) as trace:
+        output = values(layer(x))
+    call = "what a Trace hears in Dropout(0.4)(x)"
+    expect.equal([entry[0] for entry in trace.entries], ["dropout"], call=call)
+    _, inputs, attributes, _ = trace.entries[0]
+    expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the mask is an attribute, no input")
+    op, grad = student.dense.dropout, rng.normal(size=(9, 8))
+    expect.array(op.forward(values(x), **attributes), output, call=f"dropout.forward(x, **attributes), {call}")
+    (got,) = op.backward(grad, output, values(x), **attributes)
+    expect.array(got, grad * output / values(x), call=f"dropout.backward(grad, output, x, **attributes), {call}")
+
+
+@task("5.5")
+def test_dropout_says_what_does_not_fit(student):
+    """The share p is from 0 to below 1; backward needs a forward before it and a gradient of the output's shape."""
+    dropout, tensor = student.dense.Dropout, student.tensor.Tensor
+    for p in (-0.1, 1, 1.5):
+        with expect.raises(ValueError, mentions=(str(p),), call=f"Dropout({p})"):
+            dropout(p, rng=student.rng(1))
+    layer = dropout(0.0, rng=student.rng(1))
+    with expect.raises(RuntimeError, mentions=("forward",), call="Dropout(0.0).backward(grad) without forward"):
+        layer.backward(tensor([1.0]))
+    expect.array(layer(tensor([1.0, 2.0])), [1, 2], call="Dropout(0.0)([1, 2])")
+    expect.equal(layer.parameters(), [], call="Dropout(0.0).parameters()")
+    for training in (True, False):
+        layer.training = training
+        layer(tensor([1.0, 2.0]))
+        call = f"Dropout(0.0)(x of (2,)), training {training}; backward(grad of (1,))"
+        with expect.raises(ValueError, mentions=("(1,)", "(2,)"), call=call):
+            layer.backward(tensor([1.0]))
+
+
+@task("5.5")
+def test_set_training_reaches_every_layer(student):
+    """set_training sets the mode of Dropout layers at any depth, and gives no other layer an attribute."""
+    dense, sequential = student.dense, student.layers.Sequential
+    drops = [dense.Dropout(rng=student.rng(seed)) for seed in range(3)]
+    inner = sequential(drops[1], sequential(drops[2]))
+    network = sequential(drops[0], student.dense.MLP((3, 3), rng=student.rng(1)), inner, student.activations.ReLU())
+    for training in (False, True, False):
+        dense.set_training(network, training)
+        got = [layer.training for layer in drops]
+        expect.equal(got, [training] * 3, call=f"training of each Dropout after set_training(network, {training})")
+    for layer in (network[1][0], network[3]):
+        strange = hasattr(layer, "training")
+        expect.that(not strange, call="a layer that has no .training", got="now it has one", expected="none")
+    dense.set_training(drops[0], True)
+    expect.equal(
+        [layer.training for layer in drops], [True, False, False], call="after set_training(one Dropout, True)"
+    )
+
+
+# 5.6: log-softmax
+
+
+@task("5.6")
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 3, 4)])
+def test_log_softmax_values(student, rng, shape):
+    """log_softmax is the logarithm of exp(x) divided by the sum of exp(x) along the last axis."""
+    x, call = rng.normal(0, 2, shape), f"log_softmax(x), x of shape {shape}"
+    wanted = np.log(np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True))
+    for dtype in ("float64", "float32"):
+        got = student.dense.log_softmax(x.astype(dtype))
+        expect.array(got, wanted, dtype=dtype, call=call, hint="x - max - ln Σ exp(x - max)")
+    whole = expect.pull(student.dense.log_softmax(np.array([[0, 0], [7, 7]])), call="log_softmax of integers")
+    expect.array(whole, np.full((2, 2), -math.log(2)), dtype="float32", call="log_softmax([[0, 0], [7, 7]])")
+
+
+@task("5.6")
+def test_log_softmax_is_finite(student):
+    """For logits of ±10 000, in float32 too, log_softmax is right and finite, where log(softmax) would be -inf."""
+    hint = "subtract the maximum, and take the logarithm of the sum alone, never of a quotient"
+    for dtype in ("float64", "float32"):
+        for logits, wanted in (
+            ([1e4, 0.0, -1e4], [0.0, -1e4, -2e4]),
+            ([-1e4, -1e4], [-math.log(2)] * 2),
+            ([200.0, 0.0], [0.0, -200.0]),
+            ([1e4, 1e4 + 1], [-1 - math.log1p(math.exp(-1)), -math.log1p(math.exp(-1))]),
+        ):
+            got = student.dense.log_softmax(np.array([logits], dtype))
+            # x - (m + ln Σ) is right, too; at 10 000 a float32 has steps of 0.001.
+            expect.array(got, [wanted], dtype=dtype, atol=2e-3, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
+        got = student.dense.log_softmax(np.array([[1e4, 1e4], [0, 0], [-1e4, -1e4]], dtype))
+        call = f"log_softmax([[1e4, 1e4], [0, 0], [-1e4, -1e4]]) in {dtype}"
+        hint = "each row has a maximum of its own"
+        expect.array(got, np.full((3, 2), -math.log(2)), dtype=dtype, atol=2e-3, call=call, hint=hint)
+
+
+# 5.7: cross-entropy
+
+
+@task("5.7")
+@pytest.mark.parametrize("shape", [(1, 3), (6, 4), (5, 1), (3, 10)])
+def test_cross_entropy_values(student, rng, shape):
+    """The loss is the mean of minus the log-probability of each row's target, in the dtype of the logits."""
+    logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
+    for dtype in ("float64", "float32"):
+        tensors = student.tensor.Tensor(logits.astype(dtype)), student.tensor.Tensor(target)
+        call = f"CrossEntropyLoss()(logits of {shape}, targets {target.tolist()})"
+        expect.array(student.dense.CrossEntropyLoss()(*tensors), surprise(logits, target), dtype=dtype, call=call)
+
+
+@task("5.7")
+def test_cross_entropy_by_hand(student):
+    """Probabilities of 1/4 and 1/2 for the right classes cost (ln 4 + ln 2) / 2, with gradients to match."""
+    logits = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
+    criterion, call = student.dense.CrossEntropyLoss(), "CrossEntropyLoss()([[ln 1, ln 3], [ln 2, ln 2]], [0, 1])"
+    loss = criterion(student.tensor.Tensor(logits), student.tensor.Tensor([0, 1]))
+    expect.array(loss, (math.log(4) + math.log(2)) / 2, call=call)
+    wanted = [[-0.375, 0.375], [0.25, -0.25]]
+    hint = "(softmax - 1 at the target) / n, with n the number of rows"
+    expect.array(criterion.backward(), wanted, dtype="float64", call=f"{call}; backward()", hint=hint)
+
+
+@task("5.7")
+@pytest.mark.parametrize("k", [2, 10, 1000])
+def test_cross_entropy_of_a_guess(student, rng, k):
+    """Equal logits cost ln k, however large they are."""
+    for level in (0.0, 5.0, 200.0, -200.0):
+        logits, target = np.full((3, k), level, "float32"), rng.integers(0, k, 3)
+        loss = student.dense.CrossEntropyLoss()(student.tensor.Tensor(logits), student.tensor.Tensor(target))
+        expect.array(loss, math.log(k), call=f"CrossEntropyLoss()({k} logits of {level}, …)", atol=0.01)
+
+
+@task("5.7")
+@pytest.mark.parametrize("shape", [(1, 3), (5, 4), (4, 1)])
+def test_cross_entropy_gradient(student, rng, shape):
+    """The gradient of the logits agrees with finite differences, in their dtype, and with the gradient it is given."""
+    logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
+    wanted = np.empty(shape)
+    for index in np.ndindex(shape):
+        move = np.zeros(shape)
+        move[index] = 1e-6
+        wanted[index] = (surprise(logits + move, target) - surprise(logits - move, target)) / 2e-6
+    criterion, hint = student.dense.CrossEntropyLoss(), "(softmax - 1 at the target) / n, times grad"
+    for dtype in ("float64", "float32"):
+        criterion(student.tensor.Tensor(logits.astype(dtype)), student.tensor.Tensor(target))
+        call = f"criterion(logits of {shape}, targets); criterion.backward()"
+        expect.array(criterion.backward(), wanted, dtype=dtype, call=call, hint=hint, rtol=1e-4, atol=1e-6)
+    op, loss = student.dense.cross_entropy, np.array(surprise(logits, target))
+    for grad in (1.0, -2.5):
+        gradients = op.backward(np.array(grad), loss, logits, target=target)
+        call = f"cross_entropy.backward({grad}, loss, logits, target)"
+        expect.equal(len(gradients), 1, call=f"len({call})", hint="a tuple of one array")
+        expect.array(gradients[0], grad * wanted, call=call, hint=hint, rtol=1e-4)
+
+
+@task("5.7")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cross_entropy_of_certainty(student, dtype):
+    """Certain and wrong costs the difference of the logits, with a gradient of ±1/n; certain and right costs 0."""
+    criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
+    for logits, target, wanted, grad in (
+        ([1e4, -1e4], 1, 2e4, [1, -1]),
+        ([1e4, -1e4], 0, 0.0, [0, 0]),
+        ([0.0, 300.0], 0, 300.0, [-1, 1]),
+    ):
+        call = f"CrossEntropyLoss()([{logits}], [{target}]) in {dtype}"
+        loss = criterion(tensor(np.array([logits], dtype)), tensor([target]))
+        expect.array(loss, wanted, dtype=dtype, call=call, hint="use log_softmax, not the logarithm of softmax")
+        expect.array(criterion.backward(), [grad], dtype=dtype, call=f"{call}; backward()")
+
+
+@task("5.7")
+def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
+    """backward() is the gradient of the last loss, can be asked twice, and changes no logits."""
+    criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
+    criterion(tensor(rng.normal(size=(2, 5))), tensor([4, 4]))
+    logits, target = rng.normal(size=(6, 3)), rng.integers(0, 3, 6)
+    given = tensor(logits)
+    criterion(given, tensor(target.astype("int32")))
+    powers = np.exp(logits)
+    wanted = (powers / powers.sum(axis=1, keepdims=True) - np.eye(3)[target]) / 6
+    for which in ("first", "second"):
+        expect.array(criterion.backward(), wanted, call=f"CrossEntropyLoss's backward(), asked for the {which} time")
+    expect.array(given, logits, rtol=0, atol=0, call="the logits after forward and backward", hint="make new arrays")
+    integers = tensor([[0, 3], [1, 1]])
+    loss = criterion(integers, tensor([0, 1]))
+    expect.array(loss, (math.log1p(math.exp(3)) + math.log(2)) / 2, dtype="float32", call="the loss of integer logits")
+    expect.equal(str(criterion.backward().dtype), "float32", call="the dtype of backward() for integer logits")
+
+
+@task("5.7")
+def test_cross_entropy_is_one_recorded_op(student, rng):
+    """A recorder hears one cross_entropy of the logits alone; the integer target is the attribute `target`."""
+    logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
+    with traced(student.tensor) as trace:
+        loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))
+    call = "what a Trace hears in CrossEntropyLoss()(logits, target)"
+    expect.equal([entry[0] for entry in trace.entries], ["cross_entropy"], call=call)
+    _, inputs, attributes, _ = trace.entries[0]
+    expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the target is an attribute")
+    inputs[0].grad = student.tensor.Tensor(5.0)
+    expect.that(logits.grad is not None, call=call, got="a copy", expected="the logits tensor itself")
+    expect.array(attributes["target"], target, dtype="int64", call=f"the attribute target in {call}")
+    again = student.tensor.apply(student.dense.cross_entropy, logits, **attributes)
+    expect.array(again, values(loss), call="apply(cross_entropy, logits, **attributes)")
+
+
+@task("5.7")
+def test_cross_entropy_says_what_does_not_fit(student):
+    """Shapes and classes that do not fit are a ValueError that says which; backward needs a loss first."""
+    criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
+    with expect.raises(RuntimeError, mentions=("forward",), call="CrossEntropyLoss().backward() before any loss"):
+        criterion.backward()
+    for shape, target, mentions in (
+        ((2, 3), np.zeros((2, 1), int), ("(2, 3)", "(2, 1)")),
+        ((2, 3), np.zeros(3, int), ("(2, 3)", "(3,)")),
+        ((3,), np.zeros(3, int), ("(3,)",)),
+        ((0, 3), np.zeros(0, int), ("(0, 3)",)),
+        ((2, 3), np.array([0, 3]), ("3",)),
+        ((2, 3), np.array([-1, 2]), ("-1",)),
+        ((2, 3), np.array([0.0, 1.0]), ("float64",)),
+    ):
+        call = f"CrossEntropyLoss()(logits of {shape}, targets {target.tolist()})"
+        with expect.raises(ValueError, mentions=mentions, call=call):
+            criterion(tensor(np.zeros(shape)), tensor(target))
+    with expect.raises(RuntimeError, mentions=("forward",), call=f"backward() after {call}, which failed"):
+        criterion.backward()
+
+
+# 5.8: mini-batches
+
+
+@task("5.8")
+@pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (5, 1), (3, 8), (1, 1)])
+def test_minibatches_hold_each_example_once(student, rng, n, size):
+    """One epoch has every input once beside its own target; all batches are full but the last."""
+    inputs, targets = rng.normal(size=(n, 2, 3)).astype("float32"), rng.permutation(n)
+    batches = epoch(student, inputs, targets, size, student.rng(int(rng.integers(1000))))
+    call = f"minibatches of {size} from {n} examples"
+    sizes = [len(x) for x, _ in batches]
+    wanted = [size] * (n // size) + [n % size] * (n % size > 0)
+    expect.equal(sizes, wanted, call=f"the sizes of {call}", hint="the last one holds what is left")
+    seen = np.concatenate([t for _, t in batches])
+    expect.array(np.sort(seen), np.arange(n), dtype="int64", call=f"all targets of {call}, sorted")
+    row_of = {int(target): row for row, target in enumerate(targets)}
+    wanted = np.concatenate([inputs[[row_of[int(t)] for t in some]] for _, some in batches])
+    hint = "take inputs and targets in the same order"
+    got = np.concatenate([x for x, _ in batches])
+    expect.array(got, wanted, dtype="float32", call=f"all inputs of {call}, against their targets", hint=hint)
+
+
+@task("5.8")
+def test_minibatches_are_shuffled_by_the_generator(student):
+    """Each epoch has a new order, across batches; equal seeds have the same orders."""
+    numbers, generators = np.arange(60), [student.rng(3), student.rng(3)]
+    runs = [[epoch(student, numbers, numbers, 10, generator) for _ in range(2)] for generator in generators]
+    first, second = (np.concatenate([t for _, t in batches]) for batches in runs[0])
+    again = np.concatenate([t for _, t in runs[1][0]])
+    expect.array(
+        again, first, rtol=0, atol=0, call="the order of an epoch from the same seed", hint="rng alone decides"
+    )
+    for what, order in (("as given", numbers), ("of the epoch before", second)):
+        differs = int((order != first).sum()) > 30
+        expect.that(
+            differs, call="the order of an epoch", got=f"nearly that {what}", expected="a new one", hint="shuffle"
+        )
+    mixed = len({int(t) // 10 for t in first[:10]}) > 2
+    call = "the first batch of 10 from the numbers 0 to 59"
+    expect.that(
+        mixed, call=call, got=first[:10], expected="numbers from everywhere", hint="shuffle examples, not batches"
+    )
+
+
+@task("5.8")
+def test_minibatches_leave_the_data_alone(student, rng):
+    """Inputs and targets are as they were after an epoch."""
+    x, t = rng.normal(size=(9, 2)), np.arange(9)
+    inputs, targets = student.tensor.Tensor(x), student.tensor.Tensor(t)
+    list(student.dense.minibatches(inputs, targets, 2, student.rng(1)))
+    expect.array(inputs, x, rtol=0, atol=0, call="the inputs after an epoch of minibatches", hint="shuffle row numbers")
+    expect.array(targets, t, call="the targets after an epoch of minibatches")
+
+
+@task("5.8")
+def test_minibatches_say_what_does_not_fit(student):
+    """Unequal numbers of inputs and targets, none at all, and empty batches are ValueErrors with the counts."""
+    for n, m, size in ((3, 4, 2), (3, 3, 0), (3, 3, -1), (0, 0, 2)):
+        inputs, targets = student.tensor.Tensor(np.zeros((n, 2))), student.tensor.Tensor(np.zeros(m, int))
+        call = f"minibatches({n} inputs, {m} targets, batch_size={size}, rng)"
+        with expect.raises(ValueError, mentions=(str(n), str(m), str(size)), call=call):
+            list(student.dense.minibatches(inputs, targets, size, student.rng(1)))
+    one = student.tensor.Tensor(np.ones((3, 2))), student.tensor.Tensor(np.ones(3, int))
+    batches = list(student.dense.minibatches(*one, 1, student.rng(1)))
+    expect.equal(len(batches), 3, call="how many minibatches of 1 from 3 examples")
+
+
+# 5.9: accuracy, and an epoch
+
+
+@task("5.9")
+def test_accuracy_is_the_share_of_right_rows(student, rng):
+    """Accuracy is the share of rows whose largest logit stands at the target, as a Python float."""
+    logits, tensor = rng.normal(size=(40, 5)), student.tensor.Tensor
+    for right in (40, 27, 0):
+        target = logits.argmax(axis=1)
+        target[right:] = (target[right:] + 1 + rng.integers(0, 4, 40 - right)) % 5
+        got = student.dense.accuracy(tensor(logits), tensor(target))
+        call = f"accuracy(logits of (40, 5), targets), {right} of which are right"
+        expect.that(type(got) is float, call=call, got=got, expected="a Python float")
+        expect.array(got, right / 40, call=call, hint="argmax over the classes, then compare with the targets")
+    for targets, mention in ((np.zeros((40, 1), int), "(40, 1)"), (np.zeros(40), "float64")):
+        call = f"accuracy(logits of (40, 5), targets of shape {targets.shape}, {targets.dtype})"
+        with expect.raises(ValueError, mentions=(mention,), call=call):
+            student.dense.accuracy(tensor(logits), tensor(targets))
+
+
+@task("5.9")
+@pytest.mark.parametrize("size", [1, 4, 10, 30])
+def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
+    """With lr = 0 the loss of an epoch is that of the whole data, whatever the batches, and nothing changes."""
+    network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), examples(rng, 10)
+    weight = np.array(values(network[0].weight))
+    wanted = surprise(values(network(student.tensor.Tensor(x))).astype(float), t)
+    loss = train(student, network, x, t, lr=0.0, batch_size=size)
+    call = f"train_epoch with lr=0, 10 examples in batches of {size}"
+    expect.that(type(loss) is float, call=call, got=loss, expected="a Python float")
+    expect.array(loss, wanted, call=call, hint="a short last batch counts less: weigh each loss by its examples")
+    expect.array(network[0].weight, weight, rtol=0, atol=0, call=f"the first weight after {call}")
+
+
+@task("5.9")
+def test_epoch_in_one_batch_is_one_step(student, rng):
+    """A batch of all examples makes an epoch one step of gradient descent, with its loss."""
+    networks = [student.dense.MLP((3, 6, 4), rng=student.rng(1)) for _ in range(2)]
+    x, t = examples(rng, 10)
+    tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
+    for parameter in networks[0].parameters():
+        student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0, "float32"))
+    got = train(student, networks[0], x, t, lr=0.3, batch_size=10)
+    loss = student.layers.gradient_descent_step(networks[1], student.dense.CrossEntropyLoss(), *tensors, 0.3)
+    expect.array(got, loss, call="train_epoch(…, lr=0.3, batch_size=10) of 10 examples: the loss")
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        call = f"a parameter of shape {one.shape} after train_epoch of one batch"
+        expect.array(one, values(other), call=call, atol=1e-5, hint="one gradient_descent_step for each batch, with lr")
+
+
+@task("5.9")
+def test_epoch_takes_a_step_for_each_batch(student, rng):
+    """An epoch shows each example once, in shuffled batches, and each batch's step begins where the last one ended."""
+    layer, (x, t) = student.layers.Dense(3, 4, rng=student.rng(2)), examples(rng, 10)
+    network = student.layers.Sequential(layer)
+    weight = np.array(values(layer.weight), float)
+    bias = np.array(values(layer.bias), float)
+    with traced(student.tensor) as trace:
+        loss = train(student, network, x, t, lr=0.5, batch_size=4)
+    heard = [entry for entry in trace.entries if entry[0] == "linear"]
+    batches = [values(inputs[0]) for _, inputs, _, _ in heard]
+    call = "the batches of train_epoch, 10 examples, batch_size=4"
+    expect.equal([len(batch) for batch in batches], [4, 4, 2], call=f"the sizes of {call}")
+    rows = [int(abs(x - row).sum(axis=1).argmin()) for batch in batches for row in batch]
+    expect.equal(sorted(rows), list(range(10)), call=f"the examples in {call}, sorted")
+    expect.that(rows != list(range(10)), call=f"the order of {call}", got=rows, expected="a random one")
+    total = 0.0
+    for some in np.split(np.array(rows), [4, 8]):
+        logits = x[some] @ weight.T + bias
+        total += len(some) * surprise(logits, t[some])
+        powers = np.exp(logits)
+        grad = (powers / powers.sum(axis=1, keepdims=True) - np.eye(4)[t[some]]) / len(some)
+        weight, bias = weight - 0.5 * grad.T @ x[some], bias - 0.5 * grad.sum(axis=0)
+    expect.array(layer.weight, weight, call="the weight after three steps with lr=0.5", rtol=1e-4, atol=1e-5)
+    expect.array(layer.bias, bias, call="the bias after three steps with lr=0.5", rtol=1e-4, atol=1e-5)
+    expect.array(loss, total / 10, call="train_epoch(…): the mean loss, each before its step", rtol=1e-4)
+
+
+@task("5.9")
+def test_epoch_trains_in_training_mode(student, rng):
+    """An epoch switches dropout on, though it was off before, and its mask counts in the loss."""
+    drop = student.dense.Dropout(0.5, rng=student.rng(1))
+    network = student.layers.Sequential(student.layers.Dense(3, 4, rng=student.rng(2)), drop)
+    (x, t), losses = examples(rng, 10), []
+    student.dense.set_training(network, False)
+    for _ in range(2):
+        losses.append(train(student, network, x, t, lr=0.0, batch_size=10))
+        expect.equal(drop.training, True, call="a Dropout's training after train_epoch, which was False before")
+    differ = losses[0] != losses[1]
+    expect.that(differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two numbers")
+
+
+@task("5.9")
+def test_epochs_learn(student, rng):
+    """A few epochs of mini-batches teach a deep network four classes, on new examples too, and with dropout."""
+    seed = int(rng.integers(1000))
+    for p in (0.0, 0.2):
+        mlp, drop = (
+            student.dense.MLP((3, 32, 32), rng=student.rng(seed)),
+            student.dense.Dropout(p, rng=student.rng(seed)),
+        )
+        last = student.dense.MLP((32, 4), rng=student.rng(seed + 1))
+        network = student.layers.Sequential(mlp, student.activations.ReLU(), drop, last)
+        (x, t), (new_x, new_t) = examples(rng, 400), examples(rng, 200)
+        losses = [train(student, network, x, t, lr=0.2, batch_size=20, seed=epoch) for epoch in range(8)]
+        call = f"an MLP with Dropout({p}) after 8 epochs of 400 examples, seed {seed}"
+        fell = losses[-1] < 0.5 * losses[0]
+        expect.that(fell, call=f"the losses of {call}", got=losses, expected="a fall to less than half")
+        student.dense.set_training(network, False)
+        share = student.dense.accuracy(network(student.tensor.Tensor(new_x)), student.tensor.Tensor(new_t))
+        expect.that(share > 0.85, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.85")
+
+
+@contextmanager
+def traced(module):
+    """A Trace that listens to every operation in the block."""
+    trace = module.Trace()
+    previous = module.set_recorder(trace)
+    try:
+        yield trace
+    finally:
+        module.set_recorder(previous)
+
+
+def values(tensor):
+    """A tensor's array on the judge's side, where it can be computed with."""
+    return expect.pull(tensor, call="a tensor's values")
+
+
+def fans_of(shape):
+    """How many inputs feed an output, and how many outputs an input feeds."""
+    n_out, n_in, *window = shape
+    return n_in * math.prod(window), n_out * math.prod(window)
+
+
+def drawn(student, name, shape, rng):
+    """Weights of an initialisation, drawn from a seed that the judge chooses."""
+    weight = getattr(student.dense, name)(student.rng(int(rng.integers(1000))), shape)
+    weight = expect.pull(weight, call=f"{name}(rng, {shape})")
+    expect.equal(weight.shape, shape, call=f"the shape of {name}(rng, {shape})")
+    expect.equal(str(weight.dtype), "float32", call=f"the dtype of {name}(rng, {shape})")
+    return weight.astype(float)
+
+
+def surprise(logits, target):
+    """The mean, over rows, of minus the logarithm of the probability that softmax gives the target."""
+    rows = zip(logits.tolist(), target.tolist(), strict=True)
+    return sum(math.log(sum(math.exp(other - row[t]) for other in row)) for row, t in rows) / len(target)
+
+
+def epoch(student, inputs, targets, batch_size, generator):
+    """All mini-batches of one epoch as pairs of arrays."""
+    tensors = student.tensor.Tensor(inputs), student.tensor.Tensor(targets)
+    return [(values(x), values(t)) for x, t in student.dense.minibatches(*tensors, batch_size, generator)]
+
+
+def examples(rng, n):
+    """Points in space, and which of four classes each belongs to: two signs decide."""
+    x = rng.normal(size=(n, 3)).astype("float32")
+    return x, 2 * (x[:, 0] > 0) + (x[:, 1] + x[:, 2] > 0)
+
+
+def train(student, network, x, t, *, lr, batch_size, seed=1):
+    """The loss of one epoch with cross-entropy."""
+    tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
+    criterion = student.dense.CrossEntropyLoss()
+    return student.dense.train_epoch(network, criterion, *tensors, lr, batch_size, student.rng(seed))
