@@ -90,7 +90,7 @@ def test_naive_convolution(student, rng, case):
 
 @task("6.2")
 def test_naive_convolution_in_float32(student, rng):
-    """Float32 stays float32, and nothing that is handed in is changed."""
+    """Images and kernels of float32 give float32."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((2, 2, 5, 4), (3, 2, 3, 3), (3,)))
     got = student.spatial.conv2d_naive(x, weight, bias, padding=(1, 1))
     wanted = correlation(x, weight, (1, 1), (1, 1)) + bias[:, None, None]
@@ -603,7 +603,7 @@ def test_batch_norm_layer_in_evaluation(student, rng):
 @task("6.9")
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_layer_passes_gradients_on(student, rng, training):
-    """Backward belongs to the mode of the last forward pass, and adds to the gradients of weight and bias."""
+    """Backward belongs to the mode of the last forward pass, adds to gradients, and changes nothing handed in."""
     layer, tensor = student.spatial.BatchNorm2d(2, eps=0.1), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
     in_float64(layer, rng)
@@ -616,12 +616,17 @@ def test_batch_norm_layer_passes_gradients_on(student, rng, training):
         def loss(x=x, weight=weight, bias=bias, grad=grad):
             return (normalised(x, weight, bias, 0.1, statistics) * grad).sum()
 
-        layer(tensor(x))
+        its_x, its_grad = tensor(x), tensor(grad)
+        layer(its_x)
         layer.training = not training
         call = f"layer = BatchNorm2d(2, eps=0.1); layer.training = {training}; layer(x)"
-        got = layer.backward(tensor(grad))
+        got = layer.backward(its_grad)
         hint = "the attributes of the last forward pass"
         expect.array(got, slopes(loss, x=x), rtol=1e-4, atol=1e-6, call=f"{call}; layer.backward(grad)", hint=hint)
+        for what, its, before in (("x", its_x, x), ("grad", its_grad, grad)):
+            expect.array(
+                its, before, rtol=0, atol=0, call=f"{call}; layer.backward(grad); {what}", hint="change nothing"
+            )
         layer.training = training
         for index, name in enumerate(("weight", "bias")):
             sums[index] = sums[index] + slopes(loss, **{name: {"weight": weight, "bias": bias}[name]})

@@ -178,8 +178,8 @@ class OpLayer(Layer):
 class Conv2d(OpLayer):
     """Slides `out_channels` small kernels over an image: (N, in_channels, H, W) → (N, out_channels, out_h, out_w).
 
-    `weight`, (out_channels, in_channels, kh, kw), is drawn from `rng`, normal with mean 0 and the variance
-    2 / (in_channels · kh · kw) of He et al. (2015). `bias`, (out_channels,), starts at 0; it is None with `bias=False`.
+    `weight`, float32 of (out_channels, in_channels, kh, kw), is drawn from `rng`: normal with mean 0 and variance
+    2 / (in_channels · kh · kw) (He et al., 2015). `bias`, float32 of (out_channels,), is 0, or None with `bias=False`.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
