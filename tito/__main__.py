@@ -1,0 +1,5 @@
+"""`python -m tito`: the same as `tito`."""
+
+from tito.app import main
+
+main()
