@@ -27,7 +27,7 @@ def read_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, not a dict")
     images, labels = found.get(b"data"), found.get(b"labels")
-    if type(images) is not _Array or len(images.shape) != 2 or images.shape[1] != 3 * 32 * 32:
+    if type(images) is not _Array or images.shape[1] != 3 * 32 * 32:
         raise ValueError("its b'data' is not an array of rows of 3072 bytes")
     if type(labels) is not list or not all(type(label) is int and 0 <= label < CLASSES for label in labels):
         raise ValueError(f"its b'labels' is not a list of classes from 0 to {CLASSES - 1}")
@@ -87,15 +87,18 @@ class _Array:
     """Stands for an array that is being put together: its shape and bytes, in C order."""
 
     def __init__(self, *_empty: object) -> None:
-        self.shape: tuple[int, ...] = (0,)
+        self.shape: tuple[int, ...] = (0, 0)
         self.content = b""
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, content = state
-        if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
-            raise pickle.UnpicklingError("the shape of its array is not a tuple of sizes")
-        if type(dtype) is not _Dtype or fortran or type(content) is not bytes or len(content) != math.prod(shape):
-            raise pickle.UnpicklingError("the bytes of its array do not fit its shape")
+        if type(shape) is not tuple or type(dtype) is not _Dtype or fortran or type(content) is not bytes:
+            raise pickle.UnpicklingError("it has an array of another form")
+        # Sizes are compared before they are multiplied: a product of hostile ones could take hours.
+        if not all(type(size) is int and 0 <= size <= len(content) for size in shape):
+            raise pickle.UnpicklingError("the shape of its array does not fit its bytes")
+        if len(shape) != 2 or math.prod(shape) != len(content):
+            raise pickle.UnpicklingError("the shape of its array does not fit its bytes")
         self.shape, self.content = shape, content
 
 

@@ -30,10 +30,10 @@ class MirrorError(Exception):
 
 
 def download(what: Download, folder: Path, watch: Watch, accept: Callable[[Path], None]) -> None:
-    """Get a file from the first mirror that has it, and hand its path to ``accept``, which raises ValueError to refuse.
+    """Get a file from the first mirror that has it, and give its path to ``accept``, which raises ValueError to refuse.
 
-    Raises MirrorError with every mirror's reason. Refused and accepted parts are deleted; one that was interrupted stays,
-    to be gone on with. Errors of writing (OSError) are the caller's.
+    Raises MirrorError with every mirror's reason. Refused and accepted parts are deleted; one that was interrupted
+    stays, to be gone on with. Errors of writing (OSError) are the caller's.
     """
     reasons = []
     for url in what.urls:
@@ -105,7 +105,7 @@ def _append(url: str, part: Path, what: Download, watch: Watch) -> None:
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 done += len(chunk)
                 if done > what.limit:
-                    file.truncate(0)
+                    part.unlink()
                     raise MirrorError(f"it sends more than the {what.limit} bytes that {what.name} can have")
                 file.write(chunk)
                 watch.advance(done, _megabytes(done, total))
@@ -121,7 +121,7 @@ def _megabytes(done: int, total: int | None) -> str:
 
 def _reason(error: Exception) -> str:
     """What a network error comes down to."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"it answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted here"

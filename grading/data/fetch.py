@@ -27,8 +27,8 @@ class UnreachableError(GraderError):
 def fetch(source: Source, watch: Watch) -> Path:
     """Make the data set complete in the cache, and return its folder.
 
-    Files that are there and whole stay; damaged ones are set aside. Raises UnreachableError when no mirror gives a file,
-    GraderError when it cannot be written. Interrupted, it leaves whole files, and parts to go on with.
+    Files that are there and whole stay; damaged ones are set aside. Raises UnreachableError when no mirror gives a
+    file, GraderError when it cannot be written. Interrupted, it leaves whole files, and parts to go on with.
     """
     folder = cache() / source.folder
     try:

@@ -55,8 +55,8 @@ def obtain(name: str, watch: Watch) -> DataSet:
 def load(name: str) -> DataSet:
     """The data set from the folder TINYTORCH_DATA names, or else from the cache; nothing is downloaded.
 
-    Raises UsageError for an unknown name, MissingError when it is not there, DamagedError when a file is not as it should be. A
-    damaged file of the cache is set aside.
+    Raises UsageError for an unknown name, MissingError when it is not there, DamagedError when a file is not as it
+    should be. A damaged file of the cache is set aside.
     """
     source = source_named(name)
     place = find(source)
