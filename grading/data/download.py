@@ -74,7 +74,6 @@ def _from_mirror(url: str, part: Path, what: Download, watch: Watch, accept: Cal
 
 def _all_of(url: str, part: Path, what: Download, watch: Watch) -> None:
     """Append to the part what is missing, over as many connections as it takes."""
-    watch.phase(f"Downloading {what.name} from {urlsplit(url).netloc}", None)
     for attempt in range(1, ATTEMPTS + 1):
         before = _size(part)
         try:

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from grading.data.download import MirrorError, discard_parts, download
 from grading.data.files import LARGEST, VARIABLE, DamagedError, cache, check, gunzip, path_of, read, set_aside
 from grading.data.sources import Download, File, Source
 from grading.errors import GraderError
@@ -31,9 +30,11 @@ def fetch(source: Source, watch: Watch) -> Path:
     file, GraderError when it cannot be written. Interrupted, it leaves whole files, and parts to go on with.
     """
     folder = cache() / source.folder
+    watch.phase(f"Looking for {source.name}", None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder, watch):
+            _sweep(folder, source)
             for what in source.downloads:
                 whole = [_whole(folder, file, watch) for file in what.gives]
                 if not all(whole):
@@ -55,6 +56,13 @@ def _alone(folder: Path, watch: Watch) -> Iterator[None]:
         yield
 
 
+def _sweep(folder: Path, source: Source) -> None:
+    """Delete what a killed process was writing; the names are those of `write_atomically`."""
+    for file in source.files:
+        for unfinished in folder.glob(f".{file.name}.*"):
+            unfinished.unlink()
+
+
 def _whole(folder: Path, file: File, watch: Watch) -> bool:
     """Whether a file is there and right; one that is wrong is set aside."""
     path = path_of(folder, file)
@@ -69,6 +77,9 @@ def _whole(folder: Path, file: File, watch: Watch) -> bool:
 
 
 def _get(what: Download, folder: Path, source: Source, watch: Watch) -> None:
+    # Requests takes as long to import as MNIST to read, and data that is here does without.
+    from grading.data.download import MirrorError, discard_parts, download
+
     def accept(arrived: Path) -> None:
         watch.phase(f"Verifying {what.name}", None)
         for file, data in _unpacked(arrived, what):
@@ -78,7 +89,7 @@ def _get(what: Download, folder: Path, source: Source, watch: Watch) -> None:
     try:
         download(what, folder, watch, accept)
     except MirrorError as error:
-        names = ", ".join(file.name for file in what.gives)
+        names = ", ".join(file.name for file in source.files)
         raise UnreachableError(
             f"{source.name} cannot be downloaded.\n{error}\n"
             f"With a network, `tito data fetch {source.name}` goes on where it stopped. Or copy {names} from "

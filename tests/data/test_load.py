@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +215,12 @@ def test_a_hostile_batch_in_the_users_folder_is_a_sentence(tmp_path: Path, monke
     """It names the folder, and what the batch asks for."""
     with pytest.raises(DamagedError, match=r"own does not hold cifar10: .*builtins.print"):
         load_from(tmp_path / "own", cifar_files() | {"test_batch": b"cbuiltins\nprint\n."}, monkeypatch)
+
+
+def test_data_that_is_here_is_read_without_what_downloads() -> None:
+    """Requests, slow to import, is left alone until something must be downloaded."""
+    probe = "import sys, grading.data.load; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", probe], check=True)
 
 
 def test_obtaining_downloads_once(cache: Path, mirror: Mirror, watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
