@@ -83,8 +83,7 @@ def _get(what: Download, folder: Path, source: Source, watch: Watch) -> None:
     def accept(arrived: Path) -> None:
         watch.phase(f"Verifying {what.name}", None)
         for file, data in _unpacked(arrived, what):
-            if path_of(folder, file) is None:
-                write_atomically(folder / file.name, data)
+            write_atomically(folder / file.name, data)
 
     try:
         download(what, folder, watch, accept)

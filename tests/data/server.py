@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ class Mirror:
     """Whether it goes on where a client stopped."""
     lengths: bool = True
     """Whether it says how long an answer is."""
+    calls_gz_an_encoding: bool = False
+    """Whether it says that a client should unpack what it sends."""
+    compresses: bool = False
+    """Whether it packs what it sends for a client that accepts it."""
     breaks: list[int] = field(default_factory=list)
     """After how many bytes the next answers break off."""
     status: int = 200
@@ -60,6 +65,8 @@ def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     if content is None or mirror.status != 200:
         request.send_error(mirror.status if content is not None else 404)
         return
+    packs = mirror.compresses and "gzip" in request.headers.get("Accept-Encoding", "")
+    content = gzip.compress(content) if packs else content
     start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and mirror.ranges else 0
     if start and start >= len(content):
         request.send_error(416)
@@ -67,6 +74,8 @@ def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     request.send_response(206 if start else 200)
     if start:
         request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+    if packs or mirror.calls_gz_an_encoding:
+        request.send_header("Content-Encoding", "gzip")
     if mirror.lengths:
         request.send_header("Content-Length", str(len(content) - start))
     request.end_headers()

@@ -72,6 +72,8 @@ HOSTILE = {
     "an array of objects": pickle.dumps(GOOD | {b"data": np.array([[None] * 3072] * 2)}),
     "an array of floats": pickle.dumps(GOOD | {b"data": ROWS.astype(np.float32)}),
     "an array in columns": pickle.dumps(GOOD | {b"data": np.asfortranarray(ROWS)}),
+    "an array of another shape": pickle.dumps(GOOD | {b"data": ROWS.reshape(1, 2, 3072)}),
+    "a shape that does not fit": pickle.dumps(GOOD, protocol=3).replace(b"K\x02M\x00\x0c", b"K\x03M\x00\x0c"),
     "a class that is built": build("numpy\ndtype", b"}X\x01\x00\x00\x00aK\x01s"),
     "the array type, built": build("numpy\nndarray", b"}X\x08\x00\x00\x00__init__K\x01s"),
     "slots of a class": build("numpy.core.multiarray\n_reconstruct", b"N}X\x08\x00\x00\x00__init__K\x01s\x86"),

@@ -112,6 +112,14 @@ def test_a_part_that_is_already_whole_is_used(cache: Path, mirror: Mirror, watch
     assert contents(cache / "mnist") == mnist_files()
 
 
+@pytest.mark.parametrize("habit", ["calls_gz_an_encoding", "compresses"])
+def test_a_gz_file_arrives_as_it_is(cache: Path, mirror: Mirror, watch: Notes, habit: str) -> None:
+    """Neither a server that calls the file's own packing an encoding nor one that likes to pack again is in the way."""
+    setattr(mirror, habit, True)
+    fetch(mnist_source(mirror.url), watch)
+    assert contents(cache / "mnist") == mnist_files()
+
+
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 def test_the_next_mirror_helps_where_one_fails(cache: Path, mirror: Mirror, watch: Notes, status: int) -> None:
     """A mirror that answers with an error is followed by the next."""
@@ -190,6 +198,7 @@ def test_a_disk_that_fills_up_while_downloading_is_named(cache: Path, mirror: Mi
     part.symlink_to("/dev/full")
     with pytest.raises(GraderError, match=r"disk is full.*MB are free.*`tito data fetch mnist`") as caught:
         fetch(source, watch)
+    assert not part.is_symlink()
     assert str(cache / "mnist") in str(caught.value)
     assert contents(cache / "mnist") == {}
 
@@ -240,6 +249,8 @@ def test_two_fetches_at_once_download_once(cache: Path, mirror: Mirror, watch: N
         thread = threading.Thread(target=fetch, args=(source, second))
         thread.start()
         assert waiting.wait(10)
+        thread.join(0.3)
+        assert thread.is_alive()
         assert mirror.asked == []
     thread.join(10)
     fetch(source, watch)
