@@ -62,15 +62,17 @@ def load(name: str) -> DataSet:
     place = find(source)
     if place.missing:
         raise MissingError(_missing(source, place))
-    contents = [_content(source, place, file) for file in source.files]
+    contents = {file: _content(source, place, file) for file in source.files}
     try:
         arrays = _READERS[name](contents)
     except ValueError as error:
         raise DamagedError(f"{place.folder} does not hold {name}: {error}. {_mend(source, place)}") from None
-    official = source.fixed or not place.own or _is_official(contents, source)
+    official = (
+        source.fixed or not place.own or all(matches(content, file.checksum) for file, content in contents.items())
+    )
     if official:
         return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files))
-    checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents)
+    checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents.values())
     return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name)
 
 
@@ -82,10 +84,6 @@ def _content(source: Source, place: Place, file: File) -> bytes:
     except DamagedError as error:
         aside = "" if place.own or path is None else f" It is set aside as {set_aside(path).name}."
         raise DamagedError(f"{error}{aside} {_mend(source, place)}") from None
-
-
-def _is_official(contents: list[bytes], source: Source) -> bool:
-    return all(matches(content, file.checksum) for content, file in zip(contents, source.files, strict=True))
 
 
 def _digest(checksums: Iterable[str]) -> str:
@@ -111,9 +109,9 @@ def _mend(source: Source, place: Place) -> str:
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _mnist(contents: list[bytes]) -> Arrays:
+def _mnist(contents: dict[File, bytes]) -> Arrays:
     """Four IDX files: images and labels for training, then for testing."""
-    train_images, train_labels, test_images, test_labels = map(read_idx, contents)
+    train_images, train_labels, test_images, test_labels = map(read_idx, contents.values())
     return (
         train_images[:, None],
         train_labels.astype(np.int64),
@@ -122,9 +120,15 @@ def _mnist(contents: list[bytes]) -> Arrays:
     )
 
 
-def _cifar10(contents: list[bytes]) -> Arrays:
-    """Five training batches and the test batch."""
-    *train, (test_images, test_labels) = map(read_batch, contents)
+def _cifar10(contents: dict[File, bytes]) -> Arrays:
+    """Five training batches and the test batch. ValueError names the batch that is none."""
+    batches = []
+    for file, content in contents.items():
+        try:
+            batches.append(read_batch(content))
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from None
+    *train, (test_images, test_labels) = batches
     images, labels = zip(*train, strict=True)
     return np.concatenate(images), np.concatenate(labels), test_images, test_labels
 

@@ -212,8 +212,8 @@ def load_from(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyP
 
 
 def test_a_hostile_batch_in_the_users_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names the folder, and what the batch asks for."""
-    with pytest.raises(DamagedError, match=r"own does not hold cifar10: .*builtins.print"):
+    """It names the folder, the file, and what the batch asks for."""
+    with pytest.raises(DamagedError, match=r"own does not hold cifar10: test_batch: .*builtins.print"):
         load_from(tmp_path / "own", cifar_files() | {"test_batch": b"cbuiltins\nprint\n."}, monkeypatch)
 
 
