@@ -21,10 +21,11 @@ from grading.manifest.model import Manifest, Status
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("grading", "tito")
-SHIPPED_SUFFIXES = {".py", ".ini", ".jinja"}
+SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz"}
 AS_THEY_ARE = (
     "LICENSE",
     "noxfile.py",
+    "docs/data.md",
     "docs/milestone-troubleshooting.md",
     "docs/result-format.md",
     "docs/schema/manifest.schema.json",

@@ -57,6 +57,7 @@ ONLY_NAMED = {
     "nox -s course": "CI runs it, for minutes",
     "nox -s mutation": "runs for many minutes",
     "nox -s bench": "measures a machine at rest, for minutes",
+    "tito data fetch mnist": "downloads 12 MB; tests/data does it from mirrors of its own",
     "python -m venv .venv": "is what these tests begin with",
 }
 """Commands that are not run, only looked up, and why."""

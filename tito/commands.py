@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tito import doctor, milestone, module, portfolio
+from tito import data, doctor, milestone, module, portfolio
 
 HELP = """Learn by building: modules, milestones, and how far you are.
 
@@ -28,5 +28,6 @@ app = typer.Typer(
 )
 app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
+app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
 app.command("portfolio")(portfolio.portfolio)

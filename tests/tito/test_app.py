@@ -25,6 +25,7 @@ from tito.commands import app
 MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
 GROUPS = {"module": ["list", "view", "start", "test", "complete"]}
 GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "troubleshoot"]
+GROUPS["data"] = ["list", "fetch", "where"]
 COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [("doctor",), ("portfolio",)]
 
 

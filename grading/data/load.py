@@ -1,0 +1,136 @@
+"""A data set by its name: `load` from this machine, `obtain` from wherever it can be had."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from grading.data.batches import read_batch
+from grading.data.dataset import DataSet
+from grading.data.digits import load_digits
+from grading.data.fetch import UnreachableError, fetch
+from grading.data.files import VARIABLE, DamagedError, Place, find, matches, path_of, read, set_aside
+from grading.data.idx import read_idx
+from grading.data.sources import SOURCES, File, Source
+from grading.errors import GraderError, UsageError
+from grading.render.progress import Watch
+
+STAND_INS = {"mnist": load_digits}
+
+
+class MissingError(GraderError):
+    """A data set is not on this machine, or not all of it."""
+
+
+def source_named(name: str) -> Source:
+    """The data set's entry in the catalogue; UsageError when there is none."""
+    if name not in SOURCES:
+        raise UsageError(f"There is no data set {name!r}. There are: {', '.join(SOURCES)}.")
+    return SOURCES[name]
+
+
+def obtain(name: str, watch: Watch) -> DataSet:
+    """The data set: as it is here, else downloaded, else, where no mirror gives it, its stand-in.
+
+    Raises UnreachableError when there is no stand-in, and GraderError for what more network would not mend: a damaged
+    file, a full disk.
+    """
+    source = source_named(name)
+    place = find(source)
+    if place.missing and not place.own:
+        try:
+            fetch(source, watch)
+        except UnreachableError:
+            if name not in STAND_INS:
+                raise
+            watch.phase(
+                f"{name} cannot be downloaded (`tito data fetch {name}` says why): {source.stand_in} stand in", None
+            )
+            return STAND_INS[name]()
+    return load(name)
+
+
+def load(name: str) -> DataSet:
+    """The data set from the folder TINYTORCH_DATA names, or else from the cache; nothing is downloaded.
+
+    Raises UsageError for an unknown name, MissingError when it is not there, DamagedError when a file is not as it
+    should be. A damaged file of the cache is set aside.
+    """
+    source = source_named(name)
+    place = find(source)
+    if place.missing:
+        raise MissingError(_missing(source, place))
+    contents = {file: _content(source, place, file) for file in source.files}
+    try:
+        arrays = _READERS[name](contents)
+    except ValueError as error:
+        raise DamagedError(f"{place.folder} does not hold {name}: {error}. {_mend(source, place)}") from None
+    official = (
+        source.fixed or not place.own or all(matches(content, file.checksum) for file, content in contents.items())
+    )
+    if official:
+        return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files))
+    checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents.values())
+    return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name)
+
+
+def _content(source: Source, place: Place, file: File) -> bytes:
+    """One file's bytes, verified unless it is the user's own and has no one form."""
+    path = path_of(place.folder, file)
+    try:
+        return read(place.folder, file, fixed=source.fixed or not place.own)
+    except DamagedError as error:
+        aside = "" if place.own or path is None else f" It is set aside as {set_aside(path).name}."
+        raise DamagedError(f"{error}{aside} {_mend(source, place)}") from None
+
+
+def _digest(checksums: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
+
+
+def _missing(source: Source, place: Place) -> str:
+    if place.own:
+        names = ", ".join(place.missing)
+        return f"{place.folder} lacks {names}, plain or .gz. Add what is missing, or `unset {VARIABLE}`."
+    return (
+        f"{source.name} is not on this machine. Download it, about {source.size / 1e6:.0f} MB: `tito data fetch "
+        f"{source.name}`. Or name a folder that has it: export {VARIABLE}=FOLDER"
+    )
+
+
+def _mend(source: Source, place: Place) -> str:
+    if place.own:
+        return f"Put a good copy in its place, or `unset {VARIABLE}`."
+    return f"Download it again: `tito data fetch {source.name}`"
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _mnist(contents: dict[File, bytes]) -> Arrays:
+    """Four IDX files: images and labels for training, then for testing."""
+    train_images, train_labels, test_images, test_labels = map(read_idx, contents.values())
+    return (
+        train_images[:, None],
+        train_labels.astype(np.int64),
+        test_images[:, None],
+        test_labels.astype(np.int64),
+    )
+
+
+def _cifar10(contents: dict[File, bytes]) -> Arrays:
+    """Five training batches and the test batch. ValueError names the batch that is none."""
+    batches = []
+    for file, content in contents.items():
+        try:
+            batches.append(read_batch(content))
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from None
+    *train, (test_images, test_labels) = batches
+    images, labels = zip(*train, strict=True)
+    return np.concatenate(images), np.concatenate(labels), test_images, test_labels
+
+
+_READERS = {"mnist": _mnist, "cifar10": _cifar10}

@@ -1,0 +1,131 @@
+"""Which data sets there are: their files, what those must contain, and where they can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class File:
+    """One file, unpacked."""
+
+    name: str
+    size: int | None
+    """Bytes; None where only the checksum is published."""
+    checksum: str
+    """Of the unpacked bytes, `sha256:…` or `md5:…`: the wrapper of a .gz differs from mirror to mirror."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """What one address gives: a .gz of one file, or a .tar.gz of several."""
+
+    name: str
+    urls: tuple[str, ...]
+    """Mirrors, in the order in which they are tried."""
+    gives: tuple[File, ...]
+    limit: int
+    """No mirror sends more bytes than this."""
+    checksum: str | None = None
+    """Of what is sent, where it is the same everywhere."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set."""
+
+    name: str
+    title: str
+    folder: str
+    """The folder its files lie in, below the data folder."""
+    downloads: tuple[Download, ...]
+    size: int
+    """Bytes to download, about."""
+    disk: int
+    """Bytes on disk, about, with what is needed while unpacking."""
+    stand_in: str | None
+    """What is used offline."""
+    fixed: bool
+    """Whether other bytes cannot be the same data. IDX has one form; a pickle's bytes depend on who wrote it."""
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files, in the order of the downloads."""
+        return tuple(file for download in self.downloads for file in download.gives)
+
+
+_MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+def _mnist(name: str, size: int, sha256: str) -> Download:
+    file = File(name, size, f"sha256:{sha256}")
+    return Download(f"{name}.gz", tuple(f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS), (file,), limit=size)
+
+
+def _cifar(name: str, md5: str) -> File:
+    return File(name, None, f"md5:{md5}")
+
+
+SOURCES = {
+    "mnist": Source(
+        name="mnist",
+        title="MNIST, handwritten digits: 60,000 training and 10,000 test images, 28×28, grey",
+        folder="mnist",
+        downloads=(
+            # SHA-256 of the bytes whose MD5 is published; tests/data/test_real.py compares both.
+            _mnist(
+                "train-images-idx3-ubyte",
+                47_040_016,
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            ),
+            _mnist(
+                "train-labels-idx1-ubyte",
+                60_008,
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            ),
+            _mnist(
+                "t10k-images-idx3-ubyte",
+                7_840_016,
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            ),
+            _mnist(
+                "t10k-labels-idx1-ubyte",
+                10_008,
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+        ),
+        size=11_600_000,
+        disk=65_000_000,
+        stand_in="digits",
+        fixed=True,
+    ),
+    "cifar10": Source(
+        name="cifar10",
+        title="CIFAR-10, things and animals: 50,000 training and 10,000 test images, 32×32, colour",
+        folder="cifar-10-batches-py",
+        downloads=(
+            Download(
+                "cifar-10-python.tar.gz",
+                ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
+                (
+                    _cifar("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+                    _cifar("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+                    _cifar("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+                    _cifar("data_batch_4", "634d18415352ddfa80567beed471001a"),
+                    _cifar("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+                    _cifar("test_batch", "40351d587109b95175f43aff81a1287e"),
+                ),
+                limit=170_498_071,
+                checksum="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            ),
+        ),
+        size=170_500_000,
+        disk=360_000_000,
+        stand_in=None,
+        fixed=False,
+    ),
+}
+"""By name."""

@@ -1,0 +1,61 @@
+"""An empty cache, and no folder or proxy of the user's, for every test of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grading.data import files
+from tests.data.samples import mnist_files, zipped
+from tests.data.server import Mirror, serve
+
+
+class Notes:
+    """A watch that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[str, int | None]] = []
+        self.done: list[int] = []
+
+    def phase(self, title: str, total: int | None) -> None:
+        """Keep the phase."""
+        self.phases.append((title, total))
+
+    def advance(self, done: int, note: str = "") -> None:  # noqa: ARG002 - nobody reads it here
+        """Keep how far it is."""
+        self.done.append(done)
+
+    @property
+    def titles(self) -> str:
+        """All phases as one text."""
+        return "\n".join(title for title, _ in self.phases)
+
+
+@pytest.fixture
+def watch() -> Notes:
+    """A watch that keeps what it is told."""
+    return Notes()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache's folder, not made yet."""
+    folder = tmp_path / "cache" / "data"
+    monkeypatch.setattr(files.platformdirs, "user_cache_path", lambda *_, **__: folder.parent)
+    monkeypatch.delenv(files.VARIABLE, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return folder
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    """A mirror of the tiny MNIST."""
+    with serve(zipped(mnist_files())) as running:
+        yield running
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder but the lock: name → bytes."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}

@@ -1,0 +1,252 @@
+"""A data set comes from the named folder, the cache, a mirror or its stand-in, and says which data it is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grading.data import load as loading
+from grading.data.fetch import UnreachableError
+from grading.data.files import VARIABLE, DamagedError
+from grading.data.load import MissingError, load, obtain
+from grading.data.sources import SOURCES
+from grading.errors import GraderError, UsageError
+from tests.data.conftest import Notes, contents
+from tests.data.samples import cifar_arrays, cifar_files, cifar_source, idx, mnist_files, mnist_source, tar, zipped
+from tests.data.server import Mirror, closed_port
+
+LABELS = "train-labels-idx1-ubyte"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue knows the tiny data sets, from mirrors that are not there."""
+    archive = tar(cifar_files())
+    monkeypatch.setitem(SOURCES, "mnist", mnist_source(closed_port()))
+    monkeypatch.setitem(SOURCES, "cifar10", cifar_source(closed_port(), archive, cifar_files()))
+
+
+def written(folder: Path, files: dict[str, bytes]) -> Path:
+    """The folder, with these files in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_mnist_has_the_shapes_and_types_it_promises(cache: Path) -> None:
+    """Images are (n, 1, 28, 28) of uint8, classes int64, in the order of the files."""
+    written(cache / "mnist", mnist_files())
+    found = load("mnist")
+    assert found.train_inputs.shape == (6, 1, 28, 28)
+    assert found.test_inputs.shape == (4, 1, 28, 28)
+    assert found.train_inputs.dtype == found.test_inputs.dtype == np.uint8
+    assert found.train_targets.dtype == found.test_targets.dtype == np.int64
+    assert found.train_targets.tolist() == [5, 0, 4, 1, 9, 2]
+    assert found.test_targets.tolist() == [7, 2, 1, 0]
+    assert idx(found.test_inputs[:, 0]) == mnist_files()["t10k-images-idx3-ubyte"]
+    assert (found.name, found.stand_in_for) == ("mnist", None)
+
+
+def test_cifar10_has_the_shapes_and_types_it_promises(cache: Path) -> None:
+    """Images are (n, 3, 32, 32), the training batches one after the other."""
+    written(cache / "cifar-10-batches-py", cifar_files())
+    found = load("cifar10")
+    *train, (rows, labels) = cifar_arrays().values()
+    assert found.train_inputs.shape == (15, 3, 32, 32)
+    assert np.array_equal(found.train_inputs.reshape(15, 3072), np.concatenate([rows for rows, _ in train]))
+    assert found.train_targets.tolist() == [label for _, labels in train for label in labels]
+    assert np.array_equal(found.test_inputs.reshape(3, 3072), rows)
+    assert found.test_targets.tolist() == labels
+    assert (found.name, found.stand_in_for) == ("cifar10", None)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_data_set_cannot_be_written_to(cache: Path, name: str) -> None:
+    """Who reads it later gets the same arrays."""
+    written(cache / "mnist", mnist_files())
+    written(cache / "cifar-10-batches-py", cifar_files())
+    found = load(name)
+    for array in (found.train_inputs, found.train_targets, found.test_inputs, found.test_targets):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+FORMS = {
+    "a folder of its own, plain": ("mnist", mnist_files()),
+    "a folder of its own, .gz": ("mnist", zipped(mnist_files())),
+    "flat, plain": (".", mnist_files()),
+    "flat, .gz": (".", zipped(mnist_files())),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_named_folder_may_have_either_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Plain or .gz, in `mnist` or flat: the same data set with the same digest."""
+    below, files = FORMS[form]
+    written(tmp_path / "own" / below, files)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "own"))
+    checksums = "\n".join(f"sha256:{hashlib.sha256(data).hexdigest()}" for data in mnist_files().values())
+    assert load("mnist").digest == hashlib.sha256(checksums.encode()).hexdigest()
+    assert load("mnist").train_targets.tolist() == [5, 0, 4, 1, 9, 2]
+
+
+@pytest.mark.parametrize("below", ["cifar-10-batches-py", "."])
+def test_cifar10_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    """In its own folder or flat."""
+    written(tmp_path / "own" / below, cifar_files())
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "own"))
+    assert load("cifar10").stand_in_for is None
+
+
+def test_a_folder_without_the_data_set_leaves_the_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may hold one data set and not the other."""
+    written(cache / "mnist", mnist_files())
+    monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", cifar_files())))
+    assert load("mnist").name == "mnist"
+    assert load("cifar10").name == "cifar10"
+
+
+def test_a_variable_that_names_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip in the path is not taken for a missing data set."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    with pytest.raises(GraderError, match=r"TINYTORCH_DATA names .*nowhere, which is no folder"):
+        load("mnist")
+
+
+def test_a_named_folder_with_half_a_data_set_is_told_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: Notes
+) -> None:
+    """Nothing is downloaded into its place, and no stand-in hides it."""
+    files = mnist_files()
+    del files[LABELS]
+    monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", files)))
+    for use in (load, lambda name: obtain(name, watch)):
+        with pytest.raises(MissingError, match=f"own lacks {LABELS}, plain or .gz. Add what is missing"):
+            use("mnist")
+
+
+def test_what_is_nowhere_is_answered_with_the_command() -> None:
+    """The command downloads it, the variable names a folder."""
+    with pytest.raises(MissingError, match=r"`tito data fetch mnist`.*export TINYTORCH_DATA=FOLDER"):
+        load("mnist")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    """It is a mistake of the caller's."""
+    with pytest.raises(UsageError, match=r"no data set 'minst'. There are: mnist, cifar10"):
+        load("minst")
+
+
+DAMAGES = {
+    "one byte changed": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "cut short": lambda data: data[:-3],
+    "empty": lambda _: b"",
+    "one byte more": lambda data: data + b"\0",
+}
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_of_the_cache_is_set_aside(cache: Path, damage: str, ending: str) -> None:
+    """The sentence names the file, its new name and the command; its bytes are kept."""
+    files = zipped(mnist_files()) if ending else mnist_files()
+    name = LABELS + ending
+    bad = DAMAGES[damage](files[name])
+    if ending and damage == "one byte more":
+        bad = gzip.compress(mnist_files()[LABELS] + b"\0")
+    written(cache / "mnist", files | {name: bad})
+    with pytest.raises(DamagedError, match=rf"{LABELS}.*set aside as {name}.damaged-1. .*`tito data fetch mnist`"):
+        load("mnist")
+    assert contents(cache / "mnist")[f"{name}.damaged-1"] == bad
+    with pytest.raises(MissingError):
+        load("mnist")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_of_the_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    """It is named, and nothing in the folder changes."""
+    files = mnist_files()
+    files[LABELS] = DAMAGES[damage](files[LABELS])
+    monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", files)))
+    with pytest.raises(DamagedError, match=rf"{LABELS} is damaged: .*Put a good copy in its place"):
+        load("mnist")
+    assert contents(tmp_path / "own") == files
+
+
+def test_a_damaged_batch_of_the_cache_is_set_aside_unread(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was downloaded is unpickled only with the right checksum."""
+    monkeypatch.setattr(loading, "read_batch", lambda _: pytest.fail("it was read"))
+    good = cifar_files()
+    written(cache / "cifar-10-batches-py", good | {"test_batch": pickle.dumps({b"data": 1})})
+    with pytest.raises(DamagedError, match=r"set aside as test_batch\.damaged-1"):
+        load("cifar10")
+
+
+def test_other_batches_in_the_users_folder_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches with another checksum are read and named as a variant, so that what they measure is provisional."""
+    other = {
+        name: pickle.dumps({b"data": rows, b"labels": labels}, protocol=3)
+        for name, (rows, labels) in cifar_arrays().items()
+    }
+    official = load_from(tmp_path / "official", cifar_files(), monkeypatch)
+    variant = load_from(tmp_path / "variant", other, monkeypatch)
+    assert (variant.name, variant.stand_in_for) == ("cifar10-variant", "cifar10")
+    assert variant.digest != official.digest
+    assert np.array_equal(variant.train_inputs, official.train_inputs)
+
+
+def load_from(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> loading.DataSet:
+    """CIFAR-10 from a folder of these files."""
+    monkeypatch.setenv(VARIABLE, str(written(folder, files)))
+    return load("cifar10")
+
+
+def test_a_hostile_batch_in_the_users_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the folder, the file, and what the batch asks for."""
+    with pytest.raises(DamagedError, match=r"own does not hold cifar10: test_batch: .*builtins.print"):
+        load_from(tmp_path / "own", cifar_files() | {"test_batch": b"cbuiltins\nprint\n."}, monkeypatch)
+
+
+def test_data_that_is_here_is_read_without_what_downloads() -> None:
+    """Requests, slow to import, is left alone until something must be downloaded."""
+    probe = "import sys, grading.data.load; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_obtaining_downloads_once(cache: Path, mirror: Mirror, watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time from the mirror, then from the cache."""
+    monkeypatch.setitem(SOURCES, "mnist", mnist_source(mirror.url))
+    assert obtain("mnist", watch).stand_in_for is None
+    assert obtain("mnist", watch).digest == load("mnist").digest
+    assert len(mirror.asked) == 4
+    assert contents(cache / "mnist") == mnist_files()
+
+
+def test_offline_the_digits_stand_in_and_it_is_said(watch: Notes) -> None:
+    """The data set names what it replaces, and the watch is told."""
+    assert obtain("mnist", watch).record.stand_in_for == "mnist"
+    assert "mnist cannot be downloaded" in watch.titles
+    assert "digits stand in" in watch.titles
+
+
+def test_offline_without_a_stand_in_it_is_an_error(watch: Notes) -> None:
+    """Nothing is made up."""
+    with pytest.raises(UnreachableError, match="cifar10 cannot be downloaded"):
+        obtain("cifar10", watch)
+
+
+def test_a_damaged_file_is_an_error_and_no_reason_for_a_stand_in(cache: Path, watch: Notes) -> None:
+    """What a command can mend is not papered over."""
+    written(cache / "mnist", mnist_files() | {LABELS: b"damaged"})
+    with pytest.raises(DamagedError, match="tito data fetch mnist"):
+        obtain("mnist", watch)
