@@ -67,10 +67,10 @@ def test_a_misspelt_command_is_answered_with_the_right_one(tito, wrong: tuple[st
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("module", "view", "06"),
-        ("module", "start", "06_spatial"),
-        ("module", "test", "spatial"),
-        ("module", "complete", "6"),
+        ("module", "view", "16"),
+        ("module", "start", "16_tinygpt"),
+        ("module", "test", "tinygpt"),
+        ("module", "complete", "16"),
         ("milestone", "test", "2"),
         ("milestone", "demo", "2"),
         ("milestone", "quiz", "2"),
