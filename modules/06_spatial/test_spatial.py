@@ -532,7 +532,8 @@ def test_batch_norm_in_float32(student, rng):
     got = op.backward(grad, output, x, weight, bias, eps=1e-5)
     for name, its_grad in zip(("x", "weight", "bias"), got, strict=True):
         expect.equal(str(np.asarray(its_grad).dtype), "float32", call=f"the dtype of the gradient of {name}")
-    expect.array(got[0].sum(axis=(0, 2, 3)), [0, 0], atol=1e-2, call="the sum of the gradient of x in each channel")
+    # In float32 the sum is about 1e-3 and, from one seed in a hundred, above 1e-2; a forgotten term leaves about 10.
+    expect.array(got[0].sum(axis=(0, 2, 3)), [0, 0], atol=0.1, call="the sum of the gradient of x in each channel")
 
 
 @task("6.8")
