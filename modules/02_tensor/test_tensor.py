@@ -417,6 +417,16 @@ def test_apply_runs_forward_on_the_arrays(student, rng):
 
 
 @task("2.5")
+def test_backward_needs_a_tape(student):
+    """Nobody has recorded how a tensor was computed before module 09, and its backward() says so."""
+    m = student.tensor
+    result = m.apply(m.add, m.Tensor([1.0]), m.Tensor([2.0]))
+    expect.equal(result.requires_grad, False, call="apply(add, a, b).requires_grad")
+    with expect.raises(RuntimeError, mentions=("tape",), call="apply(add, a, b).backward()"):
+        result.backward()
+
+
+@task("2.5")
 def test_apply_gives_a_tensor_even_for_a_scalar(student):
     """apply() gives a tensor of shape () where NumPy gives a bare number."""
     m = student.tensor

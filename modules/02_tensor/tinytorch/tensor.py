@@ -42,9 +42,6 @@ def result_dtype(*operands) -> np.dtype:
 
     Among tensors of the highest kind the widest decides, so int64 beside float32 gives float32. A number counts only
     when its kind beats every tensor's, or when there is no tensor, and then as float32, int64 or bool.
-
-    >>> result_dtype(Tensor([1, 2]), 0.5)
-    dtype('float32')
     """
     # BEGIN SOLUTION 2.3
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
@@ -67,11 +64,8 @@ def as_floating(array):
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which shapes `a` and `b` stretch together.
 
-    Aligned at the right, each pair of sizes must be equal or contain a 1; the shorter shape counts as filled with
-    ones on its left. Raises ValueError, which names both shapes and the two sizes that clash ("sizes 3 and 4").
-
-    >>> broadcast_shape((2, 1, 4), (3, 1))
-    (2, 3, 4)
+    Aligned at the right, each pair of sizes must be equal or contain a 1; the shorter shape counts as filled with ones
+    on its left: (2, 1, 4) and (3, 1) → (2, 3, 4). ValueError names both shapes and what clashes ("sizes 3 and 4").
     """
     # BEGIN SOLUTION 2.4
     ndim = max(len(a), len(b))
@@ -184,6 +178,18 @@ def reflected(op):
     return method
 
 
+def reduction(op, doc):
+    """Return the method of Tensor that runs `op` over `axis`: an int, a tuple of ints, or None for all."""
+
+    def method(self, axis=None, keepdims=False):
+        # BEGIN SOLUTION 2.8
+        return apply(op, self, axis=axis, keepdims=keepdims)
+        # END SOLUTION
+
+    method.__doc__ = doc
+    return method
+
+
 def matmul_forward(a, b):
     """Return the matrix product: (..., n, k) by (..., k, m) gives (..., n, m); a vector counts as a row or a column.
 
@@ -233,6 +239,8 @@ class Tensor:
     """An array (`data`) and, once something has computed it, its gradient (`grad`, a Tensor of the same shape)."""
 
     grad: Tensor | None = None
+    requires_grad = False
+    tape = None  # what recorded how it was computed: module 09 writes it
     # NumPy's own operators step back, so that `array + tensor` reaches `Tensor.__radd__`.
     __array_ufunc__ = None
 
@@ -261,6 +269,12 @@ class Tensor:
         # BEGIN SOLUTION 2.2
         return self.data.tolist()
         # END SOLUTION
+
+    def backward(self, grad: Tensor | None = None) -> None:
+        """Add to the `grad` of everything it was computed from that `requires_grad`. RuntimeError without a tape."""
+        if self.tape is None:
+            raise RuntimeError("no tape has recorded how this tensor was computed (see module 09)")
+        self.tape.backward(self, grad)
 
     def __len__(self):
         # BEGIN SOLUTION 2.2
@@ -294,29 +308,10 @@ class Tensor:
     # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
     __hash__ = object.__hash__
 
-    def sum(self, axis=None, keepdims=False) -> Tensor:
-        """Return the sum over `axis`: an int, a tuple of ints, or None for all; `keepdims` leaves them with size 1."""
-        # BEGIN SOLUTION 2.8
-        return apply(reduce_sum, self, axis=axis, keepdims=keepdims)
-        # END SOLUTION
-
-    def mean(self, axis=None, keepdims=False) -> Tensor:
-        """Return the mean over `axis`; float32 for integers."""
-        # BEGIN SOLUTION 2.8
-        return apply(reduce_mean, self, axis=axis, keepdims=keepdims)
-        # END SOLUTION
-
-    def max(self, axis=None, keepdims=False) -> Tensor:
-        """Return the largest element over `axis`; ValueError when there is none."""
-        # BEGIN SOLUTION 2.8
-        return apply(reduce_max, self, axis=axis, keepdims=keepdims)
-        # END SOLUTION
-
-    def min(self, axis=None, keepdims=False) -> Tensor:
-        """Return the smallest element over `axis`; ValueError when there is none."""
-        # BEGIN SOLUTION 2.8
-        return apply(reduce_min, self, axis=axis, keepdims=keepdims)
-        # END SOLUTION
+    sum = reduction(reduce_sum, "Return the sum over `axis`; `keepdims` leaves the reduced axes, with size 1.")
+    mean = reduction(reduce_mean, "Return the mean over `axis`; float32 for integers.")
+    max = reduction(reduce_max, "Return the largest element over `axis`; ValueError when there is none.")
+    min = reduction(reduce_min, "Return the smallest element over `axis`; ValueError when there is none.")
 
     def reshape(self, *shape) -> Tensor:
         """Return the same elements in another shape, given as ints or one tuple; one size may be -1, "what is left"."""
