@@ -94,7 +94,7 @@ def _failures(figures: dict[str, float | None], runs: list[Run]) -> dict[str, Fa
             title="The training loss falls",
             got=f"{worst.losses[0]:.2f} before training, {worst.losses[-1]:.2f} after it",
             expected="well below where it began, 2.3",
-            hint="If it has not moved, the learning rate is far off: try factors of three. Learn one batch by heart first.",
+            hint="If it has not moved, the learning rate is far off: try factors of three.",
         ),
         "late_fall": Failure(
             title="The training loss has flattened",
