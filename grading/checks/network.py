@@ -24,8 +24,9 @@ class RecipeError(Exception):
 class StudentNetwork:
     """One network built by the student's recipe, in one worker."""
 
-    def __init__(self, worker: Worker, module_id: str, seed: int):
+    def __init__(self, worker: Worker, module_id: str, seed: int, outputs: int = 1):
         self._worker = worker
+        self._outputs = outputs
         self._recipe = worker.recipe(module_id)
         self._network = self._recipe.build(worker.rng(seed))
 
@@ -57,19 +58,33 @@ class StudentNetwork:
             self._recipe.train(self._network, inputs, targets, rng=self._worker.rng(seed), progress=report)
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities of shape (n, 1) in float64; RecipeError for anything else, NaN and Inf included."""
+        """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included."""
         values = self._recipe.predict(self._network, inputs)
-        call, expected = f"predict(network, inputs of shape {inputs.shape})", f"an array of shape ({len(inputs)}, 1)"
+        shape = (len(inputs), self._outputs)
+        call, expected = f"predict(network, inputs of shape {inputs.shape})", f"an array of shape {shape}"
         if type(values) is not np.ndarray or values.dtype.kind != "f":
             kind = values.dtype if type(values) is np.ndarray else type(values).__name__
             raise RecipeError(call, f"{kind}", f"{expected} of floats")
-        if values.shape != (len(inputs), 1):
+        if values.shape != shape:
             raise RecipeError(call, f"an array of shape {values.shape}", expected)
         if not np.isfinite(values).all():
             raise RecipeError(call, "NaN or infinity", f"{expected} of probabilities")
         if values.min() < 0 or values.max() > 1:
             raise RecipeError(call, f"values from {values.min():.3g} to {values.max():.3g}", "probabilities: 0 to 1")
         return values.astype(np.float64)
+
+    def feature_maps(self, images: np.ndarray) -> np.ndarray:
+        """What the first convolution makes of images: (n, maps, h, w) in float32, all of it finite; else RecipeError."""
+        values = self._recipe.feature_maps(self._network, images)
+        call, expected = f"feature_maps(network, images of shape {images.shape})", f"({len(images)}, maps, h, w)"
+        if type(values) is not np.ndarray or values.dtype.kind != "f":
+            kind = values.dtype if type(values) is np.ndarray else type(values).__name__
+            raise RecipeError(call, f"{kind}", f"an array of floats of shape {expected}")
+        if values.ndim != 4 or len(values) != len(images) or not values.size:
+            raise RecipeError(call, f"an array of shape {values.shape}", f"an array of shape {expected}")
+        if not np.isfinite(values).all():
+            raise RecipeError(call, "NaN or infinity", "finite numbers")
+        return values.astype(np.float32)
 
     def _parameters(self) -> list[Any]:
         parameters = self._network.parameters()
