@@ -74,7 +74,7 @@ class StudentNetwork:
         return values.astype(np.float64)
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """What the first convolution makes of images: (n, maps, h, w) in float32, all of it finite; else RecipeError."""
+        """What the first convolution makes of images: (n, maps, h, w), float32, all finite; else RecipeError."""
         values = self._recipe.feature_maps(self._network, images)
         call, expected = f"feature_maps(network, images of shape {images.shape})", f"({len(images)}, maps, h, w)"
         if type(values) is not np.ndarray or values.dtype.kind != "f":

@@ -5,3 +5,6 @@ from grading.demos.xor import play as play_xor
 
 DEMOS = {1: play_xor, 2: play_digits}
 """Milestone → play(worker, screen, milestone, seed)."""
+
+PAGES = (2,)
+"""Milestones whose demonstration has a page, too: grading.demos.run.serve_demo."""

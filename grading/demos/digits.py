@@ -82,7 +82,10 @@ def mistakes(digits: Digits, p: np.ndarray) -> RenderableType:
     surest = wrong[np.argsort(-p[wrong, read[wrong]])][:MISTAKES]
     cut = slice(MARGIN, -MARGIN)
     pictures = [
-        (Picture(digits.test_images[i, 0, cut, cut] / 255), f"a {digits.test_labels[i]}, read as {read[i]} ({p[i].max():.0%})")
+        (
+            Picture(digits.test_images[i, 0, cut, cut] / 255),
+            f"a {digits.test_labels[i]}, read as {read[i]} ({p[i].max():.0%})",
+        )
         for i in surest
     ]
     heading = Text(f"{told}; it was surest of these.\n")

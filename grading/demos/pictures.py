@@ -1,4 +1,4 @@
-"""What demonstration 2 shows on a terminal: pictures of half blocks, bars, a curve; with or without colour or Unicode."""
+"""What demonstration 2 shows on a terminal: pictures of half blocks, bars, a curve; colour or Unicode or neither."""
 
 from __future__ import annotations
 

@@ -74,9 +74,7 @@ class Reader:
         self._seed = seed
         self._network = StudentNetwork(worker, milestone.trigger, seed, outputs=10)
 
-    def train(
-        self, digits: Digits, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None
-    ) -> None:
+    def train(self, digits: Digits, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
         """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
 
         ``between`` is called whenever the student's training reports, and may ask the network for answers.
@@ -104,7 +102,7 @@ class Reader:
         measure(*last)
 
     def read(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 10) of images (n, 1, 28, 28). RecipeError, RemoteError or WorkerFailureError if it fails."""
+        """Probabilities (n, 10) of images (n, 1, 28, 28)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts])
 
