@@ -107,6 +107,6 @@ class Reader:
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts])
 
     def maps(self, image: np.ndarray) -> np.ndarray:
-        """What the first convolution makes of one image (1, 28, 28): (maps, h, w), scaled to lie from -1 to 1."""
+        """What the first convolution makes of one image (1, 28, 28): (maps, h, w), each scaled to -1 to 1."""
         maps = self._network.feature_maps(image[None])[0]
-        return maps / max(float(np.abs(maps).max()), 1e-12)
+        return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

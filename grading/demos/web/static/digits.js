@@ -209,7 +209,7 @@ function showNothing() {
     number.textContent = "–";
   }
   $("digit").textContent = "?";
-  $("sure").textContent = "Nothing is drawn yet.";
+  $("sure").textContent = "Draw a digit with mouse, finger or pen.";
   $("took").textContent = "";
   $("picture").getContext("2d").clearRect(0, 0, 28, 28);
   $("maps").replaceChildren();
@@ -281,7 +281,7 @@ function learn({ phase, points: measured, about, stand_in: standIn, failure, acc
     const fell = `The loss was ${first[2].toFixed(2)} at first and is ${loss.toFixed(2)} after ${step} of ${steps} steps`;
     const reads =
       phase === "ready"
-        ? `The network reads ${(100 * accuracy).toFixed(1)}% of ${tested} digits it has never seen.`
+        ? `The network reads ${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")} digits it has never seen.`
         : `It reads ${Math.round(100 * right)}% of digits it is not trained on.`;
     $("learned").textContent = `${fell}. ${reads}`;
     if (steps) $("progress").value = step / steps;
