@@ -133,7 +133,8 @@ class Maps:
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Smaller pictures where it is narrow."""
         side = 14 if options.max_width >= 60 else 10
-        shown = [(Picture(shrunk(one, side)), "") for one in self._maps[:16]]
+        small = [shrunk(one, side) for one in self._maps[:16]]
+        shown = [(Picture(one / max(float(np.abs(one).max()), 1e-12)), "") for one in small]
         coloured = console.color_system is not None and not console.no_color
         below = ", orange where below 0" if coloured else ""
         yield Group(

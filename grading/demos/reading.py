@@ -104,7 +104,7 @@ class Reader:
     def read(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, 10) of images (n, 1, 28, 28)."""
         parts = range(0, len(images), AT_ONCE)
-        return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts])
+        return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def maps(self, image: np.ndarray) -> np.ndarray:
         """What the first convolution makes of one image (1, 28, 28): (maps, h, w), each scaled to -1 to 1."""

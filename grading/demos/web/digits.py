@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -45,7 +46,10 @@ WAITING = 8
 PATIENCE_SECONDS = 20.0
 """A drawing waits so long for a training that does not report."""
 
+Asked = tuple[Strokes, Future[dict[str, Any]]]
+"""A drawing, and where its answer is waited for."""
 Report = Callable[[Failure], None]
+"""Takes what student code did wrong, for the terminal."""
 
 
 class DigitPage:
@@ -54,7 +58,7 @@ class DigitPage:
     def __init__(self, feed: Feed, digits: Digits):
         self._feed, self._digits = feed, digits
         self._points: list[Point] = []
-        self._waiting: queue.Queue[tuple[Strokes, Future[dict[str, Any]]]] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[Asked] = queue.Queue(WAITING)
         self._closed = False
         self._failure: Failure | None = None
         self._publish("starting")
@@ -66,18 +70,16 @@ class DigitPage:
         strokes = strokes_of(question["strokes"])
         future: Future[dict[str, Any]] = Future()
         try:
-            if self._closed:
-                return {"busy": True}
             self._waiting.put_nowait((strokes, future))
-            return future.result(PATIENCE_SECONDS)
+            return {"busy": True} if self._closed else future.result(PATIENCE_SECONDS)
         except (queue.Full, TimeoutError):
             future.cancel()
             return {"busy": True}
 
     def run(
         self, worker: Worker, milestone: Milestone, seed: int, ready: Callable[[float], None], report: Report
-    ) -> NoReturn:
-        """Train, then answer until interrupted. What student code does wrong goes to the page and to ``report``.
+    ) -> None:
+        """Train, then answer until closed. What student code does wrong goes to the page and to ``report``.
 
         ``ready`` is told the accuracy on test images once training is over.
         """
@@ -86,32 +88,34 @@ class DigitPage:
 
             def between() -> None:
                 while not self._waiting.empty():
-                    self._serve(reader, report)
+                    self._serve(self._waiting.get(), reader, report)
 
             reader.train(self._digits, self._tell, between)
             p = reader.read(self._digits.test_images)
             accuracy = float((p.argmax(1) == self._digits.test_labels).mean())
             self._publish("ready", accuracy=accuracy, tested=len(p))
             ready(accuracy)
-            while True:
-                self._serve(reader, report)
+            while not self._closed:
+                self._serve(self._waiting.get(), reader, report)
         except STUDENTS as error:
             self._failure = self._told(error, report)
             self._publish("failed")
-        while True:  # the page stays, and says why there are no answers
-            _, future = self._waiting.get()
-            _set(future, {"failure": failure_fields(self._failure)})
+        while not self._closed:  # the page stays, and says why there are no answers
+            _set(self._waiting.get()[1], {"failure": failure_fields(self._failure)})
 
     def close(self) -> None:
-        """Let go of whoever still waits."""
+        """Let go of whoever still waits, and of `run`."""
         self._closed = True
         while not self._waiting.empty():
-            _, future = self._waiting.get()
-            _set(future, {"busy": True})
+            _set(self._waiting.get()[1], {"busy": True})
+        with contextlib.suppress(queue.Full):  # then `run` wakes up anyway
+            self._waiting.put_nowait(([], Future()))
 
-    def _serve(self, reader: Reader, report: Report) -> None:
+    def _serve(self, asked: Asked, reader: Reader, report: Report) -> None:
         """Answer one drawing. A worker that is gone is raised; what else goes wrong concerns this drawing only."""
-        strokes, future = self._waiting.get()
+        strokes, future = asked
+        if self._closed:
+            return
         try:
             _set(future, _reading(reader, to_mnist(strokes)))
         except STUDENTS as error:
@@ -142,7 +146,7 @@ class DigitPage:
             "about": self._digits.about,
             "stand_in": self._digits.stand_in,
             "points": [[p.step, p.steps, round(p.loss, 4), round(p.accuracy, 4)] for p in self._points],
-            "failure": failure_fields(self._failure) if phase == "failed" and self._failure else None,
+            "failure": failure_fields(self._failure) if phase == "failed" else None,
         }
         self._feed.publish(state | more)
 
@@ -205,8 +209,10 @@ def _bytes(values: np.ndarray) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
-def failure_fields(failure: Failure) -> dict[str, Any]:
+def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
     """A failure for the page: text only, without control characters, and not too much of it."""
+    if failure is None:
+        return None
     fields = failure.model_dump(
         exclude_none=True, include={"title", "file", "line", "call", "got", "expected", "detail", "hint"}
     )
