@@ -10,7 +10,7 @@ import numpy as np
 from grading.checks.network import StudentNetwork
 from grading.client import Worker
 from grading.data.load import obtain
-from grading.manifest.model import Milestone
+from grading.manifest.model import Milestone, MnistExperiment
 from grading.render.progress import Watch
 
 TESTED = 1000
@@ -63,7 +63,8 @@ def gather(milestone: Milestone, seed: int, watch: Watch) -> Digits:
 
 
 def _demo_images(milestone: Milestone) -> int:
-    return getattr(milestone.experiment, "demo_images", 5000)
+    assert isinstance(milestone.experiment, MnistExperiment)
+    return milestone.experiment.demo_images
 
 
 class Reader:

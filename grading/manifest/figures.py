@@ -5,6 +5,7 @@ FIGURES = {
     "module_tests": ("passed",),
     "integration_tests": ("passed",),
     "xor": ("fresh_loss", "accuracy", "noisy_accuracy", "loss", "control_accuracy", "depends_on_weights"),
+    "mnist": ("fresh_accuracy", "accuracy", "control_accuracy", "forgotten_accuracy"),
     "demo": ("completed",),
     "quiz": ("correct",),
 }

@@ -171,11 +171,20 @@ class Budget(Frozen):
     """One training run."""
     memory_mb: int = Field(ge=64)
     """Address space of one worker."""
+    threads: int = Field(default=1, ge=1, le=64)
+    """For NumPy's matrix products."""
     output_kb: int = Field(default=256, ge=1)
     """What student code may print before the rest is dropped."""
 
 
-class XorExperiment(Frozen):
+class Experiment(Frozen):
+    """What every milestone's experiment says."""
+
+    demo_runs: int = Field(ge=1)
+    """How often the demonstration runs headless."""
+
+
+class XorExperiment(Experiment):
     """Milestone 1: how the XOR network is measured."""
 
     kind: Literal["xor"] = "xor"
@@ -185,8 +194,24 @@ class XorExperiment(Frozen):
     """Standard deviation of what is added to the inputs in the second reading."""
     copies: int = Field(ge=10)
     """Noisy copies of each of the four points."""
-    demo_runs: int = Field(ge=1)
-    """How often the demonstration runs headless."""
+
+
+class MnistExperiment(Experiment):
+    """Milestone 2: how the network that reads digits is measured."""
+
+    kind: Literal["mnist"] = "mnist"
+    data: Literal["mnist"] = "mnist"
+    """The data set it is trained and tested on."""
+    shift: int = Field(ge=0, le=4)
+    """By up to so many pixels each test image is moved, in both directions."""
+    probe_images: int = Field(ge=100)
+    """Training images on which the grader measures loss and accuracy while training goes on."""
+    quick_images: int = Field(ge=200)
+    """Test images that are enough where a rough figure is: before training, and in the controls."""
+    control_images: int = Field(ge=500)
+    """Training images of the second training: turned, and with other labels."""
+    demo_images: int = Field(ge=100)
+    """Training images of the demonstration."""
 
 
 class Sealed(Frozen):
@@ -246,12 +271,17 @@ class Milestone(Frozen):
     criteria: tuple[Criterion, ...] = Field(min_length=4)
     environment: Environment = Environment()
     budget: Budget
-    experiment: XorExperiment | None = None
+    experiment: Annotated[XorExperiment | MnistExperiment, Field(discriminator="kind")] | None = None
     """How it is measured; a planned milestone may not have one yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)
     """Headings (slugs) of docs/milestone-troubleshooting.md."""
     questions: tuple[Annotated[NumberQuestion | ChoiceQuestion, Field(discriminator="kind")], ...] = ()
+
+    @property
+    def data(self) -> str | None:
+        """The data set its figures come from, if it needs one."""
+        return getattr(self.experiment, "data", None)
 
     @property
     def recipe(self) -> Path:
