@@ -47,9 +47,11 @@ class Point:
 
 def gather(milestone: Milestone, seed: int, watch: Watch) -> Digits:
     """A part of MNIST, or of the digits that stand in for it. GraderError when its files are damaged."""
-    data = obtain("mnist", watch)
+    experiment = milestone.experiment
+    assert isinstance(experiment, MnistExperiment)
+    data = obtain(experiment.data, watch)
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(data.train_inputs))[: _demo_images(milestone)]
+    chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
     tested = rng.permutation(len(data.test_inputs))[:TESTED]
     name = "small digits that stand in for MNIST, which is not on this machine" if data.stand_in_for else "MNIST"
     return Digits(
@@ -60,11 +62,6 @@ def gather(milestone: Milestone, seed: int, watch: Watch) -> Digits:
         about=f"Trained on {len(chosen):,} of the {len(data.train_inputs):,} training images of {name}.",
         stand_in=data.stand_in_for is not None,
     )
-
-
-def _demo_images(milestone: Milestone) -> int:
-    assert isinstance(milestone.experiment, MnistExperiment)
-    return milestone.experiment.demo_images
 
 
 class Reader:
