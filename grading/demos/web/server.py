@@ -50,7 +50,9 @@ class LocalPage:
         routes += [Route(f"/{name}", _call(call), methods=["POST"]) for name, call in calls.items()]
         routes.append(Route("/events", self._events, methods=["GET"]))
         handlers: Any = {HTTPException: _told}
-        app = Guard(Starlette(routes=routes, exception_handlers=handlers), port=port, token=token)
+        inner = Starlette(routes=routes, exception_handlers=handlers)
+        inner.router.redirect_slashes = False
+        app = Guard(inner, port=port, token=token)
         config = uvicorn.Config(
             app,
             http="h11",
