@@ -23,6 +23,7 @@ let asking = false;
 let changed = null; // when the drawing changed since the last question
 let training = true;
 let speaking = 0;
+let framed = 0;
 
 // Drawing
 
@@ -66,7 +67,13 @@ function clear() {
   say("Cleared.");
 }
 
+/** Draw everything anew, once before the next frame however often it is asked for. */
 function redraw() {
+  if (!framed) framed = requestAnimationFrame(drawAll);
+}
+
+function drawAll() {
+  framed = 0;
   const style = getComputedStyle(paper);
   const scale = paper.width / SIDE;
   pen.setTransform(1, 0, 0, 1, 0, 0);
