@@ -1,4 +1,4 @@
-"""Milestone 2: a network that reads digits, trained in the worker and measured on images whose labels never go there."""
+"""Milestone 2: a network that reads digits, trained in the worker, and measured by labels that never go there."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _failures(figures: dict[str, float | None], run: Run) -> dict[str, tuple[Fai
                 "The network has learned next to nothing: watch the loss of the first hundred steps; it must fall from "
                 "2.3, the loss of a guess."
                 if one_class
-                else "Train on all images, for several epochs, with the learning rate falling towards the end; move the "
+                else "Train on all images, for several epochs, with the learning rate falling towards the end; move "
                 "training images by a pixel now and then."
             ),
         ),
