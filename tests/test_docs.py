@@ -58,6 +58,8 @@ ONLY_NAMED = {
     "nox -s mutation": "runs for many minutes",
     "nox -s bench": "measures a machine at rest, for minutes",
     "tito data fetch mnist": "downloads 12 MB; tests/data does it from mirrors of its own",
+    "tito milestone demo 2 --web": "serves a page until it is interrupted; tests/demos does it",
+    "tito milestone demo 2 --web --no-browser": "the same",
     "python -m venv .venv": "is what these tests begin with",
 }
 """Commands that are not run, only looked up, and why."""
