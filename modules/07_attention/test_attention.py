@@ -587,9 +587,9 @@ def test_positions_far_away_are_exact(student, rng):
 @task("7.7")
 def test_positions_refuse_an_odd_number(student):
     """An odd number of features is a ValueError that names it."""
-    for dim in (1, 7, 33):
-        with expect.raises(ValueError, mentions=(str(dim),), call=f"sinusoidal_positions(4, {dim})"):
-            student.attention.sinusoidal_positions(4, dim)
+    for length, dim in ((4, 1), (4, 7), (2, 33), (0, 5)):
+        with expect.raises(ValueError, mentions=(str(dim),), call=f"sinusoidal_positions({length}, {dim})"):
+            student.attention.sinusoidal_positions(length, dim)
 
 
 # what the tests compute with
