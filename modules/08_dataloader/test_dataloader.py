@@ -484,9 +484,9 @@ def test_augmentation_keeps_up_with_training(student, rng):
         student.spatial.Flatten(), student.layers.Dense(32 * 8 * 8, 10, rng=generator),
     )  # fmt: skip
     criterion = student.dense.CrossEntropyLoss()
-    inputs, targets = next(iter(loading.DataLoader(dataset, 16, rng=generator)))
+    inputs, targets = next(iter(loading.DataLoader(dataset, 4, rng=generator)))
     batch = fastest(lambda: list(loader), 6) / 4
-    step = 8 * fastest(lambda: student.layers.gradient_descent_step(network, criterion, inputs, targets, 0.01), 4)
+    step = 32 * fastest(lambda: student.layers.gradient_descent_step(network, criterion, inputs, targets, 0.01), 4)
     expect.that(
         batch < step / 10,
         call="one batch of 128 CIFAR-10 images, flipped, cropped, normalised, beside one training step with it",
