@@ -344,6 +344,9 @@ def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
         expect.that(
             not np.array_equal(one, other), call=told, got="the same flips", expected="flips of each epoch's own"
         )
+    loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
+    count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pulled(loader)})
+    expect.equal(count, 60, call="how many of 60 epochs are different", hint="draw the seed from many, such as 2**63")
     plain = student.dataloader.DataLoader(dataset, 16)
     with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)), without rng"):
         list(plain)
