@@ -36,8 +36,10 @@ OPERATORS = {
 
 def leave(thing: contextlib.AbstractContextManager, message: str | None) -> None:
     """End a `with` block over `thing`: as it should be, or with an error."""
-    error = None if message is None else RuntimeError(message)
-    type(thing).__exit__(thing, error and RuntimeError, error, None)
+    if message is None:
+        type(thing).__exit__(thing, None, None, None)
+    else:
+        type(thing).__exit__(thing, RuntimeError, RuntimeError(message), None)
 
 
 OPERATORS["exit"] = leave
