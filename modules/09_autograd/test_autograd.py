@@ -48,7 +48,7 @@ class Pair(NamedTuple):
 def pair(student, name):
     """The two halves of `tinytorch.tensor.<name>`."""
     op = getattr(student.tensor, name)
-    return Pair(name, op.forward, student.autograd.RULES[op])
+    return Pair(name, op.forward, student.autograd.backward_of(op))
 
 
 def spread(rng, shape, low=0.3, high=0.9):
@@ -1061,7 +1061,7 @@ def test_gradcheck_refuses_what_is_wrong(student, rng, halves):
 @task("9.10")
 def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
     """The second input's gradient is checked, too, and the message says which input is wrong."""
-    add, subtract = student.tensor.add, student.autograd.RULES[student.tensor.subtract]
+    add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
     wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
     with expect.raises(RuntimeError, mentions=("1", "-"), call="gradcheck of a + b with the rule of a - b"):
         student.autograd.gradcheck(wrong, tensors_of(student, rng, (3,), (3,)))

@@ -194,6 +194,11 @@ RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; t
 }
 
 
+def backward_of(op: Op) -> Callable | None:
+    """Return what differentiates `op`: its rule in the table, or the `backward` it came with; None without either."""
+    return RULES.get(op, op.backward)
+
+
 class Holds:
     """Arrays that must not change for now: NumPy refuses to write into them (ValueError) until they are let go.
 
@@ -330,7 +335,7 @@ class Tape:
         """Hand `grad`, the gradient of one entry's output, on to its inputs: to leaves, or into `grads` by number."""
         op, arrays, attributes, output, sources = entry
         # BEGIN SOLUTION 9.8
-        rule = RULES.get(op, op.backward)
+        rule = backward_of(op)
         if rule is None:
             raise RuntimeError(f"the op {op.name} has no backward rule")
         common = [array.astype(output.dtype, copy=False) for array in arrays]
