@@ -153,14 +153,6 @@ def test_arithmetic_rules_by_hand(student):
         expect.array([got[0][0], got[1][0]], pairs, call=f"the rule of {name} for grad 6 at a = 3, b = 2")
 
 
-@task("9.2")
-def test_negative_rule(student, rng):
-    """The gradient of -a is -grad."""
-    half = pair(student, "negative")
-    check_gradient(half, rng.normal(size=(2, 3)))
-    keeps_dtype_and_inputs(half, rng.normal(size=(2, 3)))
-
-
 # 9.3: the rules of powers, exponentials and logarithms
 
 
@@ -274,16 +266,7 @@ def test_equal_extremes_share(student, name):
     expect.array(got, [[0, 0, 0], [0, 0, 0], [6, 0, 0]], call=f"the rule of {name} for {a.tolist()}, all axes, grad 6")
 
 
-# 9.6: the rules of shapes and indices
-
-
-@task("9.6")
-@pytest.mark.parametrize(("before", "after"), [((2, 6), (3, 4)), ((2, 3), (-1,)), ((1,), ()), ((4,), (2, 1, 2))])
-def test_reshape_rule(student, rng, before, after):
-    """The gradient of a reshape has the same numbers in the shape there was."""
-    half, x = pair(student, "reshape"), rng.normal(size=before)
-    check_gradient(half, x, shape=after)
-    keeps_dtype_and_inputs(half, x, shape=after)
+# 9.6: the rules of transposing and indexing
 
 
 @task("9.6")
@@ -1063,7 +1046,7 @@ def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
     """The second input's gradient is checked, too, and the message says which input is wrong."""
     add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
     wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
-    with expect.raises(RuntimeError, mentions=("1", "-"), call="gradcheck of a + b with the rule of a - b"):
+    with expect.raises(RuntimeError, mentions=("1",), call="gradcheck of a + b with the rule of a - b"):
         student.autograd.gradcheck(wrong, tensors_of(student, rng, (3,), (3,)))
 
 
