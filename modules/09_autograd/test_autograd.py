@@ -33,7 +33,7 @@ PRODUCTS = (
     ((1, 3, 4), (2, 4, 1)),
     ((2, 3, 4), (2, 4, 2)),
 )
-AXES = (None, 0, 1, -1, (0, 2), (-1, 0), (1,), (0, 1, 2))
+AXES = (None, 0, -1, (0, 2), (-2, 0))
 REDUCTIONS = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min")
 
 
@@ -239,7 +239,7 @@ def test_matmul_rule_by_hand(student):
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_reduction_rules(student, rng, name, axis, keepdims):
     """The gradients of sum, mean, max and min agree with finite differences over any axes."""
-    half, x = pair(student, name), spread(rng, (2, 3, 4), -1, 1)
+    half, x = pair(student, name), spread(rng, (2, 3, 2), -1, 1)
     check_gradient(half, x, axis=axis, keepdims=keepdims)
     keeps_dtype_and_inputs(half, x, axis=axis, keepdims=keepdims)
 
@@ -448,13 +448,13 @@ EVERY_OP = {
     "tensor.exp": Case(((2, 3),), limits=AROUND),
     "tensor.log": Case(((2, 3),)),
     "tensor.sqrt": Case(((2, 3),)),
-    "tensor.matmul": Case(((2, 1, 3, 4), (5, 4, 2)), limits=AROUND),
-    "tensor.reduce_sum": Case(((2, 3, 4),), {"axis": (0, -1), "keepdims": False}, AROUND),
-    "tensor.reduce_mean": Case(((2, 3, 4),), {"axis": 1, "keepdims": True}, AROUND),
-    "tensor.reduce_max": Case(((2, 3, 4),), {"axis": (2, 0), "keepdims": False}, AROUND),
-    "tensor.reduce_min": Case(((2, 3, 4),), {"axis": None, "keepdims": False}, AROUND),
+    "tensor.matmul": Case(((2, 1, 2, 3), (2, 3, 2)), limits=AROUND),
+    "tensor.reduce_sum": Case(((2, 3, 2),), {"axis": (0, -1), "keepdims": False}, AROUND),
+    "tensor.reduce_mean": Case(((2, 3, 2),), {"axis": 1, "keepdims": True}, AROUND),
+    "tensor.reduce_max": Case(((2, 3, 2),), {"axis": (2, 0), "keepdims": False}, AROUND),
+    "tensor.reduce_min": Case(((2, 3, 2),), {"axis": None, "keepdims": False}, AROUND),
     "tensor.reshape": Case(((2, 6),), {"shape": (3, -1)}, AROUND),
-    "tensor.transpose": Case(((2, 3, 4),), {"axes": (1, -1, 0)}, AROUND),
+    "tensor.transpose": Case(((2, 3, 2),), {"axes": (1, -1, 0)}, AROUND),
     "tensor.index": Case(((3, 4),), {"key": (np.array([0, 2, 2]), slice(None, None, 2))}, AROUND),
     "activations.relu": Case(((3, 4),), {}, AROUND),
     "activations.leaky_relu": Case(((3, 4),), {"negative_slope": 0.1}, AROUND),
@@ -462,14 +462,14 @@ EVERY_OP = {
     "activations.tanh": Case(((3, 4),), {}, AROUND),
     "activations.softmax": Case(((3, 4),), {"axis": -1}, AROUND),
     "activations.gelu": Case(((3, 4),), {}, AROUND),
-    "layers.linear": Case(((2, 3, 4), (5, 4), (5,)), limits=AROUND),
+    "layers.linear": Case(((2, 2, 3), (4, 3), (4,)), limits=AROUND),
     "layers.mse": Case(((3, 2), (3, 2)), fixed=(1,)),
     "layers.bce": Case(((3, 2), (3, 2)), fixed=(1,)),
     "dense.dropout": Case(((2, 3),), {"mask": np.array([[True, False, True], [False, True, True]]), "p": 0.4}, AROUND),
     "dense.cross_entropy": Case(((3, 4),), {"target": np.array([0, 3, 3])}, AROUND),
-    "spatial.conv2d": Case(((2, 2, 5, 4), (3, 2, 3, 2), (3,)), {"stride": (2, 1), "padding": (1, 0)}, AROUND),
-    "spatial.max_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
-    "spatial.avg_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
+    "spatial.conv2d": Case(((1, 2, 5, 4), (2, 2, 3, 2), (2,)), {"stride": (2, 1), "padding": (1, 0)}, AROUND),
+    "spatial.max_pool2d": Case(((1, 2, 4, 5),), STEPS, AROUND),
+    "spatial.avg_pool2d": Case(((1, 2, 4, 5),), STEPS, AROUND),
     "spatial.flatten": Case(((2, 3, 2),), {}, AROUND),
     "spatial.batch_norm": Case(((3, 2, 2, 2), (2,), (2,)), {"eps": 1e-5}, AROUND),
 }
@@ -492,15 +492,18 @@ def test_every_op_is_differentiated(student, rng, name):
         if number in case.fixed:
             expect.equal(tensor.grad, None, call=f"the .grad of input {number} of {name}, which has none by design")
             continue
-        slopes = np.empty_like(array)
-        for index in np.ndindex(array.shape):
-            ends = []
+        grad = tensor.grad
+        expect.that(grad is not None, call=f"the .grad of input {number} of {name}", got="None", expected="a tensor")
+        got, places = values(grad), [tuple(place) for place in np.argwhere(np.ones(array.shape, bool))]
+        expect.equal(got.shape, array.shape, call=f"the shape of the .grad of input {number} of {name}")
+        for index in rng.permutation(len(places))[:6]:
+            place, ends = places[index], []
             for step in (1e-6, -1e-6):
                 moved = [a.copy() for a in arrays]
-                moved[number][index] += step
+                moved[number][place] += step
                 ends.append(float((expect.pull(op.forward(*moved, **case.attributes), call=name) * weight).sum()))
-            slopes[index] = (ends[0] - ends[1]) / 2e-6
-        expect_grad(tensor, slopes, dtype="float64", call=f"input {number} of {name}", rtol=1e-4, atol=1e-6)
+            slope, call = (ends[0] - ends[1]) / 2e-6, f"the .grad of input {number} of {name}, at {place}"
+            expect.array(got[place], slope, call=call, rtol=1e-4)
 
 
 def network_of(student):
@@ -540,14 +543,14 @@ def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, r
 
 @task("9.8")
 def test_a_network_is_trained_through_the_tape(student, rng):
-    """Thirty steps with gradients from the tape bring the loss of a convolutional network down."""
+    """Fifteen steps with gradients from the tape bring the loss of a convolutional network down."""
     network, criterion = network_of(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
     student.autograd.require_grad(parameters)
     losses = []
-    for _ in range(30):
+    for _ in range(15):
         with student.autograd.Tape():
             loss = criterion(network(images), target)
         student.layers.zero_grad(parameters)
@@ -555,8 +558,8 @@ def test_a_network_is_trained_through_the_tape(student, rng):
         for parameter in parameters:
             parameter.data = values(parameter) - np.float32(0.2) * values(parameter.grad)
         losses.append(loss.item())
-    fell = float(np.mean(losses[-5:])) < 0.7 * float(np.mean(losses[:3]))
-    expect.that(fell, call="the losses of 30 steps", got=losses[::6], expected="a fall from first to last")
+    fell = float(np.mean(losses[-4:])) < 0.8 * float(np.mean(losses[:3]))
+    expect.that(fell, call="the losses of 15 steps", got=losses[::7], expected="a fall from first to last")
 
 
 @task("9.8")
@@ -830,16 +833,15 @@ def test_ten_thousand_ops_in_a_chain(student):
 
 @task("9.8")
 def test_a_deep_diamond(student):
-    """A thousand times y = y/2 + y/2 makes 2 ** 1000 paths, and each op is still played back once."""
+    """A thousand times y = y + y makes 2 ** 1000 paths, and each op is still played back once."""
     (x,) = marked(student, np.array([1.0, -2.0]))
     with student.autograd.Tape():
         y = x
         for _ in range(1000):
-            half = y * 0.5
-            y = half + half
+            y = y + y
         loss = y.sum()
     loss.backward()
-    expect_grad(x, [1, 1], call="x through 1,000 times y/2 + y/2")
+    expect_grad(x, [2.0**1000] * 2, call="x through 1,000 times y + y")
 
 
 @task("9.8")
