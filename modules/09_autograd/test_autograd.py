@@ -472,6 +472,7 @@ EVERY_OP = {
     "spatial.avg_pool2d": Case(((1, 2, 4, 5),), STEPS, AROUND),
     "spatial.flatten": Case(((2, 3, 2),), {}, AROUND),
     "spatial.batch_norm": Case(((3, 2, 2, 2), (2,), (2,)), {"eps": 1e-5}, AROUND),
+    "attention.masked_fill": Case(((2, 3),), {"mask": np.array([True, False, True]), "value": -5.0}, AROUND),
 }
 NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_equal greater greater_equal".split()}
 
@@ -479,7 +480,7 @@ NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_eq
 @task("9.8")
 @pytest.mark.parametrize("name", EVERY_OP)
 def test_every_op_is_differentiated(student, rng, name):
-    """Through the tape, each op of modules 02 to 06 has the gradient that finite differences give."""
+    """Through the tape, each op of modules 02 to 07 has the gradient that finite differences give."""
     case, (module, attribute) = EVERY_OP[name], name.split(".")
     op = getattr(getattr(student, module), attribute)
     arrays = [spread(rng, shape, *case.limits) for shape in case.shapes]
@@ -494,7 +495,7 @@ def test_every_op_is_differentiated(student, rng, name):
             continue
         grad = tensor.grad
         expect.that(grad is not None, call=f"the .grad of input {number} of {name}", got="None", expected="a tensor")
-        got, places = values(grad), [tuple(place) for place in np.argwhere(np.ones(array.shape, bool))]
+        got, places = values(grad), list(np.ndindex(array.shape))
         expect.equal(got.shape, array.shape, call=f"the shape of the .grad of input {number} of {name}")
         for index in rng.permutation(len(places))[:6]:
             place, ends = places[index], []
@@ -539,6 +540,39 @@ def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, r
     for number, (got, wanted) in enumerate(zip(taped, by_hand, strict=True)):
         call = "the images' gradient" if number == 0 else f"the gradient of parameter {number - 1}, {wanted.shape}"
         expect.array(got, wanted, dtype="float32", call=call, rtol=1e-4, atol=1e-6)
+
+
+@task("9.8")
+@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
+def test_attention_is_differentiated_exactly(student, rng, masked):
+    """Gradients of multi-head attention agree with finite differences, in all inputs and parameters."""
+    layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
+    parameters = list(layer.parameters())
+    for parameter in parameters:
+        parameter.data = rng.uniform(-1, 1, parameter.shape)
+    inputs = [student.tensor.Tensor(rng.uniform(-1, 1, shape)) for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 4))]
+    mask = rng.uniform(size=(2, 3, 5)) < 0.6 if masked else None
+    student.autograd.require_grad([*inputs, *parameters])
+    with student.autograd.Tape():
+        output = layer(*inputs, mask=mask)
+    weight = rng.uniform(0.5, 1.5, (2, 3, 4))
+    output.backward(student.tensor.Tensor(weight))
+    names = "query key value".split() + [f"parameter {number}" for number in range(len(parameters))]
+    for name, tensor in zip(names, (*inputs, *parameters), strict=True):
+        start = values(tensor)
+        expect.that(tensor.grad is not None, call=f"the .grad of {name} of attention", got="None", expected="a tensor")
+        got = values(tensor.grad)
+        expect.equal(got.shape, start.shape, call=f"the shape of the .grad of {name} of attention")
+        for _ in range(3):
+            place, ends = tuple(int(rng.integers(size)) for size in start.shape), []
+            for step in (1e-6, -1e-6):
+                moved = start.copy()
+                moved[place] += step
+                tensor.data = moved
+                ends.append(float((values(layer(*inputs, mask=mask)) * weight).sum()))
+            tensor.data = start
+            slope = (ends[0] - ends[1]) / 2e-6
+            expect.array(got[place], slope, call=f"the .grad of {name} of attention, at {place}", rtol=1e-4)
 
 
 @task("9.8")
