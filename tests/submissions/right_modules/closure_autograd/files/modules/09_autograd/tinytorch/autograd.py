@@ -1,5 +1,7 @@
 """Gradients from a graph of closures: each output keeps how its gradient reaches its inputs (as in micrograd)."""
 
+# ruff: noqa: ARG001, ARG005, D102, N812 - rules take what `Op` promises; this is somebody's own style
+
 from contextlib import contextmanager
 
 import numpy as np
@@ -50,9 +52,7 @@ def root(grad, output, a):
 def matmul(grad, output, a, b):
     if a.ndim == 1:
         grad_b = matmul(np.expand_dims(grad, -2 if b.ndim > 1 else -1), output, a.reshape(1, -1), b)[1]
-        full = np.expand_dims(grad, -1) * np.moveaxis(b, -1, -2) if b.ndim > 1 else None
         grad_a = grad * b if b.ndim == 1 else (np.expand_dims(grad, -2) * b).sum(axis=-1)
-        del full
         return unbroadcast(grad_a, a.shape), grad_b
     if b.ndim == 1:
         grad_a = np.expand_dims(grad, -1) * b
