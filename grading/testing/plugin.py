@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +58,17 @@ class DirectStudent:
     def rng(seed: int) -> np.random.Generator:
         """A generator on the student's side."""
         return np.random.default_rng(seed)
+
+    @staticmethod
+    def hold(thing: Any, name: str) -> Any:
+        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        return getattr(thing, name)
+
+    @staticmethod
+    def lives(thing: Any, name: str) -> Callable[[], bool]:
+        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        reference = weakref.ref(getattr(thing, name))
+        return lambda: reference() is not None
 
 
 def pytest_configure(config: pytest.Config) -> None:
