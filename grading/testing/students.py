@@ -29,6 +29,10 @@ class WorkerStudent:
         """A generator on the student's side."""
         return self._worker.rng(seed)
 
+    def folder(self) -> Any:
+        """A new, empty folder there, a `pathlib.Path`: it can be asked to write and to read files."""
+        return self._worker.request("folder")
+
 
 class Students:
     """Hands each test a living worker."""

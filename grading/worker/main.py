@@ -147,6 +147,13 @@ class Worker:
         """A random generator on this side."""
         return np.random.default_rng(seed)
 
+    def do_folder(self) -> object:
+        """A new, empty folder on this side, where alone both student code and its tests can see files."""
+        import pathlib  # here, so that starting a worker does not wait for them
+        import tempfile
+
+        return pathlib.Path(tempfile.mkdtemp())
+
     def do_echo(self, value: object) -> object:
         """The value itself: measures the pipe."""
         return value
