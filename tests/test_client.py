@@ -188,3 +188,50 @@ def test_output_is_kept_apart_and_capped(worker_of):
     assert worker.output.startswith("first")
     assert worker.output.rstrip().endswith("last")
     assert len(worker.output) < 350_000
+
+
+CONTEXT = """
+import numpy as np
+class Box: pass
+class Block:
+    seen = "nothing"
+    def __enter__(self): return 7
+    def __exit__(self, kind, error, traceback):
+        self.seen = f"{kind.__name__}: {error}" if kind else "its end"
+        return True
+def box():
+    box = Box()
+    box.array = np.zeros(3)
+    return box
+"""
+
+
+def test_a_with_block_is_entered_and_left_over_there(worker_of):
+    """`with proxy:` enters and leaves it in the worker, and an error in the block is raised on, whatever it says."""
+    block = worker_of(CONTEXT).module("code").Block()
+    with block as given:
+        assert given == 7
+    assert block.seen == "its end"
+    with pytest.raises(KeyError, match="lost"), block:
+        raise KeyError("lost")
+    assert block.seen == "RuntimeError: 'lost'"
+
+
+def test_a_held_attribute_is_the_thing_itself(worker_of):
+    """What is written into a held array stands in the student's own; pulled, it would be a copy."""
+    worker = worker_of(CONTEXT)
+    box = worker.module("code").box()
+    box.array[0] = 5
+    assert box.array.tolist() == [0, 0, 0]
+    worker.request("hold", box, "array")[0] = 5
+    assert box.array.tolist() == [5, 0, 0]
+
+
+def test_a_weak_reference_sees_an_attribute_go(worker_of):
+    """The worker tells whether an array is still there, and keeps none alive itself."""
+    worker = worker_of(CONTEXT)
+    box = worker.module("code").box()
+    there = worker.request("weakref", box, "array")
+    assert there() is not None
+    box.array = None
+    assert there() is None

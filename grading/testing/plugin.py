@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import weakref
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,17 @@ class DirectStudent:
     def folder(self) -> Path:
         """A new, empty folder for the files of one test."""
         return self._new_folder()
+
+    @staticmethod
+    def hold(thing: Any, name: str) -> Any:
+        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        return getattr(thing, name)
+
+    @staticmethod
+    def lives(thing: Any, name: str) -> Callable[[], bool]:
+        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        reference = weakref.ref(getattr(thing, name))
+        return lambda: reference() is not None
 
 
 def pytest_configure(config: pytest.Config) -> None:

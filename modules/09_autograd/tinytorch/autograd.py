@@ -205,17 +205,16 @@ class Holds:
     def __init__(self):
         self.arrays = []
 
-    def add(self, array) -> None:
-        """Hold one array. A view made while its owner was held was born read-only, and is let go like the others."""
+    def add(self, arrays) -> None:
+        """Hold these arrays. A view of a held one was born read-only, and is let go like the others."""
         count = self.count
-        if id(array) in count:
-            count[id(array)] += 1
-        elif array.flags.writeable or id(array.base) in count:
-            array.setflags(write=False)
-            count[id(array)] = 1
-        else:
-            return
-        self.arrays.append(array)
+        for array in arrays:
+            before = count.get(id(array), 0)
+            if before or array.flags.writeable or id(array.base) in count:
+                count[id(array)] = before + 1
+                self.arrays.append(array)
+                if not before:
+                    array.setflags(False)
 
     def release(self) -> None:
         """Let all arrays go, owners of memory before views of it, as NumPy demands."""
@@ -224,9 +223,8 @@ class Holds:
             self.count[id(array)] -= 1
             if not self.count[id(array)]:
                 del self.count[id(array)]
-                owner = array if array.base is None else array.base
-                if id(owner) not in self.count:
-                    array.setflags(write=True)
+                if array.base is None or id(array.base) not in self.count:
+                    array.setflags(True)
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
@@ -296,11 +294,10 @@ class Tape:
         if output.data.dtype.kind != "f" or not any([x.requires_grad for x in inputs]):
             return
         arrays = [x.data for x in inputs]
-        self.entries.append((op, arrays, attributes, output.data, [self.source(x) for x in inputs]))
-        for array in (*arrays, output.data):
-            self.holds.add(array)
-        output.requires_grad, output.tape = True, self
-        output.position = self.first + len(self.entries) - 1
+        sources = [self.source(x) for x in inputs]
+        output.requires_grad, output.tape, output.position = True, self, self.first + len(self.entries)
+        self.entries.append((op, arrays, attributes, output.data, sources))
+        self.holds.add((*arrays, output.data))
         # END SOLUTION
 
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
