@@ -604,7 +604,7 @@ def test_a_checkpoint_takes_the_others_place_in_one_step(student):
     """An earlier file is replaced, not written over, and nothing is left beside it; the path may be a string."""
     folder = student.folder()
     path = folder / "a.ckpt"
-    for path_given in (path, str(path)):
+    for path_given in (path, path.as_posix()):
         path.write_bytes(b"old")
         with_old = path.open("rb")
         student.training.write_checkpoint(path_given, {"a": np.arange(3), "epoch": 1})
@@ -643,7 +643,7 @@ def test_a_checkpoint_is_read_as_it_was_written(student, rng):
     path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
     state = arrays | {"epoch": 3, "lr": 0.1 + 0.2, "history": [{"loss": float("inf")}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, state)
-    for path_given in (path, str(path)):
+    for path_given in (path, path.as_posix()):
         got = student.training.read_checkpoint(path_given)
         expect.equal(sorted(got), sorted(state), call="the names in read_checkpoint(path)")
         for name, value in state.items():
