@@ -86,6 +86,16 @@ class Net:
     assert seen == [(0, 3, 1), (1, 3, 2), (2, 3, 3)]
 
 
+def test_a_folder_is_the_workers_own(worker_of):
+    """A worker gives new, empty folders; its code and its tests read and write files there."""
+    worker = worker_of("def f(path):\n    return path.read_bytes()[::-1]\n")
+    folder, other = (worker.request("folder") for _ in range(2))
+    (folder / "a.bin").write_bytes(b"\x00\x01")
+    assert worker.module("code").f(folder / "a.bin") == b"\x01\x00"
+    assert [path.name for path in folder.iterdir()] == ["a.bin"]
+    assert list(other.iterdir()) == []
+
+
 def test_an_endless_loop_ends_at_the_deadline(worker_of):
     """The worker is stopped; the next request says so at once."""
     worker = worker_of("def f():\n    while True: pass\n", call_seconds=1)

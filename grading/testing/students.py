@@ -29,6 +29,10 @@ class WorkerStudent:
         """A generator on the student's side."""
         return self._worker.rng(seed)
 
+    def folder(self) -> Any:
+        """A new, empty folder there, a `pathlib.Path`: it can be asked to write and to read files."""
+        return self._worker.request("folder")
+
     def hold(self, thing: Any, name: str) -> Any:
         """An attribute itself, on the student's side, where pulling it would make a copy."""
         return self._worker.request("hold", thing, name)

@@ -160,6 +160,13 @@ class Worker:
         """A random generator on this side."""
         return np.random.default_rng(seed)
 
+    def do_folder(self) -> object:
+        """A new, empty folder on this side, where alone both student code and its tests can see files."""
+        import pathlib  # here, so that starting a worker does not wait for them
+        import tempfile
+
+        return pathlib.Path(tempfile.mkdtemp())
+
     def do_hold(self, thing: object, name: str) -> object:
         """An attribute under a handle, also where it is plain: the thing itself, not a copy of it."""
         return Held(getattr(thing, name))
