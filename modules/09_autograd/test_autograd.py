@@ -813,6 +813,8 @@ def test_two_records_are_joined_or_refused(student):
         with student.autograd.Tape():
             loss = (y * x).sum()
         loss.backward()
+    except NotImplementedError:
+        raise
     except RuntimeError:
         return
     expect_grad(x, [3, 12], call="x in (y * x).sum(), y = x * x from another tape")
@@ -907,7 +909,10 @@ def test_memory_is_freed_without_backward(student):
         not lives(), call="an intermediate array after the loss was dropped", got="kept", expected="freed", hint=hint
     )
     student.hold(x, "data")[...] = 2.0
-    expect.array(x, np.full(1000, 2.0), call="x after its array was changed")
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    loss.backward()
+    expect_grad(x, np.full(1000, 4.0), call="x in (x * x).sum(), changed to 2 after an earlier record was dropped")
 
 
 @task("9.8")
@@ -972,6 +977,8 @@ def test_a_new_array_is_no_change(student):
     x.data = np.array([100.0, 100.0])
     try:
         loss.backward()
+    except NotImplementedError:
+        raise
     except RuntimeError:
         return
     expect_grad(x, [2, 4], call="x in (x * x).sum(), with x.data replaced before backward")
