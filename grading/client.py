@@ -77,7 +77,7 @@ class Worker:
         if self.failure is not None:
             raise self.failure
         if self._ready_until is not None:
-            self._greet(self._ready_until)
+            self._greet(max(self._ready_until, time.monotonic() + 1))  # started ahead, it may have been ready for long
         self._number += 1
         number, until = self._number, self._until or time.monotonic() + self._call_seconds
         first_callback = len(self._callbacks)

@@ -18,6 +18,7 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
         memory_mb=budget.memory_mb,
         cpu_seconds=int(budget.wall_seconds * 2),
         output_kb=budget.output_kb,
+        threads=budget.threads,
         sandbox=sandbox,
     )
     return Worker(confinement, call_seconds=budget.call_seconds)

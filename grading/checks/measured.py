@@ -11,7 +11,7 @@ import numpy as np
 from grading.client import Worker
 from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
-from grading.result import Curve, Failure
+from grading.result import Curve, DataRecord, Failure
 from grading.submission import Submission
 
 
@@ -28,6 +28,7 @@ class Context:
     start: Callable[[], Worker]
     budget: Budget
     seed: int
+    official: bool
     student: str | None
     watch: Watch
     log: Log
@@ -73,3 +74,5 @@ class Measured:
     failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     curves: tuple[Curve, ...] = ()
+    data: DataRecord | None = None
+    """The data set the figures come from."""

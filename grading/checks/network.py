@@ -10,6 +10,8 @@ import numpy as np
 from grading.client import Worker
 from grading.remote import WorkerFailureError
 
+TOLERANCE = 1e-3
+"""Of probabilities in float32."""
 Progress = Callable[[float, float, float], None]
 
 
@@ -22,10 +24,14 @@ class RecipeError(Exception):
 
 
 class StudentNetwork:
-    """One network built by the student's recipe, in one worker."""
+    """One network built by the student's recipe, in one worker.
 
-    def __init__(self, worker: Worker, module_id: str, seed: int):
-        self._worker = worker
+    ``outputs`` is how many probabilities it gives for each input: 1 of a yes, or one for each of several classes, which
+    then add up to 1.
+    """
+
+    def __init__(self, worker: Worker, module_id: str, seed: int, *, outputs: int = 1):
+        self._worker, self._outputs = worker, outputs
         self._recipe = worker.recipe(module_id)
         self._network = self._recipe.build(worker.rng(seed))
 
@@ -57,25 +63,42 @@ class StudentNetwork:
             self._recipe.train(self._network, inputs, targets, rng=self._worker.rng(seed), progress=report)
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities of shape (n, 1) in float64; RecipeError for anything else, NaN and Inf included."""
-        values = self._recipe.predict(self._network, inputs)
-        call, expected = f"predict(network, inputs of shape {inputs.shape})", f"an array of shape ({len(inputs)}, 1)"
-        if type(values) is not np.ndarray or values.dtype.kind != "f":
-            kind = values.dtype if type(values) is np.ndarray else type(values).__name__
-            raise RecipeError(call, f"{kind}", f"{expected} of floats")
-        if values.shape != (len(inputs), 1):
-            raise RecipeError(call, f"an array of shape {values.shape}", expected)
-        if not np.isfinite(values).all():
-            raise RecipeError(call, "NaN or infinity", f"{expected} of probabilities")
-        if values.min() < 0 or values.max() > 1:
-            raise RecipeError(call, f"values from {values.min():.3g} to {values.max():.3g}", "probabilities: 0 to 1")
-        return values.astype(np.float64)
+        """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included."""
+        call = f"predict(network, inputs of shape {inputs.shape})"
+        values = _finite_floats(self._recipe.predict(self._network, inputs), call, (len(inputs), self._outputs))
+        if values.min() < 0 or values.max() > 1 + TOLERANCE:
+            got = f"values from {values.min():.3g} to {values.max():.3g}"
+            raise RecipeError(call, got, "probabilities: 0 to 1")
+        sums = values.sum(axis=1)
+        if self._outputs > 1 and np.abs(sums - 1).max() > TOLERANCE:
+            got = f"rows that add up to {sums.min():.3g} to {sums.max():.3g}"
+            raise RecipeError(call, got, "one probability for each class, which add up to 1")
+        return values
+
+    def feature_maps(self, images: np.ndarray) -> np.ndarray:
+        """What the first convolution makes of images: (n, maps, height, width) in float64; else RecipeError."""
+        call = f"feature_maps(network, images of shape {images.shape})"
+        return _finite_floats(self._recipe.feature_maps(self._network, images), call, (len(images), None, None, None))
 
     def _parameters(self) -> list[Any]:
         parameters = self._network.parameters()
         if type(parameters) not in (list, tuple):
             raise RecipeError("network.parameters()", f"{type(parameters).__name__}", "a list of tensors")
         return list(parameters)
+
+
+def _finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array in float64; RecipeError unless it is one of finite floats of this shape, None being any size."""
+    wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
+    if type(values) is not np.ndarray or values.dtype.kind != "f":
+        kind = values.dtype if type(values) is np.ndarray else type(values).__name__
+        raise RecipeError(call, f"{kind}", f"{wanted} of floats")
+    fits = values.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, values.shape, strict=True))
+    if not fits or not values.size:
+        raise RecipeError(call, f"an array of shape {values.shape}", wanted)
+    if not np.isfinite(values).all():
+        raise RecipeError(call, "NaN or infinity", f"{wanted} of finite numbers")
+    return values.astype(np.float64)
 
 
 def in_words(error: Exception) -> dict[str, Any]:

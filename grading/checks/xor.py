@@ -9,6 +9,7 @@ import numpy as np
 from grading.checks.measured import Context, Measured
 from grading.checks.network import RecipeError, StudentNetwork, in_words
 from grading.client import Worker
+from grading.manifest.model import Milestone, XorExperiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
@@ -35,9 +36,7 @@ class Run:
 
 def xor(context: Context) -> Measured:
     """Train from every seed on XOR, once more on inverted labels, and keep the worst of each figure."""
-    experiment = context.milestone.experiment if context.milestone else None
-    assert context.milestone is not None
-    assert experiment is not None
+    _, experiment = _experiment(context)
     *seeds, control_seed = context.seeds("xor", experiment.seeds + 1)
     names = ("fresh_loss", "accuracy", "noisy_accuracy", "loss", "control_accuracy", "depends_on_weights")
     context.watch.phase("Training XOR networks", len(seeds) + 1)
@@ -68,12 +67,16 @@ def xor(context: Context) -> Measured:
     return Measured(figures, _failures(runs, control), how=_how(context), curves=tuple(r.curve for r in runs))
 
 
-def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Run:
+def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
     assert context.milestone is not None
-    experiment = context.milestone.experiment
-    assert experiment is not None
+    assert isinstance(context.milestone.experiment, XorExperiment)
+    return context.milestone, context.milestone.experiment
+
+
+def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Run:
+    milestone, experiment = _experiment(context)
     rng = np.random.default_rng(seed)
-    network = StudentNetwork(worker, context.milestone.trigger, seed)
+    network = StudentNetwork(worker, milestone.trigger, seed)
     fresh_weights = network.weights()
     fresh = network.predict(POINTS)
     steps, losses = [0.0], [cross_entropy(fresh, targets)]
@@ -169,9 +172,7 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
 
 
 def _how(context: Context) -> str:
-    assert context.milestone is not None
-    e = context.milestone.experiment
-    assert e is not None
+    _, e = _experiment(context)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, the worst one counts; "
         f"{e.copies} copies of each point with noise of standard deviation {e.noise}; labels inverted in one more run"

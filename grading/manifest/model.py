@@ -176,11 +176,20 @@ class Budget(Frozen):
     """One training run."""
     memory_mb: int = Field(ge=64)
     """Address space of one worker."""
+    threads: int = Field(default=1, ge=1, le=64)
+    """For NumPy's matrix products."""
     output_kb: int = Field(default=256, ge=1)
     """What student code may print before the rest is dropped."""
 
 
-class XorExperiment(Frozen):
+class Experiment(Frozen):
+    """What every milestone's experiment says."""
+
+    demo_runs: int = Field(ge=1)
+    """How often the demonstration runs headless."""
+
+
+class XorExperiment(Experiment):
     """Milestone 1: how the XOR network is measured."""
 
     kind: Literal["xor"] = "xor"
@@ -190,8 +199,41 @@ class XorExperiment(Frozen):
     """Standard deviation of what is added to the inputs in the second reading."""
     copies: int = Field(ge=10)
     """Noisy copies of each of the four points."""
-    demo_runs: int = Field(ge=1)
-    """How often the demonstration runs headless."""
+
+
+class ImageExperiment(Experiment):
+    """How a network that names images is measured."""
+
+    data: str
+    """The data set it is trained and tested on."""
+    shift: int = Field(ge=0, le=4)
+    """By up to so many pixels each test image is moved, in both directions."""
+    probe_images: int = Field(ge=100)
+    """Training images on which the grader measures loss and accuracy while training goes on."""
+    curve_points: int = Field(ge=10, le=1000)
+    """So often in one training run it measures them, between the student's steps."""
+    quick_images: int = Field(ge=200)
+    """Images that are enough where a rough figure is: before training, on known images, and in the control."""
+    control_images: int = Field(ge=500)
+    """Training images of one more training: turned, and with other labels."""
+    demo_images: int = Field(ge=100)
+    """Training images of the demonstration."""
+
+
+class MnistExperiment(ImageExperiment):
+    """Milestone 2: how the network that reads digits is measured."""
+
+    kind: Literal["mnist"] = "mnist"
+    data: Literal["mnist"] = "mnist"
+
+
+class Cifar10Experiment(ImageExperiment):
+    """Milestone 3: how training to convergence is measured."""
+
+    kind: Literal["cifar10"] = "cifar10"
+    data: Literal["cifar10"] = "cifar10"
+    official_seeds: int = Field(ge=1, le=5)
+    """Training runs of an official grading, each from its own seed; at a desk there is one."""
 
 
 class Sealed(Frozen):
@@ -251,12 +293,19 @@ class Milestone(Frozen):
     criteria: tuple[Criterion, ...] = Field(min_length=4)
     environment: Environment = Environment()
     budget: Budget
-    experiment: XorExperiment | None = None
+    experiment: Annotated[XorExperiment | MnistExperiment | Cifar10Experiment, Field(discriminator="kind")] | None = (
+        None
+    )
     """How it is measured; a planned milestone may not have one yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)
     """Headings (slugs) of docs/milestone-troubleshooting.md."""
     questions: tuple[Annotated[NumberQuestion | ChoiceQuestion, Field(discriminator="kind")], ...] = ()
+
+    @property
+    def data(self) -> str | None:
+        """The data set its figures come from, if it needs one."""
+        return getattr(self.experiment, "data", None)
 
     @property
     def recipe(self) -> Path:
