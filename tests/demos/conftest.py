@@ -15,7 +15,7 @@ from grading.data.digits import load_digits
 from grading.data.files import VARIABLE, find
 from grading.data.sources import SOURCES
 from grading.demos import reading
-from grading.demos.reading import Digits, gather
+from grading.demos.reading import Images, gather
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
 from grading.render.progress import Silent
@@ -39,7 +39,7 @@ def milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def digits(milestone: Milestone) -> Iterator[Digits]:
+def digits(milestone: Milestone) -> Iterator[Images]:
     """MNIST where it is on this machine, else its stand-in; nothing is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))

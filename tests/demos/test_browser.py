@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from grading.demos.reading import Digits
+from grading.demos.reading import Images
 from grading.demos.web.digits import FILES, DigitPage
 from grading.demos.web.feed import Feed
 from grading.demos.web.server import LocalPage
@@ -51,7 +51,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(start: Start, digits: Digits, milestone: Milestone) -> Iterator[Served]:
+def served(start: Start, digits: Images, milestone: Milestone) -> Iterator[Served]:
     """The page with the course's own network behind it, trained."""
     feed, ready = Feed(), threading.Event()
     page = DigitPage(feed, digits)
@@ -219,7 +219,7 @@ def test_the_curve_has_words(open_page: Open) -> None:
     expect(page.locator("#about")).to_contain_text("Trained on")
 
 
-def test_the_stand_in_is_named(open_page: Open, digits: Digits) -> None:
+def test_the_stand_in_is_named(open_page: Open, digits: Images) -> None:
     """When, and only when, it is used."""
     expect(open_page().locator("#stand-in")).to_be_visible(visible=digits.stand_in)
 
@@ -297,7 +297,7 @@ def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeyp
     expect(page.locator("#failure")).to_be_hidden()
 
 
-def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Digits, milestone: Milestone) -> None:
+def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Images, milestone: Milestone) -> None:
     """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
     feed, told = Feed(), threading.Event()
     page = DigitPage(feed, digits)
