@@ -46,11 +46,11 @@ class Confusion:
         names = max(map(len, self._classes))
         if options.max_width >= names + CELL * len(self._classes):
             yield Text("down: what it is; across: what the network called it\n")
-            yield self._table(console)
+            yield self._table(console, "." if options.ascii_only else "·")
             yield Text()
         yield from self._worst(options, names)
 
-    def _table(self, console: Console) -> Table:
+    def _table(self, console: Console, none: str) -> Table:
         table = Table(box=None, padding=0, pad_edge=False, show_edge=False)
         table.add_column()
         for name in headings(self._classes):
@@ -58,7 +58,7 @@ class Confusion:
         shaded = has_many_colours(console)
         for row, (name, counts) in enumerate(zip(self._classes, self._counts.tolist(), strict=True)):
             total = max(sum(counts), 1)
-            cells = [_cell(n, n / total, right=row == i, shaded=shaded) for i, n in enumerate(counts)]
+            cells = [_cell(n or none, n / total, right=row == i, shaded=shaded) for i, n in enumerate(counts)]
             table.add_row(Text(name), *cells)
         return table
 
@@ -69,10 +69,9 @@ class Confusion:
             count, total = int(self._counts[row, column]), int(self._counts[row].sum())
             words = f"{self._classes[row]} called {self._classes[column]}"
             part = bar(count / total, 20, ascii_only=options.ascii_only)
-            room = options.max_width >= 2 * names + 8 + 22 + 10
-            yield Text(
-                f"{words:{2 * names + 8}}  {part}  {count} of {total}" if room else f"{words}: {count} of {total}"
-            )
+            told = f"{count} of {total}"
+            room = options.max_width >= 2 * names + 40
+            yield Text(f"{words:{2 * names + 8}}  {part}  {told}" if room else f"{words}: {told}")
 
 
 def headings(classes: Sequence[str]) -> list[str]:
@@ -81,14 +80,13 @@ def headings(classes: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
 
 
-def _cell(count: int, part: float, *, right: bool, shaded: bool) -> Text:
+def _cell(count: int | str, part: float, *, right: bool, shaded: bool) -> Text:
     """A count, as dark or light as it is a part of its row: blue where the answer is right, else orange."""
-    text = f"{count or '·':>{CELL - 1}} "
+    text = f"{count:>{CELL - 1}} "
     if not shaded:
         return Text(text, style="bold green" if right else "bold yellow" if part >= MARKED else "")
     strength = part if right else min(1.0, 2 * part)
     full = np.array([40, 110, 190] if right else [200, 95, 20])
     red, green, blue = np.rint(full * strength + 24 * (1 - strength)).astype(int)
-    return Text(
-        text, style=f"rgb(255,255,255) on rgb({red},{green},{blue})" if count else f"dim on rgb({red},{green},{blue})"
-    )
+    ink = "rgb(255,255,255)" if part else "dim"
+    return Text(text, style=f"{ink} on rgb({red},{green},{blue})")

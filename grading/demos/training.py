@@ -38,7 +38,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     reader.train(images, tell)
     screen.frame(training(points, images), keep=True)
     p = reader.read(images.test_images)
-    samples = chosen(images)
+    samples = chosen(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
         shown = Named(images.test_images[index], p[index], int(images.test_labels[index]), images.classes)
@@ -49,10 +49,10 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     screen.frame(mistakes(images, p), keep=True)
 
 
-def chosen(images: Images, most: int = SHOWN) -> list[int]:
-    """Places of test images to look at, of as many classes as there are places."""
-    _, first = np.unique(images.test_labels, return_index=True)
-    rest = np.setdiff1d(np.arange(len(images.test_labels)), first)
+def chosen(labels: np.ndarray, most: int) -> list[int]:
+    """Places of images to look at, of as many classes as there are places: labels (n,) → at most ``most`` numbers."""
+    _, first = np.unique(labels, return_index=True)
+    rest = np.setdiff1d(np.arange(len(labels)), first)
     return [int(i) for i in (*np.sort(first), *rest)][:most]
 
 
@@ -69,7 +69,7 @@ class Curves:
 
     def __init__(self, points: list[Point]):
         last = points[-1]
-        part = last.step / last.steps if last.steps else 1.0
+        part = last.step / last.steps if last.steps else float(len(points) > 1)
         self._loss = Curve([point.loss for point in points], part=part)
         self._accuracy = Curve([point.accuracy for point in points], title="accuracy", top=1.0, number=".0%", part=part)
 
