@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from grading.client import Worker
 from grading.data.dataset import DataSet
@@ -24,12 +25,22 @@ from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from grading.submission import take
 from grading.workers import start_worker
+from tests.demos.browsers import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get(VARIABLE) or ROOT.parent / "shared" / "data").absolute()
 """Where MNIST may be; without it the tests use the digits that stand in for it."""
 
 Start = Callable[..., Iterator[Worker]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a file."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +98,7 @@ def colour_milestone() -> Milestone:
         curve_points=10,
         quick_images=200,
         control_images=500,
-        demo_images=600,
+        demo_images=400,
         official_seeds=1,
     )
     changed = {"status": Status.BUILT, "trigger": "06_spatial", "experiment": experiment}

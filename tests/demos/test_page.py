@@ -18,9 +18,11 @@ from grading.checks.network import RecipeError
 from grading.demos import reading
 from grading.demos.reading import Images
 from grading.demos.web import digits as page_module
+from grading.demos.web import page as pages
 from grading.demos.web import terminal
-from grading.demos.web.digits import DigitPage, failure_fields, serve
+from grading.demos.web.digits import DigitPage
 from grading.demos.web.feed import Feed
+from grading.demos.web.page import failure_fields, serve
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
@@ -219,11 +221,11 @@ def test_the_terminal_says_where_and_how_it_went(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page_module, "gather", lambda *_: digits)
+    monkeypatch.setattr(pages, "gather", lambda *_: digits)
     monkeypatch.setattr(terminal, "open_in_browser", lambda address: not opened.append(address))
     monkeypatch.setattr(DigitPage, "_serve", interrupt)
     monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)
-    assert serve(None, milestone, 1, Console(file=out, width=40), browser=True)
+    assert serve(DigitPage, None, milestone, 1, Console(file=out, width=40), browser=True)
     text = " ".join(out.getvalue().split())
     assert opened[0] in text
     assert "Ctrl+C ends it" in text
