@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -45,7 +47,7 @@ class Framed:
 class Gallery:
     """Pictures with captions, as many in a row as fit."""
 
-    def __init__(self, pictures: list[tuple[Picture | Photo, str]]):
+    def __init__(self, pictures: Sequence[tuple[Picture | Photo, str]]):
         self._pictures = pictures
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
