@@ -154,7 +154,7 @@ def install(folder: Path, kind: str) -> Place:
     """Make an environment and type what the pages say; skip where no package can be fetched."""
     home = folder.parent / f"{kind}-venv"
     venv.create(home, with_pip=True, symlinks=True)
-    gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR")
+    gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR", "TINYTORCH_DATA")
     environment = {name: value for name, value in os.environ.items() if name not in gone}
     caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     environment |= {

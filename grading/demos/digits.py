@@ -19,7 +19,7 @@ SHOWN = 6
 SECONDS = 0.9
 """For each of them."""
 MISTAKES = 6
-"""At most so many are shown, three where only one fits beside another."""
+"""At most so many are shown."""
 MARGIN = 2
 """Pixels cut off a misread digit on every side: there is no ink."""
 

@@ -13,6 +13,8 @@ from grading.demos.pictures import Photo, Picture
 from grading.render.screen import Screen
 
 WIDEST = 100
+FEW = 3
+"""So many pictures of a gallery are shown where each needs lines of its own."""
 
 
 class ScreenWatch:
@@ -45,7 +47,7 @@ class Framed:
 
 
 class Gallery:
-    """Pictures with captions, as many in a row as fit."""
+    """Pictures with captions, as many in a row as fit; of many, a few where they stand below each other."""
 
     def __init__(self, pictures: Sequence[tuple[Picture | Photo, str]]):
         self._pictures = pictures
@@ -57,7 +59,10 @@ class Gallery:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(across):
             grid.add_column(width=width)
-        for first in range(0, len(self._pictures), across):
-            row = self._pictures[first : first + across]
+        shown = self._pictures[:FEW] if across == 1 else self._pictures
+        for first in range(0, len(shown), across):
+            if first:
+                grid.add_row()
+            row = shown[first : first + across]
             grid.add_row(*(Group(picture, Text(caption)) for picture, caption in row))
         yield grid

@@ -1,0 +1,340 @@
+"""Automatic differentiation: what is computed inside `with Tape():` is noted, and played back in reverse.
+
+Read it in this order: undoing broadcasting, the backward rules of module 02's ops, the arrays a tape holds, the tape,
+`no_grad`, and `gradcheck`, which compares any gradient with finite differences.
+"""
+
+# ruff: noqa: ARG001, ARG005 - every rule takes what `Op` promises, whether it needs all of it or not
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from tinytorch import tensor as ops
+from tinytorch.layers import accumulate_grad
+from tinytorch.tensor import Op, Tensor, set_recorder
+
+
+def unbroadcast(grad, shape: tuple[int, ...]):
+    """Return `grad` summed over every axis along which `shape` was stretched: ones of (2, 3) for (3,) → [2, 2, 2]."""
+    # BEGIN SOLUTION 9.1
+    extra = grad.ndim - len(shape)
+    stretched = (extra + axis for axis, size in enumerate(shape) if size == 1)
+    return grad.sum(axis=(*range(extra), *stretched)).reshape(shape)
+    # END SOLUTION
+
+
+def add_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)`: both are `grad`, in the shapes of `a` and `b`."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad, a.shape), unbroadcast(grad, b.shape)
+    # END SOLUTION
+
+
+def subtract_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a - b."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad, a.shape), unbroadcast(-grad, b.shape)
+    # END SOLUTION
+
+
+def multiply_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a · b: each is scaled by the other."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad * b, a.shape), unbroadcast(grad * a, b.shape)
+    # END SOLUTION
+
+
+def divide_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a / b; the slope in `b` is -a / b²."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad / b, a.shape), unbroadcast(-grad * output / b, b.shape)
+    # END SOLUTION
+
+
+def exp_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of exp is its own output."""
+    # BEGIN SOLUTION 9.3
+    return (grad * output,)
+    # END SOLUTION
+
+
+def log_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of the natural logarithm is 1 / a."""
+    # BEGIN SOLUTION 9.3
+    return (grad / a,)
+    # END SOLUTION
+
+
+def sqrt_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of the root is 1 / (2 · root), which at 0 is infinite, without a warning."""
+    # BEGIN SOLUTION 9.3
+    with np.errstate(divide="ignore"):
+        return (grad * (0.5 / output),)
+    # END SOLUTION
+
+
+def power_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a ** b, never warning: 0 for `a` where b is 0, 0 for `b` where a is not above 0."""
+    # BEGIN SOLUTION 9.3
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope_a = np.where(b == 0, 0, b * a ** (b - 1))
+    slope_b = output * np.log(np.where(a > 0, a, 1))
+    return unbroadcast(grad * slope_a, a.shape), unbroadcast(grad * slope_b, b.shape)
+    # END SOLUTION
+
+
+def matmul_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a @ b: stretched leading axes are summed, a vector is one row or one column."""
+    # BEGIN SOLUTION 9.4
+    rows, columns = a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None]
+    grad = grad if b.ndim > 1 else grad[..., None]
+    grad = grad if a.ndim > 1 else grad[..., None, :]
+    grad_a = unbroadcast(grad @ columns.swapaxes(-1, -2), rows.shape)
+    grad_b = unbroadcast(rows.swapaxes(-1, -2) @ grad, columns.shape)
+    return grad_a.reshape(a.shape), grad_b.reshape(b.shape)
+    # END SOLUTION
+
+
+def restore_axes(reduced, axis, keepdims):
+    """Return what a reduction over `axis` gave with the axes it removed, as size 1, so that it broadcasts again."""
+    return reduced if keepdims or axis is None else np.expand_dims(reduced, axis)
+
+
+def sum_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)`: every summand gets its sum's gradient, whole."""
+    # BEGIN SOLUTION 9.5
+    return (np.broadcast_to(restore_axes(grad, axis, keepdims), a.shape),)
+    # END SOLUTION
+
+
+def mean_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)`: each of the n elements of a mean gets 1/n of its gradient."""
+    # BEGIN SOLUTION 9.5
+    n = a.size // max(output.size, 1)
+    return (np.broadcast_to(restore_axes(grad / n, axis, keepdims), a.shape),)
+    # END SOLUTION
+
+
+def extremum_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)` of max or min, in equal shares if several elements are it: 6 at [1, 3, 3] → [0, 3, 3]."""
+    # BEGIN SOLUTION 9.5
+    wins = (a == restore_axes(output, axis, keepdims)).astype(grad.dtype)
+    return (wins * restore_axes(grad, axis, keepdims) / wins.sum(axis=axis, keepdims=True),)
+    # END SOLUTION
+
+
+def transpose_backward(grad, output, a, axes=None):
+    """Return `(grad_a,)`: the axes go back to where they came from; `axes` of None reversed them."""
+    # BEGIN SOLUTION 9.6
+    places = None if axes is None else np.argsort(np.mod(axes, a.ndim))
+    return (np.transpose(grad, places),)
+    # END SOLUTION
+
+
+def index_backward(grad, output, a, key):
+    """Return `(grad_a,)`: a sum where `key` reached twice, 0 where never: [1, 2, 3] for [0, 2, 2] → [1, 0, 5]."""
+    # BEGIN SOLUTION 9.6
+    grad_a = np.zeros(a.shape, grad.dtype)
+    np.add.at(grad_a, key, grad)
+    return (grad_a,)
+    # END SOLUTION
+
+
+RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; those of module 02 have theirs here
+    ops.add: add_backward, ops.subtract: subtract_backward, ops.multiply: multiply_backward,
+    ops.divide: divide_backward, ops.negative: lambda grad, output, a: (-grad,), ops.power: power_backward,
+    ops.exp: exp_backward, ops.log: log_backward, ops.sqrt: sqrt_backward, ops.matmul: matmul_backward,
+    ops.reduce_sum: sum_backward, ops.reduce_mean: mean_backward, ops.reduce_max: extremum_backward,
+    ops.reduce_min: extremum_backward, ops.reshape: lambda grad, output, a, shape: (grad.reshape(a.shape),),
+    ops.transpose: transpose_backward, ops.index: index_backward,
+}  # fmt: skip
+
+
+def backward_of(op: Op) -> Callable | None:
+    """Return what differentiates `op`: its rule in the table, or the `backward` it came with; None without either."""
+    return RULES.get(op, op.backward)
+
+
+def require_grad(tensors: Iterable[Tensor]) -> None:
+    """Have each of these tensors get a gradient. TypeError, with the dtype, for one that is not floating."""
+    # BEGIN SOLUTION 9.7
+    for tensor in tensors:
+        if tensor.dtype.kind != "f":
+            raise TypeError(
+                f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can move a little"
+            )
+        tensor.requires_grad = True
+    # END SOLUTION
+
+
+class Tape:
+    """While entered, notes every operation that leads from a tensor that `requires_grad`; `backward` plays it back.
+
+    What is noted is a Wengert list: an entry for each operation, in the order in which they ran. Entries name each
+    other by number, never by tensor, so nothing is kept alive in a circle. A tensor computed by a noted operation has
+    `requires_grad`, `tape`, and its entry's number, `position`. The arrays are held: until the last tape that needs
+    one lets it go, NumPy refuses to write into it (ValueError).
+
+    >>> x = Tensor([1.0, 2.0, 3.0])
+    >>> require_grad([x])
+    >>> with Tape():
+    ...     loss = (x * x).sum()
+    >>> loss.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.])
+    """
+
+    holders: dict[int, int] = {}  # noqa: RUF012 - shared on purpose: how often the array of an id is held, by any tape
+
+    def __init__(self):
+        self.entries, self.held = [], []
+        self.first = 0  # the number of the first entry: those below it have been played back
+        self.outer = []  # the recorders that were there before
+
+    def __enter__(self) -> Tape:
+        self.outer.append(set_recorder(self.record))
+        return self
+
+    def __exit__(self, *_):
+        set_recorder(self.outer.pop())
+
+    def hold(self, arrays) -> None:
+        """Make arrays read-only; one that is so already stays so, unless because it is a view of a held one."""
+        for array in arrays:
+            before = self.holders.get(id(array), 0)
+            if before or array.flags.writeable or id(array.base) in self.holders:
+                self.holders[id(array)] = before + 1
+                self.held.append(array)
+                if not before:
+                    array.setflags(False)
+
+    def free(self) -> None:
+        """Forget all entries and let their arrays go, owners of memory before views of it, as NumPy demands."""
+        self.first, self.entries = self.first + len(self.entries), []
+        for array in sorted(self.held, key=lambda array: array.base is not None):
+            self.holders[id(array)] -= 1
+            if not self.holders[id(array)]:
+                del self.holders[id(array)]
+                with suppress(ValueError):  # a view of memory that something else keeps read-only
+                    array.setflags(True)
+        self.held = []
+
+    __del__ = free  # also when a tape is dropped without a backward
+
+    def source(self, tensor: Tensor) -> int | Tensor | None:
+        """Where an input's gradient goes: to an entry's number, to a leaf itself, or nowhere. RuntimeError if lost."""
+        if tensor.tape is None:
+            return tensor if tensor.requires_grad else None
+        if tensor.tape is not self or tensor.position < self.first:
+            raise RuntimeError("this input was computed on another tape, or before a backward that freed its record")
+        return tensor.position
+
+    def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
+        """Note one operation, unless no input `requires_grad`, or the output is not floating and has no gradient."""
+        # BEGIN SOLUTION 9.7
+        if output.data.dtype.kind != "f" or not any(x.requires_grad for x in inputs):
+            return
+        arrays = [x.data for x in inputs]
+        sources = [self.source(x) for x in inputs]
+        output.requires_grad, output.tape, output.position = True, self, self.first + len(self.entries)
+        self.entries.append((op, arrays, attributes, output.data, sources))
+        self.hold((*arrays, output.data))
+        # END SOLUTION
+
+    def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
+        """Add to the `.grad` of every leaf that `requires_grad` the gradient of `tensor`, and free the tape.
+
+        `grad`, in the shape of `tensor`, is the gradient of whatever comes after it; for one element it may be left
+        out, and is 1. Raises RuntimeError, with the shape, when it may not be left out, when the tape has no record of
+        `tensor` (any more), and when an op has no rule; ValueError, with both shapes, for a `grad` of another shape,
+        and for a rule that gives one. Inside the block, recording goes on with an empty tape.
+        """
+        # BEGIN SOLUTION 9.8
+        if tensor.tape is not self or tensor.position < self.first:
+            raise RuntimeError("this tape has no record of that tensor: backward frees it, so it runs only once")
+        if grad is None and tensor.size != 1:
+            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only one element can do without")
+        if grad is not None and grad.shape != tensor.shape:
+            raise ValueError(f"a grad of shape {grad.shape} does not fit a tensor of shape {tensor.shape}")
+        grads = {tensor.position: np.ones(tensor.shape, tensor.dtype) if grad is None else grad.data}
+        try:
+            for position in range(tensor.position, self.first - 1, -1):
+                if position in grads:
+                    self.play(self.entries[position - self.first], grads.pop(position), grads)
+        finally:
+            self.free()
+        # END SOLUTION
+
+    def play(self, entry, grad, grads: dict) -> None:
+        """Hand `grad`, the gradient of one entry's output, on to its inputs: to leaves, or into `grads` by number."""
+        op, arrays, attributes, output, sources = entry
+        # BEGIN SOLUTION 9.8
+        rule = backward_of(op)
+        if rule is None:
+            raise RuntimeError(f"the op {op.name} has no backward rule")
+        common = [array.astype(output.dtype, copy=False) for array in arrays]
+        shares = rule(grad.astype(output.dtype, copy=False), output, *common, **attributes)
+        for source, share, array in zip(sources, shares, arrays, strict=True):
+            if source is None or share is None:
+                continue
+            if share.shape != array.shape:
+                raise ValueError(f"{op.name}'s backward gave shape {share.shape} for an input of shape {array.shape}")
+            if isinstance(source, Tensor):
+                accumulate_grad(source, share)
+            else:
+                grads[source] = grads[source] + share if source in grads else share
+        # END SOLUTION
+
+
+@contextmanager
+def no_grad():
+    """Pause: nothing is recorded in the block, and whatever recorded before it does so again after it."""
+    # BEGIN SOLUTION 9.9
+    recorder = set_recorder(None)
+    try:
+        yield
+    finally:
+        set_recorder(recorder)
+    # END SOLUTION
+
+
+def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
+    """Return True if the gradients that a tape gives for `function(*inputs)` agree with central differences.
+
+    The output, of any shape, is made a scalar by a sum with fixed random weights. Floating inputs must be float64
+    (TypeError) and are moved by `eps`, one element at a time; others stay. It works on copies of `inputs`. Raises
+    RuntimeError, with the input's number, where two slopes differ by more than atol + rtol · |difference quotient|.
+    """
+    # BEGIN SOLUTION 9.10
+    copies = [Tensor(x) for x in inputs]
+    floating = [x for x in copies if x.dtype.kind == "f"]
+    if any(x.dtype != np.float64 for x in floating):
+        raise TypeError("finite differences need float64: in float32 nothing but rounding would be left of them")
+    require_grad(floating)
+
+    def weighted():
+        output = function(*copies)
+        return (output * Tensor(np.random.default_rng(0).uniform(0.5, 1.5, output.shape))).sum()
+
+    with Tape():
+        loss = weighted()
+    if loss.requires_grad:
+        loss.backward()
+    for number, x in enumerate(copies):
+        start = x.data
+        for index in np.ndindex(x.shape) if x.requires_grad else ():
+            ends = []
+            for step in (eps, -eps):
+                x.data = start.copy()
+                x.data[index] += step
+                with no_grad():
+                    ends.append(weighted().item())
+            slope, exact = (ends[0] - ends[1]) / (2 * eps), 0.0 if x.grad is None else x.grad.data[index]
+            if not abs(exact - slope) <= atol + rtol * abs(slope):
+                raise RuntimeError(f"input {number} at {index}: backward gives {exact}, differences {slope}")
+        x.data = start
+    return True
+    # END SOLUTION
