@@ -80,7 +80,7 @@ def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
         return title, False
     if data.name == f"{wanted}-variant":
         return f"the {title} in your own folder, whose files are not the official ones", False
-    return f"the {source.stand_in} that stand in for {title}, which is not on this machine", True
+    return f"the {source.stand_in or 'images'} that stand in for {title}, which is not on this machine", True
 
 
 class Reader:

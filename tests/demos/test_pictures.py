@@ -78,3 +78,11 @@ def test_shrinking_keeps_the_mean(shape: tuple[int, int]) -> None:
     assert small.shape == tuple(min(n, 14) for n in shape)
     assert small.mean() == pytest.approx(values.mean(), abs=0.05)
     assert shrunk(np.ones(shape), 14).min() == 1
+
+
+def test_a_curve_leaves_room_for_what_is_to_come() -> None:
+    """Half of training takes half of the width, and a fixed top leaves the rest of the height."""
+    lines = drawn(Curve([0.0, 0.5, 0.5], lines=4, title="accuracy", top=1.0, number=".0%", part=0.5)).splitlines()
+    assert [line.strip() for line in lines[:2]] == ["", ""]
+    assert len(lines[3]) == 20
+    assert lines[4] == "accuracy: 0% at first, 50% now"
