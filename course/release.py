@@ -79,7 +79,7 @@ def release_files(root: Path) -> dict[Path, bytes]:
         raise ManifestError(problems)
     files = {Path(name): (root / name).read_bytes() for name in AS_THEY_ARE}
     files |= {path: (root / path).read_bytes() for path in _package_files(root)}
-    for path in _given_module_files(manifest):
+    for path in _given_module_files(manifest, root):
         files[path] = (root / path).read_bytes()
     for path in student_files(manifest):
         files[path] = skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
@@ -93,11 +93,12 @@ def student_files(manifest: Manifest) -> list[Path]:
     return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
 
 
-def _given_module_files(manifest: Manifest) -> list[Path]:
-    """Lessons and tests of what is built."""
+def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
+    """Lessons and tests of what is built, and the figures that some tests compare with."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
-    return [path for module in built for path in (module.lesson, module.tests)] + tests
+    references = [module.reference for module in built if (root / module.reference).is_file()]
+    return [path for module in built for path in (module.lesson, module.tests)] + tests + references
 
 
 def _package_files(root: Path) -> list[Path]:

@@ -263,6 +263,7 @@ def _student(submission: Submission) -> str | None:
 def _course(root: Path, manifest: Manifest) -> CourseRecord:
     digest = hashlib.sha256()
     files = [root / "milestones.yaml", *sorted((root / "modules").glob("*/test_*.py"))]
+    files += sorted((root / "modules").glob("*/reference.json"))
     files += sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

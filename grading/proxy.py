@@ -44,6 +44,13 @@ class Proxy:
         text = _operate("repr", self)
         return text if type(text) is str else f"<{self._type_name}>"
 
+    def __enter__(self) -> Any:
+        return _operate("enter", self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: Any) -> None:
+        # What went wrong in the block is told over there and raised on here, whatever the student's object says to it.
+        _operate("exit", self, None if error is None else str(error)[:1000])
+
     def __iter__(self) -> Any:
         items = _operate("list", self)
         if type(items) is not list:

@@ -86,6 +86,16 @@ class Net:
     assert seen == [(0, 3, 1), (1, 3, 2), (2, 3, 3)]
 
 
+def test_a_folder_is_the_workers_own(worker_of):
+    """A worker gives new, empty folders; its code and its tests read and write files there."""
+    worker = worker_of("def f(path):\n    return path.read_bytes()[::-1]\n")
+    folder, other = (worker.request("folder") for _ in range(2))
+    (folder / "a.bin").write_bytes(b"\x00\x01")
+    assert worker.module("code").f(folder / "a.bin") == b"\x01\x00"
+    assert [path.name for path in folder.iterdir()] == ["a.bin"]
+    assert list(other.iterdir()) == []
+
+
 def test_an_endless_loop_ends_at_the_deadline(worker_of):
     """The worker is stopped; the next request says so at once."""
     worker = worker_of("def f():\n    while True: pass\n", call_seconds=1)
@@ -178,3 +188,50 @@ def test_output_is_kept_apart_and_capped(worker_of):
     assert worker.output.startswith("first")
     assert worker.output.rstrip().endswith("last")
     assert len(worker.output) < 350_000
+
+
+CONTEXT = """
+import numpy as np
+class Box: pass
+class Block:
+    seen = "nothing"
+    def __enter__(self): return 7
+    def __exit__(self, kind, error, traceback):
+        self.seen = f"{kind.__name__}: {error}" if kind else "its end"
+        return True
+def box():
+    box = Box()
+    box.array = np.zeros(3)
+    return box
+"""
+
+
+def test_a_with_block_is_entered_and_left_over_there(worker_of):
+    """`with proxy:` enters and leaves it in the worker, and an error in the block is raised on, whatever it says."""
+    block = worker_of(CONTEXT).module("code").Block()
+    with block as given:
+        assert given == 7
+    assert block.seen == "its end"
+    with pytest.raises(KeyError, match="lost"), block:
+        raise KeyError("lost")
+    assert block.seen == "RuntimeError: 'lost'"
+
+
+def test_a_held_attribute_is_the_thing_itself(worker_of):
+    """What is written into a held array stands in the student's own; pulled, it would be a copy."""
+    worker = worker_of(CONTEXT)
+    box = worker.module("code").box()
+    box.array[0] = 5
+    assert box.array.tolist() == [0, 0, 0]
+    worker.request("hold", box, "array")[0] = 5
+    assert box.array.tolist() == [5, 0, 0]
+
+
+def test_a_weak_reference_sees_an_attribute_go(worker_of):
+    """The worker tells whether an array is still there, and keeps none alive itself."""
+    worker = worker_of(CONTEXT)
+    box = worker.module("code").box()
+    there = worker.request("weakref", box, "array")
+    assert there() is not None
+    box.array = None
+    assert there() is None

@@ -71,7 +71,7 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
 
 def _strangers(course: Course) -> Iterator[Problem]:
     """Files and folders under modules/ that the manifest does not name."""
-    named = {path for module in course.built for path in (module.lesson, module.code, module.tests)}
+    named = {path for module in course.built for path in (module.lesson, module.code, module.tests, module.reference)}
     named |= {*course.sources, *course.integration_tests}
     folders = {parent for path in named for parent in path.parents}
     for full in sorted((course.root / "modules").rglob("*")):

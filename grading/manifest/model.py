@@ -74,6 +74,11 @@ class Module(Frozen):
         return self.folder / f"test_{self.name}.py"
 
     @property
+    def reference(self) -> Path:
+        """Figures from elsewhere that its tests compare with, if it has any; the file says where they are from."""
+        return self.folder / "reference.json"
+
+    @property
     def lesson(self) -> Path:
         """Its lesson, relative to the repository."""
         return self.folder / "README.md"

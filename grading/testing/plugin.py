@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,8 +25,8 @@ SEED = pytest.StashKey[int]()
 class DirectStudent:
     """The student's code in this process: `student.tensor` is `tinytorch.tensor`."""
 
-    def __init__(self, root: Path):
-        self._root = root
+    def __init__(self, root: Path, new_folder: Callable[[], Path]):
+        self._root, self._new_folder = root, new_folder
 
     def __getattr__(self, name: str) -> ModuleType:
         full = f"tinytorch.{name}"
@@ -57,6 +59,21 @@ class DirectStudent:
         """A generator on the student's side."""
         return np.random.default_rng(seed)
 
+    def folder(self) -> Path:
+        """A new, empty folder for the files of one test."""
+        return self._new_folder()
+
+    @staticmethod
+    def hold(thing: Any, name: str) -> Any:
+        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        return getattr(thing, name)
+
+    @staticmethod
+    def lives(thing: Any, name: str) -> Callable[[], bool]:
+        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        reference = weakref.ref(getattr(thing, name))
+        return lambda: reference() is not None
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark, so that --strict-markers knows it."""
@@ -65,9 +82,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest) -> Any:
-    """The student's framework: `student.tensor`, `student.recipe("04_layers")`, `student.rng(0)`."""
+    """The student's side: `student.tensor`, `student.recipe("04_layers")`, `student.rng(0)`, `student.folder()`."""
     students = request.config.stash.get(STUDENTS, None)
-    return students.student() if students is not None else DirectStudent(request.config.rootpath)
+    if students is not None:
+        return students.student()
+
+    def new_folder() -> Path:
+        return request.getfixturevalue("tmp_path_factory").mktemp("student")
+
+    return DirectStudent(request.config.rootpath, new_folder)
 
 
 @pytest.fixture

@@ -29,6 +29,19 @@ class WorkerStudent:
         """A generator on the student's side."""
         return self._worker.rng(seed)
 
+    def folder(self) -> Any:
+        """A new, empty folder there, a `pathlib.Path`: it can be asked to write and to read files."""
+        return self._worker.request("folder")
+
+    def hold(self, thing: Any, name: str) -> Any:
+        """An attribute itself, on the student's side, where pulling it would make a copy."""
+        return self._worker.request("hold", thing, name)
+
+    def lives(self, thing: Any, name: str) -> Callable[[], bool]:
+        """A function that tells whether anything on the student's side still keeps an attribute alive."""
+        reference = self._worker.request("weakref", thing, name)
+        return lambda: reference() is not None
+
 
 class Students:
     """Hands each test a living worker."""

@@ -15,6 +15,7 @@ import socket
 import sys
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable
 
 CONFIG = json.loads(sys.argv[2])
@@ -30,7 +31,18 @@ PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, np.ndarray
 OPERATORS = {
     name: getattr(operator, name)
     for name in "add sub mul truediv floordiv mod pow matmul neg pos abs getitem setitem eq ne lt le gt ge".split()
-} | {"len": len, "list": list, "repr": repr}
+} | {"len": len, "list": list, "repr": repr, "enter": lambda thing: type(thing).__enter__(thing)}
+
+
+def leave(thing: contextlib.AbstractContextManager, message: str | None) -> None:
+    """End a `with` block over `thing`: as it should be, or with an error."""
+    if message is None:
+        type(thing).__exit__(thing, None, None, None)
+    else:
+        type(thing).__exit__(thing, RuntimeError, RuntimeError(message), None)
+
+
+OPERATORS["exit"] = leave
 
 
 class Worker:
@@ -45,6 +57,7 @@ class Worker:
     def keep(self, value: object) -> tuple[int, list]:
         """A new handle for an object that stays here."""
         self.last += 1
+        value = value.value if type(value) is Held else value
         self.objects[self.last] = value
         return wire.HANDLE, [self.last, type(value).__name__]
 
@@ -147,13 +160,35 @@ class Worker:
         """A random generator on this side."""
         return np.random.default_rng(seed)
 
+    def do_folder(self) -> object:
+        """A new, empty folder on this side, where alone both student code and its tests can see files."""
+        import pathlib  # here, so that starting a worker does not wait for them
+        import tempfile
+
+        return pathlib.Path(tempfile.mkdtemp())
+
+    def do_hold(self, thing: object, name: str) -> object:
+        """An attribute under a handle, also where it is plain: the thing itself, not a copy of it."""
+        return Held(getattr(thing, name))
+
+    def do_weakref(self, thing: object, name: str) -> object:
+        """A function that gives an attribute for as long as anything else needs it, then None."""
+        return weakref.ref(getattr(thing, name))
+
     def do_echo(self, value: object) -> object:
         """The value itself: measures the pipe."""
         return value
 
 
+class Held:
+    """Wraps what goes out under a handle of its own, plain or not."""
+
+    def __init__(self, value: object):
+        self.value = value
+
+
 class Boxed:
-    """A plain value that goes out under a handle."""
+    """A plain value that goes out under a handle, wrapped for good."""
 
     def __init__(self, value: object):
         self.value = value

@@ -1,0 +1,329 @@
+"""Data on time: datasets, shuffled batches, augmentation, a thread that works ahead, the files of MNIST and CIFAR-10.
+
+Read it in this order: datasets, the order of an epoch, `DataLoader`, transforms, `prefetch`, the two file formats.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import pickle
+import queue
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tinytorch.spatial import check_images
+from tinytorch.tensor import DEFAULT_FLOAT, Tensor, wrap
+
+
+class Dataset:
+    """Examples with a length: `dataset[i]` is a pair (input, target). Subclasses write `__len__` and `__getitem__`."""
+
+    def fetch(self, indices, rng=None):  # noqa: ARG002 - for datasets that draw at random
+        """Return arrays (n, …) of the inputs and targets at n `indices`, got one by one; subclasses can do better."""
+        # BEGIN SOLUTION 8.1
+        inputs, targets = zip(*(self[int(i)] for i in indices), strict=True)
+        return np.stack(inputs), np.stack(targets)
+        # END SOLUTION
+
+
+class ListDataset(list, Dataset):
+    """The simplest dataset, a list of pairs (input, target): a list has both methods already."""
+
+
+class ArrayDataset(Dataset):
+    """Examples in two arrays: `inputs` (n, …) and `targets` (n, …), and a transform for batches of inputs, or None.
+
+    Raises ValueError, with both lengths, when there are not as many targets as inputs.
+    """
+
+    def __init__(self, inputs, targets, transform: Callable | None = None):
+        self.inputs, self.targets, self.transform = np.asarray(inputs), np.asarray(targets), transform
+        if len(self.inputs) != len(self.targets):
+            raise ValueError(f"{len(self.inputs)} inputs and {len(self.targets)} targets: each input needs a target")
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, index):
+        """Return the pair (inputs, targets) at `index` as stored, untransformed: an int, a slice or an index array."""
+        # BEGIN SOLUTION 8.1
+        return self.inputs[index], self.targets[index]
+        # END SOLUTION
+
+    def fetch(self, indices, rng=None):
+        """Return the batch as copies, with one indexing for all and one call of `transform(inputs, rng)`, if any."""
+        # BEGIN SOLUTION 8.1
+        inputs, targets = self[np.asarray(indices)]
+        return (inputs if self.transform is None else self.transform(inputs, rng)), targets
+        # END SOLUTION
+
+
+def batch_indices(n: int, batch_size: int, rng=None, drop_last=False) -> list[np.ndarray]:
+    """Return which of `n` examples form each batch of one epoch: a list of integer arrays.
+
+    Every example is in exactly one, in random order if there is an `rng`, else in order: batch_indices(5, 2) →
+    [0 1], [2 3], [4]. The last may be smaller; `drop_last` leaves a smaller one out.
+    """
+    # BEGIN SOLUTION 8.2
+    order = np.arange(n) if rng is None else rng.permutation(n)
+    end = n - n % batch_size if drop_last else n
+    return [order[start : min(start + batch_size, end)] for start in range(0, end, batch_size)]
+    # END SOLUTION
+
+
+def as_batch(inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return both as tensors, targets of integers as int64; nothing is copied that need not be."""
+    return wrap(inputs), wrap(targets.astype(np.int64, copy=False) if targets.dtype.kind in "iu" else targets)
+
+
+class DataLoader:
+    """Hands out a dataset's batches, epoch by epoch: `for inputs, targets in loader`, both Tensors.
+
+    `shuffle` needs `rng`, as do random transforms. With `prefetch` up to so many batches are made ahead, in a thread.
+    Raises ValueError for a `batch_size` below 1, a `prefetch` below 0, and for `shuffle` without `rng`.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False, *, rng=None, drop_last=False, prefetch=0):
+        # BEGIN SOLUTION 8.3
+        if batch_size < 1 or prefetch < 0 or (shuffle and rng is None):
+            told = f"batch_size={batch_size}, prefetch={prefetch}, shuffle={shuffle}, rng={rng}"
+            raise ValueError(f"a batch holds at least 1, at least 0 are made ahead, shuffle needs an rng: not {told}")
+        self.dataset, self.batch_size, self.shuffle, self.rng = dataset, batch_size, shuffle, rng
+        self.drop_last, self.prefetch = drop_last, prefetch
+        # END SOLUTION
+
+    def __len__(self):
+        # BEGIN SOLUTION 8.3
+        return (len(self.dataset) + (0 if self.drop_last else self.batch_size - 1)) // self.batch_size
+        # END SOLUTION
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return a generator of one epoch's batches, each fetched and made tensors (`as_batch`) when it is asked for.
+
+        All that is taken from `self.rng` is taken by this call: the order, and the seed of a generator for transforms.
+        So it does not matter how far and in which thread an epoch is read, and from a state of `self.rng` that was
+        saved between two epochs, the next ones can be had again.
+        """
+        # BEGIN SOLUTION 8.3
+        parts = batch_indices(len(self.dataset), self.batch_size, self.rng if self.shuffle else None, self.drop_last)
+        rng = None if self.rng is None else np.random.default_rng(self.rng.integers(2**63))
+        return (as_batch(*self.dataset.fetch(part, rng)) for part in parts)
+        # END SOLUTION
+
+    def __iter__(self):
+        batches = self.epoch()
+        return prefetch(batches, self.prefetch) if self.prefetch else batches
+
+
+def check_random(images, rng) -> None:
+    """Raise ValueError unless there are images (N, C, H, W) and a generator to draw from."""
+    check_images(images)
+    if rng is None:
+        raise ValueError("a random transform needs a generator: give the DataLoader an rng")
+
+
+class RandomHorizontalFlip:
+    """Mirrors each image, left for right, with probability `p`, each for itself."""
+
+    def __init__(self, p: float = 0.5):
+        self.p = p
+
+    def __call__(self, images: np.ndarray, rng) -> np.ndarray:
+        """Return images (N, C, H, W) of the same shape and dtype; those given are left as they are."""
+        check_random(images, rng)
+        # BEGIN SOLUTION 8.4
+        chosen = rng.random(len(images)) < self.p
+        flipped = images.copy()
+        flipped[chosen] = images[chosen, ..., ::-1]
+        return flipped
+        # END SOLUTION
+
+
+class RandomCrop:
+    """Puts each image into a frame of `padding` zeros and cuts its own size out again, anywhere, each for itself."""
+
+    def __init__(self, padding: int):
+        self.padding = padding
+
+    def __call__(self, images: np.ndarray, rng) -> np.ndarray:
+        """Return images (N, C, H, W) of the same shape and dtype; those given are left as they are.
+
+        All (2 · padding + 1)² windows of a padded image are equally likely; its channels move together.
+        """
+        check_random(images, rng)
+        # BEGIN SOLUTION 8.5
+        p, (h, w) = self.padding, images.shape[2:]
+        padded = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (h, w), axis=(2, 3))
+        top, left = rng.integers(2 * p + 1, size=(2, len(images)))
+        return windows[np.arange(len(images)), :, top, left]
+        # END SOLUTION
+
+
+class Normalize:
+    """Subtracts each channel's `mean` and divides by its `std`; uint8 pixels, divided by 255 first, count as 0 to 1."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        self.mean, self.std = (np.array(values, np.float64)[:, None, None] for values in (mean, std))
+
+    def __call__(self, images, rng=None) -> np.ndarray:  # noqa: ARG002 - for transforms that draw at random
+        """Return images (N, C, H, W), in float32 unless they are floating already: 51 with mean 0.1, std 0.5 → 0.2.
+
+        Raises ValueError, with the shape, when the channels are not as many as the means.
+        """
+        check_images(images, len(self.mean))
+        # BEGIN SOLUTION 8.6
+        dtype = images.dtype if images.dtype.kind == "f" else DEFAULT_FLOAT
+        scale = 1 / (255 * self.std if images.dtype == np.uint8 else self.std)
+        pixels = np.multiply(images, scale, dtype=dtype)
+        pixels -= (self.mean / self.std).astype(dtype)  # in place: new memory costs more than the arithmetic
+        return pixels
+        # END SOLUTION
+
+
+class Compose:
+    """Transforms one after another; all draw from the same generator."""
+
+    def __init__(self, transforms: Iterable[Callable]):
+        self.transforms = list(transforms)
+
+    def __call__(self, images, rng=None):
+        """Return what the transforms make of the images, the first one first; `images` if there are none."""
+        # BEGIN SOLUTION 8.6
+        for transform in self.transforms:
+            images = transform(images, rng)
+        return images
+        # END SOLUTION
+
+
+def prefetch(items: Iterable, depth: int) -> Iterator:
+    """Yield what `items` yields, made ahead by a thread: at most `depth` items wait or are being made.
+
+    A generator. What is raised while an item is made is raised here in its turn. The thread ends with the items or
+    with an error, and also when the generator is closed or let go of before that, after the item it is making.
+    """
+    # BEGIN SOLUTION 8.7
+    permits, ready, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
+    for _ in range(depth):
+        permits.put(None)
+
+    def work():
+        try:
+            iterator = iter(items)
+            while permits.get() is None and not stopped.is_set():
+                ready.put((next(iterator), None))
+        except BaseException as error:  # StopIteration, too: every end is told, so nobody waits for ever
+            ready.put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            permits.put(None)
+            yield item
+    finally:
+        stopped.set()
+        permits.put(None)
+        if thread is not threading.current_thread():  # where the garbage collector may run, and end us
+            thread.join()
+    # END SOLUTION
+
+
+def read(path, parse: Callable):
+    """Return `parse` of a file's bytes, unpacked if gzip packed them; its ValueError is made to name the file."""
+    data = Path(path).read_bytes()
+    try:
+        return parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def parse_idx(data: bytes) -> np.ndarray:
+    """Return the array in an IDX file's bytes, in this machine's byte order and writable.
+
+    Two zero bytes, a type (a key of IDX_TYPES), the number of axes; each axis' size, a big-endian uint32; the elements,
+    big-endian: 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for another beginning, an unknown type, and
+    more or fewer bytes than the sizes promise (naming both numbers).
+    """
+    # BEGIN SOLUTION 8.8
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
+        raise ValueError(f"no IDX file: it begins with [{data[:4].hex(' ')}], not with 00 00 and a known type")
+    dtype, ndim = np.dtype(IDX_TYPES[data[2]]), data[3]
+    start = 4 + 4 * ndim
+    if len(data) < start:
+        raise ValueError(f"{ndim} axes need a header of {start} bytes, and the file has {len(data)}")
+    shape = struct.unpack_from(f">{ndim}I", data, 4)
+    expected = start + math.prod(shape) * dtype.itemsize
+    if len(data) != expected:
+        raise ValueError(f"{dtype.name} of shape {shape} needs {expected} bytes, and the file has {len(data)}")
+    return np.ndarray(shape, dtype, data, offset=start).astype(dtype.newbyteorder("="))
+    # END SOLUTION
+
+
+def read_idx(path) -> np.ndarray:
+    """Return the array of an IDX file, packed with gzip or not; ValueError names the file and what is wrong."""
+    return read(path, parse_idx)
+
+
+def byte_type(code, *_) -> np.dtype:
+    """Stand for `numpy.dtype`, of which a batch needs one: uint8. ValueError for any other."""
+    if code not in ("u1", b"u1"):
+        raise ValueError(f"it holds elements of type {code!r}, not unsigned bytes")
+    return np.dtype(np.uint8)
+
+
+# What stands for NumPy's names: `_reconstruct` makes the array that a pickle then fills with its shape and its bytes.
+ADMITTED = {f"numpy.{core}.multiarray._reconstruct": lambda *_: np.empty(0, np.uint8) for core in ("core", "_core")}
+ADMITTED |= {"numpy.ndarray": np.ndarray, "numpy.dtype": byte_type}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of plain values and arrays of bytes, and imports nothing."""
+
+    def find_class(self, module: str, name: str):
+        """Return what stands for the global `module.name` in ADMITTED; UnpicklingError, with both, for any other."""
+        # BEGIN SOLUTION 8.9
+        if f"{module}.{name}" not in ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
+        return ADMITTED[f"{module}.{name}"]
+        # END SOLUTION
+
+
+def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return images, uint8 (n, 3, 32, 32), and classes, int64 (n,), of an official CIFAR-10 batch's bytes.
+
+    It is a pickled dict, its strings read with encoding="bytes": b"data" is uint8 (n, 3072), in each row the red, green
+    and blue plane of 32×32; b"labels" is a list of n ints from 0 to 9. All else, and all that fails in the unpickler,
+    is a ValueError.
+    """
+    # BEGIN SOLUTION 8.9
+    try:
+        batch = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+    except Exception as error:  # a pickle of strange bytes can fail in any way
+        raise ValueError(f"no CIFAR-10 batch: {error}") from error
+    images, labels = (batch.get(key) if type(batch) is dict else None for key in (b"data", b"labels"))
+    if type(labels) is not list or not all(type(label) is int and 0 <= label <= 9 for label in labels):
+        raise ValueError("no CIFAR-10 batch: its b'labels' is not a list of classes from 0 to 9")
+    if type(images) is not np.ndarray or images.shape != (len(labels), 3 * 32 * 32):
+        raise ValueError(f"no CIFAR-10 batch: its b'data' is not an array of shape ({len(labels)}, 3072)")
+    return images.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
+    # END SOLUTION
+
+
+def read_cifar_batch(path) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(images, labels)` of a CIFAR-10 batch file; ValueError names the file and what is wrong."""
+    return read(path, parse_cifar_batch)

@@ -1,0 +1,397 @@
+"""Automatic differentiation: what is computed inside `with Tape():` is noted, and played back in reverse.
+
+Read it in this order: undoing broadcasting, the backward rules of module 02's ops from sums to indices, the arrays a
+tape holds on to, the tape, `no_grad`, and `gradcheck`, which compares any gradient with finite differences.
+"""
+
+# ruff: noqa: ARG001 - every rule takes what `Op` promises, whether it needs all of it or not
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+
+import numpy as np
+from tinytorch import tensor as ops
+from tinytorch.layers import accumulate_grad
+from tinytorch.tensor import Op, Tensor, set_recorder
+
+
+def unbroadcast(grad, shape: tuple[int, ...]):
+    """Return `grad` summed over every axis along which an array of `shape` was stretched: the result has `shape`.
+
+    An element that broadcasting used n times gets the sum of n gradients: ones of (2, 3) for shape (3,) → [2, 2, 2].
+    """
+    # BEGIN SOLUTION 9.1
+    extra = grad.ndim - len(shape)
+    stretched = (extra + axis for axis, size in enumerate(shape) if size == 1)
+    return grad.sum(axis=(*range(extra), *stretched)).reshape(shape)
+    # END SOLUTION
+
+
+def add_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)`: both are `grad`, in the shapes of `a` and `b`."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad, a.shape), unbroadcast(grad, b.shape)
+    # END SOLUTION
+
+
+def subtract_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a - b."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad, a.shape), unbroadcast(-grad, b.shape)
+    # END SOLUTION
+
+
+def multiply_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a · b: each is scaled by the other."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad * b, a.shape), unbroadcast(grad * a, b.shape)
+    # END SOLUTION
+
+
+def divide_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a / b; the slope in `b` is -a / b²."""
+    # BEGIN SOLUTION 9.2
+    return unbroadcast(grad / b, a.shape), unbroadcast(-grad * output / b, b.shape)
+    # END SOLUTION
+
+
+def negative_backward(grad, output, a):
+    """Return `(grad_a,)` of -a."""
+    # BEGIN SOLUTION 9.2
+    return (-grad,)
+    # END SOLUTION
+
+
+def exp_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of exp is its own output."""
+    # BEGIN SOLUTION 9.3
+    return (grad * output,)
+    # END SOLUTION
+
+
+def log_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of the natural logarithm is 1 / a."""
+    # BEGIN SOLUTION 9.3
+    return (grad / a,)
+    # END SOLUTION
+
+
+def sqrt_backward(grad, output, a):
+    """Return `(grad_a,)`; the slope of the root is 1 / (2 · root), which at 0 is infinite, without a warning."""
+    # BEGIN SOLUTION 9.3
+    with np.errstate(divide="ignore"):
+        return (grad * (0.5 / output),)
+    # END SOLUTION
+
+
+def power_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a ** b: the slopes are b · a ** (b - 1), and output · log(a).
+
+    Neither warns: the slope in `a` is 0 wherever b is 0, and that in `b` counts as 0 wherever a is not above 0.
+    """
+    # BEGIN SOLUTION 9.3
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope_a = np.where(b == 0, 0, b * a ** (b - 1))
+    slope_b = output * np.log(np.where(a > 0, a, 1))
+    return unbroadcast(grad * slope_a, a.shape), unbroadcast(grad * slope_b, b.shape)
+    # END SOLUTION
+
+
+def matmul_backward(grad, output, a, b):
+    """Return `(grad_a, grad_b)` of a @ b: for matrices grad @ b.T and a.T @ grad.
+
+    Leading axes that were stretched are summed; a vector counts as one row on the left, as one column on the right.
+    """
+    # BEGIN SOLUTION 9.4
+    rows = a if a.ndim > 1 else a[None, :]
+    columns = b if b.ndim > 1 else b[:, None]
+    grad = grad if b.ndim > 1 else grad[..., None]
+    grad = grad if a.ndim > 1 else grad[..., None, :]
+    grad_a = unbroadcast(grad @ columns.swapaxes(-1, -2), rows.shape)
+    grad_b = unbroadcast(rows.swapaxes(-1, -2) @ grad, columns.shape)
+    return grad_a.reshape(a.shape), grad_b.reshape(b.shape)
+    # END SOLUTION
+
+
+def restore_axes(reduced, axis, keepdims):
+    """Return what a reduction over `axis` gave with the axes it removed, as size 1, so that it broadcasts again."""
+    return reduced if keepdims or axis is None else np.expand_dims(reduced, axis)
+
+
+def sum_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)`: every summand gets its sum's gradient, whole."""
+    # BEGIN SOLUTION 9.5
+    return (np.broadcast_to(restore_axes(grad, axis, keepdims), a.shape),)
+    # END SOLUTION
+
+
+def mean_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)`: each of the n elements of a mean gets 1/n of its gradient."""
+    # BEGIN SOLUTION 9.5
+    n = a.size // max(output.size, 1)
+    return (np.broadcast_to(restore_axes(grad / n, axis, keepdims), a.shape),)
+    # END SOLUTION
+
+
+def extremum_backward(grad, output, a, axis=None, keepdims=False):
+    """Return `(grad_a,)` of max or min: it goes to the elements that equal the output, in equal shares if several.
+
+    The gradient 6 of max([1, 3, 3]) becomes [0, 3, 3].
+    """
+    # BEGIN SOLUTION 9.5
+    wins = (a == restore_axes(output, axis, keepdims)).astype(grad.dtype)
+    return (wins * restore_axes(grad, axis, keepdims) / wins.sum(axis=axis, keepdims=True),)
+    # END SOLUTION
+
+
+def reshape_backward(grad, output, a, shape):
+    """Return `(grad_a,)`: the same numbers in the shape of `a`."""
+    # BEGIN SOLUTION 9.6
+    return (grad.reshape(a.shape),)
+    # END SOLUTION
+
+
+def transpose_backward(grad, output, a, axes=None):
+    """Return `(grad_a,)`: the axes go back to where they came from; `axes` of None reversed them."""
+    # BEGIN SOLUTION 9.6
+    places = None if axes is None else np.argsort(np.mod(axes, a.ndim))
+    return (np.transpose(grad, places),)
+    # END SOLUTION
+
+
+def index_backward(grad, output, a, key):
+    """Return `(grad_a,)`: 0 where `key` did not reach, and the sum where it reached several times.
+
+    The gradient [1, 2, 3] of a[[0, 2, 2]], with `a` of three elements, becomes [1, 0, 5].
+    """
+    # BEGIN SOLUTION 9.6
+    grad_a = np.zeros(a.shape, grad.dtype)
+    np.add.at(grad_a, key, grad)
+    return (grad_a,)
+    # END SOLUTION
+
+
+RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; those of module 02 have theirs here
+    ops.add: add_backward,
+    ops.subtract: subtract_backward,
+    ops.multiply: multiply_backward,
+    ops.divide: divide_backward,
+    ops.negative: negative_backward,
+    ops.exp: exp_backward,
+    ops.log: log_backward,
+    ops.sqrt: sqrt_backward,
+    ops.power: power_backward,
+    ops.matmul: matmul_backward,
+    ops.reduce_sum: sum_backward,
+    ops.reduce_mean: mean_backward,
+    ops.reduce_max: extremum_backward,
+    ops.reduce_min: extremum_backward,
+    ops.reshape: reshape_backward,
+    ops.transpose: transpose_backward,
+    ops.index: index_backward,
+}
+
+
+class Holds:
+    """Arrays that must not change for now: NumPy refuses to write into them (ValueError) until they are let go.
+
+    Several tapes may hold one array; the last to let go makes it writeable. One that was read-only before stays so.
+    """
+
+    count: dict[int, int] = {}  # noqa: RUF012 - shared on purpose: how many holds there are on the array of this id
+
+    def __init__(self):
+        self.arrays = []
+
+    def add(self, arrays) -> None:
+        """Hold these arrays. A view of a held one was born read-only, and is let go like the others."""
+        count = self.count
+        for array in arrays:
+            before = count.get(id(array), 0)
+            if before or array.flags.writeable or id(array.base) in count:
+                count[id(array)] = before + 1
+                self.arrays.append(array)
+                if not before:
+                    array.setflags(False)
+
+    def release(self) -> None:
+        """Let all arrays go, owners of memory before views of it, as NumPy demands."""
+        arrays, self.arrays = self.arrays, []
+        for array in sorted(arrays, key=lambda array: array.base is not None):
+            self.count[id(array)] -= 1
+            if not self.count[id(array)]:
+                del self.count[id(array)]
+                if array.base is None or id(array.base) not in self.count:
+                    array.setflags(True)
+
+
+def require_grad(tensors: Iterable[Tensor]) -> None:
+    """Have every one of these tensors get a gradient. Raises TypeError, with the dtype, for one that is not floating."""
+    # BEGIN SOLUTION 9.7
+    for tensor in tensors:
+        if tensor.dtype.kind != "f":
+            raise TypeError(f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can move a little")
+        tensor.requires_grad = True
+    # END SOLUTION
+
+
+class Tape:
+    """While entered, notes every operation that leads from a tensor that `requires_grad`; `backward` plays it back.
+
+    What is noted is a Wengert list: one entry for each operation, in the order in which they ran, with the arrays its
+    backward needs. Entries name each other by number, never by tensor, so nothing is kept alive in a circle. A tensor
+    computed by a noted operation has `requires_grad`, `tape` and its entry's number, `position`.
+
+    >>> x = Tensor([1.0, 2.0, 3.0])
+    >>> require_grad([x])
+    >>> with Tape():
+    ...     loss = (x * x).sum()
+    >>> loss.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.])
+    """
+
+    def __init__(self):
+        self.entries = []
+        self.first = 0  # the number of the first entry: those below it have been played back
+        self.holds = Holds()
+        self.outer = []  # the recorders that were there before
+
+    def __enter__(self) -> Tape:
+        self.outer.append(set_recorder(self.record))
+        return self
+
+    def __exit__(self, *_):
+        set_recorder(self.outer.pop())
+
+    def __del__(self):
+        self.holds.release()
+
+    def free(self) -> None:
+        """Forget all entries and let their arrays go."""
+        self.first += len(self.entries)
+        self.entries = []
+        self.holds.release()
+
+    def source(self, tensor: Tensor) -> int | Tensor | None:
+        """Where an input's gradient goes: to an entry's number, to the tensor itself, or nowhere.
+
+        Raises RuntimeError for a tensor that another tape has recorded, or this one before it was freed.
+        """
+        if not tensor.requires_grad:
+            return None
+        if tensor.tape is None:
+            return tensor
+        if tensor.tape is not self or tensor.position < self.first:
+            raise RuntimeError("this input was computed on another tape, or before a backward that freed its record")
+        return tensor.position
+
+    def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
+        """Note one operation, unless no input `requires_grad` or the output, not being floating, has no gradient."""
+        # BEGIN SOLUTION 9.7
+        if output.data.dtype.kind != "f" or not any([x.requires_grad for x in inputs]):
+            return
+        arrays = [x.data for x in inputs]
+        sources = [self.source(x) for x in inputs]
+        output.requires_grad, output.tape, output.position = True, self, self.first + len(self.entries)
+        self.entries.append((op, arrays, attributes, output.data, sources))
+        self.holds.add((*arrays, output.data))
+        # END SOLUTION
+
+    def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
+        """Add to the `.grad` of every leaf that `requires_grad` the gradient of `tensor`, and free the tape.
+
+        `grad` is the gradient of whatever comes after `tensor`, in its shape; it may be left out when `tensor` has one
+        element, and is 1 then. Raises RuntimeError when it may not be left out, when this tape has not recorded
+        `tensor` or was freed since, and when an op has no backward rule; ValueError, with both shapes, for a `grad` of
+        another shape, and for a rule that gives one.
+        """
+        # BEGIN SOLUTION 9.8
+        if tensor.tape is not self or tensor.position < self.first:
+            raise RuntimeError("this tape has no record of that tensor: backward frees it, so it runs only once")
+        if grad is None and tensor.size != 1:
+            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only one element can do without")
+        if grad is not None and grad.shape != tensor.shape:
+            raise ValueError(f"a grad of shape {grad.shape} does not fit a tensor of shape {tensor.shape}")
+        grads = {tensor.position: np.ones(tensor.shape, tensor.dtype) if grad is None else grad.data}
+        try:
+            for position in range(tensor.position, self.first - 1, -1):
+                if position in grads:
+                    self.play(self.entries[position - self.first], grads.pop(position), grads)
+        finally:
+            self.free()
+        # END SOLUTION
+
+    def play(self, entry, grad, grads: dict) -> None:
+        """Hand `grad`, the gradient of one entry's output, on to its inputs: to leaves, or into `grads` by number."""
+        op, arrays, attributes, output, sources = entry
+        # BEGIN SOLUTION 9.8
+        rule = RULES.get(op, op.backward)
+        if rule is None:
+            raise RuntimeError(f"the op {op.name} has no backward rule")
+        common = [array.astype(output.dtype, copy=False) for array in arrays]
+        shares = rule(grad.astype(output.dtype, copy=False), output, *common, **attributes)
+        for source, share, array in zip(sources, shares, arrays, strict=True):
+            if source is None or share is None:
+                continue
+            if share.shape != array.shape:
+                raise ValueError(f"{op.name}'s backward gave shape {share.shape} for an input of shape {array.shape}")
+            if isinstance(source, Tensor):
+                accumulate_grad(source, share)
+            else:
+                grads[source] = grads[source] + share if source in grads else share
+        # END SOLUTION
+
+
+@contextmanager
+def no_grad():
+    """Have nothing recorded inside `with no_grad():`; afterwards whatever recorded before does so again."""
+    # BEGIN SOLUTION 9.9
+    recorder = set_recorder(None)
+    try:
+        yield
+    finally:
+        set_recorder(recorder)
+    # END SOLUTION
+
+
+def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
+    """Return True if the gradients that a tape gives for `function(*inputs)` agree with central differences.
+
+    The output, of any shape, is made a scalar by a weighted sum with fixed random weights. Floating inputs must be
+    float64 (TypeError) and are moved by `eps`, one element at a time; others stay. Works on copies: neither values nor
+    gradients of `inputs` change. Raises RuntimeError, with the input's number, the index and both slopes, where they
+    differ by more than atol + rtol · |difference quotient|.
+    """
+    # BEGIN SOLUTION 9.10
+    copies = [Tensor(x) for x in inputs]
+    floating = [x for x in copies if x.dtype.kind == "f"]
+    if any(x.dtype != np.float64 for x in floating):
+        raise TypeError("finite differences need float64: in float32 nothing but rounding would be left of them")
+    require_grad(floating)
+
+    def weighted():
+        output = function(*copies)
+        return (output * Tensor(np.random.default_rng(0).uniform(0.5, 1.5, output.shape))).sum()
+
+    with Tape():
+        loss = weighted()
+    if loss.requires_grad:
+        loss.backward()
+    for number, x in enumerate(copies):
+        exact = np.zeros(x.shape) if x.grad is None else x.grad.data
+        for index in np.ndindex(x.shape) if x.requires_grad else ():
+            ends, start = [], x.data
+            for step in (eps, -eps):
+                x.data = start.copy()
+                x.data[index] += step
+                with no_grad():
+                    ends.append(weighted().item())
+            x.data = start
+            slope = (ends[0] - ends[1]) / (2 * eps)
+            if not abs(exact[index] - slope) <= atol + rtol * abs(slope):
+                raise RuntimeError(f"input {number} at {index}: backward gives {exact[index]}, differences {slope}")
+    return True
+    # END SOLUTION

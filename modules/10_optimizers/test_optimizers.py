@@ -1,0 +1,604 @@
+"""The tests of module 10: steps, SGD, Adam, AdamW, clipping, state, schedules; their values are PyTorch's.
+
+reference.json holds how PyTorch's own optimisers move the same parameters, and says how it was made.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grading.testing import expect, task
+
+REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
+STATEFUL = {"SGD": {"momentum": 0.9}, "Adam": {}, "AdamW": {}}
+
+
+def runs(*optimizers, scheduler=None, clipped=False):
+    """The runs of reference.json for a task, as pytest's parameters."""
+    return [
+        pytest.param(run, id=run["name"])
+        for run in REFERENCE["runs"]
+        if run["optimizer"] in optimizers
+        and run.get("scheduler", [None])[0] == scheduler
+        and ("max_norm" in run) == clipped
+    ]
+
+
+# 10.1: the step, and forgetting
+
+
+@task("10.1")
+def test_parameters_are_marked(student):
+    """An optimiser marks its parameters as such that require a gradient, and no other tensor."""
+    first, second, other = (tensor(student, [1.0]) for _ in range(3))
+    student.optimizers.SGD([first, second], lr=0.1).zero_grad()
+    marked = [t.requires_grad for t in (first, second, other)]
+    expect.equal(marked, [True, True, False], call="requires_grad of two parameters and of another tensor")
+
+
+@task("10.1")
+def test_step_goes_against_what_update_returns(student, rng):
+    """A step subtracts lr times the update from each parameter, which stays the same tensor with the same dtype."""
+    for dtype in ("float32", "float64"):
+        starts = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (2,), ())]
+        grads = [rng.normal(size=start.shape).astype(dtype) for start in starts]
+        parameters = [tensor(student, start) for start in starts]
+        optimizer = student.optimizers.SGD(parameters, lr=0.25)
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = tensor(student, grad)
+        optimizer.step()
+        for parameter, start, grad in zip(parameters, starts, grads, strict=True):
+            call = f"a parameter of shape {start.shape} after SGD(parameters, lr=0.25).step()"
+            expect.array(parameter, start - 0.25 * grad, dtype=dtype, call=call, hint="value - lr · update")
+            expect.array(parameter.grad, grad, rtol=0, atol=0, dtype=dtype, call="its gradient after the step")
+
+
+@task("10.1")
+def test_step_asks_the_subclass(student, rng):
+    """Another lr set between two steps counts from then on: schedules work by setting it."""
+    start, grad = rng.normal(size=5).astype("float32"), rng.normal(size=5).astype("float32")
+    parameter = tensor(student, start)
+    optimizer = student.optimizers.SGD([parameter], lr=0.5)
+    for lr in (0.5, 0.125):
+        optimizer.lr = lr
+        parameter.grad = tensor(student, grad)
+        optimizer.step()
+    expect.array(parameter, start - 0.625 * grad, call="a parameter after a step with lr=0.5 and one with lr=0.125")
+
+
+@task("10.1")
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_without_a_gradient_nothing_moves(student, name):
+    """A parameter whose grad is None is left alone, whatever the others do, and weight decay does not touch it."""
+    moving, resting = tensor(student, [1.0, 2.0]), tensor(student, [3.0, 4.0])
+    optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, weight_decay=0.5)
+    if name == "SGD":  # Adam's own update comes in a later task
+        moving.grad = tensor(student, [1.0, 1.0])
+    optimizer.step()
+    call = f"a parameter without gradient after {name}(…, lr=0.1, weight_decay=0.5).step()"
+    expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip what has no gradient")
+    moved = [0.85, 1.8] if name == "SGD" else [1, 2]
+    expect.array(moving, moved, call="the other parameter")
+
+
+@task("10.1")
+def test_zero_grad_forgets(student):
+    """After zero_grad the grad of every parameter is None."""
+    parameters = [tensor(student, [1.0]), tensor(student, [[2.0]])]
+    optimizer = student.optimizers.SGD(parameters, lr=0.1)
+    parameters[1].grad = tensor(student, [[5.0]])
+    optimizer.zero_grad()
+    left = [parameter.grad is None for parameter in parameters]
+    expect.equal(left, [True, True], call="grad is None, after zero_grad()", hint="for all of optimizer.parameters")
+
+
+@task("10.1")
+def test_parameters_may_come_from_a_generator(student):
+    """Parameters are taken from any iterable, once each: one that is given twice takes one step, not two."""
+    first, second = tensor(student, [1.0]), tensor(student, [1.0])
+    optimizer = student.optimizers.SGD([first, second, first], lr=0.5)
+    for parameter in (first, second):
+        parameter.grad = tensor(student, [1.0])
+    optimizer.step()
+    for parameter in (first, second):
+        expect.array(parameter, [0.5], call="a parameter after SGD([first, second, first], lr=0.5).step()")
+
+
+@task("10.1")
+def test_options_out_of_range_are_refused(student):
+    """No parameters, a negative lr, momentum, weight_decay or eps, and betas of 1 are ValueErrors."""
+    parameter, optimizers = tensor(student, [1.0]), student.optimizers
+    with expect.raises(ValueError, call="SGD([], lr=0.1)"):
+        optimizers.SGD([], lr=0.1)
+    for name, options, mention in (
+        ("SGD", {"lr": -0.1}, "lr"),
+        ("SGD", {"lr": float("nan")}, "lr"),
+        ("SGD", {"lr": 0.1, "momentum": -0.5}, "momentum"),
+        ("SGD", {"lr": 0.1, "weight_decay": -0.5}, "weight_decay"),
+        ("SGD", {"lr": 0.1, "nesterov": True}, "momentum"),
+        ("Adam", {"betas": (0.9, 1.0)}, "betas"),
+        ("Adam", {"betas": (-0.1, 0.9)}, "betas"),
+        ("Adam", {"eps": -1.0}, "eps"),
+        ("AdamW", {"weight_decay": -1.0}, "weight_decay"),
+    ):
+        with expect.raises(ValueError, mentions=(mention,), call=f"{name}(parameters, {options})"):
+            getattr(optimizers, name)([parameter], **options)
+    optimizers.SGD([parameter], lr=0.0).step()
+
+
+# 10.2 to 10.4: SGD, Adam, AdamW
+
+
+@task("10.2")
+@pytest.mark.parametrize("run", runs("SGD"))
+def test_sgd_goes_where_pytorch_goes(student, run):
+    """Over 100 steps all parameters are where PyTorch's SGD has them, within 1e-5."""
+    follow(student, run)
+
+
+@task("10.2")
+@pytest.mark.parametrize("momentum", [0.0, 0.6])
+def test_sgd_by_its_formula(student, rng, momentum):
+    """The velocity is momentum · velocity + grad + weight_decay · value; Nesterov looks along it once more."""
+    for nesterov in (False, True) if momentum else (False,):
+        lr, decay = float(rng.uniform(0.05, 0.2)), float(rng.uniform(0.1, 0.5))
+        value, velocity = rng.normal(size=(2, 3)), np.zeros((2, 3))
+        parameter = tensor(student, value)
+        optimizer = student.optimizers.SGD([parameter], lr, momentum, nesterov, weight_decay=decay)
+        for step in range(1, 4):
+            grad = rng.normal(size=value.shape)
+            parameter.grad = tensor(student, grad)
+            optimizer.step()
+            full = grad + decay * value
+            velocity = momentum * velocity + full
+            value = value - lr * (full + momentum * velocity if nesterov else velocity)
+            call = f"SGD(…, momentum={momentum}, nesterov={nesterov}, weight_decay={decay:.2f}), step {step}"
+            expect.array(parameter, value, dtype="float64", call=call, rtol=1e-9, atol=1e-9)
+            expect.array(parameter.grad, grad, rtol=0, atol=0, call=f"the gradient after {call}")
+
+
+@task("10.3")
+@pytest.mark.parametrize("run", runs("Adam"))
+def test_adam_goes_where_pytorch_goes(student, run):
+    """Over 100 steps all parameters are where PyTorch's Adam has them, within 1e-5."""
+    follow(student, run)
+
+
+@task("10.4")
+@pytest.mark.parametrize("run", runs("AdamW"))
+def test_adamw_goes_where_pytorch_goes(student, run):
+    """Over 100 steps all parameters are where PyTorch's AdamW has them, within 1e-5."""
+    follow(student, run)
+
+
+adams = pytest.mark.parametrize(
+    "name", [pytest.param("Adam", marks=task("10.3")), pytest.param("AdamW", marks=task("10.4"))]
+)
+
+
+@adams
+def test_adam_by_its_formula(student, rng, name):
+    """Both means begin at 0 and are corrected for it; AdamW decays the value itself, Adam adds it to the gradient."""
+    lr, decay, eps = float(rng.uniform(0.05, 0.2)), float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
+    beta1, beta2 = float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.8, 0.99))
+    value = rng.normal(size=(2, 3))
+    mean, square = np.zeros((2, 3)), np.zeros((2, 3))
+    parameter = tensor(student, value)
+    optimizer = getattr(student.optimizers, name)([parameter], lr, (beta1, beta2), eps, decay)
+    for step in range(1, 5):
+        grad = rng.normal(size=value.shape)
+        parameter.grad = tensor(student, grad)
+        optimizer.step()
+        full = grad + decay * value if name == "Adam" else grad
+        mean, square = beta1 * mean + (1 - beta1) * full, beta2 * square + (1 - beta2) * full * full
+        if name == "AdamW":
+            value = value * (1 - lr * decay)
+        value = value - lr * (mean / (1 - beta1**step)) / (np.sqrt(square / (1 - beta2**step)) + eps)
+        call = f"{name}(…, betas=({beta1:.2f}, {beta2:.2f}), eps={eps:.2f}, weight_decay={decay:.2f}), step {step}"
+        expect.array(parameter, value, dtype="float64", call=call, rtol=1e-9, atol=1e-9)
+        expect.array(parameter.grad, grad, rtol=0, atol=0, call=f"the gradient after {call}")
+
+
+@adams
+def test_adam_takes_steps_of_lr(student, name):
+    """The first step is lr for every element with a gradient, be it 1e-6 or 1e6, and 0 where the gradient is 0."""
+    parameter = tensor(student, np.zeros(5, "float32"))
+    optimizer = getattr(student.optimizers, name)([parameter], lr=0.01)
+    parameter.grad = tensor(student, np.array([1e-5, -1.0, 0.0, 1e6, -1e-4], "float32"))
+    optimizer.step()
+    call, hint = f"zeros after one step of {name}(…, lr=0.01)", "divide both means by 1 - βᵗ, with t = 1 in this step"
+    expect.array(parameter, [-0.01, 0.01, 0, -0.01, 0.01], rtol=2e-3, dtype="float32", call=call, hint=hint)
+
+
+@adams
+def test_adam_by_default(student, name):
+    """Unless told otherwise lr is 0.001, betas are 0.9 and 0.999, eps is 1e-8, and only AdamW decays, by 0.01."""
+    optimizer = getattr(student.optimizers, name)([tensor(student, [1.0])])
+    optimizer.step()
+    told = {what: getattr(optimizer, what) for what in ("lr", "betas", "eps", "weight_decay")}
+    decay = 0.0 if name == "Adam" else 0.01
+    wanted = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": decay}
+    expect.equal(told, wanted, call=f"the options of {name}(parameters)")
+    parameter = tensor(student, [2.0])
+    optimizer = getattr(student.optimizers, name)([parameter])
+    parameter.grad = tensor(student, [0.5])
+    optimizer.step()
+    expect.array(parameter, [2 - 0.001 * (1 + 2 * decay)], rtol=1e-6, call=f"2.0 after a step of {name}(parameters)")
+
+
+@task("10.3")
+def test_every_parameter_counts_its_own_steps(student):
+    """A parameter that gets its first gradient late is corrected as in a first step."""
+    early, late = tensor(student, [1.0]), tensor(student, [1.0])
+    optimizer = student.optimizers.Adam([early, late], lr=0.1)
+    for step in range(6):
+        early.grad = tensor(student, [1.0])
+        late.grad = tensor(student, [1.0]) if step == 5 else None
+        optimizer.step()
+    expect.array(late, [0.9], call="a parameter whose only gradient came in the sixth step", hint='use state["step"]')
+    expect.array(early, [0.4], call="one that had a gradient in all six")
+
+
+# 10.5: clipping
+
+
+@task("10.5")
+def test_clipping_scales_all_gradients_alike(student, rng):
+    """With a norm above max_norm every gradient is multiplied by max_norm / norm, and the norm before is returned."""
+    grads = [rng.normal(size=shape).astype(dtype) for shape, dtype in (((3, 4), "float32"), ((2,), "float64"))]
+    parameters = [tensor(student, np.ones(grad.shape, grad.dtype)) for grad in (*grads, np.ones(3))]
+    norm = math.sqrt(sum(float((grad.astype("float64") ** 2).sum()) for grad in grads))
+    for share in (0.3, 0.9):
+        for parameter, grad in zip(parameters, grads, strict=False):
+            parameter.grad = tensor(student, grad)
+        got = student.optimizers.clip_grad_norm(parameters, share * norm)
+        call = f"clip_grad_norm(parameters, {share * norm:.3f}), norm {norm:.3f}"
+        expect.that(type(got) is float, call=call, got=got, expected="a Python float")
+        expect.array(got, norm, call=call, hint="the root of the sum of all squares, of all gradients together")
+        for parameter, grad in zip(parameters, grads, strict=False):
+            hint = "one factor for all"
+            expect.array(parameter.grad, share * grad, dtype=grad.dtype, call=f"a gradient after {call}", hint=hint)
+            expect.array(parameter, np.ones(grad.shape), rtol=0, atol=0, call=f"a parameter after {call}")
+    expect.that(parameters[2].grad is None, call="the gradient that was None", got="one", expected="still None")
+
+
+@task("10.5")
+def test_small_gradients_are_not_clipped(student, rng):
+    """With a norm of at most max_norm every gradient stays as it was; without gradients the norm is 0."""
+    grad = rng.normal(size=(4, 5)).astype("float32")
+    parameter = tensor(student, np.ones((4, 5), "float32"))
+    call = "clip_grad_norm([a parameter without gradient], 1.0)"
+    expect.equal(student.optimizers.clip_grad_norm([parameter], 1.0), 0.0, call=call)
+    norm = float(np.sqrt((grad.astype("float64") ** 2).sum()))
+    parameter.grad = tensor(student, grad)
+    for max_norm in (norm * 1.01, 1e6, float("inf")):
+        call = f"clip_grad_norm(parameters, {max_norm:.4g}), norm {norm:.4g}"
+        expect.array(student.optimizers.clip_grad_norm([parameter], max_norm), norm, call=call)
+        hint = "never make gradients larger"
+        expect.array(parameter.grad, grad, rtol=2e-6, dtype="float32", call=f"the gradient after {call}", hint=hint)
+
+
+@task("10.5")
+def test_clipping_of_huge_gradients(student):
+    """The squares of gradients of 1e25 do not fit float32, and their norm is right nevertheless."""
+    parameter = tensor(student, np.ones(2, "float32"))
+    parameter.grad = tensor(student, np.array([3e25, -4e25], "float32"))
+    got = student.optimizers.clip_grad_norm([parameter], 1.0)
+    call = "clip_grad_norm of the gradient [3e25, -4e25]"
+    expect.array(got, 5e25, call=call, hint="compute the sum in float64")
+    expect.array(parameter.grad, [0.6, -0.8], call=f"the gradient after {call}")
+
+
+@task("10.5")
+def test_clipping_says_what_cannot_be_clipped(student):
+    """A norm that is not finite and a max_norm that is not above 0 are ValueErrors."""
+    parameter = tensor(student, np.ones(2, "float32"))
+    for bad, mention in ((float("nan"), "nan"), (float("inf"), "inf")):
+        parameter.grad = tensor(student, np.array([1.0, bad], "float32"))
+        with expect.raises(ValueError, mentions=(mention,), call=f"clip_grad_norm of a gradient [1.0, {bad}]"):
+            student.optimizers.clip_grad_norm([parameter], 1.0)
+    for max_norm in (0.0, -1.0, float("nan")):
+        with expect.raises(ValueError, mentions=("max_norm",), call=f"clip_grad_norm(parameters, {max_norm})"):
+            student.optimizers.clip_grad_norm([parameter], max_norm)
+
+
+@task("10.5")
+@pytest.mark.parametrize("run", runs("SGD", "AdamW", clipped=True))
+def test_clipped_steps_go_where_pytorch_goes(student, run):
+    """Over 100 clipped steps all parameters are where PyTorch has them, within 1e-5."""
+    follow(student, run)
+
+
+# 10.6: state that can be saved
+
+
+@task("10.6")
+@pytest.mark.parametrize("name", STATEFUL)
+def test_state_is_flat_and_plain(student, rng, name):
+    """state_dict is a dict of arrays, ints and floats by name, with lr, and stays as it is when training goes on."""
+    parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,), ())]
+    optimizer = getattr(student.optimizers, name)(parameters, lr=0.125, **STATEFUL[name])
+    advance(student, optimizer, parameters, rng)
+    call, state = f"{name}(…).state_dict()", optimizer.state_dict()
+    expect.that(type(state) is dict, call=call, got=state, expected="a dict")
+    for key, value in state.items():
+        fine = type(key) is str and type(value) in (np.ndarray, int, float)
+        expect.that(fine, call=f"{call}[{key!r}]", got=value, expected="an array, an int or a float, under a name")
+    expect.equal(state["lr"], 0.125, call=f'{call}["lr"]')
+    shapes = {value.shape for value in state.values() if type(value) is np.ndarray}
+    remembers = shapes == {(2, 3), (4,), ()}
+    expect.that(remembers, call=f"the shapes in {call}", got=str(shapes), expected="those of the parameters")
+    before = {key: np.array(value) for key, value in state.items()}
+    advance(student, optimizer, parameters, rng)
+    for key, value in before.items():
+        hint = "hand out copies"
+        expect.array(state[key], value, rtol=0, atol=0, call=f"{call}[{key!r}], a step later", hint=hint)
+
+
+@task("10.6")
+@pytest.mark.parametrize("name", STATEFUL)
+def test_state_resumes_bit_for_bit(student, rng, name):
+    """A new optimiser that takes over the state goes on exactly as the old one, also for parameters without steps."""
+    starts = [rng.normal(size=shape).astype("float32") for shape in ((2, 3), (4,), (), (2,))]
+    parameters = [tensor(student, start) for start in starts]
+    optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
+    for _ in range(3):
+        advance(student, optimizer, parameters[:3], rng)
+    optimizer.lr = 0.025
+    values = [np.array(expect.pull(parameter, call="a parameter")) for parameter in parameters]
+    again = [tensor(student, value) for value in values]
+    resumed = getattr(student.optimizers, name)(again, lr=0.7, **STATEFUL[name])
+    state = optimizer.state_dict()
+    kept = {key: np.array(value) for key, value in state.items()}
+    resumed.load_state_dict(state)
+    call = f"{name} after load_state_dict"
+    expect.array(resumed.lr, 0.025, rtol=0, atol=0, call=f"the lr of {call}")
+    for step in range(3):
+        grads = [rng.normal(size=start.shape).astype("float32") for start in starts]
+        advance(student, optimizer, parameters, rng, grads)
+        advance(student, resumed, again, rng, grads)
+        for one, other in zip(parameters, again, strict=True):
+            expected = expect.pull(one, call="a parameter")
+            expect.array(other, expected, rtol=0, atol=0, call=f"a parameter {step + 1} steps on, {call}")
+    for key, value in kept.items():
+        hint = "take copies"
+        expect.array(state[key], value, rtol=0, atol=0, call=f"state[{key!r}] that was loaded, 3 steps on", hint=hint)
+
+
+@task("10.6")
+@pytest.mark.parametrize("name", STATEFUL)
+def test_state_that_does_not_fit_is_refused(student, rng, name):
+    """A missing, unknown or misshapen entry, and one that is no number, is a ValueError, and nothing has changed."""
+    parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,))]
+    optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
+    advance(student, optimizer, parameters, rng)
+    before = {key: np.array(value) for key, value in optimizer.state_dict().items()}
+    good = {key: value * 2 for key, value in before.items()} | {"lr": 0.7}
+    array = next(key for key, value in before.items() if value.shape == (4,))
+    for key in before:
+        cases = [("missing", {k: v for k, v in good.items() if k != key}), ("no number", good | {key: "much"})]
+        cases += [("no number", good | {key: None}), ("misshapen", good | {key: np.ones((7, 5), "float32")})]
+        for what, state in cases:
+            call = f"{name}(…).load_state_dict(state), {key!r} {what}"
+            with expect.raises(ValueError, mentions=(key,), call=call):
+                optimizer.load_state_dict(state)
+    for what, state, mentions in (
+        ("an entry more", good | {"9.velocity": np.ones(4)}, ("9.velocity",)),
+        ("an array of (1, 4) for (4,)", good | {array: np.ones((1, 4))}, (array, "(1, 4)", "(4,)")),
+        ("nothing in it", {}, ("lr",)),
+    ):
+        with expect.raises(ValueError, mentions=mentions, call=f"{name}(…).load_state_dict(state), {what}"):
+            optimizer.load_state_dict(state)
+    now = optimizer.state_dict()
+    for key, value in before.items():
+        call, hint = f"state_dict()[{key!r}] after states were refused", "look at everything before you change anything"
+        expect.array(now[key], value, rtol=0, atol=0, call=call, hint=hint)
+
+
+@task("10.6")
+def test_state_survives_a_change_of_number_types(student, rng):
+    """Numbers may come back as arrays without axes and arrays in another dtype: then they are converted."""
+    parameters = [tensor(student, rng.normal(size=3).astype("float32"))]
+    optimizer = student.optimizers.Adam(parameters, lr=0.1)
+    advance(student, optimizer, parameters, rng)
+    wanted = optimizer.state_dict()
+    optimizer.load_state_dict({key: np.asarray(value, "float64") for key, value in wanted.items()})
+    expect.equal(optimizer.state_dict(), wanted, call="state_dict() after its own values were loaded in float64")
+
+
+# 10.7 to 10.9: schedules
+
+SCHEDULES = [
+    pytest.param("StepLR", {"step_size": 3, "gamma": 0.5}, id="step", marks=task("10.7")),
+    pytest.param("CosineAnnealingLR", {"T_max": 8, "eta_min": 0.01}, id="cosine", marks=task("10.8")),
+    pytest.param("OneCycleLR", {"max_lr": 1.0, "total_steps": 12}, id="one-cycle", marks=task("10.9")),
+]
+
+
+@task("10.7")
+@pytest.mark.parametrize("run", runs("SGD", scheduler="StepLR"))
+def test_step_schedule_goes_where_pytorch_goes(student, run):
+    """Over 100 steps learning rates and parameters are PyTorch's with its StepLR, within 1e-5."""
+    follow(student, run)
+
+
+@task("10.8")
+@pytest.mark.parametrize("run", runs("SGD", "Adam", scheduler="CosineAnnealingLR"))
+def test_cosine_schedule_goes_where_pytorch_goes(student, run):
+    """Over 100 steps learning rates and parameters are PyTorch's with its CosineAnnealingLR, within 1e-5."""
+    follow(student, run)
+
+
+@task("10.9")
+@pytest.mark.parametrize("run", runs("SGD", "AdamW", scheduler="OneCycleLR"))
+def test_one_cycle_goes_where_pytorch_goes(student, run):
+    """Over 100 steps learning rates and parameters are PyTorch's with its OneCycleLR, within 1e-5."""
+    follow(student, run)
+
+
+@task("10.7")
+def test_step_schedule_by_its_formula(student, rng):
+    """The learning rate is multiplied by gamma after each step_size steps, and not in between."""
+    base, gamma = float(rng.uniform(0.1, 1)), float(rng.uniform(0.2, 0.9))
+    for size in (1, 2, 5):
+        got = rates(student, "StepLR", 12, lr=base, step_size=size, gamma=gamma)
+        call = f"the learning rates of StepLR(optimizer, {size}, {gamma:.3f}) from {base:.3f}"
+        expect.array(got, [base * gamma ** (k // size) for k in range(13)], call=call, rtol=1e-9, atol=0)
+    got = rates(student, "StepLR", 4, lr=base, step_size=2)
+    expect.array(got, base * np.array([1, 1, 0.1, 0.1, 0.01]), call="StepLR(optimizer, 2)", rtol=1e-9, atol=0)
+
+
+@task("10.8")
+def test_cosine_schedule_by_its_formula(student, rng):
+    """From base_lr at step 0 to eta_min at step T_max: halfway it is their mean, and after T_max it rises again."""
+    base, low = float(rng.uniform(0.5, 1)), float(rng.uniform(0.01, 0.1))
+    got = rates(student, "CosineAnnealingLR", 12, lr=base, T_max=6, eta_min=low)
+    wanted = [low + (base - low) / 2 * (1 + math.cos(math.pi * k / 6)) for k in range(13)]
+    call = f"the learning rates of CosineAnnealingLR(optimizer, 6, {low:.3f}) from {base:.3f}"
+    expect.array(got, wanted, call=call, rtol=1e-9, atol=1e-12)
+    got = rates(student, "CosineAnnealingLR", 3, lr=base, T_max=3)
+    expect.array(got, [base, base * 0.75, base * 0.25, 0], call="CosineAnnealingLR(optimizer, 3)", atol=1e-9)
+
+
+@task("10.9")
+def test_one_cycle_by_its_formula(student, rng):
+    """Half a cosine up from max_lr / div_factor, and half a cosine down to a final_div_factor-th of that."""
+    top, share = float(rng.uniform(0.5, 1)), float(rng.uniform(0.25, 0.75))
+    total, div, final = int(rng.integers(8, 20)), float(rng.uniform(5, 50)), float(rng.uniform(10, 1000))
+    options = {"max_lr": top, "total_steps": total, "pct_start": share, "div_factor": div, "final_div_factor": final}
+    got = rates(student, "OneCycleLR", total - 1, lr=3.0, **options)
+    place = share * total - 1
+    up, down = np.arange(total) / place, (np.arange(total) - place) / (total - 1 - place)
+    first, last = top / div, top / div / final
+    wanted = np.where(
+        up <= 1,
+        top + (first - top) / 2 * (1 + np.cos(np.pi * up)),
+        last + (top - last) / 2 * (1 + np.cos(np.pi * down)),
+    )
+    call = f"the learning rates of OneCycleLR(optimizer, {options})"
+    expect.array(got, wanted, call=call, rtol=1e-9, atol=1e-12)
+
+
+@task("10.9")
+def test_one_cycle_of_few_steps(student):
+    """A way up of one step or less begins at the top, and the last of total_steps is the smallest."""
+    for total, share in ((10, 0.1), (3, 0.3), (4, 0.0), (1, 0.3)):
+        got = rates(student, "OneCycleLR", total - 1, lr=1.0, max_lr=1.0, total_steps=total, pct_start=share)
+        call = f"the learning rates of OneCycleLR(optimizer, 1.0, {total}, pct_start={share})"
+        expect.array(got[-1], 1 / 25 / 1e4, rtol=1e-9, atol=0, call=f"the last of {call}")
+        if share * total == 1:
+            expect.array(got[0], 1.0, rtol=1e-9, call=f"the first of {call}", hint="no way up: do not divide by 0")
+        falls = bool((np.diff(got) < 0).all())
+        expect.that(falls, call=call, got=str(got), expected="smaller ones each time")
+
+
+@task("10.9")
+def test_one_cycle_ends(student):
+    """After total_steps steps there is a ValueError, and not before."""
+    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
+    scheduler = student.optimizers.OneCycleLR(optimizer, max_lr=1.0, total_steps=5)
+    for _ in range(5):
+        scheduler.step()
+    with expect.raises(ValueError, mentions=("5",), call="step() number 6 of OneCycleLR(optimizer, 1.0, 5)"):
+        scheduler.step()
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES)
+def test_schedules_resume(student, name, options):
+    """A new schedule that takes over the state of another goes on with the same learning rates."""
+    optimizers = student.optimizers
+    first, second = (optimizers.SGD([tensor(student, [1.0])], lr=lr) for lr in (0.5, 0.9))
+    scheduler, resumed = (getattr(optimizers, name)(optimizer, **options) for optimizer in (first, second))
+    for _ in range(4):
+        scheduler.step()
+    state = scheduler.state_dict()
+    resumed.load_state_dict(state)
+    for step in range(4, 10):
+        call = f"lr after {step} steps, {name} with the state of another"
+        expect.array(second.lr, first.lr, rtol=0, atol=0, call=call)
+        scheduler.step()
+        resumed.step()
+    before = resumed.state_dict()
+    for bad in ({}, state | {"more": 1}, state | {"count": "soon"}):
+        with expect.raises(ValueError, call=f"{name}(…).load_state_dict({bad})"):
+            resumed.load_state_dict(bad)
+    expect.equal(resumed.state_dict(), before, call="state_dict() after states were refused")
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES)
+def test_schedules_say_when_they_step(student, name, options):
+    """every_batch is True for one cycle alone: the others step after each epoch."""
+    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=0.5)
+    scheduler = getattr(student.optimizers, name)(optimizer, **options)
+    scheduler.step()
+    expect.equal(scheduler.every_batch, name == "OneCycleLR", call=f"{name}(optimizer, …).every_batch")
+
+
+# What the tests above share
+
+
+def tensor(student, values):
+    """A tensor on the student's side; lists of Python floats are float32."""
+    return student.tensor.Tensor(np.array(values) if isinstance(values, np.ndarray) else values)
+
+
+def advance(student, optimizer, parameters, rng, grads=None):
+    """One step, with these gradients or random ones."""
+    for place, parameter in enumerate(parameters):
+        grad = rng.normal(size=parameter.shape).astype("float32") if grads is None else grads[place]
+        parameter.grad = tensor(student, np.asarray(grad))
+    optimizer.step()
+
+
+def rates(student, name, steps, *, lr, **options):
+    """The learning rates of a schedule before its first step and after each."""
+    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=lr)
+    scheduler = getattr(student.optimizers, name)(optimizer, **options)
+    got = [optimizer.lr]
+    for _ in range(steps):
+        scheduler.step()
+        got.append(optimizer.lr)
+    return np.array(got)
+
+
+def follow(student, run):
+    """Take the steps of one run of reference.json, and compare each row that it holds."""
+    names = list(REFERENCE["start"])
+    parameters = [tensor(student, np.array(start, "float32")) for start in REFERENCE["start"].values()]
+    optimizer = getattr(student.optimizers, run["optimizer"])(parameters, **run["options"])
+    kind, options = run.get("scheduler", (None, {}))
+    scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None
+    rows = {int(row[0]): row for row in run["rows"]}
+    # What is asked for in every step is fetched once: each dot is a journey to the worker.
+    make, step_once, then = student.tensor.Tensor, optimizer.step, scheduler.step if kind else lambda: None
+    clip, weight, bias, gain = student.optimizers.clip_grad_norm, *(parameter.numpy for parameter in parameters[:3])
+    for step in range(100):
+        grads = gradients(step, weight(), bias(), gain() if step % 3 == 0 else None)
+        for parameter, grad in zip(parameters, grads, strict=False):
+            parameter.grad = None if grad is None else make(grad.astype("float32"))
+        if "max_norm" in run:
+            clip(parameters, run["max_norm"])
+        step_once()
+        then()
+        if step + 1 in rows:
+            _, lr, *wanted = rows[step + 1]
+            told = {key: value for key, value in run.items() if key not in ("name", "rows")}
+            call = f"after step {step + 1} with {told}"
+            expect.array(optimizer.lr, lr, rtol=1e-5, atol=1e-9, call=f"lr {call}")
+            hint = "PyTorch's values are in reference.json, beside this test"
+            for name, parameter in zip(names, parameters, strict=True):
+                start = np.array(REFERENCE["start"][name])
+                its, wanted = np.reshape(wanted[: start.size], start.shape), wanted[start.size :]
+                expect.array(parameter, its, rtol=0, atol=1e-5, dtype="float32", call=f"{name} {call}", hint=hint)
+
+
+def gradients(step, weight, bias, gain):
+    """The gradients of the loss that reference.json describes, for weight, bias and, in every third step, gain."""
+    rows = [2 * step % 8, (2 * step + 1) % 8]
+    x, y = (np.array(REFERENCE[what])[rows] for what in ("inputs", "targets"))
+    output = np.tanh(x @ weight.T + bias)
+    grad = 2 * (output - y) * (1 - output**2) / y.size
+    return grad.T @ x, grad.sum(axis=0), None if gain is None else gain - x.sum()

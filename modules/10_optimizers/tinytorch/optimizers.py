@@ -1,0 +1,322 @@
+"""Optimisers: how a gradient becomes a step, and how long the step is, as PyTorch takes it.
+
+Read it in this order: the step, SGD, Adam, AdamW, clipping, state that can be saved, schedules of the learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from tinytorch.autograd import require_grad
+from tinytorch.tensor import Tensor
+
+BELOW_1 = math.nextafter(1, 0)
+
+
+class Optimizer:
+    """Moves parameters against their gradients: what all optimisers share. A subclass says how, in `update`.
+
+    `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` is what is
+    remembered of parameter i: "step", how many steps it has taken, and an array of its shape and dtype, zeros at
+    first, for each name in `buffers`. Raises ValueError without any parameter, and for an `lr` below 0.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, buffers: tuple[str, ...] = ()):
+        self.parameters = list(dict.fromkeys(parameters))
+        if not self.parameters:
+            raise ValueError("an optimiser without parameters has nothing to do; give it network.parameters()")
+        check_range("lr", lr, 0)
+        require_grad(self.parameters)
+        self.lr = float(lr)
+        self.state = [{"step": 0} | {name: np.zeros_like(p.data) for name in buffers} for p in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients: `.grad` becomes None."""
+        # BEGIN SOLUTION 10.1
+        for parameter in self.parameters:
+            parameter.grad = None
+        # END SOLUTION
+
+    def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
+        """Return the direction to go against, from a parameter's array, its gradient and what is remembered of it."""
+        raise NotImplementedError(f"{type(self).__name__} must define update")
+
+    def step(self) -> None:
+        """Count a step for every parameter that has a gradient, and move it by -lr times its `update`.
+
+        The tensors stay the same with the same dtype. One whose `grad` is None is left alone, and so is its state.
+        """
+        # BEGIN SOLUTION 10.1
+        for parameter, state in zip(self.parameters, self.state, strict=True):
+            if parameter.grad is not None:
+                state["step"] += 1
+                parameter.data -= self.lr * self.update(parameter.data, parameter.grad.data, state)
+        # END SOLUTION
+
+    def state_dict(self) -> dict[str, np.ndarray | int | float]:
+        """Return everything `step` depends on but parameters and options: {"lr": …, "0.step": …, "1.step": …, …}.
+
+        The names are those of `state` behind the parameter's number; the arrays are copies.
+        """
+        # BEGIN SOLUTION 10.6
+        flat = {"lr": float(self.lr)}
+        for number, state in enumerate(self.state):
+            flat |= {f"{number}.{name}": x if isinstance(x, int) else np.array(x) for name, x in state.items()}
+        return flat
+        # END SOLUTION
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Take over, as copies, what `state_dict` of an optimiser of the same kind and parameters has returned.
+
+        Raises ValueError, as `checked` does, and then nothing has changed.
+        """
+        # BEGIN SOLUTION 10.6
+        new = checked(state, self.state_dict())
+        self.lr = new.pop("lr")
+        for name, value in new.items():
+            number, _, what = name.partition(".")
+            self.state[int(number)][what] = value
+        # END SOLUTION
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise ValueError, with name and value, unless low ≤ value ≤ high."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is a number from {low} to {high}, and was given as {value}")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum (Polyak, 1964) and Nesterov's look ahead (Sutskever et al., 2013).
+
+    With g = grad + weight_decay · value, the velocity becomes momentum · velocity + g, and the update is the velocity;
+    with `nesterov` it is g + momentum · velocity. Without momentum it is g, and there is no velocity.
+
+    >>> weight = Tensor([1.0, 2.0])
+    >>> weight.grad = Tensor([10.0, 20.0])
+    >>> SGD([weight], lr=0.01).step()
+    >>> weight
+    Tensor([0.9, 1.8])
+    """
+
+    def __init__(self, parameters, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0):
+        check_range("momentum", momentum, 0)
+        check_range("weight_decay", weight_decay, 0)
+        if nesterov and not momentum:
+            raise ValueError("nesterov looks ahead along the momentum, so momentum must be above 0")
+        super().__init__(parameters, lr, ("velocity",) if momentum else ())
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+
+    def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
+        """Return the update, and keep the new velocity in `state["velocity"]`."""
+        # BEGIN SOLUTION 10.2
+        grad = grad + self.weight_decay * value
+        if not self.momentum:
+            return grad
+        state["velocity"] = self.momentum * state["velocity"] + grad
+        return grad + self.momentum * state["velocity"] if self.nesterov else state["velocity"]
+        # END SOLUTION
+
+
+class Adam(Optimizer):
+    """A step of about `lr` for every element, whatever the scale of its gradient (Kingma and Ba, 2015, algorithm 1).
+
+    `weight_decay` · value is added to the gradient, so it is scaled as that is.
+
+    >>> weight = Tensor([1.0, 2.0])
+    >>> weight.grad = Tensor([10.0, -0.001])
+    >>> Adam([weight], lr=0.1).step()
+    >>> weight
+    Tensor([0.9, 2.1])
+    """
+
+    def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
+        for beta in betas:
+            check_range("each of betas", beta, 0, BELOW_1)
+        check_range("eps", eps, 0)
+        check_range("weight_decay", weight_decay, 0)
+        super().__init__(parameters, lr, ("mean", "square"))
+        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
+
+    def adapted(self, grad: np.ndarray, state: dict) -> np.ndarray:
+        """Return m̂ / (√v̂ + eps), and keep the new m and v in `state["mean"]` and `state["square"]`.
+
+        m becomes β₁ m + (1 - β₁) grad, v becomes β₂ v + (1 - β₂) grad². Both began at 0, which m̂ = m / (1 - β₁ᵗ) and
+        v̂ = v / (1 - β₂ᵗ) make up for; t is `state["step"]`, 1 in the first step.
+        """
+        # BEGIN SOLUTION 10.3
+        beta1, beta2 = self.betas
+        state["mean"] = beta1 * state["mean"] + (1 - beta1) * grad
+        state["square"] = beta2 * state["square"] + (1 - beta2) * grad**2
+        mean = state["mean"] / (1 - beta1 ** state["step"])
+        square = state["square"] / (1 - beta2 ** state["step"])
+        return mean / (np.sqrt(square) + self.eps)
+        # END SOLUTION
+
+    def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
+        """Return the adapted gradient of the loss with its weight decay."""
+        # BEGIN SOLUTION 10.3
+        return self.adapted(grad + self.weight_decay * value, state)
+        # END SOLUTION
+
+
+class AdamW(Adam):
+    """Adam with its weight decay apart: a parameter shrinks by lr · weight_decay of itself (Loshchilov, Hutter, 2019).
+
+    So the decay is not divided by the gradient's size, and all elements shrink alike.
+    """
+
+    def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2):
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+    def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
+        """Return the adapted gradient, plus weight_decay · value."""
+        # BEGIN SOLUTION 10.4
+        return self.adapted(grad, state) + self.weight_decay * value
+        # END SOLUTION
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients by the same factor, so that their common norm is at most `max_norm`; return it as it was.
+
+    The norm is the root of the sum of the squares of all elements of all gradients that there are. Each `grad` keeps
+    its dtype; none is changed when the norm is small enough. Raises ValueError for a norm that is not finite, and for
+    a `max_norm` that is not above 0 (Pascanu et al., 2013).
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be above 0, and was given as {max_norm}")
+    # BEGIN SOLUTION 10.5
+    with_grad = [parameter for parameter in parameters if parameter.grad is not None]
+    norm = math.sqrt(sum(float(np.sum(p.grad.data.astype("float64") ** 2)) for p in with_grad))
+    if not math.isfinite(norm):
+        raise ValueError(f"the gradients have the norm {norm}: one of them is not finite, and no scale mends that")
+    for parameter in with_grad if norm > max_norm else ():
+        parameter.grad = Tensor(parameter.grad.data * (max_norm / norm))
+    return norm
+    # END SOLUTION
+
+
+def checked(state: Mapping, own: Mapping) -> dict:
+    """Return copies of the values of `state`, with the types, dtypes and shapes of those in `own`.
+
+    Raises ValueError, which names what is missing, unknown, of another shape (both are given) or no number.
+    """
+    # BEGIN SOLUTION 10.6
+    if state.keys() != own.keys():
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        raise ValueError(f"this state is of something else: {missing} are missing, {unknown} are unknown")
+    new = {}
+    for name, value in own.items():
+        if np.shape(state[name]) != np.shape(value):
+            raise ValueError(f"{name} has the shape {np.shape(state[name])}, and {np.shape(value)} is needed")
+        try:
+            plain = isinstance(value, int | float)
+            new[name] = type(value)(state[name]) if plain else np.array(state[name], value.dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} is no number: {error}") from error
+    return new
+    # END SOLUTION
+
+
+class Scheduler:
+    """Sets an optimiser's `lr` from the number of its own steps, `count`; a subclass says how, in `rate`.
+
+    `step()` belongs after each epoch, or after each batch where `every_batch` is True: module 11 goes by that.
+    """
+
+    every_batch = False
+
+    def __init__(self, optimizer: Optimizer):
+        self.optimizer = optimizer
+        self.base_lr = optimizer.lr
+        self.count = 0
+        optimizer.lr = self.rate(0)
+
+    def rate(self, count: int) -> float:
+        """Return the learning rate after `count` steps of the schedule, from `base_lr`, the optimiser's at first."""
+        raise NotImplementedError(f"{type(self).__name__} must define rate")
+
+    def step(self) -> None:
+        """Count, and set the optimiser's learning rate."""
+        # BEGIN SOLUTION 10.7
+        self.count += 1
+        self.optimizer.lr = self.rate(self.count)
+        # END SOLUTION
+
+    def state_dict(self) -> dict[str, int | float]:
+        """Return {"count": …, "base_lr": …}."""
+        return {"count": self.count, "base_lr": float(self.base_lr)}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Take over what `state_dict` has returned, and set the learning rate; ValueError, as `checked` raises it."""
+        # BEGIN SOLUTION 10.7
+        new = checked(state, self.state_dict())
+        self.count, self.base_lr = new["count"], new["base_lr"]
+        self.optimizer.lr = self.rate(self.count)
+        # END SOLUTION
+
+
+class StepLR(Scheduler):
+    """base_lr · gamma^(count // step_size): a fall every `step_size` steps."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
+        check_range("step_size", step_size, 1)
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer)
+
+    def rate(self, count: int) -> float:
+        """Return the learning rate: with base_lr = 1, step_size = 2 and gamma = 0.5 it goes 1, 1, ½, ½, ¼."""
+        # BEGIN SOLUTION 10.7
+        return self.base_lr * self.gamma ** (count // self.step_size)
+        # END SOLUTION
+
+
+def cosine(start: float, end: float, share: float) -> float:
+    """Return the value a `share` of the way from `start` to `end` along half a cosine: slow, fast, slow."""
+    # BEGIN SOLUTION 10.8
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+    # END SOLUTION
+
+
+class CosineAnnealingLR(Scheduler):
+    """From base_lr to `eta_min` in `T_max` steps, along half a cosine, then up again (Loshchilov, Hutter, 2017)."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):  # noqa: N803 - PyTorch's name
+        check_range("T_max", T_max, 1)
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer)
+
+    def rate(self, count: int) -> float:
+        """Return the learning rate: with base_lr = 1 and T_max = 2 it goes 1, ½, 0, ½, 1."""
+        # BEGIN SOLUTION 10.8
+        return cosine(self.base_lr, self.eta_min, count / self.T_max)
+        # END SOLUTION
+
+
+class OneCycleLR(Scheduler):
+    """Up to `max_lr` and down to nearly nothing, along two half cosines, in `total_steps` batches (Smith, 2018).
+
+    It begins at max_lr / div_factor, whatever the optimiser had, and ends at a `final_div_factor`th of that. The top
+    is at the step numbered pct_start · total_steps - 1, the end at total_steps - 1: PyTorch's, `cycle_momentum=False`.
+    """
+
+    every_batch = True
+
+    def __init__(self, optimizer, max_lr, total_steps, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
+        check_range("total_steps", total_steps, 1)
+        check_range("pct_start", pct_start, 0, BELOW_1)
+        self.max_lr, self.total_steps, self.pct_start = max_lr, total_steps, pct_start
+        self.first_lr, self.last_lr = max_lr / div_factor, max_lr / div_factor / final_div_factor
+        super().__init__(optimizer)
+
+    def rate(self, count: int) -> float:
+        """Return the learning rate; ValueError when `count` is above total_steps."""
+        if count > self.total_steps:
+            raise ValueError(f"a cycle of {self.total_steps} steps has no step {count}; give it more total_steps")
+        # BEGIN SOLUTION 10.9
+        top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        if count < top:
+            return cosine(self.first_lr, self.max_lr, count / top)
+        return cosine(self.max_lr, self.last_lr, (count - top) / (last - top))
+        # END SOLUTION

@@ -1,0 +1,968 @@
+"""The tests of module 11: means, when a curve is done, the trainer, its state, checkpoint files, a progress bar."""
+
+import io
+import json
+import math
+import zipfile
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+
+from grading.testing import expect, task
+
+# 11.1: means
+
+
+@task("11.1")
+def test_means_weigh_batches_by_their_length(student, rng):
+    """The mean of a figure is over examples: each batch counts as often as it has examples."""
+    sizes = [int(n) for n in rng.integers(1, 50, 6)]
+    figures = [{"loss": float(a), "accuracy": float(b)} for a, b in rng.normal(size=(6, 2))]
+    got = student.training.means(list(zip(sizes, figures, strict=True)))
+    wanted = {name: np.average([f[name] for f in figures], weights=sizes) for name in figures[0]}
+    call = f"means of batches of {sizes} examples"
+    expect.equal(sorted(got), sorted(wanted), call=f"the names in {call}")
+    for name, value in wanted.items():
+        expect.that(type(got[name]) is float, call=call, got=got[name], expected="a Python float")
+        expect.array(got[name], value, call=f"{name} in {call}", rtol=1e-9, hint="n · value, summed, divided by all n")
+    expect.equal(student.training.means([(4, {"loss": 0.5})]), {"loss": 0.5}, call='means([(4, {"loss": 0.5})])')
+
+
+@task("11.1")
+def test_means_of_nothing_are_refused(student):
+    """Without any example there is no mean: a ValueError."""
+    for batches in ([], [(0, {"loss": 1.0})]):
+        with expect.raises(ValueError, call=f"means({batches})"):
+            student.training.means(batches)
+
+
+# 11.2: when a curve is done
+
+
+@task("11.2")
+def test_since_best_counts(student, rng):
+    """since_best counts the values after the last best one; with `largest` large values are better."""
+    since_best = student.training.since_best
+    for values, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
+        expect.equal(since_best(values), wanted, call=f"since_best({values})")
+    curve = [float(value) for value in rng.normal(size=30)]
+    for end in range(1, 31):
+        some = curve[:end]
+        for largest in (False, True):
+            best = int(np.argmax(some) if largest else np.argmin(some))
+            call = f"since_best of {end} values, largest={largest}"
+            expect.equal(since_best(some, largest=largest), end - 1 - best, call=call)
+
+
+@task("11.2")
+def test_since_best_asks_for_more_than_min_delta(student):
+    """A value counts as better only if it is so by more than min_delta; many small gains add up to one."""
+    for values, delta, largest, wanted in (
+        ([3.0, 2.0, 2.5, 1.9], 0.5, False, 2),
+        ([3.0, 2.5], 0.5, False, 1),
+        ([1.0, 1.5], 0.25, True, 0),
+        ([1.0, 1.25], 0.25, True, 1),
+        ([3.0, 2.75, 2.5, 2.25], 0.5, False, 0),
+        ([3.0, 2.75, 2.5, 2.25, 2.0], 0.5, False, 1),
+    ):
+        call = f"since_best({values}, min_delta={delta}, largest={largest})"
+        expect.equal(student.training.since_best(values, delta, largest), wanted, call=call)
+
+
+@task("11.2")
+def test_nan_is_never_best(student):
+    """NaN is better than nothing: neither at the beginning nor later; no values at all give 0."""
+    nan = float("nan")
+    for values, wanted in (([], 0), ([nan, nan], 2), ([nan, 5.0], 0), ([1.0, nan, nan], 2), ([2.0, nan, 1.0, 3.0], 1)):
+        for largest in (False, True):
+            some = [-value for value in values] if largest else values
+            call = f"since_best({some}, largest={largest})"
+            expect.equal(student.training.since_best(some, largest=largest), wanted, call=call)
+
+
+@task("11.2")
+def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
+    """It must have fallen, and between the last two windows no more than tolerance times the whole fall may lie."""
+    converged, nan = student.training.has_converged, float("nan")
+    for losses, window, tolerance, wanted in (
+        ([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], 2, 0.05, True),
+        ([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], 2, 0.03, False),
+        ([9.0, 3.0, 1.0], 1, 0.25, True),
+        ([9.0, 3.0, 1.0], 1, 0.24, False),
+        ([9.0, 1.0, 3.0], 1, 0.34, True),
+        ([9.0, 1.0, 3.0], 1, 0.3, False),
+        ([9.0, 5.0, 1.0, 1.0], 2, 1.0, True),
+        ([9.0, 1.0, 1.0], 2, 1.0, False),
+        ([9.0, 1.0, 1.0], 1, 0.0, True),
+        ([1.0, 1.0, 1.0, 1.0], 2, 1.0, False),
+        ([1.0, 2.0, 2.0, 2.0, 2.0], 2, 1.0, False),
+        ([9.0, nan, nan, nan, nan], 2, 1.0, False),
+        ([], 1, 1.0, False),
+    ):
+        call = f"has_converged({losses}, window={window}, tolerance={tolerance})"
+        expect.equal(bool(converged(losses, window, tolerance)), wanted, call=call)
+
+
+@task("11.2")
+def test_convergence_by_its_formula(student, rng):
+    """On noisy curves the answer is that of |A - B| ≤ tolerance · (F - B), with B < F."""
+    for _ in range(40):
+        window, tolerance = int(rng.integers(1, 5)), float(rng.choice([0.01, 0.05, 0.2]))
+        losses = [float(x) for x in 2 * np.exp(-np.arange(12) / rng.uniform(1, 5)) + rng.normal(0, 0.05, 12)]
+        before, last = np.mean(losses[-2 * window : -window]), np.mean(losses[-window:])
+        share = abs(before - last) / (losses[0] - last)
+        if abs(share - tolerance) < 1e-6:
+            continue
+        call = f"has_converged({np.round(losses, 3).tolist()}, window={window}, tolerance={tolerance})"
+        wanted = bool(last < losses[0] and share <= tolerance)
+        expect.equal(student.training.has_converged(losses, window, tolerance), wanted, call=call)
+
+
+@task("11.2")
+def test_convergence_by_default(student):
+    """Unless told otherwise a window is 5 losses, and the tolerance 1%."""
+    for flat, last, wanted in ((10, 0.0, True), (8, 0.0, False), (10, 0.49, True), (10, 0.5, False)):
+        losses = [10.0] + [0.0] * flat
+        losses[-1] = last
+        call = f"has_converged({losses})"
+        expect.equal(student.training.has_converged(losses), wanted, call=call)
+    for window, tolerance, mention in ((0, 0.1, "window"), (-1, 0.1, "window"), (2, -0.1, "tolerance")):
+        with expect.raises(ValueError, mentions=(mention,), call=f"has_converged([], {window}, {tolerance})"):
+            student.training.has_converged([], window, tolerance)
+    student.training.has_converged([1.0], 1, 0.0)
+
+
+# 11.3: early stopping
+
+
+@task("11.3")
+def test_early_stopping_waits_for_its_patience(student):
+    """It stops after `patience` epochs without a better value of `monitor`, and says why in `stopped`."""
+    curve = [3.0, 2.0, 2.5, 2.1, 2.2, 1.0]
+    for patience, first in ((1, 3), (2, 4), (3, 5), (4, None)):
+        stopping = student.training.EarlyStopping("loss", patience)
+        for epochs in range(1, 7):
+            reason = asked(student, stopping, [{"loss": value, "other": -epochs} for value in curve[:epochs]])
+            late = first is not None and epochs >= first and epochs < 6
+            call = f'EarlyStopping("loss", {patience}) after the losses {curve[:epochs]}: trainer.stopped'
+            fine = type(reason) is str and "loss" in reason if late else reason is None
+            expect.that(fine, call=call, got=reason, expected="a reason with the monitor's name" if late else "None")
+
+
+@task("11.3")
+def test_early_stopping_by_default(student):
+    """Unless told otherwise it looks at val_loss and waits for 3 epochs; min_delta and largest are since_best's."""
+    rows = [{"val_loss": value, "loss": -epoch} for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0])]
+    for end, wanted in ((3, True), (4, False)):
+        running = asked(student, student.training.EarlyStopping(), rows[:end]) is None
+        expect.equal(running, wanted, call=f"EarlyStopping() goes on after {end} equal values of val_loss")
+    rows = [{"accuracy": value} for value in (0.5, 0.75, 0.8)]
+    for delta, wanted in ((0.0, True), (0.1, False)):
+        stopping = student.training.EarlyStopping("accuracy", patience=1, min_delta=delta, largest=True)
+        call = f'EarlyStopping("accuracy", 1, min_delta={delta}, largest=True) goes on after 0.5, 0.75, 0.8'
+        expect.equal(asked(student, stopping, rows) is None, wanted, call=call)
+
+
+# 11.4: one step
+
+
+@task("11.4")
+def test_a_step_is_a_step_of_the_optimiser(student, rng):
+    """A step moves the parameters as the optimiser does with the gradients of this batch alone."""
+    x, y = examples(rng, 12)
+    nets = [network(student) for _ in range(2)]
+    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
+    for parameter in nets[0].parameters():
+        parameter.grad = student.tensor.Tensor(np.full(parameter.shape, 100.0, "float32"))
+    for step in range(1, 4):
+        got = trainer.train_step(*tensors(student, x, y))
+        criterion = student.dense.CrossEntropyLoss()
+        right = student.dense.accuracy(nets[1](student.tensor.Tensor(x)), student.tensor.Tensor(y))
+        loss = student.layers.gradient_descent_step(nets[1], criterion, *tensors(student, x, y), 0.5)
+        call = f"trainer.train_step(inputs, targets), step {step}"
+        expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
+        expect.array(got["loss"], loss, call=f"the loss of {call}", hint="the loss before the step")
+        expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint="of the output that made the loss")
+        expect.equal(trainer.step, step, call=f"trainer.step after {call}")
+        compare(nets[0], nets[1], call=call, hint="forget old gradients before backward", rtol=1e-4, atol=1e-5)
+
+
+@task("11.4")
+def test_a_step_can_be_clipped(student, rng):
+    """With max_norm the gradients are clipped before the step; one that is not reached changes nothing."""
+    x, y = examples(rng, 12)
+    nets = [network(student) for _ in range(3)]
+    start = [np.array(values(p)) for p in nets[0].parameters()]
+    for net, max_norm in zip(nets, (None, 1e-3, 1e6), strict=True):
+        optimizer = sgd(student, net, 1.0)
+        student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, max_norm=max_norm).train_step(
+            *tensors(student, x, y)
+        )
+    lengths = []
+    for net in nets:
+        moves = [values(p) - s for p, s in zip(net.parameters(), start, strict=True)]
+        lengths.append(math.sqrt(sum(float((move.astype("float64") ** 2).sum()) for move in moves)))
+    expect.array(lengths[1], 1e-3, rtol=0.01, call="how far a step with SGD, lr=1 and max_norm=1e-3 goes")
+    expect.array(lengths[2], lengths[0], call="how far one with max_norm=1e6 goes", hint="as far as without")
+
+
+@task("11.4")
+def test_a_schedule_steps_with_the_batches_or_not(student, rng):
+    """A scheduler whose every_batch is True steps after each step; the others do not."""
+    net, batch = network(student), tensors(student, *examples(rng, 8))
+    optimizer = sgd(student, net, 0.5)
+    scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
+    for every_batch, wanted in ((False, 0.5), (True, 0.25)):
+        scheduler.every_batch = every_batch
+        trainer.train_step(*batch)
+        expect.array(optimizer.lr, wanted, call=f"lr after a train_step, scheduler.every_batch {every_batch}")
+
+
+@task("11.4")
+def test_a_step_leaves_no_recorder(student, rng):
+    """After a step nothing is recorded any more, also when the network has failed."""
+    net = network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
+    trainer.train_step(*tensors(student, *examples(rng, 4)))
+    with expect.raises(ValueError, call="train_step with images of a wrong size"):
+        trainer.train_step(*tensors(student, np.ones((4, 7), "float32"), np.zeros(4, int)))
+    left = student.tensor.set_recorder(None)
+    expect.that(left is None, call="the recorder after train_step", got="a tape", expected="None", hint="with Tape():")
+
+
+@task("11.4")
+def test_a_loss_that_is_not_finite_stops(student, rng):
+    """A loss that is nan or infinite is a FloatingPointError with the step's number, before parameters are changed."""
+    net, (x, y) = network(student), examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
+    trainer.train_step(*tensors(student, x, y))
+    before = [np.array(values(p)) for p in net.parameters()]
+    x[2, 1] = np.nan
+    with expect.raises(FloatingPointError, mentions=("2",), call="train_step with a nan in its inputs, step 2"):
+        trainer.train_step(*tensors(student, x, y))
+    for parameter, value in zip(net.parameters(), before, strict=True):
+        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of nan")
+    expect.equal(trainer.step, 1, call="trainer.step after it")
+
+
+@task("11.4")
+def test_metrics_are_named(student, rng):
+    """Every metric is asked for (output, targets) and stands under its name; with none there is the loss alone."""
+    net, (x, y) = network(student), examples(rng, 9)
+    for metrics, names in (({}, ["loss"]), ({"right": student.dense.accuracy}, ["loss", "right"])):
+        trainer = student.training.Trainer(
+            net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.0), metrics=metrics
+        )
+        expect.equal(
+            sorted(trainer.train_step(*tensors(student, x, y))), names, call=f"train_step, metrics {names[1:]}"
+        )
+        got = trainer.evaluate([tensors(student, x, y)])
+        expect.equal(sorted(got), names, call=f"evaluate, metrics {names[1:]}")
+
+
+# 11.5: evaluate
+
+
+@task("11.5")
+def test_evaluate_is_the_mean_of_all_examples(student, rng):
+    """Loss and accuracy of all examples, whatever the batches; dropout drops nothing, and no parameter changes."""
+    net, (x, y) = network(student, dropout=0.5), examples(rng, 11)
+    before = [np.array(values(p)) for p in net.parameters()]
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    logits = x
+    for place in (0, 3):
+        logits = logits @ values(net[place].weight).T + values(net[place].bias)
+        logits = logits if place else np.maximum(logits, 0)
+    for size in (11, 4, 1):
+        got = trainer.evaluate(batches(student, x, y, size))
+        call, hint = f"trainer.evaluate(11 examples in batches of {size})", "evaluation mode, means over examples"
+        expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
+        expect.array(got["loss"], surprise(logits, y), rtol=1e-4, call=f"the loss of {call}", hint=hint)
+        right = float((logits.argmax(axis=1) == y).mean())
+        expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint=hint)
+    for parameter, value in zip(net.parameters(), before, strict=True):
+        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after evaluate")
+    with expect.raises(ValueError, call="trainer.evaluate([])"):
+        trainer.evaluate([])
+
+
+@task("11.5")
+def test_evaluate_gives_each_layer_its_mode_back(student, rng):
+    """After evaluate every layer is in the mode it was in, also when the loader holds something impossible."""
+    net, (x, y) = network(student, dropout=0.5, norm=True), examples(rng, 6, images=True)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    places = [i for i in range(len(net)) if hasattr(net[i], "training")]
+    for modes in ([True, True], [True, False], [False, True], [False, False]):
+        for place, mode in zip(places, modes, strict=True):
+            net[place].training = mode
+        running = np.array(values(net[places[0]].running_mean))
+        trainer.evaluate(batches(student, x, y, 3))
+        call = f"the modes of two layers after evaluate, {modes} before"
+        expect.equal([net[place].training for place in places], modes, call=call, hint="note each layer's mode")
+        got = net[places[0]].running_mean
+        expect.array(
+            got, running, rtol=0, atol=0, call="running_mean after evaluate", hint="set_training(network, False)"
+        )
+        with expect.raises(ValueError, call="trainer.evaluate with targets out of range"):
+            trainer.evaluate(batches(student, x, y + 50, 3))
+        expect.equal([net[place].training for place in places], modes, call=f"{call} that raised", hint="try, finally")
+
+
+@task("11.5")
+def test_evaluate_records_nothing(student, rng):
+    """During evaluate no recorder hears anything, and afterwards the one from before is back."""
+    net, (x, y) = network(student), examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    with traced(student.tensor) as trace:
+        trainer.evaluate(batches(student, x, y, 3))
+        expect.equal(len(trace.entries), 0, call="the operations a Trace hears in evaluate", hint="with no_grad():")
+        student.tensor.Tensor([1.0]).sum()
+        expect.equal(len(trace.entries), 1, call="the operations it hears after evaluate")
+
+
+# 11.6: fit
+
+
+@task("11.6")
+def test_fit_trains_epoch_by_epoch(student, rng):
+    """Each epoch is a step for each batch; the history has a row for each, with the means of what was reported."""
+    net, (x, y) = network(student), examples(rng, 10)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    told = []
+
+    def progress(step, steps, **figures):
+        told.append((step, steps, figures, trainer.step, trainer.epoch))
+
+    loader = batches(student, x, y, 4)
+    got = trainer.fit(loader, 3, progress=progress)
+    call = "trainer.fit(10 examples in batches of 4, 3 epochs)"
+    expect.equal([entry[:2] for entry in told], [(k, 9) for k in range(1, 10)], call=f"step and steps in {call}")
+    expect.equal(
+        [e[3:] for e in told], [(k, (k - 1) // 3) for k in range(1, 10)], call=f"trainer.step, epoch in {call}"
+    )
+    for _, _, figures, _, _ in told:
+        fine = sorted(figures) == ["accuracy", "loss"] and all(type(f) is float for f in figures.values())
+        expect.that(fine, call=f"what progress is told in {call}", got=figures, expected="loss and accuracy as floats")
+    for rows, what in ((got, call), (trainer.history, "trainer.history")):
+        expect.equal(
+            [sorted(row) for row in rows], [["accuracy", "epoch", "loss", "lr"]] * 3, call=f"the names in {what}"
+        )
+        expect.equal(
+            [(row["epoch"], row["lr"]) for row in rows], [(1, 0.5), (2, 0.5), (3, 0.5)], call=f"rows of {what}"
+        )
+        for row in rows:
+            its = [figures for step, _, figures, _, _ in told if (step - 1) // 3 + 1 == row["epoch"]]
+            for name in ("loss", "accuracy"):
+                mean = np.average([figures[name] for figures in its], weights=[4, 4, 2])
+                expect.array(row[name], mean, call=f"{name} of epoch {row['epoch']} in {what}", hint="use means")
+    expect.equal((trainer.epoch, trainer.step), (3, 9), call=f"trainer.epoch, trainer.step after {call}")
+    expect.that(trainer.stopped is None, call=f"trainer.stopped after {call}", got=trainer.stopped, expected="None")
+
+
+@task("11.6")
+def test_fit_counts_epochs_in_all(student, rng):
+    """`epochs` is how many there are in all: a second call does those that are missing, and none if none is."""
+    net, other = network(student), network(student)
+    loader = batches(student, *examples(rng, 6), 3)
+    trainer, whole = (
+        student.training.Trainer(n, student.dense.CrossEntropyLoss(), sgd(student, n, 0.5)) for n in (net, other)
+    )
+    told = []
+    for epochs in (1, 3, 3, 2):
+        trainer.fit(loader, epochs, progress=lambda step, steps, **_: told.append((step, steps)))
+    expect.equal(
+        told, [(1, 2), (2, 2), (3, 6), (4, 6), (5, 6), (6, 6)], call="step, steps of fit to 1, 3, 3 and 2 epochs"
+    )
+    history = whole.fit(loader, 3)
+    compare(net, other, call="a network after fit to 1 and then to 3 epochs", hint="as after fit to 3", rtol=0, atol=0)
+    expect.equal([dict(row) for row in trainer.history], [dict(row) for row in history], call="its history")
+
+
+@task("11.6")
+def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
+    """Every epoch is in training mode; then `validation` is evaluated, and stands in the row as val_loss and so on."""
+    net = network(student, dropout=0.5)
+    x, y = examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    student.dense.set_training(net, False)
+    modes = []
+    held_out = batches(student, *examples(rng, 5), 2)
+    rows = trainer.fit(batches(student, x, y, 3), 2, held_out, lambda *_, **__: modes.append(net[2].training))
+    expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it anew for each epoch")
+    names = ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"]
+    expect.equal([sorted(row) for row in rows], [names] * 2, call="the names in the rows of fit with validation")
+    now = trainer.evaluate(held_out)
+    for name, value in now.items():
+        hint = "evaluate after the epoch's last step"
+        expect.array(rows[-1][f"val_{name}"], value, rtol=1e-6, call=f"val_{name} of the last epoch", hint=hint)
+
+
+@task("11.6")
+def test_fit_steps_the_schedule(student, rng):
+    """A schedule steps once an epoch, or once a batch if its every_batch is True; `lr` is that of the epoch's start."""
+    loader = batches(student, *examples(rng, 6), 2)
+    for every_batch, wanted, end in ((False, [1.0, 0.5, 0.25], 0.125), (True, [1.0, 0.125, 0.015625], 2**-9)):
+        net = network(student)
+        optimizer = sgd(student, net, 1.0)
+        scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
+        scheduler.every_batch = every_batch
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
+        call = f"lr in the rows of 3 epochs of 3 batches, StepLR(optimizer, 1, 0.5), every_batch {every_batch}"
+        expect.equal([row["lr"] for row in trainer.fit(loader, 3)], wanted, call=call)
+        expect.equal(optimizer.lr, end, call=f"{call}, and after that")
+
+
+@task("11.6")
+def test_fit_calls_callbacks_until_one_stops_it(student, rng):
+    """Callbacks are called after each epoch, when its row is there; once stopped, no epoch begins, in no other fit."""
+    loader, stopping = batches(student, *examples(rng, 6), 3), student.training.EarlyStopping
+    for callbacks, epochs in (
+        ([stopping("lr", patience=1)], 2),
+        ([stopping("epoch", 1, largest=True)], 6),
+        ([stopping("lr", patience=4), stopping("lr", patience=3)], 4),
+        ([stopping("val_loss", patience=0)], 1),
+    ):
+        net = network(student)
+        trainer = student.training.Trainer(
+            net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5), callbacks=callbacks
+        )
+        trainer.fit(loader, 6, loader)
+        told = [f"EarlyStopping({c.monitor!r}, {c.patience})" for c in callbacks]
+        call = f"the number of epochs of fit(loader, 6, loader) with callbacks {', '.join(told)}"
+        expect.equal(trainer.epoch, epochs, call=call, hint="the row comes first, then the callbacks")
+        if epochs < 6:
+            trainer.fit(loader, 9, loader)
+            expect.equal(trainer.epoch, epochs, call=f"{call}, then fit(loader, 9, loader)", hint="it is still stopped")
+    trainer.stopped = None
+    trainer.fit(loader, 2, loader)
+    expect.equal(trainer.epoch, 2, call="trainer.stopped = None; trainer.fit(loader, 2, loader); trainer.epoch")
+
+
+# 11.7: what there is to save
+
+
+@task("11.7")
+def test_slots_are_all_that_further_epochs_depend_on(student, rng):
+    """Counters, parameters, running statistics and the generators of dropout and loader are there, by name."""
+    world = build(student, rng)
+    world.trainer.fit(world.loader, 1)
+    state = world.trainer.state_dict()
+    norm, drop, inner = world.network[1], world.network[5], world.network[6][0]
+    arrays = {f"parameter.{i}": p for i, p in enumerate(world.network.parameters())}
+    arrays |= {"layer.2.running_mean": norm.running_mean, "layer.2.running_var": norm.running_var}
+    generators = {"layer.6.rng": drop.rng, "layer.8.rng": inner.rng, "loader.rng": world.loader.rng}
+    parts = {"optimizer": world.trainer.optimizer, "scheduler": world.trainer.scheduler}
+    own = {f"{name}.{key}" for name, part in parts.items() for key in part.state_dict()}
+    names = {"epoch", "step", "history", "stopped", *arrays, *generators, *own}
+    expect.equal(sorted(state), sorted(names), call="the names in trainer.state_dict()")
+    for name, value in arrays.items():
+        expect.array(state[name], values(value), rtol=0, atol=0, dtype="float32", call=f"state_dict()[{name!r}]")
+    for name, generator in generators.items():
+        expect.equal(state[name], generator.bit_generator.state, call=f"state_dict()[{name!r}]", hint="bit_generator")
+    for name, part in parts.items():
+        for key, value in part.state_dict().items():
+            expect.equal(state[f"{name}.{key}"], value, call=f"state_dict()[{name + '.' + key!r}]")
+    told = {name: state[name] for name in ("epoch", "step", "stopped")}
+    expect.equal(told, {"epoch": 1, "step": 4, "stopped": None}, call="epoch, step and stopped in state_dict()")
+    expect.equal(len(state["history"]), 1, call='len(state_dict()["history"])')
+
+
+@task("11.7")
+def test_state_is_a_copy(student, rng):
+    """A state stays as it was while training goes on."""
+    world = build(student, rng)
+    world.trainer.fit(world.loader, 1)
+    state = world.trainer.state_dict()
+    before = json.dumps(plain(state), sort_keys=True)
+    world.trainer.fit(world.loader, 2)
+    world.trainer.history[0]["loss"] = 0.0
+    after = json.dumps(plain(state), sort_keys=True)
+    expect.that(after == before, call="a state_dict, an epoch later", got="it has changed", expected="a copy of all")
+
+
+@task("11.7")
+def test_what_a_network_has_not_is_not_saved(student, rng):
+    """Without dropout, batch normalisation, scheduler and a loader's generator their names are not there."""
+    net = network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}
+    names |= {f"optimizer.{key}" for key in trainer.optimizer.state_dict()}
+    expect.equal(sorted(trainer.state_dict()), sorted(names), call="the names in state_dict() before fit")
+    trainer.fit(batches(student, *examples(rng, 4), 2), 1)
+    call = "the names in state_dict() after fit with a list of batches"
+    expect.equal(sorted(trainer.state_dict()), sorted(names), call=call)
+
+
+# 11.8: go on from it
+
+
+@task("11.8")
+def test_a_state_resumes_bit_for_bit(student, rng):
+    """Two epochs, all built anew, the state taken over, and two more: exactly what four epochs give."""
+    seed = int(rng.integers(1000))
+    whole, first, second = (build(student, np.random.default_rng(seed)) for _ in range(3))
+    whole.trainer.fit(whole.loader, 4, whole.held_out)
+    first.trainer.fit(first.loader, 2, first.held_out)
+    parameters = second.network.parameters()
+    second.trainer.load_state_dict(first.trainer.state_dict(), second.loader)
+    first.trainer.fit(first.loader, 3, first.held_out)  # what is taken over is a copy
+    second.trainer.fit(second.loader, 4, second.held_out)
+    same_run(whole, second, "2 epochs, load_state_dict in all built anew, and 2 more")
+    values_now = [values(p) for p in parameters]
+    for parameter, value in zip(second.network.parameters(), values_now, strict=True):
+        expect.array(value, values(parameter), rtol=0, atol=0, call="the tensor that was a parameter before loading")
+
+
+@task("11.8")
+def test_a_state_can_be_taken_over_to_evaluate(student, rng):
+    """Without a loader its generator's state is left out, and evaluate gives what it gave."""
+    seed = int(rng.integers(1000))
+    first, second = (build(student, np.random.default_rng(seed)) for _ in range(2))
+    first.trainer.fit(first.loader, 1)
+    state = first.trainer.state_dict()
+    second.trainer.load_state_dict(state)
+    got, wanted = (dict(world.trainer.evaluate(world.held_out)) for world in (second, first))
+    expect.equal(got, wanted, call="evaluate after load_state_dict(state) without a loader")
+    kept = "loader.rng" in state
+    expect.that(kept, call="state after load_state_dict(state)", got="loader.rng is gone", expected="left as it is")
+
+
+@task("11.8")
+def test_a_state_that_does_not_fit_is_refused(student, rng):
+    """Names, shapes and generators that differ are a ValueError that says which, and nothing has changed."""
+    world = build(student, rng)
+    world.trainer.fit(world.loader, 1)
+    good = world.trainer.state_dict()
+    before = json.dumps(plain(good), sort_keys=True)
+    world.trainer.fit(world.loader, 2)
+    now = json.dumps(plain(world.trainer.state_dict()), sort_keys=True)
+    last = f"parameter.{len(world.network.parameters()) - 1}"
+    other = {"bit_generator": "MT19937", "state": {"key": [1] * 624, "pos": 3}}
+    momentum = next(name for name, value in good.items() if name.startswith("optimizer.") and np.ndim(value) == 4)
+    for what, state, mention in (
+        ("a parameter is missing", without(good, last), last),
+        ("the epoch is missing", without(good, "epoch"), "epoch"),
+        ("the history is missing", without(good, "history"), "history"),
+        ("a generator is missing", without(good, "layer.8.rng"), "layer.8.rng"),
+        ("the scheduler is missing", without(good, "scheduler.count"), "scheduler.count"),
+        ("a parameter too many", good | {"parameter.99": np.ones(3)}, "parameter.99"),
+        ("a parameter of another shape", good | {last: np.ones(99, "float32")}, "(99,)"),
+        ("a running variance of another shape", good | {"layer.2.running_var": np.ones(9)}, "layer.2.running_var"),
+        ("a momentum of another shape", good | {momentum: np.ones(2)}, momentum),
+        ("another kind of generator", good | {"loader.rng": other}, ""),
+        ("half a generator", good | {"layer.8.rng": {"bit_generator": "PCG64"}}, ""),
+        ("no generator", good | {"layer.6.rng": 5}, ""),
+        ("no number", good | {"step": "many"}, "step"),
+        ("nothing", {}, "epoch"),
+    ):
+        call = f"trainer.load_state_dict(state, loader): {what}"
+        with expect.raises(ValueError, mentions=(mention,), call=call):
+            world.trainer.load_state_dict(state, world.loader)
+        unchanged = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == now
+        hint = "keep the state from before, and put it back"
+        expect.that(unchanged, call=f"state_dict() after {call}", got="changed", expected="as before", hint=hint)
+    world.trainer.load_state_dict(good, world.loader)
+    loaded = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == before
+    expect.that(loaded, call="state_dict() after load_state_dict(good)", got="another", expected="the good state")
+
+
+# 11.9: writing a file
+
+
+@task("11.9")
+def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
+    """Any program can read it: state.json holds what is no array, and name.npy an array, in its dtype, unpickled."""
+    path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
+    others = {"epoch": 3, "lr": 0.1, "stopped": None, "history": [{"loss": 0.25}], "rng": {"state": 2**100 + 1}}
+    student.training.write_checkpoint(path, arrays | others)
+    call = "write_checkpoint(path, state)"
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        names = sorted(archive.namelist())
+        expect.equal(names, sorted(["state.json", *(f"{name}.npy" for name in arrays)]), call=f"the members of {call}")
+        expect.equal(json.loads(archive.read("state.json")), others, call=f"state.json of {call}")
+        for name, array in arrays.items():
+            got = np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+            expect.equal(got, array, call=f"{name}.npy of {call}", hint="np.lib.format.write_array")
+
+
+@task("11.9")
+def test_generators_of_every_kind_can_be_written(student):
+    """The state of a generator may hold arrays, as that of Philox does: they become lists."""
+    path = student.folder() / "a.ckpt"
+    state = {"rng": {"bit_generator": "Philox", "state": {"key": np.arange(2, dtype="uint64")}}}
+    student.training.write_checkpoint(path, state)
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        got = json.loads(archive.read("state.json"))
+    call = "state.json of a state with an array in a dict"
+    expect.equal(got, {"rng": {"bit_generator": "Philox", "state": {"key": [0, 1]}}}, call=call)
+
+
+@task("11.9")
+def test_a_checkpoint_takes_the_others_place_in_one_step(student):
+    """An earlier file is replaced, not written over, and nothing is left beside it; the path may be a string."""
+    folder = student.folder()
+    path = folder / "a.ckpt"
+    for path_given in (path, path.as_posix()):
+        path.write_bytes(b"old")
+        with_old = path.open("rb")
+        student.training.write_checkpoint(path_given, {"a": np.arange(3), "epoch": 1})
+        hint = "write another file first, then let it take the place"
+        old = with_old.read()
+        with_old.close()
+        expect.equal(old, b"old", call="what a program reads that had opened the old file before", hint=hint)
+        names = [file.name for file in folder.iterdir()]
+        expect.equal(names, ["a.ckpt"], call="the files in the folder after write_checkpoint")
+        fine = zipfile.is_zipfile(io.BytesIO(path.read_bytes()))
+        expect.that(fine, call="the file after write_checkpoint", got="no zip archive", expected="the new one")
+
+
+@task("11.9")
+def test_what_cannot_be_written_leaves_the_file_alone(student):
+    """When writing fails, the error is raised, the earlier file is as it was, and nothing is left beside it."""
+    folder = student.folder()
+    path = folder / "a.ckpt"
+    path.write_bytes(b"old")
+    state = {"a": np.arange(3), "z": student.rng(1)}  # a generator is nothing that JSON can hold
+    with expect.raises(TypeError, call='write_checkpoint(path, {"a": array, "z": a generator})'):
+        student.training.write_checkpoint(path, state)
+    expect.equal(path.read_bytes(), b"old", call="the file after write_checkpoint has failed")
+    names = [file.name for file in folder.iterdir()]
+    expect.equal(names, ["a.ckpt"], call="the files beside it", hint="try, finally: remove what you began")
+    with expect.raises(FileNotFoundError, call="write_checkpoint to a folder that does not exist"):
+        student.training.write_checkpoint(folder / "none" / "a.ckpt", {"epoch": 1})
+
+
+# 11.10: reading it
+
+
+@task("11.10")
+def test_a_checkpoint_is_read_as_it_was_written(student, rng):
+    """Arrays come back with shape, dtype and every bit, in memory that can be changed; the rest as it was."""
+    path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
+    state = arrays | {"epoch": 3, "lr": 0.1 + 0.2, "history": [{"loss": float("inf")}], "rng": {"state": 2**100 + 1}}
+    student.training.write_checkpoint(path, state)
+    for path_given in (path, path.as_posix()):
+        got = student.training.read_checkpoint(path_given)
+        expect.equal(sorted(got), sorted(state), call="the names in read_checkpoint(path)")
+        for name, value in state.items():
+            expect.equal(got[name], value, call=f"read_checkpoint(path)[{name!r}]", hint="the very same bits")
+        changeable = all(got[name].flags.writeable for name in arrays)
+        expect.that(changeable, call="the arrays of read_checkpoint(path)", got="read-only", expected="writeable")
+
+
+@task("11.10")
+def test_damage_is_noticed(student, rng):
+    """Cut off or changed anywhere, a file is refused with its path, or its state is whole; the file stays as it is."""
+    path = student.folder() / "precious.ckpt"
+    state = {"weight": rng.normal(size=(4, 5)).astype("float32"), "epoch": 3}
+    student.training.write_checkpoint(path, state)
+    data = path.read_bytes()
+    damaged = [data[:end] for end in (0, 1, 10, len(data) // 2, len(data) - 30, len(data) - 1)]
+    for place in range(0, len(data), 7):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    refused = 0
+    for number, content in enumerate(damaged):
+        path.write_bytes(content)
+        call = f"read_checkpoint of a damaged file, number {number}"
+        try:
+            got = student.training.read_checkpoint(path)
+        except Exception as error:
+            with expect.raises(ValueError, mentions=("precious.ckpt",), call=call):
+                raise error
+            refused += 1
+        else:
+            for name, value in state.items():  # some bytes, such as a file's date, carry nothing
+                expect.equal(got[name], value, call=f"{call}: {name}", hint="compare checksums: ZipFile.read does")
+        expect.equal(path.read_bytes(), content, call=f"the file after {call}", hint="leave it as it is")
+    most = refused > len(damaged) // 2
+    expect.that(most, call="damaged files", got=f"{refused} of {len(damaged)} refused", expected="most of them")
+
+
+@task("11.10")
+def test_what_is_no_checkpoint_is_refused(student):
+    """Other files, archives with other contents and pickled objects are ValueErrors; what is not there, an OSError."""
+    path = student.folder() / "some.ckpt"
+    objects = io.BytesIO()
+    np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    good = io.BytesIO()
+    np.save(good, np.arange(3))
+    for what, content in (
+        ("text", b"loss 0.5, accuracy 0.8"),
+        ("an archive without state.json", zipped({"a.npy": good.getvalue()})),
+        ("state.json that is not JSON", zipped({"state.json": b"{epoch: 3"})),
+        ("state.json that is a number", zipped({"state.json": b"3"})),
+        ("state.json of deep brackets", zipped({"state.json": b"[" * 100_000})),
+        ("a pickled object", zipped({"state.json": b"{}", "a.npy": objects.getvalue()})),
+        ("an array cut short", zipped({"state.json": b"{}", "a.npy": good.getvalue()[:-3]})),
+    ):
+        path.write_bytes(content)
+        with expect.raises(ValueError, mentions=("some.ckpt",), call=f"read_checkpoint of {what}"):
+            student.training.read_checkpoint(path)
+        expect.equal(path.read_bytes(), content, call=f"the file after read_checkpoint of {what}")
+    path.write_bytes(zipped({"state.json": b'{"epoch": 3}', "a.npy": good.getvalue()}))
+    got = student.training.read_checkpoint(path)
+    expect.equal(got, {"epoch": 3, "a": np.arange(3)}, call="read_checkpoint of another program's archive")
+    path.unlink()
+    with expect.raises(FileNotFoundError, call="read_checkpoint of a file that does not exist"):
+        student.training.read_checkpoint(path)
+
+
+# 11.11: checkpoints while training
+
+
+@task("11.11")
+def test_training_goes_on_from_a_file_bit_for_bit(student, rng):
+    """Four epochs are two, a checkpoint, a new start and two more: with augmentation, dropout and momentum."""
+    seed, folder = int(rng.integers(1000)), student.folder()
+    path = folder / "run.ckpt"
+    whole = build(student, np.random.default_rng(seed))
+    whole.trainer.fit(whole.loader, 4, whole.held_out)
+    first = build(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
+    first.trainer.fit(first.loader, 2, first.held_out)
+    second = build(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
+    second.trainer.load_state_dict(student.training.read_checkpoint(path), second.loader)
+    second.trainer.fit(second.loader, 4, second.held_out)
+    same_run(whole, second, "2 epochs, a checkpoint, all built anew, and 2 more")
+    names = [file.name for file in folder.iterdir()]
+    expect.equal(names, ["run.ckpt"], call="the files in the folder of the checkpoint")
+    epoch = student.training.read_checkpoint(path)["epoch"]
+    expect.equal(epoch, 4, call="the epoch in the checkpoint", hint="write after every epoch")
+
+
+@task("11.11")
+def test_checkpoints_of_the_best_epoch(student):
+    """With a monitor only an epoch that is the best so far is written; NaN is not."""
+    nan = float("nan")
+    for curve, largest, kept in (
+        ([3.0, 2.0, 2.5], False, [1, 2, 2]),
+        ([0.5, 0.5, 0.7, nan], True, [1, 1, 3, 3]),
+    ):
+        path, net = student.folder() / "best.ckpt", network(student)
+        checkpoint = student.training.Checkpoint(path, "figure", largest)
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+        for epoch, wanted in enumerate(kept, start=1):
+            trainer.epoch, trainer.history = epoch, [{"figure": value} for value in curve[:epoch]]
+            checkpoint(trainer)
+            got = student.training.read_checkpoint(path)["epoch"]
+            call = f'the epoch in Checkpoint(path, "figure", largest={largest}) after {curve[:epoch]}'
+            expect.equal(got, wanted, call=call)
+
+
+@task("11.11")
+def test_a_stopped_run_stays_stopped(student, rng):
+    """A checkpoint that is the last of the callbacks knows that training was stopped, and a resumed run is stopped."""
+    path, seed = student.folder() / "run.ckpt", int(rng.integers(1000))
+    callbacks = [student.training.EarlyStopping("lr", patience=1), student.training.Checkpoint(path)]
+    first = build(student, np.random.default_rng(seed), callbacks=callbacks)
+    first.trainer.fit(first.loader, 4)  # in the first epochs of one cycle lr rises
+    again = build(student, np.random.default_rng(seed))
+    again.trainer.load_state_dict(student.training.read_checkpoint(path), again.loader)
+    again.trainer.fit(again.loader, 4)
+    call = "epochs of a run that early stopping ended, and of the one resumed from its checkpoint"
+    expect.equal([first.trainer.epoch, again.trainer.epoch], [2, 2], call=call, hint="callbacks are called in order")
+    expect.equal(again.trainer.stopped, first.trainer.stopped, call="trainer.stopped after the resumed fit")
+
+
+# 11.12: a progress bar
+
+
+@task("11.12")
+def test_the_bar_is_redrawn_in_one_line(student):
+    """With redraw each step draws over the line before, rest included, and the last one ends it."""
+    path = student.folder() / "screen.txt"
+    stream = path.open("w")
+    bar = student.training.ProgressBar(stream, redraw=True)
+    wanted = ""
+    for step, loss, line in (
+        (1, 2.302585, "\r[##------------------] 1/8 loss 2.303 accuracy 0.125"),
+        (2, 2.0, "\r[#####---------------] 2/8 loss 2 accuracy 0.125    "),
+        (3, 1.5, "\r[#######-------------] 3/8 loss 1.5 accuracy 0.125"),
+        (8, 0.000012345, "\r[####################] 8/8 loss 1.234e-05 accuracy 0.125\n"),
+        (1, 1.0, "\r[##------------------] 1/8 loss 1 accuracy 0.125"),
+    ):
+        bar(step, 8, loss=loss, accuracy=0.125)
+        wanted += line
+        shown = path.read_bytes().decode()
+        if step == 1 and loss == 1.0:  # whether it still blanks out the line that was ended is all the same
+            shown = shown.rstrip(" ")
+        expect.equal(shown, wanted, call=f"what stands in the stream after step {step} of 8", hint="flush after each")
+    stream.close()
+
+
+@task("11.12")
+def test_elsewhere_a_tenth_of_the_steps_has_a_line(student):
+    """Where nothing can be redrawn, as in a file, ten plain lines are written, one at every tenth of the steps."""
+    for steps, wanted in ((50, range(5, 51, 5)), (7, range(1, 8)), (25, (3, 5, 8, 10, 13, 15, 18, 20, 23, 25))):
+        path = student.folder() / "log.txt"
+        stream = path.open("w")
+        bar = student.training.ProgressBar(stream)
+        for step in range(1, steps + 1):
+            bar(step, steps, loss=float(100 * (steps - step)))
+        lines = path.read_bytes().decode().split("\n")
+        stream.close()
+        full = [20 * step // steps for step in wanted]
+        told = [f"{step}/{steps} loss {float(100 * (steps - step)):.4g}" for step in wanted]
+        bars = [f"[{'#' * f}{'-' * (20 - f)}] {t}" for f, t in zip(full, told, strict=True)]
+        expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint='no "\\r", no blanks')
+
+
+@task("11.12")
+def test_the_bar_goes_with_fit(student, rng):
+    """`fit` takes the bar as its progress; without a stream it writes to the standard output."""
+    path, net = student.folder() / "log.txt", network(student)
+    stream = path.open("w")
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    loader = batches(student, *examples(rng, 6), 3)
+    trainer.fit(loader, 2, progress=student.training.ProgressBar(stream))
+    lines = path.read_bytes().decode().splitlines()
+    stream.close()
+    expect.equal(
+        [line.split()[1] for line in lines], ["1/4", "2/4", "3/4", "4/4"], call="steps in the lines of 2 epochs"
+    )
+    trainer.fit(loader, 3, progress=student.training.ProgressBar())
+
+
+# What the tests above share
+
+
+def values(tensor):
+    """The values of a tensor, on the judge's side."""
+    return expect.pull(tensor, call="a tensor of the network")
+
+
+def tensors(student, *arrays):
+    """Tensors on the student's side."""
+    return tuple(student.tensor.Tensor(np.array(array)) for array in arrays)
+
+
+def examples(rng, n, *, images=False):
+    """Random inputs, float32, and classes of three."""
+    shape = (n, 2, 6, 6) if images else (n, 5)
+    return rng.normal(size=shape).astype("float32"), rng.integers(0, 3, n)
+
+
+def batches(student, x, y, size):
+    """The simplest loader: a list of pairs."""
+    return [tensors(student, x[k : k + size], y[k : k + size]) for k in range(0, len(x), size)]
+
+
+def sgd(student, net, lr, **options):
+    """Plain SGD for a network."""
+    return student.optimizers.SGD(net.parameters(), lr, **options)
+
+
+def network(student, *, dropout=0.0, norm=False):
+    """A small network with the same weights each time: Dense, ReLU, Dropout if wanted, Dense; or one for images."""
+    first = student.layers.Dense(5, 8, rng=student.rng(1))
+    middle = [student.activations.ReLU()]
+    if norm:
+        first = student.spatial.BatchNorm2d(2)
+        middle += [student.spatial.Flatten()]
+    if dropout:
+        middle += [student.dense.Dropout(dropout, rng=student.rng(2))]
+    return student.layers.Sequential(first, *middle, student.layers.Dense(72 if norm else 8, 3, rng=student.rng(3)))
+
+
+def build(student, rng, callbacks=()):
+    """A whole training run for images, all of it, with everything that is random in one: equal for equal rng."""
+    layers, spatial, dense, data = student.layers, student.spatial, student.dense, student.dataloader
+    seeds = [int(seed) for seed in rng.integers(1000, size=6)]
+    x, y = examples(rng, 22, images=True)
+    held_out = examples(rng, 9, images=True)
+    net = layers.Sequential(
+        spatial.Conv2d(2, 3, 3, padding=1, bias=False, rng=student.rng(seeds[0])),
+        spatial.BatchNorm2d(3),
+        student.activations.ReLU(),
+        spatial.MaxPool2d(2),
+        spatial.Flatten(),
+        dense.Dropout(0.2, rng=student.rng(seeds[1])),
+        layers.Sequential(
+            dense.Dropout(0.2, rng=student.rng(seeds[2])), layers.Dense(27, 3, rng=student.rng(seeds[3]))
+        ),
+    )
+    loader = data.DataLoader(
+        data.ArrayDataset(x, y, data.RandomHorizontalFlip()), 6, shuffle=True, rng=student.rng(seeds[4])
+    )
+    optimizer = sgd(student, net, 0.05, momentum=0.9, weight_decay=0.01)
+    scheduler = student.optimizers.OneCycleLR(optimizer, 0.1, total_steps=20)
+    trainer = student.training.Trainer(
+        net, dense.CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=1.0, callbacks=callbacks
+    )
+    return SimpleNamespace(network=net, loader=loader, trainer=trainer, held_out=batches(student, *held_out, 4))
+
+
+def same_run(one, other, what):
+    """Both runs have come to the same place, to the last bit."""
+    wanted, got = (plain(world.trainer.state_dict()) for world in (one, other))
+    expect.equal(sorted(got), sorted(wanted), call=f"the names in state_dict() after {what}")
+    for name, value in wanted.items():
+        call, hint = f"state_dict()[{name!r}] after {what}", "equal to the last bit: what was not saved, or not loaded?"
+        expect.equal(got[name], value, call=call, hint=hint)
+
+
+def compare(one, other, *, call, hint, rtol, atol):
+    """Both networks have the same parameters."""
+    for place, (got, wanted) in enumerate(zip(one.parameters(), other.parameters(), strict=True)):
+        expect.array(got, values(wanted), rtol=rtol, atol=atol, call=f"parameter {place} after {call}", hint=hint)
+
+
+def surprise(logits, y):
+    """The mean cross-entropy, in float64."""
+    logits = logits.astype("float64")
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return float(-np.log((powers / powers.sum(axis=1, keepdims=True))[np.arange(len(y)), y]).mean())
+
+
+def asked(student, callback, rows):
+    """What `stopped` is after a callback was called with a trainer of this history."""
+    net = network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
+    trainer.history = rows
+    callback(trainer)
+    return trainer.stopped
+
+
+def some_arrays(rng):
+    """Arrays of several shapes and dtypes."""
+    return {
+        "parameter.0": rng.normal(size=(3, 4)).astype("float32"),
+        "layer.1.running_mean": rng.normal(size=5),
+        "optimizer.0.steps": rng.integers(0, 9, (2, 2)),
+        "scalar": np.array(rng.normal(), "float32"),
+        "none": np.zeros((0, 3), "float32"),
+        "turned": np.asfortranarray(rng.normal(size=(3, 4))),
+    }
+
+
+def plain(state):
+    """The same with lists for arrays, so that it can be compared as text."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in state.items()}
+
+
+def without(state, name):
+    """The state but for one name."""
+    return {key: value for key, value in state.items() if key != name}
+
+
+def zipped(members):
+    """The bytes of a zip archive with these members."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+@contextmanager
+def traced(tensor_module):
+    """A recorder for the block, and the one before it again afterwards."""
+    trace = tensor_module.Trace()
+    before = tensor_module.set_recorder(trace)
+    try:
+        yield trace
+    finally:
+        tensor_module.set_recorder(before)

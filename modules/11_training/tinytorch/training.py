@@ -1,0 +1,330 @@
+"""The whole training loop: epochs, metrics, when to stop, and checkpoints from which it goes on bit for bit.
+
+Read it in this order: means, when a curve is done, the trainer and its state, checkpoint files, a progress bar.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import math
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from tinytorch.autograd import Tape, no_grad
+from tinytorch.dense import accuracy, set_training
+from tinytorch.optimizers import checked, clip_grad_norm
+from tinytorch.tensor import Tensor
+
+
+def means(batches: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """Return the means over all examples, by name, from pairs of a batch's length and its own means.
+
+    A batch of three examples counts three times as much as one of one. Raises ValueError when there is no example.
+
+    >>> means([(3, {"loss": 1.0}), (1, {"loss": 5.0})])
+    {'loss': 2.0}
+    """
+    # BEGIN SOLUTION 11.1
+    batches = list(batches)
+    count = sum(n for n, _ in batches)
+    if not count:
+        raise ValueError("there is no mean of no examples: the loader gave no batch")
+    return {name: math.fsum(n * values[name] for n, values in batches) / count for name in batches[0][1]}
+    # END SOLUTION
+
+
+def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = False) -> int:
+    """Return how many values came after the best: 0 when the last is the best, and the length when all are NaN.
+
+    The first number is a best, and so is each that is below the best before it by more than `min_delta`; above it, if
+    `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
+    """
+    # BEGIN SOLUTION 11.2
+    best, since = math.inf, 0
+    for value in values:
+        value = -value if largest else value
+        best, since = (value, 0) if value < best - min_delta else (best, since + 1)
+    return since
+    # END SOLUTION
+
+
+def has_converged(losses: Iterable[float], window: int = 5, tolerance: float = 0.01) -> bool:
+    """Return whether a curve of losses has fallen, and now is flat.
+
+    With B the mean of the last `window` losses, A that of as many before them, and F the first loss, it has converged
+    if B < F and |A - B| ≤ tolerance · (F - B): the last window changed by no more than that part of the whole fall.
+    False for fewer than 2 · window losses; ValueError for a window below 1 or a tolerance below 0.
+
+    >>> has_converged([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], window=2, tolerance=0.05)
+    True
+    """
+    if window < 1 or not tolerance >= 0:
+        raise ValueError(f"window={window} must be at least 1, and tolerance={tolerance} at least 0")
+    # BEGIN SOLUTION 11.2
+    losses = list(losses)
+    if len(losses) < 2 * window:
+        return False
+    before, last = (sum(part) / window for part in (losses[-2 * window : -window], losses[-window:]))
+    return last < losses[0] and abs(before - last) <= tolerance * (losses[0] - last)
+    # END SOLUTION
+
+
+class EarlyStopping:
+    """Stops training when `monitor` has not been better for `patience` epochs, as `since_best` counts."""
+
+    def __init__(self, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0, largest: bool = False):
+        self.monitor, self.patience, self.min_delta, self.largest = monitor, patience, min_delta, largest
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Set `trainer.stopped`, to a reason, when its history says so."""
+        # BEGIN SOLUTION 11.3
+        since = since_best((row[self.monitor] for row in trainer.history), self.min_delta, self.largest)
+        if since >= self.patience:
+            trainer.stopped = f"{self.monitor} has not been better for {since} epochs"
+        # END SOLUTION
+
+
+def walk(layer) -> Iterator:
+    """Yield the layer and all layers inside it, at any depth, always in the same order."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from walk(inner)
+
+
+class Trainer:
+    """Trains `network` on what `criterion` makes of its output: forward, backward, step, again and again.
+
+    `metrics` are functions (output, targets) → float by name. With `max_norm` gradients are clipped. `callbacks` are
+    called with the trainer after each epoch. `epoch` and `step` count what is done, in all; `history` has a dict for
+    each epoch: "epoch", from 1, "lr", "loss" and the metrics, and those of the validation as "val_loss" and so on. Once
+    a callback has set `stopped`, to a reason, no other epoch begins.
+    """
+
+    def __init__(self, network, criterion, optimizer, *, scheduler=None, max_norm=None, callbacks=(), metrics=None):
+        self.network, self.criterion, self.optimizer, self.scheduler = network, criterion, optimizer, scheduler
+        self.parts = {"optimizer": optimizer} | ({"scheduler": scheduler} if scheduler else {})
+        self.max_norm, self.callbacks = max_norm, list(callbacks)
+        self.metrics = {"accuracy": accuracy} if metrics is None else metrics
+        self.epoch, self.step, self.history, self.stopped, self.loader = 0, 0, [], None, None
+
+    def measure(self, output: Tensor, targets: Tensor, loss: Tensor) -> dict[str, float]:
+        """Return {"loss": …} and the metrics of one batch."""
+        return {"loss": loss.item()} | {name: float(metric(output, targets)) for name, metric in self.metrics.items()}
+
+    def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Take one step: forward on a tape, forget old gradients, backward, clip, step. Return the batch's figures.
+
+        Then a scheduler steps, too, if its `every_batch` is True. Raises FloatingPointError, with the number of the
+        step, for a loss that is not finite, before a parameter is changed.
+        """
+        # BEGIN SOLUTION 11.4
+        with Tape():
+            output = self.network(inputs)
+            loss = self.criterion(output, targets)
+        values = self.measure(output, targets, loss)
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(f"the loss is {values['loss']} in step {self.step + 1}: is lr too large?")
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.max_norm is not None:
+            clip_grad_norm(self.optimizer.parameters, self.max_norm)
+        self.optimizer.step()
+        if self.scheduler and self.scheduler.every_batch:
+            self.scheduler.step()
+        self.step += 1
+        return values
+        # END SOLUTION
+
+    def evaluate(self, loader: Iterable) -> dict[str, float]:
+        """Return the mean loss and metrics of all examples, in evaluation mode, with nothing recorded.
+
+        Afterwards every layer is in the mode it was in, also when something is raised.
+        """
+        modes = [(layer, layer.training) for layer in walk(self.network) if hasattr(layer, "training")]
+        # BEGIN SOLUTION 11.5
+        batches = []
+        try:
+            set_training(self.network, False)
+            with no_grad():
+                for inputs, targets in loader:
+                    output = self.network(inputs)
+                    batches.append((len(inputs), self.measure(output, targets, self.criterion(output, targets))))
+        finally:
+            for layer, training in modes:
+                layer.training = training
+        return means(batches)
+        # END SOLUTION
+
+    def fit(self, loader, epochs: int, validation=None, progress: Callable | None = None) -> list[dict]:
+        """Train until `epochs` epochs are done in all, those of earlier calls and of a checkpoint included.
+
+        In training mode, one step for each batch, after which `progress(step, steps, loss=…, accuracy=…)` is called,
+        with the step's number, that of all, and the batch's figures. Then `validation`, if given, is evaluated; then a
+        scheduler steps whose `every_batch` is False; then `history` has its row, and callbacks are called, in order.
+        """
+        self.loader = loader
+        # BEGIN SOLUTION 11.6
+        while self.epoch < epochs and self.stopped is None:
+            batches, row = [], {"epoch": self.epoch + 1, "lr": self.optimizer.lr}
+            set_training(self.network, True)
+            for inputs, targets in loader:
+                batches.append((len(inputs), self.train_step(inputs, targets)))
+                if progress is not None:
+                    progress(self.step, epochs * len(loader), **batches[-1][1])
+            row |= means(batches)
+            if validation is not None:
+                row |= {f"val_{name}": value for name, value in self.evaluate(validation).items()}
+            if self.scheduler and not self.scheduler.every_batch:
+                self.scheduler.step()
+            self.epoch += 1
+            self.history.append(row)
+            for callback in self.callbacks:
+                callback(self)
+        return self.history
+        # END SOLUTION
+
+    def slots(self) -> Iterator[tuple[str, object, str]]:
+        """Yield (name, owner, attribute) of all that further epochs depend on: `getattr(owner, attribute)` is it.
+
+        The trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor, "data"); of
+        layer number i of `walk`, as far as it has them, "layer.i.running_mean" and "layer.i.running_var" likewise, and
+        ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has a generator.
+        """
+        # BEGIN SOLUTION 11.7
+        yield from ((name, self, name) for name in ("epoch", "step", "history", "stopped"))
+        yield from ((f"parameter.{i}", p, "data") for i, p in enumerate(self.network.parameters()))
+        owners = {f"layer.{i}": layer for i, layer in enumerate(walk(self.network))} | {"loader": self.loader}
+        for name, owner in owners.items():
+            for buffer in ("running_mean", "running_var"):
+                if hasattr(owner, buffer):
+                    yield f"{name}.{buffer}", getattr(owner, buffer), "data"
+            if getattr(owner, "rng", None) is not None:
+                yield f"{name}.rng", owner.rng.bit_generator, "state"
+        # END SOLUTION
+
+    def state_dict(self) -> dict:
+        """Return a copy of what is in all slots, by name; behind "optimizer." and "scheduler." the states of those."""
+        # BEGIN SOLUTION 11.7
+        state = {name: copy.deepcopy(getattr(owner, attribute)) for name, owner, attribute in self.slots()}
+        return state | {f"{part}.{name}": x for part, it in self.parts.items() for name, x in it.state_dict().items()}
+        # END SOLUTION
+
+    def load_state_dict(self, state: Mapping, loader=None) -> None:
+        """Take over what `state_dict` of a trainer built alike has returned; all tensors stay the same.
+
+        `loader` is like the one trained with; without one, as to evaluate only, "loader.rng" is left out. ValueError,
+        with what it is about, for names, shapes and generators that differ: then nothing but `loader` has changed.
+        """
+        self.loader = loader
+        # BEGIN SOLUTION 11.8
+        state = {name: x for name, x in state.items() if name != "loader.rng" or loader is not None}
+        own = self.state_dict()
+        try:
+            self.take(state, own)
+        except (KeyError, TypeError, ValueError) as error:
+            self.take(own, own)
+            raise ValueError(f"this state does not fit: {error}. Build all as it was built for it") from error
+        # END SOLUTION
+
+    def take(self, state: Mapping, own: Mapping) -> None:
+        """Put `state` into slots and parts. What fails halfway can be undone with `own`, the state before."""
+        # BEGIN SOLUTION 11.8
+        plain = [name for name, value in own.items() if not isinstance(value, np.ndarray | int | float)]
+        numbers = ({name: 0 if name in plain else x for name, x in some.items()} for some in (state, own))
+        new = checked(*numbers) | {name: copy.deepcopy(state[name]) for name in plain}
+        for name, owner, attribute in self.slots():
+            setattr(owner, attribute, new[name])
+        for part, it in self.parts.items():
+            it.load_state_dict({n.removeprefix(f"{part}."): x for n, x in new.items() if n.startswith(f"{part}.")})
+        # END SOLUTION
+
+
+def write_checkpoint(path, state: Mapping) -> None:
+    """Write `state`, arrays and what JSON can hold by name, to a file: whole, or not at all.
+
+    It is a zip archive, not compressed, of "state.json" and for each array "name.npy", without any pickle. It is
+    written beside `path` under another name, and takes its place in one step when it is on the disk. Whatever is
+    raised, a file that was there before is as it was, and nothing is left beside it.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # BEGIN SOLUTION 11.9
+    try:
+        with temporary.open("wb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                others = {name: x for name, x in state.items() if not isinstance(x, np.ndarray)}
+                archive.writestr("state.json", json.dumps(others, default=np.ndarray.tolist))
+                for name in (name for name in state if name not in others):
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, state[name], allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    # END SOLUTION
+
+
+def read_checkpoint(path) -> dict:
+    """Return the state that `write_checkpoint` has written to `path`; nothing in the file is executed.
+
+    OSError when it cannot be read; ValueError, with the path and what to do, for what is damaged or no checkpoint.
+    """
+    data = Path(path).read_bytes()
+    # BEGIN SOLUTION 11.10
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # which compares every member with its checksum
+            contents = {name: archive.read(name) for name in archive.namelist()}
+        state = dict(json.loads(contents.pop("state.json")))
+        for name, content in contents.items():
+            state[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        return state
+    except Exception as error:  # damaged bytes can fail in any way
+        advice = "It was left as it is: go on from an older one, or move it away and train anew"
+        raise ValueError(f"{path} is damaged, or no checkpoint ({error}). {advice}.") from error
+    # END SOLUTION
+
+
+class Checkpoint:
+    """Writes the trainer's state to `path`; with `monitor`, only when the epoch was the best so far. Put it last."""
+
+    def __init__(self, path, monitor: str | None = None, largest: bool = False):
+        self.path, self.monitor, self.largest = path, monitor, largest
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Write, if it is time."""
+        # BEGIN SOLUTION 11.11
+        if self.monitor is None or not since_best((row[self.monitor] for row in trainer.history), largest=self.largest):
+            write_checkpoint(self.path, trainer.state_dict())
+        # END SOLUTION
+
+
+class ProgressBar:
+    """A `progress` that shows a line, redrawn in each step on a terminal; elsewhere one for each tenth of the steps."""
+
+    def __init__(self, stream=None, redraw: bool | None = None):
+        self.stream = stream or sys.stdout
+        self.redraw = self.stream.isatty() if redraw is None else redraw
+        self.length = 0  # of the line that is to be drawn over
+
+    def __call__(self, step: int, steps: int, **values: float) -> None:
+        """Write a line such as "[#####---------------] 2/8 loss 0.5123", with step / steps of 20 places full.
+
+        Redrawn, it begins with "\\r", has blanks over the rest of the line before, and "\\n" after the last step alone.
+        """
+        # BEGIN SOLUTION 11.12
+        if not self.redraw and step < steps and step * 10 // steps == (step - 1) * 10 // steps:
+            return
+        full = 20 * step // steps
+        line = f"[{'#' * full}{'-' * (20 - full)}] {step}/{steps} "
+        line += " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        start, end = ("\r", "" if step < steps else "\n") if self.redraw else ("", "\n")
+        print(start + line.ljust(self.length), end=end, file=self.stream, flush=True)
+        self.length = len(line) if self.redraw else 0
+        # END SOLUTION
