@@ -21,11 +21,12 @@ from grading.manifest.model import Manifest, Status
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("grading", "tito")
-SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz"}
+SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz", ".html", ".css", ".js", ".svg"}
 AS_THEY_ARE = (
     "LICENSE",
     "noxfile.py",
     "docs/data.md",
+    "docs/demonstrations.md",
     "docs/milestone-troubleshooting.md",
     "docs/result-format.md",
     "docs/schema/manifest.schema.json",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from grading import cache
+from grading.checks.cifar10 import cifar10_convergence
 from grading.checks.demo import demo
 from grading.checks.imports import imports
 from grading.checks.measured import Context, Log, Measured
@@ -41,6 +42,7 @@ CHECKS = {
     "integration_tests": integration_tests,
     "xor": xor,
     "mnist": mnist,
+    "cifar10_convergence": cifar10_convergence,
     "demo": demo,
     "quiz": quiz,
 }
@@ -166,6 +168,7 @@ def _grade(
             start=start,
             budget=budget,
             seed=seed,
+            official=request.official,
             student=student,
             watch=watch,
             log=log,

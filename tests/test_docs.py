@@ -58,6 +58,8 @@ ONLY_NAMED = {
     "nox -s mutation": "runs for many minutes",
     "nox -s bench": "measures a machine at rest, for minutes",
     "tito data fetch mnist": "downloads 12 MB; tests/data does it from mirrors of its own",
+    "tito milestone demo 2 --web": "serves a page until it is interrupted; tests/demos does it",
+    "tito milestone demo 2 --web --no-browser": "the same",
     "python -m venv .venv": "is what these tests begin with",
 }
 """Commands that are not run, only looked up, and why."""
@@ -152,7 +154,7 @@ def install(folder: Path, kind: str) -> Place:
     """Make an environment and type what the pages say; skip where no package can be fetched."""
     home = folder.parent / f"{kind}-venv"
     venv.create(home, with_pip=True, symlinks=True)
-    gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR")
+    gone = ("VIRTUAL_ENV", "PYTHONPATH", "NOX_CURRENT_SESSION", "CI", "FORCE_COLOR", "NO_COLOR", "TINYTORCH_DATA")
     environment = {name: value for name, value in os.environ.items() if name not in gone}
     caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     environment |= {

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.text import Text
 
 from grading import journey, progress
-from grading.demos.run import run_demo
-from grading.errors import GraderError
+from grading.demos import PAGES
+from grading.demos.run import run_demo, serve_demo
+from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
@@ -86,3 +87,14 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
     out.print(Text("\nThe demonstration stopped.", style="yellow"))
     out.print(terminal.failure_parts(failure, brief=False))
     return 1
+
+
+def serve_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
+    """The demonstration as a page, until Ctrl+C; 1 if student code failed meanwhile, else 0. UsageError without one."""
+    if number not in PAGES:
+        has = " and ".join(f"milestone {n}" for n in PAGES)
+        raise UsageError(
+            f"The demonstration of milestone {number} has no page; it plays in the terminal: "
+            f"tito milestone demo {number}. A page has: {has}."
+        )
+    return 0 if serve_demo(root, number, console=console(), seed=seed, browser=browser) else 1

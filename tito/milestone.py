@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from grading import progress
+from grading.errors import UsageError
 from tito import names
 from tito import status as drawn
 from tito.console import console, print_json, repository
@@ -80,18 +81,28 @@ def measure(
 def demo(
     number: Number,
     seed: Annotated[int, typer.Option(help="Where its randomness starts.", min=0, max=2**31 - 1)] = 1,
+    web: Annotated[bool, typer.Option("--web", help="Serve it as a page, to this machine only.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
+    ] = False,
 ) -> int:
-    """Watch what your network does, live.
+    """Watch what your network does, live; with --web in a page, where you can draw a digit for it.
 
     \b
     Examples:
       tito milestone demo 1
       tito milestone demo 1 --seed 7
+      tito milestone demo 2 --web
+      tito milestone demo 2 --web --no-browser
     """
+    if no_browser and not web:
+        raise UsageError(f"--no-browser goes with --web: tito milestone demo {number} --web --no-browser")
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))
-    from tito.attempt import play_demo  # imports the grader
+    from tito.attempt import play_demo, serve_page  # imports the grader
 
+    if web:
+        return serve_page(root, milestone.id, seed=seed, browser=not no_browser)
     return play_demo(root, milestone.id, seed=seed)
 
 

@@ -28,6 +28,7 @@ class Context:
     start: Callable[[], Worker]
     budget: Budget
     seed: int
+    official: bool
     student: str | None
     watch: Watch
     log: Log

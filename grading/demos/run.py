@@ -1,14 +1,20 @@
-"""One demonstration, played for a person: the student's network in a worker, its frames on a screen."""
+"""One demonstration, played for a person: the student's network in a worker, its frames on a screen or in a page."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from grading.checks.network import RecipeError, in_words
+from grading.client import Worker
 from grading.demos import DEMOS
 from grading.grade import built_milestone
 from grading.manifest.load import load
+from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import Screen
 from grading.result import Failure
@@ -19,14 +25,32 @@ from grading.workers import start_worker
 
 def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure | None:
     """Play milestone ``number``'s demonstration with the code at ``root``; what stopped it, or None at its end."""
+    with _started(root, number) as (milestone, worker):
+        try:
+            DEMOS[number](worker, screen, milestone, seed)
+        except (RemoteError, WorkerFailureError, RecipeError) as error:
+            return Failure(title="The demonstration runs to its end", **in_words(error))
+    return None
+
+
+def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
+    """Serve the demonstration's page until interrupted; whether student code did all that it was asked to.
+
+    ``number`` must be one of PAGES.
+    """
+    from grading.demos.web.digits import serve  # imports the server, which nothing else needs
+
+    with _started(root, number) as (milestone, worker):
+        return serve(worker, milestone, seed, console, browser=browser)
+
+
+@contextlib.contextmanager
+def _started(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
+    """The milestone, and a worker with the code at ``root`` up to it."""
     manifest = load(root)
     milestone = built_milestone(manifest, number)
     modules = manifest.modules_for(milestone)
     with tempfile.TemporaryDirectory(prefix="tinytorch-submission-") as folder:
         submission = take(root, manifest, modules, milestone, Path(folder))
         with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
-            try:
-                DEMOS[number](worker, screen, milestone, seed)
-            except (RemoteError, WorkerFailureError, RecipeError) as error:
-                return Failure(title="The demonstration runs to its end", **in_words(error))
-    return None
+            yield milestone, worker

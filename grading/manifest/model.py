@@ -201,22 +201,39 @@ class XorExperiment(Experiment):
     """Noisy copies of each of the four points."""
 
 
-class MnistExperiment(Experiment):
-    """Milestone 2: how the network that reads digits is measured."""
+class ImageExperiment(Experiment):
+    """How a network that names images is measured."""
 
-    kind: Literal["mnist"] = "mnist"
-    data: Literal["mnist"] = "mnist"
+    data: str
     """The data set it is trained and tested on."""
     shift: int = Field(ge=0, le=4)
     """By up to so many pixels each test image is moved, in both directions."""
     probe_images: int = Field(ge=100)
     """Training images on which the grader measures loss and accuracy while training goes on."""
+    curve_points: int = Field(ge=10, le=1000)
+    """So often in one training run it measures them, between the student's steps."""
     quick_images: int = Field(ge=200)
-    """Test images that are enough where a rough figure is: before training, and in the controls."""
+    """Images that are enough where a rough figure is: before training, on known images, and in the control."""
     control_images: int = Field(ge=500)
-    """Training images of the second training: turned, and with other labels."""
+    """Training images of one more training: turned, and with other labels."""
     demo_images: int = Field(ge=100)
     """Training images of the demonstration."""
+
+
+class MnistExperiment(ImageExperiment):
+    """Milestone 2: how the network that reads digits is measured."""
+
+    kind: Literal["mnist"] = "mnist"
+    data: Literal["mnist"] = "mnist"
+
+
+class Cifar10Experiment(ImageExperiment):
+    """Milestone 3: how training to convergence is measured."""
+
+    kind: Literal["cifar10"] = "cifar10"
+    data: Literal["cifar10"] = "cifar10"
+    official_seeds: int = Field(ge=1, le=5)
+    """Training runs of an official grading, each from its own seed; at a desk there is one."""
 
 
 class Sealed(Frozen):
@@ -276,7 +293,9 @@ class Milestone(Frozen):
     criteria: tuple[Criterion, ...] = Field(min_length=4)
     environment: Environment = Environment()
     budget: Budget
-    experiment: Annotated[XorExperiment | MnistExperiment, Field(discriminator="kind")] | None = None
+    experiment: Annotated[XorExperiment | MnistExperiment | Cifar10Experiment, Field(discriminator="kind")] | None = (
+        None
+    )
     """How it is measured; a planned milestone may not have one yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)

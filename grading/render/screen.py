@@ -15,8 +15,8 @@ SECONDS_PER_FRAME = 0.05
 class Screen(Protocol):
     """Where frames are drawn. A frame is any Rich renderable; text from students goes in as `Text`, cleaned."""
 
-    def frame(self, renderable: RenderableType) -> None:
-        """Show this frame in place of the last one."""
+    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
+        """Show this frame in place of the last one, for so long at least; a frame to keep stays above later ones."""
 
 
 class RecordingScreen:
@@ -25,8 +25,8 @@ class RecordingScreen:
     def __init__(self) -> None:
         self.frames: list[RenderableType] = []
 
-    def frame(self, renderable: RenderableType) -> None:
-        """Keep the frame."""
+    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
+        """Keep the frame; nobody needs time to look at it."""
         self.frames.append(renderable)
 
 
@@ -35,7 +35,7 @@ class LiveScreen:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop")
-        self._shown = 0.0
+        self._until = 0.0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -44,15 +44,17 @@ class LiveScreen:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._live.stop()
 
-    def frame(self, renderable: RenderableType) -> None:
+    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
         """Draw the frame in place of the last one, no sooner than an eye can follow."""
-        time.sleep(max(0.0, self._shown + SECONDS_PER_FRAME - time.monotonic()))
-        self._live.update(renderable, refresh=True)
-        self._shown = time.monotonic()
+        time.sleep(max(0.0, self._until - time.monotonic()))
+        self._live.update("" if keep else renderable, refresh=not keep)
+        if keep:
+            self._live.console.print(renderable)
+        self._until = time.monotonic() + seconds
 
 
 class PlainScreen:
-    """Prints the first and the last frame: a demonstration in a log. Use as a context manager."""
+    """Prints the first frame, those to keep, and the last: a demonstration in a log. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,11 +68,11 @@ class PlainScreen:
         if self._last is not None:
             self._console.print(self._last)
 
-    def frame(self, renderable: RenderableType) -> None:
-        """Print the first frame, hold back every later one until the end."""
-        if self._first:
+    def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
+        """Print the first frame and those to keep; hold back every other one until the end."""
+        if self._first or keep:
             self._console.print(renderable)
-            self._first = False
+            self._first, self._last = False, None
         else:
             self._last = renderable
 

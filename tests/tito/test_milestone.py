@@ -148,6 +148,36 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
     assert read(repo).events == ()
 
 
+@pytest.mark.usefixtures("repo")
+def test_a_demonstration_without_a_page_says_which_has_one(tito) -> None:
+    """Milestone 1 plays in the terminal only; --no-browser means nothing without --web. Both are wrong usage."""
+    answer = tito("milestone", "demo", "1", "--web")
+    assert answer.code == 2
+    assert "has no page" in answer.err
+    assert "milestone 2" in answer.err
+    assert "tito milestone demo 1" in answer.err
+    answer = tito("milestone", "demo", "2", "--no-browser")
+    assert answer.code == 2
+    assert "tito milestone demo 2 --web --no-browser" in answer.err
+
+
+@pytest.mark.usefixtures("repo")
+@pytest.mark.parametrize(("well", "code"), [(True, 0), (False, 1)])
+def test_a_page_is_served(tito, monkeypatch: pytest.MonkeyPatch, *, well: bool, code: int) -> None:
+    """With the seed asked for and the browser unless told not to; 1 when student code failed meanwhile."""
+    served: list = []
+
+    def serve(_root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
+        assert not console.is_terminal
+        served.append((number, seed, browser))
+        return well
+
+    monkeypatch.setattr(attempts, "serve_demo", serve)
+    assert tito("milestone", "demo", "2", "--web").code == code
+    assert tito("milestone", "demo", "2", "--web", "--seed", "7", "--no-browser").code == code
+    assert served == [(2, 1, True), (2, 7, False)]
+
+
 def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The animation runs on a terminal; in a pipe, on a dumb terminal and in CI nothing moves."""
     milestone, naps = load(repo).milestone(1), []

@@ -1,0 +1,64 @@
+"""The figures the project promises, measured on this machine and printed beside what was promised.
+
+Run by `nox -s bench`, for all figures or for the groups named: `nox -s bench -- milestone-2`. Nothing fails here: a
+machine under load is no defect. Every figure is the median of several runs where a run is short.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from course.bench import digits, grader
+from course.bench.figure import Figure
+from grading.errors import UsageError
+from grading.render.progress import watch_for
+
+NOX = shutil.which("nox") or str(Path(sys.prefix).parent.parent / "bin" / "nox")
+Step = tuple[str, Callable[[], Iterator[Figure]]]
+GROUPS: dict[str, list[Step]] = {
+    "grader": [
+        ("Calling a worker", grader.worker_calls),
+        ("Writing a release", grader.release),
+        ("Asking for the status", grader.status),
+        ("Grading milestone 1 twice", lambda: grader.milestone(NOX)),
+        ("Grading in a fresh clone with nothing installed", grader.bare),
+    ],
+    "milestone-2": [
+        ("Taking steps beside PyTorch's", digits.beside_pytorch),
+        ("Training on ever more digits", digits.linear_cost),
+        ("Watching the memory of training", digits.memory),
+        ("Grading milestone 2 twice", lambda: digits.milestone(NOX)),
+    ],
+}
+
+
+def main() -> None:
+    """Measure the groups named, or all, and print the table."""
+    names = sys.argv[1:] or list(GROUPS)
+    if unknown := [name for name in names if name not in GROUPS]:
+        raise UsageError(f"There is no group {unknown[0]}; there are {', '.join(GROUPS)}.")
+    console = Console()
+    figures: list[Figure] = []
+    with watch_for(console) as watch:
+        for title, step in (step for name in names for step in GROUPS[name]):
+            watch.phase(title, None)
+            figures += step()
+    table = Table("figure", "measured", "promised", "", "how", title=f"{os.cpu_count()} cores, {sys.platform}")
+    for f in figures:
+        met = "met" if f.measured < f.goal else "MISSED"
+        table.add_row(f.name, f"{f.measured:.3g} {f.unit}", f"under {f.goal:g} {f.unit}", met, f.how)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(str(error))

@@ -1,0 +1,134 @@
+"""Milestone 2: the network that reads digits beside the same network in PyTorch, and what training it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from course.bench.beside import in_turns, pytorch, solution, threads
+from course.bench.figure import ROOT, Figure, outside, quietly, seconds
+
+BATCH, PART = 64, 200
+"""Images of one training step, and of one part of `predict`, in the recipe."""
+
+
+def network(torch):
+    """The recipe's network in PyTorch."""
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 7 * 7, 10),
+    )
+
+
+def beside_pytorch() -> Iterator[Figure]:
+    """One training step, and one pass without gradients, with one thread and with all cores."""
+    torch, student = pytorch(), solution()
+    recipe = student.recipe("06_spatial")
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(PART, 1, 28, 28)).astype("float32")
+    labels = rng.integers(0, 10, PART)
+    ours, theirs = recipe.build(rng), network(torch)
+    sizes = [sum(p.size for p in ours.parameters()), sum(p.numel() for p in theirs.parameters())]
+    assert sizes[0] == sizes[1], f"the networks differ: {sizes} parameters"
+    criterion, optimizer = student.dense.CrossEntropyLoss(), torch.optim.SGD(theirs.parameters(), 0.01)
+    x, y = student.tensor.Tensor(images[:BATCH]), student.tensor.Tensor(labels[:BATCH])
+    x_torch, y_torch = torch.from_numpy(images[:BATCH]), torch.from_numpy(labels[:BATCH])
+    part, part_torch = student.tensor.Tensor(images), torch.from_numpy(images)
+
+    def their_step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(theirs(x_torch), y_torch).backward()
+        optimizer.step()
+
+    def their_pass() -> None:
+        with torch.no_grad():
+            theirs(part_torch)
+
+    for count in sorted({1, os.cpu_count() or 1}):
+        with threads(count):
+            a, b = in_turns(lambda: student.layers.gradient_descent_step(ours, criterion, x, y, 0.01), their_step)
+            how = f"{count} threads, batch {BATCH}: {a * 1e3:.2f} ms to {b * 1e3:.2f} ms, medians of turns"
+            yield Figure("milestone 2, a training step against PyTorch", a / b, 2.0, "×", how)
+            a, b = in_turns(lambda: ours(part), their_pass)
+            how = f"{count} threads, {PART} images: {a * 1e3:.2f} ms to {b * 1e3:.2f} ms, medians of turns"
+            yield Figure("milestone 2, inference against PyTorch", a / b, 2.0, "×", how)
+
+
+def linear_cost() -> Iterator[Figure]:
+    """The time of an epoch for each image, for four times as many images."""
+    student = solution()
+    recipe, rng = student.recipe("06_spatial"), np.random.default_rng(0)
+
+    def epoch(count: int) -> float:
+        """Seconds for each image, the better of two epochs."""
+        net, criterion = recipe.build(rng), student.dense.CrossEntropyLoss()
+        x = student.tensor.Tensor(rng.normal(size=(count, 1, 28, 28)).astype("float32"))
+        y = student.tensor.Tensor(rng.integers(0, 10, count))
+        train = student.dense.train_epoch
+        return min(seconds(lambda: train(net, criterion, x, y, 0.01, BATCH, rng)) for _ in range(2)) / count
+
+    per_image = [epoch(count) for count in (4000, 16000)]
+    how = f"4,000 and 16,000 images: {per_image[0] * 1e6:.0f} and {per_image[1] * 1e6:.0f} µs for each, one epoch"
+    yield Figure("an epoch's cost for each of 4× as many images", per_image[1] / per_image[0], 1.25, "×", how)
+
+
+def memory() -> Iterator[Figure]:
+    """The peak of a process that trains on as many images as MNIST has."""
+    command = [sys.executable, "-c", "from course.bench.digits import train_on_noise; train_on_noise()"]
+    done = subprocess.run(  # noqa: S603 - ourselves
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    how = "resident memory of a process with 60,000 images, 100 steps of the recipe, and 1,000 predictions"
+    yield Figure("peak memory of training milestone 2", int(done.stdout) / 2**20, 1024, "MiB", how)
+
+
+class _EnoughError(Exception):
+    """The steps asked for have been taken."""
+
+
+def train_on_noise() -> None:
+    """Train a little on 60,000 images and print the peak of this process in bytes."""
+    recipe, rng = solution().recipe("06_spatial"), np.random.default_rng(0)
+    images = rng.integers(0, 256, (60_000, 1, 28, 28), dtype=np.uint8)
+    net = recipe.build(rng)
+
+    def progress(step: int, *_: float) -> None:
+        if step >= 100:
+            raise _EnoughError
+
+    try:
+        recipe.train(net, images, rng.integers(0, 10, len(images)), rng=rng, progress=progress)
+    except _EnoughError:
+        recipe.predict(net, images[:1000])
+    unit = 1 if sys.platform == "darwin" else 1024
+    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
+
+
+def milestone(nox: str) -> Iterator[Figure]:
+    """`nox -s milestone-2` in an environment already made, and once more with nothing changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "result.json")
+        command = [nox, "-s", "milestone-2", "--", "--json", str(record)]
+        quietly([nox, "-s", "milestone-2", "--install-only"], ROOT, outside())
+        total = seconds(lambda: quietly([*command, "--again"], ROOT, outside()))
+        result = json.loads(record.read_text())
+        unchanged = seconds(lambda: quietly(command, ROOT, outside()))
+    (data,) = result["data"]
+    accuracy = next(c["measured"] for c in result["criteria"] if c["name"] == "accuracy")
+    how = f"on {data['name']}, {accuracy:.2%} of moved test images right"
+    yield Figure("nox -s milestone-2, environment made", total, 90, "s", how)
+    yield Figure("an unchanged milestone 2", unchanged, 2, "s", "answered from its record, nox included")

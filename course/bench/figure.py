@@ -1,0 +1,46 @@
+"""One measured figure beside what was promised, and how commands are timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.errors import GraderError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement beside its goal; both in ``unit``, smaller is better."""
+
+    name: str
+    measured: float
+    goal: float
+    unit: str
+    how: str
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def outside() -> dict[str, str]:
+    """The environment as it is outside of a nox session: nox tells a nox within it not to prepare itself."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("NOX_")}
+
+
+def quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
+    """Run a command; GraderError with the end of what it said when it fails."""
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise GraderError(
+            f"{' '.join(command)} failed with exit code {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
+        )

@@ -1,0 +1,71 @@
+"""What the grader and the tools around it cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from course.bench.figure import ROOT, Figure, outside, quietly, seconds
+from course.release import write_release
+from grading.client import Worker
+from grading.sandbox.launch import Confinement, choose
+
+
+def worker_calls() -> Iterator[Figure]:
+    """A trivial call, and one with a megabyte there and back."""
+    sandbox = choose(official=False)
+    with tempfile.TemporaryDirectory() as folder:
+        confinement = Confinement(Path(folder), (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
+        with Worker(confinement, call_seconds=10) as worker:
+            for value, name, goal in ((1, "a trivial worker call", 0.5), (np.zeros(1 << 17), "1 MB there and back", 5)):
+                worker.request("echo", value)
+                times = [seconds(lambda value=value: worker.request("echo", value)) for _ in range(200)]  # type: ignore[misc]
+                yield Figure(name, statistics.median(times) * 1e3, goal, "ms", f"median of 200 calls, {sandbox}")
+
+
+def release() -> Iterator[Figure]:
+    """Writing the student repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        taken = seconds(lambda: write_release(ROOT, Path(folder, "release")))
+    yield Figure("the release is written", taken, 5, "s", "course.release.write_release, one run")
+
+
+def status() -> Iterator[Figure]:
+    """The command students type most."""
+    environment = outside() | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tito", "milestone", "status"]
+    times = [seconds(lambda: quietly(command, ROOT, environment)) for _ in range(8)]
+    yield Figure("tito milestone status", statistics.median(times[1:]), 0.4, "s", "median of 7")
+
+
+def milestone(nox: str) -> Iterator[Figure]:
+    """`nox -s milestone-1` in an environment already made, and the grader's own share of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "result.json")
+        command = [nox, "-s", "milestone-1", "--", "--again", "--json", str(record)]
+        _first, total = [seconds(lambda: quietly(command, ROOT, outside())) for _ in range(2)]
+        timing = json.loads(record.read_text())["timing"]
+    yield Figure("nox -s milestone-1, environment made", total, 12, "s", "second of two runs")
+    yield Figure("of which the grader's own share", timing["grader"], 3, "s", "all but student code running")
+
+
+def bare() -> Iterator[Figure]:
+    """The README's first command where nothing is installed: empty home, empty caches, a fresh clone."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone, home, venv = Path(folder, "course"), Path(folder, "home"), Path(folder, "venv")
+        home.mkdir()
+        quietly(["git", "clone", "-q", str(ROOT), str(clone)], ROOT, outside())
+        quietly([sys.executable, "-m", "venv", str(venv)], ROOT, outside())
+        environment = outside() | {"HOME": str(home), "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        for name in ("XDG_CACHE_HOME", "UV_CACHE_DIR", "PIP_CACHE_DIR", "VIRTUAL_ENV", "PYTHONPATH"):
+            environment.pop(name, None)
+        command = ["sh", "-c", 'pip install -q "nox[uv]" && nox -s milestone-1']
+        taken = seconds(lambda: quietly(command, clone, environment))
+    yield Figure("first run on a bare machine", taken, 90, "s", "pip install nox[uv] and nox -s milestone-1, one run")

@@ -1,0 +1,162 @@
+"""Demonstration 2: a network learns to read handwriting, reads, shows what its first layer sees, and where it errs."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from grading.client import Worker
+from grading.demos.pictures import Bars, Curve, Picture, shrunk
+from grading.demos.reading import Digits, Point, Reader, gather
+from grading.manifest.model import Milestone
+from grading.render.screen import Screen
+
+WIDEST = 100
+SHOWN = 6
+"""Digits read one after another."""
+SECONDS = 0.9
+"""For each of them."""
+MISTAKES = 6
+"""At most so many are shown, three where only one fits beside another."""
+MARGIN = 2
+"""Pixels cut off a misread digit on every side: there is no ink."""
+
+
+def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+    """Train a network, show it at work, its mistakes last; raises what student code raises."""
+    digits = gather(milestone, seed, ScreenWatch(screen))
+    reader = Reader(worker, milestone, seed)
+    points: list[Point] = []
+
+    def tell(point: Point) -> None:
+        points.append(point)
+        screen.frame(training(points, digits))
+
+    reader.train(digits, tell)
+    screen.frame(training(points, digits), keep=True)
+    p = reader.read(digits.test_images)
+    for index in range(min(SHOWN, len(p))):
+        told = f"digit {index + 1} of {min(SHOWN, len(p))} it has never seen"
+        shown = Framed(told, Reading(digits.test_images[index], p[index], int(digits.test_labels[index])))
+        screen.frame(shown, seconds=SECONDS, keep=index == SHOWN - 1)
+    screen.frame(Framed("what its first layer sees in it", Maps(reader.maps(digits.test_images[index]))), keep=True)
+    screen.frame(mistakes(digits, p), keep=True)
+
+
+class ScreenWatch:
+    """Shows the phases of a download as frames."""
+
+    def __init__(self, screen: Screen):
+        self._screen = screen
+        self._title, self._total = "", 0
+
+    def phase(self, title: str, total: int | None) -> None:
+        """A frame with the title."""
+        self._title, self._total = title, total or 0
+        self._screen.frame(Text(title))
+
+    def advance(self, done: int, note: str = "") -> None:
+        """A frame with how much is done."""
+        share = f" {done / self._total:.0%}" if self._total else ""
+        self._screen.frame(Text(f"{self._title}{share} {note}"))
+
+
+def training(points: list[Point], digits: Digits) -> RenderableType:
+    """The curve so far, and in words where it stands."""
+    last = points[-1]
+    title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
+    told = Text(f"reads {last.accuracy:.0%} of digits it is not trained on\n{digits.about}")
+    return Framed(title, Group(Curve([point.loss for point in points]), told))
+
+
+def mistakes(digits: Digits, p: np.ndarray) -> RenderableType:
+    """The misread digits of which the network was surest, and how many there are."""
+    read = p.argmax(1)
+    wrong = np.flatnonzero(read != digits.test_labels)
+    told = f"It misreads {len(wrong)} of {len(p):,} digits it has never seen"
+    if not len(wrong):
+        return Framed("its mistakes", Text(f"{told}."))
+    surest = wrong[np.argsort(-p[wrong, read[wrong]])][:MISTAKES]
+    cut = slice(MARGIN, -MARGIN)
+    pictures = [
+        (
+            Picture(digits.test_images[i, 0, cut, cut] / 255),
+            f"a {digits.test_labels[i]}, read as {read[i]} ({p[i].max():.0%})",
+        )
+        for i in surest
+    ]
+    heading = Text(f"{told}; it was surest of these.\n")
+    return Framed("its mistakes", Group(heading, Gallery(pictures)))
+
+
+class Framed:
+    """A titled frame, as wide as the console but not wider than is good to read."""
+
+    def __init__(self, title: str, body: RenderableType):
+        self._title, self._body = title, body
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """A panel."""
+        yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
+
+
+class Reading:
+    """One digit, the bars beside it, below it where there is no room; and whether it was read rightly."""
+
+    def __init__(self, image: np.ndarray, p: np.ndarray, label: int):
+        self._picture, self._p, self._label = Picture(image[0] / 255), p, label
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Side by side from sixty columns on."""
+        read = int(self._p.argmax())
+        right = read == self._label
+        told = "and that is right" if right else f"but it is a {self._label}"
+        words = Text(f"read as {read}, {told}", style="green" if right else "yellow")
+        if options.max_width < 56:
+            yield Group(self._picture, Bars(self._p, width=7, columns=2), words)
+            return
+        grid = Table.grid(padding=(0, 3))
+        width = min(options.max_width - 28 - 3 - 7 - 4, 40)
+        grid.add_row(self._picture, Group(Text(), Bars(self._p, width=width), Text(), words))
+        yield grid
+
+
+class Maps:
+    """The maps of one image, as large as fits beside each other; at most sixteen."""
+
+    def __init__(self, maps: np.ndarray):
+        self._maps = maps
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Smaller pictures where it is narrow."""
+        side = 14 if options.max_width >= 60 else 10
+        small = [shrunk(one, side) for one in self._maps[:16]]
+        shown = [(Picture(one / max(float(np.abs(one).max()), 1e-12)), "") for one in small]
+        coloured = console.color_system is not None and not console.no_color
+        below = ", orange where below 0" if coloured else ""
+        yield Group(
+            Text(f"{len(self._maps)} feature maps, bright where its filter answers{below}."),
+            Gallery(shown),
+        )
+
+
+class Gallery:
+    """Pictures with captions, as many in a row as fit."""
+
+    def __init__(self, pictures: list[tuple[Picture, str]]):
+        self._pictures = pictures
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Row by row, each caption below its picture."""
+        width = max(console.measure(picture, options=options).maximum for picture, _ in self._pictures)
+        across = max(1, (options.max_width + 2) // (width + 2))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(across):
+            grid.add_column(width=width)
+        for first in range(0, len(self._pictures), across):
+            row = self._pictures[first : first + across]
+            grid.add_row(*(Group(picture, Text(caption)) for picture, caption in row))
+        yield grid

@@ -1,0 +1,116 @@
+"""What demonstration 2 shows on a terminal: pictures of half blocks, bars, a curve; colour or Unicode or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.text import Text
+
+from grading.render.figures import bar
+
+RAMP = " .:-=+*#%@"
+"""From no ink to all of it, where there is only ASCII."""
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+HALVES = " ▄▀█"
+"""Neither half of a character's cell inked, the lower, the upper, both."""
+INKED = 0.4
+"""Ink from which a half cell counts as inked where there is no colour."""
+
+
+class Picture:
+    """Values from 0 to 1, or from -1 to 1 (negative ones in orange), shape (h, w): two rows to a line of text."""
+
+    def __init__(self, values: np.ndarray):
+        self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """One character to a column."""
+        width = self._values.shape[1]
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Line by line, in what this console can show."""
+        for upper, lower in zip(self._values[::2], self._values[1::2], strict=True):
+            if options.ascii_only:
+                ink = np.clip((upper + lower) / 2, 0, 1) * (len(RAMP) - 1)
+                yield Text("".join(RAMP[round(float(i))] for i in ink), no_wrap=True)
+            elif console.color_system is None or console.no_color:
+                which = 2 * (upper > INKED) + (lower > INKED)
+                yield Text("".join(HALVES[i] for i in which), no_wrap=True)
+            else:
+                line = Text(no_wrap=True)
+                for above, below in zip(upper, lower, strict=True):
+                    line.append("▀", style=f"{_colour(above)} on {_colour(below)}")
+                yield line
+
+
+def _colour(value: float) -> str:
+    """White for 1, black for 0, orange for -1, and what lies between."""
+    strength = float(np.clip(abs(value), 0, 1))
+    red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
+    return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
+
+
+class Bars:
+    """Ten probabilities, one line each, the largest bold; in two columns where lines are dear."""
+
+    def __init__(self, probabilities: np.ndarray, *, width: int = 12, columns: int = 1):
+        self._probabilities, self._width, self._columns = probabilities, width, columns
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Digit, bar, percentage."""
+        width = self._columns * (self._width + 7) + 2 * (self._columns - 1)
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """0 to 9 from top to bottom, then right."""
+        lines = len(self._probabilities) // self._columns
+        answer = int(self._probabilities.argmax())
+        for row in range(lines):
+            line = Text(no_wrap=True)
+            for digit in range(row, len(self._probabilities), lines):
+                p = float(self._probabilities[digit])
+                shown = f"{digit} {bar(p, self._width, ascii_only=options.ascii_only)} {_percent(p)}"
+                line.append("  " if digit >= lines else "")
+                line.append(shown, style="bold green" if digit == answer else "")
+            yield line
+
+
+def _percent(part: float) -> str:
+    """In four characters: 100% only for what is nearly 1."""
+    return f"{min(100 * part, 99) if part < 0.995 else 100:3.0f}%"
+
+
+class Curve:
+    """Values over time as columns of eighths of blocks, the first and last in numbers below."""
+
+    def __init__(self, values: Sequence[float], *, lines: int = 6, title: str = "loss"):
+        self._values, self._lines, self._title = list(values), lines, title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """As wide as there is room, forty columns at most."""
+        width = min(options.max_width, 40)
+        places = np.linspace(0, len(self._values) - 1, width)
+        heights = np.interp(places, np.arange(len(self._values)), self._values)
+        heights = heights / max(float(np.max(self._values)), 1e-12) * self._lines
+        for line in reversed(range(self._lines)):
+            eighths = np.clip(np.rint((heights - line) * 8), 0, 8).astype(int)
+            signs = "".join(("#" if e >= 4 else " ") if options.ascii_only else EIGHTHS[e] for e in eighths)
+            yield Text(signs, style="cyan", no_wrap=True)
+        first, last = self._values[0], self._values[-1]
+        yield Text(f"{self._title}: {first:.2f} at first, {last:.2f} now")
+
+
+def shrunk(values: np.ndarray, side: int) -> np.ndarray:
+    """The mean of each of side × side parts of a picture, none of them empty: (h, w) → at most (side, side)."""
+    for axis in (0, 1):
+        size = values.shape[axis]
+        if size > side:
+            edges = np.linspace(0, size, side + 1).round().astype(int)
+            parts = [values.take(range(a, b), axis).mean(axis) for a, b in pairwise(edges)]
+            values = np.stack(parts, axis)
+    return values

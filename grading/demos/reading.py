@@ -1,0 +1,110 @@
+"""A student's network that learns to read digits, as both demonstrations of milestone 2 use it: terminal and page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.checks.network import StudentNetwork
+from grading.client import Worker
+from grading.data.load import obtain
+from grading.manifest.model import Milestone, MnistExperiment
+from grading.render.progress import Watch
+
+TESTED = 1000
+"""So many test images are read in the end, fewer where there are fewer; the first WATCHED of them while it learns."""
+WATCHED = 200
+POINTS = 40
+"""So often, about, the demonstration measures the loss while the network learns."""
+AT_ONCE = 250
+"""Images in one call, so that a slow network stays within a call's deadline."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """What the network is trained on and what it is shown afterwards; labels of the latter never reach it."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    about: str
+    """One sentence for the student: which images these are."""
+    stand_in: bool
+
+
+@dataclass(frozen=True)
+class Point:
+    """How far training has come, measured by the demonstration on images the network does not learn from."""
+
+    step: float
+    steps: float
+    loss: float
+    accuracy: float
+
+
+def gather(milestone: Milestone, seed: int, watch: Watch) -> Digits:
+    """A part of MNIST, or of the digits that stand in for it. GraderError when its files are damaged."""
+    experiment = milestone.experiment
+    assert isinstance(experiment, MnistExperiment)
+    data = obtain(experiment.data, watch)
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
+    tested = rng.permutation(len(data.test_inputs))[:TESTED]
+    name = "small digits that stand in for MNIST, which is not on this machine" if data.stand_in_for else "MNIST"
+    return Digits(
+        images=data.train_inputs[chosen],
+        labels=data.train_targets[chosen],
+        test_images=data.test_inputs[tested],
+        test_labels=data.test_targets[tested],
+        about=f"Trained on {len(chosen):,} of the {len(data.train_inputs):,} training images of {name}.",
+        stand_in=data.stand_in_for is not None,
+    )
+
+
+class Reader:
+    """One fresh network in a worker: trained while somebody watches, then asked."""
+
+    def __init__(self, worker: Worker, milestone: Milestone, seed: int):
+        self._seconds = milestone.budget.train_seconds
+        self._seed = seed
+        self._network = StudentNetwork(worker, milestone.trigger, seed, outputs=10)
+
+    def train(self, digits: Digits, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
+        """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
+
+        ``between`` is called whenever the student's training reports, and may ask the network for answers.
+        """
+        watched, labels = digits.test_images[:WATCHED], digits.test_labels[:WATCHED]
+        told = 0
+        last = (0.0, 0.0)
+
+        def measure(step: float, steps: float) -> None:
+            nonlocal told
+            told += 1
+            p = self.read(watched)
+            right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
+            tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean())))
+
+        def progress(step: float, steps: float, _claimed: float) -> None:
+            nonlocal last
+            last = (step, steps)
+            if step >= told * steps / POINTS and told < POINTS:
+                measure(step, steps)
+            between()
+
+        measure(0, 0)
+        self._network.train(digits.images, digits.labels, self._seed, self._seconds, progress)
+        measure(*last)
+
+    def read(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (n, 10) of images (n, 1, 28, 28)."""
+        parts = range(0, len(images), AT_ONCE)
+        return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
+
+    def maps(self, image: np.ndarray) -> np.ndarray:
+        """What the first convolution makes of one image (1, 28, 28): (maps, h, w), each scaled to -1 to 1."""
+        maps = self._network.feature_maps(image[None])[0]
+        return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

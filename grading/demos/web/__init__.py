@@ -1,0 +1,1 @@
+"""Demonstrations in a browser: one local page each, served to this machine only while the command runs."""

@@ -1,0 +1,71 @@
+"""Who may talk to a page's server: this machine's browser, on the page whose address the terminal printed.
+
+A page from elsewhere can make a browser send requests to 127.0.0.1. It does not know the token in the path; a name of
+its own that it points here (DNS rebinding) is not the host; and what it may send without being asked first has neither
+our origin nor JSON in it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Lets a request through to the routes below `/TOKEN`, or answers it with what is wrong; adds headers to both."""
+
+    def __init__(self, app: ASGIApp, *, port: int, token: str):
+        self._app, self._token = app, token
+        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refused = self._refuse(scope)
+        if refused is not None:
+            status, why = refused
+            await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
+            return
+        inner: MutableMapping[str, Any] = dict(scope, path=scope["path"].removeprefix(f"/{self._token}"))
+        await self._app(inner, receive, send_with_headers)
+
+    def _refuse(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and reason, or None when the request may pass."""
+        headers = Headers(scope=scope)
+        if headers.getlist("host") not in [[host] for host in self._hosts]:
+            return 403, "this page answers to 127.0.0.1 only"
+        origin = headers.get("origin")
+        if origin is None and scope["method"] not in ("GET", "HEAD"):
+            return 403, "only the page itself may ask"
+        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
+            return 403, "another page may not ask"
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return 403, "another page may not ask"
+        first, slash, _ = scope["path"].removeprefix("/").partition("/")
+        if not slash or not secrets.compare_digest(first.encode(), self._token.encode()):
+            return 404, "there is nothing here: use the whole address that the terminal printed"
+        return None

@@ -1,0 +1,142 @@
+"""A page on 127.0.0.1: its files, its calls (JSON in, JSON out) and its feed, in a thread, until it is stopped.
+
+Nothing here knows what the page is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from grading.demos.web.feed import Feed
+from grading.demos.web.guard import Guard
+from grading.errors import GraderError
+
+STATIC = Path(__file__).parent / "static"
+MAX_BODY = 64 << 10
+BODY_SECONDS = 5.0
+START_SECONDS, STOP_SECONDS = 10.0, 5.0
+MAX_CONNECTIONS = 64
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+Call = Callable[[Any], dict[str, Any]]
+"""Parsed JSON → the answer. Runs in a thread of its own; ValueError, with the reason, for what is not a question."""
+
+
+class LocalPage:
+    """A running page; use it as a context manager. `address` is what to open, token included."""
+
+    def __init__(self, files: Mapping[str, str], calls: Mapping[str, Call], feed: Feed):
+        """``files``: the name in the address → the file in STATIC; the page itself is the name ""."""
+        self._feed = feed
+        self._socket = _listening()
+        port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
+        self.address = f"http://127.0.0.1:{port}/{token}/"
+        routes = [Route(f"/{name}", _file(STATIC / file), methods=["GET"]) for name, file in files.items()]
+        routes += [Route(f"/{name}", _call(call), methods=["POST"]) for name, call in calls.items()]
+        routes.append(Route("/events", self._events, methods=["GET"]))
+        handlers: Any = {HTTPException: _told}
+        inner = Starlette(routes=routes, exception_handlers=handlers)
+        inner.router.redirect_slashes = False
+        app = Guard(inner, port=port, token=token)
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True, name="page")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        until = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > until:
+                self.__exit__()
+                raise GraderError("the page's server did not start")
+            time.sleep(0.005)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._feed.end()
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
+        self._socket.close()
+
+    async def _events(self, _request: Request) -> Response:
+        return StreamingResponse(self._feed.follow(), media_type="text/event-stream")
+
+
+def _listening() -> socket.socket:
+    """A socket on a port that the system chooses, reachable from this machine only."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(MAX_CONNECTIONS)
+    except OSError as error:
+        listening.close()
+        raise GraderError(f"no port of 127.0.0.1 can be listened on: {error}") from error
+    return listening
+
+
+def _file(path: Path) -> Callable[[Request], Any]:
+    async def answer(_request: Request) -> Response:
+        return FileResponse(path, media_type=TYPES[path.suffix])
+
+    return answer
+
+
+def _call(call: Call) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        question = await _json(request)
+        try:
+            return JSONResponse(await asyncio.to_thread(call, question))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+
+    return answer
+
+
+async def _json(request: Request) -> Any:
+    """The request's body, parsed; a refusal when it is large, slow, or no JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "the question must be application/json")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    raise HTTPException(413, f"the question is larger than {MAX_BODY >> 10} KiB")
+    except TimeoutError:
+        raise HTTPException(408, f"the question did not come within {BODY_SECONDS:.0f} s") from None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the question is not JSON") from None
+
+
+async def _told(_request: Request, error: HTTPException) -> Response:
+    """A refusal as JSON, as every answer is."""
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

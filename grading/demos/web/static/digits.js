@@ -1,0 +1,317 @@
+// The page of demonstration 2: paper to draw on, the network's answer, what it sees, how it learned.
+
+import { drawCurve } from "./curve.js";
+import { NoAnswer, ask, follow, showFailure } from "./live.js";
+
+const SIDE = 1000; // coordinates are thousandths of the paper's side
+const STEP = 40; // how far an arrow key moves the pen
+const SMALL_STEP = 10;
+const PEN = 0.055; // the line's width, as a part of the side
+const APART = 4; // nearer points are one
+const MOST_POINTS = 3900; // the program takes 4000
+const MOST_STROKES = 99;
+const QUIET_MS = 900; // an answer is spoken once the drawing has rested so long
+
+const $ = (id) => document.getElementById(id);
+const paper = $("paper");
+const pen = paper.getContext("2d");
+
+let strokes = [];
+let drawing = null; // the pointer that draws
+let key = { x: SIDE / 2, y: SIDE / 2, down: false, used: false };
+let asking = false;
+let changed = null; // when the drawing changed since the last question
+let training = true;
+let speaking = 0;
+let framed = 0;
+
+// Drawing
+
+const points = () => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
+
+function within(value) {
+  return Math.min(SIDE, Math.max(0, Math.round(value)));
+}
+
+function place(event) {
+  const box = paper.getBoundingClientRect();
+  const border = paper.clientLeft;
+  return [
+    within(((event.clientX - box.left - border) / paper.clientWidth) * SIDE),
+    within(((event.clientY - box.top - border) / paper.clientHeight) * SIDE),
+  ];
+}
+
+function begin(point) {
+  if (strokes.length >= MOST_STROKES || points() >= MOST_POINTS) return;
+  strokes.push([point]);
+  touched();
+}
+
+function extend(point) {
+  const stroke = strokes.at(-1);
+  if (!stroke || points() >= MOST_POINTS) return;
+  const [x, y] = stroke.at(-1);
+  if (Math.abs(point[0] - x) < APART && Math.abs(point[1] - y) < APART) return;
+  stroke.push(point);
+  touched();
+}
+
+function clear() {
+  strokes = [];
+  drawing = null;
+  key.down = false;
+  changed = null;
+  redraw();
+  showNothing();
+  say("Cleared.");
+}
+
+/** Draw everything anew, once before the next frame however often it is asked for. */
+function redraw() {
+  if (!framed) framed = requestAnimationFrame(drawAll);
+}
+
+function drawAll() {
+  framed = 0;
+  const style = getComputedStyle(paper);
+  const scale = paper.width / SIDE;
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, paper.width, paper.height);
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.lineCap = pen.lineJoin = "round";
+  pen.strokeStyle = style.getPropertyValue("--guide");
+  pen.lineWidth = 3;
+  pen.strokeRect(SIDE * 0.15, SIDE * 0.1, SIDE * 0.7, SIDE * 0.8);
+  pen.strokeStyle = style.getPropertyValue("--pen");
+  pen.lineWidth = PEN * SIDE;
+  for (const stroke of strokes) {
+    pen.beginPath();
+    pen.moveTo(...stroke[0]);
+    for (const point of stroke) pen.lineTo(...point);
+    pen.stroke();
+  }
+  if (key.used && document.activeElement === paper) {
+    const accent = getComputedStyle(document.body).getPropertyValue("--accent");
+    pen.lineWidth = 8;
+    pen.strokeStyle = pen.fillStyle = accent;
+    pen.beginPath();
+    pen.arc(key.x, key.y, PEN * SIDE * 0.75, 0, 2 * Math.PI);
+    key.down ? pen.fill() : pen.stroke();
+  }
+}
+
+function touched() {
+  changed = performance.now();
+  redraw();
+  askNow();
+}
+
+paper.addEventListener("pointerdown", (event) => {
+  if (drawing !== null || event.button !== 0) return;
+  event.preventDefault();
+  paper.focus({ preventScroll: true });
+  paper.setPointerCapture(event.pointerId);
+  drawing = event.pointerId;
+  Object.assign(key, { down: false, used: false });
+  begin(place(event));
+});
+paper.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== drawing) return;
+  for (const one of event.getCoalescedEvents?.() ?? [event]) extend(place(one));
+  extend(place(event));
+});
+for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  paper.addEventListener(end, (event) => {
+    if (event.pointerId === drawing) drawing = null;
+  });
+}
+
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+paper.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const move = MOVES[event.key];
+  if (move) {
+    const step = event.shiftKey ? SMALL_STEP : STEP;
+    Object.assign(key, { x: within(key.x + step * move[0]), y: within(key.y + step * move[1]), used: true });
+    if (key.down) extend([key.x, key.y]);
+  } else if (event.key === " " || event.key === "Enter") {
+    if (event.repeat) return;
+    Object.assign(key, { down: !key.down, used: true });
+    if (key.down) begin([key.x, key.y]);
+    say(key.down ? "Pen down." : "Pen up.");
+  } else if (["c", "C", "Delete", "Backspace"].includes(event.key)) {
+    clear();
+  } else {
+    return;
+  }
+  event.preventDefault();
+  redraw();
+});
+paper.addEventListener("focus", () => {
+  if (paper.matches(":focus-visible") && drawing === null) key.used = true;
+  redraw();
+});
+paper.addEventListener("blur", () => {
+  key.down = false;
+  redraw();
+});
+$("clear").addEventListener("click", clear);
+
+// Asking
+
+async function askNow() {
+  if (asking || !strokes.length) return;
+  asking = true;
+  try {
+    while (changed !== null && strokes.length) {
+      const since = changed;
+      changed = null;
+      const answer = await ask("answer", { strokes });
+      $("trouble").hidden = true;
+      if (answer.failure) {
+        showFailure($("failure"), answer.failure);
+        $("sure").textContent = "No answer.";
+      } else if (answer.busy) {
+        $("sure").textContent = "The network is busy; the answer comes when it is not.";
+        if (!training) changed ??= since;
+      } else if (strokes.length) {
+        $("failure").hidden = true;
+        show(answer);
+        $("took").textContent = `${Math.round(performance.now() - since)} ms from stroke to answer`;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof NoAnswer)) throw error;
+    $("trouble").textContent = error.message;
+    $("trouble").hidden = false;
+  } finally {
+    asking = false;
+  }
+}
+
+// Showing
+
+const rows = Array.from({ length: 10 }, (_, digit) => {
+  const row = $("bars").tBodies[0].insertRow();
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.textContent = digit;
+  const [track, fill] = [document.createElement("div"), document.createElement("div")];
+  track.className = "track";
+  fill.className = "fill";
+  track.append(fill);
+  row.append(name);
+  row.insertCell().append(track);
+  const number = row.insertCell();
+  number.className = "number";
+  return { row, fill, number };
+});
+
+function showNothing() {
+  for (const { row, fill, number } of rows) {
+    row.className = "";
+    fill.style.width = "0";
+    number.textContent = "–";
+  }
+  $("digit").textContent = "?";
+  $("sure").textContent = "Draw a digit with mouse, finger or pen.";
+  $("took").textContent = "";
+  $("picture").getContext("2d").clearRect(0, 0, 28, 28);
+  $("maps").replaceChildren();
+  $("maps").setAttribute("aria-label", "Feature maps: nothing is drawn yet");
+}
+
+const percent = (p) => `${p >= 0.9995 ? 100 : Math.min(100 * p, 99.9).toFixed(1)}%`;
+
+function show({ digit, probabilities, picture, maps }) {
+  rows.forEach(({ row, fill, number }, i) => {
+    row.className = i === digit ? "best" : "";
+    fill.style.width = `${100 * probabilities[i]}%`;
+    number.textContent = percent(probabilities[i]);
+  });
+  const sure = `${percent(probabilities[digit])} sure${training ? ", still learning" : ""}`;
+  $("digit").textContent = digit;
+  $("sure").textContent = sure;
+  paint($("picture"), bytes(picture), (value) => [value, value, value]);
+  showMaps(maps);
+  say(`Read as ${digit}, ${sure}.`, QUIET_MS);
+}
+
+function showMaps({ count, height, width, values }) {
+  const all = bytes(values);
+  const box = $("maps");
+  if (box.childElementCount !== count) {
+    box.replaceChildren(...Array.from({ length: count }, () => document.createElement("canvas")));
+  }
+  [...box.children].forEach((canvas, i) => {
+    canvas.width = width;
+    canvas.height = height;
+    paint(canvas, all.subarray(i * height * width, (i + 1) * height * width), (value) => {
+      const part = (value - 128) / 127;
+      return part >= 0 ? [255 * part, 255 * part, 255 * part] : [-255 * part, -140 * part, 0];
+    });
+  });
+  box.setAttribute("aria-label", `${count} feature maps of your digit, ${height} by ${width} each`);
+}
+
+function bytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+function paint(canvas, values, colour) {
+  const image = new ImageData(canvas.width, canvas.height);
+  values.forEach((value, i) => image.data.set([...colour(value), 255], 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Have a sentence read out, after `wait` milliseconds without another one. */
+function say(text, wait = 0) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => {
+    if ($("spoken").textContent !== text) $("spoken").textContent = text;
+  }, wait);
+}
+
+// Learning
+
+function learn({ phase, points: measured, about, stand_in: standIn, failure, accuracy, tested }) {
+  const wasTraining = training;
+  training = phase === "starting" || phase === "training";
+  $("about").textContent = about;
+  $("stand-in").hidden = !standIn;
+  $("working").hidden = !training;
+  if (measured.length) {
+    const [first, last] = [measured[0], measured.at(-1)];
+    const [step, steps, loss, right] = last;
+    const fell = `The loss was ${first[2].toFixed(2)} at first and is ${loss.toFixed(2)} after ${step} of ${steps} steps`;
+    const reads =
+      phase === "ready"
+        ? `The network reads ${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")} digits it has never seen.`
+        : `It reads ${Math.round(100 * right)}% of digits it is not trained on.`;
+    $("learned").textContent = `${fell}. ${reads}`;
+    if (steps) $("progress").value = step / steps;
+    const curve = measured.map((point) => [point[0], point[2]]);
+    drawCurve($("curve"), curve.map((p) => p[0]), curve.map((p) => p[1]), steps, `The loss during training. ${fell}.`);
+  }
+  if (failure) showFailure($("failure"), failure);
+  if (phase === "ready" && wasTraining) say("Training is over.");
+  if (strokes.length && phase !== "failed") {
+    changed ??= performance.now(); // what is drawn is read anew by what has learned more
+    askNow();
+  }
+  return !training;
+}
+
+// Fitting
+
+new ResizeObserver(() => {
+  paper.width = Math.round(paper.clientWidth * devicePixelRatio);
+  paper.height = Math.round(paper.clientHeight * devicePixelRatio);
+  redraw();
+}).observe(paper);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+showNothing();
+follow(learn);

@@ -1,0 +1,51 @@
+// How a page talks to the program that serves it: questions with answers, and a feed of states.
+
+/** The program is gone, or did not understand. Its message is for the reader. */
+export class NoAnswer extends Error {}
+
+/** Ask `name` with JSON; the answer, parsed. */
+export async function ask(name, question) {
+  let response;
+  try {
+    response = await fetch(name, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(question),
+    });
+  } catch {
+    throw new NoAnswer("The program behind this page has ended. Start it again in your terminal.");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new NoAnswer(answer.error ?? `The program answered ${response.status}.`);
+  return answer;
+}
+
+/** Call `listener` with every state of the feed until it returns true: nothing more is expected then. */
+export function follow(listener) {
+  const feed = new EventSource("events");
+  feed.addEventListener("message", (event) => {
+    if (listener(JSON.parse(event.data))) feed.close();
+  });
+}
+
+const NAMES = { call: "call", got: "got", expected: "expected", hint: "hint", detail: "lines" };
+
+/** Show what student code did wrong, as text and nothing but text. */
+export function showFailure(box, failure) {
+  const title = document.createElement("h2");
+  title.textContent = "Your code stopped the demonstration";
+  const list = document.createElement("dl");
+  const place = failure.file ? `${failure.file}${failure.line ? `:${failure.line}` : ""}` : null;
+  const rows = [["where", place], ...Object.keys(NAMES).map((name) => [NAMES[name], failure[name]])];
+  for (const [name, text] of rows) {
+    if (!text) continue;
+    const [term, description] = [document.createElement("dt"), document.createElement("dd")];
+    term.textContent = name;
+    description.textContent = text;
+    list.append(term, description);
+  }
+  const advice = document.createElement("p");
+  advice.textContent = "Mend it, end the program with Ctrl+C in the terminal, and start it again.";
+  box.replaceChildren(title, advice, list);
+  box.hidden = false;
+}

@@ -1,0 +1,62 @@
+"""A page's other side, the terminal it was started in: its address there, the browser, and Ctrl+C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.text import Text
+
+IN_A_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
+"""Browsers that would take the terminal over."""
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
+"""On Linux there is a browser to open only if one of these is set."""
+
+
+def announce(console: Console, address: str, *, browser: bool) -> None:
+    """Print the address, on a line of its own that can be copied; open it unless told not to."""
+    console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
+    opened = browser and open_in_browser(address)
+    how = "It opens in your browser now." if opened else "Open this address in your browser."
+    console.print(Text(f"{how} Only this machine can reach it. Ctrl+C ends it.\n"))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Being asked to terminate is Ctrl+C, too, as long as this lasts."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def open_in_browser(address: str) -> bool:
+    """Whether there is a browser to ask; what becomes of it is not waited for."""
+    if sys.platform == "linux" and not any(
+        map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"))
+    ):
+        return False
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    if PurePath(getattr(browser, "name", "")).name in IN_A_TERMINAL:
+        return False
+    threading.Thread(target=browser.open, args=(address,), daemon=True, name="browser").start()
+    return True

@@ -1,0 +1,324 @@
+"""The page in a real browser: Debian's Chromium, or the one that CHROMIUM names; skipped where there is none.
+
+One network is trained for all of these tests, so they run in one process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import statistics
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from grading.demos.reading import Digits
+from grading.demos.web.digits import FILES, DigitPage
+from grading.demos.web.feed import Feed
+from grading.demos.web.server import LocalPage
+from grading.manifest.model import Milestone
+from grading.remote import WorkerDiedError
+from tests.demos.conftest import Start
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+--disable-component-update --disable-sync""".split()
+LATENCY_MS = 100
+"""From the pen's lifting to the answer on the page: the median of twenty strokes."""
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.xdist_group("browser"),
+]
+
+Points = list[tuple[float, float]]
+ONE: Points = [(0.52, 0.15), (0.48, 0.85)]
+ZERO: Points = [(0.5 + 0.2 * math.sin(t / 10 * math.pi), 0.5 - 0.32 * math.cos(t / 10 * math.pi)) for t in range(21)]
+SMALL_ZERO: Points = [(0.8 + (x - 0.5) / 3, 0.75 + (y - 0.5) / 3) for x, y in ZERO]
+SEVEN: Points = [(0.28, 0.2), (0.7, 0.2), (0.45, 0.85)]
+
+
+class Served:
+    """A page, its address, and its network's side."""
+
+    def __init__(self, address: str, page: DigitPage):
+        self.address, self.page = address, page
+
+
+@pytest.fixture(scope="module")
+def served(start: Start, digits: Digits, milestone: Milestone) -> Iterator[Served]:
+    """The page with the course's own network behind it, trained."""
+    feed, ready = Feed(), threading.Event()
+    page = DigitPage(feed, digits)
+    with start() as worker, LocalPage(FILES, {"answer": page.answer}, feed) as local:
+        arguments = (worker, milestone, 1, lambda _: ready.set(), lambda _: None)
+        network = threading.Thread(target=page.run, args=arguments)
+        network.start()
+        assert ready.wait(120)
+        yield Served(local.address, page)
+        page.close()
+        network.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: Served) -> Iterator[Open]:
+    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
+    said: list[str] = []
+    contexts = []
+
+    def console(message: ConsoleMessage) -> None:
+        said.append(f"{message.type}: {message.text}")
+
+    def opened(width: int = 1280, height: int = 900, address: str = served.address, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", console)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: request.url.startswith((address, "data:")) or said.append(request.url))
+        page.goto(address)
+        expect(page.locator("#working")).to_be_hidden()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def draw(page: Page, points: Points, *, each: int = 6) -> None:
+    """One stroke with the mouse."""
+    box = page.locator("#paper").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=each)
+    page.mouse.up()
+
+
+def read(page: Page, digit: int) -> None:
+    """The page says that it is this digit, in its answer and in the bars."""
+    expect(page.locator("#digit")).to_have_text(str(digit))
+    expect(page.locator("#bars .best th")).to_have_text(str(digit))
+
+
+@pytest.mark.parametrize(("digit", "points"), [(1, ONE), (0, ZERO), (0, SMALL_ZERO)])
+def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points) -> None:
+    """With bars that add up, the picture the network sees, and its feature maps."""
+    page = open_page()
+    draw(page, points)
+    read(page, digit)
+    shown = page.locator("#bars .number").all_inner_texts()
+    assert sum(float(text.strip("%")) for text in shown) == pytest.approx(100, abs=1)
+    ink = "c => c.getContext('2d').getImageData(0, 0, 28, 28).data.filter((v, i) => i % 4 == 0 && v > 128).length"
+    assert 20 < page.locator("#picture").evaluate(ink) < 250
+    assert page.locator("#maps canvas").count() == 8
+    assert "8 feature maps" in page.locator("#maps").get_attribute("aria-label")
+
+
+def test_clear_clears(open_page: Open) -> None:
+    """Paper, answer, bars and maps are as before the first stroke; then one can draw anew."""
+    page = open_page()
+    draw(page, ONE)
+    read(page, 1)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#digit")).to_have_text("?")
+    assert page.locator("#bars .best").count() == page.locator("#maps canvas").count() == 0
+    draw(page, ZERO)
+    read(page, 0)
+
+
+def test_it_works_by_keyboard(open_page: Open) -> None:
+    """Tab to the paper, arrows and Space draw, what is read is said, C clears."""
+    page = open_page()
+    page.keyboard.press("Tab")
+    expect(page.locator("#paper")).to_be_focused()
+    for key in ["ArrowUp"] * 8 + ["Space"] + ["ArrowDown"] * 16:
+        page.keyboard.press(key)
+    read(page, 1)
+    expect(page.get_by_role("status")).to_contain_text("Read as 1")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    read(page, 1)
+    page.keyboard.press("c")
+    expect(page.locator("#digit")).to_have_text("?")
+    expect(page.get_by_role("status")).to_have_text("Cleared.")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Clear")).to_be_focused()
+
+
+def test_the_focus_can_be_seen(open_page: Open) -> None:
+    """Both stops of the Tab key get an outline."""
+    page = open_page()
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_it_fits_a_phone(open_page: Open, width: int) -> None:
+    """No sideways scrolling, before and after a drawing with a finger; the answer is beside the paper."""
+    page = open_page(width, 640, has_touch=True, is_mobile=True, device_scale_factor=2)
+    box = page.locator("#paper").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#digit")).not_to_have_text("?")
+    page.get_by_role("button", name="Clear").tap()
+    session = page.context.new_cdp_session(page)
+    places = [{"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y} for x, y in ZERO]
+    for kind, touch in [("touchStart", places[0]), *(("touchMove", place) for place in places[1:])]:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [touch]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    read(page, 0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("scrollY") == 0
+    expect(page.locator("#answer")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1280, "dark")])
+def test_axe_finds_nothing(open_page: Open, width: int, scheme: str) -> None:
+    """Before and after a drawing, in light and dark, narrow and wide."""
+    page = open_page(width, color_scheme=scheme)
+    for points in ([], ONE):
+        if points:
+            draw(page, points)
+            read(page, 1)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_less_motion_is_granted(open_page: Open) -> None:
+    """The bars move at once for those who asked for that."""
+    moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
+    assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
+    assert open_page(reduced_motion="no-preference").evaluate(moved) == "0.06s"
+
+
+def test_the_curve_has_words(open_page: Open) -> None:
+    """What it shows is said, and what the network was trained on."""
+    page = open_page()
+    assert "The loss was" in page.get_by_role("img", name="The loss during training").get_attribute("aria-label")
+    expect(page.locator("#learned")).to_contain_text("digits it has never seen")
+    expect(page.locator("#about")).to_contain_text("Trained on")
+
+
+def test_the_stand_in_is_named(open_page: Open, digits: Digits) -> None:
+    """When, and only when, it is used."""
+    expect(open_page().locator("#stand-in")).to_be_visible(visible=digits.stand_in)
+
+
+WATCH = """() => {
+  window.latencies = [];
+  let began = null;
+  addEventListener("pointerup", (event) => { if (event.target.id === "paper") began = performance.now(); }, true);
+  new MutationObserver(() => {
+    if (began !== null) latencies.push(performance.now() - began);
+    began = null;
+  }).observe(document.querySelector("#bars"), { attributes: true, childList: true, subtree: true });
+}"""
+
+
+def test_the_answer_comes_at_once(open_page: Open) -> None:
+    """The median of twenty strokes, from lifting the pen to the bars; a machine at other work gets three tries."""
+    page = open_page()
+    page.evaluate(WATCH)
+    for _ in range(3):
+        page.evaluate("latencies.length = 0")
+        for index in range(20):
+            page.get_by_role("button", name="Clear").click()
+            draw(page, [ONE, ZERO, SEVEN][index % 3])
+            while page.evaluate("latencies.length") <= index:  # the page's policy forbids wait_for_function
+                page.wait_for_timeout(10)
+        latencies = page.evaluate("latencies")
+        median = statistics.median(latencies)
+        print(f"from stroke to answer: median {median:.0f} ms, longest {max(latencies):.0f} ms")
+        if median < LATENCY_MS:
+            break
+    assert median < LATENCY_MS
+
+
+def test_too_long_a_drawing_is_cut_not_refused(open_page: Open) -> None:
+    """Scribbling for ever goes on being answered."""
+    page = open_page()
+    page.locator("#paper").focus()
+    page.evaluate("""() => {
+      const paper = document.querySelector("#paper");
+      const press = (key) => paper.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      for (let i = 0; i < 105; i++) {
+        press(" ");
+        for (let j = 0; j < 40; j++) press(["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"][(i + (j >> 3)) % 4]);
+        press(" ");
+      }
+    }""")
+    expect(page.locator("#digit")).not_to_have_text("?")
+    expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error's markup is shown, not obeyed; the next good answer takes the message away."""
+    page = open_page()
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    failure = {"title": "t", "got": f"ValueError: {hostile}", "file": "modules/06_spatial/recipe.py", "line": 41}
+    real = served.page._serve
+
+    def fail(asked: Any, *_: Any) -> None:
+        asked[1].set_result({"failure": failure})
+
+    monkeypatch.setattr(served.page, "_serve", fail)
+    draw(page, ONE)  # the network's thread is in the real one already, for the first question
+    draw(page, ONE)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(hostile)
+    expect(alert).to_contain_text("recipe.py:41")
+    assert page.locator("#failure img, #failure script").count() == 0
+    assert Axe().run(page).violations_count == 0
+    monkeypatch.setattr(served.page, "_serve", real)
+    page.get_by_role("button", name="Clear").click()
+    draw(page, ONE)
+    draw(page, ONE)
+    read(page, 1)
+    expect(page.locator("#failure")).to_be_hidden()
+
+
+def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Digits, milestone: Milestone) -> None:
+    """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
+    feed, told = Feed(), threading.Event()
+    page = DigitPage(feed, digits)
+    broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
+    with start(broken) as worker:
+        with LocalPage(FILES, {"answer": page.answer}, feed) as local:
+            network = threading.Thread(
+                target=page.run, args=(worker, milestone, 1, lambda _: None, lambda _: told.set())
+            )
+            network.start()
+            assert told.wait(60)
+            shown = browser.new_page()
+            shown.goto(local.address)
+            expect(shown.get_by_role("alert")).to_contain_text("your code ended the program (exit code 3)")
+            expect(shown.locator("#working")).to_be_hidden()
+            draw(shown, ONE)
+            expect(shown.locator("#sure")).to_have_text("No answer.")
+            assert isinstance(worker.failure, WorkerDiedError)
+            page.close()
+            network.join(10)
+        shown.get_by_role("button", name="Clear").click()
+        draw(shown, ONE)
+        expect(shown.locator("#trouble")).to_contain_text("has ended")
+        shown.close()

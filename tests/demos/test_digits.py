@@ -1,0 +1,175 @@
+"""Demonstration 2 on a terminal and without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from grading.checks.network import RecipeError
+from grading.demos import digits as demo
+from grading.demos import reading
+from grading.demos.digits import play
+from grading.demos.reading import Digits, Point, Reader
+from grading.manifest.model import Milestone
+from grading.remote import RemoteError
+from grading.render.screen import LiveScreen, PlainScreen, RecordingScreen
+from tests.demos.conftest import Start
+from tests.demos.test_pictures import drawn
+
+
+class Guesser:
+    """In place of a student's network: knows a little, remembers what it was shown."""
+
+    shown: list
+
+    def __init__(self, *_: object, outputs: int):
+        assert outputs == 10
+        self.shown = []
+
+    def train(self, images: np.ndarray, labels: np.ndarray, _seed: int, _seconds: float, progress) -> None:
+        """Report a hundred times."""
+        self.shown += [images, labels]
+        for step in range(1, 101):
+            progress(step, 100, float("nan"))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """A guess from the ink in the corners of the middle."""
+        self.shown.append(images)
+        logits = images.reshape(len(images), -1)[:, 300:500:20].astype(float) / 100
+        return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+    def feature_maps(self, images: np.ndarray) -> np.ndarray:
+        """Twenty maps, one of them empty."""
+        return np.linspace(-1, 3, 20)[None, :, None, None] * images[:, :, ::2, ::2]
+
+
+@pytest.fixture
+def guessed(digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+    """The frames of a run with the guesser."""
+    monkeypatch.setattr(reading, "StudentNetwork", Guesser)
+    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+    screen = RecordingScreen()
+    play(None, screen, milestone, 1)
+    return screen.frames
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_runs_headless_with_the_students_network(
+    start: Start, digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """From fresh weights to its mistakes: what is trained reads most digits."""
+    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+    screen = RecordingScreen()
+    with start() as worker:
+        play(worker, screen, milestone, seed)
+    first, last = drawn(screen.frames[0]), drawn(screen.frames[-1])
+    assert "fresh weights" in first
+    assert "It misreads" in last
+    wrong, of = (int(word.replace(",", "")) for word in last.split("It misreads ")[1].split(" digits")[0].split(" of "))
+    assert of == len(digits.test_images)
+    assert wrong < of / 4
+
+
+def test_every_part_is_shown_in_order(guessed: list, digits: Digits) -> None:
+    """The curve, the digits, the maps, the mistakes last."""
+    texts = [drawn(frame) for frame in guessed]
+    order = ["before training", "step 100 of 100", "digit 1 of 6", "digit 6 of 6", "first layer", "It misreads"]
+    places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
+    assert places == sorted(places)
+    assert places[-1] == len(texts) - 1
+    assert digits.about in " ".join(texts[0].replace("│", " ").split())
+    assert len(texts) < 60
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("colour", [None, "standard", "256", "truecolor"])
+def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
+    """No line is longer than the terminal is wide, and there is colour only where it is asked for."""
+    for frame in guessed[:1] + guessed[-6:]:
+        text = drawn(frame, width=width, colour=colour)
+        assert ("\x1b" in text) == (colour is not None)
+        plain = Console(width=500).render_str(text).plain if colour is None else ""
+        assert max(map(len, plain.splitlines()), default=0) <= width
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_ascii_is_enough(guessed: list, width: int) -> None:
+    """Where only ASCII can be written, only ASCII is."""
+    for frame in guessed:
+        assert drawn(frame, width=width, encoding="ascii").isascii()
+
+
+def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
+    """What moves fits into 40 columns and 24 lines."""
+    moving = [text for frame in guessed if "misreads" not in (text := drawn(frame, width=40)) and "layer" not in text]
+    assert max(len(text.splitlines()) for text in moving) <= 24
+
+
+def test_labels_of_test_images_stay_here(digits: Digits) -> None:
+    """The network gets training images with labels, and test images without."""
+    reader = Reader.__new__(Reader)
+    reader._network, reader._seed, reader._seconds = Guesser(outputs=10), 1, 1.0
+    points: list[Point] = []
+    reader.train(digits, points.append)
+    shown = reader._network.shown
+    assert [array is digits.labels for array in shown if array.ndim == 1] == [True]
+    assert all(array is digits.images or len(array) <= reading.WATCHED for array in shown if array.ndim == 4)
+    assert (points[0].step, points[-1].step) == (0, 100)
+    assert len(points) <= reading.POINTS + 1
+    assert all(np.isfinite(point.loss) for point in points)
+
+
+def test_a_network_without_mistakes_has_none_shown(digits: Digits) -> None:
+    """Then it only says so."""
+    assert "It misreads 0 of" in drawn(demo.mistakes(digits, np.eye(10)[digits.test_labels]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "said"),
+    [
+        ("    return network[0](scaled(images)).numpy()", "    return 'maps'", RecipeError, "feature_maps"),
+        ("    return network[0](scaled(images)).numpy()", "    raise ValueError('of mine')", RemoteError, "of mine"),
+        ("    set_training(network, True)", "    raise KeyError('lost')", RemoteError, "lost"),
+    ],
+)
+def test_what_student_code_raises_comes_through(
+    start: Start,
+    digits: Digits,
+    milestone: Milestone,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str,
+    new: str,
+    error: type[Exception],
+    said: str,
+) -> None:
+    """Whoever plays the demonstration is told what stopped it."""
+    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+
+    def edited(text: str) -> str:
+        assert old in text
+        return text.replace(old, new).replace("    set_training(network, True)", "    return")
+
+    with start(edited) as worker, pytest.raises(error, match=said):
+        play(worker, RecordingScreen(), milestone, 1)
+
+
+def test_a_log_keeps_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe the first frame is printed, those to keep, and the last, each once and in order."""
+    with PlainScreen(Console(force_terminal=False)) as screen:
+        for frame in ("first", "passing", "passing", "kept"):
+            screen.frame(frame, keep=frame == "kept")
+        screen.frame("passing")
+        screen.frame("last")
+    assert capsys.readouterr().out.split() == ["first", "kept", "last"]
+
+
+def test_a_terminal_keeps_them_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A frame to keep is printed above those that follow, each of which has its time."""
+    with LiveScreen(Console(force_terminal=True)) as screen:
+        screen.frame("passing", seconds=0)
+        screen.frame("kept", seconds=0, keep=True)
+        screen.frame("last")
+    out = capsys.readouterr().out
+    assert out.index("passing") < out.index("kept") < out.index("last")
+    assert out.count("kept") == 1

@@ -1,0 +1,257 @@
+"""The page's own side: questions go to the network, and what student code does wrong goes to the page."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from grading.checks.network import RecipeError
+from grading.demos import reading
+from grading.demos.reading import Digits
+from grading.demos.web import digits as page_module
+from grading.demos.web import terminal
+from grading.demos.web.digits import DigitPage, failure_fields, serve
+from grading.demos.web.feed import Feed
+from grading.manifest.model import Milestone
+from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
+from grading.result import Failure
+from tests.demos.test_digits import Guesser
+
+QUESTION = {"strokes": [[[500, 100], [500, 900]]]}
+
+
+class Moody(Guesser):
+    """A network that does as the test says before it answers."""
+
+    mood: Callable[[str], None] = staticmethod(lambda _what: None)
+
+    def train(self, *arguments: Any) -> None:
+        """Train, if the mood is right."""
+        self.mood("train")
+        super().train(*arguments)
+
+    def feature_maps(self, images: np.ndarray) -> np.ndarray:
+        """Asked for once with every drawing."""
+        self.mood("answer")
+        return super().feature_maps(images)
+
+
+@contextmanager
+def running(digits: Digits, milestone: Milestone) -> Iterator[tuple[DigitPage, Feed, list[Failure]]]:
+    """A page whose network works in a thread, and what was reported to the terminal."""
+    feed, reported = Feed(), []
+    page = DigitPage(feed, digits)
+    thread = threading.Thread(target=page.run, args=(None, milestone, 1, lambda _: None, reported.append))
+    thread.start()
+    try:
+        yield page, feed, reported
+    finally:
+        page.close()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def state(feed: Feed) -> dict[str, Any]:
+    """What a page would be told now."""
+    return json.loads(feed._text)
+
+
+def wait_for(feed: Feed, phase: str) -> dict[str, Any]:
+    """The state once it is this one."""
+    until = time.monotonic() + 10
+    while state(feed)["phase"] != phase:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return state(feed)
+
+
+@pytest.fixture
+def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
+    """Sets what the network does before it trains or answers."""
+    monkeypatch.setattr(reading, "StudentNetwork", Moody)
+    return lambda do: monkeypatch.setattr(Moody, "mood", staticmethod(do))
+
+
+@pytest.mark.usefixtures("mood")
+def test_a_drawing_is_answered(digits: Digits, milestone: Milestone) -> None:
+    """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
+    with running(digits, milestone) as (page, feed, reported):
+        told = wait_for(feed, "ready")
+        answer = page.answer(QUESTION)
+    assert len(answer["probabilities"]) == 10
+    assert answer["digit"] == int(np.argmax(answer["probabilities"]))
+    assert answer["maps"]["count"] == 16
+    assert len(answer["picture"]) == 4 * -(-784 // 3)
+    assert told["tested"] == len(digits.test_images)
+    assert told["points"][0][:2] == [0, 0]
+    assert told["points"][-1][:2] == [100, 100]
+    assert reported == []
+    json.dumps(answer, allow_nan=False)
+
+
+@pytest.mark.parametrize("question", [None, [], {}, {"strokes": []}, {"strokes": 3}, QUESTION | {"seed": 1}])
+def test_what_is_no_question_is_refused(digits: Digits, question: object) -> None:
+    """Before it comes near the network."""
+    with pytest.raises(ValueError, match="strokes"):
+        DigitPage(Feed(), digits).answer(question)
+
+
+def test_drawings_are_answered_while_it_learns(digits: Digits, milestone: Milestone, mood) -> None:
+    """The network answers whenever training reports."""
+    held, asked = threading.Event(), threading.Event()
+
+    def hold(what: str) -> None:
+        if what == "train":
+            held.wait(10)
+        else:
+            asked.set()
+
+    mood(hold)
+    with running(digits, milestone) as (page, feed, _):
+        answers: list[dict[str, Any]] = []
+        asking = threading.Thread(target=lambda: answers.append(page.answer(QUESTION)))
+        asking.start()
+        while page._waiting.empty():
+            time.sleep(0.01)
+        assert state(feed)["phase"] in ("starting", "training")
+        held.set()
+        asking.join(10)
+    assert answers[0]["digit"] in range(10)
+    assert asked.is_set()
+
+
+def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Digits, milestone: Milestone, mood) -> None:
+    """The page gets it as a failure with its place; the terminal once, however often it comes."""
+    left = [2]
+
+    def raise_twice(what: str) -> None:
+        if what == "answer" and left[0]:
+            left[0] -= 1
+            frame = Frame("modules/06_spatial/recipe.py", 41, "predict", "return <b>x</b>")
+            raise remote_error("ValueError", [], "not \x1b[31m<img src=x>", (frame,))
+
+    mood(raise_twice)
+    with running(digits, milestone) as (page, feed, reported):
+        wait_for(feed, "ready")
+        first, second, third = (page.answer(QUESTION) for _ in range(3))
+    assert first == second
+    assert first["failure"]["got"] == "ValueError: not <img src=x>"
+    assert (first["failure"]["file"], first["failure"]["line"]) == ("modules/06_spatial/recipe.py", 41)
+    assert "digit" in third
+    assert len(reported) == 1
+    assert state(feed)["phase"] == "ready"
+
+
+@pytest.mark.parametrize("when", ["train", "answer"])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (WorkerDiedError("your code ended the program"), "ended the program"),
+        (DeadlineError("no answer within 10 s"), "no answer within"),
+    ],
+)
+def test_when_the_worker_is_gone_the_page_says_so(
+    digits: Digits, milestone: Milestone, mood, when: str, error: Exception, said: str
+) -> None:
+    """In its state, for pages that come later too, and in answer to every drawing; the terminal is told once."""
+
+    def fail(what: str) -> None:
+        if what == when:
+            raise error
+
+    mood(fail)
+    with running(digits, milestone) as (page, feed, reported):
+        if when == "answer":
+            wait_for(feed, "ready")
+        answers = [page.answer(QUESTION) for _ in range(2)]
+        told = wait_for(feed, "failed")
+    assert said in told["failure"]["got"]
+    assert all(answer == {"failure": told["failure"]} for answer in answers)
+    assert len(reported) == 1
+
+
+def test_a_recipe_that_keeps_no_promise_is_told(digits: Digits, milestone: Milestone, mood) -> None:
+    """What was called, what came back and what should have."""
+
+    def fail(_what: str) -> None:
+        raise RecipeError("predict(…)", "NaN", "probabilities")
+
+    mood(fail)
+    with running(digits, milestone) as (_, feed, _):
+        failure = wait_for(feed, "failed")["failure"]
+    assert (failure["call"], failure["got"], failure["expected"]) == ("predict(…)", "NaN", "probabilities")
+
+
+def test_too_many_drawings_are_not_kept_waiting(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network that answers, each is told that it is busy, and none is kept for ever."""
+    monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.01)
+    page = DigitPage(Feed(), digits)
+    assert [page.answer(QUESTION) for _ in range(12)] == [{"busy": True}] * 12
+    page.close()
+    assert page.answer(QUESTION) == {"busy": True}
+
+
+def test_a_failure_for_the_page_is_bounded() -> None:
+    """However much student code has to say."""
+    fields = failure_fields(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
+    assert fields is not None
+    assert len(fields["got"]) < 1500
+    assert fields["detail"].isprintable()
+
+
+@pytest.mark.usefixtures("mood")
+def test_the_terminal_says_where_and_how_it_went(
+    digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address on one line whatever the width, how to end, how well it reads; Ctrl+C is no failure."""
+    out = io.StringIO()
+    opened: list[str] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(page_module, "gather", lambda *_: digits)
+    monkeypatch.setattr(terminal, "open_in_browser", lambda address: not opened.append(address))
+    monkeypatch.setattr(DigitPage, "_serve", interrupt)
+    monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)
+    assert serve(None, milestone, 1, Console(file=out, width=40), browser=True)
+    text = " ".join(out.getvalue().split())
+    assert opened[0] in text
+    assert "Ctrl+C ends it" in text
+    assert "It opens in your browser now" in text
+    assert "digits it has never seen" in text
+    assert text.endswith("The page has ended.")
+
+
+def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a display, and where a text browser would take the terminal over."""
+    for name in terminal.DISPLAYS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(terminal.sys, "platform", "linux")
+    assert not terminal.open_in_browser("http://127.0.0.1/")
+    monkeypatch.setenv("DISPLAY", ":0")
+    opened = threading.Event()
+
+    class Browser:
+        """Remembers."""
+
+        name = "/usr/bin/w3m"
+
+        def open(self, _address: str) -> bool:
+            opened.set()
+            return True
+
+    monkeypatch.setattr(terminal.webbrowser, "get", Browser)
+    assert not terminal.open_in_browser("http://127.0.0.1/")
+    Browser.name = "firefox"
+    assert terminal.open_in_browser("http://127.0.0.1/")
+    assert opened.wait(5)
