@@ -175,7 +175,7 @@ class Normalize:
     def __call__(self, images, rng=None) -> np.ndarray:  # noqa: ARG002 - for transforms that draw at random
         """Return images (N, C, H, W), in float32 unless they are floating already: 51 with mean 0.1, std 0.5 → 0.2.
 
-        Raises ValueError, with the shape, when the channels are not as many as the means.
+        Raises ValueError when the channels are not as many as the means.
         """
         check_images(images, len(self.mean))
         # BEGIN SOLUTION 8.6

@@ -9,7 +9,7 @@ tape holds on to, the tape, `no_grad`, and `gradcheck`, which compares any gradi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from tinytorch import tensor as ops
@@ -194,6 +194,11 @@ RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; t
 }
 
 
+def backward_of(op: Op) -> Callable | None:
+    """Return what differentiates `op`: its rule in the table, or the `backward` it came with; None without either."""
+    return RULES.get(op, op.backward)
+
+
 class Holds:
     """Arrays that must not change for now: NumPy refuses to write into them (ValueError) until they are let go.
 
@@ -223,16 +228,18 @@ class Holds:
             self.count[id(array)] -= 1
             if not self.count[id(array)]:
                 del self.count[id(array)]
-                if array.base is None or id(array.base) not in self.count:
+                with suppress(ValueError):  # a view of memory that something else keeps read-only
                     array.setflags(True)
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
-    """Have every one of these tensors get a gradient. Raises TypeError, with the dtype, for one that is not floating."""
+    """Have each of these tensors get a gradient. TypeError, with the dtype, for one that is not floating."""
     # BEGIN SOLUTION 9.7
     for tensor in tensors:
         if tensor.dtype.kind != "f":
-            raise TypeError(f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can move a little")
+            raise TypeError(
+                f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can move a little"
+            )
         tensor.requires_grad = True
     # END SOLUTION
 
@@ -291,7 +298,7 @@ class Tape:
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
         """Note one operation, unless no input `requires_grad` or the output, not being floating, has no gradient."""
         # BEGIN SOLUTION 9.7
-        if output.data.dtype.kind != "f" or not any([x.requires_grad for x in inputs]):
+        if output.data.dtype.kind != "f" or not any(x.requires_grad for x in inputs):
             return
         arrays = [x.data for x in inputs]
         sources = [self.source(x) for x in inputs]
@@ -306,7 +313,7 @@ class Tape:
         `grad` is the gradient of whatever comes after `tensor`, in its shape; it may be left out when `tensor` has one
         element, and is 1 then. Raises RuntimeError when it may not be left out, when this tape has not recorded
         `tensor` or was freed since, and when an op has no backward rule; ValueError, with both shapes, for a `grad` of
-        another shape, and for a rule that gives one.
+        another shape, and for a rule that gives one. Inside the block, recording goes on with an empty tape.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:
@@ -328,7 +335,7 @@ class Tape:
         """Hand `grad`, the gradient of one entry's output, on to its inputs: to leaves, or into `grads` by number."""
         op, arrays, attributes, output, sources = entry
         # BEGIN SOLUTION 9.8
-        rule = RULES.get(op, op.backward)
+        rule = backward_of(op)
         if rule is None:
             raise RuntimeError(f"the op {op.name} has no backward rule")
         common = [array.astype(output.dtype, copy=False) for array in arrays]
@@ -347,7 +354,7 @@ class Tape:
 
 @contextmanager
 def no_grad():
-    """Have nothing recorded inside `with no_grad():`; afterwards whatever recorded before does so again."""
+    """Pause: nothing is recorded in the block, and whatever recorded before it does so again after it."""
     # BEGIN SOLUTION 9.9
     recorder = set_recorder(None)
     try:

@@ -1,0 +1,1119 @@
+"""The tests of module 09: every backward rule, what a tape records, how it is played back, and what is refused."""
+
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from grading.testing import check_gradient, expect, task
+
+BROADCASTS = (
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (3, 4)),
+    ((), (2, 3)),
+    ((2, 3), ()),
+    ((2, 1, 4), (3, 1)),
+    ((1, 1), (1,)),
+    ((1, 3), (2, 1, 1, 3)),
+)
+broadcasts = pytest.mark.parametrize("shapes", BROADCASTS, ids=[f"{a} {b}" for a, b in BROADCASTS])
+PRODUCTS = (
+    ((3, 4), (4, 2)),
+    ((1, 1), (1, 1)),
+    ((4,), (4,)),
+    ((4,), (4, 2)),
+    ((3, 4), (4,)),
+    ((2, 3, 4), (4,)),
+    ((4,), (2, 4, 3)),
+    ((2, 3, 4), (4, 2)),
+    ((3, 4), (2, 4, 5)),
+    ((2, 1, 3, 4), (5, 4, 2)),
+    ((1, 3, 4), (2, 4, 1)),
+    ((2, 3, 4), (2, 4, 2)),
+)
+AXES = (None, 0, 1, -1, (0, 2), (-1, 0), (1,), (0, 1, 2))
+REDUCTIONS = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min")
+
+
+class Pair(NamedTuple):
+    """An op of module 02 with the rule that module 09 has for it."""
+
+    name: str
+    forward: Any
+    backward: Any
+
+
+def pair(student, name):
+    """The two halves of `tinytorch.tensor.<name>`."""
+    op = getattr(student.tensor, name)
+    return Pair(name, op.forward, student.autograd.backward_of(op))
+
+
+def spread(rng, shape, low=0.3, high=0.9):
+    """Numbers in random order, no two near each other, none near 0 for limits that lie evenly about it."""
+    size = int(np.prod(shape))
+    places = (rng.permutation(size) + rng.uniform(0.2, 0.4)) / max(size, 1)
+    return (low + (high - low) * places).reshape(shape)
+
+
+def values(tensor):
+    """A tensor's array, pulled from the student's side."""
+    return np.array(expect.pull(tensor, call="a tensor's values"))
+
+
+def marked(student, *arrays):
+    """Tensors of these arrays that require a gradient."""
+    tensors = [student.tensor.Tensor(np.asarray(array)) for array in arrays]
+    student.autograd.require_grad(tensors)
+    return tensors
+
+
+def expect_grad(tensor, wanted, *, call, hint=None, dtype=None, **tolerance):
+    """The tensor has this gradient."""
+    grad = tensor.grad
+    missing = "a tensor: nothing lost its way from the loss to this leaf"
+    expect.that(grad is not None, call=f"the .grad of {call}", got="None", expected=missing, hint=hint)
+    expect.array(grad, wanted, call=f"the .grad of {call}", hint=hint, dtype=dtype, **tolerance)
+
+
+def keeps_dtype_and_inputs(half, *arrays, **attributes):
+    """Run a rule in float32; it gives float32 in the inputs' shapes, and changes nothing it was handed."""
+    arrays = [array.astype("float32") for array in arrays]
+    output = expect.pull(half.forward(*arrays, **attributes), call=f"{half.name}.forward")
+    grad = np.ones_like(output)
+    handed = [grad, np.array(output), *(array.copy() for array in arrays)]
+    shares = half.backward(*handed, **attributes)
+    call = f"the rule of {half.name}, all float32"
+    for share, array in zip(shares, arrays, strict=True):
+        expect.equal(share.shape, array.shape, call=f"{call}: a gradient's shape")
+        expect.equal(str(share.dtype), "float32", call=f"{call}: a gradient's dtype", hint="np.float64 scalars widen")
+    for got, wanted in zip(handed, (np.ones_like(output), output, *arrays), strict=True):
+        expect.array(got, wanted, call=f"{call}: what was handed in", hint="compute new arrays")
+
+
+# 9.1: undoing broadcasting
+
+
+@task("9.1")
+@broadcasts
+def test_unbroadcast_sums_what_was_stretched(student, rng, shapes):
+    """Each element gets the sum of the gradients of all places to which broadcasting copied it."""
+    stretched = np.broadcast_shapes(*shapes)
+    for shape in shapes:
+        grad = rng.normal(size=stretched)
+        wanted = np.zeros(shape)
+        origin = np.broadcast_to(np.arange(wanted.size).reshape(shape), stretched)
+        np.add.at(wanted.reshape(-1), origin.reshape(-1), grad.reshape(-1))
+        call = f"unbroadcast(grad of {stretched}, {shape})"
+        expect.array(student.autograd.unbroadcast(grad, shape), wanted, dtype="float64", call=call)
+        narrow = student.autograd.unbroadcast(grad.astype("float32"), shape)
+        expect.array(narrow, wanted, dtype="float32", call=f"{call} in float32", rtol=1e-4, atol=1e-5)
+
+
+@task("9.1")
+def test_unbroadcast_of_nothing(student):
+    """Where an axis of size 1 was stretched to size 0, the sum of no gradients is 0."""
+    got = student.autograd.unbroadcast(np.ones((2, 0, 3)), (1, 3))
+    expect.array(got, np.zeros((1, 3)), call="unbroadcast(grad of (2, 0, 3), (1, 3))")
+
+
+@task("9.1")
+def test_unbroadcast_leaves_its_input(student, rng):
+    """The gradient that is handed in stays what it was."""
+    grad = rng.normal(size=(2, 3))
+    kept = grad.copy()
+    student.autograd.unbroadcast(grad, (3,))
+    expect.array(grad, kept, call="grad after unbroadcast(grad, (3,))")
+
+
+# 9.2: the rules of sums, products and quotients
+
+
+@task("9.2")
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
+@broadcasts
+def test_arithmetic_rules(student, rng, name, shapes):
+    """The gradients of +, -, · and / agree with finite differences, whatever broadcasts."""
+    half = pair(student, name)
+    arrays = [rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape) for shape in shapes]
+    check_gradient(half, *arrays)
+    keeps_dtype_and_inputs(half, *arrays)
+
+
+@task("9.2")
+def test_arithmetic_rules_by_hand(student):
+    """For grad 6 at a = 3 and b = 2: (6, 6), (6, -6), (12, 18) and (3, -4.5)."""
+    a, b, grad = np.array([3.0]), np.array([2.0]), np.array([6.0])
+    wanted = {"add": (6, 6), "subtract": (6, -6), "multiply": (12, 18), "divide": (3, -4.5)}
+    for name, pairs in wanted.items():
+        half = pair(student, name)
+        got = half.backward(grad, half.forward(a, b), a, b)
+        expect.array([got[0][0], got[1][0]], pairs, call=f"the rule of {name} for grad 6 at a = 3, b = 2")
+
+
+@task("9.2")
+def test_negative_rule(student, rng):
+    """The gradient of -a is -grad."""
+    half = pair(student, "negative")
+    check_gradient(half, rng.normal(size=(2, 3)))
+    keeps_dtype_and_inputs(half, rng.normal(size=(2, 3)))
+
+
+# 9.3: the rules of powers, exponentials and logarithms
+
+
+@task("9.3")
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+def test_rules_of_functions(student, rng, name):
+    """The gradients of exp, log and sqrt agree with finite differences."""
+    half = pair(student, name)
+    for shape in ((), (4,), (2, 3)):
+        check_gradient(half, rng.uniform(0.5, 3, shape))
+        keeps_dtype_and_inputs(half, rng.uniform(0.5, 3, shape))
+
+
+@task("9.3")
+@broadcasts
+def test_power_rule(student, rng, shapes):
+    """The gradients of a ** b agree with finite differences in base and exponent, for bases above 0."""
+    half = pair(student, "power")
+    arrays = rng.uniform(0.5, 2, shapes[0]), rng.uniform(-2, 3, shapes[1])
+    check_gradient(half, *arrays)
+    keeps_dtype_and_inputs(half, *arrays)
+
+
+@task("9.3")
+def test_power_rule_at_and_below_zero(student):
+    """Bases of 0 and below get the slope b · a ** (b - 1) without a warning, and give the exponent none."""
+    half = pair(student, "power")
+    a = np.array([-2.0, -2.0, -1.5, 0.0, 0.0, 0.0, -3.0, -2.0])
+    b = np.array([2.0, 3.0, -1.0, 1.0, 2.0, 3.0, 0.0, 1.0])
+    grad = np.array([1.0, 2, 9, 5, 6, 7, 8, 4])
+    grad_a, grad_b = half.backward(grad, a**b, a, b)
+    wanted = [-4, 2 * 12, 9 * -1 / 2.25, 5, 0, 0, 0, 4]
+    call = f"the rule of power for a = {a.tolist()}, b = {b.tolist()}"
+    expect.array(grad_a, wanted, call=call)
+    expect.array(grad_b, np.zeros(8), call=f"{call}: the exponents' gradient", hint="keep the logarithm from a ≤ 0")
+
+
+@task("9.3")
+def test_power_rule_with_exponent_zero(student):
+    """Anything to the power of 0 is 1, whose slope is 0, also at a base of 0."""
+    half = pair(student, "power")
+    a = np.array([0.0, 2.0, -2.0])
+    grad_a, _ = half.backward(np.ones(3), np.ones(3), a, np.zeros(3))
+    expect.array(grad_a, np.zeros(3), call="the rule of power for a = [0, 2, -2], b = 0")
+
+
+@task("9.3")
+def test_sqrt_rule_at_zero(student):
+    """At 0 the root's slope is infinite, and says so without a warning."""
+    half = pair(student, "sqrt")
+    (got,) = half.backward(np.ones(2), np.array([0.0, 2.0]), np.array([0.0, 4.0]))
+    expect.array(got, [np.inf, 0.25], call="the rule of sqrt at [0, 4]", hint="np.errstate silences what is meant")
+
+
+# 9.4: the rule of the matrix product
+
+
+@task("9.4")
+@pytest.mark.parametrize("shapes", PRODUCTS, ids=[f"{a} {b}" for a, b in PRODUCTS])
+def test_matmul_rule(student, rng, shapes):
+    """The gradients of a @ b agree with finite differences, for vectors, matrices and stacks of them."""
+    half = pair(student, "matmul")
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    check_gradient(half, *arrays)
+    keeps_dtype_and_inputs(half, *arrays)
+
+
+@task("9.4")
+def test_matmul_rule_by_hand(student):
+    """A vector's gradient through a @ b is b · grad."""
+    half = pair(student, "matmul")
+    a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    grad_a, grad_b = half.backward(np.array(10.0), np.array(11.0), a, b)
+    expect.array(grad_a, [30, 40], call="the rule of matmul for a = [1, 2], b = [3, 4], grad 10: of a")
+    expect.array(grad_b, [10, 20], call="the rule of matmul for a = [1, 2], b = [3, 4], grad 10: of b")
+
+
+# 9.5: the rules of reductions
+
+
+@task("9.5")
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("axis", AXES, ids=str)
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reduction_rules(student, rng, name, axis, keepdims):
+    """The gradients of sum, mean, max and min agree with finite differences over any axes."""
+    half, x = pair(student, name), spread(rng, (2, 3, 4), -1, 1)
+    check_gradient(half, x, axis=axis, keepdims=keepdims)
+    keeps_dtype_and_inputs(half, x, axis=axis, keepdims=keepdims)
+
+
+@task("9.5")
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reduction_rules_of_a_scalar(student, name):
+    """The sum, mean or extreme of one number passes the gradient on."""
+    half = pair(student, name)
+    (got,) = half.backward(np.array(3.0), np.array(2.0), np.array(2.0), axis=None, keepdims=False)
+    expect.array(got, 3.0, call=f"the rule of {name} for a scalar and grad 3")
+
+
+@task("9.5")
+@pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
+def test_equal_extremes_share(student, name):
+    """Where several elements are the largest (or smallest), each gets an equal share."""
+    half, sign = pair(student, name), 1 if name == "reduce_max" else -1
+    a = sign * np.array([[1.0, 3, 3], [5, 5, 5], [7, 2, 2]])
+    (got,) = half.backward(np.array([6.0, 6, 6]), a.max(1) if sign > 0 else a.min(1), a, axis=1, keepdims=False)
+    wanted = [[0, 3, 3], [2, 2, 2], [6, 0, 0]]
+    expect.array(got, wanted, call=f"the rule of {name} for {a.tolist()}, axis=1, grad [6, 6, 6]")
+    (got,) = half.backward(np.array(6.0), a.max() if sign > 0 else a.min(), a, axis=None, keepdims=False)
+    expect.array(got, [[0, 0, 0], [0, 0, 0], [6, 0, 0]], call=f"the rule of {name} for {a.tolist()}, all axes, grad 6")
+
+
+# 9.6: the rules of shapes and indices
+
+
+@task("9.6")
+@pytest.mark.parametrize(("before", "after"), [((2, 6), (3, 4)), ((2, 3), (-1,)), ((1,), ()), ((4,), (2, 1, 2))])
+def test_reshape_rule(student, rng, before, after):
+    """The gradient of a reshape has the same numbers in the shape there was."""
+    half, x = pair(student, "reshape"), rng.normal(size=before)
+    check_gradient(half, x, shape=after)
+    keeps_dtype_and_inputs(half, x, shape=after)
+
+
+@task("9.6")
+@pytest.mark.parametrize("axes", [None, (0, 1, 2), (2, 0, 1), (1, 2, 0), (-1, 0, 1), (1, -1, -3), (0, -1, 1)], ids=str)
+def test_transpose_rule(student, rng, axes):
+    """The gradient's axes go back to where they came from."""
+    half, x = pair(student, "transpose"), rng.normal(size=(2, 3, 4))
+    check_gradient(half, x, axes=axes)
+    keeps_dtype_and_inputs(half, x, axes=axes)
+
+
+@task("9.6")
+@pytest.mark.parametrize(
+    "key",
+    [
+        (1,),
+        (-1, 2),
+        (slice(1, None), slice(None, None, -2)),
+        (None, slice(0, 2), ..., None),
+        (np.array([0, 2, 2, 0, 2]),),
+        (np.array([[1, 1], [0, 1]]), slice(1, 3)),
+        (np.array([0, 2, 0]), np.array([3, 1, 3])),
+        (slice(None), np.array([-1, 3, 3])),
+        (np.arange(12).reshape(3, 4) % 3 == 0,),
+        (np.array([True, False, True]), 1),
+        (2, 3),
+    ],
+    ids=str,
+)
+def test_index_rule(student, rng, key):
+    """The gradient of an index goes to the elements it reached, as often as it reached them."""
+    half, x = pair(student, "index"), rng.normal(size=(3, 4))
+    check_gradient(half, x, key=key)
+    keeps_dtype_and_inputs(half, x, key=key)
+
+
+@task("9.6")
+def test_index_rule_by_hand(student):
+    """An element that was taken three times gets three gradients."""
+    half, a = pair(student, "index"), np.array([10.0, 20, 30])
+    key = (np.array([0, 2, 2, 2]),)
+    (got,) = half.backward(np.array([1.0, 2, 3, 4]), a[key], a, key=key)
+    expect.array(got, [1, 0, 9], call="the rule of index for a[[0, 2, 2, 2]], grad [1, 2, 3, 4]")
+
+
+# 9.7: recording
+
+
+@task("9.7")
+def test_what_comes_from_a_marked_tensor_is_recorded(student):
+    """Inside a tape, what is computed from a tensor that requires a gradient requires one, and has a tape."""
+    (x,) = marked(student, [1.0, 2.0])
+    c = student.tensor.Tensor([3.0, 4.0])
+    with student.autograd.Tape():
+        y = c * x
+        z = y + 1.0
+        apart = c * 2.0
+    for name, tensor, wanted in (("c * x", y, True), ("c * x + 1.0", z, True), ("c * 2.0", apart, False)):
+        call = f"with Tape(): {name}, where only x requires a gradient"
+        expect.equal(tensor.requires_grad, wanted, call=f"{call}: .requires_grad")
+        expect.equal(tensor.tape is not None, wanted, call=f"{call}: .tape is not None")
+    expect.array(z, [4, 9], call="with Tape(): c * x + 1.0")
+    expect.equal((x.tape, x.grad, c.requires_grad), (None, None, False), call="x.tape, x.grad, c.requires_grad")
+
+
+@task("9.7")
+def test_outside_of_a_tape_nothing_is_recorded(student):
+    """Before and after the block operations leave no trace, although an input requires a gradient."""
+    (x,) = marked(student, [1.0, 2.0])
+    before = x * 2.0
+    with student.autograd.Tape():
+        pass
+    after = x * 2.0
+    for name, tensor in (("before", before), ("after", after)):
+        got = (tensor.requires_grad, tensor.tape)
+        expect.equal(got, (False, None), call=f"(x * 2.0).requires_grad and .tape {name} the block")
+    expect.equal(student.tensor.set_recorder(None), None, call="the recorder after the block")
+
+
+@task("9.7")
+def test_what_has_no_slope_is_not_recorded(student):
+    """Comparisons give bools, which have no gradient."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        tests = {"x > 1.0": x > 1.0, "x == x": x == x, "x <= 2.0": x <= 2.0}
+    for call, tensor in tests.items():
+        expect.equal((tensor.requires_grad, tensor.tape), (False, None), call=f"({call}).requires_grad and .tape")
+
+
+@task("9.7")
+@pytest.mark.parametrize("dtype", ["int64", "bool", "uint8"])
+def test_only_floating_tensors_have_gradients(student, dtype):
+    """require_grad refuses integers and bools with a TypeError that names the dtype."""
+    x = student.tensor.Tensor(np.ones(3, dtype))
+    with expect.raises(TypeError, mentions=(dtype,), call=f"require_grad([tensor of {dtype}])"):
+        student.autograd.require_grad([x])
+    expect.equal(x.requires_grad, False, call=f"requires_grad of a tensor of {dtype}, after it was refused")
+
+
+@task("9.7")
+def test_all_floating_dtypes_are_marked(student):
+    """require_grad marks every tensor it is given, and no other."""
+    tensors = [student.tensor.Tensor(np.ones(2, dtype)) for dtype in ("float16", "float32", "float64", "float32")]
+    student.autograd.require_grad(tensors[:3])
+    got = [tensor.requires_grad for tensor in tensors]
+    expect.equal(got, [True, True, True, False], call="requires_grad of four tensors, three of them marked")
+
+
+@task("9.7")
+def test_another_recorder_is_given_back(student):
+    """A recorder that was there before hears again after the block, also when the block ends with an error."""
+    (x,) = marked(student, [1.0])
+    with recorder(student) as trace:
+        with student.autograd.Tape():
+            x * 2.0
+        heard = len(trace.entries)
+        x * 2.0
+        expect.equal(len(trace.entries) - heard, 1, call="the ops a Trace hears after the block")
+        heard = len(trace.entries)
+        with expect.raises(ValueError, call="an error inside the block"), student.autograd.Tape():
+            x + student.tensor.Tensor(np.ones((2, 3))) @ student.tensor.Tensor(np.ones((2, 3)))
+        x * 2.0
+        expect.equal(len(trace.entries) - heard, 1, call="the ops a Trace hears after a block that failed")
+
+
+@contextmanager
+def recorder(student):
+    """Listen with a Trace of module 02."""
+    trace = student.tensor.Trace()
+    student.tensor.set_recorder(trace)
+    try:
+        yield trace
+    finally:
+        student.tensor.set_recorder(None)
+
+
+# 9.8: playing back
+
+
+@task("9.8")
+def test_the_lessons_example(student):
+    """Of loss = (a · b + b)² at a = 2, b = 3 the gradients are 54 and 54."""
+    a, b = marked(student, 2.0, 3.0)
+    with student.autograd.Tape():
+        loss = (a * b + b) ** 2
+    expect.equal(loss.backward(), None, call="loss.backward()")
+    expect_grad(a, 54.0, call="a in loss = (a · b + b)², a = 2, b = 3")
+    expect_grad(b, 54.0, call="b in loss = (a · b + b)², a = 2, b = 3", hint="b is used twice: its shares add up")
+
+
+@task("9.8")
+def test_the_tape_itself_plays_back(student):
+    """`tape.backward(loss)` is what `loss.backward()` calls."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    loss.tape.backward(loss)
+    expect_grad(x, [2, 4], call="x after loss.tape.backward(loss), loss = (x * x).sum()")
+
+
+class Case(NamedTuple):
+    """An op with inputs to differentiate it at; those named in `fixed` have no gradient by design."""
+
+    shapes: tuple
+    attributes: dict = {}  # noqa: RUF012 - nobody changes it
+    limits: tuple = (0.3, 0.9)
+    fixed: tuple = ()
+
+
+AROUND = (-1, 1)
+STEPS = {"kernel_size": (2, 2), "stride": (1, 2)}
+EVERY_OP = {
+    "tensor.add": Case(((3, 4), (4,))),
+    "tensor.subtract": Case(((3, 1), (2, 1, 4))),
+    "tensor.multiply": Case(((), (2, 3)), limits=AROUND),
+    "tensor.divide": Case(((2, 3), (3,))),
+    "tensor.power": Case(((2, 3), (3,))),
+    "tensor.negative": Case(((2, 3),), limits=AROUND),
+    "tensor.exp": Case(((2, 3),), limits=AROUND),
+    "tensor.log": Case(((2, 3),)),
+    "tensor.sqrt": Case(((2, 3),)),
+    "tensor.matmul": Case(((2, 1, 3, 4), (5, 4, 2)), limits=AROUND),
+    "tensor.reduce_sum": Case(((2, 3, 4),), {"axis": (0, -1), "keepdims": False}, AROUND),
+    "tensor.reduce_mean": Case(((2, 3, 4),), {"axis": 1, "keepdims": True}, AROUND),
+    "tensor.reduce_max": Case(((2, 3, 4),), {"axis": (2, 0), "keepdims": False}, AROUND),
+    "tensor.reduce_min": Case(((2, 3, 4),), {"axis": None, "keepdims": False}, AROUND),
+    "tensor.reshape": Case(((2, 6),), {"shape": (3, -1)}, AROUND),
+    "tensor.transpose": Case(((2, 3, 4),), {"axes": (1, -1, 0)}, AROUND),
+    "tensor.index": Case(((3, 4),), {"key": (np.array([0, 2, 2]), slice(None, None, 2))}, AROUND),
+    "activations.relu": Case(((3, 4),), {}, AROUND),
+    "activations.leaky_relu": Case(((3, 4),), {"negative_slope": 0.1}, AROUND),
+    "activations.sigmoid": Case(((3, 4),), {}, AROUND),
+    "activations.tanh": Case(((3, 4),), {}, AROUND),
+    "activations.softmax": Case(((3, 4),), {"axis": -1}, AROUND),
+    "activations.gelu": Case(((3, 4),), {}, AROUND),
+    "layers.linear": Case(((2, 3, 4), (5, 4), (5,)), limits=AROUND),
+    "layers.mse": Case(((3, 2), (3, 2)), fixed=(1,)),
+    "layers.bce": Case(((3, 2), (3, 2)), fixed=(1,)),
+    "dense.dropout": Case(((2, 3),), {"mask": np.array([[True, False, True], [False, True, True]]), "p": 0.4}, AROUND),
+    "dense.cross_entropy": Case(((3, 4),), {"target": np.array([0, 3, 3])}, AROUND),
+    "spatial.conv2d": Case(((2, 2, 5, 4), (3, 2, 3, 2), (3,)), {"stride": (2, 1), "padding": (1, 0)}, AROUND),
+    "spatial.max_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
+    "spatial.avg_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
+    "spatial.flatten": Case(((2, 3, 2),), {}, AROUND),
+    "spatial.batch_norm": Case(((3, 2, 2, 2), (2,), (2,)), {"eps": 1e-5}, AROUND),
+}
+NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_equal greater greater_equal".split()}
+
+
+@task("9.8")
+@pytest.mark.parametrize("name", EVERY_OP)
+def test_every_op_is_differentiated(student, rng, name):
+    """Through the tape, each op of modules 02 to 06 has the gradient that finite differences give."""
+    case, (module, attribute) = EVERY_OP[name], name.split(".")
+    op = getattr(getattr(student, module), attribute)
+    arrays = [spread(rng, shape, *case.limits) for shape in case.shapes]
+    tensors = marked(student, *arrays)
+    with student.autograd.Tape():
+        output = student.tensor.apply(op, *tensors, **case.attributes)
+    weight = rng.uniform(0.5, 1.5, output.shape)
+    output.backward(student.tensor.Tensor(weight))
+    for number, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
+        if number in case.fixed:
+            expect.equal(tensor.grad, None, call=f"the .grad of input {number} of {name}, which has none by design")
+            continue
+        slopes = np.empty_like(array)
+        for index in np.ndindex(array.shape):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = [a.copy() for a in arrays]
+                moved[number][index] += step
+                ends.append(float((expect.pull(op.forward(*moved, **case.attributes), call=name) * weight).sum()))
+            slopes[index] = (ends[0] - ends[1]) / 2e-6
+        expect_grad(tensor, slopes, dtype="float64", call=f"input {number} of {name}", rtol=1e-4, atol=1e-6)
+
+
+def network_of(student):
+    """A small network with every kind of layer of modules 04 to 06."""
+    layers, dense, spatial, relu = student.layers, student.dense, student.spatial, student.activations
+    return layers.Sequential(
+        spatial.Conv2d(2, 4, 3, padding=1, rng=student.rng(1)),
+        spatial.BatchNorm2d(4),
+        relu.ReLU(),
+        spatial.MaxPool2d(2),
+        spatial.Flatten(),
+        dense.Dropout(0.25, rng=student.rng(2)),
+        layers.Dense(16, 8, rng=student.rng(3)),
+        relu.Tanh(),
+        layers.Dense(8, 3, rng=student.rng(4)),
+    )
+
+
+@task("9.8")
+def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, rng):
+    """A whole network's gradients through the tape are those that its own backward computes."""
+    network, criterion = network_of(student), student.dense.CrossEntropyLoss()
+    images = student.tensor.Tensor(rng.normal(size=(5, 2, 4, 4)).astype("float32"))
+    target = student.tensor.Tensor(rng.integers(0, 3, 5))
+    parameters = list(network.parameters())
+    student.autograd.require_grad([images, *parameters])
+    with student.autograd.Tape():
+        loss = criterion(network(images), target)
+    loss.backward()
+    taped = [values(tensor.grad) for tensor in (images, *parameters)]
+    student.layers.zero_grad(parameters)
+    by_hand = [values(network.backward(criterion.backward())), *(values(p.grad) for p in parameters)]
+    for number, (got, wanted) in enumerate(zip(taped, by_hand, strict=True)):
+        call = "the images' gradient" if number == 0 else f"the gradient of parameter {number - 1}, {wanted.shape}"
+        expect.array(got, wanted, dtype="float32", call=call, rtol=1e-4, atol=1e-6)
+
+
+@task("9.8")
+def test_a_network_is_trained_through_the_tape(student, rng):
+    """Thirty steps with gradients from the tape bring the loss of a convolutional network down."""
+    network, criterion = network_of(student), student.dense.CrossEntropyLoss()
+    images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
+    target = student.tensor.Tensor(np.arange(12) % 3)
+    parameters = list(network.parameters())
+    student.autograd.require_grad(parameters)
+    losses = []
+    for _ in range(30):
+        with student.autograd.Tape():
+            loss = criterion(network(images), target)
+        student.layers.zero_grad(parameters)
+        loss.backward()
+        for parameter in parameters:
+            parameter.data = values(parameter) - np.float32(0.2) * values(parameter.grad)
+        losses.append(loss.item())
+    fell = float(np.mean(losses[-5:])) < 0.7 * float(np.mean(losses[:3]))
+    expect.that(fell, call="the losses of 30 steps", got=losses[::6], expected="a fall from first to last")
+
+
+@task("9.8")
+def test_dropout_in_evaluation_passes_everything(student):
+    """A layer that returns its input changes nothing about the gradient."""
+    (x,) = marked(student, [1.0, 2.0])
+    layer = student.dense.Dropout(0.5, rng=student.rng(0))
+    layer.training = False
+    with student.autograd.Tape():
+        loss = (layer(x) * layer(x * 3.0)).sum()
+    loss.backward()
+    expect_grad(x, [6, 12], call="x in (dropout(x) * dropout(3 x)).sum(), in evaluation")
+
+
+@task("9.8")
+def test_a_tensor_used_twice_gets_both_shares(student, rng):
+    """Both uses of x in x · x, x @ x.T and x + x count, in one op or in several."""
+    array = rng.normal(size=(3, 3))
+    (x,) = marked(student, array)
+    with student.autograd.Tape():
+        loss = (x * x).sum() + (x @ x.T).sum() + (x + x).sum() - (x - x).sum() + x.sum() * x.mean()
+    loss.backward()
+    wanted = 2 * array + 2 * array.sum(axis=0) + 2 + array.sum() / 9 + array.mean()
+    expect_grad(x, wanted, call="x in (x·x).sum() + (x @ x.T).sum() + (x + x).sum() - (x - x).sum() + x.sum()·x.mean()")
+
+
+@task("9.8")
+def test_paths_of_different_length_meet(student, rng):
+    """A result that is used at once and again much later has passed nothing on before all of its shares are there."""
+    array = rng.uniform(0.5, 1.5, 4)
+    (x,) = marked(student, array)
+    with student.autograd.Tape():
+        early = x * x
+        late = early
+        for _ in range(5):
+            late = late * early
+        loss = (early + late).sum()
+    loss.backward()
+    expect_grad(x, 2 * array + 12 * array**11, call="x in (x² + x¹²).sum(), all from one x²", rtol=1e-4)
+
+
+@task("9.8")
+def test_gradients_add_up_until_they_are_forgotten(student):
+    """A second backward adds to the gradient of the first, and leaves its array as it was."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    kept = None
+    for round_ in (1, 2):
+        with student.autograd.Tape():
+            loss = (x * x).sum()
+        loss.backward()
+        expect_grad(x, [2 * round_, 4 * round_], call=f"x after {round_} times (x * x).sum(), backward")
+        kept = kept if kept is not None else x.grad
+    expect.array(kept, [2, 4], call="the first gradient tensor after the second backward", hint="add into a new array")
+
+
+@task("9.8")
+def test_leaves_share_no_gradient_array(student):
+    """The gradients of two leaves, and the grad handed in, are arrays of their own."""
+    a, b = marked(student, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    grad = student.tensor.Tensor(np.array([5.0, 6.0]))
+    with student.autograd.Tape():
+        total = a + b
+    total.backward(grad)
+    student.hold(a.grad, "data")[...] = 0.0
+    expect_grad(b, [5, 6], call="b in a + b, after the array of a.grad was changed")
+    expect.array(grad, [5, 6], call="the grad handed in, after the array of a.grad was changed")
+
+
+@task("9.8")
+def test_a_gradient_has_its_tensors_dtype_and_shape(student, rng):
+    """Beside float64 a float32 leaf still gets a float32 gradient, of its own shape."""
+    wide, narrow = rng.normal(size=(2, 3)), rng.normal(size=3).astype("float32")
+    a, b = marked(student, wide, narrow)
+    with student.autograd.Tape():
+        loss = (a * b).sum()
+    loss.backward()
+    expect_grad(a, np.broadcast_to(narrow, (2, 3)), dtype="float64", call="a, float64, in (a * b).sum()")
+    expect_grad(b, wide.sum(axis=0), dtype="float32", call="b, float32, in (a * b).sum()", rtol=1e-4)
+
+
+@task("9.8")
+def test_precision_is_lost_only_at_the_leaf(student):
+    """A float32 leaf that is computed with in float64 is differentiated at the numbers it held, in float64."""
+    (x,) = marked(student, np.array([1.0 + 2**-20], "float32"))
+    one = student.tensor.Tensor(np.array([2**-40], "float64"))
+    with student.autograd.Tape():
+        y = x * one
+        loss = (y * (2.0**60)).sum()
+    loss.backward()
+    expect_grad(x, [2.0**20], dtype="float32", call="x, float32, in (x * 2⁻⁴⁰ * 2⁶⁰).sum() in float64")
+
+
+@task("9.8")
+def test_integers_and_bools_get_none(student):
+    """Integers and bools beside floating tensors are constants."""
+    (x,) = marked(student, [1.0, 2.0, 3.0])
+    numbers, gate = student.tensor.Tensor([2, 3, 4]), student.tensor.Tensor([True, False, True])
+    with student.autograd.Tape():
+        loss = (x * numbers * gate).sum()
+    loss.backward()
+    expect_grad(x, [2, 0, 4], dtype="float64", call="x in (x * [2, 3, 4] * [True, False, True]).sum()")
+    expect.equal((numbers.grad, gate.grad), (None, None), call="the .grad of integers and bools")
+
+
+@task("9.8")
+def test_a_constant_tensor_gets_none(student):
+    """Neither a tensor that requires no gradient nor a result on the way gets a .grad."""
+    (x,) = marked(student, [1.0, 2.0])
+    c = student.tensor.Tensor([3.0, 4.0])
+    with student.autograd.Tape():
+        y = x * c
+        unused = x * 5.0
+        loss = y.sum()
+    loss.backward()
+    got = (c.grad, y.grad, unused.grad, loss.grad)
+    expect.equal(got, (None, None, None, None), call="the .grad of a constant, of results on the way, and of the loss")
+    expect_grad(x, [3, 4], call="x in (x * c).sum()", hint="what does not lead to the loss counts nothing")
+
+
+@task("9.8")
+def test_what_does_not_lead_to_the_loss_gets_nothing(student):
+    """A leaf that only another branch used has no gradient."""
+    x, other = marked(student, [1.0], [2.0])
+    with student.autograd.Tape():
+        loss = (x * 2.0).sum()
+        (other * x).sum()
+    loss.backward()
+    expect.equal(other.grad, None, call="the .grad of a leaf that the loss does not depend on")
+    expect_grad(x, [2], call="x in loss = (2 x).sum(), used in another branch, too")
+
+
+@task("9.8")
+def test_backward_of_many_elements_needs_a_grad(student):
+    """Only a tensor of one element can do without grad; with one, its elements are weighed."""
+    (x,) = marked(student, [1.0, 2.0, 3.0])
+    with student.autograd.Tape():
+        y = x * x
+    with expect.raises(RuntimeError, mentions=("(3,)",), call="(x * x).backward() for x of (3,)"):
+        y.backward()
+    with expect.raises(ValueError, mentions=("(3,)", "(2,)"), call="(x * x).backward(grad of (2,)) for x of (3,)"):
+        y.backward(student.tensor.Tensor([1.0, 2.0]))
+    expect.equal(x.grad, None, call="x.grad after a backward that was refused")
+    y.backward(student.tensor.Tensor([1.0, 0.0, -1.0]))
+    expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), which was refused other grads before")
+
+
+@task("9.8")
+def test_one_element_in_any_shape_is_enough(student):
+    """A tensor of shape (1, 1) needs no grad, and takes one of its own shape."""
+    for grad, wanted in ((None, [3]), (student.tensor.Tensor([[2.0]]), [6])):
+        (x,) = marked(student, [4.0])
+        with student.autograd.Tape():
+            y = (x * 3.0).reshape(1, 1)
+        y.backward(grad)
+        expect_grad(x, wanted, call=f"x after (3 x).reshape(1, 1).backward({'' if grad is None else '[[2.0]]'})")
+
+
+@task("9.8")
+def test_backward_runs_once(student):
+    """After backward the record is gone; a second time is a RuntimeError and adds nothing."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    loss.backward()
+    with expect.raises(RuntimeError, call="loss.backward() for the second time"):
+        loss.backward()
+    expect_grad(x, [2, 4], call="x after loss.backward() and a second one that was refused")
+
+
+@task("9.8")
+def test_a_result_from_before_leads_no_further(student):
+    """Computing on with what a finished backward left behind is a RuntimeError, not a gradient that misses a part."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        y = x * x
+        y.sum().backward()
+    with expect.raises(RuntimeError, call="y from before the last backward, used in (y * x).sum() and its backward"):
+        with student.autograd.Tape():
+            loss = (y * x).sum()
+        loss.backward()
+
+
+@task("9.8")
+def test_several_steps_in_one_block(student):
+    """Calling backward is allowed inside the block, and the tape goes on recording."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        for step in (1, 2, 3):
+            loss = (x * float(step)).sum()
+            loss.backward()
+            expect_grad(x, [step * (step + 1) / 2] * 2, call=f"x after {step} steps inside one block")
+
+
+@task("9.8")
+def test_two_tapes_do_not_disturb_each_other(student):
+    """Inside another tape's block, and after it, each tape differentiates what it recorded."""
+    x, z = marked(student, [1.0, 2.0], [5.0])
+    with student.autograd.Tape():
+        first = x * x
+        with student.autograd.Tape():
+            inner = (z * z).sum()
+        outer = (first * x).sum()
+    inner.backward()
+    expect_grad(z, [10], call="z in the inner tape's (z * z).sum()")
+    outer.backward()
+    expect_grad(x, [3, 12], call="x in the outer tape's (x * x * x).sum()")
+
+
+@task("9.8")
+def test_two_records_are_joined_or_refused(student):
+    """A result of one tape used on another gives the whole gradient or a RuntimeError, never a part of it."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        y = x * x
+    try:
+        with student.autograd.Tape():
+            loss = (y * x).sum()
+        loss.backward()
+    except RuntimeError:
+        return
+    expect_grad(x, [3, 12], call="x in (y * x).sum(), y = x * x from another tape")
+
+
+@task("9.8")
+def test_an_op_without_a_rule_is_named(student):
+    """An op that nothing differentiates is a RuntimeError with its name, not a gradient that is silently missing."""
+    (x,) = marked(student, [1.0, 2.0])
+    mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
+    with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
+        with student.autograd.Tape():
+            loss = student.tensor.apply(mystery, x).sum()
+        loss.backward()
+
+
+@task("9.8")
+def test_a_new_op_brings_its_own_backward(student):
+    """An op that module 09 has never heard of is differentiated by its own backward."""
+    (x,) = marked(student, [1.0, 2.0])
+    own = student.tensor.Op("own", student.tensor.exp.forward, student.activations.relu.backward)
+    with student.autograd.Tape():
+        loss = (student.tensor.apply(own, x) * 3.0).sum()
+    loss.backward()
+    expect_grad(x, [3, 3], call="x through an op whose backward passes grad on for x above 0")
+
+
+@task("9.8")
+def test_a_backward_of_the_wrong_shape_is_named(student):
+    """A rule that gives another shape than its input's is a ValueError with both shapes."""
+    (x,) = marked(student, np.ones((2, 3, 4)))
+    sloppy = student.tensor.Op("sloppy", student.spatial.flatten.forward, student.activations.sigmoid.backward)
+    for number, before in enumerate((lambda x: x, lambda x: x * 2.0)):
+        with expect.raises(ValueError, mentions=("(2, 12)", "(2, 3, 4)"), call=f"backward through it, case {number}"):
+            with student.autograd.Tape():
+                loss = student.tensor.apply(sloppy, before(x)).sum()
+            loss.backward()
+
+
+@task("9.8")
+def test_ten_thousand_ops_in_a_chain(student):
+    """A chain of 10,000 ops is recorded, dropped, recorded again and played back: nothing recurses."""
+    (x,) = marked(student, [1.0, 2.0])
+    chain = student.layers.Sequential(*[student.activations.ReLU()] * 10_000)
+    with student.autograd.Tape():
+        y = chain(x)
+    del y
+    with student.autograd.Tape():
+        loss = (chain(x) * 3.0).sum()
+    loss.backward()
+    expect_grad(x, [3, 3], call="x through 10,000 ReLUs, times 3")
+
+
+@task("9.8")
+def test_a_deep_diamond(student):
+    """A thousand times y = y/2 + y/2 makes 2 ** 1000 paths, and each op is still played back once."""
+    (x,) = marked(student, np.array([1.0, -2.0]))
+    with student.autograd.Tape():
+        y = x
+        for _ in range(1000):
+            half = y * 0.5
+            y = half + half
+        loss = y.sum()
+    loss.backward()
+    expect_grad(x, [1, 1], call="x through 1,000 times y/2 + y/2")
+
+
+@task("9.8")
+def test_memory_is_freed_by_backward(student):
+    """What was saved on the way is gone after backward, although the loss is still there."""
+    (x,) = marked(student, np.ones(1000))
+    with student.autograd.Tape():
+        hidden = x * x
+        loss = (hidden * hidden).sum()
+    lives = student.lives(hidden, "data")
+    del hidden
+    loss.backward()
+    hint = "empty the record when it has been played back, and let no tensor and tape keep each other alive"
+    expect.that(not lives(), call="an intermediate array after backward", got="kept", expected="freed", hint=hint)
+
+
+@task("9.8")
+def test_memory_is_freed_without_backward(student):
+    """What was saved on the way is gone at once when the loss is dropped, not when Python looks for circles."""
+    (x,) = marked(student, np.ones(1000))
+    with student.autograd.Tape():
+        hidden = x * x
+        loss = (hidden * hidden).sum()
+    lives = student.lives(hidden, "data")
+    del hidden, loss
+    hint = "if the record keeps its outputs, and each output its record, only the garbage collector frees both"
+    expect.that(
+        not lives(), call="an intermediate array after the loss was dropped", got="kept", expected="freed", hint=hint
+    )
+    student.hold(x, "data")[...] = 2.0
+    expect.array(x, np.full(1000, 2.0), call="x after its array was changed")
+
+
+@task("9.8")
+@pytest.mark.parametrize("which", ["leaf", "result on the way", "constant"])
+def test_a_saved_array_that_changes_is_noticed(student, which):
+    """Changing in place what backward needs raises a ValueError at once, or a RuntimeError in backward."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    c = student.tensor.Tensor(np.array([3.0, 4.0]))
+    with student.autograd.Tape():
+        y = (x * c).exp()
+        loss = (y * y * x).sum()
+    tensor = {"leaf": x, "result on the way": y, "constant": c}[which]
+    noticed(student, tensor, loss, f"the array of a {which}")
+
+
+def noticed(student, tensor, loss, what):
+    """The array of `tensor` cannot be changed, or backward finds out."""
+    call = f"{what} is changed in place, then loss.backward()"
+    try:
+        student.hold(tensor, "data")[...] = 7.0
+    except ValueError:
+        loss.backward()
+        return
+    hint = "a gradient computed with changed numbers is wrong without anybody's noticing"
+    with expect.raises(RuntimeError, call=call, hint=hint):
+        loss.backward()
+
+
+@task("9.8")
+def test_a_change_is_noticed_after_another_tape_ended(student):
+    """As long as one of two records needs an array, changing it is noticed."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    losses = []
+    for _ in range(2):
+        with student.autograd.Tape():
+            losses.append((x * x).sum())
+    losses[0].backward()
+    noticed(student, x, losses[1], "an array that a second tape saved")
+
+
+@task("9.8")
+def test_after_backward_arrays_may_change(student):
+    """A step of gradient descent in place is free to happen once backward is done."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    with student.autograd.Tape():
+        y = x.reshape(2, 1)
+        part = y[0]
+        loss = (part * x).sum()
+    loss.backward()
+    for name, tensor in (("leaf", x), ("view of it", y), ("result", part), ("loss", loss)):
+        student.hold(tensor, "data")[...] = 5.0
+        got = np.array(expect.pull(tensor, call="its values"))
+        expect.array(got, np.full(got.shape, 5.0), call=f"the {name} after its array was changed in place")
+
+
+@task("9.8")
+def test_a_new_array_is_no_change(student):
+    """Giving a tensor another array between forward and backward is noticed, or the old numbers count."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    x.data = np.array([100.0, 100.0])
+    try:
+        loss.backward()
+    except RuntimeError:
+        return
+    expect_grad(x, [2, 4], call="x in (x * x).sum(), with x.data replaced before backward")
+
+
+@task("9.8")
+def test_what_was_read_only_stays_so(student):
+    """A backward does not make an array writeable that somebody else protected."""
+    (x,) = marked(student, np.array([1.0, 2.0]))
+    student.hold(x, "data").setflags(write=False)
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    loss.backward()
+    expect_grad(x, [2, 4], call="x in (x * x).sum(), x read-only")
+    with expect.raises(ValueError, call="a change of an array that was read-only before it was recorded"):
+        student.hold(x, "data")[...] = 5.0
+
+
+# 9.9: pausing
+
+
+@task("9.9")
+def test_no_grad_records_nothing(student):
+    """Inside no_grad operations leave no trace; after it recording goes on."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        y = x * 2.0
+        with student.autograd.no_grad():
+            quiet = y * x
+        loss = (y * quiet).sum()
+    expect.equal((quiet.requires_grad, quiet.tape), (False, None), call="what was computed inside no_grad")
+    expect.array(quiet, [2, 8], call="its values")
+    loss.backward()
+    expect_grad(x, [4, 16], call="x in (2 x * quiet).sum(), quiet = 2 x² under no_grad", hint="quiet is a constant")
+
+
+@task("9.9")
+def test_no_grad_nests_and_survives_errors(student):
+    """Whatever recorded before does so again after the block, also when it ended with an error."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.Tape():
+        with student.autograd.no_grad():
+            with student.autograd.no_grad():
+                pass
+            still = x * 2.0
+        with expect.raises(ValueError, call="an error inside no_grad"), student.autograd.no_grad():
+            x + student.tensor.Tensor(np.ones(3))
+        again = x * 2.0
+    expect.equal(still.requires_grad, False, call="requires_grad after an inner no_grad, still inside an outer one")
+    expect.equal(again.requires_grad, True, call="requires_grad after a no_grad that ended with an error")
+    expect.equal(student.tensor.set_recorder(None), None, call="the recorder after all blocks")
+
+
+@task("9.9")
+def test_no_grad_outside_of_a_tape(student):
+    """Without a tape no_grad changes nothing, and a tape inside it records."""
+    (x,) = marked(student, [1.0, 2.0])
+    with student.autograd.no_grad():
+        quiet = x * 2.0
+        with student.autograd.Tape():
+            loss = (x * x).sum()
+    expect.equal(quiet.requires_grad, False, call="requires_grad inside no_grad, without a tape")
+    loss.backward()
+    expect_grad(x, [2, 4], call="x on a tape inside no_grad")
+
+
+# 9.10: checking any gradient
+
+
+def function(student, forward, backward=None):
+    """A function on the student's side that applies an op of these two halves."""
+    op = forward if backward is None else student.tensor.Op("odd", forward.forward, backward.backward)
+    return student.tensor.operator(op)
+
+
+def tensors_of(student, rng, *shapes):
+    """Float64 tensors to check gradients at."""
+    return [student.tensor.Tensor(spread(rng, shape)) for shape in shapes]
+
+
+@task("9.10")
+def test_gradcheck_passes_what_is_right(student, rng):
+    """It returns True for right gradients, of one input or several and of any output shape."""
+    check, tensor, act = student.autograd.gradcheck, student.tensor, student.activations
+    cases = {
+        "matmul": (function(student, tensor.matmul), ((2, 3), (3, 4))),
+        "multiply": (function(student, tensor.multiply), ((2, 1), (3,))),
+        "exp": (function(student, tensor.exp), ((),)),
+        "Tanh()": (act.Tanh(), ((2, 3),)),
+        "MLP": (student.dense.MLP((3, 4, 2), act.Tanh, rng=student.rng(0)), ((5, 3),)),
+        "Tensor.sum": (tensor.Tensor.sum, ((2, 3),)),
+    }
+    for name, (applied, shapes) in cases.items():
+        expect.equal(check(applied, tensors_of(student, rng, *shapes)), True, call=f"gradcheck({name}, …)")
+
+
+@task("9.10")
+@pytest.mark.parametrize("halves", [("tanh", "sigmoid"), ("sigmoid", "tanh"), ("gelu", "relu")])
+def test_gradcheck_refuses_what_is_wrong(student, rng, halves):
+    """A backward that belongs to another function is a RuntimeError."""
+    forward, backward = (getattr(student.activations, half) for half in halves)
+    wrong = function(student, forward, backward)
+    with expect.raises(RuntimeError, call=f"gradcheck of {halves[0]} with the backward of {halves[1]}"):
+        student.autograd.gradcheck(wrong, tensors_of(student, rng, (2, 3)))
+
+
+@task("9.10")
+def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
+    """The second input's gradient is checked, too, and the message says which input is wrong."""
+    add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
+    wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
+    with expect.raises(RuntimeError, mentions=("1", "-"), call="gradcheck of a + b with the rule of a - b"):
+        student.autograd.gradcheck(wrong, tensors_of(student, rng, (3,), (3,)))
+
+
+@task("9.10")
+def test_gradcheck_finds_a_gradient_that_is_lost(student, rng):
+    """A function that loses its gradient, by making a fresh tensor, is a RuntimeError."""
+    with expect.raises(RuntimeError, call="gradcheck(Tensor, [x]), which copies x into a fresh tensor"):
+        student.autograd.gradcheck(student.tensor.Tensor, tensors_of(student, rng, (2, 3)))
+
+
+@task("9.10")
+def test_gradcheck_accepts_what_does_not_depend_on_its_input(student):
+    """Where the function is constant, no gradient is the right one."""
+    x = student.tensor.Tensor(np.array([0.5, 1.5]))
+    got = student.autograd.gradcheck(function(student, student.tensor.greater), [x, student.tensor.Tensor(1)])
+    expect.equal(got, True, call="gradcheck of x > 1")
+
+
+@task("9.10")
+def test_gradcheck_wants_float64(student):
+    """Float32 inputs are a TypeError; integers are left alone."""
+    multiply = function(student, student.tensor.multiply)
+    x = student.tensor.Tensor(np.array([0.5, 1.5]))
+    with expect.raises(TypeError, mentions=("float64",), call="gradcheck(…, [tensor of float32])"):
+        student.autograd.gradcheck(multiply, [x, student.tensor.Tensor(np.ones(2, "float32"))])
+    whole = student.tensor.Tensor(np.array([2, 3]))
+    expect.equal(student.autograd.gradcheck(multiply, [x, whole]), True, call="gradcheck of x * integers")
+
+
+@task("9.10")
+def test_gradcheck_leaves_its_inputs(student, rng):
+    """Neither values, gradients nor marks of the inputs change, and no recorder stays."""
+    x, y = tensors_of(student, rng, (2, 3), (3,))
+    student.autograd.require_grad([y])
+    before = values(x), values(y)
+    student.autograd.gradcheck(function(student, student.tensor.multiply), [x, y])
+    for name, tensor, wanted in (("x", x, before[0]), ("y", y, before[1])):
+        expect.array(tensor, wanted, call=f"{name} after gradcheck", rtol=0, atol=0)
+    got = (x.grad, y.grad, x.requires_grad, y.requires_grad)
+    expect.equal(got, (None, None, False, True), call="the inputs' .grad and .requires_grad after gradcheck")
+    expect.equal(student.tensor.set_recorder(None), None, call="the recorder after gradcheck")
+
+
+@task("9.10")
+def test_gradchecks_tolerances_count(student, rng):
+    """The arguments atol and rtol say how far apart the two slopes may be, and eps how far an element is moved."""
+    check = student.autograd.gradcheck
+    wrong = function(student, student.activations.tanh, student.activations.sigmoid)
+    x = tensors_of(student, rng, (2, 3))
+    expect.equal(check(wrong, x, atol=10.0), True, call="gradcheck of a wrong function with atol=10")
+    expect.equal(check(wrong, x, rtol=10.0), True, call="gradcheck of a wrong function with rtol=10")
+    with expect.raises(RuntimeError, call="gradcheck of exp with eps=1, where differences are far from slopes"):
+        check(function(student, student.tensor.exp), x, eps=1.0)
