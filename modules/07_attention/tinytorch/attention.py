@@ -1,0 +1,206 @@
+"""Attention: every token looks at all tokens, and takes more from those that fit. What language models are built of.
+
+Read it in this order: scores, masks, the op that applies a mask, attention, heads, the layer, positions.
+Masks are bool arrays, True where attending is allowed. Nothing here has a backward of its own but `masked_fill`:
+everything is composed of recorded ops, and module 09 differentiates what was recorded.
+"""
+
+# ruff: noqa: ARG001, ARG002 - every backward takes what `Op` promises, whether it needs all of it or not
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from tinytorch.activations import softmax
+from tinytorch.layers import Dense, Layer
+from tinytorch.tensor import Op, Tensor, apply, as_floating, broadcast_shape
+
+
+def attention_scores(query: Tensor, key: Tensor) -> Tensor:
+    """Return how well each query fits each key, q · k / √d: (..., L, d) and (..., S, d) → (..., L, S).
+
+    ValueError when the last sizes differ (Vaswani et al., 2017, section 3.2.1).
+
+    >>> attention_scores(Tensor([[2.0, 0.0, 0.0, 2.0]]), Tensor([[1.0, 0.0, 0.0, 0.0], [3.0, 1.0, 1.0, 3.0]]))
+    Tensor([[1., 6.]])
+    """
+    # BEGIN SOLUTION 7.1
+    leading = range(key.ndim - 2)
+    return query @ key.transpose(*leading, key.ndim - 1, key.ndim - 2) / math.sqrt(key.shape[-1])
+    # END SOLUTION
+
+
+def causal_mask(length: int) -> np.ndarray:
+    """Return bools of shape (length, length): row i is True up to column i. No token sees a later one.
+
+    >>> causal_mask(3).astype(int)
+    array([[1, 0, 0],
+           [1, 1, 0],
+           [1, 1, 1]])
+    """
+    # BEGIN SOLUTION 7.2
+    return np.tri(length, dtype=bool)
+    # END SOLUTION
+
+
+def padding_mask(lengths, length: int) -> np.ndarray:
+    """Return bools of shape (N, 1, length): sequence n has `lengths[n]` tokens, and what follows is padding, False.
+
+    `lengths` are N ints, as a list or an array. Raises ValueError unless each is from 0 to `length`.
+
+    >>> padding_mask([1, 3], 3).astype(int).tolist()
+    [[[1, 0, 0]], [[1, 1, 1]]]
+    """
+    lengths = np.asarray(lengths, dtype=np.int64)
+    if (lengths < 0).any() or (lengths > length).any():
+        raise ValueError(f"sequences padded to {length} tokens cannot have the lengths {lengths.tolist()}")
+    # BEGIN SOLUTION 7.2
+    return np.arange(length) < lengths[:, None, None]
+    # END SOLUTION
+
+
+def check_mask(mask, shape) -> None:
+    """Raise TypeError unless `mask` is an array of bools, ValueError unless it broadcasts to `shape`."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+        raise TypeError(f"a mask is an array of bools, and this is {getattr(mask, 'dtype', type(mask).__name__)}")
+    if broadcast_shape(mask.shape, shape) != shape:
+        raise ValueError(f"a mask of shape {mask.shape} is larger than {shape}, which it should broadcast to")
+
+
+def masked_fill_forward(x, *, mask, value):
+    """Return `value` where `mask` is True, and `x` elsewhere: [1.0, 2.0] with [True, False] and 0 → [0.0, 2.0].
+
+    `mask` broadcasts to the shape of `x`. The result has the shape and dtype of `x`; integers count as float32.
+    Raises TypeError for a mask of other than bools, ValueError for one that does not broadcast to `x`.
+    """
+    check_mask(mask, x.shape)
+    # BEGIN SOLUTION 7.3
+    return np.where(mask, value, as_floating(x))
+    # END SOLUTION
+
+
+def masked_fill_backward(grad, output, x, *, mask, value):
+    """Return `(grad_x,)`: 0 where `mask` is True, for there `x` did not count, and `grad` elsewhere."""
+    # BEGIN SOLUTION 7.3
+    return (np.where(mask, 0, grad),)
+    # END SOLUTION
+
+
+masked_fill = Op("masked_fill", masked_fill_forward, masked_fill_backward)
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask=None) -> tuple[Tensor, Tensor]:
+    """Return `(output, weights)`: weights = softmax(scores) over the keys, output = weights @ value.
+
+    Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
+    `mask`, bools that broadcast to the weights, is True where a query may attend; elsewhere weights are exactly 0. A
+    query that may attend to nothing has weights and output of 0. ValueError for shapes that do not fit, the mask's too.
+
+    >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
+    >>> scaled_dot_product_attention(query, Tensor([[1.0], [2.0], [3.0]]), value, np.array([True, True, False]))
+    (Tensor([[2.]]), Tensor([[0.5, 0.5, 0. ]]))
+    """
+    # BEGIN SOLUTION 7.4
+    scores = attention_scores(query, key)
+    if mask is None:
+        weights = apply(softmax, scores, axis=-1)
+    else:
+        lowest = float(np.finfo(scores.dtype).min) / 2  # finite, so that a row of nothing else stays free of NaN
+        weights = apply(softmax, apply(masked_fill, scores, mask=~mask, value=lowest), axis=-1)
+        weights = apply(masked_fill, weights, mask=~mask, value=0.0)  # for that row: it would be 1/S
+    return weights @ value, weights
+    # END SOLUTION
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Return each token's features in `num_heads` equal parts: (N, L, E) → (N, num_heads, L, E / num_heads).
+
+    Head h has the features from h · E / num_heads on. Raises ValueError, with the shape, when that is not possible.
+    """
+    if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
+        raise ValueError(f"{x.shape} is no batch (N, L, E) with an E that {num_heads} heads could share equally")
+    # BEGIN SOLUTION 7.5
+    n, length, embed_dim = x.shape
+    return x.reshape(n, length, num_heads, embed_dim // num_heads).transpose(0, 2, 1, 3)
+    # END SOLUTION
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Return the features of all heads side by side: (N, H, L, d) → (N, L, H · d). Undoes `split_heads`."""
+    # BEGIN SOLUTION 7.5
+    n, num_heads, length, head_dim = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(n, length, num_heads * head_dim)
+    # END SOLUTION
+
+
+class MultiHeadAttention(Layer):
+    """Several attentions side by side, each with its own part of the features (Vaswani et al., 2017, section 3.2.2).
+
+    `q_proj`, `k_proj`, `v_proj` and `out_proj` are Dense layers from embed_dim to embed_dim, drawn from `rng` in this
+    order, without biases for `bias=False`. `weights` are those of the last call, (N, num_heads, L, S). Raises
+    ValueError, with both numbers, unless num_heads divides embed_dim.
+
+    >>> layer = MultiHeadAttention(8, 2, rng=np.random.default_rng(0))
+    >>> layer(Tensor(np.ones((3, 5, 8), "float32"))).shape, layer.weights.shape
+    ((3, 5, 8), (3, 2, 5, 5))
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, bias: bool = True, *, rng: np.random.Generator):
+        self.embed_dim, self.num_heads, self.weights = embed_dim, num_heads, None
+        # BEGIN SOLUTION 7.6
+        if num_heads < 1 or embed_dim % num_heads:
+            raise ValueError(f"{num_heads} heads cannot share {embed_dim} features equally")
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (
+            Dense(embed_dim, embed_dim, bias=bias, rng=rng) for _ in range(4)
+        )
+        # END SOLUTION
+
+    def __call__(self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask=None) -> Tensor:
+        """Return `forward(query, key, value, mask)`."""
+        return self.forward(query, key, value, mask)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the parameters of q_proj, k_proj, v_proj and out_proj, in this order, as one flat list."""
+        # BEGIN SOLUTION 7.6
+        layers = self.q_proj, self.k_proj, self.v_proj, self.out_proj
+        return [parameter for layer in layers for parameter in layer.parameters()]
+        # END SOLUTION
+
+    def forward(self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask=None) -> Tensor:
+        """Return what each query takes from the values: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
+
+        Without a key it is the query (self-attention); without a value it is the key. `mask`, bools of (L, S) for all
+        sequences or (N, L, S) for each, where a size may be 1, goes for all heads. Raises ValueError for other shapes.
+        """
+        # BEGIN SOLUTION 7.6
+        key = query if key is None else key
+        value = key if value is None else value
+        projected = self.q_proj(query), self.k_proj(key), self.v_proj(value)
+        heads = (split_heads(x, self.num_heads) for x in projected)
+        if mask is not None and mask.ndim == 3:
+            mask = mask[:, None]  # (N, 1, L, S): the same for every head
+        output, self.weights = scaled_dot_product_attention(*heads, mask)
+        return self.out_proj(merge_heads(output))
+        # END SOLUTION
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """Raise RuntimeError: four layers and three inputs are the work of module 09, where a Tape does it exactly."""
+        raise RuntimeError("MultiHeadAttention has no backward of its own: record it with a Tape (module 09)")
+
+
+def sinusoidal_positions(length: int, dim: int) -> np.ndarray:
+    """Return one row for each position p, float32 of (length, dim), to be added to the tokens' features.
+
+    Column 2i is sin(p / 10000^(2i/dim)), column 2i + 1 is cos of the same, within 1e-6 (Vaswani et al., 2017, section
+    3.5). Raises ValueError, with the number, for an odd `dim`: each sine has its cosine.
+
+    >>> sinusoidal_positions(2, 4).round(2).tolist()[0]
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    # BEGIN SOLUTION 7.7
+    if dim % 2:
+        raise ValueError(f"sines and cosines come in pairs, and {dim} features are an odd number")
+    angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, dim).astype("float32")
+    # END SOLUTION
