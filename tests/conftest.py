@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from grading.client import Worker
 from grading.sandbox.launch import Confinement, choose
 
 ROOT = Path(__file__).resolve().parent.parent
+settings.register_profile("course", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("course")
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
 def test_planned_and_unknown_are_wrong_usage(root):
     """A clear sentence; nothing is pretended."""
     with pytest.raises(UsageError, match="planned"):
-        grade_milestone(root, 2)
+        grade_milestone(root, 5)
     with pytest.raises(UsageError, match="no milestone 9"):
         grade_milestone(root, 9)
     with pytest.raises(UsageError, match="planned"):

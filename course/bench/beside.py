@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from course.bench.figure import ROOT, seconds
@@ -22,7 +24,7 @@ def solution() -> DirectStudent:
         folder = str(ROOT / module.folder)
         if module.status is Status.BUILT and folder not in sys.path:
             sys.path.append(folder)
-    return DirectStudent(ROOT)
+    return DirectStudent(ROOT, lambda: Path(tempfile.mkdtemp()))
 
 
 def pytorch() -> ModuleType:

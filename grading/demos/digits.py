@@ -19,8 +19,8 @@ SHOWN = 6
 """Digits read one after another."""
 SECONDS = 0.9
 """For each of them."""
-MISTAKES = 6
-"""At most so many are shown, three where only one fits beside another."""
+MISTAKES, FEW = 6, 3
+"""At most so many are shown, few where each needs lines of its own."""
 MARGIN = 2
 """Pixels cut off a misread digit on every side: there is no ink."""
 
@@ -144,7 +144,7 @@ class Maps:
 
 
 class Gallery:
-    """Pictures with captions, as many in a row as fit."""
+    """Pictures with captions, as many in a row as fit; of many, three where they stand below each other."""
 
     def __init__(self, pictures: list[tuple[Picture, str]]):
         self._pictures = pictures
@@ -156,7 +156,10 @@ class Gallery:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(across):
             grid.add_column(width=width)
-        for first in range(0, len(self._pictures), across):
-            row = self._pictures[first : first + across]
+        shown = self._pictures[:FEW] if across == 1 else self._pictures
+        for first in range(0, len(shown), across):
+            if first:
+                grid.add_row()
+            row = shown[first : first + across]
             grid.add_row(*(Group(picture, Text(caption)) for picture, caption in row))
         yield grid

@@ -44,7 +44,8 @@ class Picture:
             else:
                 line = Text(no_wrap=True)
                 for above, below in zip(upper, lower, strict=True):
-                    line.append("▀", style=f"{_colour(above)} on {_colour(below)}")
+                    sign = "▀" if above != below else "█" if above > INKED else " "  # what is copied can be read
+                    line.append(sign, style=f"{_colour(above)} on {_colour(below)}")
                 yield line
 
 

@@ -9,12 +9,20 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from grading.manifest.model import ChoiceQuestion, Manifest, NumberQuestion
+from grading.manifest.model import (
+    ChoiceQuestion,
+    Cifar10Experiment,
+    Manifest,
+    MnistExperiment,
+    NumberQuestion,
+    XorExperiment,
+)
 from grading.manifest.problems import FILE, Finding, ManifestError, Problem, did_you_mean
 from grading.manifest.rules import broken_rules
 from grading.manifest.source import Source, parse
 
 QUESTIONS: dict[str, type[BaseModel]] = {"number": NumberQuestion, "choice": ChoiceQuestion}
+EXPERIMENTS: dict[str, type[BaseModel]] = {"xor": XorExperiment, "mnist": MnistExperiment, "cifar10": Cifar10Experiment}
 
 __all__ = ["FILE", "ManifestError", "Problem", "load", "located"]
 
@@ -60,8 +68,8 @@ def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
 def _finding(error: ErrorDetails) -> Finding:
     """One of pydantic's errors in our words."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
-    # Below a question pydantic names its kind, too, which is no part of the file's own path.
-    path = tuple(part for index, part in enumerate(place) if index < 2 or place[index - 2] != "questions")
+    # Below a question and an experiment pydantic names its kind, too, which is no part of the file's own path.
+    path = tuple(part for index, part in enumerate(place) if not _names_a_kind(place, index))
     name = f"`{path[-1]}`" if path else "the manifest"
     where = _inside(path)
     match kind:
@@ -72,14 +80,18 @@ def _finding(error: ErrorDetails) -> Finding:
         case "threshold":
             return Finding((*path, context["key"]), context["message"], context["mend"])
         case "union_tag_invalid" | "union_tag_not_found":
-            return Finding(
-                path, f"the question's `kind` is missing or unknown{where}.", "Write `kind: number` or `kind: choice`."
-            )
+            what, kinds = ("experiment", EXPERIMENTS) if path[-1] == "experiment" else ("question", QUESTIONS)
+            mend = f"Write {' or '.join(f'`kind: {name}`' for name in kinds)}."
+            return Finding(path, f"the {what}'s `kind` is missing or unknown{where}.", mend)
         case _:
             shown = json.dumps(error["input"], ensure_ascii=False)
             shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
             said = error["msg"].removeprefix("Value error, ")
             return Finding(path, f"{name} is {shown}{where}: {said[:1].lower()}{said[1:]}.", _mend(kind, context))
+
+
+def _names_a_kind(place: tuple, index: int) -> bool:
+    return (index >= 2 and place[index - 2] == "questions") or (index >= 1 and place[index - 1] == "experiment")
 
 
 def _mend(kind: str, context: dict) -> str:
@@ -114,7 +126,7 @@ def _keys(path: tuple) -> list[str]:
     model: type[BaseModel] | None = Manifest
     for part in path:
         if isinstance(part, str) and model is not None:
-            model = QUESTIONS.get(part) or _model_below(model, part)
+            model = (QUESTIONS | EXPERIMENTS).get(part) or _model_below(model, part)
     return list(model.model_fields) if model else []
 
 

@@ -115,6 +115,7 @@ class _Reader:
             return Problem(FILE, 1, f"not readable as YAML: {error}.", "Delete the character that is named here.")
         lines = self.text.splitlines() or [""]
         line = lines[mark.line].strip() if mark.line < len(lines) else "(end of file)"
+        line = line if len(line) <= 100 else f"{line[:99]}…"
         what = error.problem or error.context or "unexpected text"
         return Problem(
             FILE,

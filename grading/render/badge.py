@@ -17,8 +17,8 @@ def badge(result: Result) -> str:
     if result.milestone is None or result.verdict.exit_code != 0:
         raise ValueError("only an unlocked milestone has a badge")
     measured = [c for c in result.criteria if c.kind is Kind.PERFORMANCE and c.measured is not None]
-    # A share of right answers says more to a stranger than a loss.
-    best = next(iter(sorted(measured, key=lambda c: c.unit is not Unit.FRACTION)), None)
+    # A share of right answers says more to a stranger than a loss, or than what fresh weights do not know.
+    best = min(measured, key=lambda c: (c.unit is not Unit.FRACTION, c.comparison == "at_most"), default=None)
     facts = [f"{words.verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:
         facts.append(f"Medal: {one_line(result.medal, 50)}")

@@ -46,8 +46,11 @@ def _count(result: Result, status: CriterionStatus) -> int:
 
 
 def _properties(result: Result) -> list[tuple[str, str]]:
+    told = [("provisional_because", reason) for reason in result.provisional_because]
+    told += [("data", f"{data.name}, digest {data.digest}") for data in result.data]
     return [
         ("verdict", result.verdict.value),
+        *told,
         ("seed", str(result.seed)),
         ("official", str(result.official).lower()),
         ("sandbox", result.machine.sandbox),

@@ -5,6 +5,8 @@ no ink; labels are the digits, int64 of shape (n,). How many there are, in which
 image lies, you do not know beforehand.
 """
 
+import itertools
+
 import numpy as np
 from tinytorch.activations import ReLU, Softmax
 from tinytorch.dense import CrossEntropyLoss, accuracy, minibatches, set_training
@@ -54,6 +56,17 @@ def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
     # END SOLUTION
 
 
+def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return images, each moved by -1, 0 or 1 pixel down and to the right; what leaves comes in at the other end."""
+    # BEGIN SOLUTION 6.11
+    shifts, result = rng.integers(-1, 2, (len(images), 2)), np.empty_like(images)
+    for shift in itertools.product((-1, 0, 1), repeat=2):
+        part = (shifts == shift).all(axis=1)
+        result[part] = np.roll(images[part], shift, axis=(2, 3))
+    return result
+    # END SOLUTION
+
+
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
     """Train the network in place. `rng` is for the order of the images and for whatever else is random.
 
@@ -64,12 +77,13 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     set_training(network, True)
     epochs = min(40, max(5, 30_000 // len(images)))
     steps, step = epochs * -(-len(images) // BATCH), 0
-    criterion, inputs, targets = CrossEntropyLoss(), scaled(images), Tensor(labels)
+    criterion, targets = CrossEntropyLoss(), Tensor(labels)
     for _ in range(epochs):
-        for some, their_targets in minibatches(inputs, targets, BATCH, rng):
-            moved = Tensor(np.roll(some.data, rng.integers(-1, 2, 2), axis=(2, 3)))  # the whole batch, by a pixel
-            loss = gradient_descent_step(network, criterion, moved, their_targets, 0.15 * (1 - step / steps))
+        for some, their_targets in minibatches(scaled(moved(images, rng)), targets, BATCH, rng):
+            done = step / steps
+            lr = 0.1 * min(1, 16 * done + 0.1) * (1 - done)  # up in the first sixteenth, then down to 0
+            loss = gradient_descent_step(network, criterion, some, their_targets, lr)
             step += 1
             if step % max(1, steps // 50) == 0:
-                progress(step, steps, loss, accuracy(network(moved), their_targets))
+                progress(step, steps, loss, accuracy(network(some), their_targets))
     # END SOLUTION

@@ -166,6 +166,23 @@ def test_recipe_is_at_chance_before_training(student, rng):
 
 
 @task("6.11")
+def test_moved_images_are_the_same_images(student, rng):
+    """Each image is one of its nine shifts by up to a pixel; all nine occur, and the images given stay as they are."""
+    recipe, images = student.recipe("06_spatial"), rng.integers(0, 256, (300, 1, 28, 28)).astype("uint8")
+    held = student.tensor.Tensor(images)
+    got = expect.pull(recipe.moved(held.data, student.rng(int(rng.integers(1000)))), call="moved(300 images, rng)")
+    expect.equal(str(got.dtype), "uint8", call="the dtype of moved(images of uint8, rng)")
+    shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
+    which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
+    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their own nine shifts")
+    share = which.mean(axis=1)
+    fair = share.min() > 0.03 and share.max() < 0.25
+    expect.that(bool(fair), call="the shares of the nine shifts", got=share, expected="about one in nine each")
+    expect.array(held, images, call="the images after moved(images, rng)")
+
+
+@task("6.11")
 def test_recipe_learns_a_simple_task(student, rng):
     """From 400 images with a bright square in one of four corners it learns to name the corner."""
     recipe, told = student.recipe("06_spatial"), []

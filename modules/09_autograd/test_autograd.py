@@ -33,7 +33,7 @@ PRODUCTS = (
     ((1, 3, 4), (2, 4, 1)),
     ((2, 3, 4), (2, 4, 2)),
 )
-AXES = (None, 0, 1, -1, (0, 2), (-1, 0), (1,), (0, 1, 2))
+AXES = (None, 0, -1, (0, 2), (-2, 0))
 REDUCTIONS = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min")
 
 
@@ -153,14 +153,6 @@ def test_arithmetic_rules_by_hand(student):
         expect.array([got[0][0], got[1][0]], pairs, call=f"the rule of {name} for grad 6 at a = 3, b = 2")
 
 
-@task("9.2")
-def test_negative_rule(student, rng):
-    """The gradient of -a is -grad."""
-    half = pair(student, "negative")
-    check_gradient(half, rng.normal(size=(2, 3)))
-    keeps_dtype_and_inputs(half, rng.normal(size=(2, 3)))
-
-
 # 9.3: the rules of powers, exponentials and logarithms
 
 
@@ -247,7 +239,7 @@ def test_matmul_rule_by_hand(student):
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_reduction_rules(student, rng, name, axis, keepdims):
     """The gradients of sum, mean, max and min agree with finite differences over any axes."""
-    half, x = pair(student, name), spread(rng, (2, 3, 4), -1, 1)
+    half, x = pair(student, name), spread(rng, (2, 3, 2), -1, 1)
     check_gradient(half, x, axis=axis, keepdims=keepdims)
     keeps_dtype_and_inputs(half, x, axis=axis, keepdims=keepdims)
 
@@ -274,16 +266,7 @@ def test_equal_extremes_share(student, name):
     expect.array(got, [[0, 0, 0], [0, 0, 0], [6, 0, 0]], call=f"the rule of {name} for {a.tolist()}, all axes, grad 6")
 
 
-# 9.6: the rules of shapes and indices
-
-
-@task("9.6")
-@pytest.mark.parametrize(("before", "after"), [((2, 6), (3, 4)), ((2, 3), (-1,)), ((1,), ()), ((4,), (2, 1, 2))])
-def test_reshape_rule(student, rng, before, after):
-    """The gradient of a reshape has the same numbers in the shape there was."""
-    half, x = pair(student, "reshape"), rng.normal(size=before)
-    check_gradient(half, x, shape=after)
-    keeps_dtype_and_inputs(half, x, shape=after)
+# 9.6: the rules of transposing and indexing
 
 
 @task("9.6")
@@ -465,13 +448,13 @@ EVERY_OP = {
     "tensor.exp": Case(((2, 3),), limits=AROUND),
     "tensor.log": Case(((2, 3),)),
     "tensor.sqrt": Case(((2, 3),)),
-    "tensor.matmul": Case(((2, 1, 3, 4), (5, 4, 2)), limits=AROUND),
-    "tensor.reduce_sum": Case(((2, 3, 4),), {"axis": (0, -1), "keepdims": False}, AROUND),
-    "tensor.reduce_mean": Case(((2, 3, 4),), {"axis": 1, "keepdims": True}, AROUND),
-    "tensor.reduce_max": Case(((2, 3, 4),), {"axis": (2, 0), "keepdims": False}, AROUND),
-    "tensor.reduce_min": Case(((2, 3, 4),), {"axis": None, "keepdims": False}, AROUND),
+    "tensor.matmul": Case(((2, 1, 2, 3), (2, 3, 2)), limits=AROUND),
+    "tensor.reduce_sum": Case(((2, 3, 2),), {"axis": (0, -1), "keepdims": False}, AROUND),
+    "tensor.reduce_mean": Case(((2, 3, 2),), {"axis": 1, "keepdims": True}, AROUND),
+    "tensor.reduce_max": Case(((2, 3, 2),), {"axis": (2, 0), "keepdims": False}, AROUND),
+    "tensor.reduce_min": Case(((2, 3, 2),), {"axis": None, "keepdims": False}, AROUND),
     "tensor.reshape": Case(((2, 6),), {"shape": (3, -1)}, AROUND),
-    "tensor.transpose": Case(((2, 3, 4),), {"axes": (1, -1, 0)}, AROUND),
+    "tensor.transpose": Case(((2, 3, 2),), {"axes": (1, -1, 0)}, AROUND),
     "tensor.index": Case(((3, 4),), {"key": (np.array([0, 2, 2]), slice(None, None, 2))}, AROUND),
     "activations.relu": Case(((3, 4),), {}, AROUND),
     "activations.leaky_relu": Case(((3, 4),), {"negative_slope": 0.1}, AROUND),
@@ -479,16 +462,17 @@ EVERY_OP = {
     "activations.tanh": Case(((3, 4),), {}, AROUND),
     "activations.softmax": Case(((3, 4),), {"axis": -1}, AROUND),
     "activations.gelu": Case(((3, 4),), {}, AROUND),
-    "layers.linear": Case(((2, 3, 4), (5, 4), (5,)), limits=AROUND),
+    "layers.linear": Case(((2, 2, 3), (4, 3), (4,)), limits=AROUND),
     "layers.mse": Case(((3, 2), (3, 2)), fixed=(1,)),
     "layers.bce": Case(((3, 2), (3, 2)), fixed=(1,)),
     "dense.dropout": Case(((2, 3),), {"mask": np.array([[True, False, True], [False, True, True]]), "p": 0.4}, AROUND),
     "dense.cross_entropy": Case(((3, 4),), {"target": np.array([0, 3, 3])}, AROUND),
-    "spatial.conv2d": Case(((2, 2, 5, 4), (3, 2, 3, 2), (3,)), {"stride": (2, 1), "padding": (1, 0)}, AROUND),
-    "spatial.max_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
-    "spatial.avg_pool2d": Case(((2, 2, 4, 5),), STEPS, AROUND),
+    "spatial.conv2d": Case(((1, 2, 5, 4), (2, 2, 3, 2), (2,)), {"stride": (2, 1), "padding": (1, 0)}, AROUND),
+    "spatial.max_pool2d": Case(((1, 2, 4, 5),), STEPS, AROUND),
+    "spatial.avg_pool2d": Case(((1, 2, 4, 5),), STEPS, AROUND),
     "spatial.flatten": Case(((2, 3, 2),), {}, AROUND),
     "spatial.batch_norm": Case(((3, 2, 2, 2), (2,), (2,)), {"eps": 1e-5}, AROUND),
+    "attention.masked_fill": Case(((2, 3),), {"mask": np.array([True, False, True]), "value": -5.0}, AROUND),
 }
 NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_equal greater greater_equal".split()}
 
@@ -496,7 +480,7 @@ NOT_DIFFERENTIABLE = {f"tensor.{name}" for name in "equal not_equal less less_eq
 @task("9.8")
 @pytest.mark.parametrize("name", EVERY_OP)
 def test_every_op_is_differentiated(student, rng, name):
-    """Through the tape, each op of modules 02 to 06 has the gradient that finite differences give."""
+    """Through the tape, each op of modules 02 to 07 has the gradient that finite differences give."""
     case, (module, attribute) = EVERY_OP[name], name.split(".")
     op = getattr(getattr(student, module), attribute)
     arrays = [spread(rng, shape, *case.limits) for shape in case.shapes]
@@ -509,15 +493,18 @@ def test_every_op_is_differentiated(student, rng, name):
         if number in case.fixed:
             expect.equal(tensor.grad, None, call=f"the .grad of input {number} of {name}, which has none by design")
             continue
-        slopes = np.empty_like(array)
-        for index in np.ndindex(array.shape):
-            ends = []
+        grad = tensor.grad
+        expect.that(grad is not None, call=f"the .grad of input {number} of {name}", got="None", expected="a tensor")
+        got, places = values(grad), list(np.ndindex(array.shape))
+        expect.equal(got.shape, array.shape, call=f"the shape of the .grad of input {number} of {name}")
+        for index in rng.permutation(len(places))[:6]:
+            place, ends = places[index], []
             for step in (1e-6, -1e-6):
                 moved = [a.copy() for a in arrays]
-                moved[number][index] += step
+                moved[number][place] += step
                 ends.append(float((expect.pull(op.forward(*moved, **case.attributes), call=name) * weight).sum()))
-            slopes[index] = (ends[0] - ends[1]) / 2e-6
-        expect_grad(tensor, slopes, dtype="float64", call=f"input {number} of {name}", rtol=1e-4, atol=1e-6)
+            slope, call = (ends[0] - ends[1]) / 2e-6, f"the .grad of input {number} of {name}, at {place}"
+            expect.array(got[place], slope, call=call, rtol=1e-4)
 
 
 def network_of(student):
@@ -556,24 +543,58 @@ def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, r
 
 
 @task("9.8")
+@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
+def test_attention_is_differentiated_exactly(student, rng, masked):
+    """Gradients of multi-head attention agree with finite differences, in all inputs and parameters."""
+    layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
+    parameters = list(layer.parameters())
+    for parameter in parameters:
+        parameter.data = rng.uniform(-1, 1, parameter.shape)
+    inputs = [student.tensor.Tensor(rng.uniform(-1, 1, shape)) for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 4))]
+    mask = rng.uniform(size=(2, 3, 5)) < 0.6 if masked else None
+    student.autograd.require_grad([*inputs, *parameters])
+    with student.autograd.Tape():
+        output = layer(*inputs, mask=mask)
+    weight = rng.uniform(0.5, 1.5, (2, 3, 4))
+    output.backward(student.tensor.Tensor(weight))
+    names = "query key value".split() + [f"parameter {number}" for number in range(len(parameters))]
+    for name, tensor in zip(names, (*inputs, *parameters), strict=True):
+        start = values(tensor)
+        expect.that(tensor.grad is not None, call=f"the .grad of {name} of attention", got="None", expected="a tensor")
+        got = values(tensor.grad)
+        expect.equal(got.shape, start.shape, call=f"the shape of the .grad of {name} of attention")
+        for _ in range(3):
+            place, ends = tuple(int(rng.integers(size)) for size in start.shape), []
+            for step in (1e-6, -1e-6):
+                moved = start.copy()
+                moved[place] += step
+                tensor.data = moved
+                ends.append(float((values(layer(*inputs, mask=mask)) * weight).sum()))
+            tensor.data = start
+            slope = (ends[0] - ends[1]) / 2e-6
+            expect.array(got[place], slope, call=f"the .grad of {name} of attention, at {place}", rtol=1e-4)
+
+
+@task("9.8")
 def test_a_network_is_trained_through_the_tape(student, rng):
-    """Thirty steps with gradients from the tape bring the loss of a convolutional network down."""
+    """Fifteen steps with gradients from the tape bring the loss of a convolutional network down."""
     network, criterion = network_of(student), student.dense.CrossEntropyLoss()
+    network[5].training = False  # without the noise of dropout a fall of the loss is no matter of luck
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
     student.autograd.require_grad(parameters)
     losses = []
-    for _ in range(30):
+    for _ in range(15):
         with student.autograd.Tape():
             loss = criterion(network(images), target)
         student.layers.zero_grad(parameters)
         loss.backward()
         for parameter in parameters:
-            parameter.data = values(parameter) - np.float32(0.2) * values(parameter.grad)
+            parameter.data = values(parameter) - np.float32(0.3) * values(parameter.grad)
         losses.append(loss.item())
-    fell = float(np.mean(losses[-5:])) < 0.7 * float(np.mean(losses[:3]))
-    expect.that(fell, call="the losses of 30 steps", got=losses[::6], expected="a fall from first to last")
+    fell = float(np.mean(losses[-4:])) < 0.9 * float(np.mean(losses[:3]))
+    expect.that(fell, call="the losses of 15 steps", got=losses[::7], expected="a fall from first to last")
 
 
 @task("9.8")
@@ -792,6 +813,8 @@ def test_two_records_are_joined_or_refused(student):
         with student.autograd.Tape():
             loss = (y * x).sum()
         loss.backward()
+    except NotImplementedError:
+        raise
     except RuntimeError:
         return
     expect_grad(x, [3, 12], call="x in (y * x).sum(), y = x * x from another tape")
@@ -847,16 +870,15 @@ def test_ten_thousand_ops_in_a_chain(student):
 
 @task("9.8")
 def test_a_deep_diamond(student):
-    """A thousand times y = y/2 + y/2 makes 2 ** 1000 paths, and each op is still played back once."""
+    """A thousand times y = y + y makes 2 ** 1000 paths, and each op is still played back once."""
     (x,) = marked(student, np.array([1.0, -2.0]))
     with student.autograd.Tape():
         y = x
         for _ in range(1000):
-            half = y * 0.5
-            y = half + half
+            y = y + y
         loss = y.sum()
     loss.backward()
-    expect_grad(x, [1, 1], call="x through 1,000 times y/2 + y/2")
+    expect_grad(x, [2.0**1000] * 2, call="x through 1,000 times y + y")
 
 
 @task("9.8")
@@ -887,7 +909,10 @@ def test_memory_is_freed_without_backward(student):
         not lives(), call="an intermediate array after the loss was dropped", got="kept", expected="freed", hint=hint
     )
     student.hold(x, "data")[...] = 2.0
-    expect.array(x, np.full(1000, 2.0), call="x after its array was changed")
+    with student.autograd.Tape():
+        loss = (x * x).sum()
+    loss.backward()
+    expect_grad(x, np.full(1000, 4.0), call="x in (x * x).sum(), changed to 2 after an earlier record was dropped")
 
 
 @task("9.8")
@@ -952,6 +977,8 @@ def test_a_new_array_is_no_change(student):
     x.data = np.array([100.0, 100.0])
     try:
         loss.backward()
+    except NotImplementedError:
+        raise
     except RuntimeError:
         return
     expect_grad(x, [2, 4], call="x in (x * x).sum(), with x.data replaced before backward")
@@ -1063,7 +1090,7 @@ def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
     """The second input's gradient is checked, too, and the message says which input is wrong."""
     add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
     wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
-    with expect.raises(RuntimeError, mentions=("1", "-"), call="gradcheck of a + b with the rule of a - b"):
+    with expect.raises(RuntimeError, mentions=("1",), call="gradcheck of a + b with the rule of a - b"):
         student.autograd.gradcheck(wrong, tensors_of(student, rng, (3,), (3,)))
 
 

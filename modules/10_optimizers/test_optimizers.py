@@ -34,7 +34,7 @@ def runs(*optimizers, scheduler=None, clipped=False):
 def test_parameters_are_marked(student):
     """An optimiser marks its parameters as such that require a gradient, and no other tensor."""
     first, second, other = (tensor(student, [1.0]) for _ in range(3))
-    student.optimizers.SGD([first, second], lr=0.1).zero_grad()
+    student.optimizers.Optimizer([first, second], lr=0.1).zero_grad()
     marked = [t.requires_grad for t in (first, second, other)]
     expect.equal(marked, [True, True, False], call="requires_grad of two parameters and of another tensor")
 
@@ -46,22 +46,22 @@ def test_step_goes_against_what_update_returns(student, rng):
         starts = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (2,), ())]
         grads = [rng.normal(size=start.shape).astype(dtype) for start in starts]
         parameters = [tensor(student, start) for start in starts]
-        optimizer = student.optimizers.SGD(parameters, lr=0.25)
+        optimizer = student.optimizers.Optimizer(parameters, lr=0.25)
         for parameter, grad in zip(parameters, grads, strict=True):
             parameter.grad = tensor(student, grad)
         optimizer.step()
         for parameter, start, grad in zip(parameters, starts, grads, strict=True):
-            call = f"a parameter of shape {start.shape} after SGD(parameters, lr=0.25).step()"
+            call = f"a parameter of shape {start.shape} after Optimizer(parameters, lr=0.25).step()"
             expect.array(parameter, start - 0.25 * grad, dtype=dtype, call=call, hint="value - lr · update")
             expect.array(parameter.grad, grad, rtol=0, atol=0, dtype=dtype, call="its gradient after the step")
 
 
 @task("10.1")
-def test_step_asks_the_subclass(student, rng):
+def test_lr_may_change_between_steps(student, rng):
     """Another lr set between two steps counts from then on: schedules work by setting it."""
     start, grad = rng.normal(size=5).astype("float32"), rng.normal(size=5).astype("float32")
     parameter = tensor(student, start)
-    optimizer = student.optimizers.SGD([parameter], lr=0.5)
+    optimizer = student.optimizers.Optimizer([parameter], lr=0.5)
     for lr in (0.5, 0.125):
         optimizer.lr = lr
         parameter.grad = tensor(student, grad)
@@ -69,26 +69,31 @@ def test_step_asks_the_subclass(student, rng):
     expect.array(parameter, start - 0.625 * grad, call="a parameter after a step with lr=0.5 and one with lr=0.125")
 
 
-@task("10.1")
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=task(f"10.{number}"))
+        for number, name in enumerate(("Optimizer", "SGD", "Adam", "AdamW"), start=1)
+    ],
+)
 def test_without_a_gradient_nothing_moves(student, name):
-    """A parameter whose grad is None is left alone, whatever the others do, and weight decay does not touch it."""
+    """A parameter whose grad is None is left alone, whatever the others do: it does not decay either."""
     moving, resting = tensor(student, [1.0, 2.0]), tensor(student, [3.0, 4.0])
-    optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, weight_decay=0.5)
-    if name == "SGD":  # Adam's own update comes in a later task
-        moving.grad = tensor(student, [1.0, 1.0])
+    options = {} if name == "Optimizer" else {"weight_decay": 0.5}
+    optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, **options)
+    moving.grad = tensor(student, [1.0, 1.0])
     optimizer.step()
-    call = f"a parameter without gradient after {name}(…, lr=0.1, weight_decay=0.5).step()"
+    call = f"a parameter without gradient after {name}(parameters, lr=0.1).step()"
     expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip what has no gradient")
-    moved = [0.85, 1.8] if name == "SGD" else [1, 2]
-    expect.array(moving, moved, call="the other parameter")
+    moved = bool((expect.pull(moving, call="the other parameter") < [1, 2]).all())
+    expect.that(moved, call="the other parameter, with a gradient of ones", got="not smaller", expected="smaller")
 
 
 @task("10.1")
 def test_zero_grad_forgets(student):
     """After zero_grad the grad of every parameter is None."""
     parameters = [tensor(student, [1.0]), tensor(student, [[2.0]])]
-    optimizer = student.optimizers.SGD(parameters, lr=0.1)
+    optimizer = student.optimizers.Optimizer(parameters, lr=0.1)
     parameters[1].grad = tensor(student, [[5.0]])
     optimizer.zero_grad()
     left = [parameter.grad is None for parameter in parameters]
@@ -99,12 +104,12 @@ def test_zero_grad_forgets(student):
 def test_parameters_may_come_from_a_generator(student):
     """Parameters are taken from any iterable, once each: one that is given twice takes one step, not two."""
     first, second = tensor(student, [1.0]), tensor(student, [1.0])
-    optimizer = student.optimizers.SGD([first, second, first], lr=0.5)
+    optimizer = student.optimizers.Optimizer([first, second, first], lr=0.5)
     for parameter in (first, second):
         parameter.grad = tensor(student, [1.0])
     optimizer.step()
     for parameter in (first, second):
-        expect.array(parameter, [0.5], call="a parameter after SGD([first, second, first], lr=0.5).step()")
+        expect.array(parameter, [0.5], call="a parameter after Optimizer([first, second, first], lr=0.5).step()")
 
 
 @task("10.1")
@@ -126,7 +131,7 @@ def test_options_out_of_range_are_refused(student):
     ):
         with expect.raises(ValueError, mentions=(mention,), call=f"{name}(parameters, {options})"):
             getattr(optimizers, name)([parameter], **options)
-    optimizers.SGD([parameter], lr=0.0).step()
+    optimizers.Optimizer([parameter], lr=0.0).step()
 
 
 # 10.2 to 10.4: SGD, Adam, AdamW

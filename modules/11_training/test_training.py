@@ -258,8 +258,6 @@ def test_metrics_are_named(student, rng):
         expect.equal(
             sorted(trainer.train_step(*tensors(student, x, y))), names, call=f"train_step, metrics {names[1:]}"
         )
-        got = trainer.evaluate([tensors(student, x, y)])
-        expect.equal(sorted(got), names, call=f"evaluate, metrics {names[1:]}")
 
 
 # 11.5: evaluate
@@ -800,8 +798,8 @@ def test_elsewhere_a_tenth_of_the_steps_has_a_line(student):
         path = student.folder() / "log.txt"
         stream = path.open("w")
         bar = student.training.ProgressBar(stream)
-        for step in range(1, steps + 1):
-            bar(step, steps, loss=float(100 * (steps - step)))
+        for number in range(1, 1 + steps):
+            bar(number, steps, loss=float(100 * (steps - number)))
         lines = path.read_bytes().decode().split("\n")
         stream.close()
         full = [20 * step // steps for step in wanted]

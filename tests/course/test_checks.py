@@ -110,8 +110,9 @@ def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):
 
 
 def test_files_that_the_manifest_does_not_name_are_found(course):
-    """A stray file and a stray folder are each named once; leftovers of tools are not."""
+    """A stray file and a stray folder are each named once; leftovers of tools and a module's reference.json are not."""
     (course.root / "modules/01_shapes/old.py").write_text("")
+    (course.root / "modules/01_shapes/reference.json").write_text("{}")  # any module may have one
     (course.root / "modules/99_draft/deep").mkdir(parents=True)
     (course.root / "modules/99_draft/deep/x.py").write_text("")
     (course.root / "modules/01_shapes/__pycache__").mkdir()

@@ -55,6 +55,16 @@ def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
     }  # fmt: skip
 
 
+def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path):
+    """A module's reference.json, where there is one, goes with its tests, and changing it is told."""
+    figures = Path("modules/01_shapes/reference.json")
+    (course.root / figures).write_text('{"square": 4}')
+    target = write_release(course.root, tmp_path / "student").target
+    assert (target / figures).read_text() == '{"square": 4}'
+    (target / figures).write_text('{"square": 5}')
+    assert changed_course_files(target) == (figures.as_posix(),)
+
+
 def test_the_released_manifest_loads_and_asks_the_same(whole, released):
     """The sealed manifest differs from the course's in its keys alone."""
     manifest, original = load(released), whole.manifest

@@ -25,7 +25,8 @@ from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
 from tests.demos.conftest import Start
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
 LATENCY_MS = 100
@@ -225,30 +226,29 @@ def test_the_stand_in_is_named(open_page: Open, digits: Digits) -> None:
 
 
 WATCH = """() => {
-  window.latencies = [];
-  let began = null;
+  window.began = window.answered = null;
   addEventListener("pointerup", (event) => { if (event.target.id === "paper") began = performance.now(); }, true);
-  new MutationObserver(() => {
-    if (began !== null) latencies.push(performance.now() - began);
-    began = null;
-  }).observe(document.querySelector("#bars"), { attributes: true, childList: true, subtree: true });
+  new MutationObserver(() => { answered = performance.now(); })
+    .observe(document.querySelector("#took"), { characterData: true, childList: true, subtree: true });
 }"""
+"""Every answer writes how long it took; the last one after the pen's lifting is that of the whole drawing."""
 
 
 def test_the_answer_comes_at_once(open_page: Open) -> None:
-    """The median of twenty strokes, from lifting the pen to the bars; a machine at other work gets three tries."""
+    """The median of twenty strokes, from lifting the pen to the last answer; a busy machine gets three tries."""
     page = open_page()
     page.evaluate(WATCH)
     for _ in range(3):
-        page.evaluate("latencies.length = 0")
+        latencies, stated = [], []
         for index in range(20):
             page.get_by_role("button", name="Clear").click()
             draw(page, [ONE, ZERO, SEVEN][index % 3])
-            while page.evaluate("latencies.length") <= index:  # the page's policy forbids wait_for_function
-                page.wait_for_timeout(10)
-        latencies = page.evaluate("latencies")
+            page.wait_for_timeout(400)  # until no more answers come; answers to earlier points do not count
+            latencies.append(page.evaluate("Math.max(0, answered - began)"))
+            stated.append(int(page.locator("#took").inner_text().split(" ")[0]))
         median = statistics.median(latencies)
-        print(f"from stroke to answer: median {median:.0f} ms, longest {max(latencies):.0f} ms")
+        told = f"median {median:.0f} ms, longest {max(latencies):.0f} ms"
+        print(f"from stroke to answer: {told}; the page's own figure: median {statistics.median(stated):.0f} ms")
         if median < LATENCY_MS:
             break
     assert median < LATENCY_MS

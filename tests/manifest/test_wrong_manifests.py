@@ -92,6 +92,14 @@ EDITS = {
     ),
     "infinite number": ("      wall_seconds: 60", "      wall_seconds: 1e999", 0, "`wall_seconds`", "finite"),
     "noise out of range": ("      noise: 0.1", "      noise: 2", 0, "`noise` is 2", "Change the value"),
+    "unknown experiment": (
+        "      kind: xor\n",
+        "      kind: nand\n",
+        None,
+        "the experiment's `kind`",
+        "`kind: xor` or `kind: mnist`",
+    ),
+    "unknown key of an experiment": ("      copies: 50\n", "      copise: 50\n", 0, "`copise`", "copies"),
     "key twice": (
         "    trigger: 04_layers\n",
         "    trigger: 04_layers\n    trigger: 04_layers\n",

@@ -64,8 +64,8 @@ def test_any_bytes_are_plain_data_or_refused(data):
         ("a: &x [1]\nb: [*x, *x]", 1, "anchor"),
         ("a: *x", 1, "alias"),
         ("a: 1\nb: 2\na: 3", 3, "twice"),
-        ("a: " + "[" * 5000, 1, "deeper"),
-        ("a: " + "{a: " * 5000, 1, "deeper"),
+        ("a: " + "[" * 5000, 1, "deeper|nesting"),  # PyYAML has a limit of its own since 6.0.4, and may come first
+        ("a: " + "{a: " * 5000, 1, "deeper|nesting"),
         ("- 1\n- 2", 1, "key: value"),
         ("", 1, "key: value"),
         ("a: 1\nb:\n", 2, "no value"),

@@ -20,7 +20,7 @@ from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
 from grading.render.record import from_json, to_json
-from grading.result import CourseRecord, Note, Result, SubmissionRecord, Verdict
+from grading.result import CourseRecord, DataRecord, Note, Result, SubmissionRecord, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import hostile_result
 
@@ -164,6 +164,19 @@ def test_junit_has_a_case_per_criterion() -> None:
     assert ET.fromstring(junit(error)).find(".//error").get("message") == "No disk."  # noqa: S314 - our own output
 
 
+def test_junit_says_what_a_verdict_stands_on() -> None:
+    """A stand-in is named beside the verdict, and the data set with its digest."""
+    data = DataRecord(name="digits", digest="ab12", stand_in_for="mnist")
+    stood_in = result(verdict=Verdict.PROVISIONAL).model_copy(
+        update={"provisional_because": ("digits stood in for mnist",), "data": (data,)}
+    )
+    found = ET.fromstring(junit(stood_in)).iter("property")  # noqa: S314 - our own output
+    properties = {p.get("name"): p.get("value") for p in found}
+    assert properties["verdict"] == "provisional"
+    assert properties["provisional_because"] == "digits stood in for mnist"
+    assert properties["data"] == "digits, digest ab12"
+
+
 def test_junit_is_xml_whatever_the_text() -> None:
     """Control characters, surrogates and ends of CDATA leave well-formed XML."""
     text = "\x00\x0b\ufffe\uffff ]]> <a> & \ud800 \x1b[31m \N{PILE OF POO}"
@@ -195,9 +208,10 @@ def test_a_badge_escapes_and_is_only_for_the_unlocked() -> None:
 
 
 def test_a_badge_shows_a_share_rather_than_a_loss() -> None:
-    """Of the measured figures, the first fraction stands on the badge."""
+    """Of the measured figures, the first share that had to be reached stands on the badge."""
+    fresh = loss("passed", 0.09, title="Fresh weights", unit=Unit.FRACTION, threshold=0.3, comparison="at_most")
     share = loss("passed", 0.97, title="Digits read", unit=Unit.FRACTION, threshold=0.95, comparison="at_least")
-    assert "Digits read: 97%" in badge(result(loss(), share))
+    assert "Digits read: 97%" in badge(result(fresh, loss(), share))
 
 
 def test_a_provisional_badge_says_so() -> None:

@@ -71,10 +71,10 @@ def test_a_misspelt_command_is_answered_with_the_right_one(tito, wrong: tuple[st
         ("module", "start", "16_tinygpt"),
         ("module", "test", "tinygpt"),
         ("module", "complete", "16"),
-        ("milestone", "test", "2"),
-        ("milestone", "demo", "2"),
-        ("milestone", "quiz", "2"),
-        ("milestone", "troubleshoot", "2"),
+        ("milestone", "test", "5"),
+        ("milestone", "demo", "5"),
+        ("milestone", "quiz", "5"),
+        ("milestone", "troubleshoot", "5"),
     ],
 )
 def test_what_is_planned_cannot_be_worked_on(repo: Path, tito, arguments: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
 """Automatic differentiation: what is computed inside `with Tape():` is noted, and played back in reverse.
 
-Read it in this order: undoing broadcasting, the backward rules of module 02's ops from sums to indices, the arrays a
-tape holds on to, the tape, `no_grad`, and `gradcheck`, which compares any gradient with finite differences.
+Read it in this order: undoing broadcasting, the backward rules of module 02's ops, the arrays a tape holds, the tape,
+`no_grad`, and `gradcheck`, which compares any gradient with finite differences.
 """
 
-# ruff: noqa: ARG001 - every rule takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001, ARG005 - every rule takes what `Op` promises, whether it needs all of it or not
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from tinytorch.tensor import Op, Tensor, set_recorder
 
 
 def unbroadcast(grad, shape: tuple[int, ...]):
-    """Return `grad` summed over every axis along which an array of `shape` was stretched: the result has `shape`.
-
-    An element that broadcasting used n times gets the sum of n gradients: ones of (2, 3) for shape (3,) → [2, 2, 2].
-    """
+    """Return `grad` summed over every axis along which `shape` was stretched: ones of (2, 3) for (3,) → [2, 2, 2]."""
     # BEGIN SOLUTION 9.1
     extra = grad.ndim - len(shape)
     stretched = (extra + axis for axis, size in enumerate(shape) if size == 1)
@@ -57,13 +54,6 @@ def divide_backward(grad, output, a, b):
     # END SOLUTION
 
 
-def negative_backward(grad, output, a):
-    """Return `(grad_a,)` of -a."""
-    # BEGIN SOLUTION 9.2
-    return (-grad,)
-    # END SOLUTION
-
-
 def exp_backward(grad, output, a):
     """Return `(grad_a,)`; the slope of exp is its own output."""
     # BEGIN SOLUTION 9.3
@@ -87,10 +77,7 @@ def sqrt_backward(grad, output, a):
 
 
 def power_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a ** b: the slopes are b · a ** (b - 1), and output · log(a).
-
-    Neither warns: the slope in `a` is 0 wherever b is 0, and that in `b` counts as 0 wherever a is not above 0.
-    """
+    """Return `(grad_a, grad_b)` of a ** b, never warning: 0 for `a` where b is 0, 0 for `b` where a is not above 0."""
     # BEGIN SOLUTION 9.3
     with np.errstate(divide="ignore", invalid="ignore"):
         slope_a = np.where(b == 0, 0, b * a ** (b - 1))
@@ -100,13 +87,9 @@ def power_backward(grad, output, a, b):
 
 
 def matmul_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a @ b: for matrices grad @ b.T and a.T @ grad.
-
-    Leading axes that were stretched are summed; a vector counts as one row on the left, as one column on the right.
-    """
+    """Return `(grad_a, grad_b)` of a @ b: stretched leading axes are summed, a vector is one row or one column."""
     # BEGIN SOLUTION 9.4
-    rows = a if a.ndim > 1 else a[None, :]
-    columns = b if b.ndim > 1 else b[:, None]
+    rows, columns = a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None]
     grad = grad if b.ndim > 1 else grad[..., None]
     grad = grad if a.ndim > 1 else grad[..., None, :]
     grad_a = unbroadcast(grad @ columns.swapaxes(-1, -2), rows.shape)
@@ -136,20 +119,10 @@ def mean_backward(grad, output, a, axis=None, keepdims=False):
 
 
 def extremum_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)` of max or min: it goes to the elements that equal the output, in equal shares if several.
-
-    The gradient 6 of max([1, 3, 3]) becomes [0, 3, 3].
-    """
+    """Return `(grad_a,)` of max or min, in equal shares if several elements are it: 6 at [1, 3, 3] → [0, 3, 3]."""
     # BEGIN SOLUTION 9.5
     wins = (a == restore_axes(output, axis, keepdims)).astype(grad.dtype)
     return (wins * restore_axes(grad, axis, keepdims) / wins.sum(axis=axis, keepdims=True),)
-    # END SOLUTION
-
-
-def reshape_backward(grad, output, a, shape):
-    """Return `(grad_a,)`: the same numbers in the shape of `a`."""
-    # BEGIN SOLUTION 9.6
-    return (grad.reshape(a.shape),)
     # END SOLUTION
 
 
@@ -162,10 +135,7 @@ def transpose_backward(grad, output, a, axes=None):
 
 
 def index_backward(grad, output, a, key):
-    """Return `(grad_a,)`: 0 where `key` did not reach, and the sum where it reached several times.
-
-    The gradient [1, 2, 3] of a[[0, 2, 2]], with `a` of three elements, becomes [1, 0, 5].
-    """
+    """Return `(grad_a,)`: a sum where `key` reached twice, 0 where never: [1, 2, 3] for [0, 2, 2] → [1, 0, 5]."""
     # BEGIN SOLUTION 9.6
     grad_a = np.zeros(a.shape, grad.dtype)
     np.add.at(grad_a, key, grad)
@@ -174,62 +144,18 @@ def index_backward(grad, output, a, key):
 
 
 RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; those of module 02 have theirs here
-    ops.add: add_backward,
-    ops.subtract: subtract_backward,
-    ops.multiply: multiply_backward,
-    ops.divide: divide_backward,
-    ops.negative: negative_backward,
-    ops.exp: exp_backward,
-    ops.log: log_backward,
-    ops.sqrt: sqrt_backward,
-    ops.power: power_backward,
-    ops.matmul: matmul_backward,
-    ops.reduce_sum: sum_backward,
-    ops.reduce_mean: mean_backward,
-    ops.reduce_max: extremum_backward,
-    ops.reduce_min: extremum_backward,
-    ops.reshape: reshape_backward,
-    ops.transpose: transpose_backward,
-    ops.index: index_backward,
-}
+    ops.add: add_backward, ops.subtract: subtract_backward, ops.multiply: multiply_backward,
+    ops.divide: divide_backward, ops.negative: lambda grad, output, a: (-grad,), ops.power: power_backward,
+    ops.exp: exp_backward, ops.log: log_backward, ops.sqrt: sqrt_backward, ops.matmul: matmul_backward,
+    ops.reduce_sum: sum_backward, ops.reduce_mean: mean_backward, ops.reduce_max: extremum_backward,
+    ops.reduce_min: extremum_backward, ops.reshape: lambda grad, output, a, shape: (grad.reshape(a.shape),),
+    ops.transpose: transpose_backward, ops.index: index_backward,
+}  # fmt: skip
 
 
 def backward_of(op: Op) -> Callable | None:
     """Return what differentiates `op`: its rule in the table, or the `backward` it came with; None without either."""
     return RULES.get(op, op.backward)
-
-
-class Holds:
-    """Arrays that must not change for now: NumPy refuses to write into them (ValueError) until they are let go.
-
-    Several tapes may hold one array; the last to let go makes it writeable. One that was read-only before stays so.
-    """
-
-    count: dict[int, int] = {}  # noqa: RUF012 - shared on purpose: how many holds there are on the array of this id
-
-    def __init__(self):
-        self.arrays = []
-
-    def add(self, arrays) -> None:
-        """Hold these arrays. A view of a held one was born read-only, and is let go like the others."""
-        count = self.count
-        for array in arrays:
-            before = count.get(id(array), 0)
-            if before or array.flags.writeable or id(array.base) in count:
-                count[id(array)] = before + 1
-                self.arrays.append(array)
-                if not before:
-                    array.setflags(False)
-
-    def release(self) -> None:
-        """Let all arrays go, owners of memory before views of it, as NumPy demands."""
-        arrays, self.arrays = self.arrays, []
-        for array in sorted(arrays, key=lambda array: array.base is not None):
-            self.count[id(array)] -= 1
-            if not self.count[id(array)]:
-                del self.count[id(array)]
-                with suppress(ValueError):  # a view of memory that something else keeps read-only
-                    array.setflags(True)
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
@@ -247,9 +173,10 @@ def require_grad(tensors: Iterable[Tensor]) -> None:
 class Tape:
     """While entered, notes every operation that leads from a tensor that `requires_grad`; `backward` plays it back.
 
-    What is noted is a Wengert list: one entry for each operation, in the order in which they ran, with the arrays its
-    backward needs. Entries name each other by number, never by tensor, so nothing is kept alive in a circle. A tensor
-    computed by a noted operation has `requires_grad`, `tape` and its entry's number, `position`.
+    What is noted is a Wengert list: an entry for each operation, in the order in which they ran. Entries name each
+    other by number, never by tensor, so nothing is kept alive in a circle. A tensor computed by a noted operation has
+    `requires_grad`, `tape`, and its entry's number, `position`. The arrays are held: until the last tape that needs
+    one lets it go, NumPy refuses to write into it (ValueError).
 
     >>> x = Tensor([1.0, 2.0, 3.0])
     >>> require_grad([x])
@@ -260,10 +187,11 @@ class Tape:
     Tensor([2., 4., 6.])
     """
 
+    holders: dict[int, int] = {}  # noqa: RUF012 - shared on purpose: how often the array of an id is held, by any tape
+
     def __init__(self):
-        self.entries = []
+        self.entries, self.held = [], []
         self.first = 0  # the number of the first entry: those below it have been played back
-        self.holds = Holds()
         self.outer = []  # the recorders that were there before
 
     def __enter__(self) -> Tape:
@@ -273,30 +201,39 @@ class Tape:
     def __exit__(self, *_):
         set_recorder(self.outer.pop())
 
-    def __del__(self):
-        self.holds.release()
+    def hold(self, arrays) -> None:
+        """Make arrays read-only; one that is so already stays so, unless because it is a view of a held one."""
+        for array in arrays:
+            before = self.holders.get(id(array), 0)
+            if before or array.flags.writeable or id(array.base) in self.holders:
+                self.holders[id(array)] = before + 1
+                self.held.append(array)
+                if not before:
+                    array.setflags(False)
 
     def free(self) -> None:
-        """Forget all entries and let their arrays go."""
-        self.first += len(self.entries)
-        self.entries = []
-        self.holds.release()
+        """Forget all entries and let their arrays go, owners of memory before views of it, as NumPy demands."""
+        self.first, self.entries = self.first + len(self.entries), []
+        for array in sorted(self.held, key=lambda array: array.base is not None):
+            self.holders[id(array)] -= 1
+            if not self.holders[id(array)]:
+                del self.holders[id(array)]
+                with suppress(ValueError):  # a view of memory that something else keeps read-only
+                    array.setflags(True)
+        self.held = []
+
+    __del__ = free  # also when a tape is dropped without a backward
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
-        """Where an input's gradient goes: to an entry's number, to the tensor itself, or nowhere.
-
-        Raises RuntimeError for a tensor that another tape has recorded, or this one before it was freed.
-        """
-        if not tensor.requires_grad:
-            return None
+        """Where an input's gradient goes: to an entry's number, to a leaf itself, or nowhere. RuntimeError if lost."""
         if tensor.tape is None:
-            return tensor
+            return tensor if tensor.requires_grad else None
         if tensor.tape is not self or tensor.position < self.first:
             raise RuntimeError("this input was computed on another tape, or before a backward that freed its record")
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Note one operation, unless no input `requires_grad` or the output, not being floating, has no gradient."""
+        """Note one operation, unless no input `requires_grad`, or the output is not floating and has no gradient."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or not any(x.requires_grad for x in inputs):
             return
@@ -304,16 +241,16 @@ class Tape:
         sources = [self.source(x) for x in inputs]
         output.requires_grad, output.tape, output.position = True, self, self.first + len(self.entries)
         self.entries.append((op, arrays, attributes, output.data, sources))
-        self.holds.add((*arrays, output.data))
+        self.hold((*arrays, output.data))
         # END SOLUTION
 
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
         """Add to the `.grad` of every leaf that `requires_grad` the gradient of `tensor`, and free the tape.
 
-        `grad` is the gradient of whatever comes after `tensor`, in its shape; it may be left out when `tensor` has one
-        element, and is 1 then. Raises RuntimeError when it may not be left out, when this tape has not recorded
-        `tensor` or was freed since, and when an op has no backward rule; ValueError, with both shapes, for a `grad` of
-        another shape, and for a rule that gives one. Inside the block, recording goes on with an empty tape.
+        `grad`, in the shape of `tensor`, is the gradient of whatever comes after it; for one element it may be left
+        out, and is 1. Raises RuntimeError, with the shape, when it may not be left out, when the tape has no record of
+        `tensor` (any more), and when an op has no rule; ValueError, with both shapes, for a `grad` of another shape,
+        and for a rule that gives one. Inside the block, recording goes on with an empty tape.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:
@@ -367,10 +304,9 @@ def no_grad():
 def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
     """Return True if the gradients that a tape gives for `function(*inputs)` agree with central differences.
 
-    The output, of any shape, is made a scalar by a weighted sum with fixed random weights. Floating inputs must be
-    float64 (TypeError) and are moved by `eps`, one element at a time; others stay. Works on copies: neither values nor
-    gradients of `inputs` change. Raises RuntimeError, with the input's number, the index and both slopes, where they
-    differ by more than atol + rtol · |difference quotient|.
+    The output, of any shape, is made a scalar by a sum with fixed random weights. Floating inputs must be float64
+    (TypeError) and are moved by `eps`, one element at a time; others stay. It works on copies of `inputs`. Raises
+    RuntimeError, with the input's number, where two slopes differ by more than atol + rtol · |difference quotient|.
     """
     # BEGIN SOLUTION 9.10
     copies = [Tensor(x) for x in inputs]
@@ -388,17 +324,17 @@ def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, a
     if loss.requires_grad:
         loss.backward()
     for number, x in enumerate(copies):
-        exact = np.zeros(x.shape) if x.grad is None else x.grad.data
+        start = x.data
         for index in np.ndindex(x.shape) if x.requires_grad else ():
-            ends, start = [], x.data
+            ends = []
             for step in (eps, -eps):
                 x.data = start.copy()
                 x.data[index] += step
                 with no_grad():
                     ends.append(weighted().item())
-            x.data = start
-            slope = (ends[0] - ends[1]) / (2 * eps)
-            if not abs(exact[index] - slope) <= atol + rtol * abs(slope):
-                raise RuntimeError(f"input {number} at {index}: backward gives {exact[index]}, differences {slope}")
+            slope, exact = (ends[0] - ends[1]) / (2 * eps), 0.0 if x.grad is None else x.grad.data[index]
+            if not abs(exact - slope) <= atol + rtol * abs(slope):
+                raise RuntimeError(f"input {number} at {index}: backward gives {exact}, differences {slope}")
+        x.data = start
     return True
     # END SOLUTION

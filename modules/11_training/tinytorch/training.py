@@ -319,7 +319,7 @@ class ProgressBar:
         Redrawn, it begins with "\\r", has blanks over the rest of the line before, and "\\n" after the last step alone.
         """
         # BEGIN SOLUTION 11.12
-        if not self.redraw and step < steps and step * 10 // steps == (step - 1) * 10 // steps:
+        if not self.redraw and step * 10 // steps == (step - 1) * 10 // steps:
             return
         full = 20 * step // steps
         line = f"[{'#' * full}{'-' * (20 - full)}] {step}/{steps} "
