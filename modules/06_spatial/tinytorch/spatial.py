@@ -12,7 +12,6 @@ import math
 from functools import reduce
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from tinytorch.activations import Activation, check_backward
 from tinytorch.layers import Layer, accumulate_grad
 from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
@@ -45,10 +44,20 @@ def pair(value) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
+def as_rows(x):
+    """Return (N, C, …) as the matrix (C, … · N): one row for each channel, each pixel's N values side by side."""
+    return np.moveaxis(x, 0, -1).reshape(x.shape[1], -1)
+
+
+def as_images(rows, *sizes):
+    """Return what `as_rows` has made a matrix of as (N, C, *sizes) again, a view: in memory it stays as it is."""
+    return np.moveaxis(rows.reshape(len(rows), *sizes, -1), -1, 0)
+
+
 def pad(x, padding):
     """Return the images with `padding` rows of zeros above and below, and columns of zeros left and right."""
     rows, columns = padding
-    return np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns))) if rows or columns else x
+    return np.moveaxis(np.pad(np.moveaxis(x, 0, -1), ((0, 0), (rows, rows), (columns, columns), (0, 0))), -1, 0)
 
 
 def check_images(x, channels=None) -> None:
@@ -76,10 +85,7 @@ def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
 
 
 def taps(x, kernel_size, stride):
-    """Yield for every position in the kernel, row by row, the view of `x` that holds what lies under it.
-
-    That is one pixel for each of the kernel's places: shape (N, C, out_h, out_w). Changing a view changes `x`.
-    """
+    """Yield for every position in the kernel, row by row, what lies under it: a view of `x`, (N, C, out_h, out_w)."""
     out_h, out_w = output_sizes(x.shape[2:], kernel_size, stride)
     for i, j in np.ndindex(kernel_size):
         yield x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
@@ -92,8 +98,8 @@ def im2col(x, kernel_size, stride, padding):
     """
     check_images(x)
     # BEGIN SOLUTION 6.3
-    windows = sliding_window_view(pad(x, padding), kernel_size, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
-    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), x.shape[1] * math.prod(kernel_size), -1)
+    windows = np.stack([pixels.transpose(1, 2, 3, 0) for pixels in taps(pad(x, padding), kernel_size, stride)], axis=1)
+    return np.moveaxis(windows.reshape(x.shape[1] * math.prod(kernel_size), -1, len(x)), -1, 0)
     # END SOLUTION
 
 
@@ -105,7 +111,7 @@ def col2im(columns, shape, kernel_size, stride, padding):
     # BEGIN SOLUTION 6.3
     n, channels, h, w = shape
     windows = columns.reshape(n, channels, -1, *output_sizes((h, w), kernel_size, stride, padding))
-    padded = pad(np.zeros(shape, columns.dtype), padding)
+    padded = np.moveaxis(np.zeros((channels, h + 2 * padding[0], w + 2 * padding[1], n), columns.dtype), -1, 0)
     for k, pixels in enumerate(taps(padded, kernel_size, stride)):
         pixels += windows[:, :, k]
     return padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
@@ -113,31 +119,24 @@ def col2im(columns, shape, kernel_size, stride, padding):
 
 
 def conv2d_forward(x, weight, bias=None, *, stride, padding):
-    """Return what `conv2d_naive` returns, as one matrix product for each image: kernels as rows, windows as columns.
-
-    Raises ValueError for other channels than the kernels have, and for kernels larger than the padded image.
-    """
+    """Return what `conv2d_naive` returns, as one matrix product: kernels as rows, windows of all images as columns."""
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 6.4
-    output = weight.reshape(len(weight), -1) @ im2col(x, weight.shape[2:], stride, padding)
+    output = weight.reshape(len(weight), -1) @ as_rows(im2col(x, weight.shape[2:], stride, padding))
     if bias is not None:
         output += bias[:, None]
-    return output.reshape(len(x), len(weight), *output_sizes(x.shape[2:], weight.shape[2:], stride, padding))
+    return as_images(output, *output_sizes(x.shape[2:], weight.shape[2:], stride, padding))
     # END SOLUTION
 
 
 def conv2d_backward(grad, output, x, weight, bias=None, *, stride, padding):
-    """Return `(grad_x, grad_weight)` and, with a bias, `grad_bias` as third; each has the shape of its array.
-
-    Every window of every image used the same kernels, so the gradients of weight and bias are sums over all of them.
-    """
+    """Return `(grad_x, grad_weight)` and, with a bias, `grad_bias`; the last two are sums over all windows."""
     # BEGIN SOLUTION 6.4
-    kernel_size = weight.shape[2:]
-    rows = grad.reshape(len(x), len(weight), -1)
-    windows = im2col(x, kernel_size, stride, padding).transpose(0, 2, 1)
-    grad_weight = (rows @ windows).sum(axis=0).reshape(weight.shape)
-    grad_x = col2im(weight.reshape(len(weight), -1).T @ rows, x.shape, kernel_size, stride, padding)
-    return (grad_x, grad_weight) if bias is None else (grad_x, grad_weight, rows.sum(axis=(0, 2)))
+    kernel_size, rows = weight.shape[2:], as_rows(grad)
+    grad_weight = (rows @ as_rows(im2col(x, kernel_size, stride, padding)).T).reshape(weight.shape)
+    columns = as_images(weight.reshape(len(weight), -1).T @ rows, *grad.shape[2:])
+    grad_x = col2im(columns, x.shape, kernel_size, stride, padding)
+    return (grad_x, grad_weight) if bias is None else (grad_x, grad_weight, rows.sum(axis=1))
     # END SOLUTION
 
 
@@ -202,8 +201,8 @@ def max_pool2d_forward(x, *, kernel_size, stride):
 def max_pool2d_backward(grad, output, x, *, kernel_size, stride):
     """Return `(grad_x,)`: a window's gradient goes to its largest pixel, and to the first, row by row, of several."""
     # BEGIN SOLUTION 6.6
-    grad_x = np.zeros(x.shape, grad.dtype)
-    unclaimed = np.ones(output.shape, bool)
+    grad_x = np.zeros_like(x, grad.dtype)
+    unclaimed = np.ones_like(output, bool)
     for pixels, their_grad in zip(taps(x, kernel_size, stride), taps(grad_x, kernel_size, stride), strict=True):
         wins = unclaimed & (pixels == output)
         their_grad += grad * wins
@@ -223,7 +222,7 @@ def avg_pool2d_forward(x, *, kernel_size, stride):
 def avg_pool2d_backward(grad, output, x, *, kernel_size, stride):
     """Return `(grad_x,)`: every pixel of a window gets the same share of the window's gradient."""
     # BEGIN SOLUTION 6.6
-    grad_x = np.zeros(x.shape, grad.dtype)
+    grad_x = np.zeros_like(x, grad.dtype)
     for their_grad in taps(grad_x, kernel_size, stride):
         their_grad += grad / math.prod(kernel_size)
     return (grad_x,)
@@ -302,7 +301,8 @@ def batch_norm_backward(grad, output, x, weight, bias, *, eps, statistics=None):
     normal, std = normalise(x, eps, statistics)
     grad_bias, grad_weight = grad.sum(axis=PER_CHANNEL), (grad * normal).sum(axis=PER_CHANNEL)
     if statistics is None:
-        grad = grad - (grad_bias[:, None, None] + normal * grad_weight[:, None, None]) / (x.size // len(weight))
+        m = x.size // len(weight)
+        grad = grad - (grad_bias / m)[:, None, None] - normal * (grad_weight / m)[:, None, None]
     return weight[:, None, None] / std * grad, grad_weight, grad_bias
     # END SOLUTION
 
