@@ -124,7 +124,7 @@ SOURCES = {
         ),
         size=170_500_000,
         disk=360_000_000,
-        stand_in=None,
+        stand_in="shapes",
         fixed=False,
     ),
 }
