@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grading.data.sources import DIGITS
 from grading.result import DataRecord
 
 
@@ -26,6 +27,8 @@ class DataSet:
     """SHA-256 of what was read: another digest, other data."""
     stand_in_for: str | None = None
     """The data set this one replaces; what is measured on it is provisional."""
+    classes: tuple[str, ...] = DIGITS
+    """What people call each class, in order."""
 
     def __post_init__(self) -> None:
         for array in (self.train_inputs, self.train_targets, self.test_inputs, self.test_targets):

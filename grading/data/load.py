@@ -85,9 +85,9 @@ def load(name: str) -> DataSet:
         source.fixed or not place.own or all(matches(content, file.checksum) for file, content in contents.items())
     )
     if official:
-        return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files))
+        return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files), classes=source.classes)
     checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents.values())
-    return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name)
+    return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name, classes=source.classes)
 
 
 def _content(source: Source, place: Place, file: File) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DIGITS = tuple("0123456789")
+
 
 @dataclass(frozen=True)
 class File:
@@ -47,6 +49,8 @@ class Source:
     """What is used offline."""
     fixed: bool
     """Whether other bytes cannot be the same data. IDX has one form; a pickle's bytes depend on who wrote it."""
+    classes: tuple[str, ...] = DIGITS
+    """What its classes are called, in the order of their numbers."""
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -126,6 +130,7 @@ SOURCES = {
         disk=360_000_000,
         stand_in="shapes",
         fixed=False,
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
 }
 """By name."""

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
+from grading.demos.frames import Framed, Gallery, ScreenWatch
 from grading.demos.pictures import Bars, Curve, Picture, shrunk
-from grading.demos.reading import Digits, Point, Reader, gather
+from grading.demos.reading import Images, Point, Reader, gather
 from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
-WIDEST = 100
 SHOWN = 6
 """Digits read one after another."""
 SECONDS = 0.9
 """For each of them."""
-MISTAKES, FEW = 6, 3
-"""At most so many are shown, few where each needs lines of its own."""
+MISTAKES = 6
+"""At most so many are shown."""
 MARGIN = 2
 """Pixels cut off a misread digit on every side: there is no ink."""
 
@@ -46,25 +45,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     screen.frame(mistakes(digits, p), keep=True)
 
 
-class ScreenWatch:
-    """Shows the phases of a download as frames."""
-
-    def __init__(self, screen: Screen):
-        self._screen = screen
-        self._title, self._total = "", 0
-
-    def phase(self, title: str, total: int | None) -> None:
-        """A frame with the title."""
-        self._title, self._total = title, total or 0
-        self._screen.frame(Text(title))
-
-    def advance(self, done: int, note: str = "") -> None:
-        """A frame with how much is done."""
-        share = f" {done / self._total:.0%}" if self._total else ""
-        self._screen.frame(Text(f"{self._title}{share} {note}"))
-
-
-def training(points: list[Point], digits: Digits) -> RenderableType:
+def training(points: list[Point], digits: Images) -> RenderableType:
     """The curve so far, and in words where it stands."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
@@ -72,7 +53,7 @@ def training(points: list[Point], digits: Digits) -> RenderableType:
     return Framed(title, Group(Curve([point.loss for point in points]), told))
 
 
-def mistakes(digits: Digits, p: np.ndarray) -> RenderableType:
+def mistakes(digits: Images, p: np.ndarray) -> RenderableType:
     """The misread digits of which the network was surest, and how many there are."""
     read = p.argmax(1)
     wrong = np.flatnonzero(read != digits.test_labels)
@@ -90,17 +71,6 @@ def mistakes(digits: Digits, p: np.ndarray) -> RenderableType:
     ]
     heading = Text(f"{told}; it was surest of these.\n")
     return Framed("its mistakes", Group(heading, Gallery(pictures)))
-
-
-class Framed:
-    """A titled frame, as wide as the console but not wider than is good to read."""
-
-    def __init__(self, title: str, body: RenderableType):
-        self._title, self._body = title, body
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """A panel."""
-        yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
 
 
 class Reading:
@@ -141,25 +111,3 @@ class Maps:
             Text(f"{len(self._maps)} feature maps, bright where its filter answers{below}."),
             Gallery(shown),
         )
-
-
-class Gallery:
-    """Pictures with captions, as many in a row as fit; of many, three where they stand below each other."""
-
-    def __init__(self, pictures: list[tuple[Picture, str]]):
-        self._pictures = pictures
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Row by row, each caption below its picture."""
-        width = max(console.measure(picture, options=options).maximum for picture, _ in self._pictures)
-        across = max(1, (options.max_width + 2) // (width + 2))
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for _ in range(across):
-            grid.add_column(width=width)
-        shown = self._pictures[:FEW] if across == 1 else self._pictures
-        for first in range(0, len(shown), across):
-            if first:
-                grid.add_row()
-            row = shown[first : first + across]
-            grid.add_row(*(Group(picture, Text(caption)) for picture, caption in row))
-        yield grid

@@ -1,4 +1,4 @@
-"""What demonstration 2 shows on a terminal: pictures of half blocks, bars, a curve; colour or Unicode or neither."""
+"""What demonstrations show on a terminal: pictures of half blocks, bars, curves; in colour, Unicode or neither."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from grading.render.figures import bar
 
 RAMP = " .:-=+*#%@"
 """From no ink to all of it, where there is only ASCII."""
+SHADES = " ░▒▓█"
+"""The same for photographs, where there is Unicode and no colour."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HALVES = " ▄▀█"
 """Neither half of a character's cell inked, the lower, the upper, both."""
@@ -56,6 +58,44 @@ def _colour(value: float) -> str:
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
 
 
+class Photo:
+    """A colour picture, uint8 of shape (3, h, w): two rows to a line of text; shades of grey where colours are few."""
+
+    def __init__(self, image: np.ndarray):
+        self._pixels = np.pad(np.moveaxis(image, 0, -1), ((0, image.shape[1] % 2), (0, 0), (0, 0)), mode="edge")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """One character to a column."""
+        width = self._pixels.shape[1]
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Line by line, in what this console can show."""
+        pixels = self._pixels
+        if has_many_colours(console) and not options.ascii_only:
+            for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+                line = Text(no_wrap=True)
+                for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+                    line.append("▀", style=f"rgb({_listed(above)}) on rgb({_listed(below)})")
+                yield line
+            return
+        grey = pixels @ np.array([0.299, 0.587, 0.114])
+        grey = (grey[::2] + grey[1::2]) / 2
+        ramp = RAMP if options.ascii_only else SHADES
+        levels = (grey - grey.min()) / max(float(np.ptp(grey)), 1) * (len(ramp) - 1)
+        for line in np.rint(levels).astype(int):
+            yield Text("".join(ramp[level] for level in line), no_wrap=True)
+
+
+def has_many_colours(console: Console) -> bool:
+    """Whether there are enough colours for photographs and shading."""
+    return console.color_system in ("256", "truecolor") and not console.no_color
+
+
+def _listed(colour: list[int]) -> str:
+    return ",".join(map(str, colour))
+
+
 class Bars:
     """Ten probabilities, one line each, the largest bold; in two columns where lines are dear."""
 
@@ -81,6 +121,26 @@ class Bars:
             yield line
 
 
+class Likeliest:
+    """The most probable classes, the first one bold, each with a bar."""
+
+    def __init__(self, probabilities: np.ndarray, classes: Sequence[str], *, count: int = 3, width: int = 12):
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        self._rows = [(classes[i], float(probabilities[i])) for i in order]
+        self._names, self._width = max(map(len, classes)), width
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Name, bar, percentage."""
+        width = self._names + self._width + 6
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """From the most probable down."""
+        for place, (name, p) in enumerate(self._rows):
+            shown = f"{name:{self._names}} {bar(p, self._width, ascii_only=options.ascii_only)} {_percent(p)}"
+            yield Text(shown, style="" if place else "bold", no_wrap=True)
+
+
 def _percent(part: float) -> str:
     """In four characters: 100% only for what is nearly 1."""
     return f"{min(100 * part, 99) if part < 0.995 else 100:3.0f}%"
@@ -89,21 +149,38 @@ def _percent(part: float) -> str:
 class Curve:
     """Values over time as columns of eighths of blocks, the first and last in numbers below."""
 
-    def __init__(self, values: Sequence[float], *, lines: int = 6, title: str = "loss"):
+    def __init__(
+        self,
+        values: Sequence[float],
+        *,
+        lines: int = 6,
+        title: str = "loss",
+        top: float | None = None,
+        number: str = ".2f",
+        part: float = 1.0,
+    ):
+        """``top``: the value at the upper edge, else the largest. ``part``: of the width that these values take."""
         self._values, self._lines, self._title = list(values), lines, title
+        self._top, self._number, self._part = top, number, part
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """As wide as there is room, forty columns at most."""
         width = min(options.max_width, 40)
+        return Measurement(width, width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """As wide as it measures, less where there is more to come."""
+        width = max(1, round(min(options.max_width, 40) * self._part))
         places = np.linspace(0, len(self._values) - 1, width)
         heights = np.interp(places, np.arange(len(self._values)), self._values)
-        heights = heights / max(float(np.max(self._values)), 1e-12) * self._lines
+        top = float(np.max(self._values)) if self._top is None else self._top
+        heights = heights / max(top, 1e-12) * self._lines
         for line in reversed(range(self._lines)):
             eighths = np.clip(np.rint((heights - line) * 8), 0, 8).astype(int)
             signs = "".join(("#" if e >= 4 else " ") if options.ascii_only else EIGHTHS[e] for e in eighths)
             yield Text(signs, style="cyan", no_wrap=True)
-        first, last = self._values[0], self._values[-1]
-        yield Text(f"{self._title}: {first:.2f} at first, {last:.2f} now")
+        first, last = (format(value, self._number) for value in (self._values[0], self._values[-1]))
+        yield Text(f"{self._title}: {first} at first, {last} now")
 
 
 def shrunk(values: np.ndarray, side: int) -> np.ndarray:

@@ -1,16 +1,19 @@
-"""A student's network that learns to read digits, as both demonstrations of milestone 2 use it: terminal and page."""
+"""A student's network that learns to name images, as demonstrations 2 and 3 use it: in the terminal and in a page."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from grading.checks.network import StudentNetwork
 from grading.client import Worker
+from grading.data.dataset import DataSet
 from grading.data.load import obtain
-from grading.manifest.model import Milestone, MnistExperiment
+from grading.data.sources import DIGITS, SOURCES
+from grading.manifest.model import ImageExperiment, Milestone
 from grading.render.progress import Watch
 
 TESTED = 1000
@@ -23,7 +26,7 @@ AT_ONCE = 250
 
 
 @dataclass(frozen=True)
-class Digits:
+class Images:
     """What the network is trained on and what it is shown afterwards; labels of the latter never reach it."""
 
     images: np.ndarray
@@ -33,6 +36,8 @@ class Digits:
     about: str
     """One sentence for the student: which images these are."""
     stand_in: bool
+    """Whether the real ones are not on this machine."""
+    classes: tuple[str, ...] = DIGITS
 
 
 @dataclass(frozen=True)
@@ -43,25 +48,39 @@ class Point:
     steps: float
     loss: float
     accuracy: float
+    probabilities: np.ndarray = field(compare=False, repr=False)
+    """What was answered for each of the WATCHED images: (n, classes)."""
 
 
-def gather(milestone: Milestone, seed: int, watch: Watch) -> Digits:
-    """A part of MNIST, or of the digits that stand in for it. GraderError when its files are damaged."""
+def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
+    """A part of the milestone's data set, or of what stands in for it. GraderError when its files are damaged."""
     experiment = milestone.experiment
-    assert isinstance(experiment, MnistExperiment)
+    assert isinstance(experiment, ImageExperiment)
     data = obtain(experiment.data, watch)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
     tested = rng.permutation(len(data.test_inputs))[:TESTED]
-    name = "small digits that stand in for MNIST, which is not on this machine" if data.stand_in_for else "MNIST"
-    return Digits(
+    name, stand_in = _named(data, experiment.data)
+    return Images(
         images=data.train_inputs[chosen],
         labels=data.train_targets[chosen],
         test_images=data.test_inputs[tested],
         test_labels=data.test_targets[tested],
         about=f"Trained on {len(chosen):,} of the {len(data.train_inputs):,} training images of {name}.",
-        stand_in=data.stand_in_for is not None,
+        stand_in=stand_in,
+        classes=data.classes,
     )
+
+
+def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
+    """Which images these are, in words, and whether the data set that is wanted is not on this machine."""
+    source = SOURCES[wanted]
+    title = source.title.partition(",")[0]
+    if data.stand_in_for is None:
+        return title, False
+    if data.name == f"{wanted}-variant":
+        return f"the {title} in your own folder, whose files are not the official ones", False
+    return f"the {source.stand_in} that stand in for {title}, which is not on this machine", True
 
 
 class Reader:
@@ -72,12 +91,12 @@ class Reader:
         self._seed = seed
         self._network = StudentNetwork(worker, milestone.trigger, seed, outputs=10)
 
-    def train(self, digits: Digits, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
+    def train(self, images: Images, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
         """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
 
         ``between`` is called whenever the student's training reports, and may ask the network for answers.
         """
-        watched, labels = digits.test_images[:WATCHED], digits.test_labels[:WATCHED]
+        watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
         told = 0
         last = (0.0, 0.0)
 
@@ -86,25 +105,26 @@ class Reader:
             told += 1
             p = self.read(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
-            tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean())))
+            tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
         def progress(step: float, steps: float, _claimed: float) -> None:
             nonlocal last
-            last = (step, steps)
-            if step >= told * steps / POINTS and told < POINTS:
-                measure(step, steps)
+            if math.isfinite(step) and math.isfinite(steps) and steps > 0:
+                last = (min(max(step, 0.0), steps), steps)
+                if step >= told * steps / POINTS and told < POINTS:
+                    measure(*last)
             between()
 
         measure(0, 0)
-        self._network.train(digits.images, digits.labels, self._seed, self._seconds, progress)
+        self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
         measure(*last)
 
     def read(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 10) of images (n, 1, 28, 28)."""
+        """Probabilities (n, 10) of images (n, channels, height, width)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def maps(self, image: np.ndarray) -> np.ndarray:
-        """What the first convolution makes of one image (1, 28, 28): (maps, h, w), each scaled to -1 to 1."""
+        """What the first convolution makes of one image (channels, h, w): (maps, h, w), each scaled to -1 to 1."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

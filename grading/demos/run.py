@@ -36,12 +36,12 @@ def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure |
 def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
     """Serve the demonstration's page until interrupted; whether student code did all that it was asked to.
 
-    ``number`` must be one of PAGES.
+    ``number`` must be one of grading.demos.PAGES.
     """
-    from grading.demos.web.digits import serve  # imports the server, which nothing else needs
+    from grading.demos.web.pages import PAGES, serve  # imports the server, which nothing else needs
 
     with _started(root, number) as (milestone, worker):
-        return serve(worker, milestone, seed, console, browser=browser)
+        return serve(PAGES[number], worker, milestone, seed, console, browser=browser)
 
 
 @contextlib.contextmanager

@@ -426,6 +426,7 @@ def test_normalize_by_channel(student, rng):
         ("float32", 1, "float32"),
         ("float64", 1, "float64"),
         ("int64", 1, "float32"),
+        ("bool", 1, "float32"),
     ):
         images = (pixels if dtype == "uint8" else pixels / 50).astype(dtype)
         before = images.copy()

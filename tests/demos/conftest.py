@@ -1,4 +1,4 @@
-"""A network that reads digits for the tests: the course's own code in a worker, trained on few images."""
+"""Networks for the tests of demonstrations: the course's own code in a worker, trained on few images."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from grading.client import Worker
+from grading.data.dataset import DataSet
 from grading.data.digits import load_digits
 from grading.data.files import VARIABLE, find
 from grading.data.sources import SOURCES
 from grading.demos import reading
-from grading.demos.reading import Digits, gather
+from grading.demos.reading import Images, gather
 from grading.manifest.load import load
-from grading.manifest.model import Milestone
+from grading.manifest.model import Cifar10Experiment, Milestone, Status
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from grading.submission import take
 from grading.workers import start_worker
+from tests.demos.browsers import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get(VARIABLE) or ROOT.parent / "shared" / "data").absolute()
 """Where MNIST may be; without it the tests use the digits that stand in for it."""
 
 Start = Callable[..., Iterator[Worker]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a file."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +52,7 @@ def milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def digits(milestone: Milestone) -> Iterator[Digits]:
+def digits(milestone: Milestone) -> Iterator[Images]:
     """MNIST where it is on this machine, else its stand-in; nothing is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
@@ -54,16 +67,80 @@ def start(milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Sta
 
     An argument edits the milestone's recipe: a function from text to text.
     """
+    return starter(milestone, tmp_path_factory, lambda text: text)
+
+
+def starter(milestone: Milestone, folders: pytest.TempPathFactory, made: Callable[[str], str]) -> Start:
+    """Workers for a milestone whose recipe is made from the course's."""
 
     @contextmanager
     def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(milestone)
-        submission = take(ROOT, manifest, modules, milestone, tmp_path_factory.mktemp("submission"))
+        submission = take(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
         path = submission.folder / milestone.recipe
-        quick = re.sub(r"epochs = .+", "epochs = 3", path.read_text("utf-8"))
+        quick = re.sub(r"epochs = .+", "epochs = 3", made(path.read_text("utf-8")))
         path.write_text(recipe(quick), "utf-8")
         with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
             yield worker
 
     return started
+
+
+@pytest.fixture(scope="module")
+def colour_milestone() -> Milestone:
+    """Milestone 3 as if it came after module 06, whose layers train in a second, on few images."""
+    manifest = load(ROOT)
+    experiment = Cifar10Experiment(
+        demo_runs=1,
+        shift=0,
+        probe_images=100,
+        curve_points=10,
+        quick_images=200,
+        control_images=500,
+        demo_images=400,
+        official_seeds=1,
+    )
+    changed = {"status": Status.BUILT, "trigger": "06_spatial", "experiment": experiment}
+    budget = manifest.milestone(2).budget.model_copy(update={"threads": 1})
+    return manifest.milestone(3).model_copy(update=changed | {"budget": budget})
+
+
+@pytest.fixture(scope="module")
+def colours(colour_milestone: Milestone) -> Iterator[Images]:
+    """Images as CIFAR-10's are, with its classes, but each class is a colour: quickly learned, and not perfectly."""
+    rng = np.random.default_rng(5)
+    targets = rng.integers(0, 10, 1000)
+    hues = rng.integers(60, 196, (10, 3, 1, 1))
+    pixels = hues[targets] + rng.normal(0, 25, (1000, 3, 1, 1)) + rng.normal(0, 30, (1000, 3, 32, 32))
+    pictures = pixels.clip(0, 255).astype(np.uint8)
+    names = SOURCES["cifar10"].classes
+    parts = pictures[:700], targets[:700], pictures[700:], targets[700:]
+    data = DataSet("colours", *parts, digest="0" * 64, stand_in_for="cifar10", classes=names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "obtain", lambda *_: data)
+        patch.setattr(reading, "POINTS", 10)
+        yield gather(colour_milestone, 1, Silent())
+
+
+@pytest.fixture(scope="module")
+def start_colours(colour_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """As `start`, with module 06's recipe made to take images of 3×32×32."""
+    return starter(colour_milestone, tmp_path_factory, for_colours)
+
+
+FOR_COLOURS = {
+    "Conv2d(1, 8, 5": "Conv2d(3, 8, 5",
+    "16 * 7 * 7": "16 * 8 * 8",
+    "BATCH = 64": "BATCH = 16",
+    "float32(0.13)": "float32(0.5)",
+    "0.15 * (1": "0.05 * (1",
+}
+
+
+def for_colours(recipe: str) -> str:
+    """Milestone 2's recipe for images of another size, other brightness, and few of them."""
+    for old, new in FOR_COLOURS.items():
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    return recipe

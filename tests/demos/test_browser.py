@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, or the one that CHROMIUM names; skipped where there is none.
+"""The page of demonstration 2 in a real browser; skipped where there is none.
 
 One network is trained for all of these tests, so they run in one process.
 """
@@ -6,36 +6,28 @@ One network is trained for all of these tests, so they run in one process.
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import statistics
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from grading.demos.reading import Digits
-from grading.demos.web.digits import FILES, DigitPage
+from grading.demos.reading import Images
+from grading.demos.web.digits import DigitPage
 from grading.demos.web.feed import Feed
 from grading.demos.web.server import LocalPage
 from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
+from tests.demos.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
 LATENCY_MS = 100
 """From the pen's lifting to the answer on the page: the median of twenty strokes."""
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = IN_A_BROWSER
 
 Points = list[tuple[float, float]]
 ONE: Points = [(0.52, 0.15), (0.48, 0.85)]
@@ -52,11 +44,11 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(start: Start, digits: Digits, milestone: Milestone) -> Iterator[Served]:
+def served(start: Start, digits: Images, milestone: Milestone) -> Iterator[Served]:
     """The page with the course's own network behind it, trained."""
     feed, ready = Feed(), threading.Event()
     page = DigitPage(feed, digits)
-    with start() as worker, LocalPage(FILES, {"answer": page.answer}, feed) as local:
+    with start() as worker, LocalPage(page.files(), page.calls(), feed) as local:
         arguments = (worker, milestone, 1, lambda _: ready.set(), lambda _: None)
         network = threading.Thread(target=page.run, args=arguments)
         network.start()
@@ -66,42 +58,11 @@ def served(start: Start, digits: Digits, milestone: Milestone) -> Iterator[Serve
         network.join(10)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-Open = Callable[..., Page]
-
-
 @pytest.fixture
 def open_page(browser: Browser, served: Served) -> Iterator[Open]:
     """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    said: list[str] = []
-    contexts = []
-
-    def console(message: ConsoleMessage) -> None:
-        said.append(f"{message.type}: {message.text}")
-
-    def opened(width: int = 1280, height: int = 900, address: str = served.address, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", console)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: request.url.startswith((address, "data:")) or said.append(request.url))
-        page.goto(address)
-        expect(page.locator("#working")).to_be_hidden()
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
+    with opener(browser, served.address) as opened:
+        yield opened
 
 
 def draw(page: Page, points: Points, *, each: int = 6) -> None:
@@ -220,7 +181,7 @@ def test_the_curve_has_words(open_page: Open) -> None:
     expect(page.locator("#about")).to_contain_text("Trained on")
 
 
-def test_the_stand_in_is_named(open_page: Open, digits: Digits) -> None:
+def test_the_stand_in_is_named(open_page: Open, digits: Images) -> None:
     """When, and only when, it is used."""
     expect(open_page().locator("#stand-in")).to_be_visible(visible=digits.stand_in)
 
@@ -297,13 +258,13 @@ def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeyp
     expect(page.locator("#failure")).to_be_hidden()
 
 
-def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Digits, milestone: Milestone) -> None:
+def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Images, milestone: Milestone) -> None:
     """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
     feed, told = Feed(), threading.Event()
     page = DigitPage(feed, digits)
     broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
     with start(broken) as worker:
-        with LocalPage(FILES, {"answer": page.answer}, feed) as local:
+        with LocalPage(page.files(), page.calls(), feed) as local:
             network = threading.Thread(
                 target=page.run, args=(worker, milestone, 1, lambda _: None, lambda _: told.set())
             )

@@ -10,7 +10,7 @@ from grading.checks.network import RecipeError
 from grading.demos import digits as demo
 from grading.demos import reading
 from grading.demos.digits import play
-from grading.demos.reading import Digits, Point, Reader
+from grading.demos.reading import Images, Point, Reader
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import LiveScreen, PlainScreen, RecordingScreen
@@ -45,7 +45,7 @@ class Guesser:
 
 
 @pytest.fixture
-def guessed(digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with the guesser."""
     monkeypatch.setattr(reading, "StudentNetwork", Guesser)
     monkeypatch.setattr(demo, "gather", lambda *_: digits)
@@ -56,7 +56,7 @@ def guessed(digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_runs_headless_with_the_students_network(
-    start: Start, digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
+    start: Start, digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """From fresh weights to its mistakes: what is trained reads most digits."""
     monkeypatch.setattr(demo, "gather", lambda *_: digits)
@@ -71,7 +71,7 @@ def test_it_runs_headless_with_the_students_network(
     assert wrong < of / 4
 
 
-def test_every_part_is_shown_in_order(guessed: list, digits: Digits) -> None:
+def test_every_part_is_shown_in_order(guessed: list, digits: Images) -> None:
     """The curve, the digits, the maps, the mistakes last."""
     texts = [drawn(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "digit 1 of 6", "digit 6 of 6", "first layer", "It misreads"]
@@ -106,7 +106,7 @@ def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> Non
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
-def test_labels_of_test_images_stay_here(digits: Digits) -> None:
+def test_labels_of_test_images_stay_here(digits: Images) -> None:
     """The network gets training images with labels, and test images without."""
     reader = Reader.__new__(Reader)
     reader._network, reader._seed, reader._seconds = Guesser(outputs=10), 1, 1.0
@@ -120,7 +120,7 @@ def test_labels_of_test_images_stay_here(digits: Digits) -> None:
     assert all(np.isfinite(point.loss) for point in points)
 
 
-def test_a_network_without_mistakes_has_none_shown(digits: Digits) -> None:
+def test_a_network_without_mistakes_has_none_shown(digits: Images) -> None:
     """Then it only says so."""
     assert "It misreads 0 of" in drawn(demo.mistakes(digits, np.eye(10)[digits.test_labels]))
 
@@ -135,7 +135,7 @@ def test_a_network_without_mistakes_has_none_shown(digits: Digits) -> None:
 )
 def test_what_student_code_raises_comes_through(
     start: Start,
-    digits: Digits,
+    digits: Images,
     milestone: Milestone,
     monkeypatch: pytest.MonkeyPatch,
     old: str,

@@ -16,11 +16,13 @@ from rich.console import Console
 
 from grading.checks.network import RecipeError
 from grading.demos import reading
-from grading.demos.reading import Digits
+from grading.demos.reading import Images
 from grading.demos.web import digits as page_module
+from grading.demos.web import page as pages
 from grading.demos.web import terminal
-from grading.demos.web.digits import DigitPage, failure_fields, serve
+from grading.demos.web.digits import DigitPage
 from grading.demos.web.feed import Feed
+from grading.demos.web.page import failure_fields, serve
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
@@ -46,7 +48,7 @@ class Moody(Guesser):
 
 
 @contextmanager
-def running(digits: Digits, milestone: Milestone) -> Iterator[tuple[DigitPage, Feed, list[Failure]]]:
+def running(digits: Images, milestone: Milestone) -> Iterator[tuple[DigitPage, Feed, list[Failure]]]:
     """A page whose network works in a thread, and what was reported to the terminal."""
     feed, reported = Feed(), []
     page = DigitPage(feed, digits)
@@ -82,7 +84,7 @@ def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], N
 
 
 @pytest.mark.usefixtures("mood")
-def test_a_drawing_is_answered(digits: Digits, milestone: Milestone) -> None:
+def test_a_drawing_is_answered(digits: Images, milestone: Milestone) -> None:
     """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
     with running(digits, milestone) as (page, feed, reported):
         told = wait_for(feed, "ready")
@@ -99,13 +101,13 @@ def test_a_drawing_is_answered(digits: Digits, milestone: Milestone) -> None:
 
 
 @pytest.mark.parametrize("question", [None, [], {}, {"strokes": []}, {"strokes": 3}, QUESTION | {"seed": 1}])
-def test_what_is_no_question_is_refused(digits: Digits, question: object) -> None:
+def test_what_is_no_question_is_refused(digits: Images, question: object) -> None:
     """Before it comes near the network."""
     with pytest.raises(ValueError, match="strokes"):
         DigitPage(Feed(), digits).answer(question)
 
 
-def test_drawings_are_answered_while_it_learns(digits: Digits, milestone: Milestone, mood) -> None:
+def test_drawings_are_answered_while_it_learns(digits: Images, milestone: Milestone, mood) -> None:
     """The network answers whenever training reports."""
     held, asked = threading.Event(), threading.Event()
 
@@ -129,7 +131,7 @@ def test_drawings_are_answered_while_it_learns(digits: Digits, milestone: Milest
     assert asked.is_set()
 
 
-def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Digits, milestone: Milestone, mood) -> None:
+def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Images, milestone: Milestone, mood) -> None:
     """The page gets it as a failure with its place; the terminal once, however often it comes."""
     left = [2]
 
@@ -160,7 +162,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Digits, m
     ],
 )
 def test_when_the_worker_is_gone_the_page_says_so(
-    digits: Digits, milestone: Milestone, mood, when: str, error: Exception, said: str
+    digits: Images, milestone: Milestone, mood, when: str, error: Exception, said: str
 ) -> None:
     """In its state, for pages that come later too, and in answer to every drawing; the terminal is told once."""
 
@@ -179,7 +181,7 @@ def test_when_the_worker_is_gone_the_page_says_so(
     assert len(reported) == 1
 
 
-def test_a_recipe_that_keeps_no_promise_is_told(digits: Digits, milestone: Milestone, mood) -> None:
+def test_a_recipe_that_keeps_no_promise_is_told(digits: Images, milestone: Milestone, mood) -> None:
     """What was called, what came back and what should have."""
 
     def fail(_what: str) -> None:
@@ -191,7 +193,7 @@ def test_a_recipe_that_keeps_no_promise_is_told(digits: Digits, milestone: Miles
     assert (failure["call"], failure["got"], failure["expected"]) == ("predict(…)", "NaN", "probabilities")
 
 
-def test_too_many_drawings_are_not_kept_waiting(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_drawings_are_not_kept_waiting(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network that answers, each is told that it is busy, and none is kept for ever."""
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.01)
     page = DigitPage(Feed(), digits)
@@ -210,7 +212,7 @@ def test_a_failure_for_the_page_is_bounded() -> None:
 
 @pytest.mark.usefixtures("mood")
 def test_the_terminal_says_where_and_how_it_went(
-    digits: Digits, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address on one line whatever the width, how to end, how well it reads; Ctrl+C is no failure."""
     out = io.StringIO()
@@ -219,11 +221,11 @@ def test_the_terminal_says_where_and_how_it_went(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page_module, "gather", lambda *_: digits)
+    monkeypatch.setattr(pages, "gather", lambda *_: digits)
     monkeypatch.setattr(terminal, "open_in_browser", lambda address: not opened.append(address))
     monkeypatch.setattr(DigitPage, "_serve", interrupt)
     monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)
-    assert serve(None, milestone, 1, Console(file=out, width=40), browser=True)
+    assert serve(DigitPage, None, milestone, 1, Console(file=out, width=40), browser=True)
     text = " ".join(out.getvalue().split())
     assert opened[0] in text
     assert "Ctrl+C ends it" in text

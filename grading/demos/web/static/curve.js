@@ -1,8 +1,8 @@
-// A curve as SVG: values over steps, both axes from 0, few labels.
+// A curve as SVG: values over steps, both axes from 0, few labels, letters of one size however wide it is.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT] = [400, 180];
-const [LEFT, RIGHT, TOP, BOTTOM] = [34, 8, 10, 24];
+const [NARROWEST, HEIGHT] = [220, 180];
+const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 10, 24];
 
 function add(parent, name, attributes, text) {
   const element = document.createElementNS(NAMESPACE, name);
@@ -11,21 +11,22 @@ function add(parent, name, attributes, text) {
   parent.append(element);
 }
 
-/** Draw `values` at `steps` (of `total`) into `svg`; `label` is its text alternative. */
-export function drawCurve(svg, steps, values, total, label) {
-  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+/** Draw `values` at `steps` (of `total`) into `svg`; `label` is its text alternative, `top` the value at the top. */
+export function drawCurve(svg, steps, values, total, label, { top = Math.max(...values, 1e-9), unit = "" } = {}) {
+  const width = Math.max(NARROWEST, Math.round(svg.parentElement.clientWidth));
+  svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.setAttribute("aria-label", label);
   svg.replaceChildren();
-  const top = Math.max(...values, 1e-9) * 1.05;
-  const x = (step) => LEFT + (step / Math.max(total, 1)) * (WIDTH - LEFT - RIGHT);
-  const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
-  const apart = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100].find((d) => top / d <= 5) ?? top;
+  const x = (step) => LEFT + (step / Math.max(total, 1)) * (width - LEFT - RIGHT);
+  const y = (value) => TOP + (1 - value / (1.05 * top)) * (HEIGHT - TOP - BOTTOM);
+  const apart = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 100].find((d) => top / d <= 5) ?? top;
   for (let value = 0; value <= top; value += apart) {
-    add(svg, "line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) });
-    add(svg, "text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, String(+value.toFixed(2)));
+    add(svg, "line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
+    add(svg, "text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, `${+value.toFixed(2)}${unit}`);
   }
   add(svg, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
-  add(svg, "text", { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, `${total} steps`);
+  add(svg, "text", { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, total ? `${total} steps` : "steps");
   const line = values.map((value, i) => `${x(steps[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
   add(svg, "polyline", { class: "value", points: line });
+  if (values.length) add(svg, "circle", { class: "now", cx: x(steps.at(-1)), cy: y(values.at(-1)), r: 4 });
 }

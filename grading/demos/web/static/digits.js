@@ -1,6 +1,6 @@
 // The page of demonstration 2: paper to draw on, the network's answer, what it sees, how it learned.
 
-import { drawCurve } from "./curve.js";
+import { addBar, bytes, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
 
 const SIDE = 1000; // coordinates are thousandths of the paper's side
@@ -22,7 +22,6 @@ let key = { x: SIDE / 2, y: SIDE / 2, down: false, used: false };
 let asking = false;
 let changed = null; // when the drawing changed since the last question
 let training = true;
-let speaking = 0;
 let framed = 0;
 
 // Drawing
@@ -161,6 +160,11 @@ $("clear").addEventListener("click", clear);
 
 // Asking
 
+function trouble(message) {
+  $("trouble").textContent = message;
+  $("trouble").hidden = false;
+}
+
 async function askNow() {
   if (asking || !strokes.length) return;
   asking = true;
@@ -184,8 +188,7 @@ async function askNow() {
     }
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
-    $("trouble").textContent = error.message;
-    $("trouble").hidden = false;
+    trouble(error.message);
   } finally {
     asking = false;
   }
@@ -193,21 +196,7 @@ async function askNow() {
 
 // Showing
 
-const rows = Array.from({ length: 10 }, (_, digit) => {
-  const row = $("bars").tBodies[0].insertRow();
-  const name = document.createElement("th");
-  name.scope = "row";
-  name.textContent = digit;
-  const [track, fill] = [document.createElement("div"), document.createElement("div")];
-  track.className = "track";
-  fill.className = "fill";
-  track.append(fill);
-  row.append(name);
-  row.insertCell().append(track);
-  const number = row.insertCell();
-  number.className = "number";
-  return { row, fill, number };
-});
+const rows = Array.from({ length: 10 }, (_, digit) => addBar($("bars").tBodies[0], digit));
 
 function showNothing() {
   for (const { row, fill, number } of rows) {
@@ -223,18 +212,13 @@ function showNothing() {
   $("maps").setAttribute("aria-label", "Feature maps: nothing is drawn yet");
 }
 
-const percent = (p) => `${p >= 0.9995 ? 100 : Math.min(100 * p, 99.9).toFixed(1)}%`;
-
 function show({ digit, probabilities, picture, maps }) {
-  rows.forEach(({ row, fill, number }, i) => {
-    row.className = i === digit ? "best" : "";
-    fill.style.width = `${100 * probabilities[i]}%`;
-    number.textContent = percent(probabilities[i]);
-  });
+  rows.forEach((bar, i) => setBar(bar, probabilities[i], i === digit));
   const sure = `${percent(probabilities[digit])} sure${training ? ", still learning" : ""}`;
   $("digit").textContent = digit;
   $("sure").textContent = sure;
-  paint($("picture"), bytes(picture), (value) => [value, value, value]);
+  const ink = bytes(picture);
+  paint($("picture"), (i) => [ink[i], ink[i], ink[i]]);
   showMaps(maps);
   say(`Read as ${digit}, ${sure}.`, QUIET_MS);
 }
@@ -248,56 +232,21 @@ function showMaps({ count, height, width, values }) {
   [...box.children].forEach((canvas, i) => {
     canvas.width = width;
     canvas.height = height;
-    paint(canvas, all.subarray(i * height * width, (i + 1) * height * width), (value) => {
-      const part = (value - 128) / 127;
+    paint(canvas, (place) => {
+      const part = (all[i * height * width + place] - 128) / 127;
       return part >= 0 ? [255 * part, 255 * part, 255 * part] : [-255 * part, -140 * part, 0];
     });
   });
   box.setAttribute("aria-label", `${count} feature maps of your digit, ${height} by ${width} each`);
 }
 
-function bytes(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-}
-
-function paint(canvas, values, colour) {
-  const image = new ImageData(canvas.width, canvas.height);
-  values.forEach((value, i) => image.data.set([...colour(value), 255], 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
-/** Have a sentence read out, after `wait` milliseconds without another one. */
-function say(text, wait = 0) {
-  clearTimeout(speaking);
-  speaking = setTimeout(() => {
-    if ($("spoken").textContent !== text) $("spoken").textContent = text;
-  }, wait);
-}
-
 // Learning
 
-function learn({ phase, points: measured, about, stand_in: standIn, failure, accuracy, tested }) {
+function learn(state) {
   const wasTraining = training;
-  training = phase === "starting" || phase === "training";
-  $("about").textContent = about;
-  $("stand-in").hidden = !standIn;
-  $("working").hidden = !training;
-  if (measured.length) {
-    const [first, last] = [measured[0], measured.at(-1)];
-    const [step, steps, loss, right] = last;
-    const fell = `The loss was ${first[2].toFixed(2)} at first and is ${loss.toFixed(2)} after ${step} of ${steps} steps`;
-    const reads =
-      phase === "ready"
-        ? `The network reads ${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")} digits it has never seen.`
-        : `It reads ${Math.round(100 * right)}% of digits it is not trained on.`;
-    $("learned").textContent = `${fell}. ${reads}`;
-    if (steps) $("progress").value = step / steps;
-    const curve = measured.map((point) => [point[0], point[2]]);
-    drawCurve($("curve"), curve.map((p) => p[0]), curve.map((p) => p[1]), steps, `The loss during training. ${fell}.`);
-  }
-  if (failure) showFailure($("failure"), failure);
-  if (phase === "ready" && wasTraining) say("Training is over.");
-  if (strokes.length && phase !== "failed") {
+  training = showLearning(state, "digits");
+  if (state.phase === "ready" && wasTraining) say("Training is over.");
+  if (strokes.length && state.phase !== "failed") {
     changed ??= performance.now(); // what is drawn is read anew by what has learned more
     askNow();
   }
@@ -314,4 +263,4 @@ new ResizeObserver(() => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 showNothing();
-follow(learn);
+follow(learn, trouble);

@@ -1,5 +1,7 @@
 // How a page talks to the program that serves it: questions with answers, and a feed of states.
 
+const GONE = "The program behind this page has ended. Start it again in your terminal.";
+
 /** The program is gone, or did not understand. Its message is for the reader. */
 export class NoAnswer extends Error {}
 
@@ -13,18 +15,29 @@ export async function ask(name, question) {
       body: JSON.stringify(question),
     });
   } catch {
-    throw new NoAnswer("The program behind this page has ended. Start it again in your terminal.");
+    throw new NoAnswer(GONE);
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new NoAnswer(answer.error ?? `The program answered ${response.status}.`);
   return answer;
 }
 
-/** Call `listener` with every state of the feed until it returns true: nothing more is expected then. */
-export function follow(listener) {
+/** Call `listener` with every state of the feed until it returns true: nothing more is expected then.
+ *
+ * A feed that breaks off is taken up again once; when that fails, `lost` is called with a sentence for the reader.
+ */
+export function follow(listener, lost) {
   const feed = new EventSource("events");
+  let broken = 0;
   feed.addEventListener("message", (event) => {
+    broken = 0;
     if (listener(JSON.parse(event.data))) feed.close();
+  });
+  feed.addEventListener("error", () => {
+    broken += 1;
+    if (broken < 2 && feed.readyState !== EventSource.CLOSED) return;
+    feed.close();
+    lost(GONE);
   });
 }
 

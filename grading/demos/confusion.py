@@ -1,0 +1,92 @@
+"""Which class is taken for which: counted, and shown on a terminal as a table, where it is narrow the worst of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grading.demos.pictures import has_many_colours
+from grading.render.figures import bar
+
+CELL = 6
+"""Columns of text for each class."""
+WORST = 5
+"""Confusions that are named."""
+MARKED = 0.1
+"""Mistakes from this part of a class on are marked where shades cannot be shown."""
+
+
+def counted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """How often each class, row, was answered as each class, column: (n,), (n, classes) → int64 (classes, classes)."""
+    classes = probabilities.shape[1]
+    return np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).reshape(classes, classes)
+
+
+def worst(counts: np.ndarray, most: int = WORST) -> list[tuple[int, int]]:
+    """The pairs (class, taken for) that are the largest part of their class, the largest first; none without any."""
+    parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    np.fill_diagonal(parts, 0)
+    order = np.argsort(-parts, axis=None, kind="stable")[:most]
+    pairs = (divmod(int(place), len(counts)) for place in order)
+    return [(row, column) for row, column in pairs if parts[row, column] > 0]
+
+
+class Confusion:
+    """The counts with their classes: a row is what an image shows, a column what it was called."""
+
+    def __init__(self, counts: np.ndarray, classes: Sequence[str]):
+        self._counts, self._classes = counts, classes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The table where it fits, else only what is confused most."""
+        names = max(map(len, self._classes))
+        if options.max_width >= names + CELL * len(self._classes):
+            yield Text("down: what it is; across: what the network called it\n")
+            yield self._table(console, "." if options.ascii_only else "·")
+            yield Text()
+        yield from self._worst(options, names)
+
+    def _table(self, console: Console, none: str) -> Table:
+        table = Table(box=None, padding=0, pad_edge=False, show_edge=False)
+        table.add_column()
+        for name in headings(self._classes):
+            table.add_column(name, justify="right", width=CELL)
+        shaded = has_many_colours(console)
+        for row, (name, counts) in enumerate(zip(self._classes, self._counts.tolist(), strict=True)):
+            total = max(sum(counts), 1)
+            cells = [_cell(n or none, n / total, right=row == i, shaded=shaded) for i, n in enumerate(counts)]
+            table.add_row(Text(name), *cells)
+        return table
+
+    def _worst(self, options: ConsoleOptions, names: int) -> Iterator[RenderableType]:
+        pairs = worst(self._counts)
+        yield Text("confused most:" if pairs else "nothing is confused")
+        for row, column in pairs:
+            count, total = int(self._counts[row, column]), int(self._counts[row].sum())
+            words = f"{self._classes[row]} called {self._classes[column]}"
+            part = bar(count / total, 20, ascii_only=options.ascii_only)
+            told = f"{count} of {total}"
+            room = options.max_width >= 2 * names + 40
+            yield Text(f"{words:{2 * names + 8}}  {part}  {told}" if room else f"{words}: {told}")
+
+
+def headings(classes: Sequence[str]) -> list[str]:
+    """The classes in so few letters that they fit above a column; their numbers where those would be the same."""
+    short = [name[: CELL - 1] for name in classes]
+    return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
+
+
+def _cell(count: int | str, part: float, *, right: bool, shaded: bool) -> Text:
+    """A count, as dark or light as it is a part of its row: blue where the answer is right, else orange."""
+    text = f"{count:>{CELL - 1}} "
+    if not shaded:
+        return Text(text, style="bold green" if right else "bold yellow" if part >= MARKED else "")
+    strength = part if right else min(1.0, 2 * part)
+    full = np.array([40, 110, 190] if right else [200, 95, 20])
+    red, green, blue = np.rint(full * strength + 24 * (1 - strength)).astype(int)
+    ink = "rgb(255,255,255)" if part else "dim"
+    return Text(text, style=f"{ink} on rgb({red},{green},{blue})")

@@ -1,0 +1,68 @@
+"""What demonstrations 2 and 3 frame alike on a terminal: a titled frame, pictures in rows, the phases of a download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from grading.demos.pictures import Photo, Picture
+from grading.render.screen import Screen
+
+WIDEST = 100
+FEW = 3
+"""So many pictures of a gallery are shown where each needs lines of its own."""
+
+
+class ScreenWatch:
+    """Shows the phases of a download as frames."""
+
+    def __init__(self, screen: Screen):
+        self._screen = screen
+        self._title, self._total = "", 0
+
+    def phase(self, title: str, total: int | None) -> None:
+        """A frame with the title."""
+        self._title, self._total = title, total or 0
+        self._screen.frame(Text(title))
+
+    def advance(self, done: int, note: str = "") -> None:
+        """A frame with how much is done."""
+        share = f" {done / self._total:.0%}" if self._total else ""
+        self._screen.frame(Text(f"{self._title}{share} {note}"))
+
+
+class Framed:
+    """A titled frame, as wide as the console but not wider than is good to read."""
+
+    def __init__(self, title: str, body: RenderableType):
+        self._title, self._body = title, body
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """A panel."""
+        yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
+
+
+class Gallery:
+    """Pictures with captions, as many in a row as fit; of many, a few where they stand below each other."""
+
+    def __init__(self, pictures: Sequence[tuple[Picture | Photo, str]]):
+        self._pictures = pictures
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Row by row, each caption below its picture."""
+        width = max(console.measure(picture, options=options).maximum for picture, _ in self._pictures)
+        across = max(1, (options.max_width + 2) // (width + 2))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(across):
+            grid.add_column(width=width)
+        shown = self._pictures[:FEW] if across == 1 else self._pictures
+        for first in range(0, len(shown), across):
+            if first:
+                grid.add_row()
+            row = shown[first : first + across]
+            grid.add_row(*(Group(picture, Text(caption)) for picture, caption in row))
+        yield grid

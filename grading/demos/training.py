@@ -1,0 +1,129 @@
+"""Demonstration 3: a network is trained from scratch, live, and shows what it has learned and what it confuses."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grading.client import Worker
+from grading.demos.confusion import Confusion, counted
+from grading.demos.frames import Framed, Gallery, ScreenWatch
+from grading.demos.pictures import Curve, Likeliest, Photo
+from grading.demos.reading import Images, Point, Reader, gather
+from grading.manifest.model import Milestone
+from grading.render.screen import Screen
+
+SHOWN = 6
+"""Images named one after another."""
+SECONDS = 1.2
+"""For each of them."""
+MISTAKES = 4
+"""At most so many are shown."""
+BESIDE = 56
+"""From so many columns on, what belongs together stands side by side."""
+
+
+def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+    """Train a network, show it at work, its mistakes last; raises what student code raises."""
+    images = gather(milestone, seed, ScreenWatch(screen))
+    reader = Reader(worker, milestone, seed)
+    points: list[Point] = []
+
+    def tell(point: Point) -> None:
+        points.append(point)
+        screen.frame(training(points, images))
+
+    reader.train(images, tell)
+    screen.frame(training(points, images), keep=True)
+    p = reader.read(images.test_images)
+    samples = chosen(images.test_labels, SHOWN)
+    for place, index in enumerate(samples):
+        title = f"image {place + 1} of {len(samples)} it has never seen"
+        shown = Named(images.test_images[index], p[index], int(images.test_labels[index]), images.classes)
+        screen.frame(Framed(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
+    counts = counted(images.test_labels, p)
+    told = f"It names {np.trace(counts) / len(p):.1%} of {len(p):,} images it has never seen."
+    screen.frame(Framed("what it confuses", Group(Text(f"{told}\n"), Confusion(counts, images.classes))), keep=True)
+    screen.frame(mistakes(images, p), keep=True)
+
+
+def chosen(labels: np.ndarray, most: int) -> list[int]:
+    """Places of images to look at, of as many classes as there are places: labels (n,) → at most ``most`` numbers."""
+    _, first = np.unique(labels, return_index=True)
+    rest = np.setdiff1d(np.arange(len(labels)), first)
+    return [int(i) for i in (*np.sort(first), *rest)][:most]
+
+
+def training(points: list[Point], images: Images) -> RenderableType:
+    """Both curves so far, and in words where they stand."""
+    last = points[-1]
+    title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
+    told = Text(f"Both measured on images it is not trained on.\n{images.about}", style="dim")
+    return Framed(title, Group(Curves(points), told))
+
+
+class Curves:
+    """Loss and accuracy, side by side where there is room."""
+
+    def __init__(self, points: list[Point]):
+        last = points[-1]
+        part = last.step / last.steps if last.steps else float(len(points) > 1)
+        self._loss = Curve([point.loss for point in points], part=part)
+        self._accuracy = Curve([point.accuracy for point in points], title="accuracy", top=1.0, number=".0%", part=part)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Two columns, or one above the other."""
+        if options.max_width < BESIDE:
+            yield self._loss
+            yield self._accuracy
+            return
+        width = min(40, (options.max_width - 3) // 2)
+        grid = Table.grid(padding=(0, 3, 0, 0))
+        for _ in range(2):
+            grid.add_column(width=width)
+        grid.add_row(self._loss, self._accuracy)
+        yield grid
+
+
+class Named:
+    """One image, the likeliest classes beside it, below it where there is no room; and whether it was named rightly."""
+
+    def __init__(self, image: np.ndarray, p: np.ndarray, label: int, classes: tuple[str, ...]):
+        self._picture, self._p, self._label, self._classes = Photo(image), p, label, classes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Side by side where it is wide enough."""
+        answer = int(self._p.argmax())
+        right = answer == self._label
+        told = "and that is right" if right else f"but it is: {self._classes[self._label]}"
+        words = Text(f"called {self._classes[answer]}, {told}", style="green" if right else "yellow")
+        names = max(map(len, self._classes))
+        if options.max_width < BESIDE:
+            width = min(20, options.max_width - names - 6)
+            yield Group(self._picture, Likeliest(self._p, self._classes, width=width), words)
+            return
+        width = max(4, min(options.max_width - 32 - 3 - names - 6, 30))
+        grid = Table.grid(padding=(0, 3, 0, 0))
+        bars = Likeliest(self._p, self._classes, width=width)
+        grid.add_row(self._picture, Group(Text("\n\n\n"), bars, Text(), words))
+        yield grid
+
+
+def mistakes(images: Images, p: np.ndarray) -> RenderableType:
+    """The images it named wrongly and was surest of, and how many there are."""
+    named = p.argmax(1)
+    wrong = np.flatnonzero(named != images.test_labels)
+    told = f"It misnames {len(wrong)} of {len(p):,} images it has never seen"
+    if not len(wrong):
+        return Framed("its mistakes", Text(f"{told}."))
+    surest = wrong[np.argsort(-p[wrong, named[wrong]], kind="stable")][:MISTAKES]
+    pictures = [
+        (
+            Photo(images.test_images[i]),
+            f"{images.classes[images.test_labels[i]]}, called {images.classes[named[i]]} ({p[i].max():.0%})",
+        )
+        for i in surest
+    ]
+    return Framed("its mistakes", Group(Text(f"{told}; it was surest of these.\n"), Gallery(pictures)))

@@ -1,0 +1,54 @@
+"""Demonstration 3 in a browser: curves, samples and confusions of a network, live while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from grading.demos.confusion import counted, worst
+from grading.demos.reading import WATCHED, Images
+from grading.demos.training import chosen
+from grading.demos.web.feed import Feed
+from grading.demos.web.page import NetworkPage, in_base64
+from grading.demos.web.server import Call
+
+SAMPLES = 12
+"""Images whose answers are followed: some of each class, where the first WATCHED have them all."""
+
+
+class TrainingPage(NetworkPage):
+    """Tells in each state what the network answers now; the images themselves are asked for once, with `samples`."""
+
+    name = "training"
+    done = "Your network names {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
+
+    def __init__(self, feed: Feed, images: Images):
+        self._samples = chosen(images.test_labels[:WATCHED], SAMPLES)
+        super().__init__(feed, images)
+
+    def calls(self) -> Mapping[str, Call]:
+        """One: `samples`."""
+        return {"samples": self.samples}
+
+    def samples(self, question: Any) -> dict[str, Any]:
+        """The images that are followed, what they show, and the names of the classes; the question is `{}`."""
+        if question != {}:
+            raise ValueError("ask with {} and nothing else")
+        images = self._images.test_images[self._samples]
+        return {
+            "classes": list(self._images.classes),
+            "height": images.shape[2],
+            "width": images.shape[3],
+            "images": [in_base64(np.moveaxis(image, 0, -1)) for image in images],
+            "labels": self._images.test_labels[self._samples].tolist(),
+        }
+
+    def _shown(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+        counts = counted(labels, p)
+        return {
+            "answers": [[round(float(value), 4) for value in p[index]] for index in self._samples],
+            "confusion": counts.tolist(),
+            "worst": worst(counts),
+        }

@@ -1,0 +1,225 @@
+"""Demonstration 3 on a terminal and without one."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from grading.data.sources import SOURCES
+from grading.demos import DEMOS, reading
+from grading.demos import training as demo
+from grading.demos.confusion import Confusion, counted, headings, worst
+from grading.demos.pictures import Likeliest, Photo
+from grading.demos.reading import Images, Point, Reader, gather
+from grading.demos.training import chosen, play
+from grading.manifest.model import Milestone
+from grading.remote import RemoteError
+from grading.render.progress import Silent
+from grading.render.screen import PlainScreen, RecordingScreen
+from tests.demos.conftest import Start
+from tests.demos.test_digits import Guesser
+from tests.demos.test_pictures import drawn
+
+CLASSES = SOURCES["cifar10"].classes
+
+
+def plain(text: str) -> str:
+    """Without escapes of colour."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+@pytest.fixture
+def guessed(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+    """The frames of a run with a network that guesses."""
+    monkeypatch.setattr(reading, "StudentNetwork", Guesser)
+    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    screen = RecordingScreen()
+    play(None, screen, colour_milestone, 1)
+    return screen.frames
+
+
+def test_it_runs_headless_with_the_students_network(
+    start_colours: Start, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From fresh weights to its mistakes: what is trained names far more than one in ten."""
+    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    screen = RecordingScreen()
+    with start_colours() as worker:
+        DEMOS[3](worker, screen, colour_milestone, 1)
+    assert "fresh weights" in drawn(screen.frames[0])
+    share = float(re.search(r"It names ([\d.]+)% of 300 images", drawn(screen.frames[-2]))[1])
+    assert share > 40
+    assert "It misnames" in drawn(screen.frames[-1])
+
+
+def test_every_part_is_shown_in_order(guessed: list, colours: Images) -> None:
+    """The curves, the samples, the confusions, the mistakes last."""
+    texts = [drawn(frame) for frame in guessed]
+    order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It names", "It misnames"]
+    places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
+    assert places == sorted(places)
+    assert places[-1] == len(texts) - 1
+    assert colours.about in " ".join(texts[0].replace("│", " ").split())
+    assert "stand in for CIFAR-10" in colours.about
+    assert all(part in texts[places[1]] for part in ("loss: ", "accuracy: "))
+    assert len(texts) < 60
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@pytest.mark.parametrize("colour", [None, "standard", "truecolor"])
+def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
+    """No line is longer than the terminal is wide, and there is colour only where it is asked for."""
+    for frame in guessed[:2] + guessed[-8:]:
+        text = drawn(frame, width=width, colour=colour)
+        assert colour or "\x1b" not in text
+        assert max(map(len, plain(text).splitlines())) <= width
+
+
+def test_ascii_is_enough(guessed: list) -> None:
+    """Where only ASCII can be written, only ASCII is."""
+    for frame in guessed[:2] + guessed[-8:]:
+        for width in (40, 80):
+            assert drawn(frame, width=width, encoding="ascii").isascii()
+
+
+def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
+    """What moves fits into 40 columns and 24 lines."""
+    moving = [text for frame in guessed[:-1] if (text := drawn(frame, width=40))]
+    assert max(len(text.splitlines()) for text in moving) <= 24
+
+
+def test_a_log_keeps_what_matters(guessed: list, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe: the curves before and after training, one sample, the confusions, the mistakes."""
+    with PlainScreen(Console(width=80, force_terminal=False)) as screen:
+        for frame in guessed[:5]:
+            screen.frame(frame)
+        for frame in guessed[-3:]:
+            screen.frame(frame, keep=True)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("╭") == 4
+
+
+def test_samples_are_of_different_classes() -> None:
+    """As many as there are, then others; never one twice."""
+    labels = np.array([3, 3, 3, 1, 1, 2])
+    assert chosen(labels, 2) == [0, 3]
+    assert chosen(labels, 9) == [0, 3, 5, 1, 2, 4]
+
+
+def test_colour_pictures_on_all_kinds_of_terminals() -> None:
+    """Two pixels a cell in their colours; shades of grey without colours or with sixteen; a ramp in ASCII."""
+    image = np.zeros((3, 3, 2), np.uint8)
+    image[0, 0, 0], image[:, 1, 0] = 200, 100
+    text = drawn(Photo(image), colour="truecolor")
+    assert "38;2;200;0;0;48;2;100;100;100" in text
+    assert plain(text).splitlines() == ["▀▀", "▀▀"]
+    for colour in (None, "standard"):
+        assert plain(drawn(Photo(image), colour=colour)).splitlines()[0] == "█ "
+    assert drawn(Photo(image), encoding="ascii").splitlines()[0] == "@ "
+
+
+def test_the_likeliest_classes_come_first() -> None:
+    """Three of them, each with its name and a bar."""
+    p = np.array([0.1, 0.05, 0.6, 0, 0, 0, 0, 0.25, 0, 0])
+    lines = drawn(Likeliest(p, CLASSES, width=4)).splitlines()
+    assert [line.split()[0] for line in lines] == ["bird", "horse", "airplane"]
+    assert lines[0] == "bird       ██··  60%"
+
+
+def test_confusions_are_counted_and_ranked() -> None:
+    """Rows are what images show; the worst is the largest part of its class; right answers are none."""
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    counts = counted(labels, np.eye(3)[[0, 1, 1, 1, 0, 2]])
+    assert counts.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
+    assert worst(counts) == [(0, 1), (1, 0)]
+    assert worst(np.eye(3, dtype=int)) == []
+    assert counted(labels, np.eye(4)[labels]).sum() == 6
+
+
+def test_the_table_is_for_those_who_have_room() -> None:
+    """From 80 columns on all counts; on 40 what is confused most, in one line each."""
+    counts = np.diag(np.full(10, 90))
+    counts[3, 5], counts[0, 8] = 30, 9
+    wide = drawn(Confusion(counts, CLASSES), width=76).splitlines()
+    row = next(line for line in wide if line.startswith("cat "))
+    assert row.split() == ["cat", *"···", "90", "·", "30", *"····"]
+    narrow = drawn(Confusion(counts, CLASSES), width=36).splitlines()
+    assert narrow == ["confused most:", "cat called dog: 30 of 120", "airplane called ship: 9 of 99"]
+    assert "48;2;" in drawn(Confusion(counts, CLASSES), width=76, colour="truecolor")
+    assert "nothing is confused" in drawn(Confusion(np.diag(np.full(10, 9)), CLASSES), width=76)
+
+
+def test_headings_can_be_told_apart() -> None:
+    """First letters where they differ, else numbers."""
+    assert headings(CLASSES)[:3] == ["airpl", "autom", "bird"]
+    assert headings(["circle red", "circle blue"]) == ["1", "2"]
+
+
+def test_a_network_without_mistakes_has_none_shown(colours: Images) -> None:
+    """Then it only says so."""
+    assert "It misnames 0 of" in drawn(demo.mistakes(colours, np.eye(10)[colours.test_labels]))
+
+
+class Fabulist(Guesser):
+    """Reports what cannot be."""
+
+    def train(self, _images, _labels, _seed: int, _seconds: float, progress) -> None:
+        """No finite step among them but one that is too large."""
+        nan, infinite = float("nan"), float("inf")
+        for step, steps in [(nan, 10), (5, nan), (infinite, 10), (5, infinite), (3, 0), (-7, 10), (30, 10)]:
+            progress(step, steps, 0.0)
+
+
+def test_steps_that_cannot_be_are_not_drawn(colours: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every point told of lies within the training."""
+    reader = Reader.__new__(Reader)
+    reader._network, reader._seed, reader._seconds = Fabulist(outputs=10), 1, 1.0
+    points: list[Point] = []
+    reader.train(colours, points.append)
+    assert [(p.step, p.steps) for p in points] == [(0, 0), (10, 10), (10, 10)]
+    assert all(drawn(demo.training(points[:n], colours)) for n in (1, 2, 3))
+    monkeypatch.setattr(Fabulist, "train", lambda *_: None)
+    points.clear()
+    reader.train(colours, points.append)
+    assert "step 0 of 0" in drawn(demo.training(points, colours))
+
+
+@pytest.mark.parametrize(
+    ("name", "stand_in_for", "said", "stand_in"),
+    [
+        ("cifar10", None, "training images of CIFAR-10.", False),
+        ("cifar10-variant", "cifar10", "in your own folder, whose files are not the official ones", False),
+        ("shapes", "cifar10", "that stand in for CIFAR-10, which is not on this machine", True),
+    ],
+)
+def test_what_it_is_trained_on_is_named(
+    colours: Images,
+    colour_milestone: Milestone,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    stand_in_for: str | None,
+    said: str,
+    stand_in: bool,
+) -> None:
+    """The real data, other files of it, or what stands in for it."""
+    parts = (colours.images, colours.labels, colours.test_images, colours.test_labels)
+    data = reading.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
+    monkeypatch.setattr(reading, "obtain", lambda *_: data)
+    images = gather(colour_milestone, 1, Silent())
+    assert said in images.about
+    assert images.stand_in == stand_in
+    assert images.classes == tuple("abcdefghij")
+
+
+def test_what_student_code_raises_comes_through(
+    start_colours: Start, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever plays the demonstration is told what stopped it."""
+    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
+    with start_colours(broken) as worker, pytest.raises(RemoteError, match="lost"):
+        play(worker, RecordingScreen(), colour_milestone, 1)

@@ -1,0 +1,287 @@
+"""The page of demonstration 3: its own side, and in a real browser. One small network is trained for all of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from rich.console import Console
+
+from grading.demos import PAGES, reading
+from grading.demos.reading import Images
+from grading.demos.web import page as page_module
+from grading.demos.web import pages
+from grading.demos.web.feed import Feed
+from grading.demos.web.page import serve
+from grading.demos.web.server import STATIC, LocalPage
+from grading.demos.web.training import SAMPLES, TrainingPage
+from grading.manifest.model import Milestone
+from grading.remote import Frame, WorkerDiedError, remote_error
+from tests.demos.browsers import IN_A_BROWSER, Open, opener
+from tests.demos.conftest import Start
+from tests.demos.test_digits import Guesser
+
+Held = Callable[[int], None]
+
+
+def points(count: int) -> re.Pattern[str]:
+    """A polyline with so many points."""
+    return re.compile(rf"^\S+( \S+){{{count - 1}}}$")
+
+
+class Stepwise(Guesser):
+    """A network that goes on only when the test says so; fresh, it says 'class 0' of everything."""
+
+    at: Callable[[int], None] = staticmethod(lambda _step: None)
+    learned = False
+
+    def train(self, _images, _labels, _seed: int, _seconds: float, progress) -> None:
+        """Four steps; after the first one it answers differently."""
+        for step in range(1, 5):
+            self.at(step)
+            self.learned = True
+            progress(step, 4, 0.0)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """As the guesser, once it has learned."""
+        fresh = np.full((len(images), 10), 0.05) + np.eye(10)[0] / 2
+        return super().predict(images) if self.learned else fresh
+
+
+class Kept(Feed):
+    """Remembers every state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[dict[str, Any]] = []
+
+    def publish(self, state: dict[str, Any]) -> None:
+        """As it goes out."""
+        super().publish(state)
+        self.states.append(json.loads(self._text))
+
+
+class Running:
+    """A page at work, and what it was told."""
+
+    def __init__(self, colours: Images, milestone: Milestone, worker: Any = None):
+        self.feed, self.reported, self.ready = Kept(), [], threading.Event()
+        self.page = TrainingPage(self.feed, colours)
+        arguments = (worker, milestone, 1, lambda _: self.ready.set(), self.reported.append)
+        self._thread = threading.Thread(target=self.page.run, args=arguments)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def state(self) -> dict[str, Any]:
+        """What a page would be told now."""
+        return self.feed.states[-1]
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
+    """Sets what happens before each step of training."""
+    monkeypatch.setattr(reading, "StudentNetwork", Stepwise)
+    return lambda do: monkeypatch.setattr(Stepwise, "at", staticmethod(do))
+
+
+@pytest.mark.usefixtures("at")
+def test_each_state_is_whole(colours: Images, colour_milestone: Milestone) -> None:
+    """Curves, answers to the samples, confusions: of watched images while it learns, of all at the end."""
+    with Running(colours, colour_milestone) as running:
+        assert running.ready.wait(10)
+    states, last = running.feed.states, running.state()
+    assert [state["phase"] for state in states[-2:]] == ["training", "ready"]
+    assert sum(map(sum, states[-2]["confusion"])) == reading.WATCHED
+    assert sum(map(sum, last["confusion"])) == last["tested"] == len(colours.test_images)
+    assert last["accuracy"] == pytest.approx(np.trace(last["confusion"]) / last["tested"])
+    assert np.shape(last["answers"]) == (SAMPLES, 10)
+    assert last["points"][-1][:2] == [4, 4]
+    row, column = last["worst"][0]
+    assert row != column
+    assert last["confusion"][row][column] > 0
+
+
+def test_samples_are_images_with_their_names(colours: Images) -> None:
+    """Pixel by pixel, red, green and blue together, some of every class; anything but {} is no question."""
+    page = TrainingPage(Feed(), colours)
+    told = page.samples({})
+    assert set(told["labels"]) == set(range(10))
+    assert told["classes"][9] == "truck"
+    pixels = np.frombuffer(base64.b64decode(told["images"][3]), np.uint8).reshape(told["height"], told["width"], 3)
+    assert any(np.array_equal(pixels, np.moveaxis(image, 0, -1)) for image in colours.test_images)
+    with pytest.raises(ValueError, match="nothing else"):
+        page.samples({"more": 1})
+
+
+def test_a_failure_is_kept_with_what_came_before(colours: Images, colour_milestone: Milestone, at) -> None:
+    """The curves up to there stay, and the terminal is told once."""
+
+    def fail(step: int) -> None:
+        if step == 3:
+            raise WorkerDiedError("your code ended the program")
+
+    at(fail)
+    with Running(colours, colour_milestone) as running:
+        while running.state()["phase"] != "failed":
+            threading.Event().wait(0.01)
+        state = running.state()
+    assert "ended the program" in state["failure"]["got"]
+    assert [point[0] for point in state["points"]] == [0, 1, 2]
+    assert state["answers"]
+    assert len(running.reported) == 1
+
+
+@pytest.mark.usefixtures("at")
+def test_the_terminal_says_how_it_went(
+    colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address, how many images are named rightly, and a good end with Ctrl+C."""
+
+    def interrupt(_page: TrainingPage) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(page_module, "gather", lambda *_: colours)
+    monkeypatch.setattr(TrainingPage, "_stay", interrupt)
+    out = io.StringIO()
+    assert serve(TrainingPage, None, colour_milestone, 1, Console(file=out, width=60), browser=False)
+    text = " ".join(out.getvalue().split())
+    assert "http://127.0.0.1:" in text
+    assert "of 300 images it has never seen" in text
+    assert text.endswith("The page has ended.")
+
+
+def test_every_page_has_its_files() -> None:
+    """And the two lists of pages are the same."""
+    assert set(PAGES) == set(pages.PAGES)
+    for page in pages.PAGES.values():
+        assert [name for name in page.files().values() if not (STATIC / name).is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def address(start_colours: Start, colours: Images, colour_milestone: Milestone) -> Iterator[str]:
+    """The page with the course's own network behind it, trained."""
+    with start_colours() as worker, Running(colours, colour_milestone, worker) as running:
+        assert running.ready.wait(120)
+        with LocalPage(running.page.files(), running.page.calls(), running.feed) as local:
+            yield local.address
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
+    with opener(browser, address) as opened:
+        yield opened
+
+
+class TestInABrowser:
+    """With the page as people see it."""
+
+    pytestmark = IN_A_BROWSER
+
+    def test_it_shows_what_the_network_learned(self, open_page: Open, colours: Images) -> None:
+        """Both curves in words, the samples with three bars each, the table of counts, the worst in words."""
+        page = open_page()
+        for name, value in (("loss", "was 2."), ("accuracy", "% at first")):
+            curve = page.get_by_role("img", name=f"The {name} during training")
+            assert value in curve.get_attribute("aria-label")
+        expect(page.locator("#learned")).to_contain_text("300 images it has never seen")
+        expect(page.locator("#about")).to_contain_text("stand in for CIFAR-10")
+        expect(page.locator("#stand-in")).to_be_visible()
+        expect(page.locator("#samples li")).to_have_count(SAMPLES)
+        assert page.locator("#samples tbody tr").count() == 3 * SAMPLES
+        counts = page.locator("#confusion tbody td").all_inner_texts()
+        assert (len(counts), sum(map(int, counts))) == (100, 300)
+        assert page.locator("#confusion").get_by_role("rowheader").all_inner_texts() == list(colours.classes)
+        expect(page.locator("#worst li").first).to_contain_text(" called ")
+        pixel = "c => Array.from(c.getContext('2d').getImageData(0, 0, 1, 1).data)"
+        shown = page.locator("#samples canvas").first.evaluate(pixel)
+        assert shown[:3] in colours.test_images[:, :, 0, 0].tolist()
+
+    @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light"), (1280, "dark")])
+    def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
+        """Narrow and wide, in light and dark; only the table scrolls sideways, and by keyboard, too."""
+        page = open_page(width, 700, color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.keyboard.press("Tab")
+        expect(page.locator("#scrolls")).to_be_focused()
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+        if width == 320:
+            page.keyboard.press("ArrowRight")
+            expect(page.locator("#scrolls")).not_to_have_js_property("scrollLeft", 0)
+
+    def test_less_motion_is_granted(self, open_page: Open) -> None:
+        """The bars move at once for those who asked for that."""
+        moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
+        assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
+
+    def test_it_is_live(self, browser: Browser, colours: Images, colour_milestone: Milestone, at) -> None:
+        """Bars, curves and table change while the network learns; what stops it is shown as text, beside what was."""
+        go = {step: threading.Event() for step in (1, 3)}
+        hostile = "<img src=x onerror=alert(1)>"
+
+        def hold(step: int) -> None:
+            if step in go:
+                go[step].wait(30)
+            if step == 3:
+                raise remote_error("ValueError", [], hostile, (Frame("modules/11_training/recipe.py", 41, "f", "x"),))
+
+        at(hold)
+        with (
+            Running(colours, colour_milestone) as running,
+            LocalPage(running.page.files(), running.page.calls(), running.feed) as local,
+            opener(browser, local.address) as opened,
+        ):
+            page: Page = opened(finished=False)
+            first = page.locator("#samples li").first
+            expect(first.locator("tr.best th")).to_have_text("airplane")
+            expect(page.locator("#working")).to_be_visible()
+            expect(page.locator("#learned")).to_contain_text("before training")
+            expect(page.locator("#curve .value")).to_have_attribute("points", points(1))
+            before = page.locator("#confusion tbody").inner_text()
+            go[1].set()
+            expect(page.locator("#learned")).to_contain_text("after 2 of 4 steps")
+            expect(page.locator("#curve .value")).to_have_attribute("points", points(3))
+            assert page.locator("#confusion tbody").inner_text() != before
+            expect(page.get_by_role("progressbar")).to_have_js_property("value", 0.5)
+            go[3].set()
+            alert = page.get_by_role("alert")
+            expect(alert).to_contain_text(hostile)
+            expect(alert).to_contain_text("recipe.py:41")
+            expect(page.locator("#working")).to_be_hidden()
+            expect(page.locator("#learned")).to_contain_text("after 2 of 4 steps")
+            assert page.locator("#failure img").count() == 0
+            assert Axe().run(page).violations_count == 0
+
+    @pytest.mark.usefixtures("at")
+    def test_a_program_that_is_gone_is_said(
+        self, browser: Browser, colours: Images, colour_milestone: Milestone, at
+    ) -> None:
+        """When it ends during training, for there is nothing to ask that would tell."""
+        held = threading.Event()
+        at(lambda _: held.wait(30))
+        with Running(colours, colour_milestone) as running:
+            with LocalPage(running.page.files(), running.page.calls(), running.feed) as local:
+                page = browser.new_page()
+                page.goto(local.address)
+                expect(page.locator("#samples tr.best").first).to_be_visible()
+            expect(page.locator("#trouble")).to_contain_text("has ended", timeout=15_000)
+            page.close()
+            held.set()
