@@ -13,11 +13,12 @@ from grading.data.digits import load_digits
 from grading.data.fetch import UnreachableError, fetch
 from grading.data.files import VARIABLE, DamagedError, Place, find, matches, path_of, read, set_aside
 from grading.data.idx import read_idx
+from grading.data.shapes import load_shapes
 from grading.data.sources import SOURCES, File, Source
 from grading.errors import GraderError, UsageError
 from grading.render.progress import Watch
 
-STAND_INS = {"mnist": load_digits}
+STAND_INS = {"mnist": load_digits, "cifar10": load_shapes}
 
 
 class MissingError(GraderError):

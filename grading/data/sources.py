@@ -128,7 +128,7 @@ SOURCES = {
         ),
         size=170_500_000,
         disk=360_000_000,
-        stand_in=None,
+        stand_in="shapes",
         fixed=False,
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),

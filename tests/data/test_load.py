@@ -239,8 +239,18 @@ def test_offline_the_digits_stand_in_and_it_is_said(watch: Notes) -> None:
     assert "digits stand in" in watch.titles
 
 
-def test_offline_without_a_stand_in_it_is_an_error(watch: Notes) -> None:
+def test_offline_the_shapes_stand_in_for_cifar10(watch: Notes) -> None:
+    """They are made on the spot, named for what they are."""
+    assert obtain("cifar10", watch).record.model_dump(exclude={"digest"}) == {
+        "name": "shapes",
+        "stand_in_for": "cifar10",
+    }
+    assert "cifar10 cannot be downloaded" in watch.titles
+
+
+def test_offline_without_a_stand_in_it_is_an_error(watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is made up."""
+    monkeypatch.delitem(loading.STAND_INS, "cifar10")
     with pytest.raises(UnreachableError, match="cifar10 cannot be downloaded"):
         obtain("cifar10", watch)
 

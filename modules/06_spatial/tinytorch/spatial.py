@@ -99,7 +99,7 @@ def im2col(x, kernel_size, stride, padding):
     check_images(x)
     # BEGIN SOLUTION 6.3
     windows = np.stack([pixels.transpose(1, 2, 3, 0) for pixels in taps(pad(x, padding), kernel_size, stride)], axis=1)
-    return as_images(windows.reshape(x.shape[1] * math.prod(kernel_size), -1), windows[0, 0, ..., 0].size)
+    return np.moveaxis(windows.reshape(x.shape[1] * math.prod(kernel_size), -1, len(x)), -1, 0)
     # END SOLUTION
 
 
@@ -134,7 +134,7 @@ def conv2d_backward(grad, output, x, weight, bias=None, *, stride, padding):
     # BEGIN SOLUTION 6.4
     kernel_size, rows = weight.shape[2:], as_rows(grad)
     grad_weight = (rows @ as_rows(im2col(x, kernel_size, stride, padding)).T).reshape(weight.shape)
-    columns = as_images(weight.reshape(len(weight), -1).T @ rows, grad[0, 0].size)
+    columns = as_images(weight.reshape(len(weight), -1).T @ rows, *grad.shape[2:])
     grad_x = col2im(columns, x.shape, kernel_size, stride, padding)
     return (grad_x, grad_weight) if bias is None else (grad_x, grad_weight, rows.sum(axis=1))
     # END SOLUTION

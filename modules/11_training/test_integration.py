@@ -1,0 +1,284 @@
+"""Everything from module 02 on, trained through the tape, and the recipe of milestone 3: what no module's tests see."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from grading.testing import expect, task
+
+
+def values(tensor):
+    """A tensor's array on the judge's side, where it can be computed with."""
+    return expect.pull(tensor, call="a tensor's values")
+
+
+def in_float64(parameters):
+    """The same parameters, now in float64, in which finite differences have digits left."""
+    for parameter in parameters:
+        parameter.data = values(parameter).astype("float64")
+    return parameters
+
+
+def check_against_differences(student, loss, tensors, *, about, per_tensor=4, step=1e-6):
+    """The gradients that a tape gives for `loss()` agree with central differences, in some elements of each tensor."""
+    for tensor in tensors:
+        tensor.grad = None
+    student.autograd.require_grad(tensors)
+    with student.autograd.Tape():
+        total = loss()
+    total.backward()
+    for number, tensor in enumerate(tensors):
+        call = f"the gradient of tensor {number} of {about}"
+        expect.that(tensor.grad is not None, call=call, got="None", expected="a tensor: the way back is not broken")
+        weights, got = np.array(values(tensor)), values(tensor.grad)
+        expect.equal(got.shape, weights.shape, call=f"the shape of {call}")
+        for index in list(np.ndindex(weights.shape))[:: max(1, weights.size // per_tensor)]:
+            ends = []
+            for sign in (1, -1):
+                moved = weights.copy()
+                moved[index] += sign * step
+                tensor.data = moved
+                ends.append(loss().item())
+            tensor.data = weights
+            slope = (ends[0] - ends[1]) / (2 * step)
+            expect.array(float(got[index]), slope, call=f"{call}, at {index}", rtol=1e-4, atol=1e-7)
+
+
+def convolutions(student, seed=0):
+    """A network with a layer of every kind that modules 03 to 06 have, for images of 2 channels and 9×8 pixels."""
+    spatial, activations, rng = student.spatial, student.activations, student.rng(seed)
+    return student.layers.Sequential(
+        spatial.Conv2d(2, 4, 3, stride=(2, 1), padding=1, bias=False, rng=rng),
+        spatial.BatchNorm2d(4),
+        activations.Tanh(),
+        spatial.MaxPool2d(2, stride=(1, 2)),
+        spatial.Conv2d(4, 3, (2, 3), rng=rng),
+        activations.GELU(),
+        spatial.AvgPool2d(2, stride=1),
+        spatial.Flatten(),
+        student.layers.Dense(6, 5, rng=rng),
+        activations.Sigmoid(),
+        student.layers.Dense(5, 5, rng=rng),
+    )
+
+
+def blobs(rng, n, size=32):
+    """Images with a bright square in one of four corners, which is their class."""
+    labels = rng.integers(0, 4, n)
+    images = rng.integers(0, 90, (n, 3, size, size))
+    for image, label in zip(images, labels, strict=True):
+        top, left = np.array([6, 6]) + 12 * np.array(divmod(label, 2)) + rng.integers(-2, 3, 2)
+        image[:, top : top + 8, left : left + 8] += 150
+    return images.astype("uint8"), labels.astype("int64")
+
+
+@task("9.8")
+def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
+    """Layers written before there was a tape give it exact gradients: of every parameter, and of the images."""
+    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    images = student.tensor.Tensor(rng.normal(size=(3, 2, 9, 8)))
+    target = student.tensor.Tensor(rng.integers(0, 5, 3))
+    tensors = [*in_float64(network.parameters()), images]
+    check_against_differences(
+        student, lambda: criterion(network(images), target), tensors, about="a network of convolutions"
+    )
+
+
+@task("9.8")
+def test_a_tape_differentiates_attention(student, rng):
+    """Through heads, masks and the softmax of a small attention network, all gradients are exact."""
+    attention = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
+    head = student.layers.Dense(4, 3, rng=student.rng(1))
+    words = student.tensor.Tensor(rng.normal(size=(2, 5, 4)))
+    positions = student.attention.sinusoidal_positions(5, 4)
+    mask = student.attention.causal_mask(5)
+    target = student.tensor.Tensor(rng.normal(size=(2, 5, 3)))
+    tensors = [*in_float64(attention.parameters()), *in_float64(head.parameters()), words]
+
+    def loss():
+        mixed = attention(words + positions, mask=mask)
+        return ((head(words + mixed) - target) ** 2).mean()
+
+    check_against_differences(student, loss, tensors, about="a small attention network")
+
+
+@task("9.8")
+def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
+    """What the tape puts into .grad is what Sequential.backward puts there, in float32, for the same network."""
+    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
+    target = student.tensor.Tensor(rng.integers(0, 5, 8))
+    parameters = network.parameters()
+    student.autograd.require_grad(parameters)
+    with student.autograd.Tape():
+        loss = criterion(network(images), target)
+    loss.backward()
+    taped = [np.array(values(parameter.grad)) for parameter in parameters]
+    student.layers.zero_grad(parameters)
+    criterion(network(images), target)
+    network.backward(criterion.backward())
+    for number, (parameter, got) in enumerate(zip(parameters, taped, strict=True)):
+        call = f"the gradient that a tape gives parameter {number}, against that of Sequential.backward"
+        expect.array(got, values(parameter.grad), call=call, rtol=1e-4, atol=1e-5, dtype="float32")
+
+
+@task("10.1")
+def test_a_step_moves_every_parameter(student, rng):
+    """After one step of an optimiser no parameter of the whole network is what it was."""
+    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
+    target = student.tensor.Tensor(rng.integers(0, 5, 8))
+    before = [np.array(values(parameter)) for parameter in network.parameters()]
+    optimizer = student.optimizers.Adam(network.parameters(), lr=0.01)
+    with student.autograd.Tape():
+        loss = criterion(network(images), target)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
+        still = np.array_equal(values(parameter), old)
+        expect.that(not still, call=f"parameter {number} after a step", got="unchanged", expected="moved")
+
+
+@task("11.6")
+def test_a_batch_is_learned_by_heart(student, rng):
+    """From loader to schedule, everything together drives the loss of 16 images with random labels to nearly 0."""
+    spatial = student.spatial
+    network = student.layers.Sequential(
+        spatial.Conv2d(2, 16, 3, padding=1, bias=False, rng=student.rng(1)),
+        spatial.BatchNorm2d(16),
+        student.activations.ReLU(),
+        spatial.MaxPool2d(2),
+        spatial.Flatten(),
+        student.layers.Dense(16 * 4 * 4, 5, rng=student.rng(2)),
+    )
+    images, labels = rng.normal(size=(16, 2, 9, 8)).astype("float32"), rng.integers(0, 5, 16)
+    dataset = student.dataloader.ArrayDataset(images, labels)
+    loader = student.dataloader.DataLoader(dataset, 16, shuffle=True, rng=student.rng(3), prefetch=1)
+    optimizer = student.optimizers.Adam(network.parameters(), lr=0.01)
+    schedule = student.optimizers.CosineAnnealingLR(optimizer, 60)
+    criterion = student.dense.CrossEntropyLoss()
+    trainer = student.training.Trainer(network, criterion, optimizer, scheduler=schedule, max_norm=5.0)
+    history = trainer.fit(loader, 60)
+    first, last = history[0]["loss"], history[-1]["loss"]
+    hint = "a network that cannot learn one batch by heart has a wrong gradient somewhere"
+    expect.that(first > 1, call="the loss of the first epoch", got=first, expected="ln 5, 1.6, or more")
+    expect.that(last < 0.1, call="the loss of the last epoch", got=last, expected="below 0.1", hint=hint)
+
+
+@task("11.13")
+def test_recipe_builds_from_the_generator_alone(student):
+    """The same seed builds the same network, another seed another one."""
+    recipe = student.recipe("11_training")
+    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
+    for a, b in zip(one, same, strict=True):
+        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
+    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
+
+
+@task("11.13")
+def test_recipe_predicts_probabilities(student, rng):
+    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    recipe = student.recipe("11_training")
+    network = recipe.build(student.rng(3))
+    images = rng.integers(0, 256, (450, 3, 32, 32)).astype("uint8")
+    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
+    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
+    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
+    hint = "parts of a few hundred images, joined in their order; evaluation mode"
+    for part in (slice(0, 1), slice(201, 208)):
+        call = f"predict(network, images[{part.start}:{part.stop}])"
+        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
+
+
+@task("11.13")
+def test_recipe_records_nothing_when_it_predicts(student, rng):
+    """Predicting inside `with Tape():` leaves nothing to play back: it is done under no_grad."""
+    recipe = student.recipe("11_training")
+    network = recipe.build(student.rng(3))
+    student.autograd.require_grad(network.parameters())
+    images = rng.integers(0, 256, (3, 3, 32, 32)).astype("uint8")
+    probe = student.tensor.Tensor(np.ones(2, "float32"))
+    student.autograd.require_grad([probe])
+    with student.autograd.Tape():
+        before = probe * 2
+        recipe.predict(network, images)
+        after = probe * 3
+    between = after.position - before.position
+    expect.equal(between, 1, call="how many entries a tape has gained by a predict and one product")
+
+
+@task("11.13")
+def test_recipe_shows_its_feature_maps(student, rng):
+    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    recipe = student.recipe("11_training")
+    images = rng.integers(0, 256, (2, 3, 32, 32)).astype("uint8")
+    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
+    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
+    expect.that(
+        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
+    )
+    differs = not np.allclose(got[0], got[1])
+    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
+
+
+@task("11.13")
+def test_recipe_is_at_chance_before_training(student, rng):
+    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    recipe = student.recipe("11_training")
+    images, labels = blobs(rng, 200)
+    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
+    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
+    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
+
+
+@task("11.14")
+def test_recipe_learns_a_simple_task(student, rng):
+    """From 256 images with a bright square above or below the middle it learns to say where the square is."""
+    recipe, told = student.recipe("11_training"), []
+    network = recipe.build(student.rng(5))
+    images, labels = blobs(rng, 376)
+    labels //= 2  # above or below: whoever mirrors images in training loses left and right
+    recipe.train(network, images[:256], labels[:256], rng=student.rng(5), progress=lambda *a: told.append(a))
+    p = expect.pull(recipe.predict(network, images[256:]), call="predict(network, 120 new images)")
+    right = float((p.argmax(axis=1) == labels[256:]).mean())
+    expect.that(right >= 0.9, call="the share of 120 new images named correctly", got=right, expected="at least 0.9")
+    kinds = {tuple(type(value).__name__ for value in args) for args in told}
+    expect.equal(sorted(kinds), [("int", "int", "float", "float")], call="the types that progress is given")
+    counted = [(step, steps) for step, steps, *_ in told]
+    rises = all(a < b for (a, _), (b, _) in pairwise(counted)) and 5 <= len(told) <= 500
+    fits = rises and counted[-1][0] == counted[-1][1] and all(0 <= accuracy <= 1 for *_, accuracy in told)
+    expected = "about 50 rising steps, the last one included, and accuracies from 0 to 1"
+    expect.that(fits, call="progress(step, steps, loss, accuracy) while training", got=told[-3:], expected=expected)
+
+
+@task("11.14")
+def test_recipe_may_be_asked_while_it_trains(student, rng):
+    """Asking for predictions from inside progress changes nothing in what is learned."""
+    recipe, results = student.recipe("11_training"), []
+    images, labels = blobs(rng, 40)
+    for asks in (False, True):
+        network = recipe.build(student.rng(6))
+        ask = (lambda *_, network=network: recipe.predict(network, images[:3])) if asks else (lambda *_: None)
+        recipe.train(network, images, labels, rng=student.rng(6), progress=ask)
+        results.append(expect.pull(recipe.predict(network, images[:20]), call="predict"))
+    hint = "predict sets evaluation mode: set training mode again after each call of progress"
+    expect.array(
+        results[1], results[0], call="predict after training that was watched", hint=hint, rtol=1e-3, atol=1e-4
+    )
+
+
+@task("11.14")
+def test_recipe_leaves_what_it_was_given(student, rng):
+    """Training changes neither the images nor another network."""
+    recipe = student.recipe("11_training")
+    images, labels = blobs(rng, 40)
+    held, held_labels = student.tensor.Tensor(images), student.tensor.Tensor(labels)
+    trained, other = recipe.build(student.rng(7)), recipe.build(student.rng(7))
+    fresh = np.array(expect.pull(recipe.predict(other, images[:5]), call="predict"))
+    recipe.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=lambda *_: None)
+    expect.array(held, images, call="the images after training")
+    expect.array(held_labels, labels, call="the labels after training")
+    expect.array(recipe.predict(other, images[:5]), fresh, call="predict of another network, after training one")
