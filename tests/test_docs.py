@@ -60,6 +60,9 @@ ONLY_NAMED = {
     "tito data fetch mnist": "downloads 12 MB; tests/data does it from mirrors of its own",
     "tito milestone demo 2 --web": "serves a page until it is interrupted; tests/demos does it",
     "tito milestone demo 2 --web --no-browser": "the same",
+    "tito milestone demo 3 --web": "the same",
+    "tito milestone test 3": "trains for minutes; tests/checks does it with few images",
+    "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "python -m venv .venv": "is what these tests begin with",
 }
 """Commands that are not run, only looked up, and why."""

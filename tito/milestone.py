@@ -86,7 +86,7 @@ def demo(
         bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
     ] = False,
 ) -> int:
-    """Watch what your network does, live; with --web in a page, where you can draw a digit for it.
+    """Watch what your network does, live; with --web in a page: draw a digit for it (2), or see it train (3).
 
     \b
     Examples:

@@ -53,6 +53,7 @@ def load_shapes() -> DataSet:
         test_targets=targets[TRAIN:],
         digest=hashlib.sha256(images.tobytes() + targets.astype("<i8").tobytes()).hexdigest(),
         stand_in_for="cifar10",
+        classes=NAMES,
     )
 
 
