@@ -1,0 +1,119 @@
+"""Convergence as the grader measures it, on its own curve: few drawn shapes, the code's tests taken as passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grading import cache, grade
+from grading.checks import cifar10
+from grading.checks.cifar10 import late_fall
+from grading.checks.measured import Measured
+from grading.data.dataset import DataSet
+from grading.data.shapes import load_shapes
+from grading.grade import grade_milestone
+from grading.manifest.load import load
+from grading.result import CriterionStatus, Result, Verdict
+from grading.sandbox.launch import choose
+from tests.submissions.build import Miniature, build
+
+RECIPE = "modules/11_training/recipe.py"
+EPOCHS = "    epochs = min(20, max(6, 300_000 // len(images)))"
+TENTHS = tuple(step / 10 for step in range(11))
+
+
+def part(data: DataSet, train: int, test: int) -> DataSet:
+    """The first of a data set's images, which come in random order."""
+    return DataSet(
+        data.name,
+        data.train_inputs[:train].copy(),
+        data.train_targets[:train].copy(),
+        data.test_inputs[:test].copy(),
+        data.test_targets[:test].copy(),
+        digest=data.digest,
+        stand_in_for=data.stand_in_for,
+        classes=data.classes,
+    )
+
+
+@pytest.fixture
+def graded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Grade milestone 3 on so many shapes, with edits of the solution's recipe."""
+
+    def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
+        data = part(load_shapes(), images, 400)
+        monkeypatch.setattr(cifar10, "obtain", lambda *_: data)
+        monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache")
+        for check, figure in (("module_tests", "passed"), ("integration_tests", "passed"), ("demo", "completed")):
+            taken = Measured({figure: 1.0}, how="taken as passed")
+            monkeypatch.setitem(grade.CHECKS, check, lambda _context, taken=taken: taken)
+        miniature = Miniature(tmp_path, {"from": "solution", "edits": [{"file": RECIPE} | edit for edit in edits]})
+        tree = build(miniature, root, load(root), tmp_path / "tree")
+        return grade_milestone(root, 3, submission=tree, seed=7, official=official)
+
+    return grade_it
+
+
+def measured(result: Result) -> dict[str, float | None]:
+    """Figures by the names of their criteria."""
+    return {c.name: c.measured for c in result.criteria}
+
+
+def failed(result: Result) -> set[str]:
+    """Names of the criteria that are not met."""
+    assert not any(c.status is CriterionStatus.ERROR for c in result.criteria)
+    assert all(c.failures for c in result.criteria if c.status is CriterionStatus.FAILED)
+    return {c.name for c in result.criteria if c.status is CriterionStatus.FAILED}
+
+
+def test_the_solution_converges_on_shapes(graded: Callable[..., Result]) -> None:
+    """It unlocks, provisionally; curve and figures are in the record, and say the same."""
+    result = graded(2400)
+    assert result.verdict is Verdict.PROVISIONAL, failed(result)
+    assert result.provisional_because == ("shapes stood in for cifar10",)
+    loss = next(curve for curve in result.curves if curve.name == "loss")
+    assert len(loss.values) >= 30
+    assert measured(result)["loss_ratio"] == pytest.approx(loss.values[-1] / loss.values[0], rel=1e-3)
+
+
+def test_without_training_nothing_falls(graded: Callable[..., Result]) -> None:
+    """Claimed steps and losses are not believed: accuracy, loss and curve are the grader's."""
+    lie = "    for step in range(1, 101):\n        progress(step, 100, 0.1, 0.9)\n    return\n" + EPOCHS
+    assert failed(graded(600, {"find": EPOCHS, "replace": lie})) >= {"accuracy", "loss_ratio", "late_fall"}
+
+
+def test_a_curve_that_ends_early_is_no_proof(graded: Callable[..., Result]) -> None:
+    """Who reports nothing in the last tenth of training is told to."""
+    silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
+    result = graded(600, silent)
+    assert "late_fall" in failed(result)
+    told = next(c for c in result.criteria if c.name == "late_fall").failures[0]
+    assert "call progress" in told.got
+
+
+def test_official_gradings_train_from_two_seeds(graded: Callable[..., Result]) -> None:
+    """Each has its curves, and both seeds are named."""
+    if choose(official=False) != "bubblewrap":
+        pytest.skip("official grading needs bubblewrap")
+    result = graded(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
+    seeds = {curve.seed for curve in result.curves}
+    assert len(seeds) == 2
+    how = next(c.how for c in result.criteria if c.name == "accuracy")
+    assert all(str(seed) in how for seed in seeds)
+
+
+def test_late_fall_is_the_part_that_comes_last() -> None:
+    """Of a fall from 2 to 1 that is done at four fifths nothing is left; of a straight line two tenths and more."""
+    assert late_fall(TENTHS, (2.0, *[1.0] * 10)) == 0
+    straight = tuple(2 - step for step in TENTHS)
+    assert late_fall(TENTHS, straight) == pytest.approx((1.25 - 1.05) / (2 - 1.05))
+    assert late_fall(TENTHS, (2.0, *[0.5] * 8, 1.0, 1.0)) == 0
+
+
+def test_late_fall_is_unknown_without_measurements_or_a_fall() -> None:
+    """A curve that stops at half time, and one that rises, have none."""
+    assert late_fall(TENTHS[:6], (2.0, 1.5, 1.2, 1.1, 1.0, 1.0)) is None
+    assert late_fall(TENTHS, tuple(2 + step for step in TENTHS)) is None
