@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import digits, grader
+from course.bench import colours, digits, grader
 from course.bench.figure import Figure
 from grading.errors import UsageError
 from grading.render.progress import watch_for
@@ -35,6 +35,12 @@ GROUPS: dict[str, list[Step]] = {
         ("Training on ever more digits", digits.linear_cost),
         ("Watching the memory of training", digits.memory),
         ("Grading milestone 2 twice", lambda: digits.milestone(NOX)),
+    ],
+    "milestone-3": [
+        ("Taking steps beside PyTorch's", colours.beside_pytorch),
+        ("Recording operations", colours.tape),
+        ("Making batches", colours.loader),
+        ("Watching memory beside PyTorch's", colours.memory),
     ],
 }
 

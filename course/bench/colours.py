@@ -1,0 +1,147 @@
+"""Milestone 3: the network trained on CIFAR-10 beside the same network in PyTorch; tape, loader and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from course.bench.beside import in_turns, pytorch, solution, threads
+from course.bench.figure import ROOT, Figure, seconds
+
+BATCH = 128
+CHAIN = 2000
+STEPS = 8
+"""Of a process whose memory is watched."""
+
+
+def network(torch: Any) -> Any:
+    """The recipe's network in PyTorch."""
+    nn, layers, channels = torch.nn, [], 3
+    for maps, kernel in ((32, 5), (64, 3), (64, 3)):
+        conv = nn.Conv2d(channels, maps, kernel, stride=2, padding=kernel // 2, bias=False)
+        layers += [conv, nn.BatchNorm2d(maps), nn.ReLU()]
+        channels = maps
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 4 * 4, 10))
+
+
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one training step."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(BATCH, 3, 32, 32)).astype("float32"), rng.integers(0, 10, BATCH)
+
+
+def our_step() -> Callable[[], object]:
+    """One step of the solution: forward on a tape, backward, SGD with Nesterov momentum."""
+    student = solution()
+    net = student.recipe("11_training").build(np.random.default_rng(0))
+    criterion, (images, labels) = student.dense.CrossEntropyLoss(), batch()
+    x, y = student.tensor.Tensor(images), student.tensor.Tensor(labels)
+    optimizer = student.optimizers.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def step() -> None:
+        with student.autograd.Tape():
+            loss = criterion(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def their_step() -> Callable[[], object]:
+    """The same step in PyTorch, eager."""
+    torch = pytorch()
+    net, (images, labels) = network(torch), batch()
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def step() -> None:
+        loss = torch.nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def beside_pytorch() -> Iterator[Figure]:
+    """Forward, backward and step, with one thread and with all cores."""
+    ours, theirs = our_step(), their_step()
+    for count in sorted({1, os.cpu_count() or 1}):
+        with threads(count):
+            a, b = in_turns(ours, theirs, 20)
+        how = f"{count} threads, batch {BATCH}: {a * 1e3:.1f} ms to {b * 1e3:.1f} ms, medians of turns"
+        yield Figure("milestone 3, a training step against PyTorch", a / b, 2.0, "×", how)
+
+
+def tape() -> Iterator[Figure]:
+    """What recording adds to one operation on a tiny tensor."""
+    student = solution()
+    x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
+    student.autograd.require_grad([x])
+
+    def chain() -> Any:
+        y = x
+        for _ in range(CHAIN):
+            y = y + one
+        return y
+
+    def recorded() -> Any:
+        with student.autograd.Tape():
+            return chain()
+
+    added = [seconds(recorded) - seconds(chain) for _ in range(15)]
+    how = f"a chain of {CHAIN} additions with a tape less one without, median of 15"
+    yield Figure("a tape's overhead for each operation", statistics.median(added) / CHAIN * 1e6, 5, "µs", how)
+
+
+def loader() -> Iterator[Figure]:
+    """Making a batch, flipped, cropped and normalised, as part of a training step."""
+    student = solution()
+    data = student.dataloader
+    images = np.random.default_rng(0).integers(0, 256, (50 * BATCH, 3, 32, 32), dtype=np.uint8)
+    augment = data.Compose([data.RandomHorizontalFlip(), data.RandomCrop(3), student.recipe("11_training").normalize])
+    dataset = data.ArrayDataset(images, np.zeros(len(images), np.int64), augment)
+    batches = data.DataLoader(dataset, BATCH, shuffle=True, rng=np.random.default_rng(1))
+
+    def epoch() -> None:
+        for _ in batches:
+            pass
+
+    made = min(seconds(epoch) for _ in range(3)) / len(batches)
+    step = our_step()
+    step()
+    taken = statistics.median(seconds(step) for _ in range(10))
+    how = f"{made * 1e3:.2f} ms for a batch of {BATCH}, without prefetching, to {taken * 1e3:.1f} ms for a step"
+    yield Figure("augmentation as a part of a training step", 100 * made / taken, 10, "%", how)
+
+
+def memory() -> Iterator[Figure]:
+    """The peak of training steps above what the process had before them, beside PyTorch's."""
+    grown = []
+    for side in ("our_step", "their_step"):
+        command = [sys.executable, "-c", f"from course.bench import colours; colours.watch(colours.{side}())"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+        grown.append(int(done.stdout) / 2**20)
+    how = f"{STEPS} steps in a process of their own: {grown[0]:.0f} MiB to {grown[1]:.0f} MiB of resident memory"
+    yield Figure("milestone 3, peak memory against PyTorch", grown[0] / grown[1], 1.5, "×", how)
+
+
+def watch(step: Callable[[], object]) -> None:
+    """Take some steps and print by how many bytes the peak of this process grew."""
+    before = _peak()
+    for _ in range(STEPS):
+        step()
+    sys.stdout.write(str(_peak() - before))
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
