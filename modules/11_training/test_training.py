@@ -95,6 +95,7 @@ def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
         ([9.0, 5.0, 1.0, 1.0], 2, 1.0, True),
         ([9.0, 1.0, 1.0], 2, 1.0, False),
         ([9.0, 1.0, 1.0], 1, 0.0, True),
+        ([9.0, 1.0, 1.0, 1.0, 1.0], 3, 1.0, False),
         ([1.0, 1.0, 1.0, 1.0], 2, 1.0, False),
         ([1.0, 2.0, 2.0, 2.0, 2.0], 2, 1.0, False),
         ([9.0, nan, nan, nan, nan], 2, 1.0, False),
@@ -788,6 +789,9 @@ def test_the_bar_is_redrawn_in_one_line(student):
         if step == 1 and loss == 1.0:  # whether it still blanks out the line that was ended is all the same
             shown = shown.rstrip(" ")
         expect.equal(shown, wanted, call=f"what stands in the stream after step {step} of 8", hint="flush after each")
+    bar(int("1000"), int("1000"), loss=1.0)
+    ended = path.read_bytes().endswith(b"\n")
+    expect.that(ended, call="the stream after step 1000 of 1000", got="no end of the line", expected='"\\n"')
     stream.close()
 
 

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from tinytorch.optimizers import checked, clip_grad_norm
 from tinytorch.tensor import Tensor
 
 
-def means(batches: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Return the means over all examples, by name, from pairs of a batch's length and its own means.
 
     A batch of three examples counts three times as much as one of one. Raises ValueError when there is no example.
@@ -31,7 +31,6 @@ def means(batches: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float
     {'loss': 2.0}
     """
     # BEGIN SOLUTION 11.1
-    batches = list(batches)
     count = sum(n for n, _ in batches)
     if not count:
         raise ValueError("there is no mean of no examples: the loader gave no batch")
@@ -54,7 +53,7 @@ def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = 
     # END SOLUTION
 
 
-def has_converged(losses: Iterable[float], window: int = 5, tolerance: float = 0.01) -> bool:
+def has_converged(losses: Sequence[float], window: int = 5, tolerance: float = 0.01) -> bool:
     """Return whether a curve of losses has fallen, and now is flat.
 
     With B the mean of the last `window` losses, A that of as many before them, and F the first loss, it has converged
@@ -67,7 +66,6 @@ def has_converged(losses: Iterable[float], window: int = 5, tolerance: float = 0
     if window < 1 or not tolerance >= 0:
         raise ValueError(f"window={window} must be at least 1, and tolerance={tolerance} at least 0")
     # BEGIN SOLUTION 11.2
-    losses = list(losses)
     if len(losses) < 2 * window:
         return False
     before, last = (sum(part) / window for part in (losses[-2 * window : -window], losses[-window:]))
@@ -326,5 +324,6 @@ class ProgressBar:
         line += " ".join(f"{name} {value:.4g}" for name, value in values.items())
         start, end = ("\r", "" if step < steps else "\n") if self.redraw else ("", "\n")
         print(start + line.ljust(self.length), end=end, file=self.stream, flush=True)
-        self.length = len(line) if self.redraw else 0
+        if self.redraw:
+            self.length = len(line)
         # END SOLUTION
