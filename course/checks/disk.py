@@ -95,11 +95,13 @@ def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Probl
         if not any(re.search(rf"\bTask {re.escape(task.id)}(?!\d|\.\d)", heading) for heading in headings):
             mend = f"Write one with “Task {task.id}”."
             yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", mend)
-    known = {task.id for task in module.tasks}
+    own = {task.id for task in module.tasks}
+    earlier = {task.id for other in course.built if other.number <= module.number for task in other.tasks}
     for test in (case for case in course.test_cases if case.path.parent == module.folder):
+        known, whose = (own, "of its module") if test.path == module.tests else (earlier, "of its module or before")
         if len(test.tasks) != 1 or not set(test.tasks) <= known:
             marked = ", ".join(test.tasks) or "none"
-            message = f"{test.name} must have one task of its module, and has {marked}."
+            message = f"{test.name} must have one task {whose}, and has {marked}."
             yield Problem(test.path.as_posix(), test.line, message, f'Mark it with one `@task("{module.number}.…")`.')
         if not test.says:
             yield Problem(test.path.as_posix(), test.line, f"{test.name} has no title.", "Give it a docstring.")

@@ -1,6 +1,5 @@
 """Images, layers and a training step together, and the recipe of milestone 2: what no module's own tests can see."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -113,73 +112,6 @@ def test_a_shifted_image_gives_shifted_maps(student, rng):
     moved = values(layer(student.tensor.Tensor(np.roll(image, (1, 2), axis=(2, 3)))))
     call = "Conv2d of an image moved by one row and two columns, against its maps moved as far"
     expect.array(moved[:, :, 1:, 2:], still[:, :, :-1, :-2], call=call, rtol=1e-4, atol=1e-5)
-
-
-@task("6.10")
-def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one."""
-    recipe = student.recipe("06_spatial")
-    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
-    for a, b in zip(one, same, strict=True):
-        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
-    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
-
-
-@task("6.10")
-def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
-    recipe = student.recipe("06_spatial")
-    network = recipe.build(student.rng(3))
-    images = rng.integers(0, 256, (450, 1, 28, 28)).astype("uint8")
-    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
-    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
-    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
-    hint = "parts of a few hundred images, joined in their order; evaluation mode"
-    for part in (slice(0, 1), slice(201, 208)):
-        call = f"predict(network, images[{part.start}:{part.stop}])"
-        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
-
-
-@task("6.10")
-def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
-    recipe = student.recipe("06_spatial")
-    images = rng.integers(0, 256, (2, 1, 28, 28)).astype("uint8")
-    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
-    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
-    expect.that(
-        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
-    )
-    differs = not np.allclose(got[0], got[1])
-    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
-
-
-@task("6.10")
-def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
-    recipe = student.recipe("06_spatial")
-    images, labels = blobs(rng, 200)
-    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
-    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
-    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
-
-
-@task("6.11")
-def test_moved_images_are_the_same_images(student, rng):
-    """Each image is one of its nine shifts by up to a pixel; all nine occur, and the images given stay as they are."""
-    recipe, images = student.recipe("06_spatial"), rng.integers(0, 256, (300, 1, 28, 28)).astype("uint8")
-    held = student.tensor.Tensor(images)
-    got = expect.pull(recipe.moved(held.data, student.rng(int(rng.integers(1000)))), call="moved(300 images, rng)")
-    expect.equal(str(got.dtype), "uint8", call="the dtype of moved(images of uint8, rng)")
-    shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
-    which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
-    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their own nine shifts")
-    share = which.mean(axis=1)
-    fair = share.min() > 0.03 and share.max() < 0.25
-    expect.that(bool(fair), call="the shares of the nine shifts", got=share, expected="about one in nine each")
-    expect.array(held, images, call="the images after moved(images, rng)")
 
 
 @task("6.11")

@@ -1,5 +1,6 @@
 """The tests of module 06: convolution, pooling and batch normalisation against plain loops in float64."""
 
+import math
 from contextlib import contextmanager
 from itertools import product
 
@@ -654,6 +655,96 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
 
 
 # What the tests compute for themselves
+
+
+# 6.10 and 6.11: the recipe of milestone 2
+
+
+@task("6.10")
+def test_recipe_builds_from_the_generator_alone(student):
+    """The same seed builds the same network, another seed another one."""
+    recipe = student.recipe("06_spatial")
+    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
+    for a, b in zip(one, same, strict=True):
+        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
+    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
+
+
+@task("6.10")
+def test_recipe_predicts_probabilities(student, rng):
+    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    recipe = student.recipe("06_spatial")
+    network = recipe.build(student.rng(3))
+    images = rng.integers(0, 256, (450, 1, 28, 28)).astype("uint8")
+    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
+    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
+    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
+    hint = "parts of a few hundred images, joined in their order; evaluation mode"
+    for part in (slice(0, 1), slice(201, 208)):
+        call = f"predict(network, images[{part.start}:{part.stop}])"
+        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
+
+
+@task("6.10")
+def test_recipe_shows_its_feature_maps(student, rng):
+    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    recipe = student.recipe("06_spatial")
+    images = rng.integers(0, 256, (2, 1, 28, 28)).astype("uint8")
+    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
+    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
+    expect.that(
+        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
+    )
+    differs = not np.allclose(got[0], got[1])
+    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
+
+
+@task("6.10")
+def test_recipe_is_at_chance_before_training(student, rng):
+    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    recipe = student.recipe("06_spatial")
+    images, labels = rng.integers(0, 256, (200, 1, 28, 28)).astype("uint8"), rng.integers(0, 10, 200)
+    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
+    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
+    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
+
+
+@task("6.11")
+def test_moved_images_are_the_same_images(student, rng):
+    """Each image is one of its nine shifts by up to a pixel; all nine occur, and the images given stay as they are."""
+    recipe, images = student.recipe("06_spatial"), rng.integers(0, 256, (300, 1, 28, 28)).astype("uint8")
+    held = student.tensor.Tensor(images)
+    got = expect.pull(recipe.moved(held.data, student.rng(int(rng.integers(1000)))), call="moved(300 images, rng)")
+    expect.equal(str(got.dtype), "uint8", call="the dtype of moved(images of uint8, rng)")
+    shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
+    which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
+    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their own nine shifts")
+    share = which.mean(axis=1)
+    fair = share.min() > 0.03 and share.max() < 0.25
+    expect.that(bool(fair), call="the shares of the nine shifts", got=share, expected="about one in nine each")
+    expect.array(held, images, call="the images after moved(images, rng)")
+
+
+@task("6.11")
+def test_recipe_trains(student, rng):
+    """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
+    recipe, told = student.recipe("06_spatial"), []
+    labels = rng.permutation(np.arange(64) % 2)
+    images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (64, 1, 28, 28))
+    network = recipe.build(student.rng(5))
+    before = [np.array(values(parameter)) for parameter in network.parameters()]
+    recipe.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=lambda *a: told.append(a))
+    kinds = sorted({tuple(type(value).__name__ for value in args) for args in told})
+    expect.equal(kinds, [("int", "int", "float", "float")], call="the types that progress is given")
+    losses, steps = [args[2] for args in told], [args[0] for args in told]
+    call = "the loss that progress is told, on 64 dark and bright images"
+    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="a fall to less than half")
+    expect.that(steps == sorted(set(steps)), call="the steps that progress is told", got=steps, expected="rising ones")
+    for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
+        still = np.array_equal(values(parameter), old)
+        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="moved")
 
 
 def places(shape, size, stride, padding=(0, 0)):

@@ -1,6 +1,5 @@
 """Everything from module 02 on, trained through the tape, and the recipe of milestone 3: what no module's tests see."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -165,73 +164,6 @@ def test_a_batch_is_learned_by_heart(student, rng):
     hint = "a network that cannot learn one batch by heart has a wrong gradient somewhere"
     expect.that(first > 1, call="the loss of the first epoch", got=first, expected="ln 5, 1.6, or more")
     expect.that(last < 0.1, call="the loss of the last epoch", got=last, expected="below 0.1", hint=hint)
-
-
-@task("11.13")
-def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one."""
-    recipe = student.recipe("11_training")
-    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
-    for a, b in zip(one, same, strict=True):
-        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
-    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
-
-
-@task("11.13")
-def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
-    recipe = student.recipe("11_training")
-    network = recipe.build(student.rng(3))
-    images = rng.integers(0, 256, (450, 3, 32, 32)).astype("uint8")
-    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
-    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
-    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
-    hint = "parts of a few hundred images, joined in their order; evaluation mode"
-    for part in (slice(0, 1), slice(201, 208)):
-        call = f"predict(network, images[{part.start}:{part.stop}])"
-        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
-
-
-@task("11.13")
-def test_recipe_records_nothing_when_it_predicts(student, rng):
-    """Predicting inside `with Tape():` leaves nothing to play back: it is done under no_grad."""
-    recipe = student.recipe("11_training")
-    network = recipe.build(student.rng(3))
-    student.autograd.require_grad(network.parameters())
-    images = rng.integers(0, 256, (3, 3, 32, 32)).astype("uint8")
-    probe = student.tensor.Tensor(np.ones(2, "float32"))
-    student.autograd.require_grad([probe])
-    with student.autograd.Tape():
-        before = probe * 2
-        recipe.predict(network, images)
-        after = probe * 3
-    between = after.position - before.position
-    expect.equal(between, 1, call="how many entries a tape has gained by a predict and one product")
-
-
-@task("11.13")
-def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
-    recipe = student.recipe("11_training")
-    images = rng.integers(0, 256, (2, 3, 32, 32)).astype("uint8")
-    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
-    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
-    expect.that(
-        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
-    )
-    differs = not np.allclose(got[0], got[1])
-    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
-
-
-@task("11.13")
-def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
-    recipe = student.recipe("11_training")
-    images, labels = blobs(rng, 200)
-    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
-    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
-    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
 
 
 @task("11.14")
