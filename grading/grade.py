@@ -68,7 +68,7 @@ MODULE_CRITERIA = (
         why="Every value, shape, error and gradient the lesson asks for is as it should be.",
     ),
 )
-MODULE_BUDGET = Budget(wall_seconds=60, call_seconds=5, train_seconds=10, memory_mb=2048)
+MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
 @dataclass(frozen=True)
