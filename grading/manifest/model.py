@@ -192,7 +192,7 @@ class Experiment(Frozen):
 class XorExperiment(Experiment):
     """Milestone 1: how the XOR network is measured."""
 
-    kind: Literal["xor"] = "xor"
+    kind: Literal["xor"]
     seeds: int = Field(ge=2)
     """Fresh networks trained, each from its own seed."""
     noise: float = Field(gt=0, lt=0.25)
@@ -223,14 +223,14 @@ class ImageExperiment(Experiment):
 class MnistExperiment(ImageExperiment):
     """Milestone 2: how the network that reads digits is measured."""
 
-    kind: Literal["mnist"] = "mnist"
+    kind: Literal["mnist"]
     data: Literal["mnist"] = "mnist"
 
 
 class Cifar10Experiment(ImageExperiment):
     """Milestone 3: how training to convergence is measured."""
 
-    kind: Literal["cifar10"] = "cifar10"
+    kind: Literal["cifar10"]
     data: Literal["cifar10"] = "cifar10"
     official_seeds: int = Field(ge=1, le=5)
     """Training runs of an official grading, each from its own seed; at a desk there is one."""

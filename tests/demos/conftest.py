@@ -92,6 +92,7 @@ def colour_milestone() -> Milestone:
     """Milestone 3 as if it came after module 06, whose layers train in a second, on few images."""
     manifest = load(ROOT)
     experiment = Cifar10Experiment(
+        kind="cifar10",
         demo_runs=1,
         shift=0,
         probe_images=100,
