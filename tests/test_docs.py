@@ -61,6 +61,7 @@ ONLY_NAMED = {
     "tito milestone demo 2 --web": "serves a page until it is interrupted; tests/demos does it",
     "tito milestone demo 2 --web --no-browser": "the same",
     "tito milestone demo 3 --web": "the same",
+    "tito milestone demo 3": "trains for a minute or two; tests/demos plays it with few images",
     "tito milestone test 3": "trains for minutes; tests/checks does it with few images",
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "python -m venv .venv": "is what these tests begin with",
