@@ -52,15 +52,22 @@ def main() -> None:
         raise UsageError(f"There is no group {unknown[0]}; there are {', '.join(GROUPS)}.")
     console = Console()
     figures: list[Figure] = []
-    with watch_for(console) as watch:
-        for title, step in (step for name in names for step in GROUPS[name]):
-            watch.phase(title, None)
-            figures += step()
+    try:
+        with watch_for(console) as watch:
+            for title, step in (step for name in names for step in GROUPS[name]):
+                watch.phase(title, None)
+                figures.extend(step())
+    finally:  # what was measured before something failed is still worth seeing
+        console.print(table_of(figures))
+
+
+def table_of(figures: list[Figure]) -> Table:
+    """One row for each figure."""
     table = Table("figure", "measured", "promised", "", "how", title=f"{os.cpu_count()} cores, {sys.platform}")
     for f in figures:
         met = "met" if f.measured < f.goal else "MISSED"
         table.add_row(f.name, f"{f.measured:.3g} {f.unit}", f"under {f.goal:g} {f.unit}", met, f.how)
-    console.print(table)
+    return table
 
 
 if __name__ == "__main__":

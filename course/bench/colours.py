@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from course.bench.beside import in_turns, pytorch, solution, threads
-from course.bench.figure import ROOT, Figure, seconds
+from course.bench.figure import Figure, seconds
+from course.bench.memory import peak_of
 
 BATCH = 128
 CHAIN = 2000
@@ -124,24 +122,12 @@ def loader() -> Iterator[Figure]:
 
 
 def memory() -> Iterator[Figure]:
-    """The peak of training steps above what the process had before them, beside PyTorch's."""
-    grown = []
+    """The peak of the first training steps above what the process had before them, beside PyTorch's."""
+    added = []
     for side in ("our_step", "their_step"):
-        command = [sys.executable, "-c", f"from course.bench import colours; colours.watch(colours.{side}())"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
-        grown.append(int(done.stdout) / 2**20)
-    how = f"{STEPS} steps in a process of their own: {grown[0]:.0f} MiB to {grown[1]:.0f} MiB of resident memory"
-    yield Figure("milestone 3, peak memory against PyTorch", grown[0] / grown[1], 1.5, "×", how)
-
-
-def watch(step: Callable[[], object]) -> None:
-    """Take some steps and print by how many bytes the peak of this process grew."""
-    before = _peak()
-    for _ in range(STEPS):
-        step()
-    sys.stdout.write(str(_peak() - before))
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        before, peak = peak_of(
+            f"from course.bench import colours\nstep = colours.{side}()\nwork = lambda: [step() for _ in range({STEPS})]"
+        )
+        added.append(peak - before)
+    how = f"the first {STEPS} steps, each in a process of its own: {added[0]:.0f} MiB to {added[1]:.0f} MiB"
+    yield Figure("milestone 3, peak memory against PyTorch", added[0] / added[1], 1.5, "×", how)

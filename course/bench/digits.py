@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 
 from course.bench.beside import in_turns, pytorch, solution, threads
 from course.bench.figure import ROOT, Figure, outside, quietly, seconds
+from course.bench.memory import peak_of
 
 BATCH, PART = 64, 200
 """Images of one training step, and of one part of `predict`, in the recipe."""
@@ -88,12 +86,9 @@ def linear_cost() -> Iterator[Figure]:
 
 def memory() -> Iterator[Figure]:
     """The peak of a process that trains on as many images as MNIST has."""
-    command = [sys.executable, "-c", "from course.bench.digits import train_on_noise; train_on_noise()"]
-    done = subprocess.run(  # noqa: S603 - ourselves
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
-    )
+    _, peak = peak_of("from course.bench.digits import train_on_noise as work")
     how = "resident memory of a process with 60,000 images, 100 steps of the recipe, and 1,000 predictions"
-    yield Figure("peak memory of training milestone 2", int(done.stdout) / 2**20, 1024, "MiB", how)
+    yield Figure("peak memory of training milestone 2", peak, 1024, "MiB", how)
 
 
 class _EnoughError(Exception):
@@ -101,7 +96,7 @@ class _EnoughError(Exception):
 
 
 def train_on_noise() -> None:
-    """Train a little on 60,000 images and print the peak of this process in bytes."""
+    """Train a little on 60,000 images, and ask for some predictions."""
     recipe, rng = solution().recipe("06_spatial"), np.random.default_rng(0)
     images = rng.integers(0, 256, (60_000, 1, 28, 28), dtype=np.uint8)
     net = recipe.build(rng)
@@ -114,8 +109,6 @@ def train_on_noise() -> None:
         recipe.train(net, images, rng.integers(0, 10, len(images)), rng=rng, progress=progress)
     except _EnoughError:
         recipe.predict(net, images[:1000])
-    unit = 1 if sys.platform == "darwin" else 1024
-    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
 
 
 def milestone(nox: str) -> Iterator[Figure]:
