@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from grading.proxy import Proxy
@@ -19,6 +20,20 @@ MAX_EVENTS = 10_000
 START_SECONDS = 30.0
 
 
+@dataclass(frozen=True, order=True)
+class Deadline:
+    """When patience ends, and how long it was: whoever is late is told the latter."""
+
+    until: float
+    """By `time.monotonic`."""
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+
 class Worker:
     """A running worker. Use it as a context manager; it is dead for good after the first failure.
 
@@ -31,13 +46,13 @@ class Worker:
         """Time spent waiting for answers: the student's share."""
         self.failure: WorkerFailureError | None = None
         self._call_seconds = call_seconds
-        self._until: float | None = None
+        self._deadline: Deadline | None = None
         self._number = 0
         self._dropped: list[int] = []
         self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._launched: Launched = launch(confinement)
-        self._ready_until: float | None = time.monotonic() + START_SECONDS
+        self._ready: Deadline | None = Deadline.after(START_SECONDS)
 
     def __enter__(self) -> Worker:
         return self
@@ -62,11 +77,11 @@ class Worker:
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
         """All requests in the block together have this long."""
-        previous, self._until = self._until, time.monotonic() + seconds
+        previous, self._deadline = self._deadline, Deadline.after(seconds)
         try:
             yield
         finally:
-            self._until = previous
+            self._deadline = previous
 
     def request(self, verb: str, *arguments: Any) -> Any:
         """One verb, answered with plain values and proxies.
@@ -76,17 +91,17 @@ class Worker:
         """
         if self.failure is not None:
             raise self.failure
-        if self._ready_until is not None:
-            self._greet(max(self._ready_until, time.monotonic() + 1))  # started ahead, it may have been ready for long
+        if self._ready is not None:
+            self._greet(max(self._ready, Deadline.after(1)))  # started ahead, it may have been ready for long
         self._number += 1
-        number, until = self._number, self._until or time.monotonic() + self._call_seconds
+        number, deadline = self._number, self._deadline or Deadline.after(self._call_seconds)
         first_callback = len(self._callbacks)
         dropped, self._dropped = self._dropped, []
         self._say([number, dropped, verb, *arguments])
         events = 0
         try:
             while True:
-                kind, replied, *rest = self._hear(until)
+                kind, replied, *rest = self._hear(deadline)
                 if kind == "event" and events < MAX_EVENTS and type(replied) is int and replied in self._callbacks:
                     events += 1
                     self._handle_event(replied, *self._fitting(rest, (list, dict)))
@@ -115,12 +130,12 @@ class Worker:
         if self.failure is None:
             self.failure = WorkerDiedError("the worker has been closed")
 
-    def _greet(self, until: float) -> None:
+    def _greet(self, deadline: Deadline) -> None:
         """Before the first request: Python and NumPy take their time to start, and it is not the student's."""
-        kind, *_ = self._hear(until)
+        kind, *_ = self._hear(deadline)
         if kind != "ready":
             raise self._fail(ProtocolError("it did not start as it should"))
-        self._ready_until, self.student_seconds = None, 0.0
+        self._ready, self.student_seconds = None, 0.0
 
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
         value = self._callbacks[number](*args, **kwargs)
@@ -136,14 +151,14 @@ class Worker:
         except OSError:
             raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
 
-    def _hear(self, until: float) -> list[Any]:
+    def _hear(self, deadline: Deadline) -> list[Any]:
         started = time.monotonic()
         try:
-            data = wire.receive(self._launched.sock, max_bytes=MAX_BYTES, until=until)
+            data = wire.receive(self._launched.sock, max_bytes=MAX_BYTES, until=deadline.until)
             message = wire.decode(data, self._resolve)
         except TimeoutError:
-            seconds = max(until - started, 0)
-            raise self._fail(DeadlineError(f"no answer within {seconds:.0f} s; is there an endless loop?")) from None
+            late = DeadlineError(f"no answer within {deadline.seconds:.0f} s; is there an endless loop?")
+            raise self._fail(late) from None
         except (EOFError, OSError):
             raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
         except wire.WireError as error:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from course.release import student_files
 from grading.client import Worker
+from grading.manifest.load import load
 from grading.sandbox.launch import Confinement, choose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,3 +53,28 @@ def worker_of(tmp_path: Path, sandbox: str) -> Iterator[Callable[..., Worker]]:
     yield start
     for worker in started:
         worker.close()
+
+
+@pytest.fixture
+def solutions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The solutions, importable as `tinytorch`, and every module and recipe of them."""
+    manifest = load(ROOT)
+    files = [ROOT / path for path in student_files(manifest)]
+    for file in files:
+        if file.parent.name == "tinytorch":
+            monkeypatch.syspath_prepend(file.parent.parent)
+    before = set(sys.modules)
+    modules = []
+    for file in files:
+        if file.parent.name == "tinytorch":
+            modules.append(importlib.import_module(f"tinytorch.{file.stem}"))
+        else:
+            spec = importlib.util.spec_from_file_location(f"recipe_{file.parent.name}", file)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            modules.append(module)
+    assert [Path(module.__file__) for module in modules] == files
+    yield modules
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "tinytorch":
+            del sys.modules[name]

@@ -108,6 +108,18 @@ def test_an_endless_loop_ends_at_the_deadline(worker_of):
     assert time.monotonic() - started < 5
 
 
+def test_who_reports_until_the_deadline_is_told_how_long_there_was(worker_of):
+    """The patience is the whole call's, and not what was left of it after the last report."""
+    worker = worker_of(
+        "import time\n\ndef train(progress):\n    while True:\n        time.sleep(0.1)\n        progress()\n",
+        call_seconds=1,
+    )
+    told = []
+    with pytest.raises(DeadlineError, match="within 1 s"):
+        worker.module("code").train(lambda: told.append(1))
+    assert told
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

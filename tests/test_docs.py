@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,31 +306,6 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
 def linked(folder: Path, texts: dict[str, str]) -> list[str]:
     """The broken links of all these pages."""
     return [one for page, text in texts.items() for one in broken(folder, page, text)]
-
-
-@pytest.fixture
-def solutions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The solutions, importable as `tinytorch`, and every module and recipe of them."""
-    manifest = load(ROOT)
-    files = [ROOT / path for path in student_files(manifest)]
-    for file in files:
-        if file.parent.name == "tinytorch":
-            monkeypatch.syspath_prepend(file.parent.parent)
-    before = set(sys.modules)
-    modules = []
-    for file in files:
-        if file.parent.name == "tinytorch":
-            modules.append(importlib.import_module(f"tinytorch.{file.stem}"))
-        else:
-            spec = importlib.util.spec_from_file_location(f"recipe_{file.parent.name}", file)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            modules.append(module)
-    assert [Path(module.__file__) for module in modules] == files
-    yield modules
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "tinytorch":
-            del sys.modules[name]
 
 
 def failures(test: doctest.DocTest) -> str:
