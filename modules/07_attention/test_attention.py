@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, task, values
 
 SHAPES = {
     "one query": ((1, 4), (3, 4), (3, 4)),
@@ -701,11 +701,6 @@ def constants_and_reach(student, leaves, function, *, call):
 def pulled(tensors):
     """The arrays of several tensors on the judge's side."""
     return [values(tensor) for tensor in tensors]
-
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
 
 
 def in_float64(layer, rng):
