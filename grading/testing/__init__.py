@@ -5,7 +5,8 @@ import pytest
 from grading.testing import expect
 from grading.testing.expect import values
 from grading.testing.gradients import check_gradient
+from grading.testing.tracing import traced
 
 task = pytest.mark.task
 
-__all__ = ["check_gradient", "expect", "task", "values"]
+__all__ = ["check_gradient", "expect", "task", "traced", "values"]

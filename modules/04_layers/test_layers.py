@@ -1,12 +1,11 @@
 """The tests of module 04: gradients that add up, Dense and Sequential, the two losses, one step, and the recipe."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task, values
+from grading.testing import check_gradient, expect, task, traced, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -611,17 +610,6 @@ def test_recipe_tells_its_progress(student):
     expect.that(ordered, call=call, got=f"{told[0]} … {told[-1]}", expected="steps that grow towards one same total")
     fell, got = losses[-1] < 0.1 < losses[0], f"{losses[0]:.3f} … {losses[-1]:.3f}"
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1")
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
 
 
 def shared_array(student):

@@ -1,12 +1,11 @@
 """The tests of module 05: where weights start, MLP, dropout and its modes, cross-entropy, mini-batches and epochs."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task, values
+from grading.testing import check_gradient, expect, task, traced, values
 
 SHAPES = [(500, 300), (300, 500), (60, 20, 5, 5)]
 
@@ -703,17 +702,6 @@ def test_epochs_learn(student, rng):
         student.dense.set_training(network, False)
         share = student.dense.accuracy(network(student.tensor.Tensor(new_x)), student.tensor.Tensor(new_t))
         expect.that(share > 0.85, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.85")
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
 
 
 def fans_of(shape):

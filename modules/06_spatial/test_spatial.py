@@ -1,12 +1,11 @@
 """The tests of module 06: convolution, pooling and batch normalisation against plain loops in float64."""
 
-from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, recipes, task, values
+from grading.testing import check_gradient, expect, recipes, task, traced, values
 
 RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
@@ -785,17 +784,6 @@ def told(case):
     """A convolution in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
 
 
 def in_float64(layer, rng):
