@@ -184,7 +184,6 @@ def verify(
     chain = _chain(lines, head)
     entries: list[Entry] = []
     named: set[str] = set()
-    contents: set[str] = set()
     for index, raw in enumerate(lines):
         try:
             line = parse(raw)
@@ -195,10 +194,9 @@ def verify(
         event, wrong = _read(line, files)
         if repository is not None and line.repository != repository:
             wrong = "it was published in another repository"
-        elif wrong is None and (line.file in named or line.sha256 in contents):
+        elif wrong is None and line.file in named:
             wrong = "the ledger names it twice"
         named.add(line.file)
-        contents.add(line.sha256)
         entries.append(Entry(line.file, event, wrong or chain[index], line.run_id, line.number))
     for file in sorted(set(files) - named):
         event, _ = _event(files[file])
@@ -209,8 +207,9 @@ def verify(
 def _chain(lines: Sequence[bytes], head: Head | None) -> list[str | None]:
     """For each line why the chain does not vouch for it, or None.
 
-    From the head back each line vouches for the one before it. Where a line does not fit what stands before it, that
-    line and all before it are in doubt: which of them was edited, or what was removed, nobody can tell any more.
+    From the head back each line vouches for the one before it. Where a line does not fit what stands before it, all
+    before it is in doubt: which of those lines was edited, or what was removed, nobody can tell any more. While the
+    head is only taken to be the last line, the line that does not fit is in doubt as well.
     """
     digests = [digest(line) for line in lines]
     wanted = head.digest if head is not None else digests[-1] if digests else START
@@ -223,10 +222,9 @@ def _chain(lines: Sequence[bytes], head: Head | None) -> list[str | None]:
     for index in range(end, -1, -1):
         before = digests[index - 1] if index else START
         if _previous(lines[index]) != before:
-            edited = f"the chain is broken: line {index} of the ledger, or one before it, was edited or removed"
-            if index == 0:
-                edited = "the chain is broken: the ledger does not begin with this line"
-            reasons[: index + 1] = [edited] * (index + 1)
+            doubtful = index if head is not None else index + 1
+            told = f"the chain is broken: line {index} of the ledger, or one before it, was edited or removed"
+            reasons[:doubtful] = [told if index else "the ledger does not begin with this line"] * doubtful
             break
     return reasons
 
