@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from grading import progress
 from grading.errors import GraderError, UsageError
+from grading.export.write import Format, write
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import ManifestError
@@ -82,6 +84,16 @@ def module(
         return grade_module(ROOT, module_id, submission=submission, seed=seed, watch=watch)
 
     raise typer.Exit(_run(grade, json, markdown_file, junit_file).verdict.exit_code)
+
+
+@app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")
+def export_results(
+    form: Annotated[Format, typer.Option("--format", help="What to write.")],
+    result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where to write it.")],
+) -> None:
+    """Write result records in the format of a gradebook or a test dashboard; docs/result-format.md describes them."""
+    write(result, form, to, os.environ)
 
 
 def _run(
