@@ -1,1 +1,1 @@
-"""What only GitHub needs: events, artifacts, comments, check runs. Nothing else of the grader imports it."""
+"""What runs in workflows on GitHub; nothing else of the grader imports it."""
