@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from grading import progress
 from grading.errors import GraderError, UsageError
+from grading.export.write import Format, write
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import ManifestError
@@ -104,6 +106,16 @@ def _exit_code(result: Result, exit_zero: bool) -> int:
     """The verdict's; where the record itself is the answer, only an error is a failure of the command."""
     code = result.verdict.exit_code
     return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
+
+
+@app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")
+def export_results(
+    form: Annotated[Format, typer.Option("--format", help="What to write.")],
+    result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where to write it.")],
+) -> None:
+    """Write result records in the format of a gradebook or a test dashboard; docs/result-format.md describes them."""
+    write(result, form, to, os.environ)
 
 
 def _run(
