@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from grading.github.changes import changes
 from grading.github.plan import Reused
-from grading.github.sessions import order
 from grading.github.state import State, state_after, written
 from grading.render import figures, words
 from grading.render.markdown import Block, Fold, blocks, code, escape, failure, fit, html
@@ -52,20 +51,30 @@ class Report:
     skipped: tuple[str, ...] = ()
     previous: State | None = None
     """What the last report said."""
+    from_fork: bool = False
+    """Whether another repository's own workflow has graded."""
 
     @property
     def ordered(self) -> tuple[Result, ...]:
         """The results, what is to be mended first at the beginning."""
-        return tuple(sorted(self.results, key=order))[:MOST_ROWS]
+        return tuple(sorted(self.results, key=_order))[:MOST_ROWS]
 
 
 def comment(report: Report) -> str:
     """The whole comment, from its marker to its state, at most `LIMIT` characters."""
-    results, run = report.ordered, report.run
-    foot = written(state_after(results, report.previous, run=run.id, attempt=run.attempt, commit=report.commit))
+    run = report.run
+    foot = written(state_after(report.ordered, report.previous, run=run.id, attempt=run.attempt, commit=report.commit))
+    return f"{MARKER}\n\n{_body(report, LIMIT - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
+
+
+def summary(report: Report) -> str:
+    """The same for the summary of the run's page: far below its limit of 1 MiB."""
+    return _body(report, LIMIT) + "\n"
+
+
+def _body(report: Report, room: int) -> str:
     head = front(report)
-    room = LIMIT - len(MARKER) - len(foot) - len(head) - 10
-    return "\n\n".join([MARKER, head, *_sections(results, room), foot]) + "\n"
+    return "\n\n".join([head, *_sections(report.ordered, room - len(head))])
 
 
 def front(report: Report) -> str:
@@ -115,14 +124,13 @@ def _first(results: tuple[Result, ...]) -> Result | None:
 
 
 def _which(report: Report) -> str:
-    """Which run this is and what it counts for."""
+    """Which run this is, and what it counts for."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
-    official = bool(report.results) and all(r.official for r in report.results)
-    counts = (
-        "This is the grading that counts."
-        if official
-        else "This is feedback: what counts is the instructor's own run, with other seeds."
-    )
+    if report.results and all(r.official for r in report.results) and not report.from_fork:
+        counts = "An official grading, as the instructor's own run makes it."
+    else:
+        fork = " The workflow that graded is the fork's own." if report.from_fork else ""
+        counts = f"This is feedback: what counts is the instructor's own run, with other seeds.{fork}"
     return f"Commit {code(report.commit[:7])}, {run}. {counts}"
 
 
@@ -142,6 +150,11 @@ def _verdicts(report: Report) -> str:
         when = f"{verdict} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
         lines.append(f"| {SIGNS[Verdict(reused.verdict)]} | **{escape(reused.title, 60)}** | {when} | | |")
     return "\n".join(lines)
+
+
+def _order(result: Result) -> tuple[int, str]:
+    """Modules before milestones, each in the course's order: what comes first is to be mended first."""
+    return (result.milestone or 0, result.module or "")
 
 
 def _sign(result: Result) -> str:
@@ -165,7 +178,7 @@ def _sections(results: tuple[Result, ...], room: int) -> Iterator[str]:
     first = _first(results)
     for position, result in enumerate(results):
         share = room // (len(results) - position)
-        title = f"{_sign(result)} {html(words.heading(result), 120)}: {words.verdict(result).lower()}"
+        title = f"{_sign(result)} {html(words.heading(result), 120)} ({words.verdict(result).lower()})"
         section = fit([Fold(title, tuple(blocks(result, first_to_mend=result is not first)))], share - 2)
         room -= len(section) + 2
         yield section

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from grading.github.sessions import SESSION
 from grading.result import CriterionStatus, Result, Verdict
 
 LARGEST = 12_000
@@ -21,9 +20,9 @@ MOST_SESSIONS = 40
 MOST_CRITERIA = 40
 _BLOCK = re.compile(rf"\n<!-- tinytorch:state ([A-Za-z0-9+/=]{{1,{LARGEST}}}) -->\s*\Z")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}\Z")]
-Session = Annotated[str, StringConstraints(pattern=rf"^({SESSION.pattern})\Z")]
-Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}\Z")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}\z")]
+Session = Annotated[str, StringConstraints(pattern=r"^(milestone-[1-9][0-9]{0,2}|module-[0-9]{2}_[a-z0-9_]{1,40})\z")]
+Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}\z")]
 
 
 class Stated(BaseModel):

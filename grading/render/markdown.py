@@ -113,11 +113,11 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
     yield _table(result)
     if how := dict.fromkeys(c.how for c in result.criteria[:MOST_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape(text, 600)}" for text in how)
-    others = words.failures(result)[1 if first_to_mend else 0 :]
+    others = words.failures(result)[1:]
     if others:
         shown = tuple(failure(other) for other in others[:SHOWN])
         left = (f"… and {len(others) - SHOWN} more.",) if len(others) > SHOWN else ()
-        yield Fold(f"{len(others)} {'more ' if first_to_mend else ''}to mend", shown + left)
+        yield Fold(f"{len(others)} more to mend", shown + left)
     yield from _curves(result)
     if result.student_output.strip():
         yield Fold("What the code printed", (fence(result.student_output),))

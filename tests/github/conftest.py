@@ -19,10 +19,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     if missing:
         pytest.skip(missing)
     described = description.described(prism.HERE)
-    with serve(description.examples(described)) as hub:
-        with prism.proxied(hub.url, described, tmp_path_factory.mktemp("prism")) as url:
-            hub.public_url = url
-            yield hub
+    folder = tmp_path_factory.mktemp("prism")
+    with serve(description.examples(described)) as hub, prism.proxied(hub.url, described, folder) as url:
+        hub.public_url = url
+        yield hub
 
 
 @pytest.fixture

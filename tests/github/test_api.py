@@ -6,11 +6,9 @@ import httpx
 import pytest
 from githubkit.exception import RequestFailed
 
-from grading.errors import GraderError, UsageError
-from grading.github import api
-from grading.github.api import Client, settled, told
+from grading.github.api import Client
 from tests.github.conversation import add_comment
-from tests.github.local import Answer, Fault, Hub, error
+from tests.github.local import Hub
 
 
 def comments(client: Client) -> list[str]:
