@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.errors import GraderError
+from grading.files import write_atomically
 from grading.render.text import one_line
 
 SECONDS = 300
@@ -35,6 +36,7 @@ SAFE = (
     "advice.detachedHead=false",
 )
 HEX = re.compile(r"[0-9a-f]{40}")
+_KEPT = {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"}
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
@@ -76,7 +78,9 @@ def version() -> tuple[int, ...]:
 
 def remote_heads(address: str) -> Heads:
     """The default branch and the branch `progress` of a remote repository, in one exchange; GitError."""
-    said = _git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode("utf-8", "replace")
+    said = _git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
+        "utf-8", "replace"
+    )
     branch, refs = None, {}
     for line in said.splitlines():
         value, _, name = line.partition("\t")
@@ -96,8 +100,8 @@ def prepare(repository: Path) -> None:
         _git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
 
 
-def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: int) -> None:
-    """Bring these commits here, each without its history and without files larger than so many bytes; GitError.
+def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
+    """Bring these commits here, each without older history and without files larger than so many bytes; GitError.
 
     What is here already is not asked for. A server that knows no such filter sends larger files, too.
     """
@@ -105,7 +109,13 @@ def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: in
     if not wanted:
         return
     specs = [f"+{commit}:refs/tinytorch/{commit}" for commit in wanted]
-    options = ["--quiet", "--depth=1", f"--filter=blob:limit={largest + 1}", "--no-tags", "--no-write-fetch-head"]
+    options = [
+        "--quiet",
+        f"--depth={depth}",
+        f"--filter=blob:limit={largest + 1}",
+        "--no-tags",
+        "--no-write-fetch-head",
+    ]
     _git(repository, ["fetch", *options, "--no-recurse-submodules", "--force", "--", address, *specs])
 
 
@@ -126,17 +136,23 @@ def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEnt
     return found
 
 
-def contents(repository: Path, digests: Iterable[str], *, largest: int) -> dict[str, bytes | None]:
-    """The bytes of these files by git's digest; None for one that is larger, or that was not sent for its size."""
+def contents(
+    repository: Path, digests: Iterable[str], *, largest: int, together: int = 64 << 20
+) -> dict[str, bytes | None]:
+    """The bytes of these files by git's digest.
+
+    None for one that is larger, that was not sent for its size, or before which all `together` have this many bytes.
+    """
     wanted = list(dict.fromkeys(digests))
     if not wanted:
         return {}
+    _forget_remote(repository)
     sizes = _git(repository, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], _lines(wanted), lazy=False)
-    small = {}
+    small: dict[str, int] = {}
     for line in sizes.decode("ascii").splitlines():
-        digest, _, size = line.partition(" ")
-        if size.isdigit() and int(size) <= largest:
-            small[digest] = int(size)
+        digest, _, told = line.partition(" ")
+        if told.isdigit() and int(told) <= largest and sum(small.values()) + int(told) <= together:
+            small[digest] = int(told)
     room = sum(small.values()) + 200 * (len(small) + 1)
     data = _git(repository, ["cat-file", "--batch=%(objectname)"], _lines(small), lazy=False, limit=room)
     found: dict[str, bytes | None] = dict.fromkeys(wanted)
@@ -146,6 +162,21 @@ def contents(repository: Path, digests: Iterable[str], *, largest: int) -> dict[
         found[digest] = data[place : place + size]
         place += size + 1
     return found
+
+
+def _forget_remote(repository: Path) -> None:
+    """Let git take what a filter left out for missing; while it knows where from, it fetches it to look at its size."""
+    config = repository / "config"
+    if b"[remote" in config.read_bytes():
+        write_atomically(config, b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+
+
+def messages(repository: Path, commit: str, most: int) -> list[str]:
+    """The messages of a commit and those before it along first parents, newest first, as far as they are here."""
+    said = _git(
+        repository, ["log", "-z", "--first-parent", f"--max-count={most}", "--format=%B", commit, "--"], lazy=False
+    )
+    return said.decode("utf-8", "replace").split("\0")
 
 
 def _lines(names: Iterable[str]) -> bytes:
@@ -207,7 +238,14 @@ def environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True
     return kept
 
 
-_KEPT = {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"}
+_KEPT = {
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+}
 
 
 def _reason(command: str, errors: str) -> str:

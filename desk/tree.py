@@ -51,7 +51,8 @@ def write_tree(repository: Path, commit: str, manifest: Manifest, into: Path) ->
         (into / path).write_bytes(b" " * (MAX_BYTES + 1) if data is None else data)
     for path, digest in links.items():
         (into / path).parent.mkdir(parents=True, exist_ok=True)
-        os.symlink(os.fsdecode((read[digest] or b"?").replace(b"\0", b"?")[:1000] or b"?"), into / path)
+        leads_to = os.fsdecode((read[digest] or b"?").replace(b"\0", b"?")[:1000])
+        (into / path).symlink_to(leads_to)
 
 
 def _wanted(manifest: Manifest) -> set[PurePosixPath]:
