@@ -162,7 +162,7 @@ class Gradebook:
             raise ValueError("a result of the gradebook has a milestone and a commit")
         text = to_json(result)
         row = (
-            hashlib.sha256(text.encode()).hexdigest(),
+            hashlib.sha256(f"{student}\0{text}".encode()).hexdigest(),
             student,
             result.milestone,
             result.submission.commit,
@@ -184,7 +184,7 @@ class Gradebook:
         )
         order = "ORDER BY student, milestone, started_at, id"
         found = self._db.execute(f"SELECT {columns} FROM grading {order}")  # noqa: S608 - names of ours
-        return tuple(Grading(*row[:6], _time(row[6]), row[7], row[8], row[9]) for row in found)
+        return tuple(_grading(row) for row in found)
 
     def results(self) -> Iterator[tuple[str, str]]:
         """Every official result as JSON, with its student's id, in the order of `gradings`."""
@@ -217,6 +217,18 @@ class Gradebook:
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
         for row in self._db.execute(f"SELECT {columns} FROM record {order}"):  # noqa: S608 - names of ours
             yield Published(row[0], row[1], _time(row[2]), *row[3:])
+
+    @contextmanager
+    def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
+        """One transaction that sees another gradebook as `shard`, too."""
+        self._db.execute("ATTACH ? AS shard", (str(other.resolve()),))
+        try:
+            with self._writing() as db:
+                # Rows that are replaced are gone for a moment: what names them is looked at in the end.
+                db.execute("PRAGMA defer_foreign_keys = ON")
+                yield db
+        finally:
+            self._db.execute("DETACH shard")
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -286,6 +298,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _number(connection: sqlite3.Connection, pragma: str) -> Any:
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+def _grading(row: tuple[Any, ...]) -> Grading:
+    id_, student, milestone, commit, submission, course, started, verdict, met, criteria = row
+    at = _time(started)
+    return Grading(id_, student, milestone, commit, submission, course, at, verdict, met, criteria)
 
 
 def _text(at: datetime) -> str:

@@ -19,7 +19,7 @@ LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"[0-9]{1,3}", re.ASCII)
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
 @dataclass(frozen=True)
