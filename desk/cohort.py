@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from desk.gradebook import open_gradebook
 from desk.pseudonyms import FILE, pseudonyms, read_key
 from desk.roster import Row, read_roster
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
 from grading.manifest.load import load
-from grading.progress import Event
+from grading.progress import Event, Kind
 from grading.quiz.identity import valid_id
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +81,27 @@ def from_folder(
     rows = read_roster(roster).rows if roster is not None else tuple(_rows(folder))
     entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
     return cohort(rows, entries, read_key(key or folder / FILE), load(root).course.name)
+
+
+def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
+    """The enrolled students of a gradebook: their official results, which are verified, and their published records.
+
+    `key` is `pseudonyms.key` beside the gradebook unless given. Raises UsageError when there is no gradebook.
+    """
+    entries: dict[str, list[tuple[datetime, int, Entry]]] = {}
+    with open_gradebook(path) as book:
+        rows = book.students()
+        for student, text in book.results():
+            raw = json.loads(text)
+            at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
+            event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
+            entries.setdefault(student, []).append((at, 0, Entry(event, verified=True, reason=None)))
+        for record in book.records():
+            event = progress.parse(record.event.encode())
+            entry = Entry(event, record.reason is None, record.reason)
+            entries.setdefault(record.student, []).append((event.at, record.run_id or 0, entry))
+    ordered = {s: tuple(e for *_, e in sorted(found, key=lambda f: f[:2])) for s, found in entries.items()}
+    return cohort(rows, ordered, read_key(key or path.parent / FILE), load(root).course.name)
 
 
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
