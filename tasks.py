@@ -1,6 +1,12 @@
-"""Maintainers' chores in the current environment: `inv --list`. Checks in clean environments are nox's."""
+"""Maintainers' and instructors' chores, in the current environment: `inv --list`. Clean environments are nox's.
 
+Those for instructors work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
+"""
+
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from invoke import Context, task
@@ -39,3 +45,127 @@ def answers(_context: Context) -> None:
 
     for path in write_answers(ROOT):
         sys.stdout.write(f"{path.as_posix()} written\n")
+
+
+FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
+    from grading.errors import GraderError, UsageError
+    from grading.manifest.load import ManifestError
+
+    try:
+        yield
+    except (UsageError, ManifestError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except GraderError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
+        sys.exit(130)
+
+
+@task(
+    help={
+        **FOLDER,
+        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three below.",
+        "organisation": "The organisation's name on GitHub.",
+        "classroom": "The classroom's short name.",
+        "assignment": "The assignment's short name.",
+    }
+)
+def roster(
+    _context: Context,
+    folder: str = "class",
+    classroom50: str = "",
+    organisation: str = "",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Check the class's roster: what is wrong with which row, and how to mend it. Exit 1 when something is."""
+    from desk import show
+    from desk.classroom50 import write_roster
+    from desk.roster import FILE, check_roster
+
+    with told():
+        if classroom50:
+            write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        found = check_roster(Path(folder, FILE))
+        show.roster(found)
+    sys.exit(1 if found.problems else 0)
+
+
+@task(
+    help={
+        **FOLDER,
+        "jobs": "Gradings at the same time; as many as cores unless given.",
+        "shard": "Only this part of the class, such as 3/12.",
+        "plan-matrix": "Only print the shards, as a matrix of GitHub Actions.",
+    }
+)
+def collect(
+    _context: Context, folder: str = "class", jobs: int = 0, shard: str = "", plan_matrix: bool = False
+) -> None:
+    """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
+    from desk import show
+    from desk.activity import Times
+    from desk.collect import collect as run
+    from desk.roster import FILE, read_roster
+    from desk.shards import matrix, of_shard, tell
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told():
+        rows = read_roster(Path(folder, FILE)).rows
+        if plan_matrix:
+            tell(matrix(rows), os.environ)
+            return
+        only = of_shard(rows, shard) if shard else None
+        with watch_for(console()) as watch:
+            found = run(
+                ROOT, Path(folder), rows, Times(os.environ), watch, base=Path(folder), jobs=jobs or None, only=only
+            )
+        show.collected(found)
+    sys.exit(1 if found.troubles else 0)
+
+
+@task(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
+def merge(_context: Context, shards: str, folder: str = "class") -> None:
+    """Add the gradebooks of other machines to the class's own; twice is once."""
+    from desk.collect import FILE
+    from desk.shards import find
+    from desk.shards import merge as add
+
+    with told():
+        found = find(Path(shards))
+        new = add(Path(folder, FILE), found)
+    sys.stdout.write(f"{len(found)} gradebooks merged, {new} new results.\n")
+
+
+@task(
+    help={
+        **FOLDER,
+        "format": "csv, canvas, moodle or classroom50.",
+        "to": "The file to write; for classroom50 an existing scores.json is added to.",
+        "classroom": "For classroom50: the classroom's short name.",
+        "assignment": "For classroom50: the assignment's short name.",
+    }
+)
+def gradebook(
+    _context: Context,
+    to: str,
+    format: str = "csv",  # noqa: A002 - the option's name
+    folder: str = "class",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Write everybody's scores for another system to import."""
+    from desk.export import write
+
+    with told():
+        count = write(ROOT, Path(folder), format, Path(to), classroom, assignment)
+    sys.stdout.write(f"{count} students, written to {to}\n")

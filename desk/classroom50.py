@@ -18,10 +18,18 @@ from grading.errors import UsageError
 from grading.export.classroom50 import SCHEMA as RESULT
 from grading.export.classroom50 import records
 from grading.export.points import scored
+from grading.files import write_atomically
 from grading.quiz.identity import valid_id
 
 SCORES = "classroom50/scores/v1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,38}")
+
+
+def short_name(name: str) -> str:
+    """The name, if a classroom or an assignment may have it; UsageError otherwise."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no short name of Classroom 50: small letters, digits and hyphens.")
+    return name
 
 
 def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
@@ -30,9 +38,8 @@ def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
     UsageError for a file that is none, or a name that Classroom 50 does not allow.
     """
     valid_id(organisation)
-    for name in (classroom, assignment):
-        if not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is no short name of Classroom 50: small letters, digits and hyphens.")
+    short_name(classroom)
+    short_name(assignment)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
         raise UsageError("This is no roster of Classroom 50: it has no column username.")
@@ -57,6 +64,20 @@ def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
             }
         )
     return out.getvalue()
+
+
+def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> None:
+    """Write our roster from Classroom 50's; one that is there is not replaced. UsageError as `ours` raises it."""
+    if target.exists():
+        raise UsageError(f"{target} is there already. Move it away, or add to it by hand: it may hold extensions.")
+    try:
+        text = source.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{source} cannot be read: {error}. Name the roster.csv of the repository classroom50."
+        ) from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, ours(text, organisation, classroom, assignment).encode())
 
 
 def theirs(

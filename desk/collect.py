@@ -17,11 +17,11 @@ from pathlib import Path
 
 from course.skeleton import skeleton
 from desk.git import version
-from desk.gradebook import Gradebook, Grading, HandedIn, open_gradebook
+from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
 from desk.grader import Task
 from desk.look import Class, Found, Known, look, targets
 from desk.pool import cores, grade_all
-from desk.pushes import PushTimes
+from desk.pushes import PushTimes, arrived
 from desk.roster import Row
 from grading.data.files import find
 from grading.data.load import source_named
@@ -32,7 +32,6 @@ from grading.manifest.model import Manifest, Status
 from grading.render.progress import Watch
 from grading.sandbox.launch import choose
 
-FILE = "gradebook.sqlite"
 LOCK = "collect.lock"
 AT_ONCE = 16
 """Repositories that are asked at the same time: most of it is waiting."""
@@ -57,6 +56,8 @@ class Collected:
     graded: int
     """Milestones measured."""
     troubles: tuple[Trouble, ...]
+    guessed: int
+    """Students whose newest push no server has told the time of, where there are deadlines."""
 
 
 def collect(
@@ -87,7 +88,8 @@ def collect(
         changed, troubles = _look_at_all(book, choice, of, course, watch)
         tasks = left_to_do(book, choice, of, course)
         graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
-    return Collected(len(choice), changed, graded, tuple(sorted(troubles, key=lambda t: t.student)))
+        guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
+    return Collected(len(choice), changed, graded, tuple(sorted(troubles, key=lambda t: t.student)), guessed)
 
 
 @contextlib.contextmanager
@@ -200,6 +202,14 @@ def _stands(grading: Grading, here: Mapping[int, bool]) -> bool:
     if grading.verdict == "error":
         return False
     return grading.verdict != "provisional" or not here.get(grading.milestone, True)
+
+
+def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
+    """How many heads have only been seen."""
+    visits, pushes = book.visits(), book.pushes()
+    heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
+    found = [arrived(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
+    return sum(push is not None and push.source == "seen" for push in found)
 
 
 def _grade(

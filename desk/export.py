@@ -6,10 +6,15 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+from desk.classroom50 import short_name, theirs
+from desk.gradebook import FILE, open_gradebook
 from desk.roster import Row
-from desk.scores import FULL, Score
+from desk.scores import FULL, Score, scores
 from grading.errors import UsageError
+from grading.files import write_atomically
+from grading.manifest.load import load
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
 
@@ -28,7 +33,7 @@ def harmless(text: str) -> str:
     return f"'{text}" if _LIVE.match(text) else text
 
 
-def plain(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
+def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     """Everything, one row for each student: points, verdict, criteria, push and lateness of each milestone."""
     built = _built(manifest)
     head = ["id", "name", "email", "section", "points"]
@@ -38,7 +43,7 @@ def plain(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
         ]
     lines = []
     for row in rows:
-        of = [scores[row.id][milestone.id] for milestone in built]
+        of = [reached[row.id][milestone.id] for milestone in built]
         cells: list[object] = [row.id, row.name or "", row.email or "", row.section or "", _total(of)]
         for score in of:
             graded = score.grading
@@ -50,7 +55,7 @@ def plain(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
     return _csv([head, *lines])
 
 
-def canvas(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
+def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     """Canvas's gradebook: its five columns, a column for each milestone, and the row of points possible.
 
     Students are known by their SIS Login ID: the roster's e-mail address, or else the id.
@@ -59,20 +64,20 @@ def canvas(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_title(m) for m in built)]
     possible: list[object] = ["    Points Possible", "", "", "", "", *([FULL] * len(built))]
     lines = [
-        [row.name or row.id, "", "", row.email or row.id, row.section or "", *_all_points(row, built, scores)]
+        [row.name or row.id, "", "", row.email or row.id, row.section or "", *_all_points(row, built, reached)]
         for row in rows
     ]
     return _csv([head, possible, *lines])
 
 
-def moodle(rows: Sequence[Row], scores: Scores, manifest: Manifest) -> str:
+def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     """Moodle's grade import: to be mapped from "Email address" to the user's. UsageError for a student without one."""
     without = [row.id for row in rows if row.email is None]
     if without:
         shown = ", ".join(without[:5]) + (" …" if without[5:] else "")
         raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
     built = _built(manifest)
-    lines = [[row.name or row.id, row.email, *_all_points(row, built, scores)] for row in rows]
+    lines = [[row.name or row.id, row.email, *_all_points(row, built, reached)] for row in rows]
     return _csv([["Full name", "Email address", *(_title(m) for m in built)], *lines])
 
 
@@ -83,6 +88,23 @@ FORMATS: dict[str, Callable[[Sequence[Row], Scores, Manifest], str]] = {
 }
 
 
+def write(root: Path, folder: Path, form: str, to: Path, classroom: str = "", assignment: str = "") -> int:
+    """Write the class's scores in this format, in one step; how many students. UsageError as the formats raise it."""
+    if form not in (*FORMATS, "classroom50"):
+        raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
+    if not to.parent.is_dir():
+        raise UsageError(f"{to} cannot be written: there is no folder {to.parent}.")
+    manifest = load(root)
+    with open_gradebook(folder / FILE) as book:
+        rows, found = book.students(), scores(book, manifest)
+        if form == "classroom50":
+            text = theirs(book, rows, found, short_name(classroom), short_name(assignment), to)
+        else:
+            text = FORMATS[form](rows, found, manifest)
+    write_atomically(to, text.encode())
+    return len(rows)
+
+
 def _built(manifest: Manifest) -> list[Milestone]:
     return [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
 
@@ -91,8 +113,8 @@ def _title(milestone: Milestone) -> str:
     return f"Milestone {milestone.id}: {milestone.name}"
 
 
-def _all_points(row: Row, built: Iterable[Milestone], scores: Scores) -> list[object]:
-    return [_points(scores[row.id][milestone.id]) for milestone in built]
+def _all_points(row: Row, built: Iterable[Milestone], reached: Scores) -> list[object]:
+    return [_points(reached[row.id][milestone.id]) for milestone in built]
 
 
 def _points(score: Score) -> object:
@@ -100,8 +122,8 @@ def _points(score: Score) -> object:
     return "" if score.points is None else score.points
 
 
-def _total(scores: Sequence[Score]) -> float:
-    return round(sum(score.points or 0.0 for score in scores), 2)
+def _total(of: Sequence[Score]) -> float:
+    return round(sum(score.points or 0.0 for score in of), 2)
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:

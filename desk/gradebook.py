@@ -17,6 +17,8 @@ from grading.errors import GraderError, UsageError
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
 
+FILE = "gradebook.sqlite"
+"""In the class's folder."""
 SCHEMA = Path(__file__).with_name("schema")
 APPLICATION = 0x54544742
 """SQLite's application id of our files: TTGB."""
@@ -247,7 +249,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     UsageError when there is none, when it is something else, or when a later version of the course has written it.
     """
     if not path.is_file() and not make:
-        raise UsageError(f"There is no gradebook {path}. Make it: inv collect --roster roster.csv --to {path.parent}")
+        raise UsageError(f"There is no gradebook {path}. Make it: inv collect --folder {path.parent}")
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from desk.deadlines import Terms, terms
-from desk.gradebook import Gradebook, Grading, HandedIn
+from desk.gradebook import Gradebook, Grading, HandedIn, Visit
 from desk.pushes import Push, arrived
 from desk.roster import Row
 from grading.manifest.model import Manifest, Milestone, Status
@@ -29,6 +29,8 @@ class Score:
     terms: Terms | None = None
     attempts: int = 0
     """Different submissions that were graded."""
+    closed: bool = False
+    """Whether it was too late for anything when the repository was last looked at."""
 
     @property
     def verdict(self) -> str | None:
@@ -47,9 +49,12 @@ class Score:
 
     @property
     def points(self) -> float | None:
-        """0 to 100: the share of criteria met, times what lateness leaves; None for an error: nobody knows."""
+        """0 to 100: the share of criteria met, times what lateness leaves.
+
+        None for an error, since nobody knows, and for what is not begun while it still can be.
+        """
         if self.grading is None:
-            return 0.0
+            return 0.0 if self.closed else None
         if self.grading.verdict == "error":
             return None
         return round(FULL * self.grading.met / max(1, self.grading.criteria) * self.factor, 2)
@@ -57,14 +62,16 @@ class Score:
 
 def scores(book: Gradebook, manifest: Manifest) -> dict[str, dict[int, Score]]:
     """Every enrolled student's score in every milestone that is built: id → milestone → score."""
-    pushes, gradings = book.pushes(), book.gradings()
+    pushes, gradings, visits = book.pushes(), book.gradings(), book.visits()
     arrivals = _arrivals(book.handed_in(), gradings, pushes)
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
     return {
-        row.id: {m.id: _score(row, m, manifest, by_key.get((row.id, m.id), []), arrivals) for m in built}
+        row.id: {
+            m.id: _score(row, m, manifest, by_key.get((row.id, m.id), []), arrivals, visits.get(row.id)) for m in built
+        }
         for row in book.students()
     }
 
@@ -75,14 +82,20 @@ def _score(
     manifest: Manifest,
     gradings: list[Grading],
     arrivals: dict[tuple[str, int, str], Push],
+    visit: Visit | None,
 ) -> Score:
     due = terms(manifest.deadlines, milestone.id, row.section, row.extension_days)
-    latest = _latest(gradings)
+    closed = due is not None and visit is not None and visit.at > due.last
+    none, latest = Score(row.id, milestone.id, terms=due, closed=closed), _latest(gradings)
     candidates = [
-        Score(row.id, milestone.id, g, arrivals.get((row.id, milestone.id, g.submission_digest)), due, len(latest))
-        for g in latest
+        replace(
+            none,
+            grading=grading,
+            push=arrivals.get((row.id, milestone.id, grading.submission_digest)),
+            attempts=len(latest),
+        )
+        for grading in latest
     ]
-    none = Score(row.id, milestone.id, terms=due)
     return max(candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _early(s)), default=none)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from desk.gradebook import Gradebook, open_gradebook
+from desk.gradebook import FILE, Gradebook, open_gradebook
 from desk.roster import Row
 from grading.errors import UsageError
+from grading.github.outputs import write_outputs
 
 MOST = 256
 """Jobs that GitHub lets a matrix have."""
@@ -23,6 +25,22 @@ def matrix(rows: Sequence[Row]) -> str:
     """The matrix on one line: each job's shard, such as 3/12. It names no student: logs may be read by many."""
     count = max(1, min(MOST, math.ceil(len(rows) / STUDENTS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "name": number} for number in range(1, count + 1)]})
+
+
+def tell(text: str, environ: Mapping[str, str]) -> None:
+    """Print a matrix, or, in a workflow, hand it on as the output `matrix`."""
+    if file := environ.get("GITHUB_OUTPUT"):
+        write_outputs(Path(file), {"matrix": text})
+    else:
+        sys.stdout.write(text + "\n")
+
+
+def find(folder: Path) -> list[Path]:
+    """Every gradebook below a folder; UsageError when there is none."""
+    found = sorted(folder.rglob(FILE))
+    if not found:
+        raise UsageError(f"There is no {FILE} below {folder}. Name the folder that holds the shards' artifacts.")
+    return found
 
 
 def of_shard(rows: Sequence[Row], shard: str) -> frozenset[str]:

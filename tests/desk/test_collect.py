@@ -20,7 +20,8 @@ from grading.errors import UsageError
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from tests.desk.conftest import attempt_at
-from tests.desk.school import BROKEN, ROOT, TERM, School, released, worked_out
+from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, released, worked_out
+from tests.desk.test_deadlines import DUE, due_manifest
 from tests.render.results import not_yet, result
 
 pytestmark = pytest.mark.skipif(
@@ -61,6 +62,40 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
     assert whole.submission.commit == ada.commit == school.git("-C", str(school.work("ada")), "rev-parse", "HEAD")
     again = run(school, class_folder)
     assert (again.students, again.changed, again.graded, again.troubles) == (3, 0, 0, ())
+
+
+def test_what_was_there_at_the_deadline_is_graded_too(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that came later, or took something back, does not hide what was pushed in time."""
+    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    on_time = school.enroll("ada") and school.push("ada", released() | BROKEN, at=DUE - timedelta(days=1))
+    school.push("ada", {RECIPE: "def build(late:\n"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=9))
+    too_late = school.push("ada", {RECIPE: "def build(later:\n"}, at=DUE + timedelta(days=8))
+    found = run(school, class_folder)
+    assert (found.graded, found.guessed) == (3, 0)
+    with open_gradebook(class_folder / FILE) as book:
+        gradings = {g.commit for g in book.gradings()}
+        times = [(push.at - DUE, push.source) for push in book.pushes()["ada"]]
+    assert {on_time, too_late} < gradings
+    assert times == [(timedelta(days=days), "reflog") for days in (-1, 1, 8)]
+    assert run(school, class_folder).graded == 0
+
+
+def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said, and does not move when it is seen again."""
+    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    school.enroll("ada", released())
+    (school.bare("ada") / "logs/refs/heads/main").unlink()
+    assert run(school, class_folder).guessed == 1
+    with open_gradebook(class_folder / FILE) as book:
+        (seen,) = book.pushes()["ada"]
+    assert run(school, class_folder).guessed == 1
+    with open_gradebook(class_folder / FILE) as book:
+        assert book.pushes()["ada"] == (seen,)
+    assert seen.source == "seen"
 
 
 def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from desk.deadlines import terms
-from desk.gradebook import open_gradebook
+from desk.gradebook import HandedIn, Visit, open_gradebook
 from desk.pushes import NONE, Push, Reflogs, arrived, at_deadline
 from desk.roster import Row
 from desk.scores import scores
@@ -114,8 +114,17 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
     assert (ada.points, ada.verdict, ada.days_late, ada.attempts) == (50.0, "not_yet", 0, 2)
     assert (bob.points, bob.verdict, bob.days_late) == (90.0, "unlocked", 1)
     assert (cyd.points, cyd.days_late) == (100.0, 0)
-    assert (dan.points, dan.verdict, dan.attempts) == (0.0, None, 0)
+    assert (dan.points, dan.verdict, dan.attempts) == (None, None, 0)
     assert without["ada"][1].points == 100.0
+
+
+def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -> None:
+    """Then it is 0, as far as anybody has looked."""
+    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada")], {})) as book:
+        for days, points in ((2, None), (3, None), (4, 0.0)):
+            book.visit(Visit("ada", DUE + timedelta(days=days)))
+            assert scores(book, due_manifest())["ada"][1].points == points
+            assert scores(book, load(ROOT))["ada"][1].points is None
 
 
 def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
@@ -131,8 +140,6 @@ def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
 
 def test_a_submission_is_as_old_as_its_first_commit(class_folder: Path) -> None:
     """Pushing the same files again, or changing something else, makes nobody late."""
-    from desk.gradebook import HandedIn
-
     path = fill(class_folder / "g.sqlite", [Row("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
     with open_gradebook(path) as book:
         (one,) = book.gradings()
