@@ -69,6 +69,16 @@ def told() -> Iterator[None]:
         sys.exit(130)
 
 
+def writable(name: str) -> Path:
+    """The file to write; UsageError when there is no such folder."""
+    from grading.errors import UsageError
+
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    return path
+
+
 @task(
     help={
         **FOLDER,
@@ -167,5 +177,48 @@ def gradebook(
     from desk.export import write
 
     with told():
-        count = write(ROOT, Path(folder), format, Path(to), classroom, assignment)
+        count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
     sys.stdout.write(f"{count} students, written to {to}\n")
+
+
+@task(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
+def report(_context: Context, folder: str = "class", to: str = "") -> None:
+    """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
+    from desk.gradebook import FILE, open_gradebook
+    from desk.report import report as of
+    from desk.report_page import page, terminal
+    from grading.files import write_atomically
+    from grading.manifest.load import load
+    from tito.console import console
+
+    with told():
+        with open_gradebook(Path(folder, FILE)) as book:
+            found = of(book, load(ROOT))
+        for part in terminal(found):
+            console().print(part)
+        if to:
+            write_atomically(writable(to), page(found).encode())
+
+
+@task(help={**FOLDER, "to": "The page to write."})
+def similar(_context: Context, to: str, folder: str = "class") -> None:
+    """Compare what students have handed in, and write the pairs that are alike side by side."""
+    from desk.similar_page import compare
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told(), watch_for(console()) as watch:
+        pairs = compare(ROOT, Path(folder), writable(to), watch)
+    sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
+
+
+@task(help=FOLDER)
+def doctor(_context: Context, folder: str = "class") -> None:
+    """Say what is missing here or in the organisation's settings for running a class, and how to mend it."""
+    from desk.doctor import Desk, examine
+    from tito.doctor import show
+
+    with told():
+        findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
+        show(findings, "Everything a class needs is here.")
+    sys.exit(3 if any(finding.ok is False for finding in findings) else 0)

@@ -92,8 +92,6 @@ def write(root: Path, folder: Path, form: str, to: Path, classroom: str = "", as
     """Write the class's scores in this format, in one step; how many students. UsageError as the formats raise it."""
     if form not in (*FORMATS, "classroom50"):
         raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
-    if not to.parent.is_dir():
-        raise UsageError(f"{to} cannot be written: there is no folder {to.parent}.")
     manifest = load(root)
     with open_gradebook(folder / FILE) as book:
         rows, found = book.students(), scores(book, manifest)
