@@ -13,7 +13,6 @@ import pytest
 from grading.result import Result
 from grading.sandbox.launch import choose
 from tests.github.git import branch_files
-from tests.workflows import syntax
 from tests.workflows.actions import ActionFailed
 from tests.workflows.conftest import ADA, School
 from tests.workflows.machine import has_nox
@@ -113,7 +112,7 @@ def test_by_hand_everything_is_measured_anew(school: School, worked_on: Path, re
     assert branch_files(school.hub.repository(ADA), "progress") == files
 
 
-def test_a_fork_s_run_may_only_read_and_another_run_reports_on_it(school: School, worked_on: Path, released: Path):
+def test_a_fork_s_run_may_only_read_and_another_run_reports_on_it(school: School, worked_on: Path):
     """The comment comes from the default branch's workflow, which checks out no student code."""
     run = school.happens("pull_request", worked_on, fork=True)["autograde.yml"]
     check(run, plan="success", grade="success", report="skipped", publish="skipped", attest="skipped")
@@ -129,14 +128,14 @@ def test_a_fork_s_run_may_only_read_and_another_run_reports_on_it(school: School
     assert school.gate.refused == []
 
 
-def test_a_run_of_the_repository_s_own_is_not_reported_twice(school: School, worked_on: Path, released: Path):
+def test_a_run_of_the_repository_s_own_is_not_reported_twice(school: School, released: Path):
     """When it ends, the workflow for forks has nothing to do."""
     run = school.happens("pull_request", released)["autograde.yml"]
     check(run, plan="success", grade="skipped", report="success")
     check(school.ended(run)["autograde-forks.yml"], report="skipped")
 
 
-def test_a_job_without_the_permission_fails(school: School, worked_on: Path, released: Path, tmp_path: Path):
+def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_path: Path):
     """The token is as weak as the job says: a workflow that forgets one is noticed here."""
     template = school.world.repositories["class/tinytorch"]
     spoiled = Path(shutil.copytree(released, tmp_path / "spoiled"))
