@@ -25,7 +25,7 @@ from grading.render.text import one_line
 from grading.result import Result, verdict_of
 
 if TYPE_CHECKING:
-    from githubkit.versions.latest.models import Artifact
+    from githubkit_schemas.latest.models import Artifact
 
 PREFIX = "tinytorch-"
 RESULT, PLAN = "result.json", "plan.json"

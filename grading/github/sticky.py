@@ -13,7 +13,7 @@ from grading.github.comment import MARKER, Run
 from grading.github.state import State, read
 
 if TYPE_CHECKING:
-    from githubkit.versions.latest.models import IssueComment
+    from githubkit_schemas.latest.models import IssueComment
 
 AUTHOR = "github-actions[bot]"
 Done = Literal["made", "updated", "left as it was", "left to a newer run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from githubkit import core
@@ -10,6 +11,7 @@ from githubkit import core
 from grading.github import api
 from tests.github import description, prism
 from tests.github.local import Hub, serve
+from tests.github.runs import Runs
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +59,11 @@ def environ(hub: Hub) -> dict[str, str]:
 def client(environ: dict[str, str]) -> api.Client:
     """A client of the local copy, by way of the proxy."""
     return api.client(environ)
+
+
+@pytest.fixture
+def runs(hub: Hub, environ: dict[str, str], tmp_path: Path) -> Runs:
+    """Workflow runs of the student's repository, which is there and empty."""
+    made = Runs(hub, tmp_path, environ)
+    assert made.repository.comments == []
+    return made

@@ -101,7 +101,7 @@ class Hub:
         self._number += 1
         return self._number
 
-    def example(self, name: str, **changes: Any) -> Any:
+    def example(self, name: str, /, **changes: Any) -> Any:
         """One of the description's examples with some fields of ours."""
         return {**copy.deepcopy(self.examples[name]), **changes}
 
@@ -205,7 +205,7 @@ def serve(examples: dict[str, Any]) -> Iterator[Hub]:
                 raw = json.dumps(given.content).encode()
             self.send_response(given.status)
             kind = "application/octet-stream" if isinstance(given.content, bytes) else "application/json; charset=utf-8"
-            for name, value in {"Content-Type": kind, **given.headers}.items():
+            for name, value in {**({"Content-Type": kind} if raw else {}), **given.headers}.items():
                 self.send_header(name, value)
             if given.status != 204:
                 self.send_header("Content-Length", str(len(raw)))

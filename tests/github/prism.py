@@ -41,7 +41,8 @@ def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterato
     document.write_text(json.dumps(description), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = ["node", str(HERE / TOOL), "proxy", str(document), upstream, "--errors", "--port", str(port)]
+    node = ["node", "--require", str(HERE / "manual-redirect.cjs"), str(HERE / TOOL)]
+    command = [*node, "proxy", str(document), upstream, "--errors", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
         try:
