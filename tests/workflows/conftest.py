@@ -13,7 +13,7 @@ import pytest
 from course.release import write_release
 from course.skeleton import solved
 from grading.manifest.load import load
-from tests.github import artifacts, conversation
+from tests.github import about, artifacts, conversation  # noqa: F401 - `about` declares its route
 from tests.github.conftest import running  # noqa: F401 - the fixture
 from tests.github.local import Hub
 from tests.workflows.gate import Gate, guarded
