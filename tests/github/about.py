@@ -18,4 +18,7 @@ def get_repository(hub: Hub, request: Request, _repository: Repository) -> Answe
     """GitHub's number of it is what counts here."""
     name = request.path.removeprefix("/repos/")
     changes: dict[str, Any] = {"id": number_of(name), "name": name.partition("/")[2], "full_name": name}
-    return Answer(200, hub.example("full-repository-default-response", **changes))
+    found = hub.example("full-repository-default-response", language=None, **changes)
+    for other in ("source", "parent"):  # the example's own forks lack what the description requires of them
+        found.pop(other, None)
+    return Answer(200, found)
