@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from grading.errors import UsageError
-from grading.export.points import tests_of
+from grading.export.points import scored
 from grading.result import Result
 
 SCHEMA = "classroom50/result/v1"
@@ -19,7 +19,7 @@ def classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
     That runner then writes `owner`, `assignment_type`, `datetime` (when the commit was made) and `graded_at` anew.
     UsageError when a variable is missing.
     """
-    began, tests = [result.started_at for result in results], tests_of(results)
+    began, tests = [result.started_at for result in results], scored(results)
     document = {
         "schema": SCHEMA,
         "classroom": _variable(environ, "CLASSROOM"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from grading.export.points import Test, tests_of
+from grading.export.points import Scored, scored
 from grading.render import words
 from grading.render.text import clean, one_line
 from grading.result import CriterionStatus, Result
@@ -24,7 +24,7 @@ _STATUSES = {
 
 def ctrf(results: Sequence[Result]) -> str:
     """The document: one test for each criterion, times in milliseconds."""
-    tests = [_test(test) for test in tests_of(results)]
+    tests = [_test(test) for test in scored(results)]
     start = min(_milliseconds(result) for result in results)
     stop = max(_milliseconds(result) + round(1000 * result.timing.total) for result in results)
     counts = {status: sum(t["status"] == status for t in tests) for status in ("passed", "failed", "skipped", "other")}
@@ -59,7 +59,7 @@ def _milliseconds(result: Result) -> int:
     return round(1000 * result.started_at.timestamp())
 
 
-def _test(test: Test) -> dict[str, Any]:
+def _test(test: Scored) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": test.name,
         "status": _STATUSES[test.status],

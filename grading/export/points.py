@@ -18,7 +18,7 @@ WORTH = 1
 
 
 @dataclass(frozen=True)
-class Test:
+class Scored:
     """One criterion as a test of one line, its texts cleaned: nothing in them is live in a log or a table."""
 
     name: str
@@ -41,7 +41,7 @@ class Test:
         return self.status is CriterionStatus.PASSED
 
 
-def tests_of(results: Sequence[Result]) -> tuple[Test, ...]:
+def scored(results: Sequence[Result]) -> tuple[Scored, ...]:
     """Every criterion of every result, in order."""
     return tuple(_test(result, criterion) for result in results for criterion in result.criteria)
 
@@ -54,10 +54,10 @@ def verdict_of(results: Sequence[Result]) -> str:
     return "error" if Verdict.ERROR in verdicts or not verdicts else "pass"
 
 
-def _test(result: Result, criterion: CriterionResult) -> Test:
+def _test(result: Result, criterion: CriterionResult) -> Scored:
     what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
     passed = criterion.status is CriterionStatus.PASSED
-    return Test(
+    return Scored(
         name=one_line(f"{what}: {criterion.title}", 300),
         suite=words.heading(result),
         status=criterion.status,

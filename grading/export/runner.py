@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from grading.export.points import Test, tests_of, verdict_of
+from grading.export.points import Scored, scored, verdict_of
 from grading.render.text import one_line
 from grading.result import CriterionStatus, Result
 
@@ -15,7 +15,7 @@ _STATUSES = {CriterionStatus.PASSED: "pass", CriterionStatus.ERROR: "error"}
 
 def runner(results: Sequence[Result]) -> str:
     """The value of the reporter's variable `<RUNNER>_RESULTS`."""
-    tests = tests_of(results)
+    tests = scored(results)
     document = {
         "version": 1,
         "status": verdict_of(results),
@@ -25,7 +25,7 @@ def runner(results: Sequence[Result]) -> str:
     return base64.b64encode(json.dumps(document).encode()).decode() + "\n"
 
 
-def _test(test: Test) -> dict[str, object]:
+def _test(test: Scored) -> dict[str, object]:
     failure = test.failure
     return {
         "name": test.name,

@@ -13,7 +13,7 @@ from tests.workflows.expressions import NotModelled
 from tests.workflows.world import Event, Run, Token, World
 
 
-class ActionFailed(Exception):
+class ActionFailed(Exception):  # noqa: N818 - an outcome, as steps have them
     """The action ended with an error, as the real one would."""
 
 
@@ -68,6 +68,7 @@ def upload(place: Place, inputs: dict[str, Any]) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.write(file, file.name)
     place.run.artifacts[name] = archive.getvalue()
+    place.world.uploaded(place.event.repository, place.event.run_id, name, archive.getvalue())
 
 
 def download(place: Place, inputs: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""What workflows run in: repositories with their commits, a run's artifacts and summary, tokens and what they may do."""
+"""What workflows run in: repositories with their commits, a run's artifacts, tokens and what they may do."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ class World:
     """What a runner's machine has in its environment."""
     environments: Path
     """Where nox keeps its environments, for all jobs: on GitHub each job makes its own."""
-    api_url: str = "http://127.0.0.1:9"
+    api_url: str
+    uploaded: Callable[[str, int, str, bytes], None]
+    """Told of each artifact: repository, run, name, archive."""
     tokens: dict[str, Token] = field(default_factory=dict)
 
     def token(self, repository: str, permissions: dict[str, str]) -> str:
