@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from course.classroom50 import write_bundle
-from course.release import student_files, write_release
+from course.release import student_files
 from course.skeleton import solved
 from grading.errors import UsageError
 from grading.manifest.load import load
@@ -48,10 +48,10 @@ def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student's repository with every solution written."""
     folder = tmp_path_factory.mktemp("student") / "repository"
-    write_release(root, folder)
+    shutil.copytree(bundle / "course", folder, ignore=shutil.ignore_patterns(".nox"))
     manifest = load(root)
     for path in student_files(manifest):
         (folder / path).write_text(solved((root / path).read_text(encoding="utf-8"), manifest, path))
@@ -62,9 +62,7 @@ def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
     """As the runner does: stale outputs removed, started in the checkout, its own fields stamped on the result."""
     for name in ("result.json", "release-body.md"):
         (checkout / name).unlink(missing_ok=True)
-    environ = (
-        os.environ | ENVIRON | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
-    )
+    told = ENVIRON | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
     ran = subprocess.run(
         [sys.executable, str(bundle / "autograder.py")],
         cwd=checkout,
