@@ -13,6 +13,7 @@ from githubkit import GitHub
 from githubkit.auth import TokenAuthStrategy
 from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed, RequestTimeout
 from githubkit.retry import RetryOption
+from pydantic import ValidationError
 
 from grading import __version__
 from grading.errors import GraderError, UsageError
@@ -24,8 +25,9 @@ T = TypeVar("T")
 TRIES = 4
 LONGEST_WAIT = timedelta(minutes=5)
 """Longer than this a job does not wait for GitHub's rate limit: it says so, and can be run again."""
-SAFE = {"GET", "HEAD", "PUT", "PATCH", "DELETE"}
-"""What may be sent twice. A POST whose answer got lost may have been carried out: see `settled`."""
+SAFE = {"GET", "HEAD", "PUT", "DELETE"}
+"""What may be sent twice. A POST whose answer got lost may have been carried out, and so may a PATCH, which adds
+annotations to those that are there: see `settled`."""
 
 
 def client(environ: Mapping[str, str]) -> Client:
@@ -58,7 +60,7 @@ def again(error: GitHubException, tried: int) -> RetryOption:
 
 
 def settled(work: Callable[[], T]) -> T:
-    """The value of `work`, which first reads what is there; done again when the answer to one of its POSTs got lost."""
+    """The value of `work`, which first reads what is there; done again when the answer to what it wrote got lost."""
     for tried in range(TRIES):
         try:
             return work()
@@ -98,6 +100,8 @@ def told(what: str) -> Iterator[None]:
         raise GraderError(f"GitHub's rate limit is used up ({what}). Run the job again in {minutes} minutes.") from None
     except RequestFailed as error:
         raise GraderError(f"{_sentence(error)} ({what}).") from None
+    except ValidationError:
+        raise GraderError(f"GitHub's answer is not what its description says ({what}). Run the job again.") from None
     except GitHubException as error:
         reason = one_line(str(getattr(error, "exc", error)), 200)
         raise GraderError(f"GitHub could not be reached ({what}): {reason}. Run the job again.") from None

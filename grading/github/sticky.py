@@ -55,7 +55,8 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
     """Make the comment, or bring it up to date; a newer run's report stays.
 
     Two runs that both find none both make one. Each looks again after that: the older comment stays, with what the
-    newer run says, whichever of them comes last.
+    newer run says, whichever of them comes last. GitHub cannot update a comment only if it is still as it was read, so
+    an older run that is overtaken within that one request wins; the workflows let one run report at a time.
     """
     owner, name = repository.split("/")
     issues = client.rest.issues
@@ -68,7 +69,7 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
             ours = find(client, repository, number, author) or (Found(made, body),)
         kept, *others = ours
         done: Done = "made" if kept.id == made else "left as it was"
-        if kept.body != body:
+        if kept.body.strip() != body.strip():
             if newer(client, repository, read(kept.body), run):
                 done = "left to a newer run"
             elif _there(lambda: issues.update_comment(owner, name, kept.id, body=body)):
