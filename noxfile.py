@@ -87,6 +87,13 @@ for _module in MANIFEST.modules:
 
 
 @nox.session
+def export(session: nox.Session) -> None:
+    """Result records in other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
+    install(session)
+    run_here(session, "grading", "export")
+
+
+@nox.session
 def github(session: nox.Session) -> None:
     """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
     # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.

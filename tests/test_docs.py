@@ -75,6 +75,7 @@ ONLY_NAMED = {
 """Commands that are not run, only looked up, and why."""
 
 EXITS = {
+    ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
         1 if choose(official=False) == "bubblewrap" else 3,
         "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
@@ -87,6 +88,7 @@ EXITS = {
 """Other exit codes than 0, and why."""
 
 NEEDS = {
+    "nox -s export -- --format junit --result result.json --to junit.xml": "nox -s milestone-1 -- --json result.json",
     "nox -s github -- plan --student ../tinytorch-student": "inv release --to ../tinytorch-student",
     "nox -s module-02_tensor -- --submission ../tinytorch-student --exit-zero --json result.json": (
         "inv release --to ../tinytorch-student"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,11 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
     return Branch(commit.sha, commit.tree.sha, commit.message, tuple(p.sha for p in commit.parents), files)
 
 
-def messages(repository: Repository, branch: Branch, most: int) -> Iterable[str]:
-    """The messages of the branch's newest commits along first parents, newest first, at most so many."""
+def messages(repository: Repository, branch: Branch) -> Iterator[str]:
+    """The messages of the branch's commits along first parents, newest first; each but the first is a request."""
     yield branch.message
     parents = branch.parents
-    for _ in range(most - 1):
-        if not parents:
-            return
+    while parents:
         commit = repository.client.rest.git.get_commit(repository.owner, repository.name, parents[0]).parsed_data
         yield commit.message
         parents = tuple(p.sha for p in commit.parents)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import posixpath
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +13,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from course.release import release_files
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
 from grading.github.history import read_history
 from grading.github.publish import Published, publish
 from grading.manifest.load import load
-from grading.manifest.model import Manifest
+from grading.manifest.model import Manifest, Status
 from grading.result import Result, Verdict
 from tests.github.gitdata import Repository
 from tests.render.results import criterion, not_yet, result
@@ -236,3 +239,17 @@ def test_reading_fetches_only_what_the_ledger_names(repository: Repository, mani
     records = read_history(repository.client(), "octo/hello")
     assert len(records.unverified) == 1000
     assert len([r for r in repository.requests if "/blobs/" in r]) == 2
+
+
+def test_the_students_readme_shows_badges_that_are_published(
+    repository: Repository, manifest: Manifest, root: Path
+) -> None:
+    """Each picture of the released README is a file of the branch, as GitHub resolves its address."""
+    put(repository, manifest, 1, at(0))
+    readme = release_files(root)[Path("README.md")].decode()
+    shown = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', readme)
+    assert len(shown) == sum(m.status is Status.BUILT for m in manifest.milestones)
+    for source, text in shown:
+        address = posixpath.normpath(f"/octo/hello/blob/main/{source}")
+        assert address.removeprefix("/octo/hello/raw/progress/") in repository.files()
+        assert text.startswith("Milestone ")
