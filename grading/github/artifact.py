@@ -20,8 +20,9 @@ from grading.github.api import Client, Part, taken, told
 from grading.github.plan import LARGEST as LARGEST_PLAN
 from grading.github.plan import Plan, read_plan
 from grading.manifest.model import Manifest
+from grading.render.figures import share
 from grading.render.text import one_line
-from grading.result import Result, verdict_of
+from grading.result import CriterionStatus, Result, verdict_of
 
 PREFIX = "tinytorch-"
 RESULT, PLAN = "result.json", "plan.json"
@@ -164,4 +165,6 @@ def _result(data: bytes, session: str, commit: str) -> Result:
         raise Refused(f"what was handed over is a result of {of}, and not of {commit[:7]}")
     if result.verdict is not verdict_of(result.criteria, result.provisional_because):
         raise Refused("what was handed over claims a verdict that its criteria do not give")
+    if any(c.status is CriterionStatus.PASSED and share(c) < 1 for c in result.criteria):
+        raise Refused("what was handed over calls a criterion passed whose figure misses its threshold")
     return result

@@ -21,6 +21,7 @@ from grading.result import Verdict
 from tests.github.artifacts import add_artifact, zipped
 from tests.github.local import Answer, Fault
 from tests.github.runs import COMMIT, REPOSITORY, RUN, Runs, failing, made_for, unlocked
+from tests.render.results import criterion
 
 GOOD = to_json(unlocked()).encode()
 NAME = "tinytorch-milestone-1"
@@ -172,6 +173,8 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
         (to_json(made_for(unlocked(), "b" * 40)).encode(), f"a result of '{'b' * 40}', and not of {COMMIT[:7]}"),
         (to_json(made_for(unlocked(), None)).encode(), "a result of no commit"),
         (to_json(failing(milestone=1, module=None, verdict=Verdict.UNLOCKED)).encode(), "a verdict that its criteria"),
+        (to_json(unlocked(criteria=(criterion("passed", 0.9),))).encode(), "whose figure misses its threshold"),
+        (to_json(unlocked(criteria=(criterion("passed", None),))).encode(), "whose figure misses its threshold"),
     ],
 )
 def test_only_a_record_of_this_session_and_commit_counts(runs: Runs, client: Client, data: bytes, told: str) -> None:
