@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import stat
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -76,6 +77,15 @@ def test_artifacts_beyond_the_first_page_are_found(runs: Runs, client: Client) -
     for number in range(120):
         add_artifact(runs.hub, runs.repository, RUN, f"other-{number}", b"x")
     assert read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT).results == (unlocked(),)
+
+
+def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
+    """Two downloads that wait for each other both arrive; the results stay in the order of the plan."""
+    runs.hand_over(unlocked(), failing(), plan=False)
+    both = threading.Barrier(2)
+    runs.hub.before += [("GET", "/zip$", lambda: both.wait(20))] * 2
+    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT)
+    assert found.results == (failing(), unlocked())
 
 
 def test_a_missing_result_is_missing(runs: Runs, client: Client) -> None:
