@@ -10,6 +10,7 @@ Arguments after `--` go to what the session runs: nox -s milestone-1 -- --seed 1
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -120,12 +121,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("mypy")
         session.run("python", "-m", "grading.manifest", "schema", "--check")
         session.run("python", "-m", "grading.result_schema", "--check")
-        folder = Path(session.create_tmp())
-        session.run("python", "-m", "course.workflows", str(folder))
-        workflows = sorted(str(path) for path in (folder / ".github" / "workflows").iterdir())
-        settings = ("--config", str(folder / ".github" / "zizmor.yml"))
-        session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
-        session.run("actionlint", *workflows)
+        with tempfile.TemporaryDirectory(prefix="tinytorch-workflows-") as folder:
+            session.run("python", "-m", "course.workflows", folder)
+            workflows = sorted(str(path) for path in Path(folder, ".github", "workflows").iterdir())
+            settings = ("--config", str(Path(folder, ".github", "zizmor.yml")))
+            session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
+            session.run("actionlint", *workflows)
 
     @nox.session
     def course(session: nox.Session) -> None:
