@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,18 +101,26 @@ def _work(
             process.close()
 
 
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a grading process gets to see: no token, though no student's code sees its environment either.
+
+    Each of its libraries computes with one thread: every core has a process of its own.
+    """
+    kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
+    return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}
+
+
 class _Process:
     """One grading process."""
 
     def __init__(self, root: Path) -> None:
-        single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # every core has a process of its own
         self._folder = tempfile.mkdtemp(prefix="tinytorch-grading-")
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "desk.grader", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=single | os.environ | {"PYTHONPATH": str(HERE), "TMPDIR": self._folder},
+            env=environment(os.environ) | {"TMPDIR": self._folder},
             start_new_session=True,
         )
         self.ended = False
