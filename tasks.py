@@ -96,6 +96,17 @@ def writable(name: str) -> Path:
     return path
 
 
+@task(help=FOLDER)
+def rehearse(_context: Context, folder: str = "class") -> None:
+    """Write a small class on this machine, to try the commands below with."""
+    from desk.rehearsal import STUDENTS
+    from desk.rehearsal import rehearse as write
+
+    with told():
+        path = write(ROOT, Path(folder))
+    sys.stdout.write(f"{len(STUDENTS)} students with their repositories, and {path}. Next: inv collect\n")
+
+
 @task(
     help={
         **FOLDER,

@@ -90,9 +90,14 @@ def theirs(
 ) -> str:
     """Its scores.json with our scores as the teacher's own, which its collection leaves alone.
 
+    An assignment with `milestone-2` in its name is that milestone, as for our autograder; any other is all of them.
     What `existing` holds of other assignments, of other students, and of these students' own submissions stays.
     UsageError when that is no scores.json.
     """
+    named = re.search(r"milestone-(\d+)", assignment)
+    only = int(named[1]) if named else None
+    if only is not None and not all(only in reached for reached in scores.values()):
+        raise UsageError(f"There is no milestone {only} to score for {assignment}.")
     document = _read(existing)
     bucket = document["assignments"].setdefault(assignment, {"type": "individual", "entries": []})
     entries: list[dict[str, Any]] = bucket["entries"]
@@ -103,7 +108,8 @@ def theirs(
         if not found:
             entries.append(entry)
         own = [s for s in entry.get("submissions", []) if not str(s.get("submission", "")).startswith("submit/manual-")]
-        record = _record(book, list(scores[row.id].values()), owner, classroom, own)
+        reached = [score for number, score in scores[row.id].items() if only in (None, number)]
+        record = _record(book, reached, owner, classroom, own)
         entry |= {"override": True, "submissions": [record, *own]}
     entries.sort(key=lambda entry: str(entry.get("owner", "")).lower())
     return json.dumps(document, indent=2) + "\n"
