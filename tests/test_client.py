@@ -164,7 +164,8 @@ def test_a_forged_reply_ends_the_worker(worker_of, forged):
     """Messages out of order, malformed or with the wrong form are no answers."""
     source = (
         "import msgpack, os, sys, time\n"
-        "def frame(v):\n    b = msgpack.packb(v)\n    return len(b).to_bytes(4, 'big') + b\n"
+        "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
+        "def frame(v): return sized(sized(msgpack.packb(v)))\n"
         f"def f():\n    os.write(int(sys.argv[1]), {forged})\n    time.sleep(2)\n    return 1\n"
     )
     code = worker_of(source, call_seconds=1).module("code")
