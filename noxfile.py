@@ -47,7 +47,8 @@ def grade(session: nox.Session, *arguments: str) -> None:
 
     Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once.
     """
-    command = [str(Path(session.bin, "python")), "-m", "grading", *arguments, *session.posargs]
+    # -P: a package called grading in the folder where the command was typed, such as a student's, is not ours.
+    command = [str(Path(session.bin, "python")), "-P", "-m", "grading", *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
     if code > 1:
@@ -114,6 +115,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         """How many small wrong changes to the solutions the students' tests notice."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
+
+    @nox.session
+    def fuzz(session: nox.Session) -> None:
+        """A hundred thousand nearly right inputs for every reader of what students hand in (half an hour)."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        session.run("python", "-m", "tests.fuzz", *session.posargs)
 
     @nox.session
     def bench(session: nox.Session) -> None:

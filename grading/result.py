@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FiniteFloat
 
 from grading.manifest.model import Kind, Unit
 
@@ -52,6 +52,12 @@ def _cut(limit: int) -> AfterValidator:
     return AfterValidator(lambda text: text if len(text) <= limit else text[: limit - 1] + "…")
 
 
+def _in_our_time(moment: datetime) -> datetime:
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("a time of no grading")
+    return moment
+
+
 Text = Annotated[str, _cut(TEXT)]
 
 
@@ -83,7 +89,7 @@ class CriterionResult(Record):
     title: str
     status: CriterionStatus
     measured: float | None = None
-    threshold: float
+    threshold: FiniteFloat
     comparison: Literal["at_least", "at_most"]
     unit: Unit
     why: str
@@ -99,7 +105,7 @@ class Curve(Record):
 
     name: str
     seed: int
-    steps: tuple[float, ...]
+    steps: tuple[FiniteFloat, ...]
     values: tuple[float | None, ...]
 
 
@@ -161,9 +167,9 @@ class MachineRecord(Record):
 class Timing(Record):
     """Seconds: all, while student code ran, and the grader's own share."""
 
-    total: float
-    student: float
-    grader: float
+    total: FiniteFloat
+    student: FiniteFloat
+    grader: FiniteFloat
 
 
 class Result(Record):
@@ -179,7 +185,7 @@ class Result(Record):
     criteria: tuple[CriterionResult, ...]
     seed: int
     official: bool
-    started_at: datetime
+    started_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)]
     key: str
     """Digest of everything the verdict depends on but the seed."""
     reproduce: str

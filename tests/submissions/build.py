@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import shutil
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from grading.manifest.model import Manifest, Status
 from grading.submission import source_files
 
 HERE = Path(__file__).resolve().parent
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 @dataclass(frozen=True)
@@ -89,5 +94,21 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
             path.write_bytes(bytes.fromhex(digits))
         case {"size": size}:
             path.write_text("#" * size)
+        case {"fifo": True}:
+            path.unlink()
+            os.mkfifo(path)
+        case {"many": count}:
+            for number in range(count):
+                (path / f"extra{number}.py").write_text("raise SystemExit(0)\n")
+        case {"compiled": text}:
+            _compile(text, path.with_name(path.name.format(version=f"{sys.version_info[0]}{sys.version_info[1]}")))
         case _:
             raise AssertionError(f"no such edit: {edit}")
+
+
+def _compile(text: str, target: Path) -> None:
+    """Bytecode of some source that Python would load without ever looking at the source beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source.py")
+        source.write_text(text, "utf-8")
+        py_compile.compile(str(source), str(target), doraise=True, invalidation_mode=UNCHECKED)
