@@ -25,7 +25,7 @@ def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: b
     if (encoding := _declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
         return [_other_encoding(encoding, path)]
     try:
-        tree = ast.parse(text, path)
+        tree = ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [_syntax(error, path)]
     allowed = HARMLESS | set(module.imports)

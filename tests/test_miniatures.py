@@ -194,6 +194,8 @@ def check_expectation(miniature: Miniature, result: Result) -> None:
     assert result.verdict == expect["verdict"]
     if "criterion" in expect:
         assert expect["criterion"] == failed(result)[0].name, told(result)
+    if "fails" in expect:
+        assert expect["fails"] in [c.name for c in failed(result)]
     if "task" in expect:
         assert result.first_to_mend.task == expect["task"], told(result)
     for words in expect.get("says", []):
