@@ -8,12 +8,14 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from course.skeleton import skeleton, solved, with_open
+from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.submission import source_files
 
@@ -42,10 +44,7 @@ def miniatures(kind: str) -> list[Miniature]:
 
 def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
     """The submission's tree in ``target``; AssertionError when an edit does not fit."""
-    whole = miniature.about["from"] == "solution"
-    for path in student_files(manifest):
-        source = (root / path).read_text("utf-8")
-        text = (solved if whole else skeleton)(source, manifest, path)
+    for path, text in starting_from(miniature.about["from"], root).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, "utf-8")
     for name in ("student.yaml", "answers"):
@@ -58,6 +57,13 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
     for edit in miniature.about.get("edits", []):
         apply(edit, target, root, manifest)
     return target
+
+
+@cache
+def starting_from(what: str, root: Path) -> dict[Path, str]:
+    """The text of every student's file, as solution or as skeleton: made once for a hundred trees."""
+    manifest, make = load(root), {"solution": solved, "skeleton": skeleton}[what]
+    return {path: make((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
