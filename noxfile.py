@@ -92,7 +92,9 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def tests(session: nox.Session) -> None:
         """The project's own tests; arguments go to pytest."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
+        # Each core has a test process of its own: threads of the BLAS would only wait, spinning, for each other.
+        single = {"OPENBLAS_NUM_THREADS": "1"}
+        session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
     def lint(session: nox.Session) -> None:

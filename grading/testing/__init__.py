@@ -1,10 +1,12 @@
-"""What module tests use: `expect`, `check_gradient`, `task`; the fixtures `student` and `rng` come from the plugin."""
+"""What module tests import. Their fixtures, `student` and `rng`, come from the plugin."""
 
 import pytest
 
 from grading.testing import expect
+from grading.testing.expect import values
 from grading.testing.gradients import check_gradient
+from grading.testing.tracing import traced
 
 task = pytest.mark.task
 
-__all__ = ["check_gradient", "expect", "task"]
+__all__ = ["check_gradient", "expect", "task", "traced", "values"]

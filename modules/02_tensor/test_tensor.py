@@ -1,12 +1,11 @@
 """The tests of module 02: what a Tensor holds, how operations run, and what each of them computes."""
 
 import operator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import expect, task
+from grading.testing import expect, task, traced
 
 ARITHMETIC = {
     "+": (operator.add, "add"),
@@ -1045,17 +1044,6 @@ def test_indexing_runs_through_apply(student):
 
 
 # What several tests use
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
 
 
 def shared_array(student, dtype):

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, task, traced
 
 
 def bent(slope):
@@ -329,17 +328,6 @@ def test_gelu_is_close_to_its_exact_form(student):
     exact = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
     got = student.activations.GELU()(student.tensor.Tensor(x))
     expect.array(got, exact, rtol=0, atol=5e-4, call="GELU()(97 numbers from -6 to 6), against the exact form")
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
 
 
 def slopes(formula, x, grad, step=1e-6):

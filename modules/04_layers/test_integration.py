@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from grading.testing import expect, task
+from grading.testing import expect, task, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -26,7 +26,7 @@ def test_a_networks_whole_gradient(student, rng, activation):
     grad_inputs = network.backward(criterion.backward())
     gradients = [values(parameter.grad) for parameter in network.parameters()]
     for tensor, got in zip((inputs, *network.parameters()), (grad_inputs, *gradients), strict=True):
-        start = np.array(values(tensor))
+        start = values(tensor)
         index = tuple(int(rng.integers(size)) for size in start.shape)
         ends = []
         for move in (1e-6, -1e-6):
@@ -182,11 +182,6 @@ def test_recipe_changes_only_its_own_network(student):
     expect.array(inputs, POINTS, call="the inputs after training")
 
 
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
-
-
 def multilayer(student, sizes, activation):
     """Dense layers of these sizes with an activation between them, and Sigmoid at the end."""
     layers = []
@@ -199,4 +194,4 @@ def gradients_of(network, criterion, inputs, targets):
     """Copies of all gradients after one more forward and backward."""
     criterion(network(inputs), targets)
     network.backward(criterion.backward())
-    return [np.array(values(parameter.grad)) for parameter in network.parameters()]
+    return [values(parameter.grad) for parameter in network.parameters()]

@@ -1,12 +1,11 @@
 """The tests of module 04: gradients that add up, Dense and Sequential, the two losses, one step, and the recipe."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, task, traced, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -479,7 +478,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
     x, t, lr = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), 0.3
     call = "gradient_descent_step(Sequential(Dense(3, 2)), MSELoss(), x, t, lr=0.3)"
     for _ in range(2):
-        weight, bias = np.array(values(layer.weight)), np.array(values(layer.bias))
+        weight, bias = values(layer.weight), values(layer.bias)
         error = x @ weight.T + bias - t
         loss = step(student, network, criterion, x, t, lr)
         expect.that(type(loss) is float, call=call, got=loss, expected="a Python float", hint="loss.item()")
@@ -494,7 +493,7 @@ def test_step_forgets_older_gradients(student, rng):
     """Gradients left from earlier do not count; those of the step can be read after it."""
     layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
-    weight = np.array(values(layer.weight))
+    weight = values(layer.weight)
     wanted = 2 * (x @ weight.T + values(layer.bias) - t).T @ x / 10
     for parameter in layer.parameters():
         student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0))
@@ -509,7 +508,7 @@ def test_step_forgets_older_gradients(student, rng):
 def test_step_keeps_tensors_and_dtype(student, rng):
     """Parameters stay the same tensors in float32, whatever kind of float lr is; lr = 0 changes nothing."""
     network = student.layers.Sequential(student.layers.Dense(3, 2, rng=student.rng(2)))
-    parameters, before = network.parameters(), [np.array(values(p)) for p in network.parameters()]
+    parameters, before = network.parameters(), [values(p) for p in network.parameters()]
     x, t = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
     step(student, network, student.layers.MSELoss(), x, t, 0.0)
     for parameter, old in zip(parameters, before, strict=True):
@@ -556,7 +555,7 @@ def test_recipe_predictions_come_from_the_parameters(student):
     """Other parameters give other predictions, and the first ones put back the first predictions."""
     recipe = student.recipe("04_layers")
     network, other = recipe.build(student.rng(1)), recipe.build(student.rng(2))
-    first, saved = np.array(recipe.predict(network, POINTS)), [np.array(values(p)) for p in network.parameters()]
+    first, saved = np.array(recipe.predict(network, POINTS)), [values(p) for p in network.parameters()]
     for mine, its in zip(network.parameters(), other.parameters(), strict=True):
         mine.data = values(its)
     wanted = recipe.predict(other, POINTS)
@@ -613,25 +612,9 @@ def test_recipe_tells_its_progress(student):
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1")
 
 
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
-
-
 def shared_array(student):
     """Two ones that can be changed beside the student's code: only exact arrays are copied to the judge's side."""
     return student.tensor.np.ma.ones(2, "float32")
-
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
 
 
 def in_float64(layer, rng):

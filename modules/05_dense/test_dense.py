@@ -1,12 +1,11 @@
 """The tests of module 05: where weights start, MLP, dropout and its modes, cross-entropy, mini-batches and epochs."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, task, traced, values
 
 SHAPES = [(500, 300), (300, 500), (60, 20, 5, 5)]
 
@@ -617,7 +616,7 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
 def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
     """With lr = 0 the loss of an epoch is that of the whole data, whatever the batches, and nothing changes."""
     network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), examples(rng, 10)
-    weight = np.array(values(network[0].weight))
+    weight = values(network[0].weight)
     wanted = surprise(values(network(student.tensor.Tensor(x))).astype(float), t)
     loss = train(student, network, x, t, lr=0.0, batch_size=size)
     call = f"train_epoch with lr=0, 10 examples in batches of {size}"
@@ -703,22 +702,6 @@ def test_epochs_learn(student, rng):
         student.dense.set_training(network, False)
         share = student.dense.accuracy(network(student.tensor.Tensor(new_x)), student.tensor.Tensor(new_t))
         expect.that(share > 0.85, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.85")
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
-
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
 
 
 def fans_of(shape):

@@ -1,15 +1,10 @@
 """Images, layers and a training step together, and the recipe of milestone 2: what no module's own tests can see."""
 
-from itertools import pairwise
-
 import numpy as np
 
-from grading.testing import expect, task
+from grading.testing import expect, recipes, task, values
 
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
+RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
 
 def small_network(student, seed=0):
@@ -26,16 +21,6 @@ def small_network(student, seed=0):
         spatial.Flatten(),
         student.layers.Dense(6, 5, rng=rng),
     )
-
-
-def blobs(rng, n, size=28):
-    """Images with a bright square in one of four corners, which is their class: a task that a small network learns."""
-    labels = rng.integers(0, 4, n)
-    images = rng.integers(0, 40, (n, 1, size, size))
-    for image, label in zip(images, labels, strict=True):
-        top, left = np.array([4, 4]) + 12 * np.array(divmod(label, 2)) + rng.integers(-2, 3, 2)
-        image[0, top : top + 8, left : left + 8] += 200
-    return images.astype("uint8"), labels.astype("int64")
 
 
 @task("6.9")
@@ -56,7 +41,7 @@ def test_gradients_through_a_whole_network(student, rng):
     for parameter, name in zip(
         network.parameters(), "conv.weight bn.weight bn.bias conv2.weight conv2.bias".split(), strict=False
     ):
-        weights, got = np.array(values(parameter)), values(parameter.grad)
+        weights, got = values(parameter), values(parameter.grad)
         for index in list(np.ndindex(weights.shape))[:: max(1, weights.size // 6)]:
             ends = []
             for sign in (1, -1):
@@ -116,48 +101,17 @@ def test_a_shifted_image_gives_shifted_maps(student, rng):
 
 @task("6.11")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 400 images with a bright square in one of four corners it learns to name the corner."""
-    recipe, told = student.recipe("06_spatial"), []
-    network = recipe.build(student.rng(5))
-    images, labels = blobs(rng, 600)
-    recipe.train(network, images[:400], labels[:400], rng=student.rng(5), progress=lambda *a: told.append(a))
-    p = expect.pull(recipe.predict(network, images[400:]), call="predict(network, 200 new images)")
-    right = float((p.argmax(axis=1) == labels[400:]).mean())
-    expect.that(right >= 0.9, call="the share of 200 new images named correctly", got=right, expected="at least 0.9")
-    kinds = {tuple(type(value).__name__ for value in args) for args in told}
-    expect.equal(sorted(kinds), [("int", "int", "float", "float")], call="the types that progress is given")
-    counted = [(step, steps) for step, steps, *_ in told]
-    rises = all(a < b for (a, _), (b, _) in pairwise(counted)) and 5 <= len(told) <= 500
-    fits = rises and counted[-1][0] <= counted[-1][1] and all(0 <= accuracy <= 1 for *_, accuracy in told)
-    expected = "about 50 rising steps, at most as many as there are, and accuracies from 0 to 1"
-    expect.that(fits, call="progress(step, steps, loss, accuracy) while training", got=told[-3:], expected=expected)
+    """From 256 images with a bright square in one of four corners it learns to name the corner."""
+    recipes.learns_where_a_square_is(student, rng, RECIPE)
 
 
 @task("6.11")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
     """Asking for predictions from inside progress changes nothing in what is learned."""
-    recipe, results = student.recipe("06_spatial"), []
-    images, labels = blobs(rng, 120)
-    for asks in (False, True):
-        network = recipe.build(student.rng(6))
-        ask = (lambda *_, network=network: recipe.predict(network, images[:3])) if asks else (lambda *_: None)
-        recipe.train(network, images, labels, rng=student.rng(6), progress=ask)
-        results.append(expect.pull(recipe.predict(network, images[:20]), call="predict"))
-    hint = "predict sets evaluation mode: if your training needs the other one, set it before each epoch or step"
-    expect.array(
-        results[1], results[0], call="predict after training that was watched", hint=hint, rtol=1e-3, atol=1e-4
-    )
+    recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 120)
 
 
 @task("6.11")
 def test_recipe_leaves_what_it_was_given(student, rng):
     """Training changes neither the images nor another network."""
-    recipe = student.recipe("06_spatial")
-    images, labels = blobs(rng, 80)
-    held, held_labels = student.tensor.Tensor(images), student.tensor.Tensor(labels)
-    trained, other = recipe.build(student.rng(7)), recipe.build(student.rng(7))
-    fresh = np.array(expect.pull(recipe.predict(other, images[:5]), call="predict"))
-    recipe.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=lambda *_: None)
-    expect.array(held, images, call="the images after training")
-    expect.array(held_labels, labels, call="the labels after training")
-    expect.array(recipe.predict(other, images[:5]), fresh, call="predict of another network, after training one")
+    recipes.leaves_what_it_was_given(student, rng, RECIPE, 80)

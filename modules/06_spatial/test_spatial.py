@@ -1,13 +1,13 @@
 """The tests of module 06: convolution, pooling and batch normalisation against plain loops in float64."""
 
-import math
-from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, recipes, task, traced, values
+
+RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
 CONVOLUTIONS = {
     "plain": ((2, 1, 5, 5), (3, 1, 3, 3), (1, 1), (0, 0)),
@@ -438,7 +438,7 @@ def test_pooling_is_one_recorded_op(student, rng, kind):
         output = layer(its_x)
     expect.equal([entry[0] for entry in trace.entries], [name], call=f"the ops a Trace hears in {kind}(2)(x)")
     expect.equal(layer.parameters(), [], call=f"{kind}(2).parameters()")
-    before, its_grad = np.array(values(output)), student.tensor.Tensor(np.ones((2, 1, 2, 2)))
+    before, its_grad = values(output), student.tensor.Tensor(np.ones((2, 1, 2, 2)))
     layer.backward(its_grad)
     for what, tensor, wanted in (
         ("x", its_x, x),
@@ -589,7 +589,7 @@ def test_batch_norm_layer_in_evaluation(student, rng):
     """In evaluation the running statistics are used and stay: what an image gives depends on no other."""
     layer, tensor = student.spatial.BatchNorm2d(2, momentum=0.5), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
-    mean, var = np.array(values(layer.running_mean)), np.array(values(layer.running_var))
+    mean, var = values(layer.running_mean), values(layer.running_var)
     layer.training = False
     x, call = rng.normal(size=(5, 2, 3, 4)), "layer.training = False; layer(x)"
     wanted = normalised(x, np.ones(2), np.zeros(2), 1e-5, (mean.astype(float), var.astype(float)))
@@ -663,51 +663,25 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
 @task("6.10")
 def test_recipe_builds_from_the_generator_alone(student):
     """The same seed builds the same network, another seed another one."""
-    recipe = student.recipe("06_spatial")
-    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
-    for a, b in zip(one, same, strict=True):
-        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
-    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
+    recipes.builds_from_the_generator_alone(student, RECIPE)
 
 
 @task("6.10")
 def test_recipe_predicts_probabilities(student, rng):
     """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
-    recipe = student.recipe("06_spatial")
-    network = recipe.build(student.rng(3))
-    images = rng.integers(0, 256, (450, 1, 28, 28)).astype("uint8")
-    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
-    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
-    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
-    hint = "parts of a few hundred images, joined in their order; evaluation mode"
-    for part in (slice(0, 1), slice(201, 208)):
-        call = f"predict(network, images[{part.start}:{part.stop}])"
-        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
+    recipes.predicts_probabilities(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_shows_its_feature_maps(student, rng):
     """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
-    recipe = student.recipe("06_spatial")
-    images = rng.integers(0, 256, (2, 1, 28, 28)).astype("uint8")
-    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
-    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
-    expect.that(
-        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
-    )
-    differs = not np.allclose(got[0], got[1])
-    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
+    recipes.shows_its_feature_maps(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_is_at_chance_before_training(student, rng):
     """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
-    recipe = student.recipe("06_spatial")
-    images, labels = rng.integers(0, 256, (200, 1, 28, 28)).astype("uint8"), rng.integers(0, 10, 200)
-    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
-    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
-    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
+    recipes.is_at_chance_before_training(student, rng, RECIPE)
 
 
 @task("6.11")
@@ -730,21 +704,7 @@ def test_moved_images_are_the_same_images(student, rng):
 @task("6.11")
 def test_recipe_trains(student, rng):
     """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
-    recipe, told = student.recipe("06_spatial"), []
-    labels = rng.permutation(np.arange(64) % 2)
-    images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (64, 1, 28, 28))
-    network = recipe.build(student.rng(5))
-    before = [np.array(values(parameter)) for parameter in network.parameters()]
-    recipe.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=lambda *a: told.append(a))
-    kinds = sorted({tuple(type(value).__name__ for value in args) for args in told})
-    expect.equal(kinds, [("int", "int", "float", "float")], call="the types that progress is given")
-    losses, steps = [args[2] for args in told], [args[0] for args in told]
-    call = "the loss that progress is told, on 64 dark and bright images"
-    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="a fall to less than half")
-    expect.that(steps == sorted(set(steps)), call="the steps that progress is told", got=steps, expected="rising ones")
-    for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
-        still = np.array_equal(values(parameter), old)
-        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="moved")
+    recipes.trains_on_dark_and_bright(student, rng, RECIPE, 64)
 
 
 def places(shape, size, stride, padding=(0, 0)):
@@ -824,22 +784,6 @@ def told(case):
     """A convolution in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)
-
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
 
 
 def in_float64(layer, rng):

@@ -1,12 +1,11 @@
 """The tests of module 07: attention against loops over queries and keys in float64, and what masks let through."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task
+from grading.testing import check_gradient, expect, task, traced, values
 
 SHAPES = {
     "one query": ((1, 4), (3, 4), (3, 4)),
@@ -703,24 +702,8 @@ def pulled(tensors):
     return [values(tensor) for tensor in tensors]
 
 
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
-
-
 def in_float64(layer, rng):
     """The layer, with random parameters of float64."""
     for parameter in layer.parameters():
         parameter.data = rng.normal(size=parameter.shape)
     return layer
-
-
-@contextmanager
-def traced(module):
-    """A Trace that listens to every operation in the block."""
-    trace = module.Trace()
-    previous = module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        module.set_recorder(previous)

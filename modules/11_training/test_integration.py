@@ -1,15 +1,10 @@
 """Everything from module 02 on, trained through the tape, and the recipe of milestone 3: what no module's tests see."""
 
-from itertools import pairwise
-
 import numpy as np
 
-from grading.testing import expect, task
+from grading.testing import expect, recipes, task, values
 
-
-def values(tensor):
-    """A tensor's array on the judge's side, where it can be computed with."""
-    return expect.pull(tensor, call="a tensor's values")
+RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_end=True)
 
 
 def in_float64(parameters):
@@ -30,7 +25,7 @@ def check_against_differences(student, loss, tensors, *, about, per_tensor=4, st
     for number, tensor in enumerate(tensors):
         call = f"the gradient of tensor {number} of {about}"
         expect.that(tensor.grad is not None, call=call, got="None", expected="a tensor: the way back is not broken")
-        weights, got = np.array(values(tensor)), values(tensor.grad)
+        weights, got = values(tensor), values(tensor.grad)
         expect.equal(got.shape, weights.shape, call=f"the shape of {call}")
         for index in list(np.ndindex(weights.shape))[:: max(1, weights.size // per_tensor)]:
             ends = []
@@ -60,16 +55,6 @@ def convolutions(student, seed=0):
         activations.Sigmoid(),
         student.layers.Dense(5, 5, rng=rng),
     )
-
-
-def blobs(rng, n, size=32):
-    """Images with a bright square in one of four corners, which is their class."""
-    labels = rng.integers(0, 4, n)
-    images = rng.integers(0, 90, (n, 3, size, size))
-    for image, label in zip(images, labels, strict=True):
-        top, left = np.array([6, 6]) + 12 * np.array(divmod(label, 2)) + rng.integers(-2, 3, 2)
-        image[:, top : top + 8, left : left + 8] += 150
-    return images.astype("uint8"), labels.astype("int64")
 
 
 @task("9.8")
@@ -113,7 +98,7 @@ def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
     with student.autograd.Tape():
         loss = criterion(network(images), target)
     loss.backward()
-    taped = [np.array(values(parameter.grad)) for parameter in parameters]
+    taped = [values(parameter.grad) for parameter in parameters]
     student.layers.zero_grad(parameters)
     criterion(network(images), target)
     network.backward(criterion.backward())
@@ -128,7 +113,7 @@ def test_a_step_moves_every_parameter(student, rng):
     network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
-    before = [np.array(values(parameter)) for parameter in network.parameters()]
+    before = [values(parameter) for parameter in network.parameters()]
     optimizer = student.optimizers.Adam(network.parameters(), lr=0.01)
     with student.autograd.Tape():
         loss = criterion(network(images), target)
@@ -169,48 +154,16 @@ def test_a_batch_is_learned_by_heart(student, rng):
 @task("11.14")
 def test_recipe_learns_a_simple_task(student, rng):
     """From 256 images with a bright square above or below the middle it learns to say where the square is."""
-    recipe, told = student.recipe("11_training"), []
-    network = recipe.build(student.rng(5))
-    images, labels = blobs(rng, 376)
-    labels //= 2  # above or below: whoever mirrors images in training loses left and right
-    recipe.train(network, images[:256], labels[:256], rng=student.rng(5), progress=lambda *a: told.append(a))
-    p = expect.pull(recipe.predict(network, images[256:]), call="predict(network, 120 new images)")
-    right = float((p.argmax(axis=1) == labels[256:]).mean())
-    expect.that(right >= 0.9, call="the share of 120 new images named correctly", got=right, expected="at least 0.9")
-    kinds = {tuple(type(value).__name__ for value in args) for args in told}
-    expect.equal(sorted(kinds), [("int", "int", "float", "float")], call="the types that progress is given")
-    counted = [(step, steps) for step, steps, *_ in told]
-    rises = all(a < b for (a, _), (b, _) in pairwise(counted)) and 5 <= len(told) <= 500
-    fits = rises and counted[-1][0] == counted[-1][1] and all(0 <= accuracy <= 1 for *_, accuracy in told)
-    expected = "about 50 rising steps, the last one included, and accuracies from 0 to 1"
-    expect.that(fits, call="progress(step, steps, loss, accuracy) while training", got=told[-3:], expected=expected)
+    recipes.learns_where_a_square_is(student, rng, RECIPE)
 
 
 @task("11.14")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
     """Asking for predictions from inside progress changes nothing in what is learned."""
-    recipe, results = student.recipe("11_training"), []
-    images, labels = blobs(rng, 40)
-    for asks in (False, True):
-        network = recipe.build(student.rng(6))
-        ask = (lambda *_, network=network: recipe.predict(network, images[:3])) if asks else (lambda *_: None)
-        recipe.train(network, images, labels, rng=student.rng(6), progress=ask)
-        results.append(expect.pull(recipe.predict(network, images[:20]), call="predict"))
-    hint = "predict sets evaluation mode: set training mode again after each call of progress"
-    expect.array(
-        results[1], results[0], call="predict after training that was watched", hint=hint, rtol=1e-3, atol=1e-4
-    )
+    recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 40)
 
 
 @task("11.14")
 def test_recipe_leaves_what_it_was_given(student, rng):
     """Training changes neither the images nor another network."""
-    recipe = student.recipe("11_training")
-    images, labels = blobs(rng, 40)
-    held, held_labels = student.tensor.Tensor(images), student.tensor.Tensor(labels)
-    trained, other = recipe.build(student.rng(7)), recipe.build(student.rng(7))
-    fresh = np.array(expect.pull(recipe.predict(other, images[:5]), call="predict"))
-    recipe.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=lambda *_: None)
-    expect.array(held, images, call="the images after training")
-    expect.array(held_labels, labels, call="the labels after training")
-    expect.array(recipe.predict(other, images[:5]), fresh, call="predict of another network, after training one")
+    recipes.leaves_what_it_was_given(student, rng, RECIPE, 40)

@@ -4,12 +4,13 @@ import io
 import json
 import math
 import zipfile
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 
-from grading.testing import expect, task
+from grading.testing import expect, recipes, task, traced, values
+
+RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_end=True)
 
 # 11.1: means
 
@@ -44,8 +45,8 @@ def test_means_of_nothing_are_refused(student):
 def test_since_best_counts(student, rng):
     """since_best counts the values after the last best one; with `largest` large values are better."""
     since_best = student.training.since_best
-    for values, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
-        expect.equal(since_best(values), wanted, call=f"since_best({values})")
+    for curve, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
+        expect.equal(since_best(curve), wanted, call=f"since_best({curve})")
     curve = [float(value) for value in rng.normal(size=30)]
     for end in range(1, 31):
         some = curve[:end]
@@ -58,7 +59,7 @@ def test_since_best_counts(student, rng):
 @task("11.2")
 def test_since_best_asks_for_more_than_min_delta(student):
     """A value counts as better only if it is so by more than min_delta; many small gains add up to one."""
-    for values, delta, largest, wanted in (
+    for curve, delta, largest, wanted in (
         ([3.0, 2.0, 2.5, 1.9], 0.5, False, 2),
         ([3.0, 2.5], 0.5, False, 1),
         ([1.0, 1.5], 0.25, True, 0),
@@ -66,17 +67,17 @@ def test_since_best_asks_for_more_than_min_delta(student):
         ([3.0, 2.75, 2.5, 2.25], 0.5, False, 0),
         ([3.0, 2.75, 2.5, 2.25, 2.0], 0.5, False, 1),
     ):
-        call = f"since_best({values}, min_delta={delta}, largest={largest})"
-        expect.equal(student.training.since_best(values, delta, largest), wanted, call=call)
+        call = f"since_best({curve}, min_delta={delta}, largest={largest})"
+        expect.equal(student.training.since_best(curve, delta, largest), wanted, call=call)
 
 
 @task("11.2")
 def test_nan_is_never_best(student):
     """NaN is better than nothing: neither at the beginning nor later; no values at all give 0."""
     nan = float("nan")
-    for values, wanted in (([], 0), ([nan, nan], 2), ([nan, 5.0], 0), ([1.0, nan, nan], 2), ([2.0, nan, 1.0, 3.0], 1)):
+    for curve, wanted in (([], 0), ([nan, nan], 2), ([nan, 5.0], 0), ([1.0, nan, nan], 2), ([2.0, nan, 1.0, 3.0], 1)):
         for largest in (False, True):
-            some = [-value for value in values] if largest else values
+            some = [-value for value in curve] if largest else curve
             call = f"since_best({some}, largest={largest})"
             expect.equal(student.training.since_best(some, largest=largest), wanted, call=call)
 
@@ -194,7 +195,7 @@ def test_a_step_can_be_clipped(student, rng):
     """With max_norm the gradients are clipped before the step; one that is not reached changes nothing."""
     x, y = examples(rng, 12)
     nets = [network(student) for _ in range(3)]
-    start = [np.array(values(p)) for p in nets[0].parameters()]
+    start = [values(p) for p in nets[0].parameters()]
     for net, max_norm in zip(nets, (None, 1e-3, 1e6), strict=True):
         optimizer = sgd(student, net, 1.0)
         student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, max_norm=max_norm).train_step(
@@ -239,7 +240,7 @@ def test_a_loss_that_is_not_finite_stops(student, rng):
     net, (x, y) = network(student), examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
     trainer.train_step(*tensors(student, x, y))
-    before = [np.array(values(p)) for p in net.parameters()]
+    before = [values(p) for p in net.parameters()]
     x[2, 1] = np.nan
     with expect.raises(FloatingPointError, mentions=("2",), call="train_step with a nan in its inputs, step 2"):
         trainer.train_step(*tensors(student, x, y))
@@ -268,7 +269,7 @@ def test_metrics_are_named(student, rng):
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
     """Loss and accuracy of all examples, whatever the batches; dropout drops nothing, and no parameter changes."""
     net, (x, y) = network(student, dropout=0.5), examples(rng, 11)
-    before = [np.array(values(p)) for p in net.parameters()]
+    before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
     logits = x
     for place in (0, 3):
@@ -296,7 +297,7 @@ def test_evaluate_gives_each_layer_its_mode_back(student, rng):
     for modes in ([True, True], [True, False], [False, True], [False, False]):
         for place, mode in zip(places, modes, strict=True):
             net[place].training = mode
-        running = np.array(values(net[places[0]].running_mean))
+        running = values(net[places[0]].running_mean)
         trainer.evaluate(batches(student, x, y, 3))
         call = f"the modes of two layers after evaluate, {modes} before"
         expect.equal([net[place].training for place in places], modes, call=call, hint="note each layer's mode")
@@ -837,76 +838,31 @@ def test_the_bar_goes_with_fit(student, rng):
 @task("11.13")
 def test_recipe_builds_from_the_generator_alone(student):
     """The same seed builds the same network, another seed another one."""
-    recipe = student.recipe("11_training")
-    one, same, other = ([values(p) for p in recipe.build(student.rng(seed)).parameters()] for seed in (1, 1, 2))
-    for a, b in zip(one, same, strict=True):
-        expect.array(b, a, call="a parameter of build(rng), built again from the same seed")
-    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    expect.that(differs, call="the parameters of build(rng) from another seed", got="the same", expected="others")
+    recipes.builds_from_the_generator_alone(student, RECIPE)
 
 
 @task("11.13")
 def test_recipe_predicts_probabilities(student, rng):
     """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
-    recipe = student.recipe("11_training")
-    network = recipe.build(student.rng(3))
-    images = rng.integers(0, 256, (450, 3, 32, 32)).astype("uint8")
-    got = expect.pull(recipe.predict(network, images), call="predict(network, 450 images)")
-    expect.equal(got.shape, (450, 10), call="predict(network, 450 images).shape")
-    expect.array(got.sum(axis=1), np.ones(450), call="the sums of the rows of predict(…)", rtol=1e-4)
-    hint = "parts of a few hundred images, joined in their order; evaluation mode"
-    for part in (slice(0, 1), slice(201, 208)):
-        call = f"predict(network, images[{part.start}:{part.stop}])"
-        expect.array(recipe.predict(network, images[part]), got[part], call=call, rtol=1e-3, atol=1e-5, hint=hint)
+    recipes.predicts_probabilities(student, rng, RECIPE)
 
 
 @task("11.13")
 def test_recipe_shows_its_feature_maps(student, rng):
     """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
-    recipe = student.recipe("11_training")
-    images = rng.integers(0, 256, (2, 3, 32, 32)).astype("uint8")
-    got = expect.pull(recipe.feature_maps(recipe.build(student.rng(3)), images), call="feature_maps(network, 2 images)")
-    fits = got.ndim == 4 and len(got) == 2 and min(got.shape[1:]) > 1
-    expect.that(
-        fits, call="feature_maps(network, 2 images)", got=f"shape {got.shape}", expected="(2, maps, rows, columns)"
-    )
-    differs = not np.allclose(got[0], got[1])
-    expect.that(differs, call="the maps of two images", got="the same", expected="maps that depend on the image")
+    recipes.shows_its_feature_maps(student, rng, RECIPE)
 
 
 @task("11.13")
 def test_recipe_is_at_chance_before_training(student, rng):
     """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
-    recipe = student.recipe("11_training")
-    images, labels = rng.integers(0, 256, (200, 3, 32, 32)).astype("uint8"), rng.integers(0, 10, 200)
-    p = expect.pull(recipe.predict(recipe.build(student.rng(4)), images), call="predict(fresh network, 200 images)")
-    loss = float(-np.log(np.maximum(p[np.arange(200), labels], 1e-7)).mean())
-    expect.that(loss > 0.5 * math.log(10), call="the loss of a fresh network", got=loss, expected="about 2.3, or more")
+    recipes.is_at_chance_before_training(student, rng, RECIPE)
 
 
 @task("11.14")
 def test_recipe_trains(student, rng):
     """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
-    recipe, told = student.recipe("11_training"), []
-    labels = rng.permutation(np.arange(32) % 2)
-    images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (32, 3, 32, 32))
-    network = recipe.build(student.rng(5))
-    before = [np.array(values(parameter)) for parameter in network.parameters()]
-    recipe.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=lambda *a: told.append(a))
-    kinds = sorted({tuple(type(value).__name__ for value in args) for args in told})
-    expect.equal(kinds, [("int", "int", "float", "float")], call="the types that progress is given")
-    losses, steps = [args[2] for args in told], [args[0] for args in told]
-    call = "the loss that progress is told, on 32 dark and bright images"
-    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="a fall to less than half")
-    expect.that(steps == sorted(set(steps)), call="the steps that progress is told", got=steps, expected="rising ones")
-    for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
-        still = np.array_equal(values(parameter), old)
-        expect.that(not still, call=f"parameter {number} after training", got="unchanged", expected="moved")
-
-
-def values(tensor):
-    """The values of a tensor, on the judge's side."""
-    return expect.pull(tensor, call="a tensor of the network")
+    recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
 
 
 def tensors(student, *arrays):
@@ -1030,14 +986,3 @@ def zipped(members):
         for name, content in members.items():
             archive.writestr(name, content)
     return file.getvalue()
-
-
-@contextmanager
-def traced(tensor_module):
-    """A recorder for the block, and the one before it again afterwards."""
-    trace = tensor_module.Trace()
-    before = tensor_module.set_recorder(trace)
-    try:
-        yield trace
-    finally:
-        tensor_module.set_recorder(before)

@@ -1,4 +1,4 @@
-"""Convergence as the grader measures it, on its own curve: few drawn shapes, the code's tests taken as passed."""
+"""Convergence as the grader measures it, on its own curve: few images of one colour each, tests taken as passed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from grading import cache, grade
 from grading.checks import cifar10
 from grading.checks.cifar10 import late_fall
 from grading.data.dataset import DataSet
-from grading.data.shapes import load_shapes
 from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.result import CriterionStatus, Result, Verdict
@@ -25,26 +25,30 @@ EPOCHS = "    epochs = min(20, max(6, 300_000 // len(images)))"
 TENTHS = tuple(step / 10 for step in range(11))
 
 
-def part(data: DataSet, train: int, test: int) -> DataSet:
-    """The first of a data set's images, which come in random order."""
+def colours(train: int, test: int) -> DataSet:
+    """Noise in ten colours: an easy task, which a network has learned after few steps, and with every image turned."""
+    rng = np.random.default_rng(1)
+    palette = np.array([(r, g, b) for r in (60, 130, 200) for g in (60, 200) for b in (60, 200)][:10])
+    targets = rng.permutation(np.arange(train + test) % 10)
+    noise = rng.integers(-40, 41, (len(targets), 3, 32, 32))
+    images = (palette[targets][:, :, None, None] + noise).astype(np.uint8)
     return DataSet(
-        data.name,
-        data.train_inputs[:train].copy(),
-        data.train_targets[:train].copy(),
-        data.test_inputs[:test].copy(),
-        data.test_targets[:test].copy(),
-        digest=data.digest,
-        stand_in_for=data.stand_in_for,
-        classes=data.classes,
+        "colours",
+        images[:train],
+        targets[:train],
+        images[train:],
+        targets[train:],
+        digest="0" * 64,
+        stand_in_for="cifar10",
     )
 
 
 @pytest.fixture
 def graded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Grade milestone 3 on so many shapes, with edits of the solution's recipe."""
+    """Grade milestone 3 on so many images, with edits of the solution's recipe."""
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
-        data = part(load_shapes(), images, 400)
+        data = colours(images, 200)
         monkeypatch.setattr(cifar10, "obtain", lambda *_: data)
         monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
@@ -68,26 +72,26 @@ def failed(result: Result) -> set[str]:
     return {c.name for c in result.criteria if c.status is CriterionStatus.FAILED}
 
 
-def test_the_solution_converges_on_shapes(graded: Callable[..., Result]) -> None:
+def test_the_solution_converges(graded: Callable[..., Result]) -> None:
     """It unlocks, provisionally; curve and figures are in the record, and say the same."""
-    result = graded(1600)
+    result = graded(600)
     assert result.verdict is Verdict.PROVISIONAL, failed(result)
-    assert result.provisional_because == ("shapes stood in for cifar10",)
+    assert result.provisional_because == ("colours stood in for cifar10",)
     loss = next(curve for curve in result.curves if curve.name == "loss")
     assert len(loss.values) >= 30
-    assert measured(result)["loss_ratio"] == pytest.approx(loss.values[-1] / loss.values[0], rel=1e-3)
+    assert measured(result)["loss_ratio"] == pytest.approx(loss.values[-1] / loss.values[0], rel=1e-3, abs=1e-4)
 
 
 def test_without_training_nothing_falls(graded: Callable[..., Result]) -> None:
     """Claimed steps and losses are not believed: accuracy, loss and curve are the grader's."""
     lie = "    for step in range(1, 101):\n        progress(step, 100, 0.1, 0.9)\n    return\n" + EPOCHS
-    assert failed(graded(600, {"find": EPOCHS, "replace": lie})) >= {"accuracy", "loss_ratio", "late_fall"}
+    assert failed(graded(300, {"find": EPOCHS, "replace": lie})) >= {"accuracy", "loss_ratio", "late_fall"}
 
 
 def test_a_curve_that_ends_early_is_no_proof(graded: Callable[..., Result]) -> None:
     """Who reports nothing in the last tenth of training is told to."""
     silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
-    result = graded(600, silent)
+    result = graded(300, silent)
     assert "late_fall" in failed(result)
     told = next(c for c in result.criteria if c.name == "late_fall").failures[0]
     assert "call progress" in told.got

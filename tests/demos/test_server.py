@@ -92,15 +92,18 @@ def test_a_question_is_answered(page: Page) -> None:
     assert page.ask(b'"x"') == (400, {"error": "that is no <number>"})
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}", None]
-)
-def test_another_host_name_is_refused(page: Page, host: str | None) -> None:
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}"])
+def test_another_host_name_is_refused(page: Page, host: str) -> None:
     """A name that was made to point here is not ours."""
-    named = host and host.format(port=page.port)
-    assert page.request("GET", page.path, Host=named)[0] in (400, 403)
-    assert page.ask(b"1", Host=named, Origin=f"http://{named}")[0] in (400, 403)
+    named = host.format(port=page.port)
+    assert page.request("GET", page.path, Host=named)[0] == 403
+    assert page.ask(b"1", Host=named, Origin=f"http://{named}")[0] == 403
     assert page.asked == []
+
+
+def test_no_host_name_is_refused(page: Page) -> None:
+    """HTTP asks for one."""
+    assert page.request("GET", page.path, Host=None)[0] == 400
 
 
 def test_localhost_is_this_machine_too(page: Page) -> None:
