@@ -42,13 +42,13 @@ def install(session: nox.Session, *packages: str) -> None:
     session.install("--quiet", *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
 
 
-def grade(session: nox.Session, *arguments: str) -> None:
-    """Run the grader where the command was typed; its exit code is nox's.
+def run_here(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module of ours where the command was typed; its exit code is nox's.
 
     Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once.
     """
     # -P: a package called grading in the folder where the command was typed, such as a student's, is not ours.
-    command = [str(Path(session.bin, "python")), "-P", "-m", "grading", *arguments, *session.posargs]
+    command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
     if code > 1:
@@ -62,7 +62,7 @@ def milestone_session(milestone: Milestone) -> None:
 
     def run(session: nox.Session) -> None:
         install(session, *milestone.environment.packages)
-        grade(session, "milestone", str(milestone.id))
+        run_here(session, "grading", "milestone", str(milestone.id))
 
     state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
     run.__doc__ = f"Milestone {milestone.id}, {milestone.name}: {milestone.victory}{state}."
@@ -74,7 +74,7 @@ def module_session(module: Module) -> None:
 
     def run(session: nox.Session) -> None:
         install(session)
-        grade(session, "module", module.id)
+        run_here(session, "grading", "module", module.id)
 
     state = "" if module.status is Status.BUILT else " (planned)"
     run.__doc__ = f"The tests of module {module.id}, through a worker{state}."
@@ -85,6 +85,22 @@ for _milestone in MANIFEST.milestones:
     milestone_session(_milestone)
 for _module in MANIFEST.modules:
     module_session(_module)
+
+
+@nox.session
+def export(session: nox.Session) -> None:
+    """Result records in other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
+    install(session)
+    run_here(session, "grading", "export")
+
+
+@nox.session
+def github(session: nox.Session) -> None:
+    """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
+    # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.
+    session.install("--quiet", *DEPENDENCIES, *nox.project.dependency_groups(PROJECT, "github"))
+    run_here(session, "grading.github")
+
 
 if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's repository has none of them
 
@@ -98,13 +114,19 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def lint(session: nox.Session) -> None:
-        """Style, types and schemas."""
+        """Style, types, schemas, and the workflows: the course's and those of a release."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy")
         session.run("python", "-m", "grading.manifest", "schema", "--check")
         session.run("python", "-m", "grading.result_schema", "--check")
+        folder = Path(session.create_tmp())
+        session.run("python", "-m", "course.workflows", str(folder))
+        workflows = sorted(str(path) for path in (folder / ".github" / "workflows").iterdir())
+        settings = ("--config", str(folder / ".github" / "zizmor.yml"))
+        session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
+        session.run("actionlint", *workflows)
 
     @nox.session
     def course(session: nox.Session) -> None:

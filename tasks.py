@@ -32,6 +32,23 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
 
 
+@task(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
+def classroom50(_context: Context, to: str, force: bool = False) -> None:
+    """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
+    from course.classroom50 import write_bundle
+    from grading.errors import UsageError
+
+    if to.startswith("-"):
+        sys.stderr.write(f"{to} is no folder. Use: inv classroom50 --to DIR [--force]\n")
+        sys.exit(2)
+    try:
+        size = write_bundle(ROOT, Path(to), force=force)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
+
+
 @task
 def answers(_context: Context) -> None:
     """Write the course's own right answers, after a question has changed."""

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course.manifest_text import manifest_text, sealed
 from course.skeleton import skeleton
+from course.workflows import released_workflows
 from grading import lock
 from grading.errors import UsageError
 from grading.manifest.files import check_files
@@ -84,6 +85,8 @@ def release_files(root: Path) -> dict[Path, bytes]:
         files[path] = (root / path).read_bytes()
     for path in student_files(manifest):
         files[path] = skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
+    if manifest.course.grader is not None:
+        files |= released_workflows(root, manifest.course.grader)
     files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
     return files | {name: text.encode() for name, text in _rendered(root, manifest).items()}
 
@@ -132,6 +135,7 @@ def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
         "build_requires": project["build-system"]["requires"],
         "requires_python": project["project"]["requires-python"],
         "dependencies": project["project"]["dependencies"],
+        "github": project["dependency-groups"]["github"],
         "dev_mode_dirs": [".", *(module.folder.as_posix() for module in built)],
         "pytest_addopts": project["tool"]["pytest"]["ini_options"]["addopts"],
     }
@@ -151,8 +155,9 @@ def _toml_list(items: list[str]) -> str:
 
 
 def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
-    """Code and recipes are the student's; lessons and other Markdown may be annotated without harm to a verdict."""
+    """Code and recipes are the student's; what makes no verdict may be changed: Markdown, GitHub's files."""
     own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
+    own |= {path for path in files if path.parts[0] == ".github"}
     return lock.lock(new, set(files) - own, own)
 
 

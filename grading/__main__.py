@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from grading import progress
 from grading.errors import GraderError, UsageError
+from grading.export.write import Format, write
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import ManifestError
@@ -20,7 +22,7 @@ from grading.render import record, terminal
 from grading.render.junit import junit
 from grading.render.markdown import markdown
 from grading.render.progress import Watch, watch_for
-from grading.result import Result
+from grading.result import Result, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = "Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."
@@ -35,6 +37,10 @@ Folder = Annotated[
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result record there.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]
+Commit = Annotated[
+    str | None, typer.Option("--commit", metavar="SHA", help="Which commit this tree is, for the record.")
+]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="“Not yet” is an answer, too: exit 0 for it.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Run again what a report names.")]
 
 
@@ -53,18 +59,28 @@ def milestone(
         str | None, typer.Option("--student", help="Whose questions these are, instead of what student.yaml says.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
+    commit: Commit = None,
+    exit_zero: ExitZero = False,
 ) -> None:
     """Measure a milestone."""
 
     def grade(watch: Watch) -> Result:
         return grade_milestone(
-            ROOT, number, submission=submission, seed=seed, official=official, student=student, again=again, watch=watch
+            ROOT,
+            number,
+            submission=submission,
+            seed=seed,
+            official=official,
+            student=student,
+            again=again,
+            commit=commit,
+            watch=watch,
         )
 
     result = _run(grade, json, markdown_file, junit_file)
     if submission is None and not official:
         progress.record(ROOT, progress.attempt(result))
-    raise typer.Exit(result.verdict.exit_code)
+    raise typer.Exit(_exit_code(result, exit_zero))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -75,13 +91,31 @@ def module(
     markdown_file: Markdown = None,
     junit_file: Junit = None,
     seed: Seed = None,
+    commit: Commit = None,
+    exit_zero: ExitZero = False,
 ) -> None:
     """Run a module's tests through a worker."""
 
     def grade(watch: Watch) -> Result:
-        return grade_module(ROOT, module_id, submission=submission, seed=seed, watch=watch)
+        return grade_module(ROOT, module_id, submission=submission, seed=seed, commit=commit, watch=watch)
 
-    raise typer.Exit(_run(grade, json, markdown_file, junit_file).verdict.exit_code)
+    raise typer.Exit(_exit_code(_run(grade, json, markdown_file, junit_file), exit_zero))
+
+
+def _exit_code(result: Result, exit_zero: bool) -> int:
+    """The verdict's; where the record itself is the answer, only an error is a failure of the command."""
+    code = result.verdict.exit_code
+    return 0 if exit_zero and code == Verdict.NOT_YET.exit_code else code
+
+
+@app.command("export", epilog="Exit codes: 0 written; 2 wrong usage.")
+def export_results(
+    form: Annotated[Format, typer.Option("--format", help="What to write.")],
+    result: Annotated[list[Path], typer.Option("--result", metavar="FILE", help="A result record; repeatable.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where to write it.")],
+) -> None:
+    """Write result records in the format of a gradebook or a test dashboard; docs/result-format.md describes them."""
+    write(result, form, to, os.environ)
 
 
 def _run(
@@ -105,7 +139,12 @@ def _run(
 
 
 def main() -> None:
-    """Run the command; expected errors are sentences, not tracebacks."""
+    """Run the command."""
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line whose expected errors are sentences, not tracebacks."""
     try:
         app()
     except (UsageError, ManifestError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 import traceback
@@ -85,6 +86,7 @@ class Request:
     official: bool
     student: str | None
     again: bool
+    commit: str | None = None
 
 
 def grade_milestone(
@@ -96,16 +98,18 @@ def grade_milestone(
     official: bool = False,
     student: str | None = None,
     again: bool = False,
+    commit: str | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Measure one milestone for the repository at ``root`` or another tree, ``submission``.
 
     An unchanged milestone that this machine has seen pass is answered from that result, unless a seed is given, the
-    grading is official, or it is asked for ``again``. Raises ManifestError, UsageError or GraderError.
+    grading is official, or it is asked for ``again``. ``commit`` is what the tree was checked out from, for the record.
+    Raises ManifestError, UsageError or GraderError.
     """
     manifest = load(root)
     milestone = built_milestone(manifest, number)
-    request = Request(root, submission or root, seed, official, student, again)
+    request = Request(root, submission or root, seed, official, student, again, _commit(commit))
     return _grade(request, manifest, manifest.modules_for(milestone), milestone, watch or Silent())
 
 
@@ -115,6 +119,7 @@ def grade_module(
     *,
     submission: Path | None = None,
     seed: int | None = None,
+    commit: str | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Run one module's audit and tests through a worker; a Result with ``module`` set and no milestone."""
@@ -125,7 +130,7 @@ def grade_module(
         raise UsageError(f"There is no module {module_id}; `tito module list` shows them.") from None
     if module.status is Status.PLANNED:
         raise UsageError(f"Module {module_id} is planned: it is not built yet and cannot be tested.")
-    request = Request(root, submission or root, seed, official=False, student=None, again=True)
+    request = Request(root, submission or root, seed, official=False, student=None, again=True, commit=_commit(commit))
     return _grade(request, manifest, (module,), None, watch or Silent())
 
 
@@ -151,11 +156,12 @@ def _grade(
         # A module's tests may lean on the modules before it, so all of those are copied.
         handed_in = take(request.submission, manifest, on_path, milestone, folder)
         student = request.student or _student(handed_in)
-        course = _course(request.root, manifest)
+        course = course_record(request.root, manifest)
         key = _key(handed_in, course, modules, milestone, student, sandbox)
         fresh = request.again or request.official or request.seed is not None
         if not fresh and (known := cache.find(key)) is not None:
-            return known
+            # The same files, perhaps of another commit: the record is of the one that is graded now.
+            return _of(known, request.commit)
         log = Log()
 
         def start() -> Worker:
@@ -196,7 +202,7 @@ def _grade(
         started_at=started,
         key=key,
         reproduce=f"nox -s {f'milestone-{milestone.id}' if milestone else f'module-{modules[-1].id}'} -- --seed {seed}",
-        submission=handed_in.record.model_copy(update={"student": student}),
+        submission=handed_in.record.model_copy(update={"student": student, "commit": request.commit}),
         course=course,
         data=data,
         machine=machine(sandbox),
@@ -259,6 +265,18 @@ def _measure(check: str, context: Context) -> Measured | GraderError:
         context.log.close()
 
 
+def _commit(commit: str | None) -> str | None:
+    """The commit as it was given; UsageError for anything but a full one."""
+    if commit is not None and not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise UsageError(f"{commit!a:.60} is no full commit. Give the 40 hexadecimal digits of `git rev-parse HEAD`.")
+    return commit
+
+
+def _of(result: Result, commit: str | None) -> Result:
+    """The same result, of this commit."""
+    return result.model_copy(update={"submission": result.submission.model_copy(update={"commit": commit})})
+
+
 def _student(submission: Submission) -> str | None:
     """Who handed it in; a damaged file is as good as none, and the quiz says so."""
     try:
@@ -267,7 +285,8 @@ def _student(submission: Submission) -> str | None:
         return None
 
 
-def _course(root: Path, manifest: Manifest) -> CourseRecord:
+def course_record(root: Path, manifest: Manifest) -> CourseRecord:
+    """Which course the repository at ``root`` grades with: the digest of its manifest, tests and grader."""
     digest = hashlib.sha256()
     files = [root / "milestones.yaml", *sorted((root / "modules").glob("*/test_*.py"))]
     files += sorted((root / "modules").glob("*/reference.json"))

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from grading.errors import UsageError
+
 FILE = Path("course.lock.json")
 SCHEMA = "tinytorch/lock/v1"
 
@@ -35,6 +37,22 @@ def changed_course_files(root: Path) -> tuple[str, ...]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return (FILE.as_posix(),)
     return tuple(sorted(name for name, digest in locked.items() if digest_of(root, name) != digest))
+
+
+def student_files(root: Path) -> dict[str, str]:
+    """What the student's files started as: path → digest. Nothing without a lock file, as in the course itself.
+
+    UsageError when the lock file is there and cannot be read.
+    """
+    try:
+        given = json.loads((root / FILE).read_bytes())["student"]
+        if not isinstance(given, dict) or not all(isinstance(digest, str) for digest in given.values()):
+            raise ValueError
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise UsageError(f"{root / FILE} cannot be read. Release the course again: inv release --to DIR") from None
+    return given
 
 
 def digest_of(root: Path, name: str) -> str | None:

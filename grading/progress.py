@@ -32,6 +32,8 @@ class Kind(StrEnum):
 
     MODULE_STARTED = "module_started"
     MODULE_COMPLETED = "module_completed"
+    MODULE_TESTED = "module_tested"
+    """Its tests were run and it is not completed; written on GitHub, where every run is recorded."""
     MILESTONE_ATTEMPTED = "milestone_attempted"
 
 
@@ -102,6 +104,14 @@ def attempt(result: Result) -> Event:
     return Event(Kind.MILESTONE_ATTEMPTED, datetime.now(UTC), milestone=result.milestone, raw=_stored(result))
 
 
+def measured(result: Result) -> Event:
+    """What a run on GitHub has found, dated by the run: publishing it late changes nothing."""
+    if result.milestone is not None:
+        return Event(Kind.MILESTONE_ATTEMPTED, result.started_at, milestone=result.milestone, raw=_stored(result))
+    kind = Kind.MODULE_COMPLETED if result.verdict.value in PASSING else Kind.MODULE_TESTED
+    return Event(kind, result.started_at, module=result.module, raw=_stored(result))
+
+
 def _stored(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
@@ -112,6 +122,16 @@ def _stored(result: Result | None) -> dict[str, Any] | None:
 
 def record(root: Path, event: Event) -> Path:
     """Add the event to the history of the repository at `root`; returns its file. OSError when it cannot be written."""
+    return _write_new(root / FOLDER / file_name(event, secrets.token_hex(6)), encode(event))
+
+
+def file_name(event: Event, own: str) -> str:
+    """The name of an event's file: time, kind, and what makes it its own."""
+    return f"{event.at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.kind.value}-{own}.json"
+
+
+def encode(event: Event) -> bytes:
+    """The bytes of an event's file; `parse` reads them."""
     document = {
         "record": SCHEMA,
         "kind": event.kind.value,
@@ -120,9 +140,7 @@ def record(root: Path, event: Event) -> Path:
         "milestone": event.milestone,
         "result": event.raw,
     }
-    stamp = event.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    name = f"{stamp}-{event.kind.value}-{secrets.token_hex(6)}.json"
-    return _write_new(root / FOLDER / name, json.dumps(document, indent=1).encode())
+    return json.dumps(document, indent=1).encode()
 
 
 def _write_new(path: Path, data: bytes) -> Path:

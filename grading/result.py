@@ -131,6 +131,8 @@ class SubmissionRecord(Record):
     files: tuple[FileRecord, ...]
     refused: tuple[Note, ...] = ()
     student: str | None = None
+    commit: str | None = None
+    """The commit it was checked out from, as 40 hexadecimal digits, where the grader was told."""
 
 
 class CourseRecord(Record):
@@ -198,6 +200,11 @@ class Result(Record):
     student_output: str = ""
     """The end of what student code printed."""
     timing: Timing
+
+    @property
+    def session(self) -> str:
+        """The nox session that measures it: milestone-2, module-02_tensor."""
+        return f"module-{self.module}" if self.milestone is None else f"milestone-{self.milestone}"
 
     @property
     def first_to_mend(self) -> Failure | None:

@@ -67,10 +67,15 @@ ONLY_NAMED = {
     "tito milestone test 3": "trains for minutes; tests/checks does it with few images",
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "python -m venv .venv": "is what these tests begin with",
+    "nox -s github -- plan": "is run with a student's tree on the same page",
+    "nox -s github -- sandbox": "changes the machine; tests/workflows runs it",
+    "nox -s github -- report": "needs a run on GitHub; tests/workflows runs it with a copy of one",
+    "nox -s github -- publish": "the same",
 }
 """Commands that are not run, only looked up, and why."""
 
 EXITS = {
+    ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
         1 if choose(official=False) == "bubblewrap" else 3,
         "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
@@ -83,6 +88,11 @@ EXITS = {
 """Other exit codes than 0, and why."""
 
 NEEDS = {
+    "nox -s export -- --format junit --result result.json --to junit.xml": "nox -s milestone-1 -- --json result.json",
+    "nox -s github -- plan --student ../tinytorch-student": "inv release --to ../tinytorch-student",
+    "nox -s module-02_tensor -- --submission ../tinytorch-student --exit-zero --json result.json": (
+        "inv release --to ../tinytorch-student"
+    ),
     "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json": (
         "inv release --to ../tinytorch-student"
     ),

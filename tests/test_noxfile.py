@@ -40,7 +40,7 @@ def test_a_package_in_the_folder_where_it_was_typed_is_not_run(root, tmp_path, n
         posargs=["--submission", str(root), "--json", str(target)],
         error=error,
     )
-    noxfile.grade(session, "module", "01_setup")
+    noxfile.run_here(session, "grading", "module", "01_setup")
     assert json.loads(target.read_text())["verdict"] == "unlocked"
     assert "FOUND" not in capfd.readouterr().out
 
@@ -49,5 +49,5 @@ def test_wrong_usage_ends_with_its_own_code(tmp_path, noxfile):
     """Nox itself would make 1 of it."""
     session = SimpleNamespace(bin=str(Path(sys.executable).parent), invoked_from=str(tmp_path), posargs=[])
     with pytest.raises(SystemExit) as ended:
-        noxfile.grade(session, "module", "99_nothing")
+        noxfile.run_here(session, "grading", "module", "99_nothing")
     assert ended.value.code == 2

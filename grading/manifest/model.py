@@ -318,11 +318,25 @@ class Milestone(Frozen):
         return Path("modules", self.trigger, "test_integration.py")
 
 
+class Grader(Frozen):
+    """The public repository that a release is pushed to: what grades students' repositories on GitHub."""
+
+    repository: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*/[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$", max_length=140),
+    ]
+    """owner/name."""
+    ref: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._/-][A-Za-z0-9]+)*$", max_length=100)]
+    """Its branch or tag that students' workflows call."""
+
+
 class Course(Frozen):
-    """The course's own name and version."""
+    """The course's own name and version, and where it is graded on GitHub."""
 
     name: Sentence
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    grader: Grader | None = None
+    """Without it a release has no workflows: students' repositories must never run a repository nobody owns."""
 
 
 class Manifest(Frozen):

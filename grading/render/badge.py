@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from grading.manifest.model import Kind, Unit
 from grading.render import figures, words
 from grading.render.text import one_line
-from grading.result import Result, Verdict
+from grading.result import Result
 
 
 def badge(result: Result) -> str:
@@ -28,7 +28,21 @@ def badge(result: Result) -> str:
         title=f"{one_line(result.course.name, 40)}, {words.heading(result)}",
         number=result.milestone,
         name=one_line(result.name, 40),
-        provisional=result.verdict is Verdict.PROVISIONAL,
+        state=result.verdict.value,
+        facts=facts,
+    )
+
+
+def pending_badge(course: str, number: int, name: str, best: Result | None = None) -> str:
+    """The SVG of a milestone that is not unlocked yet, with how far the best attempt came."""
+    facts = ["Not yet unlocked"]
+    if best is not None:
+        facts.append(f"Best attempt: {words.meaning(best).partition('.')[0]}")
+    return _template().render(
+        title=f"{one_line(course, 40)}, {one_line(f'Milestone {number}: {name}')}",
+        number=number,
+        name=one_line(name, 40),
+        state="not_yet",
         facts=facts,
     )
 

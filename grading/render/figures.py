@@ -74,10 +74,10 @@ def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
     """A bar of `width` characters; full only when the part is 1.
 
     >>> bar(0.5, 6)
-    '███···'
+    '███░░░'
     """
     full = width if part >= 1 else min(int(part * width), width - 1)
-    return ("#" if ascii_only else "█") * full + ("." if ascii_only else "·") * (width - full)
+    return ("#" if ascii_only else "█") * full + ("." if ascii_only else "░") * (width - full)
 
 
 def sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:

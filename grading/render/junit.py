@@ -14,9 +14,16 @@ from grading.result import CriterionResult, CriterionStatus, Failure, Result
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(result: Result) -> str:
-    """The XML document, with declaration."""
-    root = ET.Element("testsuites", name=_text(result.course.name))
+def junit(*results: Result) -> str:
+    """The XML document, with declaration: a suite for each result, of which there is at least one."""
+    root = ET.Element("testsuites", name=_text(results[0].course.name))
+    for result in results:
+        _suite(root, result)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(root: ET.Element, result: Result) -> None:
     counts = {
         "tests": len(result.criteria),
         "failures": _count(result, CriterionStatus.FAILED),
@@ -37,8 +44,6 @@ def junit(result: Result) -> str:
         _case(suite, result, criterion)
     if result.student_output:
         ET.SubElement(suite, "system-out").text = _text(result.student_output, 10_000)
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
 def _count(result: Result, status: CriterionStatus) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from grading.render import figures, words
 from grading.render.text import clean, cut, one_line
@@ -13,6 +14,10 @@ LIMIT = 60_000
 """Characters; a GitHub comment takes 65,536."""
 SHOWN = 12
 
+MOST_CRITERIA = 60
+"""Rows of a table; a milestone has about ten."""
+_CUT = "There is more than fits here; the JSON record holds all of it."
+
 _SIGNS = {
     CriterionStatus.PASSED: "✅",
     CriterionStatus.FAILED: "❌",
@@ -21,24 +26,60 @@ _SIGNS = {
 }
 
 
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that a reader unfolds."""
+
+    summary: str
+    """HTML that is ours, or `html`."""
+    blocks: tuple[Block, ...]
+
+
+Block = str | Fold
+
+
 def markdown(result: Result) -> str:
     """The report, at most `LIMIT` characters."""
-    blocks, room = [], LIMIT - 200
-    for block in _blocks(result):
-        if len(block) + 2 > room:
-            blocks.append("*The report is longer than a comment may be; the JSON record holds all of it.*")
+    return fit((f"## {escape(words.heading(result))}", *blocks(result)), LIMIT) + "\n"
+
+
+def fit(blocks: Iterable[Block], room: int) -> str:
+    """As many of the blocks as fit into `room` characters, every fold closed; it says so when some do not."""
+    kept, room = [], room - len(_CUT) - 2
+    for block in blocks:
+        text = block if isinstance(block, str) else _folded(block, room)
+        if text is None or len(text) + 2 > room:
+            kept.append(_CUT)
             break
-        blocks.append(block)
-        room -= len(block) + 2
-    return "\n\n".join(blocks) + "\n"
+        kept.append(text)
+        room -= len(text) + 2
+    return "\n\n".join(kept)
+
+
+def _folded(fold: Fold, room: int) -> str | None:
+    """None when there is not even room for its frame."""
+    head, foot = f"<details><summary>{fold.summary}</summary>\n\n", "\n\n</details>"
+    inner = room - len(head) - len(foot) - 2
+    return f"{head}{fit(fold.blocks, inner)}{foot}" if inner > 2 * len(_CUT) else None
 
 
 def escape(text: str, limit: int = 400) -> str:
     """Text that stays text inside a paragraph or a table cell: no markup, HTML, links, mentions or references."""
-    text = one_line(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_\[\]|~$^])", r"\\\1", text)
-    text = re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text)
-    # A character of no width keeps GitHub from making links of what is left.
+    text = re.sub(r"([\\`*_\[\]|~$^])", r"\\\1", _entities(one_line(text, limit)))
+    return _unlinked(re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text))
+
+
+def html(text: str, limit: int = 400) -> str:
+    """Text that stays text inside one line of HTML (`<summary>`), where Markdown's escapes do not hold."""
+    return _unlinked(_entities(one_line(text, limit)))
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _unlinked(text: str) -> str:
+    """A character of no width keeps GitHub from making links and mentions of what is left."""
     text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
     return text.replace("://", ":\N{ZERO WIDTH SPACE}//")
 
@@ -58,40 +99,40 @@ def fence(text: str, limit: int = 2000, language: str = "text") -> str:
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
-def _blocks(result: Result) -> Iterator[str]:
-    yield f"## {escape(words.heading(result))}"
+def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
+    """The report without its heading, from top to bottom; `first_to_mend=False` where that stands elsewhere."""
     medal = f" Medal: {escape(result.medal)}." if result.medal and result.verdict.exit_code == 0 else ""
     yield f"**{words.verdict(result)}.** {words.meaning(result)}{medal}"
-    for reason in result.provisional_because:
+    for reason in result.provisional_because[:SHOWN]:
         yield f"Provisional: {escape(reason)}"
-    if result.first_to_mend:
+    if result.first_to_mend and first_to_mend:
         yield "### First to mend"
-        yield _failure(result.first_to_mend)
+        yield failure(result.first_to_mend)
         yield f"Grade again: {code(result.reproduce)}"
     yield "### Criteria"
     yield _table(result)
-    if how := dict.fromkeys(c.how for c in result.criteria if c.how):
+    if how := dict.fromkeys(c.how for c in result.criteria[:MOST_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape(text, 600)}" for text in how)
     others = words.failures(result)[1:]
     if others:
-        yield f"<details><summary>{len(others)} more to mend</summary>"
-        yield from (_failure(failure) for failure in others[:SHOWN])
-        if len(others) > SHOWN:
-            yield f"… and {len(others) - SHOWN} more."
-        yield "</details>"
+        shown = tuple(failure(other) for other in others[:SHOWN])
+        left = (f"… and {len(others) - SHOWN} more.",) if len(others) > SHOWN else ()
+        yield Fold(f"{len(others)} more to mend", shown + left)
     yield from _curves(result)
     if result.student_output.strip():
-        printed = fence(result.student_output)
-        yield f"<details><summary>What the code printed</summary>\n\n{printed}\n\n</details>"
+        yield Fold("What the code printed", (fence(result.student_output),))
     yield from _notes(result)
     yield _evidence(result)
 
 
 def _table(result: Result) -> str:
-    lines = ["| | Criterion | Measured | Needed |", "| --- | --- | ---: | ---: |"]
-    for kind, criteria in words.by_kind(result):
-        lines.append(f"| | **{words.KINDS[kind]}** | | |")
+    lines = ["| | Criterion | Measured | Needed | |", "| --- | --- | ---: | ---: | --- |"]
+    shown = result.criteria[:MOST_CRITERIA]
+    for kind, criteria in words.by_kind(shown):
+        lines.append(f"| | **{words.KINDS[kind]}** | | | |")
         lines += [_row(criterion) for criterion in criteria]
+    if len(shown) < len(result.criteria):
+        lines.append(f"| | … and {len(result.criteria) - len(shown)} more | | | |")
     return "\n".join(lines)
 
 
@@ -102,10 +143,12 @@ def _row(criterion: CriterionResult) -> str:
     elif criterion.status is CriterionStatus.FAILED:
         name += f"<br>{escape(criterion.explanation or criterion.why)}"
     sign = f"{_SIGNS[criterion.status]} {words.STATUSES[criterion.status]}"
-    return f"| {sign} | {name} | {figures.measured(criterion)} | {figures.threshold(criterion)} |"
+    bar = "" if criterion.measured is None else figures.bar(figures.share(criterion), 10)
+    return f"| {sign} | {name} | {figures.measured(criterion)} | {figures.threshold(criterion)} | {bar} |"
 
 
-def _failure(failure: Failure) -> str:
+def failure(failure: Failure) -> str:
+    """One thing to mend: what, where, who says what, and the command that tries it."""
     lines = [f"**{escape(words.label(failure))}**"]
     if place := words.place(failure):
         lines.append(f"In {code(place)}")

@@ -64,7 +64,7 @@ def _verdict(result: Result) -> RenderableType:
 
 def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableType]:
     told: set[str] = set()
-    for kind, criteria in words.by_kind(result):
+    for kind, criteria in words.by_kind(result.criteria):
         yield Text(f"\n{words.KINDS[kind]}", style="bold")
         table = Table.grid(padding=(0, 2, 0, 0), expand=wide)
         table.add_column(no_wrap=True)

@@ -30,15 +30,25 @@ _VERDICTS = {
 
 def heading(result: Result) -> str:
     """What was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
-    what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
-    return one_line(f"{what}: {result.name}")
+    return heading_of(result.session, result.name)
+
+
+def heading_of(session: str, name: str) -> str:
+    """The same for what `nox -s SESSION` grades."""
+    what, _, which = session.partition("-")
+    return one_line(f"{what.capitalize()} {which}: {name}")
 
 
 def verdict(result: Result) -> str:
     """The verdict in words; a module is passed, not unlocked."""
-    if result.milestone is None and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
-        return "Passed" if result.verdict is Verdict.UNLOCKED else "Provisionally passed"
-    return _VERDICTS[result.verdict]
+    return verdict_word(result.verdict, module=result.milestone is None)
+
+
+def verdict_word(verdict: Verdict, *, module: bool) -> str:
+    """The same for a verdict alone."""
+    if module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
+        return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
+    return _VERDICTS[verdict]
 
 
 def meaning(result: Result) -> str:
@@ -58,9 +68,9 @@ def not_measured(criterion: CriterionResult) -> str:
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
 
-def by_kind(result: Result) -> list[tuple[Kind, list[CriterionResult]]]:
+def by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Kind, list[CriterionResult]]]:
     """The criteria grouped by kind, in the manifest's order of kinds, empty kinds left out."""
-    groups = [(kind, [c for c in result.criteria if c.kind is kind]) for kind in Kind]
+    groups = [(kind, [c for c in criteria if c.kind is kind]) for kind in Kind]
     return [(kind, criteria) for kind, criteria in groups if criteria]
 
 

@@ -1,0 +1,55 @@
+"""The workflows of a student's repository: small callers of the released course's own.
+
+`python -m course.workflows DIR` writes everything that lint reads, the callers for a repository of no one.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from grading.manifest.model import Grader
+
+FOLDER = Path(".github", "workflows")
+TEMPLATES = Path(__file__).with_name("templates") / "workflows"
+CALLED = ("grade.yml", "report.yml")
+"""Shipped as they are: a release grades its students' repositories."""
+CALLING = ("autograde.yml", "autograde-forks.yml")
+"""Made from templates: which repository they call is the manifest's to say."""
+SAMPLE = Grader(repository="example/tinytorch", ref="v1")
+
+
+def released_workflows(root: Path, grader: Grader) -> dict[Path, bytes]:
+    """Every workflow of a release: path → bytes."""
+    # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
+    environment = Environment(  # noqa: S701
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        variable_start_string="<<",
+        variable_end_string=">>",
+    )
+    files = {FOLDER / name: (root / FOLDER / name).read_bytes() for name in CALLED}
+    for name in CALLING:
+        text = environment.get_template(f"{name}.jinja").render(repository=grader.repository, ref=grader.ref)
+        files[FOLDER / name] = text.encode()
+    return files
+
+
+def main(arguments: list[str], root: Path) -> int:
+    """Write every workflow of the course and of a release, and the linters' settings, into a folder."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.stderr.write("Use: python -m course.workflows DIR\n")
+        return 2
+    target = Path(arguments[0])
+    files = {path.relative_to(root): path.read_bytes() for path in sorted((root / ".github").rglob("*.y*ml"))}
+    for path, data in (files | released_workflows(root, SAMPLE)).items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parents[1]))

@@ -1,0 +1,62 @@
+"""Classroom 50's `result.json` (classroom50/result/v1), for its runner and gradebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from grading.errors import UsageError
+from grading.export.points import scored
+from grading.result import Result
+
+SCHEMA = "classroom50/result/v1"
+
+
+def classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
+    """The document of a submission; who and what it is of come from the variables that Classroom 50's runner sets.
+
+    That runner then writes `owner`, `assignment_type`, `datetime` (when the commit was made) and `graded_at` anew.
+    UsageError when a variable is missing.
+    """
+    began, tests = [result.started_at for result in results], scored(results)
+    document = {
+        "schema": SCHEMA,
+        "classroom": _variable(environ, "CLASSROOM"),
+        "assignment": _variable(environ, "ASSIGNMENT"),
+        "assignment_type": environ.get("ASSIGNMENT_TYPE") or "individual",
+        "owner": _variable(environ, "OWNER", "USERNAME"),
+        "submission": _variable(environ, "SUBMISSION_TAG"),
+        "commit": _variable(environ, "COMMIT_URL"),
+        "release": _variable(environ, "RELEASE_URL"),
+        "review": _variable(environ, "REVIEW_URL", "COMMIT_URL"),
+        "datetime": _utc(min(began)),
+        "graded_at": _utc(max(began)),
+        "score": sum(test.score for test in tests),
+        "max-score": sum(test.max_score for test in tests),
+        "tests": [
+            {
+                "test-name": test.name,
+                "passed": test.passed,
+                "score": test.score,
+                "max-score": test.max_score,
+                "status": test.status.value,
+                "message": test.message,
+            }
+            for test in tests
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _variable(environ: Mapping[str, str], *names: str) -> str:
+    found = next((environ[name] for name in names if environ.get(name)), None)
+    if found is None:
+        raise UsageError(
+            f"{names[0]} is not set. Classroom 50's runner sets it; at a desk, set it to try this format: {names[0]}=x"
+        )
+    return found
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,39 @@
+"""What `classroom-resources/autograding-grading-reporter` reads: a runner's result, as base64 of JSON on one line."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+
+from grading.export.points import Scored, scored, verdict_of
+from grading.render.text import one_line
+from grading.result import CriterionStatus, Result
+
+_STATUSES = {CriterionStatus.PASSED: "pass", CriterionStatus.ERROR: "error"}
+
+
+def runner(results: Sequence[Result]) -> str:
+    """The value of the reporter's variable `<RUNNER>_RESULTS`."""
+    tests = scored(results)
+    document = {
+        "version": 1,
+        "status": verdict_of(results),
+        "max_score": sum(test.max_score for test in tests),
+        "tests": [_test(test) for test in tests],
+    }
+    return base64.b64encode(json.dumps(document).encode()).decode() + "\n"
+
+
+def _test(test: Scored) -> dict[str, object]:
+    failure = test.failure
+    return {
+        "name": test.name,
+        "status": _STATUSES.get(test.status, "fail"),
+        "score": test.score,
+        "message": None if test.passed else test.message,
+        "test_code": test.reproduce,
+        "filename": one_line(failure.file) if failure and failure.file else "",
+        "line_no": (failure.line if failure else None) or 0,
+        "duration": 0,  # criteria share one run: none has a time of its own
+    }

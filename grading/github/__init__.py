@@ -1,0 +1,1 @@
+"""What runs in workflows on GitHub; nothing else of the grader imports it."""

@@ -1,0 +1,30 @@
+"""`python -m grading.github`: the steps of the workflows, each a command that runs at a desk as well."""
+
+from __future__ import annotations
+
+import typer
+
+from grading.__main__ import run_app
+from grading.github.plan_command import plan_command
+from grading.github.publish_command import publish_command
+from grading.github.report import report_command
+from grading.github.sandbox_command import sandbox_command
+
+EXIT_CODES = "Exit codes: 0 done; 2 wrong usage; 3 the machine, GitHub or this command failed."
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES
+)
+app.command("plan", epilog=EXIT_CODES)(plan_command)
+app.command("publish", epilog=EXIT_CODES)(publish_command)
+app.command("report", epilog=EXIT_CODES)(report_command)
+app.command("sandbox", epilog=EXIT_CODES)(sandbox_command)
+
+
+def main() -> None:
+    """Run the command; expected errors are sentences, not tracebacks."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The check run `TinyTorch`: its conclusion, and a note on each line of the student's that a failure names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from grading.github.api import Client, settled, told
+from grading.github.comment import Report, front, headline
+from grading.render import words
+from grading.render.text import clean, one_line
+from grading.result import Failure, Result, Verdict
+
+NAME = "TinyTorch"
+BATCH = 50
+"""Annotations that GitHub takes in one request."""
+MOST = 200
+LAST_LINE = 100_000
+Conclusion = Literal["success", "failure", "neutral"]
+
+
+@dataclass(frozen=True)
+class LineNote:
+    """A note on one line of a student's file."""
+
+    path: str
+    line: int
+    title: str
+    message: str
+
+
+def line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
+    """What the failures say, on the files that were graded and nowhere else; the same thing once."""
+    found: dict[LineNote, None] = {}
+    for result in results:
+        graded = {file.path for file in result.submission.files}
+        for failure in words.failures(result):
+            if failure.file in graded and failure.line is not None and 0 < failure.line <= LAST_LINE:
+                found.setdefault(LineNote(failure.file, failure.line, words.label(failure, 150), _message(failure)))
+                if len(found) == MOST:
+                    return tuple(found)
+    return tuple(found)
+
+
+def _message(failure: Failure) -> str:
+    """Call, got, expected, hint as lines: GitHub shows an annotation's message as plain text."""
+    parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
+    lines = [f"{name}: {clean(text, 600)}" for name, text in parts if text]
+    if fast := words.fast_loop(failure):
+        lines.append(f"try: {fast}")
+    return "\n".join(lines) or one_line(failure.title, 600)
+
+
+def conclusion(report: Report) -> Conclusion:
+    """Failure only for what is the student's to mend; neutral when nothing, or not everything, could be told."""
+    verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
+    if Verdict.NOT_YET in verdicts:
+        return "failure"
+    return "success" if verdicts and Verdict.ERROR not in verdicts and not report.problems else "neutral"
+
+
+def check(client: Client, repository: str, report: Report, author: str) -> None:
+    """Make the check run on the report's commit, or finish the one that this run has begun."""
+    owner, name = repository.split("/")
+    notes = line_notes(report.ordered)
+    key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
+    told_ = {"title": headline(report), "summary": front(report)}
+    fixed: dict[str, Any] = {"status": "completed", "conclusion": conclusion(report)}
+    if report.run.url:
+        fixed["details_url"] = report.run.url
+
+    def once() -> None:
+        """Begin, or go on where an earlier try stopped: annotations that were sent are not sent again."""
+        checks = client.rest.checks
+        listed = checks.list_for_ref(owner, name, report.commit, check_name=NAME, filter_="all", per_page=100)
+        mine = [c for c in listed.parsed_data.check_runs if c.external_id == key and c.app and c.app.slug == slug]
+        if mine:
+            number, sent = mine[0].id, mine[0].output.annotations_count
+        else:
+            output: Any = {**told_, "annotations": _sent(notes[:BATCH])}
+            made = checks.create(
+                owner, name, name=NAME, head_sha=report.commit, external_id=key, output=output, **fixed
+            )
+            number, sent = made.parsed_data.id, len(notes[:BATCH])
+        for start in range(sent, len(notes), BATCH):
+            output = {**told_, "annotations": _sent(notes[start : start + BATCH])}
+            checks.update(owner, name, number, output=output, **fixed)
+
+    with told("the check run"):
+        settled(once)
+
+
+def _sent(notes: tuple[LineNote, ...]) -> list[dict[str, Any]]:
+    """As GitHub takes them."""
+    return [
+        {
+            "path": note.path,
+            "start_line": note.line,
+            "end_line": note.line,
+            "annotation_level": "failure",
+            "title": note.title,
+            "message": note.message,
+        }
+        for note in notes
+    ]

@@ -1,0 +1,159 @@
+"""A branch read and moved on through GitHub's Git Data API: no clone, no checkout, never a forced update."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from githubkit.exception import RequestFailed
+from githubkit.utils import UNSET
+
+from grading.errors import GraderError
+from grading.render.text import one_line
+
+if TYPE_CHECKING:
+    from githubkit import GitHub
+
+AT_ONCE = 8
+"""Requests under way at the same time: GitHub asks for restraint, and a runner has few cores."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on GitHub, and the client to reach it with."""
+
+    client: GitHub
+    owner: str
+    name: str
+
+
+@dataclass(frozen=True)
+class File:
+    """One file on a branch."""
+
+    sha: str
+    """Git's digest of it, by which it is fetched."""
+    size: int
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch as it stands at one commit."""
+
+    commit: str
+    tree: str
+    message: str
+    parents: tuple[str, ...]
+    files: Mapping[str, File]
+    """Regular files only: no links, no submodules."""
+
+
+def repository_of(client: GitHub, full_name: str) -> Repository:
+    """The repository of a name such as octo/hello; GraderError for another name."""
+    owner, slash, name = full_name.partition("/")
+    if not (owner and slash and name) or "/" in name:
+        raise GraderError(f"{full_name!r} is no repository's name: it is written owner/name.")
+    return Repository(client, owner, name)
+
+
+def number_of(repository: Repository) -> int:
+    """GitHub's own number of the repository, which stays when it is renamed or moved."""
+    return int(repository.client.rest.repos.get(repository.owner, repository.name).json()["id"])
+
+
+def read_branch(repository: Repository, branch: str) -> Branch | None:
+    """The branch with the names of its files; None when there is none."""
+    git = repository.client.rest.git
+    try:
+        ref = git.get_ref(repository.owner, repository.name, f"heads/{branch}").parsed_data
+    except RequestFailed as error:
+        if error.response.status_code == 404:
+            return None
+        raise
+    commit = git.get_commit(repository.owner, repository.name, ref.object_.sha).parsed_data
+    tree = git.get_tree(repository.owner, repository.name, commit.tree.sha, recursive="1").parsed_data
+    files = {
+        item.path: File(item.sha, item.size or 0)
+        for item in tree.tree
+        if item.type == "blob" and item.mode in ("100644", "100755")
+    }
+    return Branch(commit.sha, commit.tree.sha, commit.message, tuple(p.sha for p in commit.parents), files)
+
+
+def messages(repository: Repository, branch: Branch) -> Iterator[str]:
+    """The messages of the branch's commits along first parents, newest first; each but the first is a request."""
+    yield branch.message
+    parents = branch.parents
+    while parents:
+        commit = repository.client.rest.git.get_commit(repository.owner, repository.name, parents[0]).parsed_data
+        yield commit.message
+        parents = tuple(p.sha for p in commit.parents)
+
+
+def read_files(repository: Repository, shas: Iterable[str], known: dict[str, bytes]) -> dict[str, bytes]:
+    """The bytes of these files by Git's digest; what is `known` is not fetched, and what is fetched becomes known."""
+    wanted = sorted(set(shas) - set(known))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        known.update(zip(wanted, pool.map(lambda sha: _read_file(repository, sha), wanted), strict=True))
+    return known
+
+
+def _read_file(repository: Repository, sha: str) -> bytes:
+    blob = repository.client.rest.git.get_blob(repository.owner, repository.name, sha).parsed_data
+    if blob.encoding != "base64":
+        return blob.content.encode()
+    try:
+        return base64.b64decode(blob.content)
+    except binascii.Error as error:
+        raise GraderError(f"GitHub sent a file that is not base64: {error}") from None
+
+
+def advance(
+    repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
+) -> str | None:
+    """Put these files on the branch in one commit on top of `base`; the commit, or None when the branch has moved on.
+
+    Without `base` the branch is begun with a commit that has no parent. Nothing else on it is touched.
+    """
+    git, owner, name = repository.client.rest.git, repository.owner, repository.name
+    items: list[Any] = []
+    for path, data in sorted(files.items()):
+        blob = git.create_blob(owner, name, content=base64.b64encode(data).decode(), encoding="base64").parsed_data
+        items.append({"path": path, "mode": "100644", "type": "blob", "sha": blob.sha})
+    made = git.create_tree(owner, name, tree=items, base_tree=UNSET if base is None else base.tree).parsed_data
+    parents = [] if base is None else [base.commit]
+    commit = git.create_commit(owner, name, message=message, tree=made.sha, parents=parents).parsed_data
+    try:
+        if base is None:
+            git.create_ref(owner, name, ref=f"refs/heads/{branch}", sha=commit.sha)
+        else:
+            git.update_ref(owner, name, f"heads/{branch}", sha=commit.sha, force=False)
+    except RequestFailed as error:
+        # 422: the branch has moved on, or has been made, meanwhile. 409: two updates met.
+        if error.response.status_code in (409, 422) and _moved(repository, branch, base):
+            return None
+        if error.response.status_code in (403, 409, 422):
+            raise GraderError(
+                f"GitHub does not let this run write to the branch {branch}: {_said(error)} Let Actions write to it: "
+                "the job needs `permissions: contents: write`, and no rule of the repository may protect that branch."
+            ) from None
+        raise
+    return commit.sha
+
+
+def _moved(repository: Repository, branch: str, base: Branch | None) -> bool:
+    now = read_branch(repository, branch)
+    return (now.commit if now else None) != (base.commit if base else None)
+
+
+def _said(error: RequestFailed) -> str:
+    """GitHub's own words about a request it has refused."""
+    try:
+        message = one_line(str(error.response.json()["message"]), 300)
+    except (ValueError, LookupError, TypeError):
+        message = ""
+    return message or f"status {error.response.status_code}."

@@ -1,0 +1,185 @@
+"""The comment under a pull request: a pure function of what was found, of bounded length, harmless throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from grading.github.changes import changes
+from grading.github.plan import Reused
+from grading.github.state import State, state_after, written
+from grading.render import figures, words
+from grading.render.markdown import Block, Fold, blocks, code, escape, failure, fit, html
+from grading.result import CriterionStatus, Result, Verdict
+
+MARKER = "<!-- tinytorch:report -->"
+LIMIT = 60_000
+"""Characters; GitHub takes 65,536."""
+FRONT = 40_000
+"""Characters of it that stand unfolded; only hostile text ever needs more than a tenth."""
+LIST = 5_000
+"""Characters of one list."""
+MOST_ROWS = 40
+TROUBLE = (
+    "This is the grader's, the machine's or GitHub's trouble, not your code's. "
+    "Run the job again; if it stays, tell your instructor."
+)
+SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET: "❌", Verdict.ERROR: "⚠️"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that reports."""
+
+    id: int
+    attempt: int
+    url: str | None = None
+    """Where its log is."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report tells."""
+
+    results: tuple[Result, ...]
+    commit: str
+    """Of the student's, 40 hex digits."""
+    run: Run
+    reused: tuple[Reused, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What the grader, the machine or GitHub did wrong, in words: never the student's failure."""
+    skipped: tuple[str, ...] = ()
+    previous: State | None = None
+    """What the last report said."""
+    from_fork: bool = False
+    """Whether another repository's own workflow has graded."""
+
+    @property
+    def ordered(self) -> tuple[Result, ...]:
+        """The results, what is to be mended first at the beginning."""
+        return tuple(sorted(self.results, key=_order))[:MOST_ROWS]
+
+
+def comment(report: Report) -> str:
+    """The whole comment, from its marker to its state, at most `LIMIT` characters."""
+    run = report.run
+    foot = written(state_after(report.ordered, report.previous, run=run.id, attempt=run.attempt, commit=report.commit))
+    return f"{MARKER}\n\n{_body(report, LIMIT - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
+
+
+def summary(report: Report) -> str:
+    """The same for the summary of the run's page: far below its limit of 1 MiB."""
+    return _body(report, LIMIT) + "\n"
+
+
+def _body(report: Report, room: int) -> str:
+    head = front(report)
+    return "\n\n".join([head, *_sections(report.ordered, room - len(head))])
+
+
+def front(report: Report) -> str:
+    """What a reader sees before unfolding anything: verdicts, trouble, what to mend first, what changed."""
+    return fit(_front(report), FRONT)
+
+
+def headline(report: Report) -> str:
+    """The report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
+    results = report.ordered
+    if not results:
+        if report.problems:
+            return "could not be graded"
+        return "nothing has changed" if report.reused else "nothing to grade"
+    if len(results) == 1 and not report.problems:
+        return f"{words.heading(results[0])}, {words.verdict(results[0]).lower()}"
+    passed = sum(r.verdict.exit_code == 0 for r in results)
+    return f"{passed} of {len(results)} passed"
+
+
+def _front(report: Report) -> Iterator[Block]:
+    results = report.ordered
+    course = results[0].course.name if results else "TinyTorch"
+    yield f"## {escape(course, 60)}: {escape(headline(report))}"
+    yield _which(report)
+    if results or report.reused:
+        yield _verdicts(report)
+    if report.problems:
+        yield "### Could not be graded"
+        yield TROUBLE
+        yield _listed(escape(problem, 300) for problem in report.problems)
+    first = _first(results)
+    if first is not None and first.first_to_mend is not None:
+        yield "### First to mend"
+        yield failure(first.first_to_mend)
+        yield f"Grade again: {code(first.reproduce)}"
+    if report.previous is not None and results:
+        yield f"### Since {code(report.previous.commit[:7])}"
+        yield _listed(changes(results, report.previous))
+    if report.skipped:
+        yield f"Not begun: {', '.join(code(name, 60) for name in report.skipped[:MOST_ROWS])}."
+
+
+def _first(results: tuple[Result, ...]) -> Result | None:
+    """The result that holds what to mend first."""
+    return next((r for r in results if r.first_to_mend is not None), None)
+
+
+def _which(report: Report) -> str:
+    """Which run this is, and what it counts for."""
+    run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
+    if report.results and all(r.official for r in report.results) and not report.from_fork:
+        counts = "An official grading, as the instructor's own run makes it."
+    else:
+        fork = " The workflow that graded is the fork's own." if report.from_fork else ""
+        counts = f"This is feedback: what counts is the instructor's own run, with other seeds.{fork}"
+    return f"Commit {code(report.commit[:7])}, {run}. {counts}"
+
+
+def _verdicts(report: Report) -> str:
+    """A row for each result, and for each that is answered from its record."""
+    lines = ["| | | Verdict | Criteria met | |", "| --- | --- | --- | ---: | --- |"]
+    for result in report.ordered:
+        met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
+        medal = f": {escape(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
+        bar = figures.bar(met / len(result.criteria) if result.criteria else 0.0, 10)
+        lines.append(
+            f"| {_sign(result)} | **{escape(words.heading(result), 60)}** | {words.verdict(result)}{medal} "
+            f"| {met} of {len(result.criteria)} | {bar} |"
+        )
+    for reused in report.reused[: MOST_ROWS - len(report.ordered)]:
+        name, verdict = words.heading_of(reused.session, reused.title), Verdict(reused.verdict)
+        told = words.verdict_word(verdict, module=reused.session.startswith("module-"))
+        when = f"{told} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
+        lines.append(f"| {SIGNS[verdict]} | **{escape(name, 60)}** | {when} | | |")
+    return "\n".join(lines)
+
+
+def _order(result: Result) -> tuple[int, str]:
+    """Modules before milestones, each in the course's order: what comes first is to be mended first."""
+    return (result.milestone or 0, result.module or "")
+
+
+def _sign(result: Result) -> str:
+    return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
+
+
+def _listed(lines: Iterable[str]) -> str:
+    """A list of as many lines as are read anyway."""
+    shown, room = [], LIST
+    for number, line in enumerate(lines := list(lines)):
+        room -= len(line)
+        if room < 0:
+            shown.append(f"… and {len(lines) - number} more")
+            break
+        shown.append(line)
+    return "\n".join(f"- {line}" for line in shown)
+
+
+def _sections(results: tuple[Result, ...], room: int) -> Iterator[str]:
+    """Each result folded; the room that one does not need is the next ones'."""
+    first = _first(results)
+    for position, result in enumerate(results):
+        share = room // (len(results) - position)
+        title = f"{_sign(result)} {html(words.heading(result), 120)} ({words.verdict(result).lower()})"
+        section = fit([Fold(title, tuple(blocks(result, first_to_mend=result is not first)))], share - 2)
+        room -= len(section) + 2
+        yield section

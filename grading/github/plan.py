@@ -1,0 +1,162 @@
+"""Which modules and milestones a commit has to be graded for, and which are answered from their record."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grading import lock
+from grading.grade import MODULE_BUDGET, course_record
+from grading.manifest.model import Budget, Manifest, Milestone, Module, Status
+from grading.result import Result, Verdict
+from grading.submission import take
+
+ASIDE_MINUTES = 10
+"""Around the student's own code: packages, data sets, tests of the grader's own pace."""
+
+LARGEST = 100_000
+"""Bytes of a plan; the longest of a course of this size has a tenth."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to grade: `nox -s SESSION`."""
+
+    session: str
+    """module-02_tensor or milestone-1."""
+    title: str
+    minutes: int
+    """After so many something has gone wrong with the machine."""
+
+
+@dataclass(frozen=True)
+class Reused:
+    """One thing that is as it was when it was last graded."""
+
+    session: str
+    title: str
+    verdict: str
+    started_at: datetime
+    """When that was."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of every module and milestone that is built."""
+
+    jobs: tuple[Job, ...]
+    reused: tuple[Reused, ...]
+    skipped: tuple[str, ...]
+    """Sessions of what is still as released: nobody has worked on it."""
+
+    def to_json(self) -> str:
+        """On one line; `read_plan` reads it."""
+        return json.dumps(asdict(self), default=datetime.isoformat)
+
+    def matrix(self) -> str:
+        """The jobs as a matrix of GitHub's, on one line."""
+        return json.dumps({"include": [asdict(job) for job in self.jobs]})
+
+
+def read_plan(data: bytes, manifest: Manifest) -> Plan:
+    """The plan that `to_json` wrote, from a place where others may have written, too: an artifact.
+
+    Titles and minutes are the manifest's. ValueError, as a sentence, for anything but a plan of this course's sessions.
+    """
+    known = {candidate.session: candidate for candidate in _candidates(manifest)}
+    try:
+        if len(data) > LARGEST:
+            raise ValueError
+        said = json.loads(data.decode("utf-8"))
+        jobs = tuple(_job(known[one["session"]]) for one in said["jobs"])
+        reused = tuple(
+            Reused(
+                one["session"],
+                known[one["session"]].title,
+                Verdict(one["verdict"]).value,
+                datetime.fromisoformat(one["started_at"]).astimezone(UTC),
+            )
+            for one in said["reused"]
+        )
+        skipped = tuple(known[session].session for session in said["skipped"])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        raise ValueError("this is no plan of what to grade in this course") from None
+    sessions = [*(job.session for job in jobs), *(record.session for record in reused), *skipped]
+    if len(sessions) != len(set(sessions)):
+        raise ValueError("this plan names a session twice")
+    return Plan(jobs, reused, skipped)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    session: str
+    title: str
+    budget: Budget
+    modules: tuple[Module, ...]
+    """What its submission is made of."""
+    milestone: Milestone | None
+    mark: Path
+    """The file that shows whether it was worked on."""
+
+
+def plan(
+    course_root: Path, student_tree: Path, history: Iterable[Result], manifest: Manifest, *, again: bool = False
+) -> Plan:
+    """What to grade of ``student_tree``, by what the release at ``course_root`` gave out and what was graded before.
+
+    A module counts as worked on when its file is not as released, a milestone when its trigger's recipe is not. What
+    has a record (``history``) of the same files and the same course is answered from it, unless ``again``. A record
+    of an error, or of figures from a stand-in's data, answers nothing. UsageError when the tree is no folder.
+    """
+    course = course_record(course_root, manifest).digest
+    given = lock.student_files(course_root)
+    latest = _latest(history)
+    jobs, reused, skipped = [], [], []
+    for candidate in _candidates(manifest):
+        with tempfile.TemporaryDirectory(prefix="tinytorch-plan-") as folder:
+            handed_in = take(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
+            name = candidate.mark.as_posix()
+            untouched = name in given and lock.digest_of(Path(folder), name) == given[name]
+        known = latest.get(candidate.session)
+        if untouched:
+            skipped.append(candidate.session)
+        elif (
+            known and not again and (known.submission.digest, known.course.digest) == (handed_in.record.digest, course)
+        ):
+            reused.append(Reused(candidate.session, candidate.title, known.verdict.value, known.started_at))
+        else:
+            jobs.append(_job(candidate))
+    return Plan(tuple(jobs), tuple(reused), tuple(skipped))
+
+
+def _job(candidate: _Candidate) -> Job:
+    minutes = math.ceil(candidate.budget.wall_seconds / 60) + ASIDE_MINUTES
+    return Job(candidate.session, candidate.title, minutes)
+
+
+def _latest(history: Iterable[Result]) -> dict[str, Result]:
+    """The newest record of each session, where it can answer for a measurement."""
+    latest: dict[str, Result] = {}
+    for result in sorted(history, key=lambda r: r.started_at):
+        latest[result.session] = result
+    return {
+        session: result
+        for session, result in latest.items()
+        if result.verdict is not Verdict.ERROR and not any(d.stand_in_for for d in result.data)
+    }
+
+
+def _candidates(manifest: Manifest) -> Iterator[_Candidate]:
+    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    for index, module in enumerate(built):
+        before = tuple(built[: index + 1])
+        yield _Candidate(f"module-{module.id}", module.title, MODULE_BUDGET, before, None, module.code)
+    for milestone in manifest.milestones:
+        if milestone.status is Status.BUILT:
+            name, modules = f"milestone-{milestone.id}", manifest.modules_for(milestone)
+            yield _Candidate(name, milestone.name, milestone.budget, modules, milestone, milestone.recipe)

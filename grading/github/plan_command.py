@@ -1,0 +1,83 @@
+"""`python -m grading.github plan`: what a commit has to be graded for, as outputs of a step or as a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from grading.files import write_atomically
+from grading.github.event import read_event
+from grading.github.outputs import write_outputs, write_summary
+from grading.github.plan import Plan, plan
+from grading.manifest.load import load
+from grading.render.markdown import code, escape
+from grading.result import Result
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def plan_command(
+    student: Annotated[Path, typer.Option("--student", metavar="DIR", help="The student's tree.")],
+    again: Annotated[bool, typer.Option("--again", help="Answer nothing from records.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there.")] = None,
+) -> None:
+    """Say which modules and milestones are to be graded: in a workflow as outputs, at a desk as a table.
+
+    Records are read from the branch `progress` of the repository that GITHUB_REPOSITORY names; at a desk, where it is
+    not set, from none. A run that was started by hand measures everything anew.
+    """
+    environ, manifest = os.environ, load(ROOT)
+    event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None
+    history: tuple[Result, ...] = ()
+    if environ.get("GITHUB_REPOSITORY"):
+        from grading.github.records import verified_results  # with all that describes GitHub's API: not at a desk
+
+        history = verified_results(environ)
+    by_hand = event is not None and event.name == "workflow_dispatch"
+    found = plan(ROOT, student, history, manifest, again=again or by_hand)
+    if json is not None:
+        write_atomically(json, found.to_json().encode())
+    if event is not None:
+        write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(found, event.sha))
+        write_summary(environ, summary(found))
+    Console().print(table(found))
+
+
+def outputs(found: Plan, commit: str) -> Mapping[str, str]:
+    """What the jobs after this one need, every value made here or checked for its form."""
+    return {
+        "any": "true" if found.jobs else "false",
+        "matrix": found.matrix(),
+        "plan": found.to_json(),
+        "commit": commit,
+    }
+
+
+def rows(found: Plan) -> Iterator[tuple[str, str]]:
+    """Each session and what becomes of it."""
+    for job in found.jobs:
+        yield job.session, f"is graded: {job.title}"
+    for record in found.reused:
+        yield record.session, f"as on {record.started_at:%Y-%m-%d %H:%M} UTC: {record.verdict.replace('_', ' ')}"
+    for session in found.skipped:
+        yield session, "not begun"
+
+
+def summary(found: Plan) -> str:
+    """The plan as Markdown."""
+    lines = [f"| {code(session)} | {escape(what)} |" for session, what in rows(found)]
+    return "\n".join(["### What is graded", "", "| session | |", "| --- | --- |", *lines, ""])
+
+
+def table(found: Plan) -> Table:
+    """The plan for a terminal."""
+    shown = Table(box=None, show_header=False)
+    for session, what in rows(found):
+        shown.add_row(session, what)
+    return shown

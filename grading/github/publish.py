@@ -1,0 +1,132 @@
+"""Publishing: results become records on the branch `progress`, lines of its ledger, and badges."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grading import progress
+from grading.errors import GraderError
+from grading.github import ledger
+from grading.github.branch import advance, number_of, read_branch, repository_of
+from grading.github.history import read_records
+from grading.github.ledger import Head, Line
+from grading.github.reading import BRANCH, Records
+from grading.manifest.model import Manifest, Milestone
+from grading.progress import Event, History
+from grading.render.badge import badge, pending_badge
+from grading.render.shields import shields
+from grading.render.text import one_line
+from grading.result import Result, Verdict
+
+if TYPE_CHECKING:
+    from githubkit import GitHub
+
+TRIES = 30
+"""How often another run may come first before this one gives up; each time one of them is done."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing has done."""
+
+    added: tuple[str, ...]
+    """The new records' files on the branch; none when all were there."""
+    head: Head
+    """Where the ledger now ends."""
+    commit: str | None
+    """The commit that added them."""
+    tries: int
+
+
+@dataclass(frozen=True)
+class _Record:
+    event: Event
+    file: str
+    data: bytes
+
+
+def publish(
+    client: GitHub,
+    repository: str,
+    results: Sequence[Result],
+    run_id: int,
+    manifest: Manifest,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Add the results of a run to the branch `progress` of the repository (owner/name).
+
+    The branch only ever moves forward: when another run was first, everything is read again and tried again. A result
+    of the same run, session and start that is there already is not added again. GraderError when a result is none of
+    this course's, or when others come first too often.
+    """
+    place = repository_of(client, repository)
+    records = [_record(result, run_id, manifest) for result in results]
+    number = number_of(place)
+    known: dict[str, bytes] = {}
+    for tries in range(1, TRIES + 1):
+        branch = read_branch(place, BRANCH)
+        before = Records() if branch is None else read_records(place, branch, number, known)
+        head = before.head or Head()
+        named, there = ledger.named(before.lines), set() if branch is None else set(branch.files)
+        new = [r for r in records if r.file not in named]
+        restored = {r.file: r.data for r in records if r.file in named and r.file not in there}
+        if not new and not restored:
+            return Published((), head, None, tries)
+        added = [
+            Line(0, r.file, ledger.digest(r.data), "", number, run_id, r.event.at)
+            for r in sorted(new, key=lambda r: (r.event.at, r.file))
+        ]
+        text, head = ledger.append(b"".join(line + b"\n" for line in before.lines), head, added)
+        files = restored | {r.file: r.data for r in new} | {ledger.FILE: text}
+        files |= _badges(manifest, before.history, records, there)
+        commit = advance(place, BRANCH, branch, files, _message(records, run_id, head))
+        if commit is not None:
+            return Published(tuple(line.file for line in added), head, commit, tries)
+        sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - nothing secret: runs that met should not meet again
+    raise GraderError(
+        f"Other runs have changed the branch {BRANCH} {TRIES} times while this one was publishing. Run this job again."
+    )
+
+
+def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
+    known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
+    if (result.milestone if result.module is None else result.module) not in known:
+        what = f"milestone {result.milestone}" if result.module is None else f"module {one_line(result.module, 40)}"
+        raise GraderError(f"A result is of {what}, which the course does not have. Nothing was published.")
+    event = progress.measured(result)
+    name = progress.file_name(event, f"{run_id}-{ledger.session_of(event)}")
+    return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode(event))
+
+
+def _badges(
+    manifest: Manifest, before: History, records: Sequence[_Record], there: Collection[str]
+) -> dict[str, bytes]:
+    """The badges of the milestones that were measured; and any that is not there yet."""
+    events = {ledger.digest(progress.encode(e)): e for e in (*before.events, *(r.event for r in records))}
+    history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
+    measured = {r.event.milestone for r in records}
+    files = {}
+    for milestone in manifest.milestones:
+        svg, endpoint = (f"badges/milestone-{milestone.id}.{suffix}" for suffix in ("svg", "json"))
+        if milestone.id in measured or not {svg, endpoint} <= set(there):
+            best = history.best(milestone.id)
+            result = None if best is None else best.result
+            files[svg] = _badge(manifest, milestone, result).encode()
+            files[endpoint] = shields(milestone.id, milestone.name, result).encode()
+    return files
+
+
+def _badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
+    if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
+        return badge(best)
+    return pending_badge(manifest.course.name, milestone.id, milestone.name, best)
+
+
+def _message(records: Sequence[_Record], run_id: int, head: Head) -> str:
+    what = ", ".join(f"{ledger.session_of(r.event)} {r.event.verdict}" for r in records)
+    return f"Record {what}\n\nRun {run_id}. Runs add files here; nobody edits them.\n\n{head.trailer}\n"

@@ -1,0 +1,76 @@
+"""`python -m grading.github publish`: after a push to the default branch, what was measured becomes records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from grading.errors import GraderError, UsageError
+from grading.github.api import client, settled, told
+from grading.github.artifact import Collected, Refused, planned, read_artifacts
+from grading.github.event import Event, read_event
+from grading.github.outputs import write_summary
+from grading.github.publish import Published, publish
+from grading.github.reading import BRANCH
+from grading.manifest.load import load
+from grading.render.markdown import code, escape
+from grading.render.text import one_line
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def publish_command() -> None:
+    """Add the run's results to the branch `progress`: records, a line of the ledger for each, badges.
+
+    Which results there should be says the run's plan. What is missing or odd about one is told and ends with exit
+    code 3, after the others are published. Doing it again changes nothing.
+    """
+    environ = os.environ
+    event, manifest = read_event(environ), load(ROOT)
+    run_id = _publishable(event)
+    github = client(environ)
+    try:
+        plan = planned(github, event.repository, run_id, manifest)
+    except Refused as refusal:
+        raise GraderError(f"It is not known what this run has graded: {refusal}. Nothing was published.") from None
+    expected = tuple(job.session for job in plan.jobs)
+    collected = read_artifacts(github, event.repository, run_id, expected, event.sha)
+    with told(f"the branch {BRANCH}"):
+        published = settled(lambda: publish(github, event.repository, collected.results, run_id, manifest))
+    for line in lines(collected, published):
+        typer.echo(line)
+    write_summary(environ, summary(collected, published))
+    if collected.problems:
+        raise typer.Exit(3)
+
+
+def _publishable(event: Event) -> int:
+    """The run whose results may be published; UsageError when nothing of it may."""
+    if not event.on_default_branch:
+        raise UsageError(
+            f"Only what is pushed to the default branch is published: {event.name} of {one_line(event.ref, 80)} is not."
+        )
+    if event.run_id is None:
+        raise UsageError("GITHUB_RUN_ID is not set: records are known by the run that made them.")
+    return event.run_id
+
+
+def lines(collected: Collected, published: Published) -> Iterator[str]:
+    """What was done, for the log."""
+    yield from (f"Published {file}" for file in published.added)
+    if not published.added:
+        yield "Nothing new to publish."
+    yield f"The ledger has {published.head.number} lines and ends with {published.head.digest}."
+    yield from (f"Not published: {one_line(problem, 400)}" for problem in collected.problems)
+
+
+def summary(collected: Collected, published: Published) -> str:
+    """The same as Markdown: whoever keeps it can later tell whether the ledger still holds what was published."""
+    parts = ["### Published", ""]
+    parts += [f"- {code(file)}" for file in published.added] or ["Nothing new."]
+    parts += [f"- Not published: {escape(problem)}" for problem in collected.problems]
+    parts += ["", f"The ledger has {published.head.number} lines and ends with {code(published.head.digest)}.", ""]
+    return "\n".join(parts)

@@ -1,0 +1,19 @@
+"""The records of a repository that the ledger vouches for, as results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grading.github.api import client, told
+from grading.github.history import read_history
+from grading.result import Result
+
+
+def verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
+    """What was published on the branch `progress` of GITHUB_REPOSITORY and not edited since; none without the branch.
+
+    UsageError without a token, GraderError when GitHub cannot be asked.
+    """
+    with told("the records on the branch progress"):
+        records = read_history(client(environ), environ["GITHUB_REPOSITORY"])
+    return tuple(result for event in records.history.events if (result := event.result) is not None)

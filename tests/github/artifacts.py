@@ -1,0 +1,67 @@
+"""The local copy's artifacts: listed by the API, fetched from a storage that takes no token."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from typing import Any
+
+from tests.github.local import NAME, Answer, Hub, Repository, Request, error, page, route
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """An archive of these files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def add_artifact(
+    hub: Hub, repository: Repository, run: int, name: str, archive: bytes, **changes: Any
+) -> dict[str, Any]:
+    """An artifact as a job uploads it."""
+    number = hub.number()
+    repository.archives[number] = archive
+    fields = {
+        "id": number,
+        "name": name,
+        "size_in_bytes": len(archive),
+        "digest": f"sha256:{hashlib.sha256(archive).hexdigest()}",
+        "expired": False,
+        "archive_download_url": f"https://api.github.com/repos/o/r/actions/artifacts/{number}/zip",
+    }
+    artifact = hub.example("artifact", **{**fields, **changes})
+    artifact["workflow_run"]["id"] = run
+    repository.artifacts.append(artifact)
+    return artifact
+
+
+@route("GET", f"{NAME}/actions/runs/(\\d+)/artifacts")
+def list_artifacts(hub: Hub, request: Request, repository: Repository, run: str) -> Answer:
+    """Newest first, of one name when asked."""
+    name = request.query.get("name")
+    found = [a for a in reversed(repository.artifacts) if a["workflow_run"]["id"] == int(run)]
+    return page(hub, request, [a for a in found if name in (None, a["name"])], "artifacts")
+
+
+@route("GET", f"{NAME}/actions/artifacts/(\\d+)/zip")
+def download(hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
+    """Sends on to the storage."""
+    artifact = next((a for a in repository.artifacts if a["id"] == int(number)), None)
+    if artifact is None:
+        return error(404, "Not Found")
+    if artifact["expired"]:
+        return error(410, "Artifact has expired")
+    owner = next(name for name, kept in hub.repositories.items() if kept is repository)
+    return Answer(302, headers={"Location": f"{hub.url}/storage/{owner}/{number}"})
+
+
+@route("GET", r"/storage/([^/]+/[^/]+)/(\d+)")
+def storage(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
+    """The archive; a request that brings GitHub's token is refused, as the real storage does."""
+    if "authorization" in request.headers:
+        return error(400, "Authorization is not expected here")
+    return Answer(200, repository.archives[int(number)])

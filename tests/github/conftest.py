@@ -1,0 +1,69 @@
+"""A copy of GitHub behind the proxy that checks requests and answers; without node these tests are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from githubkit import core
+
+from grading.github import api
+from tests.github import description, prism
+from tests.github.local import Hub, serve
+from tests.github.runs import Runs
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """The local copy and its proxy, started once."""
+    missing = prism.install()
+    if missing:
+        pytest.skip(missing)
+    described = description.described(prism.HERE)
+    folder = tmp_path_factory.mktemp("prism")
+    with serve(description.examples(described)) as hub, prism.proxied(hub.url, described, folder) as url:
+        hub.public_url = url
+        yield hub
+
+
+@pytest.fixture
+def hub(running: Hub) -> Iterator[Hub]:
+    """The local copy, empty."""
+    running.clear()
+    yield running
+    assert not running.faults, "a fault was never met"
+    assert not running.before, "what should happen before a request never did"
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long would have been waited, without waiting."""
+    kept: list[float] = []
+
+    class Clock:
+        sleep = staticmethod(kept.append)
+
+    monkeypatch.setattr(core, "time", Clock)
+    monkeypatch.setattr(api, "time", Clock)
+    return kept
+
+
+@pytest.fixture
+def environ(hub: Hub) -> dict[str, str]:
+    """What a job's environment says of GitHub."""
+    return {"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.public_url, "GITHUB_REPOSITORY": "class/alice"}
+
+
+@pytest.fixture
+def client(environ: dict[str, str]) -> api.Client:
+    """A client of the local copy, by way of the proxy."""
+    return api.client(environ)
+
+
+@pytest.fixture
+def runs(hub: Hub, environ: dict[str, str], tmp_path: Path) -> Runs:
+    """Workflow runs of the student's repository, which is there and empty."""
+    made = Runs(hub, tmp_path, environ)
+    assert made.repository.comments == []
+    return made

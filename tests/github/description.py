@@ -1,0 +1,64 @@
+"""GitHub's own description of its API, cut down to what the tests use: whole, it takes the proxy long to read."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FILE = Path("node_modules/@octokit/openapi/generated/api.github.com.json")
+REPOSITORY = "/repos/{owner}/{repo}"
+USED = re.compile(
+    re.escape(REPOSITORY) + r"(|/actions/artifacts/.*|/actions/runs/\{run_id\}(/artifacts)?|/branches/\{branch\}"
+    r"|/check-runs(/\{check_run_id\}(/annotations)?)?|/commits/\{(ref|commit_sha)\}(/check-runs|/pulls)?|/contents/\{path\}|/git/.*|/issues/comments/"
+    r"\{comment_id\}|/issues/\{issue_number\}/comments|/pulls(/\{pull_number\})?)"
+)
+DEEP = re.compile(r"/git/(ref|refs|matching-refs)/\{ref\}|/contents/\{path\}")
+"""Paths whose last parameter may hold slashes: GitHub takes them, a path of OpenAPI cannot say so."""
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """The description of the paths in use and of everything they refer to; node_modules is in `folder`."""
+    whole = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    paths: dict[str, Any] = {}
+    for path, item in whole["paths"].items():
+        if USED.fullmatch(path):
+            paths[path] = item
+            if DEEP.fullmatch(path.removeprefix(REPOSITORY)):
+                paths.update(_deeper(path, item))
+    kept: dict[str, dict[str, Any]] = {kind: {} for kind in whole["components"]}
+    waiting: list[Any] = [paths]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            reference = part.get("$ref")
+            if isinstance(reference, str):
+                kind, name = reference.removeprefix("#/components/").split("/")
+                if name not in kept[kind]:
+                    kept[kind][name] = whole["components"][kind][name]
+                    waiting.append(kept[kind][name])
+    return {**{key: whole[key] for key in ("openapi", "info", "servers")}, "paths": paths, "components": kept}
+
+
+def _deeper(path: str, item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same path with up to three more segments."""
+    for more in range(1, 4):
+        names = [f"part{number}" for number in range(more)]
+        other = copy.deepcopy(item)
+        for operation in other.values():
+            operation.pop("operationId", None)
+            operation["parameters"] += [
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            ]
+        yield path + "".join(f"/{{{name}}}" for name in names), other
+
+
+def examples(description: dict[str, Any]) -> dict[str, Any]:
+    """The description's own examples by name: what the local copy fills in where nobody looks."""
+    return {name: example["value"] for name, example in description["components"]["examples"].items()}

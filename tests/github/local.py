@@ -1,0 +1,228 @@
+"""A small copy of GitHub on this machine: it keeps what it is sent, and can misbehave as the real one does."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+BOT = "github-actions[bot]"
+NAME = r"/repos/([^/]+/[^/]+)"
+
+
+@dataclass
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    user: str
+    """Who the token belongs to."""
+    headers: dict[str, str]
+
+
+@dataclass
+class Answer:
+    """What is given back: JSON, or bytes as they are."""
+
+    status: int
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Fault:
+    """One request that goes wrong: answered so, before or after (`done`) what it asked for has been done."""
+
+    method: str
+    path: str
+    """A pattern somewhere in the path."""
+    answer: Answer
+    done: bool = False
+
+    def fits(self, request: Request) -> bool:
+        """Whether this request is the one."""
+        return request.method == self.method and re.search(self.path, request.path) is not None
+
+
+@dataclass
+class Repository:
+    """What one repository holds. Objects are as GitHub gives them."""
+
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    check_runs: list[dict[str, Any]] = field(default_factory=list)
+    annotations: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    archives: dict[int, bytes] = field(default_factory=dict)
+    objects: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    """Git's objects by their real ids: ("blob", bytes), ("tree", entries), ("commit", fields)."""
+    refs: dict[str, str] = field(default_factory=dict)
+    """By whole name: refs/heads/main → commit."""
+
+
+@dataclass
+class Hub:
+    """The whole copy."""
+
+    examples: dict[str, Any]
+    """Of GitHub's description: what fills the fields nobody looks at."""
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=lambda: {"actions": BOT})
+    """Who a token belongs to."""
+    faults: list[Fault] = field(default_factory=list)
+    before: list[tuple[str, str, Callable[[], None]]] = field(default_factory=list)
+    """(method, path pattern, what happens just before), each once: how two runs race in a test."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """(method, path) of each request."""
+    url: str = ""
+    """Where it answers itself; artifacts are fetched from here."""
+    public_url: str = ""
+    """Where clients find it."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _number: int = 1000
+
+    def repository(self, name: str) -> Repository:
+        """The repository with this owner/name, made when it is not there."""
+        return self.repositories.setdefault(name, Repository())
+
+    def number(self) -> int:
+        """A new id."""
+        self._number += 1
+        return self._number
+
+    def example(self, name: str, /, **changes: Any) -> Any:
+        """One of the description's examples with some fields of ours."""
+        return {**copy.deepcopy(self.examples[name]), **changes}
+
+    def account(self, login: str) -> dict[str, Any]:
+        """A user as objects hold them."""
+        kind = "Bot" if login.endswith("[bot]") else "User"
+        return {**copy.deepcopy(self.examples["issue-comment"]["user"]), "login": login, "type": kind}
+
+    def clear(self) -> None:
+        """Forget everything but where it is."""
+        for kept in (self.repositories, self.faults, self.before, self.asked):
+            kept.clear()
+        self.users = {"actions": BOT}
+
+
+Handler = Callable[..., Answer]
+ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
+
+
+def route(method: str, path: str) -> Callable[[Handler], Handler]:
+    """Declare who answers; groups of the path are handed over, the first being the repository."""
+
+    def declare(handler: Handler) -> Handler:
+        ROUTES.append((method, re.compile(path), handler))
+        return handler
+
+    return declare
+
+
+def error(status: int, message: str) -> Answer:
+    """An error as GitHub words it."""
+    return Answer(status, {"message": message, "documentation_url": "https://docs.github.com", "status": str(status)})
+
+
+def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -> Answer:
+    """One page of a list, with the links to the others."""
+    size, number = min(int(request.query.get("per_page", 30)), 100), int(request.query.get("page", 1))
+    shown, headers = items[(number - 1) * size : number * size], {}
+    if number * size < len(items):
+        query = urlencode({**request.query, "page": number + 1})
+        headers["Link"] = f'<{hub.public_url}{request.path}?{query}>; rel="next"'
+    return Answer(200, shown if key is None else {"total_count": len(items), key: shown}, headers)
+
+
+def answer(hub: Hub, request: Request) -> Answer:
+    """What GitHub would say."""
+    for waiting in list(hub.before):
+        method, path, happens = waiting
+        if request.method == method and re.search(path, request.path):
+            hub.before.remove(waiting)
+            happens()
+    with hub.lock:
+        hub.asked.append((request.method, request.path))
+        fault = next((f for f in hub.faults if f.fits(request)), None)
+        if fault is not None:
+            hub.faults.remove(fault)
+            if not fault.done:
+                return fault.answer
+        given = _route(hub, request)
+        return given if fault is None else fault.answer
+
+
+def _route(hub: Hub, request: Request) -> Answer:
+    for method, path, handler in ROUTES:
+        found = path.fullmatch(request.path)
+        if method == request.method and found:
+            name, *groups = found.groups()
+            if name not in hub.repositories:
+                return error(404, "Not Found")
+            return handler(hub, request, hub.repositories[name], *groups)
+    return error(404, "Not Found")
+
+
+@contextmanager
+def serve(examples: dict[str, Any]) -> Iterator[Hub]:
+    """The running copy."""
+    from tests.github import artifacts, conversation, git  # noqa: F401 - they declare their routes
+
+    hub = Hub(examples)
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            sent, parts = self.rfile.read(length), urlsplit(self.path)
+            token = (self.headers.get("Authorization") or "").split(" ")[-1]
+            if token not in hub.users and not parts.path.startswith("/storage/"):
+                self.give(error(401, "Bad credentials"))
+                return
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = json.loads(sent) if sent else None
+            query = dict(parse_qsl(parts.query))
+            self.give(answer(hub, Request(self.command, parts.path, query, body, hub.users.get(token, ""), headers)))
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names the base class calls
+
+        def give(self, given: Answer) -> None:
+            raw = given.content if isinstance(given.content, bytes) else b""
+            if given.content is not None and not raw:
+                raw = json.dumps(given.content).encode()
+            self.send_response(given.status)
+            kind = "application/octet-stream" if isinstance(given.content, bytes) else "application/json; charset=utf-8"
+            for name, value in {**({"Content-Type": kind} if raw else {}), **given.headers}.items():
+                self.send_header(name, value)
+            if given.status != 204:
+                self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.daemon_threads = True
+    hub.url = hub.public_url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

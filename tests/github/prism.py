@@ -1,0 +1,67 @@
+"""Prism between a client and the local copy: each request and each answer is held to GitHub's own description."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+TOOL = Path("node_modules/@stoplight/prism-cli/dist/index.js")
+
+
+def install() -> str | None:
+    """Install what package-lock.json pins, once; a sentence when that cannot be."""
+    pinned = (HERE / "package-lock.json").read_bytes()
+    done = HERE / "node_modules" / ".installed"
+    if done.is_file() and done.read_bytes() == pinned:
+        return None
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "node and npm are not installed; they run the proxy that checks requests against GitHub's description"
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    ran = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        return f"npm ci in tests/github failed: {ran.stderr.strip()[-300:]}"
+    done.write_bytes(pinned)
+    return None
+
+
+@contextmanager
+def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterator[str]:
+    """The address of a proxy in front of `upstream`; `folder` takes its files."""
+    document, log = folder / "github.json", folder / "prism.log"
+    document.write_text(json.dumps(description), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    node = ["node", "--require", str(HERE / "manual-redirect.cjs"), str(HERE / TOOL)]
+    command = [*node, "proxy", str(document), upstream, "--errors", "--port", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(process, url, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"{url}/repos/nobody/nothing", timeout=5)  # noqa: S310 - our own address
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the proxy did not start:\n{log.read_text(errors='replace')[-2000:]}")

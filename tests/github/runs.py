@@ -1,0 +1,110 @@
+"""A workflow run in the local copy: its event, its plan and the records its jobs have handed over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from grading.github.plan import Job, Plan, Reused
+from grading.render.record import to_json
+from grading.result import Failure, Result
+from tests.github.artifacts import add_artifact, zipped
+from tests.github.local import Hub, Repository
+from tests.render.results import not_yet, result
+
+REPOSITORY, COMMIT, RUN = "class/alice", "a1b2c3d4e5" * 4, 7001
+
+
+def made_for(record: Result, commit: str | None = COMMIT) -> Result:
+    """The record as of this commit."""
+    return record.model_copy(update={"submission": record.submission.model_copy(update={"commit": commit})})
+
+
+def unlocked(**changes: Any) -> Result:
+    """Milestone 1, unlocked."""
+    return made_for(result(**changes))
+
+
+def failing(**changes: Any) -> Result:
+    """Module 02, not yet."""
+    fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None}
+    return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
+
+
+def many_failures(count: int) -> tuple[Failure, ...]:
+    """As many failures, each on a line of its own."""
+    file = "modules/02_tensor/tinytorch/tensor.py"
+    return tuple(Failure(title=f"Fact {n}", got=str(n), file=file, line=n + 1) for n in range(count))
+
+
+@dataclass
+class Runs:
+    """What the tests of the report start from."""
+
+    hub: Hub
+    folder: Path
+    environ: dict[str, str]
+
+    @property
+    def repository(self) -> Repository:
+        """The student's."""
+        return self.hub.repository(REPOSITORY)
+
+    def event(self, name: str, payload: dict[str, Any], **variables: str) -> dict[str, str]:
+        """A job's environment for this event."""
+        path = self.folder / f"{name}.json"
+        about = {"repository": {"full_name": REPOSITORY, "default_branch": "main"}}
+        path.write_text(json.dumps({**about, **payload}), encoding="utf-8")
+        return {
+            **self.environ,
+            "GITHUB_EVENT_NAME": name,
+            "GITHUB_EVENT_PATH": str(path),
+            "GITHUB_ACTOR": "alice",
+            "GITHUB_SHA": COMMIT,
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_RUN_ID": str(RUN),
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
+            **variables,
+        }
+
+    def pull_request(self, *, run: int = RUN, commit: str = COMMIT, attempt: int = 1) -> dict[str, str]:
+        """The environment of a run on pull request 7, from the repository itself."""
+        head = {"sha": commit, "ref": "my-work", "repo": {"full_name": REPOSITORY}}
+        payload = {"pull_request": {"number": 7, "head": head}}
+        variables = {"GITHUB_RUN_ID": str(run), "GITHUB_RUN_ATTEMPT": str(attempt)}
+        return self.event("pull_request", payload, GITHUB_REF="refs/pull/7/merge", **variables)
+
+    def plan(
+        self, *sessions: str, run: int = RUN, reused: tuple[Reused, ...] = (), skipped: tuple[str, ...] = ()
+    ) -> None:
+        """Hand over a plan of these sessions."""
+        made = Plan(tuple(Job(session, session, 10) for session in sessions), reused, skipped)
+        archive = zipped({"plan.json": made.to_json().encode()})
+        add_artifact(self.hub, self.repository, run, "tinytorch-plan", archive)
+
+    def hand_over(self, *records: Result, run: int = RUN, plan: bool = True) -> None:
+        """Hand over these records, and a plan of their sessions."""
+        if plan:
+            self.plan(*(record.session for record in records), run=run)
+        for record in records:
+            archive = zipped({"result.json": to_json(record).encode()})
+            add_artifact(self.hub, self.repository, run, f"tinytorch-{record.session}", archive)
+
+    @property
+    def bodies(self) -> list[str]:
+        """The comments under pull request 7."""
+        return [c["body"] for c in self.repository.comments if c["issue_url"].endswith("/7")]
+
+    @property
+    def summary(self) -> str:
+        """The run's summary."""
+        return (self.folder / "summary.md").read_text(encoding="utf-8")
+
+
+def reused(session: str, title: str, verdict: str = "unlocked") -> Reused:
+    """Something answered from its record."""
+    return Reused(session, title, verdict, datetime(2026, 2, 1, 9, 0, tzinfo=UTC))

@@ -1,0 +1,144 @@
+"""`publish` against the copy of GitHub, every request and answer held to GitHub's own description."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from grading.errors import GraderError, UsageError
+from grading.github import ledger
+from grading.github.__main__ import app
+from grading.github.api import Client
+from grading.github.history import read_history
+from grading.github.plan import Job, Plan
+from grading.render.record import to_json
+from grading.result import Result
+from tests.github import about  # noqa: F401 - it declares its route
+from tests.github.artifacts import add_artifact, zipped
+from tests.github.git import branch_files, commit_files
+from tests.github.local import Fault, Hub, error
+from tests.github.test_publish import at
+from tests.render.results import result
+
+NAME, SHA, RUN = "class/alice", "c" * 40, 9000
+
+
+def hand_over(hub: Hub, *results: Result, run: int = RUN, missing: tuple[str, ...] = ()) -> None:
+    """The artifacts of a run: its plan and these results."""
+    repository = hub.repository(NAME)
+    sessions = [*(r.session for r in results), *missing]
+    plan = Plan(tuple(Job(session, "x", 1) for session in sessions), (), ())
+    add_artifact(hub, repository, run, "tinytorch-plan", zipped({"plan.json": plan.to_json().encode()}))
+    for one in results:
+        one = one.model_copy(update={"submission": one.submission.model_copy(update={"commit": SHA})})
+        add_artifact(hub, repository, run, f"tinytorch-{one.session}", zipped({"result.json": to_json(one).encode()}))
+
+
+@pytest.fixture
+def job(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of the job `publish` after a push to main."""
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
+    environ |= {
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_SHA": SHA,
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_ACTOR": "alice",
+        "GITHUB_RUN_ID": str(RUN),
+        "GITHUB_RUN_ATTEMPT": "1",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return environ
+
+
+def publish() -> tuple[int, str]:
+    """Run the command: exit code and what was printed."""
+    ran = CliRunner().invoke(app, ["publish"], catch_exceptions=True)
+    if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+        raise ran.exception
+    return ran.exit_code, ran.output
+
+
+def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[str, str]) -> None:
+    """Artifacts become records, ledger and badges; doing it again changes nothing."""
+    module = at(1, result(), milestone=None, module="02_tensor", name="Tensors", medal=None)
+    hand_over(hub, at(0), module)
+    code, printed = publish()
+    assert code == 0, printed
+    repository = hub.repository(NAME)
+    files, commit = branch_files(repository, "progress"), repository.refs["refs/heads/progress"]
+    assert len([f for f in files if f.startswith("progress/2")]) == 2
+    records = read_history(client, NAME)
+    assert [(e.session, e.reason) for e in records.entries] == [("milestone-1", None), ("module-02_tensor", None)]
+    assert records.head.digest in printed
+    assert records.head.digest in Path(job["GITHUB_STEP_SUMMARY"]).read_text()
+    assert ledger.head_of(repository.objects[commit][1]["message"]) == records.head
+    assert "Nothing new" in publish()[1]
+    assert repository.refs["refs/heads/progress"] == commit
+
+
+@pytest.mark.usefixtures("job")
+def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Client) -> None:
+    """A session that was planned and left no result is named, and the command ends with 3."""
+    hand_over(hub, at(0), missing=("milestone-2",))
+    code, printed = publish()
+    assert code == 3
+    assert "Not published: milestone-2" in printed
+    assert [e.session for e in read_history(client, NAME).entries] == ["milestone-1"]
+
+
+@pytest.mark.usefixtures("job")
+def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits: list[float]) -> None:
+    """The branch was made and the answer never came: reading anew finds the record there."""
+    hand_over(hub, at(0))
+    hub.faults.append(Fault("POST", "/git/refs", error(502, "Bad gateway"), done=True))
+    assert publish()[0] == 0
+    assert len(read_history(client, NAME).entries) == 1
+    assert waits
+
+
+@pytest.mark.usefixtures("job")
+def test_another_run_that_comes_first_is_not_overwritten(hub: Hub, client: Client) -> None:
+    """Between reading the branch and moving it on, somebody commits: both are there in the end."""
+    hand_over(hub, at(0))
+    assert publish()[0] == 0
+    job_of_another = branch_files(hub.repository(NAME), "progress")
+    hand_over(hub, at(5), run=RUN + 1)
+
+    def another() -> None:
+        commit_files(hub.repository(NAME), "progress", job_of_another | {"notes.txt": b"mine"})
+
+    hub.before.append(("PATCH", "/git/refs/heads/progress", another))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GITHUB_RUN_ID", str(RUN + 1))
+        assert publish()[0] == 0
+    assert branch_files(hub.repository(NAME), "progress")["notes.txt"] == b"mine"
+    assert [(e.run_id, e.reason) for e in read_history(client, NAME).entries] == [(RUN, None), (RUN + 1, None)]
+
+
+@pytest.mark.usefixtures("job")
+def test_only_the_default_branch_is_published(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push elsewhere, and a run that is unknown, are refused before GitHub is asked."""
+    monkeypatch.setenv("GITHUB_REF", "refs/heads/mine")
+    with pytest.raises(UsageError, match="default branch"):
+        publish()
+    monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
+    monkeypatch.delenv("GITHUB_RUN_ID")
+    with pytest.raises(UsageError, match="GITHUB_RUN_ID"):
+        publish()
+    assert hub.asked == []
+
+
+@pytest.mark.usefixtures("job")
+def test_without_a_plan_nothing_is_published(hub: Hub) -> None:
+    """What should be there cannot be guessed from what is there."""
+    hub.repository(NAME)
+    with pytest.raises(GraderError, match="Nothing was published"):
+        publish()
+    assert hub.repository(NAME).refs == {}

@@ -1,0 +1,107 @@
+"""The actions that our workflows use, as far as they use them. Each takes the job's workspace and its inputs."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.workflows.expressions import NotModelled
+from tests.workflows.world import Event, Run, Token, World
+
+
+class ActionFailed(Exception):  # noqa: N818 - an outcome, as steps have them
+    """The action ended with an error, as the real one would."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an action runs."""
+
+    world: World
+    run: Run
+    event: Event
+    workspace: Path
+    token: Token
+
+
+def checkout(place: Place, inputs: dict[str, Any]) -> None:
+    """A tree of a repository that the token may read; public ones anybody may."""
+    _only(inputs, "repository", "ref", "path", "persist-credentials")
+    if inputs.get("persist-credentials") is not False:
+        raise ActionFailed("the token is left on disk")
+    name = inputs.get("repository") or place.event.repository
+    if name not in place.world.repositories:
+        raise ActionFailed(f"there is no repository {name}")
+    repository = place.world.repositories[name]
+    readable = name == place.token.repository and place.token.may("contents", "read")
+    if repository.private and not readable:
+        raise ActionFailed(f"the token may not read {name}")
+    _, tree = repository.resolve(str(inputs.get("ref") or place.event.sha))
+    target = place.workspace / inputs.get("path", ".")
+    shutil.copytree(tree, target, symlinks=True, dirs_exist_ok=target == place.workspace)
+    if (target / "noxfile.py").is_file():
+        (target / ".nox").symlink_to(place.world.environments)
+
+
+def setup_python(_place: Place, inputs: dict[str, Any]) -> None:
+    """Python is there; its version must be a text, for 3.10 is no number."""
+    _only(inputs, "python-version")
+    if not isinstance(inputs["python-version"], str):
+        raise ActionFailed("the version is no text")
+
+
+def upload(place: Place, inputs: dict[str, Any]) -> None:
+    """One file, under a name that the run does not have yet."""
+    _only(inputs, "name", "path", "if-no-files-found", "retention-days")
+    name, file = inputs["name"], place.workspace / inputs["path"]
+    if not file.is_file():
+        if inputs["if-no-files-found"] == "error":
+            raise ActionFailed(f"{inputs['path']} is not there")
+        return
+    if name in place.run.artifacts:
+        raise ActionFailed(f"the run has an artifact {name}")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.write(file, file.name)
+    place.run.artifacts[name] = archive.getvalue()
+    place.world.uploaded(place.event.repository, place.event.run_id, name, archive.getvalue())
+
+
+def download(place: Place, inputs: dict[str, Any]) -> None:
+    """Every artifact that fits the pattern, each in a folder of its name."""
+    _only(inputs, "pattern", "path")
+    for name, archive in place.run.artifacts.items():
+        if Path(name).match(inputs["pattern"]):
+            target = place.workspace / inputs["path"] / name
+            target.mkdir(parents=True)
+            with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
+                zipped.extractall(target)
+
+
+def attest(place: Place, inputs: dict[str, Any]) -> None:
+    """Sign for every file that fits; there must be one."""
+    _only(inputs, "subject-path")
+    if not (place.token.may("id-token", "write") and place.token.may("attestations", "write")):
+        raise ActionFailed("the token may not attest")
+    found = sorted(place.workspace.glob(inputs["subject-path"]))
+    if not found:
+        raise ActionFailed("there is nothing to attest")
+    place.run.attested += [path.relative_to(place.workspace).as_posix() for path in found]
+
+
+ACTIONS = {
+    "actions/checkout": checkout,
+    "actions/setup-python": setup_python,
+    "actions/upload-artifact": upload,
+    "actions/download-artifact": download,
+    "actions/attest": attest,
+}
+
+
+def _only(inputs: dict[str, Any], *known: str) -> None:
+    if strange := set(inputs) - set(known):
+        raise NotModelled(f"inputs {sorted(strange)}")

@@ -1,0 +1,60 @@
+"""The release, Ada's work on it, and the class in which both meet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from course.release import write_release
+from course.skeleton import solved
+from grading.manifest.load import load
+from tests.github.conftest import running  # noqa: F401 - the fixture
+from tests.github.local import Hub
+from tests.workflows.school import RECIPE, TENSOR, School, course_for, opened
+from tests.workflows.story import Chapter, week
+
+
+@pytest.fixture(scope="session")
+def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release, as it is pushed to the repository that grades."""
+    folder = tmp_path_factory.mktemp("class")
+    return write_release(course_for(root, folder / "course"), folder / "release").target
+
+
+@pytest.fixture(scope="session")
+def worked_on(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ada's tree: module 02 solved, and something tried in the recipe of milestone 1."""
+    tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("ada") / "tree"))
+    text = solved((root / TENSOR).read_text(encoding="utf-8"), load(root), TENSOR)
+    (tree / TENSOR).write_text(text, encoding="utf-8")
+    (tree / RECIPE).write_text((tree / RECIPE).read_text(encoding="utf-8") + "\n# not yet\n", encoding="utf-8")
+    return tree
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where nox makes its environments, once for all jobs of all tests."""
+    return tmp_path_factory.mktemp("nox")
+
+
+@pytest.fixture
+def school(running: Hub, released: Path, environments: Path, tmp_path: Path) -> Iterator[School]:  # noqa: F811
+    """A class on its first day."""
+    with opened(running, released, environments, tmp_path) as school:
+        yield school
+
+
+@pytest.fixture(scope="session")
+def story(
+    running: Hub,  # noqa: F811
+    released: Path,
+    worked_on: Path,
+    environments: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Chapter]:
+    """A class's week, lived through once."""
+    with opened(running, released, environments, tmp_path_factory.mktemp("week")) as school:
+        return week(school, released, worked_on)

@@ -1,0 +1,55 @@
+"""A runner's machine for these tests: commands that change a machine are answered by a stub that notes the call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+STUBBED = ("pip", "sudo", "apt-get", "sysctl")
+KEPT_OUT = ("GITHUB_", "ACTIONS_", "RUNNER_", "TINYTORCH_", "NOX_", "PYTEST_", "COV_")
+STUB = """#!/bin/sh
+echo "$(basename "$0") $*" >> "{log}"
+"""
+STUB_PYTHON = """#!/bin/sh
+# python3 -m venv DIR: a folder whose pip and nox are stubs, too.
+echo "python3 $1 $2" >> "{log}"
+mkdir -p "$3/bin"
+cp "{stubs}/pip" "$3/bin/pip"
+cp "{stubs}/pip" "$3/bin/nox"
+"""
+
+
+def stub(folder: Path, *names: str) -> Path:
+    """Put stubs into a folder; the file in which they note their calls."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "calls"
+    log.touch()
+    for name in names:
+        path = folder / name
+        path.write_text((STUB_PYTHON if name == "python3" else STUB).format(log=log, stubs=folder))
+        path.chmod(0o755)
+    return log
+
+
+def environment(folder: Path, *stubbed: str) -> tuple[dict[str, str], Path]:
+    """A runner's environment, with nothing of ours that a job would not have, and the stubs' notes."""
+    stubs = folder / "stubs"
+    log = stub(stubs, *STUBBED, *stubbed)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT)}
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "FORCE_COLOR", "NO_COLOR", "CI"):
+        kept.pop(name, None)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    path = [str(stubs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return kept | {
+        "PATH": os.pathsep.join(path),
+        "XDG_CACHE_HOME": str(folder / "cache"),  # no result of an earlier run is reused
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(caches / "uv")),
+        "COLUMNS": "200",
+    }, log
+
+
+def has_nox() -> bool:
+    """Whether `nox` can be called as the workflows do."""
+    return (Path(sys.executable).parent / "nox").is_file() or shutil.which("nox") is not None

@@ -1,0 +1,257 @@
+"""Runs a workflow as GitHub does: jobs in order of their needs, matrices, reusable workflows, steps in a shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.workflows import syntax
+from tests.workflows.actions import ACTIONS, ActionFailed, Place
+from tests.workflows.expressions import Context, NotModelled, as_text, condition, interpolate
+from tests.workflows.world import LEVELS, Event, JobRun, Run, StepRun, World
+
+SLOWEST = 300
+"""Seconds for one step of these tests."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A workflow file: whose it is, at which commit."""
+
+    repository: str
+    sha: str
+    name: str
+    workflow: dict[str, Any]
+
+
+def set_off(world: World, event: Event, folder: Path) -> dict[str, Run]:
+    """Run every workflow of the event's repository that the event sets off: file name → run."""
+    sha, tree = world.repositories[event.repository].resolve(event.sha)
+    runs = {}
+    for name, workflow in syntax.folder(tree).items():
+        if event.name in workflow["on"] and _fits(workflow["on"][event.name], event):
+            run = Run(event, name, folder / name)
+            runs[name] = run
+            Runner(world, run).workflow(File(event.repository, sha, name, workflow))
+    return runs
+
+
+def _fits(filters: Any, event: Event) -> bool:
+    """Whether an event passes the filters of its trigger."""
+    match event.name:
+        case "workflow_run":
+            ended = event.payload["workflow_run"]["name"]
+            return ended in filters["workflows"] and event.payload["action"] in filters["types"]
+        case "push" if filters is not None:
+            return event.ref.removeprefix("refs/heads/") in filters["branches"]
+        case "schedule":
+            return event.payload["schedule"] in [entry["cron"] for entry in filters]
+    if filters is not None:
+        raise NotModelled(f"filters of {event.name}: {filters}")
+    return True
+
+
+class Runner:
+    """One run of one workflow file and of all that it calls."""
+
+    def __init__(self, world: World, run: Run):
+        self.world, self.run = world, run
+        run.folder.mkdir(parents=True)
+        self.payload = run.folder / "event.json"
+        self.payload.write_text(json.dumps(run.event.payload))
+
+    def workflow(self, file: File, granted: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+        """Run all jobs; what each `needs` context says of them. `granted` is what a calling job may pass on."""
+        if file.workflow.get("permissions") != {}:
+            raise NotModelled(f"{file.name} does not begin with no permissions")
+        self.check_permissions(file, granted)
+        if granted is None and "concurrency" in file.workflow:
+            self.run.concurrency = _filled(file.workflow["concurrency"], self.contexts(file))
+        done: dict[str, dict[str, Any]] = {}
+        waiting = dict(file.workflow["jobs"])
+        while waiting:
+            ready = [name for name, job in waiting.items() if set(syntax.needs(job)) <= set(done)]
+            if not ready:
+                raise NotModelled(f"{file.name}: jobs that wait for each other")
+            name = ready[0]
+            done[name] = self.job(file, name, waiting.pop(name), done)
+        return done
+
+    def check_permissions(self, file: File, granted: dict[str, str] | None) -> None:
+        """GitHub refuses a whole run in which a called workflow asks for more than its caller has."""
+        for name, job in file.workflow["jobs"].items():
+            if "permissions" not in job:
+                raise NotModelled(f"{file.name}: the job {name} does not say what it needs")
+            for permission, level in job["permissions"].items():
+                if granted is not None and LEVELS.index(level) > LEVELS.index(granted.get(permission, "none")):
+                    raise ActionFailed(f"the nested job {name} asks for {permission}: {level}")
+            if "uses" in job:
+                self.check_permissions(self.called(file, job["uses"]), job["permissions"])
+
+    def called(self, file: File, uses: str) -> File:
+        """The workflow that a job calls: of a repository at a ref, or of the same commit as the file that calls."""
+        if uses.startswith("$/"):
+            repository, ref, path = file.repository, file.sha, uses[2:]
+        else:
+            place, _, ref = uses.partition("@")
+            owner, name, path = place.split("/", 2)
+            repository = f"{owner}/{name}"
+        sha, tree = self.world.repositories[repository].resolve(ref)
+        return File(repository, sha, Path(path).name, syntax.read((tree / path).read_text("utf-8")))
+
+    def job(self, file: File, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
+        """Run a job, in all cells of its matrix; its entry in the `needs` of others."""
+        before = {need: done[need] for need in syntax.needs(job)}
+        contexts = self.contexts(file) | {"needs": Context("needs", before)}
+        succeeded = all(need["result"] == "success" for need in before.values())
+        if not condition(str(job.get("if", "true")), contexts, succeeded=succeeded, cancelled=False):
+            self.run.jobs.append(JobRun(file.name, name, "skipped"))
+            return {"result": "skipped", "outputs": {}}
+        if "uses" in job:
+            called = self.called(file, job["uses"])
+            inner = self.workflow(called, job["permissions"])
+            failed = any(one["result"] == "failure" for one in inner.values())
+            self.run.jobs.append(JobRun(file.name, name, "failure" if failed else "success"))
+            return {"result": self.run.jobs[-1].result, "outputs": {}}
+        cells = [self.cell(file, name, job, contexts | {"matrix": cell}) for cell in _matrix(job, contexts)]
+        self.run.jobs += cells
+        failed = any(cell.result == "failure" for cell in cells)
+        return {"result": "failure" if failed else "success", "outputs": Context("outputs", cells[-1].outputs)}
+
+    def cell(self, file: File, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> JobRun:
+        """Run the steps of one cell in a workspace of its own."""
+        permissions = dict(job["permissions"])
+        if self.run.event.from_fork:
+            permissions = {what: "read" for what, level in permissions.items() if level != "none"}
+        minutes = interpolate(job["timeout-minutes"], contexts)
+        if type(minutes) is not int or job["runs-on"] != "ubuntu-24.04":
+            raise NotModelled(f"{file.name}: {name} runs on {job['runs-on']} for {minutes!r} minutes")
+        token = self.world.token(self.run.event.repository, permissions)
+        found = JobRun(file.name, name, "success", permissions=permissions)
+        found.concurrency = _filled(job.get("concurrency", {}), contexts)
+        workspace = self.run.folder / f"{name}-{len(self.run.jobs)}-{len(self.run.steps)}"
+        workspace.mkdir()
+        steps: dict[str, Any] = {}
+        for step in job["steps"]:
+            github = Context("github", contexts["github"] | {"token": token})
+            here = contexts | {"github": github, "steps": Context("steps", steps)}
+            if not condition(str(step.get("if", "true")), here, succeeded=found.result == "success", cancelled=False):
+                continue
+            took = StepRun(file.name, name, step.get("name", step.get("uses", "")))
+            self.run.steps.append(took)
+            outputs = self.step(took, step, here, workspace, token)
+            if took.code:
+                found.result = "failure"
+            if "id" in step:
+                steps[step["id"]] = {"outputs": Context(f"outputs of {step['id']}", outputs)}
+        if found.result == "success":
+            here = contexts | {"steps": Context("steps", steps)}
+            found.outputs = {key: as_text(interpolate(v, here)) for key, v in job.get("outputs", {}).items()}
+        del self.world.tokens[token]  # a token ends with its job
+        return found
+
+    def step(
+        self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path, token: str
+    ) -> dict[str, str]:
+        """Carry out one step; its outputs."""
+        if "uses" in step:
+            took.action, _, _ = step["uses"].partition("@")
+            place = Place(self.world, self.run, self.run.event, workspace, self.world.tokens[token])
+            try:
+                ACTIONS[took.action](place, _filled(step.get("with", {}), contexts))
+            except ActionFailed as error:
+                took.code, took.output = 1, str(error)
+            return {}
+        return self.command(took, step, contexts, workspace)
+
+    def command(self, took: StepRun, step: dict[str, Any], contexts: dict[str, Any], workspace: Path) -> dict[str, str]:
+        """Run a shell as GitHub does, and read what the command has handed on."""
+        files = {
+            name: workspace / f".{name}-{len(self.run.steps)}" for name in ("OUTPUT", "STEP_SUMMARY", "ENV", "PATH")
+        }
+        for file in files.values():
+            file.touch()
+        took.command = step["run"]
+        took.environ = {key: as_text(value) for key, value in _filled(step.get("env", {}), contexts).items()}
+        environ = self.variables(workspace) | {f"GITHUB_{name}": str(file) for name, file in files.items()}
+        script = workspace / f".step-{len(self.run.steps)}.sh"
+        script.write_text(step["run"])
+        ran = subprocess.run(  # what GitHub runs when no shell is named
+            ["bash", "-e", str(script)],  # noqa: S607 - the one on PATH, as there
+            cwd=workspace / step.get("working-directory", "."),
+            env=self.world.environ | environ | took.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SLOWEST,
+            check=False,
+        )
+        took.code, took.output = ran.returncode, ran.stdout
+        self.run.summary += files["STEP_SUMMARY"].read_text()
+        if files["ENV"].stat().st_size or files["PATH"].stat().st_size:
+            raise NotModelled(f"{took.name} changes the environment of the steps after it")
+        return dict(_outputs(files["OUTPUT"].read_text()))
+
+    def contexts(self, file: File) -> dict[str, Any]:
+        """What expressions of a file may ask about; the token is added where steps run."""
+        event = self.run.event
+        github = {
+            "event": event.payload,
+            "event_name": event.name,
+            "repository": event.repository,
+            "ref": event.ref,
+            "sha": event.sha,
+            "run_id": event.run_id,
+        }
+        job = {"workflow_repository": file.repository, "workflow_sha": file.sha}
+        return {"github": Context("github", github), "job": Context("job", job)}
+
+    def variables(self, workspace: Path) -> dict[str, str]:
+        """What every step finds in its environment. No token: whoever needs it is given it."""
+        event = self.run.event
+        return {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTOR": event.actor,
+            "GITHUB_API_URL": self.world.api_url,
+            "GITHUB_EVENT_NAME": event.name,
+            "GITHUB_EVENT_PATH": str(self.payload),
+            "GITHUB_REF": event.ref,
+            "GITHUB_REPOSITORY": event.repository,
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_RUN_ID": str(event.run_id),
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_SHA": event.sha,
+            "GITHUB_WORKSPACE": str(workspace),
+        }
+
+
+def _matrix(job: dict[str, Any], contexts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells: those that `include` lists, or one without values."""
+    if "strategy" not in job:
+        return [{}]
+    matrix = interpolate(job["strategy"]["matrix"], contexts)
+    if set(matrix) != {"include"} or job["strategy"].get("fail-fast") is not False or not matrix["include"]:
+        raise NotModelled(f"the matrix {matrix}")
+    return [Context("matrix", cell) for cell in matrix["include"]]
+
+
+def _filled(values: dict[str, Any], contexts: dict[str, Any]) -> dict[str, Any]:
+    return {key: interpolate(value, contexts) for key, value in values.items()}
+
+
+def _outputs(text: str) -> Iterator[tuple[str, str]]:
+    """What a step wrote to GITHUB_OUTPUT, between delimiters."""
+    lines = text.split("\n")
+    while lines and lines[0]:
+        name, sign, delimiter = lines.pop(0).partition("<<")
+        if not sign:
+            raise NotModelled(f"an output without delimiters: {name}")
+        end = lines.index(delimiter)
+        yield name, "\n".join(lines[:end])
+        lines = lines[end + 1 :]

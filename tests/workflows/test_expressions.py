@@ -1,0 +1,71 @@
+"""The expressions of these tests mean what GitHub's documentation says they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.workflows.expressions import Context, NotModelled, condition, evaluate, interpolate
+
+CONTEXTS: dict[str, Any] = {
+    "github": Context("github", {"ref": "refs/heads/main", "event": {"repository": {"private": False}}}),
+    "matrix": {"minutes": 20},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'it''s'", "it's"),
+        ("github.ref == 'REFS/heads/MAIN'", True),
+        ("github.event.pull_request.head.sha || github.ref", "refs/heads/main"),
+        ("github.event.pull_request.number == 0", True),
+        ("github.event.missing == ''", True),
+        ("null == 'x'", False),
+        ("'2' == 2", True),
+        ("'a' == true", False),
+        ("!github.event.repository.private && 'yes'", "yes"),
+        ("format('refs/heads/{0}', github.event.repository.default_branch)", "refs/heads/"),
+        ("fromJSON('{\"include\": [1]}')", {"include": [1]}),
+        ("(1 == 2 || false) != true", True),
+        ("true && 0", 0),
+    ],
+)
+def test_an_expression_has_its_value(text, value):
+    """Comparison, precedence, and the value of && and ||, which need not be a truth value."""
+    assert evaluate(text, CONTEXTS) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["secrets.KEY", "github.token", "hashFiles('x')", "1 +", "a.*", "'open", "(1", "1 2", ""]
+)
+def test_what_is_not_modelled_is_an_error(text):
+    """An unknown context, key of a context, function or sign is told, and no empty text."""
+    with pytest.raises(NotModelled):
+        evaluate(text, CONTEXTS)
+
+
+def test_an_expression_that_is_a_whole_value_keeps_its_type():
+    """A number of minutes is a number; within a text it is text."""
+    assert interpolate("${{ matrix.minutes }}", CONTEXTS) == 20
+    assert interpolate("for ${{ matrix.minutes }} minutes on ${{ github.ref }}", CONTEXTS).startswith(
+        "for 20 minutes on"
+    )
+    assert interpolate(True, CONTEXTS) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "succeeded", "cancelled", "runs"),
+    [
+        ("true", True, False, True),
+        ("true", False, False, False),
+        ("true", True, True, False),
+        ("${{ !cancelled() }}", False, False, True),
+        ("${{ !cancelled() && false }}", True, False, False),
+        ("${{ !cancelled() }}", True, True, False),
+    ],
+)
+def test_a_condition_is_about_what_came_before_unless_it_says_otherwise(text, succeeded, cancelled, runs):
+    """Without cancelled() a failed step before it is the end."""
+    assert condition(text, CONTEXTS, succeeded=succeeded, cancelled=cancelled) is runs
