@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from githubkit import GitHub
 from githubkit.auth import TokenAuthStrategy
 from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed, RequestTimeout
+from githubkit.response import Response
 from githubkit.retry import RetryOption
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading import __version__
 from grading.errors import GraderError, UsageError
@@ -69,6 +70,21 @@ def settled(work: Callable[[], T]) -> T:
                 raise
             time.sleep(2**tried)
     raise AssertionError("unreachable")
+
+
+class Part(BaseModel):
+    """What we read of an object of GitHub's.
+
+    The models that the client comes with demand every field of the newest description: one that an answer lacks, and
+    nobody here looks at, would be an error.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def taken(kind: type[T], answer: Response[Any]) -> T:
+    """An answer as this kind (a Part, or a list of them); pydantic's ValidationError when it is none."""
+    return TypeAdapter(kind).validate_json(answer.content)
 
 
 def _lost(error: GitHubException) -> bool:

@@ -13,19 +13,15 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from grading.github.api import Client, told
+from grading.github.api import Client, Part, taken, told
 from grading.github.plan import LARGEST as LARGEST_PLAN
 from grading.github.plan import Plan, read_plan
 from grading.manifest.model import Manifest
 from grading.render.text import one_line
 from grading.result import Result, verdict_of
-
-if TYPE_CHECKING:
-    from githubkit_schemas.latest.models import Artifact
 
 PREFIX = "tinytorch-"
 RESULT, PLAN = "result.json", "plan.json"
@@ -34,6 +30,20 @@ LARGEST = 4 << 20
 UNPACKED = 16 << 20
 """Bytes of the file in it."""
 MOST_ARTIFACTS = 1000
+
+
+class Artifact(Part):
+    """One artifact as the API lists it."""
+
+    id: int
+    name: str
+    size_in_bytes: int
+    digest: str | None = None
+    expired: bool
+
+
+class _Artifacts(Part):
+    artifacts: list[Artifact]
 
 
 class Refused(Exception):  # noqa: N818 - it is not an error of ours
@@ -80,7 +90,7 @@ def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Ar
     with told("the artifacts of the run"):
         pages = client.rest.paginate(
             client.rest.actions.list_workflow_run_artifacts,
-            map_func=lambda response: response.parsed_data.artifacts,
+            map_func=lambda answer: taken(_Artifacts, answer).artifacts,
             owner=owner,
             repo=name,
             run_id=run_id,

@@ -7,10 +7,12 @@ import time
 import httpx
 import pytest
 from githubkit.exception import RequestFailed
+from pydantic import ValidationError
 
 from grading.errors import GraderError, UsageError
 from grading.github import api
 from grading.github.api import Client, settled, told
+from grading.github.sticky import find, previous
 from tests.data.server import closed_port
 from tests.github.conversation import add_comment
 from tests.github.local import Answer, Fault, Hub, error
@@ -108,6 +110,19 @@ def test_what_may_have_been_carried_out_is_not_sent_again_unread(hub: Hub, clien
 
     assert settled(work) == 2
     assert waits == [1]
+
+
+def test_only_what_is_used_of_an_answer_must_be_there(hub: Hub) -> None:
+    """An answer without a field that nobody looks at is read; one that is no answer is said to be none."""
+    add_comment(hub, hub.repository("class/alice"), 7, "hello", "alice")
+    direct = api.client({"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.url})
+    hub.repository("class/alice").comments[0].pop("html_url")
+    with pytest.raises(ValidationError):
+        comments(direct)
+    assert find(direct, "class/alice", 7) == ()
+    hub.repository("class/alice").comments[0].pop("id")
+    with pytest.raises(GraderError, match=r"not what its description says \(the comments"):
+        previous(direct, "class/alice", 7)
 
 
 def test_settling_ends(hub: Hub, client: Client, waits: list[float]) -> None:
