@@ -6,9 +6,12 @@ finding.
 
 from __future__ import annotations
 
+import base64
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -21,6 +24,7 @@ import yaml
 from pydantic import ValidationError
 
 from grading import client, progress
+from grading.github import ledger, state
 from grading.manifest.load import ManifestError, load
 from grading.proxy import Proxy
 from grading.quiz.answers import Answers, answers_file, load_answers
@@ -276,14 +280,18 @@ def read_result(data: bytes) -> bool:
     return True
 
 
+@cache
+def events() -> tuple[dict[str, Any], ...]:
+    """Events of a history as data."""
+    common = {"record": progress.SCHEMA, "at": "2026-03-01T00:00:00+00:00"}
+    attempt = {"kind": "milestone_attempted", "milestone": 1, "module": None}
+    module = {"kind": "module_completed", "milestone": None, "module": "02_tensor", "result": None}
+    return (common | module, *(common | attempt | {"result": result} for result in results()))
+
+
 def event_text(random: Random) -> bytes:
     """JSON that is nearly an event of a history."""
-    if random.random() < 0.05:
-        return noise(random)
-    attempt = {"kind": "milestone_attempted", "milestone": 1, "module": None, "result": random.choice(results())}
-    module = {"kind": "module_completed", "milestone": None, "module": "02_tensor", "result": None}
-    common = {"record": progress.SCHEMA, "at": "2026-03-01T00:00:00+00:00"}
-    return json_like((common | attempt, common | module), random)
+    return noise(random) if random.random() < 0.05 else json_like(events(), random)
 
 
 def read_event(data: bytes) -> bool:
@@ -298,6 +306,75 @@ def read_event(data: bytes) -> bool:
     return True
 
 
+# What is published on GitHub.
+
+
+@cache
+def published() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
+    """A ledger of four records, its head, and the records' files."""
+    module, attempt, *_ = events()
+    some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
+    files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    lines = [ledger.Line(0, file, ledger.digest(data), "", 7, 11, at) for file, data in files.items()]
+    data, head = ledger.append(b"", ledger.Head(), lines)
+    return data, head, files
+
+
+def ledger_text(random: Random) -> bytes:
+    """A ledger, nearly: bytes changed, a line's fields altered, lines in another order, doubled or gone."""
+    data, _, _ = published()
+    lines = data.splitlines()
+    match random.randrange(4):
+        case 0:
+            return mutated(data, random)
+        case 1:
+            at = random.randrange(len(lines))
+            lines[at] = json_like((json.loads(lines[at]),), random)
+        case 2:
+            lines = random.choices(lines, k=random.randrange(6))
+        case 3:
+            return noise(random) if random.random() < 0.2 else data
+    return b"\n".join(lines)
+
+
+def read_ledger(data: bytes) -> bool:
+    """No line but those that were published is vouched for; whether all of them are."""
+    original, head, files = published()
+    try:
+        lines = ledger.split(data)
+    except ValueError:
+        return False
+    verified = [entry for entry in ledger.verify(lines, files, head=head, repository=7) if entry.verified]
+    assert {entry.file for entry in verified} <= files.keys()
+    assert len(verified) <= len(set(lines) & set(original.splitlines()))
+    assert all(entry.event is not None for entry in verified)
+    return len(verified) == len(files)
+
+
+STATE = {
+    "version": 1,
+    "run": 5,
+    "attempt": 1,
+    "commit": "a" * 40,
+    "sessions": {"milestone-1": {"verdict": "not_yet", "criteria": {"loss": {"passed": False, "measured": 0.5}}}},
+}
+
+
+def comment_text(random: Random) -> bytes:
+    """A comment with nearly a state at its end."""
+    coded = base64.b64encode(json_like((STATE,), random))
+    body = b"<!-- tinytorch:report -->\nx\n<!-- tinytorch:state " + coded + b" -->"
+    return mutated(body, random) if random.random() < 0.3 else body
+
+
+def read_comment(data: bytes) -> bool:
+    """A state that is written and read again as it is, or none."""
+    found = state.read(data.decode("utf-8", "replace"))
+    assert found is None or state.read("\n" + state.written(found)) == found
+    return found is not None
+
+
 def _memory() -> str | None:
     """A folder in memory where there is one: a hundred thousand files need no disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made there
@@ -310,4 +387,6 @@ TARGETS = {
     "answers": Target(answers_text, read_answers),
     "result": Target(result_text, read_result),
     "event": Target(event_text, read_event),
+    "ledger": Target(ledger_text, read_ledger),
+    "comment": Target(comment_text, read_comment),
 }
