@@ -109,8 +109,12 @@ class Worker:
         try:
             while True:
                 kind, replied, *rest = self._hear(deadline)
-                if kind == "event" and events < MAX_EVENTS and type(replied) is int and replied in self._callbacks:
+                if kind == "event" and type(replied) is int and replied in self._callbacks:
                     events += 1
+                    if events > MAX_EVENTS:
+                        raise self._fail(
+                            ProtocolError(f"it reported progress more than {MAX_EVENTS:,} times in one call")
+                        )
                     self._handle_event(replied, *self._fitting(rest, (list, dict)))
                 elif kind == "value" and replied == number and len(rest) == 1:
                     return rest[0]
