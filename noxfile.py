@@ -10,6 +10,7 @@ Arguments after `--` go to what the session runs: nox -s milestone-1 -- --seed 1
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -45,9 +46,9 @@ def install(session: nox.Session, *packages: str) -> None:
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of ours where the command was typed; its exit code is nox's.
 
-    Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once.
+    Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once. `-P`: a folder called
+    `grading` where the command was typed, in a tree that somebody handed in, is not what runs.
     """
-    # -P: a package called grading in the folder where the command was typed, such as a student's, is not ours.
     command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
@@ -121,12 +122,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("mypy")
         session.run("python", "-m", "grading.manifest", "schema", "--check")
         session.run("python", "-m", "grading.result_schema", "--check")
-        folder = Path(session.create_tmp())
-        session.run("python", "-m", "course.workflows", str(folder))
-        workflows = sorted(str(path) for path in (folder / ".github" / "workflows").iterdir())
-        settings = ("--config", str(folder / ".github" / "zizmor.yml"))
-        session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
-        session.run("actionlint", *workflows)
+        with tempfile.TemporaryDirectory(prefix="tinytorch-workflows-") as folder:
+            session.run("python", "-m", "course.workflows", folder)
+            workflows = sorted(str(path) for path in Path(folder, ".github", "workflows").iterdir())
+            settings = ("--config", str(Path(folder, ".github", "zizmor.yml")))
+            session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
+            session.run("actionlint", *workflows)
 
     @nox.session
     def course(session: nox.Session) -> None:

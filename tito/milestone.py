@@ -11,6 +11,7 @@ from grading.errors import UsageError
 from tito import names
 from tito import status as drawn
 from tito.console import console, print_json, repository
+from tito.options import Json, Seed
 from tito.outline import outline
 
 app = typer.Typer(
@@ -18,7 +19,6 @@ app = typer.Typer(
 )
 
 Number = Annotated[str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 @app.command()
@@ -73,7 +73,7 @@ def timeline(
 @app.command("test")
 def measure(
     number: Number,
-    seed: Annotated[int | None, typer.Option(help="Run again what a report names.", min=0, max=2**31 - 1)] = None,
+    seed: Seed = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.

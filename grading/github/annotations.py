@@ -83,7 +83,7 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
     owner, name = repository.split("/")
     notes = line_notes(report.ordered)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
-    told_ = {"title": headline(report), "summary": front(report)}
+    told_ = {"title": one_line(headline(report), 150), "summary": front(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": conclusion(report)}
     if report.run.url:
         fixed["details_url"] = report.run.url

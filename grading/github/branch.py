@@ -66,7 +66,7 @@ def number_of(repository: Repository) -> int:
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """The branch with the names of its files; None when there is none."""
+    """The branch with the names of its files; None when there is none. GraderError when there are too many."""
     git = repository.client.rest.git
     try:
         ref = git.get_ref(repository.owner, repository.name, f"heads/{branch}").parsed_data
@@ -76,6 +76,11 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
         raise
     commit = git.get_commit(repository.owner, repository.name, ref.object_.sha).parsed_data
     tree = git.get_tree(repository.owner, repository.name, commit.tree.sha, recursive="1").parsed_data
+    if tree.truncated:
+        raise GraderError(
+            f"The branch {branch} holds more files than GitHub lists at once, so it cannot be read whole. Take off it "
+            "what no run has put there."
+        )
     files = {
         item.path: File(item.sha, item.size or 0)
         for item in tree.tree

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.github.branch import advance, number_of, read_branch, repository_of
+from grading.github.branch import File, advance, number_of, read_branch, repository_of
 from grading.github.history import read_records
 from grading.github.ledger import Head, Line
 from grading.github.reading import BRANCH, Records
@@ -70,6 +70,10 @@ def publish(
     known: dict[str, bytes] = {}
     for tries in range(1, TRIES + 1):
         branch = read_branch(place, BRANCH)
+        if branch is not None and branch.files.get(ledger.FILE, File("", 0)).size > ledger.LARGEST:
+            raise GraderError(
+                f"{ledger.FILE} is too large to be ours, and is not replaced. Restore it from its history."
+            )
         before = Records() if branch is None else read_records(place, branch, number, known)
         head = before.head or Head()
         named, there = ledger.named(before.lines), set() if branch is None else set(branch.files)

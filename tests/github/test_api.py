@@ -6,7 +6,7 @@ import time
 
 import httpx
 import pytest
-from githubkit.exception import RequestFailed
+from githubkit.exception import RequestError, RequestFailed, RequestTimeout
 from pydantic import ValidationError
 
 from grading.errors import GraderError, UsageError
@@ -132,6 +132,24 @@ def test_settling_ends(hub: Hub, client: Client, waits: list[float]) -> None:
     with pytest.raises(RequestFailed):
         settled(lambda: client.rest.issues.create_comment("class", "alice", 7, body="once"))
     assert waits == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("method", "sent_again"), [("GET", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
+@pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError])
+def test_what_got_no_answer_is_sent_again_if_it_may_be(
+    method: str, sent_again: bool, kind: type[httpx.TransportError]
+) -> None:
+    """Reading and deleting twice is as good as once; what writes is looked at first."""
+    lost = kind("no answer", request=httpx.Request(method, "https://api.github.com/x"))
+    error = RequestTimeout(lost) if isinstance(lost, httpx.TimeoutException) else RequestError(lost)
+    assert api.again(error, 0).do_retry is sent_again
+    assert not api.again(error, api.TRIES - 1).do_retry
+
+
+def test_what_was_never_sent_is_sent_again() -> None:
+    """Nobody was reached: nothing can have been carried out."""
+    unreached = httpx.ConnectError("refused", request=httpx.Request("POST", "https://api.github.com/x"))
+    assert api.again(RequestError(unreached), 0).do_retry
 
 
 def test_nobody_at_the_address_is_said(waits: list[float]) -> None:

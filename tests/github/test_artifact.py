@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import stat
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from grading.result import Verdict
 from tests.github.artifacts import add_artifact, zipped
 from tests.github.local import Answer, Fault
 from tests.github.runs import COMMIT, REPOSITORY, RUN, Runs, failing, made_for, unlocked
+from tests.render.results import criterion
 
 GOOD = to_json(unlocked()).encode()
 NAME = "tinytorch-milestone-1"
@@ -75,6 +77,15 @@ def test_artifacts_beyond_the_first_page_are_found(runs: Runs, client: Client) -
     for number in range(120):
         add_artifact(runs.hub, runs.repository, RUN, f"other-{number}", b"x")
     assert read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT).results == (unlocked(),)
+
+
+def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
+    """Two downloads that wait for each other both arrive; the results stay in the order of the plan."""
+    runs.hand_over(unlocked(), failing(), plan=False)
+    both = threading.Barrier(2)
+    runs.hub.before += [("GET", "/zip$", lambda: both.wait(20))] * 2
+    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT)
+    assert found.results == (failing(), unlocked())
 
 
 def test_a_missing_result_is_missing(runs: Runs, client: Client) -> None:
@@ -172,6 +183,8 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
         (to_json(made_for(unlocked(), "b" * 40)).encode(), f"a result of '{'b' * 40}', and not of {COMMIT[:7]}"),
         (to_json(made_for(unlocked(), None)).encode(), "a result of no commit"),
         (to_json(failing(milestone=1, module=None, verdict=Verdict.UNLOCKED)).encode(), "a verdict that its criteria"),
+        (to_json(unlocked(criteria=(criterion("passed", 0.9),))).encode(), "whose figure misses its threshold"),
+        (to_json(unlocked(criteria=(criterion("passed", None),))).encode(), "whose figure misses its threshold"),
     ],
 )
 def test_only_a_record_of_this_session_and_commit_counts(runs: Runs, client: Client, data: bytes, told: str) -> None:

@@ -139,10 +139,10 @@ def test_what_changed_since_the_last_run_is_told() -> None:
     )
     text = front(report(unlocked(), failing(), previous=before))
     assert "### Since `bbbbbbb`" in text
-    assert "**Milestone 1: Basic Inference**: not yet → unlocked" in text
-    assert "now met: The loss after training is small (0.31 → 0.042)" in text
-    assert "**Module 02\\_tensor: Tensors**: passed → not yet" in text
-    assert "no longer met: The tests of modules 01 to 04 pass (100% → 90%)" in text
+    met = "now met: The loss after training is small (0.31 → 0.042)"
+    assert f"- **Milestone 1: Basic Inference**: not yet → unlocked; {met}\n" in text + "\n"
+    lost = "no longer met: The tests of modules 01 to 04 pass (100% → 90%)"
+    assert f"- **Module 02\\_tensor: Tensors**: passed → not yet; {lost}\n" in text + "\n"
     half = {"module-tests": Criterion(passed=False, measured=0.5)}
     moved = previous(module_02_tensor=Standing(verdict="not_yet", criteria=half))
     assert "(50% → 90%), needed ≥ 100%" in front(report(failing(), previous=moved))

@@ -77,7 +77,8 @@ def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
     """Nobody has worked on it: every session is skipped, and none twice."""
     found = plan(released, tree, (), manifest)
     assert (found.jobs, found.reused) == ((), ())
-    assert len(found.skipped) == len(set(found.skipped)) == 14
+    built = [one for one in (*manifest.modules, *manifest.milestones) if one.status == "built"]
+    assert len(found.skipped) == len(set(found.skipped)) == len(built)
 
 
 def test_a_module_whose_file_was_changed_is_graded_alone(released, tree, manifest):

@@ -192,6 +192,20 @@ def test_a_refusal_that_is_no_race_is_not_tried_again(repository: Repository, ma
     assert len(asked) == 1
 
 
+def test_what_cannot_be_read_whole_is_not_written_over(repository: Repository, manifest: Manifest) -> None:
+    """A ledger blown up, or more files than GitHub lists, end in a sentence: lines that were not read would be lost."""
+    put(repository, manifest, 1, at(0))
+    old = repository.files()[ledger.FILE]
+    repository.push({ledger.FILE: old + b" " * ledger.LARGEST})
+    with pytest.raises(GraderError, match="Restore it"):
+        put(repository, manifest, 2, at(1))
+    repository.push({ledger.FILE: old})
+    repository.truncated = True
+    with pytest.raises(GraderError, match="more files"):
+        put(repository, manifest, 2, at(1))
+    assert repository.files()[ledger.FILE] == old
+
+
 def test_a_result_of_another_course_is_refused(repository: Repository, manifest: Manifest) -> None:
     """A milestone or module that the manifest does not name is not published, and no file gets its name."""
     for strange in (at(0, milestone=99), at(0, milestone=None, module="../../x")):

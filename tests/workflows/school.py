@@ -17,6 +17,8 @@ from tests.workflows.world import Event, Repository, Run, World
 
 TEMPLATE, REF = "class/tinytorch", "v1"
 ADA, EVE = "class/ada", "eve/ada"
+BRANCH = "work;$(touch${IFS}owned)`touch${IFS}owned`"
+"""What a pull request's branch is called: git allows it, and a shell that reads it leaves a trace."""
 TENSOR, RECIPE = Path("modules/02_tensor/tinytorch/tensor.py"), Path("modules/04_layers/recipe.py")
 
 
@@ -54,12 +56,12 @@ class School:
         source = EVE if fork else ADA
         sha = self.world.repositories[source].commit(tree, None if name == "pull_request" else "main")
         if name == "pull_request":
-            ref, head = "refs/pull/7/merge", {"sha": sha, "ref": "work", "repo": {"full_name": source}}
+            ref, head = "refs/pull/7/merge", {"sha": sha, "ref": BRANCH, "repo": {"full_name": source}}
             said["pull_request"] = {"number": 7, "head": head}
             self.world.repositories[ADA].commits[sha] = tree  # what is proposed can be fetched from both
             repository = self.hub.repository(ADA)
             repository.pulls.clear()
-            conversation.add_pull(self.hub, repository, 7, head=source, branch="work", sha=sha)
+            conversation.add_pull(self.hub, repository, 7, head=source, branch=BRANCH, sha=sha)
             sha = self.world.repositories[ADA].commit(tree)  # the merge, which nobody grades
         return self.set_off(Event(name, ADA, sha, ref, said, self._number))
 

@@ -142,6 +142,12 @@ def test_no_job_asks_for_what_its_token_may_not(story: dict[str, Chapter]):
     assert with_token == {"Plan what to grade", "Report", "Publish the records and badges"}
 
 
+def test_no_shell_reads_what_somebody_else_has_chosen(story: dict[str, Chapter]):
+    """The branch of each pull request is named like a command, and nowhere has one been carried out."""
+    assert "$(touch" in story["fork ended"].run.event.payload["workflow_run"]["head_branch"]
+    assert [path for found in story.values() for path in found.run.folder.rglob("owned*")] == []
+
+
 def test_the_course_s_ci_is_its_script(ci_runs):
     """Nox, a sandbox, and what `.ci/run` says: lint and tests among it."""
     runs, calls = ci_runs
@@ -208,7 +214,7 @@ def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School,
     found.check(plan="success", grade="failure", report="success", publish="skipped")
     assert ("grade", "Grade") not in found.commands
     assert found.results == {}
-    assert "module-02_tensor" in found.comments[0]["body"]
+    assert "milestone-1: nothing was handed over" in found.comments[0]["body"]
     assert found.check_runs[0]["conclusion"] != "success"
     assert "install -y -qq bubblewrap" in school.calls.read_text()
 
