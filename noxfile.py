@@ -142,6 +142,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("python", "-m", "course.mutation", *session.posargs)
 
     @nox.session
+    def fuzz(session: nox.Session) -> None:
+        """A hundred thousand nearly right inputs for every reader of what students hand in (half an hour)."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+    @nox.session
     def bench(session: nox.Session) -> None:
         """The figures the project promises, measured on this machine beside PyTorch's."""
         install(session, "pip", *nox.project.dependency_groups(PROJECT, "course"))
