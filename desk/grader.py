@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -20,6 +21,9 @@ from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone
 from grading.manifest.load import load
 from grading.render.record import to_json
+
+PRIVATE = "tinytorch-grading-"
+"""What the temporary folder of each grading process begins with."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,38 @@ def serve(root: Path) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for line in sys.stdin:
-        try:
-            answer = {"result": grade(Task(**json.loads(line)), root)}
-        except (GraderError, UsageError, GitError) as error:
-            answer = {"problem": str(error)}
-        except Exception as error:  # whatever it is, the next student is graded
-            answer = {"problem": f"the grader failed: {error!r}"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    try:
+        for line in sys.stdin:
+            try:
+                answer = {"result": grade(Task(**json.loads(line)), root)}
+            except (GraderError, UsageError, GitError) as error:
+                answer = {"problem": str(error)}
+            except Exception as error:  # whatever it is, the next student is graded
+                answer = {"problem": f"the grader failed: {error!r}"}
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+    except BrokenPipeError:
+        pass  # nobody is there any more
+    finally:
+        _clear()
 
 
 def _end_with(parent: int) -> None:
     """A collection that is killed leaves nobody grading for it; the sandbox's processes end with this one."""
     while os.getppid() == parent:
         time.sleep(1)
+    _clear()
     os._exit(1)
+
+
+def _clear() -> None:
+    """Leave nothing in the temporary folder of our own; a grading that still goes on may write there meanwhile."""
+    private = Path(tempfile.gettempdir())
+    for _ in range(20 if private.name.startswith(PRIVATE) else 0):
+        shutil.rmtree(private, ignore_errors=True)
+        if not private.exists():
+            return
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

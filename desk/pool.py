@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.grader import Task
+from desk.grader import PRIVATE, Task
 from grading.manifest.model import Manifest
 from grading.result import Result
 
@@ -114,7 +114,7 @@ class _Process:
     """One grading process."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = tempfile.mkdtemp(prefix="tinytorch-grading-")
+        self._folder = tempfile.mkdtemp(prefix=PRIVATE)
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "desk.grader", str(root)],
             stdin=subprocess.PIPE,

@@ -205,7 +205,7 @@ def test_records_of_the_branch_progress_come_along(school: School, class_folder:
     assert reasons == ["it is gone from the branch progress"] * 2 + [None]
 
 
-def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_folder: Path) -> None:
+def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_folder: Path, tmp_path: Path) -> None:
     """What it had graded stays graded, the rest is graded by the next, and nothing of it is left running."""
     for number in range(6):
         school.enroll(f"s{number}", released() | {"modules/04_layers/recipe.py": f"def build({number}:\n"})
@@ -216,7 +216,9 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
         "collect(Path(sys.argv[1]), Path(sys.argv[2]), rows, Reflogs(), Silent(), jobs=1)"
     )
     command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.bare("s0").parent)]
-    process = subprocess.Popen(command, start_new_session=True)
+    private = tmp_path / "tmp"
+    private.mkdir()
+    process = subprocess.Popen(command, start_new_session=True, env=os.environ | {"TMPDIR": str(private)})
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and graded(class_folder) < 2:
         time.sleep(0.1)
@@ -229,6 +231,7 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
     while time.monotonic() < deadline and any(running(grader) for grader in graders):
         time.sleep(0.1)
     assert not any(running(grader) for grader in graders)
+    assert not list(private.glob("tinytorch-grading-*"))
     assert 2 <= before < 6
     assert run(school, class_folder).graded == 6 - before
     assert graded(class_folder) == 6
