@@ -114,6 +114,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
+    def desk(session: nox.Session) -> None:
+        """An instructor's chore in an environment of its own, as workflows run it: nox -s desk -- collect."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
+        session.run("inv", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+    @nox.session
     def lint(session: nox.Session) -> None:
         """Style, types, schemas, and the workflows: the course's and those of a release."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
@@ -150,7 +156,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     @nox.session
     def bench(session: nox.Session) -> None:
         """The figures the project promises, measured on this machine beside PyTorch's."""
-        install(session, "pip", *nox.project.dependency_groups(PROJECT, "course"))
+        install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "desk"))
         # By pip, whose configuration says where a build for the processor alone is to be had: others take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
         session.run("python", "-m", "course.bench", *session.posargs)

@@ -1,6 +1,12 @@
-"""Maintainers' chores in the current environment: `inv --list`. Checks in clean environments are nox's."""
+"""Maintainers' and instructors' chores, in the current environment: `inv --list`. Clean environments are nox's.
 
+Those for instructors work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
+"""
+
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from invoke import Context, task
@@ -56,3 +62,221 @@ def answers(_context: Context) -> None:
 
     for path in write_answers(ROOT):
         sys.stdout.write(f"{path.as_posix()} written\n")
+
+
+FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
+    from grading.errors import GraderError, UsageError
+    from grading.manifest.load import ManifestError
+
+    try:
+        yield
+    except (UsageError, ManifestError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except GraderError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
+        sys.exit(130)
+
+
+def writable(name: str) -> Path:
+    """The file to write; UsageError when there is no such folder."""
+    from grading.errors import UsageError
+
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    return path
+
+
+@task(help=FOLDER)
+def rehearse(_context: Context, folder: str = "class") -> None:
+    """Write a small class on this machine, to try the commands below with."""
+    from desk.rehearsal import STUDENTS
+    from desk.rehearsal import rehearse as write
+
+    with told():
+        path = write(ROOT, Path(folder))
+    sys.stdout.write(f"{len(STUDENTS)} students with their repositories, and {path}. Next: inv collect\n")
+
+
+@task(
+    help={
+        **FOLDER,
+        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three below.",
+        "organisation": "The organisation's name on GitHub.",
+        "classroom": "The classroom's short name.",
+        "assignment": "The assignment's short name.",
+    }
+)
+def roster(
+    _context: Context,
+    folder: str = "class",
+    classroom50: str = "",
+    organisation: str = "",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Check the class's roster: what is wrong with which row, and how to mend it. Exit 1 when something is."""
+    from desk import show
+    from desk.classroom50 import write_roster
+    from desk.roster import FILE, check_roster
+
+    with told():
+        if classroom50:
+            write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        found = check_roster(Path(folder, FILE))
+        show.roster(found)
+    sys.exit(1 if found.problems else 0)
+
+
+@task(
+    help={
+        **FOLDER,
+        "jobs": "Gradings at the same time; as many as cores unless given.",
+        "only": "fetch: ask and fetch, run nobody's code. grade: grade what was fetched, ask no server.",
+        "shard": "Only this part of the class, such as 3/12.",
+        "plan-matrix": "Only print the shards of what is to be graded, as a matrix of GitHub Actions.",
+        "exit-zero": "End with 0 when somebody was left out: a workflow goes on.",
+    }
+)
+def collect(
+    _context: Context,
+    folder: str = "class",
+    jobs: int = 0,
+    only: str = "",
+    shard: str = "",
+    plan_matrix: bool = False,
+    exit_zero: bool = False,
+) -> None:
+    """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
+    from desk import show
+    from desk.activity import Times
+    from desk.collect import collect as run
+    from desk.collect import work
+    from desk.roster import FILE, read_roster
+    from desk.shards import matrix, of_shard, tell
+    from grading.errors import UsageError
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told():
+        rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
+        if only not in ("", "fetch", "grade"):
+            raise UsageError(f"--only is fetch or grade, not {only}.")
+        if plan_matrix:
+            tell(matrix(work(ROOT, here, rows)), os.environ)
+            return
+        with watch_for(console()) as watch:
+            found = run(
+                ROOT,
+                here,
+                rows,
+                Times(os.environ),
+                watch,
+                base=here,
+                jobs=jobs or None,
+                students=of_shard(rows, shard) if shard else None,
+                fetch=only != "grade",
+                grade=only != "fetch",
+            )
+        show.collected(found)
+    sys.exit(1 if found.troubles and not exit_zero else 0)
+
+
+@task(help=FOLDER)
+def resume(_context: Context, folder: str = "class") -> None:
+    """In a workflow: begin with the gradebook that its last run handed over."""
+    from desk.resume import resume as begin
+
+    with told():
+        run = begin(Path(folder), os.environ)
+    sys.stdout.write("No run before this one has a gradebook.\n" if run is None else f"Begun with run {run}.\n")
+
+
+@task(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
+def merge(_context: Context, shards: str, folder: str = "class") -> None:
+    """Add the gradebooks of other machines to the class's own; twice is once."""
+    from desk.collect import FILE
+    from desk.shards import find
+    from desk.shards import merge as add
+
+    with told():
+        found = find(Path(shards))
+        new = add(Path(folder, FILE), found)
+    sys.stdout.write(f"{len(found)} gradebooks merged, {new} new results.\n")
+
+
+@task(
+    help={
+        **FOLDER,
+        "format": "csv, canvas, moodle or classroom50.",
+        "to": "The file to write; for classroom50 an existing scores.json is added to.",
+        "classroom": "For classroom50: the classroom's short name.",
+        "assignment": "For classroom50: the assignment's short name.",
+    }
+)
+def gradebook(
+    _context: Context,
+    to: str,
+    format: str = "csv",  # noqa: A002 - the option's name
+    folder: str = "class",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Write everybody's scores for another system to import."""
+    from desk.export import write
+
+    with told():
+        count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
+    sys.stdout.write(f"{count} students, written to {to}\n")
+
+
+@task(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
+def report(_context: Context, folder: str = "class", to: str = "") -> None:
+    """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
+    from desk.gradebook import FILE, open_gradebook
+    from desk.report import report as of
+    from desk.report_page import page, terminal
+    from grading.files import write_atomically
+    from grading.manifest.load import load
+    from tito.console import console
+
+    with told():
+        with open_gradebook(Path(folder, FILE)) as book:
+            found = of(book, load(ROOT))
+        for part in terminal(found):
+            console().print(part)
+        if to:
+            write_atomically(writable(to), page(found).encode())
+
+
+@task(help={**FOLDER, "to": "The page to write."})
+def similar(_context: Context, to: str, folder: str = "class") -> None:
+    """Compare what students have handed in, and write the pairs that are alike side by side."""
+    from desk.similar_page import compare
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told(), watch_for(console()) as watch:
+        pairs = compare(ROOT, Path(folder), writable(to), watch)
+    sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
+
+
+@task(help=FOLDER)
+def doctor(_context: Context, folder: str = "class") -> None:
+    """Say what is missing here or in the organisation's settings for running a class, and how to mend it."""
+    from desk.doctor import Desk, examine
+    from tito.doctor import show
+
+    with told():
+        findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
+        show(findings, "Everything a class needs is here.")
+    sys.exit(3 if any(finding.ok is False for finding in findings) else 0)

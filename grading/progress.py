@@ -173,7 +173,7 @@ def read(root: Path, *, thorough: bool = True) -> History:
         if path.name.startswith("."):
             continue
         try:
-            event = parse(_content(path))
+            event = parse(content(path))
             if thorough:
                 _ = event.result
             events.append(event)
@@ -186,7 +186,7 @@ def read(root: Path, *, thorough: bool = True) -> History:
     return History(tuple(sorted(events, key=lambda e: e.at)), tuple(damaged))
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
     """What stands in an ordinary file of sensible size; ValueError otherwise."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):

@@ -1,0 +1,1 @@
+"""The instructor's desk: roster, collecting and grading a class, gradebook, reports. Not shipped to students."""

@@ -1,0 +1,142 @@
+"""A class and its records, as the site and the reports read them: frozen, ordered, the same for the same records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from desk.gradebook import open_gradebook
+from desk.pseudonyms import FILE, pseudonyms, read_key
+from desk.roster import Row, read_roster
+from grading import progress
+from grading.errors import UsageError
+from grading.github import ledger
+from grading.manifest.load import load
+from grading.progress import Event, Kind
+from grading.quiz.identity import valid_id
+
+ROOT = Path(__file__).resolve().parent.parent
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a cohort without a record was made."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """Somebody in the class."""
+
+    id: str
+    """Never shown outside the instructor's own reports."""
+    name: str | None
+    """None unless the roster gives one; shown on the site only if `public`."""
+    section: str | None
+    repository: str | None
+    public: bool
+    pseudonym: str
+    """What the site calls them, and their page: quiet-otter-40391."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record, and whether anything vouches for it."""
+
+    event: Event
+    verified: bool
+    reason: str | None
+    """Why it is not verified, as the end of a sentence; None when it is."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A student's records, by (when the run began, its number)."""
+
+    student: Student
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The whole class, by student id."""
+
+    course: str
+    members: tuple[Member, ...]
+    made_at: datetime
+    """The newest record's time, never the clock's."""
+
+
+def from_folder(
+    folder: Path, roster: Path | None = None, *, key: Path | None = None, root: Path = ROOT, thorough: bool = False
+) -> Cohort:
+    """The class whose records lie in `folder/STUDENT/progress/*.json`, as on the branch `progress`.
+
+    `ledger.jsonl` beside the records says which of them are as they were published; without one none is. With a
+    `roster` (a CSV file) the members are its students, otherwise the folders. `key` is the file of the pseudonyms'
+    secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also checks every result
+    whole. Raises UsageError for a folder or roster that is none, ManifestError for a wrong manifest.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
+    rows = read_roster(roster).rows if roster is not None else tuple(_rows(folder))
+    entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
+    return cohort(rows, entries, read_key(key or folder / FILE), load(root).course.name)
+
+
+def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
+    """The enrolled students of a gradebook: their official results, which are verified, and their published records.
+
+    `key` is `pseudonyms.key` beside the gradebook unless given. Raises UsageError when there is no gradebook.
+    """
+    entries: dict[str, list[tuple[datetime, int, Entry]]] = {}
+    with open_gradebook(path) as book:
+        rows = book.students()
+        for student, text in book.results():
+            raw = json.loads(text)
+            at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
+            event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
+            entries.setdefault(student, []).append((at, 0, Entry(event, verified=True, reason=None)))
+        for record in book.records():
+            event = progress.parse(record.event.encode())
+            entry = Entry(event, record.reason is None, record.reason)
+            entries.setdefault(record.student, []).append((event.at, record.run_id or 0, entry))
+    ordered = {s: tuple(e for *_, e in sorted(found, key=lambda f: f[:2])) for s, found in entries.items()}
+    return cohort(rows, ordered, read_key(key or path.parent / FILE), load(root).course.name)
+
+
+def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
+    """The class of these rows of a roster, with the records of each id."""
+    ordered = sorted(rows, key=lambda row: row.id)
+    names = pseudonyms((row.id for row in ordered), key)
+    members = tuple(
+        Member(
+            Student(row.id, row.name, row.section, row.repository, row.public, names[row.id]), entries.get(row.id, ())
+        )
+        for row in ordered
+    )
+    newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
+    return Cohort(course, members, newest)
+
+
+def _rows(folder: Path) -> Iterator[Row]:
+    """A row for each folder that is named like a student and holds records."""
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
+            yield Row(valid_id(path.name))
+
+
+def _entries(folder: Path, *, thorough: bool) -> Iterator[Entry]:
+    """The readable records of one student's folder."""
+    files: dict[str, bytes | None] = {}
+    for path in sorted((folder / progress.FOLDER).glob("*.json")):
+        try:
+            files[path.relative_to(folder).as_posix()] = progress.content(path)
+        except (OSError, ValueError):  # not an ordinary file of sensible size
+            continue
+    try:
+        lines = ledger.split(progress.content(folder / ledger.FILE))
+    except (OSError, ValueError):
+        lines = []
+    for found in ledger.verify(lines, files, thorough=thorough):
+        if found.event is not None:
+            yield Entry(found.event, found.verified, found.reason)

@@ -1,0 +1,78 @@
+"""Pseudonyms from students' ids and a secret of the instructor's: a page's address says nothing of a roster."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from grading.errors import UsageError
+
+FILE = "pseudonyms.key"
+BYTES = 32
+
+QUALITIES = (
+    "amber", "ample", "azure", "balmy", "bold", "bright", "brisk", "calm", "candid", "cheery", "clear", "clever",
+    "cobalt", "coral", "cosmic", "cosy", "crisp", "dapper", "daring", "deft", "eager", "early", "elegant", "fair",
+    "fond", "gentle", "glad", "golden", "grand", "green", "happy", "hardy", "honest", "indigo", "ivory", "jade",
+    "jolly", "keen", "kind", "lively", "lucid", "lucky", "lunar", "mellow", "merry", "mild", "neat", "nimble",
+    "noble", "olive", "polite", "proud", "quick", "quiet", "ready", "royal", "ruby", "sage", "silver", "solar",
+    "steady", "sunny", "vivid", "warm",
+)  # fmt: skip
+THINGS = (
+    "acorn", "alder", "anchor", "aspen", "badger", "bamboo", "beacon", "birch", "bridge", "brook", "canyon", "cedar",
+    "cello", "clover", "comet", "condor", "copper", "crane", "delta", "dolphin", "falcon", "fern", "finch", "fjord",
+    "galaxy", "garnet", "geyser", "ginkgo", "harbor", "hazel", "heron", "island", "juniper", "kite", "lagoon",
+    "lantern", "larch", "lark", "linden", "lotus", "maple", "meadow", "meteor", "oasis", "ocean", "orbit", "orchid",
+    "osprey", "otter", "panda", "pebble", "piano", "planet", "prairie", "quartz", "raven", "reef", "river", "robin",
+    "sequoia", "sparrow", "summit", "tulip", "willow",
+)  # fmt: skip
+
+
+def read_key(path: Path) -> bytes:
+    """The secret in this file, made on first use, for its owner's eyes only; UsageError when it is damaged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(BYTES) + "\n")
+            with contextlib.suppress(FileExistsError):  # another command has made it meanwhile: that one counts
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+    try:
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != BYTES:
+        raise UsageError(
+            f"{path} is not a key: {2 * BYTES} hexadecimal digits. Bring it back from a backup; "
+            "a new one, made when it is deleted, gives every student another pseudonym."
+        )
+    return key
+
+
+def pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
+    """A pseudonym for each id, such as quiet-otter-40391; no two alike, and always the same for the same ids and key.
+
+    The rare two that would be alike get nine digits instead of five.
+    """
+    ids = list(ids)
+    short = {id_: _pseudonym(id_, key, 5) for id_ in ids}
+    seen: dict[str, int] = {}
+    for name in short.values():
+        seen[name] = seen.get(name, 0) + 1
+    return {id_: name if seen[name] == 1 else _pseudonym(id_, key, 9) for id_, name in short.items()}
+
+
+def _pseudonym(id_: str, key: bytes, digits: int) -> str:
+    number = int.from_bytes(hmac.digest(key, id_.encode(), hashlib.sha256))
+    number, quality = divmod(number, len(QUALITIES))
+    number, thing = divmod(number, len(THINGS))
+    return f"{QUALITIES[quality]}-{THINGS[thing]}-{number % 10**digits:0{digits}}"

@@ -1,0 +1,43 @@
+"""Names of repositories in a roster: which may be handed to git, and which are the same."""
+
+from __future__ import annotations
+
+import re
+
+SHORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[\w.-]{1,100}", re.ASCII)
+ADDRESS = re.compile(r"(?:https|ssh|file)://[^\s]+", re.ASCII)
+SECURE_SHELL = re.compile(r"[\w.-]+@[\w.-]+:[\w./~-]+", re.ASCII)
+PATH = re.compile(r"(?:/|\./|\.\./)[^\0]+")
+PASSWORD = re.compile(r"https://[^/@]*@")
+HOST = "https://github.com"
+
+
+def repository_problem(text: str) -> tuple[str, str] | None:
+    """What is wrong with a repository's name, and the repair; None when git may be given it."""
+    if PASSWORD.match(text):
+        return "the address holds a user or a password.", "Delete that part: git asks your credential helper itself."
+    if any(kind.fullmatch(text) for kind in (SHORT, ADDRESS, SECURE_SHELL, PATH)):
+        return None
+    return f"{text[:80]!r} is no repository.", "Write owner/name, an address (https:// or ssh://), or a path (./ or /)."
+
+
+def address(text: str, host: str = HOST) -> str:
+    """What git is given: an address as it is; owner/name at `host`."""
+    return f"{host}/{text}.git" if SHORT.fullmatch(text) else text
+
+
+def full_name(text: str) -> str | None:
+    """owner/name of a repository on GitHub; None for one elsewhere.
+
+    >>> full_name("git@github.com:octo/hello.git")
+    'octo/hello'
+    """
+    found = re.fullmatch(
+        r"(?:https://github\.com/|ssh://git@github\.com/|git@github\.com:)?([\w-]+/[\w.-]+?)(?:\.git)?/?", text
+    )
+    return found[1] if found else None
+
+
+def same_repository(text: str) -> str:
+    """Equal for the same repository, however it is written."""
+    return (full_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

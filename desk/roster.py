@@ -1,0 +1,205 @@
+"""The roster: a CSV file with one row for each student. Whatever is wrong with it is told with its row and repair."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from desk.repository import repository_problem, same_repository
+from grading.errors import UsageError
+from grading.manifest.problems import Problem, did_you_mean
+from grading.quiz.identity import valid_id
+
+FILE = Path("roster.csv")
+"""In the class's folder."""
+LARGEST = 16 << 20
+LONGEST = 200
+WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
+DAYS = re.compile(r"[0-9]{1,3}", re.ASCII)
+EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student of the roster."""
+
+    id: str
+    """Lower case, as in their student.yaml: their questions are made for it."""
+    name: str | None = None
+    email: str | None = None
+    github: str | None = None
+    repository: str | None = None
+    section: str | None = None
+    public: bool = False
+    """Whether they agreed to be named on the site."""
+    extension_days: int = 0
+    """Added to each of their deadlines."""
+
+
+COLUMNS = tuple(f.name for f in fields(Row))
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The students in the order of the file, and what is wrong with it."""
+
+    rows: tuple[Row, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def read_roster(path: Path) -> Roster:
+    """The students of a roster without a problem; UsageError that lists every one otherwise."""
+    roster = check_roster(path)
+    if roster.problems:
+        raise UsageError("\n".join(map(str, roster.problems)))
+    return roster
+
+
+def check_roster(path: Path) -> Roster:
+    """The usable rows of a roster and its problems, in the order of the file; UsageError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}. Make a CSV file with the columns {', '.join(COLUMNS)}."
+        ) from None
+    return _Reader(path.name).read(data)
+
+
+@dataclass
+class _Reader:
+    """One pass over a file."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    first: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Where each value that must be one student's alone was seen first."""
+
+    def read(self, data: bytes) -> Roster:
+        text = self._text(data)
+        rows = [] if text is None else list(self._rows(text))
+        return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
+
+    def _problem(self, line: int, message: str, mend: str) -> None:
+        self.problems.append(Problem(self.file, line, message, mend))
+
+    def _text(self, data: bytes) -> str | None:
+        if len(data) > LARGEST:
+            self._problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
+            return None
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            self._problem(1, "written as UTF-16.", "Save it as “CSV UTF-8”.")
+            return None
+        if b"\0" in data:
+            self._problem(1 + data.count(b"\n", 0, data.index(0)), "holds a null byte.", "Save it as “CSV UTF-8”.")
+            return None
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = 1 + error.object.count(b"\n", 0, error.start)
+            self._problem(line, f"not UTF-8 text: byte {error.object[error.start]:#04x}.", "Save it as “CSV UTF-8”.")
+            return None
+
+    def _rows(self, text: str) -> Iterator[Row]:
+        lines = self._lines(text)
+        line, header = next(lines, (1, []))
+        names = [name.strip().lower() for name in header]
+        if not self._header_is_right(line, names):
+            return
+        for line, cells in lines:
+            if len(cells) != len(names):
+                told = f"has {len(cells)} cells where the header has {len(names)}."
+                self._problem(line, told, "Put values with a comma in double quotes; leave unknown ones empty.")
+                continue
+            before = len(self.problems)
+            row = self._row(line, dict(zip(names, (cell.strip() for cell in cells), strict=True)))
+            if row is not None and len(self.problems) == before:
+                yield row
+
+    def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Each row that is not blank, with the line it begins on."""
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        begins = 1
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self._problem(begins, f"not CSV: {error}.", "Look for a double quote that is not closed.")
+                return
+            if any(cell.strip() for cell in cells):
+                yield begins, cells
+            begins = reader.line_num + 1
+
+    def _header_is_right(self, line: int, names: list[str]) -> bool:
+        if len(names) == 1 and re.search(r"[;\t]", names[0]):
+            self._problem(line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”.")
+            return False
+        for name in names:
+            if name not in COLUMNS:
+                shown = name[:40] or "(empty)"
+                self._problem(line, f"unknown column {shown}.", f"Delete or rename it. {did_you_mean(name, COLUMNS)}")
+        for name in sorted({name for name in names if names.count(name) > 1 and name in COLUMNS}):
+            self._problem(line, f"the column {name} is there twice.", "Keep one of the two.")
+        if "id" not in names:
+            self._problem(line, "there is no column id.", "Add one: the user name in each student's student.yaml.")
+        return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
+
+    def _row(self, line: int, cells: dict[str, str]) -> Row | None:
+        for name, cell in cells.items():
+            if len(cell) > LONGEST or any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in cell):
+                told = f"{name} is longer than {LONGEST} characters, or holds invisible ones."
+                self._problem(line, told, "Write it on one line.")
+                return None
+        given: dict[str, str | None] = {name: cells.get(name) or None for name in COLUMNS}
+        id_, github = self._user(line, "id", given["id"]), self._user(line, "github", given["github"])
+        repository, email = given["repository"], given["email"]
+        if repository is not None and (complaint := repository_problem(repository)):
+            self._problem(line, f"repository: {complaint[0]}", complaint[1])
+        if email is not None and not EMAIL.fullmatch(email):
+            self._problem(line, f"{email!r} is no e-mail address.", "Write name@host, or leave it empty.")
+        self._alone(line, "id", id_, str)
+        self._alone(line, "github", github, str)
+        self._alone(line, "repository", repository, same_repository)
+        self._alone(line, "email", email, str.casefold)
+        public, days = self._public(line, given["public"] or ""), self._days(line, given["extension_days"] or "0")
+        if id_ is None:
+            return None
+        return Row(id_, given["name"], email, github, repository, given["section"], public, days)
+
+    def _user(self, line: int, column: str, value: str | None) -> str | None:
+        if value is None:
+            if column == "id":
+                self._problem(line, "has no id.", "Write the user name of the student's student.yaml.")
+            return None
+        try:
+            return valid_id(value)
+        except UsageError as error:
+            self._problem(line, f"{column}:", str(error))
+            return None
+
+    def _alone(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
+        """Say when an earlier row has the same value."""
+        if value is None:
+            return
+        first = self.first.setdefault((column, same(value)), line)
+        if first != line:
+            self._problem(line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two.")
+
+    def _public(self, line: int, value: str) -> bool:
+        if value.lower() not in WORDS:
+            self._problem(line, f"public is {value!r}.", "Write yes or no; empty means no.")
+        return WORDS.get(value.lower(), False)
+
+    def _days(self, line: int, value: str) -> int:
+        if not DAYS.fullmatch(value):
+            self._problem(line, f"extension_days is {value!r}.", "Write a whole number of days; empty means none.")
+            return 0
+        return int(value)

@@ -1,0 +1,38 @@
+"""What the tests of the desk share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from grading import progress
+from grading.github import ledger
+from grading.progress import Event, Kind
+from grading.result import Result
+
+
+@pytest.fixture
+def class_folder(tmp_path: Path) -> Path:
+    """Where a class's roster, clones, gradebook and key lie."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    return folder
+
+
+def attempt_at(at: datetime, result: Result) -> Event:
+    """An attempt made at this time."""
+    raw = progress.attempt(result.model_copy(update={"started_at": at})).raw
+    return Event(Kind.MILESTONE_ATTEMPTED, at, milestone=result.milestone, raw=raw)
+
+
+def publish(folder: Path, *events: Event, run_id: int = 7) -> list[Path]:
+    """Records and their ledger as `python -m grading.github publish` leaves them on the branch."""
+    files = [progress.record(folder, event) for event in events]
+    lines = [
+        ledger.Line(0, f"progress/{file.name}", ledger.digest(file.read_bytes()), "", 1, run_id, event.at)
+        for file, event in zip(files, events, strict=True)
+    ]
+    (folder / ledger.FILE).write_bytes(ledger.append(b"", ledger.Head(), lines)[0])
+    return files
