@@ -39,3 +39,42 @@ def answers(_context: Context) -> None:
 
     for path in write_answers(ROOT):
         sys.stdout.write(f"{path.as_posix()} written\n")
+
+
+@task(
+    iterable=["leave_out"],
+    help={
+        "records": "A folder with one folder for each student, each with its progress/.",
+        "to": "Where the site is written; a folder that does not exist yet, or an earlier site.",
+        "roster": "A CSV file of the class; without it everybody with a folder is in the class, under a pseudonym.",
+        "base-url": "Where the site will be served: previews of links and feeds need whole addresses.",
+        "leave-out": "The id of a student of whom the site is to show nothing. May be given several times.",
+    },
+)
+def site(
+    _context: Context,
+    records: str,
+    to: str,
+    roster: str | None = None,
+    base_url: str | None = None,
+    leave_out: list[str] | None = None,
+) -> None:
+    """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
+    from grading.errors import UsageError
+    from grading.manifest.load import ManifestError
+    from website.build import build
+    from website.source import Folder
+
+    try:
+        source = Folder(Path(records), Path(roster) if roster else None)
+        done = build(source, Path(to), base_url=base_url, left_out=leave_out or ())
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except ManifestError as error:
+        sys.stderr.write(f"{error}\nNothing was written.\n")
+        sys.exit(1)
+    sys.stdout.write(
+        f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
+        f"{done.written} written, {done.removed} removed\n"
+    )

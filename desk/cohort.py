@@ -74,28 +74,42 @@ def from_folder(
     secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also checks every result
     whole. Raises UsageError for a folder or roster that is none, ManifestError for a wrong manifest.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
-    rows = read_roster(roster).rows if roster is not None else tuple(_rows(folder))
+    rows = _rows(folder, roster)
     entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
     return cohort(rows, entries, read_key(key or folder / FILE), load(root).course.name)
 
 
+def students(folder: Path, roster: Path | None = None, *, key: Path | None = None) -> tuple[Student, ...]:
+    """Who is in the class of `from_folder`, by id, without reading a record; raises what it does."""
+    return _students(_rows(folder, roster), read_key(key or folder / FILE))
+
+
+def member(folder: Path, student: Student, *, thorough: bool = False) -> Member:
+    """One student of that class with their records, for those who do not want all of them in memory at once."""
+    return Member(student, tuple(_entries(folder / student.id, thorough=thorough)))
+
+
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
     """The class of these rows of a roster, with the records of each id."""
-    ordered = sorted(rows, key=lambda row: row.id)
-    names = pseudonyms((row.id for row in ordered), key)
-    members = tuple(
-        Member(
-            Student(row.id, row.name, row.section, row.repository, row.public, names[row.id]), entries.get(row.id, ())
-        )
-        for row in ordered
-    )
+    members = tuple(Member(student, entries.get(student.id, ())) for student in _students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
 
 
-def _rows(folder: Path) -> Iterator[Row]:
+def _students(rows: Iterable[Row], key: bytes) -> tuple[Student, ...]:
+    ordered = sorted(rows, key=lambda row: row.id)
+    names = pseudonyms((row.id for row in ordered), key)
+    return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id]) for r in ordered)
+
+
+def _rows(folder: Path, roster: Path | None) -> tuple[Row, ...]:
+    """The roster's rows; without a roster, one for each folder that holds records."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
+    return tuple(_folders(folder)) if roster is None else read_roster(roster).rows
+
+
+def _folders(folder: Path) -> Iterator[Row]:
     """A row for each folder that is named like a student and holds records."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
