@@ -9,8 +9,9 @@ from pathlib import Path
 
 from grading import progress
 from grading.github import ledger
-from grading.manifest.model import Criterion, Manifest, Milestone, Module, Status
-from grading.progress import Event, Kind
+from grading.manifest.model import Criterion, Manifest, Milestone, Module, Status, Unit
+from grading.manifest.model import Kind as CriterionKind
+from grading.progress import Event
 from grading.result import (
     CourseRecord,
     CriterionResult,
@@ -85,14 +86,14 @@ def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng:
     task = rng.choice(module.tasks)
     failures = () if passed else (_failure(module, task.id, task.title, task.hint),)
     criterion = CriterionResult(
-        kind="code_quality",
+        kind=CriterionKind.CODE_QUALITY,
         name="module_tests",
         title="The module's tests pass",
         status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
         measured=1.0 if passed else round(rng.uniform(0.5, 0.97), 3),
         threshold=1.0,
         comparison="at_least",
-        unit="fraction",
+        unit=Unit.FRACTION,
         why="Every value, shape, error and gradient the lesson asks for is as it should be.",
         failures=failures,
     )
@@ -114,7 +115,7 @@ def _milestone(
         )
         for _ in range(2)
     )
-    data = ()
+    data: tuple[DataRecord, ...] = ()
     if milestone.data is not None:
         stand_in = rng.random() < 0.3
         name = "digits" if stand_in else milestone.data
@@ -139,7 +140,7 @@ def _criterion(
 ) -> CriterionResult:
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
-    if criterion.kind.value == "performance" and criterion.comparison == "at_least" and criterion.threshold < 1:
+    if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
         measured = round(criterion.threshold + rng.uniform(0, 1 - criterion.threshold) * 0.8, 4)
     fails = wrong == criterion.name or (wrong == criterion.kind.value and rng.random() < 0.4)
     status = CriterionStatus.PASSED
@@ -153,7 +154,7 @@ def _criterion(
         elif criterion.name == "quiz" and milestone.questions:
             question = rng.choice(milestone.questions)
             failures = (Failure(title=f"Question {question.id} is answered correctly", got="another answer"),)
-    elif wrong == "module_tests" and criterion.kind.value in ("performance", "reliability"):
+    elif wrong == "module_tests" and criterion.kind in (CriterionKind.PERFORMANCE, CriterionKind.RELIABILITY):
         status, measured = CriterionStatus.NOT_ATTEMPTED, None
     return CriterionResult(
         kind=criterion.kind,
@@ -165,7 +166,7 @@ def _criterion(
         comparison=criterion.comparison,
         unit=criterion.unit,
         why=criterion.why,
-        how="3 runs, each from fresh weights" if criterion.kind.value == "performance" else None,
+        how="3 runs, each from fresh weights" if criterion.kind is CriterionKind.PERFORMANCE else None,
         failures=failures,
     )
 
@@ -185,7 +186,12 @@ def _failure(module: Module, task: str, title: str, hint: str) -> Failure:
 
 
 def _result(
-    manifest: Manifest, at: datetime, criteria: tuple[CriterionResult, ...], rng: random.Random, id_: str, **more: object
+    manifest: Manifest,
+    at: datetime,
+    criteria: tuple[CriterionResult, ...],
+    rng: random.Random,
+    id_: str,
+    **more: object,
 ) -> Result:
     fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | more
     course = manifest.course

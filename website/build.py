@@ -170,7 +170,7 @@ _shared: tuple[Source, Site, Path] | None = None
 
 
 def _prepare(source: Source, site: Site, target: Path) -> None:
-    global _shared  # noqa: PLW0603
+    global _shared
     _shared = source, site, target
 
 
@@ -200,7 +200,7 @@ def _begin(target: Path) -> State:
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(
-                f"{target} is not empty, and this course has built no site there. Name a folder that does not exist yet."
+                f"{target} is not empty, and no site has been built there. Name a folder that does not exist yet."
             )
         target.mkdir(parents=True, exist_ok=True)
         before = State()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from grading.errors import UsageError
-from grading.manifest.model import Kind, Manifest, Milestone, Module, Status
+from grading.manifest.model import Criterion, Kind, Manifest, Milestone, Module, Status
 from grading.render import words
 from website.lesson import Link, Section, render, sections
 from website.render import Files, Site
@@ -48,9 +48,7 @@ def course_pages(root: Path, site: Site) -> Files:
             path,
             m=milestone,
             lessons=lessons,
-            kinds=[
-                (words.KINDS[kind], found) for kind in Kind if (found := [c for c in milestone.criteria if c.kind is kind])
-            ],
+            kinds=[(words.KINDS[kind], found) for kind in Kind if (found := _of_kind(milestone, kind))],
             topics=_topics(milestone, topics),
         )
     return files
@@ -63,7 +61,12 @@ def built_modules(manifest: Manifest) -> list[Module]:
 
 def sources(root: Path, manifest: Manifest) -> list[Path]:
     """Every file that these pages are made of."""
-    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *(m.lesson for m in built_modules(manifest)))]
+    lessons = (module.lesson for module in built_modules(manifest))
+    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *lessons)]
+
+
+def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
+    return [criterion for criterion in milestone.criteria if criterion.kind is kind]
 
 
 def _topics(milestone: Milestone, topics: dict[str, Section]) -> list[Section]:
@@ -97,5 +100,3 @@ def _normal(path: PurePosixPath) -> str:
         else:
             parts.append(part)
     return "/".join(parts)
-
-

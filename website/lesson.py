@@ -84,7 +84,7 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight})
     parser.enable(["table", "smartquotes"])
     parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_maths)
-    parser.add_render_rule("table_open", lambda *_: '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>\n')
+    parser.add_render_rule("table_open", lambda *_: f"{_scroll('Table')}<table>\n")
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     parser.add_render_rule("math_block", _math_block)
     parser.add_render_rule("math_inline_double", _math_block)
@@ -118,7 +118,13 @@ def _maths(content: str, options: dict[str, Any]) -> str:
 
 
 def _math_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
-    return f'<div class="scroll maths" role="group" aria-label="Formula" tabindex="0">{_maths(tokens[index].content, {"display_mode": True})}</div>\n'
+    maths = _maths(tokens[index].content, {"display_mode": True})
+    return f"{_scroll('Formula')}{maths}</div>\n"
+
+
+def _scroll(label: str) -> str:
+    """What may be too wide for a phone is scrolled by itself, by keyboard, too."""
+    return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 
 def _highlight(code: str, language: str, _: str) -> str:

@@ -21,7 +21,8 @@ from website.spans import plural
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
-NAVIGATION = (("Course", "course/index.html"), ("Class", "class/index.html"))
+COURSE = ("Course", "course/index.html")
+NAVIGATION = (COURSE, ("Class", "class/index.html"))
 
 Files = dict[str, bytes]
 """Pages and what goes with them: path below the site's root → content."""
@@ -36,7 +37,10 @@ class Site:
     """Where it will be served, with a slash at its end; only pictures and feeds need to know."""
 
     def page(self, template: str, path: str, /, **values: Any) -> bytes:
-        """The page at `path`, whose links lead to the root by as many steps as it is deep."""
+        """The page at `path`, whose links lead to the root by as many steps as it is deep.
+
+        `navigation`, among the values, replaces the one of most pages.
+        """
         shared = {
             "course": self.manifest.course,
             "manifest": self.manifest,
@@ -76,11 +80,11 @@ def date(at: datetime) -> str:
     """A day in UTC, without the locale having a say.
 
     >>> date(datetime(2026, 3, 1, tzinfo=UTC))
-    '1 March 2026'
+    '1\\xa0March 2026'
     """
     months = "January February March April May June July August September October November December".split()
     day = at.astimezone(UTC)
-    return f"{day.day} {months[day.month - 1]} {day.year}"
+    return f"{day.day}\N{NO-BREAK SPACE}{months[day.month - 1]} {day.year}"
 
 
 @cache

@@ -7,7 +7,6 @@ student's id, no output of their code, no path of a machine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +21,7 @@ from grading.progress import PASSING, Event, History
 from grading.progress import Kind as EventKind
 from grading.render import figures, words
 from grading.render.text import one_line
-from grading.result import CriterionStatus, Curve, Result, Verdict
+from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
 from website.spans import span
 
 
@@ -36,7 +35,6 @@ class Figure:
     met: bool
     share: int
     """How near to its threshold, in percent; 100 exactly when it is met."""
-    why: str
     how: str
 
 
@@ -96,7 +94,7 @@ class Story:
     modules: tuple[ModuleState, ...]
     milestones: tuple[MilestoneState, ...]
     capabilities: tuple[Capability, ...]
-    goal: str
+    goal: str | None
     damaged: int
     """Records that could not be read whole."""
     any_verified: bool
@@ -135,11 +133,19 @@ def tell(member: Member, manifest: Manifest) -> Story:
         modules=journey.module_states(manifest, history),
         milestones=journey.milestone_states(manifest, history),
         capabilities=tuple(_capabilities(manifest, history, any_verified)),
-        goal=journey.next_goal(manifest, history).sentence,
+        goal=_goal(manifest, history),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
         counted=counted,
     )
+
+
+def _goal(manifest: Manifest, history: History) -> str | None:
+    """What is next, as students are told it; None when everything that is built is done."""
+    states = (*journey.module_states(manifest, history), *journey.milestone_states(manifest, history))
+    if all(state.state is State.COMPLETED for state in states if not state.planned):
+        return None
+    return journey.next_goal(manifest, history).sentence
 
 
 def _checked(entry: Entry) -> tuple[Result | None] | None:
@@ -198,28 +204,28 @@ def _kind(event: Event, result: Result | None) -> str:
 
 
 def _summary(event: Event, result: Result | None) -> str:
-    """One sentence on what the record says."""
-    if event.kind is EventKind.MODULE_STARTED:
-        return "Started."
-    if result is None:
-        return "Completed."
-    return f"{words.verdict(result)}. {words.meaning(result)}"
+    """What the record says besides its kind; empty when that says it all."""
+    if result is None or _kind(event, result) == "completed":
+        return ""
+    return words.meaning(result).rstrip(".")
 
 
 def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
     """Every measured criterion of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
-    return tuple(
-        Figure(
-            title=one_line(c.title, 120),
-            measured=figures.measured(c),
-            threshold=figures.threshold(c),
-            met=c.status is CriterionStatus.PASSED,
-            share=round(100 * figures.share(c)) if math.isfinite(c.measured or 0.0) else 0,
-            why=one_line(c.why, 300),
-            how=one_line(c.how or "", 300),
-        )
-        for c in measured[:30]
+    return tuple(_figure(c, before) for c, before in zip(measured[:30], [None, *measured], strict=False))
+
+
+def _figure(criterion: CriterionResult, before: CriterionResult | None) -> Figure:
+    """One row; what it shares with the row before, the way of measuring, is told only there."""
+    how = "" if before is not None and before.how == criterion.how else criterion.how
+    return Figure(
+        title=one_line(criterion.title, 120),
+        measured=figures.measured(criterion),
+        threshold=figures.threshold(criterion),
+        met=criterion.status is CriterionStatus.PASSED,
+        share=round(100 * figures.share(criterion)),
+        how=one_line(how or "", 300),
     )
 
 

@@ -6,12 +6,11 @@ import uuid
 from typing import Any
 
 from desk.cohort import NEVER
-
 from grading.journey import State
 from grading.manifest.model import Status
 from grading.render.badge import badge
 from website.card import Line, card
-from website.render import Files, Site
+from website.render import COURSE, Files, Site
 from website.story import Story
 
 FEED_ENTRIES = 50
@@ -23,6 +22,8 @@ def student_pages(story: Story, site: Site) -> Files:
     """All files below student/PSEUDONYM/."""
     folder = f"student/{story.pseudonym}"
     shared = {
+        # Whoever is sent a portfolio is led to the student's own pages and the course, not to the class.
+        "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
         "story": story,
         "done": sum(m.state is State.COMPLETED for m in story.modules),
         "unlocked": story.capabilities,

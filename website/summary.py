@@ -173,9 +173,7 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
 
 
 def _was_measured(result: Result, name: str) -> bool:
-    return any(
-        c.name == name and c.status in (CriterionStatus.PASSED, CriterionStatus.FAILED) for c in result.criteria
-    )
+    return any(c.name == name and c.status in (CriterionStatus.PASSED, CriterionStatus.FAILED) for c in result.criteria)
 
 
 def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, Missed]:

@@ -3,7 +3,7 @@
 
 function value(row, column, numeric) {
   const text = row.cells[column].textContent.trim();
-  return numeric ? parseFloat(text.replace(/[^\d.]/g, "")) : text.toLowerCase();
+  return numeric ? parseFloat(text) : text;
 }
 
 function sortable(table) {
@@ -26,7 +26,7 @@ function sortable(table) {
       const missing = (x) => x === "" || Number.isNaN(x);
       rows.sort(([a], [b]) => {
         if (missing(a) || missing(b)) return missing(a) - missing(b);
-        return (numeric ? a - b : a.localeCompare(b, "en")) * (up ? 1 : -1);
+        return (numeric ? a - b : a.localeCompare(b, "en", { numeric: true, sensitivity: "base" })) * (up ? 1 : -1);
       });
       table.tBodies[0].append(...rows.map(([, row]) => row));
     });
