@@ -7,9 +7,10 @@ student's id, no output of their code, no path of a machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from pydantic import ValidationError
 
@@ -124,25 +125,25 @@ def tell(member: Member, manifest: Manifest) -> Story:
     history = History(tuple(event for event, _ in counted))
     student = member.student
     named = student.public and bool(student.name)
+    modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
     steps = tuple(_with_what_came_next(list(_steps(read, manifest))))
     return Story(
         pseudonym=student.pseudonym,
         name=one_line(student.name or "", 80) if named else called(student.pseudonym),
         named=named,
         steps=steps,
-        modules=journey.module_states(manifest, history),
-        milestones=journey.milestone_states(manifest, history),
+        modules=modules,
+        milestones=milestones,
         capabilities=tuple(_capabilities(manifest, history, any_verified)),
-        goal=_goal(manifest, history),
+        goal=_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
         counted=counted,
     )
 
 
-def _goal(manifest: Manifest, history: History) -> str | None:
+def _goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
     """What is next, as students are told it; None when everything that is built is done."""
-    states = (*journey.module_states(manifest, history), *journey.milestone_states(manifest, history))
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
     return journey.next_goal(manifest, history).sentence
@@ -236,14 +237,12 @@ def drawable(result: Result | None) -> tuple[Curve, ...]:
 
 
 def _with_what_came_next(steps: list[Step]) -> Iterator[Step]:
-    for step, after in zip(steps, [*steps[1:], None], strict=True):
-        if after is None:
-            yield step
-            continue
+    for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at
         verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}
         what = after.title.partition(":")[0]
         yield replace(step, then=f"{span(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
+    yield from steps[-1:]
 
 
 def _capabilities(manifest: Manifest, history: History, verified: bool) -> Iterator[Capability]:
