@@ -62,9 +62,13 @@ def site(
     """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
     from grading.errors import UsageError
     from grading.manifest.load import ManifestError
-    from website.build import build
-    from website.source import Folder
 
+    try:
+        from website.build import build
+        from website.source import Folder
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"{error.name} is not installed. Run: pip install -e . --group course --group desk\n")
+        sys.exit(3)
     try:
         source = Folder(Path(records), Path(roster) if roster else None)
         done = build(source, Path(to), base_url=base_url, left_out=leave_out or ())

@@ -270,9 +270,14 @@ def _evidence(result: Result) -> Iterator[tuple[str, str]]:
     yield "Course", one_line(f"{result.course.name} {result.course.version}", 80)
     for data in result.data[:5]:
         stand_in = f", in place of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
-        yield "Data", f"{one_line(data.name, 40)} ({one_line(data.digest, 12)}){stand_in}"
+        yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"
     yield "Seed", str(result.seed)
-    yield "Code", f"{one_line(result.submission.digest, 16)} (SHA-256)"
+    yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
     machine = result.machine
     yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
     yield "Student’s code ran in", "bubblewrap" if machine.sandbox == "bubblewrap" else "a limited process"
+
+
+def _short(digest: str) -> str:
+    """As much of a digest as tells it from others."""
+    return one_line(digest)[:16]
