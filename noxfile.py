@@ -10,6 +10,7 @@ Arguments after `--` go to what the session runs: nox -s milestone-1 -- --seed 1
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -87,6 +88,13 @@ for _module in MANIFEST.modules:
 
 
 @nox.session
+def export(session: nox.Session) -> None:
+    """Result records in other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
+    install(session)
+    run_here(session, "grading", "export")
+
+
+@nox.session
 def github(session: nox.Session) -> None:
     """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
     # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.
@@ -113,12 +121,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("mypy")
         session.run("python", "-m", "grading.manifest", "schema", "--check")
         session.run("python", "-m", "grading.result_schema", "--check")
-        folder = Path(session.create_tmp())
-        session.run("python", "-m", "course.workflows", str(folder))
-        workflows = sorted(str(path) for path in (folder / ".github" / "workflows").iterdir())
-        settings = ("--config", str(folder / ".github" / "zizmor.yml"))
-        session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
-        session.run("actionlint", *workflows)
+        with tempfile.TemporaryDirectory(prefix="tinytorch-workflows-") as folder:
+            session.run("python", "-m", "course.workflows", folder)
+            workflows = sorted(str(path) for path in Path(folder, ".github", "workflows").iterdir())
+            settings = ("--config", str(Path(folder, ".github", "zizmor.yml")))
+            session.run("zizmor", "--pedantic", "--no-online-audits", "--strict-collection", *settings, *workflows)
+            session.run("actionlint", *workflows)
 
     @nox.session
     def course(session: nox.Session) -> None:

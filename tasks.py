@@ -1,6 +1,12 @@
-"""Maintainers' chores in the current environment: `inv --list`. Checks in clean environments are nox's."""
+"""Maintainers' and instructors' chores, in the current environment: `inv --list`. Clean environments are nox's.
 
+Those for instructors work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
+"""
+
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from invoke import Context, task
@@ -32,6 +38,23 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
 
 
+@task(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
+def classroom50(_context: Context, to: str, force: bool = False) -> None:
+    """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
+    from course.classroom50 import write_bundle
+    from grading.errors import UsageError
+
+    if to.startswith("-"):
+        sys.stderr.write(f"{to} is no folder. Use: inv classroom50 --to DIR [--force]\n")
+        sys.exit(2)
+    try:
+        size = write_bundle(ROOT, Path(to), force=force)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
+
+
 @task
 def answers(_context: Context) -> None:
     """Write the course's own right answers, after a question has changed."""
@@ -41,43 +64,222 @@ def answers(_context: Context) -> None:
         sys.stdout.write(f"{path.as_posix()} written\n")
 
 
+FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
+    from grading.errors import GraderError, UsageError
+    from grading.manifest.load import ManifestError
+
+    try:
+        yield
+    except (UsageError, ManifestError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except GraderError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
+        sys.exit(130)
+
+
+def writable(name: str) -> Path:
+    """The file to write; UsageError when there is no such folder."""
+    from grading.errors import UsageError
+
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    return path
+
+
+@task(help=FOLDER)
+def rehearse(_context: Context, folder: str = "class") -> None:
+    """Write a small class on this machine, to try the commands below with."""
+    from desk.rehearsal import STUDENTS
+    from desk.rehearsal import rehearse as write
+
+    with told():
+        path = write(ROOT, Path(folder))
+    sys.stdout.write(f"{len(STUDENTS)} students with their repositories, and {path}. Next: inv collect\n")
+
+
+@task(
+    help={
+        **FOLDER,
+        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three below.",
+        "organisation": "The organisation's name on GitHub.",
+        "classroom": "The classroom's short name.",
+        "assignment": "The assignment's short name.",
+    }
+)
+def roster(
+    _context: Context,
+    folder: str = "class",
+    classroom50: str = "",
+    organisation: str = "",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Check the class's roster: what is wrong with which row, and how to mend it. Exit 1 when something is."""
+    from desk import show
+    from desk.classroom50 import write_roster
+    from desk.roster import FILE, check_roster
+
+    with told():
+        if classroom50:
+            write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        found = check_roster(Path(folder, FILE))
+        show.roster(found)
+    sys.exit(1 if found.problems else 0)
+
+
+@task(
+    help={
+        **FOLDER,
+        "jobs": "Gradings at the same time; as many as cores unless given.",
+        "shard": "Only this part of the class, such as 3/12.",
+        "plan-matrix": "Only print the shards, as a matrix of GitHub Actions.",
+    }
+)
+def collect(
+    _context: Context, folder: str = "class", jobs: int = 0, shard: str = "", plan_matrix: bool = False
+) -> None:
+    """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
+    from desk import show
+    from desk.activity import Times
+    from desk.collect import collect as run
+    from desk.roster import FILE, read_roster
+    from desk.shards import matrix, of_shard, tell
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told():
+        rows = read_roster(Path(folder, FILE)).rows
+        if plan_matrix:
+            tell(matrix(rows), os.environ)
+            return
+        only = of_shard(rows, shard) if shard else None
+        with watch_for(console()) as watch:
+            found = run(
+                ROOT, Path(folder), rows, Times(os.environ), watch, base=Path(folder), jobs=jobs or None, only=only
+            )
+        show.collected(found)
+    sys.exit(1 if found.troubles else 0)
+
+
+@task(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
+def merge(_context: Context, shards: str, folder: str = "class") -> None:
+    """Add the gradebooks of other machines to the class's own; twice is once."""
+    from desk.collect import FILE
+    from desk.shards import find
+    from desk.shards import merge as add
+
+    with told():
+        found = find(Path(shards))
+        new = add(Path(folder, FILE), found)
+    sys.stdout.write(f"{len(found)} gradebooks merged, {new} new results.\n")
+
+
+@task(
+    help={
+        **FOLDER,
+        "format": "csv, canvas, moodle or classroom50.",
+        "to": "The file to write; for classroom50 an existing scores.json is added to.",
+        "classroom": "For classroom50: the classroom's short name.",
+        "assignment": "For classroom50: the assignment's short name.",
+    }
+)
+def gradebook(
+    _context: Context,
+    to: str,
+    format: str = "csv",  # noqa: A002 - the option's name
+    folder: str = "class",
+    classroom: str = "",
+    assignment: str = "",
+) -> None:
+    """Write everybody's scores for another system to import."""
+    from desk.export import write
+
+    with told():
+        count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
+    sys.stdout.write(f"{count} students, written to {to}\n")
+
+
+@task(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
+def report(_context: Context, folder: str = "class", to: str = "") -> None:
+    """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
+    from desk.gradebook import FILE, open_gradebook
+    from desk.report import report as of
+    from desk.report_page import page, terminal
+    from grading.files import write_atomically
+    from grading.manifest.load import load
+    from tito.console import console
+
+    with told():
+        with open_gradebook(Path(folder, FILE)) as book:
+            found = of(book, load(ROOT))
+        for part in terminal(found):
+            console().print(part)
+        if to:
+            write_atomically(writable(to), page(found).encode())
+
+
+@task(help={**FOLDER, "to": "The page to write."})
+def similar(_context: Context, to: str, folder: str = "class") -> None:
+    """Compare what students have handed in, and write the pairs that are alike side by side."""
+    from desk.similar_page import compare
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with told(), watch_for(console()) as watch:
+        pairs = compare(ROOT, Path(folder), writable(to), watch)
+    sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
+
+
+@task(help=FOLDER)
+def doctor(_context: Context, folder: str = "class") -> None:
+    """Say what is missing here or in the organisation's settings for running a class, and how to mend it."""
+    from desk.doctor import Desk, examine
+    from tito.doctor import show
+
+    with told():
+        findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
+        show(findings, "Everything a class needs is here.")
+    sys.exit(3 if any(finding.ok is False for finding in findings) else 0)
+
+
 @task(
     iterable=["leave_out"],
     help={
-        "records": "A folder with one folder for each student, each with its progress/.",
+        **FOLDER,
         "to": "Where the site is written; a folder that does not exist yet, or an earlier site.",
-        "roster": "A CSV file of the class; without it everybody with a folder is in the class, under a pseudonym.",
+        "records": "Instead of a gradebook, a folder with one folder for each student, each with its progress/.",
+        "roster": "With --records: a CSV file of the class; without it everybody with a folder is in the class.",
         "base-url": "Where the site will be served: previews of links and feeds need whole addresses.",
         "leave-out": "The id of a student of whom the site is to show nothing. May be given several times.",
     },
 )
 def site(
     _context: Context,
-    records: str,
     to: str,
-    roster: str | None = None,
-    base_url: str | None = None,
+    folder: str = "class",
+    records: str = "",
+    roster: str = "",
+    base_url: str = "",
     leave_out: list[str] | None = None,
 ) -> None:
     """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
-    from grading.errors import UsageError
-    from grading.manifest.load import ManifestError
+    from desk.gradebook import FILE
+    from website.build import build
+    from website.source import Book, Folder
 
-    try:
-        from website.build import build
-        from website.source import Folder
-    except ModuleNotFoundError as error:
-        sys.stderr.write(f"{error.name} is not installed. Run: pip install -e . --group course --group desk\n")
-        sys.exit(3)
-    try:
-        source = Folder(Path(records), Path(roster) if roster else None)
-        done = build(source, Path(to), base_url=base_url, left_out=leave_out or ())
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
-    except ManifestError as error:
-        sys.stderr.write(f"{error}\nNothing was written.\n")
-        sys.exit(1)
+    with told():
+        source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
+        done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or ())
     sys.stdout.write(
         f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
         f"{done.written} written, {done.removed} removed\n"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from desk.gradebook import Gradebook, open_gradebook
 from desk.pseudonyms import FILE, pseudonyms, read_key
 from desk.roster import Row, read_roster
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
 from grading.manifest.load import load
-from grading.progress import Event
+from grading.progress import Event, Kind
 from grading.quiz.identity import valid_id
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +89,45 @@ def students(folder: Path, roster: Path | None = None, *, key: Path | None = Non
 def member(folder: Path, student: Student, *, thorough: bool = False) -> Member:
     """One student of that class with their records, for those who do not want all of them in memory at once."""
     return Member(student, tuple(_entries(folder / student.id, thorough=thorough)))
+
+
+def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
+    """The enrolled students of a gradebook: their official results, which are verified, and their published records.
+
+    `key` is `pseudonyms.key` beside the gradebook unless given. Raises UsageError when there is no gradebook.
+    """
+    with open_gradebook(path) as book:
+        rows = book.students()
+        entries = {row.id: tuple(_booked(book, row.id)) for row in rows}
+    return cohort(rows, entries, read_key(key or path.parent / FILE), load(root).course.name)
+
+
+def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str], ...]:
+    """Who is in the class of `from_gradebook`, by id, each with a mark that is another when their records are."""
+    with open_gradebook(path) as book:
+        rows, marks = book.students(), book.marks()
+    found = _students(rows, read_key(key or path.parent / FILE))
+    return tuple((student, marks.get(student.id, "")) for student in found)
+
+
+def booked(path: Path, student: Student) -> Member:
+    """One student of that class with their records."""
+    with open_gradebook(path) as book:
+        return Member(student, tuple(_booked(book, student.id)))
+
+
+def _booked(book: Gradebook, student: str) -> list[Entry]:
+    """A student's official results, and their published records, in order."""
+    found: list[tuple[datetime, int, Entry]] = []
+    for _, text in book.results(student):
+        raw = json.loads(text)
+        at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
+        event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
+        found.append((at, 0, Entry(event, verified=True, reason=None)))
+    for record in book.records(student):
+        event = progress.parse(record.event.encode())
+        found.append((event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason)))
+    return [entry for *_, entry in sorted(found, key=lambda f: f[:2])]
 
 
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:

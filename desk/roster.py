@@ -15,11 +15,13 @@ from grading.errors import UsageError
 from grading.manifest.problems import Problem, did_you_mean
 from grading.quiz.identity import valid_id
 
+FILE = Path("roster.csv")
+"""In the class's folder."""
 LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"[0-9]{1,3}", re.ASCII)
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
 @dataclass(frozen=True)

@@ -282,9 +282,12 @@ def _student(submission: Submission) -> str | None:
 
 
 def course_record(root: Path, manifest: Manifest) -> CourseRecord:
-    """Which course the repository at ``root`` grades with: the digest of its manifest, tests and grader."""
-    digest = hashlib.sha256()
-    files = [root / "milestones.yaml", *sorted((root / "modules").glob("*/test_*.py"))]
+    """Which course the repository at ``root`` grades with: the digest of its manifest, tests and grader.
+
+    Deadlines are no part of it: no verdict depends on them, and moving one must not grade a whole class anew.
+    """
+    digest = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
+    files = sorted((root / "modules").glob("*/test_*.py"))
     files += sorted((root / "modules").glob("*/reference.json"))
     files += sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
     for path in files:

@@ -40,7 +40,7 @@ def pages(root: Path) -> dict[str, str]:
         *root.glob("*.md"),
         *root.glob("docs/*.md"),
         *root.glob("modules/*/README.md"),
-        *root.glob("tests/**/*.md"),
+        *(path for path in root.glob("tests/**/*.md") if "node_modules" not in path.parts),
     ]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
     return texts | {"course/templates/README.md.jinja": release_files(root)[Path("README.md")].decode()}

@@ -24,8 +24,11 @@ import typer.main
 
 from course.release import student_files, write_release
 from course.skeleton import solved
+from desk.roster import Row
 from grading.manifest.load import load
 from grading.sandbox.launch import choose
+from tests.desk.books import fill
+from tests.desk.school import TERM
 from tests.docs_commands import (
     PLACEHOLDER,
     PROGRAMS,
@@ -45,7 +48,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 300
 
 INSTALLED = {
-    "course": ("pip install --upgrade pip", "pip install -e . --group course", 'pip install "nox[uv]"'),
+    "course": (
+        "pip install --upgrade pip",
+        "pip install -e . --group course",
+        "pip install -e . --group course --group desk",
+        'pip install "nox[uv]"',
+    ),
     "student": ('pip install "nox[uv]"', "pip install -e ."),
 }
 """What is typed once in each place, before anything else."""
@@ -67,12 +75,30 @@ ONLY_NAMED = {
     "tito milestone test 3": "trains for minutes; tests/checks does it with few images",
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "python -m venv .venv": "is what these tests begin with",
+    "nox -s github -- plan": "is run with a student's tree on the same page",
+    "nox -s github -- sandbox": "changes the machine; tests/workflows runs it",
+    "nox -s github -- report": "needs a run on GitHub; tests/workflows runs it with a copy of one",
+    "nox -s github -- publish": "the same",
 }
 """Commands that are not run, only looked up, and why."""
 
+SANDBOX = choose(official=False) == "bubblewrap"
+OF_A_CLASS = (
+    "inv report",
+    "inv report --to class/report.html",
+    "inv similar --to class/similar.html",
+    "inv gradebook --format csv --to class/scores.csv",
+    "inv gradebook --format canvas --to class/canvas.csv",
+    "inv gradebook --format moodle --to class/moodle.csv",
+    "inv gradebook --format classroom50 --classroom fall --assignment tinytorch --to class/scores.json",
+)
+"""What docs/for-instructors.md does with a class that was collected."""
+
 EXITS = {
+    ("course", "inv doctor"): (3, "before the first class there is no roster"),
+    ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
-        1 if choose(official=False) == "bubblewrap" else 3,
+        1 if SANDBOX else 3,
         "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
     ),
     ("student", "tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b"): (
@@ -82,7 +108,24 @@ EXITS = {
 }
 """Other exit codes than 0, and why."""
 
+if not SANDBOX:
+    without = "without bubblewrap nothing is collected"
+    EXITS |= {("course", f"inv collect{more}"): (3, without) for more in ("", " --shard 1/2")}
+    EXITS |= {("course", command): (2, without) for command in OF_A_CLASS}
+
 NEEDS = {
+    "inv rehearse": "inv doctor",
+    "inv roster": "inv rehearse",
+    "inv collect": "inv rehearse",
+    "inv collect --plan-matrix": "inv rehearse",
+    "inv collect --shard 1/2": "inv collect",
+    "inv merge --shards ../shards": "inv collect",
+    **dict.fromkeys(OF_A_CLASS, "inv collect"),
+    "nox -s export -- --format junit --result result.json --to junit.xml": "nox -s milestone-1 -- --json result.json",
+    "nox -s github -- plan --student ../tinytorch-student": "inv release --to ../tinytorch-student",
+    "nox -s module-02_tensor -- --submission ../tinytorch-student --exit-zero --json result.json": (
+        "inv release --to ../tinytorch-student"
+    ),
     "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json": (
         "inv release --to ../tinytorch-student"
     ),
@@ -138,6 +181,10 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    elsewhere = folder.parent / "classroom50" / "fall" / "roster.csv"
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text("username,first_name,last_name,email,section,github_id,role\nada,Ada,L,a@x.org,A,1,student\n")
+    fill(folder.parent / "shards" / "1" / "gradebook.sqlite", [Row("ada")], {"ada": [(1, 2, TERM)]})
     return install(folder, "course")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
+from grading import __main__ as command
 from grading import cache, grade
 from grading.checks.measured import Measured
 from grading.errors import GraderError, UsageError
@@ -115,6 +117,32 @@ def test_a_module_is_graded_by_itself(root):
     """Its audit and its tests, through a worker; no milestone is claimed."""
     result = grade_module(root, "02_tensor")
     assert (result.milestone, result.module, result.verdict) == (None, "02_tensor", Verdict.UNLOCKED)
+
+
+def test_the_record_names_the_commit_that_was_graded(root, tree):
+    """Of a reused result too: the same files may stand in another commit. Anything but a full one is refused."""
+    first, second = "a" * 40, "b" * 40
+    measured = grade_milestone(root, 1, submission=tree, commit=first)
+    assert measured.submission.commit == first
+    known = grade_milestone(root, 1, submission=tree, commit=second)
+    assert (known.started_at, known.submission.commit) == (measured.started_at, second)
+    assert grade_milestone(root, 1, submission=tree).submission.commit is None
+    assert grade_module(root, "01_setup", commit=first).submission.commit == first
+    for wrong in ("", "HEAD", "a" * 39, "A" * 40, "a" * 40 + "\n"):
+        with pytest.raises(UsageError, match="40 hexadecimal digits"):
+            grade_module(root, "01_setup", commit=wrong)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "plain", "exit_zero"), [("unlocked", 0, 0), ("provisional", 0, 0), ("not_yet", 1, 0), ("error", 3, 3)]
+)
+def test_with_exit_zero_only_an_error_is_a_failure_of_the_command(monkeypatch, unlocked, verdict, plain, exit_zero):
+    """For a workflow the record is the answer; what is our own trouble still fails the job."""
+    result = unlocked.model_copy(update={"verdict": Verdict(verdict)})
+    monkeypatch.setattr(command, "grade_module", lambda *_arguments, **_options: result)
+    run = CliRunner().invoke
+    assert run(command.app, ["module", "02_tensor"]).exit_code == plain
+    assert run(command.app, ["module", "02_tensor", "--exit-zero"]).exit_code == exit_zero
 
 
 def test_official_grading_never_reuses(root, tree):

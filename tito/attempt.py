@@ -24,11 +24,11 @@ from tito.console import console
 from tito.status import progress_line
 
 
-def grade_and_show_module(root: Path, module: str) -> Result:
+def grade_and_show_module(root: Path, module: str, *, seed: int | None = None) -> Result:
     """The module's tests in the worker, shown."""
     out = console()
     with watch_for(out) as watch:
-        result = grade_module(root, module, watch=watch)
+        result = grade_module(root, module, seed=seed, watch=watch)
     terminal.show(out, result)
     return result
 

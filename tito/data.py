@@ -9,12 +9,11 @@ from rich.text import Text
 
 from grading.render.progress import watch_for
 from tito.console import console, item, print_json
+from tito.options import Json
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Data sets: which there are, get one, where they lie."
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 @app.command("list")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.text import Text
 
 from grading.render.text import one_line
 from tito.console import console, item, print_json, repository
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,21 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     if as_json:
         print_json([asdict(f) for f in findings])
     else:
-        _show(findings)
+        show(findings, "Everything the course needs is here.")
     return 3 if any(f.ok is False for f in findings) else 0
 
 
 def examine(root: Path) -> Iterator[Finding]:
+    """Every check of a student's repository in order."""
+    return each((python, packages, manifest, editable_install, sandbox, course_files, cache_folder, records), root)
+
+
+def each(checks: Iterable[Callable[[T], Finding]], about: T) -> Iterator[Finding]:
     """Every check in order; one that breaks is a finding, too."""
-    checks: tuple[Callable[[Path], Finding], ...] = (
-        python, packages, manifest, editable_install, sandbox, course_files, cache_folder, records,
-    )  # fmt: skip
     for check in checks:
         name = check.__name__.replace("_", " ")
         try:
-            yield check(root)
+            yield check(about)
         except Exception as error:
             found = f"could not be checked: {type(error).__name__}: {error}"
             yield Finding(
@@ -167,7 +171,8 @@ def records(root: Path) -> Finding:
     return Finding("progress records", True, f"{len(history.events)} records, all readable")
 
 
-def _show(findings: list[Finding]) -> None:
+def show(findings: list[Finding], all_right: str) -> None:
+    """Print findings, the repair below each that needs one, and in the end how many do."""
     out = console()
     plain = out.options.ascii_only
     for finding in findings:
@@ -179,4 +184,4 @@ def _show(findings: list[Finding]) -> None:
             text.append("\nmend it: ").append(one_line(finding.mend, 600), style="bold")
         out.print(item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
-    out.print(f"\n{wrong} to mend." if wrong else "\nEverything the course needs is here.")
+    out.print(f"\n{wrong} to mend." if wrong else f"\n{all_right}")

@@ -11,6 +11,7 @@ from grading.errors import UsageError
 from tito import names
 from tito import status as drawn
 from tito.console import console, print_json, repository
+from tito.options import Json, Seed
 from tito.outline import outline
 
 app = typer.Typer(
@@ -18,7 +19,6 @@ app = typer.Typer(
 )
 
 Number = Annotated[str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 @app.command()
@@ -34,25 +34,38 @@ def status(as_json: Json = False) -> int:
 
 
 @app.command()
-def timeline(as_json: Json = False) -> int:
+def timeline(
+    as_json: Json = False,
+    on_github: Annotated[
+        bool, typer.Option("--published", help="What runs on GitHub have recorded, after: git fetch origin progress")
+    ] = False,
+) -> int:
     """Draw the journey so far and ahead, with dates and measured figures.
 
     \b
     Examples:
       tito milestone timeline
       tito milestone timeline --json
+      tito milestone timeline --published
     """
     from tito.evidence import figures_of, timeline_json  # reads results in full
 
     root = repository()
-    course, history, out = outline(root), progress.read(root), console()
+    course, out = outline(root), console()
+    records = None
+    if on_github:
+        from tito import published
+
+        records = published.published(root)
+    history = progress.read(root) if records is None else records.history
     if as_json:
-        print_json(timeline_json(course, history))
+        more = {} if records is None else {"unverified": published.unverified_json(records)}
+        print_json(timeline_json(course, history) | more)
         return 0
     best = {m.id: history.best(m.id) for m in course.milestones}
     figures = {number: figures_of(event.result) for number, event in best.items() if event is not None}
     out.print(drawn.timeline(course, history, figures, out))
-    for line in drawn.damage(history):
+    for line in drawn.damage(history) if records is None else published.unverified(records):
         out.print(line)
     return 0
 
@@ -60,7 +73,7 @@ def timeline(as_json: Json = False) -> int:
 @app.command("test")
 def measure(
     number: Number,
-    seed: Annotated[int | None, typer.Option(help="Run again what a report names.", min=0, max=2**31 - 1)] = None,
+    seed: Seed = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.

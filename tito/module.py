@@ -15,6 +15,7 @@ from grading import journey, progress
 from grading.errors import GraderError
 from tito import names
 from tito.console import console, item, print_json, repository
+from tito.options import Json, Seed
 from tito.outline import outline
 
 app = typer.Typer(
@@ -22,7 +23,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="MODULE", help="Such as 02_tensor, 02, 2 or tensor.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 _STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "locked": "dim"}
 
@@ -121,7 +121,8 @@ def start(name: Name) -> int:
     else:
         out.print("Every task is written.")
     out.print(Text("\nWhile you write, in your own process and with a debugger at hand:", style="dim"))
-    out.print(Text(f"  pytest {module.folder.as_posix()} -x", style="bold"))
+    only = f" --task {first.id}" if first is not None else ""
+    out.print(Text(f"  pytest {module.folder.as_posix()}{only} -x", style="bold"))
     out.print(Text("As it will be judged:", style="dim"))
     out.print(Text(f"  tito module test {module.id}\n  tito module complete {module.id}", style="bold"))
     return 0
@@ -137,19 +138,19 @@ def open_tasks(code: Path) -> set[str] | None:
 
 
 @app.command("test")
-def check(name: Name) -> int:
+def check(name: Name, seed: Seed = None) -> int:
     """Run a module's tests as they are judged: through a worker, with fresh inputs.
 
     \b
     Examples:
       tito module test 02
-      tito module test tensor
+      tito module test tensor --seed 1234
     """
     root = repository()
     module = names.built(names.module(outline(root).modules, name))
     from tito.attempt import grade_and_show_module  # imports the grader
 
-    result = grade_and_show_module(root, module.id)
+    result = grade_and_show_module(root, module.id, seed=seed)
     if result.verdict.exit_code == 0:
         console().print(Text.assemble("\nRecord it: ", (f"tito module complete {module.id}", "bold")))
     return result.verdict.exit_code
@@ -171,7 +172,12 @@ def complete(name: Name) -> int:
     result = grade_and_show_module(root, module.id)
     out = console()
     if result.verdict.exit_code != 0:
-        out.print(Text(f"\nModule {module.id} is not completed yet.", style="yellow"))
+        states = journey.module_states(course, progress.read(root, thorough=False))
+        before = next(s.completed_at for s in states if s.id == module.id)
+        told = f"Module {module.id} is not completed yet."
+        if before is not None:
+            told = f"Module {module.id} was completed on {before:%Y-%m-%d}; as it is now, it does not pass."
+        out.print(Text(f"\n{told}", style="yellow"))
         return result.verdict.exit_code
     progress.record(root, progress.module_event(progress.Kind.MODULE_COMPLETED, module.id, result))
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class _Maker:
             return None
         return made if all(self.there.get(path) == size for path, size in made.files.items()) else None
 
-    def part(self, parts: dict[str, Made], name: str, digest: str, make) -> int:  # type: ignore[no-untyped-def]
+    def part(self, parts: dict[str, Made], name: str, digest: str, make: Callable[[], Files]) -> int:
         """Make it if need be; how many files were written."""
         made = self.current(name, digest)
         if made is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from desk.cohort import Member, Student, member, students
+from desk.cohort import Member, Student, booked, enrolled, member, students
 from grading import progress
 
 
@@ -47,6 +47,21 @@ class Folder:
     def member(self, student: Student) -> Member:
         """Read from the student's folder."""
         return member(self.folder, student)
+
+
+@dataclass(frozen=True)
+class Book:
+    """Records in a class's gradebook: official results, and what was published."""
+
+    path: Path
+
+    def known(self) -> Sequence[Known]:
+        """Who is enrolled; UsageError when there is no gradebook."""
+        return tuple(Known(student, mark) for student, mark in enrolled(self.path))
+
+    def member(self, student: Student) -> Member:
+        """Read from the gradebook, which is opened each time: no connection goes to another process."""
+        return booked(self.path, student)
 
 
 def _mark(folder: Path) -> str:

@@ -70,7 +70,7 @@ def memory() -> Iterator[Figure]:
 
 
 def watched(records: str, target: str) -> None:
-    """Build, and print in MiB what this process held before and at its peak, the largest of others, and their number."""
+    """Build, and print what this process held before, its peak, the largest other one (MiB), and how many of those."""
     watch(lambda: build(Folder(Path(records)), Path(target)))
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     sys.stdout.write(f" {child} {os.cpu_count() or 1}")

@@ -38,15 +38,20 @@ def _tests(context: Context, files: list[Path]) -> Measured:
 def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     """In the course's order, the first few failures of each task, and of a task not written yet only one.
 
-    A test that fell into another task's gap is that task's: its own task has not been tried.
+    A test that fell into another task's gap is that task's: its own task has not been tried. One of each test comes
+    before the same test's other cases: what fails for one shape mostly fails for all.
     """
-    by_task: dict[str, list[Failure]] = {}
+    by_task: dict[str, list[TestOutcome]] = {}
     for outcome in outcomes:
         if outcome.failure is not None:
-            shown = by_task.setdefault(outcome.failure.task or "", [])
-            if len(shown) < (1 if outcome.gap else SHOWN_PER_TASK):
-                shown.append(outcome.failure)
-    return tuple(failure for task in sorted(by_task, key=_place) for failure in by_task[task])
+            by_task.setdefault(outcome.failure.task or "", []).append(outcome)
+    shown: list[Failure] = []
+    for task in sorted(by_task, key=_place):
+        firsts = {outcome.title: outcome for outcome in reversed(by_task[task])}.values()
+        ordered = sorted(by_task[task], key=lambda outcome: outcome not in firsts)
+        most = 1 if ordered[0].gap else SHOWN_PER_TASK
+        shown += [outcome.failure for outcome in ordered[:most] if outcome.failure is not None]
+    return tuple(shown)
 
 
 def _place(task: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from grading.errors import UsageError
-from grading.export.points import scored
+from grading.export.points import Scored, scored
 from grading.result import Result
 
 SCHEMA = "classroom50/result/v1"
@@ -34,19 +34,24 @@ def classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
         "graded_at": _utc(max(began)),
         "score": sum(test.score for test in tests),
         "max-score": sum(test.max_score for test in tests),
-        "tests": [
-            {
-                "test-name": test.name,
-                "passed": test.passed,
-                "score": test.score,
-                "max-score": test.max_score,
-                "status": test.status.value,
-                "message": test.message,
-            }
-            for test in tests
-        ],
+        "tests": records(tests),
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def records(tests: Sequence[Scored]) -> list[dict[str, str | int | bool]]:
+    """The criteria as this format has its tests."""
+    return [
+        {
+            "test-name": test.name,
+            "passed": test.passed,
+            "score": test.score,
+            "max-score": test.max_score,
+            "status": test.status.value,
+            "message": test.message,
+        }
+        for test in tests
+    ]
 
 
 def _variable(environ: Mapping[str, str], *names: str) -> str:

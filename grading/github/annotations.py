@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grading.github.api import Client, settled, told
+from grading.github.api import Client, Part, settled, taken, told
 from grading.github.comment import Report, front, headline
 from grading.render import words
 from grading.render.text import clean, one_line
@@ -17,6 +17,25 @@ BATCH = 50
 MOST = 200
 LAST_LINE = 100_000
 Conclusion = Literal["success", "failure", "neutral"]
+
+
+class _App(Part):
+    slug: str | None = None
+
+
+class _Output(Part):
+    annotations_count: int
+
+
+class _CheckRun(Part):
+    id: int
+    external_id: str | None
+    app: _App | None
+    output: _Output
+
+
+class _CheckRuns(Part):
+    check_runs: list[_CheckRun]
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,7 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
     owner, name = repository.split("/")
     notes = line_notes(report.ordered)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
-    told_ = {"title": headline(report), "summary": front(report)}
+    told_ = {"title": one_line(headline(report), 150), "summary": front(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": conclusion(report)}
     if report.run.url:
         fixed["details_url"] = report.run.url
@@ -73,7 +92,8 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
         """Begin, or go on where an earlier try stopped: annotations that were sent are not sent again."""
         checks = client.rest.checks
         listed = checks.list_for_ref(owner, name, report.commit, check_name=NAME, filter_="all", per_page=100)
-        mine = [c for c in listed.parsed_data.check_runs if c.external_id == key and c.app and c.app.slug == slug]
+        known = taken(_CheckRuns, listed).check_runs
+        mine = [c for c in known if c.external_id == key and c.app and c.app.slug == slug]
         if mine:
             number, sent = mine[0].id, mine[0].output.annotations_count
         else:
@@ -81,7 +101,7 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
             made = checks.create(
                 owner, name, name=NAME, head_sha=report.commit, external_id=key, output=output, **fixed
             )
-            number, sent = made.parsed_data.id, len(notes[:BATCH])
+            number, sent = taken(_CheckRun, made).id, len(notes[:BATCH])
         for start in range(sent, len(notes), BATCH):
             output = {**told_, "annotations": _sent(notes[start : start + BATCH])}
             checks.update(owner, name, number, output=output, **fixed)

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from githubkit import GitHub
 from githubkit.auth import TokenAuthStrategy
 from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed, RequestTimeout
+from githubkit.response import Response
 from githubkit.retry import RetryOption
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading import __version__
 from grading.errors import GraderError, UsageError
@@ -24,8 +26,9 @@ T = TypeVar("T")
 TRIES = 4
 LONGEST_WAIT = timedelta(minutes=5)
 """Longer than this a job does not wait for GitHub's rate limit: it says so, and can be run again."""
-SAFE = {"GET", "HEAD", "PUT", "PATCH", "DELETE"}
-"""What may be sent twice. A POST whose answer got lost may have been carried out: see `settled`."""
+SAFE = {"GET", "HEAD", "PUT", "DELETE"}
+"""What may be sent twice. A POST whose answer got lost may have been carried out, and so may a PATCH, which adds
+annotations to those that are there: see `settled`."""
 
 
 def client(environ: Mapping[str, str]) -> Client:
@@ -58,7 +61,7 @@ def again(error: GitHubException, tried: int) -> RetryOption:
 
 
 def settled(work: Callable[[], T]) -> T:
-    """The value of `work`, which first reads what is there; done again when the answer to one of its POSTs got lost."""
+    """The value of `work`, which first reads what is there; done again when the answer to what it wrote got lost."""
     for tried in range(TRIES):
         try:
             return work()
@@ -67,6 +70,21 @@ def settled(work: Callable[[], T]) -> T:
                 raise
             time.sleep(2**tried)
     raise AssertionError("unreachable")
+
+
+class Part(BaseModel):
+    """What we read of an object of GitHub's.
+
+    The models that the client comes with demand every field of the newest description: one that an answer lacks, and
+    nobody here looks at, would be an error.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def taken(kind: type[T], answer: Response[Any]) -> T:
+    """An answer as this kind (a Part, or a list of them); pydantic's ValidationError when it is none."""
+    return TypeAdapter(kind).validate_json(answer.content)
 
 
 def _lost(error: GitHubException) -> bool:
@@ -98,6 +116,8 @@ def told(what: str) -> Iterator[None]:
         raise GraderError(f"GitHub's rate limit is used up ({what}). Run the job again in {minutes} minutes.") from None
     except RequestFailed as error:
         raise GraderError(f"{_sentence(error)} ({what}).") from None
+    except ValidationError:
+        raise GraderError(f"GitHub's answer is not what its description says ({what}). Run the job again.") from None
     except GitHubException as error:
         reason = one_line(str(getattr(error, "exc", error)), 200)
         raise GraderError(f"GitHub could not be reached ({what}): {reason}. Run the job again.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ def number_of(repository: Repository) -> int:
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """The branch with the names of its files; None when there is none."""
+    """The branch with the names of its files; None when there is none. GraderError when there are too many."""
     git = repository.client.rest.git
     try:
         ref = git.get_ref(repository.owner, repository.name, f"heads/{branch}").parsed_data
@@ -76,6 +76,11 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
         raise
     commit = git.get_commit(repository.owner, repository.name, ref.object_.sha).parsed_data
     tree = git.get_tree(repository.owner, repository.name, commit.tree.sha, recursive="1").parsed_data
+    if tree.truncated:
+        raise GraderError(
+            f"The branch {branch} holds more files than GitHub lists at once, so it cannot be read whole. Take off it "
+            "what no run has put there."
+        )
     files = {
         item.path: File(item.sha, item.size or 0)
         for item in tree.tree
@@ -84,13 +89,11 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
     return Branch(commit.sha, commit.tree.sha, commit.message, tuple(p.sha for p in commit.parents), files)
 
 
-def messages(repository: Repository, branch: Branch, most: int) -> Iterable[str]:
-    """The messages of the branch's newest commits along first parents, newest first, at most so many."""
+def messages(repository: Repository, branch: Branch) -> Iterator[str]:
+    """The messages of the branch's commits along first parents, newest first; each but the first is a request."""
     yield branch.message
     parents = branch.parents
-    for _ in range(most - 1):
-        if not parents:
-            return
+    while parents:
         commit = repository.client.rest.git.get_commit(repository.owner, repository.name, parents[0]).parsed_data
         yield commit.message
         parents = tuple(p.sha for p in commit.parents)

@@ -9,31 +9,36 @@ from grading.render import figures, words
 from grading.render.markdown import escape
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 
+MOST = 6
+"""Changes of one session that are told."""
+
 
 def changes(results: tuple[Result, ...], previous: State) -> tuple[str, ...]:
-    """One line per verdict, criterion or figure that is not as it was."""
+    """One line per session of which something is not as it was: its verdict, a criterion or a figure."""
     lines: list[str] = []
     for result in results:
         before = previous.sessions.get(result.session)
-        if before is not None and result.verdict is not Verdict.ERROR:
-            lines += _changed(result, before)
+        if before is None or result.verdict is Verdict.ERROR:
+            continue
+        if told := list(_changed(result, before)):
+            more = [f"and {len(told) - MOST} more"] if len(told) > MOST else []
+            lines.append(f"**{escape(words.heading(result), 120)}**: {'; '.join(told[:MOST] + more)}")
     return tuple(lines) or ("Nothing has changed.",)
 
 
 def _changed(result: Result, before: Standing) -> Iterator[str]:
-    heading = f"**{escape(words.heading(result), 120)}**"
     was = words.verdict_word(Verdict(before.verdict), module=result.milestone is None)
     if before.verdict != result.verdict.value:
-        yield f"{heading}: {was.lower()} → {words.verdict(result).lower()}"
+        yield f"{was.lower()} → {words.verdict(result).lower()}"
     for criterion in result.criteria:
         old = before.criteria.get(criterion.name)
         if old is None or criterion.status not in (CriterionStatus.PASSED, CriterionStatus.FAILED):
             continue
         passed = criterion.status is CriterionStatus.PASSED
         if passed != old.passed:
-            yield f"{heading}: {'now met' if passed else 'no longer met'}: {_moved(criterion, old.measured)}"
+            yield f"{'now met' if passed else 'no longer met'}: {_moved(criterion, old.measured)}"
         elif not passed and old.measured != criterion.measured:
-            yield f"{heading}: {_moved(criterion, old.measured)}, needed {figures.threshold(criterion)}"
+            yield f"{_moved(criterion, old.measured)}, needed {figures.threshold(criterion)}"
 
 
 def _moved(criterion: CriterionResult, old: float | None) -> str:

@@ -146,9 +146,10 @@ def _verdicts(report: Report) -> str:
             f"| {met} of {len(result.criteria)} | {bar} |"
         )
     for reused in report.reused[: MOST_ROWS - len(report.ordered)]:
-        verdict = words.verdict_word(Verdict(reused.verdict), module=reused.session.startswith("module-"))
-        when = f"{verdict} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
-        lines.append(f"| {SIGNS[Verdict(reused.verdict)]} | **{escape(reused.title, 60)}** | {when} | | |")
+        name, verdict = words.heading_of(reused.session, reused.title), Verdict(reused.verdict)
+        told = words.verdict_word(verdict, module=reused.session.startswith("module-"))
+        when = f"{told} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
+        lines.append(f"| {SIGNS[verdict]} | **{escape(name, 60)}** | {when} | | |")
     return "\n".join(lines)
 
 

@@ -148,9 +148,7 @@ def _part(payload: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
     if not environ.get(name):
-        raise UsageError(
-            f"{name} is not set. This command reads the event of a workflow run on GitHub: see docs/github.md."
-        )
+        raise UsageError(f"{name} is not set. In a workflow GitHub sets it; elsewhere set it as GitHub would.")
     return environ[name]
 
 

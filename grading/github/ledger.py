@@ -17,6 +17,7 @@ from typing import Any
 
 from grading import progress
 from grading.progress import Event
+from grading.render.text import one_line
 
 FILE = "progress/ledger.jsonl"
 START = "0" * 64
@@ -157,6 +158,17 @@ def parse(line: bytes) -> Line:
     return Line(**{**fields, "started_at": _time(fields["started_at"])})
 
 
+def named(lines: Sequence[bytes]) -> set[str]:
+    """The files that these lines name; a line that is none names nothing."""
+    files = set()
+    for raw in lines:
+        try:
+            files.add(parse(raw).file)
+        except ValueError:
+            continue
+    return files
+
+
 def _time(value: Any) -> datetime:
     try:
         at = datetime.fromisoformat(value)
@@ -184,7 +196,7 @@ def verify(
     """
     chain = _chain(lines, head)
     entries: list[Entry] = []
-    named: set[str] = set()
+    seen: set[str] = set()
     for index, raw in enumerate(lines):
         try:
             line = parse(raw)
@@ -195,11 +207,11 @@ def verify(
         event, wrong = _read(line, files, thorough=thorough)
         if repository is not None and line.repository != repository:
             wrong = "it was published in another repository"
-        elif wrong is None and line.file in named:
+        elif wrong is None and line.file in seen:
             wrong = "the ledger names it twice"
-        named.add(line.file)
+        seen.add(line.file)
         entries.append(Entry(line.file, event, wrong or chain[index], line.run_id, line.number))
-    for file in sorted(set(files) - named):
+    for file in sorted(set(files) - seen):
         event, _ = _event(files[file], thorough=thorough)
         entries.append(Entry(file, event, "it is not in the ledger: no run has published it"))
     return tuple(sorted(entries, key=lambda e: e.order))
@@ -260,5 +272,5 @@ def _event(data: bytes | None, *, thorough: bool) -> tuple[Event | None, str | N
         if thorough:
             _ = event.result
     except ValueError as error:
-        return None, f"it is no record: {str(error).splitlines()[0]}"
+        return None, f"it is no record: {one_line(str(error), 200)}"
     return event, None

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
-from grading.github.branch import advance, number_of, read_branch, repository_of
-from grading.github.history import BRANCH, Records, read_ledger, read_records
+from grading.github.branch import File, advance, number_of, read_branch, repository_of
+from grading.github.history import read_records
 from grading.github.ledger import Head, Line
+from grading.github.reading import BRANCH, Records
 from grading.manifest.model import Manifest, Milestone
 from grading.progress import Event, History
 from grading.render.badge import badge, pending_badge
@@ -69,10 +70,13 @@ def publish(
     known: dict[str, bytes] = {}
     for tries in range(1, TRIES + 1):
         branch = read_branch(place, BRANCH)
+        if branch is not None and branch.files.get(ledger.FILE, File("", 0)).size > ledger.LARGEST:
+            raise GraderError(
+                f"{ledger.FILE} is too large to be ours, and is not replaced. Restore it from its history."
+            )
         before = Records() if branch is None else read_records(place, branch, number, known)
         head = before.head or Head()
-        lines = [] if branch is None else read_ledger(place, branch, known)
-        named, there = _named(lines), set() if branch is None else set(branch.files)
+        named, there = ledger.named(before.lines), set() if branch is None else set(branch.files)
         new = [r for r in records if r.file not in named]
         restored = {r.file: r.data for r in records if r.file in named and r.file not in there}
         if not new and not restored:
@@ -81,7 +85,7 @@ def publish(
             Line(0, r.file, ledger.digest(r.data), "", number, run_id, r.event.at)
             for r in sorted(new, key=lambda r: (r.event.at, r.file))
         ]
-        text, head = ledger.append(b"".join(line + b"\n" for line in lines), head, added)
+        text, head = ledger.append(b"".join(line + b"\n" for line in before.lines), head, added)
         files = restored | {r.file: r.data for r in new} | {ledger.FILE: text}
         files |= _badges(manifest, before.history, records, there)
         commit = advance(place, BRANCH, branch, files, _message(records, run_id, head))
@@ -101,17 +105,6 @@ def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
     event = progress.measured(result)
     name = progress.file_name(event, f"{run_id}-{ledger.session_of(event)}")
     return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode(event))
-
-
-def _named(lines: Sequence[bytes]) -> set[str]:
-    """The files that the ledger names."""
-    named = set()
-    for line in lines:
-        try:
-            named.add(ledger.parse(line).file)
-        except ValueError:
-            continue
-    return named
 
 
 def _badges(

@@ -12,9 +12,9 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import client, settled, told
 from grading.github.artifact import Collected, Refused, planned, read_artifacts
 from grading.github.event import Event, read_event
-from grading.github.history import BRANCH
 from grading.github.outputs import write_summary
 from grading.github.publish import Published, publish
+from grading.github.reading import BRANCH
 from grading.manifest.load import load
 from grading.render.markdown import code, escape
 from grading.render.text import one_line

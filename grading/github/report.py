@@ -14,7 +14,7 @@ from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github import sticky
 from grading.github.annotations import check
-from grading.github.api import Client, client, told
+from grading.github.api import Client, Part, client, taken, told
 from grading.github.artifact import Refused, planned, read_artifacts
 from grading.github.comment import Report, Run, comment, headline, summary
 from grading.github.event import Event, read_event
@@ -25,6 +25,20 @@ from grading.render.text import one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
+
+
+class _Repository(Part):
+    full_name: str
+
+
+class _Head(Part):
+    sha: str
+    repo: _Repository | None
+
+
+class _Pull(Part):
+    number: int
+    head: _Head
 
 
 def report_command(
@@ -93,7 +107,7 @@ def pull_request(github: Client, event: Event) -> int | None:
     owner, name = event.repository.split("/")
     label = f"{event.head_repository.split('/')[0]}:{event.ref.removeprefix('refs/heads/')}"
     with told("the pull requests of the repository"):
-        pulls = github.rest.pulls.list(owner, name, state="open", head=label, per_page=100).parsed_data
+        pulls = taken(list[_Pull], github.rest.pulls.list(owner, name, state="open", head=label, per_page=100))
     fitting = [
         pull.number
         for pull in pulls

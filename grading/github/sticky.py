@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from githubkit.exception import RequestFailed
 
-from grading.github.api import Client, settled, told
+from grading.github.api import Client, Part, settled, taken, told
 from grading.github.comment import MARKER, Run
 from grading.github.state import State, read
 
-if TYPE_CHECKING:
-    from githubkit_schemas.latest.models import IssueComment
-
 AUTHOR = "github-actions[bot]"
 Done = Literal["made", "updated", "left as it was", "left to a newer run"]
+
+
+class _User(Part):
+    login: str
+
+
+class _Comment(Part):
+    id: int
+    body: str | None = None
+    user: _User | None
+
+
+class _WorkflowRun(Part):
+    head_sha: str
+    run_attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,14 +45,19 @@ def find(client: Client, repository: str, number: int, author: str = AUTHOR) -> 
     The marker alone proves nothing, since anybody may write it; logins with brackets are GitHub's to give.
     """
     owner, name = repository.split("/")
-    pages: Iterable[IssueComment] = client.rest.paginate(
-        client.rest.issues.list_comments, owner=owner, repo=name, issue_number=number, per_page=100
+    pages: Iterable[_Comment] = client.rest.paginate(
+        client.rest.issues.list_comments,
+        map_func=lambda answer: taken(list[_Comment], answer),
+        owner=owner,
+        repo=name,
+        issue_number=number,
+        per_page=100,
     )
-    ours = []
-    for comment in pages:
-        body = comment.body if isinstance(comment.body, str) else ""
-        if comment.user is not None and comment.user.login == author and body.startswith(MARKER):
-            ours.append(Found(comment.id, body))
+    ours = [
+        Found(comment.id, comment.body or "")
+        for comment in pages
+        if comment.user and comment.user.login == author and (comment.body or "").startswith(MARKER)
+    ]
     return tuple(sorted(ours, key=lambda c: c.id))
 
 
@@ -55,7 +72,8 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
     """Make the comment, or bring it up to date; a newer run's report stays.
 
     Two runs that both find none both make one. Each looks again after that: the older comment stays, with what the
-    newer run says, whichever of them comes last.
+    newer run says, whichever of them comes last. GitHub cannot update a comment only if it is still as it was read, so
+    an older run that is overtaken within that one request wins; the workflows let one run report at a time.
     """
     owner, name = repository.split("/")
     issues = client.rest.issues
@@ -64,11 +82,11 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
         made = None
         ours = find(client, repository, number, author)
         if not ours:
-            made = issues.create_comment(owner, name, number, body=body).parsed_data.id
+            made = taken(_Comment, issues.create_comment(owner, name, number, body=body)).id
             ours = find(client, repository, number, author) or (Found(made, body),)
         kept, *others = ours
         done: Done = "made" if kept.id == made else "left as it was"
-        if kept.body != body:
+        if kept.body.strip() != body.strip():
             if newer(client, repository, read(kept.body), run):
                 done = "left to a newer run"
             elif _there(lambda: issues.update_comment(owner, name, kept.id, body=body)):
@@ -89,13 +107,12 @@ def newer(client: Client, repository: str, state: State | None, run: Run) -> boo
         return False
     owner, name = repository.split("/")
     try:
-        found = client.rest.actions.get_workflow_run(owner, name, state.run).parsed_data
+        found = taken(_WorkflowRun, client.rest.actions.get_workflow_run(owner, name, state.run))
     except RequestFailed as error:
         if error.response.status_code == 404:
             return False
         raise
-    attempts = found.run_attempt if isinstance(found.run_attempt, int) else 1
-    return found.head_sha == state.commit and attempts >= state.attempt
+    return found.head_sha == state.commit and found.run_attempt >= state.attempt
 
 
 def _there(work: Callable[[], object]) -> bool:

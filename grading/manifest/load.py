@@ -77,7 +77,7 @@ def _finding(error: ErrorDetails) -> Finding:
             return Finding(path, f"unknown key {name}{where}.", did_you_mean(str(path[-1]), _keys(place[:-1])))
         case "missing":
             return Finding(path, f"the key {name} is missing{where}.", f"Add a line `{path[-1]}: …`.")
-        case "threshold":
+        case "value":
             return Finding((*path, context["key"]), context["message"], context["mend"])
         case "union_tag_invalid" | "union_tag_not_found":
             what, kinds = ("experiment", EXPERIMENTS) if path[-1] == "experiment" else ("question", QUESTIONS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -128,14 +130,14 @@ class Criterion(Frozen):
     def _one_threshold_in_range(self) -> Criterion:
         if self.at_least is None and self.at_most is None:
             mend = "Add `at_least: …` or `at_most: …`."
-            raise _threshold_error("name", f"criterion {self.name} has no threshold.", mend)
+            raise _value_error("name", f"criterion {self.name} has no threshold.", mend)
         if self.at_least is not None and self.at_most is not None:
-            raise _threshold_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
+            raise _value_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
         top = 1.0 if self.unit is Unit.FRACTION else float("inf")
         if not 0 <= self.threshold <= top:
             message = f"`{self.comparison}: {self.threshold:g}` is out of range for a {self.unit.value}."
             mend = "Write a number from 0 to 1." if top == 1 else "Write a number that is not negative."
-            raise _threshold_error(self.comparison, message, mend)
+            raise _value_error(self.comparison, message, mend)
         return self
 
     @property
@@ -153,9 +155,9 @@ class Criterion(Frozen):
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
 
 
-def _threshold_error(key: str, message: str, mend: str) -> PydanticCustomError:
+def _value_error(key: str, message: str, mend: str) -> PydanticCustomError:
     """What the reader needs to name the line and the repair."""
-    return PydanticCustomError("threshold", "{message} {mend}", {"key": key, "message": message, "mend": mend})
+    return PydanticCustomError("value", "{message} {mend}", {"key": key, "message": message, "mend": mend})
 
 
 class Environment(Frozen):
@@ -318,6 +320,60 @@ class Milestone(Frozen):
         return Path("modules", self.trigger, "test_integration.py")
 
 
+class LatePolicy(Frozen):
+    """What lateness costs: nothing within the grace, then a share of the score for each day begun, for so many days."""
+
+    grace_minutes: int = Field(default=0, ge=0, le=24 * 60)
+    off_per_day: float = Field(default=0.0, ge=0, le=1)
+    """Share of the score that each day begun takes."""
+    days: int = Field(default=0, ge=0, le=365)
+    """What is pushed later than this many days after the deadline scores nothing."""
+
+
+class Due(Frozen):
+    """When a milestone is due."""
+
+    milestone: int
+    at: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}$")]
+    """Day and time in the deadlines' time zone: 2026-11-30 23:59."""
+
+    @model_validator(mode="after")
+    def _a_day_that_exists(self) -> Due:
+        try:
+            datetime.fromisoformat(self.at)
+        except ValueError:
+            raise _value_error("at", f"`at: {self.at}` is no day and time.", "Write it as 2026-11-30 23:59.") from None
+        return self
+
+
+class Extension(Frozen):
+    """More time for a section of the class. More time for one student stands in the roster, which nobody is given."""
+
+    section: Sentence
+    days: int = Field(ge=1, le=365)
+    milestones: tuple[int, ...] = ()
+    """Which milestones; all of them when none is named."""
+
+
+class Deadlines(Frozen):
+    """Until when each milestone is to be pushed. The verdict does not depend on it, only the gradebook's score."""
+
+    timezone: str
+    """An IANA name: Europe/Berlin."""
+    late: LatePolicy = LatePolicy()
+    due: tuple[Due, ...] = Field(min_length=1)
+    extensions: tuple[Extension, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_known_zone(self) -> Deadlines:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            message = f"`timezone: {self.timezone[:60]}` is no time zone that this machine knows."
+            raise _value_error("timezone", message, "Write an IANA name such as Europe/Berlin, or UTC.") from None
+        return self
+
+
 class Grader(Frozen):
     """The public repository that a release is pushed to: what grades students' repositories on GitHub."""
 
@@ -345,6 +401,7 @@ class Manifest(Frozen):
     course: Course
     modules: tuple[Module, ...] = Field(min_length=1)
     milestones: tuple[Milestone, ...] = Field(min_length=1)
+    deadlines: Deadlines | None = None
 
     def module(self, id_: str) -> Module:
         """The module with this id; KeyError when there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from grading.manifest.figures import FIGURES
-from grading.manifest.model import ChoiceQuestion, Kind, Manifest, Milestone, Module, Status
+from grading.manifest.model import ChoiceQuestion, Deadlines, Kind, Manifest, Milestone, Module, Status
 from grading.manifest.problems import Finding, Path, did_you_mean
 
 
@@ -20,6 +20,8 @@ def broken_rules(manifest: Manifest) -> Iterator[Finding]:
     yield from _milestones(manifest)
     for index, milestone in enumerate(manifest.milestones):
         yield from _milestone(milestone, manifest, ("milestones", index))
+    if manifest.deadlines is not None:
+        yield from _deadlines(manifest.deadlines, {milestone.id for milestone in manifest.milestones})
 
 
 def _modules(manifest: Manifest) -> Iterator[Finding]:
@@ -141,6 +143,22 @@ def _questions(milestone: Milestone, path: Path) -> Iterator[Finding]:
             message = f"question {question.id} needs its answer in clear or sealed, and exactly one of them."
             mend = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
             yield Finding(where, message, mend)
+
+
+def _deadlines(deadlines: Deadlines, known: set[int]) -> Iterator[Finding]:
+    """Each deadline is of a milestone there is, and the only one; so is each extension."""
+    due = [(("deadlines", "due", index, "milestone"), one.milestone) for index, one in enumerate(deadlines.due)]
+    yield from _repeated("the deadline of milestone", due)
+    named: list[tuple[Path, int]] = [*due]
+    for index, extension in enumerate(deadlines.extensions):
+        named += [(("deadlines", "extensions", index, "milestones", i), m) for i, m in enumerate(extension.milestones)]
+    for path, number in named:
+        if number not in known:
+            mend = did_you_mean(str(number), map(str, known))
+            yield Finding(path, f"there is no milestone {number}.", mend)
+    if deadlines.late.off_per_day and not deadlines.late.days:
+        message = "`off_per_day` takes something off for late work, and no late day is allowed."
+        yield Finding(("deadlines", "late", "off_per_day"), message, "Add `days: …`, or delete `off_per_day`.")
 
 
 def _repeated(what: str, entries: Iterable[tuple[Path, str | int]]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ SHOWN = 12
 
 MOST_CRITERIA = 60
 """Rows of a table; a milestone has about ten."""
-_CUT = "*There is more than fits here; the JSON record holds all of it.*"
+_CUT = "There is more than fits here; the JSON record holds all of it."
 
 _SIGNS = {
     CriterionStatus.PASSED: "✅",

@@ -30,8 +30,13 @@ _VERDICTS = {
 
 def heading(result: Result) -> str:
     """What was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
-    what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
-    return one_line(f"{what}: {result.name}")
+    return heading_of(result.session, result.name)
+
+
+def heading_of(session: str, name: str) -> str:
+    """The same for what `nox -s SESSION` grades."""
+    what, _, which = session.partition("-")
+    return one_line(f"{what.capitalize()} {which}: {name}")
 
 
 def verdict(result: Result) -> str:

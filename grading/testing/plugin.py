@@ -75,6 +75,23 @@ class DirectStudent:
         return lambda: reference() is not None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--task 2.3`: while one task is being written, the failures of those to come only bury its own."""
+    parser.getgroup("tinytorch").addoption(
+        "--task", action="append", default=[], metavar="ID", help="only the tests of this task, such as 2.3"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other tasks. UsageError when none is left."""
+    if wanted := set(config.getoption("--task")):
+        kept = [item for item in items if any(mark.args[0] in wanted for mark in item.iter_markers("task"))]
+        if items and not kept:
+            raise pytest.UsageError(f"no test here belongs to task {', '.join(sorted(wanted))}")
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark, so that --strict-markers knows it."""
     config.addinivalue_line("markers", "task(id): the task of the module this test belongs to, such as 2.3")

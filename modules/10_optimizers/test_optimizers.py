@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grading.testing import expect, task
+from grading.testing import expect, task, values
 
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
 STATEFUL = {"SGD": {"momentum": 0.9}, "Adam": {}, "AdamW": {}}
@@ -85,8 +85,9 @@ def test_without_a_gradient_nothing_moves(student, name):
     optimizer.step()
     call = f"a parameter without gradient after {name}(parameters, lr=0.1).step()"
     expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip what has no gradient")
-    moved = bool((expect.pull(moving, call="the other parameter") < [1, 2]).all())
-    expect.that(moved, call="the other parameter, with a gradient of ones", got="not smaller", expected="smaller")
+    now, hint = values(moving), "count the step before asking update: in the first one state['step'] is 1"
+    call = f"the other parameter, [1, 2] with a gradient of ones, after {name}(parameters, lr=0.1).step()"
+    expect.that(bool((now < [1, 2]).all()), call=call, got=now, expected="smaller numbers", hint=hint)
 
 
 @task("10.1")
@@ -135,6 +136,21 @@ def test_options_out_of_range_are_refused(student):
 
 
 # 10.2 to 10.4: SGD, Adam, AdamW
+
+
+@task("10.2")
+def test_sgd_by_hand(student):
+    """With a gradient of 1, lr 1 and momentum 0.9 the steps are 1, 1.9 and 2.71; with Nesterov 1.9, 2.71 and 3.439."""
+    for nesterov, steps in ((False, (1, 1.9, 2.71)), (True, (1.9, 2.71, 3.439))):
+        ball, place = tensor(student, np.zeros(1)), 0.0
+        optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.9, nesterov=nesterov)
+        for number, step in enumerate(steps, start=1):
+            ball.grad = tensor(student, np.ones(1))
+            optimizer.step()
+            place -= step
+            call = f"0 after step {number} of SGD(lr=1, momentum=0.9, nesterov={nesterov}), gradients of 1"
+            hint = "the new velocity first, momentum · velocity + g, and then the update from it"
+            expect.array(ball, [place], call=call, hint=hint)
 
 
 @task("10.2")
@@ -335,7 +351,9 @@ def test_state_is_flat_and_plain(student, rng, name):
     expect.equal(state["lr"], 0.125, call=f'{call}["lr"]')
     shapes = {value.shape for value in state.values() if type(value) is np.ndarray}
     remembers = shapes == {(2, 3), (4,), ()}
-    expect.that(remembers, call=f"the shapes in {call}", got=str(shapes), expected="those of the parameters")
+    hint = "arithmetic on an array of shape () gives a scalar, of which np.array makes an array again"
+    wanted = "those of the parameters: (2, 3), (4,) and ()"
+    expect.that(remembers, call=f"the shapes in {call}", got=str(shapes), expected=wanted, hint=hint)
     before = {key: np.array(value) for key, value in state.items()}
     advance(student, optimizer, parameters, rng)
     for key, value in before.items():
@@ -353,8 +371,7 @@ def test_state_resumes_bit_for_bit(student, rng, name):
     for _ in range(3):
         advance(student, optimizer, parameters[:3], rng)
     optimizer.lr = 0.025
-    values = [np.array(expect.pull(parameter, call="a parameter")) for parameter in parameters]
-    again = [tensor(student, value) for value in values]
+    again = [tensor(student, values(parameter)) for parameter in parameters]
     resumed = getattr(student.optimizers, name)(again, lr=0.7, **STATEFUL[name])
     state = optimizer.state_dict()
     kept = {key: np.array(value) for key, value in state.items()}
@@ -545,9 +562,9 @@ def test_schedules_say_when_they_step(student, name, options):
 # What the tests above share
 
 
-def tensor(student, values):
+def tensor(student, array):
     """A tensor on the student's side; lists of Python floats are float32."""
-    return student.tensor.Tensor(np.array(values) if isinstance(values, np.ndarray) else values)
+    return student.tensor.Tensor(np.array(array) if isinstance(array, np.ndarray) else array)
 
 
 def advance(student, optimizer, parameters, rng, grads=None):
@@ -590,14 +607,15 @@ def follow(student, run):
         then()
         if step + 1 in rows:
             _, lr, *wanted = rows[step + 1]
-            told = {key: value for key, value in run.items() if key not in ("name", "rows")}
-            call = f"after step {step + 1} with {told}"
-            expect.array(optimizer.lr, lr, rtol=1e-5, atol=1e-9, call=f"lr {call}")
-            hint = "PyTorch's values are in reference.json, beside this test"
-            for name, parameter in zip(names, parameters, strict=True):
+            how = {key: value for key, value in run.items() if key not in ("name", "rows")}
+            told = f"after step {step + 1} with {how}"
+            expect.array(optimizer.lr, lr, rtol=1e-5, atol=1e-9, call=f"lr {told}")
+            for name, parameter, grad in zip(names, parameters, (*grads, None), strict=True):
                 start = np.array(REFERENCE["start"][name])
                 its, wanted = np.reshape(wanted[: start.size], start.shape), wanted[start.size :]
-                expect.array(parameter, its, rtol=0, atol=1e-5, dtype="float32", call=f"{name} {call}", hint=hint)
+                last = "none" if grad is None else np.round(grad, 4).tolist()
+                call = f"{name} {told}; it began at {np.round(start, 4).tolist()}, the last gradient was {last}"
+                expect.array(parameter, its, rtol=0, atol=1e-5, dtype="float32", call=call)
 
 
 def gradients(step, weight, bias, gain):

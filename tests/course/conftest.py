@@ -48,6 +48,7 @@ def write_course(root: Path, target: Path) -> Path:
     for name in AS_THEY_ARE:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)
+    shutil.copytree(root / ".github", target / ".github")
     project = (root / "pyproject.toml").read_text()
     start, end = project.index('    "modules/'), project.index("]", project.index('    "modules/'))
     (target / "pyproject.toml").write_text(f'{project[:start]}    "modules/01_shapes",\n{project[end:]}')

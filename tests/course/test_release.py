@@ -55,6 +55,53 @@ def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
     }  # fmt: skip
 
 
+def grades_at(course, said: str) -> None:
+    """Let the course's manifest say which repository grades."""
+    path = course.root / "milestones.yaml"
+    text = path.read_text()
+    assert text.count("course:\n") == 1
+    path.write_text(text.replace("course:\n", f"course:\n  grader: {said}\n"))
+
+
+def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
+    """The two that students call stand beside the two that call them, by the name and ref the manifest gives."""
+    grades_at(course, "{repository: class/tinytorch, ref: v1}")
+    files = tree(write_release(course.root, tmp_path / "student").target)
+    workflows = {name: data.decode() for name, data in files.items() if name.startswith(".github/workflows/")}
+    called = {"grade.yml": "autograde.yml", "report.yml": "autograde-forks.yml"}
+    assert {Path(name).name for name in workflows} == {*called, *called.values()}
+    for name, caller in called.items():
+        path = f".github/workflows/{name}"
+        assert files[path] == (course.root / path).read_bytes()
+        assert f"uses: class/tinytorch/.github/workflows/{name}@v1\n" in workflows[f".github/workflows/{caller}"]
+
+
+def test_workflows_make_no_verdict(course, tmp_path):
+    """Who changes theirs has no course file changed, and is told nothing of it at a desk."""
+    grades_at(course, "{repository: class/tinytorch, ref: v1}")
+    target = write_release(course.root, tmp_path / "student").target
+    (target / ".github/workflows/autograde.yml").unlink()
+    assert changed_course_files(target) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("{repository: tinytorch, ref: v1}", "repository"),
+        ("{repository: ../../tinytorch, ref: v1}", "repository"),
+        ("{repository: class/tiny torch, ref: v1}", "repository"),
+        ("{repository: class/tinytorch, ref: v1..v2}", "ref"),
+        ("{repository: class/tinytorch, ref: 'v1 # x'}", "ref"),
+        ("{repository: class/tinytorch}", "ref"),
+    ],
+)
+def test_what_is_no_repository_or_ref_never_reaches_a_workflow(course, tmp_path, said, named):
+    """It is written into a file that GitHub runs; so its form is checked, and nothing is released."""
+    grades_at(course, said)
+    with pytest.raises(ManifestError, match=named):
+        write_release(course.root, tmp_path / "student")
+
+
 def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path):
     """A module's reference.json, where there is one, goes with its tests, and changing it is told."""
     figures = Path("modules/01_shapes/reference.json")
@@ -103,7 +150,7 @@ def test_released_settings_are_a_students(whole, released):
     project = tomllib.loads((released / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["dev-mode-dirs"] == [".", "modules/01_shapes"]
     assert project["project"]["scripts"] == {"tito": "tito.app:main"}
-    assert "dependency-groups" not in project
+    assert list(project["dependency-groups"]) == ["github"]
     assert project["project"]["name"] == tomllib.loads((whole.root / "pyproject.toml").read_text())["project"]["name"]
     assert not {"ruff", "mypy"} & set(project["tool"])
     ignored = (released / ".gitignore").read_text()

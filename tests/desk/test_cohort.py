@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from desk.cohort import NEVER, from_folder
+from desk.cohort import NEVER, from_folder, from_gradebook
+from desk.gradebook import Published, open_gradebook
 from desk.pseudonyms import QUALITIES, THINGS, pseudonyms, read_key
+from desk.roster import Row
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
+from tests.desk.books import fill
 from tests.desk.conftest import attempt_at, publish
 from tests.render.results import not_yet, result
 
@@ -73,6 +76,27 @@ def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path)
     assert (bob.student.id, bob.student.public, bob.entries) == ("bob", False, ())
     roster.write_text("id\nbob\n")
     assert from_folder(class_folder, roster).made_at == NEVER
+
+
+def test_a_gradebook_holds_official_results_and_published_records(class_folder: Path) -> None:
+    """Official results are verified; records say what their ledger says; those enrolled no more are left out."""
+    rows = [Row("ada", "Ada Lovelace", public=True), Row("bob"), Row("gone")]
+    path = fill(class_folder / "gradebook.sqlite", rows, {"ada": [(1, 2, DAY)], "gone": [(2, 2, DAY)]})
+    with open_gradebook(path) as book:
+        book.enroll(rows[:2])
+        for reason, days in (("it was edited", 2), (None, -2)):
+            event = attempt_at(DAY + timedelta(days=days), not_yet())
+            text = progress.encode(event).decode()
+            book.set_records("ada", [Published("ada", f"progress/{days}.json", event.at, 5, text, reason)])
+    ada, bob = from_gradebook(path).members
+    assert [(e.event.verdict, e.verified) for e in ada.entries] == [
+        ("not_yet", True),
+        ("unlocked", True),
+        ("not_yet", False),
+    ]
+    assert ada.entries[1].event.result.official
+    assert (ada.student.name, ada.student.public, bob.entries) == ("Ada Lovelace", True, ())
+    assert from_gradebook(path) == from_gradebook(path)
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:

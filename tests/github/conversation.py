@@ -27,7 +27,7 @@ def add_comment(hub: Hub, repository: Repository, issue: int, body: str, user: s
 
 def add_pull(hub: Hub, repository: Repository, number: int, *, head: str, branch: str, sha: str) -> dict[str, Any]:
     """An open pull request from the repository `head` (owner/name)."""
-    pull = hub.example("pull-request", number=number, state="open")
+    pull = hub.example("pull-request", number=number, state="open", requested_teams=[])
     owner, name = head.split("/")
     pull["head"] = {**pull["head"], "ref": branch, "sha": sha, "label": f"{owner}:{branch}"}
     pull["head"]["repo"] = {**pull["head"]["repo"], "full_name": head, "name": name}

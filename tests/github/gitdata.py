@@ -31,6 +31,8 @@ class Repository:
 
     number: int = 4711
     delay: float = 0.0
+    truncated: bool = False
+    """Whether its trees are said to be listed only in part."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Repository:
                 {"path": p, "mode": "100644", "type": "blob", "sha": s, "size": len(self.blobs[s]), "url": "u"}
                 for p, s in self.trees[match[1]].items()
             ]
-            return 200, {"sha": match[1], "url": "u", "truncated": False, "tree": items}
+            return 200, {"sha": match[1], "url": "u", "truncated": self.truncated, "tree": items}
         if match := re.fullmatch(r"/git/blobs/(\w+)", path):
             data = self.blobs[match[1]]
             content = base64.encodebytes(data).decode()

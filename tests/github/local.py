@@ -148,11 +148,12 @@ def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -
 
 def answer(hub: Hub, request: Request) -> Answer:
     """What GitHub would say."""
-    for waiting in list(hub.before):
-        method, path, happens = waiting
-        if request.method == method and re.search(path, request.path):
+    with hub.lock:
+        due = [w for w in hub.before if request.method == w[0] and re.search(w[1], request.path)][:1]
+        for waiting in due:
             hub.before.remove(waiting)
-            happens()
+    for _, _, happens in due:
+        happens()
     with hub.lock:
         hub.asked.append((request.method, request.path))
         fault = next((f for f in hub.faults if f.fits(request)), None)

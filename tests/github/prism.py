@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import socket
@@ -22,8 +23,12 @@ def install() -> str | None:
     """Install what package-lock.json pins, once; a sentence when that cannot be."""
     pinned = (HERE / "package-lock.json").read_bytes()
     done = HERE / "node_modules" / ".installed"
-    if done.is_file() and done.read_bytes() == pinned:
-        return None
+    with (HERE / ".gitignore").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        return None if done.is_file() and done.read_bytes() == pinned else _install(pinned, done)
+
+
+def _install(pinned: bytes, done: Path) -> str | None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed; they run the proxy that checks requests against GitHub's description"
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]

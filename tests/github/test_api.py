@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
-from githubkit.exception import RequestFailed
+from githubkit.exception import RequestError, RequestFailed, RequestTimeout
+from pydantic import ValidationError
 
-from grading.github.api import Client
+from grading.errors import GraderError, UsageError
+from grading.github import api
+from grading.github.api import Client, settled, told
+from grading.github.sticky import find, previous
+from tests.data.server import closed_port
 from tests.github.conversation import add_comment
-from tests.github.local import Hub
+from tests.github.local import Answer, Fault, Hub, error
 
 
 def comments(client: Client) -> list[str]:
@@ -27,3 +34,149 @@ def test_the_proxy_holds_both_sides_to_the_description(hub: Hub, client: Client)
     answer = httpx.get(f"{hub.public_url}/repos/class/alice/issues/7/comments", headers={"Authorization": "x actions"})
     assert answer.status_code == 500
     assert "response" in answer.text
+
+
+def test_without_a_token_it_says_what_to_set() -> None:
+    """No token is wrong usage."""
+    with pytest.raises(UsageError, match="GITHUB_TOKEN is not set"):
+        api.client({})
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_is_tried_again(hub: Hub, client: Client, waits: list[float], status: int) -> None:
+    """Twice in a row, after a longer wait each time."""
+    add_comment(hub, hub.repository("class/alice"), 7, "hello", "alice")
+    hub.faults += [Fault("GET", "/comments$", error(status, f"oops {n}")) for n in range(2)]
+    assert comments(client) == ["hello"]
+    assert waits == [1, 2]
+
+
+def test_what_never_gets_better_is_said(hub: Hub, client: Client, waits: list[float]) -> None:
+    """Four tries, then a sentence with the status and what was being done."""
+    hub.repository("class/alice")
+    hub.faults += [Fault("GET", "/comments$", error(503, f"try later {n}")) for n in range(4)]
+    with pytest.raises(GraderError, match=r"status 503.*Run the job again \(the comments\)"), told("the comments"):
+        comments(client)
+    assert waits == [1, 2, 4]
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_rate_limit_is_waited_out_as_long_as_it_says(
+    hub: Hub, client: Client, waits: list[float], status: int
+) -> None:
+    """Retry-after counts, for reading and for writing: the request was not carried out."""
+    hub.repository("class/alice")
+    limited = Answer(status, error(status, "You have exceeded a secondary rate limit").content, {"Retry-After": "17"})
+    hub.faults.append(Fault("POST", "/comments$", limited))
+    client.rest.issues.create_comment("class", "alice", 7, body="once")
+    assert waits == [17]
+    assert [c["body"] for c in hub.repository("class/alice").comments] == ["once"]
+
+
+def test_a_used_up_limit_is_waited_for_until_its_reset(hub: Hub, client: Client, waits: list[float]) -> None:
+    """Without retry-after, until the time at which the limit is renewed."""
+    hub.repository("class/alice")
+    reset = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 60)}
+    hub.faults.append(Fault("GET", "/comments$", Answer(403, error(403, "API rate limit exceeded").content, reset)))
+    assert comments(client) == []
+    assert 50 < waits[0] <= 60
+
+
+def test_a_long_wait_is_not_waited_but_said(hub: Hub, client: Client, waits: list[float]) -> None:
+    """An hour is longer than a job has; the sentence says how long."""
+    hub.repository("class/alice")
+    limited = Answer(403, error(403, "secondary rate limit").content, {"Retry-After": "3600"})
+    hub.faults.append(Fault("GET", "/comments$", limited))
+    said = r"rate limit is used up \(the comments\). Run the job again in 61 minutes"
+    with pytest.raises(GraderError, match=said), told("the comments"):
+        comments(client)
+    assert waits == []
+
+
+def test_what_may_have_been_carried_out_is_not_sent_again_unread(hub: Hub, client: Client, waits: list[float]) -> None:
+    """A POST whose answer got lost is not repeated by the client; `settled` looks first."""
+    repository = hub.repository("class/alice")
+    hub.faults.append(Fault("POST", "/comments$", error(502, "oops"), done=True))
+    with pytest.raises(RequestFailed):
+        client.rest.issues.create_comment("class", "alice", 7, body="once")
+    assert len(repository.comments) == 1
+    hub.faults.append(Fault("POST", "/comments$", error(502, "oops"), done=True))
+
+    def work() -> int:
+        known = comments(client)
+        if "twice" not in known:
+            client.rest.issues.create_comment("class", "alice", 7, body="twice")
+        return len(known)
+
+    assert settled(work) == 2
+    assert waits == [1]
+
+
+def test_only_what_is_used_of_an_answer_must_be_there(hub: Hub) -> None:
+    """An answer without a field that nobody looks at is read; one that is no answer is said to be none."""
+    add_comment(hub, hub.repository("class/alice"), 7, "hello", "alice")
+    direct = api.client({"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.url})
+    hub.repository("class/alice").comments[0].pop("html_url")
+    with pytest.raises(ValidationError):
+        comments(direct)
+    assert find(direct, "class/alice", 7) == ()
+    hub.repository("class/alice").comments[0].pop("id")
+    with pytest.raises(GraderError, match=r"not what its description says \(the comments"):
+        previous(direct, "class/alice", 7)
+
+
+def test_settling_ends(hub: Hub, client: Client, waits: list[float]) -> None:
+    """What fails each time is given up."""
+    hub.repository("class/alice")
+    hub.faults += [Fault("POST", "/comments$", error(500, f"oops {n}")) for n in range(4)]
+    with pytest.raises(RequestFailed):
+        settled(lambda: client.rest.issues.create_comment("class", "alice", 7, body="once"))
+    assert waits == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("method", "sent_again"), [("GET", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
+@pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError])
+def test_what_got_no_answer_is_sent_again_if_it_may_be(
+    method: str, sent_again: bool, kind: type[httpx.TransportError]
+) -> None:
+    """Reading and deleting twice is as good as once; what writes is looked at first."""
+    lost = kind("no answer", request=httpx.Request(method, "https://api.github.com/x"))
+    error = RequestTimeout(lost) if isinstance(lost, httpx.TimeoutException) else RequestError(lost)
+    assert api.again(error, 0).do_retry is sent_again
+    assert not api.again(error, api.TRIES - 1).do_retry
+
+
+def test_what_was_never_sent_is_sent_again() -> None:
+    """Nobody was reached: nothing can have been carried out."""
+    unreached = httpx.ConnectError("refused", request=httpx.Request("POST", "https://api.github.com/x"))
+    assert api.again(RequestError(unreached), 0).do_retry
+
+
+def test_nobody_at_the_address_is_said(waits: list[float]) -> None:
+    """No connection: tried again, then told."""
+    lonely = api.client({"GITHUB_TOKEN": "x", "GITHUB_API_URL": closed_port()})
+    with pytest.raises(GraderError, match=r"could not be reached \(the comments\)"), told("the comments"):
+        comments(lonely)
+    assert waits == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("token", "repository", "said"),
+    [("wrong", "class/alice", "does not know this GITHUB_TOKEN"), ("actions", "class/nobody", "permissions")],
+)
+def test_a_wrong_token_or_repository_is_said(hub: Hub, token: str, repository: str, said: str) -> None:
+    """Not tried again; the sentence says where to look."""
+    own = api.client({"GITHUB_TOKEN": token, "GITHUB_API_URL": hub.public_url})
+    with pytest.raises(GraderError, match=said), told("the comments"):
+        own.rest.issues.list_comments(*repository.split("/"), 7)
+
+
+def test_what_github_says_is_one_clean_line(hub: Hub, client: Client) -> None:
+    """A message that holds commands or lines of its own is text."""
+    hub.repository("class/alice")
+    hub.faults.append(Fault("GET", "/comments$", error(404, "no\n::error::x\x1b[31m")))
+    with pytest.raises(GraderError) as failure, told("the comments"):
+        comments(client)
+    assert "::error::" not in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert "\x1b" not in str(failure.value)

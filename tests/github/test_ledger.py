@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from grading import progress
 from grading.github import ledger
-from grading.github.history import Records, read_history
+from grading.github.history import read_history
 from grading.github.ledger import Head, Line, append, parse, split, verify
+from grading.github.reading import Records
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
 from tests.github.gitdata import Repository

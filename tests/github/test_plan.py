@@ -77,7 +77,8 @@ def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
     """Nobody has worked on it: every session is skipped, and none twice."""
     found = plan(released, tree, (), manifest)
     assert (found.jobs, found.reused) == ((), ())
-    assert len(found.skipped) == len(set(found.skipped)) == 14
+    built = [one for one in (*manifest.modules, *manifest.milestones) if one.status == "built"]
+    assert len(found.skipped) == len(set(found.skipped)) == len(built)
 
 
 def test_a_module_whose_file_was_changed_is_graded_alone(released, tree, manifest):
@@ -103,7 +104,7 @@ def test_line_ends_are_no_work(released, tree, manifest):
     assert plan(released, tree, (), manifest).jobs == ()
 
 
-def test_what_cannot_be_copied_is_graded_all_the_same(released, tree, manifest, tmp_path):
+def test_what_cannot_be_copied_is_graded_all_the_same(released, tree, manifest):
     """A link, a huge file, none at all: the grader says what is wrong with it, and nothing of it is opened here."""
     (tree / TENSOR).unlink()
     (tree / TENSOR).symlink_to(released / TENSOR)
@@ -173,8 +174,7 @@ def test_a_plan_is_read_back_as_it_was_written(released, tree, manifest):
         b'{"jobs": [{"session": "module-02_tensor; id"}], "reused": [], "skipped": []}',
         b'{"jobs": [{"session": ["module-02_tensor"]}], "reused": [], "skipped": []}',
         b'{"jobs": [], "reused": [], "skipped": ["milestone-1", "milestone-1"]}',
-        b'{"jobs": [], "reused": [{"session": "milestone-1", "verdict": "gold", "started_at": "2026-11-01"}], '
-        b'"skipped": []}',
+        b'{"jobs": [], "reused": [{"session": "milestone-1", "verdict": "gold", "started_at": ""}], "skipped": []}',
         b'{"jobs": [], "reused": [{"session": "milestone-1", "verdict": "unlocked", "started_at": 7}], "skipped": []}',
     ],
 )  # fmt: skip

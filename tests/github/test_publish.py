@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import posixpath
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +13,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from course.release import release_files
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
 from grading.github.history import read_history
 from grading.github.publish import Published, publish
 from grading.manifest.load import load
-from grading.manifest.model import Manifest
+from grading.manifest.model import Manifest, Status
 from grading.result import Result, Verdict
 from tests.github.gitdata import Repository
 from tests.render.results import criterion, not_yet, result
@@ -189,6 +192,20 @@ def test_a_refusal_that_is_no_race_is_not_tried_again(repository: Repository, ma
     assert len(asked) == 1
 
 
+def test_what_cannot_be_read_whole_is_not_written_over(repository: Repository, manifest: Manifest) -> None:
+    """A ledger blown up, or more files than GitHub lists, end in a sentence: lines that were not read would be lost."""
+    put(repository, manifest, 1, at(0))
+    old = repository.files()[ledger.FILE]
+    repository.push({ledger.FILE: old + b" " * ledger.LARGEST})
+    with pytest.raises(GraderError, match="Restore it"):
+        put(repository, manifest, 2, at(1))
+    repository.push({ledger.FILE: old})
+    repository.truncated = True
+    with pytest.raises(GraderError, match="more files"):
+        put(repository, manifest, 2, at(1))
+    assert repository.files()[ledger.FILE] == old
+
+
 def test_a_result_of_another_course_is_refused(repository: Repository, manifest: Manifest) -> None:
     """A milestone or module that the manifest does not name is not published, and no file gets its name."""
     for strange in (at(0, milestone=99), at(0, milestone=None, module="../../x")):
@@ -236,3 +253,17 @@ def test_reading_fetches_only_what_the_ledger_names(repository: Repository, mani
     records = read_history(repository.client(), "octo/hello")
     assert len(records.unverified) == 1000
     assert len([r for r in repository.requests if "/blobs/" in r]) == 2
+
+
+def test_the_students_readme_shows_badges_that_are_published(
+    repository: Repository, manifest: Manifest, root: Path
+) -> None:
+    """Each picture of the released README is a file of the branch, as GitHub resolves its address."""
+    put(repository, manifest, 1, at(0))
+    readme = release_files(root)[Path("README.md")].decode()
+    shown = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', readme)
+    assert len(shown) == sum(m.status is Status.BUILT for m in manifest.milestones)
+    for source, text in shown:
+        address = posixpath.normpath(f"/octo/hello/blob/main/{source}")
+        assert address.removeprefix("/octo/hello/raw/progress/") in repository.files()
+        assert text.startswith("Milestone ")

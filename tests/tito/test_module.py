@@ -72,7 +72,7 @@ def test_starting_says_what_to_open_and_write_first(repo: Path, tito) -> None:
     assert "First   Task 2.2" in answer.out
     assert "● Task 2.1" in answer.out
     assert "○ Task 2.3" in answer.out
-    assert "pytest modules/02_tensor -x" in answer.out
+    assert "pytest modules/02_tensor --task 2.2 -x" in answer.out
     assert "Not completed yet before it: 01_setup" in answer.out
     tito("module", "start", "02")
     assert [(e.kind, e.module) for e in read(repo).events] == [(progress.Kind.MODULE_STARTED, "02_tensor")]
@@ -98,6 +98,31 @@ def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) 
     assert "First to mend" in answer.out
     assert graded == ["02_tensor", "03_activations"]
     assert read(repo).events == ()
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_seed_that_a_report_names_is_handed_on(tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--seed` draws the same inputs again; without it they are fresh."""
+    seeds: list[object] = []
+
+    def grade(_root: Path, module: str, *, seed: int | None, **_: object) -> Result:
+        seeds.append(seed)
+        return module_result(module, passed=True)
+
+    monkeypatch.setattr(attempt, "grade_module", grade)
+    tito("module", "test", "02", "--seed", "1234")
+    tito("module", "test", "02")
+    assert seeds == [1234, None]
+
+
+@pytest.mark.usefixtures("graded")
+def test_a_completed_module_that_fails_now_is_told_so(repo: Path, tito) -> None:
+    """It stays completed, and the message does not say otherwise."""
+    progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, "03_activations"))
+    answer = tito("module", "complete", "03")
+    assert answer.code == 1
+    assert "was completed on 20" in answer.out
+    assert "not completed" not in answer.out
 
 
 def test_completing_records_the_result_and_names_the_next_goal(repo: Path, tito, graded: list[str]) -> None:

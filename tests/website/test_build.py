@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from desk.gradebook import Published, open_gradebook
+from desk.roster import Row
 from grading import progress
 from grading.errors import UsageError
+from tests.desk.books import fill, graded
+from tests.desk.school import TERM
 from tests.render.results import not_yet
 from tests.website.conftest import Class, attempt, tree
 from website import build as building
 from website.build import build
+from website.source import Book
 from website.state import place_of
 
 
@@ -173,3 +179,30 @@ def test_a_wrong_address_is_refused(own: Class, address: str) -> None:
     with pytest.raises(UsageError, match="is no address of a site"):
         build(own.source, own.site, base_url=address)
     assert not own.site.exists()
+
+
+def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
+    """Official results and published records; a new result makes its student's pages anew, and nobody else's."""
+    path = fill(
+        tmp_path / "gradebook.sqlite",
+        [Row("zz-ada", name="Ada Lovelace", public=True), Row("zz-grace", name="Grace Hidden")],
+        {"zz-ada": [(1, 2, TERM)], "zz-grace": [(2, 1, TERM)]},
+    )
+    with open_gradebook(path) as book:
+        event = progress.encode(attempt(not_yet(), 1)).decode()
+        edited = Published("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
+        book.set_records("zz-grace", [edited])
+    source, site = Book(path), tmp_path / "site"
+    assert build(source, site).rendered == 2
+    told = {p: data.decode() for p, data in tree(site).items() if p.endswith("index.html")}
+    timelines = [page for page in told.values() if "Timeline" in page]
+    assert any("Ada Lovelace" in page and "Unlocked" in page for page in timelines)
+    assert any("It does not count: it was edited after it was published" in page for page in timelines)
+    assert not any("Hidden" in page for page in told.values())
+    assert build(source, site).written == 0
+    with open_gradebook(path) as book:
+        book.add_result("zz-grace", graded(3, at=TERM + timedelta(days=3)))
+    assert build(source, site).rendered == 1
+    with open_gradebook(path) as book:
+        book.set_records("zz-grace", [])
+    assert build(source, site).rendered == 1, "a record that is gone is told"

@@ -13,7 +13,7 @@ from tests.workflows.expressions import NotModelled
 from tests.workflows.world import Event, Run, Token, World
 
 
-class ActionFailed(Exception):
+class ActionFailed(Exception):  # noqa: N818 - an outcome, as steps have them
     """The action ended with an error, as the real one would."""
 
 

@@ -15,7 +15,7 @@ WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 EMBEDDED = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
-class NotModelled(Exception):
+class NotModelled(Exception):  # noqa: N818 - what it says is what it is
     """A part of GitHub's syntax that these tests know nothing of: teach it to them, or do without it."""
 
 
@@ -118,7 +118,7 @@ class _Parser:
         self.rest, self.contexts, self.functions = tokens, contexts, functions
 
     def either(self) -> Any:
-        """a || b: the first that is true, or the last."""
+        """With `||`: the first that is true, or the last."""
         value = self.both()
         while self.take("||"):
             other = self.both()
@@ -126,7 +126,7 @@ class _Parser:
         return value
 
     def both(self) -> Any:
-        """a && b: the first that is false, or the last."""
+        """With `&&`: the first that is false, or the last."""
         value = self.compared()
         while self.take("&&"):
             other = self.compared()
@@ -134,7 +134,7 @@ class _Parser:
         return value
 
     def compared(self) -> Any:
-        """a == b, a != b."""
+        """With `==` or `!=`."""
         value = self.inverted()
         while self.rest and self.rest[0][1] in ("==", "!="):
             sign = self.rest.pop(0)[1]
@@ -142,7 +142,7 @@ class _Parser:
         return value
 
     def inverted(self) -> Any:
-        """!a."""
+        """With `!`."""
         return not truth(self.inverted()) if self.take("!") else self.primary()
 
     def primary(self) -> Any:

@@ -81,7 +81,7 @@ def guarded(upstream: str, known: str, tokens: dict[str, Token]) -> Iterator[Gat
             kept = {n: v for n, v in answer.headers.items() if n in ("content-type", "link", "location", "retry-after")}
             self.give(answer.status_code, answer.content, kept)
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
 
         def give(self, status: int, content: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)

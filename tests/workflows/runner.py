@@ -78,7 +78,7 @@ class Runner:
             if not ready:
                 raise NotModelled(f"{file.name}: jobs that wait for each other")
             name = ready[0]
-            done[name] = self.job(file, name, waiting.pop(name), done, granted)
+            done[name] = self.job(file, name, waiting.pop(name), done)
         return done
 
     def check_permissions(self, file: File, granted: dict[str, str] | None) -> None:
@@ -103,9 +103,7 @@ class Runner:
         sha, tree = self.world.repositories[repository].resolve(ref)
         return File(repository, sha, Path(path).name, syntax.read((tree / path).read_text("utf-8")))
 
-    def job(
-        self, file: File, name: str, job: dict[str, Any], done: dict[str, Any], granted: dict[str, str] | None
-    ) -> dict[str, Any]:
+    def job(self, file: File, name: str, job: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
         """Run a job, in all cells of its matrix; its entry in the `needs` of others."""
         before = {need: done[need] for need in syntax.needs(job)}
         contexts = self.contexts(file) | {"needs": Context("needs", before)}
@@ -183,7 +181,7 @@ class Runner:
         script = workspace / f".step-{len(self.run.steps)}.sh"
         script.write_text(step["run"])
         ran = subprocess.run(  # what GitHub runs when no shell is named
-            ["bash", "-e", str(script)],
+            ["bash", "-e", str(script)],  # noqa: S607 - the one on PATH, as there
             cwd=workspace / step.get("working-directory", "."),
             env=self.world.environ | environ | took.environ,
             stdin=subprocess.DEVNULL,

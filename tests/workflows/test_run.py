@@ -2,155 +2,200 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from grading.result import Result
 from grading.sandbox.launch import choose
-from tests.github.git import branch_files
 from tests.workflows import syntax
 from tests.workflows.actions import ActionFailed
-from tests.workflows.conftest import ADA, School
-from tests.workflows.machine import has_nox
-from tests.workflows.world import Run
+from tests.workflows.machine import environment, has_nox
+from tests.workflows.runner import set_off
+from tests.workflows.school import TEMPLATE, School
+from tests.workflows.story import Chapter, chapter
+from tests.workflows.world import Event, Repository, Run, World
 
 pytestmark = [
+    pytest.mark.xdist_group("workflows"),
     pytest.mark.skipif(choose(official=False) != "bubblewrap", reason="the workflows grade in bubblewrap alone"),
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
-FIRST = 'pip install --quiet "nox[uv]"'
+PLAN = [("plan", "Install nox"), ("plan", "Plan what to grade")]
+GRADE = [("grade", name) for name in ("Install nox", "Make the sandbox work", "Grade")]
+REPORT = [("report", name) for name in ("Install nox", "Report")]
+PUBLISH = [("publish", name) for name in ("Install nox", "Publish the records and badges")]
+COURSE = "class/course"
 
 
-def results(run: Run) -> dict[str, Result]:
-    """The records that a run has left: session → record."""
-    found = {}
-    for name, archive in run.artifacts.items():
-        if name != "tinytorch-plan":
-            with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
-                (member,) = zipped.namelist()
-                found[name.removeprefix("tinytorch-")] = Result.model_validate_json(zipped.read(member))
-    return found
+@pytest.fixture(scope="session")
+def ci_runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], list[str]]:
+    """The course's own CI, for a push and a pull request; what would take hours is only noted."""
+    folder = tmp_path_factory.mktemp("ci")
+    tree = folder / "course"
+    for name in (".ci/run", ".github/workflows/ci.yml"):
+        (tree / name).parent.mkdir(parents=True)
+        shutil.copy(root / name, tree / name)
+    environ, calls = environment(folder, "nox", "python3")
+    world = World({COURSE: Repository()}, environ, folder, "http://127.0.0.1:9", lambda *_: None)
+    sha = world.repositories[COURSE].commit(tree, "main")
+    home = {"full_name": COURSE, "default_branch": "main"}
+    proposed = {"number": 3, "head": {"sha": sha, "ref": "work", "repo": home}}
+    runs = []
+    for number, (name, ref, payload) in enumerate(
+        (("push", "refs/heads/main", {}), ("pull_request", "refs/pull/3/merge", {"pull_request": proposed})), 1
+    ):
+        event = Event(name, COURSE, sha, ref, {"repository": home, **payload}, number)
+        runs += set_off(world, event, folder / name).values()
+    return runs, calls.read_text().splitlines()
 
 
-def order(run: Run) -> list[tuple[str, str]]:
-    """(job, step) of all commands, as they were run."""
-    return [(step.job, step.name) for step in run.steps if step.command is not None]
-
-
-def check(run: Run, **expected: str) -> None:
-    """The result of each job, with everything that was printed when it is another one."""
-    found = {name.partition(":")[2]: result for name, result in run.results().items()}
-    assert {name: found[name] for name in expected} == expected, run.log()
-
-
-def test_a_pull_request_of_the_repository_is_graded_and_commented(school: School, worked_on: Path):
+def test_a_pull_request_of_the_repository_is_graded_and_commented(story: dict[str, Chapter]):
     """Its two sessions, one passed and one not yet, are in one comment and one check run; nothing is published."""
-    run = school.happens("pull_request", worked_on)["autograde.yml"]
-    check(run, plan="success", grade="success", report="success", publish="skipped", attest="skipped")
-    found = results(run)
-    assert {name: result.verdict.value for name, result in found.items()} == {
+    found = story["pull_request"]
+    found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
+    assert {name: result.verdict.value for name, result in found.results.items()} == {
         "module-02_tensor": "unlocked",
         "milestone-1": "not_yet",
     }
-    head = run.event.payload["pull_request"]["head"]["sha"]
-    assert {result.submission.commit for result in found.values()} == {head} != {run.event.sha}
-    assert {result.machine.sandbox for result in found.values()} == {"bubblewrap"}
-    repository = school.hub.repository(ADA)
-    (comment,) = repository.comments
+    head = found.run.event.payload["pull_request"]["head"]["sha"]
+    assert {result.submission.commit for result in found.results.values()} == {head} != {found.run.event.sha}
+    assert {result.machine.sandbox for result in found.results.values()} == {"bubblewrap"}
+    (comment,) = found.comments
     assert comment["issue_url"].endswith("/issues/7")
     assert "Tensor" in comment["body"]
-    (checked,) = repository.check_runs
+    (checked,) = found.check_runs
     assert (checked["name"], checked["head_sha"], checked["conclusion"]) == ("TinyTorch", head, "failure")
-    assert "Tensor" in run.summary
-    assert "refs/heads/progress" not in repository.refs
-    assert school.gate.refused == []
-    grading = [("grade", name) for name in ("Install nox", "Make the sandbox work", "Grade")]
-    report = [("report", name) for name in ("Install nox", "Report")]
-    assert order(run) == [("plan", "Install nox"), ("plan", "Plan what to grade"), *grading, *grading, *report]
-    assert school.calls.read_text().splitlines() == ["pip install --quiet nox[uv]"] * 4
+    assert "Tensor" in found.run.summary
+    assert found.progress == {}
+    assert found.commands == [*PLAN, *GRADE, *GRADE, *REPORT]
 
 
-def test_a_push_is_published_and_then_answered_from_its_record(school: School, worked_on: Path):
-    """The records stand on the branch progress and are attested; a week later nothing has to be graded again."""
-    run = school.happens("push", worked_on)["autograde.yml"]
-    check(run, plan="success", grade="success", report="success", publish="success", attest="success")
-    assert school.gate.refused == []
-    repository = school.hub.repository(ADA)
-    files = branch_files(repository, "progress")
-    ledger = [json.loads(line) for line in files["progress/ledger.jsonl"].splitlines()]
-    assert {line["run_id"] for line in ledger} == {run.event.run_id}
-    assert len(ledger) == 2
-    assert "badges/milestone-1.svg" in files
-    assert sorted(run.attested) == [
-        "records/tinytorch-milestone-1/result.json",
-        "records/tinytorch-module-02_tensor/result.json",
-    ]
-    assert repository.comments == []
-
-    weekly = school.happens("schedule", worked_on, schedule="23 4 * * 1")["autograde.yml"]
-    check(weekly, plan="success", grade="skipped", report="success", publish="skipped", attest="skipped")
-    assert set(weekly.artifacts) == {"tinytorch-plan"}
-    assert "milestone-1" in weekly.summary
-    assert branch_files(repository, "progress") == files
+def test_a_push_is_published_and_attested(story: dict[str, Chapter]):
+    """The record stands on the branch progress with its line of the ledger and its badge; nobody is told by comment."""
+    found = story["push"]
+    found.check(plan="success", grade="success", report="success", publish="success", attest="success")
+    (line,) = [json.loads(line) for line in found.progress["progress/ledger.jsonl"].splitlines()]
+    assert line["run_id"] == found.run.event.run_id
+    assert line["file"] in found.progress
+    assert "badges/milestone-1.svg" in found.progress
+    assert found.run.attested == ["records/tinytorch-milestone-1/result.json"]
+    assert len(found.comments) == len(story["pull_request"].comments)
+    assert found.commands == [*PLAN, *GRADE, *REPORT, *PUBLISH]
 
 
-def test_by_hand_everything_is_measured_anew(school: School, worked_on: Path, released: Path, tmp_path: Path):
-    """Even what has a record of the same files; and what nobody has pushed to main is not published."""
-    tree = Path(shutil.copytree(released, tmp_path / "tree"))
-    recipe = Path("modules/04_layers/recipe.py")
-    shutil.copy(worked_on / recipe, tree / recipe)
-    pushed = school.happens("push", tree)["autograde.yml"]
-    check(pushed, grade="success", publish="success")
-    files = branch_files(school.hub.repository(ADA), "progress")
-    run = school.happens("workflow_dispatch", tree)["autograde.yml"]
-    check(run, plan="success", grade="success", report="success", publish="skipped", attest="skipped")
-    assert set(results(run)) == {"milestone-1"}
-    assert branch_files(school.hub.repository(ADA), "progress") == files
+def test_what_has_its_record_is_not_graded_again(story: dict[str, Chapter]):
+    """A week later, by schedule: the report names the record, and the history is as it was."""
+    found = story["schedule"]
+    found.check(plan="success", grade="skipped", report="success", publish="skipped", attest="skipped")
+    assert set(found.run.artifacts) == {"tinytorch-plan"}
+    assert "milestone-1" in found.run.summary
+    assert found.progress == story["push"].progress
+    assert found.commands == [*PLAN, *REPORT]
 
 
-def test_a_fork_s_run_may_only_read_and_another_run_reports_on_it(school: School, worked_on: Path, released: Path):
-    """The comment comes from the default branch's workflow, which checks out no student code."""
-    run = school.happens("pull_request", worked_on, fork=True)["autograde.yml"]
-    check(run, plan="success", grade="success", report="skipped", publish="skipped", attest="skipped")
-    assert {level for job in run.jobs for level in job.permissions.values()} == {"read"}
-    assert school.hub.repository(ADA).comments == []
-    report = school.ended(run)["autograde-forks.yml"]
-    check(report, report="success")
-    assert order(report) == [("report", "Install nox"), ("report", "Report")]
-    (comment,) = school.hub.repository(ADA).comments
+def test_by_hand_everything_is_measured_anew(story: dict[str, Chapter]):
+    """Even what has a record of the same files; and it is not published, for nobody has pushed it."""
+    found = story["workflow_dispatch"]
+    found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
+    assert set(found.results) == {"milestone-1"}
+    before, now = story["push"].results["milestone-1"], found.results["milestone-1"]
+    assert before.submission.digest == now.submission.digest
+    assert before.started_at < now.started_at
+    assert found.progress == story["push"].progress
+
+
+def test_a_fork_s_run_may_only_read(story: dict[str, Chapter]):
+    """It is graded like any other, and says nothing to anybody."""
+    found = story["fork"]
+    found.check(plan="success", grade="success", report="skipped", publish="skipped", attest="skipped")
+    assert {level for job in found.run.jobs for level in job.permissions.values()} == {"read"}
+    assert found.results["module-02_tensor"].verdict.value == "unlocked"
+    assert (found.comments, found.check_runs) == ([], [])
+
+
+def test_a_fork_s_pull_request_is_reported_by_the_default_branch_s_workflow(story: dict[str, Chapter]):
+    """Which checks out the course alone, and finds the pull request by asking GitHub."""
+    found = story["fork ended"]
+    found.check(report="success")
+    assert found.commands == REPORT
+    (comment,) = found.comments
     assert comment["issue_url"].endswith("/issues/7")
     assert "Tensor" in comment["body"]
-    assert not list((report.folder).rglob("student"))
-    assert school.gate.refused == []
+    (checked,) = found.check_runs
+    assert checked["head_sha"] == story["fork"].run.event.payload["pull_request"]["head"]["sha"]
+    assert not list(found.run.folder.rglob("student"))
 
 
-def test_a_run_of_the_repository_s_own_is_not_reported_twice(school: School, worked_on: Path, released: Path):
+def test_a_run_of_the_repository_s_own_is_not_reported_twice(story: dict[str, Chapter]):
     """When it ends, the workflow for forks has nothing to do."""
-    run = school.happens("pull_request", released)["autograde.yml"]
-    check(run, plan="success", grade="skipped", report="success")
-    check(school.ended(run)["autograde-forks.yml"], report="skipped")
+    story["own ended"].check(report="skipped")
+    assert story["own ended"].comments == story["fork ended"].comments
 
 
-def test_a_job_without_the_permission_fails(school: School, worked_on: Path, released: Path, tmp_path: Path):
+def test_no_job_asks_for_what_its_token_may_not(story: dict[str, Chapter]):
+    """The permissions suffice, in every chapter; and steps that run student code find no token at all."""
+    assert {name: found.refused for name, found in story.items() if found.refused} == {}
+    steps = [step for found in story.values() for step in found.run.steps if step.command is not None]
+    with_token = {step.name for step in steps if any("ghs_" in value for value in step.environ.values())}
+    assert with_token == {"Plan what to grade", "Report", "Publish the records and badges"}
+
+
+def test_no_shell_reads_what_somebody_else_has_chosen(story: dict[str, Chapter]):
+    """The branch of each pull request is named like a command, and nowhere has one been carried out."""
+    assert "$(touch" in story["fork ended"].run.event.payload["workflow_run"]["head_branch"]
+    assert [path for found in story.values() for path in found.run.folder.rglob("owned*")] == []
+
+
+def test_the_course_s_ci_is_its_script(ci_runs):
+    """Nox, a sandbox, and what `.ci/run` says: lint and tests among it."""
+    runs, calls = ci_runs
+    assert [run.event.name for run in runs] == ["push", "pull_request"]
+    for run in runs:
+        assert run.results() == {"ci.yml:everything": "success"}, run.log()
+    half = calls[: len(calls) // 2]
+    assert calls == half + half
+    assert half[:2] == ["pip install --quiet nox[uv]", "nox -s github -- sandbox"]
+    assert {"nox -s lint", "nox -s course", "nox -s tests"} <= set(half)
+
+
+def test_every_command_of_every_workflow_was_run(story: dict[str, Chapter], ci_runs, released: Path, root: Path):
+    """None is left that nobody has tried; each ended with 0."""
+    runs = [found.run for found in story.values()] + ci_runs[0]
+    ran = {(step.workflow, step.job, step.command) for run in runs for step in run.steps if step.command is not None}
+    files = {**syntax.folder(released), "ci.yml": syntax.folder(root)["ci.yml"]}
+    written = {
+        (name, job, step["run"])
+        for name, workflow in files.items()
+        for job, _, step in syntax.steps(workflow)
+        if "run" in step
+    }
+    assert ran == written
+    assert {step.code for run in runs for step in run.steps} == {0}
+
+
+def test_a_new_commit_supersedes_the_one_before_it_and_nothing_else(story: dict[str, Chapter]):
+    """One group for a pull request, whatever its commit; one of its own for everything that may publish."""
+    groups = {name: found.run.concurrency for name, found in story.items()}
+    assert groups["pull_request"] == groups["fork"] == {"group": "autograde-7", "cancel-in-progress": True}
+    others = [groups[name]["group"] for name in ("push", "schedule", "workflow_dispatch", "fork ended", "own ended")]
+    assert len(set(others)) == len(others)
+    (publish,) = [job for job in story["push"].run.jobs if job.job == "publish"]
+    assert publish.concurrency == {"group": "tinytorch-publish", "cancel-in-progress": False, "queue": "max"}
+
+
+def test_a_job_without_the_permission_fails(school: School, released: Path, tmp_path: Path):
     """The token is as weak as the job says: a workflow that forgets one is noticed here."""
-    template = school.world.repositories["class/tinytorch"]
     spoiled = Path(shutil.copytree(released, tmp_path / "spoiled"))
     for name in ("grade.yml", "report.yml"):
         path = spoiled / ".github/workflows" / name
         path.write_text(path.read_text().replace("      pull-requests: write # the comment\n", ""))
-    template.commit(spoiled, "v1")
-    run = school.happens("pull_request", released)["autograde.yml"]
-    check(run, plan="success", report="failure")
-    assert {why for _, _, why in school.gate.refused} == {
-        "Resource not accessible by integration: pull-requests: read",
-        "Resource not accessible by integration: pull-requests: write",
-    }
-    assert school.hub.repository(ADA).comments == []
+    school.world.repositories[TEMPLATE].commit(spoiled, "v1")
+    found = chapter(school, school.happens("pull_request", released)["autograde.yml"])
+    found.check(plan="success", report="failure")
+    assert any("pull-requests" in why for _, _, why in found.refused)
+    assert found.comments == []
 
 
 def test_a_call_that_grants_too_little_is_refused_before_it_begins(school: School, released: Path, tmp_path: Path):
@@ -165,14 +210,12 @@ def test_a_call_that_grants_too_little_is_refused_before_it_begins(school: Schoo
 def test_a_machine_without_a_sandbox_runs_nothing_of_a_student_s(school: School, worked_on: Path):
     """The job ends before it grades, its record is missing, and the report says so."""
     school.world.environ["PATH"] = without(school, "bwrap")
-    run = school.happens("pull_request", worked_on)["autograde.yml"]
-    check(run, plan="success", grade="failure", report="success", publish="skipped")
-    assert ("grade", "Grade") not in order(run)
-    assert results(run) == {}
-    (comment,) = school.hub.repository(ADA).comments
-    assert "module-02_tensor" in comment["body"]
-    (checked,) = school.hub.repository(ADA).check_runs
-    assert checked["conclusion"] != "success"
+    found = chapter(school, school.happens("pull_request", worked_on)["autograde.yml"])
+    found.check(plan="success", grade="failure", report="success", publish="skipped")
+    assert ("grade", "Grade") not in found.commands
+    assert found.results == {}
+    assert "milestone-1: nothing was handed over" in found.comments[0]["body"]
+    assert found.check_runs[0]["conclusion"] != "success"
     assert "install -y -qq bubblewrap" in school.calls.read_text()
 
 

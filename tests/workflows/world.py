@@ -1,4 +1,4 @@
-"""What workflows run in: repositories with their commits, a run's artifacts and summary, tokens and what they may do."""
+"""What workflows run in: repositories with their commits, a run's artifacts, tokens and what they may do."""
 
 from __future__ import annotations
 

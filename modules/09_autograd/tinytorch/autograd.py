@@ -233,7 +233,7 @@ class Tape:
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Note one operation, unless no input `requires_grad`, or the output is not floating and has no gradient."""
+        """Note one operation, if an input `requires_grad` and the output is floating: others have no gradient."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or not any(x.requires_grad for x in inputs):
             return

@@ -1,0 +1,165 @@
+"""Classroom 50: its roster as ours, and our gradebook as its scores (classroom50/scores/v1)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from desk.gradebook import Gradebook
+from desk.roster import COLUMNS, Row
+from desk.scores import FULL, Score
+from grading.errors import UsageError
+from grading.export.classroom50 import SCHEMA as RESULT
+from grading.export.classroom50 import records
+from grading.export.points import scored
+from grading.files import write_atomically
+from grading.quiz.identity import valid_id
+
+SCORES = "classroom50/scores/v1"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,38}")
+
+
+def short_name(name: str) -> str:
+    """The name, if a classroom or an assignment may have it; UsageError otherwise."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no short name of Classroom 50: small letters, digits and hyphens.")
+    return name
+
+
+def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
+    """Our roster from Classroom 50's roster.csv; repositories are named as its students' `accept` names them.
+
+    UsageError for a file that is none, or a name that Classroom 50 does not allow.
+    """
+    valid_id(organisation)
+    short_name(classroom)
+    short_name(assignment)
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    if "username" not in (reader.fieldnames or ()):
+        raise UsageError("This is no roster of Classroom 50: it has no column username.")
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for line in reader:
+        user = (line.get("username") or "").strip()
+        if not user or (line.get("role") or "student").strip() not in ("student", ""):
+            continue  # invited and not here yet, or staff
+        name = " ".join(part.strip() for part in (line.get("first_name"), line.get("last_name")) if part)
+        writer.writerow(
+            {
+                "id": valid_id(user),
+                "name": name,
+                "email": (line.get("email") or "").strip(),
+                "github": user,
+                "repository": f"{organisation}/{classroom}-{assignment}-{user}",
+                "section": (line.get("section") or "").strip(),
+                "public": "no",
+                "extension_days": "0",
+            }
+        )
+    return out.getvalue()
+
+
+def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> None:
+    """Write our roster from Classroom 50's; one that is there is not replaced. UsageError as `ours` raises it."""
+    if target.exists():
+        raise UsageError(f"{target} is there already. Move it away, or add to it by hand: it may hold extensions.")
+    try:
+        text = source.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{source} cannot be read: {error}. Name the roster.csv of the repository classroom50."
+        ) from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, ours(text, organisation, classroom, assignment).encode())
+
+
+def theirs(
+    book: Gradebook,
+    rows: Sequence[Row],
+    scores: dict[str, dict[int, Score]],
+    classroom: str,
+    assignment: str,
+    existing: Path | None,
+) -> str:
+    """Its scores.json with our scores as the teacher's own, which its collection leaves alone.
+
+    An assignment with `milestone-2` in its name is that milestone, as for our autograder; any other is all of them.
+    What `existing` holds of other assignments, of other students, and of these students' own submissions stays.
+    UsageError when that is no scores.json.
+    """
+    named = re.search(r"milestone-(\d+)", assignment)
+    only = int(named[1]) if named else None
+    if only is not None and not all(only in reached for reached in scores.values()):
+        raise UsageError(f"There is no milestone {only} to score for {assignment}.")
+    document = _read(existing)
+    bucket = document["assignments"].setdefault(assignment, {"type": "individual", "entries": []})
+    entries: list[dict[str, Any]] = bucket["entries"]
+    for row in rows:
+        owner = row.github or row.id
+        found = [entry for entry in entries if str(entry.get("owner", "")).lower() == owner.lower()]
+        entry: dict[str, Any] = found[0] if found else {"owner": owner, "submissions": []}
+        if not found:
+            entries.append(entry)
+        own = [s for s in entry.get("submissions", []) if not str(s.get("submission", "")).startswith("submit/manual-")]
+        reached = [score for number, score in scores[row.id].items() if only in (None, number)]
+        record = _record(book, reached, owner, classroom, own)
+        entry |= {"override": True, "submissions": [record, *own]}
+    entries.sort(key=lambda entry: str(entry.get("owner", "")).lower())
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _read(existing: Path | None) -> dict[str, Any]:
+    if existing is None or not existing.is_file():
+        return {"schema": SCORES, "assignments": {}}
+    try:
+        document = json.loads(existing.read_bytes())
+        if document["schema"] != SCORES:
+            raise ValueError
+        for bucket in document["assignments"].values():
+            if not all(isinstance(s, dict) for e in bucket["entries"] for s in e.get("submissions", [])):
+                raise ValueError
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise UsageError(f"{existing} is no {SCORES} of Classroom 50. Name another file with --to.") from None
+    return document
+
+
+def _record(
+    book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """One submission that stands for all milestones; later than those that are there, since the latest counts."""
+    graded = [score.grading for score in scores if score.grading is not None]
+    tests = [test for grading in graded for test in scored([book.result(grading.id)])]
+    at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
+    at = max([at, *(_time(s.get("datetime")) + timedelta(seconds=1) for s in own)])
+    tag = f"submit/manual-{at:%Y-%m-%dT%H-%M-%SZ}"
+    return {
+        "schema": RESULT,
+        "classroom": classroom,
+        "assignment_type": "individual",
+        "owner": owner,
+        "submission": tag,
+        "commit": tag,
+        "release": tag,
+        "review": tag,
+        "datetime": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "score": round(sum(score.points or 0.0 for score in scores)),
+        "max-score": round(FULL * len(scores)),
+        "late": any(score.days_late for score in scores),
+        "tests": records(tests),
+    }
+
+
+def _time(text: object) -> datetime:
+    """A submission's time; long ago when it is none."""
+    try:
+        at = datetime.fromisoformat(str(text))
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        return datetime(1970, 1, 1, tzinfo=UTC)

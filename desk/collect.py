@@ -1,0 +1,238 @@
+"""`inv collect`: look at every repository, then grade what nobody has graded; each step is kept as it is done.
+
+What is left to do is always worked out from the gradebook, so an interrupted collection goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from course.skeleton import skeleton
+from desk.git import version
+from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
+from desk.grader import Task
+from desk.look import Class, Found, Known, look, targets
+from desk.pool import cores, grade_all
+from desk.pushes import PushTimes, arrived
+from desk.roster import Row
+from grading.data.files import find
+from grading.data.load import source_named
+from grading.errors import GraderError, UsageError
+from grading.grade import course_record
+from grading.manifest.load import load
+from grading.manifest.model import Manifest, Status
+from grading.render.progress import Watch
+from grading.sandbox.launch import choose
+
+LOCK = "collect.lock"
+AT_ONCE = 16
+"""Repositories that are asked at the same time: most of it is waiting."""
+FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something about one student that went wrong, and did not stop the rest."""
+
+    student: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection did."""
+
+    students: int
+    changed: int
+    """Students whose repositories had something new."""
+    graded: int
+    """Milestones measured."""
+    troubles: tuple[Trouble, ...]
+    guessed: int
+    """Students whose newest push no server has told the time of, where there are deadlines."""
+
+
+def collect(
+    root: Path,
+    folder: Path,
+    rows: Sequence[Row],
+    times: PushTimes,
+    watch: Watch,
+    *,
+    base: Path | None = None,
+    jobs: int | None = None,
+    only: frozenset[str] | None = None,
+) -> Collected:
+    """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
+
+    ``base`` is where the roster's relative paths start; ``only`` names the students of a shard. Raises ManifestError,
+    UsageError or GraderError before anything is touched; what goes wrong with one student is in `troubles`.
+    """
+    manifest, choice = load(root), [row for row in rows if only is None or row.id in only]
+    choose(official=True)
+    version()
+    course = course_record(root, manifest).digest
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder), open_gradebook(folder / FILE, make=True) as book:
+        room_for_more(folder)
+        book.enroll(rows)
+        of = Class(folder.resolve(), base or Path.cwd(), manifest, as_released(root, manifest), times)
+        changed, troubles = _look_at_all(book, choice, of, course, watch)
+        tasks = left_to_do(book, choice, of, course)
+        graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
+        guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
+    return Collected(len(choice), changed, graded, tuple(sorted(troubles, key=lambda t: t.student)), guessed)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is one collection's alone; a killed one leaves it free. UsageError while another is at work."""
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"Another `inv collect` is at work in {folder}. Wait for it, or end it.") from None
+        yield
+
+
+def room_for_more(folder: Path) -> None:
+    """GraderError when the disk is all but full: better now than in the middle."""
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise GraderError(f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or name another --to.")
+
+
+def as_released(root: Path, manifest: Manifest) -> dict[str, str]:
+    """What students' recipes start as: path → SHA-256 of the skeleton."""
+    built = [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+    texts = {path.as_posix(): skeleton((root / path).read_text("utf-8"), manifest, path) for path in built}
+    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
+
+
+def _look_at_all(
+    book: Gradebook, rows: Sequence[Row], of: Class, course: str, watch: Watch
+) -> tuple[int, list[Trouble]]:
+    """Look at every repository, many at a time; what each look has found is written before the next is."""
+    known, changed, troubles = _known(book, course), 0, []
+    watch.phase(f"Looking at {len(rows)} repositories", len(rows))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asked = [pool.submit(look, row, known.get(row.id, Known()), of, datetime.now(UTC)) for row in rows]
+        try:
+            for done, future in enumerate(as_completed(asked), start=1):
+                found = future.result()
+                changed += _keep(book, found, course)
+                if found.visit.problem is not None:
+                    troubles.append(Trouble(found.visit.student, found.visit.problem))
+                watch.advance(done, found.visit.student)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return changed, troubles
+
+
+def _known(book: Gradebook, course: str) -> dict[str, Known]:
+    """What the gradebook knows of each student."""
+    visits, pushes = book.visits(), book.pushes()
+    commits: dict[str, set[str]] = {}
+    for one in book.handed_in():
+        if one.course_digest == course:
+            commits.setdefault(one.student, set()).add(one.commit)
+    students = {*visits, *pushes, *commits}
+    return {s: Known(visits.get(s), pushes.get(s, ()), frozenset(commits.get(s, ()))) for s in students}
+
+
+def _keep(book: Gradebook, found: Found, course: str) -> bool:
+    """Write what a look has found; whether there was anything new. The visit comes last: then all of it is there."""
+    student = found.visit.student
+    if found.pushes:
+        book.add_pushes(student, found.pushes)
+    if found.handed_in:
+        book.hand_in(
+            HandedIn(student, commit, course, milestone, digest)
+            for commit, digests in found.handed_in.items()
+            for milestone, digest in digests.items()
+        )
+    if found.records is not None:
+        book.set_records(student, found.records)
+    book.visit(found.visit)
+    return bool(found.handed_in) or found.records is not None
+
+
+def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> list[Task]:
+    """What has been handed in and not been graded: each different submission once, cheap milestones first.
+
+    An error is no grading. What a stand-in's data has measured is measured again once the real data are here.
+    """
+    visits, pushes = book.visits(), book.pushes()
+    digests: dict[tuple[str, str, int], str | None] = {
+        (one.student, one.commit, one.milestone): one.submission_digest
+        for one in book.handed_in()
+        if one.course_digest == course
+    }
+    here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in of.milestones}
+    done = {
+        (g.student, g.milestone, g.submission_digest)
+        for g in book.gradings()
+        if g.course_digest == course and _stands(g, here)
+    }
+    tasks: dict[tuple[str, int, str], Task] = {}
+    for row in rows:
+        visit = visits.get(row.id)
+        if visit is None or visit.commit is None:
+            continue
+        for commit, milestones in targets(row, pushes.get(row.id, ()), visit.commit, of).items():
+            for milestone in milestones:
+                digest = digests.get((row.id, commit, milestone))
+                key = (row.id, milestone, digest or "")
+                if digest is not None and key not in done and key not in tasks:
+                    tasks[key] = Task(row.id, milestone, commit, str(of.repository(row.id)))
+    return sorted(tasks.values(), key=lambda t: (t.milestone, t.student, t.commit))
+
+
+def _stands(grading: Grading, here: Mapping[int, bool]) -> bool:
+    """Whether a grading answers for its submission."""
+    if grading.verdict == "error":
+        return False
+    return grading.verdict != "provisional" or not here.get(grading.milestone, True)
+
+
+def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
+    """How many heads have only been seen."""
+    visits, pushes = book.visits(), book.pushes()
+    heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
+    found = [arrived(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
+    return sum(push is not None and push.source == "seen" for push in found)
+
+
+def _grade(
+    book: Gradebook,
+    tasks: Sequence[Task],
+    root: Path,
+    manifest: Manifest,
+    watch: Watch,
+    jobs: int,
+    troubles: list[Trouble],
+) -> int:
+    """Grade every task; each result is in the gradebook before the next is looked at."""
+    graded = 0
+    watch.phase(f"Grading {len(tasks)} submissions, {min(jobs, len(tasks)) or 'none'} at a time", len(tasks))
+    for done, one in enumerate(grade_all(tasks, root, manifest, jobs=jobs), start=1):
+        about = f"milestone {one.task.milestone}"
+        if one.result is not None:
+            book.add_result(one.task.student, one.result)
+            graded += 1
+            if one.result.verdict == "error":
+                reason = next((c.explanation for c in one.result.criteria if c.status == "error"), "no reason given")
+                troubles.append(Trouble(one.task.student, f"{about} could not be judged: {reason}"))
+        else:
+            troubles.append(Trouble(one.task.student, f"{about} was not graded: {one.problem}"))
+        watch.advance(done, f"{one.task.student}, {about}")
+    return graded

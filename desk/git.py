@@ -1,0 +1,257 @@
+"""Git, run so that a student's repository can set nothing off: no hooks, filters, submodules, prompts or checkouts."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading.errors import GraderError
+from grading.files import write_atomically
+from grading.render.text import one_line
+
+SECONDS = 300
+"""After so long without an end a transfer is given up."""
+LARGEST_OUTPUT = 4 << 20
+"""Bytes of what git may list; a repository may hold any number of names."""
+SAFE = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.interactive=false",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "fetch.writeCommitGraph=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "protocol.version=2",
+    "transfer.bundleURI=false",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=30",
+    "advice.detachedHead=false",
+)
+HEX = re.compile(r"[0-9a-f]{40}")
+_KEPT = {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"}
+_REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
+
+
+class GitError(Exception):
+    """Git could not do it; the message says why, in git's own last words."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Where a remote repository stands."""
+
+    branch: str | None
+    """Its default branch, such as refs/heads/main."""
+    commit: str | None
+    """What that points to; None when the repository is empty."""
+    records: str | None
+    """What the branch `progress` points to."""
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One name of a commit's tree."""
+
+    mode: str
+    kind: str
+    digest: str
+    path: str
+
+
+def version() -> tuple[int, ...]:
+    """Git's version, such as (2, 39, 5); GraderError without git."""
+    try:
+        said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        raise GraderError("git is not installed. On Debian and Ubuntu: sudo apt-get install git") from None
+    found = re.search(r"\d+(?:\.\d+)+", said)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def remote_heads(address: str) -> Heads:
+    """The default branch and the branch `progress` of a remote repository, in one exchange; GitError."""
+    said = _git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
+        "utf-8", "replace"
+    )
+    branch, refs = None, {}
+    for line in said.splitlines():
+        value, _, name = line.partition("\t")
+        if value.startswith("ref: ") and name == "HEAD":
+            branch = value[5:]
+        elif HEX.fullmatch(value):
+            refs[name] = value
+    if branch is not None and not _REF.fullmatch(branch):
+        raise GitError(f"the default branch has a name that is none: {one_line(branch, 80)}")
+    return Heads(branch, refs.get("HEAD"), refs.get("refs/heads/progress"))
+
+
+def prepare(repository: Path) -> None:
+    """Make a bare repository here unless there is one."""
+    if not (repository / "HEAD").is_file():
+        repository.parent.mkdir(parents=True, exist_ok=True)
+        _git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
+
+
+def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
+    """Bring these commits here, each without older history and without files larger than so many bytes; GitError.
+
+    What is here already is not asked for. A server that knows no such filter sends larger files, too.
+    """
+    wanted = [c for c in dict.fromkeys(commits) if not has(repository, c)]
+    if not wanted:
+        return
+    specs = [f"+{commit}:refs/tinytorch/{commit}" for commit in wanted]
+    options = [
+        "--quiet",
+        f"--depth={depth}",
+        f"--filter=blob:limit={largest + 1}",
+        "--no-tags",
+        "--no-write-fetch-head",
+    ]
+    _git(repository, ["fetch", *options, "--no-recurse-submodules", "--force", "--", address, *specs])
+
+
+def has(repository: Path, commit: str) -> bool:
+    """Whether this commit was brought here whole: its reference is written last."""
+    return (repository / "refs" / "tinytorch" / commit).is_file()
+
+
+def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
+    """What a commit's tree holds of these paths; a path that ends with a slash stands for what is in that folder."""
+    said = _git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
+    found = []
+    for line in said.split(b"\0"):
+        meta, tab, name = line.partition(b"\t")
+        if tab:
+            mode, kind, digest = meta.decode("ascii").split(" ")
+            found.append(TreeEntry(mode, kind, digest, os.fsdecode(name)))
+    return found
+
+
+def contents(
+    repository: Path, digests: Iterable[str], *, largest: int, together: int = 64 << 20
+) -> dict[str, bytes | None]:
+    """The bytes of these files by git's digest.
+
+    None for one that is larger, that was not sent for its size, or before which all `together` have this many bytes.
+    """
+    wanted = list(dict.fromkeys(digests))
+    if not wanted:
+        return {}
+    _forget_remote(repository)
+    sizes = _git(repository, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], _lines(wanted), lazy=False)
+    small: dict[str, int] = {}
+    for line in sizes.decode("ascii").splitlines():
+        digest, _, told = line.partition(" ")
+        if told.isdigit() and int(told) <= largest and sum(small.values()) + int(told) <= together:
+            small[digest] = int(told)
+    room = sum(small.values()) + 200 * (len(small) + 1)
+    data = _git(repository, ["cat-file", "--batch=%(objectname)"], _lines(small), lazy=False, limit=room)
+    found: dict[str, bytes | None] = dict.fromkeys(wanted)
+    place = 0
+    for digest, size in small.items():
+        place = data.index(b"\n", place) + 1
+        found[digest] = data[place : place + size]
+        place += size + 1
+    return found
+
+
+def _forget_remote(repository: Path) -> None:
+    """Let git take what a filter left out for missing; while it knows where from, it fetches it to look at its size."""
+    config = repository / "config"
+    if b"[remote" in config.read_bytes():
+        write_atomically(config, b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+
+
+def messages(repository: Path, commit: str, most: int) -> list[str]:
+    """The messages of a commit and those before it along first parents, newest first, as far as they are here."""
+    said = _git(
+        repository, ["log", "-z", "--first-parent", f"--max-count={most}", "--format=%B", commit, "--"], lazy=False
+    )
+    return said.decode("utf-8", "replace").split("\0")
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode("ascii")
+
+
+def _git(
+    repository: Path | None,
+    arguments: Sequence[str],
+    given: bytes = b"",
+    *,
+    lazy: bool = True,
+    limit: int = LARGEST_OUTPUT,
+) -> bytes:
+    """Run git and return what it printed; GitError when it fails, takes too long or prints too much."""
+    command = ["git", *(word for setting in SAFE for word in ("-c", setting))]
+    if repository is not None:
+        command += ["--git-dir", str(repository)]
+    if not lazy:  # what a filter has left out is not fetched now
+        command += ["-c", "protocol.allow=never"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(os.environ, lazy=lazy),
+        start_new_session=True,  # no terminal to ask at, and all its helpers end with it
+    )
+    try:
+        output, errors = process.communicate(given, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git {arguments[0]} took longer than {SECONDS} seconds") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode:
+        raise GitError(_reason(arguments[0], errors.decode("utf-8", "replace")))
+    if len(output) > limit:
+        raise GitError(f"git {arguments[0]} listed more than {limit >> 20} MB")
+    return output
+
+
+def environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
+    """Git's environment: nothing that redirects it, nothing that asks, only the usual protocols."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    kept |= {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS": "",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GCM_INTERACTIVE": "never",
+        "GIT_ALLOW_PROTOCOL": "https:ssh:file" if lazy else "none",
+        "GIT_NO_LAZY_FETCH": "0" if lazy else "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "LC_ALL": "C",
+    }
+    kept.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20")
+    return kept
+
+
+_KEPT = {
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+}
+
+
+def _reason(command: str, errors: str) -> str:
+    """The line of git's errors that says most, without what is an address's secret."""
+    lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
+    said = lines[-1] if lines else (errors.splitlines() or ["no reason given"])[-1]
+    if "could not read Username" in said or "Authentication failed" in said:
+        return "it is private, and no stored credential opens it. Log in once: gh auth login, then gh auth setup-git"
+    return one_line(f"git {command}: {re.sub(r'//[^/@ ]*@', '//', said)}", 300)

@@ -1,0 +1,336 @@
+"""The gradebook: one SQLite file that only grows. What its tables mean stands in docs/gradebook.md."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from desk.pushes import Push
+from desk.roster import Row
+from grading.errors import GraderError, UsageError
+from grading.render.record import to_json
+from grading.result import CriterionStatus, Result
+
+FILE = "gradebook.sqlite"
+"""In the class's folder."""
+SCHEMA = Path(__file__).with_name("schema")
+APPLICATION = 0x54544742
+"""SQLite's application id of our files: TTGB."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What the last collection found at a student's repository."""
+
+    student: str
+    at: datetime
+    branch: str | None = None
+    commit: str | None = None
+    records: str | None = None
+    """Where the branch `progress` was."""
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Grading:
+    """One official result, without the record itself."""
+
+    id: str
+    student: str
+    milestone: int
+    commit: str
+    submission_digest: str
+    course_digest: str
+    started_at: datetime
+    verdict: str
+    met: int
+    criteria: int
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """What a commit hands in for a milestone of the course as it was then."""
+
+    student: str
+    commit: str
+    course_digest: str
+    milestone: int
+    submission_digest: str | None
+    """None where nobody has begun the milestone: its recipe is as released."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One record of a student's branch `progress`."""
+
+    student: str
+    file: str
+    at: datetime
+    run_id: int | None
+    event: str
+    """As JSON, as `grading.progress.parse` reads it."""
+    reason: str | None
+    """Why it is not verified."""
+
+
+class Gradebook:
+    """An open gradebook; every method that writes is one transaction, on disk when it returns."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def enroll(self, rows: Iterable[Row]) -> None:
+        """Let the roster's students be those of the class; others are kept and enrolled no more."""
+        names = [f.name for f in fields(Row)]
+        values = ", ".join("?" * (len(names) + 1))
+        changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
+        with self._writing() as db:
+            db.execute("UPDATE student SET enrolled = 0")
+            db.executemany(
+                f"INSERT INTO student ({', '.join(names)}, enrolled) VALUES ({values}) "  # noqa: S608 - names of ours
+                f"ON CONFLICT (id) DO UPDATE SET {changed}",
+                [(*astuple(row), 1) for row in rows],
+            )
+
+    def students(self) -> tuple[Row, ...]:
+        """The enrolled students, by id."""
+        names = [f.name for f in fields(Row)]
+        found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
+        return tuple(Row(**{**dict(zip(names, row, strict=True)), "public": bool(row[6])}) for row in found)
+
+    def visit(self, visit: Visit) -> None:
+        """Keep what was found at a repository, in place of what was found before."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (visit.student, _text(visit.at), *astuple(visit)[2:]),
+            )
+
+    def visits(self) -> dict[str, Visit]:
+        """What was found last, by student."""
+        columns = "student, at, branch, commit_sha, records_sha, problem"
+        found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
+        return {row[0]: Visit(row[0], _time(row[1]), *row[2:]) for row in found}
+
+    def add_pushes(self, student: str, pushes: Iterable[Push]) -> None:
+        """Keep pushes; one that is there already is not kept twice."""
+        rows = [(student, p.branch, p.commit, _text(p.at), p.source) for p in pushes]
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO push (student, branch, commit_sha, at, source) VALUES (?, ?, ?, ?, ?)", rows
+            )
+
+    def pushes(self) -> dict[str, tuple[Push, ...]]:
+        """Every push, by student, oldest first."""
+        found: dict[str, list[Push]] = {}
+        for student, branch, commit, at, source in self._db.execute(
+            "SELECT student, branch, commit_sha, at, source FROM push ORDER BY student, at, commit_sha"
+        ):
+            found.setdefault(student, []).append(Push(branch, commit, _time(at), source))
+        return {student: tuple(pushes) for student, pushes in found.items()}
+
+    def hand_in(self, handed_in: Iterable[HandedIn]) -> None:
+        """Keep what commits hand in, each once."""
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [astuple(one) for one in handed_in],
+            )
+
+    def handed_in(self) -> tuple[HandedIn, ...]:
+        """What every commit that was looked at hands in."""
+        columns = "student, commit_sha, course_digest, milestone, submission_digest"
+        found = self._db.execute(f"SELECT {columns} FROM handed_in")  # noqa: S608 - names of ours
+        return tuple(HandedIn(*row) for row in found)
+
+    def add_result(self, student: str, result: Result) -> None:
+        """Keep an official result; the same one is not kept twice. ValueError for one without milestone or commit."""
+        if result.milestone is None or result.submission.commit is None:
+            raise ValueError("a result of the gradebook has a milestone and a commit")
+        text = to_json(result)
+        row = (
+            hashlib.sha256(f"{student}\0{text}".encode()).hexdigest(),
+            student,
+            result.milestone,
+            result.submission.commit,
+            result.submission.digest,
+            result.course.digest,
+            _text(result.started_at),
+            result.verdict.value,
+            sum(c.status is CriterionStatus.PASSED for c in result.criteria),
+            len(result.criteria),
+            text,
+        )
+        with self._writing() as db:
+            db.execute(f"INSERT OR IGNORE INTO grading VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+
+    def gradings(self) -> tuple[Grading, ...]:
+        """Every official result, by student, milestone and time."""
+        columns = (
+            "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria"
+        )
+        order = "ORDER BY student, milestone, started_at, id"
+        found = self._db.execute(f"SELECT {columns} FROM grading {order}")  # noqa: S608 - names of ours
+        return tuple(_grading(row) for row in found)
+
+    def results(self, student: str | None = None) -> Iterator[tuple[str, str]]:
+        """Every official result as JSON, with its student's id, in the order of `gradings`; or one student's."""
+        whose, values = _whose(student)
+        order = "ORDER BY student, milestone, started_at, id"
+        yield from self._db.execute(f"SELECT student, result FROM grading {whose} {order}", values)  # noqa: S608
+
+    def result(self, id_: str) -> Result:
+        """The whole record of a grading; KeyError when there is none."""
+        row = self._db.execute("SELECT result FROM grading WHERE id = ?", (id_,)).fetchone()
+        if row is None:
+            raise KeyError(id_)
+        return Result.model_validate_json(row[0])
+
+    def set_records(self, student: str, records: Iterable[Published]) -> None:
+        """Let these be the records of the student's branch; those seen before and gone since stay, unverified."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
+                (student,),
+            )
+            db.executemany(
+                "INSERT INTO record (student, file, at, run_id, event, reason) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (student, file) DO UPDATE SET at = excluded.at, run_id = excluded.run_id, "
+                "event = excluded.event, reason = excluded.reason",
+                [(student, r.file, _text(r.at), r.run_id, r.event, r.reason) for r in records],
+            )
+
+    def records(self, student: str | None = None) -> Iterator[Published]:
+        """Every published record, by student and time; or one student's."""
+        whose, values = _whose(student)
+        columns = "student, file, at, run_id, event, reason"
+        order = "ORDER BY student, at, coalesce(run_id, 0), file"
+        for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
+            yield Published(row[0], row[1], _time(row[2]), *row[3:])
+
+    def marks(self) -> dict[str, str]:
+        """For each student with results or records a digest that is another when any of these is."""
+        told: dict[str, Any] = {}
+        for query in (
+            "SELECT student, id FROM grading ORDER BY student, id",
+            "SELECT student, file, at, run_id, length(event), reason FROM record ORDER BY student, file",
+        ):
+            for row in self._db.execute(query):
+                told.setdefault(row[0], hashlib.sha256()).update(repr(row).encode())
+        return {student: digest.hexdigest() for student, digest in told.items()}
+
+    @contextmanager
+    def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
+        """One transaction that sees another gradebook as `shard`, too."""
+        self._db.execute("ATTACH ? AS shard", (str(other.resolve()),))
+        try:
+            with self._writing() as db:
+                # Rows that are replaced are gone for a moment: what names them is looked at in the end.
+                db.execute("PRAGMA defer_foreign_keys = ON")
+                yield db
+        finally:
+            self._db.execute("DETACH shard")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
+    """The gradebook in this file, brought up to this version; made when there is none and `make` says so.
+
+    UsageError when there is none, when it is something else, or when a later version of the course has written it.
+    """
+    if not path.is_file() and not make:
+        raise UsageError(f"There is no gradebook {path}. Make it: inv collect --folder {path.parent}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a result that was told is on disk, whatever happens next
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise UsageError(
+            f"{path} is no gradebook: {error}. Name another file, or bring it back from a backup."
+        ) from None
+    except BaseException:
+        connection.close()
+        raise
+    return Gradebook(path, connection)
+
+
+def migrations() -> dict[int, str]:
+    """The numbered SQL files, in order: each brings a gradebook from the number before to its own."""
+    return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Run the files this gradebook has not seen, each in one transaction with its number."""
+    steps = migrations()
+    version = _number(connection, "user_version")
+    if version == 0 and _number(connection, "schema_version"):
+        raise UsageError(f"{path} is an SQLite file of something else. Name another file.")
+    if version > max(steps):
+        raise UsageError(
+            f"{path} was written by a later version of the course. Bring this repository up to date: git pull"
+        )
+    for number, text in steps.items():
+        if number > version:
+            try:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{text}\nPRAGMA application_id = {APPLICATION};\n"
+                    f"PRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.DatabaseError as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if _number(connection, "user_version") >= number:  # another process was quicker
+                    continue
+                raise GraderError(f"{path} could not be brought to version {number}: {error}") from None
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> Any:
+    return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+def _grading(row: tuple[Any, ...]) -> Grading:
+    id_, student, milestone, commit, submission, course, started, verdict, met, criteria = row
+    at = _time(started)
+    return Grading(id_, student, milestone, commit, submission, course, at, verdict, met, criteria)
+
+
+def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition on the student, where one is asked for, and its values."""
+    return ("", ()) if student is None else ("WHERE student = ?", (student,))
+
+
+def _text(at: datetime) -> str:
+    """Times are text in UTC that sorts as they do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

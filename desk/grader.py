@@ -1,0 +1,79 @@
+"""A process that grades one task after another for `inv collect`: a line of JSON in, a line of JSON out.
+
+One for each core, so that a grading that brings its process down brings down nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from desk.git import GitError
+from desk.tree import write_tree
+from grading.errors import GraderError, UsageError
+from grading.grade import grade_milestone
+from grading.manifest.load import load
+from grading.render.record import to_json
+
+
+@dataclass(frozen=True)
+class Task:
+    """One milestone of one commit of one student."""
+
+    student: str
+    milestone: int
+    commit: str
+    repository: str
+    """The bare repository on this machine that holds the commit."""
+
+    def to_json(self) -> str:
+        """On one line."""
+        return json.dumps(asdict(self))
+
+
+def grade(task: Task, root: Path) -> str:
+    """The result record as JSON. GraderError, UsageError or GitError when there is none."""
+    with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
+        write_tree(Path(task.repository), task.commit, load(root), Path(folder))
+        result = grade_milestone(
+            root,
+            task.milestone,
+            submission=Path(folder),
+            official=True,
+            student=task.student,
+            commit=task.commit,
+        )
+    return to_json(result)
+
+
+def serve(root: Path) -> None:
+    """Answer tasks until there are no more; what a grading prints by mistake goes to standard error."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        try:
+            answer = {"result": grade(Task(**json.loads(line)), root)}
+        except (GraderError, UsageError, GitError) as error:
+            answer = {"problem": str(error)}
+        except Exception as error:  # whatever it is, the next student is graded
+            answer = {"problem": f"the grader failed: {error!r}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """A collection that is killed leaves nobody grading for it; the sandbox's processes end with this one."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

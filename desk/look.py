@@ -1,0 +1,211 @@
+"""One student's repository, looked at: what has changed, and everything of it that the gradebook keeps."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from desk import git
+from desk.deadlines import Terms, terms
+from desk.git import GitError
+from desk.gradebook import Published, Visit
+from desk.pushes import Push, PushTimes, at_deadline
+from desk.repository import address
+from desk.roster import Row
+from desk.tree import write_tree
+from grading import progress
+from grading.errors import GraderError
+from grading.github import ledger
+from grading.manifest.model import Deadlines, Manifest, Milestone, Status
+from grading.submission import MAX_BYTES, take
+
+NEWEST = 1_000
+"""Records of a branch that are read, the last published first."""
+COMMITS = 30
+"""Commits of the branch that are looked through for the last publication; usually it is the first."""
+
+
+@dataclass(frozen=True)
+class Class:
+    """What looking at a repository depends on besides the repository."""
+
+    folder: Path
+    """Where the repositories are kept."""
+    base: Path
+    """Paths in the roster start here."""
+    manifest: Manifest
+    given: Mapping[str, str | None]
+    """What students' files started as: path → SHA-256."""
+    times: PushTimes
+
+    def repository(self, student: str) -> Path:
+        """Where a student's repository is kept."""
+        return self.folder / "repositories" / f"{student}.git"
+
+    @property
+    def deadlines(self) -> Deadlines | None:
+        """Until when what is due."""
+        return self.manifest.deadlines
+
+    @property
+    def milestones(self) -> tuple[Milestone, ...]:
+        """Those that can be graded."""
+        return tuple(m for m in self.manifest.milestones if m.status is Status.BUILT)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the gradebook knows of a student before."""
+
+    visit: Visit | None = None
+    pushes: tuple[Push, ...] = ()
+    commits: frozenset[str] = frozenset()
+    """Commits of which it is known what they hand in to this course."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look has found; nothing of it is written yet."""
+
+    visit: Visit
+    pushes: tuple[Push, ...] = ()
+    """New ones."""
+    handed_in: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
+    """By commit and milestone: the digest of what it hands in; None where nobody has begun."""
+    records: tuple[Published, ...] | None = None
+    """Of the branch `progress`; None when that has not changed."""
+
+
+def look(row: Row, known: Known, of: Class, now: datetime) -> Found:
+    """Ask the server, fetch what is new, and read it. Whatever goes wrong is the visit's problem, nobody else's."""
+    if row.repository is None:
+        return Found(Visit(row.id, now, problem="the roster names no repository"))
+    try:
+        return _look(row, row.repository, known, of, now)
+    except (GitError, GraderError, OSError) as error:
+        before = known.visit or Visit(row.id, now)
+        return Found(Visit(row.id, now, before.branch, before.commit, before.records, problem=str(error)))
+
+
+def targets(row: Row, pushes: tuple[Push, ...], head: str, of: Class) -> dict[str, set[int]]:
+    """The commits that count: the newest, and where that came later than a deadline, what was there until then."""
+    found = {head: {m.id for m in of.milestones}}
+    for milestone in of.milestones:
+        until = terms(of.deadlines, milestone.id, row.section, row.extension_days)
+        for moment in _moments(until):
+            push = at_deadline(pushes, moment)
+            if push is not None:
+                found.setdefault(push.commit, set()).add(milestone.id)
+    return found
+
+
+def _moments(until: Terms | None) -> tuple[datetime, ...]:
+    return () if until is None else tuple(dict.fromkeys((until.until, until.last)))
+
+
+def _look(row: Row, name: str, known: Known, of: Class, now: datetime) -> Found:
+    where = _address(name, of.base)
+    heads = git.remote_heads(where)
+    if heads.commit is None or heads.branch is None:
+        return Found(Visit(row.id, now, heads.branch, problem="the repository is empty"))
+    pushes = _new_pushes(where, heads.branch, heads.commit, known, of, now)
+    wanted = targets(row, known.pushes + pushes, heads.commit, of)
+    missing = [commit for commit in wanted if commit not in known.commits]
+    repository, problems = of.repository(row.id), []
+    if missing:
+        git.prepare(repository)
+        git.fetch(repository, where, [heads.commit], largest=MAX_BYTES)
+        for commit in missing:
+            try:
+                git.fetch(repository, where, [commit], largest=MAX_BYTES)
+            except GitError as error:
+                problems.append(f"what was there until a deadline, {commit[:12]}, cannot be fetched ({error})")
+    handed_in = {c: _handed_in(repository, c, of) for c in missing if git.has(repository, c)}
+    records, seen = None, known.visit.records if known.visit else None
+    if heads.records is not None and seen != heads.records:
+        try:
+            git.prepare(repository)
+            git.fetch(repository, where, [heads.records], largest=progress.LARGEST, depth=COMMITS)
+            records, seen = _records(repository, heads.records, row.id), heads.records
+        except GitError as error:
+            problems.append(f"its records cannot be read ({error})")
+    problem = "; ".join(problems) or None
+    return Found(Visit(row.id, now, heads.branch, heads.commit, seen, problem), pushes, handed_in, records)
+
+
+def _address(name: str, base: Path) -> str:
+    """What git is given; a path becomes an address, since git copies a repository by its path without any filter."""
+    return f"file://{quote(str((base / name).resolve()))}" if name.startswith(("/", "./", "../")) else address(name)
+
+
+def _new_pushes(where: str, branch: str, head: str, known: Known, of: Class, now: datetime) -> tuple[Push, ...]:
+    """Pushes that the gradebook does not have; a head that nobody tells the time of is seen now, if not before."""
+    of_branch = [push for push in known.pushes if push.branch == branch]
+    told = [push for push in of_branch if push.source != "seen"]
+    if any(push.commit == head for push in told):
+        return ()
+    since = max((push.at for push in told), default=None)
+    new = tuple(push for push in of.times.pushes(where, branch, since))
+    if any(push.commit == head for push in new) or any(push.commit == head for push in of_branch):
+        return new
+    return (*new, Push(branch, head, now, "seen"))
+
+
+def _handed_in(repository: Path, commit: str, of: Class) -> dict[int, str | None]:
+    """For each milestone the digest of what this commit hands in, as a result states it; None where none is begun."""
+    found: dict[int, str | None] = {}
+    with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as tree:
+        write_tree(repository, commit, of.manifest, Path(tree))
+        for milestone in of.milestones:
+            with tempfile.TemporaryDirectory(prefix="tinytorch-copy-") as copy:
+                modules = of.manifest.modules_for(milestone)
+                handed_in = take(Path(tree), of.manifest, modules, milestone, Path(copy))
+            recipe = milestone.recipe.as_posix()
+            refused = {note.path for note in handed_in.record.refused}
+            digest = next((f.sha256 for f in handed_in.record.files if f.path == recipe), None)
+            begun = recipe in refused or (digest is not None and digest != of.given.get(recipe))
+            found[milestone.id] = handed_in.record.digest if begun else None
+    return found
+
+
+def _records(repository: Path, commit: str, student: str) -> tuple[Published, ...]:
+    """The readable records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
+    head = next(filter(None, map(ledger.head_of, git.messages(repository, commit, COMMITS))), None)
+    folder = f"{progress.FOLDER.as_posix()}/"
+    listed = [
+        e for e in git.entries(repository, commit, [folder]) if e.kind == "blob" and e.mode in ("100644", "100755")
+    ]
+    by_path = {entry.path: entry.digest for entry in listed}
+    try:
+        read = git.contents(repository, [by_path[ledger.FILE]], largest=ledger.LARGEST)
+        lines = ledger.split(read[by_path[ledger.FILE]] or b"")
+    except (LookupError, ValueError):
+        lines = []
+    paths = [path for path in by_path if path.endswith(".json")]
+    files: dict[str, bytes | None] = dict.fromkeys(paths)
+    published = dict.fromkeys(path for path in _named(lines) if path in files)
+    newest = [*published, *sorted(set(paths) - set(published), reverse=True)][:NEWEST]
+    read = git.contents(repository, [by_path[path] for path in newest], largest=progress.LARGEST)
+    files |= {path: read[by_path[path]] for path in newest}
+    verified = ledger.verify(lines, files, head=head)
+    return tuple(
+        Published(student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode(e.event))), e.reason)
+        for e in verified
+        if e.event is not None
+    )
+
+
+def _named(lines: list[bytes]) -> list[str]:
+    """The files that the ledger's lines name, the newest line first."""
+    found = []
+    for line in reversed(lines):
+        try:
+            found.append(ledger.parse(line).file)
+        except ValueError:
+            continue
+    return found

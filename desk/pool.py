@@ -1,0 +1,190 @@
+"""Grading processes at work side by side. What one does to itself costs one task, and that is tried once more."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from desk.grader import Task
+from grading.manifest.model import Manifest
+from grading.result import Result
+
+HERE = Path(__file__).resolve().parent.parent
+TRIES = 2
+ASIDE_SECONDS = 900
+"""Around the student's own code: data sets, tests of the grader's own pace, a busy machine."""
+SLOWER = 3
+"""So many times its budget of student code a grading may take, where processes share cores."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What became of a task: a result, or why there is none."""
+
+    task: Task
+    result: Result | None = None
+    problem: str | None = None
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def grade_all(tasks: Sequence[Task], root: Path, manifest: Manifest, *, jobs: int) -> Iterator[Graded]:
+    """Grade every task, so many at a time, and yield each as it is done.
+
+    When the caller stops listening, or is interrupted, the processes are ended.
+    """
+    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    done: queue.Queue[Graded] = queue.Queue()
+    stop = threading.Event()
+    limits = {m.id: SLOWER * m.budget.wall_seconds + ASIDE_SECONDS for m in manifest.milestones}
+    hands = [
+        threading.Thread(target=_work, args=(waiting, done.put, root, limits, stop), daemon=True)
+        for _ in range(min(jobs, len(tasks)))
+    ]
+    for hand in hands:
+        hand.start()
+    try:
+        for _ in tasks:
+            yield done.get()
+    finally:
+        stop.set()
+        for hand in hands:
+            hand.join()
+
+
+def _work(
+    waiting: queue.SimpleQueue[Task],
+    tell: Callable[[Graded], None],
+    root: Path,
+    limits: dict[int, float],
+    stop: threading.Event,
+) -> None:
+    """Take one task after another to a grading process, and to a new one when it ends."""
+    process: _Process | None = None
+    try:
+        while not stop.is_set():
+            try:
+                task = waiting.get_nowait()
+            except queue.Empty:
+                return
+            graded = Graded(task, problem="it was not graded")
+            for _ in range(TRIES):
+                process = process or _Process(root)
+                graded = process.grade(task, limits[task.milestone], stop)
+                if process.ended:
+                    process.close()
+                    process = None
+                if graded.result is not None or process is not None or stop.is_set():
+                    break
+            if not stop.is_set():
+                tell(graded)
+    finally:
+        if process is not None:
+            process.close()
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a grading process gets to see: no token, though no student's code sees its environment either.
+
+    Each of its libraries computes with one thread: every core has a process of its own.
+    """
+    kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
+    return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}
+
+
+class _Process:
+    """One grading process."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = tempfile.mkdtemp(prefix="tinytorch-grading-")
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "desk.grader", str(root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(os.environ) | {"TMPDIR": self._folder},
+            start_new_session=True,
+        )
+        self.ended = False
+
+    def grade(self, task: Task, seconds: float, stop: threading.Event) -> Graded:
+        """The answer to one task; the process has `ended` when there was none."""
+        try:
+            line = self._ask(task.to_json() + "\n", seconds, stop)
+        except OSError:
+            line = b""
+        if line is None:
+            self.ended = True
+            return Graded(task, problem=f"grading took longer than {seconds / 60:.0f} minutes and was ended")
+        try:
+            answer = json.loads(line)
+            if "problem" in answer:
+                return Graded(task, problem=answer["problem"])
+            return Graded(task, Result.model_validate_json(answer["result"]))
+        except (ValueError, LookupError, TypeError):
+            self.ended = True
+            return Graded(task, problem=f"the grading process ended ({self._how()})")
+
+    def _ask(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
+        """The line it answers with; empty when it ended, None when it took too long."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(text.encode())
+        stdin.flush()
+        deadline, line = time.monotonic() + seconds, b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if time.monotonic() > deadline:
+                    return None
+                if stop.is_set():
+                    return b""
+                if selector.select(timeout=0.2):
+                    more = os.read(stdout.fileno(), 1 << 16)
+                    if not more:
+                        return b""
+                    line += more
+        return line
+
+    def _how(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2)
+        code = self._process.poll()
+        if code is not None and code < 0:
+            return f"signal {signal.Signals(-code).name}"
+        return f"exit code {code}" if code else "without an answer"
+
+    def close(self) -> None:
+        """End it and whatever it started."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGTERM if not self.ended else signal.SIGKILL)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""The class report as a page of its own, and in the terminal. Names and test titles in it are students' text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import RenderableType
+from rich.table import Table
+
+from desk.report import STATES, WORDS, Report, state
+from grading.render.text import one_line
+
+TEMPLATES = Path(__file__).with_name("templates")
+MOST = 15
+"""Rows of each list in the terminal; the page has all of them."""
+
+
+def environment() -> Environment:
+    """Templates of the desk's pages: everything is escaped, and cleaned of control characters by `line`."""
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made.filters["line"] = one_line
+    made.filters["words"] = WORDS.__getitem__
+    made.tests["graded"] = lambda score: score.grading is not None
+    return made
+
+
+def page(report: Report) -> str:
+    """The report as HTML: no script, no request, light and dark, fit to print."""
+    return environment().get_template("report.html.jinja").render(report=report, states=STATES, state=state)
+
+
+def terminal(report: Report) -> Iterator[RenderableType]:
+    """The report as tables."""
+    yield f"{one_line(report.course)}: {len(report.lines)} students" + (
+        f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
+    )
+    table = Table("milestone", *(WORDS[name] for name in STATES), "mean points", "late", box=None, padding=(0, 2, 0, 0))
+    for one in report.distributions:
+        mean = "—" if one.mean is None else f"{one.mean:g}"
+        table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
+    yield table
+    if report.stuck:
+        yield ""
+        table = Table("stuck", "milestone", "days", "tries", "first to mend", box=None, padding=(0, 2, 0, 0))
+        for stuck in report.stuck[:MOST]:
+            who = one_line(stuck.row.name or stuck.row.id, 40)
+            table.add_row(
+                who, str(stuck.milestone), str(stuck.days), str(stuck.tries), one_line(stuck.first_to_mend, 80)
+            )
+        yield table
+    for title, items in (("fails most", report.items), ("missed most", report.questions)):
+        if items:
+            yield ""
+            table = Table(title, "milestone", "students", box=None, padding=(0, 2, 0, 0))
+            for item in items[:MOST]:
+                table.add_row(one_line(item.title, 100), str(item.milestone), f"{item.students} of {item.of}")
+            yield table
+    if report.troubles:
+        yield ""
+        table = Table("left out", "why", box=None, padding=(0, 2, 0, 0))
+        for row, problem in report.troubles[:MOST]:
+            table.add_row(one_line(row.name or row.id, 40), one_line(problem, 200))
+        yield table

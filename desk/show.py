@@ -1,0 +1,46 @@
+"""What `inv` prints of a class: plain lines, cleaned of whatever a student's text may hold."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from desk.collect import Collected
+from desk.roster import Roster
+from grading.render.text import one_line
+from tito.console import console
+
+SHOWN = 30
+
+
+def roster(found: Roster) -> None:
+    """The problems of a roster, or how many students it has."""
+    out = console()
+    for problem in found.problems:
+        out.print(one_line(str(problem), 400))
+    sections = {row.section for row in found.rows if row.section}
+    without = sum(row.repository is None for row in found.rows)
+    told = f"{len(found.rows)} students" + (f" in {len(sections)} sections" if sections else "")
+    out.print(f"{told}{f', {without} without a repository' if without else ''}.")
+    if found.problems:
+        out.print(f"{len(found.problems)} to mend.")
+
+
+def collected(found: Collected) -> None:
+    """What a collection did, and what went wrong with whom."""
+    out = console()
+    if found.troubles:
+        table = Table("student", "what went wrong", box=None, padding=(0, 2, 0, 0))
+        for trouble in found.troubles[:SHOWN]:
+            table.add_row(one_line(trouble.student, 40), one_line(trouble.problem, 400))
+        out.print(table)
+        if len(found.troubles) > SHOWN:
+            out.print(f"… and {len(found.troubles) - SHOWN} more; the report has all of them.")
+    if found.guessed:
+        out.print(
+            f"For {found.guessed} students no server has told when they pushed; the time of this look counts, which is "
+            "later. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
+        )
+    out.print(
+        f"{found.students} students: {found.changed} with something new, {found.graded} submissions graded, "
+        f"{len(found.troubles)} troubles."
+    )

@@ -1,0 +1,44 @@
+"""Gradebooks for tests, filled without grading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from desk.gradebook import HandedIn, Visit, open_gradebook
+from desk.pushes import Push
+from desk.roster import Row
+from grading.result import Result
+from tests.desk.school import TERM
+from tests.render.results import criterion, loss, result
+
+MAIN = "refs/heads/main"
+
+
+def sha(number: int) -> str:
+    """A commit's name."""
+    return f"{number:040x}"
+
+
+def graded(number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1, **changes: object) -> Result:
+    """An official result of commit `number` with so many of two criteria met; its files are its own."""
+    criteria = (criterion() if met > 0 else criterion("failed", 0.5), loss() if met > 1 else loss("failed", 0.2))
+    made = result(*criteria, official=True, started_at=at, milestone=milestone, **changes)
+    verdict = made.verdict if "verdict" in changes or met == 2 else "not_yet"
+    about = made.submission.model_copy(update={"commit": sha(number), "digest": f"{number:064x}"})
+    return Result.model_validate(made.model_dump() | {"submission": about.model_dump(), "verdict": verdict})
+
+
+def fill(path: Path, rows: Sequence[Row], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
+    """A gradebook of these students; of each (commit, criteria met, pushed at), graded an hour later."""
+    with open_gradebook(path, make=True) as book:
+        book.enroll(rows)
+        for student, commits in work.items():
+            for number, met, at in commits:
+                one = graded(number, met=met, at=at + timedelta(hours=1))
+                book.add_pushes(student, [Push(MAIN, sha(number), at, "github")])
+                book.hand_in([HandedIn(student, sha(number), one.course.digest, 1, one.submission.digest)])
+                book.add_result(student, one)
+                book.visit(Visit(student, at + timedelta(hours=1), MAIN, sha(number)))
+    return path

@@ -1,0 +1,249 @@
+"""A collection grades what is new, goes past what is broken, and loses nothing when it is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk.collect import FILE, LOCK, Collected, collect
+from desk.gradebook import open_gradebook
+from desk.pushes import Reflogs
+from desk.roster import Row
+from grading.errors import UsageError
+from grading.render.progress import Silent
+from grading.sandbox.launch import choose
+from tests.desk.conftest import attempt_at
+from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, released, worked_out
+from tests.desk.test_deadlines import DUE, due_manifest
+from tests.render.results import not_yet, result
+
+pytestmark = pytest.mark.skipif(
+    choose(official=False) != "bubblewrap", reason="official grading needs bubblewrap, which does not work here"
+)
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    """An empty school."""
+    return School(tmp_path / "school")
+
+
+def run(school: School, folder: Path, **options: object) -> Collected:
+    """Collect the school's class."""
+    return collect(ROOT, folder, school.rows, Reflogs(), Silent(), **options)  # type: ignore[arg-type]
+
+
+def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
+    """What works is unlocked, what does not is not yet, what nobody has begun is not graded, and no file twice."""
+    school.enroll("ada", released() | worked_out())
+    school.enroll("bob", released() | BROKEN)
+    school.enroll("cyd", released())
+    first = run(school, class_folder)
+    assert (first.students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
+    with open_gradebook(class_folder / FILE) as book:
+        ada, bob = book.gradings()
+        whole = book.result(ada.id)
+    assert (ada.student, ada.milestone, ada.verdict, ada.met) == (
+        "ada",
+        1,
+        "unlocked" if ada.met == ada.criteria else "not_yet",
+        ada.met,
+    )
+    assert (bob.student, bob.verdict) == ("bob", "not_yet")
+    assert whole.official
+    assert whole.submission.student == "ada"
+    assert whole.submission.commit == ada.commit == school.git("-C", str(school.work("ada")), "rev-parse", "HEAD")
+    again = run(school, class_folder)
+    assert (again.students, again.changed, again.graded, again.troubles) == (3, 0, 0, ())
+
+
+def test_what_was_there_at_the_deadline_is_graded_too(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that came later, or took something back, does not hide what was pushed in time."""
+    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    on_time = school.enroll("ada") and school.push("ada", released() | BROKEN, at=DUE - timedelta(days=1))
+    school.push("ada", {RECIPE: "def build(late:\n"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=9))
+    too_late = school.push("ada", {RECIPE: "def build(later:\n"}, at=DUE + timedelta(days=8))
+    found = run(school, class_folder)
+    assert (found.graded, found.guessed) == (3, 0)
+    with open_gradebook(class_folder / FILE) as book:
+        gradings = {g.commit for g in book.gradings()}
+        times = [(push.at - DUE, push.source) for push in book.pushes()["ada"]]
+    assert {on_time, too_late} < gradings
+    assert times == [(timedelta(days=days), "reflog") for days in (-1, 1, 8)]
+    assert run(school, class_folder).graded == 0
+
+
+def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said, and does not move when it is seen again."""
+    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    school.enroll("ada", released())
+    (school.bare("ada") / "logs/refs/heads/main").unlink()
+    assert run(school, class_folder).guessed == 1
+    with open_gradebook(class_folder / FILE) as book:
+        (seen,) = book.pushes()["ada"]
+    assert run(school, class_folder).guessed == 1
+    with open_gradebook(class_folder / FILE) as book:
+        assert book.pushes()["ada"] == (seen,)
+    assert seen.source == "seen"
+
+
+def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> None:
+    """Each is named with its reason; the others are graded."""
+    school.enroll("ada", released() | BROKEN)
+    school.enroll("empty")
+    school.rows += [
+        Row("gone", repository=str(class_folder / "nowhere.git")),
+        Row("none"),
+        Row("private", repository="https://127.0.0.1:9/x/y.git"),
+    ]
+    found = run(school, class_folder)
+    assert found.graded == 1
+    told = {trouble.student: trouble.problem for trouble in found.troubles}
+    assert set(told) == {"empty", "gone", "none", "private"}
+    assert told["empty"] == "the repository is empty"
+    assert told["none"] == "the roster names no repository"
+    assert "127.0.0.1" in told["private"]
+
+
+def test_the_same_files_under_another_commit_are_not_graded_again(school: School, class_folder: Path) -> None:
+    """A change of other files, and a change that is taken back, cost nothing."""
+    school.enroll("ada", released() | BROKEN)
+    run(school, class_folder)
+    school.push("ada", {"notes.md": "hello"})
+    again = run(school, class_folder)
+    assert (again.changed, again.graded) == (1, 0)
+
+
+def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder: Path) -> None:
+    """It is not even fetched, and the result says why it does not count."""
+    school.enroll(
+        "ada", released() | {"modules/04_layers/recipe.py": "# large\n" * 60_000, "data.bin": "x" * 3_000_000}
+    )
+    assert run(school, class_folder).graded == 1
+    with open_gradebook(class_folder / FILE) as book:
+        (one,) = book.gradings()
+        refused = book.result(one.id).submission.refused
+    assert [note.path for note in refused] == ["modules/04_layers/recipe.py"]
+    assert "larger than 256 KiB" in refused[0].message
+    kept = sum(path.stat().st_size for path in (class_folder / "repositories").rglob("*") if path.is_file())
+    assert kept < 1_000_000
+
+
+def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder: Path, tmp_path: Path) -> None:
+    """A link is refused as a link: nothing of this machine is handed in through it."""
+    secret = tmp_path / "secret.py"
+    secret.write_text("KEY = 1\n")
+    school.enroll("ada", released())
+    recipe = school.work("ada") / "modules/04_layers/recipe.py"
+    recipe.unlink()
+    recipe.symlink_to(secret)
+    school.push("ada", {})
+    school.enroll("bob", {k: v for k, v in released().items() if "02_tensor" not in k} | BROKEN)
+    (school.work("bob") / "modules/02_tensor").symlink_to(tmp_path)
+    school.push("bob", {})
+    assert run(school, class_folder).graded == 2
+    with open_gradebook(class_folder / FILE) as book:
+        notes = {g.student: book.result(g.id).submission.refused[0].message for g in book.gradings()}
+        results = [text for _, text in book.results()]
+    assert "link" in notes["ada"]
+    assert "modules/02_tensor is a link" in notes["bob"]
+    assert not any("KEY" in text for text in results)
+
+
+def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
+    school: School, class_folder: Path, tmp_path: Path
+) -> None:
+    """What is graded are the bytes that were committed, and nothing of the repository runs."""
+    ran = tmp_path / "ran"
+    attributes = "*.py filter=evil eol=crlf export-subst ident working-tree-encoding=UTF-16\n"
+    school.enroll(
+        "ada",
+        released()
+        | BROKEN
+        | {".gitattributes": "", ".gitmodules": '[submodule "x"]\n path = x\n url = ext::sh -c "touch /tmp/x"\n'},
+    )
+    school.push("ada", {".gitattributes": attributes.replace("working-tree-encoding=UTF-16", "")})
+    for name in ("post-update", "upload-pack", "pre-receive"):
+        hook = school.bare("ada") / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+        hook.chmod(0o755)
+    run(school, class_folder)
+    with open_gradebook(class_folder / FILE) as book:
+        (one,) = book.gradings()
+        files = {f.path: f.size for f in book.result(one.id).submission.files}
+    assert files["modules/04_layers/recipe.py"] == len(BROKEN["modules/04_layers/recipe.py"])
+    assert not ran.exists()
+    assert not list((class_folder / "repositories" / "ada.git").glob("hooks/*"))
+
+
+def test_records_of_the_branch_progress_come_along(school: School, class_folder: Path) -> None:
+    """With what the ledger says of them; what is gone later stays, and says so."""
+    school.enroll("ada", released())
+    school.publish("ada", attempt_at(TERM, not_yet()), attempt_at(TERM + timedelta(days=1), result()))
+    run(school, class_folder)
+    with open_gradebook(class_folder / FILE) as book:
+        assert [(r.student, r.run_id, r.reason) for r in book.records()] == [("ada", 7, None)] * 2
+    for file in (school.folder / "publishing/ada/progress").glob("*.json"):
+        file.unlink()
+    school.publish("ada", attempt_at(TERM + timedelta(days=2), result()))
+    assert run(school, class_folder).changed == 1
+    with open_gradebook(class_folder / FILE) as book:
+        reasons = [r.reason for r in book.records()]
+    assert reasons == ["it is gone from the branch progress"] * 2 + [None]
+
+
+def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_folder: Path) -> None:
+    """What it had graded stays graded, the rest is graded by the next, and nothing of it is left running."""
+    for number in range(6):
+        school.enroll(f"s{number}", released() | {"modules/04_layers/recipe.py": f"def build({number}:\n"})
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from desk.collect import collect;"
+        "from desk.pushes import Reflogs; from desk.roster import Row; from grading.render.progress import Silent;"
+        "rows = [Row(f's{n}', repository=str(Path(sys.argv[3]) / f's{n}.git')) for n in range(6)];"
+        "collect(Path(sys.argv[1]), Path(sys.argv[2]), rows, Reflogs(), Silent(), jobs=1)"
+    )
+    command = [sys.executable, "-c", script, str(ROOT), str(class_folder), str(school.bare("s0").parent)]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and graded(class_folder) < 2:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = graded(class_folder)
+    assert 2 <= before < 6
+    assert run(school, class_folder).graded == 6 - before
+    assert graded(class_folder) == 6
+
+
+def graded(folder: Path) -> int:
+    """How many results the gradebook holds; 0 while there is none."""
+    if not (folder / FILE).is_file():
+        return 0
+    try:
+        with open_gradebook(folder / FILE) as book:
+            return len(book.gradings())
+    except UsageError:
+        return 0
+
+
+def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
+    """The second is told so, and does nothing."""
+    import fcntl
+
+    with (class_folder / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="Another `inv collect` is at work"):
+            run(school, class_folder)
+    assert run(school, class_folder).students == 0

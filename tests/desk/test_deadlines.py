@@ -1,0 +1,149 @@
+"""Lateness is counted from the deadline with every extension, by the pushes a server saw."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from desk.deadlines import terms
+from desk.gradebook import HandedIn, Visit, open_gradebook
+from desk.pushes import NONE, Push, Reflogs, arrived, at_deadline
+from desk.roster import Row
+from desk.scores import scores
+from grading.manifest.load import load
+from grading.manifest.model import Deadlines, Manifest
+from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.school import ROOT, School
+
+DEADLINES = Deadlines.model_validate(
+    {
+        "timezone": "Europe/Berlin",
+        "late": {"grace_minutes": 30, "off_per_day": 0.1, "days": 3},
+        "due": ({"milestone": 1, "at": "2026-10-23 23:59"},),
+        "extensions": (
+            {"section": "evening", "days": 2},
+            {"section": "evening", "days": 1, "milestones": (1,)},
+            {"section": "other", "days": 9},
+        ),
+    }
+)
+DUE = datetime(2026, 10, 23, 21, 59, 59, tzinfo=UTC)
+"""23:59 in Berlin, in summer, until that minute is over."""
+
+
+def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
+    """Two days of the section and one of the student's own lead over the end of summer time to the same hour."""
+    plain = terms(DEADLINES, 1, None, 0)
+    moved = terms(DEADLINES, 1, "evening", 1)
+    assert plain is not None
+    assert moved is not None
+    assert plain.due == DUE
+    assert moved.due == DUE + timedelta(days=3, hours=1)
+    assert terms(DEADLINES, 2, None, 0) is None
+    assert terms(None, 1, None, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("late", "days", "factor"),
+    [
+        (timedelta(days=-9), 0, 1.0),
+        (timedelta(0), 0, 1.0),
+        (timedelta(minutes=30), 0, 1.0),
+        (timedelta(minutes=31), 1, 0.9),
+        (timedelta(days=1), 1, 0.9),
+        (timedelta(days=1, seconds=1), 2, 0.8),
+        (timedelta(days=3), 3, 0.7),
+        (timedelta(days=3, seconds=1), 4, 0.0),
+    ],
+)
+def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None:
+    """Nothing is taken within the grace, then a tenth for each day begun, and all of it after the last."""
+    due = terms(DEADLINES, 1, None, 0)
+    assert due is not None
+    assert due.days_late(DUE + late) == days
+    assert due.factor(DUE + late) == pytest.approx(factor)
+
+
+def test_which_push_counts() -> None:
+    """The last until the deadline; a commit arrived when it was first pushed, and a server's word goes first."""
+    pushes = [
+        Push(MAIN, sha(1), DUE - timedelta(days=2), "github"),
+        Push(MAIN, sha(2), DUE, "github"),
+        Push(MAIN, sha(1), DUE + timedelta(days=1), "github"),
+        Push(MAIN, sha(2), DUE - timedelta(days=9), "seen"),
+    ]
+    found = at_deadline(pushes, DUE)
+    assert found is not None
+    assert found.commit == sha(2)
+    assert at_deadline(pushes, DUE - timedelta(days=30)) is None
+    assert arrived(pushes, sha(1)) == pushes[0]
+    assert arrived(pushes, sha(2)) == pushes[1]
+    assert arrived(pushes, sha(3)) is None
+
+
+def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> None:
+    """A commit dated a year back is as late as its push."""
+    school = School(tmp_path)
+    school.enroll("ada")
+    commit = school.push("ada", {"a": "1"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=365))
+    address = f"file://{school.bare('ada')}"
+    assert Reflogs().pushes(address, MAIN, None) == (Push(MAIN, commit, DUE + timedelta(days=1), "reflog"),)
+    assert Reflogs().pushes(address, MAIN, DUE + timedelta(days=2)) == ()
+    assert Reflogs().pushes("https://github.com/a/b", MAIN, None) == ()
+    with (school.bare("ada") / "logs" / MAIN).open("ab") as log:
+        log.write(f"{commit} {NONE} a <a@b> 1 +0000\nnonsense\n\xff\n".encode("latin-1"))
+    assert len(Reflogs().pushes(address, MAIN, None)) == 1
+
+
+def due_manifest() -> Manifest:
+    """The course with these deadlines."""
+    return load(ROOT).model_copy(update={"deadlines": DEADLINES})
+
+
+def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
+    """Half on time is more than all of it too late, and less than all of it a day late."""
+    rows = [Row("ada"), Row("bob"), Row("cyd", extension_days=5), Row("dan")]
+    early, late, too_late = DUE - timedelta(days=1), DUE + timedelta(hours=20), DUE + timedelta(days=4)
+    work = {"ada": [(1, 1, early), (2, 2, too_late)], "bob": [(3, 1, early), (4, 2, late)], "cyd": [(5, 2, too_late)]}
+    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+        found = scores(book, due_manifest())
+        without = scores(book, load(ROOT))
+    ada, bob, cyd, dan = (found[row.id][1] for row in rows)
+    assert (ada.points, ada.verdict, ada.days_late, ada.attempts) == (50.0, "not_yet", 0, 2)
+    assert (bob.points, bob.verdict, bob.days_late) == (90.0, "unlocked", 1)
+    assert (cyd.points, cyd.days_late) == (100.0, 0)
+    assert (dan.points, dan.verdict, dan.attempts) == (None, None, 0)
+    assert without["ada"][1].points == 100.0
+
+
+def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -> None:
+    """Then it is 0, as far as anybody has looked."""
+    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada")], {})) as book:
+        for days, points in ((2, None), (3, None), (4, 0.0)):
+            book.visit(Visit("ada", DUE + timedelta(days=days)))
+            assert scores(book, due_manifest())["ada"][1].points == points
+            assert scores(book, load(ROOT))["ada"][1].points is None
+
+
+def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
+    """It is left open; what the same files were graded with otherwise counts."""
+    path = fill(class_folder / "g.sqlite", [Row("ada"), Row("bob")], {"ada": [(1, 2, DUE)]})
+    with open_gradebook(path) as book:
+        for student in ("ada", "bob"):
+            book.add_result(student, graded(1, at=DUE + timedelta(days=9), verdict="error"))
+        found = scores(book, load(ROOT))
+    assert found["ada"][1].points == 100.0
+    assert (found["bob"][1].points, found["bob"][1].verdict) == (None, "error")
+
+
+def test_a_submission_is_as_old_as_its_first_commit(class_folder: Path) -> None:
+    """Pushing the same files again, or changing something else, makes nobody late."""
+    path = fill(class_folder / "g.sqlite", [Row("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
+    with open_gradebook(path) as book:
+        (one,) = book.gradings()
+        book.add_pushes("ada", [Push(MAIN, sha(1), DUE - timedelta(days=1), "github")])
+        book.hand_in([HandedIn("ada", sha(1), one.course_digest, 1, one.submission_digest)])
+        found = scores(book, due_manifest())
+    assert (found["ada"][1].points, found["ada"][1].days_late) == (100.0, 0)

@@ -1,0 +1,184 @@
+"""The gradebook keeps everything once, comes up to date by numbered steps, and says what it cannot read."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk import gradebook
+from desk.gradebook import Published, Visit, migrations, open_gradebook
+from desk.pushes import Push
+from desk.roster import Row
+from desk.shards import MOST, matrix, merge, of_shard
+from grading.errors import GraderError, UsageError
+from tests.desk.books import MAIN, fill, graded, sha
+from tests.desk.school import TERM
+
+ADA, BOB = Row("ada", name="Ada", email="ada@example.org", section="A", extension_days=2), Row("bob", public=True)
+
+
+def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
+    """Students, pushes and results come back as they were, however often they are added."""
+    path = class_folder / "g.sqlite"
+    with open_gradebook(path, make=True) as book:
+        for _ in range(2):
+            book.enroll([ADA, BOB])
+            book.add_pushes("ada", [Push(MAIN, sha(1), TERM, "github")])
+            book.add_result("ada", graded(1))
+        book.visit(Visit("ada", TERM, MAIN, sha(1), problem="x"))
+    with open_gradebook(path) as book:
+        assert book.students() == (ADA, BOB)
+        assert book.pushes() == {"ada": (Push(MAIN, sha(1), TERM, "github"),)}
+        (one,) = book.gradings()
+        assert book.result(one.id) == graded(1)
+        assert book.visits()["ada"] == Visit("ada", TERM, MAIN, sha(1), problem="x")
+        with pytest.raises(KeyError):
+            book.result("none")
+        book.enroll([BOB])
+        assert book.students() == (BOB,)
+        assert len(book.gradings()) == 1
+
+
+def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) -> None:
+    """A record that cannot be kept takes none of its batch with it."""
+    with open_gradebook(class_folder / "g.sqlite", make=True) as book:
+        book.enroll([ADA])
+        good = Published("ada", "progress/a.json", TERM, 1, "{}", None)
+        with pytest.raises(sqlite3.IntegrityError):
+            book.set_records("ada", [good, Published("ada", "progress/b.json", TERM, 1, "no JSON", None)])
+        assert list(book.records()) == []
+        book.set_records("ada", [good])
+        assert list(book.records()) == [good]
+
+
+def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
+    """A missing file, another database, no database, and one of a later version each get their sentence."""
+    path = class_folder / "g.sqlite"
+    with pytest.raises(UsageError, match="There is no gradebook"):
+        open_gradebook(path)
+    path.write_text("name,points\n" * 1000)
+    with pytest.raises(UsageError, match="is no gradebook"):
+        open_gradebook(path)
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE other (x)")
+    db.close()
+    with pytest.raises(UsageError, match="something else"):
+        open_gradebook(path)
+    path.unlink()
+    open_gradebook(path, make=True).__exit__()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(UsageError, match="later version"):
+        open_gradebook(path)
+
+
+def test_an_older_gradebook_is_brought_up_to_date(
+    class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each numbered file is run once, in order; one that fails changes nothing."""
+    path = fill(class_folder / "g.sqlite", [ADA], {"ada": [(1, 2, TERM)]})
+    steps = tmp_path / "schema"
+    steps.mkdir()
+    for number, text in migrations().items():
+        (steps / f"{number:04}.sql").write_text(text)
+    following = max(migrations()) + 1
+    (steps / f"{following:04}.sql").write_text("ALTER TABLE student ADD COLUMN pronouns TEXT; SELECT no_such_column;")
+    monkeypatch.setattr(gradebook, "SCHEMA", steps)
+    with pytest.raises(GraderError, match=f"version {following}"):
+        open_gradebook(path)
+    (steps / f"{following:04}.sql").write_text("ALTER TABLE student ADD COLUMN pronouns TEXT;")
+    for _ in range(2):
+        with open_gradebook(path) as book:
+            assert len(book.gradings()) == 1
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (following,)
+    assert db.execute("SELECT pronouns FROM student").fetchall() == [(None,)]
+    db.close()
+
+
+def test_every_table_and_column_is_documented(root: Path, class_folder: Path) -> None:
+    """docs/gradebook.md names each of them, and none that is not there."""
+    open_gradebook(class_folder / "g.sqlite", make=True).__exit__()
+    db = sqlite3.connect(class_folder / "g.sqlite")
+    tables = [
+        name
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    ]
+    page = (root / "docs" / "gradebook.md").read_text("utf-8")
+    for table in tables:
+        part = page.split(f"## `{table}`", 1)[1].split("\n## ", 1)[0]
+        named = [line.split("`")[1] for line in part.splitlines() if line.startswith("| `")]
+        assert named == [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    assert page.count("\n## `") == len(tables)
+    db.close()
+
+
+def everything(path: Path) -> list[list[tuple[object, ...]]]:
+    """Every row of every table, in order."""
+    db = sqlite3.connect(path)
+    tables = sorted(name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+    rows = [sorted(db.execute(f"SELECT * FROM {table}"), key=repr) for table in tables]  # noqa: S608
+    db.close()
+    return rows
+
+
+def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
+    """In any order, and twice, the merged gradebook is what one collection would have written."""
+    rows = [Row(f"s{n}") for n in range(9)]
+    work = {row.id: [(10 * n + 1, 1, TERM), (10 * n + 2, 2, TERM + timedelta(days=n))] for n, row in enumerate(rows)}
+    whole = fill(class_folder / "whole.sqlite", rows, work)
+    parts = []
+    for shard in ("1/3", "2/3", "3/3"):
+        chosen = of_shard(rows, shard)
+        parts.append(fill(class_folder / f"{shard[0]}.sqlite", rows, {s: w for s, w in work.items() if s in chosen}))
+    one, other = class_folder / "one.sqlite", class_folder / "other.sqlite"
+    assert merge(one, parts) == 18
+    assert merge(one, [parts[1], parts[0]]) == 0
+    for part in (parts[2], parts[0], parts[1], parts[1]):
+        merge(other, [part])
+    assert everything(one) == everything(whole)
+    assert everything(other) == everything(whole)
+
+
+def test_who_looked_last_is_believed(class_folder: Path) -> None:
+    """A visit of an older gradebook takes the place of none; its results are added all the same."""
+    old = fill(class_folder / "old.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
+    new = fill(class_folder / "new.sqlite", [Row("ada", section="B")], {"ada": [(2, 2, TERM + timedelta(days=1))]})
+    merge(new, [old])
+    with open_gradebook(new) as book:
+        assert book.visits()["ada"].commit == sha(2)
+        assert book.students()[0].section == "B"
+        assert len(book.gradings()) == 2
+
+
+def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Path) -> None:
+    """The good ones before it are not added either."""
+    good = fill(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
+    (class_folder / "bad.sqlite").write_text("x" * 5000)
+    with pytest.raises(UsageError, match=r"bad\.sqlite is no gradebook"):
+        merge(class_folder / "into.sqlite", [good, class_folder / "bad.sqlite"])
+    assert not (class_folder / "into.sqlite").exists()
+
+
+@pytest.mark.parametrize(("students", "jobs"), [(0, 1), (1, 1), (11, 2), (2_560, 256), (10_000, 256)])
+def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
+    """Never more jobs than GitHub allows, and no student in two or in none."""
+    import json
+
+    rows = [Row(f"s{n}") for n in range(students)]
+    found = json.loads(matrix(rows))["include"]
+    assert len(found) == jobs <= MOST
+    shards = [of_shard(rows, one["shard"]) for one in found]
+    assert sum(map(len, shards)) == len(frozenset().union(*shards)) == students
+
+
+@pytest.mark.parametrize("wrong", ["0/3", "4/3", "3", "1/257", "a/b", "1/3 ; rm"])
+def test_what_is_no_shard_is_said(wrong: str) -> None:
+    """The sentence shows how it is written."""
+    with pytest.raises(UsageError, match="3/12"):
+        of_shard([], wrong)

@@ -1,0 +1,92 @@
+"""Grading processes side by side: each task is answered once, whatever one of them does."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from desk import pool
+from desk.grader import Task
+from desk.pool import Graded, environment, grade_all
+from grading.manifest.load import load
+from tests.desk.school import ROOT
+
+FAKE = """
+import json, os, sys, time
+for line in sys.stdin:
+    task = json.loads(line)
+    about = task["student"]
+    if about.startswith("dies"):
+        os._exit(7)
+    if about.startswith("once") and not os.path.exists(task["repository"]):
+        open(task["repository"], "w").close()
+        os.kill(os.getpid(), 9)
+    if about.startswith("hangs"):
+        time.sleep(600)
+    print("nonsense" if about.startswith("lies") else json.dumps({"problem": f"graded {about}"}), flush=True)
+"""
+"""A grading process that does what its task's name says."""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Such a process in place of the real one: what is tested is who looks after it."""
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "__init__.py").touch()
+    (tmp_path / "desk" / "grader.py").write_text(FAKE)
+    monkeypatch.setattr(pool, "HERE", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
+    """What became of these tasks."""
+    tasks = [Task(student, 1, "0" * 40, marker) for student in students]
+    found: list[Graded] = list(grade_all(tasks, ROOT, load(ROOT), jobs=jobs))
+    assert sorted(g.task.student for g in found) == sorted(students)
+    return {g.task.student: g.problem for g in found}
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_process_that_dies_costs_its_own_task_only() -> None:
+    """It is tried twice, with a new process; the others are graded."""
+    found = run("a", "dies", "b", "lies", "c", "d")
+    assert found["dies"] == "the grading process ended (exit code 7)"
+    assert found["lies"] == "the grading process ended (without an answer)"
+    assert [found[s] for s in "abcd"] == [f"graded {s}" for s in "abcd"]
+
+
+def test_a_process_that_dies_once_is_forgiven(fake: Path) -> None:
+    """The machine may have killed it for its memory."""
+    assert run("once", marker=str(fake / "marker"))["once"] == "graded once"
+
+
+@pytest.mark.usefixtures("fake")
+def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the rest goes on."""
+    monkeypatch.setattr(pool, "SLOWER", 0)
+    monkeypatch.setattr(pool, "ASIDE_SECONDS", 1)
+    monkeypatch.setattr(pool, "TRIES", 1)
+    found = run("hangs", "a", jobs=1)
+    assert found == {"hangs": "grading took longer than 0 minutes and was ended", "a": "graded a"}
+
+
+@pytest.mark.usefixtures("fake")
+def test_who_stops_listening_ends_every_process() -> None:
+    """At once, and nothing of them stays behind."""
+    tasks = [Task("hangs", 1, "0" * 40, ""), Task("a", 1, "0" * 40, "")]
+    listening = grade_all(tasks, ROOT, load(ROOT), jobs=2)
+    assert next(listening).task.student == "a"
+    began = time.monotonic()
+    listening.close()
+    assert time.monotonic() - began < 10
+
+
+def test_grading_processes_know_no_token() -> None:
+    """Nor do they start more threads than there are cores."""
+    seen = environment({"GITHUB_TOKEN": "x", "GH_TOKEN": "x", "CLASSROOM50_SERVICE_TOKEN": "x", "PATH": os.defpath})
+    assert "x" not in seen.values()
+    assert (seen["PATH"], seen["OPENBLAS_NUM_THREADS"]) == (os.defpath, "1")

@@ -1,0 +1,96 @@
+"""A roster is read as it is meant, and whatever is wrong with it is told with its line and repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from desk.repository import address, full_name, repository_problem
+from desk.roster import Row, check_roster, read_roster
+from grading.errors import UsageError
+
+
+def roster(folder: Path, data: str | bytes) -> Path:
+    """A file that holds this."""
+    path = folder / "roster.csv"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def test_every_column_is_read(tmp_path: Path) -> None:
+    """Names in any case and order, quotes, blank lines, a byte order mark and CRLF are all right."""
+    text = (
+        '\ufeffName,ID,email,github,repository,section,public,extension_days\r\n"Lovelace, Ada",Ada,ada@example.org,'
+        "AdaL,class/tinytorch-ada,B,Yes,3\r\n\r\nБоб,bob,,,,,,\r\n"
+    )
+    ada, bob = read_roster(roster(tmp_path, text)).rows
+    assert ada == Row("ada", "Lovelace, Ada", "ada@example.org", "adal", "class/tinytorch-ada", "B", True, 3)
+    assert bob == Row("bob", "Боб")
+
+
+HEAD = "id,name,email,github,repository,section,public,extension_days\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "message", "mend"),
+    [
+        (b"id,name\nada,Ad\xe9\n", 2, "not UTF-8 text: byte 0xe9", "CSV UTF-8"),
+        ("id,name\nada,Ada\n".encode("utf-16"), 1, "UTF-16", "CSV UTF-8"),
+        ("id,name\nada,A\0\n", 2, "null byte", "CSV UTF-8"),
+        ("id;name\nada;Ada\n", 1, "not separated by commas", "comma delimited"),
+        ("id,nmae\nada,Ada\n", 1, "unknown column nmae", "`name`?"),
+        ("id,name,name\nada,A,B\n", 1, "the column name is there twice", "Keep one"),
+        ("name\nAda\n", 1, "no column id", "Add one"),
+        ("", 1, "no column id", "Add one"),
+        (HEAD + ",Ada,,,,,,\n", 2, "has no id", "student.yaml"),
+        (HEAD + "a_b,Ada,,,,,,\n", 2, "id:", "single hyphens"),
+        (HEAD + "ada,,,,,,,\nbob,,,,,,,\nADA,,,,,,,\n", 4, "the id ada is already on line 2", "Delete or change"),
+        (HEAD + "ada,,x@y.org,,,,,\nbob,,X@Y.org,,,,,\n", 3, "the email X@Y.org is already", "Delete or change"),
+        (HEAD + "ada,,,,c/r,,,\nbob,,,,https://github.com/C/r.git,,,\n", 3, "is already on line 2", "Delete or change"),
+        (HEAD + "ada,,ada,,,,,\n", 2, "no e-mail address", "name@host"),
+        (HEAD + "ada,,=1+1@x.org,,,,,\n", 2, "no e-mail address", "name@host"),
+        (HEAD + "ada,,,,,,maybe,\n", 2, "public is 'maybe'", "yes or no"),
+        (HEAD + "ada,,,,,,,two\n", 2, "extension_days is 'two'", "whole number"),
+        (HEAD + "ada,,,,,,,-2\n", 2, "extension_days is '-2'", "whole number"),
+        (HEAD + "ada,,,,--upload-pack=x,,,\n", 2, "is no repository", "owner/name"),
+        (HEAD + "ada,,,,ext::sh -c id,,,\n", 2, "is no repository", "owner/name"),
+        (HEAD + "ada,,,,https://me:secret@github.com/c/r,,,\n", 2, "a password", "credential helper"),
+        (HEAD + "ada,Ada\n", 2, "has 2 cells where the header has 8", "double quotes"),
+        (HEAD + 'ada,"Ada,,,,,,\n', 2, "not CSV", "double quote"),
+        (HEAD + '"bo\nb",,,,,,,\nada,,,,,,,x\n', 4, "extension_days is 'x'", "whole number"),
+        (HEAD + "ada,A\u202eda,,,,,,\n", 2, "invisible", "one line"),
+    ],
+)
+def test_a_problem_is_told_with_its_line_and_repair(
+    tmp_path: Path, data: str | bytes, line: int, message: str, mend: str
+) -> None:
+    """The row is named as a text editor counts, what is wrong, and what to do."""
+    found = check_roster(roster(tmp_path, data)).problems
+    assert [p for p in found if p.line == line and message in p.message and mend in p.mend], found
+    assert "secret" not in " ".join(map(str, found))
+    with pytest.raises(UsageError, match=r"roster\.csv:"):
+        read_roster(tmp_path / "roster.csv")
+
+
+def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
+    """Nobody has to mend a roster one error at a time."""
+    found = check_roster(roster(tmp_path, "id,public\nada,x\nbob,yes\nb_b,no\nbob,no\n"))
+    assert [p.line for p in found.problems] == [2, 4, 5]
+    assert [row.id for row in found.rows] == ["bob"]
+
+
+def test_a_missing_roster_is_said(tmp_path: Path) -> None:
+    """With the columns it should have."""
+    with pytest.raises(UsageError, match=r"cannot be read: No such file.* id, name, email"):
+        check_roster(tmp_path / "none.csv")
+
+
+def test_repositories_may_be_named_in_the_usual_ways() -> None:
+    """owner/name is GitHub's; addresses and paths stay as they are."""
+    for text in ("octo/hello", "https://github.com/octo/hello", "git@github.com:octo/hello.git", "./a b", "/srv/x.git"):
+        assert repository_problem(text) is None
+    assert address("octo/hello") == "https://github.com/octo/hello.git"
+    assert address("ssh://git@host/x.git") == "ssh://git@host/x.git"
+    assert full_name("https://github.com/octo/hello.git") == full_name("octo/hello") == "octo/hello"
+    assert full_name("https://example.org/octo/hello") is None

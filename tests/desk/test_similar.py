@@ -1,0 +1,149 @@
+"""Copies are found however they are disguised; what everybody has is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from desk.similar import GRAM, WINDOW, grams_of, prints, similar, tokens
+from desk.similar_page import page
+from tests.desk.school import released, worked_out
+
+OWN = '''
+def moving_average(values, width):
+    """The mean of each window."""
+    total = sum(values[:width])
+    found = [total / width]
+    for index in range(width, len(values)):
+        total += values[index] - values[index - width]
+        found.append(total / width)
+    return found
+'''
+DISGUISED = """
+# mine, all mine
+def smooth( data ,n ) :
+        acc=sum( data[ : n ] )     # start
+        out=[ acc/n ]
+
+        for k in range( n,len( data ) ):
+                acc+=data[ k ]-data[ k-n ]
+                out.append( acc/n )
+        return out
+"""
+OTHER = """
+def moving_average(values, width):
+    from collections import deque
+    window, means = deque(maxlen=width), []
+    while values:
+        window.append(values.pop(0))
+        if len(window) == width and not means or means is not None:
+            means = means + [sum(window) * (1.0 / width)]
+    return tuple(means)
+"""
+
+
+def test_names_numbers_comments_and_layout_do_not_count() -> None:
+    """The disguised copy has the same tokens."""
+    assert [kind for kind, _ in tokens(OWN)] == [kind for kind, _ in tokens(DISGUISED)]
+    assert [kind for kind, _ in tokens(OWN)] != [kind for kind, _ in tokens(OTHER)]
+
+
+def test_every_match_long_enough_is_found() -> None:
+    """Of any GRAM + WINDOW - 1 tokens in a row at least one fingerprint is kept."""
+    source = "\n".join(f"a{n} = b[{n}] + {'-' * (n % 5)}c({', '.join('x' * (n % 4))})" for n in range(60))
+    kept = {p.value for p in prints("f", source)}
+    lines = source.splitlines()
+    for start in range(0, 50, 5):
+        part = "\n".join(lines[start : start + 8])
+        assert len(tokens(part)) >= GRAM + WINDOW - 1
+        assert kept & grams_of(part)
+
+
+def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
+    """Side by side, the whole function."""
+    files = {"ada": {"a.py": OWN}, "bob": {"b.py": "import math\n\n" + DISGUISED}, "cyd": {"a.py": OTHER}}
+    (pair,) = similar(files, [])
+    assert (pair.left, pair.right, pair.share) == ("ada", "bob", 1.0)
+    assert {(m.file, m.right_file) for m in pair.matches} == {("a.py", "b.py")}
+    assert min(m.left[0] for m in pair.matches) <= 4
+    assert max(m.left[1] for m in pair.matches) >= 8
+    assert max(m.right[1] for m in pair.matches) >= 11
+
+
+def test_what_is_given_and_what_many_have_is_left_out() -> None:
+    """The skeleton is nobody's work, and a way that many have found is no sign of copying."""
+    assert similar({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
+    assert similar({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
+    skeletons = released()
+    assert similar({"ada": skeletons, "bob": dict(skeletons)}, skeletons.values()) == ()
+
+
+def test_a_copy_among_honest_work_is_first() -> None:
+    """Whole modules: the copier's pair comes first, though all solve the same tasks."""
+    skeletons, solution = released(), released() | worked_out("03_activations")
+    files = {"ada": solution, "bob": {k: v.replace("result", "outcome") for k, v in solution.items()}, "cyd": skeletons}
+    (pair,) = similar(files, skeletons.values())
+    assert {pair.left, pair.right} == {"ada", "bob"}
+    assert pair.share > 0.9
+
+
+@pytest.mark.parametrize(
+    "source", ["", "def f(:\n", "'''", "x = 1\n\ty = 2\n", "\0", "(" * 500, "é = 1\n" * 3, "a = 1\r\nb = 2\r"]
+)
+def test_what_is_no_python_is_read_as_far_as_it_goes(source: str) -> None:
+    """Nothing a student wrote stops the comparison."""
+    assert isinstance(prints("f", source), list)
+
+
+def test_the_page_shows_pairs_side_by_side_as_text() -> None:
+    """Nothing of the code or a name is live."""
+    evil = OWN + "\nx = '</pre><script>alert(1)</script>'\n"
+    files = {"ada": {"a.py": evil}, "bob": {"a.py": evil}}
+    text = page(similar(files, []), files, {"ada": "Ada <b>", "bob": "Bob"})
+    assert "<script>" not in text
+    assert "Ada &lt;b&gt;" in text
+    assert text.count("<figure>") % 2 == 0
+    assert text.count("<mark>") == text.count("</mark>") > 0
+    assert "No two submissions" in page((), {}, {})
+
+
+def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_path: Path) -> None:
+    """From the collected repositories, without a checkout; links lead nowhere."""
+    from desk import git
+    from desk.collect import FILE
+    from desk.gradebook import Visit, open_gradebook
+    from desk.similar_page import compare
+    from grading.render.progress import Silent
+    from grading.submission import MAX_BYTES
+    from tests.desk.school import ROOT, School
+
+    school = School(tmp_path / "school")
+    solution = released() | worked_out("03_activations")
+    with open_gradebook(class_folder / FILE, make=True) as book:
+        for student in ("ada", "bob", "gone"):
+            school.enroll(student, solution)
+        book.enroll(school.rows)
+        for student in ("ada", "bob"):
+            if student == "bob":
+                layers = school.work("bob") / "modules/02_tensor/tinytorch/tensor.py"
+                layers.unlink()
+                layers.symlink_to("/etc/passwd")
+                school.push("bob", {})
+            head = git.remote_heads(f"file://{school.bare(student)}").commit
+            repository = class_folder / "repositories" / f"{student}.git"
+            git.prepare(repository)
+            git.fetch(repository, f"file://{school.bare(student)}", [head], largest=MAX_BYTES)
+            book.visit(Visit(student, school_day(), "refs/heads/main", head))
+    (pair,) = compare(ROOT, class_folder, tmp_path / "similar.html", Silent())
+    assert (pair.left, pair.right) == ("ada", "bob")
+    text = (tmp_path / "similar.html").read_text()
+    assert "03_activations" in text
+    assert "root:" not in text
+
+
+def school_day():
+    """Any day."""
+    from tests.desk.school import TERM
+
+    return TERM

@@ -1,0 +1,132 @@
+"""Classroom 50's autograder, started as its runner starts it: in the checkout, by its path, with the variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from course.classroom50 import write_bundle
+from course.release import student_files
+from course.skeleton import solved
+from grading.errors import UsageError
+from grading.manifest.load import load
+from grading.sandbox.launch import choose
+from tests.export.classroom50 import ENVIRON, wrong
+
+needs_bubblewrap = pytest.mark.skipif(
+    choose(official=False) != "bubblewrap", reason="bubblewrap does not work on this machine; the autograder needs it"
+)
+SHA = "0123456789abcdef0123456789abcdef01234567"
+SPY = "import pathlib\npathlib.Path({marker!r}).touch()\n"
+"""What a student's file does when it is imported outside the sandbox."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What the runner finds afterwards."""
+
+    exit_code: int
+    log: str
+    result: dict | None
+    body: str
+
+
+@pytest.fixture(scope="module")
+def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an assignment as the runner unpacks it."""
+    folder = tmp_path_factory.mktemp("runtime") / "assignment"
+    write_bundle(root, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def released(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student's repository with every solution written."""
+    folder = tmp_path_factory.mktemp("student") / "repository"
+    shutil.copytree(bundle / "course", folder, ignore=shutil.ignore_patterns(".nox"))
+    manifest = load(root)
+    for path in student_files(manifest):
+        (folder / path).write_text(solved((root / path).read_text(encoding="utf-8"), manifest, path))
+    return folder
+
+
+def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
+    """As the runner does: stale outputs removed, started in the checkout, its own fields stamped on the result."""
+    for name in ("result.json", "release-body.md"):
+        (checkout / name).unlink(missing_ok=True)
+    told = ENVIRON | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}
+    ran = subprocess.run(
+        [sys.executable, str(bundle / "autograder.py")],
+        cwd=checkout,
+        env=os.environ | told,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    file, body = checkout / "result.json", checkout / "release-body.md"
+    document = json.loads(file.read_text()) if file.is_file() else None
+    if document is not None:
+        document |= {"owner": "ada", "assignment_type": "individual"}
+        document |= {"datetime": "2026-11-26T10:00:00Z", "graded_at": "2026-11-26T10:01:00Z"}
+        document["submitted_by"] = {"username": "ada", "id": None}
+    return Graded(ran.returncode, ran.stdout + ran.stderr, document, body.read_text() if body.is_file() else "")
+
+
+@needs_bubblewrap
+def test_a_solved_module_has_all_points_and_nothing_of_the_checkout_is_imported(
+    bundle: Path, released: Path, tmp_path: Path
+) -> None:
+    """Files that bear the names of what the autograder runs are not run."""
+    checkout, marker = tmp_path / "checkout", tmp_path / "imported"
+    shutil.copytree(released, checkout)
+    for name in ("nox", "venv", "pip", "sitecustomize", "usercustomize", "json", "typer"):
+        (checkout / f"{name}.py").write_text(SPY.format(marker=str(marker)))
+    (checkout / "grading" / "__init__.py").write_text(SPY.format(marker=str(marker)))
+    (checkout / "noxfile.py").write_text(SPY.format(marker=str(marker)))
+    graded = grade(bundle, checkout, "module-02-tensors")
+    assert graded.exit_code == 0, graded.log
+    assert wrong(graded.result, ENVIRON | {"ASSIGNMENT": "module-02-tensors"}) is None
+    assert graded.result["score"] == graded.result["max-score"] > 0
+    assert all(test["passed"] for test in graded.result["tests"])
+    assert graded.body.startswith("## Module 02\\_tensor")
+    assert not marker.exists()
+
+
+@needs_bubblewrap
+def test_an_unsolved_milestone_is_graded_as_not_yet(bundle: Path) -> None:
+    """The release itself: an exit code of 0, for it was graded, and a test that failed with what to mend."""
+    graded = grade(bundle, bundle / "course", "tinytorch-milestone-1")
+    assert graded.exit_code == 0, graded.log
+    assert wrong(graded.result, ENVIRON | {"ASSIGNMENT": "tinytorch-milestone-1"}) is None
+    assert graded.result["score"] < graded.result["max-score"]
+    first = next(test for test in graded.result["tests"] if not test["passed"])
+    assert (first["status"], first["score"]) == ("failed", 0)
+    assert "Task 1.1" in first["message"]
+
+
+@pytest.mark.parametrize("assignment", ["homework-3", "module-99", "milestone-12", ""])
+def test_an_assignment_that_names_nothing_is_an_error_of_the_set_up(
+    bundle: Path, released: Path, assignment: str
+) -> None:
+    """No result: the runner then reports an error, not a student's failure."""
+    graded = grade(bundle, released, assignment)
+    assert graded.exit_code == 1
+    assert graded.result is None
+    assert re.search("::error::.*Rename it", graded.log)
+
+
+def test_a_folder_of_something_else_is_left_alone(root: Path, tmp_path: Path) -> None:
+    """A bundle is written into a new folder, or over an earlier one."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        write_bundle(root, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,99 @@
+"""The sandbox is made to work by as little as is missing, or the job ends before student code could run without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from grading.errors import GraderError
+from grading.github import sandbox_command
+from grading.github.sandbox_command import RESTRICTION, prepare
+from grading.sandbox import bubblewrap
+
+RESTRICTED = "bubblewrap cannot make a sandbox here: setting up uid map: Permission denied"
+UPDATE, INSTALL = ("apt-get", "update", "-qq"), ("apt-get", "install", "-y", "-qq", "bubblewrap")
+ALLOW = ("sysctl", "-w", f"{RESTRICTION}=0")
+
+
+class Machine:
+    """A machine on which bubblewrap may be missing, and user namespaces forbidden."""
+
+    def __init__(self, *, installed: bool, restricted: bool, root: bool = False, heals: bool = True):
+        self.installed, self.restricted, self.root, self.heals = installed, restricted, root, heals
+        self.ran: list[tuple[str, ...]] = []
+
+    def works(self) -> str | None:
+        """As `bubblewrap.works` would say."""
+        if not self.installed:
+            return "bubblewrap is not installed"
+        return RESTRICTED if self.restricted else None
+
+    def run(self, argv, **_options):
+        """Note a command, and let it have its effect."""
+        self.ran.append(tuple(argv))
+        command = tuple(argv) if self.root else tuple(argv[2:])
+        if self.heals:
+            self.installed = self.installed or command == INSTALL
+            self.restricted = self.restricted and command != ALLOW
+        return subprocess.CompletedProcess(argv, 0 if self.heals else 100)
+
+
+@pytest.fixture
+def on(monkeypatch, tmp_path):
+    """Put a machine in the place of this one."""
+
+    def put(machine: Machine) -> Machine:
+        tried = type("Tried", (), {"__call__": lambda _self: machine.works(), "cache_clear": lambda _self: None})()
+        monkeypatch.setattr(bubblewrap, "works", tried)
+        monkeypatch.setattr(sandbox_command.subprocess, "run", machine.run)
+        monkeypatch.setattr(
+            sandbox_command.shutil, "which", lambda _name: "/usr/bin/bwrap" if machine.installed else None
+        )
+        monkeypatch.setattr(sandbox_command.os, "geteuid", lambda: 0 if machine.root else 1000)
+        monkeypatch.setattr(sandbox_command, "PROC", tmp_path)
+        setting = tmp_path / RESTRICTION.replace(".", "/")
+        setting.parent.mkdir(exist_ok=True)
+        setting.write_text("1\n" if machine.restricted else "0\n")
+        monkeypatch.setattr(sys, "platform", "linux")
+        return machine
+
+    return put
+
+
+def test_nothing_is_done_where_it_works(on):
+    """At a desk that has bubblewrap the command only says so."""
+    machine = on(Machine(installed=True, restricted=False))
+    prepare()
+    assert machine.ran == []
+
+
+def test_what_is_missing_is_done_in_order(on, capsys):
+    """On GitHub's Ubuntu: install it, then let it map users; each command is said before it runs."""
+    machine = on(Machine(installed=False, restricted=True))
+    prepare()
+    assert machine.ran == [("sudo", "-n", *command) for command in (UPDATE, INSTALL, ALLOW)]
+    assert capsys.readouterr().out.splitlines() == [f"$ {' '.join(command)}" for command in machine.ran]
+
+
+def test_root_needs_no_sudo_and_an_installed_one_no_installation(on):
+    """Only what is missing is touched."""
+    machine = on(Machine(installed=True, restricted=True, root=True))
+    prepare()
+    assert machine.ran == [ALLOW]
+
+
+def test_a_machine_that_cannot_is_an_error(on, monkeypatch):
+    """The reason is bubblewrap's own, or the command that failed."""
+    on(Machine(installed=False, restricted=False, heals=False))
+    with pytest.raises(GraderError, match="`sudo -n apt-get update -qq` ended with 100"):
+        prepare()
+    machine = on(Machine(installed=True, restricted=True))
+    monkeypatch.setattr(sandbox_command, "PROC", sandbox_command.PROC / "nowhere")
+    with pytest.raises(GraderError, match="Permission denied"):
+        prepare()
+    assert machine.ran == []
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(GraderError, match="only on Linux"):
+        prepare()

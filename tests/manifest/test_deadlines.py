@@ -1,0 +1,79 @@
+"""Deadlines in the manifest: what may be said, and how what may not is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grading.grade import course_record
+from grading.manifest.load import load
+from grading.manifest.problems import ManifestError, Problem
+
+RIGHT = """
+deadlines:
+  timezone: Europe/Berlin
+  late:
+    grace_minutes: 30
+    off_per_day: 0.1
+    days: 5
+  due:
+    - milestone: 1
+      at: 2026-10-16 23:59
+    - milestone: 2
+      at: 2026-11-13 23:59
+  extensions:
+    - section: evening
+      days: 3
+      milestones: [2]
+"""
+
+
+def with_deadlines(root: Path, folder: Path, text: str = RIGHT) -> Path:
+    """A folder that holds the course's manifest with these deadlines."""
+    (folder / "milestones.yaml").write_text((root / "milestones.yaml").read_text("utf-8") + text, "utf-8")
+    return folder
+
+
+def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
+    """Every part is there, typed."""
+    found = load(with_deadlines(root, tmp_path)).deadlines
+    assert found is not None
+    assert (found.timezone, found.late.days, found.late.off_per_day) == ("Europe/Berlin", 5, 0.1)
+    assert [(one.milestone, one.at) for one in found.due] == [(1, "2026-10-16 23:59"), (2, "2026-11-13 23:59")]
+    assert found.extensions[0].milestones == (2,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "mend"),
+    [
+        ("Europe/Berlin", "Europe/Bärlin", "no time zone", "Europe/Berlin"),
+        ("timezone: Europe/Berlin", "timezone: ../../etc/passwd", "no time zone", "Europe/Berlin"),
+        ("at: 2026-10-16 23:59", "at: 2026-02-30 23:59", "no day and time", "2026-11-30 23:59"),
+        ("at: 2026-10-16 23:59", "at: tomorrow", "`at` is", "matches"),
+        ("off_per_day: 0.1", "off_per_day: 1.5", "`off_per_day` is 1.5", "Change the value"),
+        ("days: 5", "days: 0", "no late day", "Add `days: …`"),
+        ("- milestone: 2", "- milestone: 1", "the deadline of milestone 1 is there twice", "delete one"),
+        ("- milestone: 2", "- milestone: 9", "there is no milestone 9", "Known here"),
+        ("milestones: [2]", "milestones: [7]", "there is no milestone 7", "Known here"),
+        ("grace_minutes", "grace_minuets", "unknown key `grace_minuets`", "`grace_minutes`?"),
+        ("    - section: evening\n      days: 3", "    - days: 3", "`section` is missing", "section"),
+    ],
+)
+def test_a_wrong_deadline_is_answered_with_its_line(
+    root: Path, tmp_path: Path, old: str, new: str, message: str, mend: str
+) -> None:
+    """The problem names the line, what is wrong and how to mend it."""
+    assert RIGHT.count(old) == 1
+    folder = with_deadlines(root, tmp_path, RIGHT.replace(old, new))
+    with pytest.raises(ManifestError) as caught:
+        load(folder)
+    found: tuple[Problem, ...] = caught.value.problems
+    assert [p for p in found if message in p.message and mend in p.mend], found
+    begins = (folder / "milestones.yaml").read_text("utf-8").splitlines().index("deadlines:") + 1
+    assert all(p.line > begins for p in found)
+
+
+def test_a_deadline_that_is_moved_grades_nothing_anew(root: Path, tmp_path: Path) -> None:
+    """The course's digest, and so the key of every result, is the same with and without deadlines."""
+    assert course_record(root, load(with_deadlines(root, tmp_path))) == course_record(root, load(root))

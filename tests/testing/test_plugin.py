@@ -1,0 +1,63 @@
+"""The students' fast loop: their tests in their own process, all of them or those of one task."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course.release import release_files
+
+TESTS = """\
+from grading.testing import task
+
+
+@task("2.1")
+def test_one():
+    pass
+
+
+@task("2.10")
+def test_ten():
+    assert 0.0 / 1.0 == 1.0
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, root: Path):
+    """`run(*arguments)`: pytest on two small tests, with the settings of a student's repository."""
+    (tmp_path / "test_two.py").write_text(TESTS, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_bytes(release_files(root)[Path("pyproject.toml")])
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_two.py", *arguments]
+        environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return start
+
+
+def test_one_tasks_tests_are_run_alone(run) -> None:
+    """`--task 2.1` leaves 2.10 out, and several may be named."""
+    assert "1 passed, 1 deselected" in run("--task", "2.1").stdout
+    assert "1 failed, 1 deselected" in run("--task", "2.10").stdout
+    assert "1 failed, 1 passed" in run("--task", "2.1", "--task", "2.10").stdout
+
+
+def test_a_task_without_tests_is_a_mistake(run) -> None:
+    """A slip of the pen does not look like success."""
+    done = run("--task", "2.11")
+    assert done.returncode == 4
+    assert "no test here belongs to task 2.11" in done.stderr
+
+
+def test_a_warning_of_numpy_fails_here_as_it_does_in_the_worker(run, tmp_path: Path) -> None:
+    """What divides by zero without meaning to is told at the desk, not only by the verdict."""
+    (tmp_path / "test_two.py").write_text(
+        "import numpy as np\n\n\ndef test_it():\n    np.ones(1) / np.zeros(1)\n", encoding="utf-8"
+    )
+    done = run()
+    assert done.returncode == 1
+    assert "RuntimeWarning" in done.stdout

@@ -1,0 +1,181 @@
+"""What must hold of every workflow, the course's and a release's, whatever else is changed in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from course.workflows import CALLED, CALLING, SAMPLE, main, released_workflows
+from grading.github.__main__ import app
+from tests.docs_commands import sessions
+from tests.workflows import syntax
+from tests.workflows.expressions import EMBEDDED
+
+ROOT = Path(__file__).resolve().parents[2]
+PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n")
+OURS = re.compile(r'nox -s ("\$SESSION"|[\w-]+) -- \S.*|nox -s [\w-]+|\.ci/run')
+INSTALL = 'pip install --quiet "nox[uv]"'
+OF_GITHUB = r"github\.(token|ref|sha|repository|run_id|event_name)|job\.workflow_(repository|sha)"
+OF_EVENT = r"github\.event\.(repository\.(default_branch|private)|pull_request\.(number|head\.(sha|repo\.full_name)))"
+OF_RUN = r"github\.event\.workflow_run\.(id|event|conclusion|head_repository\.full_name)"
+OF_JOBS = r"needs\.plan\.(result|outputs\.\w+)|steps\.plan\.outputs\.\w+|matrix\.(session|minutes)"
+HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}")
+
+
+def texts() -> dict[str, str]:
+    """Every workflow: the course's by name, a release's callers, too."""
+    found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
+    return found | {path.name: data.decode() for path, data in released_workflows(ROOT, SAMPLE).items()}
+
+
+def every(kind: str) -> list[Any]:
+    """Each step that runs or uses something, or each job, with where it stands."""
+    found = []
+    for name, text in texts().items():
+        workflow = syntax.read(text)
+        if kind == "job":
+            found += [pytest.param(job, id=f"{name}:{key}") for key, job in workflow["jobs"].items()]
+            continue
+        for job, _, step in syntax.steps(workflow):
+            if kind in step:
+                found.append(pytest.param(step, id=f"{name}:{job}:{step.get('name', step[kind])}"))
+    return found
+
+
+def test_all_workflows_are_looked_at():
+    """Those of the course, and those that only a release has."""
+    assert set(texts()) == {"ci.yml", *CALLED, *CALLING}
+
+
+@pytest.mark.parametrize("step", every("run"))
+def test_no_expression_stands_in_a_command(step):
+    """What a shell reads is what stands in the file; values come through the environment, quoted there."""
+    assert "${{" not in step["run"]
+    assert not re.search(r'(?<!")\$[A-Z]', step["run"])
+
+
+@pytest.mark.parametrize("step", every("run"))
+def test_every_command_is_one_of_the_project_s_own(step):
+    """One line that runs at a desk as well: a session of nox, the script that CI runs, or the installation of nox."""
+    command = step["run"].strip()
+    assert command == INSTALL or OURS.fullmatch(command), command
+    known = sessions(ROOT)
+    found = re.match(r"nox -s ([\w-]+)", command)
+    assert found is None or found[1] in known
+    if found and found[1] == "github":
+        words = command.partition(" -- ")[2].split()
+        options = typer.main.get_command(app).commands[words[0]].params  # type: ignore[attr-defined]
+        assert {w for w in words if w.startswith("--")} <= {name for option in options for name in option.opts}
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_an_expression_asks_only_for_what_cannot_be_chosen(name):
+    """No branch name, title or text of anybody's: numbers, digests, names of repositories, and our own outputs."""
+    for found in EMBEDDED.finditer(texts()[name]):
+        expression = re.sub(r"'[^']*'", "", found[1])
+        for part in re.findall(r"[a-z_]+(?:\.[\w-]+)+", expression):
+            assert HARMLESS.fullmatch(part), f"{name}: {part}"
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_every_action_is_pinned_to_a_commit(name):
+    """With its version beside it. Only the course's own workflows are called by a name."""
+    for line in re.findall(r"uses: .*\n", texts()[name]):
+        own = line.startswith(("uses: $/.github/workflows/", f"uses: {SAMPLE.repository}/.github/workflows/"))
+        assert own or PINNED.fullmatch(line), f"{name}: {line}"
+
+
+def test_an_action_has_one_pin():
+    """The same version everywhere."""
+    pins: dict[str, set[str]] = {}
+    for text in texts().values():
+        for action, pin in re.findall(r"uses: (actions/[\w-]+)@(.*)\n", text):
+            pins.setdefault(action, set()).add(pin)
+    assert pins
+    assert all(len(found) == 1 for found in pins.values()), pins
+
+
+def grading_jobs() -> list[Any]:
+    """The jobs in which student code is run: by a session that grades, or by the course's own tests."""
+    found = []
+    for name, text in texts().items():
+        for key, job in syntax.read(text)["jobs"].items():
+            commands = [step.get("run", "") for step in job.get("steps", ())]
+            if any("--submission" in command or command == ".ci/run" for command in commands):
+                found.append(pytest.param(job, id=f"{name}:{key}"))
+    return found
+
+
+def test_student_code_runs_where_it_is_thought_to():
+    """In one job of grade.yml, and in the course's CI, whose tests run hostile submissions."""
+    assert [case.id for case in grading_jobs()] == ["ci.yml:everything", "grade.yml:grade"]
+
+
+@pytest.mark.parametrize("job", grading_jobs())
+def test_a_job_that_runs_student_code_may_only_read_and_holds_no_token(job):
+    """Neither in its permissions nor in a step's environment nor on disk; and it ends by itself."""
+    assert job["permissions"] == {"contents": "read"}
+    assert "timeout-minutes" in job
+    for step in job["steps"]:
+        assert "token" not in str(step.get("env", {})).lower()
+        assert "secrets." not in str(step)
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("job", every("job"))
+def test_a_job_that_may_write_never_sees_student_code(job):
+    """It checks out the course alone, by the name and commit that GitHub gives for the workflow itself."""
+    writes = [what for what, level in job["permissions"].items() if level == "write"]
+    for step in job.get("steps", ()) if writes else ():
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["path"] == "course"
+            assert step["with"]["repository"] == "${{ job.workflow_repository || 'no/course' }}"
+            assert step["with"]["ref"] == "${{ job.workflow_sha }}"
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_no_job_has_a_permission_it_does_not_ask_for_or_a_cache(name):
+    """Nothing by default, each permission with its reason, and no cache in which one run could leave something."""
+    text, workflow = texts()[name], syntax.read(texts()[name])
+    assert workflow["permissions"] == {}
+    assert workflow["cache-mode"] == "none"
+    assert all(job["permissions"] for job in workflow["jobs"].values())
+    for line in re.findall(r"^ +[a-z-]+: (?:read|write)\b.*$", text, re.MULTILINE):
+        assert re.search(r"# \w", line), f"{name}: {line}"
+    assert "actions/cache" not in text
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_no_workflow_of_the_default_branch_runs_on_a_fork_s_event(name):
+    """pull_request_target is not used; workflow_run is, by the one workflow that only reports."""
+    events = set(syntax.read(texts()[name])["on"])
+    assert "pull_request_target" not in events
+    assert ("workflow_run" in events) == (name == "autograde-forks.yml")
+
+
+def test_grading_is_superseded_and_publishing_is_not():
+    """A new commit of a pull request ends the grading of the one before; a publication waits its turn."""
+    caller, grade = syntax.read(texts()["autograde.yml"]), syntax.read(texts()["grade.yml"])
+    assert caller["concurrency"] == {
+        "group": "autograde-${{ github.event.pull_request.number || github.run_id }}",
+        "cancel-in-progress": True,
+    }
+    assert grade["jobs"]["publish"]["concurrency"] == {
+        "group": "tinytorch-publish",
+        "cancel-in-progress": False,
+        "queue": "max",
+    }
+
+
+def test_what_is_linted_is_all_of_it(tmp_path):
+    """With the settings that name why a rule is not kept."""
+    assert main([str(tmp_path)], ROOT) == 0
+    written = {path.name for path in (tmp_path / ".github/workflows").iterdir()}
+    assert written == set(texts())
+    assert (tmp_path / ".github/zizmor.yml").is_file()
+    assert main([], ROOT) == main(["--help"], ROOT) == 2
