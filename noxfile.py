@@ -46,9 +46,10 @@ def install(session: nox.Session, *packages: str) -> None:
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of ours where the command was typed; its exit code is nox's.
 
-    Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once.
+    Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once. `-P`: a folder called
+    `grading` where the command was typed, in a tree that somebody handed in, is not what runs.
     """
-    command = [str(Path(session.bin, "python")), "-m", module, *arguments, *session.posargs]
+    command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
     if code > 1:
@@ -139,6 +140,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         """How many small wrong changes to the solutions the students' tests notice."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
+
+    @nox.session
+    def fuzz(session: nox.Session) -> None:
+        """A hundred thousand nearly right inputs for every reader of what students hand in (half an hour)."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        session.run("python", "-m", "tests.fuzz", *session.posargs)
 
     @nox.session
     def bench(session: nox.Session) -> None:

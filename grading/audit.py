@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 
 from grading.manifest.model import Manifest, Module
@@ -14,12 +16,16 @@ HARMLESS = frozenset(
 """Part of the language as far as this course goes: they reach neither the system nor somebody else's framework."""
 HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exec".split())
 """Names that would let a file import or run what its text does not show."""
+REACHING = HIDING - {"compile", "eval", "exec"} | frozenset("__globals__ __subclasses__ __code__ __closure__".split())
+"""The same as attributes, and what leads there from any function or class: `numpy.__builtins__`."""
 
 
 def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: bool = False) -> list[Failure]:
     """Every import the file may not make, and every name that would hide one; a syntax error is one failure."""
+    if (encoding := _declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
+        return [_other_encoding(encoding, path)]
     try:
-        tree = ast.parse(text, path)
+        tree = ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [_syntax(error, path)]
     allowed = HARMLESS | set(module.imports)
@@ -53,6 +59,9 @@ def _violations(
         elif isinstance(node, ast.Name) and node.id in HIDING:
             yield node.lineno, node.id, f"`{node.id}` can run what the file does not show; write the code itself."
             continue
+        elif isinstance(node, ast.Attribute) and node.attr in REACHING:
+            yield node.lineno, f".{node.attr}", f"`{node.attr}` leads to what the file does not show; leave it alone."
+            continue
         else:
             continue
         for name in names:
@@ -71,6 +80,25 @@ def _allowed_words(allowed: set[str] | frozenset[str], earlier: dict[str, Module
     own = [f"tinytorch.{name}" for name in earlier]
     return "only " + ", ".join(
         sorted(allowed - HARMLESS) + own + ["and Python's own small helpers such as math, typing"]
+    )
+
+
+def _declared_encoding(text: str) -> str:
+    """What the file says of itself in its first lines: Python runs that, whatever the audit has read."""
+    try:
+        return tokenize.detect_encoding(io.BytesIO(text.encode()).readline)[0]
+    except SyntaxError:
+        return "unknown"
+
+
+def _other_encoding(encoding: str, path: str) -> Failure:
+    return Failure(
+        title="The file is UTF-8, and says nothing else of itself",
+        got=f"{path}: a `coding:` comment declares it to be {encoding}",
+        expected="UTF-8, Python's own encoding, without such a comment",
+        hint="Delete the `coding:` comment in the first two lines; as declared, the file would say something else.",
+        file=path,
+        line=1,
     )
 
 

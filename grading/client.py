@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from grading.proxy import Proxy
@@ -18,6 +20,8 @@ MAX_BYTES = 256 << 20
 MAX_EVENTS = 10_000
 """How often one call may report progress."""
 START_SECONDS = 30.0
+TEXT = 4000
+"""Characters of a message or a name that are kept of an exception."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,12 +44,13 @@ class Worker:
     It starts in the background: making one ahead of its use costs no waiting.
     """
 
-    def __init__(self, confinement: Confinement, *, call_seconds: float):
+    def __init__(self, confinement: Confinement, *, call_seconds: float, wall_seconds: float = math.inf):
+        """A call may take ``call_seconds``, and all of them together ``wall_seconds``."""
         self.confinement = confinement
         self.student_seconds = 0.0
         """Time spent waiting for answers: the student's share."""
         self.failure: WorkerFailureError | None = None
-        self._call_seconds = call_seconds
+        self._call_seconds, self._wall_seconds = call_seconds, wall_seconds
         self._deadline: Deadline | None = None
         self._number = 0
         self._dropped: list[int] = []
@@ -95,6 +100,8 @@ class Worker:
             self._greet(max(self._ready, Deadline.after(1)))  # started ahead, it may have been ready for long
         self._number += 1
         number, deadline = self._number, self._deadline or Deadline.after(self._call_seconds)
+        if self.student_seconds > self._wall_seconds:  # many answers, each in time, may be late together
+            raise self._fail(DeadlineError(f"your code has taken more than {self._wall_seconds:.0f} s in all"))
         first_callback = len(self._callbacks)
         dropped, self._dropped = self._dropped, []
         self._say([number, dropped, verb, *arguments])
@@ -102,8 +109,12 @@ class Worker:
         try:
             while True:
                 kind, replied, *rest = self._hear(deadline)
-                if kind == "event" and events < MAX_EVENTS and type(replied) is int and replied in self._callbacks:
+                if kind == "event" and type(replied) is int and replied in self._callbacks:
                     events += 1
+                    if events > MAX_EVENTS:
+                        raise self._fail(
+                            ProtocolError(f"it reported progress more than {MAX_EVENTS:,} times in one call")
+                        )
                     self._handle_event(replied, *self._fitting(rest, (list, dict)))
                 elif kind == "value" and replied == number and len(rest) == 1:
                     return rest[0]
@@ -138,6 +149,8 @@ class Worker:
         self._ready, self.student_seconds = None, 0.0
 
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
+        if not all(type(key) is str for key in kwargs):
+            raise self._fail(ProtocolError("its report has the wrong form"))
         value = self._callbacks[number](*args, **kwargs)
         self._say([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
 
@@ -188,8 +201,14 @@ class Worker:
 
     def _raised(self, rest: list[Any]) -> Exception:
         type_name, bases, message, frames = self._fitting(rest, (str, list, str, list))
-        told = tuple(Frame(*self._fitting(frame, (str, int, str, str))) for frame in frames[:20])
-        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:4000], told)
+        told = []
+        for frame in frames[:20]:
+            file, line, function, text = self._fitting(frame, (str, int, str, str))
+            if not 0 <= line < 1 << 31:
+                raise self._fail(ProtocolError("its answer has the wrong form"))
+            if _inside(file):
+                told.append(Frame(file, line, function[:100], text[:200]))
+        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:TEXT], tuple(told))
 
     def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         if type(values) is not list or [type(v) for v in values] != list(kinds):
@@ -200,3 +219,9 @@ class Worker:
         self.failure = failure
         self._launched.end()
         return failure
+
+
+def _inside(file: str) -> bool:
+    """Whether this could be a file of the submission: reports show the place, and a forge opens it."""
+    path = PurePosixPath(file)
+    return len(file) <= 200 and not path.is_absolute() and ".." not in path.parts

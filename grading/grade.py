@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import tempfile
 import time
 import traceback
 from collections.abc import Iterable
@@ -33,6 +32,7 @@ from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
 from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
+from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose
 from grading.submission import Submission, take
 from grading.workers import start_worker
@@ -69,6 +69,10 @@ MODULE_CRITERIA = (
         why="Every value, shape, error and gradient the lesson asks for is as it should be.",
     ),
 )
+MOST_FAILURES = 40
+"""Of one criterion, in the record: thousands of the same kind tell nobody more."""
+PRINTED = 64 << 10
+"""Characters of student output in the record, from all workers together."""
 MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
@@ -148,9 +152,9 @@ def _grade(
     sandbox = choose(official=request.official)
     on_path = tuple(m for m in manifest.modules if m.number <= modules[-1].number and m.status is Status.BUILT)
     budget = milestone.budget if milestone else MODULE_BUDGET
-    with tempfile.TemporaryDirectory(prefix="tinytorch-submission-") as folder:
+    with temporary_folder("tinytorch-submission-") as folder:
         # A module's tests may lean on the modules before it, so all of those are copied.
-        handed_in = take(request.submission, manifest, on_path, milestone, Path(folder))
+        handed_in = take(request.submission, manifest, on_path, milestone, folder)
         student = request.student or _student(handed_in)
         course = course_record(request.root, manifest)
         key = _key(handed_in, course, modules, milestone, student, sandbox)
@@ -203,7 +207,7 @@ def _grade(
         data=data,
         machine=machine(sandbox),
         curves=tuple(curve for m in measured for curve in m.curves),
-        student_output="".join(log.output),
+        student_output=log.printed(PRINTED),
         timing=Timing(
             total=round(total, 3), student=round(log.student_seconds, 3), grader=round(total - log.student_seconds, 3)
         ),
@@ -239,7 +243,7 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
                 status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
                 measured=figure,
                 how=found.how,
-                failures=() if passed else found.failures.get(criterion.figure, ()),
+                failures=() if passed else found.failures.get(criterion.figure, ())[:MOST_FAILURES],
                 **base,
             )
         )

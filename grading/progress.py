@@ -51,9 +51,9 @@ class Event:
     @property
     def result(self) -> Result | None:
         """The stored result; pydantic's ValidationError when it is not one (never after a thorough reading)."""
-        from grading.result import Result
+        from grading.render.record import from_json
 
-        return None if self.raw is None else Result.model_validate_json(json.dumps(self.raw))
+        return None if self.raw is None else from_json(json.dumps(self.raw))
 
     @property
     def verdict(self) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FiniteFloat
 
 from grading.manifest.model import Kind, Unit
 
@@ -42,21 +42,40 @@ class CriterionStatus(StrEnum):
     NOT_ATTEMPTED = "not_attempted"
 
 
+TEXT = 1000
+"""Characters kept of one text of a failure: what a student's code returned or raised may be megabytes."""
+DETAIL = 3000
+"""Characters kept of a traceback."""
+
+
+def _cut(limit: int) -> AfterValidator:
+    return AfterValidator(lambda text: text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def _in_our_time(moment: datetime) -> datetime:
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("a time of no grading")
+    return moment
+
+
+Text = Annotated[str, _cut(TEXT)]
+
+
 class Failure(Record):
-    """One thing to mend, in the student's terms."""
+    """One thing to mend, in the student's terms. Long texts are cut, so that a record stays of a size to be read."""
 
     task: str | None = None
     """Task id (2.3) where there is one."""
-    title: str
+    title: Text
     """What should have been true: a test's docstring, or a sentence."""
-    call: str | None = None
-    got: str | None = None
-    expected: str | None = None
-    hint: str | None = None
+    call: Text | None = None
+    got: Text | None = None
+    expected: Text | None = None
+    hint: Text | None = None
     file: str | None = None
     """The student's file, relative to the submission."""
     line: int | None = None
-    detail: str | None = None
+    detail: Annotated[str, _cut(DETAIL)] | None = None
     """The student's part of the traceback, or what the worker's end looked like."""
     test: str | None = None
     """The test's node id, for `pytest -k`."""
@@ -70,7 +89,7 @@ class CriterionResult(Record):
     title: str
     status: CriterionStatus
     measured: float | None = None
-    threshold: float
+    threshold: FiniteFloat
     comparison: Literal["at_least", "at_most"]
     unit: Unit
     why: str
@@ -86,7 +105,7 @@ class Curve(Record):
 
     name: str
     seed: int
-    steps: tuple[float, ...]
+    steps: tuple[FiniteFloat, ...]
     values: tuple[float | None, ...]
 
 
@@ -150,9 +169,9 @@ class MachineRecord(Record):
 class Timing(Record):
     """Seconds: all, while student code ran, and the grader's own share."""
 
-    total: float
-    student: float
-    grader: float
+    total: FiniteFloat
+    student: FiniteFloat
+    grader: FiniteFloat
 
 
 class Result(Record):
@@ -168,7 +187,7 @@ class Result(Record):
     criteria: tuple[CriterionResult, ...]
     seed: int
     official: bool
-    started_at: datetime
+    started_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)]
     key: str
     """Digest of everything the verdict depends on but the seed."""
     reproduce: str

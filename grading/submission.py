@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -16,6 +18,8 @@ from grading.result import FileRecord, Note, SubmissionRecord
 MAX_BYTES = 256 << 10
 """A student's file is source text; the longest of the course is a tenth of this."""
 MAX_NOTES = 20
+MAX_NAMES = 100_000
+"""Looked at in one folder."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +96,21 @@ def take(
 
 def _read(tree: Path, path: Path) -> bytes | str | None:
     """A file's bytes; a sentence when it is refused; None when it is not there."""
-    folder = tree
-    for part in path.parts[:-1]:
-        folder = folder / part
-        if folder.is_symlink():
-            return f"{folder.relative_to(tree).as_posix()} is a link; hand in a real folder"
-        if (folder / ".git").exists():
-            return f"{folder.relative_to(tree).as_posix()} is a repository of its own; hand in its files instead"
-    full = tree / path
+    folder, full = tree, tree / path
     try:
+        for part in path.parts[:-1]:
+            folder = folder / part
+            if folder.is_symlink():
+                return f"{folder.relative_to(tree).as_posix()} is a link; hand in a real folder"
+            if os.path.lexists(folder / ".git"):
+                return f"{folder.relative_to(tree).as_posix()} is a repository of its own; hand in its files instead"
         descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         return f"{path.parent.as_posix()} is not a folder"
-    except OSError:
-        return "it is a link, or may not be read; hand in a real file" if full.is_symlink() else "it cannot be read"
+    except OSError as error:
+        return "it is a link; hand in a real file" if error.errno == errno.ELOOP else "it cannot be read"
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return "it is not a regular file"
@@ -134,13 +137,21 @@ def _ignored(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> lis
     expected = {m.code for m in manifest.modules}
     for module in modules:
         folder = tree / module.code.parent
-        if folder.is_symlink() or not folder.is_dir():
-            continue
-        with os.scandir(folder) as entries:
-            for entry in sorted((e.name for e in entries), key=str.casefold)[:1000]:
-                path = module.code.parent / entry
-                if path in expected or entry == "__pycache__":
-                    continue
-                shown = path.as_posix().encode("ascii", "backslashreplace").decode()
-                notes.append(Note(path=shown[:200], message=f"not used: the module is one file, {module.code.name}"))
+        for entry in _names_in(folder):
+            path = module.code.parent / entry
+            if path in expected or entry == "__pycache__":
+                continue
+            shown = path.as_posix().encode("ascii", "backslashreplace").decode()
+            notes.append(Note(path=shown[:200], message=f"not used: the module is one file, {module.code.name}"))
     return notes
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The first names in a folder, in order; none if it is a link, no folder, or may not be read."""
+    try:
+        if folder.is_symlink():
+            return []
+        with os.scandir(folder) as entries:
+            return sorted((e.name for e in itertools.islice(entries, MAX_NAMES)), key=str.casefold)[:1000]
+    except OSError:
+        return []

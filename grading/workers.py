@@ -21,4 +21,4 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
         threads=budget.threads,
         sandbox=sandbox,
     )
-    return Worker(confinement, call_seconds=budget.call_seconds)
+    return Worker(confinement, call_seconds=budget.call_seconds, wall_seconds=budget.wall_seconds)

@@ -51,6 +51,13 @@ def test_what_has_been_introduced_is_allowed(check, text):
         ("f = eval\n", 1, "eval"),
         ("__builtins__['open']\n", 1, "__builtins__"),
         ("import grading\n", 1, "import of grading"),
+        ("import numpy as np\nt = np.__builtins__['__import__']\n", 2, "__builtins__"),
+        ("import math\nmath.__loader__.load_module('torch')\n", 2, "__loader__"),
+        ("().__class__.__base__.__subclasses__()\n", 1, "__subclasses__"),
+        ("(lambda: 0).__globals__\n", 1, "__globals__"),
+        ("# coding: utf-7\n# +AAo-import torch\n", 1, "utf-7"),
+        ("#!/usr/bin/python\n# vim: set fileencoding=raw_unicode_escape :\n# \\u000aimport torch\n", 1, "unicode"),
+        ("# coding: no-such-encoding\n", 1, "unknown"),
     ],
 )
 def test_what_has_not_is_named_with_its_line(check, text, line, words):
@@ -59,6 +66,12 @@ def test_what_has_not_is_named_with_its_line(check, text, line, words):
     assert found
     assert found[0].line == line
     assert found[0].hint
+
+
+@pytest.mark.parametrize("text", ["# -*- coding: utf-8 -*-\nx = 1\n", "\ufeffx = 1\n", "x = 1\n\n# coding: utf-7\n"])
+def test_utf_8_may_be_said(check, text):
+    """The usual comment and byte order mark are harmless, and so is what stands below the first two lines."""
+    assert check(text) == []
 
 
 def test_the_future_is_called_by_its_name(check):

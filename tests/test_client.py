@@ -158,13 +158,17 @@ def test_system_exit_is_an_exception_like_others(worker_of):
         "frame(['raised', 3, 'E', [], 'm', [['f', 'not a line', 'g', 't']]])",
         "frame({'a': 1})",
         "frame([['value'], 3, 1])",
+        "frame(['raised', 3, 'E', [], 'm', [['f', -1, 'g', 't']]])",
+        "sized((1 << 30).to_bytes(4, 'big') + b'\\x90')",
+        "sized(sized(b'\\x93\\xa5value\\x03\\xdd\\x00\\x60\\x00\\x00' + b'\\x90' * 0x600000))",
     ],
 )
 def test_a_forged_reply_ends_the_worker(worker_of, forged):
     """Messages out of order, malformed or with the wrong form are no answers."""
     source = (
         "import msgpack, os, sys, time\n"
-        "def frame(v):\n    b = msgpack.packb(v)\n    return len(b).to_bytes(4, 'big') + b\n"
+        "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
+        "def frame(v): return sized(sized(msgpack.packb(v)))\n"
         f"def f():\n    os.write(int(sys.argv[1]), {forged})\n    time.sleep(2)\n    return 1\n"
     )
     code = worker_of(source, call_seconds=1).module("code")
@@ -247,3 +251,50 @@ def test_a_weak_reference_sees_an_attribute_go(worker_of):
     assert there() is not None
     box.array = None
     assert there() is None
+
+
+def test_a_report_with_names_that_are_none_ends_the_worker(worker_of):
+    """Keyword arguments are named by texts; anything else is a forgery."""
+    source = (
+        "import os, sys, time\n"
+        "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
+        "def f(progress):\n"
+        "    os.write(int(sys.argv[1]), sized(sized(b'\\x94\\xa5event\\x00\\x90\\x81\\xc4\\x01a\\x01')))\n"
+        "    time.sleep(2)\n"
+    )
+    with pytest.raises(ProtocolError, match="wrong form"):
+        worker_of(source).module("code").f(lambda **_named: None)
+
+
+def test_an_exception_is_told_in_bounded_texts_and_places_of_the_submission(worker_of):
+    """A forged traceback leads nowhere else, and long names are cut."""
+    frames = "[['../../etc/passwd', 1, 'f', ''], ['/etc/passwd', 1, 'f', ''], ['m/a.py', 7, 'f' * 9000, 't' * 9000]]"
+    source = (
+        "import msgpack, os, sys, time\n"
+        "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
+        "def f():\n"
+        f"    told = ['raised', 2, 'E' * 9000, ['E'], 'm' * 90000, {frames}]\n"
+        "    os.write(int(sys.argv[1]), sized(sized(msgpack.packb(told))))\n"
+        "    time.sleep(2)\n"
+    )
+    worker = worker_of(source)
+    function = worker.module("code").f  # requests 1 and 2; the call is number 3
+    with pytest.raises((RemoteError, ProtocolError)):
+        function()
+    worker = worker_of(source.replace("'raised', 2", "'raised', 3"))
+    with pytest.raises(RemoteError) as caught:
+        worker.module("code").f()
+    (frame,) = caught.value.frames
+    assert (frame.file, frame.line) == ("m/a.py", 7)
+    assert max(map(len, (frame.function, frame.text, caught.value.remote_type))) <= 200
+    assert len(caught.value.message) <= 4000
+
+
+def test_many_answers_in_time_are_late_together(worker_of):
+    """A worker has so long in all, however short each call is."""
+    worker = worker_of("import time\ndef f(): time.sleep(0.2)\n")
+    code = worker.module("code")
+    code.f()
+    worker._wall_seconds = worker.student_seconds - 0.1
+    with pytest.raises(DeadlineError, match="in all"):
+        code.f()

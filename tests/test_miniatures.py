@@ -6,20 +6,31 @@ a data set is trained on the stand-in: at a home without data, and with no way t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
+from markdown_it import MarkdownIt
 
+from grading import progress
 from grading.manifest.load import load
 from grading.render import record
-from grading.result import CriterionStatus, Result, Verdict
+from grading.render.markdown import LIMIT
+from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from tests.submissions.build import Miniature, build, miniatures
+from tests.submissions.threats import SUBMITTED
 
+GITHUB_FILES = ("OUTPUT", "ENV", "PATH", "STATE", "STEP_SUMMARY")
+OWN_HTML = re.compile(r"</?(details|summary|sub|br)>")
 SECONDS = {1: 90, 2: 300, 3: 600}
 """No submission may keep the grader of a milestone longer than this, on a loaded machine."""
 
@@ -29,18 +40,20 @@ def graded(root: Path, tmp_path: Path):
     """Grade a miniature in a process of its own, as `nox -s milestone-1 -- --submission` does."""
 
     def grade(miniature: Miniature, *extra: str) -> Result:
-        tree, target = tmp_path / "tree", tmp_path / "result.json"
+        about, tree, target = miniature.about, tmp_path / "tree", tmp_path / "result.json"
         build(miniature, root, load(root), tree)
-        private = tmp_path / "tmp"
-        private.mkdir(exist_ok=True)
-        seed, number = (str(miniature.about.get(key, other)) for key, other in (("seed", 20), ("milestone", 1)))
-        command = [sys.executable, "-m", "grading", "milestone", number, "--seed", seed, *extra]
-        allowed = SECONDS[int(number)]
+        for folder in ("tmp", "github", "home"):
+            (tmp_path / folder).mkdir()
+        outputs = {f"GITHUB_{name}": str(tmp_path / "github" / name) for name in GITHUB_FILES}
+        environment = offline(tmp_path) | outputs | {"PYTHONPATH": str(root), "TMPDIR": str(tmp_path / "tmp")}
+        report, xml = tmp_path / "report.md", tmp_path / "report.xml"
+        written = ("--json", str(target), "--markdown", str(report), "--junit", str(xml))
+        allowed = SECONDS[about.get("milestone", 1)]
         started = time.monotonic()
         done = subprocess.run(
-            [*command, "--submission", str(tree), "--json", str(target), "--markdown", str(tmp_path / "report.md")],
-            cwd=tmp_path,
-            env=os.environ | offline(tmp_path) | {"PYTHONPATH": str(root), "TMPDIR": str(private)},
+            [*command(about), *extra, "--submission", str(tree), *written],
+            cwd=tree if about.get("inside") else tmp_path,
+            env=os.environ | environment | {"GITHUB_TOKEN": "a-token"} | about.get("environment", {}),
             capture_output=True,
             text=True,
             timeout=allowed,
@@ -48,27 +61,96 @@ def graded(root: Path, tmp_path: Path):
         )
         assert time.monotonic() - started < allowed
         assert target.is_file(), f"the grader wrote no result:\n{done.stdout}\n{done.stderr}"
+        assert target.stat().st_size < progress.LARGEST
         result = record.from_json(target.read_text())
         assert done.returncode == result.verdict.exit_code
         assert "Traceback" not in done.stderr
-        assert list(private.iterdir()) == [], "something was left in the temporary folder"
         assert not any(c.status is CriterionStatus.ERROR for c in result.criteria), done.stdout
-        for surface in (done.stdout, (tmp_path / "report.md").read_text()):
-            assert "\x1b[2J" not in surface
-            assert not any(line.startswith(("::", "##[")) for line in surface.splitlines())
-            if result.verdict.exit_code:
-                assert "UNLOCKED" not in surface
-            if result.verdict is Verdict.PROVISIONAL:
-                assert "digits stood in for mnist" in surface
+        surfaces = [done.stdout, done.stderr, report.read_text(), xml.read_text()]
+        check_surfaces(result, surfaces)
+        check_traces(tmp_path)
+        forbidden = about["expect"].get("never", [])
+        if result.machine.sandbox == "bubblewrap":
+            forbidden = [*forbidden, *about.get("confined", {}).get("never", [])]
+            for path in about.get("confined", {}).get("absent", []):
+                assert not Path(path).expanduser().exists(), f"{path} was written"
+        for words in forbidden:
+            assert not any(words in surface for surface in (*surfaces, target.read_text()))
         return result
 
     return grade
 
 
+def command(about: dict[str, Any]) -> list[str]:
+    """What is typed: the grader's own command, or the one that takes some checks as passed."""
+    how = {key: about[key] for key in ("taken", "patience") if key in about}
+    start = ["tests.submissions.partial", json.dumps(how)] if how else ["grading"]
+    what = ["module", about["module"]] if "module" in about else ["milestone", str(about.get("milestone", 1))]
+    who = ["--student", about["student"]] if "student" in about else []
+    return [sys.executable, "-P", "-m", *start, *what, "--seed", str(about.get("seed", 20)), *who]
+
+
+def check_surfaces(result: Result, surfaces: list[str]) -> None:
+    """No surface claims a success that was none, holds an escape or a workflow command, or shows anything live."""
+    out, _, report, xml = surfaces
+    for surface in surfaces:
+        assert "\x1b[2J" not in surface
+        assert not any(line.startswith(("::", "##[")) for line in surface.splitlines())
+        if result.verdict.exit_code:
+            assert "UNLOCKED" not in surface
+    if result.verdict is Verdict.PROVISIONAL:
+        assert all("digits stood in for mnist" in surface for surface in (out, report))
+    assert len(report) <= LIMIT
+    assert not live_in(report)
+    suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML
+    assert suite.get("failures") == str(len(failed(result)))
+
+
+def live_in(report: str) -> list[str]:
+    """What of a report would be more than text: links, images, HTML other than its own, mentions, references."""
+    found: list[str] = []
+    for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(report):
+        for part in (token, *(token.children or ())):
+            if part.type in ("link_open", "image"):
+                found.append(part.type)
+            elif part.type in ("html_inline", "html_block"):
+                found += [tag for tag in re.findall(r"<[^>]*>?", part.content) if not OWN_HTML.fullmatch(tag)]
+            elif part.type == "text":
+                found += re.findall(r"(?<![\w\N{ZERO WIDTH SPACE}])[@#]\w+|\bhttps?://", part.content)
+    return found
+
+
+def check_traces(folder: Path) -> None:
+    """Nothing is left: no file in the temporary folder, no line in a workflow's files, no process."""
+    assert list((folder / "tmp").iterdir()) == [], "something was left in the temporary folder"
+    assert list((folder / "github").iterdir()) == [], "a workflow's output was written"
+    if sys.platform == "linux":
+        running = [path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdigit()]
+        assert not [path for path in running if str(folder).encode() in _content(path)], "a process was left"
+
+
+def _content(path: Path) -> bytes:
+    with contextlib.suppress(OSError):  # it has ended
+        return path.read_bytes()
+    return b""
+
+
+def failed(result: Result) -> list[CriterionResult]:
+    """The criteria that were not met."""
+    return [c for c in result.criteria if c.status is CriterionStatus.FAILED]
+
+
 def offline(home: Path) -> dict[str, str]:
     """An environment without data sets, in which every download fails at once."""
     nowhere = "http://127.0.0.1:9"
-    return {"XDG_CACHE_HOME": str(home / "cache"), "TINYTORCH_DATA": "", "https_proxy": nowhere, "http_proxy": nowhere}
+    home = home / "home"
+    return {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "TINYTORCH_DATA": "",
+        "https_proxy": nowhere,
+        "http_proxy": nowhere,
+    }
 
 
 def told(result: Result) -> str:
@@ -110,15 +192,16 @@ def test_what_was_not_earned_is_not_given(graded, miniature):
 def check_expectation(miniature: Miniature, result: Result) -> None:
     expect = miniature.about["expect"]
     assert result.verdict == expect["verdict"]
-    failed = [c for c in result.criteria if c.status is CriterionStatus.FAILED]
     if "criterion" in expect:
-        assert expect["criterion"] == failed[0].name, told(result)
+        assert expect["criterion"] == failed(result)[0].name, told(result)
+    if "fails" in expect:
+        assert expect["fails"] in [c.name for c in failed(result)]
     if "task" in expect:
         assert result.first_to_mend.task == expect["task"], told(result)
     for words in expect.get("says", []):
         assert words in told(result)
     performance = [c for c in result.criteria if c.kind == "performance"]
-    if any(c.kind == "code_quality" for c in failed):
+    if any(c.kind == "code_quality" for c in failed(result)):
         assert all(c.status is CriterionStatus.NOT_ATTEMPTED for c in performance)
         assert all(c.measured is None for c in performance)
 
@@ -128,3 +211,11 @@ def test_a_result_file_in_the_tree_is_left_alone(graded, tmp_path):
     (miniature,) = [m for m in miniatures("hostile") if m.name.endswith("forged_records")]
     graded(miniature)
     assert json.loads((tmp_path / "tree" / "result.json").read_text()) == {"verdict": "unlocked"}
+
+
+def test_every_line_of_the_threats_has_two_submissions():
+    """Each hostile miniature says which line it stands for, and each line has at least two."""
+    counted = Counter(m.about["threat"] for m in miniatures("hostile"))
+    assert set(counted) == set(SUBMITTED)
+    assert not {line: count for line, count in counted.items() if count < 2}
+    assert counted.total() >= 60

@@ -72,7 +72,7 @@ def train_and_read(context: Context, worker: Worker, seed: int, data: DataSet, *
         losses.append(cross_entropy(probabilities, probe_targets))
         accuracies.append(accuracy(probabilities, probe_targets))
 
-    def progress(step: float, total: float, _claimed: float) -> None:
+    def progress(step: float, total: float) -> None:
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             measure(step, total)

@@ -64,6 +64,12 @@ class Log:
             self.output.append(worker.output)
         self.workers.clear()
 
+    def printed(self, most: int) -> str:
+        """What all of them printed, the first and the last part if it is more than ``most`` characters."""
+        text, half = "".join(self.output), most // 2
+        dropped = f"\n… {len(text) - 2 * half:,} characters not kept …\n"
+        return text if len(text) <= most else text[:half] + dropped + text[-half:]
+
 
 @dataclass(frozen=True)
 class Measured:

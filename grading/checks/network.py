@@ -12,7 +12,12 @@ from grading.remote import WorkerFailureError
 
 TOLERANCE = 1e-3
 """Of probabilities in float32."""
-Progress = Callable[[float, float, float], None]
+MAX_WEIGHTS = 256 << 20
+"""Bytes of all parameters together: the grader keeps a copy of them."""
+MAX_PARAMETERS = 10_000
+MAX_STEPS = 1e9
+"""Of training, as it reports them."""
+Progress = Callable[[float, float], None]
 
 
 class RecipeError(Exception):
@@ -34,15 +39,19 @@ class StudentNetwork:
         self._worker, self._outputs = worker, outputs
         self._recipe = worker.recipe(module_id)
         self._network = self._recipe.build(worker.rng(seed))
+        self._count = 0
 
     def weights(self) -> list[np.ndarray]:
         """A copy of every parameter, in order."""
-        arrays = []
+        arrays: list[np.ndarray] = []
         for parameter in self._parameters():
             values = parameter.numpy()
             if type(values) is not np.ndarray or values.dtype.kind != "f":
                 raise RecipeError("network.parameters()[i].numpy()", f"{type(values).__name__}", "a float array")
             arrays.append(values)
+            if sum(array.nbytes for array in arrays) > MAX_WEIGHTS:
+                got = f"more than {MAX_WEIGHTS >> 20} MiB"
+                raise RecipeError("network.parameters()", got, "the weights of a network of a sensible size")
         if not arrays:
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
         return arrays
@@ -53,11 +62,16 @@ class StudentNetwork:
             parameter.data = values
 
     def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
-        """Run the recipe's training; what it reports goes to ``progress`` only if it is three numbers."""
+        """Run the recipe's training; the steps it reports go to ``progress`` if they are two counts.
 
-        def report(step: Any = None, steps: Any = None, loss: Any = None, *_: Any, **__: Any) -> None:
-            if all(type(n) in (int, float) for n in (step, steps, loss)):
-                progress(float(step), float(steps), float(loss))
+        Whatever else it reports, a loss for instance, is not believed and not even looked at.
+        """
+
+        def report(*told: Any, **named: Any) -> None:
+            counts: list[Any] = [*told[:2], *(named.get(name) for name in ("step", "steps")[len(told) :])]
+            step, steps = counts
+            if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):
+                progress(float(step), float(steps))
 
         with self._worker.deadline(seconds):
             self._recipe.train(self._network, inputs, targets, rng=self._worker.rng(seed), progress=report)
@@ -84,6 +98,12 @@ class StudentNetwork:
         parameters = self._network.parameters()
         if type(parameters) not in (list, tuple):
             raise RecipeError("network.parameters()", f"{type(parameters).__name__}", "a list of tensors")
+        if len(parameters) > MAX_PARAMETERS:
+            raise RecipeError("network.parameters()", f"{len(parameters):,} parameters", "a list of a few tensors")
+        self._count = self._count or len(parameters)
+        if len(parameters) != self._count:
+            got = f"{len(parameters)} parameters, where there were {self._count}"
+            raise RecipeError("network.parameters()", got, "the same parameters, in the same order, every time")
         return list(parameters)
 
 

@@ -37,7 +37,7 @@ def quiz(context: Context) -> Measured:
     failures = tuple(
         Failure(
             title=f"Question {v.question_id} is answered correctly",
-            got="another answer" if v.answered else "no answer",
+            got=f"{'another answer' if v.answered else 'no answer'}: {v.why or 'Not right yet.'}",
             expected="the right one, for your own parameters",
             hint=f"Read {v.read}, then: {command}",
         )

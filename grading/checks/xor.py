@@ -81,7 +81,7 @@ def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Ru
     fresh = network.predict(POINTS)
     steps, losses = [0.0], [cross_entropy(fresh, targets)]
 
-    def progress(step: float, total: float, _claimed: float) -> None:
+    def progress(step: float, total: float) -> None:
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
             losses.append(cross_entropy(network.predict(POINTS), targets))

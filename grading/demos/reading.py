@@ -107,7 +107,7 @@ class Reader:
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
             tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
-        def progress(step: float, steps: float, _claimed: float) -> None:
+        def progress(step: float, steps: float) -> None:
             nonlocal last
             if math.isfinite(step) and math.isfinite(steps) and steps > 0:
                 last = (min(max(step, 0.0), steps), steps)

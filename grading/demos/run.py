@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import Screen
 from grading.result import Failure
+from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose
 from grading.submission import take
 from grading.workers import start_worker
@@ -50,7 +50,7 @@ def _started(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
     manifest = load(root)
     milestone = built_milestone(manifest, number)
     modules = manifest.modules_for(milestone)
-    with tempfile.TemporaryDirectory(prefix="tinytorch-submission-") as folder:
-        submission = take(root, manifest, modules, milestone, Path(folder))
+    with temporary_folder("tinytorch-submission-") as folder:
+        submission = take(root, manifest, modules, milestone, folder)
         with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
             yield milestone, worker

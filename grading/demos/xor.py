@@ -25,7 +25,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     losses = [cross_entropy(network.predict(POINTS), XOR)]
     screen.frame(_frame(network, "before training: fresh weights", losses))
 
-    def progress(step: float, steps: float, _claimed: float) -> None:
+    def progress(step: float, steps: float) -> None:
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(cross_entropy(network.predict(POINTS), XOR))
             screen.frame(_frame(network, f"step {step:.0f} of {steps:.0f}", losses))

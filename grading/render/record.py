@@ -18,8 +18,8 @@ def to_json(result: Result) -> str:
 
 
 def from_json(text: str | bytes) -> Result:
-    """The record back; pydantic's ValidationError when it is not one."""
-    return Result.model_validate_json(text)
+    """The record back; pydantic's ValidationError when it is not one. Nothing is converted: "1" is no number."""
+    return Result.model_validate_json(text, strict=True)
 
 
 def _plain(value: Any) -> Any:

@@ -6,12 +6,13 @@ import re
 import unicodedata
 
 _ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # strings: titles, links, clipboard
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}+[ -/]{0,16}+[@-~]"  # CSI: colours, cursor
+    # Strings: titles, links, clipboard. Not longer, so that thousands without an end do not take minutes.
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,256}+(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"  # what is left
 )
 # Anywhere, not at line starts only: a narrow table may break the line just before it.
-_WORKFLOW_COMMAND = re.compile(r"::(?=[A-Za-z][\w-]*(?:[ \t][^\n]*)?::)")
+_COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
@@ -40,7 +41,14 @@ def clean(text: str, limit: int = 2000) -> str:
     # Each character is looked up once, however often it stands there.
     hidden = {c for c in set(rough) if unicodedata.category(c) in _INVISIBLE} - {"\n", "\t"}
     rough = rough.translate(dict.fromkeys(map(ord, hidden)))
-    return cut(_WORKFLOW_COMMAND.sub(": :", rough).replace("##[", "## ["), limit, dropped)
+    rough = "\n".join(map(_no_command, rough.split("\n")))
+    return cut(rough.replace("##[", "## ["), limit, dropped)
+
+
+def _no_command(line: str) -> str:
+    """The line with every `::name` broken that another `::` follows."""
+    last = line.rfind("::")
+    return _COMMAND_START.sub(lambda start: ": :" if start.end("name") <= last else "::", line)
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import numpy as np
 
 from grading.errors import GraderError
 from grading.sandbox import bubblewrap, seccomp
+from grading.sandbox.folders import remove
 from grading.sandbox.output import Tail
 from grading.sandbox.strays import adopt_orphans, end_strays
 
@@ -86,7 +86,7 @@ class Launched:
         end_strays(_live)
         self.sock.close()
         self.output.stop()
-        shutil.rmtree(self._private, ignore_errors=True)
+        remove(self._private)
 
 
 def launch(confinement: Confinement) -> Launched:
@@ -134,7 +134,7 @@ def launch(confinement: Confinement) -> Launched:
             start_new_session=True,
         )
     except OSError as error:
-        shutil.rmtree(private, ignore_errors=True)
+        remove(private)
         raise GraderError(f"the worker process cannot be started: {error}") from error
     finally:
         theirs.close()

@@ -1,9 +1,12 @@
 """The codec between grader and worker: length-prefixed MessagePack with a closed set of types. No pickle.
 
-A frame is four bytes of length (big endian) and one MessagePack value. Beside MessagePack's own types there are
-arrays as (dtype from a list, shape, bytes), tuples, slices, dtypes, big integers, ``...``, and two kinds of names:
+A frame is four bytes of length (big endian) and a message: the size of its plain part, also in four bytes, the plain
+part, which is one MessagePack value, and the bytes of all its arrays, in their order. Beside MessagePack's own types
+there are arrays as (dtype from a list, shape), tuples, slices, dtypes, big integers, ``...``, and two kinds of names:
 handles (an object that stays in the worker) and callbacks (a function that stays in the grader). Both ends use this
 file; the grader trusts nothing it decodes beyond its type.
+
+The plain part is bounded apart: a byte of it may become an object of sixty, a byte of an array stays one.
 """
 
 import math
@@ -21,6 +24,8 @@ SCALARS = frozenset(np.dtype(name).type for name in DTYPES)
 MAX_DIMENSIONS = 32
 SMALL = 1 << 16
 CHUNK = 4 << 20
+MAX_PLAIN = 4 << 20
+"""Bytes of a message without its arrays."""
 MAX_DIGITS = 1000
 """Of an integer beyond 64 bits: Python's integers know no end, a message does."""
 
@@ -31,6 +36,7 @@ class WireError(Exception):
 
 def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
     """One value as bytes. ``name`` turns an object into (HANDLE or CALLBACK, payload), or None to refuse it."""
+    bodies: list[memoryview] = []
 
     def default(item: Any) -> msgpack.ExtType:
         if type(item) in SCALARS:  # a NumPy scalar is an array without axes
@@ -38,8 +44,9 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
         kind = type(item)
         if kind is np.ndarray and item.dtype.name in DTYPES:
             native = np.ascontiguousarray(item, dtype=item.dtype.newbyteorder("="))
-            head = _pack((item.dtype.name, list(item.shape)))
-            return msgpack.ExtType(ARRAY, b"".join((head, native.data)) if native.size else head)
+            if native.size:
+                bodies.append(native.data)
+            return msgpack.ExtType(ARRAY, _pack((item.dtype.name, list(item.shape))))
         if kind is tuple:
             return msgpack.ExtType(TUPLE, _pack(list(item), default))
         if kind is slice:
@@ -62,9 +69,14 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
         return msgpack.ExtType(named[0], _pack(named[1]))
 
     try:
-        return _pack(value, default)
+        plain = _pack(value, default)
+        if len(plain) > MAX_PLAIN:
+            raise WireError(f"{len(plain):,} bytes of plain values are more than {MAX_PLAIN:,}; an array may be larger")
+        return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
     except (OverflowError, ValueError, RecursionError) as error:
         raise WireError(f"a value cannot cross: {error}") from error
+    finally:
+        bodies.clear()  # `default` knows itself, so what it holds would stay until the garbage is collected
 
 
 def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_nesting: int = 40) -> Any:
@@ -72,16 +84,23 @@ def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_n
 
     Raises WireError, and nothing else, for anything malformed.
     """
-    depth = 0
+    depth, end, taken = 0, 4 + int.from_bytes(data[:4], "big"), 0
+    if not 4 < end <= len(data):
+        raise WireError("malformed message: its plain part does not fit")
+    if end > 4 + MAX_PLAIN:
+        raise WireError(f"{end - 4:,} bytes of plain values are more than {MAX_PLAIN:,}")
+    bodies = memoryview(data)[end:]
 
     def ext(code: int, payload: bytes) -> Any:
-        nonlocal depth
+        nonlocal depth, taken
         depth += 1
         if depth > max_nesting:
             raise WireError("nested too deeply")
         try:
             if code == ARRAY:
-                return _array(payload)
+                dtype, shape = _head(_unpack(payload, ext))
+                start, taken = taken, taken + math.prod(shape) * dtype.itemsize
+                return _array(dtype, shape, bodies[start:taken])
             if code == TUPLE:
                 return tuple(_listed(_unpack(payload, ext)))
             if code == SLICE:
@@ -100,11 +119,13 @@ def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_n
             depth -= 1
 
     try:
-        value = _unpack(data, ext)
+        value = _unpack(memoryview(data)[4:end], ext)
     except WireError:
         raise
     except Exception as error:  # msgpack raises a dozen kinds for malformed bytes; all mean the same here
         raise WireError(f"malformed message: {type(error).__name__}") from error
+    if taken != len(bodies):
+        raise WireError("more bytes than its arrays have")
     return value
 
 
@@ -112,7 +133,7 @@ def _pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     return msgpack.packb(value, default=default, strict_types=default is not None, use_bin_type=True)
 
 
-def _unpack(data: bytes | bytearray, ext: Callable[[int, bytes], Any]) -> Any:
+def _unpack(data: bytes | memoryview, ext: Callable[[int, bytes], Any]) -> Any:
     return msgpack.unpackb(data, ext_hook=ext, raw=False, strict_map_key=True)
 
 
@@ -128,17 +149,17 @@ def _known_dtype(name: str) -> str:
     return name
 
 
-def _array(payload: bytes) -> np.ndarray:
-    unpacker = msgpack.Unpacker(raw=False, max_buffer_size=len(payload) + 1)
-    unpacker.feed(payload[: 16 * MAX_DIMENSIONS])
-    head = unpacker.unpack()
+def _head(head: Any) -> tuple[np.dtype, list[int]]:
+    """An array's dtype and shape, believed to be no more than that."""
     name, shape = _listed(head)
     if not isinstance(name, str) or len(_listed(shape)) > MAX_DIMENSIONS:
         raise WireError("an array's head is malformed")
     if not all(type(n) is int and n >= 0 for n in shape):
         raise WireError("an array's shape is not made of sizes")
-    dtype = np.dtype(_known_dtype(name))
-    body = memoryview(payload)[unpacker.tell() :]
+    return np.dtype(_known_dtype(name)), shape
+
+
+def _array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndarray:
     if math.prod(shape) * dtype.itemsize != len(body):
         raise WireError("an array's shape does not fit its bytes")
     if dtype == np.bool_:  # a byte that is neither 0 nor 1 would be a bool that equals neither

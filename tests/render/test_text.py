@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 
 import pytest
@@ -53,6 +54,23 @@ def test_cutting_is_visible_and_counts_right() -> None:
     assert cut("abcdef", 5) == "abcde… (1 more character)"
     assert clean("a" * 1_000_000, 10) == "a" * 10 + "… (999990 more characters)"
     assert one_line("a\n" * 50, 9) == "a a a a a… (90 more characters)"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\x90", "\x1b]", "\x1b[", "\x9b0", "\x9d ", "::a ", "::a\t", "::a::", "::", "##[", "\x1b ", "`", "\u202e", "\r"],
+)
+def test_cleaning_takes_no_longer_than_the_text_is(unit: str) -> None:
+    """Hundreds of thousands of escapes without an end are cleaned at once."""
+    started = time.monotonic()
+    one_line(unit * 300_000, 600)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("text", ["::a b::c", "x ::error f=1 :: y", "::a::b::c", "::group::\t::endgroup::"])
+def test_a_command_is_broken_wherever_its_second_colons_stand(text: str) -> None:
+    """Nothing that the runner would split at two pairs of colons is left."""
+    assert not re.search(r"::[A-Za-z-]+(?:[ \t][^\n]*)?::", clean(text))
 
 
 @given(st.text(st.characters(), max_size=200))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import shutil
+import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from course.skeleton import skeleton, solved, with_open
+from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.submission import source_files
 
 HERE = Path(__file__).resolve().parent
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,7 @@ def miniatures(kind: str) -> list[Miniature]:
 
 def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
     """The submission's tree in ``target``; AssertionError when an edit does not fit."""
-    whole = miniature.about["from"] == "solution"
-    for path in student_files(manifest):
-        source = (root / path).read_text("utf-8")
-        text = (solved if whole else skeleton)(source, manifest, path)
+    for path, text in starting_from(miniature.about["from"], root).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, "utf-8")
     for name in ("student.yaml", "answers"):
@@ -53,6 +57,13 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
     for edit in miniature.about.get("edits", []):
         apply(edit, target, root, manifest)
     return target
+
+
+@cache
+def starting_from(what: str, root: Path) -> dict[Path, str]:
+    """The text of every student's file, as solution or as skeleton: made once for a hundred trees."""
+    manifest, make = load(root), {"solution": solved, "skeleton": skeleton}[what]
+    return {path: make((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
@@ -89,5 +100,21 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
             path.write_bytes(bytes.fromhex(digits))
         case {"size": size}:
             path.write_text("#" * size)
+        case {"fifo": True}:
+            path.unlink()
+            os.mkfifo(path)
+        case {"many": count}:
+            for number in range(count):
+                (path / f"extra{number}.py").write_text("raise SystemExit(0)\n")
+        case {"compiled": text}:
+            _compile(text, path.with_name(path.name.format(version=f"{sys.version_info[0]}{sys.version_info[1]}")))
         case _:
             raise AssertionError(f"no such edit: {edit}")
+
+
+def _compile(text: str, target: Path) -> None:
+    """Bytecode of some source that Python would load without ever looking at the source beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source.py")
+        source.write_text(text, "utf-8")
+        py_compile.compile(str(source), str(target), doraise=True, invalidation_mode=UNCHECKED)

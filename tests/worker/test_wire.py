@@ -35,6 +35,11 @@ def resolve(_code: int, payload: object) -> object:
     return payload
 
 
+def framed(plain: bytes, *bodies: bytes) -> bytes:
+    """A message of a plain part and arrays' bytes, well formed or not."""
+    return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
+
+
 def there_and_back(value: object) -> object:
     return wire.decode(wire.encode(value, refuse), resolve)
 
@@ -127,17 +132,18 @@ def test_a_list_within_itself_is_refused():
 @given(st.binary(max_size=200))
 @settings(max_examples=2000)
 def test_arbitrary_bytes_raise_wire_error_or_decode(data):
-    """No other exception for anything a worker may send."""
-    with contextlib.suppress(wire.WireError):
-        wire.decode(data, resolve)
+    """No other exception for anything a worker may send, with the plain part's size right or wrong."""
+    for message in (data, framed(data)):
+        with contextlib.suppress(wire.WireError):
+            wire.decode(message, resolve)
 
 
-@given(st.integers(-1, 12), st.binary(max_size=80))
+@given(st.integers(-1, 12), st.binary(max_size=80), st.binary(max_size=20))
 @settings(max_examples=2000)
-def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload):
+def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload, body):
     """Nor for arbitrary bytes behind each extension code."""
     with contextlib.suppress(wire.WireError):
-        wire.decode(msgpack.packb(msgpack.ExtType(code % 128, payload)), resolve)
+        wire.decode(framed(msgpack.packb(msgpack.ExtType(code % 128, payload)), body), resolve)
 
 
 @pytest.mark.parametrize(
@@ -158,13 +164,35 @@ def test_arbitrary_extensions_raise_wire_error_or_decode(code, payload):
 def test_arrays_that_lie_about_themselves_are_refused(dtype, shape, body):
     """Shapes that do not fit the bytes, negative or huge sizes, dtypes that are not on the list."""
     with pytest.raises(wire.WireError):
-        wire.decode(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]) + body)), resolve)
+        wire.decode(framed(msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb([dtype, shape]))), body), resolve)
+
+
+def test_arrays_share_no_bytes_and_leave_none_over():
+    """Each takes its own, in order; bytes that belong to none are refused."""
+    two = msgpack.packb([msgpack.ExtType(wire.ARRAY, msgpack.packb(["uint8", [n]])) for n in (2, 1)])
+    first, second = wire.decode(framed(two, b"abc"), resolve)
+    assert (first.tobytes(), second.tobytes()) == (b"ab", b"c")
+    for bodies in (b"ab", b"abcd"):
+        with pytest.raises(wire.WireError):
+            wire.decode(framed(two, bodies), resolve)
+
+
+@pytest.mark.parametrize("unit", [b"\x90", b"\xa2ab", b"\xc7\x00\x05"], ids=["lists", "texts", "extensions"])
+def test_a_message_of_millions_of_objects_is_refused_unread(unit):
+    """What would fill the grader's memory with small objects is refused by its size alone, on both sides."""
+    count = wire.MAX_PLAIN // len(unit) + 1
+    started = time.monotonic()
+    with pytest.raises(wire.WireError, match="plain values"):
+        wire.decode(framed(b"\xdd" + count.to_bytes(4, "big") + unit * count), resolve)
+    with pytest.raises(wire.WireError, match="an array may be larger"):
+        wire.encode(["ab"] * count, refuse)
+    assert time.monotonic() - started < 5
 
 
 def test_a_boolean_array_holds_only_true_and_false():
     """A byte of 2 would be a bool that equals neither."""
-    payload = msgpack.packb(["bool", [3]]) + b"\x00\x01\x02"
-    back = wire.decode(msgpack.packb(msgpack.ExtType(wire.ARRAY, payload)), resolve)
+    plain = msgpack.packb(msgpack.ExtType(wire.ARRAY, msgpack.packb(["bool", [3]])))
+    back = wire.decode(framed(plain, b"\x00\x01\x02"), resolve)
     assert back.tobytes() == b"\x00\x01\x01"
 
 

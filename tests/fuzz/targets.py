@@ -1,0 +1,392 @@
+"""What is fuzzed: each target makes an input from a random generator, and judges what its reader does with one.
+
+A reader may refuse an input in its own one way. Anything else it raises, and whatever it accepts and should not, is a
+finding.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import msgpack
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from grading import client, progress
+from grading.github import ledger, state
+from grading.manifest.load import ManifestError, load
+from grading.proxy import Proxy
+from grading.quiz.answers import Answers, answers_file, load_answers
+from grading.quiz.safe_yaml import BadFile
+from grading.remote import RemoteError, WorkerFailureError
+from grading.render import record
+from grading.render.badge import badge
+from grading.render.junit import junit
+from grading.render.markdown import LIMIT, markdown
+from grading.sandbox.launch import Confinement
+from grading.worker import wire
+from tests.fuzz.mutations import altered, json_like, mutated, noise
+from tests.render.results import loss, not_yet, result
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader: an input for it, and what must hold when it is read."""
+
+    make: Callable[[Random], bytes]
+    read: Callable[[bytes], bool]
+    """Whether it was accepted."""
+
+
+# The codec.
+
+MESSAGES: tuple[Any, ...] = (
+    ["ready", "3.12.1", "2.1.0"],
+    ["value", 1, np.arange(6.0).reshape(2, 3)],
+    ["value", 1, [(1, 2.5, None), slice(1, None, 2), ..., np.dtype("int8"), 10**30, b"x", {"a": [True, "é"]}]],
+    ["value", 1, (np.zeros((0, 4), "uint8"), np.bool_(True), np.float16(2))],
+    ["raised", 1, "ValueError", ["ValueError", "Exception"], "no", [["m/tinytorch/a.py", 2, "f", "raise"]]],
+    ["event", 0, [1, 10, 0.5], {"accuracy": 0.5}],
+)
+
+
+def message(random: Random) -> bytes:
+    """A message of the protocol, nearly: its plain part changed or made up, its arrays' bytes too few or too many."""
+    if random.random() < 0.1:
+        return noise(random)
+    data = wire.encode(random.choice(MESSAGES), lambda _: (wire.HANDLE, [1, "Tensor"]))
+    end = 4 + int.from_bytes(data[:4], "big")
+    plain, bodies = data[4:end], data[end:]
+    match random.randrange(4):
+        case 0:
+            return mutated(data, random)
+        case 1:
+            plain = mutated(plain, random)
+        case 2:
+            payload = noise(random) if random.random() < 0.5 else mutated(msgpack.packb(["float32", [3]]), random)
+            plain = msgpack.packb(["value", 1, msgpack.ExtType(random.randrange(10), payload)])
+        case 3:
+            bodies = mutated(bodies, random)
+    return len(plain).to_bytes(4, "big") + plain + bodies
+
+
+def decode(data: bytes) -> bool:
+    """Plain values of the closed set, or WireError."""
+    try:
+        value = wire.decode(data, lambda _code, payload: ("name", payload))
+    except wire.WireError:
+        return False
+    assert _closed(value)
+    return True
+
+
+def _closed(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_closed, value))
+    if type(value) is dict:
+        return all(type(key) in (str, bytes) and _closed(part) for key, part in value.items())
+    if type(value) is slice:
+        return all(map(_closed, (value.start, value.stop, value.step)))
+    if type(value) is np.ndarray:
+        return value.dtype.name in wire.DTYPES
+    known = type(value) in (type(None), bool, int, float, str, bytes, type(...), msgpack.Timestamp)
+    return known or isinstance(value, np.dtype)
+
+
+# The grader's end of the pipe.
+
+
+def conversation(random: Random) -> bytes:
+    """Frames that a worker might send, one after the other."""
+    frames = [message(random) for _ in range(random.randrange(1, 4))]
+    data = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
+    return mutated(data, random) if random.random() < 0.1 else data
+
+
+class Pipe:
+    """A socket from which a fixed conversation comes."""
+
+    def __init__(self, data: bytes):
+        self._data = memoryview(data)
+
+    def settimeout(self, _seconds: float | None) -> None:
+        """Nothing here takes time."""
+
+    def sendall(self, _data: bytes) -> None:
+        """Nobody listens."""
+
+    def recv_into(self, view: memoryview, count: int) -> int:
+        """The next bytes."""
+        part = self._data[:count]
+        view[: len(part)] = part
+        self._data = self._data[len(part) :]
+        return len(part)
+
+
+class Nobody:
+    """In a started process's place: a pipe alone."""
+
+    def __init__(self, data: bytes):
+        self.sock = Pipe(data)
+
+    def end(self) -> None:
+        """There is no process."""
+
+    def how_it_ended(self) -> str:
+        """Words for the failure."""
+        return "the conversation was over"
+
+
+def listen(data: bytes) -> bool:
+    """An answer, an exception of the student's, or the worker's end."""
+    with patch.object(client, "launch", lambda _confinement: Nobody(data)):
+        worker = client.Worker(Confinement(ROOT, (), 64, 1), call_seconds=5)
+    worker._ready = None  # it has been greeted
+    told: list[object] = []
+    try:
+        value = worker.request("call", lambda *args, **named: told.append((args, named)))
+    except RemoteError:
+        return True
+    except WorkerFailureError:
+        return False
+    assert isinstance(value, Proxy) or _with_handles(value)
+    return True
+
+
+def _with_handles(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_with_handles, value))
+    if type(value) is dict:
+        return all(map(_with_handles, value.values()))
+    return isinstance(value, Proxy) or _closed(value) or type(value) is slice
+
+
+# The manifest.
+
+
+@cache
+def small_manifest() -> tuple[dict[str, Any], bytes]:
+    """The course's own manifest, cut down to the first milestone and what it needs; as data and as text."""
+    whole = yaml.safe_load((ROOT / "milestones.yaml").read_text("utf-8"))
+    trigger = whole["milestones"][0]["trigger"]
+    last = next(i for i, module in enumerate(whole["modules"]) if module["id"] == trigger)
+    for module in (modules := whole["modules"][: last + 1]):
+        module["tasks"] = module["tasks"][:2]
+    milestone = whole["milestones"][0]
+    milestone["questions"] = milestone["questions"][:2]
+    data = whole | {"modules": modules, "milestones": [milestone]}
+    return data, _yaml(data)
+
+
+def _yaml(data: object) -> bytes:
+    return yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True).encode()
+
+
+def manifest_text(random: Random) -> bytes:
+    """YAML that is nearly a manifest."""
+    data, text = small_manifest()
+    if random.random() < 0.05:
+        return noise(random)
+    if random.random() < 0.3:
+        text = _yaml(altered(data, random))
+    return mutated(text, random) if random.random() < 0.7 else text
+
+
+def read_manifest(data: bytes) -> bool:
+    """A manifest, or problems with their lines."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        Path(folder, "milestones.yaml").write_bytes(data)
+        try:
+            assert load(Path(folder)).modules
+        except ManifestError as refused:
+            error = refused
+        else:
+            return True
+    assert error.problems
+    assert all(problem.line >= 1 for problem in error.problems)
+    return False
+
+
+# Answers.
+
+ANSWERS = b"student: ada\nanswers:\n  training_memory: 1088\n  sigmoid: -0.25\n  choice: [a, c]\n  letter: b\n"
+
+
+def answers_text(random: Random) -> bytes:
+    """YAML that is nearly a file of answers."""
+    return noise(random) if random.random() < 0.2 else mutated(ANSWERS, random)
+
+
+def read_answers(data: bytes) -> bool:
+    """Answers of the plain kinds, or a sentence with its line."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        path = Path(folder, answers_file(1))
+        path.parent.mkdir()
+        path.write_bytes(data)
+        try:
+            found = load_answers(Path(folder), 1)
+        except BadFile as error:
+            refused = error
+        else:
+            refused = None
+    if refused is not None:
+        assert refused.line >= 1
+        return False
+    assert isinstance(found, Answers)
+    for answer in found.answers.values():
+        assert type(answer) in (int, float, bool, str) or all(type(letter) is str for letter in answer)
+    return True
+
+
+# Records.
+
+
+@cache
+def results() -> tuple[dict[str, Any], ...]:
+    """Results as data."""
+    some = (result(), not_yet(), result(criteria=(loss("passed", 0.01, how="5 seeds"),)))
+    return tuple(r.model_dump(mode="json") for r in some)
+
+
+def result_text(random: Random) -> bytes:
+    """JSON that is nearly a result."""
+    return noise(random) if random.random() < 0.05 else json_like(results(), random)
+
+
+def read_result(data: bytes) -> bool:
+    """A result that can be written, read again and shown on every surface; or a validation error."""
+    try:
+        found = record.from_json(data)
+    except ValidationError:
+        return False
+    assert record.from_json(record.to_json(found)).verdict is found.verdict
+    assert len(markdown(found)) <= LIMIT
+    assert junit(found).startswith("<?xml")
+    if found.milestone is not None and found.verdict.exit_code == 0:
+        assert badge(found).startswith("<svg")
+    return True
+
+
+@cache
+def events() -> tuple[dict[str, Any], ...]:
+    """Events of a history as data."""
+    common = {"record": progress.SCHEMA, "at": "2026-03-01T00:00:00+00:00"}
+    attempt = {"kind": "milestone_attempted", "milestone": 1, "module": None}
+    module = {"kind": "module_completed", "milestone": None, "module": "02_tensor", "result": None}
+    return (common | module, *(common | attempt | {"result": result} for result in results()))
+
+
+def event_text(random: Random) -> bytes:
+    """JSON that is nearly an event of a history."""
+    return noise(random) if random.random() < 0.05 else json_like(events(), random)
+
+
+def read_event(data: bytes) -> bool:
+    """An event whose result is one, or a ValueError: what `grading.progress.read` sets aside."""
+    try:
+        event = progress.parse(data)
+        _ = event.result
+    except ValueError:
+        return False
+    assert event.criteria_met >= 0
+    assert event.at.tzinfo is not None
+    return True
+
+
+# What is published on GitHub.
+
+
+@cache
+def published() -> tuple[bytes, ledger.Head, dict[str, bytes]]:
+    """A ledger of four records, its head, and the records' files."""
+    module, attempt, *_ = events()
+    some = (module, attempt, module | {"module": "03_activations"}, module | {"module": "04_layers"})
+    files = {f"progress/{n}.json": json.dumps(event).encode() for n, event in enumerate(some)}
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    lines = [ledger.Line(0, file, ledger.digest(data), "", 7, 11, at) for file, data in files.items()]
+    data, head = ledger.append(b"", ledger.Head(), lines)
+    return data, head, files
+
+
+def ledger_text(random: Random) -> bytes:
+    """A ledger, nearly: bytes changed, a line's fields altered, lines in another order, doubled or gone."""
+    data, _, _ = published()
+    lines = data.splitlines()
+    match random.randrange(4):
+        case 0:
+            return mutated(data, random)
+        case 1:
+            at = random.randrange(len(lines))
+            lines[at] = json_like((json.loads(lines[at]),), random)
+        case 2:
+            lines = random.choices(lines, k=random.randrange(6))
+        case 3:
+            return noise(random) if random.random() < 0.2 else data
+    return b"\n".join(lines)
+
+
+def read_ledger(data: bytes) -> bool:
+    """No line but those that were published is vouched for; whether all of them are."""
+    original, head, files = published()
+    try:
+        lines = ledger.split(data)
+    except ValueError:
+        return False
+    verified = [entry for entry in ledger.verify(lines, files, head=head, repository=7) if entry.verified]
+    assert {entry.file for entry in verified} <= files.keys()
+    assert len(verified) <= len(set(lines) & set(original.splitlines()))
+    assert all(entry.event is not None for entry in verified)
+    return len(verified) == len(files)
+
+
+STATE = {
+    "version": 1,
+    "run": 5,
+    "attempt": 1,
+    "commit": "a" * 40,
+    "sessions": {"milestone-1": {"verdict": "not_yet", "criteria": {"loss": {"passed": False, "measured": 0.5}}}},
+}
+
+
+def comment_text(random: Random) -> bytes:
+    """A comment with nearly a state at its end."""
+    coded = base64.b64encode(json_like((STATE,), random))
+    body = b"<!-- tinytorch:report -->\nx\n<!-- tinytorch:state " + coded + b" -->"
+    return mutated(body, random) if random.random() < 0.3 else body
+
+
+def read_comment(data: bytes) -> bool:
+    """A state that is written and read again as it is, or none."""
+    found = state.read(data.decode("utf-8", "replace"))
+    assert found is None or state.read("\n" + state.written(found)) == found
+    return found is not None
+
+
+def _memory() -> str | None:
+    """A folder in memory where there is one: a hundred thousand files need no disk."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made there
+
+
+TARGETS = {
+    "codec": Target(message, decode),
+    "pipe": Target(conversation, listen),
+    "manifest": Target(manifest_text, read_manifest),
+    "answers": Target(answers_text, read_answers),
+    "result": Target(result_text, read_result),
+    "event": Target(event_text, read_event),
+    "ledger": Target(ledger_text, read_ledger),
+    "comment": Target(comment_text, read_comment),
+}

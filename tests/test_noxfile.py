@@ -1,0 +1,53 @@
+"""The sessions that grade run the course's own grader, wherever they were typed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+EVIL = "import os\nprint('FOUND: mine was run')\nos._exit(0)\n"
+
+
+@pytest.fixture(scope="module")
+def noxfile(root):
+    """The noxfile as a module; nox takes note of its sessions only once."""
+    before = list(sys.path)
+    spec = importlib.util.spec_from_file_location("course_noxfile", root / "noxfile.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+def test_a_package_in_the_folder_where_it_was_typed_is_not_run(root, tmp_path, noxfile, capfd):
+    """A student's repository has a package `grading`, too; typed there, a session grades by the course's."""
+    for name in ("grading/__init__.py", "grading/__main__.py", "typer.py", "numpy.py", "json.py", "sitecustomize.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(EVIL)
+    target = tmp_path / "result.json"
+
+    def error(*_: object) -> None:
+        raise AssertionError("not yet")
+
+    session = SimpleNamespace(
+        bin=str(Path(sys.executable).parent),
+        invoked_from=str(tmp_path),
+        posargs=["--submission", str(root), "--json", str(target)],
+        error=error,
+    )
+    noxfile.run_here(session, "grading", "module", "01_setup")
+    assert json.loads(target.read_text())["verdict"] == "unlocked"
+    assert "FOUND" not in capfd.readouterr().out
+
+
+def test_wrong_usage_ends_with_its_own_code(tmp_path, noxfile):
+    """Nox itself would make 1 of it."""
+    session = SimpleNamespace(bin=str(Path(sys.executable).parent), invoked_from=str(tmp_path), posargs=[])
+    with pytest.raises(SystemExit) as ended:
+        noxfile.run_here(session, "grading", "module", "99_nothing")
+    assert ended.value.code == 2
