@@ -18,14 +18,13 @@ from website.course_pages import course_pages, sources
 from website.overview import overlook
 from website.render import HERE, Files, Site, static_files
 from website.source import Known, Source
-from website.state import Made, State, read_state, write_state
+from website.state import Made, State, write_state
 from website.story import tell
 from website.student_pages import student_pages
 from website.summary import summarise
+from website.target import begin, remove, sizes, write
 
 ROOT = HERE.parent
-OURS = ("student", "class", "course", "static")
-"""Folders of the site in which every file is made by a build, and others are removed."""
 CHUNK = 25
 ALONE = 100
 """Up to so many students are rendered without other processes: starting those takes as long."""
@@ -70,8 +69,8 @@ def build(
     """
     site = Site(load(root), _address(base_url))
     known = _without(source.known(), left_out)
-    before = _begin(target)
-    there = _sizes(target)
+    before = begin(target)
+    there = sizes(target)
     maker = _Maker(site, target, before, there)
 
     manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "")
@@ -93,7 +92,7 @@ def build(
         parts, "class", class_digest, lambda: class_pages(overlook([s for s in summaries if s], site.manifest), site)
     )
     state = State(parts)
-    removed = _remove(target, set(there) - state.files)
+    removed = remove(target, set(there) - state.files)
     write_state(target, state)
     return Built(len(known), len(todo), len(state.files), written, removed)
 
@@ -122,21 +121,6 @@ class _Maker:
         return write(self.target, files)
 
 
-def write(target: Path, files: Files) -> int:
-    """Write what differs; how many files those were."""
-    written = 0
-    for path, data in files.items():
-        place = target / path
-        try:
-            if place.read_bytes() == data:
-                continue
-        except FileNotFoundError:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-        written += 1
-    return written
-
-
 Rendered = tuple[str, Made, int]
 
 
@@ -161,8 +145,8 @@ def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[Stud
         story = tell(source.member(student), site.manifest)
         files = student_pages(story, site)
         written = write(target, files)
-        sizes = {path: len(data) for path, data in files.items()}
-        yield student.pseudonym, Made(digest, sizes, summarise(story, site.manifest)), written
+        made = Made(digest, {path: len(data) for path, data in files.items()}, summarise(story, site.manifest))
+        yield student.pseudonym, made, written
 
 
 _shared: tuple[Source, Site, Path] | None = None
@@ -192,45 +176,6 @@ def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
     if missing := sorted(set(left_out) - ids):
         raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
     return [k for k in known if k.student.id not in left_out]
-
-
-def _begin(target: Path) -> State:
-    """What an earlier build has left. A folder with anything else in it is refused."""
-    before = read_state(target)
-    if before is None:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UsageError(
-                f"{target} is not empty, and no site has been built there. Name a folder that does not exist yet."
-            )
-        target.mkdir(parents=True, exist_ok=True)
-        before = State()
-        write_state(target, before)  # a build that is interrupted can then be repeated
-    return before
-
-
-def _sizes(target: Path) -> dict[str, int]:
-    """Every file of ours that is there, with its size."""
-    found, folders = {}, [(target, "")]
-    while folders:
-        folder, prefix = folders.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                else:
-                    found[prefix + entry.name] = entry.stat(follow_symlinks=False).st_size
-    return found
-
-
-def _remove(target: Path, paths: set[str]) -> int:
-    """Remove what is not of the site any more, and folders that it leaves empty."""
-    old = sorted(path for path in paths if path.partition("/")[0] in OURS)
-    for path in old:
-        (target / path).unlink()
-    for folder in sorted({(target / path).parent for path in old}, reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    return len(old)
 
 
 def _shown(student: Student) -> tuple[str, ...]:
