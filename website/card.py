@@ -42,9 +42,12 @@ def font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
     return found
 
 
-def card(course: str, name: str, lines: Sequence[Line]) -> bytes:
-    """The PNG; the same bytes for the same words. A name the font has no letters for is left out."""
-    picture = _ground(course, tuple(lines)).copy()
+def card(course: str, name: str, lines: Sequence[Line], *, verified: bool = True) -> bytes:
+    """The PNG; the same bytes for the same words. A name the font has no letters for is left out.
+
+    Without `verified` the picture says that nothing vouches for what it shows.
+    """
+    picture = _ground(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
     if drawable(name):
         _fit(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
@@ -69,7 +72,7 @@ def _font_of(letter: str) -> str | None:
 
 
 @cache
-def _ground(course: str, lines: tuple[Line, ...]) -> Image.Image:
+def _ground(course: str, lines: tuple[Line, ...], verified: bool) -> Image.Image:
     """All but the name: few students have a picture that differs in more."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
@@ -77,6 +80,8 @@ def _ground(course: str, lines: tuple[Line, ...]) -> Image.Image:
     on_accent.text((MARGIN, 76), course, font=font(SANS, 34, 600), fill=FULL)
     count = sum(line.unlocked for line in lines)
     told = f"{count} of {len(lines)} capabilities measured in a deep-learning framework of their own"
+    if count and not verified:
+        told = "A deep-learning framework of their own; nothing vouches for these records"
     on_ink.text((MARGIN, 262), told, font=font(SANS, 31, 400), fill=90)
     top, step = 338, 46
     for index, line in enumerate(lines[:5]):

@@ -33,7 +33,6 @@ class Capability:
     curves: tuple[Curve, ...]
     provisional: tuple[str, ...]
     official: bool
-    verified: bool
     attempts: int
     evidence: tuple[tuple[str, str], ...]
     result: Result
@@ -57,11 +56,6 @@ class Story:
     any_verified: bool
     counted: tuple[tuple[Event, Result | None], ...]
     """The records that count: the verified ones, or all of them where nothing vouches for any."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether every milestone that is built is unlocked."""
-        return all(m.state is State.COMPLETED for m in self.milestones if not m.planned)
 
 
 def called(pseudonym: str) -> str:
@@ -89,7 +83,7 @@ def tell(member: Member, manifest: Manifest) -> Story:
         steps=tell_steps(read, manifest),
         modules=modules,
         milestones=milestones,
-        capabilities=tuple(_capabilities(manifest, history, any_verified)),
+        capabilities=tuple(_capabilities(manifest, history)),
         goal=_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
@@ -113,7 +107,7 @@ def _read(entries: Iterable[Entry]) -> Iterator[Read]:
             continue
 
 
-def _capabilities(manifest: Manifest, history: History, verified: bool) -> Iterator[Capability]:
+def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
         if best is None or best.verdict not in PASSING:
@@ -126,7 +120,6 @@ def _capabilities(manifest: Manifest, history: History, verified: bool) -> Itera
             curves=drawable(result),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
-            verified=verified,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
             evidence=tuple(_evidence(result)),
             result=result,

@@ -35,7 +35,9 @@ def student_pages(story: Story, site: Site) -> Files:
         for name, template in (("index.html", "timeline.html.jinja"), ("portfolio.html", "portfolio.html.jinja"))
     }
     files[f"{folder}/feed.xml"] = site.page("feed.xml.jinja", f"{folder}/feed.xml", **_feed(story, site, folder))
-    files[f"{folder}/card.png"] = card(site.manifest.course.name, story.name, _lines(story))
+    files[f"{folder}/card.png"] = card(
+        site.manifest.course.name, story.name, _lines(story), verified=story.any_verified
+    )
     for capability in story.capabilities:
         files[f"{folder}/milestone-{capability.milestone.id}.svg"] = badge(capability.result).encode()
     return files
@@ -46,6 +48,8 @@ def description(story: Story) -> str:
     if not story.capabilities:
         return f"{story.name} is building a deep-learning framework from NumPy up."
     names = [c.milestone.name + (" (provisional)" if c.provisional else "") for c in story.capabilities]
+    if not story.any_verified:
+        return f"{story.name} built a deep-learning framework from NumPy up. Nothing vouches for its records."
     return f"{story.name} built a deep-learning framework from NumPy up. Measured by running it: {', '.join(names)}."
 
 

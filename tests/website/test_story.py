@@ -9,7 +9,9 @@ from desk.cohort import Entry
 from grading.manifest.model import Manifest
 from tests.render.results import criterion, failure, not_yet, result
 from tests.website.conftest import attempt, member, started
+from website.render import Site
 from website.story import tell
+from website.student_pages import student_pages
 
 FORGED = "it is not in the ledger"
 
@@ -51,7 +53,13 @@ def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest
     """A class that keeps no ledger still has pages; each says that nothing vouches for it."""
     story = tell(member(Entry(attempt(result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
-    assert [c.verified for c in story.capabilities] == [False]
+    assert [c.milestone.id for c in story.capabilities] == [1]
+    files = student_pages(story, Site(manifest))
+    for name in ("index.html", "portfolio.html"):
+        assert "Nothing vouches for the" in files[f"student/quiet-otter-40391/{name}"].decode()
+    verified = student_pages(tell(member(attempt(result())), manifest), Site(manifest))
+    assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
+    assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
 
 
 def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
