@@ -12,9 +12,7 @@ from typing import Any
 FILE = Path("node_modules/@octokit/openapi/generated/api.github.com.json")
 REPOSITORY = "/repos/{owner}/{repo}"
 USED = re.compile(
-    r"/orgs/\{org\}/actions/permissions|"
-    + re.escape(REPOSITORY)
-    + r"(|/activity"
+    r"/orgs/\{org\}/actions/permissions|" + re.escape(REPOSITORY) + r"(|/activity"
     r"|/actions/permissions|/actions/workflows/\{workflow_id\}/runs|/actions/artifacts/.*"
     r"|/actions/runs/\{run_id\}(/artifacts)?|/branches/\{branch\}"
     r"|/check-runs(/\{check_run_id\}(/annotations)?)?|/commits/\{(ref|commit_sha)\}(/check-runs|/pulls)?"
