@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from desk.collect import FILE, LOCK, Collected, collect
+from desk.collect import FILE, LOCK, Collected, collect, work
 from desk.gradebook import open_gradebook
 from desk.pushes import Reflogs
 from desk.roster import Row
+from desk.shards import of_shard
 from grading.errors import UsageError
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose
@@ -219,12 +220,26 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and graded(class_folder) < 2:
         time.sleep(0.1)
+    graders = [c for t in Path(f"/proc/{process.pid}/task").iterdir() for c in (t / "children").read_text().split()]
+    assert graders
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before = graded(class_folder)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(running(grader) for grader in graders):
+        time.sleep(0.1)
+    assert not any(running(grader) for grader in graders)
     assert 2 <= before < 6
     assert run(school, class_folder).graded == 6 - before
     assert graded(class_folder) == 6
+
+
+def running(process: str) -> bool:
+    """Whether a process of ours is still at work; one that has ended and is not yet waited for is not."""
+    try:
+        return "desk.grader" in Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return False
 
 
 def graded(folder: Path) -> int:
@@ -236,6 +251,20 @@ def graded(folder: Path) -> int:
             return len(book.gradings())
     except UsageError:
         return 0
+
+
+def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path) -> None:
+    """The one runs no student code; the other asks no server, even when there is none any more."""
+    for student in ("ada", "bob", "cyd"):
+        school.enroll(student, released() | {RECIPE: f"def build({student}:\n"})
+    fetched = run(school, class_folder, grade=False)
+    assert (fetched.changed, fetched.graded) == (3, 0)
+    assert work(ROOT, class_folder, school.rows) == 3
+    (school.folder / "server").rename(school.folder / "gone")
+    shards = [of_shard(school.rows, f"{number}/2") for number in (1, 2)]
+    assert [run(school, class_folder, fetch=False, students=shard).graded for shard in shards] == [2, 1]
+    assert work(ROOT, class_folder, school.rows) == 0
+    assert run(school, class_folder, fetch=False) == Collected(3, 0, 0, (), 0)
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
