@@ -114,6 +114,12 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
+    def desk(session: nox.Session) -> None:
+        """An instructor's chore in an environment of its own, as workflows run it: nox -s desk -- collect."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
+        session.run("inv", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+    @nox.session
     def lint(session: nox.Session) -> None:
         """Style, types, schemas, and the workflows: the course's and those of a release."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))

@@ -141,34 +141,64 @@ def roster(
     help={
         **FOLDER,
         "jobs": "Gradings at the same time; as many as cores unless given.",
+        "only": "fetch: ask and fetch, run nobody's code. grade: grade what was fetched, ask no server.",
         "shard": "Only this part of the class, such as 3/12.",
-        "plan-matrix": "Only print the shards, as a matrix of GitHub Actions.",
+        "plan-matrix": "Only print the shards of what is to be graded, as a matrix of GitHub Actions.",
+        "exit-zero": "End with 0 when somebody was left out: a workflow goes on.",
     }
 )
 def collect(
-    _context: Context, folder: str = "class", jobs: int = 0, shard: str = "", plan_matrix: bool = False
+    _context: Context,
+    folder: str = "class",
+    jobs: int = 0,
+    only: str = "",
+    shard: str = "",
+    plan_matrix: bool = False,
+    exit_zero: bool = False,
 ) -> None:
     """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
     from desk import show
     from desk.activity import Times
     from desk.collect import collect as run
+    from desk.collect import work
     from desk.roster import FILE, read_roster
     from desk.shards import matrix, of_shard, tell
+    from grading.errors import UsageError
     from grading.render.progress import watch_for
     from tito.console import console
 
     with told():
-        rows = read_roster(Path(folder, FILE)).rows
+        rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
+        if only not in ("", "fetch", "grade"):
+            raise UsageError(f"--only is fetch or grade, not {only}.")
         if plan_matrix:
-            tell(matrix(rows), os.environ)
+            tell(matrix(work(ROOT, here, rows)), os.environ)
             return
-        only = of_shard(rows, shard) if shard else None
         with watch_for(console()) as watch:
             found = run(
-                ROOT, Path(folder), rows, Times(os.environ), watch, base=Path(folder), jobs=jobs or None, only=only
+                ROOT,
+                here,
+                rows,
+                Times(os.environ),
+                watch,
+                base=here,
+                jobs=jobs or None,
+                students=of_shard(rows, shard) if shard else None,
+                fetch=only != "grade",
+                grade=only != "fetch",
             )
         show.collected(found)
-    sys.exit(1 if found.troubles else 0)
+    sys.exit(1 if found.troubles and not exit_zero else 0)
+
+
+@task(help=FOLDER)
+def resume(_context: Context, folder: str = "class") -> None:
+    """In a workflow: begin with the gradebook that its last run handed over."""
+    from desk.resume import resume as begin
+
+    with told():
+        run = begin(Path(folder), os.environ)
+    sys.stdout.write("No run before this one has a gradebook.\n" if run is None else f"Begun with run {run}.\n")
 
 
 @task(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})

@@ -21,7 +21,7 @@ from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
 from desk.grader import Task
 from desk.look import Class, Found, Known, look, targets
 from desk.pool import cores, grade_all
-from desk.pushes import PushTimes, arrived
+from desk.pushes import PushTimes, Reflogs, arrived
 from desk.roster import Row
 from grading.data.files import find
 from grading.data.load import source_named
@@ -69,15 +69,20 @@ def collect(
     *,
     base: Path | None = None,
     jobs: int | None = None,
-    only: frozenset[str] | None = None,
+    students: frozenset[str] | None = None,
+    fetch: bool = True,
+    grade: bool = True,
 ) -> Collected:
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
-    ``base`` is where the roster's relative paths start; ``only`` names the students of a shard. Raises ManifestError,
-    UsageError or GraderError before anything is touched; what goes wrong with one student is in `troubles`.
+    ``base`` is where the roster's relative paths start; ``students`` are those of a shard. Without ``fetch`` only what
+    was fetched before is graded, and nothing is asked of any server: no token is needed where student code runs.
+    Without ``grade`` no student code is run. Raises ManifestError, UsageError or GraderError before anything is
+    touched; what goes wrong with one student is in `troubles`.
     """
-    manifest, choice = load(root), [row for row in rows if only is None or row.id in only]
-    choose(official=True)
+    manifest, choice = load(root), [row for row in rows if students is None or row.id in students]
+    if grade:
+        choose(official=True)
     version()
     course = course_record(root, manifest).digest
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +90,8 @@ def collect(
         room_for_more(folder)
         book.enroll(rows)
         of = Class(folder.resolve(), base or Path.cwd(), manifest, as_released(root, manifest), times)
-        changed, troubles = _look_at_all(book, choice, of, course, watch)
-        tasks = left_to_do(book, choice, of, course)
+        changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
+        tasks = left_to_do(book, choice, of, course) if grade else []
         graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
         guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
     return Collected(len(choice), changed, graded, tuple(sorted(troubles, key=lambda t: t.student)), guessed)
@@ -108,6 +113,16 @@ def room_for_more(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise GraderError(f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or name another --to.")
+
+
+def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
+    """How many submissions wait to be graded, or, before the first look, how many students there are."""
+    if not (folder / FILE).is_file():
+        return len(rows)
+    manifest = load(root)
+    of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
+    with open_gradebook(folder / FILE) as book:
+        return len(left_to_do(book, rows, of, course_record(root, manifest).digest))
 
 
 def as_released(root: Path, manifest: Manifest) -> dict[str, str]:
@@ -223,7 +238,9 @@ def _grade(
 ) -> int:
     """Grade every task; each result is in the gradebook before the next is looked at."""
     graded = 0
-    watch.phase(f"Grading {len(tasks)} submissions, {min(jobs, len(tasks)) or 'none'} at a time", len(tasks))
+    if not tasks:
+        return graded
+    watch.phase(f"Grading {len(tasks)} submissions, {min(jobs, len(tasks))} at a time", len(tasks))
     for done, one in enumerate(grade_all(tasks, root, manifest, jobs=jobs), start=1):
         about = f"milestone {one.task.milestone}"
         if one.result is not None:

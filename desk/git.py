@@ -37,6 +37,8 @@ SAFE = (
 )
 HEX = re.compile(r"[0-9a-f]{40}")
 _KEPT = {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"}
+_HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
+"""Tells git the token of the environment, for GitHub alone; it never stands in a command line or a file."""
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
@@ -192,7 +194,7 @@ def _git(
     limit: int = LARGEST_OUTPUT,
 ) -> bytes:
     """Run git and return what it printed; GitError when it fails, takes too long or prints too much."""
-    command = ["git", *(word for setting in SAFE for word in ("-c", setting))]
+    command = ["git", *(word for setting in (*SAFE, *_credentials(os.environ)) for word in ("-c", setting))]
     if repository is not None:
         command += ["--git-dir", str(repository)]
     if not lazy:  # what a filter has left out is not fetched now
@@ -218,6 +220,12 @@ def _git(
     if len(output) > limit:
         raise GitError(f"git {arguments[0]} listed more than {limit >> 20} MB")
     return output
+
+
+def _credentials(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
+    """With GITHUB_TOKEN, that is who we are at GitHub; otherwise git's own helpers are asked, never a person."""
+    here = "credential.https://github.com.helper"
+    return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 
 
 def environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
@@ -253,5 +261,8 @@ def _reason(command: str, errors: str) -> str:
     lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
     said = lines[-1] if lines else (errors.splitlines() or ["no reason given"])[-1]
     if "could not read Username" in said or "Authentication failed" in said:
-        return "it is private, and no stored credential opens it. Log in once: gh auth login, then gh auth setup-git"
+        return (
+            "it is private, and neither GITHUB_TOKEN nor a stored credential opens it. "
+            "Log in once: gh auth login, then gh auth setup-git"
+        )
     return one_line(f"git {command}: {re.sub(r'//[^/@ ]*@', '//', said)}", 300)

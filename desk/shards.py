@@ -16,15 +16,15 @@ from grading.github.outputs import write_outputs
 
 MOST = 256
 """Jobs that GitHub lets a matrix have."""
-STUDENTS = 10
-"""Students of one job, while that does not make too many jobs."""
+SUBMISSIONS = 10
+"""To be graded by one job, while that does not make too many jobs."""
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
-def matrix(rows: Sequence[Row]) -> str:
+def matrix(submissions: int) -> str:
     """The matrix on one line: each job's shard, such as 3/12. It names no student: logs may be read by many."""
-    count = max(1, min(MOST, math.ceil(len(rows) / STUDENTS)))
-    return json.dumps({"include": [{"shard": f"{number}/{count}", "name": number} for number in range(1, count + 1)]})
+    count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
+    return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
 
 def tell(text: str, environ: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, digits, grader, site
+from course.bench import colours, desk, digits, grader, site
 from course.bench.figure import Figure
 from grading.errors import UsageError
 from grading.render.progress import watch_for
@@ -29,6 +29,10 @@ GROUPS: dict[str, list[Step]] = {
         ("Asking for the status", grader.status),
         ("Grading milestone 1 twice", lambda: grader.milestone(NOX)),
         ("Grading in a fresh clone with nothing installed", grader.bare),
+    ],
+    "desk": [
+        ("Collecting a class that has not changed", desk.unchanged),
+        ("Grading on every core", desk.throughput),
     ],
     "milestone-2": [
         ("Taking steps beside PyTorch's", digits.beside_pytorch),

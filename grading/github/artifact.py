@@ -116,23 +116,24 @@ def fetch(
     name: str,
     file: str,
     *,
+    packed: int = LARGEST,
     unpacked: int = UNPACKED,
 ) -> bytes:
-    """The one `file` of the artifact `name`, at most `unpacked` bytes; Refused with a reason for anything else."""
+    """The one `file` of the artifact `name`, of so many bytes at most; Refused with a reason for anything else."""
     artifact = artifacts.get(name)
     if artifact is None:
         raise Refused("nothing was handed over; its job failed, was stopped or ran out of time")
     if artifact.expired:
         raise Refused(f"the artifact {name} has expired")
-    if artifact.size_in_bytes > LARGEST:
-        raise Refused(f"the artifact {name} is larger than {LARGEST >> 20} MiB")
+    if artifact.size_in_bytes > packed:
+        raise Refused(f"the artifact {name} is larger than {packed >> 20} MiB")
     if not artifact.digest:
         raise Refused(f"GitHub knows no digest of the artifact {name}")
     with told(f"the artifact {name}"):
         # GitHub sends on to a storage; the client leaves our token behind on the way there.
         answer = client.request("GET", f"/repos/{repository}/actions/artifacts/{artifact.id}/zip")
     data = answer.content
-    if len(data) > LARGEST or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
+    if len(data) > packed or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
         raise Refused(f"what came of the artifact {name} is not what its digest says")
     return only_file(data, file, unpacked)
 

@@ -63,6 +63,9 @@ class Repository:
     annotations: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     pulls: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    actions: bool = True
+    """Whether they are on."""
+    activities: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     archives: dict[int, bytes] = field(default_factory=dict)
     objects: dict[str, tuple[str, Any]] = field(default_factory=dict)
@@ -179,7 +182,7 @@ def _route(hub: Hub, request: Request) -> Answer:
 @contextmanager
 def serve(examples: dict[str, Any]) -> Iterator[Hub]:
     """The running copy."""
-    from tests.github import artifacts, conversation, git  # noqa: F401 - they declare their routes
+    from tests.github import about, activity, artifacts, conversation, git  # noqa: F401 - they declare their routes
 
     hub = Hub(examples)
 

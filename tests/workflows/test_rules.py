@@ -11,7 +11,7 @@ import typer.main
 
 from course.workflows import CALLED, CALLING, SAMPLE, main, released_workflows
 from grading.github.__main__ import app
-from tests.docs_commands import sessions
+from tests.docs_commands import chores, sessions
 from tests.workflows import syntax
 from tests.workflows.expressions import EMBEDDED
 
@@ -22,8 +22,9 @@ INSTALL = 'pip install --quiet "nox[uv]"'
 OF_GITHUB = r"github\.(token|ref|sha|repository|run_id|event_name)|job\.workflow_(repository|sha)"
 OF_EVENT = r"github\.event\.(repository\.(default_branch|private)|pull_request\.(number|head\.(sha|repo\.full_name)))"
 OF_RUN = r"github\.event\.workflow_run\.(id|event|conclusion|head_repository\.full_name)"
-OF_JOBS = r"needs\.plan\.(result|outputs\.\w+)|steps\.plan\.outputs\.\w+|matrix\.(session|minutes)"
-HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}")
+OF_JOBS = r"needs\.(plan|fetch)\.(result|outputs\.\w+)|steps\.plan\.outputs\.\w+|matrix\.(session|minutes|shard|number)"
+OF_CLASS = r"secrets\.CLASS_TOKEN"
+HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_CLASS}")
 
 
 def texts() -> dict[str, str]:
@@ -48,7 +49,7 @@ def every(kind: str) -> list[Any]:
 
 def test_all_workflows_are_looked_at():
     """Those of the course, and those that only a release has."""
-    assert set(texts()) == {"ci.yml", *CALLED, *CALLING}
+    assert set(texts()) == {"ci.yml", "collect.yml", *CALLED, *CALLING}
 
 
 @pytest.mark.parametrize("step", every("run"))
@@ -64,6 +65,8 @@ def test_every_command_is_one_of_the_project_s_own(step):
     command = step["run"].strip()
     assert command == INSTALL or OURS.fullmatch(command), command
     known = sessions(ROOT)
+    if chore := re.match(r"nox -s desk -- (\S+)", command):
+        assert chore[1] in chores(ROOT)
     found = re.match(r"nox -s ([\w-]+)", command)
     assert found is None or found[1] in known
     if found and found[1] == "github":
@@ -105,14 +108,24 @@ def grading_jobs() -> list[Any]:
     for name, text in texts().items():
         for key, job in syntax.read(text)["jobs"].items():
             commands = [step.get("run", "") for step in job.get("steps", ())]
-            if any("--submission" in command or command == ".ci/run" for command in commands):
+            grades = ("--submission", "--only grade", ".ci/run")
+            if any(word in command for command in commands for word in grades):
                 found.append(pytest.param(job, id=f"{name}:{key}"))
     return found
 
 
 def test_student_code_runs_where_it_is_thought_to():
-    """In one job of grade.yml, and in the course's CI, whose tests run hostile submissions."""
-    assert [case.id for case in grading_jobs()] == ["ci.yml:everything", "grade.yml:grade"]
+    """In a job of grade.yml, one of collect.yml, and the course's CI, whose tests run hostile submissions."""
+    assert [case.id for case in grading_jobs()] == ["ci.yml:everything", "collect.yml:grade", "grade.yml:grade"]
+
+
+def test_a_class_is_fetched_where_no_student_code_runs():
+    """`collect` says which half of its work is meant wherever it works: the token is in the half that only fetches."""
+    for case in every("run"):
+        (step,) = case.values
+        if re.match(r"nox -s desk -- collect", step["run"]) and "--plan-matrix" not in step["run"]:
+            assert ("--only fetch" in step["run"]) == ("secrets.CLASS_TOKEN" in str(step.get("env")))
+            assert "--only fetch" in step["run"] or "--only grade" in step["run"]
 
 
 @pytest.mark.parametrize("job", grading_jobs())

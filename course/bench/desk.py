@@ -1,0 +1,76 @@
+"""What the instructor's desk promises: a class that has not changed is looked at quickly, and cores add up."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from course.bench.figure import ROOT, Figure, seconds
+from desk import git
+from desk.collect import collect
+from desk.grader import Task
+from desk.pool import cores, grade_all
+from desk.pushes import Reflogs
+from desk.rehearsal import SERVER, rehearse
+from desk.roster import Row
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.render.progress import Silent
+from grading.submission import MAX_BYTES
+
+STUDENTS = 200
+EACH = 2
+"""Gradings for each core: enough that the last to finish does not decide."""
+
+
+def unchanged() -> Iterator[Figure]:
+    """Collecting a class in which nobody has done anything since the last time."""
+    with tempfile.TemporaryDirectory() as place:
+        server = _server(Path(place), "dan")
+        rows = [Row(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
+        for row in rows:
+            shutil.copytree(server, Path(place, f"{row.id}.git"))
+
+        def once() -> None:
+            found = collect(ROOT, Path(place, "class"), rows, Reflogs(), Silent(), base=Path(place))
+            if found.troubles or found.graded:
+                raise GraderError(f"the class is not as it was made: {found}")
+
+        first, second = seconds(once), seconds(once)
+    how = f"repositories on this machine, nothing to grade; {first:.1f} s when all was new"
+    yield Figure(f"collecting {STUDENTS} unchanged students", second, 30, "s", how)
+
+
+def throughput() -> Iterator[Figure]:
+    """Grading milestone 1 on all cores beside one of them."""
+    count, manifest = cores(), load(ROOT)
+    with tempfile.TemporaryDirectory() as place:
+        server = _server(Path(place), "ada")
+        commit = git.remote_heads(f"file://{server}").commit
+        if commit is None:
+            raise GraderError(f"{server} is empty")
+        repository = Path(place, "ada.git")
+        git.prepare(repository)
+        git.fetch(repository, f"file://{server}", [commit], largest=MAX_BYTES)
+        tasks = [Task("ada", 1, commit, str(repository))] * (EACH * count)
+
+        def graded(jobs: int, some: list[Task]) -> float:
+            def work() -> None:
+                problems = [one.problem for one in grade_all(some, ROOT, manifest, jobs=jobs) if one.result is None]
+                if problems:
+                    raise GraderError(f"grading failed: {problems[0]}")
+
+            return seconds(work)
+
+        alone, together = graded(1, tasks[:EACH]), graded(count, tasks)
+    share = alone / together
+    how = f"{EACH} gradings in {alone:.1f} s on one core, {EACH * count} in {together:.1f} s on {count}: {share:.2f}"
+    yield Figure("grading on every core, beside one core's pace", together / alone, 1 / 0.9, "×", how)
+
+
+def _server(place: Path, student: str) -> Path:
+    """A student's repository of the rehearsal."""
+    rehearse(ROOT, place / "rehearsal")
+    return place / "rehearsal" / SERVER / f"{student}.git"

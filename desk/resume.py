@@ -1,0 +1,88 @@
+"""`inv resume`: a workflow's run begins with the gradebook that the last one handed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from desk.gradebook import FILE, open_gradebook
+from desk.shards import merge
+from grading.errors import GraderError, UsageError
+from grading.files import write_atomically
+from grading.github.api import Client, Part, client, taken, told
+from grading.github.artifact import Refused, fetch, list_artifacts
+
+ARTIFACT = "gradebook"
+PACKED, UNPACKED = 1 << 30, 4 << 30
+RUNS = 50
+"""Runs that are looked through for the last that handed a gradebook over."""
+_WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
+
+
+class _Repository(Part):
+    full_name: str
+
+
+class _Run(Part):
+    id: int
+    event: str
+    head_repository: _Repository | None = None
+
+
+class _Runs(Part):
+    workflow_runs: list[_Run]
+
+
+def resume(folder: Path, environ: Mapping[str, str]) -> int | None:
+    """Merge the newest gradebook of this workflow's earlier runs into the folder's; the run's number, None without one.
+
+    Only runs of our own default branch are asked: a pull request may hand over what it likes. UsageError outside a
+    workflow, GraderError when GitHub cannot be asked, or when what it sends is no gradebook.
+    """
+    repository, workflow, branch = _place(environ)
+    github = client(environ)
+    open_gradebook(folder / FILE, make=True).__exit__()
+    for run in _earlier(github, repository, workflow, branch):
+        artifacts = list_artifacts(github, repository, run)
+        if ARTIFACT not in artifacts or artifacts[ARTIFACT].expired:
+            continue
+        try:
+            data = fetch(github, repository, artifacts, ARTIFACT, FILE, packed=PACKED, unpacked=UNPACKED)
+        except Refused as refusal:
+            raise GraderError(f"the gradebook of run {run} cannot be taken: {refusal}.") from None
+        earlier = folder / f"earlier-{run}.sqlite"
+        write_atomically(earlier, data)
+        try:
+            merge(folder / FILE, [earlier])
+        except UsageError as error:
+            raise GraderError(str(error)) from None
+        finally:
+            earlier.unlink()
+        return run
+    return None
+
+
+def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """The repository, the workflow's file and the branch this runs on."""
+    found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
+    repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
+    if found is None or not repository or not branch:
+        raise UsageError("`inv resume` is for workflows. At a desk the gradebook lies where you collect: inv collect")
+    return repository, found[1], branch
+
+
+def _earlier(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
+    """The finished runs of the workflow on this branch of this repository, the newest first."""
+    owner, name = repository.split("/")
+    with told("the earlier runs of this workflow"):
+        answer = github.rest.actions.list_workflow_runs(
+            owner, name, workflow, branch=branch, status="completed", per_page=RUNS
+        )
+    runs = taken(_Runs, answer).workflow_runs
+    ours = [
+        r.id
+        for r in runs
+        if r.event != "pull_request" and r.head_repository and r.head_repository.full_name == repository
+    ]
+    return sorted(ours, reverse=True)

@@ -1,0 +1,61 @@
+"""The doctor names what a class lacks, with its repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from desk.doctor import Desk, examine
+from desk.gradebook import FILE, open_gradebook
+from tests.desk.school import ROOT
+from tests.github.conftest import environ, hub, running  # noqa: F401 - the fixtures
+from tests.github.local import Hub
+from tito.doctor import Finding
+
+
+def findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
+    """What the doctor finds, by name."""
+    return {finding.name: finding for finding in examine(Desk(ROOT, folder, told))}
+
+
+def test_a_class_that_is_not_begun(class_folder: Path) -> None:
+    """The roster is missing, and the gradebook only not made yet."""
+    found = findings(class_folder, {})
+    assert found["roster"].ok is False
+    assert "docs/for-instructors.md" in (found["roster"].mend or "")
+    assert found["gradebook"].ok is None
+    assert found["git"].ok is True
+    assert not {"grader", "organisation", "repositories"} & set(found)
+
+
+def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
+    """The first problem of the roster is told; so is a gradebook that is none."""
+    (class_folder / "roster.csv").write_text("id,nmae\nada,Ada\n")
+    (class_folder / FILE).write_text("x" * 5000)
+    found = findings(class_folder, {})
+    assert "unknown column nmae" in found["roster"].found
+    assert found["gradebook"].ok is False
+
+
+def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:
+    """And one on GitHub is told what it is for."""
+    (class_folder / "roster.csv").write_text("id,repository\nada,./ada.git\n")
+    open_gradebook(class_folder / FILE, make=True).__exit__()
+    found = findings(class_folder, {})
+    assert (found["roster"].ok, found["gradebook"].ok, found["token"].ok) == (True, True, True)
+    (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")
+    told = findings(class_folder, {})["token"]
+    assert (told.ok, told.mend) == (None, "export GITHUB_TOKEN=$(gh auth token)")
+
+
+def test_the_repositories_are_asked_about(hub: Hub, environ: dict[str, str], class_folder: Path) -> None:  # noqa: F811
+    """One that cannot be read is named; without a grader in the manifest that is said."""
+    (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\nbob,class/gone\n")
+    hub.repository("class/alice")
+    found = findings(class_folder, environ)
+    assert (found["repositories"].ok, "class/gone" in found["repositories"].found) == (False, True), found["repositories"]
+    assert found["grader"].ok is None
+    assert found["organisation"].ok is True
+    (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")
+    assert findings(class_folder, environ)["repositories"].ok is True
+    hub.repository("class/alice").actions = False
+    assert findings(class_folder, environ)["repositories"].found == "Actions are off in class/alice"

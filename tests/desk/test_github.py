@@ -1,0 +1,133 @@
+"""What the desk asks of GitHub, held to GitHub's own description: push times, and the last run's gradebook."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk.activity import Activities, Times
+from desk.gradebook import FILE, open_gradebook
+from desk.pushes import Push
+from desk.resume import resume
+from desk.roster import Row
+from grading.errors import GraderError, UsageError
+from grading.github import api
+from tests.desk.books import MAIN, fill, sha
+from tests.desk.school import TERM
+from tests.github.activity import add_activity
+from tests.github.artifacts import add_artifact, zipped
+from tests.github.conftest import client, environ, hub, running, waits  # noqa: F401 - the fixtures
+from tests.github.local import Hub
+
+CLASS = "class/alice"
+MINUTE = timedelta(minutes=1)
+
+
+def test_pushes_are_github_s_own_list(hub: Hub, client: api.Client) -> None:  # noqa: F811
+    """Of one branch, on several pages, oldest first; the end of a branch is no push."""
+    repository = hub.repository(CLASS)
+    for number in range(1, 251):
+        add_activity(hub, repository, sha(number), TERM + number * MINUTE)
+    add_activity(hub, repository, sha(999), TERM, "refs/heads/other")
+    add_activity(hub, repository, "0" * 40, TERM + 300 * MINUTE)
+    found = Activities(client).pushes(f"https://github.com/{CLASS}.git", MAIN, None)
+    assert len(found) == 250
+    assert found[0] == Push(MAIN, sha(1), TERM + MINUTE, "github")
+    assert [p.at for p in found] == sorted(p.at for p in found)
+
+
+def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:  # noqa: F811
+    """One page is enough when it reaches back to the last push that was known."""
+    for number in range(1, 251):
+        add_activity(hub, hub.repository(CLASS), sha(number), TERM + number * MINUTE)
+    hub.asked.clear()
+    found = Activities(client).pushes(CLASS, MAIN, TERM + 248 * MINUTE)
+    assert [p.commit for p in found] == [sha(249), sha(250)]
+    assert len(hub.asked) == 1
+
+
+def test_repositories_elsewhere_are_not_github_s(hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
+    """They are asked nothing, with a token or without."""
+    for told in (environ, {}):
+        assert Times(told).pushes("https://example.org/a/b.git", MAIN, None) == ()
+    assert hub.asked == []
+
+
+def test_a_repository_that_may_not_be_read_is_said(client: api.Client) -> None:  # noqa: F811
+    """The collection names it and goes on."""
+    with pytest.raises(GraderError, match="class/gone"):
+        Activities(client).pushes("class/gone", MAIN, None)
+
+
+@pytest.fixture
+def job(environ: dict[str, str]) -> dict[str, str]:  # noqa: F811
+    """The environment of a run of collect.yml."""
+    where = {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/collect.yml@refs/heads/main", "GITHUB_REF_NAME": "main"}
+    return environ | where
+
+
+def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: object) -> None:  # noqa: F811
+    """A finished run of the workflow, and the gradebook it handed over."""
+    fields = {"id": number, "path": ".github/workflows/collect.yml", "head_branch": "main", "status": "completed"}
+    run = hub.example("workflow-run", **{**fields, "event": "workflow_dispatch", **changes})
+    run["head_repository"]["full_name"] = owner
+    hub.repository(CLASS).runs.append(run)
+    if path:
+        add_artifact(hub, hub.repository(CLASS), number, "gradebook", zipped({FILE: Path(path).read_bytes()}))
+
+
+def book(folder: Path, number: int) -> str:
+    """A gradebook with one result."""
+    folder.mkdir(exist_ok=True)
+    return str(fill(folder / f"{number}.sqlite", [Row("ada")], {"ada": [(number, 2, TERM)]}))
+
+
+def test_a_run_begins_with_the_newest_gradebook_of_its_own(
+    hub: Hub,  # noqa: F811
+    job: dict[str, str],
+    tmp_path: Path,
+    class_folder: Path,
+) -> None:
+    """Not with a pull request's, a fork's, another branch's or another workflow's, nor with an empty run."""
+    hub.repository(CLASS)
+    assert resume(class_folder, job) is None
+    for number, changes in enumerate(
+        (
+            {},
+            {},
+            {"event": "pull_request"},
+            {"owner": "eve/alice"},
+            {"head_branch": "evil"},
+            {"path": ".github/workflows/ci.yml"},
+            {"status": "in_progress"},
+        ),
+        start=1,
+    ):
+        where = {k: v for k, v in changes.items() if k == "path"}
+        rest = {k: v for k, v in changes.items() if k != "path"}
+        add_run(hub, number, book(tmp_path / "runs", number), **rest)  # type: ignore[arg-type]
+        hub.repository(CLASS).runs[-1] |= where
+    add_run(hub, 8, "")
+    assert resume(class_folder, job) == 2
+    with open_gradebook(class_folder / FILE) as opened:
+        assert [g.commit for g in opened.gradings()] == [sha(2)]
+    assert {p.name for p in class_folder.iterdir()} == {FILE}
+
+
+def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_folder: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Nothing is begun anew by mistake."""
+    (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
+    add_run(hub, 1, str(tmp_path / "no.sqlite"))
+    with pytest.raises(GraderError, match="no gradebook"):
+        resume(class_folder, job)
+    hub.repository(CLASS).artifacts[0]["digest"] = "sha256:" + "0" * 64
+    with pytest.raises(GraderError, match="not what its digest says"):
+        resume(class_folder, job)
+
+
+def test_outside_a_workflow_there_is_no_last_run(class_folder: Path) -> None:
+    """It says what to type instead."""
+    with pytest.raises(UsageError, match="inv collect"):
+        resume(class_folder, {})
