@@ -171,7 +171,7 @@ class Fabulist(Guesser):
         """No finite step among them but one that is too large."""
         nan, infinite = float("nan"), float("inf")
         for step, steps in [(nan, 10), (5, nan), (infinite, 10), (5, infinite), (3, 0), (-7, 10), (30, 10)]:
-            progress(step, steps, 0.0)
+            progress(step, steps)
 
 
 def test_steps_that_cannot_be_are_not_drawn(colours: Images, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Stepwise(Guesser):
         for step in range(1, 5):
             self.at(step)
             self.learned = True
-            progress(step, 4, 0.0)
+            progress(step, 4)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """As the guesser, once it has learned."""
