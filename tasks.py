@@ -280,3 +280,37 @@ def doctor(_context: Context, folder: str = "class") -> None:
         findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
         show(findings, "Everything a class needs is here.")
     sys.exit(3 if any(finding.ok is False for finding in findings) else 0)
+
+
+@task(
+    iterable=["leave_out"],
+    help={
+        **FOLDER,
+        "to": "Where the site is written; a folder that does not exist yet, or an earlier site.",
+        "records": "Instead of a gradebook, a folder with one folder for each student, each with its progress/.",
+        "roster": "With --records: a CSV file of the class; without it everybody with a folder is in the class.",
+        "base-url": "Where the site will be served: previews of links and feeds need whole addresses.",
+        "leave-out": "The id of a student of whom the site is to show nothing. May be given several times.",
+    },
+)
+def site(
+    _context: Context,
+    to: str,
+    folder: str = "class",
+    records: str = "",
+    roster: str = "",
+    base_url: str = "",
+    leave_out: list[str] | None = None,
+) -> None:
+    """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
+    from desk.gradebook import FILE
+    from website.build import build
+    from website.source import Book, Folder
+
+    with told():
+        source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
+        done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or ())
+    sys.stdout.write(
+        f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
+        f"{done.written} written, {done.removed} removed\n"
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desk.gradebook import open_gradebook
+from desk.gradebook import Gradebook, open_gradebook
 from desk.pseudonyms import FILE, pseudonyms, read_key
 from desk.roster import Row, read_roster
 from grading import progress
@@ -76,11 +76,19 @@ def from_folder(
     secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also checks every result
     whole. Raises UsageError for a folder or roster that is none, ManifestError for a wrong manifest.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
-    rows = read_roster(roster).rows if roster is not None else tuple(_rows(folder))
+    rows = _rows(folder, roster)
     entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
     return cohort(rows, entries, read_key(key or folder / FILE), load(root).course.name)
+
+
+def students(folder: Path, roster: Path | None = None, *, key: Path | None = None) -> tuple[Student, ...]:
+    """Who is in the class of `from_folder`, by id, without reading a record; raises what it does."""
+    return _students(_rows(folder, roster), read_key(key or folder / FILE))
+
+
+def member(folder: Path, student: Student, *, thorough: bool = False) -> Member:
+    """One student of that class with their records, for those who do not want all of them in memory at once."""
+    return Member(student, tuple(_entries(folder / student.id, thorough=thorough)))
 
 
 def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
@@ -88,37 +96,61 @@ def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) ->
 
     `key` is `pseudonyms.key` beside the gradebook unless given. Raises UsageError when there is no gradebook.
     """
-    entries: dict[str, list[tuple[datetime, int, Entry]]] = {}
     with open_gradebook(path) as book:
         rows = book.students()
-        for student, text in book.results():
-            raw = json.loads(text)
-            at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
-            event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
-            entries.setdefault(student, []).append((at, 0, Entry(event, verified=True, reason=None)))
-        for record in book.records():
-            event = progress.parse(record.event.encode())
-            entry = Entry(event, record.reason is None, record.reason)
-            entries.setdefault(record.student, []).append((event.at, record.run_id or 0, entry))
-    ordered = {s: tuple(e for *_, e in sorted(found, key=lambda f: f[:2])) for s, found in entries.items()}
-    return cohort(rows, ordered, read_key(key or path.parent / FILE), load(root).course.name)
+        entries = {row.id: tuple(_booked(book, row.id)) for row in rows}
+    return cohort(rows, entries, read_key(key or path.parent / FILE), load(root).course.name)
+
+
+def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str], ...]:
+    """Who is in the class of `from_gradebook`, by id, each with a mark that is another when their records are."""
+    with open_gradebook(path) as book:
+        rows, marks = book.students(), book.marks()
+    found = _students(rows, read_key(key or path.parent / FILE))
+    return tuple((student, marks.get(student.id, "")) for student in found)
+
+
+def booked(path: Path, student: Student) -> Member:
+    """One student of that class with their records."""
+    with open_gradebook(path) as book:
+        return Member(student, tuple(_booked(book, student.id)))
+
+
+def _booked(book: Gradebook, student: str) -> list[Entry]:
+    """A student's official results, and their published records, in order."""
+    found: list[tuple[datetime, int, Entry]] = []
+    for _, text in book.results(student):
+        raw = json.loads(text)
+        at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
+        event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
+        found.append((at, 0, Entry(event, verified=True, reason=None)))
+    for record in book.records(student):
+        event = progress.parse(record.event.encode())
+        found.append((event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason)))
+    return [entry for *_, entry in sorted(found, key=lambda f: f[:2])]
 
 
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
     """The class of these rows of a roster, with the records of each id."""
-    ordered = sorted(rows, key=lambda row: row.id)
-    names = pseudonyms((row.id for row in ordered), key)
-    members = tuple(
-        Member(
-            Student(row.id, row.name, row.section, row.repository, row.public, names[row.id]), entries.get(row.id, ())
-        )
-        for row in ordered
-    )
+    members = tuple(Member(student, entries.get(student.id, ())) for student in _students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
 
 
-def _rows(folder: Path) -> Iterator[Row]:
+def _students(rows: Iterable[Row], key: bytes) -> tuple[Student, ...]:
+    ordered = sorted(rows, key=lambda row: row.id)
+    names = pseudonyms((row.id for row in ordered), key)
+    return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id]) for r in ordered)
+
+
+def _rows(folder: Path, roster: Path | None) -> tuple[Row, ...]:
+    """The roster's rows; without a roster, one for each folder that holds records."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
+    return tuple(_folders(folder)) if roster is None else read_roster(roster).rows
+
+
+def _folders(folder: Path) -> Iterator[Row]:
     """A row for each folder that is named like a student and holds records."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():

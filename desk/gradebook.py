@@ -188,9 +188,11 @@ class Gradebook:
         found = self._db.execute(f"SELECT {columns} FROM grading {order}")  # noqa: S608 - names of ours
         return tuple(_grading(row) for row in found)
 
-    def results(self) -> Iterator[tuple[str, str]]:
-        """Every official result as JSON, with its student's id, in the order of `gradings`."""
-        yield from self._db.execute("SELECT student, result FROM grading ORDER BY student, milestone, started_at, id")
+    def results(self, student: str | None = None) -> Iterator[tuple[str, str]]:
+        """Every official result as JSON, with its student's id, in the order of `gradings`; or one student's."""
+        whose, values = _whose(student)
+        order = "ORDER BY student, milestone, started_at, id"
+        yield from self._db.execute(f"SELECT student, result FROM grading {whose} {order}", values)  # noqa: S608
 
     def result(self, id_: str) -> Result:
         """The whole record of a grading; KeyError when there is none."""
@@ -213,12 +215,24 @@ class Gradebook:
                 [(student, r.file, _text(r.at), r.run_id, r.event, r.reason) for r in records],
             )
 
-    def records(self) -> Iterator[Published]:
-        """Every published record, by student and time."""
+    def records(self, student: str | None = None) -> Iterator[Published]:
+        """Every published record, by student and time; or one student's."""
+        whose, values = _whose(student)
         columns = "student, file, at, run_id, event, reason"
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
-        for row in self._db.execute(f"SELECT {columns} FROM record {order}"):  # noqa: S608 - names of ours
+        for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
             yield Published(row[0], row[1], _time(row[2]), *row[3:])
+
+    def marks(self) -> dict[str, str]:
+        """For each student with results or records a digest that is another when any of these is."""
+        told: dict[str, Any] = {}
+        for query in (
+            "SELECT student, id FROM grading ORDER BY student, id",
+            "SELECT student, file, at, run_id, length(event), reason FROM record ORDER BY student, file",
+        ):
+            for row in self._db.execute(query):
+                told.setdefault(row[0], hashlib.sha256()).update(repr(row).encode())
+        return {student: digest.hexdigest() for student, digest in told.items()}
 
     @contextmanager
     def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
@@ -306,6 +320,11 @@ def _grading(row: tuple[Any, ...]) -> Grading:
     id_, student, milestone, commit, submission, course, started, verdict, met, criteria = row
     at = _time(started)
     return Grading(id_, student, milestone, commit, submission, course, at, verdict, met, criteria)
+
+
+def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition on the student, where one is asked for, and its values."""
+    return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
 def _text(at: datetime) -> str:

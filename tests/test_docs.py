@@ -88,6 +88,7 @@ OF_A_CLASS = (
     "inv report",
     "inv report --to class/report.html",
     "inv similar --to class/similar.html",
+    "inv site --to ../tinytorch-site",
     "inv gradebook --format csv --to class/scores.csv",
     "inv gradebook --format canvas --to class/canvas.csv",
     "inv gradebook --format moodle --to class/moodle.csv",

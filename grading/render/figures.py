@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from grading.manifest.model import Unit
+from grading.manifest.model import Criterion, Unit
 from grading.result import CriterionResult
 
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -49,7 +49,7 @@ def measured(criterion: CriterionResult) -> str:
     return text
 
 
-def threshold(criterion: CriterionResult) -> str:
+def threshold(criterion: CriterionResult | Criterion) -> str:
     """The threshold with its side: ≥ 95%, ≤ 0.05."""
     sign = "≥" if criterion.comparison == "at_least" else "≤"
     decimals = next(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from grading.client import Worker
 from grading.data.dataset import DataSet
@@ -25,22 +24,13 @@ from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from grading.submission import take
 from grading.workers import start_worker
-from tests.demos.browsers import ARGUMENTS, CHROMIUM
+from tests.browsers import browser  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get(VARIABLE) or ROOT.parent / "shared" / "data").absolute()
 """Where MNIST may be; without it the tests use the digits that stand in for it."""
 
 Start = Callable[..., Iterator[Worker]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of a file."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

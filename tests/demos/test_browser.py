@@ -22,7 +22,7 @@ from grading.demos.web.feed import Feed
 from grading.demos.web.server import LocalPage
 from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
-from tests.demos.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 
 LATENCY_MS = 100

@@ -31,7 +31,7 @@ class Guesser:
         """Report a hundred times."""
         self.shown += [images, labels]
         for step in range(1, 101):
-            progress(step, 100, float("nan"))
+            progress(step, 100)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """A guess from the ink in the corners of the middle."""

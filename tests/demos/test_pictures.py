@@ -46,9 +46,9 @@ def test_bars_name_every_digit() -> None:
     """Ten lines, or five in two columns; only what is nearly certain is 100%."""
     p = np.array([0.0, 0.004, 0.0, 0.994, 0.0, 0.001, 0.0, 0.001, 0.0, 0.0])
     lines = drawn(Bars(p, width=4)).splitlines()
-    assert lines[3] == "3 ███·  99%"
+    assert lines[3] == "3 ███░  99%"
     assert len(lines) == 10
-    assert drawn(Bars(p, width=4, columns=2)).splitlines()[3] == "3 ███·  99%  8 ····   0%"
+    assert drawn(Bars(p, width=4, columns=2)).splitlines()[3] == "3 ███░  99%  8 ░░░░   0%"
     assert drawn(Bars(np.eye(10)[2], width=4), encoding="ascii").splitlines()[2] == "2 #### 100%"
 
 

@@ -127,7 +127,7 @@ def test_the_likeliest_classes_come_first() -> None:
     p = np.array([0.1, 0.05, 0.6, 0, 0, 0, 0, 0.25, 0, 0])
     lines = drawn(Likeliest(p, CLASSES, width=4)).splitlines()
     assert [line.split()[0] for line in lines] == ["bird", "horse", "airplane"]
-    assert lines[0] == "bird       ██··  60%"
+    assert lines[0] == "bird       ██░░  60%"
 
 
 def test_confusions_are_counted_and_ranked() -> None:
@@ -171,7 +171,7 @@ class Fabulist(Guesser):
         """No finite step among them but one that is too large."""
         nan, infinite = float("nan"), float("inf")
         for step, steps in [(nan, 10), (5, nan), (infinite, 10), (5, infinite), (3, 0), (-7, 10), (30, 10)]:
-            progress(step, steps, 0.0)
+            progress(step, steps)
 
 
 def test_steps_that_cannot_be_are_not_drawn(colours: Images, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from grading.demos.web.server import STATIC, LocalPage
 from grading.demos.web.training import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
-from tests.demos.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.test_digits import Guesser
 
@@ -49,7 +49,7 @@ class Stepwise(Guesser):
         for step in range(1, 5):
             self.at(step)
             self.learned = True
-            progress(step, 4, 0.0)
+            progress(step, 4)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """As the guesser, once it has learned."""

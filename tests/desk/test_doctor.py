@@ -52,7 +52,8 @@ def test_the_repositories_are_asked_about(hub: Hub, environ: dict[str, str], cla
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\nbob,class/gone\n")
     hub.repository("class/alice")
     found = findings(class_folder, environ)
-    assert (found["repositories"].ok, "class/gone" in found["repositories"].found) == (False, True)
+    repositories = found["repositories"]
+    assert (repositories.ok, "class/gone" in repositories.found) == (False, True), repositories
     assert found["grader"].ok is None
     assert found["organisation"].ok is True
     (class_folder / "roster.csv").write_text("id,repository\nada,class/alice\n")

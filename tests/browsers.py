@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -25,23 +25,35 @@ IN_A_BROWSER = [
 Open = Callable[..., Page]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a file; a conftest.py that imports it has it."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
 @contextmanager
 def opener(browser: Browser, address: str) -> Iterator[Open]:
-    """`opened(width, height, …)` opens a page; in the end nothing may have been said in any console."""
+    """`opened(width, height, path=…)` opens a page and, unless told otherwise, waits until it is not working any more.
+
+    In the end nothing may have been said in any console, and nothing asked of another host.
+    """
     said: list[str] = []
     contexts = []
 
     def console(message: ConsoleMessage) -> None:
         said.append(f"{message.type}: {message.text}")
 
-    def opened(width: int = 1280, height: int = 900, *, finished: bool = True, **options: Any) -> Page:
+    def opened(width: int = 1280, height: int = 900, *, path: str = "", finished: bool = True, **options: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", console)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: request.url.startswith((address, "data:")) or said.append(request.url))
-        page.goto(address)
+        page.goto(address + path)
         if finished:
             expect(page.locator("#working")).to_be_hidden()
         return page

@@ -1,0 +1,213 @@
+"""Classes that never were, for measuring and for tests: students who get on, get stuck, give up and finish."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from grading import progress
+from grading.github import ledger
+from grading.manifest.model import Criterion, Manifest, Milestone, Module, Status, Unit
+from grading.manifest.model import Kind as CriterionKind
+from grading.progress import Event
+from grading.result import (
+    CourseRecord,
+    CriterionResult,
+    CriterionStatus,
+    Curve,
+    DataRecord,
+    Failure,
+    MachineRecord,
+    Result,
+    SubmissionRecord,
+    Timing,
+    verdict_of,
+)
+
+START = datetime(2026, 9, 7, 9, tzinfo=UTC)
+MACHINE = MachineRecord(
+    system="Linux", processor="x86_64", cores=4, python="3.12.4", packages={"numpy": "2.1.0"}, sandbox="bubblewrap"
+)
+
+
+def write_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
+    """Write `folder/STUDENT/progress/` for so many students, with ledgers; the same for the same seed. Their ids."""
+    ids = [f"student-{number:05}" for number in range(1, students + 1)]
+    for id_ in ids:
+        write_student(folder / id_, manifest, random.Random(f"{seed} {id_}"), id_)  # noqa: S311 - for play
+    return ids
+
+
+def write_student(folder: Path, manifest: Manifest, rng: random.Random, id_: str) -> None:
+    """One student's records and their ledger."""
+    (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
+    lines = []
+    for run, event in enumerate(_events(manifest, rng, id_), 1000):
+        data = progress.encode(event)
+        path = progress.FOLDER / progress.file_name(event, f"{run}-{ledger.session_of(event)}")
+        (folder / path).write_bytes(data)
+        lines.append(ledger.Line(0, path.as_posix(), ledger.digest(data), "", 1, run, event.at))
+    (folder / ledger.FILE).write_bytes(ledger.append(b"", ledger.Head(), lines)[0])
+
+
+def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]:
+    """Modules in order, milestones where they are due, each after some attempts; at some point it ends."""
+    at = START + timedelta(hours=rng.uniform(0, 200))
+    skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
+    for module in (m for m in manifest.modules if m.status is Status.BUILT):
+        for passed in _tries(rng, skill):
+            at += timedelta(hours=rng.expovariate(1 / 30))
+            yield progress.measured(_module(manifest, module, at, passed, rng, id_))
+        milestone = manifest.triggered_by(module)
+        if milestone is not None and milestone.status is Status.BUILT:
+            for passed in _tries(rng, skill):
+                at += timedelta(hours=rng.expovariate(1 / 20))
+                yield progress.measured(_milestone(manifest, milestone, at, passed, rng, id_))
+        if rng.random() > stays:
+            if rng.random() < 0.6:  # somebody who stops at a task they cannot do
+                following = manifest.modules[manifest.modules.index(module) + 1]
+                for _ in range(rng.randint(1, 5)):
+                    at += timedelta(hours=rng.expovariate(1 / 10))
+                    if following.status is Status.BUILT:
+                        yield progress.measured(_module(manifest, following, at, False, random.Random(id_), id_))  # noqa: S311
+            return
+
+
+def _tries(rng: random.Random, skill: float) -> list[bool]:
+    failed = 0
+    while rng.random() > skill and failed < 4:
+        failed += 1
+    return [False] * failed + [True]
+
+
+def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng: random.Random, id_: str) -> Result:
+    task = rng.choice(module.tasks)
+    failures = () if passed else (_failure(module, task.id, task.title, task.hint),)
+    criterion = CriterionResult(
+        kind=CriterionKind.CODE_QUALITY,
+        name="module_tests",
+        title="The module's tests pass",
+        status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
+        measured=1.0 if passed else round(rng.uniform(0.5, 0.97), 3),
+        threshold=1.0,
+        comparison="at_least",
+        unit=Unit.FRACTION,
+        why="Every value, shape, error and gradient the lesson asks for is as it should be.",
+        failures=failures,
+    )
+    return _result(manifest, at, (criterion,), rng, id_, module=module.id, name=module.title)
+
+
+def _milestone(
+    manifest: Manifest, milestone: Milestone, at: datetime, passed: bool, rng: random.Random, id_: str
+) -> Result:
+    wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
+    criteria = tuple(_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
+    steps = tuple(float(i * 10) for i in range(60))
+    curves = tuple(
+        Curve(
+            name="loss",
+            seed=rng.randrange(10_000),
+            steps=steps,
+            values=tuple(round(0.04 + 0.66 * 0.94**i * rng.uniform(0.9, 1.1), 4) for i in range(60)),
+        )
+        for _ in range(2)
+    )
+    data: tuple[DataRecord, ...] = ()
+    if milestone.data is not None:
+        stand_in = rng.random() < 0.3
+        name = "digits" if stand_in else milestone.data
+        data = (DataRecord(name=name, digest="5e" * 32, stand_in_for=milestone.data if stand_in else None),)
+    return _result(
+        manifest,
+        at,
+        criteria,
+        rng,
+        id_,
+        milestone=milestone.id,
+        name=milestone.name,
+        medal=milestone.medal,
+        data=data,
+        curves=curves if wrong != "module_tests" else (),
+        provisional_because=("Digits of scikit-learn stand in for MNIST.",) if data and data[0].stand_in_for else (),
+    )
+
+
+def _criterion(
+    manifest: Manifest, milestone: Milestone, criterion: Criterion, wrong: str | None, rng: random.Random
+) -> CriterionResult:
+    failures: tuple[Failure, ...] = ()
+    measured: float | None = criterion.threshold
+    if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
+        measured = round(criterion.threshold + rng.uniform(0, 1 - criterion.threshold) * 0.8, 4)
+    fails = wrong == criterion.name or (wrong == criterion.kind.value and rng.random() < 0.4)
+    status = CriterionStatus.PASSED
+    if fails:
+        status = CriterionStatus.FAILED
+        measured = criterion.threshold * (0.9 if criterion.comparison == "at_least" else 1.6)
+        if criterion.name == "module_tests":
+            module = rng.choice(manifest.modules_for(milestone))
+            task = rng.choice(module.tasks)
+            failures = (_failure(module, task.id, task.title, task.hint),)
+        elif criterion.name == "quiz" and milestone.questions:
+            question = rng.choice(milestone.questions)
+            failures = (Failure(title=f"Question {question.id} is answered correctly", got="another answer"),)
+    elif wrong == "module_tests" and criterion.kind in (CriterionKind.PERFORMANCE, CriterionKind.RELIABILITY):
+        status, measured = CriterionStatus.NOT_ATTEMPTED, None
+    return CriterionResult(
+        kind=criterion.kind,
+        name=criterion.name,
+        title=criterion.title,
+        status=status,
+        measured=measured,
+        threshold=criterion.threshold,
+        comparison=criterion.comparison,
+        unit=criterion.unit,
+        why=criterion.why,
+        how="3 runs, each from fresh weights" if criterion.kind is CriterionKind.PERFORMANCE else None,
+        failures=failures,
+    )
+
+
+def _failure(module: Module, task: str, title: str, hint: str) -> Failure:
+    return Failure(
+        task=task,
+        title=title,
+        call="f(x)",
+        got="NotImplementedError",
+        expected="an array of shape (2, 3)",
+        hint=hint,
+        file=module.code.as_posix(),
+        line=41,
+        test=f"{module.tests.as_posix()}::test_it",
+    )
+
+
+def _result(
+    manifest: Manifest,
+    at: datetime,
+    criteria: tuple[CriterionResult, ...],
+    rng: random.Random,
+    id_: str,
+    **more: object,
+) -> Result:
+    fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | more
+    course = manifest.course
+    return Result.model_validate(
+        fields
+        | {
+            "criteria": criteria,
+            "verdict": verdict_of(criteria, fields["provisional_because"]),  # type: ignore[arg-type]
+            "seed": rng.randrange(100_000),
+            "official": rng.random() < 0.5,
+            "started_at": at,
+            "key": f"{rng.getrandbits(256):064x}",
+            "reproduce": "nox -s milestone-1",
+            "submission": SubmissionRecord(digest=f"{rng.getrandbits(256):064x}", files=(), student=id_),
+            "course": CourseRecord(name=course.name, version=course.version, digest="c0" * 32),
+            "machine": MACHINE,
+            "timing": Timing(total=12.5, student=9.1, grader=3.4),
+        }
+    )

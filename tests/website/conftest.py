@@ -1,0 +1,132 @@
+"""A small class with a roster, and its site, built once for all tests that only read it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from course.cohorts import write_student
+from desk.cohort import Entry, Member, Student
+from grading import progress
+from grading.manifest.load import load
+from grading.manifest.model import Manifest
+from grading.progress import Event, Kind
+from grading.result import Result
+from tests.browsers import browser  # noqa: F401 - a fixture
+from website.build import ROOT, build
+from website.source import Folder
+
+DAY = datetime(2026, 10, 1, 12, tzinfo=UTC)
+
+ROSTER = """id,name,email,github,repository,section,public,extension_days
+zz-ada-canary,Ada Łubieńska,ada-canary@school.example,ada-octo-canary,octo-canary/framework,Section-Canary,yes,77
+zz-grace-canary,Grace Hidden-Canary,grace-canary@school.example,grace-octo-canary,,Section-Canary,no,0
+zz-nobody-canary,Nobody Yet-Canary,nobody-canary@school.example,,,,no,0
+zz-alan-canary,Alan Hidden-Canary,alan-canary@school.example,,,,,0
+"""
+PUBLIC = "Ada Łubieńska"
+SECRETS = ("canary", "grace", "nobody yet", "@school", "section-c")
+"""What stands in the roster and in no page; each is looked for whatever its case."""
+
+
+@dataclass(frozen=True)
+class Class:
+    """The folder with the records, its roster, and the site."""
+
+    records: Path
+    roster: Path
+    site: Path
+
+    @property
+    def source(self) -> Folder:
+        """Where the site is built from."""
+        return Folder(self.records, self.roster)
+
+    def pseudonym(self, id_: str) -> str:
+        """Of the student with this id."""
+        return next(k.student.pseudonym for k in self.source.known() if k.student.id == id_)
+
+
+@pytest.fixture(scope="session")
+def manifest() -> Manifest:
+    """The course's own."""
+    return load(ROOT)
+
+
+@pytest.fixture(scope="session")
+def made(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Class:
+    """The class and its site; to be read only."""
+    folder = tmp_path_factory.mktemp("class")
+    records, roster = folder / "records", folder / "roster.csv"
+    for index, id_ in enumerate(("zz-ada-canary", "zz-grace-canary", "zz-alan-canary")):
+        write_student(records / id_, manifest, random.Random((13, 22, 15)[index]), id_)  # noqa: S311 - nothing secret
+    roster.write_text(ROSTER, "utf-8")
+    found = Class(records, roster, folder / "site")
+    build(found.source, found.site, base_url="https://class.example/course")
+    return found
+
+
+@pytest.fixture
+def own(made: Class, tmp_path: Path) -> Class:
+    """A copy of the class to change, without a site."""
+    shutil.copytree(made.records, tmp_path / "records")
+    shutil.copy(made.roster, tmp_path / "roster.csv")
+    return Class(tmp_path / "records", tmp_path / "roster.csv", tmp_path / "site")
+
+
+@pytest.fixture(scope="session")
+def address(made: Class) -> Iterator[str]:
+    """Where the site is served."""
+    handler = partial(Quiet, directory=str(made.site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join(10)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, and says nothing of it."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def handle(self) -> None:
+        """A browser that is closed may leave in the middle."""
+        try:
+            super().handle()
+        except ConnectionError:
+            sys.exc_info()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def attempt(result: Result, day: float = 0, **changes: object) -> Event:
+    """An attempt so many days after the first day."""
+    at = DAY + timedelta(days=day)
+    return progress.measured(result.model_copy(update={"started_at": at, **changes}))
+
+
+def started(module: str, day: float = 0) -> Event:
+    """A module begun so many days after the first day."""
+    return Event(Kind.MODULE_STARTED, DAY + timedelta(days=day), module=module)
+
+
+def member(*events: Event | Entry, name: str | None = None, public: bool = False) -> Member:
+    """A student with these records; plain events are verified."""
+    entries = tuple(e if isinstance(e, Entry) else Entry(e, verified=True, reason=None) for e in events)
+    return Member(Student("zz-canary", name, None, None, public, "quiet-otter-40391"), entries)

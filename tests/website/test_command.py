@@ -1,0 +1,37 @@
+"""`inv site`: says what was done, and what to mend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.website.conftest import Class
+from website.build import ROOT
+
+
+def inv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "invoke", "site", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_it_builds_and_says_so(own: Class) -> None:
+    """The first time everything, the second time nothing."""
+    arguments = ("--records", str(own.records), "--to", str(own.site), "--roster", str(own.roster))
+    first = inv(*arguments, "--leave-out", "zz-alan-canary")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("3 students, 3 rendered; ")
+    assert inv(*arguments, "--leave-out", "zz-alan-canary").stdout.startswith("3 students, 0 rendered; ")
+    assert (own.site / "index.html").is_file()
+
+
+def test_wrong_use_is_a_sentence(own: Class) -> None:
+    """With exit code 2, without a traceback, and nothing written."""
+    gone = inv("--records", str(own.records / "gone"), "--to", str(own.site))
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert "is not a folder" in gone.stderr
+    assert "Traceback" not in gone.stderr
+    own.roster.write_text("id,nmae\nx,y\n", "utf-8")
+    wrong = inv("--records", str(own.records), "--to", str(own.site), "--roster", str(own.roster))
+    assert wrong.returncode == 2
+    assert "unknown column nmae" in wrong.stderr
+    assert not own.site.exists()

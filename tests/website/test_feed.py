@@ -1,0 +1,61 @@
+"""The feed of a timeline is Atom as RFC 4287 has it, and its ids stay the same."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from grading.manifest.model import Manifest
+from tests.render.results import not_yet, result
+from tests.website.conftest import attempt, member, started
+from website.render import Site
+from website.story import tell
+from website.student_pages import FEED_ENTRIES, student_pages
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+FOLDER = "student/quiet-otter-40391/"
+
+
+def feed(manifest: Manifest, *events, base_url: str | None = None) -> ElementTree.Element:
+    files = student_pages(tell(member(*events), manifest), Site(manifest, base_url))
+    return ElementTree.fromstring(files[f"{FOLDER}feed.xml"])  # noqa: S314 - our own file
+
+
+@pytest.mark.parametrize("base_url", [None, "https://class.example/x/"])
+def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> None:
+    """Feed and entries have one id, title and time each; links lead to the record on the page."""
+    root = feed(manifest, started("01_setup"), attempt(not_yet(), 1), attempt(result(), 2), base_url=base_url)
+    assert root.tag == f"{ATOM}feed"
+    entries = root.findall(f"{ATOM}entry")
+    for element in (root, *entries):
+        for name in ("id", "title", "updated"):
+            assert len(element.findall(f"{ATOM}{name}")) == 1
+    assert root.findtext(f"{ATOM}author/{ATOM}name") == "Quiet Otter 40391"
+    assert [e.findtext(f"{ATOM}updated") for e in entries] == [
+        "2026-10-03T12:00:00Z",
+        "2026-10-02T12:00:00Z",
+        "2026-10-01T12:00:00Z",
+    ]
+    link = entries[0].find(f"{ATOM}link")
+    assert link is not None
+    assert link.get("href") == (f"{base_url}{FOLDER}" if base_url else "") + "index.html#r3"
+
+
+def test_ids_are_unique_and_stay(manifest: Manifest) -> None:
+    """A new record changes no entry before it."""
+    before = ids(feed(manifest, started("01_setup"), attempt(result(), 1)))
+    after = ids(feed(manifest, started("01_setup"), attempt(result(), 1), attempt(not_yet(), 2)))
+    assert len(set(after)) == 4
+    assert set(before) < set(after)
+    assert all(id_.startswith("urn:uuid:") for id_ in after)
+
+
+def ids(root: ElementTree.Element) -> list[str | None]:
+    return [element.text for element in root.iter(f"{ATOM}id")]
+
+
+def test_a_long_history_makes_no_endless_feed(manifest: Manifest) -> None:
+    """The newest entries are in it."""
+    root = feed(manifest, *(started("01_setup", day) for day in range(FEED_ENTRIES + 20)))
+    assert len(root.findall(f"{ATOM}entry")) == FEED_ENTRIES

@@ -1,0 +1,155 @@
+"""Nothing of the roster, and nothing that a student's text could set off, gets into the site."""
+
+from __future__ import annotations
+
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from course.cohorts import write_student
+from desk.cohort import Entry
+from grading import progress
+from grading.manifest.model import Manifest
+from grading.progress import Event
+from tests.render.results import criterion, failure, loss, not_yet, result
+from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
+from website.build import build
+from website.render import Site
+from website.source import Folder
+from website.story import tell
+from website.student_pages import student_pages
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title></svg></style><script>alert(1)</script>",
+    "]]><entry/>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "https://evil.example/track.png",
+    "\x00\x1b]0;title\x07\u202egnp.exe",
+]
+
+
+def test_nothing_of_the_roster_is_in_any_file_or_file_name(made: Class) -> None:
+    """No id, e-mail, user name, repository, section or hidden name; only the name of who agreed."""
+    files = tree(made.site)
+    assert len(files) > 30
+    for path, data in files.items():
+        for where in (path, data.decode("utf-8", "replace")):
+            for secret in SECRETS:
+                assert secret.casefold() not in where.casefold(), f"{secret} in {path}"
+    assert any(PUBLIC in data.decode("utf-8", "replace") for data in files.values())
+
+
+def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(made: Class, own: Class) -> None:
+    """Every other column can be changed without any page changing."""
+    text = own.roster.read_text("utf-8")
+    text = (
+        text.replace("Hidden-Canary", "Other").replace("Section-Canary", "B").replace("school.example", "uni.example")
+    )
+    own.roster.write_text(text, "utf-8")
+    build(own.source, own.site, base_url="https://class.example/course")
+    assert tree(own.site) == tree(made.site)
+
+
+def test_the_key_of_the_pseudonyms_stays_where_the_records_are(made: Class) -> None:
+    """Whoever has it can tell who is who."""
+    key = (made.records / "pseudonyms.key").read_text("ascii").strip()
+    assert len(key) == 64
+    assert not any(key.encode() in data or bytes.fromhex(key) in data for data in tree(made.site).values())
+
+
+def test_another_key_gives_other_addresses(made: Class, manifest: Manifest, tmp_path: Path) -> None:
+    """An address cannot be computed from an id."""
+    write_student(tmp_path / "zz-ada-canary", manifest, random.Random(3), "zz-ada-canary")  # noqa: S311 - nothing secret
+    other = Folder(tmp_path).known()[0].student.pseudonym
+    assert other != made.pseudonym("zz-ada-canary")
+
+
+def test_no_page_wants_to_be_found(made: Class) -> None:
+    """Every page says noindex, and that no address of it is to be passed on."""
+    pages = [data.decode() for path, data in tree(made.site).items() if path.endswith(".html")]
+    assert all('<meta name="robots" content="noindex, nofollow">' in page for page in pages)
+    assert all('<meta name="referrer" content="no-referrer">' in page for page in pages)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(manifest: Manifest, text: str) -> None:
+    """In every field of a record that reaches a page, and in names: no element, attribute or address comes of it."""
+    told = tell(member(*hostile_events(text), name=text, public=True), manifest)
+    harmless = tell(member(*hostile_events("harmless"), name="harmless", public=True), manifest)
+    files, expected = (student_pages(story, Site(manifest)) for story in (told, harmless))
+    assert set(files) == set(expected)
+    for path, data in files.items():
+        if path.endswith(".html"):
+            assert shape(data.decode()) == shape(expected[path].decode()), path
+        elif path.endswith((".xml", ".svg")):
+            assert elements(data) == elements(expected[path]), path
+
+
+def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
+    """Output, calls, values, paths, commits and the student's id are the student's and the instructor's affair."""
+    event = attempt(
+        result(
+            criterion("failed", 0.2, failures=(failure(call="CALL-X", got="GOT-X", detail="DETAIL-X", file="FILE-X"),)),
+            verdict="not_yet",
+            student_output="OUTPUT-X",
+            reproduce="nox -- --student STUDENT-X",
+        )
+    )
+    assert event.raw is not None
+    event.raw["submission"] |= {"student": "STUDENT-X", "commit": "c0ffee" + "0" * 34}
+    for data in student_pages(tell(member(event), manifest), Site(manifest)).values():
+        for secret in (b"CALL-X", b"GOT-X", b"DETAIL-X", b"FILE-X", b"OUTPUT-X", b"STUDENT-X", b"c0ffee", b"canary"):
+            assert secret not in data
+
+
+def hostile_events(text: str) -> list[Event | Entry]:
+    """One record of each kind with the text wherever a text can be."""
+    fails = failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
+    failed = criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
+    measured = loss(title=f"T {text}", how=text, name=text)
+    events = [
+        attempt(not_yet(criteria=(failed,), name=text, reproduce=text, student_output=text), 1),
+        attempt(
+            result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
+            2,
+            curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in result().curves),
+        ),
+    ]
+    for event in events:
+        assert event.raw is not None
+        event.raw["course"]["name"] = text
+        event.raw["machine"]["system"] = text
+        event.raw["data"] = [{"name": text, "digest": text, "stand_in_for": text}]
+    module = Event(progress.Kind.MODULE_STARTED, events[0].at, module=text)
+    return [module, *events, Entry(events[0], verified=False, reason="it was edited after it was published")]
+
+
+class Shape(HTMLParser):
+    """The elements of a page with their attributes, without the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Addresses whole; of other attributes only that they are there."""
+        kept = (f"{n}={v}" if n in ("href", "src", "id", "class") else n for n, v in attributes)
+        self.found.append((tag, tuple(kept)))
+
+
+def shape(page: str) -> list[tuple[str, tuple[str, ...]]]:
+    parser = Shape()
+    parser.feed(page)
+    parser.close()
+    return parser.found
+
+
+def elements(data: bytes) -> list[str]:
+    return [element.tag for element in ElementTree.fromstring(data).iter()]  # noqa: S314 - our own files

@@ -1,0 +1,109 @@
+"""What a student's pages tell: in order, clean, and only of records that count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from desk.cohort import Entry
+from grading.manifest.model import Manifest
+from tests.render.results import criterion, failure, not_yet, result
+from tests.website.conftest import attempt, member, started
+from website.render import Site
+from website.story import tell
+from website.student_pages import student_pages
+
+FORGED = "it is not in the ledger"
+
+
+def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None:
+    """Started, not yet, unlocked; attempts are counted, and each step says what followed, and when."""
+    story = tell(member(started("04_layers"), attempt(not_yet(), 1), attempt(result(), 3)), manifest)
+    assert [(s.kind, s.attempt) for s in story.steps] == [("started", None), ("attempt", 1), ("unlocked", 2)]
+    assert [s.then for s in story.steps] == [
+        "1 day later: Milestone 1 attempted",
+        "2 days later: Milestone 1 unlocked",
+        "",
+    ]
+    assert story.steps[1].mend == "Task 2.3: A row is added to every row of a matrix"
+    assert story.steps[1].more == 1
+    assert [c.milestone.id for c in story.capabilities] == [1]
+    assert story.capabilities[0].attempts == 2
+
+
+def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
+    """As in every other rendering; the way of measuring is told once for rows that share it."""
+    same = {"how": "3 runs"}
+    story = tell(member(attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest)
+    told = [(f.measured, f.threshold, f.met, f.share, f.how) for f in story.steps[0].figures]
+    assert told == [("100%", "≥ 100%", True, 100, "3 runs"), ("50%", "≥ 100%", False, 50, "")]
+
+
+def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
+    """It is shown, with the reason, and unlocks nothing."""
+    forged = Entry(attempt(result(), 2), verified=False, reason=FORGED)
+    story = tell(member(started("01_setup"), attempt(not_yet(), 1), forged), manifest)
+    assert story.steps[-1].kind == "unlocked"
+    assert (story.steps[-1].verified, story.steps[-1].reason) == (False, FORGED)
+    assert story.capabilities == ()
+    assert story.milestones[0].unlocked_at is None
+
+
+def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
+    """A class that keeps no ledger still has pages; each says that nothing vouches for it."""
+    story = tell(member(Entry(attempt(result()), verified=False, reason=FORGED)), manifest)
+    assert not story.any_verified
+    assert [c.milestone.id for c in story.capabilities] == [1]
+    files = student_pages(story, Site(manifest))
+    for name in ("index.html", "portfolio.html"):
+        assert "Nothing vouches for the" in files[f"student/quiet-otter-40391/{name}"].decode()
+    verified = student_pages(tell(member(attempt(result())), manifest), Site(manifest))
+    assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
+    assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
+
+
+def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
+    """What is no whole result is not interpreted, whatever it claims."""
+    event = attempt(result())
+    assert event.raw is not None
+    wrong = replace(event, raw=event.raw | {"criteria": [{"status": "passed"}]})
+    story = tell(member(wrong, attempt(not_yet(), 1)), manifest)
+    assert story.damaged == 1
+    assert [s.kind for s in story.steps] == ["attempt"]
+
+
+def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
+    """A record of another course, or a forged one, is no reason to fail."""
+    story = tell(member(started("99_nothing"), attempt(result(milestone=77), 1)), manifest)
+    assert [s.title for s in story.steps] == [
+        "A module that is not of this course",
+        "Milestone 77: not of this course",
+    ]
+    assert [(s.module, s.milestone) for s in story.steps] == [(None, None), (None, None)]
+
+
+def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
+    """Escapes, direction marks and line breaks are gone, and what is long is cut."""
+    hostile = failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
+    story = tell(member(attempt(not_yet(criteria=(criterion("failed", 0.1, failures=(hostile,)),)))), manifest)
+    mend = story.steps[0].mend
+    assert mend is not None
+    assert mend.startswith("red new : :error::line xxx")
+    assert len(mend) < 300
+
+
+def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
+    """Everybody else is called by their pseudonym; a public student without a name, too."""
+    assert tell(member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
+    for hidden in (member(name="Ada Lovelace"), member(public=True)):
+        assert tell(hidden, manifest).name == "Quiet Otter 40391"
+
+
+def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) -> None:
+    """The best attempt counts, and the date is its own."""
+    provisional = result(verdict="provisional", provisional_because=("Digits stand in.",))
+    first = attempt(result())
+    story = tell(member(first, attempt(provisional, 5)), manifest)
+    assert story.capabilities[0].provisional == ()
+    assert story.capabilities[0].at == first.at
+    assert story.steps[1].at - story.steps[0].at == timedelta(days=5)

@@ -1,0 +1,1 @@
+"""The static site: a class's records and the course, as pages that need neither server nor JavaScript."""

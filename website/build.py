@@ -1,0 +1,203 @@
+"""Builds the site: makes only the parts whose inputs have changed, and writes only the files that differ."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from desk.cohort import Student
+from grading.errors import UsageError
+from grading.manifest.load import load
+from website.class_pages import class_pages
+from website.course_pages import course_pages, sources
+from website.overview import overlook
+from website.render import HERE, Files, Site, static_files
+from website.source import Known, Source
+from website.state import Made, State, write_state
+from website.story import tell
+from website.student_pages import student_pages
+from website.summary import summarise
+from website.target import begin, remove, sizes, write
+
+ROOT = HERE.parent
+CHUNK = 25
+ALONE = 100
+"""Up to so many students are rendered without other processes: starting those takes as long."""
+
+CODE = ("website/*.py", "grading/*.py", "grading/render/*", "grading/manifest/*.py", "desk/cohort.py")
+SHARED = ("website/templates/base.html.jinja", "website/templates/parts.jinja", "website/static/*")
+TEMPLATES = {
+    "student": ("timeline.html", "portfolio.html", "feed.xml"),
+    "class": ("class.html", "items.html"),
+    "course": ("index.html", "course.html", "document.html", "lesson.html", "milestone.html"),
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build has done."""
+
+    students: int
+    """In the class."""
+    rendered: int
+    """Of these, whose pages were made anew."""
+    files: int
+    """Of the whole site."""
+    written: int
+    """Of these, which were not there as they are now."""
+    removed: int
+
+
+def build(
+    source: Source,
+    target: Path,
+    *,
+    base_url: str | None = None,
+    left_out: Sequence[str] = (),
+    root: Path = ROOT,
+    processes: int | None = None,
+) -> Built:
+    """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
+
+    `left_out` are ids of students of whom there is to be nothing. Raises UsageError for a target that holds anything no
+    build has written, an id that nobody has, or an address that is none; ManifestError for a wrong manifest.
+    """
+    site = Site(load(root), _address(base_url))
+    known = _without(source.known(), left_out)
+    before = begin(target)
+    there = sizes(target)
+    maker = _Maker(site, target, before, there)
+
+    manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "")
+    base = {kind: _digest(_files(kind), manifest_digest) for kind in TEMPLATES}
+    wanted = {k.student.pseudonym: _text_digest(base["student"], k.mark, *_shown(k.student)) for k in known}
+    parts = {name: made for name, digest in wanted.items() if (made := maker.current(name, digest)) is not None}
+    todo = [k for k in known if k.student.pseudonym not in parts]
+    written = 0
+    for name, made, count in _render_students(source, site, target, todo, wanted, processes):
+        parts[name] = made
+        written += count
+
+    summaries = [parts[name].summary for name in wanted]
+    class_digest = _text_digest(base["class"], *(repr(s) for s in summaries))
+    course_digest = _digest(sources(root, site.manifest), base["course"])
+    written += maker.part(parts, "static", base["course"], lambda: static_files(site.manifest.course.name))
+    written += maker.part(parts, "course", course_digest, lambda: course_pages(root, site))
+    written += maker.part(
+        parts, "class", class_digest, lambda: class_pages(overlook([s for s in summaries if s], site.manifest), site)
+    )
+    state = State(parts)
+    removed = remove(target, set(there) - state.files)
+    write_state(target, state)
+    return Built(len(known), len(todo), len(state.files), written, removed)
+
+
+class _Maker:
+    """Makes a part anew only when it is not there as it should be."""
+
+    def __init__(self, site: Site, target: Path, before: State, there: dict[str, int]):
+        self.site, self.target, self.before, self.there = site, target, before, there
+
+    def current(self, name: str, digest: str) -> Made | None:
+        """The part as an earlier build made it, if its inputs and its files are as they were."""
+        made = self.before.parts.get(name)
+        if made is None or made.digest != digest:
+            return None
+        return made if all(self.there.get(path) == size for path, size in made.files.items()) else None
+
+    def part(self, parts: dict[str, Made], name: str, digest: str, make: Callable[[], Files]) -> int:
+        """Make it if need be; how many files were written."""
+        made = self.current(name, digest)
+        if made is not None:
+            parts[name] = made
+            return 0
+        files = make()
+        parts[name] = Made(digest, {path: len(data) for path, data in files.items()})
+        return write(self.target, files)
+
+
+Rendered = tuple[str, Made, int]
+
+
+def _render_students(
+    source: Source, site: Site, target: Path, todo: Sequence[Known], wanted: dict[str, str], processes: int | None
+) -> Iterator[Rendered]:
+    """Each student's part, written; by several processes when there are many."""
+    jobs = [[(k.student, wanted[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)]
+    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    if len(todo) <= ALONE or workers == 1:
+        for job in jobs:
+            yield from _students(source, site, target, job)
+        return
+    start = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=start, initializer=_prepare, initargs=(source, site, target)) as pool:
+        for done in pool.map(_in_process, jobs):
+            yield from done
+
+
+def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[Student, str]]) -> Iterator[Rendered]:
+    for student, digest in job:
+        story = tell(source.member(student), site.manifest)
+        files = student_pages(story, site)
+        written = write(target, files)
+        made = Made(digest, {path: len(data) for path, data in files.items()}, summarise(story, site.manifest))
+        yield student.pseudonym, made, written
+
+
+_shared: tuple[Source, Site, Path] | None = None
+"""What all jobs of a process have in common: sent once, not with every job."""
+
+
+def _prepare(source: Source, site: Site, target: Path) -> None:
+    global _shared
+    _shared = source, site, target
+
+
+def _in_process(job: Sequence[tuple[Student, str]]) -> list[Rendered]:
+    assert _shared is not None
+    return list(_students(*_shared, job))
+
+
+def _address(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    if not base_url.startswith(("https://", "http://")) or any(c in base_url for c in " \"'<>?#"):
+        raise UsageError(f"{base_url} is no address of a site. Write it like https://example.org/course/.")
+    return base_url.rstrip("/") + "/"
+
+
+def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
+    ids = {k.student.id for k in known}
+    if missing := sorted(set(left_out) - ids):
+        raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
+    return [k for k in known if k.student.id not in left_out]
+
+
+def _shown(student: Student) -> tuple[str, ...]:
+    """What of the roster is on the student's pages."""
+    return (student.pseudonym, (student.name or "") if student.public else "")
+
+
+def _files(kind: str) -> list[Path]:
+    """The code and templates that make pages of this kind."""
+    patterns = (*CODE, *SHARED, *(f"website/templates/{name}.jinja" for name in TEMPLATES[kind]))
+    return sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
+
+
+def _digest(files: Sequence[Path], *more: str) -> str:
+    told = hashlib.sha256()
+    for path in files:
+        told.update(hashlib.sha256(path.read_bytes()).digest())
+    return _text_digest(told.hexdigest(), *more)
+
+
+def _text_digest(*texts: str) -> str:
+    told = hashlib.sha256()
+    for text in texts:
+        told.update(f"{len(text)}:{text}".encode())
+    return told.hexdigest()

@@ -1,0 +1,102 @@
+"""The course's pages: lessons, milestones, troubleshooting, and the front page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from grading.errors import UsageError
+from grading.manifest.model import Criterion, Kind, Manifest, Milestone, Module, Status
+from grading.render import words
+from website.lesson import Link, Section, render, sections
+from website.render import Files, Site
+
+TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
+
+
+def course_pages(root: Path, site: Site) -> Files:
+    """The front page, and all files below course/. UsageError for a link that leads nowhere on the site."""
+    manifest = site.manifest
+    built = built_modules(manifest)
+    lessons = {module.id for module in built}
+    shelf = root / TROUBLESHOOTING
+    text = shelf.read_text("utf-8")
+    topics = sections(text, _links(TROUBLESHOOTING, manifest))
+    files = {
+        "index.html": site.page("index.html.jinja", "index.html"),
+        "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons),
+        "course/troubleshooting.html": site.page(
+            "document.html.jinja",
+            "course/troubleshooting.html",
+            page=render(text, _links(TROUBLESHOOTING, manifest)),
+        ),
+    }
+    for index, module in enumerate(built):
+        path = f"course/{module.id}.html"
+        files[path] = site.page(
+            "lesson.html.jinja",
+            path,
+            module=module,
+            page=render((root / module.lesson).read_text("utf-8"), _links(module.lesson, manifest)),
+            before=built[index - 1] if index else None,
+            after=built[index + 1] if index + 1 < len(built) else None,
+        )
+    for milestone in manifest.milestones:
+        path = f"course/milestone-{milestone.id}.html"
+        files[path] = site.page(
+            "milestone.html.jinja",
+            path,
+            m=milestone,
+            lessons=lessons,
+            kinds=[(words.KINDS[kind], found) for kind in Kind if (found := _of_kind(milestone, kind))],
+            topics=_topics(milestone, topics),
+        )
+    return files
+
+
+def built_modules(manifest: Manifest) -> list[Module]:
+    """Those that have a lesson."""
+    return [module for module in manifest.modules if module.status is Status.BUILT]
+
+
+def sources(root: Path, manifest: Manifest) -> list[Path]:
+    """Every file that these pages are made of."""
+    lessons = (module.lesson for module in built_modules(manifest))
+    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *lessons)]
+
+
+def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
+    return [criterion for criterion in milestone.criteria if criterion.kind is kind]
+
+
+def _topics(milestone: Milestone, topics: dict[str, Section]) -> list[Section]:
+    """What the milestone names itself, and then what its criteria do."""
+    named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
+    return [topics[anchor] for anchor in named if anchor in topics]
+
+
+def _links(source: Path, manifest: Manifest) -> Link:
+    """Addresses in a document of the course, as those of the site; what is elsewhere stays."""
+    pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in built_modules(manifest)}
+    pages[TROUBLESHOOTING.as_posix()] = "troubleshooting.html"
+
+    def link(address: str) -> str:
+        if re.match(r"[a-z]+:|#", address):
+            return address
+        path, _, anchor = address.partition("#")
+        where = _normal(PurePosixPath(source.parent.as_posix(), path))
+        if where not in pages:
+            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Mend the link.")
+        return pages[where] + (f"#{anchor}" if anchor else "")
+
+    return link
+
+
+def _normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)

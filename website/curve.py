@@ -1,0 +1,87 @@
+"""Curves of training as inline SVG: lines, two axes with few words, and a sentence for those who cannot see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grading.render.text import one_line
+from grading.result import Curve
+
+WIDTH, HEIGHT = 640, 220
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 32
+POINTS = 80
+"""Of one line; more could not be seen."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: where, and what it says."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What the template draws."""
+
+    name: str
+    said: str
+    """The sentence in place of the picture."""
+    lines: tuple[str, ...]
+    """The `d` of one path for each run."""
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    ends: tuple[tuple[float, float], ...]
+    """Where each line ends."""
+
+
+def plot(curves: Sequence[Curve]) -> Plot | None:
+    """All runs on the same axes, or None when there is nothing to draw. What is not finite is a gap."""
+    runs = [run for curve in curves if len(run := _points(curve)) > 1]
+    if not runs:
+        return None
+    xs, ys = [x for run in runs for x, _ in run], [y for run in runs for _, y in run]
+    left, right, low, high = min(xs), max(xs), min(0.0, *ys), max(ys)
+    step = _step(high - low)
+    high = low + step * math.ceil((high - low) / step - 1e-9) if step else low + 1
+
+    wide, tall = (WIDTH - LEFT - RIGHT) / ((right - left) or 1.0), (HEIGHT - TOP - BOTTOM) / (high - low)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return round(LEFT + (x - left) * wide, 1), round(TOP + (high - y) * tall, 1)
+
+    name = one_line(curves[0].name, 60).replace("_", " ")
+    marks = [low + step * i for i in range(round((high - low) / step) + 1)] if step else [low, high]
+    first, last = runs[0][0][1], runs[0][-1][1]
+    of = f" The first of {len(runs)} runs is told." if len(runs) > 1 else ""
+    return Plot(
+        name=name,
+        said=f"{name.capitalize()} during training, from {first:.3g} to {last:.3g}.{of}",
+        lines=tuple("M" + "L".join(["%s %s" % place(*point) for point in run]) for run in runs),  # noqa: UP031 - quick
+        across=(Tick(place(left, low)[0], f"{left:g}"), Tick(place(right, low)[0], f"{right:g}")),
+        up=tuple(Tick(place(left, mark)[1], f"{mark:.3g}") for mark in marks),
+        ends=tuple(place(*run[-1]) for run in runs),
+    )
+
+
+def _points(curve: Curve) -> list[tuple[float, float]]:
+    """At most `POINTS` finite points in the order of their steps, the last among them."""
+    known = sorted(
+        (step, value)
+        for step, value in zip(curve.steps, curve.values, strict=False)
+        if value is not None and math.isfinite(value) and math.isfinite(step) and max(abs(value), abs(step)) < 1e12
+    )
+    if len(known) <= POINTS:
+        return known
+    return [known[round(i * (len(known) - 1) / (POINTS - 1))] for i in range(POINTS)]
+
+
+def _step(span: float) -> float:
+    """A round distance that divides the span into two to five parts; 0 for a span of nothing."""
+    if not span > 1e-12:
+        return 0.0
+    size = 10.0 ** math.floor(math.log10(span / 2))
+    return next(size * m for m in (10, 5, 2.5, 2, 1) if span / (size * m) >= 2 or m == 1)

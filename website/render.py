@@ -1,0 +1,125 @@
+"""The templates, what they may use, and the files that every page shares. Everything is escaped unless it is ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from grading.manifest.model import Manifest
+from grading.render import figures
+from website.curve import plot
+from website.lesson import inline
+from website.spans import plural
+
+HERE = Path(__file__).resolve().parent
+STATIC = HERE / "static"
+COURSE = ("Course", "course/index.html")
+NAVIGATION = (COURSE, ("Class", "class/index.html"))
+
+Files = dict[str, bytes]
+"""Pages and what goes with them: path below the site's root → content."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is the same for all pages."""
+
+    manifest: Manifest
+    base_url: str | None = None
+    """Where it will be served, with a slash at its end; only pictures and feeds need to know."""
+
+    def page(self, template: str, path: str, /, **values: Any) -> bytes:
+        """The page at `path`, whose links lead to the root by as many steps as it is deep.
+
+        `navigation`, among the values, replaces the one of most pages.
+        """
+        shared = {
+            "course": self.manifest.course,
+            "manifest": self.manifest,
+            "static": static_names(),
+            "navigation": NAVIGATION,
+            "root": "../" * path.count("/"),
+            "here": path,
+            "base_url": self.base_url,
+        }
+        return _environment().get_template(template).render(shared | values).encode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "date": date,
+        "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "plural": plural,
+        "plot": plot,
+        "inline": inline,
+        "threshold": figures.threshold,
+        "first_up": lambda text: text[:1].upper() + text[1:],
+    }
+    return environment
+
+
+def date(at: datetime) -> str:
+    """A day in UTC, without the locale having a say.
+
+    >>> date(datetime(2026, 3, 1, tzinfo=UTC))
+    '1\\xa0March 2026'
+    """
+    months = "January February March April May June July August September October November December".split()
+    day = at.astimezone(UTC)
+    return f"{day.day}\N{NO-BREAK SPACE}{months[day.month - 1]} {day.year}"
+
+
+@cache
+def static_names() -> Mapping[str, str]:
+    """Style sheets, scripts and fonts by name; their addresses hold a digest, so that caches never serve old ones."""
+    return {source: path for source, (path, _) in _static().items()}
+
+
+def static_files(course: str) -> Files:
+    """What all pages share: style, scripts, fonts, icon, manifest."""
+    manifest = {
+        "name": course,
+        "short_name": course[:12],
+        "start_url": "./index.html",
+        "display": "minimal-ui",
+        "background_color": "#fbf9f5",
+        "theme_color": "#fbf9f5",
+        "icons": [{"src": "icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}],
+    }
+    files = dict(_static().values())
+    files["icon.svg"] = (STATIC / "icon.svg").read_bytes()
+    files["static/FONTS-LICENSE.txt"] = (STATIC / "FONTS-LICENSE.txt").read_bytes()
+    files["site.webmanifest"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    return files
+
+
+@cache
+def _static() -> dict[str, tuple[str, bytes]]:
+    """Source name → (path, content); fonts first, since the style sheet names them."""
+    made: dict[str, tuple[str, bytes]] = {}
+    for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:
+        data = path.read_bytes()
+        if path.suffix == ".css":
+            for font, (target, _) in made.items():
+                data = data.replace(f"url({font})".encode(), f"url({target.removeprefix('static/')})".encode())
+        digest = hashlib.sha256(data).hexdigest()[:10]
+        made[path.name] = f"static/{path.stem}.{digest}{path.suffix}", data
+    return made

@@ -1,0 +1,21 @@
+// Little helps: what has nothing to scroll is no stop of the Tab key, and a link into a closed part opens it.
+
+const regions = document.querySelectorAll(".scroll, pre[tabindex]");
+
+function stops() {
+  for (const region of regions) {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    else region.removeAttribute("tabindex");
+  }
+}
+
+function reveal() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target) target.closest("details")?.setAttribute("open", "");
+}
+
+stops();
+reveal();
+addEventListener("resize", stops);
+addEventListener("hashchange", reveal);
+document.addEventListener("toggle", stops, true);

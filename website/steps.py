@@ -1,0 +1,152 @@
+"""The records of a timeline, one step for each, in words and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from desk.cohort import Entry
+from grading.manifest.model import Kind, Manifest
+from grading.progress import PASSING, Event
+from grading.progress import Kind as EventKind
+from grading.render import figures, words
+from grading.render.text import one_line
+from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
+from website.spans import span
+
+Read = tuple[Entry, Result | None]
+"""A record, and its result checked whole, where it has one."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured criterion."""
+
+    title: str
+    measured: str
+    threshold: str
+    met: bool
+    share: int
+    """How near to its threshold, in percent; 100 exactly when it is met."""
+    how: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One record of the timeline."""
+
+    number: int
+    kind: str
+    """started, completed, tested (a module that does not pass yet), unlocked, attempt or error."""
+    at: datetime
+    title: str
+    summary: str
+    attempt: int | None
+    """Which attempt at its milestone it was, from 1."""
+    milestone: int | None
+    module: str | None
+    figures: tuple[Figure, ...]
+    curves: tuple[Curve, ...]
+    mend: str | None
+    """What was to be mended first."""
+    more: int
+    """How many failures besides."""
+    provisional: tuple[str, ...]
+    official: bool
+    verified: bool
+    reason: str | None
+    then: str = ""
+    """What came next, and after how long."""
+
+
+def tell_steps(read: Sequence[Read], manifest: Manifest) -> tuple[Step, ...]:
+    """A step for each record, each with what came next."""
+    return tuple(_with_what_came_next(list(_steps(read, manifest))))
+
+
+def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
+    attempts: dict[int | None, int] = {}
+    titles = {m.id: f"Module {m.id}: {m.title}" for m in manifest.modules}
+    names = {m.id: m.name for m in manifest.milestones}
+    for number, (entry, result) in enumerate(read, 1):
+        event = entry.event
+        attempt = None
+        if event.milestone is not None:
+            attempts[event.milestone] = attempt = attempts.get(event.milestone, 0) + 1
+            title = f"Milestone {event.milestone}: {names.get(event.milestone, 'not of this course')}"
+        else:
+            title = titles.get(event.module or "", "A module that is not of this course")
+        failures = words.failures(result) if result else []
+        yield Step(
+            number=number,
+            kind=_kind(event, result),
+            at=event.at,
+            title=title,
+            summary=_summary(event, result),
+            attempt=attempt,
+            milestone=event.milestone if event.milestone in names else None,
+            module=event.module if event.module in titles else None,
+            figures=figures_of(result) if event.milestone is not None else (),
+            curves=drawable(result),
+            mend=words.label(failures[0], 200) if failures else None,
+            more=max(0, len(failures) - 1),
+            provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
+            official=result.official if result else False,
+            verified=entry.verified,
+            reason=entry.reason,
+        )
+
+
+def _kind(event: Event, result: Result | None) -> str:
+    if event.kind is EventKind.MODULE_STARTED:
+        return "started"
+    if result is not None and result.verdict is Verdict.ERROR:
+        return "error"
+    if event.kind is EventKind.MODULE_COMPLETED:
+        return "completed"
+    if event.milestone is None:
+        return "tested"
+    return "unlocked" if result is not None and result.verdict.value in PASSING else "attempt"
+
+
+def _summary(event: Event, result: Result | None) -> str:
+    """What the record says besides its kind; empty when that says it all."""
+    if result is None or _kind(event, result) == "completed":
+        return ""
+    return words.meaning(result).rstrip(".")
+
+
+def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
+    """Every measured criterion of these kinds, at most 30."""
+    measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
+    return tuple(_figure(c, before) for c, before in zip(measured[:30], [None, *measured], strict=False))
+
+
+def _figure(criterion: CriterionResult, before: CriterionResult | None) -> Figure:
+    """One row; what it shares with the row before, the way of measuring, is told only there."""
+    how = "" if before is not None and before.how == criterion.how else criterion.how
+    return Figure(
+        title=one_line(criterion.title, 120),
+        measured=figures.measured(criterion),
+        threshold=figures.threshold(criterion),
+        met=criterion.status is CriterionStatus.PASSED,
+        share=round(100 * figures.share(criterion)),
+        how=one_line(how or "", 300),
+    )
+
+
+def drawable(result: Result | None) -> tuple[Curve, ...]:
+    """The curves of the first name that has at least two points, at most five runs."""
+    curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
+    return tuple(c for c in curves if c.name == curves[0].name)[:5]
+
+
+def _with_what_came_next(steps: list[Step]) -> Iterator[Step]:
+    for step, after in pairwise(steps):
+        passed: timedelta = after.at - step.at
+        verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}
+        what = after.title.partition(":")[0]
+        yield replace(step, then=f"{span(passed)} later: {what} {verb.get(after.kind, 'attempted')}")
+    yield from steps[-1:]

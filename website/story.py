@@ -1,0 +1,144 @@
+"""What one student's pages tell: their records in order, in words and figures that are safe to show.
+
+Records come from a repository that its student may write to. So nothing of a record gets further than here before it
+has been checked whole (`grading.result.Result`) and its text cleaned, and only what is named here is ever shown: no
+student's id, no output of their code, no path of a machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from desk.cohort import Entry, Member
+from grading import journey
+from grading.journey import MilestoneState, ModuleState, State
+from grading.manifest.model import Kind, Manifest, Milestone
+from grading.progress import PASSING, Event, History
+from grading.render.text import one_line
+from grading.result import Curve, Result
+from website.steps import Figure, Read, Step, drawable, figures_of, tell_steps
+
+
+@dataclass(frozen=True)
+class Capability:
+    """An unlocked milestone with its evidence: what a portfolio shows."""
+
+    milestone: Milestone
+    at: datetime
+    figures: tuple[Figure, ...]
+    curves: tuple[Curve, ...]
+    provisional: tuple[str, ...]
+    official: bool
+    attempts: int
+    evidence: tuple[tuple[str, str], ...]
+    result: Result
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that a student's pages need."""
+
+    pseudonym: str
+    name: str
+    """What they are called: their name if they agreed to it, otherwise the pseudonym in words."""
+    named: bool
+    steps: tuple[Step, ...]
+    modules: tuple[ModuleState, ...]
+    milestones: tuple[MilestoneState, ...]
+    capabilities: tuple[Capability, ...]
+    goal: str | None
+    damaged: int
+    """Records that could not be read whole."""
+    any_verified: bool
+    counted: tuple[tuple[Event, Result | None], ...]
+    """The records that count: the verified ones, or all of them where nothing vouches for any."""
+
+
+def called(pseudonym: str) -> str:
+    """A pseudonym as a title.
+
+    >>> called("quiet-otter-40391")
+    'Quiet Otter 40391'
+    """
+    return " ".join(part.capitalize() for part in pseudonym.split("-"))
+
+
+def tell(member: Member, manifest: Manifest) -> Story:
+    """The story of one student's records. Records that are no whole result are only counted as damaged."""
+    read = list(_read(member.entries))
+    any_verified = any(entry.verified for entry, _ in read)
+    counted = tuple((e.event, r) for e, r in read if e.verified or not any_verified)
+    history = History(tuple(event for event, _ in counted))
+    student = member.student
+    named = student.public and bool(student.name)
+    modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
+    return Story(
+        pseudonym=student.pseudonym,
+        name=one_line(student.name or "", 80) if named else called(student.pseudonym),
+        named=named,
+        steps=tell_steps(read, manifest),
+        modules=modules,
+        milestones=milestones,
+        capabilities=tuple(_capabilities(manifest, history)),
+        goal=_goal(manifest, history, (*modules, *milestones)),
+        damaged=len(member.entries) - len(read),
+        any_verified=any_verified,
+        counted=counted,
+    )
+
+
+def _goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
+    """What is next, as students are told it; None when everything that is built is done."""
+    if all(state.state is State.COMPLETED for state in states if not state.planned):
+        return None
+    return journey.next_goal(manifest, history).sentence
+
+
+def _read(entries: Iterable[Entry]) -> Iterator[Read]:
+    """The records whose results, where they have one, are results."""
+    for entry in entries:
+        try:
+            yield entry, None if entry.event.raw is None else Result.model_validate(entry.event.raw)
+        except (ValidationError, RecursionError):
+            continue
+
+
+def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
+    for milestone in manifest.milestones:
+        best = history.best(milestone.id)
+        if best is None or best.verdict not in PASSING:
+            continue
+        result = Result.model_validate(best.raw)
+        yield Capability(
+            milestone=milestone,
+            at=best.at,
+            figures=figures_of(result, (Kind.PERFORMANCE,)),
+            curves=drawable(result),
+            provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
+            official=result.official,
+            attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
+            evidence=tuple(_evidence(result)),
+            result=result,
+        )
+
+
+def _evidence(result: Result) -> Iterator[tuple[str, str]]:
+    """How it was measured, as terms and values."""
+    yield "Course", one_line(f"{result.course.name} {result.course.version}", 80)
+    for data in result.data[:5]:
+        stand_in = f", in place of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
+        yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"
+    yield "Seed", str(result.seed)
+    yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
+    machine = result.machine
+    yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
+    yield "Student’s code ran in", "bubblewrap" if machine.sandbox == "bubblewrap" else "a limited process"
+
+
+def _short(digest: str) -> str:
+    """As much of a digest as tells it from others."""
+    return one_line(digest)[:16]

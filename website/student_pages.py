@@ -1,0 +1,75 @@
+"""One student's pages: timeline, portfolio, feed, picture, badges."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from desk.cohort import NEVER
+from grading.journey import State
+from grading.manifest.model import Status
+from grading.render.badge import badge
+from website.card import Line, card
+from website.render import COURSE, Files, Site
+from website.story import Story
+
+FEED_ENTRIES = 50
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://tinytorch.example/timeline")
+"""Of the feeds' ids: made from what is shown, so that they stay the same wherever the site is served."""
+
+
+def student_pages(story: Story, site: Site) -> Files:
+    """All files below student/PSEUDONYM/."""
+    folder = f"student/{story.pseudonym}"
+    shared = {
+        # Whoever is sent a portfolio is led to the student's own pages and the course, not to the class.
+        "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
+        "story": story,
+        "done": sum(m.state is State.COMPLETED for m in story.modules),
+        "unlocked": story.capabilities,
+        "lessons": {m.id for m in site.manifest.modules if m.status is Status.BUILT},
+        "description": description(story),
+    }
+    files = {
+        f"{folder}/{name}": site.page(template, f"{folder}/{name}", **shared)
+        for name, template in (("index.html", "timeline.html.jinja"), ("portfolio.html", "portfolio.html.jinja"))
+    }
+    files[f"{folder}/feed.xml"] = site.page("feed.xml.jinja", f"{folder}/feed.xml", **_feed(story, site, folder))
+    files[f"{folder}/card.png"] = card(
+        site.manifest.course.name, story.name, _lines(story), verified=story.any_verified
+    )
+    for capability in story.capabilities:
+        files[f"{folder}/milestone-{capability.milestone.id}.svg"] = badge(capability.result).encode()
+    return files
+
+
+def description(story: Story) -> str:
+    """One sentence for previews of a link."""
+    if not story.capabilities:
+        return f"{story.name} is building a deep-learning framework from NumPy up."
+    names = [c.milestone.name + (" (provisional)" if c.provisional else "") for c in story.capabilities]
+    if not story.any_verified:
+        return f"{story.name} built a deep-learning framework from NumPy up. Nothing vouches for its records."
+    return f"{story.name} built a deep-learning framework from NumPy up. Measured by running it: {', '.join(names)}."
+
+
+def _lines(story: Story) -> list[Line]:
+    return [Line(m.id, m.name, m.state is State.COMPLETED, m.provisional) for m in story.milestones]
+
+
+def _feed(story: Story, site: Site, folder: str) -> dict[str, Any]:
+    """The newest records first, as feeds are read; addresses are whole where the site's own is known."""
+    steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
+    base = f"{site.base_url}{folder}/" if site.base_url else ""
+    ids: dict[int | str, str] = {"feed": uuid.uuid5(NAMESPACE, story.pseudonym).urn}
+    for step in steps:
+        ids[step.number] = uuid.uuid5(NAMESPACE, f"{story.pseudonym} {step.at.isoformat()} {step.title}").urn
+    return {
+        "story": story,
+        "steps": steps,
+        "ids": ids,
+        "updated": steps[0].at if steps else NEVER,
+        "page": f"{base}index.html",
+        "self": f"{base}feed.xml",
+        "icon": f"{site.base_url}icon.svg" if site.base_url else "../../icon.svg",
+    }

@@ -1,0 +1,186 @@
+"""One student in the class's pages: the little that they need, small enough to keep between two runs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from grading.journey import State
+from grading.manifest.model import Manifest
+from grading.progress import PASSING, Event
+from grading.progress import Kind as EventKind
+from grading.render import words
+from grading.result import CriterionStatus, Result
+from website.story import Story
+
+QUESTION = re.compile(r"^Question ([a-z0-9]+(?:[_-][a-z0-9]+)*) is answered correctly$")
+"""How `grading.checks.quiz` titles a question that was missed."""
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """A milestone they have."""
+
+    milestone: int
+    at: str
+    provisional: bool
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A task or question they failed at least once: in how many records, and whether in the last one, too."""
+
+    records: int
+    open: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row of the class. Times are ISO 8601, in UTC."""
+
+    pseudonym: str
+    name: str
+    unlocked: tuple[Unlocked, ...]
+    modules_done: int
+    place: str
+    """The module they work on; empty when all that is built is completed."""
+    towards: int | None
+    """The first built milestone they do not have."""
+    attempts: int
+    """At that milestone."""
+    records: int
+    newest: str | None
+    progress_at: str | None
+    """When something last was started, completed or unlocked."""
+    repeated: str | None
+    """The task that the newest records fail first, one after another."""
+    times: int
+    """How many of them."""
+    graded: tuple[str, ...]
+    """The modules whose tasks were graded at least once."""
+    asked: tuple[int, ...]
+    """The milestones whose questions were."""
+    tasks: dict[str, Missed]
+    questions: dict[str, Missed]
+    """By milestone and id: 1/linear_network."""
+    verified: bool
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+def from_plain(plain: dict[str, Any]) -> Summary:
+    """The summary back; TypeError or KeyError when it is none of this version's."""
+    return Summary(
+        **{
+            **plain,
+            "unlocked": tuple(Unlocked(**u) for u in plain["unlocked"]),
+            "graded": tuple(plain["graded"]),
+            "asked": tuple(plain["asked"]),
+            "tasks": {task: Missed(**missed) for task, missed in plain["tasks"].items()},
+            "questions": {question: Missed(**missed) for question, missed in plain["questions"].items()},
+        }
+    )
+
+
+def summarise(story: Story, manifest: Manifest) -> Summary:
+    """The row of one student."""
+    events = [event for event, _ in story.counted]
+    towards = next((m for m in story.milestones if not m.planned and m.state is not State.COMPLETED), None)
+    place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)
+    repeated, times = _repeated(story, manifest)
+    tasks, questions = list(_tasks(story, manifest)), list(_questions(story, manifest))
+    return Summary(
+        pseudonym=story.pseudonym,
+        name=story.name,
+        unlocked=tuple(
+            Unlocked(m.id, _iso(m.unlocked_at), m.provisional) for m in story.milestones if m.unlocked_at is not None
+        ),
+        modules_done=sum(m.state is State.COMPLETED for m in story.modules),
+        place=place.id if place else "",
+        towards=towards.id if towards else None,
+        attempts=towards.attempts if towards else 0,
+        records=len(events),
+        newest=_iso(max(e.at for e in events)) if events else None,
+        progress_at=_progress(events),
+        repeated=repeated,
+        times=times,
+        graded=tuple(sorted({module for module, _ in tasks})),
+        asked=tuple(sorted({milestone for milestone, _ in questions})),
+        tasks=_missed(tasks),
+        questions=_missed(questions),
+        verified=story.any_verified or not events,
+    )
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
+
+
+def _progress(events: list[Event]) -> str | None:
+    """When something was done for the first time: started, completed or unlocked."""
+    seen: set[tuple[str, str | int | None]] = set()
+    newest = None
+    for event in events:
+        if event.kind in (EventKind.MODULE_STARTED, EventKind.MODULE_COMPLETED) or event.verdict in PASSING:
+            what = (event.kind.value, event.module or event.milestone)
+            if what not in seen:
+                seen.add(what)
+                newest = event.at
+    return _iso(newest) if newest else None
+
+
+def _repeated(story: Story, manifest: Manifest) -> tuple[str | None, int]:
+    """The task that the newest graded records fail first, and how many of them in a row."""
+    known = {task.id for module in manifest.modules for task in module.tasks}
+    task, times = None, 0
+    for _, result in reversed(story.counted):
+        if result is None:
+            continue
+        first = result.first_to_mend
+        if first is None or first.task not in known or (task is not None and first.task != task):
+            break
+        task, times = first.task, times + 1
+    return task, times
+
+
+def _tasks(story: Story, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
+    """For each graded record, each module that it covers, and of its tasks whether they failed."""
+    covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
+    alone = {m.id: (m,) for m in manifest.modules}
+    for event, result in story.counted:
+        if result is None or not _was_measured(result, "module_tests"):
+            continue
+        modules = covered.get(event.milestone or 0, ()) if event.module is None else alone.get(event.module, ())
+        failed = {f.task for f in words.failures(result)}
+        yield from ((module.id, {task.id: task.id in failed for task in module.tasks}) for module in modules)
+
+
+def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
+    """For each attempt at which the questions were looked at, its milestone, and which of them were missed."""
+    known = {m.id: m for m in manifest.milestones}
+    for event, result in story.counted:
+        milestone = known.get(event.milestone or 0)
+        if result is None or milestone is None or not _was_measured(result, "quiz"):
+            continue
+        missed = {found[1] for f in words.failures(result) if (found := QUESTION.match(f.title))}
+        yield milestone.id, {f"{milestone.id}/{q.id}": q.id in missed for q in milestone.questions}
+
+
+def _was_measured(result: Result, name: str) -> bool:
+    return any(c.name == name and c.status in (CriterionStatus.PASSED, CriterionStatus.FAILED) for c in result.criteria)
+
+
+def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, Missed]:
+    """What was failed at least once."""
+    records: Counter[str] = Counter()
+    last: dict[str, bool] = {}
+    for _, wrong in outcomes:
+        last |= wrong
+        records.update(item for item, failed in wrong.items() if failed)
+    return {item: Missed(count, last[item]) for item, count in sorted(records.items())}
