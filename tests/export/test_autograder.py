@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from course.bench.figure import outside
 from course.classroom50 import write_bundle
 from course.release import student_files
 from course.skeleton import solved
@@ -66,7 +66,7 @@ def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
     ran = subprocess.run(
         [sys.executable, str(bundle / "autograder.py")],
         cwd=checkout,
-        env=os.environ | told,
+        env=outside() | told,
         capture_output=True,
         text=True,
         timeout=600,
