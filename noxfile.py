@@ -109,9 +109,10 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def tests(session: nox.Session) -> None:
         """The project's own tests; arguments go to pytest."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # Each core has a test process of its own: threads of the BLAS would only wait, spinning, for each other.
-        single = {"OPENBLAS_NUM_THREADS": "1"}
-        session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env=single)
+        # One process more than cores, since many tests wait: for a browser, an installation, a deadline. And one thread
+        # in each: threads of the BLAS would only wait, spinning, for each other.
+        processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
+        session.run("python", "-m", "pytest", "-n", processes, "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
     def desk(session: nox.Session) -> None:
