@@ -22,7 +22,7 @@ from cosmic_ray.work_item import TestOutcome
 from course.mutation.mutants import Mutant
 
 COPIED = ("pyproject.toml", "grading", "modules")
-PATIENCE = 8
+PATIENCE = 4
 """A mutant that takes so many times as long as the solution never ends."""
 WORKERS = min(os.cpu_count() or 1, 8)
 
