@@ -14,27 +14,54 @@ from invoke import Context, task
 ROOT = Path(__file__).resolve().parent
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
+    from course.skeleton import SkeletonError
+    from grading.errors import GraderError, UsageError
+    from grading.manifest.load import ManifestError
+
+    try:
+        yield
+    except (UsageError, ManifestError, SkeletonError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except GraderError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
+        sys.exit(130)
+
+
+def folder_named(to: str, chore: str) -> Path:
+    """The folder after --to; UsageError for an option in its place."""
+    from grading.errors import UsageError
+
+    if to.startswith("-"):
+        raise UsageError(f"{to} is no folder. Use: inv {chore} --to DIR [--force]")
+    return Path(to)
+
+
+def writable(name: str) -> Path:
+    """The file to write; UsageError when there is no such folder."""
+    from grading.errors import UsageError
+
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    return path
+
+
 @task(
     help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that is as it was written."}
 )
 def release(_context: Context, to: str, force: bool = False) -> None:
     """Write the student repository: skeletons, tests, lessons, grader, command line."""
     from course.release import write_release
-    from course.skeleton import SkeletonError
-    from grading.errors import UsageError
-    from grading.manifest.load import ManifestError
 
-    if to.startswith("-"):
-        sys.stderr.write(f"{to} is no folder. Use: inv release --to DIR [--force]\n")
-        sys.exit(2)
-    try:
-        report = write_release(ROOT, Path(to), force=force)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
-    except (ManifestError, SkeletonError) as error:
-        sys.stderr.write(f"{error}\nNothing was written.\n")
-        sys.exit(1)
+    with told():
+        report = write_release(ROOT, folder_named(to, "release"), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
 
 
@@ -42,16 +69,9 @@ def release(_context: Context, to: str, force: bool = False) -> None:
 def classroom50(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
     from course.classroom50 import write_bundle
-    from grading.errors import UsageError
 
-    if to.startswith("-"):
-        sys.stderr.write(f"{to} is no folder. Use: inv classroom50 --to DIR [--force]\n")
-        sys.exit(2)
-    try:
-        size = write_bundle(ROOT, Path(to), force=force)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    with told():
+        size = write_bundle(ROOT, folder_named(to, "classroom50"), force=force)
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
 
 
@@ -65,35 +85,6 @@ def answers(_context: Context) -> None:
 
 
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
-
-
-@contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
-    from grading.errors import GraderError, UsageError
-    from grading.manifest.load import ManifestError
-
-    try:
-        yield
-    except (UsageError, ManifestError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
-    except GraderError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(3)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
-        sys.exit(130)
-
-
-def writable(name: str) -> Path:
-    """The file to write; UsageError when there is no such folder."""
-    from grading.errors import UsageError
-
-    path = Path(name)
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
-    return path
 
 
 @task(help=FOLDER)

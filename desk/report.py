@@ -12,6 +12,7 @@ from typing import Any
 from desk.gradebook import Gradebook, Visit
 from desk.roster import Row
 from desk.scores import Score, scores
+from grading.checks.quiz import question_in
 from grading.manifest.model import Manifest, Milestone, Status
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
@@ -110,8 +111,8 @@ def report(book: Gradebook, manifest: Manifest) -> Report:
         lines=lines,
         distributions=tuple(_distribution(m, [line.scores[i] for line in lines]) for i, m in enumerate(built)),
         stuck=_stuck(rows, history, at),
-        items=tuple(item for item in items if not item.title.startswith("Question ")),
-        questions=tuple(item for item in items if item.title.startswith("Question ")),
+        items=tuple(item for item in items if question_in(item.title) is None),
+        questions=tuple(item for item in items if question_in(item.title) is not None),
         troubles=troubles,
     )
 

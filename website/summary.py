@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from grading.checks.quiz import question_in
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -16,9 +16,6 @@ from grading.progress import Kind as EventKind
 from grading.render import words
 from grading.result import CriterionStatus, Result
 from website.story import Story
-
-QUESTION = re.compile(r"^Question ([a-z0-9]+(?:[_-][a-z0-9]+)*) is answered correctly$")
-"""How `grading.checks.quiz` titles a question that was missed."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_measured(result, "quiz"):
             continue
-        missed = {found[1] for f in words.failures(result) if (found := QUESTION.match(f.title))}
+        missed = {question_in(f.title) for f in words.failures(result)}
         yield milestone.id, {f"{milestone.id}/{q.id}": q.id in missed for q in milestone.questions}
 
 

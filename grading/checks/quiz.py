@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from grading.checks.measured import Context, Measured
 from grading.quiz.answers import load_answers
 from grading.quiz.judge import judge
 from grading.quiz.safe_yaml import BadFile
 from grading.result import Failure
+
+_TITLE = "Question {} is answered correctly"
+_ASKED = re.compile(_TITLE.format("([a-z0-9]+(?:[_-][a-z0-9]+)*)"))
+
+
+def question_in(title: str) -> str | None:
+    """The id of the question that a failure of this title is about; None when it is about something else."""
+    found = _ASKED.fullmatch(title)
+    return found[1] if found else None
 
 
 def quiz(context: Context) -> Measured:
@@ -36,7 +47,7 @@ def quiz(context: Context) -> Measured:
     verdicts = judge(milestone, answers, context.student)
     failures = tuple(
         Failure(
-            title=f"Question {v.question_id} is answered correctly",
+            title=_TITLE.format(v.question_id),
             got=f"{'another answer' if v.answered else 'no answer'}: {v.why or 'Not right yet.'}",
             expected="the right one, for your own parameters",
             hint=f"Read {v.read}, then: {command}",
