@@ -71,6 +71,7 @@ ONLY_NAMED = {
     "tito milestone demo 3 --web": "the same",
     "tito milestone demo 3": "trains for a minute or two; tests/demos plays it with few images",
     "nox -s milestone-2": "CI runs it",
+    "nox -s milestone-3": "trains for minutes; tests/checks does it with few images",
     "tito milestone test 2": "trains for a minute or more; CI runs nox -s milestone-2",
     "tito module complete 06_spatial": "goes on to milestone 2; 04_layers, which goes on to milestone 1, is run",
     "tito milestone test 3": "trains for minutes; tests/checks does it with few images",
