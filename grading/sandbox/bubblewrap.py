@@ -33,27 +33,29 @@ def works() -> str | None:
 
 
 def command(
-    python: Path, submission: Path, worker: Path, site: list[Path], hidden: Path, seccomp_fd: int | None
+    python: Path, submission: Path, worker: Path, packages: list[Path], hidden: Path, seccomp_fd: int | None
 ) -> list[str]:
     """The bwrap command line up to where the worker's own begins.
 
-    ``hidden`` is the course's folder: should it lie below something that is shown, it is covered over.
+    ``packages`` are the folders of what student code may import; whatever else is installed is covered over, and so is
+    ``hidden``, the course's folder, should it lie below something that is shown.
     """
     prefix, hidden = Path(sys.base_prefix).resolve(), hidden.resolve()
     shown = [Path(name) for name in SYSTEM]
     binds: list[str] = []
     if not any(prefix.is_relative_to(path) for path in shown):
         binds += _bind(prefix)
-    if any(hidden.is_relative_to(path) for path in (prefix, *shown)):
-        binds += ["--tmpfs", str(hidden)]
-    for folder in site:
+    covered = [*_installed(prefix), *([hidden] if any(hidden.is_relative_to(p) for p in (prefix, *shown)) else [])]
+    for folder in covered:
+        binds += ["--tmpfs", str(folder)]
+    for folder in packages:
         binds += _bind(folder)
     binds += ["--ro-bind", str(worker), str(INSIDE), "--ro-bind", str(submission), str(SUBMISSION)]
     filtered = ["--seccomp", str(seccomp_fd)] if seccomp_fd is not None else []
-    # The root and /dev are file systems in memory without a size: nothing may be written there.
-    closed = ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", TMP]
+    # These are file systems in memory without a size: nothing may be written there.
+    closed = [part for place in ("/", "/dev", *map(str, covered)) for part in ("--remount-ro", place)]
     bwrap = shutil.which("bwrap") or "bwrap"
-    return [bwrap, *_isolation(), *_system(), *binds, *filtered, *closed, "--", str(python)]
+    return [bwrap, *_isolation(), *_system(), *binds, *filtered, *closed, "--chdir", TMP, "--", str(python)]
 
 
 def unprivileged_id() -> int | None:
@@ -63,6 +65,13 @@ def unprivileged_id() -> int | None:
     no user namespace: the worker starts with nothing but the right to become somebody else, and does so first.
     """
     return NOBODY if os.geteuid() == 0 else None
+
+
+def _installed(prefix: Path) -> list[Path]:
+    """Where the system's Python and this one keep packages, each folder once."""
+    roots = (prefix, Path("/usr"), Path("/usr/local"))
+    found = {path.resolve() for root in roots for path in root.glob("lib*/python3*/*-packages") if path.is_dir()}
+    return sorted(found)
 
 
 def _isolation() -> list[str]:

@@ -97,7 +97,7 @@ def launch(confinement: Confinement) -> Launched:
     confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
     private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
     python = _python()
-    site = sorted({Path(str(module.__file__)).resolve().parents[1] for module in (np, msgpack)})
+    packages = _packages()
     in_bubblewrap = confinement.sandbox == "bubblewrap"
     passed, filter_file = [theirs.fileno()], None
     home = Path(bubblewrap.TMP) if in_bubblewrap else private
@@ -106,7 +106,7 @@ def launch(confinement: Confinement) -> Launched:
         filter_file = _filter_file(private)
         if filter_file is not None:
             passed.append(filter_file)
-        prefix = bubblewrap.command(python, confinement.submission, WORKER, site, COURSE, filter_file)
+        prefix = bubblewrap.command(python, confinement.submission, WORKER, packages, COURSE, filter_file)
         settings = [part for key, value in environment.items() for part in ("--setenv", key, value)]
         argv = [prefix[0], *settings, *prefix[1:]]
         script, seen = bubblewrap.INSIDE / "main.py", bubblewrap.SUBMISSION
@@ -114,7 +114,7 @@ def launch(confinement: Confinement) -> Launched:
         adopt_orphans()
         argv, script, seen = [str(python)], WORKER / "main.py", confinement.submission.resolve()
     config = {
-        "site": [str(folder) for folder in site],
+        "site": sorted({str(folder.parent) for folder in packages}),
         "submission": str(seen),
         "folders": list(confinement.folders),
         "limits": _limits(confinement),
@@ -147,6 +147,13 @@ def launch(confinement: Confinement) -> Launched:
 def _python() -> Path:
     """The interpreter itself, not an environment's copy of it: that one lies in a folder no worker sees."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
+
+
+def _packages() -> list[Path]:
+    """The folders of NumPy, of the libraries it brings, and of what the pipe speaks: all that a worker imports."""
+    folders = [Path(str(module.__file__)).resolve().parent for module in (np, msgpack)]
+    beside = [folder.with_name(f"{folder.name}.libs") for folder in folders]
+    return folders + [folder for folder in beside if folder.is_dir()]
 
 
 def _environment(home: Path, threads: int) -> dict[str, str]:

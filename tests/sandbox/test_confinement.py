@@ -60,6 +60,27 @@ def test_the_graders_folder_is_not_there(worker_of, root):
 
 
 @pytest.mark.usefixtures("in_bubblewrap")
+def test_nothing_is_installed_there_but_numpy(worker_of):
+    """A framework beside NumPy, or in the system's Python, is not there to do the student's work."""
+    places = "[*sys.path, *(p for root in (sys.base_prefix, '/usr', '/usr/local') for p in glob.glob(root + PATTERN))]"
+    found = f"[p for folder in {places} if '-packages' in folder and os.path.isdir(folder) for p in os.listdir(folder)]"
+    source = f"{ATTEMPTS}PATTERN = '/lib*/python3*/*-packages'\ndef f(): return {found}\ndef g(): import pydantic\n"
+    code = worker_of(source).module("code")
+    assert {"numpy", "msgpack"} <= set(code.f()) <= {"numpy", "msgpack", "numpy.libs"}
+    with pytest.raises(RemoteError, match="pydantic"):
+        code.g()
+
+
+@pytest.mark.usefixtures("in_bubblewrap")
+def test_what_is_covered_over_cannot_be_filled(worker_of):
+    """A folder of packages is a file system in memory there: it takes no file."""
+    body = "[open(f + '/x', 'w') for f in glob.glob('/usr/lib*/python3*/*-packages')]; open(sys.path[-1] + '/x', 'w')"
+    code = worker_of(f"{ATTEMPTS}def f(): {body}\n").module("code")
+    with pytest.raises(RemoteError):
+        code.f()
+
+
+@pytest.mark.usefixtures("in_bubblewrap")
 def test_only_its_own_processes_are_visible(worker_of):
     """The folder /proc shows the sandbox and nothing of the machine."""
     code = worker_of(f"{ATTEMPTS}def f(): return sorted(int(p) for p in os.listdir('/proc') if p.isdigit())\n").module(
