@@ -22,12 +22,13 @@ from grading.checks.quiz import quiz
 from grading.checks.tests import integration_tests, module_tests
 from grading.checks.xor import xor
 from grading.client import Worker
+from grading.criteria import asked, stated
 from grading.data.load import identity
 from grading.errors import GraderError, UsageError
 from grading.lock import changed_course_files
 from grading.machine import machine
 from grading.manifest.load import load
-from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status, Unit
+from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
 from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
 from grading.render.progress import Silent, Watch
@@ -47,28 +48,6 @@ CHECKS = {
     "demo": demo,
     "quiz": quiz,
 }
-MODULE_CRITERIA = (
-    Criterion(
-        kind=Kind.CODE_QUALITY,
-        name="imports",
-        title="Only what the course has introduced is imported",
-        check="imports",
-        figure="violations",
-        unit=Unit.COUNT,
-        at_most=0,
-        why="Each module builds on the ones before it and on NumPy, and on nothing else.",
-    ),
-    Criterion(
-        kind=Kind.CODE_QUALITY,
-        name="module_tests",
-        title="The module's tests pass",
-        check="module_tests",
-        figure="passed",
-        unit=Unit.FRACTION,
-        at_least=1.0,
-        why="Every value, shape, error and gradient the lesson asks for is as it should be.",
-    ),
-)
 MOST_FAILURES = 40
 """Of one criterion, in the record: thousands of the same kind tell nobody more."""
 PRINTED = 64 << 10
@@ -183,7 +162,7 @@ def _grade(
             watch=watch,
             log=log,
         )
-        criteria, measured = _judge(context, milestone.criteria if milestone else MODULE_CRITERIA)
+        criteria, measured = _judge(context, asked(manifest, milestone.id if milestone else None))
     total = time.monotonic() - clock
     data = tuple(m.data for m in measured if m.data is not None)
     reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
@@ -223,8 +202,7 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None
     for criterion in criteria:
-        base = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
-        base |= {"threshold": criterion.threshold, "comparison": criterion.comparison}
+        base = stated(criterion)
         if stopped_by is not None and criterion.kind is not Kind.UNDERSTANDING:
             why = f"Not attempted: first mend “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))

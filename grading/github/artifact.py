@@ -18,6 +18,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
+from grading.criteria import REPEATED, asked, stated
 from grading.github.api import Client, Part, taken, told
 from grading.github.plan import LARGEST as LARGEST_PLAN
 from grading.github.plan import Plan, read_plan
@@ -63,16 +64,20 @@ class Collected:
     problems: tuple[str, ...]
 
 
-def read_artifacts(client: Client, repository: str, run_id: int, expected: tuple[str, ...], commit: str) -> Collected:
+def read_artifacts(
+    client: Client, repository: str, run_id: int, expected: tuple[str, ...], commit: str, manifest: Manifest
+) -> Collected:
     """The results of the `expected` sessions that a run (of owner/name) handed over, made for this `commit`.
 
+    The run grades with the course that reads here, so what it judges by are the criteria of this `manifest`.
     GraderError when GitHub cannot be asked at all.
     """
     artifacts = list_artifacts(client, repository, run_id)
 
     def taken_from(session: str) -> Result | str:
         try:
-            return _result(fetch(client, repository, artifacts, f"{PREFIX}{session}", RESULT), session, commit)
+            data = fetch(client, repository, artifacts, f"{PREFIX}{session}", RESULT)
+            return _result(data, session, commit, manifest)
         except Refused as refusal:
             return f"{session}: {refusal}."
 
@@ -161,8 +166,8 @@ def only_file(archive: bytes, name: str, largest: int) -> bytes:
     return data
 
 
-def _result(data: bytes, session: str, commit: str) -> Result:
-    """The record, when it is one, and of this session and this commit."""
+def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
+    """The record, when it is one, of this session and this commit, and judges what the manifest asks, all of it."""
     try:
         result = Result.model_validate_json(data)
     except ValidationError:
@@ -172,6 +177,9 @@ def _result(data: bytes, session: str, commit: str) -> Result:
     if result.submission.commit != commit:
         of = "no commit" if result.submission.commit is None else f"{one_line(result.submission.commit, 40)!a}"
         raise Refused(f"what was handed over is a result of {of}, and not of {commit[:7]}")
+    wanted = [stated(criterion) for criterion in asked(manifest, result.milestone)]
+    if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
+        raise Refused("what was handed over does not judge by this course's criteria and thresholds")
     if result.verdict is not verdict_of(result.criteria, result.provisional_because):
         raise Refused("what was handed over claims a verdict that its criteria do not give")
     if any(c.status is CriterionStatus.PASSED and share(c) < 1 for c in result.criteria):

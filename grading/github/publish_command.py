@@ -37,7 +37,7 @@ def publish_command() -> None:
     except Refused as refusal:
         raise GraderError(f"It is not known what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
-    collected = read_artifacts(github, event.repository, run_id, expected, event.sha)
+    collected = read_artifacts(github, event.repository, run_id, expected, event.sha, manifest)
     with told(f"the branch {BRANCH}"):
         published = settled(lambda: publish(github, event.repository, collected.results, run_id, manifest))
     for line in lines(collected, published):

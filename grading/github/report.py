@@ -93,7 +93,7 @@ def gather(github: Client, event: Event, run: Run, manifest: Manifest) -> Report
     except Refused as refusal:
         return replace(empty, problems=(f"plan: {refusal}.",))
     sessions = tuple(job.session for job in plan.jobs)
-    found = read_artifacts(github, event.repository, run.id, sessions, event.sha)
+    found = read_artifacts(github, event.repository, run.id, sessions, event.sha, manifest)
     return replace(empty, results=found.results, problems=found.problems, reused=plan.reused, skipped=plan.skipped)
 
 

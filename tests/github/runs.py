@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from grading.criteria import asked, stated
 from grading.github.plan import Job, Plan, Reused
+from grading.manifest.load import load
+from grading.manifest.model import Criterion
 from grading.render.record import to_json
-from grading.result import Failure, Result
+from grading.result import CriterionResult, CriterionStatus, Failure, Result
 from tests.github.artifacts import add_artifact, zipped
 from tests.github.local import Hub, Repository
-from tests.render.results import not_yet, result
+from tests.render.results import failure, not_yet, result
 
+MANIFEST = load(Path(__file__).resolve().parents[2])
 REPOSITORY, COMMIT, RUN = "class/alice", "a1b2c3d4e5" * 4, 7001
 
 
@@ -23,14 +27,23 @@ def made_for(record: Result, commit: str | None = COMMIT) -> Result:
     return record.model_copy(update={"submission": record.submission.model_copy(update={"commit": commit})})
 
 
+def met(criterion: Criterion) -> CriterionResult:
+    """The criterion as it is recorded when its figure is just at the threshold."""
+    return CriterionResult(status=CriterionStatus.PASSED, measured=criterion.threshold, **stated(criterion))
+
+
 def unlocked(**changes: Any) -> Result:
-    """Milestone 1, unlocked."""
-    return made_for(result(**changes))
+    """A milestone, the first unless told otherwise, unlocked by its own criteria."""
+    criteria = tuple(map(met, asked(MANIFEST, changes.get("milestone", 1))))
+    return made_for(result(**{"criteria": criteria, **changes}))
 
 
 def failing(**changes: Any) -> Result:
     """Module 02, not yet."""
-    fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None}
+    imports, tests = map(met, asked(MANIFEST, None))
+    failures = (failure(), failure(task="3.1", title="ReLU keeps positive numbers"))
+    failed = tests.model_copy(update={"status": CriterionStatus.FAILED, "measured": 0.9, "failures": failures})
+    fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None, "criteria": (imports, failed)}
     return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
 
 

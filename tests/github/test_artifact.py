@@ -18,19 +18,31 @@ from grading.errors import GraderError
 from grading.github.api import Client
 from grading.github.artifact import LARGEST, UNPACKED, Refused, only_file, read_artifacts
 from grading.render.record import to_json
-from grading.result import Verdict
+from grading.result import CriterionResult, CriterionStatus
 from tests.github.artifacts import add_artifact, zipped
 from tests.github.local import Answer, Fault
-from tests.github.runs import COMMIT, REPOSITORY, RUN, Runs, failing, made_for, unlocked
-from tests.render.results import criterion
+from tests.github.runs import COMMIT, MANIFEST, REPOSITORY, RUN, Runs, failing, made_for, unlocked
 
 GOOD = to_json(unlocked()).encode()
+FIRST, *OTHERS = unlocked().criteria
+
+
+def recorded(*criteria: CriterionResult) -> bytes:
+    """The record of a milestone 1 that is said to be unlocked by these criteria."""
+    return to_json(unlocked(criteria=criteria)).encode()
+
+
+def first(**changes: object) -> bytes:
+    """The same record with another first criterion."""
+    return recorded(FIRST.model_copy(update=changes), *OTHERS)
+
+
 NAME = "tinytorch-milestone-1"
 
 
 def problem_of(runs: Runs, client: Client, session: str = "milestone-1") -> str:
     """What is said of the one session that was expected, and whose result is not taken."""
-    found = read_artifacts(client, REPOSITORY, RUN, (session,), COMMIT)
+    found = read_artifacts(client, REPOSITORY, RUN, (session,), COMMIT, MANIFEST)
     assert found.results == ()
     [problem] = found.problems
     assert problem.startswith(f"{session}: ")
@@ -58,7 +70,7 @@ def test_results_are_taken_by_their_names(runs: Runs, client: Client) -> None:
     runs.hand_over(unlocked(), failing(), plan=False)
     add_artifact(runs.hub, runs.repository, RUN, "tinytorch-milestone-2", zipped({"result.json": GOOD}))
     add_artifact(runs.hub, runs.repository, RUN, "TINYTORCH-milestone-1", b"no archive")
-    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT)
+    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
     assert found.results == (failing(), unlocked())
     assert found.problems == ()
     assert len([path for _, path in runs.hub.asked if "/zip" in path]) == 2
@@ -67,7 +79,7 @@ def test_results_are_taken_by_their_names(runs: Runs, client: Client) -> None:
 def test_a_job_that_ran_again_is_known_by_its_newest_artifact(runs: Runs, client: Client) -> None:
     """Of two artifacts with one name, the later counts."""
     runs.hand_over(unlocked(seed=1), unlocked(seed=2), plan=False)
-    found = read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT)
+    found = read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)
     assert [r.seed for r in found.results] == [2]
 
 
@@ -76,7 +88,7 @@ def test_artifacts_beyond_the_first_page_are_found(runs: Runs, client: Client) -
     runs.hand_over(unlocked(), plan=False)
     for number in range(120):
         add_artifact(runs.hub, runs.repository, RUN, f"other-{number}", b"x")
-    assert read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT).results == (unlocked(),)
+    assert read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results == (unlocked(),)
 
 
 def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
@@ -84,7 +96,7 @@ def test_artifacts_are_fetched_side_by_side(runs: Runs, client: Client) -> None:
     runs.hand_over(unlocked(), failing(), plan=False)
     both = threading.Barrier(2)
     runs.hub.before += [("GET", "/zip$", lambda: both.wait(20))] * 2
-    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT)
+    found = read_artifacts(client, REPOSITORY, RUN, ("module-02_tensor", "milestone-1"), COMMIT, MANIFEST)
     assert found.results == (failing(), unlocked())
 
 
@@ -182,9 +194,16 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
         (to_json(failing()).encode(), "a result of 'module-02_tensor'"),
         (to_json(made_for(unlocked(), "b" * 40)).encode(), f"a result of '{'b' * 40}', and not of {COMMIT[:7]}"),
         (to_json(made_for(unlocked(), None)).encode(), "a result of no commit"),
-        (to_json(failing(milestone=1, module=None, verdict=Verdict.UNLOCKED)).encode(), "a verdict that its criteria"),
-        (to_json(unlocked(criteria=(criterion("passed", 0.9),))).encode(), "whose figure misses its threshold"),
-        (to_json(unlocked(criteria=(criterion("passed", None),))).encode(), "whose figure misses its threshold"),
+        (first(status=CriterionStatus.FAILED), "a verdict that its criteria"),
+        (first(measured=FIRST.threshold + 1), "whose figure misses its threshold"),
+        (first(measured=None), "whose figure misses its threshold"),
+        (recorded(), "this course's criteria"),
+        (recorded(*OTHERS), "this course's criteria"),
+        (recorded(FIRST, FIRST, *OTHERS), "this course's criteria"),
+        (recorded(*OTHERS, FIRST), "this course's criteria"),
+        (first(threshold=FIRST.threshold + 1), "this course's criteria"),
+        (first(comparison="at_least"), "this course's criteria"),
+        (first(title="Nothing to see"), "this course's criteria"),
     ],
 )
 def test_only_a_record_of_this_session_and_commit_counts(runs: Runs, client: Client, data: bytes, told: str) -> None:
@@ -197,7 +216,9 @@ def test_one_bad_artifact_does_not_take_the_others_along(runs: Runs, client: Cli
     """Good results are taken, and each bad one has its own sentence."""
     runs.hand_over(failing(), plan=False)
     hand_over(runs, b"no archive")
-    found = read_artifacts(client, REPOSITORY, RUN, ("milestone-1", "module-02_tensor", "milestone-3"), COMMIT)
+    found = read_artifacts(
+        client, REPOSITORY, RUN, ("milestone-1", "module-02_tensor", "milestone-3"), COMMIT, MANIFEST
+    )
     assert found.results == (failing(),)
     assert len(found.problems) == 2
 
@@ -208,7 +229,7 @@ def test_five_megabytes_of_output_come_through(runs: Runs, client: Client) -> No
     assert len(flood) > 5_000_000
     runs.hand_over(unlocked(student_output=flood), plan=False)
     started = time.process_time()
-    [record] = read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT).results
+    [record] = read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST).results
     assert time.process_time() - started < 1
     assert record.student_output == flood
 
@@ -218,4 +239,4 @@ def test_an_artifact_that_vanishes_is_an_error_of_githubs(runs: Runs, client: Cl
     runs.hand_over(unlocked(), plan=False)
     runs.hub.faults.append(Fault("GET", "/zip$", Answer(410, {"message": "gone", "documentation_url": ""})))
     with pytest.raises(GraderError, match="tinytorch-milestone-1"):
-        read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT)
+        read_artifacts(client, REPOSITORY, RUN, ("milestone-1",), COMMIT, MANIFEST)

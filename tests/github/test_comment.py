@@ -15,10 +15,22 @@ from markdown_it import MarkdownIt
 from grading.github.comment import LIMIT, MARKER, Report, Run, comment, front, headline, summary
 from grading.github.state import Criterion, Standing, State, read
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
-from tests.github.runs import COMMIT, failing, made_for, reused, unlocked
-from tests.render.results import criterion, failure, loss
+from tests.github.runs import COMMIT, made_for, reused
+from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_documents import LIVE
 from tests.render.test_terminal import hostile_result
+
+
+def unlocked(**changes: Any) -> Result:
+    """Milestone 1, unlocked by two criteria."""
+    return made_for(result(**changes))
+
+
+def failing(**changes: Any) -> Result:
+    """Module 02, not yet."""
+    fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None}
+    return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
+
 
 RUN = Run(12, 1, "https://github.com/class/alice/actions/runs/12")
 OWN_HTML = re.compile(

@@ -20,8 +20,8 @@ from tests.github import about  # noqa: F401 - it declares its route
 from tests.github.artifacts import add_artifact, zipped
 from tests.github.git import branch_files, commit_files
 from tests.github.local import Fault, Hub, error
+from tests.github.runs import failing, unlocked
 from tests.github.test_publish import at
-from tests.render.results import result
 
 NAME, SHA, RUN = "class/alice", "c" * 40, 9000
 
@@ -67,8 +67,7 @@ def publish() -> tuple[int, str]:
 
 def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[str, str]) -> None:
     """Artifacts become records, ledger and badges; doing it again changes nothing."""
-    module = at(1, result(), milestone=None, module="02_tensor", name="Tensors", medal=None)
-    hand_over(hub, at(0), module)
+    hand_over(hub, at(0, unlocked()), at(1, failing()))
     code, printed = publish()
     assert code == 0, printed
     repository = hub.repository(NAME)
@@ -86,7 +85,7 @@ def test_a_run_is_published_and_read_back(hub: Hub, client: Client, job: dict[st
 @pytest.mark.usefixtures("job")
 def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Client) -> None:
     """A session that was planned and left no result is named, and the command ends with 3."""
-    hand_over(hub, at(0), missing=("milestone-2",))
+    hand_over(hub, at(0, unlocked()), missing=("milestone-2",))
     code, printed = publish()
     assert code == 3
     assert "Not published: milestone-2" in printed
@@ -96,7 +95,7 @@ def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Cli
 @pytest.mark.usefixtures("job")
 def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits: list[float]) -> None:
     """The branch was made and the answer never came: reading anew finds the record there."""
-    hand_over(hub, at(0))
+    hand_over(hub, at(0, unlocked()))
     hub.faults.append(Fault("POST", "/git/refs", error(502, "Bad gateway"), done=True))
     assert publish()[0] == 0
     assert len(read_history(client, NAME).entries) == 1
@@ -106,10 +105,10 @@ def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits
 @pytest.mark.usefixtures("job")
 def test_another_run_that_comes_first_is_not_overwritten(hub: Hub, client: Client) -> None:
     """Between reading the branch and moving it on, somebody commits: both are there in the end."""
-    hand_over(hub, at(0))
+    hand_over(hub, at(0, unlocked()))
     assert publish()[0] == 0
     job_of_another = branch_files(hub.repository(NAME), "progress")
-    hand_over(hub, at(5), run=RUN + 1)
+    hand_over(hub, at(5, unlocked()), run=RUN + 1)
 
     def another() -> None:
         commit_files(hub.repository(NAME), "progress", job_of_another | {"notes.txt": b"mine"})
