@@ -55,10 +55,14 @@ def setup_python(_place: Place, inputs: dict[str, Any]) -> None:
 
 
 def upload(place: Place, inputs: dict[str, Any]) -> None:
-    """One file, under a name that the run does not have yet."""
+    """A file, or all files of a folder but hidden ones and empty folders, under a name that the run does not have."""
     _only(inputs, "name", "path", "if-no-files-found", "retention-days")
-    name, file = inputs["name"], place.workspace / inputs["path"]
-    if not file.is_file():
+    name, path = inputs["name"], place.workspace / inputs["path"]
+    found = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
+    start = path.parent if path.is_file() else path
+    files = {each.relative_to(start): each for each in found}
+    files = {inside: each for inside, each in files.items() if not any(part[0] == "." for part in inside.parts)}
+    if not files:
         if inputs["if-no-files-found"] == "error":
             raise ActionFailed(f"{inputs['path']} is not there")
         return
@@ -66,20 +70,26 @@ def upload(place: Place, inputs: dict[str, Any]) -> None:
         raise ActionFailed(f"the run has an artifact {name}")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
-        zipped.write(file, file.name)
+        for inside, each in files.items():
+            zipped.write(each, inside.as_posix())
     place.run.artifacts[name] = archive.getvalue()
     place.world.uploaded(place.event.repository, place.event.run_id, name, archive.getvalue())
 
 
 def download(place: Place, inputs: dict[str, Any]) -> None:
-    """Every artifact that fits the pattern, each in a folder of its name."""
-    _only(inputs, "pattern", "path")
-    for name, archive in place.run.artifacts.items():
-        if Path(name).match(inputs["pattern"]):
-            target = place.workspace / inputs["path"] / name
-            target.mkdir(parents=True)
-            with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
-                zipped.extractall(target)
+    """One artifact by its name, into the path itself; or all that fit a pattern, each in a folder of its name."""
+    _only(inputs, "name", "pattern", "path")
+    if "name" in inputs:
+        if inputs["name"] not in place.run.artifacts:
+            raise ActionFailed(f"the run has no artifact {inputs['name']}")
+        wanted = {inputs["name"]: place.workspace / inputs["path"]}
+    else:
+        fitting = [name for name in place.run.artifacts if Path(name).match(inputs["pattern"])]
+        wanted = {name: place.workspace / inputs["path"] / name for name in fitting}
+    for name, target in wanted.items():
+        target.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(io.BytesIO(place.run.artifacts[name])) as zipped:
+            zipped.extractall(target)
 
 
 def attest(place: Place, inputs: dict[str, Any]) -> None:

@@ -209,7 +209,8 @@ class Runner:
             "run_id": event.run_id,
         }
         job = {"workflow_repository": file.repository, "workflow_sha": file.sha}
-        return {"github": Context("github", github), "job": Context("job", job)}
+        secrets = Context("secrets", self.world.secrets)
+        return {"github": Context("github", github), "job": Context("job", job), "secrets": secrets}
 
     def variables(self, workspace: Path) -> dict[str, str]:
         """What every step finds in its environment. No token: whoever needs it is given it."""
@@ -222,11 +223,13 @@ class Runner:
             "GITHUB_EVENT_NAME": event.name,
             "GITHUB_EVENT_PATH": str(self.payload),
             "GITHUB_REF": event.ref,
+            "GITHUB_REF_NAME": event.ref.partition("/")[2].partition("/")[2],
             "GITHUB_REPOSITORY": event.repository,
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_RUN_ID": str(event.run_id),
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_SHA": event.sha,
+            "GITHUB_WORKFLOW_REF": f"{event.repository}/.github/workflows/{self.run.workflow}@{event.ref}",
             "GITHUB_WORKSPACE": str(workspace),
         }
 

@@ -58,6 +58,8 @@ class World:
     uploaded: Callable[[str, int, str, bytes], None]
     """Told of each artifact: repository, run, name, archive."""
     tokens: dict[str, Token] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Of the repository whose workflows are run."""
 
     def token(self, repository: str, permissions: dict[str, str]) -> str:
         """A new token."""
