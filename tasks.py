@@ -182,13 +182,13 @@ def collect(
     sys.exit(1 if found.troubles and not exit_zero else 0)
 
 
-@task(help=FOLDER)
-def resume(_context: Context, folder: str = "class") -> None:
-    """In a workflow: begin with the gradebook that its last run handed over."""
+@task(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
+def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
+    """In a workflow: begin with the gradebook that its last run, or another workflow's, handed over."""
     from desk.resume import resume as begin
 
     with told():
-        run = begin(Path(folder), os.environ)
+        run = begin(Path(folder), os.environ, workflow)
     sys.stdout.write("No run before this one has a gradebook.\n" if run is None else f"Begun with run {run}.\n")
 
 

@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grading.errors import UsageError
 
 FILE = "pseudonyms.key"
+VARIABLE = "PSEUDONYM_KEY"
+"""What a workflow gives the key's text in, as a secret: its machine has no such file, and is gone afterwards."""
 BYTES = 32
 
 QUALITIES = (
@@ -33,8 +35,20 @@ THINGS = (
 )  # fmt: skip
 
 
-def read_key(path: Path) -> bytes:
-    """The secret in this file, made on first use, for its owner's eyes only; UsageError when it is damaged."""
+def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
+    """The secret of the environment's `VARIABLE`, else of this file, made on first use, for its owner's eyes only.
+
+    UsageError when it is damaged, and when the variable is empty, as a secret is that nobody has set: a key made in its
+    place would be another one at every run.
+    """
+    if VARIABLE in environ:
+        key = _key(environ[VARIABLE])
+        if key is None:
+            raise UsageError(
+                f"The variable {VARIABLE} holds no key for pseudonyms. Give the repository the one of your desk, "
+                f"made by the first `inv site`: gh secret set {VARIABLE} < class/{FILE}"
+            )
+        return key
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -46,16 +60,21 @@ def read_key(path: Path) -> bytes:
                 os.link(temporary, path)
         finally:
             temporary.unlink()
-    try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != BYTES:
+    key = _key(path.read_text("utf-8", errors="replace"))
+    if key is None:
         raise UsageError(
             f"{path} is not a key: {2 * BYTES} hexadecimal digits. Bring it back from a backup; "
             "a new one, made when it is deleted, gives every student another pseudonym."
         )
     return key
+
+
+def _key(text: str) -> bytes | None:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        return None
+    return key if len(key) == BYTES else None
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:

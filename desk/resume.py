@@ -1,4 +1,4 @@
-"""`inv resume`: a workflow's run begins with the gradebook that the last one handed over."""
+"""`inv resume`: a workflow's run begins with the gradebook that an earlier one handed over."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ class _Runs(Part):
     workflow_runs: list[_Run]
 
 
-def resume(folder: Path, environ: Mapping[str, str]) -> int | None:
-    """Merge the newest gradebook of this workflow's earlier runs into the folder's; the run's number, None without one.
+def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
+    """Merge the newest gradebook of a workflow's earlier runs into the folder's; the run's number, None without one.
 
-    Only runs of our own default branch are asked: a pull request may hand over what it likes. UsageError outside a
-    workflow, GraderError when GitHub cannot be asked, or when what it sends is no gradebook.
+    The workflow is the one that runs, unless another's file is named. Only runs of our own default branch are asked: a
+    pull request may hand over what it likes. UsageError outside a workflow, GraderError when GitHub cannot be asked, or
+    when what it sends is no gradebook.
     """
-    repository, workflow, branch = _place(environ)
+    repository, own, branch = _place(environ)
     github = client(environ)
     open_gradebook(folder / FILE, make=True).__exit__()
-    for run in _earlier(github, repository, workflow, branch):
+    for run in _earlier(github, repository, workflow or own, branch):
         artifacts = list_artifacts(github, repository, run)
         if ARTIFACT not in artifacts or artifacts[ARTIFACT].expired:
             continue
@@ -75,7 +76,7 @@ def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
 def _earlier(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
     """The finished runs of the workflow on this branch of this repository, the newest first."""
     owner, name = repository.split("/")
-    with told("the earlier runs of this workflow"):
+    with told(f"the earlier runs of {workflow}"):
         answer = github.rest.actions.list_workflow_runs(
             owner, name, workflow, branch=branch, status="completed", per_page=RUNS
         )

@@ -118,6 +118,16 @@ def test_the_key_is_made_once_for_its_owner_alone(class_folder: Path) -> None:
         read_key(path)
 
 
+def test_a_workflow_gives_the_key_as_a_secret(tmp_path: Path) -> None:
+    """The variable counts more than a file; one that is empty, as an unset secret is, makes no new key."""
+    path = tmp_path / "pseudonyms.key"
+    assert read_key(path, {"PSEUDONYM_KEY": "0f" * 32 + "\n"}) == b"\x0f" * 32
+    for text in ("", "0f" * 31, "key"):
+        with pytest.raises(UsageError, match="gh secret set PSEUDONYM_KEY"):
+            read_key(path, {"PSEUDONYM_KEY": text})
+    assert not path.exists()
+
+
 def test_pseudonyms_depend_on_the_key_and_never_clash() -> None:
     """Another key gives another name; 20,000 students have 20,000 names, the same in any order."""
     ids = [f"student-{i}" for i in range(20_000)]

@@ -103,12 +103,32 @@ def attest(place: Place, inputs: dict[str, Any]) -> None:
     place.run.attested += [path.relative_to(place.workspace).as_posix() for path in found]
 
 
+def upload_pages(place: Place, inputs: dict[str, Any]) -> None:
+    """A folder that is a site, under the name that the deployment looks for."""
+    _only(inputs, "path")
+    if not (place.workspace / inputs["path"] / "index.html").is_file():
+        raise ActionFailed(f"{inputs['path']} is no site")
+    upload(place, {"name": PAGES, "path": inputs["path"], "if-no-files-found": "error"})
+
+
+def deploy_pages(place: Place, inputs: dict[str, Any]) -> None:
+    """Publish what this run has handed over."""
+    _only(inputs)
+    if not (place.token.may("id-token", "write") and place.token.may("pages", "write")):
+        raise ActionFailed("the token may not deploy")
+    if PAGES not in place.run.artifacts:
+        raise ActionFailed("there is nothing to deploy")
+
+
+PAGES = "github-pages"
 ACTIONS = {
     "actions/checkout": checkout,
     "actions/setup-python": setup_python,
     "actions/upload-artifact": upload,
     "actions/download-artifact": download,
     "actions/attest": attest,
+    "actions/upload-pages-artifact": upload_pages,
+    "actions/deploy-pages": deploy_pages,
 }
 
 

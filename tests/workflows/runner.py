@@ -33,21 +33,23 @@ def set_off(world: World, event: Event, folder: Path) -> dict[str, Run]:
     sha, tree = world.repositories[event.repository].resolve(event.sha)
     runs = {}
     for name, workflow in syntax.folder(tree).items():
-        if event.name in workflow["on"] and _fits(workflow["on"][event.name], event):
+        if event.name in workflow["on"] and _fits(name, workflow["on"][event.name], event):
             run = Run(event, name, folder / name)
             runs[name] = run
             Runner(world, run).workflow(File(event.repository, sha, name, workflow))
     return runs
 
 
-def _fits(filters: Any, event: Event) -> bool:
-    """Whether an event passes the filters of its trigger."""
+def _fits(name: str, filters: Any, event: Event) -> bool:
+    """Whether an event passes the filters of its trigger in the workflow file of this name."""
     match event.name:
         case "workflow_run":
             ended = event.payload["workflow_run"]["name"]
             return ended in filters["workflows"] and event.payload["action"] in filters["types"]
         case "push" if filters is not None:
             return event.ref.removeprefix("refs/heads/") in filters["branches"]
+        case "workflow_dispatch":
+            return bool(event.payload["workflow"] == f".github/workflows/{name}")
         case "schedule":
             return event.payload["schedule"] in [entry["cron"] for entry in filters]
     if filters is not None:

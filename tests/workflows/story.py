@@ -75,7 +75,7 @@ def week(school: School, released: Path, worked_on: Path) -> dict[str, Chapter]:
         ("pull_request", worked_on, {}),
         ("push", recipe, {}),
         ("schedule", recipe, {"schedule": "23 4 * * 1"}),
-        ("workflow_dispatch", recipe, {}),
+        ("workflow_dispatch", recipe, {"workflow": ".github/workflows/autograde.yml"}),
     ):
         story[name] = chapter(school, school.happens(name, tree, **more)["autograde.yml"])
     repository = school.hub.repository(ADA)

@@ -13,6 +13,7 @@ WORKFLOW = {"name", "on", "permissions", "cache-mode", "concurrency", "jobs"}
 CALL = {"name", "needs", "if", "permissions", "uses"}
 JOB = {
     "name", "needs", "if", "runs-on", "timeout-minutes", "permissions", "outputs", "strategy", "steps", "concurrency",
+    "environment",
 }  # fmt: skip
 STEP = {"name", "id", "if", "uses", "with", "run", "env", "working-directory"}
 EVENTS = {"pull_request", "push", "workflow_dispatch", "schedule", "workflow_run", "workflow_call"}

@@ -1,4 +1,4 @@
-"""A class that many machines collect: every step of collect.yml, twice, in an instructor's copy of the course."""
+"""A class that many machines collect, and its site: every step of both workflows, in an instructor's own course."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from desk.gradebook import FILE
+from desk.pseudonyms import pseudonyms
 from desk.rehearsal import SERVER, rehearse
 from desk.roster import FILE as ROSTER
 from grading.sandbox.launch import choose
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
 COURSE = "class/course"
+KEY = "0f" * 32
 STUDENTS = 11
 """One more than a job of the matrix takes."""
 LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "class", "tests", "node_modules")
@@ -41,10 +43,13 @@ HELD = """
 
 @dataclass(frozen=True)
 class Collected:
-    """Two runs of the workflow, and the gradebook that each handed over."""
+    """Two collections with the gradebook that each handed over, and what then became of the site."""
 
     runs: tuple[Run, Run]
     books: tuple[Path, Path]
+    keyless: Run
+    """Of the site, when the secret is not set."""
+    site: Run
 
 
 def copied(root: Path, target: Path, folder: Path) -> Path:
@@ -80,15 +85,25 @@ def collected(running: Hub, root: Path, tmp_path_factory: pytest.TempPathFactory
     runs, books = [], []
     with guarded(running.public_url, "actions", world.tokens) as gate:
         world.api_url = gate.url
+
+        def started(number: int, file: str) -> Run:
+            payload = {"workflow": f".github/workflows/{file}"}
+            event = Event("workflow_dispatch", COURSE, sha, "refs/heads/main", payload, number)
+            (run,) = set_off(world, event, folder / f"run-{number}").values()
+            return run
+
         for number in (1, 2):
-            event = Event("workflow_dispatch", COURSE, sha, "refs/heads/main", {}, number)
-            (run,) = [r for n, r in set_off(world, event, folder / f"run-{number}").items() if n == "collect.yml"]
+            run = started(number, "collect.yml")
             where = {"path": ".github/workflows/collect.yml", "status": "completed", "event": "workflow_dispatch"}
             add_run(running, hub, number, branch="main", sha=sha, head_repository=owner, **where)
             runs.append(run)
             books.append(folder / f"{number}-{FILE}")
             books[-1].write_bytes(content(run, "gradebook"))
-    return Collected((runs[0], runs[1]), (books[0], books[1]))
+        world.secrets["PSEUDONYM_KEY"] = ""
+        keyless = started(3, "site.yml")
+        world.secrets["PSEUDONYM_KEY"] = KEY + "\n"
+        site = started(4, "site.yml")
+    return Collected((runs[0], runs[1]), (books[0], books[1]), keyless, site)
 
 
 def content(run: Run, artifact: str) -> bytes:
@@ -130,12 +145,31 @@ def test_the_next_run_goes_on_with_the_last_one_s_gradebook(collected: Collected
     assert len(results[0]) == STUDENTS
 
 
-def test_every_command_of_the_workflow_was_run(collected: Collected, root: Path):
+def test_the_site_shows_the_last_collection(collected: Collected):
+    """A page for each student by the pseudonym of the secret key, and the course's own; then it is deployed."""
+    assert collected.site.results() == {"site.yml:build": "success", "site.yml:deploy": "success"}, collected.site.log()
+    with zipfile.ZipFile(io.BytesIO(collected.site.artifacts["github-pages"])) as zipped:
+        names = set(zipped.namelist())
+    wanted = pseudonyms([f"s{number}" for number in range(STUDENTS)], bytes.fromhex(KEY))
+    assert {name.split("/")[1] for name in names if name.startswith("student/")} == set(wanted.values())
+    assert {"index.html", "class/index.html", "course/02_tensor.html"} <= names
+
+
+def test_without_the_secret_no_site_is_written(collected: Collected):
+    """A key of the run's own would rename everybody; the command says how to give it yours."""
+    assert collected.keyless.results() == {"site.yml:build": "failure", "site.yml:deploy": "skipped"}
+    assert collected.keyless.artifacts == {}
+    assert "gh secret set PSEUDONYM_KEY < class/pseudonyms.key" in collected.keyless.log()
+
+
+def test_every_command_of_both_workflows_was_run(collected: Collected, root: Path):
     """None is left that nobody has tried; each ended with 0."""
-    ran = {(step.job, step.command) for run in collected.runs for step in run.steps if step.command is not None}
-    workflow = syntax.folder(root)["collect.yml"]
-    assert ran == {(job, step["run"]) for job, _, step in syntax.steps(workflow) if "run" in step}
-    assert {step.code for run in collected.runs for step in run.steps} == {0}
+    runs = (*collected.runs, collected.site)
+    ran = {(run.workflow, s.job, s.command) for run in runs for s in run.steps if s.command is not None}
+    files = {name: syntax.folder(root)[name] for name in ("collect.yml", "site.yml")}
+    written = {(n, job, s["run"]) for n, file in files.items() for job, _, s in syntax.steps(file) if "run" in s}
+    assert ran == written
+    assert {step.code for run in runs for step in run.steps} == {0}
 
 
 def test_the_token_of_the_class_is_where_no_student_code_runs(collected: Collected):
