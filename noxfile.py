@@ -155,6 +155,13 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         session.run("python", "-m", "tests.fuzz", *session.posargs)
 
     @nox.session
+    def hostile(session: nox.Session) -> None:
+        """Every hostile submission through the steps of the workflows, as a pull request (most of an hour)."""
+        install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
+        everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
+        session.run("python", "-m", "pytest", "tests/workflows/test_hostile.py", *session.posargs, env=everything)
+
+    @nox.session
     def bench(session: nox.Session) -> None:
         """The figures the project promises, measured on this machine beside PyTorch's."""
         install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "desk"))

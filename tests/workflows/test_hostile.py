@@ -1,0 +1,133 @@
+"""Hostile submissions as pull requests: what the steps of the workflows make of them, up to the comment.
+
+`nox -s hostile` hands in all of them, which takes most of an hour; the ordinary tests a few that differ most.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grading import lock
+from grading.manifest.load import load
+from grading.result import CriterionStatus, Result
+from grading.sandbox.launch import choose
+from tests.github.conftest import running  # noqa: F401 - the fixture
+from tests.github.local import Hub
+from tests.submissions.build import Miniature, build, miniatures, starting_from
+from tests.test_miniatures import live_in
+from tests.workflows.machine import has_nox
+from tests.workflows.school import opened
+from tests.workflows.story import Chapter, chapter
+
+pytestmark = [
+    pytest.mark.xdist_group("workflows"),
+    pytest.mark.skipif(choose(official=False) != "bubblewrap", reason="the workflows grade in bubblewrap alone"),
+    pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
+]
+FEW = ("markdown_in_an_exception", "output_flood", "exit_with_success_past_the_audit")
+OF_THE_COMMAND = {"student", "environment", "seed"}
+"""What the miniature's own command line says and a workflow does not: then the verdict may be another one."""
+OURS = re.compile(r"\[([^\]]*)\]\(https://github\.com/class/[\w./-]*\)|<!--[^>]*-->")
+"""Links to the run and the commit, and the two lines by which a report is known."""
+
+
+def session_of(miniature: Miniature) -> str:
+    """What grades it."""
+    about = miniature.about
+    return f"module-{about['module']}" if "module" in about else f"milestone-{about.get('milestone', 1)}"
+
+
+def possible(miniature: Miniature) -> bool:
+    """Git holds no pipes; and whoever edits the workflow itself has a run that says what they like, as we say, too."""
+    edits = miniature.about.get("edits", [])
+    return not any("fifo" in edit or edit["file"].startswith(".github/") for edit in edits)
+
+
+def chosen() -> list[Miniature]:
+    """All that are possible, or a few of them."""
+    found = [m for m in miniatures("hostile") if possible(m)]
+    return found if os.environ.get("TINYTORCH_ALL_HOSTILE") else [m for m in found if m.folder.name in FEW]
+
+
+@pytest.fixture(scope="session")
+def releases(root: Path, released: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What students begin with, and a release that gives everything out solved: only what is changed is graded."""
+    tree = Path(shutil.copytree(released, tmp_path_factory.mktemp("given") / "tree"))
+    for path, text in starting_from("solution", root).items():
+        (tree / path).write_text(text, "utf-8")
+    locked = json.loads((tree / lock.FILE).read_text())
+    locked["student"] |= {name: lock.digest_of(tree, name) for name in locked["student"]}
+    (tree / lock.FILE).write_text(json.dumps(locked))
+    return {"skeleton": released, "solution": tree}
+
+
+def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path:
+    """The student's tree: the release with the miniature laid over it, and its mark where nothing else marks it."""
+    laid = build(miniature, root, load(root), tree.with_name("laid"))
+    shutil.copytree(given, tree, symlinks=True)
+    for path in sorted(laid.rglob("*")):
+        target = tree / path.relative_to(laid)
+        if path.is_symlink() or path.is_file():
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
+    for path in starting_from("solution", root):
+        if not (laid / path).exists() and not (laid / path).is_symlink():
+            (tree / path).unlink()  # deleted by an edit
+    manifest, name = load(root), session_of(miniature)
+    module = name.removeprefix("module-")
+    mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
+    if lock.digest_of(tree, mark.as_posix()) == lock.digest_of(given, mark.as_posix()):
+        (tree / mark).write_text((tree / mark).read_text("utf-8") + "\n# my own\n", "utf-8")
+    return tree
+
+
+@pytest.mark.parametrize("miniature", chosen(), ids=lambda m: m.name)
+def test_what_was_not_earned_is_not_given_on_github(
+    miniature: Miniature,
+    running: Hub,  # noqa: F811
+    root: Path,
+    releases: dict[str, Path],
+    environments: Path,
+    tmp_path: Path,
+):
+    """It is graded, reported in one comment in which nothing is live, and leaves nothing but its record."""
+    given = releases[miniature.about["from"]]
+    tree = handed_in(miniature, root, given, tmp_path / "tree")
+    with opened(running, given, environments, tmp_path) as school:
+        found = chapter(school, school.happens("pull_request", tree)["autograde.yml"])
+    found.check(plan="success", grade="success", report="success", publish="skipped", attest="skipped")
+    result = found.results[session_of(miniature)]
+    check_result(miniature, result)
+    (comment,) = found.comments
+    (checked,) = found.check_runs
+    assert not live_in(OURS.sub(r"\1", comment["body"]))
+    assert not any(line.startswith(("::", "##[")) for line in comment["body"].splitlines())
+    assert checked["conclusion"] == ("success" if result.verdict.exit_code == 0 else "failure")
+    check_traces(found, tmp_path)
+
+
+def check_result(miniature: Miniature, result: Result) -> None:
+    """The verdict of the command at a desk, and no error of the grader's."""
+    assert result.machine.sandbox == "bubblewrap"
+    assert not [c for c in result.criteria if c.status is CriterionStatus.ERROR]
+    if not OF_THE_COMMAND & set(miniature.about):
+        assert result.verdict == miniature.about["expect"]["verdict"]
+
+
+def check_traces(found: Chapter, folder: Path) -> None:
+    """No request was refused, no token is in anything printed, and no file was made beside the run's own."""
+    assert found.refused == []
+    grading = [step for step in found.run.steps if step.job == "grade" and step.command is not None]
+    assert grading
+    assert not any("ghs_" in step.output + "".join(step.environ.values()) for step in grading)
+    assert not any(line.startswith("::") for step in grading for line in step.output.splitlines())
+    assert {path.name for path in folder.iterdir()} <= {"cache", "laid", "run-101", "stubs", "tree"}
