@@ -164,7 +164,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     @nox.session
     def bench(session: nox.Session) -> None:
         """The figures the project promises, measured on this machine beside PyTorch's."""
-        install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "desk"))
+        install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # By pip, whose configuration says where a build for the processor alone is to be had: others take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
         session.run("python", "-m", "course.bench", *session.posargs)

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, grader, site
+from course.bench import colours, desk, digits, github, grader, site
 from course.bench.figure import Figure
 from grading.errors import UsageError
 from grading.render.progress import watch_for
@@ -45,6 +45,9 @@ GROUPS: dict[str, list[Step]] = {
         ("Recording operations", colours.tape),
         ("Making batches", colours.loader),
         ("Watching memory beside PyTorch's", colours.memory),
+    ],
+    "github": [
+        ("Grading a pull request up to its comment", github.waiting),
     ],
     "site": [
         ("Building the site of ever larger classes", site.building),

@@ -9,21 +9,18 @@ import pytest
 from githubkit import core
 
 from grading.github import api
-from tests.github import description, prism
-from tests.github.local import Hub, serve
+from tests.github import prism
+from tests.github.local import Hub
 from tests.github.runs import Runs
+from tests.github.whole import copy_of_github
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """The local copy and its proxy, started once."""
-    missing = prism.install()
-    if missing:
+    if missing := prism.install():
         pytest.skip(missing)
-    described = description.described(prism.HERE)
-    folder = tmp_path_factory.mktemp("prism")
-    with serve(description.examples(described)) as hub, prism.proxied(hub.url, described, folder) as url:
-        hub.public_url = url
+    with copy_of_github(tmp_path_factory.mktemp("prism")) as hub:
         yield hub
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,7 @@ class Runner:
         environ = self.variables(workspace) | {f"GITHUB_{name}": str(file) for name, file in files.items()}
         script = workspace / f".step-{len(self.run.steps)}.sh"
         script.write_text(step["run"])
+        started = time.monotonic()
         ran = subprocess.run(  # what GitHub runs when no shell is named
             ["bash", "-e", str(script)],  # noqa: S607 - the one on PATH, as there
             cwd=workspace / step.get("working-directory", "."),
@@ -193,7 +195,7 @@ class Runner:
             timeout=SLOWEST,
             check=False,
         )
-        took.code, took.output = ran.returncode, ran.stdout
+        took.code, took.output, took.seconds = ran.returncode, ran.stdout, time.monotonic() - started
         self.run.summary += files["STEP_SUMMARY"].read_text()
         if files["ENV"].stat().st_size or files["PATH"].stat().st_size:
             raise NotModelled(f"{took.name} changes the environment of the steps after it")

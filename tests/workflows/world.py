@@ -100,6 +100,8 @@ class StepRun:
     environ: dict[str, str] = field(default_factory=dict)
     code: int = 0
     output: str = ""
+    seconds: float = 0.0
+    """Of a command."""
 
 
 @dataclass

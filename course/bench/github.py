@@ -1,0 +1,45 @@
+"""How long a student waits on GitHub, without its queue: the steps of the workflows, beside the tests' copy of it.
+
+The tools of the session `tests` and npm are needed, and imported only here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from course.bench.figure import ROOT, Figure
+from course.release import write_release
+from course.skeleton import solved
+from grading.errors import GraderError
+from grading.manifest.load import load
+
+SESSION = "module-02_tensor"
+
+
+def waiting() -> Iterator[Figure]:
+    """From the start of the job `grade` to the comment, for a pull request that touches module 02 alone."""
+    from tests.github.whole import copy_of_github
+    from tests.workflows.school import TENSOR, course_for, opened
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        released = write_release(course_for(ROOT, folder / "course"), folder / "release").target
+        tree = Path(shutil.copytree(released, folder / "tree"))
+        (tree / TENSOR).write_text(solved((ROOT / TENSOR).read_text("utf-8"), load(ROOT), TENSOR), "utf-8")
+        for each in ("prism", "nox", "class"):
+            (folder / each).mkdir()
+        with (
+            copy_of_github(folder / "prism") as hub,
+            opened(hub, released, folder / "nox", folder / "class") as school,
+        ):
+            run = school.happens("pull_request", tree)["autograde.yml"]
+            comments, outcomes = hub.repository(run.event.repository).comments, set(run.results().values())
+            if len(comments) != 1 or "failure" in outcomes:
+                raise GraderError(f"the pull request was not reported:\n{run.log()}")
+    spent = {job: sum(step.seconds for step in run.steps if step.job == job) for job in ("grade", "report")}
+    how = f"{SESSION}, nox's environments made on the way; neither pip nor apt-get, which are stubs here"
+    yield Figure("from the start of grading to the comment", sum(spent.values()), 60, "s", how)
+    yield Figure("the job that reports", spent["report"], 10, "s", "its environment made on the way")
