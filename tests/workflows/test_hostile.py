@@ -81,7 +81,7 @@ def handed_in(miniature: Miniature, root: Path, given: Path, tree: Path) -> Path
             shutil.copy2(path, target, follow_symlinks=False)
     for path in starting_from("solution", root):
         if not (laid / path).exists() and not (laid / path).is_symlink():
-            (tree / path).unlink()  # deleted by an edit
+            (tree / path).unlink(missing_ok=True)  # an edit has deleted it, or a folder above it
     manifest, name = load(root), session_of(miniature)
     module = name.removeprefix("module-")
     mark = manifest.module(module).code if module != name else manifest.milestone(int(name[-1])).recipe
