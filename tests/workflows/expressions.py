@@ -173,7 +173,7 @@ class _Parser:
 
     def call(self, name: str) -> Any:
         """A function's value."""
-        arguments = []
+        arguments: list[Any] = []
         while not self.take(")"):
             if arguments:
                 self.expect(",")
