@@ -116,6 +116,22 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
     assert {p.name for p in class_folder.iterdir()} == {FILE}
 
 
+def test_a_run_may_begin_with_another_workflow_s_gradebook(
+    hub: Hub,  # noqa: F811
+    job: dict[str, str],
+    tmp_path: Path,
+    class_folder: Path,
+) -> None:
+    """The named one's newest, whatever the workflow that asks has handed over itself."""
+    site = job | {"GITHUB_WORKFLOW_REF": f"{CLASS}/.github/workflows/site.yml@refs/heads/main"}
+    hub.repository(CLASS)
+    add_run(hub, 1, book(tmp_path / "runs", 1))
+    add_run(hub, 2, book(tmp_path / "runs", 2))
+    hub.repository(CLASS).runs[-1]["path"] = ".github/workflows/site.yml"
+    assert resume(class_folder, site, "collect.yml") == 1
+    assert resume(class_folder, site) == 2
+
+
 def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_folder: Path, tmp_path: Path) -> None:  # noqa: F811
     """Nothing is begun anew by mistake."""
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
