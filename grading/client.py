@@ -170,7 +170,8 @@ class Worker:
             data = wire.receive(self._launched.sock, max_bytes=MAX_BYTES, until=deadline.until)
             message = wire.decode(data, self._resolve)
         except TimeoutError:
-            late = DeadlineError(f"no answer within {deadline.seconds:.0f} s; is there an endless loop?")
+            waited = f"no answer within {deadline.seconds:.0f} s"
+            late = DeadlineError(f"{waited}; is there an endless loop, or is the machine busy with something else?")
             raise self._fail(late) from None
         except (EOFError, OSError):
             raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None

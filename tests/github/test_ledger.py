@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from grading.github.ledger import Head, Line, append, parse, split, verify
 from grading.github.reading import Records
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
-from tests.github.gitdata import Repository
+from tests.github.place import Place, place
 from tests.github.test_publish import at, put
 from tests.render.results import result
 
@@ -28,35 +29,35 @@ def manifest(root):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def repository(manifest: Manifest) -> Repository:
+def repository(manifest: Manifest) -> Place:
     """A repository with five published records, one a minute."""
-    place = Repository()
+    made = place()
     for minute in range(5):
-        put(place, manifest, minute + 1, at(minute))
-    return place
+        put(made, manifest, minute + 1, at(minute))
+    return made
 
 
-def read(repository: Repository) -> Records:
+def read(repository: Place) -> Records:
     """Through the API."""
-    return read_history(repository.client(), "octo/hello")
+    return read_history(repository.client(), repository.name)
 
 
-def reasons(repository: Repository) -> list[str | None]:
+def reasons(repository: Place) -> list[str | None]:
     """Of each record, oldest first, what is wrong with it."""
     return [e.reason for e in read(repository).entries]
 
 
-def record(repository: Repository, index: int) -> str:
+def record(repository: Place, index: int) -> str:
     """The path of a record."""
     return sorted(p for p in repository.files() if p.startswith("progress/2"))[index]
 
 
-def lines(repository: Repository) -> list[bytes]:
+def lines(repository: Place) -> list[bytes]:
     """Of the ledger."""
     return split(repository.files()[ledger.FILE])
 
 
-def rewrite(repository: Repository, new: list[bytes]) -> None:
+def rewrite(repository: Place, new: list[bytes]) -> None:
     """A student's commit that changes the ledger."""
     repository.push({ledger.FILE: b"".join(line + b"\n" for line in new)})
 
@@ -66,7 +67,7 @@ def edited(line: bytes, **changes: object) -> bytes:
     return json.dumps(json.loads(line) | changes).encode()
 
 
-def test_an_edited_record_is_unverified_and_the_others_are_not(repository: Repository) -> None:
+def test_an_edited_record_is_unverified_and_the_others_are_not(repository: Place) -> None:
     """One changed verdict shows, at that record alone."""
     path = record(repository, 2)
     repository.push({path: repository.files()[path].replace(b"not_yet", b"unlocked")})
@@ -74,7 +75,7 @@ def test_an_edited_record_is_unverified_and_the_others_are_not(repository: Repos
     assert read(repository).history.best(1).verdict == "not_yet"
 
 
-def test_a_removed_file_is_missing(repository: Repository) -> None:
+def test_a_removed_file_is_missing(repository: Place) -> None:
     """The ledger still names it."""
     path = record(repository, 1)
     repository.push({path: None})
@@ -83,7 +84,7 @@ def test_a_removed_file_is_missing(repository: Repository) -> None:
     assert sum(e.verified for e in read(repository).entries) == 4
 
 
-def test_a_file_that_no_run_has_published_is_unverified(repository: Repository) -> None:
+def test_a_file_that_no_run_has_published_is_unverified(repository: Place) -> None:
     """A record copied in from elsewhere is not in the ledger; it is named though it is not read."""
     forged = progress.encode(progress.measured(at(9, result())))
     repository.push({"progress/forged.json": forged})
@@ -91,7 +92,7 @@ def test_a_file_that_no_run_has_published_is_unverified(repository: Repository) 
     assert reasons(repository)[:-1] == [None] * 5
 
 
-def test_an_edited_line_breaks_the_chain_up_to_it(repository: Repository) -> None:
+def test_an_edited_line_breaks_the_chain_up_to_it(repository: Place) -> None:
     """Edit of line 2: it and what is before it are in doubt, what came after is tied to the head."""
     old = lines(repository)
     rewrite(repository, [old[0], edited(old[1], run_id=99), *old[2:]])
@@ -100,7 +101,7 @@ def test_an_edited_line_breaks_the_chain_up_to_it(repository: Repository) -> Non
     assert found[2:] == [None, None, None]
 
 
-def test_a_removed_line_breaks_the_chain(repository: Repository) -> None:
+def test_a_removed_line_breaks_the_chain(repository: Place) -> None:
     """Its file is no longer in the ledger, and what stood before it is in doubt."""
     old = lines(repository)
     rewrite(repository, [*old[:1], *old[2:]])
@@ -111,7 +112,7 @@ def test_a_removed_line_breaks_the_chain(repository: Repository) -> None:
     assert by_run[None] == "it is not in the ledger: no run has published it"
 
 
-def test_a_removed_first_line_shows(repository: Repository) -> None:
+def test_a_removed_first_line_shows(repository: Place) -> None:
     """Its record is no longer in the ledger; a copy without the head's word also lacks its beginning."""
     rewrite(repository, lines(repository)[1:])
     assert reasons(repository) == [None] * 4 + ["it is not in the ledger: no run has published it"]
@@ -119,20 +120,20 @@ def test_a_removed_first_line_shows(repository: Repository) -> None:
     assert "does not begin" in next(e.reason for e in verify(lines(repository), files) if e.run_id == 2)
 
 
-def test_an_edited_last_line_shows(repository: Repository) -> None:
+def test_an_edited_last_line_shows(repository: Place) -> None:
     """No line after it holds its digest, but the commit that published it does."""
     old = lines(repository)
     rewrite(repository, [*old[:-1], edited(old[-1], run_id=99)])
     assert all("published last" in reason for reason in reasons(repository))
 
 
-def test_a_removed_last_line_shows(repository: Repository) -> None:
+def test_a_removed_last_line_shows(repository: Place) -> None:
     """Neither can the ledger be cut short."""
     rewrite(repository, lines(repository)[:-1])
     assert sum(e.verified for e in read(repository).entries) == 0
 
 
-def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Repository, manifest: Manifest) -> None:
+def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Place, manifest: Manifest) -> None:
     """Even with the right digests; and the next publication is chained to the last one, not to it."""
     forged = progress.encode(progress.measured(at(9, result())))
     file = "progress/20270101T000000.000000Z-milestone_attempted-9-milestone-1.json"
@@ -148,7 +149,7 @@ def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Repository,
     assert read(repository).history.best(1).verdict == "not_yet"
 
 
-def test_taking_an_edit_back_restores_trust(repository: Repository, manifest: Manifest) -> None:
+def test_taking_an_edit_back_restores_trust(repository: Place, manifest: Manifest) -> None:
     """A mistake can be mended: with the old bytes everything is verified again, also after another publication."""
     old = repository.files()[ledger.FILE]
     rewrite(repository, [edited(lines(repository)[0], run_id=9), *lines(repository)[1:]])
@@ -158,21 +159,16 @@ def test_taking_an_edit_back_restores_trust(repository: Repository, manifest: Ma
     assert reasons(repository) == [None] * 6
 
 
-def test_records_of_another_repository_are_told(repository: Repository, manifest: Manifest) -> None:
+def test_records_of_another_repository_are_told(repository: Place, manifest: Manifest) -> None:
     """A branch taken over from another student, ledger and all, is unverified; what is added here is verified."""
-    other = Repository(number=1234)
-    other.blobs, other.trees, other.commits, other.refs = (
-        dict(repository.blobs),
-        dict(repository.trees),
-        dict(repository.commits),
-        dict(repository.refs),
-    )
+    other = replace(repository, name="octo/other")
+    other.kept.objects, other.kept.refs = dict(repository.kept.objects), dict(repository.kept.refs)
     assert reasons(other) == ["it was published in another repository"] * 5
     put(other, manifest, 50, at(50))
     assert reasons(other) == ["it was published in another repository"] * 5 + [None]
 
 
-def test_the_same_line_twice_counts_once(repository: Repository) -> None:
+def test_the_same_line_twice_counts_once(repository: Place) -> None:
     """A record that the ledger names again is verified only where it was published."""
     old = lines(repository)
     again = append(b"", Head(5, ledger.digest(old[-1])), [parse(old[0])])[0].rstrip(b"\n")
@@ -180,7 +176,7 @@ def test_the_same_line_twice_counts_once(repository: Repository) -> None:
     assert [e.reason for e in entries if e.number in (1, 6)] == [None, "the ledger names it twice"]
 
 
-def test_a_publication_is_found_below_a_students_commits(repository: Repository) -> None:
+def test_a_publication_is_found_below_a_students_commits(repository: Place) -> None:
     """What the ledger must end with is read from the last publication's commit, whatever was committed on top."""
     for i in range(10):
         repository.push({"notes.txt": b"%d" % i})
@@ -188,17 +184,17 @@ def test_a_publication_is_found_below_a_students_commits(repository: Repository)
     assert reasons(repository) == [None] * 5
 
 
-def test_an_oversized_ledger_or_record_is_not_read(repository: Repository) -> None:
+def test_an_oversized_ledger_or_record_is_not_read(repository: Place) -> None:
     """Neither is fetched; what it was to hold is unverified."""
     repository.push({record(repository, 0): b" " * (progress.LARGEST + 1)})
     assert "was not read" in next(r for r in reasons(repository) if r)
     repository.push({ledger.FILE: b"x" * (ledger.LARGEST + 1)})
-    repository.requests.clear()
+    repository.hub.asked.clear()
     assert all("not in the ledger" in reason for reason in reasons(repository))
-    assert not [r for r in repository.requests if "/blobs/" in r]
+    assert repository.asked("GET", "/git/blobs/") == 0
 
 
-def test_without_a_head_only_an_edit_of_the_last_line_goes_unseen(repository: Repository) -> None:
+def test_without_a_head_only_an_edit_of_the_last_line_goes_unseen(repository: Place) -> None:
     """As from a copy of the files alone: the last line is taken for the head."""
     old, files = lines(repository), {p: d for p, d in repository.files().items() if p.startswith("progress/2")}
     assert all(e.verified for e in verify(old, files))

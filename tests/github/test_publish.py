@@ -22,7 +22,9 @@ from grading.github.publish import Published, publish
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.result import Result, Verdict
-from tests.github.gitdata import Repository
+from tests.github.git import files_of
+from tests.github.local import Answer, Fault, error
+from tests.github.place import Place, place
 from tests.render.results import criterion, not_yet, result
 
 BEGAN = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -35,9 +37,9 @@ def manifest(root: Path) -> Manifest:
 
 
 @pytest.fixture
-def repository() -> Repository:
+def repository() -> Place:
     """A student's repository without a branch `progress`."""
-    return Repository()
+    return place()
 
 
 def at(minute: int, base: Result | None = None, **changes: object) -> Result:
@@ -45,16 +47,21 @@ def at(minute: int, base: Result | None = None, **changes: object) -> Result:
     return (base or not_yet()).model_copy(update={"started_at": BEGAN + timedelta(minutes=minute), **changes})
 
 
-def put(repository: Repository, manifest: Manifest, run_id: int, *results: Result) -> Published:
+def put(repository: Place, manifest: Manifest, run_id: int, *results: Result) -> Published:
     """Publish without waiting."""
-    return publish(repository.client(), "octo/hello", results, run_id, manifest, sleep=lambda _: None)
+    return publish(repository.client(), repository.name, results, run_id, manifest, sleep=lambda _: None)
 
 
-def test_the_first_publication_makes_the_branch(repository: Repository, manifest: Manifest) -> None:
+def files_at(repository: Place, sha: str) -> set[str]:
+    """The paths in a commit."""
+    return set(files_of(repository.kept, repository.commit(sha)["tree"]))
+
+
+def test_the_first_publication_makes_the_branch(repository: Place, manifest: Manifest) -> None:
     """An orphan commit with the record, the ledger, and a badge for each milestone of the course."""
     published = put(repository, manifest, 7, at(0))
     files = repository.files()
-    assert repository.commits[repository.refs["progress"]].parents == []
+    assert list(repository.line()) == [published.commit]
     assert published.added == ("progress/20260301T123000.000000Z-milestone_attempted-7-milestone-1.json",)
     assert progress.parse(files[published.added[0]]).result == at(0)
     badges = {f"badges/milestone-{m.id}.{kind}" for m in manifest.milestones for kind in ("svg", "json")}
@@ -69,16 +76,16 @@ def test_the_first_publication_makes_the_branch(repository: Repository, manifest
         "run_id": 7,
         "started_at": "2026-03-01T12:30:00+00:00",
     }
-    assert ledger.head_of(repository.commits[published.commit].message) == published.head
+    assert ledger.head_of(repository.commit(published.commit)["message"]) == published.head
 
 
-def test_what_is_published_is_read_back_verified(repository: Repository, manifest: Manifest) -> None:
+def test_what_is_published_is_read_back_verified(repository: Place, manifest: Manifest) -> None:
     """Records of milestones and modules come back whole, and the latest of each session is found."""
     tested = at(2, milestone=None, module="02_tensor", name="Tensors", medal=None)
     passed = at(3, result(), milestone=None, module="02_tensor", name="Tensors", medal=None)
     put(repository, manifest, 7, at(0), tested)
     put(repository, manifest, 8, at(1, result()), passed)
-    records = read_history(repository.client(), "octo/hello")
+    records = read_history(repository.client(), repository.name)
     assert [e.reason for e in records.entries] == [None] * 4
     assert [e.session for e in records.entries] == [
         "milestone-1",
@@ -94,34 +101,34 @@ def test_what_is_published_is_read_back_verified(repository: Repository, manifes
     assert records.unverified == ()
 
 
-def test_a_repository_without_the_branch_has_no_records(repository: Repository) -> None:
+def test_a_repository_without_the_branch_has_no_records(repository: Place) -> None:
     """Nothing published is an empty history."""
-    assert read_history(repository.client(), "octo/hello").entries == ()
+    assert read_history(repository.client(), repository.name).entries == ()
 
 
-def test_publishing_again_changes_nothing(repository: Repository, manifest: Manifest) -> None:
+def test_publishing_again_changes_nothing(repository: Place, manifest: Manifest) -> None:
     """The same results of the same run add no commit; a part that is new is added alone."""
     put(repository, manifest, 7, at(0))
-    before = dict(repository.refs)
+    before = dict(repository.kept.refs)
     again = put(repository, manifest, 7, at(0))
-    assert (again.added, again.commit, repository.refs) == ((), None, before)
+    assert (again.added, again.commit, repository.kept.refs) == ((), None, before)
     module = at(1, milestone=None, module="01_setup")
     assert len(put(repository, manifest, 7, at(0), module).added) == 1
-    assert len(read_history(repository.client(), "octo/hello").entries) == 2
+    assert len(read_history(repository.client(), repository.name).entries) == 2
 
 
-def test_a_run_that_was_started_again_adds_what_it_measured_anew(repository: Repository, manifest: Manifest) -> None:
+def test_a_run_that_was_started_again_adds_what_it_measured_anew(repository: Place, manifest: Manifest) -> None:
     """A second attempt of a run is another measurement: neither is lost."""
     put(repository, manifest, 7, at(0))
     assert len(put(repository, manifest, 7, at(9, result())).added) == 1
-    assert [e.run_id for e in read_history(repository.client(), "octo/hello").entries] == [7, 7]
+    assert [e.run_id for e in read_history(repository.client(), repository.name).entries] == [7, 7]
 
 
-def test_runs_that_finish_out_of_order_are_read_in_order(repository: Repository, manifest: Manifest) -> None:
+def test_runs_that_finish_out_of_order_are_read_in_order(repository: Place, manifest: Manifest) -> None:
     """Readers go by when a run began, then by its number; the ledger by who published first."""
     for run_id, minute in ((30, 5), (12, 1), (31, 5), (11, 1), (20, 3)):
         put(repository, manifest, run_id, at(minute))
-    records = read_history(repository.client(), "octo/hello")
+    records = read_history(repository.client(), repository.name)
     assert [e.run_id for e in records.entries] == [11, 12, 20, 30, 31]
     assert [e.number for e in records.entries] == [4, 2, 5, 1, 3]
     assert all(e.verified for e in records.entries)
@@ -130,7 +137,7 @@ def test_runs_that_finish_out_of_order_are_read_in_order(repository: Repository,
 @pytest.mark.parametrize("publishers", [2, 8])
 @pytest.mark.parametrize("begun", [False, True])
 def test_publishers_that_race_lose_and_double_nothing(
-    repository: Repository, manifest: Manifest, publishers: int, *, begun: bool
+    repository: Place, manifest: Manifest, publishers: int, *, begun: bool
 ) -> None:
     """All at once, with and without a branch there: every record is there once, the chain whole, nothing forced."""
     if begun:
@@ -143,56 +150,42 @@ def test_publishers_that_race_lose_and_double_nothing(
         ]
         published = [job.result() for job in jobs]
     assert max(p.tries for p in published) > 1, "nobody met anybody: the race was none"
-    records = read_history(repository.client(), "octo/hello")
+    records = read_history(repository.client(), repository.name)
     assert [e.reason for e in records.entries] == [None] * (2 * publishers + begun)
     runs = [e.run_id for e in records.entries if e.session == "milestone-1"][begun:]
     assert runs == sorted(runs, reverse=True)
     assert sorted(e.number for e in records.entries) == list(range(1, 2 * publishers + begun + 1))
-    for earlier, later in itertools.pairwise(repository.moves):
-        assert repository.commits[later].parents == [earlier]
-        assert set(repository.commits[earlier].files) <= set(repository.commits[later].files)
+    line = list(repository.line())
+    assert {p.commit for p in published} <= set(line)
+    for later, earlier in itertools.pairwise(line):
+        assert files_at(repository, earlier) <= files_at(repository, later)
 
 
-def test_a_branch_that_never_stands_still_ends_in_a_sentence(repository: Repository, manifest: Manifest) -> None:
+def test_a_branch_that_never_stands_still_ends_in_a_sentence(repository: Place, manifest: Manifest) -> None:
     """When others always come first, publishing gives up with words, not without end."""
     put(repository, manifest, 1, at(0))
-    waits = []
+    waits: list[float] = []
 
-    def another_comes_first(seconds: float) -> None:
-        waits.append(seconds)
+    def another_comes_first() -> None:
+        repository.push({"x": str(len(repository.hub.before)).encode()})
 
-    real = repository.answer
-
-    def answer(request):  # type: ignore[no-untyped-def]
-        if request.method == "PATCH":
-            repository.push({"x": str(len(repository.moves)).encode()})
-        return real(request)
-
-    repository.answer = answer  # type: ignore[method-assign]
+    repository.hub.before += [("PATCH", "/git/refs/", another_comes_first)] * 31
     with pytest.raises(GraderError, match="Run this job again"):
-        publish(repository.client(), "octo/hello", [at(1)], 2, manifest, sleep=another_comes_first)
+        publish(repository.client(), repository.name, [at(1)], 2, manifest, sleep=waits.append)
     assert len(waits) == 30
     assert max(waits) <= 4
 
 
-def test_a_refusal_that_is_no_race_is_not_tried_again(repository: Repository, manifest: Manifest) -> None:
+def test_a_refusal_that_is_no_race_is_not_tried_again(repository: Place, manifest: Manifest) -> None:
     """A protected branch answers 422 as well: that is told at once."""
     put(repository, manifest, 1, at(0))
-    real, asked = repository._answer, []
-
-    def answer(method, path, body):  # type: ignore[no-untyped-def]
-        if method == "PATCH":
-            asked.append(path)
-            return 422, {"message": "Cannot update this protected ref."}
-        return real(method, path, body)
-
-    repository._answer = answer  # type: ignore[method-assign]
+    repository.hub.faults.append(Fault("PATCH", "/git/refs/", error(422, "Cannot update this protected ref.")))
     with pytest.raises(GraderError, match="protected ref"):
         put(repository, manifest, 2, at(1))
-    assert len(asked) == 1
+    assert repository.asked("PATCH", "/git/refs/") == 1
 
 
-def test_what_cannot_be_read_whole_is_not_written_over(repository: Repository, manifest: Manifest) -> None:
+def test_what_cannot_be_read_whole_is_not_written_over(repository: Place, manifest: Manifest) -> None:
     """A ledger blown up, or more files than GitHub lists, end in a sentence: lines that were not read would be lost."""
     put(repository, manifest, 1, at(0))
     old = repository.files()[ledger.FILE]
@@ -200,28 +193,29 @@ def test_what_cannot_be_read_whole_is_not_written_over(repository: Repository, m
     with pytest.raises(GraderError, match="Restore it"):
         put(repository, manifest, 2, at(1))
     repository.push({ledger.FILE: old})
-    repository.truncated = True
+    in_part = {"sha": "0" * 40, "url": "https://api.github.com", "tree": [], "truncated": True}
+    repository.hub.faults.append(Fault("GET", "/git/trees/", Answer(200, in_part)))
     with pytest.raises(GraderError, match="more files"):
         put(repository, manifest, 2, at(1))
     assert repository.files()[ledger.FILE] == old
 
 
-def test_a_result_of_another_course_is_refused(repository: Repository, manifest: Manifest) -> None:
+def test_a_result_of_another_course_is_refused(repository: Place, manifest: Manifest) -> None:
     """A milestone or module that the manifest does not name is not published, and no file gets its name."""
     for strange in (at(0, milestone=99), at(0, milestone=None, module="../../x")):
         with pytest.raises(GraderError, match="does not have"):
             put(repository, manifest, 1, strange)
-    assert repository.refs == {}
+    assert repository.kept.refs == {}
 
 
-def badge_of(repository: Repository, number: int) -> tuple[str, dict]:
+def badge_of(repository: Place, number: int) -> tuple[str, dict]:
     """A badge's description and its endpoint's document."""
     files = repository.files()
     svg = ET.fromstring(files[f"badges/milestone-{number}.svg"])  # noqa: S314 - our own output
     return svg.find("{http://www.w3.org/2000/svg}desc").text, json.loads(files[f"badges/milestone-{number}.json"])
 
 
-def test_badges_show_the_best_there_is(repository: Repository, manifest: Manifest) -> None:
+def test_badges_show_the_best_there_is(repository: Place, manifest: Manifest) -> None:
     """Not yet with the best attempt, provisional, unlocked; and what is unlocked stays so, whatever finishes later."""
     put(repository, manifest, 1, at(0))
     assert badge_of(repository, 1)[0] == "Not yet unlocked. Best attempt: 0 of 2 criteria met."
@@ -236,7 +230,7 @@ def test_badges_show_the_best_there_is(repository: Repository, manifest: Manifes
     assert (endpoint["message"], endpoint["color"]) == ("unlocked", "brightgreen")
 
 
-def test_a_forged_record_earns_no_badge(repository: Repository, manifest: Manifest) -> None:
+def test_a_forged_record_earns_no_badge(repository: Place, manifest: Manifest) -> None:
     """A record that no run has published is not looked at when badges are made."""
     put(repository, manifest, 1, at(0))
     forged = progress.encode(progress.measured(at(1, result())))
@@ -245,19 +239,17 @@ def test_a_forged_record_earns_no_badge(repository: Repository, manifest: Manife
     assert badge_of(repository, 1)[1]["message"] == "not yet"
 
 
-def test_reading_fetches_only_what_the_ledger_names(repository: Repository, manifest: Manifest) -> None:
+def test_reading_fetches_only_what_the_ledger_names(repository: Place, manifest: Manifest) -> None:
     """A thousand stray files cost no request, and each is named as unverified."""
     put(repository, manifest, 1, at(0))
     repository.push({f"progress/{i}.json": b"%d" % i for i in range(1000)})
-    repository.requests.clear()
-    records = read_history(repository.client(), "octo/hello")
+    repository.hub.asked.clear()
+    records = read_history(repository.client(), repository.name)
     assert len(records.unverified) == 1000
-    assert len([r for r in repository.requests if "/blobs/" in r]) == 2
+    assert repository.asked("GET", "/git/blobs/") == 2
 
 
-def test_the_students_readme_shows_badges_that_are_published(
-    repository: Repository, manifest: Manifest, root: Path
-) -> None:
+def test_the_students_readme_shows_badges_that_are_published(repository: Place, manifest: Manifest, root: Path) -> None:
     """Each picture of the released README is a file of the branch, as GitHub resolves its address."""
     put(repository, manifest, 1, at(0))
     readme = release_files(root)[Path("README.md")].decode()

@@ -10,7 +10,7 @@ import pytest
 
 from grading.github import ledger
 from grading.manifest.load import load
-from tests.github.gitdata import Repository
+from tests.github.place import Place, place
 from tests.github.test_publish import at, put
 from tests.render.results import result
 
@@ -22,22 +22,22 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 @pytest.fixture
-def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Repository]:
+def remote(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Place]:
     """A repository whose branch progress has the commits that two runs have made."""
-    place, folder = Repository(), tmp_path_factory.mktemp("remote")
+    made, folder = place(), tmp_path_factory.mktemp("remote")
     git(folder, "init", "--quiet", "-b", "progress")
     for run_id, record in ((1, at(0)), (2, at(1, result()))):
-        published = put(place, load(root), run_id, record)
-        for path, data in place.files().items():
+        published = put(made, load(root), run_id, record)
+        for path, data in made.files().items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
         git(folder, "add", "-A")
-        git(folder, "commit", "--quiet", "-m", place.commits[published.commit].message)
-    return folder, place
+        git(folder, "commit", "--quiet", "-m", made.commit(published.commit)["message"])
+    return folder, made
 
 
 @pytest.fixture
-def clone(repo: Path, remote: tuple[Path, Repository]) -> Path:
+def clone(repo: Path, remote: tuple[Path, Place]) -> Path:
     """The course repository with that one as its origin, not fetched yet."""
     git(repo, "init", "--quiet")
     git(repo, "remote", "add", "origin", str(remote[0]))
@@ -58,7 +58,7 @@ def test_published_records_are_shown_after_a_fetch(clone: Path, tito) -> None:
     assert not (clone / "progress").exists()
 
 
-def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple[Path, Repository], tito) -> None:
+def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple[Path, Place], tito) -> None:
     """An edit on the branch, and a record that no run has published."""
     folder, _ = remote
     unlocked = sorted((folder / "progress").glob("2*"))[1]
@@ -79,7 +79,7 @@ def test_an_edited_record_is_named_and_does_not_count(clone: Path, remote: tuple
     assert data["milestones"][0]["unlocked_at"] is None
 
 
-def test_an_edit_of_the_last_line_is_seen_by_the_commit(clone: Path, remote: tuple[Path, Repository], tito) -> None:
+def test_an_edit_of_the_last_line_is_seen_by_the_commit(clone: Path, remote: tuple[Path, Place], tito) -> None:
     """The head of the ledger comes from the last publication's commit, also in a clone."""
     folder, _ = remote
     file = folder / ledger.FILE
