@@ -88,7 +88,7 @@ def release_files(root: Path) -> dict[Path, bytes]:
     if manifest.course.grader is not None:
         files |= released_workflows(root, manifest.course.grader)
     files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
-    return files | {name: text.encode() for name, text in _rendered(root, manifest).items()}
+    return files | {name: text.encode() for name, text in rendered(root, manifest).items()}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
@@ -97,32 +97,8 @@ def student_files(manifest: Manifest) -> list[Path]:
     return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
 
 
-def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
-    """Lessons and tests of what is built, and the figures that some tests compare with."""
-    built = [module for module in manifest.modules if module.status is Status.BUILT]
-    tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
-    references = [module.reference for module in built if (root / module.reference).is_file()]
-    return [path for module in built for path in (module.lesson, module.tests)] + tests + references
-
-
-def _package_files(root: Path) -> list[Path]:
-    """The grader's and the command line's files. UsageError for one of a kind that is not known to be shipped."""
-    found = []
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*")):
-            if not path.is_file() or LEFTOVERS & set(path.parts):
-                continue
-            if path.suffix not in SHIPPED_SUFFIXES:
-                where = path.relative_to(root)
-                raise UsageError(
-                    f"{where}: should students get this? Delete it, or add its suffix in course/release.py."
-                )
-            found.append(path.relative_to(root))
-    return found
-
-
-def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """The files made from templates."""
+def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
+    """The release's files that are made from templates: path → text."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     values = {
@@ -147,6 +123,30 @@ def _rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
     environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
     names = {"pyproject.toml": "pyproject.toml", "README.md": "README.md", ".gitignore": "gitignore"}
     return {Path(name): environment.get_template(f"{source}.jinja").render(values) for name, source in names.items()}
+
+
+def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
+    """Lessons and tests of what is built, and the figures that some tests compare with."""
+    built = [module for module in manifest.modules if module.status is Status.BUILT]
+    tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
+    references = [module.reference for module in built if (root / module.reference).is_file()]
+    return [path for module in built for path in (module.lesson, module.tests)] + tests + references
+
+
+def _package_files(root: Path) -> list[Path]:
+    """The grader's and the command line's files. UsageError for one of a kind that is not known to be shipped."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if not path.is_file() or LEFTOVERS & set(path.parts):
+                continue
+            if path.suffix not in SHIPPED_SUFFIXES:
+                where = path.relative_to(root)
+                raise UsageError(
+                    f"{where}: should students get this? Delete it, or add its suffix in course/release.py."
+                )
+            found.append(path.relative_to(root))
+    return found
 
 
 def _toml_list(items: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer.main
 
-from course.release import AS_THEY_ARE, release_files
+from course.release import AS_THEY_ARE, rendered
 from grading.manifest.load import load
 
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
@@ -43,7 +43,7 @@ def pages(root: Path) -> dict[str, str]:
         *(path for path in root.glob("tests/**/*.md") if "node_modules" not in path.parts),
     ]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
-    return texts | {"course/templates/README.md.jinja": release_files(root)[Path("README.md")].decode()}
+    return texts | {"course/templates/README.md.jinja": rendered(root, load(root))[Path("README.md")]}
 
 
 def place_of(page: str) -> str:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from course.release import release_files
+from course.release import rendered
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
@@ -252,7 +252,7 @@ def test_reading_fetches_only_what_the_ledger_names(repository: Place, manifest:
 def test_the_students_readme_shows_badges_that_are_published(repository: Place, manifest: Manifest, root: Path) -> None:
     """Each picture of the released README is a file of the branch, as GitHub resolves its address."""
     put(repository, manifest, 1, at(0))
-    readme = release_files(root)[Path("README.md")].decode()
+    readme = rendered(root, manifest)[Path("README.md")]
     shown = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', readme)
     assert len(shown) == sum(m.status is Status.BUILT for m in manifest.milestones)
     for source, text in shown:
