@@ -156,7 +156,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def hostile(session: nox.Session) -> None:
-        """Every hostile submission through the steps of the workflows, as a pull request (most of an hour)."""
+        """Every hostile submission through the steps of the workflows, as a pull request (22 minutes with -- -n 2)."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "tests/workflows/test_hostile.py", *session.posargs, env=everything)

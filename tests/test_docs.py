@@ -63,7 +63,7 @@ ONLY_NAMED = {
     "nox -s lint": "CI runs it",
     "nox -s course": "CI runs it, for minutes",
     "nox -s mutation": "runs for many minutes",
-    "nox -s hostile": "runs for most of an hour; tests/workflows does it with two",
+    "nox -s hostile -- -n 2": "runs for twenty minutes and more; tests/workflows does it with two",
     "nox -s fuzz": "runs for half an hour; tests/fuzz does it with few inputs",
     "nox -s bench": "measures a machine at rest, for minutes",
     "tito data fetch mnist": "downloads 12 MB; tests/data does it from mirrors of its own",
