@@ -63,6 +63,11 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     with told():
         report = write_release(ROOT, folder_named(to, "release"), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
+    if not report.has_workflows:
+        sys.stdout.write(
+            "Without workflows, so GitHub grades nothing yet: milestones.yaml says no `course.grader`, the repository\n"
+            "that this release will be pushed to (docs/github.md).\n"
+        )
 
 
 @task(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})

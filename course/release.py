@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course.manifest_text import manifest_text, sealed
 from course.skeleton import skeleton
+from course.workflows import FOLDER as WORKFLOWS
 from course.workflows import released_workflows
 from grading import lock
 from grading.errors import UsageError
@@ -46,6 +47,11 @@ class Report:
     """Relative to the target, sorted."""
     size: int
     """Bytes in all."""
+
+    @property
+    def has_workflows(self) -> bool:
+        """Whether GitHub grades what is pushed to it."""
+        return any(path.parent == WORKFLOWS for path in self.files)
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> Report:

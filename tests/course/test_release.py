@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -273,3 +274,16 @@ def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
     assert done.returncode == 2
     assert "not empty and no earlier release" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("said", [None, "{repository: class/tinytorch, ref: v1}"])
+def test_the_chore_says_when_github_will_not_grade(course, root, tmp_path, said):
+    """A release without workflows looks like one with them; so it is told, with what to write where."""
+    shutil.copy(root / "tasks.py", course.root)
+    if said is not None:
+        grades_at(course, said)
+    command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path / "student")]
+    done = subprocess.run(command, cwd=course.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("`course.grader`" in done.stdout) == (said is None)
+    assert (tmp_path / "student/.github/workflows/autograde.yml").is_file() == (said is not None)
