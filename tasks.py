@@ -5,6 +5,7 @@ Those for instructors work in a class's folder, `class/` unless another is named
 
 import contextlib
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,15 @@ def told() -> Iterator[None]:
     except GraderError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(3)
+    except sqlite3.DatabaseError as error:
+        sys.stderr.write(
+            f"The gradebook cannot be read to its end: {error}. Nothing was changed. Bring it back from a backup;\n"
+            "without one set it aside, and `inv collect` makes a new one, which cannot know when students pushed.\n"
+        )
+        sys.exit(3)
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.\n")
+        sys.exit(3)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
         sys.exit(130)
@@ -48,6 +58,8 @@ def writable(name: str) -> Path:
     from grading.errors import UsageError
 
     path = Path(name)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Name a file in it.")
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
     return path

@@ -264,13 +264,23 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     """
     if not path.is_file() and not make:
         raise UsageError(f"There is no gradebook {path}. Make it: inv collect --folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file. Move it away, or name another folder with --folder.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UsageError(f"{path} is empty, and was no gradebook so. Bring it back from a backup, or delete it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a result that was told is on disk, whatever happens next
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
+    except sqlite3.OperationalError as error:  # it may be sound: a folder that cannot be written, another's lock
+        connection.close()
+        raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     except sqlite3.DatabaseError as error:
         connection.close()
         raise UsageError(

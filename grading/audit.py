@@ -1,4 +1,4 @@
-"""Which imports a student's file makes, and whether the manifest allows them. Read from the text; nothing is run."""
+"""What a student's file imports, and whether it stores data. Read from the text; nothing is run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exe
 """Names that would let a file import or run what its text does not show."""
 REACHING = HIDING - {"compile", "eval", "exec"} | frozenset("__globals__ __subclasses__ __code__ __closure__".split())
 """The same as attributes, and what leads there from any function or class: `numpy.__builtins__`."""
+
+MOST_TEXT, LONGEST_WORD, MOST_NUMBERS = 4000, 200, 500
+"""In one file: of its strings that are no docstrings, of one without a space, of its numbers."""
 
 
 def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: bool = False) -> list[Failure]:
@@ -40,7 +43,38 @@ def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: b
             line=line,
         )
         for line, what, why in _violations(tree, allowed, earlier, manifest)
-    ]
+    ] + [_stored(what, path) for what in stored_data(tree)]
+
+
+def stored_data(tree: ast.AST) -> Iterator[str]:
+    """What would hold numbers in the text of a file: weights of a trained network, say, or answers."""
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    documented = {  # by identity: nodes do not compare
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    texts = [(node, node.value) for node in constants if isinstance(node.value, str | bytes)]
+    length = sum(len(text) for node, text in texts if id(node) not in documented)
+    if length > MOST_TEXT:
+        yield f"{length:,} characters of text in strings that are no docstrings"
+    if (word := max((len(part) for _, text in texts for part in text.split()), default=0)) > LONGEST_WORD:
+        yield f"a string with {word:,} characters and no space"
+    numbers = sum(isinstance(node.value, int | float | complex) for node in constants)
+    if numbers > MOST_NUMBERS:
+        yield f"{numbers:,} numbers"
+
+
+def _stored(what: str, path: str) -> Failure:
+    return Failure(
+        title="The file holds code, and no stored data",
+        got=f"{path}: {what}",
+        expected=f"at most {MOST_TEXT:,} characters in strings, {LONGEST_WORD} without a space, {MOST_NUMBERS} numbers",
+        hint="Weights come from training and tables from a computation; the course's own files need a quarter of this.",
+        file=path,
+    )
 
 
 def _violations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ MAX_BYTES = 256 << 20
 """The largest message either way: a training set goes in whole."""
 MAX_EVENTS = 10_000
 """How often one call may report progress."""
+PLACE = re.compile(r"[\w./-]{1,200}", re.ASCII)
+"""What a submission's files are called."""
+MAX_NESTED_EVENTS = 3
+"""Reports within reports: a test may ask the network while it trains, and that is all."""
 START_SECONDS = 30.0
 TEXT = 4000
 """Characters of a message or a name that are kept of an exception."""
@@ -56,6 +61,7 @@ class Worker:
         self._dropped: list[int] = []
         self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._reporting = 0
         self._launched: Launched = launch(confinement)
         self._ready: Deadline | None = Deadline.after(START_SECONDS)
 
@@ -109,7 +115,9 @@ class Worker:
         try:
             while True:
                 kind, replied, *rest = self._hear(deadline)
-                if kind == "event" and type(replied) is int and replied in self._callbacks:
+                if type(replied) is not int:
+                    raise self._fail(ProtocolError("its answer has the wrong form"))
+                if kind == "event" and replied in self._callbacks:
                     events += 1
                     if events > MAX_EVENTS:
                         raise self._fail(
@@ -151,7 +159,13 @@ class Worker:
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
         if not all(type(key) is str for key in kwargs):
             raise self._fail(ProtocolError("its report has the wrong form"))
-        value = self._callbacks[number](*args, **kwargs)
+        if self._reporting == MAX_NESTED_EVENTS:
+            raise self._fail(ProtocolError("it reported progress while it was asked from within a report of it"))
+        self._reporting += 1
+        try:
+            value = self._callbacks[number](*args, **kwargs)
+        finally:
+            self._reporting -= 1
         self._say([0, [], "resume", value if type(value) in (type(None), bool, int, float, str) else None])
 
     def _say(self, message: list[Any]) -> None:
@@ -179,7 +193,7 @@ class Worker:
             raise self._fail(ProtocolError(f"its answer is not one: {error}")) from None
         finally:
             self.student_seconds += time.monotonic() - started
-        if type(message) is not list or len(message) < 2:
+        if type(message) is not list or len(message) < 2 or type(message[0]) is not str:
             raise self._fail(ProtocolError("its answer is not one"))
         return message
 
@@ -225,4 +239,4 @@ class Worker:
 def _inside(file: str) -> bool:
     """Whether this could be a file of the submission: reports show the place, and a forge opens it."""
     path = PurePosixPath(file)
-    return len(file) <= 200 and not path.is_absolute() and ".." not in path.parts
+    return PLACE.fullmatch(file) is not None and not path.is_absolute() and ".." not in path.parts

@@ -207,6 +207,11 @@ class Result(Record):
         return f"module-{self.module}" if self.milestone is None else f"milestone-{self.milestone}"
 
     @property
+    def command(self) -> str:
+        """What runs it again."""
+        return f"nox -s {self.session} -- --seed {self.seed}"
+
+    @property
     def first_to_mend(self) -> Failure | None:
         """The failure to look at first: criteria and failures are in order."""
         return next((f for c in self.criteria for f in c.failures), None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
-from grading.audit import audit
+from grading.audit import audit, stored_data
 from grading.manifest.load import load
+from grading.manifest.model import Status
+from grading.submission import source_files
 
 
 @pytest.fixture
@@ -95,3 +99,32 @@ def test_a_file_that_is_not_python_is_one_failure(check, text):
     (failure,) = check(text)
     assert failure.file
     assert failure.title == "The file is valid Python"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("WEIGHTS = '" + "abcdefgh " * 500 + "'\n", "4,500 characters of text"),
+        ("WEIGHTS = " + " + ".join(["'" + "x" * 150 + "'"] * 30) + "\n", "4,500 characters of text"),
+        ("WEIGHTS = '" + "A" * 201 + "'\n", "201 characters and no space"),
+        ("def f():\n    '''" + "A" * 300 + "'''\n", "300 characters and no space"),
+        (f"WEIGHTS = {[0.5] * 501}\n", "501 numbers"),
+        (f"WEIGHTS = {bytes(range(97, 107)) * 500}\n", "5,000 characters of text"),
+    ],
+)
+def test_stored_data_is_found(check, text, words):
+    """Weights trained elsewhere need a place: strings, bytes or numbers, wherever they stand."""
+    assert [words in failure.got for failure in check(text)][:1] == [True]
+
+
+def test_the_courses_own_files_stay_far_from_the_bounds(root):
+    """Somebody who writes twice as much as the solution is not told that it is data."""
+    manifest = load(root)
+    for file in source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT]):
+        tree = ast.parse((root / file.path).read_text().replace("from __future__ import annotations\n", "") * 2)
+        assert list(stored_data(tree)) == [], file.path
+
+
+def test_docstrings_may_be_long(check):
+    """Explanations are what a file should have."""
+    assert check("def f():\n    '''" + "a word " * 2000 + "'''\n") == []

@@ -70,6 +70,6 @@ def _feed(story: Story, site: Site, folder: str) -> dict[str, Any]:
         "ids": ids,
         "updated": steps[0].at if steps else NEVER,
         "page": f"{base}index.html",
-        "self": f"{base}feed.xml",
+        "address": f"{base}feed.xml",
         "icon": f"{site.base_url}icon.svg" if site.base_url else "../../icon.svg",
     }

@@ -22,6 +22,8 @@ from grading.manifest.model import Cifar10Experiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
+TINY = 1e-9
+"""A first loss of 0, of who knew the answers, must not end in a division by it."""
 LATE, LAST = (0.7, 0.8), (0.9, 1.0)
 """The parts of training that are compared: what is left to fall when four fifths are done."""
 
@@ -54,7 +56,7 @@ def cifar10_convergence(context: Context) -> Measured:
         figures = {
             "fresh_accuracy": max(run.fresh_accuracy for run in (*runs, control)),
             "accuracy": min(run.accuracy for run in runs),
-            "loss_ratio": max(run.losses[-1] / run.losses[0] for run in runs),
+            "loss_ratio": max(run.losses[-1] / max(run.losses[0], TINY) for run in runs),
             "late_fall": max(fall for fall in late if fall is not None) if None not in late else None,
             "generalisation_gap": max(0.0, *(run.known_accuracy - run.accuracy for run in runs)),
             "control_accuracy": control.accuracy,

@@ -9,6 +9,7 @@ import numpy as np
 
 from grading.checks.measured import Context
 from grading.checks.network import StudentNetwork, in_words
+from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
@@ -52,7 +53,7 @@ def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
 def train_and_read(context: Context, worker: Worker, seed: int, data: DataSet, *, quick: bool) -> Run:
     """Build, train and read; ``quick`` counts on part of the test images."""
     milestone, experiment = experiment_of(context)
-    rng = np.random.default_rng(seed)
+    rng = own_draws(seed)
     network = StudentNetwork(worker, milestone.trigger, seed, outputs=CLASSES)
     few = some_of(len(data.test_inputs), experiment.quick_images, rng)
     some, answers = shifted(data.test_inputs[few], experiment.shift, rng), data.test_targets[few]
@@ -147,7 +148,7 @@ def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
 def another_task(data: DataSet, count: int, seed: int) -> DataSet:
     """``count`` of the training images, turned by a quarter or three, with every label moved on by the same number."""
-    rng = np.random.default_rng([seed, 1])
+    rng = own_draws(seed, "another task")
     part = some_of(len(data.train_inputs), count, rng)
     quarters, moved = int(rng.choice((1, 3))), int(rng.integers(1, CLASSES))
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from grading.checks.seeds import student_seed
 from grading.client import Worker
 from grading.remote import WorkerFailureError
+from grading.testing import expect
 
 TOLERANCE = 1e-3
 """Of probabilities in float32."""
@@ -17,6 +19,8 @@ MAX_WEIGHTS = 256 << 20
 MAX_PARAMETERS = 10_000
 MAX_STEPS = 1e9
 """Of training, as it reports them."""
+PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, np.ndarray, np.generic)
+"""What crosses as a value: none of it is an object of the student's, whose methods could be called."""
 Progress = Callable[[float, float], None]
 
 
@@ -38,7 +42,7 @@ class StudentNetwork:
     def __init__(self, worker: Worker, module_id: str, seed: int, *, outputs: int = 1):
         self._worker, self._outputs = worker, outputs
         self._recipe = worker.recipe(module_id)
-        self._network = self._recipe.build(worker.rng(seed))
+        self._network = _object(self._recipe.build(worker.rng(student_seed(seed))), "build(rng)", "a network")
         self._count = 0
 
     def weights(self) -> list[np.ndarray]:
@@ -73,8 +77,9 @@ class StudentNetwork:
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):
                 progress(float(step), float(steps))
 
+        generator = self._worker.rng(student_seed(seed))
         with self._worker.deadline(seconds):
-            self._recipe.train(self._network, inputs, targets, rng=self._worker.rng(seed), progress=report)
+            self._recipe.train(self._network, inputs, targets, rng=generator, progress=report)
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included."""
@@ -104,7 +109,14 @@ class StudentNetwork:
         if len(parameters) != self._count:
             got = f"{len(parameters)} parameters, where there were {self._count}"
             raise RecipeError("network.parameters()", got, "the same parameters, in the same order, every time")
-        return list(parameters)
+        return [_object(parameter, "network.parameters()[i]", "a tensor") for parameter in parameters]
+
+
+def _object(value: Any, call: str, expected: str) -> Any:
+    """An object of the student's; RecipeError for a plain value in its place."""
+    if isinstance(value, PLAIN):
+        raise RecipeError(call, expect.describe(value), expected)
+    return value
 
 
 def _finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:

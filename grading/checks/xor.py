@@ -8,6 +8,7 @@ import numpy as np
 
 from grading.checks.measured import Context, Measured
 from grading.checks.network import RecipeError, StudentNetwork, in_words
+from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.manifest.model import Milestone, XorExperiment
 from grading.remote import RemoteError, WorkerFailureError
@@ -75,7 +76,7 @@ def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
 
 def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Run:
     milestone, experiment = _experiment(context)
-    rng = np.random.default_rng(seed)
+    rng = own_draws(seed)
     network = StudentNetwork(worker, milestone.trigger, seed)
     fresh_weights = network.weights()
     fresh = network.predict(POINTS)

@@ -14,6 +14,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from pydantic import ValidationError
@@ -34,6 +35,8 @@ LARGEST = 4 << 20
 UNPACKED = 16 << 20
 """Bytes of the file in it."""
 MOST_ARTIFACTS = 1000
+A_DAY = timedelta(days=1)
+"""Two machines' clocks differ by less."""
 AT_ONCE = 4
 """Artifacts that are fetched side by side."""
 
@@ -166,6 +169,19 @@ def only_file(archive: bytes, name: str, largest: int) -> bytes:
     return data
 
 
+def _described(result: Result) -> tuple[str | None, ...]:
+    """Words of the record that are the course's, whoever made it."""
+    return result.course.name, result.name, result.medal, result.reproduce
+
+
+def _as_it_should_be(result: Result, manifest: Manifest) -> tuple[str | None, ...]:
+    """The same, as the manifest gives them."""
+    if result.milestone is None:
+        return manifest.course.name, manifest.module(result.module or "").title, None, result.command
+    milestone = manifest.milestone(result.milestone)
+    return manifest.course.name, milestone.name, milestone.medal, result.command
+
+
 def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Result:
     """The record, when it is one, of this session and this commit, and judges what the manifest asks, all of it."""
     try:
@@ -177,6 +193,10 @@ def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Resul
     if result.submission.commit != commit:
         of = "no commit" if result.submission.commit is None else f"{one_line(result.submission.commit, 40)!a}"
         raise Refused(f"what was handed over is a result of {of}, and not of {commit[:7]}")
+    if _described(result) != _as_it_should_be(result, manifest):
+        raise Refused("what was handed over calls this course, its milestone or its command something else")
+    if result.started_at > datetime.now(UTC) + A_DAY:
+        raise Refused("what was handed over was made in days to come")
     wanted = [stated(criterion) for criterion in asked(manifest, result.milestone)]
     if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
         raise Refused("what was handed over does not judge by this course's criteria and thresholds")

@@ -349,7 +349,7 @@ class Due(Frozen):
 class Extension(Frozen):
     """More time for a section of the class. More time for one student stands in the roster, which nobody is given."""
 
-    section: Sentence
+    section: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     days: int = Field(ge=1, le=365)
     milestones: tuple[int, ...] = ()
     """Which milestones; all of them when none is named."""

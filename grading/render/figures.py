@@ -92,6 +92,8 @@ def sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool 
     if not known:
         return ""
     low, span = min(known), max(known) - min(known)
+    if not math.isfinite(span):  # the ends of what a float can hold
+        span = 0
     return "".join(" " if v is None else levels[round((v - low) / span * 7) if span else 0] for v in kept)
 
 

@@ -69,12 +69,12 @@ class Launched:
         code = self.process.poll()
         if code is None:
             return "your code closed the pipe to the grader"
-        if code > 128 and code - 128 in {s.value for s in signal.Signals}:  # bubblewrap tells a signal as a shell does
+        if code > 128 and code - 128 in signal.valid_signals():  # bubblewrap tells a signal as a shell does
             code = 128 - code
         if code == -signal.SIGXCPU or code == -signal.SIGKILL:
             return "your code was stopped by the system: it used more processor time or memory than it may"
         if code < 0:
-            return f"your code crashed Python ({signal.Signals(-code).name})"
+            return f"your code crashed Python ({_signal_name(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"
 
     def end(self) -> None:
@@ -169,6 +169,14 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
         "MKL_NUM_THREADS": count,
         "VECLIB_MAXIMUM_THREADS": count,
     }
+
+
+def _signal_name(number: int) -> str:
+    """SIGSEGV and the like; real-time signals have none, except the first and the last."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _limits(confinement: Confinement) -> dict[str, int]:

@@ -23,11 +23,15 @@ REFUSED = {
         "fork": 57, "vfork": 58, "ptrace": 101, "mount": 165, "umount2": 166, "unshare": 272, "setns": 308,
         "add_key": 248, "request_key": 249, "keyctl": 250, "perf_event_open": 298, "process_vm_readv": 310,
         "process_vm_writev": 311, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425,
+        # Memory that no limit of the process counts:
+        "shmget": 29, "shmat": 30, "semget": 64, "msgget": 68, "mq_open": 240, "memfd_create": 319, "memfd_secret": 447,
     },
     "aarch64": {
         "umount2": 39, "mount": 40, "unshare": 97, "ptrace": 117, "add_key": 217, "request_key": 218, "keyctl": 219,
         "perf_event_open": 241, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280,
         "userfaultfd": 282, "io_uring_setup": 425,
+        "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194, "shmat": 196, "memfd_create": 279,
+        "memfd_secret": 447,
     },
 }  # fmt: skip
 

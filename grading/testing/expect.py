@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,9 @@ import numpy as np
 
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
+
+SHOWN, EDGE, MOST_SHOWN = 24, 3, 500
+"""Elements of an array that are written out; of a longer one so many at each end of an axis, but no more in all."""
 
 
 class Mismatch(AssertionError):  # noqa: N818 - it is read as a word in a report, not raised by callers
@@ -113,8 +118,11 @@ def values(tensor: Any) -> np.ndarray:
 
 def show(values: np.ndarray, close: np.ndarray | None = None) -> str:
     """An array in at most a few lines; a long one shows where the first wrong value is."""
-    if values.size <= 24 or close is None:
-        return np.array2string(values, precision=6, threshold=24, separator=", ")
+    if values.size > SHOWN and math.prod(min(n, 2 * EDGE) for n in values.shape) > MOST_SHOWN:
+        # NumPy shortens long axes only; of many short ones it would write every element.
+        return f"{', '.join(str(v) for v in values.flat[:EDGE])}, … {values.size} values"
+    if values.size <= SHOWN or close is None:
+        return np.array2string(values, precision=6, threshold=SHOWN, edgeitems=EDGE, separator=", ")
     index = tuple(int(i) for i in np.argwhere(~close)[0])
     wrong = int((~close).sum())
     return f"{values[index]} at index {index} ({wrong} of {values.size} values differ)"
@@ -126,8 +134,24 @@ def describe(value: Any) -> str:
         return f"an object of type {object.__getattribute__(value, '_type_name')}"
     if type(value) is np.ndarray:
         return f"{show(value)} (ndarray of shape {value.shape})"
-    text = repr(value)
+    text = _BRIEF.repr(value)
     return f"{text if len(text) <= 400 else text[:400] + '…'} ({type(value).__name__})"
+
+
+class _Brief(reprlib.Repr):
+    """Values of any depth and length in bounded time: arrays among them as `show` writes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict = 10, 100, 100, 100
+        self.maxstring = self.maxlong = self.maxother = 500
+
+    def repr_ndarray(self, values: np.ndarray, _level: int) -> str:
+        """`array(…)` of a few numbers."""
+        return f"array({show(values)})"
+
+
+_BRIEF = _Brief()
 
 
 def same(got: Any, expected: Any) -> bool:

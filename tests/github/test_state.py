@@ -23,7 +23,7 @@ from grading.github.state import (
 )
 from grading.result import Verdict
 from tests.github.runs import COMMIT, unlocked
-from tests.render.results import criterion
+from tests.render.results import criterion, result
 
 SESSIONS = st.sampled_from([f"milestone-{n}" for n in range(1, 6)] + [f"module-{n:02}_x" for n in range(1, 17)])
 CRITERIA = st.builds(Criterion, passed=st.booleans(), measured=st.none() | st.floats(-1e12, 1e12))
@@ -104,7 +104,7 @@ def test_a_state_is_bounded() -> None:
     """Too many figures are left out, and the verdicts stay."""
     many = tuple(criterion("failed", 0.123456789, name=f"{'c' * 50}{n}") for n in range(200))
     names = [f"{n:02}_{'x' * 38}" for n in range(60)]
-    results = tuple(unlocked(milestone=None, module=name, criteria=many, verdict=Verdict.NOT_YET) for name in names)
+    results = tuple(result(*many, milestone=None, module=name, verdict=Verdict.NOT_YET) for name in names)
     text = written(state_after(results, None, run=1, attempt=1, commit=COMMIT))
     assert len(text) < LARGEST + 100
     assert len(read("\n" + text).sessions) == MOST_SESSIONS
