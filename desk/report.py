@@ -12,7 +12,7 @@ from typing import Any
 from desk.gradebook import Gradebook, Visit
 from desk.roster import Row
 from desk.scores import Score, scores
-from grading.checks.quiz import question_in
+from grading.checks.quiz import question_in, was_answered
 from grading.manifest.model import Manifest, Milestone, Status
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
@@ -138,6 +138,8 @@ class _Tried:
     verdict: str
     failures: tuple[str, ...]
     """Titles, the first to mend first."""
+    unanswered: frozenset[str]
+    """Titles of questions that are open, and so not missed."""
 
 
 def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Tried]]:
@@ -147,8 +149,16 @@ def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[
         raw = json.loads(text)
         if student in students and raw["verdict"] != "error":
             at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
-            found.setdefault((student, raw["milestone"]), []).append(_Tried(at, raw["verdict"], tuple(_titles(raw))))
+            found.setdefault((student, raw["milestone"]), []).append(
+                _Tried(at, raw["verdict"], tuple(_titles(raw)), _open(raw))
+            )
     return found
+
+
+def _open(raw: Mapping[str, Any]) -> frozenset[str]:
+    failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
+    questions = [failure for failure in failures if question_in(str(failure["title"]))]
+    return frozenset(str(f["title"]) for f in questions if not was_answered(str(f.get("got") or "")))
 
 
 def _titles(raw: Mapping[str, Any]) -> Iterable[str]:
@@ -181,6 +191,6 @@ def _items(newest: Mapping[tuple[str, int], _Tried], built: Sequence[Milestone])
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]
-        counts = Counter(title for one in tried for title in dict.fromkeys(one.failures))
+        counts = Counter(title for one in tried for title in dict.fromkeys(one.failures) if title not in one.unanswered)
         items += [Item(milestone.id, title, count, len(tried)) for title, count in counts.items()]
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))

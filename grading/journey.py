@@ -112,7 +112,7 @@ class Goal:
 
 
 def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ...]:
-    """Every module: completed by its own record, or by a milestone that tested it."""
+    """Every module: completed by its own record, or by an attempt at a milestone in which its tests passed."""
     states: list[ModuleState] = []
     for index, module in enumerate(course.modules):
         events = [e for e in history.events if e.module == module.id]
@@ -120,6 +120,7 @@ def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ..
         done = [e.at for e in events if e.kind is Kind.MODULE_COMPLETED]
         tested_by = [m.id for m in course.milestones if index <= _position(course, m.trigger)]
         done += [at for number in tested_by if (at := _unlocked_at(history, number))]
+        done += [e.at for m in course.milestones for e in history.attempts(m.id) if index < _tested(course, m, e)]
         planned = module.status == "planned"
         if done:
             state = State.COMPLETED
@@ -131,6 +132,18 @@ def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ..
             state = State.LOCKED
         states.append(ModuleState(module.id, module.title, state, planned, started, min(done, default=None)))
     return tuple(states)
+
+
+def _tested(course: CourseLike, milestone: MilestoneLike, attempt: Event) -> int:
+    """How many modules, from the first, an attempt's tests found whole. What fails is told in the modules' order."""
+    criteria = (attempt.raw or {}).get("criteria", ())
+    tests = next((c for c in criteria if c.get("name") == "module_tests"), None)
+    if tests is None or tests["status"] not in ("passed", "failed"):
+        return 0
+    if tests["status"] == "passed":
+        return _position(course, milestone.trigger) + 1
+    tasks = [failure.get("task") for failure in tests.get("failures", ())]
+    return min((int(task.partition(".")[0]) for task in tasks), default=1) - 1 if all(tasks) else 0
 
 
 def milestone_states(course: CourseLike, history: History) -> tuple[MilestoneState, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,6 +251,25 @@ def test_a_milestone_completes_the_modules_it_tested() -> None:
     """Unlocking milestone 1 completes modules 01 and 02, though nobody recorded them, and no others."""
     modules = journey.module_states(COURSE, History((tried(1, "unlocked", 1),)))
     assert [m.state for m in modules] == [State.COMPLETED, State.COMPLETED, State.READY, State.LOCKED]
+
+
+@pytest.mark.parametrize(
+    ("tests", "done"),
+    [
+        ({"status": "passed"}, 2),
+        ({"status": "failed", "failures": [{"task": "2.3"}, {"task": "2.4"}]}, 1),
+        ({"status": "failed", "failures": [{"task": "2.3"}, {"task": "1.4"}]}, 0),
+        ({"status": "failed", "failures": [{"task": "2.3"}, {"task": None}]}, 0),
+        ({"status": "failed", "failures": []}, 0),
+        ({"status": "not_attempted"}, 0),
+    ],
+)
+def test_an_attempt_completes_the_modules_whose_tests_passed(tests: dict[str, Any], done: int) -> None:
+    """Also one that unlocks nothing: what comes before the first failing task is whole."""
+    event = tried(1, "not_yet", 1)
+    raw = event.raw | {"criteria": [{"name": "module_tests", **tests}]}
+    modules = journey.module_states(COURSE, History((replace(event, raw=raw),)))
+    assert [m.state for m in modules].count(State.COMPLETED) == done
 
 
 def test_an_attempt_ahead_of_its_turn_is_in_progress() -> None:

@@ -76,6 +76,7 @@ def build(
     manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "")
     base = {kind: _digest(_files(kind), manifest_digest) for kind in TEMPLATES}
     wanted = {k.student.pseudonym: _text_digest(base["student"], k.mark, *_shown(k.student)) for k in known}
+    _refuse_other_names(before, wanted, target)
     parts = {name: made for name, digest in wanted.items() if (made := maker.current(name, digest)) is not None}
     todo = [k for k in known if k.student.pseudonym not in parts]
     written = 0
@@ -95,6 +96,16 @@ def build(
     removed = remove(target, set(there) - state.files)
     write_state(target, state)
     return Built(len(known), len(todo), len(state.files), written, removed)
+
+
+def _refuse_other_names(before: State, wanted: dict[str, str], target: Path) -> None:
+    """Everybody under another name is another key: the addresses that students gave away would all be gone."""
+    known = {name for name, made in before.parts.items() if made.summary is not None}
+    if len(known) > 1 and wanted and known.isdisjoint(wanted):
+        raise UsageError(
+            f"Every student would get another pseudonym, and each page of {target} another address: is pseudonyms.key "
+            "another one? Bring it back from a backup, or build into a folder that does not exist yet."
+        )
 
 
 class _Maker:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from grading.checks.quiz import question_in
+from grading.checks.quiz import question_in, was_answered
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -165,8 +165,10 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_measured(result, "quiz"):
             continue
-        missed = {question_in(f.title) for f in words.failures(result)}
-        yield milestone.id, {f"{milestone.id}/{q.id}": q.id in missed for q in milestone.questions}
+        failed = {question_in(f.title): was_answered(f.got or "") for f in words.failures(result)}
+        looked_at = [q.id for q in milestone.questions if failed.get(q.id, True)]
+        if looked_at:  # who has not answered yet has missed nothing
+            yield milestone.id, {f"{milestone.id}/{q}": q in failed for q in looked_at}
 
 
 def _was_measured(result: Result, name: str) -> bool:

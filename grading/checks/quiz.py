@@ -14,6 +14,14 @@ _TITLE = "Question {} is answered correctly"
 _ASKED = re.compile(_TITLE.format("([a-z0-9]+(?:[_-][a-z0-9]+)*)"))
 
 
+NO_ANSWER = "no answer"
+
+
+def was_answered(got: str) -> bool:
+    """Whether a failure that says this is about a wrong answer, and not about none."""
+    return not got.startswith(f"{NO_ANSWER}:")
+
+
 def question_in(title: str) -> str | None:
     """The id of the question that a failure of this title is about; None when it is about something else."""
     found = _ASKED.fullmatch(title)
@@ -48,7 +56,7 @@ def quiz(context: Context) -> Measured:
     failures = tuple(
         Failure(
             title=_TITLE.format(v.question_id),
-            got=f"{'another answer' if v.answered else 'no answer'}: {v.why or 'Not right yet.'}",
+            got=f"{'another answer' if v.answered else NO_ANSWER}: {v.why or 'Not right yet.'}",
             expected="the right one, for your own parameters",
             hint=f"Read {v.read}, then: {command}",
         )

@@ -62,7 +62,15 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
     path.write_text("name,points\n" * 1000)
     with pytest.raises(UsageError, match="is no gradebook"):
         open_gradebook(path)
+    path.write_text("")
+    for make in (False, True):  # emptied, and not to be begun anew: push times would be lost
+        with pytest.raises(UsageError, match="is empty"):
+            open_gradebook(path, make=make)
     path.unlink()
+    path.mkdir()
+    with pytest.raises(UsageError, match="is no file"):
+        open_gradebook(path, make=True)
+    path.rmdir()
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE other (x)")
     db.close()

@@ -61,6 +61,19 @@ def test_it_counts_and_finds_who_is_stuck(found: Report) -> None:
     assert [row.id for row, _ in found.troubles] == ["dan"]
 
 
+def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
+    """The item analysis counts wrong answers, not open questions; who is stuck there is still named."""
+    asked = "Question axes is answered correctly"
+    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada"), Row("bob")], {})) as book:
+        for number, student, got in ((1, "ada", "no answer: Not answered yet."), (2, "bob", "another answer: No.")):
+            made = failing(number, 0, "1.1")
+            quiz = criterion("failed", 0.5, failures=(failure(task=None, title=asked, got=got),))
+            book.add_result(student, made.model_copy(update={"criteria": (quiz,)}))
+        found = report(book, load(ROOT))
+    assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 2)]
+    assert [s.first_to_mend for s in found.stuck] == [asked, asked]
+
+
 class Tags(HTMLParser):
     """What a page is made of."""
 

@@ -100,6 +100,16 @@ def test_a_page_that_was_deleted_or_cut_is_made_again(own: Class) -> None:
     assert tree(own.site) == before
 
 
+def test_another_key_does_not_rename_the_class_unasked(own: Class) -> None:
+    """Addresses that students gave away stay, until somebody builds elsewhere."""
+    build(own.source, own.site)
+    before = tree(own.site)
+    (own.records / "pseudonyms.key").unlink()
+    with pytest.raises(UsageError, match=r"pseudonyms\.key"):
+        build(own.source, own.site)
+    assert tree(own.site) == before
+
+
 def test_who_leaves_the_class_leaves_the_site(own: Class) -> None:
     """Their pages are removed, with their folder."""
     build(own.source, own.site)

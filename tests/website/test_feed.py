@@ -37,6 +37,8 @@ def test_it_has_what_atom_asks_for(manifest: Manifest, base_url: str | None) -> 
         "2026-10-02T12:00:00Z",
         "2026-10-01T12:00:00Z",
     ]
+    own = {link.get("rel"): link.get("href") for link in root.findall(f"{ATOM}link")}
+    assert own["self"] == (f"{base_url}{FOLDER}" if base_url else "") + "feed.xml"
     link = entries[0].find(f"{ATOM}link")
     assert link is not None
     assert link.get("href") == (f"{base_url}{FOLDER}" if base_url else "") + "index.html#r3"
