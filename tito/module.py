@@ -107,9 +107,12 @@ def start(name: Name) -> int:
     earlier = [s.id for s in journey.module_states(manifest, history) if s.id < module.id and s.completed_at is None]
     if earlier:
         out.print(Text(f"Not completed yet before it: {', '.join(earlier)}. It builds on them.\n", style="yellow"))
-    gaps = open_tasks(root / module.code)
+    recipe = module.folder / "recipe.py"  # beside a milestone's last module
+    files = [module.code, recipe] if (root / recipe).exists() else [module.code]
+    gaps = open_tasks(*(root / file for file in files))
     out.print(Text.assemble("Read    ", (f"tito module view {module.id}", "bold")))
-    out.print(Text.assemble("Open    ", (module.code.as_posix(), "bold")))
+    for file in files:
+        out.print(Text.assemble("Open    ", (file.as_posix(), "bold")))
     for task in module.tasks:
         sign = "·" if gaps is None else "○" if task.id in gaps else "●"
         out.print(item(sign, f"Task {task.id}  {task.title}"))
@@ -128,10 +131,10 @@ def start(name: Name) -> int:
     return 0
 
 
-def open_tasks(code: Path) -> set[str] | None:
-    """Tasks whose gap still stands in the student's file, found by reading it; None when it cannot be read."""
+def open_tasks(*files: Path) -> set[str] | None:
+    """Tasks whose gap still stands in the student's files, found by reading them; None when one cannot be read."""
     try:
-        text = code.read_text(encoding="utf-8")
+        text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     except (OSError, UnicodeDecodeError):
         return None
     return set(re.findall(r"""NotImplementedError\(\s*f?["']Task (\d+\.\d+)""", text))

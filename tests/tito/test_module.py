@@ -88,6 +88,10 @@ def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
     code.write_bytes(b"\xff")
     assert open_tasks(code) is None
     assert open_tasks(tmp_path / "none.py") is None
+    code.write_text("", "utf-8")
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text('raise NotImplementedError("Task 4.8: build")', "utf-8")
+    assert open_tasks(code, recipe) == {"4.8"}
 
 
 def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) -> None:
