@@ -19,8 +19,10 @@ HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exe
 REACHING = HIDING - {"compile", "eval", "exec"} | frozenset("__globals__ __subclasses__ __code__ __closure__".split())
 """The same as attributes, and what leads there from any function or class: `numpy.__builtins__`."""
 
-MOST_TEXT, LONGEST_WORD, MOST_NUMBERS = 4000, 200, 500
-"""In one file: of its strings that are no docstrings, of one without a space, of its numbers."""
+MOST_TEXT, MOST_NUMBERS = 10_000, 500
+"""In one file: characters in strings that are no docstrings, and numbers. A skeleton's hints take half of it."""
+LONG_WORD, MOST_IN_LONG_WORDS = 30, 1000
+"""Characters without a space, as no prose has them, and how many of such there may be in all strings together."""
 
 
 def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: bool = False) -> list[Failure]:
@@ -60,8 +62,9 @@ def stored_data(tree: ast.AST) -> Iterator[str]:
     length = sum(len(text) for node, text in texts if id(node) not in documented)
     if length > MOST_TEXT:
         yield f"{length:,} characters of text in strings that are no docstrings"
-    if (word := max((len(part) for _, text in texts for part in text.split()), default=0)) > LONGEST_WORD:
-        yield f"a string with {word:,} characters and no space"
+    coded = sum(len(word) for _, text in texts for word in text.split() if len(word) > LONG_WORD)
+    if coded > MOST_IN_LONG_WORDS:
+        yield f"{coded:,} characters in words of more than {LONG_WORD}, in strings"
     numbers = sum(isinstance(node.value, int | float | complex) for node in constants)
     if numbers > MOST_NUMBERS:
         yield f"{numbers:,} numbers"
@@ -71,8 +74,9 @@ def _stored(what: str, path: str) -> Failure:
     return Failure(
         title="The file holds code, and no stored data",
         got=f"{path}: {what}",
-        expected=f"at most {MOST_TEXT:,} characters in strings, {LONGEST_WORD} without a space, {MOST_NUMBERS} numbers",
-        hint="Weights come from training and tables from a computation; the course's own files need a quarter of this.",
+        expected=f"at most {MOST_TEXT:,} characters in strings, {MOST_IN_LONG_WORDS:,} of them in words of more than "
+        f"{LONG_WORD}, and {MOST_NUMBERS} numbers",
+        hint="Weights come from training, and tables from a computation.",
         file=path,
     )
 

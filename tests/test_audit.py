@@ -6,6 +6,7 @@ import ast
 
 import pytest
 
+from course.skeleton import skeleton
 from grading.audit import audit, stored_data
 from grading.manifest.load import load
 from grading.manifest.model import Status
@@ -104,12 +105,12 @@ def test_a_file_that_is_not_python_is_one_failure(check, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("WEIGHTS = '" + "abcdefgh " * 500 + "'\n", "4,500 characters of text"),
-        ("WEIGHTS = " + " + ".join(["'" + "x" * 150 + "'"] * 30) + "\n", "4,500 characters of text"),
-        ("WEIGHTS = '" + "A" * 201 + "'\n", "201 characters and no space"),
-        ("def f():\n    '''" + "A" * 300 + "'''\n", "300 characters and no space"),
+        ("WEIGHTS = '" + "abcdefgh " * 1200 + "'\n", "10,800 characters of text"),
+        ("WEIGHTS = " + " + ".join(["'" + "x" * 150 + "'"] * 30) + "\n", "4,500 characters in words of more than 30"),
+        ("WEIGHTS = '" + "A" * 1001 + "'\n", "1,001 characters in words"),
+        ("def f():\n    '''" + "A" * 1100 + "'''\n", "1,100 characters in words"),
         (f"WEIGHTS = {[0.5] * 501}\n", "501 numbers"),
-        (f"WEIGHTS = {bytes(range(97, 107)) * 500}\n", "5,000 characters of text"),
+        (f"WEIGHTS = {bytes(range(97, 107)) * 500}\n", "5,000 characters in words"),
     ],
 )
 def test_stored_data_is_found(check, text, words):
@@ -118,11 +119,13 @@ def test_stored_data_is_found(check, text, words):
 
 
 def test_the_courses_own_files_stay_far_from_the_bounds(root):
-    """Somebody who writes twice as much as the solution is not told that it is data."""
+    """Whoever writes twice as much as the course, with the skeleton's hints, is not told that it is data."""
     manifest = load(root)
     for file in source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT]):
-        tree = ast.parse((root / file.path).read_text().replace("from __future__ import annotations\n", "") * 2)
-        assert list(stored_data(tree)) == [], file.path
+        text = (root / file.path).read_text()
+        for given in (text, skeleton(text, manifest, file.path)):
+            body = ast.parse(given).body
+            assert list(stored_data(ast.Module(body + body, []))) == [], file.path
 
 
 def test_docstrings_may_be_long(check):
