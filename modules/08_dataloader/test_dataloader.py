@@ -198,6 +198,17 @@ def test_loader_knows_how_many_batches(student, n):
 
 
 @task("8.3")
+def test_loader_keeps_the_order_unless_told_to_shuffle(student):
+    """A generator alone, which transforms need, shuffles nothing."""
+    dataset = student.dataloader.ArrayDataset(np.zeros((40, 2)), np.arange(40))
+    loader = student.dataloader.DataLoader(dataset, 16, rng=student.rng(0))
+    got = [targets.tolist() for _, targets in pulled(loader)]
+    wanted = [list(range(start, min(start + 16, 40))) for start in range(0, 40, 16)]
+    call = "the targets 0 to 39 in an epoch of DataLoader(dataset, 16, rng=rng)"
+    expect.equal(got, wanted, call=call, hint="shuffle is False: give batch_indices no generator")
+
+
+@task("8.3")
 def test_loader_shuffles_pairs_together(student, rng):
     """With shuffle each epoch has every example once, with its own target, in an order of its own."""
     numbers, seed = rng.permutation(1000)[:60], int(rng.integers(2**31))
@@ -337,6 +348,13 @@ def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
         hint = "give fetch a generator of its own, with a seed drawn from rng"
         expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
         runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
+        resumed = student.rng(0)
+        resumed.bit_generator.state = state
+        loader = student.dataloader.DataLoader(dataset, 16, rng=resumed)
+        again = np.concatenate([inputs for inputs, _ in pulled(loader)])
+        call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
+        hint = "spawned generators are counted outside of the state: draw a seed instead"
+        expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
     for k in range(2):
         expect.array(runs[1][k], runs[0][k], rtol=0, atol=0, call=f"epoch {k + 1} of a loader with the same seed")
     for k, (one, other) in enumerate([(runs[0][0], runs[0][1]), (runs[0][0][:16], images[:16])]):
@@ -542,30 +560,31 @@ def test_prefetch_changes_no_batch(student, rng):
 
 
 @task("8.7")
-def test_prefetch_works_ahead(student, rng):
+@pytest.mark.parametrize(("depth", "count"), [(8, 4), (1, 1)])
+def test_prefetch_works_ahead(student, rng, depth, count):
     """While the consumer does something else, the next items are made: they are there when asked for."""
     loading = student.dataloader
     images = rng.integers(0, 256, (128, 3, 32, 32), dtype=np.uint8)
     slow = loading.Compose([loading.RandomCrop(2)] * 40)
     loader = loading.DataLoader(loading.ArrayDataset(images[:96], np.zeros(96), slow), 16, rng=student.rng(0))
-    each = fastest(lambda: list(loader), 2) / 6
+    each = fastest(lambda: list(loader), 4) / 6
     for attempt in range(1, 7):  # somebody else may need the processor just now
-        items = loading.prefetch(loader.epoch(), 8)
+        items = loading.prefetch(loader.epoch(), depth)
         items.send(None)
         time.sleep(attempt * (6 * each + 0.05))
         start = time.perf_counter()
-        for _ in range(4):
+        for _ in range(count):
             items.send(None)
         taken = time.perf_counter() - start
         items.close()
-        if taken < 2 * each:
+        if taken < count * each / 4:
             return
     expect.that(
         False,
-        call="prefetch(six batches, 8): one is taken, and after a pause that is long enough for all, four more",
-        got=f"{taken * 1e3:.1f} ms for the four; making one takes {each * 1e3:.1f} ms",
-        expected="they have been made in the pause",
-        hint="the thread goes on making items until `depth` of them wait",
+        call=f"prefetch(six batches, {depth}): one is taken, and after a pause for making all, {count} more",
+        got=f"{taken * 1e3:.1f} ms for {count}; making one takes {each * 1e3:.1f} ms",
+        expected=f"{count} made in the pause",
+        hint="the thread goes on making items until `depth` of them wait: hand the permit back before you yield",
     )
 
 
@@ -646,13 +665,21 @@ def test_idx_holds_arrays(student, rng, code, dtype):
 
 @task("8.8")
 def test_idx_is_an_array_like_any_other(student):
-    """The array has this machine's byte order and may be changed."""
+    """The array has this machine's byte order and may be changed, of bytes, too."""
     got = student.dataloader.parse_idx(idx(0x0B, np.array([1, 258], "int16")))
     if type(got) is np.ndarray:
         expect.that(got.dtype.isnative, call="parse_idx(int16)", got=f"dtype {got.dtype.str}", expected="native order")
     expect.array(got, [1, 258], dtype="int16", call="parse_idx(int16 1 and 258)", hint="the large end comes first")
     got[0] = 7
     expect.array(got, [7, 258], call="array = parse_idx(…); array[0] = 7; array")
+    pixels = student.dataloader.parse_idx(idx(0x08, np.array([1, 2], "uint8")))
+    expect.that(
+        bool(pixels.flags.writeable),
+        call="parse_idx(uint8 1 and 2).flags.writeable",
+        got="False",
+        expected="True",
+        hint="np.frombuffer shows the bytes themselves, which cannot be changed: copy them",
+    )
 
 
 @task("8.8")

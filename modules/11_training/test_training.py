@@ -224,6 +224,34 @@ def test_a_schedule_steps_with_the_batches_or_not(student, rng):
 
 
 @task("11.4")
+def test_the_optimiser_steps_before_its_schedule(student, rng):
+    """The first step is taken at the rate that training begins with, which a schedule's step changes afterwards."""
+    x, y = examples(rng, 8)
+    nets = [network(student) for _ in range(2)]
+    for net, scheduled in zip(nets, (True, False), strict=True):
+        optimizer = sgd(student, net, 0.5)
+        scheduler = student.optimizers.StepLR(optimizer, 1, 0.1) if scheduled else None
+        if scheduled:
+            scheduler.every_batch = True
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
+        trainer.train_step(*tensors(student, x, y))
+    compare(*nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer, then scheduler", rtol=1e-4, atol=1e-6)
+
+
+@task("11.4")
+def test_a_step_goes_forward_once(student, rng):
+    """Loss and metrics come from one forward pass: the generator of dropout has drawn one mask."""
+    batch = tensors(student, *examples(rng, 8))
+    nets = [network(student, dropout=0.5) for _ in range(2)]
+    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
+    trainer.train_step(*batch)
+    nets[1](batch[0])
+    states = [net[2].rng.bit_generator.state for net in nets]
+    call = "the state of Dropout's generator after a train_step, beside one call of the network"
+    expect.equal(states[0], states[1], call=call, hint="measure the output that made the loss")
+
+
+@task("11.4")
 def test_a_step_leaves_no_recorder(student, rng):
     """After a step nothing is recorded any more, also when the network has failed."""
     net = network(student)
@@ -391,7 +419,13 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
     student.dense.set_training(net, False)
     modes = []
     held_out = batches(student, *examples(rng, 5), 2)
-    rows = trainer.fit(batches(student, x, y, 3), 2, held_out, lambda *_, **__: modes.append(net[2].training))
+
+    def progress(step, _steps, **_figures):
+        modes.append(net[2].training)
+        if step % 2 == 0:  # at an epoch's end somebody looks at predictions, and leaves the network in evaluation mode
+            student.dense.set_training(net, False)
+
+    rows = trainer.fit(batches(student, x, y, 3), 2, held_out, progress)
     expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it anew for each epoch")
     names = ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"]
     expect.equal([sorted(row) for row in rows], [names] * 2, call="the names in the rows of fit with validation")
