@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import RenderableType
-from rich.table import Table
 
 from desk.report import STATES, WORDS, Report, state
+from desk.show import plain_table
 from grading.render.text import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -36,14 +36,14 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     yield f"{one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
-    table = Table("milestone", *(WORDS[name] for name in STATES), "mean points", "late", box=None, padding=(0, 2, 0, 0))
+    table = plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
     if report.stuck:
         yield ""
-        table = Table("stuck", "milestone", "days", "tries", "first to mend", box=None, padding=(0, 2, 0, 0))
+        table = plain_table("stuck", "milestone", "days", "tries", "first to mend")
         for stuck in report.stuck[:MOST]:
             who = one_line(stuck.row.name or stuck.row.id, 40)
             table.add_row(
@@ -53,13 +53,13 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     for title, items in (("fails most", report.items), ("missed most", report.questions)):
         if items:
             yield ""
-            table = Table(title, "milestone", "students", box=None, padding=(0, 2, 0, 0))
+            table = plain_table(title, "milestone", "students")
             for item in items[:MOST]:
                 table.add_row(one_line(item.title, 100), str(item.milestone), f"{item.students} of {item.of}")
             yield table
     if report.troubles:
         yield ""
-        table = Table("left out", "why", box=None, padding=(0, 2, 0, 0))
+        table = plain_table("left out", "why")
         for row, problem in report.troubles[:MOST]:
             table.add_row(one_line(row.name or row.id, 40), one_line(problem, 200))
         yield table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from desk.collect import Collected
 from desk.roster import Roster
@@ -10,6 +10,11 @@ from grading.render.text import one_line
 from tito.console import console
 
 SHOWN = 30
+
+
+def plain_table(*headings: str) -> Table:
+    """A table without lines. In a narrow terminal words are broken, since none may be cut off."""
+    return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
 def roster(found: Roster) -> None:
@@ -29,7 +34,7 @@ def collected(found: Collected) -> None:
     """What a collection did, and what went wrong with whom."""
     out = console()
     if found.troubles:
-        table = Table("student", "what went wrong", box=None, padding=(0, 2, 0, 0))
+        table = plain_table("student", "what went wrong")
         for trouble in found.troubles[:SHOWN]:
             table.add_row(one_line(trouble.student, 40), one_line(trouble.problem, 400))
         out.print(table)

@@ -54,6 +54,8 @@ class Item:
     """Records in which it failed, of all students together."""
     open: int
     """Students whose latest record on it fails it."""
+    milestone: int | None = None
+    """The one that asks the question; None for a task."""
 
     @property
     def percent(self) -> float:
@@ -152,12 +154,14 @@ def _questions(students: list[Summary], manifest: Manifest) -> tuple[Item, ...]:
             key = f"{milestone.id}/{question.id}"
             missed = [s.questions[key] for s in asked if key in s.questions]
             title = question.id.replace("_", " ").capitalize()
-            items.append(_item(key, title, f"course/milestone-{milestone.id}.html", len(asked), missed))
+            where = f"course/milestone-{milestone.id}.html"
+            items.append(_item(key, title, where, len(asked), missed, milestone.id))
     return _worst_first(items)
 
 
-def _item(id_: str, title: str, where: str, met: int, missed: list[Missed]) -> Item:
-    return Item(id_, title, where, met, len(missed), sum(m.records for m in missed), sum(m.open for m in missed))
+def _item(id_: str, title: str, where: str, met: int, missed: list[Missed], milestone: int | None = None) -> Item:
+    records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
+    return Item(id_, title, where, met, len(missed), records, still_open, milestone)
 
 
 def _worst_first(items: Iterable[Item]) -> tuple[Item, ...]:
