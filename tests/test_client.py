@@ -218,6 +218,7 @@ class Block:
 def box():
     box = Box()
     box.array = np.zeros(3)
+    box.given = lambda: {"array": box.array, "n": 1}
     return box
 """
 
@@ -241,6 +242,17 @@ def test_a_held_attribute_is_the_thing_itself(worker_of):
     assert box.array.tolist() == [0, 0, 0]
     worker.request("hold", box, "array")[0] = 5
     assert box.array.tolist() == [5, 0, 0]
+
+
+def test_a_held_result_is_the_thing_itself(worker_of):
+    """What a call returns stays in the worker, plain as it is, and shows what becomes of it there."""
+    worker = worker_of(CONTEXT)
+    box = worker.module("code").box()
+    held = worker.request("hold_result", box.given, ())
+    box.given()["n"] = 9
+    worker.request("hold", box, "array")[0] = 5
+    assert held["array"].tolist() == [5, 0, 0]
+    assert held["n"] == 1
 
 
 def test_a_weak_reference_sees_an_attribute_go(worker_of):

@@ -69,6 +69,11 @@ class DirectStudent:
         return getattr(thing, name)
 
     @staticmethod
+    def hold_result(function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a call returns, likewise: a dict or an array stays there, and what happens to it can be seen."""
+        return function(*arguments)
+
+    @staticmethod
     def lives(thing: Any, name: str) -> Callable[[], bool]:
         """A function that tells whether anything on the student's side still keeps an attribute alive."""
         reference = weakref.ref(getattr(thing, name))

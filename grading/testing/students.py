@@ -37,6 +37,10 @@ class WorkerStudent:
         """An attribute itself, on the student's side, where pulling it would make a copy."""
         return self._worker.request("hold", thing, name)
 
+    def hold_result(self, function: Any, *arguments: Any) -> Any:
+        """What a call returns, likewise: a dict or an array stays there, and what happens to it can be seen."""
+        return self._worker.request("hold_result", function, arguments)
+
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
         """A function that tells whether anything on the student's side still keeps an attribute alive."""
         reference = self._worker.request("weakref", thing, name)

@@ -171,6 +171,10 @@ class Worker:
         """An attribute under a handle, also where it is plain: the thing itself, not a copy of it."""
         return Held(getattr(thing, name))
 
+    def do_hold_result(self, function: Callable, args: tuple) -> object:
+        """What a call returns, likewise."""
+        return Held(function(*args))
+
     def do_weakref(self, thing: object, name: str) -> object:
         """A function that gives an attribute for as long as anything else needs it, then None."""
         return weakref.ref(getattr(thing, name))

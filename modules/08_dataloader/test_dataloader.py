@@ -303,10 +303,10 @@ def test_loader_refuses_bad_arguments(student):
 def test_flip_mirrors_some(student, rng, p, dtype):
     """Each image comes out as it was or mirrored left for right, about a share p of them, drawn one by one."""
     images = rng.integers(0, 256, (1200, 2, 2, 3)).astype(dtype)
-    before = images.copy()
+    seen, given = on_their_side(student, images)
     flip = student.dataloader.RandomHorizontalFlip(p) if p != 0.5 else student.dataloader.RandomHorizontalFlip()
     call = f"RandomHorizontalFlip({p})(images, rng), 1200 {dtype} images of shape (2, 2, 3)"
-    got = expect.pull(flip(images, student.rng(int(rng.integers(2**31)))), call=call)
+    got = expect.pull(flip(given, student.rng(int(rng.integers(2**31)))), call=call)
     mirrored = (got.shape == images.shape) and (got == images[..., ::-1]).all(axis=(1, 2, 3))
     hint = "mirror the columns of whole images, all channels and rows"
     expect.array(got, np.where(np.reshape(mirrored, (-1, 1, 1, 1)), images[..., ::-1], images), call=call, hint=hint)
@@ -315,7 +315,7 @@ def test_flip_mirrors_some(student, rng, p, dtype):
     expect.that(
         abs(count - 1200 * p) <= room, call=call, got=f"{count} mirrored images", expected=f"about {1200 * p:.0f}"
     )
-    expect.array(images, before, call=f"images after {call}", hint="change a copy")
+    expect.array(seen, images, call=f"images after {call}", hint="change a copy")
 
 
 @task("8.4")
@@ -386,13 +386,13 @@ def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
 def test_crop_is_a_window_of_the_padded_image(student, rng, shape, padding, dtype):
     """Each image comes out as one window of its own size of itself in a frame of zeros, the same for all channels."""
     images = rng.integers(1, 256, shape).astype(dtype)
-    before = images.copy()
+    seen, given = on_their_side(student, images)
     call = f"RandomCrop({padding})(images, rng), {dtype} images of shape {shape}"
     crop = student.dataloader.RandomCrop(padding)
-    got = expect.pull(crop(images, student.rng(int(rng.integers(2**31)))), call=call)
+    got = expect.pull(crop(given, student.rng(int(rng.integers(2**31)))), call=call)
     hint = "rows and columns top to top + H and left to left + W, of the image with zeros around it"
     expect.array(got, nearest_windows(got, images, padding)[0], dtype=dtype, call=call, hint=hint)
-    expect.array(images, before, call=f"images after {call}", hint="change nothing that was handed in")
+    expect.array(seen, images, call=f"images after {call}", hint="change nothing that was handed in")
 
 
 @task("8.5")
@@ -447,12 +447,12 @@ def test_normalize_by_channel(student, rng):
         ("bool", 1, "float32"),
     ):
         images = (pixels if dtype == "uint8" else pixels / 50).astype(dtype)
-        before = images.copy()
+        seen, given = on_their_side(student, images)
         wanted = (images.astype(float) / scale - mean[:, None, None]) / std[:, None, None]
         call = f"Normalize(mean, std)(images of {dtype})"
         hint = "uint8 only: divide by 255" if dtype == "uint8" else None
-        expect.array(normalize(images, None), wanted, dtype=result, rtol=1e-5, atol=1e-5, call=call, hint=hint)
-        expect.array(images, before, call=f"images after {call}", hint="change a copy")
+        expect.array(normalize(given, None), wanted, dtype=result, rtol=1e-5, atol=1e-5, call=call, hint=hint)
+        expect.array(seen, images, call=f"images after {call}", hint="change a copy")
     wanted = np.array([0.2, -0.2]).reshape(1, 1, 1, 2)
     got = student.dataloader.Normalize([0.1], [0.5])(np.array([[[[51, 0]]]], np.uint8))
     expect.array(got, wanted, call="Normalize([0.1], [0.5]) of the pixels 51 and 0, uint8")
@@ -826,6 +826,12 @@ def test_cifar_files(student, rng, tmp_path, monkeypatch):
 
 
 # What the tests need
+
+
+def on_their_side(student, array):
+    """A tensor with a copy of the array, and the array in it: what the student's code changes can be seen there."""
+    tensor = student.tensor.Tensor(array.copy())
+    return tensor, student.hold(tensor, "data")
 
 
 def as_ints(part, call):
