@@ -1020,6 +1020,10 @@ def told(state, names):
 
 def plain(state):
     """The same with lists for arrays, so that it can be compared as text."""
+    for name, value in state.items():
+        held = isinstance(value, np.ndarray | int | float | str | list | dict | None)
+        wanted = "an array, a number or what JSON can hold"
+        expect.that(held, call=f"state_dict()[{name!r}]", got=value, expected=wanted, hint="a tensor's `data`")
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in state.items()}
 
 
