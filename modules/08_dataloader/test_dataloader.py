@@ -565,9 +565,10 @@ def test_prefetch_works_ahead(student, rng, depth, count):
     """While the consumer does something else, the next items are made: they are there when asked for."""
     loading = student.dataloader
     images = rng.integers(0, 256, (128, 3, 32, 32), dtype=np.uint8)
-    slow = loading.Compose([loading.RandomCrop(2)] * 40)
+    # So slow that what a busy machine adds to a request does not matter.
+    slow = loading.Compose([loading.RandomCrop(2)] * 240)
     loader = loading.DataLoader(loading.ArrayDataset(images[:96], np.zeros(96), slow), 16, rng=student.rng(0))
-    each = fastest(lambda: list(loader), 4) / 6
+    each = fastest(lambda: list(loader), 2) / 6
     for attempt in range(1, 7):  # somebody else may need the processor just now
         items = loading.prefetch(loader.epoch(), depth)
         items.send(None)
@@ -577,7 +578,7 @@ def test_prefetch_works_ahead(student, rng, depth, count):
             items.send(None)
         taken = time.perf_counter() - start
         items.close()
-        if taken < count * each / 4:
+        if taken < count * each / 3:
             return
     expect.that(
         False,
