@@ -89,9 +89,12 @@ def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points
     page = open_page()
     draw(page, points)
     ink = "c => c.getContext('2d').getImageData(0, 0, 28, 28).data.filter((v, i) => i % 4 == 0 && v > 128).length"
-    # Waited for: on a busy machine answers to the stroke's first points may still be coming.
-    count = f"({ink})(document.querySelector('#picture'))"
-    page.wait_for_function(f"() => 20 < {count} && {count} < 250")
+    picture = page.locator("#picture")
+    for _ in range(50):  # on a busy machine answers to the stroke's first points may still be coming
+        if picture.evaluate(ink) > 20:
+            break
+        page.wait_for_timeout(100)
+    assert 20 < picture.evaluate(ink) < 250
     read(page, digit)
     shown = page.locator("#bars .number").all_inner_texts()
     assert sum(float(text.strip("%")) for text in shown) == pytest.approx(100, abs=1)
