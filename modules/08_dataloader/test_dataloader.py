@@ -259,9 +259,7 @@ def test_loader_resumes_from_a_saved_state(student, rng):
     for _ in range(int(rng.integers(1, 4))):
         list(loader)
     state, wanted = generator.bit_generator.state, [targets.tolist() for _, targets in pulled(loader)]
-    other = student.rng(99)
-    other.bit_generator.state = state
-    loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=other)
+    loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator_at(student, state))
     got = [targets.tolist() for _, targets in pulled(loader)]
     call = "an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
     expect.equal(
@@ -348,9 +346,7 @@ def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
         hint = "give fetch a generator of its own, with a seed drawn from rng"
         expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
         runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
-        resumed = student.rng(0)
-        resumed.bit_generator.state = state
-        loader = student.dataloader.DataLoader(dataset, 16, rng=resumed)
+        loader = student.dataloader.DataLoader(dataset, 16, rng=generator_at(student, state))
         again = np.concatenate([inputs for inputs, _ in pulled(loader)])
         call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
         hint = "spawned generators are counted outside of the state: draw a seed instead"
@@ -673,7 +669,8 @@ def test_idx_is_an_array_like_any_other(student):
     expect.array(got, [1, 258], dtype="int16", call="parse_idx(int16 1 and 258)", hint="the large end comes first")
     got[0] = 7
     expect.array(got, [7, 258], call="array = parse_idx(…); array[0] = 7; array")
-    pixels = student.dataloader.parse_idx(idx(0x08, np.array([1, 2], "uint8")))
+    # Held: an array that comes over here is a copy, and can always be changed.
+    pixels = student.hold_result(student.dataloader.parse_idx, idx(0x08, np.array([1, 2], "uint8")))
     expect.that(
         bool(pixels.flags.writeable),
         call="parse_idx(uint8 1 and 2).flags.writeable",
@@ -833,6 +830,13 @@ def on_their_side(student, array):
     """A tensor with a copy of the array, and the array in it: what the student's code changes can be seen there."""
     tensor = student.tensor.Tensor(array.copy())
     return tensor, student.hold(tensor, "data")
+
+
+def generator_at(student, state):
+    """A generator on the student's side that goes on from a saved state."""
+    generator = student.rng(99)
+    generator.bit_generator.state = state
+    return generator
 
 
 def as_ints(part, call):

@@ -228,11 +228,10 @@ def test_the_optimiser_steps_before_its_schedule(student, rng):
     """The first step is taken at the rate that training begins with, which a schedule's step changes afterwards."""
     x, y = examples(rng, 8)
     nets = [network(student) for _ in range(2)]
-    for net, scheduled in zip(nets, (True, False), strict=True):
-        optimizer = sgd(student, net, 0.5)
-        scheduler = student.optimizers.StepLR(optimizer, 1, 0.1) if scheduled else None
-        if scheduled:
-            scheduler.every_batch = True
+    optimizers = [sgd(student, net, 0.5) for net in nets]
+    falling = student.optimizers.StepLR(optimizers[0], 1, 0.1)
+    falling.every_batch = True
+    for net, optimizer, scheduler in zip(nets, optimizers, (falling, None), strict=True):
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
         trainer.train_step(*tensors(student, x, y))
     compare(*nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer, then scheduler", rtol=1e-4, atol=1e-6)
@@ -510,14 +509,10 @@ def test_state_is_a_copy(student, rng):
     """A state stays as it was while training goes on."""
     world = build(student, rng)
     world.trainer.fit(world.loader, 1)
-    names = sorted(world.trainer.state_dict())
-    state = student.hold_result(world.trainer.state_dict)
-    before = told(state, names)
+    state, before = held_state(student, world.trainer)
     world.trainer.fit(world.loader, 2)
     world.trainer.history[0]["loss"] = 0.0
-    after = told(state, names)
-    changed = [name for name in names if after[name] != before[name]]
-    expect.equal(changed, [], call="what has changed in a state_dict, an epoch later", hint="a copy of all")
+    stays(state, before, call="what has changed in a state_dict, an epoch later", hint="a copy of all")
 
 
 @task("11.7")
@@ -543,17 +538,14 @@ def test_a_state_resumes_bit_for_bit(student, rng):
     whole, first, second = (build(student, np.random.default_rng(seed)) for _ in range(3))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
     first.trainer.fit(first.loader, 2, first.held_out)
-    parameters, names = second.network.parameters(), sorted(first.trainer.state_dict())
-    state = student.hold_result(first.trainer.state_dict)
-    before = told(state, names)
+    parameters = second.network.parameters()
+    state, before = held_state(student, first.trainer)
     second.trainer.load_state_dict(state, second.loader)
     first.trainer.fit(first.loader, 3, first.held_out)  # what is taken over is a copy
     second.trainer.fit(second.loader, 4, second.held_out)
     same_run(whole, second, "2 epochs, load_state_dict in all built anew, and 2 more")
-    after = told(state, names)
-    changed = [name for name in names if after[name] != before[name]]
     call = "what has changed in the state that was loaded, two epochs later"
-    expect.equal(changed, [], call=call, hint="take over copies: training works in place")
+    stays(state, before, call=call, hint="take over copies: training works in place")
     values_now = [values(p) for p in parameters]
     for parameter, value in zip(second.network.parameters(), values_now, strict=True):
         expect.array(value, values(parameter), rtol=0, atol=0, call="the tensor that was a parameter before loading")
@@ -1011,6 +1003,18 @@ def some_arrays(rng):
         "none": np.zeros((0, 3), "float32"),
         "turned": np.asfortranarray(rng.normal(size=(3, 4))),
     }
+
+
+def held_state(student, trainer):
+    """A trainer's state that stays on the student's side, and what it says now."""
+    state = student.hold_result(trainer.state_dict)
+    return state, told(state, trainer.state_dict())
+
+
+def stays(state, before, *, call, hint):
+    """A held state says what it said before."""
+    after = told(state, before)
+    expect.equal([name for name in before if after[name] != before[name]], [], call=call, hint=hint)
 
 
 def told(state, names):
