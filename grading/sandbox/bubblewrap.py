@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime")
@@ -33,7 +34,13 @@ def works() -> str | None:
 
 
 def command(
-    python: Path, submission: Path, worker: Path, packages: list[Path], hidden: Path, seccomp_fd: int | None
+    python: Path,
+    submission: Path,
+    worker: Path,
+    packages: list[Path],
+    hidden: Path,
+    seccomp_fd: int | None,
+    environment: Mapping[str, str],
 ) -> list[str]:
     """The bwrap command line up to where the worker's own begins.
 
@@ -55,7 +62,9 @@ def command(
     # These are file systems in memory without a size: nothing may be written there.
     closed = [part for place in ("/", "/dev", *map(str, covered)) for part in ("--remount-ro", place)]
     bwrap = shutil.which("bwrap") or "bwrap"
-    return [bwrap, *_isolation(), *_system(), *binds, *filtered, *closed, "--chdir", TMP, "--", str(python)]
+    # After --clearenv, which is in _isolation: bwrap applies its options in their order.
+    variables = [part for name, value in environment.items() for part in ("--setenv", name, value)]
+    return [bwrap, *_isolation(), *variables, *_system(), *binds, *filtered, *closed, "--chdir", TMP, "--", str(python)]
 
 
 def unprivileged_id() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -10,11 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgpack
-import numpy as np
 
 from grading.errors import GraderError
 from grading.sandbox import bubblewrap, seccomp
@@ -44,6 +43,10 @@ class Confinement:
     max_bytes: int = 256 << 20
     sandbox: str = "bubblewrap"
     """bubblewrap or process; see `choose`."""
+    packages: tuple[str, ...] = ()
+    """Installed packages that student code may import beside NumPy, by their import names."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside the worker's own."""
 
 
 def choose(*, official: bool) -> str:
@@ -91,24 +94,22 @@ class Launched:
 
 def launch(confinement: Confinement) -> Launched:
     """Start one worker. Raises GraderError when the process cannot be started."""
+    packages = _packages(("numpy", "msgpack", *confinement.packages))
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
     private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
     python = _python()
-    packages = _packages()
     in_bubblewrap = confinement.sandbox == "bubblewrap"
     passed, filter_file = [theirs.fileno()], None
     home = Path(bubblewrap.TMP) if in_bubblewrap else private
-    environment = _environment(home, confinement.threads)
+    environment = {**_environment(home, confinement.threads), **confinement.environment}
     if in_bubblewrap:
         filter_file = _filter_file(private)
         if filter_file is not None:
             passed.append(filter_file)
-        prefix = bubblewrap.command(python, confinement.submission, WORKER, packages, COURSE, filter_file)
-        settings = [part for key, value in environment.items() for part in ("--setenv", key, value)]
-        argv = [prefix[0], *settings, *prefix[1:]]
+        argv = bubblewrap.command(python, confinement.submission, WORKER, packages, COURSE, filter_file, environment)
         script, seen = bubblewrap.INSIDE / "main.py", bubblewrap.SUBMISSION
     else:
         adopt_orphans()
@@ -149,9 +150,14 @@ def _python() -> Path:
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
 
-def _packages() -> list[Path]:
-    """The folders of NumPy, of the libraries it brings, and of what the pipe speaks: all that a worker imports."""
-    folders = [Path(str(module.__file__)).resolve().parent for module in (np, msgpack)]
+def _packages(names: Iterable[str]) -> list[Path]:
+    """The folders of packages, and of the libraries that each brings."""
+    folders = []
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise GraderError(f"{name} is not installed; the session's environment should have it: tito doctor")
+        folders.append(Path(spec.origin).resolve().parent)
     beside = [folder.with_name(f"{folder.name}.libs") for folder in folders]
     return folders + [folder for folder in beside if folder.is_dir()]
 
@@ -168,6 +174,8 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "VECLIB_MAXIMUM_THREADS": count,
+        "NUMBA_NUM_THREADS": count,
+        "NUMBA_CACHE_DIR": str(home),
     }
 
 

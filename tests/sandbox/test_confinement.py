@@ -6,9 +6,12 @@ import os
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from grading.client import Worker
 from grading.errors import GraderError
 from grading.remote import RemoteError, WorkerFailureError
 from grading.sandbox import bubblewrap, launch, seccomp
@@ -99,6 +102,49 @@ def test_nothing_of_the_environment_comes_through(worker_of, monkeypatch):
     assert not any(n.startswith("PYTHON") for n in names)
 
 
+def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
+    """All of it and nothing else, also where the sandbox clears what it inherits."""
+    (tmp_path / "m" / "tinytorch").mkdir(parents=True)
+    (tmp_path / "m" / "tinytorch" / "code.py").write_text("import os\ndef f(): return dict(os.environ)\n")
+    confinement = launch.Confinement(
+        tmp_path, ("m",), 2048, 60, sandbox=sandbox, threads=3, environment={"NUMBA_THREADING_LAYER": "workqueue"}
+    )
+    with Worker(confinement, call_seconds=5) as worker:
+        found = worker.module("code").f()
+    home = found["HOME"]
+    expected = {**launch._environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
+    assert {name: text for name, text in found.items() if name != "PWD"} == expected  # bubblewrap adds PWD
+    assert (home == bubblewrap.TMP) == (sandbox == "bubblewrap")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_matrix_products_use_the_threads_of_the_budget(tmp_path, sandbox, threads):
+    """The BLAS that NumPy brings is asked itself: more threads than that only wait for each other."""
+    libraries = list(Path(np.__file__).parent.with_name("numpy.libs").glob("libscipy_openblas64_*"))
+    if not libraries or (os.cpu_count() or 1) < threads:
+        pytest.skip("another BLAS, or fewer cores")
+    (tmp_path / "m" / "tinytorch").mkdir(parents=True)
+    (tmp_path / "m" / "tinytorch" / "code.py").write_text(
+        "import ctypes\n"
+        f"def f(): return ctypes.CDLL({str(libraries[0].resolve())!r}).scipy_openblas_get_num_threads64_()\n"
+    )
+    confinement = launch.Confinement(tmp_path, ("m",), 2048, 60, sandbox=sandbox, threads=threads)
+    with Worker(confinement, call_seconds=5) as worker:
+        assert worker.module("code").f() == threads
+
+
+def test_a_package_is_there_when_it_is_asked_for(tmp_path, sandbox):
+    """By its import name; one that is not installed is the machine's error, with the command that shows it."""
+    (tmp_path / "m" / "tinytorch").mkdir(parents=True)
+    (tmp_path / "m" / "tinytorch" / "code.py").write_text("def f():\n    import yaml\n    return yaml.safe_load('1')\n")
+    with Worker(
+        launch.Confinement(tmp_path, ("m",), 2048, 60, sandbox=sandbox, packages=("yaml",)), call_seconds=5
+    ) as worker:
+        assert worker.module("code").f() == 1
+    with pytest.raises(GraderError, match="no_such_package is not installed"):
+        launch.launch(launch.Confinement(tmp_path, ("m",), 2048, 60, sandbox=sandbox, packages=("no_such_package",)))
+
+
 def test_memory_has_an_end(worker_of):
     """An allocation beyond the budget is a MemoryError, not the machine's trouble."""
     code = worker_of(
@@ -159,8 +205,6 @@ def test_a_shadow_of_numpy_in_the_submission_is_not_used(tmp_path, sandbox):
     (folder / "m" / "numpy.py").write_text("raise SystemExit('shadow')")
     (folder / "m" / "sitecustomize.py").write_text("raise SystemExit('shadow')")
     (folder / "m" / "tinytorch" / "code.py").write_text("import numpy\ndef f(): return numpy.__version__\n")
-    from grading.client import Worker
-
     with Worker(launch.Confinement(folder, ("m",), 2048, 60, sandbox=sandbox), call_seconds=5) as worker:
         assert worker.module("code").f()[0].isdigit()
 
