@@ -2,6 +2,10 @@
 
 The grader calls the three functions with arrays of its own: any number of points near the corners of the unit square,
 in any order, with labels that you do not know beforehand.
+
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
+the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks
+that one: whatever is kept anywhere else is gone there.
 """
 
 # ruff: noqa: ARG001 - training on all points at once has nothing random in it

@@ -322,12 +322,29 @@ def test_sequential_parameters(student, rng):
 
 
 @task("4.4")
+def test_sequential_buffers(student):
+    """buffers() is one flat list of what the layers' own buffers() give, also of a Sequential in a Sequential."""
+    sequential, dense = student.layers.Sequential, student.layers.Dense(2, 2, rng=student.rng(1))
+    network = sequential(dense, student.activations.ReLU(), sequential(dense, dense))
+    call = "Sequential(Dense(2, 2), ReLU(), Sequential(Dense(2, 2), Dense(2, 2))).buffers()"
+    expect.equal(network.buffers(), [], call=call, hint="a Dense and a ReLU keep nothing beside their parameters")
+    three = student.layers.Dense(3, 2, rng=student.rng(2))
+    one = student.layers.Dense(4, 1, bias=False, rng=student.rng(3))
+    keeping, deep = student.activations.ReLU(), student.activations.ReLU()
+    keeping.buffers, deep.buffers = three.parameters, one.parameters  # layers that keep something, as module 06's will
+    outer = sequential(keeping, dense, sequential(sequential(deep)))
+    call = "the shapes of buffers(), of layers with two buffers, none, and, inside another Sequential, one"
+    expect.equal([b.shape for b in outer.buffers()], [(2, 3), (2,), (1, 4)], call=call, hint="each layer's buffers()")
+
+
+@task("4.4")
 def test_sequential_of_no_layers(student, rng):
-    """Sequential() without layers hands on its input and its gradient, and has no parameters."""
+    """Sequential() without layers hands on its input and its gradient, and has neither parameters nor buffers."""
     network, x = student.layers.Sequential(), rng.normal(size=(2, 3))
     expect.array(network(student.tensor.Tensor(x)), x, call="Sequential()(x)")
     expect.array(network.backward(student.tensor.Tensor(x)), x, call="Sequential().backward(grad)")
     expect.equal(network.parameters(), [], call="Sequential().parameters()")
+    expect.equal(network.buffers(), [], call="Sequential().buffers()")
 
 
 # 4.5 and 4.6: the losses

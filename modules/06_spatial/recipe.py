@@ -3,6 +3,10 @@
 The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 1, 28, 28), 0 where there is
 no ink; labels are the digits, int64 of shape (n,). How many there are, in which order, and where in its frame a test
 image lies, you do not know beforehand.
+
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
+the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks
+that one: whatever is kept anywhere else is gone there.
 """
 
 import itertools

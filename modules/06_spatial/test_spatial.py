@@ -603,6 +603,25 @@ def test_batch_norm_layer_in_evaluation(student, rng):
 
 
 @task("6.9")
+def test_batch_norm_layer_names_its_buffers(student, rng):
+    """buffers() gives the running statistics themselves: put into another layer, they carry over what was learned."""
+    layer, fresh = student.spatial.BatchNorm2d(2), student.spatial.BatchNorm2d(2)
+    for _ in range(3):
+        layer(student.tensor.Tensor(rng.normal(3, 2, (4, 2, 3, 3))))
+    call, hint = "BatchNorm2d(2).buffers()", "a list of the running mean and variance, the tensors themselves"
+    expect.equal([b.shape for b in layer.buffers()], [(2,), (2,)], call=f"the shapes of {call}", hint=hint)
+    for buffer, its in zip(layer.buffers(), (layer.running_mean, layer.running_var), strict=True):
+        expect.array(buffer, values(its), rtol=0, atol=0, call=call, hint="the mean first, then the variance")
+    network = student.layers.Sequential(fresh)
+    for buffer, carried in zip(network.buffers(), layer.buffers(), strict=True):
+        buffer.data = values(carried)
+    fresh.training = layer.training = False
+    x = student.tensor.Tensor(rng.normal(size=(2, 2, 3, 4)))
+    call = "a fresh BatchNorm2d(2) in evaluation, after buffer.data = … for each of its buffers"
+    expect.array(fresh(x), values(layer(x)), call=call, hint=hint)
+
+
+@task("6.9")
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_layer_passes_gradients_on(student, rng, training):
     """Backward belongs to the mode of the last forward pass, adds to gradients, and changes nothing handed in."""

@@ -57,6 +57,10 @@ class Activation:
         """Return an empty list: an activation has nothing to learn."""
         return []
 
+    def buffers(self) -> list[Tensor]:
+        """Return an empty list: an activation keeps nothing that its next answer depends on."""
+        return []
+
 
 def relu_forward(x):
     """Return the larger of 0 and each element of the array `x`: [-2.0, 0.0, 3.0] → [0.0, 0.0, 3.0]."""

@@ -60,6 +60,13 @@ class Layer:
         """Return every tensor that learning may change, always in the same order."""
         return []
 
+    def buffers(self) -> list[Tensor]:
+        """Return every other tensor that training leaves behind and outputs depend on, always in the same order.
+
+        Parameters and buffers together are all that a network has learned. The first layer with buffers is module 06's.
+        """
+        return []
+
 
 def linear_forward(x, weight, bias=None):
     """Return x @ weight.T + bias. Shapes: (..., n_in), (n_out, n_in), (n_out,) → (..., n_out).
@@ -176,6 +183,12 @@ class Sequential(Layer):
         """Return the parameters of all layers in one flat list, those of the first layer first."""
         # BEGIN SOLUTION 4.4
         return [parameter for layer in self.layers for parameter in layer.parameters()]
+        # END SOLUTION
+
+    def buffers(self) -> list[Tensor]:
+        """Return the buffers of all layers in one flat list, those of the first layer first."""
+        # BEGIN SOLUTION 4.4
+        return [buffer for layer in self.layers for buffer in layer.buffers()]
         # END SOLUTION
 
 

@@ -315,7 +315,8 @@ class BatchNorm2d(OpLayer):
 
     While `training` is True, mean and variance are the batch's own, and the running ones move a share of `momentum`
     towards them (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running ones
-    are used and stay. They are float32 Tensors of shape (num_features,), as are weight and bias, but no parameters.
+    are used and stay. They are float32 Tensors of shape (num_features,), as are weight and bias, but buffers: no
+    gradient changes them.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
@@ -335,4 +336,10 @@ class BatchNorm2d(OpLayer):
             for running, new in ((self.running_mean, mean), (self.running_var, var)):
                 running.data = ((1 - self.momentum) * running.data + self.momentum * new).astype("float32")
         return output
+        # END SOLUTION
+
+    def buffers(self) -> list[Tensor]:
+        """Return the running mean and the running variance: the tensors themselves, not copies."""
+        # BEGIN SOLUTION 6.9
+        return [self.running_mean, self.running_var]
         # END SOLUTION

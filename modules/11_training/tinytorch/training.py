@@ -190,18 +190,16 @@ class Trainer:
     def slots(self) -> Iterator[tuple[str, object, str]]:
         """Yield (name, owner, attribute) of all that further epochs depend on: `getattr(owner, attribute)` is it.
 
-        The trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor, "data"); of
-        layer number i of `walk`, as far as it has them, "layer.i.running_mean" and "layer.i.running_var" likewise, and
-        ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has a generator.
+        The trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor, "data"), and
+        each of the network's buffers, ("buffer.0", the tensor, "data"); of layer number i of `walk`, if it has a
+        generator, ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has one.
         """
         # BEGIN SOLUTION 11.7
         yield from ((name, self, name) for name in ("epoch", "step", "history", "stopped"))
         yield from ((f"parameter.{i}", p, "data") for i, p in enumerate(self.network.parameters()))
+        yield from ((f"buffer.{i}", b, "data") for i, b in enumerate(self.network.buffers()))
         owners = {f"layer.{i}": layer for i, layer in enumerate(walk(self.network))} | {"loader": self.loader}
         for name, owner in owners.items():
-            for buffer in ("running_mean", "running_var"):
-                if hasattr(owner, buffer):
-                    yield f"{name}.{buffer}", getattr(owner, buffer), "data"
             if getattr(owner, "rng", None) is not None:
                 yield f"{name}.rng", owner.rng.bit_generator, "state"
         # END SOLUTION
