@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from grading.testing import expect
+from grading.testing.reports import Reports, ignore_reports
 
+FIGURES = ("step", "steps", "loss", "accuracy")
+"""What `progress` is told of a network that names images."""
 SQUARE, APART = 8, 12
 """Pixels: the side of the bright square, and how far its places are from each other."""
 
@@ -90,14 +93,14 @@ def is_at_chance_before_training(student: Any, rng: np.random.Generator, recipe:
 
 def trains_on_dark_and_bright(student: Any, rng: np.random.Generator, recipe: ImageRecipe, count: int) -> None:
     """The loss falls on so many dark and bright images, every parameter moves, and progress is told."""
-    ours, told = recipe.of(student), []
+    ours, told = recipe.of(student), Reports(*FIGURES)
     labels = rng.permutation(np.arange(count) % 2)
     images = np.where(labels[:, None, None, None], 200, 20) + rng.integers(0, 50, (count, *recipe.shape))
     network = ours.build(student.rng(5))
     before = [expect.values(parameter) for parameter in network.parameters()]
-    ours.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=lambda *args: told.append(args))
+    ours.train(network, images.astype("uint8"), labels, rng=student.rng(5), progress=told)
     _is_progress(told)
-    losses = [args[2] for args in told]
+    losses = [report["loss"] for report in told.calls]
     call = f"the loss that progress is told, on {count} dark and bright images"
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses, expected="a fall to less than half")
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
@@ -107,19 +110,20 @@ def trains_on_dark_and_bright(student: Any, rng: np.random.Generator, recipe: Im
 
 def learns_where_a_square_is(student: Any, rng: np.random.Generator, recipe: ImageRecipe) -> None:
     """From 256 images it learns a simple task well enough for 120 new ones, and tells how far it is."""
-    ours, told = recipe.of(student), []
+    ours, told = recipe.of(student), Reports(*FIGURES)
     images, labels = recipe.squares(rng, 376)
     network = ours.build(student.rng(5))
-    ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=lambda *args: told.append(args))
+    ours.train(network, images[:256], labels[:256], rng=student.rng(5), progress=told)
     p = expect.pull(ours.predict(network, images[256:]), call="predict(network, 120 new images)")
     right = float((p.argmax(axis=1) == labels[256:]).mean())
     expect.that(right >= 0.9, call="the share of 120 new images named correctly", got=right, expected="at least 0.9")
     _is_progress(told)
-    last_step, steps, *_ = told[-1]
-    fits = 5 <= len(told) <= 500 and (last_step == steps if recipe.reports_the_end else last_step <= steps)
+    last = told.calls[-1]
+    at_the_end = last["step"] == last["steps"] if recipe.reports_the_end else last["step"] <= last["steps"]
+    fits = 5 <= len(told.calls) <= 500 and at_the_end
     end = "the last step included" if recipe.reports_the_end else "at most as many steps as there are"
     call = "progress(step, steps, loss, accuracy) while training"
-    expect.that(fits, call=call, got=told[-3:], expected=f"about 50 calls, {end}")
+    expect.that(fits, call=call, got=told.calls[-3:], expected=f"about 50 calls, {end}")
 
 
 def may_be_asked_while_it_trains(student: Any, rng: np.random.Generator, recipe: ImageRecipe, count: int) -> None:
@@ -128,8 +132,11 @@ def may_be_asked_while_it_trains(student: Any, rng: np.random.Generator, recipe:
     images, labels = recipe.squares(rng, count)
     for asks in (False, True):
         network = ours.build(student.rng(6))
-        ask = (lambda *_, network=network: ours.predict(network, images[:3])) if asks else (lambda *_: None)
-        ours.train(network, images, labels, rng=student.rng(6), progress=ask)
+
+        def ask(*_values: Any, network: Any = network, **_named: Any) -> None:
+            ours.predict(network, images[:3])
+
+        ours.train(network, images, labels, rng=student.rng(6), progress=ask if asks else ignore_reports)
         results.append(expect.pull(ours.predict(network, images[:20]), call="predict"))
     hint = "predict sets evaluation mode: set training mode again after each call of progress"
     call = "predict after training that was watched"
@@ -143,16 +150,16 @@ def leaves_what_it_was_given(student: Any, rng: np.random.Generator, recipe: Ima
     held, held_labels = student.tensor.Tensor(images), student.tensor.Tensor(labels)
     trained, other = ours.build(student.rng(7)), ours.build(student.rng(7))
     fresh = np.array(expect.pull(ours.predict(other, images[:5]), call="predict"))
-    ours.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=lambda *_: None)
+    ours.train(trained, held.data, held_labels.data, rng=student.rng(7), progress=ignore_reports)
     expect.array(held, images, call="the images after training")
     expect.array(held_labels, labels, call="the labels after training")
     expect.array(ours.predict(other, images[:5]), fresh, call="predict of another network, after training one")
 
 
-def _is_progress(told: list[tuple[Any, ...]]) -> None:
+def _is_progress(told: Reports) -> None:
     """What `progress` was told has the right types, rising steps and accuracies that are shares."""
-    kinds = sorted({tuple(type(value).__name__ for value in args) for args in told})
-    expect.equal(kinds, [("int", "int", "float", "float")], call="the types that progress is given")
-    rises = all(a[0] < b[0] for a, b in pairwise(told)) and all(0 <= args[3] <= 1 for args in told)
+    told.check_types(int, int, float, float)
+    steps, accuracies = ([report[name] for report in told.calls] for name in ("step", "accuracy"))
+    rises = all(a < b for a, b in pairwise(steps)) and all(0 <= share <= 1 for share in accuracies)
     call = "progress(step, steps, loss, accuracy)"
-    expect.that(rises, call=call, got=told[-3:], expected="rising steps, and accuracies from 0 to 1")
+    expect.that(rises, call=call, got=told.calls[-3:], expected="rising steps, and accuracies from 0 to 1")

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from grading.testing import expect, task, values
+from grading.testing import expect, ignore_reports, task, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -136,7 +136,7 @@ def test_recipe_stands_noise(student, rng):
     """A trained network is right near the four points, too, where nobody told it the answer."""
     recipe, seed = student.recipe("04_layers"), int(rng.integers(1000))
     network = recipe.build(student.rng(seed))
-    recipe.train(network, POINTS, XOR, rng=student.rng(seed), progress=lambda *_: None)
+    recipe.train(network, POINTS, XOR, rng=student.rng(seed), progress=ignore_reports)
     which = np.repeat(np.arange(4), 50)
     noisy = (POINTS[which] + rng.normal(0, 0.1, (200, 2))).astype("float32")
     right = float(((recipe.predict(network, noisy) > 0.5) == (XOR[which] > 0.5)).mean())
@@ -150,7 +150,7 @@ def test_recipe_takes_any_number_of_points(student, rng):
     recipe, which = student.recipe("04_layers"), rng.permutation(np.repeat(np.arange(4), 8))
     inputs = (POINTS[which] + rng.normal(0, 0.05, (32, 2))).astype("float32")
     network = recipe.build(student.rng(3))
-    recipe.train(network, inputs, XOR[which], rng=student.rng(3), progress=lambda *_: None)
+    recipe.train(network, inputs, XOR[which], rng=student.rng(3), progress=ignore_reports)
     got = recipe.predict(network, POINTS)
     right = bool(((got > 0.5) == (XOR > 0.5)).all())
     expect.that(right, call="predict for the four points after training on 32 noisy ones", got=got, expected="XOR")
@@ -162,8 +162,11 @@ def test_recipe_may_be_asked_while_it_trains(student):
     recipe, results = student.recipe("04_layers"), []
     for asks in (False, True):
         network = recipe.build(student.rng(4))
-        ask = (lambda *_, network=network: recipe.predict(network, POINTS[:3])) if asks else (lambda *_: None)
-        recipe.train(network, POINTS, XOR, rng=student.rng(4), progress=ask)
+
+        def ask(*_values, network=network, **_named):
+            recipe.predict(network, POINTS[:3])
+
+        recipe.train(network, POINTS, XOR, rng=student.rng(4), progress=ask if asks else ignore_reports)
         results.append(values(recipe.predict(network, POINTS)))
     hint = "call progress after a step, not between forward and backward"
     expect.array(results[1], results[0], call="predict after training that was watched", hint=hint)
@@ -175,7 +178,7 @@ def test_recipe_changes_only_its_own_network(student):
     recipe, inputs, targets = student.recipe("04_layers"), student.tensor.Tensor(POINTS), student.tensor.Tensor(XOR)
     trained, other = recipe.build(student.rng(1)), recipe.build(student.rng(1))
     fresh = np.array(recipe.predict(other, POINTS))
-    recipe.train(trained, inputs.data, targets.data, rng=student.rng(1), progress=lambda *_: None)
+    recipe.train(trained, inputs.data, targets.data, rng=student.rng(1), progress=ignore_reports)
     expect.array(recipe.predict(other, POINTS), fresh, call="predict of another network, after training one")
     differs = not np.allclose(recipe.predict(trained, POINTS), fresh, atol=0.1)
     expect.that(differs, call="predict of the trained network", got="as when it was fresh", expected="other answers")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task, traced, values
+from grading.testing import Reports, check_gradient, expect, ignore_reports, task, traced, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -602,7 +602,7 @@ def test_recipe_learns(student, rng, labels):
     targets = XOR if labels == "XOR" else 1 - XOR
     recipe, seed, order = student.recipe("04_layers"), int(rng.integers(1000)), rng.permutation(4)
     network = recipe.build(student.rng(seed))
-    recipe.train(network, POINTS[order], targets[order], rng=student.rng(seed), progress=lambda *_: None)
+    recipe.train(network, POINTS[order], targets[order], rng=student.rng(seed), progress=ignore_reports)
     got = recipe.predict(network, POINTS).astype(float)
     call = f"predict for (0, 0), (0, 1), (1, 0), (1, 1) after training on {labels} from seed {seed}"
     right = bool(((got > 0.5) == (targets > 0.5)).all())
@@ -615,16 +615,16 @@ def test_recipe_learns(student, rng, labels):
 @task("4.9")
 def test_recipe_tells_its_progress(student):
     """Train calls progress about 50 times with the step, the number of steps, and the loss, which falls."""
-    told, recipe = [], student.recipe("04_layers")
+    told, recipe = Reports("step", "steps", "loss"), student.recipe("04_layers")
     network = recipe.build(student.rng(1))
-    recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=lambda *values: told.append(values))
-    call = "the calls of progress(step, steps, loss) in one training"
-    expect.that(20 <= len(told) <= 200, call=call, got=f"{len(told)} calls", expected="about 50")
-    kinds = {tuple(type(value).__name__ for value in values) for values in told}
-    expect.equal(sorted(kinds), [("int", "int", "float")], call=f"the types in {call}", hint="float(loss), int(step)")
-    steps, losses = [values[0] for values in told], [values[2] for values in told]
-    ordered = steps == sorted(set(steps)) and {values[1] for values in told} == {told[0][1]} and steps[-1] <= told[0][1]
-    expect.that(ordered, call=call, got=f"{told[0]} … {told[-1]}", expected="steps that grow towards one same total")
+    recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=told)
+    call, count = "the calls of progress(step, steps, loss) in one training", len(told.calls)
+    expect.that(20 <= count <= 200, call=call, got=f"{count} calls", expected="about 50")
+    told.check_types(int, int, float)
+    steps, totals, losses = ([report[name] for report in told.calls] for name in ("step", "steps", "loss"))
+    ordered = steps == sorted(set(steps)) and len(set(totals)) == 1 and steps[-1] <= totals[0]
+    got = f"{told.calls[0]} … {told.calls[-1]}"
+    expect.that(ordered, call=call, got=got, expected="steps that grow towards one same total")
     fell, got = losses[-1] < 0.1 < losses[0], f"{losses[0]:.3f} … {losses[-1]:.3f}"
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1")
 

@@ -419,7 +419,7 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
     modes = []
     held_out = batches(student, *examples(rng, 5), 2)
 
-    def progress(step, _steps, **_figures):
+    def progress(step, steps, **_figures):  # noqa: ARG001 - whoever names it, calls it `steps`
         modes.append(net[2].training)
         if step % 2 == 0:  # at an epoch's end somebody looks at predictions, and leaves the network in evaluation mode
             student.dense.set_training(net, False)
