@@ -16,10 +16,12 @@ from grading.remote import DeadlineError, Frame, ProtocolError, WorkerDiedError,
 from grading.sandbox.launch import Confinement, Launched, launch
 from grading.worker import wire
 
-MAX_BYTES = 256 << 20
-"""The largest message either way: a training set goes in whole."""
-MAX_EVENTS = 10_000
-"""How often one call may report progress."""
+MAX_MEMORY = 128 << 20
+"""Bytes that all answers of a worker may take here; those of all module tests together take 20 MB."""
+OBJECT_BYTES = 64
+"""What a byte of a message's plain part may become here."""
+MAX_EVENTS, MAX_REPORTED = 10_000, 10
+"""How often one call may report progress, and how many values each time."""
 PLACE = re.compile(r"[\w./-]{1,200}", re.ASCII)
 """What a submission's files are called."""
 MAX_NESTED_EVENTS = 3
@@ -54,6 +56,8 @@ class Worker:
         self.confinement = confinement
         self.student_seconds = 0.0
         """Time spent waiting for answers: the student's share."""
+        self.memory = MAX_MEMORY
+        """Bytes that further answers may take. Whoever keeps none of those so far may raise it again."""
         self.failure: WorkerFailureError | None = None
         self._call_seconds, self._wall_seconds = call_seconds, wall_seconds
         self._deadline: Deadline | None = None
@@ -157,8 +161,11 @@ class Worker:
         self._ready, self.student_seconds = None, 0.0
 
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
-        if not all(type(key) is str for key in kwargs):
+        values = [*args, *kwargs.values()]
+        if len(values) > MAX_REPORTED or not all(type(key) is str for key in kwargs):
             raise self._fail(ProtocolError("its report has the wrong form"))
+        if not all(map(wire.is_reportable, values)):
+            raise self._fail(ProtocolError("it reported something else than numbers and short texts"))
         if self._reporting == MAX_NESTED_EVENTS:
             raise self._fail(ProtocolError("it reported progress while it was asked from within a report of it"))
         self._reporting += 1
@@ -181,8 +188,10 @@ class Worker:
     def _hear(self, deadline: Deadline) -> list[Any]:
         started = time.monotonic()
         try:
-            data = wire.receive(self._launched.sock, max_bytes=MAX_BYTES, until=deadline.until)
-            message = wire.decode(data, self._resolve)
+            data = wire.receive(self._launched.sock, max_bytes=wire.MAX_REPLY, until=deadline.until)
+            message = wire.decode(
+                data, self._resolve, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
+            )
         except TimeoutError:
             waited = f"no answer within {deadline.seconds:.0f} s"
             late = DeadlineError(f"{waited}; is there an endless loop, or is the machine busy with something else?")
@@ -193,6 +202,9 @@ class Worker:
             raise self._fail(ProtocolError(f"its answer is not one: {error}")) from None
         finally:
             self.student_seconds += time.monotonic() - started
+        self.memory -= len(data) + OBJECT_BYTES * int.from_bytes(data[:4], "big")
+        if self.memory < 0:
+            raise self._fail(ProtocolError("its answers take more memory than right code ever needs"))
         if type(message) is not list or len(message) < 2 or type(message[0]) is not str:
             raise self._fail(ProtocolError("its answer is not one"))
         return message
@@ -209,9 +221,13 @@ class Worker:
         return None
 
     def _resolve(self, code: int, payload: Any) -> Proxy:
-        handle, type_name = self._fitting(payload, (int, str))
         if code != wire.HANDLE:
             raise wire.WireError("a callback cannot come from the worker")
+        if type(payload) is not list or [type(part) for part in payload] != [int, str]:
+            raise wire.WireError("a handle has the wrong form")
+        handle, type_name = payload
+        if not 0 < handle < wire.MAX_HANDLE:
+            raise wire.WireError("a handle is not a count")
         return Proxy(self, handle, type_name[:100])
 
     def _raised(self, rest: list[Any]) -> Exception:

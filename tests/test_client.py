@@ -194,6 +194,39 @@ def test_a_reply_larger_than_the_cap_is_the_students_error(worker_of):
     assert code.g() == 1
 
 
+@pytest.mark.parametrize("result", ["np.zeros(12 << 20, 'uint8')", "[[]] * 400_000"], ids=["arrays", "lists"])
+def test_all_answers_together_have_an_end(worker_of, result):
+    """Each answer is small enough; their sum ends the worker before it fills the grader's memory."""
+    code = worker_of(f"import numpy as np\ndef f(): return {result}\n").module("code")
+    with pytest.raises(ProtocolError, match="more memory than right code ever needs"):
+        assert all(code.f() is not None for _ in range(30))
+
+
+@pytest.mark.parametrize("value", ["np.zeros(3)", "[1.0]", "object()", "'x' * 1000"])
+def test_a_report_holds_numbers_and_short_texts_alone(worker_of, value):
+    """Student code is told where it reports anything else; the worker lives on."""
+    source = f"import numpy as np\ndef f(progress): progress(1, np.float32(2), loss={value})\ndef g(): return 1\n"
+    code = worker_of(source).module("code")
+    with pytest.raises(TypeError, match="only numbers and short texts can be reported") as caught:
+        code.f(lambda *_, **__: pytest.fail("nothing is reported"))
+    assert caught.value.frames[-1].line == 2
+    assert code.g() == 1
+
+
+@pytest.mark.parametrize("values", ["[[1, 2]]", "['x' * 1000]", "[1] * 100"])
+def test_a_report_that_is_forged_holds_no_more(worker_of, values):
+    """Past the worker's own check, anything else ends it."""
+    source = (
+        "import msgpack, os, sys, time\n"
+        "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
+        "def f(progress):\n"
+        f"    os.write(int(sys.argv[1]), sized(sized(msgpack.packb(['event', 0, {values}, {{}}]))))\n"
+        "    time.sleep(2)\n"
+    )
+    with pytest.raises(ProtocolError, match="report"):
+        worker_of(source).module("code").f(lambda *_: pytest.fail("nothing is reported"))
+
+
 def test_output_is_kept_apart_and_capped(worker_of):
     """Printing floods nothing: the beginning and the end are kept."""
     worker = worker_of(

@@ -40,7 +40,6 @@ class Confinement:
     output_kb: int = 256
     threads: int = 1
     """For NumPy's matrix products."""
-    max_bytes: int = 256 << 20
     sandbox: str = "bubblewrap"
     """bubblewrap or process; see `choose`."""
     packages: tuple[str, ...] = ()
@@ -119,7 +118,6 @@ def launch(confinement: Confinement) -> Launched:
         "submission": str(seen),
         "folders": list(confinement.folders),
         "limits": _limits(confinement),
-        "max_bytes": confinement.max_bytes,
         "become": bubblewrap.unprivileged_id() if in_bubblewrap else None,
     }
     argv += ["-I", "-S", "-B", str(script), str(theirs.fileno()), json.dumps(config)]

@@ -8,6 +8,8 @@ from typing import Any
 from grading.client import Worker
 from grading.remote import WorkerDiedError
 
+TEST_MEMORY = 32 << 20
+"""Bytes that all answers to one test may take: those of right code take 8 MB at most."""
 PATIENCE = 4
 """So many workers may die before the rest of the tests is not run."""
 
@@ -63,6 +65,7 @@ class Students:
             self._workers.append(self._start())
         if self.seconds > self._wall_seconds:
             raise WorkerDiedError(f"not run: the tests before it took more than {self._wall_seconds:.0f} s in all")
+        self._workers[-1].memory = TEST_MEMORY  # what the test before kept is gone
         return WorkerStudent(self._workers[-1])
 
     @property

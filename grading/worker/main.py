@@ -48,8 +48,8 @@ OPERATORS["exit"] = leave
 class Worker:
     """The objects the grader has names for, and the verbs it may use on them."""
 
-    def __init__(self, sock: socket.socket, root: str, max_bytes: int):
-        self.sock, self.root, self.max_bytes = sock, root, max_bytes
+    def __init__(self, sock: socket.socket, root: str):
+        self.sock, self.root = sock, root
         self.objects: dict[int, object] = {}
         self.last = 0
         self.resumed: list[object] = []
@@ -69,6 +69,10 @@ class Worker:
         """A function here that calls the grader's; while the grader is in it, it may ask for more."""
 
         def call(*args: object, **kwargs: object) -> object:
+            for value in (*args, *kwargs.values()):
+                if not wire.is_reportable(value):
+                    kind = type(value).__name__
+                    raise TypeError(f"only numbers and short texts can be reported, not a {kind}; convert it first")
             self.say(["event", number, list(args), kwargs])
             self.serve()
             return self.resumed.pop()
@@ -77,9 +81,9 @@ class Worker:
 
     def say(self, message: list) -> None:
         """Send one message; what cannot cross stays here under a handle."""
-        data = wire.encode(message, self.keep)
-        if len(data) > self.max_bytes:
-            raise wire.WireError(f"a value of {len(data):,} bytes is larger than {self.max_bytes:,}")
+        data = wire.encode(message, self.keep, max_plain=wire.MAX_REPLY_PLAIN)
+        if len(data) > wire.MAX_REPLY:
+            raise wire.WireError(f"a value of {len(data):,} bytes is larger than {wire.MAX_REPLY:,}")
         wire.send(self.sock, data)
 
     def serve(self) -> None:
@@ -225,7 +229,7 @@ def main() -> None:
     sys.path[:0] = [f"{root}/{folder}" for folder in CONFIG["folders"]]
     sys.dont_write_bytecode = True
     warnings.simplefilter("error", RuntimeWarning)  # overflow and the like, as in the student's own pytest
-    worker = Worker(sock, root, CONFIG["max_bytes"])
+    worker = Worker(sock, root)
     worker.say(["ready", sys.version.split()[0], np.__version__])
     with contextlib.suppress(EOFError, ConnectionError):
         worker.serve()

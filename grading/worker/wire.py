@@ -12,7 +12,7 @@ The plain part is bounded apart: a byte of it may become an object of sixty, a b
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
@@ -21,11 +21,21 @@ import numpy as np
 ARRAY, TUPLE, SLICE, DTYPE, ELLIPSIS, BIG_INT, HANDLE, CALLBACK = range(1, 9)
 DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
 SCALARS = frozenset(np.dtype(name).type for name in DTYPES)
+CONTAINERS = frozenset((list, tuple, dict, slice))
 MAX_DIMENSIONS = 32
 SMALL = 1 << 16
 CHUNK = 4 << 20
 MAX_PLAIN = 4 << 20
 """Bytes of a message without its arrays."""
+MAX_REPLY, MAX_REPLY_PLAIN = 16 << 20, 1 << 19
+"""Bytes of a message from the worker, in all and without its arrays. Right code needs a tenth and a fifth of that."""
+MAX_NESTING, MAX_REPLY_NESTING = 40, 32
+"""Lists within lists. What came in a reply still fits into a request, however it is wrapped there."""
+MAX_EMPTY = 1 << 20
+"""The product of the other axes of an array without elements: a sum along the empty one would be as large."""
+MAX_HANDLE = 1 << 63
+MAX_TEXT = 200
+"""Characters of a text in a report."""
 MAX_DIGITS = 1000
 """Of an integer beyond 64 bits: Python's integers know no end, a message does."""
 
@@ -34,7 +44,7 @@ class WireError(Exception):
     """Bytes that are no message of this protocol. No ValueError: a test that expects one must not be content."""
 
 
-def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
+def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None], *, max_plain: int = MAX_PLAIN) -> bytes:
     """One value as bytes. ``name`` turns an object into (HANDLE or CALLBACK, payload), or None to refuse it."""
     bodies: list[memoryview] = []
 
@@ -70,8 +80,8 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
 
     try:
         plain = _pack(value, default)
-        if len(plain) > MAX_PLAIN:
-            raise WireError(f"{len(plain):,} bytes of plain values are more than {MAX_PLAIN:,}; an array may be larger")
+        if len(plain) > max_plain:
+            raise WireError(f"{len(plain):,} bytes of plain values are more than {max_plain:,}; an array may be larger")
         return b"".join((len(plain).to_bytes(4, "big"), plain, *bodies))
     except (OverflowError, ValueError, RecursionError) as error:
         raise WireError(f"a value cannot cross: {error}") from error
@@ -79,16 +89,22 @@ def encode(value: Any, name: Callable[[Any], tuple[int, Any] | None]) -> bytes:
         bodies.clear()  # `default` knows itself, so what it holds would stay until the garbage is collected
 
 
-def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_nesting: int = 40) -> Any:
+def decode(
+    data: bytes | bytearray,
+    resolve: Callable[[int, Any], Any],
+    *,
+    max_plain: int = MAX_PLAIN,
+    max_nesting: int = MAX_NESTING,
+) -> Any:
     """The value in some bytes; ``resolve(HANDLE or CALLBACK, payload)`` gives what a name stands for.
 
-    Raises WireError, and nothing else, for anything malformed.
+    Whatever it gives can be encoded again. Raises WireError, and nothing else, for anything malformed.
     """
     depth, end, taken = 0, 4 + int.from_bytes(data[:4], "big"), 0
     if not 4 < end <= len(data):
         raise WireError("malformed message: its plain part does not fit")
-    if end > 4 + MAX_PLAIN:
-        raise WireError(f"{end - 4:,} bytes of plain values are more than {MAX_PLAIN:,}")
+    if end > 4 + max_plain:
+        raise WireError(f"{end - 4:,} bytes of plain values are more than {max_plain:,}")
     bodies = memoryview(data)[end:]
 
     def ext(code: int, payload: bytes) -> Any:
@@ -110,8 +126,8 @@ def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_n
                 return np.dtype(_known_dtype(str(payload, "ascii")))
             if code == ELLIPSIS:
                 return Ellipsis
-            if code == BIG_INT and len(payload) <= MAX_DIGITS + 1:
-                return int(payload)
+            if code == BIG_INT and len(payload) <= MAX_DIGITS + 1 and abs(number := int(payload)) < 10**MAX_DIGITS:
+                return number
             if code in (HANDLE, CALLBACK):
                 return resolve(code, _unpack(payload, ext))
             raise WireError(f"unknown extension {code}")
@@ -120,6 +136,7 @@ def decode(data: bytes | bytearray, resolve: Callable[[int, Any], Any], *, max_n
 
     try:
         value = _unpack(memoryview(data)[4:end], ext)
+        _check_nesting(value, max_nesting)
     except WireError:
         raise
     except Exception as error:  # msgpack raises a dozen kinds for malformed bytes; all mean the same here
@@ -134,7 +151,23 @@ def _pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 
 def _unpack(data: bytes | memoryview, ext: Callable[[int, bytes], Any]) -> Any:
-    return msgpack.unpackb(data, ext_hook=ext, raw=False, strict_map_key=True)
+    # A timestamp, MessagePack's own extension, is a float here: its class is not on the list of what crosses.
+    return msgpack.unpackb(data, ext_hook=ext, raw=False, strict_map_key=True, timestamp=1)
+
+
+def _check_nesting(value: Any, most: int) -> None:
+    layer = [value]
+    for _ in range(most):
+        layer = [inner for item in layer if type(item) in CONTAINERS for inner in _contents(item)]
+        if not layer:
+            return
+    raise WireError("nested too deeply")
+
+
+def _contents(container: Any) -> Iterable[Any]:
+    if type(container) is slice:
+        return container.start, container.stop, container.step
+    return container.values() if type(container) is dict else container
 
 
 def _listed(value: Any) -> list[Any]:
@@ -156,6 +189,8 @@ def _head(head: Any) -> tuple[np.dtype, list[int]]:
         raise WireError("an array's head is malformed")
     if not all(type(n) is int and n >= 0 for n in shape):
         raise WireError("an array's shape is not made of sizes")
+    if 0 in shape and math.prod(n or 1 for n in shape) > MAX_EMPTY:
+        raise WireError("an array without elements has an axis that is too long")
     return np.dtype(_known_dtype(name)), shape
 
 
@@ -165,6 +200,15 @@ def _array(dtype: np.dtype, shape: list[int], body: memoryview) -> np.ndarray:
     if dtype == np.bool_:  # a byte that is neither 0 nor 1 would be a bool that equals neither
         return (np.frombuffer(body, np.uint8) != 0).reshape(shape)
     return np.frombuffer(body, dtype).reshape(shape).copy()
+
+
+def is_reportable(value: Any) -> bool:
+    """Whether a report of progress may hold this: None, a number, NumPy's too, or a short text."""
+    if type(value) is str:
+        return len(value) <= MAX_TEXT
+    if type(value) is np.ndarray:
+        return value.ndim == 0
+    return type(value) in (type(None), bool, int, float) or type(value) in SCALARS
 
 
 def send(sock: socket.socket, data: bytes) -> None:
