@@ -283,6 +283,9 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
         ("int8", 3, "int8"),
         ("int32", True, "int32"),
         ("uint8", 3, "uint8"),
+        ("uint8", 300, "uint8"),
+        ("int8", -200, "int8"),
+        ("uint8", 300.0, "float32"),
         ("bool", 3, "int64"),
         ("bool", 2.5, "float32"),
         ("bool", True, "bool"),
@@ -468,6 +471,20 @@ def test_a_number_keeps_its_digits_beside_float64(student):
     result = m.apply(m.multiply, m.Tensor(np.array([3.0])), 0.1)
     hint = "0.1 was rounded to float32 on the way"
     expect.array(result, [3.0 * 0.1], rtol=1e-14, atol=0, call="apply(multiply, float64 [3.0], 0.1)", hint=hint)
+
+
+@task("2.5")
+@pytest.mark.parametrize(("dtype", "number"), [("uint8", 300), ("uint8", -1), ("int8", 200), ("int32", 2**40)])
+def test_a_number_out_of_range_wraps_round(student, dtype, number):
+    """An int that the common dtype cannot hold wraps round, as everything in that dtype does: 300 is 44 in uint8."""
+    m, array = student.tensor, np.array([1, 7], dtype)
+    for call, got in (
+        (f"apply(add, {dtype} [1, 7], {number})", lambda: m.apply(m.add, m.Tensor(array), number)),
+        (f"apply(add, {number}, {dtype} [1, 7])", lambda: m.apply(m.add, number, m.Tensor(array))),
+    ):
+        hint = "astype wraps round; np.asarray(number, dtype=…) refuses with an OverflowError"
+        wanted = array + np.array([number]).astype(dtype)
+        expect.array(got(), wanted, dtype=dtype, call=call, hint=hint)
 
 
 @task("2.5")
@@ -833,6 +850,17 @@ def test_reductions_of_integers(student, name, values, expected, dtype):
     """Integers stay integers, except in a mean, which is float32; a sum of bools counts."""
     got = getattr(student.tensor.Tensor(values), name)()
     expect.array(got, expected, dtype=dtype, call=f"Tensor({values}).{name}()")
+
+
+@task("2.8")
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "uint64"])
+def test_sums_of_integers_are_int64(student, dtype):
+    """A sum of small or unsigned integers is int64: it neither overflows nor wraps round when more is subtracted."""
+    tensor = student.tensor.Tensor(np.full((3, 2), 1 if dtype == "bool" else 100).astype(dtype))
+    one = 1 if dtype == "bool" else 100
+    call = f"Tensor of {dtype}, six times {one}: "
+    expect.array(tensor.sum(), 6 * one, dtype="int64", call=f"{call}.sum()")
+    expect.array(tensor.sum(axis=0) - 1000, [3 * one - 1000] * 2, dtype="int64", call=f"{call}.sum(axis=0) - 1000")
 
 
 @task("2.8")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.testing import Reports, check_gradient, draw_parameters, expect, ignore_reports, task, traced, values
+from grading.testing import Reports, check_gradient, expect, ignore_reports, task, traced, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -197,6 +197,26 @@ def test_dense_forward(student, rng, shape):
         layer.bias.data = rng.normal(size=2).astype("float32")
 
 
+@task("4.2")
+@pytest.mark.parametrize(
+    ("rows", "n_in", "n_out"), [((5,), 0, 2), ((5,), 3, 0), ((0,), 3, 2), ((2, 0), 0, 0), ((), 0, 2)]
+)
+def test_linear_op_of_nothing(student, rows, n_in, n_out):
+    """Without rows, inputs or outputs every array still has its shape, and sums of nothing are 0."""
+    x, weight, bias = np.ones((*rows, n_in)), np.ones((n_out, n_in)), np.full(n_out, 7.0)
+    call = f"linear.forward(x of {x.shape}, weight of {weight.shape}, bias)"
+    output = expect.pull(student.layers.linear.forward(x, weight, bias), call=call)
+    expect.array(output, np.full((*rows, n_out), 7.0 if not n_in else n_in + 7.0), call=call)
+    got = student.layers.linear.backward(np.ones((*rows, n_out)), output, x, weight, bias)
+    call, hint = (
+        call.replace("forward(x", "backward(grad, output, x"),
+        "reshape cannot work out a -1 beside a size of 0",
+    )
+    wanted = np.full(x.shape, float(n_out)), np.full(weight.shape, float(np.prod(rows))), np.full(n_out, np.prod(rows))
+    for name, gradient, its in zip(("x", "weight", "bias"), got, wanted, strict=True):
+        expect.array(gradient, its, call=f"{call}: the gradient of {name}", hint=hint)
+
+
 @task("4.3")
 def test_dense_takes_many_features(student, rng):
     """Sizes are compared by value: a size of 784 fits, though it is another object in each shape."""
@@ -226,7 +246,7 @@ def test_dense_is_one_recorded_op(student, rng):
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
 def test_dense_backward(student, rng, shape):
     """Dense passes its gradient on to its input, and gives weight and bias theirs, summed over all rows."""
-    layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     x, grad = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 2))
     layer(tensor(rng.normal(size=(7, 3))))
     layer(tensor(x))
@@ -240,7 +260,7 @@ def test_dense_backward(student, rng, shape):
 @task("4.3")
 def test_dense_adds_to_gradients(student, rng):
     """A second backward adds to the parameters' gradients, and belongs to the second forward."""
-    layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     wanted_weight, wanted_bias = np.zeros((2, 3)), np.zeros(2)
     for rows in (4, 1, 6):
         x, grad = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 2))
@@ -425,6 +445,18 @@ def test_loss_takes_labels_of_integers(student, rng, name, formula):
 
 
 @every_loss
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_loss_of_integers_is_float32(student, name, formula, dtype):
+    """Where prediction and target are both integers or bools, loss and gradient are float32."""
+    p, t = np.array([1, 0, 1], dtype), np.array([1, 1, 0], dtype)
+    criterion, call = getattr(student.layers, name)(), f"{name}()(tensor of {dtype}, tensor of {dtype})"
+    clipped = np.clip(p.astype("float32"), 1e-7, 1 - np.float32(1e-7)).astype(float) if name == "BCELoss" else p * 1.0
+    loss = criterion(student.tensor.Tensor(p), student.tensor.Tensor(t))
+    expect.array(loss, formula(clipped, t * 1.0), dtype="float32", call=call, rtol=0.02, hint="use as_floating")
+    expect.equal(str(criterion.backward().dtype), "float32", call=f"the dtype of the gradient of {call}")
+
+
+@every_loss
 def test_loss_says_what_does_not_fit(student, name, formula):
     """Shapes that differ are a ValueError with both, even where they would broadcast; backward needs a loss first."""
     criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
@@ -484,13 +516,27 @@ def test_bce_of_certainty_in_float32(student):
         expect.that(fine, call=f"{call}; backward()", got=slope, expected=f"about {sign * 1e7:.0e}")
 
 
+@task("4.6")
+def test_bce_of_certainty_in_float16(student):
+    """In float16, where 1 - 1e-7 is 1, losses and gradients are finite, too, and being right costs nearly nothing."""
+    criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
+    for p, t, least, most in (([1, 0], [1, 0], 0, 2e-3), ([1, 1], [0, 0], 5, 20), ([0, 0], [1, 1], 5, 20)):
+        prediction, target = (tensor(np.array(numbers, "float16")) for numbers in (p, t))
+        call, hint = f"BCELoss()({p}, {t}) in float16", "clip_probabilities knows what the dtype can tell from 1"
+        loss = float(expect.pull(criterion(prediction, target), call=call))
+        expect.that(least <= loss <= most, call=call, got=loss, expected=f"from {least} to {most}", hint=hint)
+        slopes = values(criterion.backward())
+        fine = bool(np.isfinite(slopes).all() and (np.sign(slopes) == np.sign(0.5 - np.array(t))).all())
+        expect.that(fine, call=f"{call}; backward()", got=slopes, expected="finite slopes towards the label", hint=hint)
+
+
 # 4.7: one step of gradient descent
 
 
 @task("4.7")
 def test_step_moves_parameters_against_their_gradient(student, rng):
     """One step subtracts lr times the gradient from every parameter, and returns the loss from before."""
-    layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     network, criterion = student.layers.Sequential(layer), student.layers.MSELoss()
     x, t, lr = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), 0.3
     call = "gradient_descent_step(Sequential(Dense(3, 2)), MSELoss(), x, t, lr=0.3)"
@@ -508,12 +554,12 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
 @task("4.7")
 def test_step_forgets_older_gradients(student, rng):
     """Gradients left from earlier do not count; those of the step can be read after it."""
-    layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     weight = values(layer.weight)
     wanted = 2 * (x @ weight.T + values(layer.bias) - t).T @ x / 10
     for parameter in layer.parameters():
-        student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0))
+        student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0))
     step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
     call = "one step with lr=0.1 from gradients of 100"
     expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
@@ -634,11 +680,18 @@ def shared_array(student):
     return student.tensor.np.ma.ones(2, "float32")
 
 
+def in_float64(layer, rng):
+    """The layer, with random parameters of float64."""
+    for parameter in layer.parameters():
+        parameter.data = rng.normal(size=parameter.shape)
+    return layer
+
+
 def chain(student, rng):
     """Dense(3, 4), Tanh(), Dense(4, 2) with random parameters of float64."""
     dense = student.layers.Dense
     layers = dense(3, 4, rng=student.rng(1)), student.activations.Tanh(), dense(4, 2, rng=student.rng(2))
-    return draw_parameters(student.layers.Sequential(*layers), rng)
+    return in_float64(student.layers.Sequential(*layers), rng)
 
 
 def step(student, network, criterion, x, t, lr):

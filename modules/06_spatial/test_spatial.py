@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, draw_parameters, expect, recipes, task, traced, values
+from grading.testing import check_gradient, expect, recipes, task, traced, values
 
 RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
@@ -150,6 +150,17 @@ def test_col2im_counts_windows(student):
 
 
 @task("6.3")
+def test_im2col_of_no_images(student):
+    """A batch of no images has columns of the same shape as any other, and they go back to no images."""
+    spatial, hint = student.spatial, "reshape cannot work out a -1 beside a size of 0: say every size"
+    call = "im2col(x of (0, 2, 4, 5), (2, 3), (1, 2), (1, 0))"
+    columns = spatial.im2col(np.ones((0, 2, 4, 5)), (2, 3), (1, 2), (1, 0))
+    expect.array(columns, np.ones((0, 12, 10)), call=call, hint=hint)
+    got = spatial.col2im(np.ones((0, 12, 10)), (0, 2, 4, 5), (2, 3), (1, 2), (1, 0))
+    expect.array(got, np.ones((0, 2, 4, 5)), call="col2im of no images' columns", hint=hint)
+
+
+@task("6.3")
 def test_im2col_refuses_a_kernel_that_does_not_fit(student):
     """A kernel larger than the padded image is a ValueError."""
     for shape in ((1, 1, 2, 5), (1, 1, 5, 2)):
@@ -203,6 +214,19 @@ def test_convolution_agrees_with_finite_differences(student, rng, case):
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
     call = f"conv2d.backward({told(case)})"
     check_gradient(student.spatial.conv2d, x, weight, bias, stride=stride, padding=padding, call=call)
+
+
+@task("6.4")
+def test_convolution_of_no_images(student):
+    """A batch of no images gives no maps, of the right size, and gradients of 0 for the kernels and the bias."""
+    x, weight, bias = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones(3)
+    options = {"stride": (2, 2), "padding": (1, 1)}
+    call, hint = "conv2d of x of (0, 2, 5, 5), weight of (3, 2, 3, 3)", "say every size that may be 0"
+    output = expect.pull(student.spatial.conv2d.forward(x, weight, bias, **options), call=call)
+    expect.array(output, np.ones((0, 3, 3, 3)), call=call, hint=hint)
+    got = student.spatial.conv2d.backward(np.ones((0, 3, 3, 3)), output, x, weight, bias, **options)
+    for name, gradient, array in zip(("x", "weight", "bias"), got, (x, weight, bias), strict=True):
+        expect.array(gradient, np.zeros_like(array), call=f"{call}: the gradient of {name}", hint=hint)
 
 
 @task("6.4")
@@ -281,7 +305,7 @@ def test_conv2d_forward_and_backward(student, rng, case):
     """The layer convolves with its parameters as they are now, passes gradients on, and adds to those of parameters."""
     shape, kernels, stride, padding = case
     layer = student.spatial.Conv2d(shape[1], kernels[0], kernels[2:], stride, padding, rng=student.rng(2))
-    draw_parameters(layer, rng)
+    in_float64(layer, rng)
     weight, bias, tensor = values(layer.weight), values(layer.bias), student.tensor.Tensor
     sums = [np.zeros(kernels), np.zeros(kernels[0])]
     for _ in range(2):
@@ -395,13 +419,34 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
 
 
 @task("6.6")
+def test_max_pooling_gives_the_gradient_to_nan(student):
+    """A window with a NaN has the maximum NaN, and the first NaN gets its gradient: it is not lost."""
+    nan, op = np.nan, student.spatial.max_pool2d
+    x = np.array([[[[1.0, nan, 5.0, 2.0], [nan, 3.0, 4.0, 5.0]]]])
+    call, hint = "max_pool2d of [[1, nan, 5, 2], [nan, 3, 4, 5]], kernel_size (2, 2)", "nan == nan is False: np.isnan"
+    output = expect.pull(op.forward(x, kernel_size=(2, 2), stride=(2, 2)), call=call)
+    expect.array(output, [[[[nan, 5]]]], call=call)
+    (got,) = op.backward(np.array([[[[6.0, 7.0]]]]), output, x, kernel_size=(2, 2), stride=(2, 2))
+    expect.array(got, [[[[0, 6, 7, 0], [0, 0, 0, 0]]]], call=f"the gradient of {call}, for [[6, 7]]", hint=hint)
+
+
+@task("6.6")
+def test_max_pooling_keeps_an_infinite_gradient_apart(student):
+    """Pixels that are not the largest get 0, however large the gradient is."""
+    x, op = np.array([[[[1.0, 2.0]]]]), student.spatial.max_pool2d
+    (got,) = op.backward(np.full((1, 1, 1, 1), np.inf), x[..., 1:], x, kernel_size=(1, 2), stride=(1, 2))
+    call = "the gradient of max_pool2d of [[1, 2]], kernel_size (1, 2), for inf"
+    expect.array(got, [[[[0, np.inf]]]], call=call, hint="inf · 0 is nan: choose instead")
+
+
+@task("6.6")
 @pools
 def test_average_pooling_shares_the_gradient_out(student, rng, case):
     """Every pixel of a window gets the same share of its gradient; overlaps add up."""
     shape, size, stride = case
     layer, tensor = student.spatial.AvgPool2d(size, stride), student.tensor.Tensor
     for dtype in ("float32", "float64"):
-        output = values(layer(tensor(rng.normal(size=shape).astype(dtype))))
+        output = layer(tensor(rng.normal(size=shape).astype(dtype)))
         grad, wanted = rng.normal(size=output.shape).astype(dtype), np.zeros(shape)
         for r, c, at in places(shape, size, stride):
             wanted[at] += grad[:, :, r, c, None, None] / (size[0] * size[1])
@@ -571,7 +616,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
 def test_batch_norm_layer_follows_its_batches(student, rng):
     """In training each batch is normalised by itself, and the running statistics follow, the variance unbiased."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
-    draw_parameters(layer, rng)
+    in_float64(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
     for shape in ((2, 2, 3, 4), (1, 2, 2, 1), (5, 2, 1, 1)):
         x = rng.normal(3, 2, shape)
@@ -627,7 +672,7 @@ def test_batch_norm_layer_passes_gradients_on(student, rng, training):
     """Backward belongs to the mode of the last forward pass, adds to gradients, and changes nothing handed in."""
     layer, tensor = student.spatial.BatchNorm2d(2, eps=0.1), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
-    draw_parameters(layer, rng)
+    in_float64(layer, rng)
     weight, bias = values(layer.weight), values(layer.bias)
     statistics = None if training else tuple(values(s).astype(float) for s in (layer.running_mean, layer.running_var))
     layer.training, sums = training, [np.zeros(2), np.zeros(2)]
@@ -803,3 +848,10 @@ def told(case):
     """A convolution in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"
+
+
+def in_float64(layer, rng):
+    """The layer, with random parameters of float64."""
+    for parameter in layer.parameters():
+        parameter.data = rng.normal(size=parameter.shape)
+    return layer

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, draw_parameters, expect, task, traced, values
+from grading.testing import check_gradient, expect, task, traced, values
 
 SHAPES = {
     "one query": ((1, 4), (3, 4), (3, 4)),
@@ -231,6 +231,17 @@ def test_attention_to_nothing_is_zero(student, rng):
 
 
 @task("7.4")
+@pytest.mark.parametrize("mask", [None, np.ones((4, 0), bool)], ids=["no mask", "mask"])
+def test_attention_to_no_keys_is_zero(student, rng, mask):
+    """Without any key, S = 0, the weights are an empty array and every output is 0, as PyTorch's are."""
+    query, key, value = (student.tensor.Tensor(rng.normal(size=(2, n, d))) for n, d in ((4, 3), (0, 3), (0, 5)))
+    output, weights = student.attention.scaled_dot_product_attention(query, key, value, mask)
+    call = "scaled_dot_product_attention(query of (2, 4, 3), key of (2, 0, 3), value of (2, 0, 5))"
+    expect.array(weights, np.zeros((2, 4, 0)), dtype="float64", call=f"{call}[1]")
+    expect.array(output, np.zeros((2, 4, 5)), dtype="float64", call=f"{call}[0]")
+
+
+@task("7.4")
 def test_mask_holds_against_large_scores(student):
     """A key that fits very well and is masked gets nothing, even from one that fits very badly."""
     for size in (1.0, 1e3, 1e6):
@@ -404,7 +415,7 @@ def test_multi_head_attention_has_four_projections(student):
             expect.array(got, expected, dtype="float32", rtol=0, atol=0, call=call_it)
             got.grad = student.tensor.Tensor(float(position))
         held = [parameter.grad.item() for name in PROJECTIONS for parameter in getattr(layer, name).parameters()]
-        expect.equal(held, [float(n) for n in range(8 if bias else 4)], call=f"marks left at {call}.parameters()")
+        expect.equal(held, [float(n) for n in range(len(mine))], call=f"marks left at {call}.parameters()")
 
 
 @task("7.6")
@@ -441,7 +452,7 @@ def test_multi_head_attention_values(student, rng, case, bias):
     call = f"MultiHeadAttention({embed_dim}, {num_heads}, bias={bias}) of (N, L) = {told}"
     for dtype, tolerance in (("float32", FLOAT32), ("float64", {"dtype": "float64"})):
         if dtype == "float64":
-            draw_parameters(layer, rng)
+            in_float64(layer, rng)
         tensors = [None if x is None else student.tensor.Tensor(x.astype(dtype)) for x in inputs]
         while tensors and tensors[-1] is None:
             tensors.pop()
@@ -454,7 +465,7 @@ def test_multi_head_attention_values(student, rng, case, bias):
 @task("7.6")
 def test_value_alone_may_differ(student, rng):
     """A value without a key is looked up with the query as key."""
-    layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
+    layer = in_float64(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     query, value = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6))
     wanted, _ = layered(layer, 2, query, query, value)
     got = layer(student.tensor.Tensor(query), value=student.tensor.Tensor(value))
@@ -464,7 +475,7 @@ def test_value_alone_may_differ(student, rng):
 @task("7.6")
 def test_multi_head_attention_with_masks(student, rng):
     """A mask of (L, S) goes for all sequences, one of (N, L, S) or (N, 1, S) for its own; both go for all heads."""
-    layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
+    layer = in_float64(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     query, key = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 5, 6))
     for shape in ((4, 5), (1, 5), (2, 4, 5), (2, 1, 5), (1, 4, 5)):
         mask = rng.random(shape) < 0.5
@@ -479,7 +490,7 @@ def test_multi_head_attention_with_masks(student, rng):
 @task("7.6")
 def test_mask_of_as_many_sequences_as_heads(student, rng):
     """A mask for each sequence is not taken for one for each head when there are as many."""
-    layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
+    layer = in_float64(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(3, 4, 6)), np.arange(4) < np.array([1, 4, 2])[:, None, None]
     wanted, _ = layered(layer, 3, x, mask=mask)
     got = layer(student.tensor.Tensor(x), mask=mask)
@@ -501,7 +512,7 @@ def test_one_head_is_attention_between_projections(student, rng):
 @task("7.6")
 def test_multi_head_attention_sees_nothing_of_the_future(student, rng):
     """With a causal mask, other tokens after position i change nothing up to i."""
-    layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
+    layer = in_float64(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(2, 5, 6)), np.tri(5, dtype=bool)
     before = values(layer(student.tensor.Tensor(x), mask=mask))
     for i in reversed(range(4)):
@@ -514,7 +525,7 @@ def test_multi_head_attention_sees_nothing_of_the_future(student, rng):
 @task("7.6")
 def test_multi_head_attention_does_not_know_order(student, rng):
     """Without positions and masks, tokens in another order give the same outputs in that order."""
-    layer = draw_parameters(student.attention.MultiHeadAttention(8, 4, rng=student.rng(2)), rng)
+    layer = in_float64(student.attention.MultiHeadAttention(8, 4, rng=student.rng(2)), rng)
     x, order = rng.normal(size=(3, 6, 8)), rng.permutation(6)
     output = values(layer(student.tensor.Tensor(x)))
     moved = layer(student.tensor.Tensor(x[:, order]))
@@ -700,3 +711,10 @@ def constants_and_reach(student, leaves, function, *, call):
 def pulled(tensors):
     """The arrays of several tensors on the judge's side."""
     return [values(tensor) for tensor in tensors]
+
+
+def in_float64(layer, rng):
+    """The layer, with random parameters of float64."""
+    for parameter in layer.parameters():
+        parameter.data = rng.normal(size=parameter.shape)
+    return layer

@@ -57,6 +57,31 @@ def test_step_goes_against_what_update_returns(student, rng):
 
 
 @task("10.1")
+def test_step_counts_where_there_is_a_gradient(student):
+    """The number of steps in a parameter's state counts those in which it had a gradient, and no others."""
+    often, once, never = (tensor(student, [1.0]) for _ in range(3))
+    optimizer = student.optimizers.Optimizer([often, once, never], lr=0.1)
+    for step in range(3):
+        often.grad = tensor(student, [1.0])
+        once.grad = tensor(student, [1.0]) if step == 1 else None
+        optimizer.step()
+    got = [state["step"] for state in optimizer.state]
+    call = 'state["step"] of three parameters after three steps: with gradients in all, in one, in none of them'
+    expect.equal(got, [3, 1, 0], call=call, hint="count where you move")
+
+
+@task("10.1")
+def test_step_computes_in_float32_at_least(student):
+    """A float16 parameter is moved in float32 and then rounded: what only fits in between is not lost."""
+    parameter = tensor(student, np.array([6e4, 1.0], "float16"))
+    optimizer = student.optimizers.Optimizer([parameter], lr=2.0)
+    parameter.grad = tensor(student, np.array([6e4, 1.0], "float16"))
+    optimizer.step()
+    call = "[6e4, 1], float16, after Optimizer(parameters, lr=2).step() with the gradient [6e4, 1]"
+    expect.array(parameter, np.array([-6e4, -1.0]), dtype="float16", rtol=1e-3, call=call, hint="at_least_float32")
+
+
+@task("10.1")
 def test_lr_may_change_between_steps(student, rng):
     """Another lr set between two steps counts from then on: schedules work by setting it."""
     start, grad = rng.normal(size=5).astype("float32"), rng.normal(size=5).astype("float32")
@@ -154,6 +179,23 @@ def test_sgd_by_hand(student):
 
 
 @task("10.2")
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_change_of_lr_acts_at_once(student, nesterov):
+    """The velocity is a sum of gradients without lr: another lr scales the whole next step, not only its new part."""
+    ball = tensor(student, np.zeros(1))
+    optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.5, nesterov=nesterov)
+    place = 0.0
+    for step, (lr, update) in enumerate(zip((1.0, 1.0, 0.25, 2.0), (1, 1.5, 1.75, 1.875), strict=True), start=1):
+        optimizer.lr = lr
+        ball.grad = tensor(student, np.ones(1))
+        optimizer.step()
+        place -= lr * (1 + 0.5 * update if nesterov else update)
+        call = f"0 after step {step} of SGD(lr=1, 1, ¼, 2, momentum=0.5, nesterov={nesterov}), gradients of 1"
+        hint = "keep lr out of the velocity: momentum · velocity + g, and lr only when the parameter moves"
+        expect.array(ball, [place], call=call, hint=hint)
+
+
+@task("10.2")
 @pytest.mark.parametrize("run", runs("SGD"))
 def test_sgd_goes_where_pytorch_goes(student, run):
     """Over 100 steps all parameters are where PyTorch's SGD has them, within 1e-5."""
@@ -165,11 +207,12 @@ def test_sgd_goes_where_pytorch_goes(student, run):
 def test_sgd_by_its_formula(student, rng, momentum):
     """The velocity is momentum · velocity + grad + weight_decay · value; Nesterov looks along it once more."""
     for nesterov in (False, True) if momentum else (False,):
-        lr, decay = float(rng.uniform(0.05, 0.2)), float(rng.uniform(0.1, 0.5))
+        lr, decay = 0.1, float(rng.uniform(0.1, 0.5))
         value, velocity = rng.normal(size=(2, 3)), np.zeros((2, 3))
         parameter = tensor(student, value)
         optimizer = student.optimizers.SGD([parameter], lr, momentum, nesterov, weight_decay=decay)
         for step in range(1, 4):
+            optimizer.lr = lr = float(rng.uniform(0.05, 0.2))
             grad = rng.normal(size=value.shape)
             parameter.grad = tensor(student, grad)
             optimizer.step()
@@ -203,13 +246,14 @@ adams = pytest.mark.parametrize(
 @adams
 def test_adam_by_its_formula(student, rng, name):
     """Both means begin at 0 and are corrected for it; AdamW decays the value itself, Adam adds it to the gradient."""
-    lr, decay, eps = float(rng.uniform(0.05, 0.2)), float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
+    lr, decay, eps = 0.1, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
     beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
     value = rng.normal(size=(2, 3))
     mean, square = np.zeros((2, 3)), np.zeros((2, 3))
     parameter = tensor(student, value)
     optimizer = getattr(student.optimizers, name)([parameter], lr, (beta1, beta2), eps, decay)
     for step in range(1, 5):
+        optimizer.lr = lr = float(rng.uniform(0.05, 0.2))
         grad = rng.normal(size=value.shape)
         parameter.grad = tensor(student, grad)
         optimizer.step()
@@ -224,14 +268,16 @@ def test_adam_by_its_formula(student, rng, name):
 
 
 @adams
-def test_adam_takes_steps_of_lr(student, name):
-    """The first step is lr for every element with a gradient, be it 1e-6 or 1e6, and 0 where the gradient is 0."""
-    parameter = tensor(student, np.zeros(5, "float32"))
+@pytest.mark.parametrize(("dtype", "large"), [("float32", 1e6), ("float16", 6e4)])
+def test_adam_takes_steps_of_lr(student, name, dtype, large):
+    """The first step is lr for every element with a gradient, be it 1e-5 or 1e6, and 0 where the gradient is 0."""
+    parameter = tensor(student, np.zeros(5, dtype))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.01)
-    parameter.grad = tensor(student, np.array([1e-5, -1.0, 0.0, 1e6, -1e-4], "float32"))
+    parameter.grad = tensor(student, np.array([1e-5, -1.0, 0.0, large, -1e-4], dtype))
     optimizer.step()
-    call, hint = f"zeros after one step of {name}(…, lr=0.01)", "divide both means by 1 - βᵗ, with t = 1 in this step"
-    expect.array(parameter, [-0.01, 0.01, 0, -0.01, 0.01], rtol=2e-3, dtype="float32", call=call, hint=hint)
+    call = f"zeros of {dtype} after one step of {name}(…, lr=0.01) with gradients of 1e-5, -1, 0, {large:.0e}, -1e-4"
+    hint = "divide both means by 1 - βᵗ, with t = 1 in this step; float16 has no room for squares"
+    expect.array(parameter, [-0.01, 0.01, 0, -0.01, 0.01], rtol=2e-3, dtype=dtype, call=call, hint=hint)
 
 
 @adams
@@ -304,13 +350,20 @@ def test_small_gradients_are_not_clipped(student, rng):
 
 @task("10.5")
 def test_clipping_of_huge_gradients(student):
-    """The squares of gradients of 1e25 do not fit float32, and their norm is right nevertheless."""
+    """The squares of huge gradients do not fit float32, nor does a small factor fit float16: they come out right."""
     parameter = tensor(student, np.ones(2, "float32"))
     parameter.grad = tensor(student, np.array([3e25, -4e25], "float32"))
     got = student.optimizers.clip_grad_norm([parameter], 1.0)
     call = "clip_grad_norm of the gradient [3e25, -4e25]"
     expect.array(got, 5e25, call=call, hint="compute the sum in float64")
     expect.array(parameter.grad, [0.6, -0.8], call=f"the gradient after {call}")
+    parameter.grad = tensor(student, np.array([3e4, -4e4], "float16"))
+    got = student.optimizers.clip_grad_norm([parameter], 1e-3)
+    call = "clip_grad_norm of the gradient [3e4, -4e4] in float16, to 1e-3"
+    expect.array(got, 5e4, call=call, rtol=1e-3)
+    hint = "max_norm / norm is 2e-8, which is 0 in float16: multiply in float64"
+    wanted = [6e-4, -8e-4]
+    expect.array(parameter.grad, wanted, dtype="float16", rtol=2e-3, call=f"the gradient after {call}", hint=hint)
 
 
 @task("10.5")
@@ -388,6 +441,25 @@ def test_state_resumes_bit_for_bit(student, rng, name):
     for key, value in kept.items():
         hint = "take copies"
         expect.array(state[key], value, rtol=0, atol=0, call=f"state[{key!r}] that was loaded, 3 steps on", hint=hint)
+
+
+@task("10.6")
+@pytest.mark.parametrize("name", STATEFUL)
+def test_states_share_no_memory(student, rng, name):
+    """A state's arrays are copies on both ways: changing one changes no optimiser that gave it or took it over."""
+    parameter, other = (tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
+    optimizer = getattr(student.optimizers, name)([parameter], lr=0.1, **STATEFUL[name])
+    advance(student, optimizer, [parameter], rng)
+    resumed = getattr(student.optimizers, name)([other], lr=0.1, **STATEFUL[name])
+    wanted = optimizer.state_dict()
+    state = student.hold_result(optimizer.state_dict)
+    resumed.load_state_dict(state)
+    for key in (key for key, value in wanted.items() if type(value) is np.ndarray):
+        student.hold_result(state.get, key)[...] = 77.0
+        for what, its in (("the optimiser that gave it", optimizer), ("the one that loaded it", resumed)):
+            call = f"{name}: {key!r} of {what}, after the array in the state was changed in place"
+            hint = "np.array(x) copies, np.asarray(x) and state[name] = x share"
+            expect.array(its.state_dict()[key], wanted[key], rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("10.6")
@@ -471,6 +543,19 @@ def test_step_schedule_by_its_formula(student, rng):
         expect.array(got, [base * gamma ** (k // size) for k in range(13)], call=call, rtol=1e-9, atol=0)
     got = rates(student, "StepLR", 4, lr=base, step_size=2)
     expect.array(got, base * np.array([1, 1, 0.1, 0.1, 0.01]), call="StepLR(optimizer, 2)", rtol=1e-9, atol=0)
+
+
+@task("10.7")
+def test_a_rate_comes_from_the_count(student):
+    """What lr is found does not count: the next step of the schedule sets the rate of its own count."""
+    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
+    scheduler = student.optimizers.StepLR(optimizer, 2, 0.5)
+    for count, wanted in enumerate((1.0, 0.5, 0.5, 0.25), start=1):
+        optimizer.lr = 77.0
+        scheduler.step()
+        call = f"lr after step {count} of StepLR(optimizer, 2, 0.5) from 1.0, somebody having set it to 77 before"
+        hint = "base_lr · gamma to the power of count // step_size, and not lr *= gamma"
+        expect.array(optimizer.lr, wanted, rtol=1e-12, atol=0, call=call, hint=hint)
 
 
 @task("10.8")
@@ -570,7 +655,7 @@ def tensor(student, array):
 def advance(student, optimizer, parameters, rng, grads=None):
     """One step, with these gradients or random ones."""
     for place, parameter in enumerate(parameters):
-        grad = rng.normal(size=values(parameter).shape).astype("float32") if grads is None else grads[place]
+        grad = rng.normal(size=parameter.shape).astype("float32") if grads is None else grads[place]
         parameter.grad = tensor(student, np.asarray(grad))
     optimizer.step()
 

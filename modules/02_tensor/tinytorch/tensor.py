@@ -48,8 +48,8 @@ def result_dtype(*operands) -> np.dtype:
     floating = {dtype for dtype in dtypes if dtype.kind == "f"}
     if floating:
         return np.result_type(*floating)
-    numbers = [to_array(x).item() for x in operands if not isinstance(x, Tensor)]
-    dtype = np.result_type(*dtypes, *numbers)  # here too, Python's numbers give way to a dtype of their kind
+    kinds = [to_array(x).dtype.type().item() for x in operands if not isinstance(x, Tensor)]  # False, 0 or 0.0
+    dtype = np.result_type(*dtypes, *kinds)  # here too, Python's numbers give way to a dtype of their kind
     return DEFAULT_FLOAT if dtype.kind == "f" else dtype
     # END SOLUTION
 
@@ -138,12 +138,12 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
 
     `op.forward` is given arrays of the inputs' common dtype; its ValueError is raised again with the op's name and the
     shapes before its text. The recorder, if there is one, is given `op`, a tuple of the input tensors (those handed
-    in, not copies in the common dtype), `attributes` and the output.
+    in, not copies in the common dtype), `attributes` and the output. An int out of that dtype's range wraps round.
     """
     # BEGIN SOLUTION 2.5
     operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
     dtype = result_dtype(*operands)
-    tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x, dtype=dtype)) for x in operands)
+    tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x).astype(dtype)) for x in operands)
     arrays = [x.data.astype(dtype, copy=False) for x in tensors]
     try:
         output = wrap(op.forward(*arrays, **attributes))
@@ -226,7 +226,8 @@ sqrt = Op("sqrt", lambda a: np.sqrt(as_floating(a)))
 comparisons = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
 equal, not_equal, less, less_equal, greater, greater_equal = (Op(f.__name__, elementwise(f)) for f in comparisons)
 matmul = Op("matmul", matmul_forward)
-reduce_sum = Op("sum", np.sum)
+# Integers in int64: NumPy's own sum of uint8 is unsigned, so that `sum - 10` would wrap round below 0.
+reduce_sum = Op("sum", lambda a, **how: np.sum(a, **how, dtype=a.dtype if a.dtype.kind == "f" else DEFAULT_INT))
 reduce_mean = Op("mean", mean_forward)
 reduce_max = Op("max", np.max)
 reduce_min = Op("min", np.min)
@@ -308,7 +309,7 @@ class Tensor:
     # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
     __hash__ = object.__hash__
 
-    sum = reduction(reduce_sum, "Return the sum over `axis`; `keepdims` leaves the reduced axes, with size 1.")
+    sum = reduction(reduce_sum, "Return the sum over `axis`, int64 for integers; `keepdims` leaves axes of size 1.")
     mean = reduction(reduce_mean, "Return the mean over `axis`; float32 for integers.")
     max = reduction(reduce_max, "Return the largest element over `axis`; ValueError when there is none.")
     min = reduction(reduce_min, "Return the smallest element over `axis`; ValueError when there is none.")

@@ -70,9 +70,9 @@ def relu_forward(x):
 
 
 def relu_backward(grad, output, x):
-    """Return `(grad_x,)`: `grad` where `x` is above 0, and 0 elsewhere; at exactly 0 the slope counts as 0."""
+    """Return `(grad_x,)`: `grad` where `x` is above 0, and 0 elsewhere, also at exactly 0 and if `grad` is infinite."""
     # BEGIN SOLUTION 3.1
-    return (grad * (x > 0),)
+    return (np.where(x > 0, grad, 0),)
     # END SOLUTION
 
 
@@ -180,11 +180,11 @@ class Tanh(Activation):
 def softmax_forward(x, axis):
     """Return exp(x) divided by its sum along `axis`, without overflow: [0.0, ln 3] → [0.25, 0.75].
 
-    All values are from 0 to 1 and add up to 1 along `axis`; the shape stays.
+    All values are from 0 to 1 and add up to 1 along `axis`; the shape stays, also where `axis` has no elements.
     """
     # BEGIN SOLUTION 3.5
     x = as_floating(x)
-    powers = np.exp(x - x.max(axis=axis, keepdims=True))  # the largest becomes exp(0) = 1
+    powers = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))  # the largest becomes exp(0) = 1
     return powers / powers.sum(axis=axis, keepdims=True)
     # END SOLUTION
 
@@ -216,20 +216,24 @@ GELU_CUBIC = 0.044715
 
 
 def gelu_forward(x):
-    """Return x/2 · (1 + tanh(u)), where u = GELU_SCALE · (x + GELU_CUBIC · x³): [-1.0, 1.0] → [-0.1588, 0.8412]."""
+    """Return x/2 · (1 + tanh(u)), where u = GELU_SCALE · (x + GELU_CUBIC · x³): [-1.0, 1.0] → [-0.1588, 0.8412].
+
+    Without overflow for any finite `x`: beyond ±10 the tanh is ±1 in every dtype.
+    """
     # BEGIN SOLUTION 3.6
     x = as_floating(x)
-    return 0.5 * x * (1 + np.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x)))
+    near = np.clip(x, -10, 10)
+    return 0.5 * x * (1 + np.tanh(GELU_SCALE * (near + GELU_CUBIC * near * near * near)))
     # END SOLUTION
 
 
 def gelu_backward(grad, output, x):
     """Return `(grad_x,)`; the slope is (1 + t)/2 + x/2 · (1 - t²) · u', where t = tanh(u) and u' is the slope of u."""
     # BEGIN SOLUTION 3.6
-    x = as_floating(x)
-    t = np.tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x))
-    slope_of_u = GELU_SCALE * (1 + 3 * GELU_CUBIC * x * x)
-    return (grad * 0.5 * (1 + t + x * (1 - t * t) * slope_of_u),)
+    near = np.clip(as_floating(x), -10, 10)
+    t = np.tanh(GELU_SCALE * (near + GELU_CUBIC * near * near * near))
+    slope_of_u = GELU_SCALE * (1 + 3 * GELU_CUBIC * near * near)
+    return (grad * 0.5 * (1 + t + near * (1 - t * t) * slope_of_u),)
     # END SOLUTION
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from tinytorch.activations import check_backward
-from tinytorch.tensor import Op, Tensor, apply, wrap
+from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def accumulate_grad(parameter: Tensor, grad: np.ndarray) -> None:
@@ -88,9 +88,9 @@ def linear_backward(grad, output, x, weight, bias=None):
     of `grad` but the last.
     """
     # BEGIN SOLUTION 4.2
-    n_out, n_in = weight.shape
-    rows = grad.reshape(-1, n_out)
-    gradients = (grad @ weight, rows.T @ x.reshape(-1, n_in))
+    n = math.prod(x.shape[:-1])  # not reshape's -1, which cannot be worked out when a size is 0
+    rows = grad.reshape(n, grad.shape[-1])
+    gradients = (grad @ weight, rows.T @ x.reshape(n, x.shape[-1]))
     return gradients if bias is None else (*gradients, rows.sum(axis=0))
     # END SOLUTION
 
@@ -224,9 +224,12 @@ class Loss:
 
 
 def mse_forward(prediction, target):
-    """Return the mean, over all elements, of (prediction - target)²: [1.0, 2.0] and [0.0, 4.0] → 2.5."""
+    """Return the mean, over all elements, of (prediction - target)²: [1.0, 2.0] and [0.0, 4.0] → 2.5.
+
+    Integers count as float32.
+    """
     # BEGIN SOLUTION 4.5
-    return np.mean((prediction - target) ** 2)
+    return np.mean((as_floating(prediction) - as_floating(target)) ** 2)
     # END SOLUTION
 
 
@@ -254,10 +257,20 @@ class MSELoss(Loss):
 EPSILON = 1e-7
 
 
+def clip_probabilities(prediction):
+    """Return `prediction`, floating, kept EPSILON from 0 and 1, or as far as its dtype can tell a number from 1.
+
+    In float16 the last number before 1 is 1 - 2⁻¹¹, so 1 - EPSILON would be 1 again.
+    """
+    prediction = as_floating(prediction)
+    margin = max(EPSILON, float(np.finfo(prediction.dtype).epsneg))
+    return np.clip(prediction, margin, 1 - margin)
+
+
 def bce_forward(prediction, target):
-    """Return the mean of -(target · log p + (1 - target) · log(1 - p)), p: `prediction` kept EPSILON from 0 and 1."""
+    """Return the mean of -(target · log p + (1 - target) · log(1 - p)), p: `prediction` after `clip_probabilities`."""
     # BEGIN SOLUTION 4.6
-    p = np.clip(prediction, EPSILON, 1 - EPSILON)
+    p, target = clip_probabilities(prediction), as_floating(target)
     return -np.mean(target * np.log(p) + (1 - target) * np.log(1 - p))
     # END SOLUTION
 
@@ -265,7 +278,7 @@ def bce_forward(prediction, target):
 def bce_backward(grad, output, prediction, target):
     """Return `(grad_prediction, None)`, with (p - target) / (p (1 - p)) / n for each of n elements, and the same p."""
     # BEGIN SOLUTION 4.6
-    p = np.clip(prediction, EPSILON, 1 - EPSILON)
+    p = clip_probabilities(prediction)
     return grad * (p - target) / (p * (1 - p)) / prediction.size, None
     # END SOLUTION
 

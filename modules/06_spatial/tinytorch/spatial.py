@@ -99,7 +99,8 @@ def im2col(x, kernel_size, stride, padding):
     check_images(x)
     # BEGIN SOLUTION 6.3
     windows = np.stack([pixels.transpose(1, 2, 3, 0) for pixels in taps(pad(x, padding), kernel_size, stride)], axis=1)
-    return np.moveaxis(windows.reshape(x.shape[1] * math.prod(kernel_size), -1, len(x)), -1, 0)
+    channels, size, *out, n = windows.shape
+    return np.moveaxis(windows.reshape(channels * size, math.prod(out), n), -1, 0)
     # END SOLUTION
 
 
@@ -110,7 +111,7 @@ def col2im(columns, shape, kernel_size, stride, padding):
     """
     # BEGIN SOLUTION 6.3
     n, channels, h, w = shape
-    windows = columns.reshape(n, channels, -1, *output_sizes((h, w), kernel_size, stride, padding))
+    windows = columns.reshape(n, channels, math.prod(kernel_size), *output_sizes((h, w), kernel_size, stride, padding))
     padded = np.moveaxis(np.zeros((channels, h + 2 * padding[0], w + 2 * padding[1], n), columns.dtype), -1, 0)
     for k, pixels in enumerate(taps(padded, kernel_size, stride)):
         pixels += windows[:, :, k]
@@ -199,13 +200,13 @@ def max_pool2d_forward(x, *, kernel_size, stride):
 
 
 def max_pool2d_backward(grad, output, x, *, kernel_size, stride):
-    """Return `(grad_x,)`: a window's gradient goes to its largest pixel, and to the first, row by row, of several."""
+    """Return `(grad_x,)`: a window's gradient goes to its largest pixel (or NaN), the first row by row of several."""
     # BEGIN SOLUTION 6.6
     grad_x = np.zeros_like(x, grad.dtype)
     unclaimed = np.ones_like(output, bool)
     for pixels, their_grad in zip(taps(x, kernel_size, stride), taps(grad_x, kernel_size, stride), strict=True):
-        wins = unclaimed & (pixels == output)
-        their_grad += grad * wins
+        wins = unclaimed & ((pixels == output) | np.isnan(pixels))
+        their_grad += np.where(wins, grad, 0)
         unclaimed &= ~wins
     return (grad_x,)
     # END SOLUTION

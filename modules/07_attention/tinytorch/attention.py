@@ -95,7 +95,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
 
     Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
     `mask`, bools that broadcast to the weights, is True where a query may attend; elsewhere weights are exactly 0. A
-    query that may attend to nothing has weights and output of 0. ValueError for shapes that do not fit, the mask's too.
+    query that may attend to nothing, also because S is 0, has weights and output of 0. ValueError for shapes that do
+    not fit, the mask's too.
 
     >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
     >>> scaled_dot_product_attention(query, Tensor([[1.0], [2.0], [3.0]]), value, np.array([True, True, False]))

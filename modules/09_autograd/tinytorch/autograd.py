@@ -71,7 +71,7 @@ def log_backward(grad, output, a):
 def sqrt_backward(grad, output, a):
     """Return `(grad_a,)`; the slope of the root is 1 / (2 · root), which at 0 is infinite, without a warning."""
     # BEGIN SOLUTION 9.3
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return (grad * (0.5 / output),)
     # END SOLUTION
 
@@ -79,10 +79,10 @@ def sqrt_backward(grad, output, a):
 def power_backward(grad, output, a, b):
     """Return `(grad_a, grad_b)` of a ** b, never warning: 0 for `a` where b is 0, 0 for `b` where a is not above 0."""
     # BEGIN SOLUTION 9.3
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope_a = np.where(b == 0, 0, b * a ** (b - 1))
-    slope_b = output * np.log(np.where(a > 0, a, 1))
-    return unbroadcast(grad * slope_a, a.shape), unbroadcast(grad * slope_b, b.shape)
+    with np.errstate(all="ignore"):  # both branches are computed, and the bad numbers of one are not chosen
+        grad_a = np.where(b == 0, 0, grad * b * a ** (b - 1))
+        grad_b = np.where(a > 0, grad * output * np.log(a), 0)
+    return unbroadcast(grad_a, a.shape), unbroadcast(grad_b, b.shape)
     # END SOLUTION
 
 
@@ -119,10 +119,11 @@ def mean_backward(grad, output, a, axis=None, keepdims=False):
 
 
 def extremum_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)` of max or min, in equal shares if several elements are it: 6 at [1, 3, 3] → [0, 3, 3]."""
+    """Return `(grad_a,)` of max or min (NaN, if any), in equal shares if several are it: 6 at [1, 3, 3] → [0, 3, 3]."""
     # BEGIN SOLUTION 9.5
-    wins = (a == restore_axes(output, axis, keepdims)).astype(grad.dtype)
-    return (wins * restore_axes(grad, axis, keepdims) / wins.sum(axis=axis, keepdims=True),)
+    wins = (a == restore_axes(output, axis, keepdims)) | np.isnan(a)
+    count = wins.sum(axis=axis, keepdims=True, dtype=grad.dtype)
+    return (np.where(wins, restore_axes(grad, axis, keepdims) / count, 0),)
     # END SOLUTION
 
 
@@ -175,8 +176,8 @@ class Tape:
 
     What is noted is a Wengert list: an entry for each operation, in the order in which they ran. Entries name each
     other by number, never by tensor, so nothing is kept alive in a circle. A tensor computed by a noted operation has
-    `requires_grad`, `tape`, and its entry's number, `position`. The arrays are held: until the last tape that needs
-    one lets it go, NumPy refuses to write into it (ValueError).
+    `requires_grad`, `tape`, and its entry's number, `position`. Until backward, NumPy refuses to write into what was
+    computed (ValueError), and backward finds out if another recorded array has changed (RuntimeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0])
     >>> require_grad([x])
@@ -187,10 +188,8 @@ class Tape:
     Tensor([2., 4., 6.])
     """
 
-    holders: dict[int, int] = {}  # noqa: RUF012 - shared on purpose: how often the array of an id is held, by any tape
-
     def __init__(self):
-        self.entries, self.held = [], []
+        self.entries, self.held = [], {}  # held by id: an array, and a copy of it or, where it is locked, None
         self.first = 0  # the number of the first entry: those below it have been played back
         self.outer = []  # the recorders that were there before
 
@@ -201,26 +200,28 @@ class Tape:
     def __exit__(self, *_):
         set_recorder(self.outer.pop())
 
-    def hold(self, arrays) -> None:
-        """Make arrays read-only; one that is so already stays so, unless because it is a view of a held one."""
-        for array in arrays:
-            before = self.holders.get(id(array), 0)
-            if before or array.flags.writeable or id(array.base) in self.holders:
-                self.holders[id(array)] = before + 1
-                self.held.append(array)
-                if not before:
-                    array.setflags(False)
+    def hold(self, inputs, output) -> None:
+        """Make `output`, just computed, read-only. Of others keep a copy: a view made before would get past a lock."""
+        for array in inputs:
+            if id(array) not in self.held:
+                self.held[id(array)] = array, array.copy("K")
+        if id(output) not in self.held:
+            output.setflags(write=False)
+            self.held[id(output)] = output, None
+
+    def check_held(self) -> None:
+        """Raise RuntimeError when an array that was recorded has been changed in place since."""
+        for array, copy in self.held.values():
+            if copy is not None and not (array == copy).all() and not np.array_equal(array, copy, equal_nan=True):
+                raise RuntimeError(f"an array of shape {array.shape} was recorded, and has been changed in place since")
 
     def free(self) -> None:
-        """Forget all entries and let their arrays go, owners of memory before views of it, as NumPy demands."""
-        self.first, self.entries = self.first + len(self.entries), []
-        for array in sorted(self.held, key=lambda array: array.base is not None):
-            self.holders[id(array)] -= 1
-            if not self.holders[id(array)]:
-                del self.holders[id(array)]
-                with suppress(ValueError):  # a view of memory that something else keeps read-only
-                    array.setflags(True)
-        self.held = []
+        """Forget all entries, and unlock what was locked, owners of memory before views of it, as NumPy demands."""
+        self.first, self.entries, held, self.held = self.first + len(self.entries), [], self.held, {}
+        locked = (array for array, copy in held.values() if copy is None)
+        for array in sorted(locked, key=lambda array: array.base is not None):
+            with suppress(ValueError):  # a view of memory that somebody else keeps read-only
+                array.setflags(write=True)
 
     __del__ = free  # also when a tape is dropped without a backward
 
@@ -241,7 +242,7 @@ class Tape:
         sources = [self.source(x) for x in inputs]
         output.requires_grad, output.tape, output.position = True, self, self.first + len(self.entries)
         self.entries.append((op, arrays, attributes, output.data, sources))
-        self.hold((*arrays, output.data))
+        self.hold(arrays, output.data)
         # END SOLUTION
 
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
@@ -249,8 +250,8 @@ class Tape:
 
         `grad`, in the shape of `tensor`, is the gradient of whatever comes after it; for one element it may be left
         out, and is 1. Raises RuntimeError, with the shape, when it may not be left out, when the tape has no record of
-        `tensor` (any more), and when an op has no rule; ValueError, with both shapes, for a `grad` of another shape,
-        and for a rule that gives one. Inside the block, recording goes on with an empty tape.
+        `tensor` (any more), when a recorded array has changed (`check_held`), and when an op has no rule; ValueError,
+        with both shapes, for a `grad` of another shape, and for a rule that gives one. In the block, recording goes on.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:
@@ -259,6 +260,7 @@ class Tape:
             raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only one element can do without")
         if grad is not None and grad.shape != tensor.shape:
             raise ValueError(f"a grad of shape {grad.shape} does not fit a tensor of shape {tensor.shape}")
+        self.check_held()
         grads = {tensor.position: np.ones(tensor.shape, tensor.dtype) if grad is None else grad.data}
         try:
             for position in range(tensor.position, self.first - 1, -1):

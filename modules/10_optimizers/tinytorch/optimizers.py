@@ -15,12 +15,17 @@ from tinytorch.tensor import Tensor
 BELOW_1 = math.nextafter(1, 0)
 
 
+def at_least_float32(array: np.ndarray) -> np.ndarray:
+    """Return `array`, float16 as float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
+    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+
 class Optimizer:
     """Moves parameters against their gradients, plainly. A subclass does it better, with an `update` of its own.
 
     `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` is what is
-    remembered of parameter i: "step", how many steps it has taken, and an array of its shape and dtype, zeros at
-    first, for each name in `buffers`. Raises ValueError without any parameter, and for an `lr` below 0.
+    remembered of parameter i: "step", how many steps it has taken, and for each name in `buffers` an array of its
+    shape, zeros at first, in its dtype, or float32 for float16. ValueError without parameters, and for an `lr` below 0.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, buffers: tuple[str, ...] = ()):
@@ -30,7 +35,8 @@ class Optimizer:
         check_range("lr", lr, 0)
         require_grad(self.parameters)
         self.lr = float(lr)
-        self.state = [{"step": 0} | {name: np.zeros_like(p.data) for name in buffers} for p in self.parameters]
+        arrays = [at_least_float32(parameter.data) for parameter in self.parameters]
+        self.state = [{"step": 0} | {name: np.zeros_like(array) for name in buffers} for array in arrays]
 
     def zero_grad(self) -> None:
         """Forget all gradients: `.grad` becomes None."""
@@ -46,13 +52,15 @@ class Optimizer:
     def step(self) -> None:
         """Count a step for every parameter that has a gradient, and move it by -lr times its `update`.
 
-        The tensors stay the same with the same dtype. One whose `grad` is None is left alone, and so is its state.
+        `update` is given value and gradient as `at_least_float32`. The tensors stay the same with the same dtype. One
+        whose `grad` is None is left alone, and so is its state.
         """
         # BEGIN SOLUTION 10.1
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 state["step"] += 1
-                parameter.data -= self.lr * self.update(parameter.data, parameter.grad.data, state)
+                value, grad = at_least_float32(parameter.data), at_least_float32(parameter.grad.data)
+                parameter.data -= self.lr * self.update(value, grad, state)
         # END SOLUTION
 
     def state_dict(self) -> dict[str, np.ndarray | int | float]:
@@ -190,9 +198,11 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     with_grad = [parameter for parameter in parameters if parameter.grad is not None]
     norm = math.sqrt(sum(float(np.sum(p.grad.data.astype("float64") ** 2)) for p in with_grad))
     if not math.isfinite(norm):
-        raise ValueError(f"the gradients have the norm {norm}: one of them is not finite, and no scale mends that")
+        raise ValueError(
+            f"the gradients have the norm {norm}, and no scale fixes that: one, or its square, is not finite"
+        )
     for parameter in with_grad if norm > max_norm else ():
-        parameter.grad = Tensor(parameter.grad.data * (max_norm / norm))
+        parameter.grad = Tensor(parameter.grad.data * np.float64(max_norm / norm), dtype=parameter.grad.dtype)
     return norm
     # END SOLUTION
 

@@ -3,7 +3,7 @@
 # ruff: noqa: ARG001, D101, D102
 
 import numpy as np
-from tinytorch.tensor import Op, Tensor, apply
+from tinytorch.tensor import Op, Tensor, apply, as_floating
 
 
 def accumulate_grad(parameter, grad):
@@ -35,18 +35,22 @@ class Layer:
     def parameters(self):
         return []
 
+    def buffers(self):
+        return []
+
 
 def linear_forward(x, weight, bias=None):
     if x.ndim < 1 or x.shape[-1] != weight.shape[-1]:
         raise ValueError(f"the input's last size must be {weight.shape[-1]}")
-    flat = x.reshape(-1, x.shape[-1]).T
+    flat = np.moveaxis(x, -1, 0).reshape(x.shape[-1], int(np.prod(x.shape[:-1])))
     out = np.dot(weight, flat).T.reshape(*x.shape[:-1], weight.shape[0])
     return out if bias is None else np.add(out, bias)
 
 
 def linear_backward(grad, output, x, weight, bias=None):
-    columns = np.moveaxis(grad, -1, 0).reshape(weight.shape[0], -1)
-    inputs = np.moveaxis(x, -1, 0).reshape(weight.shape[1], -1)
+    rows = int(np.prod(x.shape[:-1]))
+    columns = np.moveaxis(grad, -1, 0).reshape(weight.shape[0], rows)
+    inputs = np.moveaxis(x, -1, 0).reshape(weight.shape[1], rows)
     answer = (np.tensordot(grad, weight, axes=([-1], [0])), columns.dot(inputs.T))
     return answer if bias is None else (*answer, columns.sum(axis=1))
 
@@ -110,6 +114,9 @@ class Sequential(Layer):
             found.extend(layer.parameters())
         return found
 
+    def buffers(self):
+        return [one for layer in self.chain for one in layer.buffers()]
+
 
 class Loss:
     def __init__(self, op):
@@ -133,8 +140,8 @@ class Loss:
 
 
 def mse_forward(prediction, target):
-    gap = (prediction - target).ravel()
-    return np.asarray((gap * gap).sum() / gap.size, prediction.dtype)
+    gap = (as_floating(prediction) - as_floating(target)).ravel()
+    return np.asarray((gap * gap).sum() / gap.size, gap.dtype)
 
 
 def mse_backward(grad, output, prediction, target):
@@ -152,13 +159,19 @@ class MSELoss(Loss):
 EPSILON = 1e-7
 
 
+def inside(prediction):
+    prediction = as_floating(prediction)
+    least = EPSILON if prediction.dtype != np.float16 else 2**-11
+    return np.minimum(np.maximum(prediction, least), 1 - least)
+
+
 def bce_forward(prediction, target):
-    p = np.minimum(np.maximum(prediction, EPSILON), 1 - EPSILON)
-    return np.asarray(-(target * np.log(p) + (1 - target) * np.log1p(-p)).sum() / p.size, prediction.dtype)
+    p = inside(prediction)
+    return np.asarray(-(target * np.log(p) + (1.0 - target) * np.log1p(-p)).sum() / p.size, p.dtype)
 
 
 def bce_backward(grad, output, prediction, target):
-    p = np.minimum(np.maximum(prediction, EPSILON), 1 - EPSILON)
+    p = inside(prediction)
     return grad * ((1 - target) / (1 - p) - target / p) / p.size, None
 
 

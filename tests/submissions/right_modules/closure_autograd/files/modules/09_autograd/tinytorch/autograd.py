@@ -30,22 +30,23 @@ def one(slope):
 
 
 def power_base(grad, _, a, b):
-    slope = np.zeros(grad.shape, grad.dtype)
+    result = np.zeros(grad.shape, grad.dtype)
     a, b = np.broadcast_arrays(a, b)
     with np.errstate(all="ignore"):
-        slope[b != 0] = b[b != 0] * np.power(a[b != 0], b[b != 0] - 1)
-    return grad * slope
+        result[b != 0] = grad[b != 0] * b[b != 0] * np.power(a[b != 0], b[b != 0] - 1)
+    return result
 
 
 def power_exponent(grad, output, a, b):
-    safe = np.broadcast_to(a, grad.shape) > 0
-    logs = np.zeros(grad.shape, grad.dtype)
-    np.log(np.broadcast_to(a, grad.shape), out=logs, where=safe)
-    return grad * output * logs
+    base = np.broadcast_to(a, grad.shape)
+    result = np.zeros(grad.shape, grad.dtype)
+    with np.errstate(all="ignore"):
+        np.multiply(grad * output, np.log(np.abs(base)), out=result, where=base > 0)
+    return result
 
 
 def root(grad, output, a):
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
         return grad / (2 * output)
 
 
@@ -71,14 +72,17 @@ def kept_shape(shape, axis):
 def reduce_with(share):
     def backward(grad, output, a, axis=None, keepdims=False):
         kept = kept_shape(a.shape, axis)
-        return (np.asarray(grad).reshape(kept) * share(a, np.asarray(output).reshape(kept), kept).astype(grad.dtype),)
+        shares = share(a, np.asarray(output).reshape(kept), kept).astype(grad.dtype)
+        result = np.zeros(a.shape, grad.dtype)
+        np.multiply(np.asarray(grad).reshape(kept), shares, out=result, where=shares > 0)
+        return (result,)
 
     return backward
 
 
 def of_extreme(a, output, kept):
     count = np.zeros(kept, int)
-    equal = a == output
+    equal = (a == output) | ((a != a) & (output != output))
     axes = tuple(k for k, size in enumerate(kept) if size != a.shape[k])
     count += equal.sum(axis=axes, keepdims=True)
     return equal / count
