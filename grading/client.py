@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+
+from grading.errors import GraderError
+from grading.limits import TimeLimit, find_passed_limit, wait_until, wall_limit
 from grading.proxy import Proxy
 from grading.remote import DeadlineError, Frame, ProtocolError, WorkerDiedError, WorkerFailureError, remote_error
-from grading.sandbox.launch import Confinement, Launched, launch
+from grading.sandbox.launch import ADVICE, Confinement, Launched, launch
 from grading.worker import wire
 
 MAX_MEMORY = 128 << 20
@@ -26,23 +30,12 @@ PLACE = re.compile(r"[\w./-]{1,200}", re.ASCII)
 """What a submission's files are called."""
 MAX_NESTED_EVENTS = 3
 """Reports within reports: a test may ask the network while it trains, and that is all."""
-START_SECONDS = 30.0
+MAX_GREETING = 1 << 12
+START_SECONDS = 60.0
+"""For Python and NumPy to start; twice, since a start is tried twice."""
 TEXT = 4000
 """Characters of a message or a name that are kept of an exception."""
-
-
-@dataclass(frozen=True, order=True)
-class Deadline:
-    """When patience ends, and how long it was: whoever is late is told the latter."""
-
-    until: float
-    """By `time.monotonic`."""
-    seconds: float
-
-    @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        """So many seconds from now."""
-        return cls(time.monotonic() + seconds, seconds)
+Failure = TypeVar("Failure", WorkerFailureError, GraderError)
 
 
 class Worker:
@@ -52,22 +45,27 @@ class Worker:
     """
 
     def __init__(self, confinement: Confinement, *, call_seconds: float, wall_seconds: float = math.inf):
-        """A call may take ``call_seconds``, and all of them together ``wall_seconds``."""
+        """A call may take ``call_seconds`` of CPU time, and all of them together ``wall_seconds``."""
         self.confinement = confinement
         self.student_seconds = 0.0
         """Time spent waiting for answers: the student's share."""
         self.memory = MAX_MEMORY
         """Bytes that further answers may take. Whoever keeps none of those so far may raise it again."""
-        self.failure: WorkerFailureError | None = None
+        self.failure: WorkerFailureError | GraderError | None = None
+        """Why there will be no more answers; a GraderError where that is the machine's."""
+        self.python, self.numpy = "", ""
+        """Versions over there, once it has answered."""
         self._call_seconds, self._wall_seconds = call_seconds, wall_seconds
-        self._deadline: Deadline | None = None
+        self._limit: TimeLimit | None = None
+        self._cpu_seconds: float | None = None
+        self._next_total = 1.0
         self._number = 0
         self._dropped: list[int] = []
         self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._reporting = 0
         self._launched: Launched = launch(confinement)
-        self._ready: Deadline | None = Deadline.after(START_SECONDS)
+        self._ready_until: float | None = time.monotonic() + START_SECONDS
 
     def __enter__(self) -> Worker:
         return self
@@ -91,34 +89,40 @@ class Worker:
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
-        """All requests in the block together have this long."""
-        previous, self._deadline = self._deadline, Deadline.after(seconds)
+        """All requests in the block together have this much CPU time."""
+        previous, self._limit = self._limit, self._limit_of(seconds)
         try:
             yield
         finally:
-            self._deadline = previous
+            self._limit = previous
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of the worker so far; where the system does not tell it, time spent waiting for answers."""
+        if self.failure is None and (usage := self._launched.read_usage()) is not None:
+            self._cpu_seconds = usage.cpu_seconds
+        return self.student_seconds if self._cpu_seconds is None else self._cpu_seconds
 
     def request(self, verb: str, *arguments: Any) -> Any:
         """One verb, answered with plain values and proxies.
 
-        Raises RemoteError (as the builtin it was there) when student code raised, and a WorkerFailureError when no
-        answer came.
+        Raises RemoteError (as the builtin it was there) when student code raised, a WorkerFailureError when no answer
+        came, and GraderError when that is the machine's failure.
         """
         if self.failure is not None:
             raise self.failure
-        if self._ready is not None:
-            self._greet(max(self._ready, Deadline.after(1)))  # started ahead, it may have been ready for long
+        if self._ready_until is not None:
+            self._greet()
         self._number += 1
-        number, deadline = self._number, self._deadline or Deadline.after(self._call_seconds)
-        if self.student_seconds > self._wall_seconds:  # many answers, each in time, may be late together
-            raise self._fail(DeadlineError(f"your code has taken more than {self._wall_seconds:.0f} s in all"))
+        number, limit = self._number, self._limit or self._limit_of(self._call_seconds)
+        self._check_total()
         first_callback = len(self._callbacks)
         dropped, self._dropped = self._dropped, []
         self._say([number, dropped, verb, *arguments])
         events = 0
         try:
             while True:
-                kind, replied, *rest = self._hear(deadline)
+                kind, replied, *rest = self._hear(limit)
                 if type(replied) is not int:
                     raise self._fail(ProtocolError("its answer has the wrong form"))
                 if kind == "event" and replied in self._callbacks:
@@ -149,16 +153,55 @@ class Worker:
 
     def close(self) -> None:
         """End the worker and everything it started."""
-        self._launched.end()
         if self.failure is None:
-            self.failure = WorkerDiedError("the worker has been closed")
+            self._fail(WorkerDiedError("the worker has been closed"))
 
-    def _greet(self, deadline: Deadline) -> None:
-        """Before the first request: Python and NumPy take their time to start, and it is not the student's."""
-        kind, *_ = self._hear(deadline)
-        if kind != "ready":
-            raise self._fail(ProtocolError("it did not start as it should"))
-        self._ready, self.student_seconds = None, 0.0
+    def _greet(self) -> None:
+        """Before the first request: nothing of the student's runs yet, so what fails is the machine's.
+
+        A worker that does not start is started once more: a network disk is quicker the second time.
+        """
+        assert self._ready_until is not None
+        # Started ahead, it may have been ready for long.
+        reason = self._await_ready(max(self._ready_until, time.monotonic() + 1))
+        if reason is not None:
+            self._launched.end()
+            try:
+                self._launched = launch(self.confinement)
+            except GraderError as error:
+                raise self._fail(error) from None
+            reason = self._await_ready(time.monotonic() + START_SECONDS)
+        if reason is not None:
+            raise self._fail(GraderError(f"a worker cannot be started on this machine: {reason}. {ADVICE}"))
+        there, here = (self.python, self.numpy), (sys.version.split()[0], np.__version__)
+        if there != here:
+            theirs, ours = ("Python {} with NumPy {}".format(*versions) for versions in (there, here))
+            raise self._fail(GraderError(f"the worker runs {theirs}, the grader {ours}. {ADVICE}"))
+        self._ready_until = None
+
+    def _await_ready(self, until: float) -> str | None:
+        """Why the worker did not say it was ready, or None when it did."""
+        try:
+            data = wire.receive(self._launched.sock, max_bytes=MAX_GREETING, wait=wait_until(until))
+            kind, self.python, self.numpy = wire.decode(data, self._resolve)
+        except TimeoutError:
+            return f"it was not ready within {START_SECONDS:.0f} s"
+        except (EOFError, OSError):
+            return self._launched.explain_failed_start()
+        except (wire.WireError, TypeError, ValueError) as error:
+            return f"it said something else than that it is ready: {error}"
+        return None if kind == "ready" else "it said something else than that it is ready"
+
+    def _limit_of(self, seconds: float) -> TimeLimit:
+        return TimeLimit(seconds, lambda: self._launched.read_usage())
+
+    def _check_total(self) -> None:
+        """Many answers, each in time, may be late together. The CPU time is read once in a second of waiting."""
+        if self.student_seconds >= self._next_total:
+            self._next_total = self.student_seconds + 1
+            passed = find_passed_limit(self.cpu_seconds, self.student_seconds, self._wall_seconds)
+            if passed is not None:
+                raise self._fail(DeadlineError(f"your code has taken more than {passed} in all"))
 
     def _handle_event(self, number: int, args: list[Any], kwargs: dict[str, Any]) -> None:
         values = [*args, *kwargs.values()]
@@ -178,24 +221,24 @@ class Worker:
     def _say(self, message: list[Any]) -> None:
         data = wire.encode(message, self._name)
         try:
-            self._launched.sock.settimeout(self._call_seconds + START_SECONDS)
+            self._launched.sock.settimeout(wall_limit(self._call_seconds))
             wire.send(self._launched.sock, data)
         except TimeoutError:
             raise self._fail(DeadlineError("it stopped listening")) from None
         except OSError:
             raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
 
-    def _hear(self, deadline: Deadline) -> list[Any]:
+    def _hear(self, limit: TimeLimit) -> list[Any]:
         started = time.monotonic()
         try:
-            data = wire.receive(self._launched.sock, max_bytes=wire.MAX_REPLY, until=deadline.until)
+            data = wire.receive(self._launched.sock, max_bytes=wire.MAX_REPLY, wait=limit.wait)
             message = wire.decode(
                 data, self._resolve, max_plain=wire.MAX_REPLY_PLAIN, max_nesting=wire.MAX_REPLY_NESTING
             )
-        except TimeoutError:
-            waited = f"no answer within {deadline.seconds:.0f} s"
-            late = DeadlineError(f"{waited}; is there an endless loop, or is the machine busy with something else?")
+        except DeadlineError as late:
             raise self._fail(late) from None
+        except GraderError as busy:
+            raise self._fail(busy) from None
         except (EOFError, OSError):
             raise self._fail(WorkerDiedError(self._launched.how_it_ended())) from None
         except wire.WireError as error:
@@ -239,14 +282,18 @@ class Worker:
                 raise self._fail(ProtocolError("its answer has the wrong form"))
             if _inside(file):
                 told.append(Frame(file, line, function[:100], text[:200]))
-        return remote_error(type_name[:100], [b for b in bases if type(b) is str], message[:TEXT], tuple(told))
+        names, message = [b for b in bases if type(b) is str], message[:TEXT]
+        if "MemoryError" in names:
+            message = f"{message or 'no memory left'} (your code may use {self.confinement.memory_mb:,} MB of memory)"
+        return remote_error(type_name[:100], names, message, tuple(told))
 
     def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         if type(values) is not list or [type(v) for v in values] != list(kinds):
             raise self._fail(ProtocolError("its answer has the wrong form"))
         return values
 
-    def _fail(self, failure: WorkerFailureError) -> WorkerFailureError:
+    def _fail(self, failure: Failure) -> Failure:
+        _ = self.cpu_seconds  # read for the last time
         self.failure = failure
         self._launched.end()
         return failure

@@ -166,6 +166,8 @@ def _grade(
     total = time.monotonic() - clock
     data = tuple(m.data for m in measured if m.data is not None)
     reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
+    if request.official and request.student is None and student is not None:
+        reasons += ("student.yaml was believed: without --student ID nobody else says whose questions these are",)
     if course.changed:
         reasons += (f"course files differ from the release: {', '.join(course.changed[:3])}",)
     result = Result(
@@ -231,16 +233,19 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
 
 
 def _measure(check: str, context: Context) -> Measured | GraderError:
-    """One check's figures; whatever breaks in the grader itself is an error, never the student's failure."""
+    """One check's figures; whatever breaks in the grader or its machine is an error, never the student's failure."""
     try:
-        return CHECKS[check](context)
+        measured: Measured | GraderError = CHECKS[check](context)
     except GraderError as error:
-        return error
+        measured = error
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")
+        measured = GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")
     finally:
+        failures = [worker.failure for worker in context.log.workers]
         context.log.close()
+    # Whatever the check made of it: a worker that the machine did not let work has measured nothing.
+    return next((failure for failure in failures if isinstance(failure, GraderError)), measured)
 
 
 def _commit(commit: str | None) -> str | None:

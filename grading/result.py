@@ -218,9 +218,9 @@ class Result(Record):
 
 
 def verdict_of(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:
-    """A failure decides; then an error; nothing left unmeasured may unlock."""
+    """An error decides, since what the machine did not measure may be right; nothing left unmeasured may unlock."""
     statuses = {c.status for c in criteria}
-    if CriterionStatus.FAILED in statuses:
+    if CriterionStatus.FAILED in statuses and CriterionStatus.ERROR not in statuses:
         return Verdict.NOT_YET
     if not criteria or statuses != {CriterionStatus.PASSED}:
         return Verdict.ERROR

@@ -171,8 +171,8 @@ def broken(error: Exception, milestone: Milestone, seed: int) -> Failure:
     return Failure(
         title=f"The recipe builds, trains and predicts (seed {seed})",
         hint=(
-            f"Training has {milestone.budget.train_seconds:.0f} s. Is the convolution one matrix product, and the "
-            "number of epochs moderate?"
+            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. Is the convolution one matrix "
+            "product, and the number of epochs moderate?"
             if isinstance(error, DeadlineError)
             else f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
         ),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,13 @@ from grading.errors import GraderError
 from grading.sandbox import bubblewrap, seccomp
 from grading.sandbox.folders import remove
 from grading.sandbox.output import Tail
+from grading.sandbox.processes import Usage, read_usage
 from grading.sandbox.strays import adopt_orphans, end_strays
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 COURSE = Path(__file__).resolve().parents[2]
+RETRY_SECONDS = 1.0
+ADVICE = "Run `tito doctor`, or `inv doctor` at an instructor's desk: it starts a worker and says what is wrong."
 _live: set[int] = set()
 """Workers of this process that are running: not to be taken for strays."""
 
@@ -61,8 +65,32 @@ def choose(*, official: bool) -> str:
 class Launched:
     """A started process with its end of the socket and what it printed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, output: Tail, private: Path):
-        self.process, self.sock, self.output, self._private = process, sock, output, private
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        sock: socket.socket,
+        output: Tail,
+        private: Path,
+        confinement: Confinement,
+    ):
+        self.process, self.sock, self.output = process, sock, output
+        self._private, self._confinement = private, confinement
+
+    def read_usage(self) -> Usage | None:
+        """What its processes have used; None where the system does not say."""
+        return read_usage(self.process.pid)
+
+    def explain_failed_start(self) -> str:
+        """Words for whoever runs this machine: how it ended, and the last line it printed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+        code = self.process.poll()
+        self.output.stop()
+        last = (self.output.text().strip().splitlines() or ["it printed nothing"])[-1]
+        ended = "it closed the pipe" if code is None else f"it ended with exit code {code}"
+        if code is not None and code < 0:
+            ended = f"it was killed ({_signal_name(-code)})"
+        return f"{ended}: {last[:300]}"
 
     def how_it_ended(self) -> str:
         """Words for a student, after the pipe broke."""
@@ -73,8 +101,11 @@ class Launched:
             return "your code closed the pipe to the grader"
         if code > 128 and code - 128 in signal.valid_signals():  # bubblewrap tells a signal as a shell does
             code = 128 - code
-        if code == -signal.SIGXCPU or code == -signal.SIGKILL:
-            return "your code was stopped by the system: it used more processor time or memory than it may"
+        if code == -signal.SIGXCPU:
+            return f"your code was stopped by the system: it may use {self._confinement.cpu_seconds:,} s of CPU time"
+        if code == -signal.SIGKILL:
+            memory = f"{self._confinement.memory_mb:,} MB of memory"
+            return f"your code was stopped by the system (SIGKILL): most likely it used too much; it may use {memory}"
         if code < 0:
             return f"your code crashed Python ({_signal_name(-code)})"
         return f"your code ended the program (exit code {code}) before it answered"
@@ -92,22 +123,57 @@ class Launched:
 
 
 def launch(confinement: Confinement) -> Launched:
-    """Start one worker. Raises GraderError when the process cannot be started."""
+    """Start one worker. Raises GraderError when the process cannot be started, and cannot be a moment later."""
+    try:
+        return _start_process(confinement)
+    except (OSError, RuntimeError):  # no process, thread, memory or disk left: that may pass
+        time.sleep(RETRY_SECONDS)
+    try:
+        return _start_process(confinement)
+    except (OSError, RuntimeError) as error:
+        raise GraderError(f"a worker process cannot be started on this machine: {error}. {ADVICE}") from error
+
+
+def _start_process(confinement: Confinement) -> Launched:
+    with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
+        ours, theirs = socket.socketpair()
+        on_failure.callback(ours.close)
+        always.callback(theirs.close)
+        for sock in (ours, theirs):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
+        private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
+        on_failure.callback(remove, private)
+        argv, environment, filter_file = _command(confinement, private, theirs.fileno())
+        if filter_file is not None:
+            always.callback(os.close, filter_file)
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno(), *([] if filter_file is None else [filter_file])],
+            env=environment,
+            cwd=private,
+            start_new_session=True,
+        )
+        on_failure.callback(process.kill)
+        launched = Launched(process, ours, Tail(process.stdout, confinement.output_kb << 10), private, confinement)
+        on_failure.pop_all()
+    _live.add(process.pid)
+    return launched
+
+
+def _command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[str], dict[str, str], int | None]:
+    """The worker's command line and environment, and the file descriptor of the filter that bubblewrap reads."""
     packages = _packages(("numpy", "msgpack", *confinement.packages))
-    ours, theirs = socket.socketpair()
-    for sock in (ours, theirs):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
-    private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
     python = _python()
     in_bubblewrap = confinement.sandbox == "bubblewrap"
-    passed, filter_file = [theirs.fileno()], None
+    filter_file = None
     home = Path(bubblewrap.TMP) if in_bubblewrap else private
     environment = {**_environment(home, confinement.threads), **confinement.environment}
     if in_bubblewrap:
         filter_file = _filter_file(private)
-        if filter_file is not None:
-            passed.append(filter_file)
         argv = bubblewrap.command(python, confinement.submission, WORKER, packages, COURSE, filter_file, environment)
         script, seen = bubblewrap.INSIDE / "main.py", bubblewrap.SUBMISSION
     else:
@@ -120,27 +186,8 @@ def launch(confinement: Confinement) -> Launched:
         "limits": _limits(confinement),
         "become": bubblewrap.unprivileged_id() if in_bubblewrap else None,
     }
-    argv += ["-I", "-S", "-B", str(script), str(theirs.fileno()), json.dumps(config)]
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own command line
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=passed,
-            env=environment,
-            cwd=private,
-            start_new_session=True,
-        )
-    except OSError as error:
-        remove(private)
-        raise GraderError(f"the worker process cannot be started: {error}") from error
-    finally:
-        theirs.close()
-        if filter_file is not None:
-            os.close(filter_file)
-    _live.add(process.pid)
-    return Launched(process, ours, Tail(process.stdout, confinement.output_kb << 10), private)
+    argv += ["-I", "-S", "-B", str(script), str(pipe), json.dumps(config)]
+    return argv, environment, filter_file
 
 
 def _python() -> Path:

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Set
-from pathlib import Path
+
+from grading.sandbox.processes import find_children
 
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS = 50
@@ -40,11 +41,9 @@ def end_strays(live: Set[int]) -> None:
 
 
 def _children() -> list[int]:
-    found: list[int] = []
     with contextlib.suppress(OSError):
-        for task in Path("/proc/self/task").iterdir():
-            found += [int(pid) for pid in (task / "children").read_text().split()]
-    return found
+        return find_children(os.getpid())
+    return []
 
 
 def _left_our_terminal(pid: int) -> bool:

@@ -47,7 +47,7 @@ def run_tests(
 ) -> tuple[TestOutcome, ...]:
     """Run the tests in ``files`` (relative to ``root``, the course) and tell each outcome.
 
-    Raises GraderError when pytest cannot collect them: a course's file is broken, not the student's.
+    Raises GraderError when pytest cannot collect them, since then a course's file is broken, or when the machine fails.
     """
     collector = _Collector(root, manifest, students, seed, watch or Silent())
     arguments = [
@@ -57,6 +57,8 @@ def run_tests(
     ]  # fmt: skip
     with _plain_environment():
         code = pytest.main(arguments, plugins=[plugin, collector])
+    if collector.machine_failure is not None:
+        raise collector.machine_failure
     if collector.broken:
         raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}")
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -71,6 +73,7 @@ class _Collector:
         self.root, self.manifest, self.students, self.seed, self.watch = root, manifest, students, seed, watch
         self.outcomes: list[TestOutcome] = []
         self.broken: list[str] = []
+        self.machine_failure: GraderError | None = None
         self.place = ""
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -104,6 +107,10 @@ class _Collector:
             function = getattr(item, "function", None)
             title = (inspect.getdoc(function) or item.name).splitlines()[0]
             error = call.excinfo.value if call.excinfo else None
+            if isinstance(error, OSError) and not isinstance(error, RemoteError):
+                error = GraderError(f"the machine failed in {node}: {error}")
+            if isinstance(error, GraderError):
+                self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._failure(error, task, title, node) if error else None
             self.outcomes.append(TestOutcome(node, task, title, failure, gap=_gap(error)))
             done = sum(o.node.startswith(node.partition("::")[0]) for o in self.outcomes)

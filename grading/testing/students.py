@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from grading.client import Worker
+from grading.errors import GraderError
+from grading.limits import find_passed_limit
 from grading.remote import WorkerDiedError
 
 TEST_MEMORY = 32 << 20
@@ -53,25 +55,24 @@ class Students:
     """Hands each test a living worker."""
 
     def __init__(self, start: Callable[[], Worker], *, wall_seconds: float):
+        """All of them together may take ``wall_seconds`` of CPU time."""
         self._start, self._wall_seconds = start, wall_seconds
         self._workers: list[Worker] = []
 
     def student(self) -> WorkerStudent:
         """The running worker, or a new one. Raises WorkerDiedError when it is not worth another try."""
+        if self._workers and isinstance(self._workers[-1].failure, GraderError):
+            raise self._workers[-1].failure
         if not self._workers or self._workers[-1].failure is not None:
             if len(self._workers) >= PATIENCE:
                 last = self._workers[-1].failure
                 raise WorkerDiedError(f"not run: your code ended {PATIENCE} workers, the last one so: {last}")
             self._workers.append(self._start())
-        if self.seconds > self._wall_seconds:
-            raise WorkerDiedError(f"not run: the tests before it took more than {self._wall_seconds:.0f} s in all")
+        cpu, wall = sum(w.cpu_seconds for w in self._workers), sum(w.student_seconds for w in self._workers)
+        if (passed := find_passed_limit(cpu, wall, self._wall_seconds)) is not None:
+            raise WorkerDiedError(f"not run: the tests before it took more than {passed} in all")
         self._workers[-1].memory = TEST_MEMORY  # what the test before kept is gone
         return WorkerStudent(self._workers[-1])
-
-    @property
-    def seconds(self) -> float:
-        """Time spent in student code so far."""
-        return sum(w.student_seconds for w in self._workers)
 
     @property
     def output(self) -> str:

@@ -216,8 +216,10 @@ def confine(limits: dict, become: int | None) -> None:
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            # At its hard limit of CPU time a process is killed, just before that it is told why: SIGXCPU.
+            soft = value - 1 if name == "RLIMIT_CPU" else value
             with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(kind, (value, value))
+                resource.setrlimit(kind, (soft, value))
 
 
 def main() -> None:
@@ -226,11 +228,12 @@ def main() -> None:
     sock.set_inheritable(False)
     confine(CONFIG["limits"], CONFIG["become"])
     root = CONFIG["submission"]
-    sys.path[:0] = [f"{root}/{folder}" for folder in CONFIG["folders"]]
     sys.dont_write_bytecode = True
     warnings.simplefilter("error", RuntimeWarning)  # overflow and the like, as in the student's own pytest
     worker = Worker(sock, root)
+    # What fails before this message is the machine's failure: nothing of the student's may be loaded until it is sent.
     worker.say(["ready", sys.version.split()[0], np.__version__])
+    sys.path.extend(f"{root}/{folder}" for folder in CONFIG["folders"])  # last: none of its files hides another
     with contextlib.suppress(EOFError, ConnectionError):
         worker.serve()
     os._exit(0)  # student threads and atexit functions have nothing left to say

@@ -11,7 +11,6 @@ The plain part is bounded apart: a byte of it may become an object of sixty, a b
 
 import math
 import socket
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -221,18 +220,18 @@ def send(sock: socket.socket, data: bytes) -> None:
         sock.sendall(data)
 
 
-def receive(sock: socket.socket, *, max_bytes: int, until: float | None = None) -> bytearray:
-    """One frame in, by the monotonic clock ``until``.
+def receive(sock: socket.socket, *, max_bytes: int, wait: Callable[[], float] | None = None) -> bytearray:
+    """One frame in. ``wait`` says, again and again, how many seconds to wait for bytes, or raises to end the waiting.
 
-    Raises EOFError at the end of the stream, TimeoutError when time is up, WireError for a frame that is too large.
+    Raises EOFError at the end of the stream, WireError for a frame that is too large.
     """
-    size = int.from_bytes(_exactly(sock, 4, until), "big")
+    size = int.from_bytes(_exactly(sock, 4, wait), "big")
     if size > max_bytes:
         raise WireError(f"a message of {size:,} bytes is larger than {max_bytes:,}")
-    return _exactly(sock, size, until)
+    return _exactly(sock, size, wait)
 
 
-def _exactly(sock: socket.socket, size: int, until: float | None) -> bytearray:
+def _exactly(sock: socket.socket, size: int, wait: Callable[[], float] | None) -> bytearray:
     data = bytearray()
     while len(data) < size:  # grows as bytes arrive: a claimed size reserves little
         start, room = len(data), min(size - len(data), CHUNK)
@@ -240,12 +239,12 @@ def _exactly(sock: socket.socket, size: int, until: float | None) -> bytearray:
         with memoryview(data) as view:
             filled = 0
             while filled < room:
-                if until is not None:
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError
-                    sock.settimeout(left)
-                count = sock.recv_into(view[start + filled :], room - filled)
+                if wait is not None:
+                    sock.settimeout(wait())
+                try:
+                    count = sock.recv_into(view[start + filled :], room - filled)
+                except TimeoutError:  # only this wait has ended
+                    continue
                 if not count:
                     raise EOFError
                 filled += count

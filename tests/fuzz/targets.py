@@ -146,6 +146,9 @@ class Nobody:
     def end(self) -> None:
         """There is no process."""
 
+    def read_usage(self) -> None:
+        """Nobody has used anything."""
+
     def how_it_ended(self) -> str:
         """Words for the failure."""
         return "the conversation was over"
@@ -155,7 +158,7 @@ def listen(data: bytes) -> bool:
     """An answer, which can be sent back, an exception of the student's, or the worker's end."""
     with patch.object(client, "launch", lambda _confinement: Nobody(data)):
         worker = client.Worker(Confinement(ROOT, (), 64, 1), call_seconds=5)
-    worker._ready = None  # it has been greeted
+    worker._ready_until = None  # it has been greeted
     told: list[object] = []
     try:
         value = worker.request("call", lambda *args, **named: told.append((args, named)))

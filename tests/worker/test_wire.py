@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from grading.limits import wait_until
 from grading.worker import wire
 from tests.fuzz.targets import listen
 
@@ -266,7 +267,7 @@ def test_a_reply_that_drips_runs_into_the_deadline():
         thread.start()
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            wire.receive(ours, max_bytes=1 << 20, until=started + 0.3)
+            wire.receive(ours, max_bytes=1 << 20, wait=wait_until(started + 0.3))
         assert time.monotonic() - started < 2
         stop.set()
         thread.join()
