@@ -1,4 +1,4 @@
-"""Every op of the framework is differentiated by module 09's tests, or stands there as one that has no gradient."""
+"""Every op of modules 02 to 08 is differentiated by module 09's tests, or stands there as one that has no gradient."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_no_op_is_forgotten(solutions: list[ModuleType]) -> None:
-    """What is an Op in a built module is in one of the two lists, and the lists name nothing else."""
+    """What is an Op in a module before 09 is in one of the two lists, and the lists name nothing else.
+
+    Later modules, which module 09's worker does not see, differentiate their ops in their own tests, if at all.
+    """
     spec = importlib.util.spec_from_file_location("autograd_tests", ROOT / "modules/09_autograd/test_autograd.py")
     assert spec is not None
     assert spec.loader is not None
     listed = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(listed)
-    modules = {module.__name__.removeprefix("tinytorch."): module for module in solutions}
+    earlier = [module for module in solutions if Path(module.__file__ or "").relative_to(ROOT).parts[1] < "09_autograd"]
+    modules = {module.__name__.removeprefix("tinytorch."): module for module in earlier}
     op_type = modules["tensor"].Op
     names: dict[object, set[str]] = {}
     for module, code in modules.items():

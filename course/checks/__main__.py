@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from course.checks.allocations import sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
 from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     sizes_are_kept,
     settings_agree,
     no_leaks,
+    sizes_are_the_judges,
     solutions_pass,
     skeletons_fail,
     gaps_fail_alone,

@@ -5,9 +5,10 @@ import pytest
 from grading.testing import expect
 from grading.testing.expect import values
 from grading.testing.gradients import check_gradient
+from grading.testing.parameters import draw_parameters
 from grading.testing.reports import Reports, ignore_reports
 from grading.testing.tracing import traced
 
 task = pytest.mark.task
 
-__all__ = ["Reports", "check_gradient", "expect", "ignore_reports", "task", "traced", "values"]
+__all__ = ["Reports", "check_gradient", "draw_parameters", "expect", "ignore_reports", "task", "traced", "values"]

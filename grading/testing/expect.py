@@ -14,6 +14,8 @@ from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
 
+MAX_SIZE = 1 << 20
+"""Elements of an array in a test: what the judge makes of it, in float64 or for each index, has an end with it."""
 SHOWN, EDGE, MOST_SHOWN = 24, 3, 500
 """Elements of an array that are written out; of a longer one so many at each end of an axis, but no more in all."""
 
@@ -97,7 +99,7 @@ def raises(
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     """A tensor's, number's or list's values as an exact ndarray on the judge's side."""
     if type(value) is np.ndarray:
-        return value
+        return _bounded(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
         if isinstance(value, bool | int | float | np.generic | list | tuple) and not has_objects(value):
             return np.asarray(value)
@@ -112,11 +114,21 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         raise Mismatch(
             call=f"({call}).numpy()", got=describe(values), expected="a numpy.ndarray, not something like it", hint=hint
         )
+    return _bounded(values, call=call, hint=hint)
+
+
+def _bounded(values: np.ndarray, *, call: str, hint: str | None) -> np.ndarray:
+    if values.size > MAX_SIZE:
+        wanted = f"no array of more than {MAX_SIZE:,} elements"
+        raise Mismatch(call=call, got=f"an array of shape {values.shape}", expected=wanted, hint=hint)
     return values
 
 
 def values(tensor: Any) -> np.ndarray:
-    """A copy of a tensor's values on the judge's side, where they can be computed with."""
+    """A copy of a tensor's values on the judge's side, where they can be computed with.
+
+    A test that needs an array as large as a tensor asks these for their shape: the tensor's own is only a claim.
+    """
     return np.array(pull(tensor, call="a tensor's values"))
 
 

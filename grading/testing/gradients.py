@@ -8,9 +8,6 @@ import numpy as np
 
 from grading.testing import expect
 
-MAX_SIZE = 1 << 20
-"""Elements of an output: the judge makes arrays of float64 as large as what it was given."""
-
 
 def check_gradient(
     op: Any,
@@ -31,9 +28,6 @@ def check_gradient(
     shapes = ", ".join(str(a.shape) for a in inputs)
     shown = call or f"the backward of {op.name} for inputs of shape {shapes}"
     output = expect.pull(op.forward(*inputs, **attributes), call=shown)
-    if output.size > MAX_SIZE:
-        got = f"an array of shape {output.shape}"
-        raise expect.Mismatch(call=shown, got=got, expected="an output of a size that fits these inputs", hint=hint)
     weight = np.random.default_rng(7).uniform(0.5, 1.5, output.shape) * np.where(
         np.arange(output.size) % 2, 1, -1
     ).reshape(output.shape)

@@ -21,7 +21,7 @@ def test_a_networks_whole_gradient(student, rng, activation):
     inputs, targets = (student.tensor.Tensor(rng.uniform(*limits)) for limits in ((-2, 2, (5, 3)), (0, 1, (5, 1))))
     for parameter in network.parameters():
         # Small enough that no probability comes near EPSILON, where the loss is flat and its gradient is not.
-        parameter.data = rng.uniform(-0.5, 0.5, parameter.shape)
+        parameter.data = rng.uniform(-0.5, 0.5, values(parameter).shape)
     criterion(network(inputs), targets)
     grad_inputs = network.backward(criterion.backward())
     gradients = [values(parameter.grad) for parameter in network.parameters()]

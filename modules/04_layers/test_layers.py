@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.testing import Reports, check_gradient, expect, ignore_reports, task, traced, values
+from grading.testing import Reports, check_gradient, draw_parameters, expect, ignore_reports, task, traced, values
 
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR = np.array([[0], [1], [1], [0]], np.float32)
@@ -246,7 +246,7 @@ def test_dense_is_one_recorded_op(student, rng):
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
 def test_dense_backward(student, rng, shape):
     """Dense passes its gradient on to its input, and gives weight and bias theirs, summed over all rows."""
-    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     x, grad = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 2))
     layer(tensor(rng.normal(size=(7, 3))))
     layer(tensor(x))
@@ -260,7 +260,7 @@ def test_dense_backward(student, rng, shape):
 @task("4.3")
 def test_dense_adds_to_gradients(student, rng):
     """A second backward adds to the parameters' gradients, and belongs to the second forward."""
-    layer, tensor = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
+    layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     wanted_weight, wanted_bias = np.zeros((2, 3)), np.zeros(2)
     for rows in (4, 1, 6):
         x, grad = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 2))
@@ -536,7 +536,7 @@ def test_bce_of_certainty_in_float16(student):
 @task("4.7")
 def test_step_moves_parameters_against_their_gradient(student, rng):
     """One step subtracts lr times the gradient from every parameter, and returns the loss from before."""
-    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     network, criterion = student.layers.Sequential(layer), student.layers.MSELoss()
     x, t, lr = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), 0.3
     call = "gradient_descent_step(Sequential(Dense(3, 2)), MSELoss(), x, t, lr=0.3)"
@@ -554,12 +554,12 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
 @task("4.7")
 def test_step_forgets_older_gradients(student, rng):
     """Gradients left from earlier do not count; those of the step can be read after it."""
-    layer = in_float64(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
+    layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     weight = values(layer.weight)
     wanted = 2 * (x @ weight.T + values(layer.bias) - t).T @ x / 10
     for parameter in layer.parameters():
-        student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0))
+        student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0))
     step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
     call = "one step with lr=0.1 from gradients of 100"
     expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
@@ -680,18 +680,11 @@ def shared_array(student):
     return student.tensor.np.ma.ones(2, "float32")
 
 
-def in_float64(layer, rng):
-    """The layer, with random parameters of float64."""
-    for parameter in layer.parameters():
-        parameter.data = rng.normal(size=parameter.shape)
-    return layer
-
-
 def chain(student, rng):
     """Dense(3, 4), Tanh(), Dense(4, 2) with random parameters of float64."""
     dense = student.layers.Dense
     layers = dense(3, 4, rng=student.rng(1)), student.activations.Tanh(), dense(4, 2, rng=student.rng(2))
-    return in_float64(student.layers.Sequential(*layers), rng)
+    return draw_parameters(student.layers.Sequential(*layers), rng)
 
 
 def step(student, network, criterion, x, t, lr):

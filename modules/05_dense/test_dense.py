@@ -99,9 +99,9 @@ def test_mlp_has_an_activation_between_its_layers(student, rng):
     shapes = [parameter.shape for parameter in network.parameters()]
     wanted = [(5, 4), (5,), (3, 5), (3,), (2, 3), (2,)]
     expect.equal(shapes, wanted, call="the shapes of MLP((4, 5, 3, 2)).parameters()")
-    for parameter in network.parameters():
+    for parameter, shape in zip(network.parameters(), wanted, strict=True):
         expect.equal(str(parameter.dtype), "float32", call="the dtype of each of MLP((4, 5, 3, 2)).parameters()")
-        parameter.data = rng.normal(size=parameter.shape)
+        parameter.data = rng.normal(size=shape)
     got = network(student.tensor.Tensor(x))
     for place in (0, 2, 4):
         x = x @ values(network[place].weight).T + values(network[place].bias)
@@ -130,14 +130,14 @@ def test_mlp_takes_another_activation(student, rng):
 def test_mlp_starts_from_he_weights_and_no_bias(student):
     """Unless told otherwise each weight is he_normal(rng, its shape), with variance 2 / fan_in, and each bias is 0."""
     network = student.dense.MLP((200, 150, 100), rng=student.rng(5))
-    for place, fan_in in ((0, 200), (2, 150)):
+    for place, fan_in, fan_out in ((0, 200, 150), (2, 150, 100)):
         scaled = values(network[place].weight) / math.sqrt(2 / fan_in)
         call = f"the weight of layer {place} of MLP((200, 150, 100))"
         expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.08)
         tail = float((abs(scaled) > 3).mean())
         expect.that(tail > 0.0008, call=f"the share beyond 3 deviations of {call}", got=tail, expected="about 0.0027")
-        bias = np.zeros(network[place].bias.shape)
-        expect.array(network[place].bias, bias, rtol=0, atol=0, call=f"the bias of layer {place}", dtype="float32")
+        wanted, call = np.zeros(fan_out), f"the bias of layer {place}"
+        expect.array(network[place].bias, wanted, rtol=0, atol=0, call=call, dtype="float32")
     both = [values(network[place].weight).ravel()[:50] for place in (0, 2)]
     differ = abs(np.corrcoef(*both)[0, 1]) < 0.9
     expect.that(differ, call="the weights of both layers", got="the same numbers, scaled", expected="new ones for each")
@@ -632,7 +632,7 @@ def test_epoch_in_one_batch_is_one_step(student, rng):
     x, t = examples(rng, 10)
     tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
     for parameter in networks[0].parameters():
-        student.layers.accumulate_grad(parameter, np.full(parameter.shape, 100.0, "float32"))
+        student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0, "float32"))
     got = train(student, networks[0], x, t, lr=0.3, batch_size=10)
     loss = student.layers.gradient_descent_step(networks[1], student.dense.CrossEntropyLoss(), *tensors, 0.3)
     expect.array(got, loss, call="train_epoch(…, lr=0.3, batch_size=10) of 10 examples: the loss")

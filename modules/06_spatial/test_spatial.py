@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, recipes, task, traced, values
+from grading.testing import check_gradient, draw_parameters, expect, recipes, task, traced, values
 
 RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
@@ -305,7 +305,7 @@ def test_conv2d_forward_and_backward(student, rng, case):
     """The layer convolves with its parameters as they are now, passes gradients on, and adds to those of parameters."""
     shape, kernels, stride, padding = case
     layer = student.spatial.Conv2d(shape[1], kernels[0], kernels[2:], stride, padding, rng=student.rng(2))
-    in_float64(layer, rng)
+    draw_parameters(layer, rng)
     weight, bias, tensor = values(layer.weight), values(layer.bias), student.tensor.Tensor
     sums = [np.zeros(kernels), np.zeros(kernels[0])]
     for _ in range(2):
@@ -446,7 +446,7 @@ def test_average_pooling_shares_the_gradient_out(student, rng, case):
     shape, size, stride = case
     layer, tensor = student.spatial.AvgPool2d(size, stride), student.tensor.Tensor
     for dtype in ("float32", "float64"):
-        output = layer(tensor(rng.normal(size=shape).astype(dtype)))
+        output = values(layer(tensor(rng.normal(size=shape).astype(dtype))))
         grad, wanted = rng.normal(size=output.shape).astype(dtype), np.zeros(shape)
         for r, c, at in places(shape, size, stride):
             wanted[at] += grad[:, :, r, c, None, None] / (size[0] * size[1])
@@ -616,7 +616,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
 def test_batch_norm_layer_follows_its_batches(student, rng):
     """In training each batch is normalised by itself, and the running statistics follow, the variance unbiased."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
-    in_float64(layer, rng)
+    draw_parameters(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
     for shape in ((2, 2, 3, 4), (1, 2, 2, 1), (5, 2, 1, 1)):
         x = rng.normal(3, 2, shape)
@@ -672,7 +672,7 @@ def test_batch_norm_layer_passes_gradients_on(student, rng, training):
     """Backward belongs to the mode of the last forward pass, adds to gradients, and changes nothing handed in."""
     layer, tensor = student.spatial.BatchNorm2d(2, eps=0.1), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
-    in_float64(layer, rng)
+    draw_parameters(layer, rng)
     weight, bias = values(layer.weight), values(layer.bias)
     statistics = None if training else tuple(values(s).astype(float) for s in (layer.running_mean, layer.running_var))
     layer.training, sums = training, [np.zeros(2), np.zeros(2)]
@@ -848,10 +848,3 @@ def told(case):
     """A convolution in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"
-
-
-def in_float64(layer, rng):
-    """The layer, with random parameters of float64."""
-    for parameter in layer.parameters():
-        parameter.data = rng.normal(size=parameter.shape)
-    return layer

@@ -582,7 +582,7 @@ def test_every_op_is_differentiated(student, rng, name):
     tensors = marked(student, *arrays)
     with student.autograd.Tape():
         output = student.tensor.apply(op, *tensors, **case.attributes)
-    weight = rng.uniform(0.5, 1.5, output.shape)
+    weight = rng.uniform(0.5, 1.5, values(output).shape)
     output.backward(student.tensor.Tensor(weight))
     for number, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
         if number in case.fixed:
@@ -644,7 +644,7 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
     layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
     parameters = list(layer.parameters())
     for parameter in parameters:
-        parameter.data = rng.uniform(-1, 1, parameter.shape)
+        parameter.data = rng.uniform(-1, 1, values(parameter).shape)
     inputs = [student.tensor.Tensor(rng.uniform(-1, 1, shape)) for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 4))]
     mask = rng.uniform(size=(2, 3, 5)) < 0.6 if masked else None
     student.autograd.require_grad([*inputs, *parameters])
@@ -652,7 +652,7 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
         output = layer(*inputs, mask=mask)
     weight = rng.uniform(0.5, 1.5, (2, 3, 4))
     output.backward(student.tensor.Tensor(weight))
-    names = "query key value".split() + [f"parameter {number}" for number in range(len(parameters))]
+    names = "query key value".split() + [f"parameter {number}" for number, _ in enumerate(parameters)]
     for name, tensor in zip(names, (*inputs, *parameters), strict=True):
         start = values(tensor)
         expect.that(tensor.grad is not None, call=f"the .grad of {name} of attention", got="None", expected="a tensor")
@@ -1204,15 +1204,15 @@ def test_gradcheck_passes_what_is_right(student, rng):
     """It returns True for right gradients, of one input or several and of any output shape."""
     check, tensor, act = student.autograd.gradcheck, student.tensor, student.activations
     cases = {
-        "matmul": (function(student, tensor.matmul), ((2, 3), (3, 4))),
-        "multiply": (function(student, tensor.multiply), ((2, 1), (3,))),
-        "exp": (function(student, tensor.exp), ((),)),
-        "Tanh()": (act.Tanh(), ((2, 3),)),
-        "MLP": (student.dense.MLP((3, 4, 2), act.Tanh, rng=student.rng(0)), ((5, 3),)),
-        "Tensor.sum": (tensor.Tensor.sum, ((2, 3),)),
+        "matmul": (function(student, tensor.matmul), tensors_of(student, rng, (2, 3), (3, 4))),
+        "multiply": (function(student, tensor.multiply), tensors_of(student, rng, (2, 1), (3,))),
+        "exp": (function(student, tensor.exp), tensors_of(student, rng, ())),
+        "Tanh()": (act.Tanh(), tensors_of(student, rng, (2, 3))),
+        "MLP": (student.dense.MLP((3, 4, 2), act.Tanh, rng=student.rng(0)), tensors_of(student, rng, (5, 3))),
+        "Tensor.sum": (tensor.Tensor.sum, tensors_of(student, rng, (2, 3))),
     }
-    for name, (applied, shapes) in cases.items():
-        expect.equal(check(applied, tensors_of(student, rng, *shapes)), True, call=f"gradcheck({name}, …)")
+    for name, (applied, tensors) in cases.items():
+        expect.equal(check(applied, tensors), True, call=f"gradcheck({name}, …)")
 
 
 @task("9.10")

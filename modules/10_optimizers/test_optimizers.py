@@ -655,7 +655,7 @@ def tensor(student, array):
 def advance(student, optimizer, parameters, rng, grads=None):
     """One step, with these gradients or random ones."""
     for place, parameter in enumerate(parameters):
-        grad = rng.normal(size=parameter.shape).astype("float32") if grads is None else grads[place]
+        grad = rng.normal(size=values(parameter).shape).astype("float32") if grads is None else grads[place]
         parameter.grad = tensor(student, np.asarray(grad))
     optimizer.step()
 

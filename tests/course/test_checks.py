@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from course.checks.__main__ import CHECKS, main, run
+from course.checks.allocations import find_allocations, sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
 from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
@@ -148,10 +149,55 @@ def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
 def test_sizes_are_told(course):
     """A lesson too short and a file too long are named with their count."""
     (course.root / LESSON).write_text("# Shapes\n")
-    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 300)
+    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 320)
     said = told(sizes_are_kept, course)
     assert f"{LESSON.as_posix()}:1: 1 lines" in said
     assert f"{CODE.as_posix()}:1: 3" in said
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("parameter = student.f()\n    rng.normal(size=parameter.shape)", "rng.normal(size=parameter.shape)"),
+        ("for p in student.net.parameters():\n        np.zeros(p.shape)", "np.zeros(p.shape)"),
+        ("list(np.ndindex(student.f(3).shape))", "np.ndindex(student.f(3).shape)"),
+        ("count = len(student.f())\n    [0.0] * count", "[0.0] * count"),
+        ("kept = []\n    kept.append(student.f())\n    np.empty(kept[0])", "np.empty(kept[0])"),
+        ("student.train(lambda step: np.ones(step))", "np.ones(step)"),
+        ("def tell(step):\n        np.ones(step)\n    student.train(tell)", "np.ones(step)"),
+        ("for x, y in zip([1], student.f(), strict=True):\n        np.zeros(x), np.zeros(y)", "np.zeros(y)"),
+        ("help(student.f().size)", "range(size)"),
+        ("np.full(ask(student).shape, 1.0)", "np.full(ask(student).shape, 1.0)"),
+    ],
+)
+def test_a_size_from_the_student_is_found(body, found):
+    """However it reaches the judge: through names, loops, lists, reports and other functions of the file."""
+    source = f"def test_it(student, rng):\n    {body}\n\n\ndef help(size):\n    range(size)\n"
+    source += "\n\ndef ask(student):\n    return student.f()\n"
+    (problem,) = find_allocations(source, TESTS)
+    assert f"`{found}`" in str(problem)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x = rng.normal(size=(2, 3))\n    np.zeros(x.shape)",
+        "x = values(student.f())\n    np.zeros(x.shape)",
+        "x = expect.pull(student.f(), call='f()')\n    np.zeros_like(x)",
+        "for got, wanted in zip(student.f(), [(2,)], strict=True):\n        np.zeros(wanted), got",
+        "student.tensor.zeros(student.f().shape)",
+        "made = [np.zeros(2) for _ in student.f()]\n    np.zeros(made[0].shape)",
+    ],
+)
+def test_a_size_of_the_judges_own_is_none(body):
+    """Written in the test, of its own array, or of one that has crossed; what is made over there is no matter here."""
+    assert find_allocations(f"def test_it(student, rng):\n    {body}\n", TESTS) == []
+
+
+def test_a_size_from_the_student_is_named_with_its_line(course):
+    """The whole way: the students' tests on disk."""
+    spoil(course, TESTS, "student.shapes.square(3), 9", "[0] * student.shapes.square(3), 9")
+    assert told(sizes_are_the_judges, course).startswith(f"{TESTS.as_posix()}:")
 
 
 def test_settings_and_schemas_that_are_behind_are_told(course):

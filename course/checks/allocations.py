@@ -1,0 +1,168 @@
+"""No test makes an array, or counts its steps, by a size that came from the student."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from course.checks.course import Course
+from grading.manifest.problems import Problem
+from grading.render.progress import Watch
+
+SOURCES = {"student", "worker"}
+"""Parameters through which everything of the student's comes."""
+ALLOCATING = frozenset(
+    """arange bytearray bytes broadcast_to choice empty empty_like eye full full_like identity indices integers
+    linspace ndindex normal ones ones_like pad permutation random range repeat resize standard_normal tile uniform
+    zeros zeros_like""".split()
+)
+"""Functions and methods whose arguments say how much is made, or how often something is done."""
+
+
+def sizes_are_the_judges(course: Course, watch: Watch) -> list[Problem]:
+    """No test makes an array, or counts its steps, by a size that came from the student."""
+    watch.phase("Following what comes from the student through the tests", None)
+    files = [*(module.tests for module in course.built), *course.integration_tests]
+    files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
+    return [problem for path in files for problem in find_allocations(course.text(path), path)]
+
+
+def find_allocations(source: str, path: Path) -> list[Problem]:
+    """Every call in one file that allocates by what came from the student."""
+    mend = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
+    return [
+        Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", mend)
+        for line, text in sorted(set(_File(ast.parse(source)).allocations()))
+    ]
+
+
+class _File:
+    """Which names hold what came from the student, in each function of a file and in whatever order.
+
+    What student code is asked for is the student's, and so is what is computed from it, kept in a list of it, or handed
+    to another function of the file. What `expect` and `values` give is the judge's: compared, or of bounded size.
+    """
+
+    def __init__(self, tree: ast.Module):
+        self.parts = [part for part in tree.body if isinstance(part, ast.FunctionDef | ast.ClassDef)]
+        self.functions = {part.name: part for part in self.parts if isinstance(part, ast.FunctionDef)}
+        self.tainted: dict[str, set[str]] = {part.name: set() for part in self.parts}
+        self.returning: set[str] = set()
+        """Functions of this file that give back what came from the student."""
+        before = -1
+        while (found := len(self.returning) + sum(map(len, self.tainted.values()))) > before:
+            before = found
+            for part in self.parts:
+                for node in ast.walk(part):
+                    self._follow(node, part.name)
+
+    def allocations(self) -> Iterator[tuple[int, str]]:
+        """Line and text of each call that allocates by what came from the student."""
+        for part in self.parts:
+            for node in ast.walk(part):
+                if self._any(self._sizes(node, part.name), part.name):
+                    yield node.lineno, ast.unparse(node)  # type: ignore[attr-defined]  # an expression
+
+    def _sizes(self, node: ast.AST, place: str) -> list[ast.expr]:
+        """The parts of an expression that say how much it makes on the judge's side."""
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ALLOCATING:
+                return [] if self._has(node.func, place) else _arguments(node)
+            case ast.BinOp(left=ast.List(), op=ast.Mult(), right=count):
+                return [count]
+        return []
+
+    def _has(self, node: ast.AST, place: str) -> bool:
+        """Whether the value of an expression came from the student."""
+        match node:
+            case ast.Name():
+                return node.id in self.tainted[place] or node.id in SOURCES
+            case ast.Compare() | ast.Constant():
+                return False
+            case ast.Call(func=ast.Name(id="values") | ast.Attribute(value=ast.Name(id="expect"))):
+                return False  # compared, or an array on the judge's side, whose size has a bound
+            case ast.ListComp(elt=each) | ast.SetComp(elt=each) | ast.GeneratorExp(elt=each):
+                return self._has(each, place)
+            case ast.Call(func=ast.Name(id=name)) if name in self.functions:
+                return name in self.returning
+            case ast.Call() if not self._has(node.func, place):
+                return self._any(_arguments(node), place)
+        return self._any(ast.iter_child_nodes(node), place)
+
+    def _any(self, nodes: Iterable[ast.AST], place: str) -> bool:
+        return any(self._has(node, place) for node in nodes)
+
+    def _follow(self, node: ast.AST, place: str) -> None:
+        """What this node gives to names."""
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    self._bind(target, value, place)
+            case ast.Return(value=ast.expr()) | ast.Yield(value=ast.expr()):
+                if self._has(node, place):
+                    self.returning.add(place)
+            case ast.NamedExpr(target=target, value=value) | ast.AugAssign(target=target, value=value):
+                self._bind(target, value, place)
+            case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
+                self._bind_each(target, value, place)
+            case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+                self._bind(target, value, place)
+            case ast.Call(func=ast.Attribute(value=ast.Name() as kept, attr="append" | "extend"), args=[value]):
+                self._bind(kept, value, place)  # its list holds it
+            case ast.Call(func=ast.Name(id=name)) if name in self.functions:
+                self._call(node, self.functions[name], place)
+            case ast.Call() if self._has(node.func, place):
+                for argument in _arguments(node):
+                    self._give(argument, place)
+
+    def _bind(self, target: ast.AST, value: ast.AST, place: str) -> None:
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+            for one, its in zip(target.elts, value.elts, strict=True):
+                self._bind(one, its, place)
+        elif self._has(value, place):
+            self._taint(target, place)
+
+    def _bind_each(self, target: ast.AST, values: ast.AST, place: str) -> None:
+        match target, values:
+            case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
+                self._bind_each(target, values, place)
+            case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=each) if len(targets) == len(each):
+                for one, its in zip(targets, each, strict=True):
+                    self._bind_each(one, its, place)
+            case _:
+                self._bind(target, values, place)
+
+    def _taint(self, target: ast.AST, place: str) -> None:
+        while isinstance(target, ast.Attribute | ast.Subscript | ast.Starred):
+            target = target.value
+        for part in target.elts if isinstance(target, ast.Tuple | ast.List) else ():
+            self._taint(part, place)
+        if isinstance(target, ast.Name):
+            self.tainted[place].add(target.id)
+
+    def _call(self, node: ast.Call, function: ast.FunctionDef, place: str) -> None:
+        """A function of this file is given what its arguments are."""
+        given = zip(_parameters(function), node.args, strict=False)
+        for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):
+            if name is not None and self._has(value, place):
+                self.tainted[function.name].add(name)
+
+    def _give(self, argument: ast.AST, place: str) -> None:
+        """A function that student code calls: its parameters are what that gives."""
+        if isinstance(argument, ast.Lambda):
+            self.tainted[place].update(_parameters(argument))
+        elif isinstance(argument, ast.Name) and place in self.functions:
+            for inner in ast.walk(self.functions[place]):
+                if isinstance(inner, ast.FunctionDef) and inner.name == argument.id:
+                    self.tainted[place].update(_parameters(inner))
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _parameters(function: ast.FunctionDef | ast.Lambda) -> list[str]:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    return [argument.arg for argument in every if argument is not None]

@@ -1,0 +1,905 @@
+"""The tests of module 12: size, pruning, channels, quantisation, products of integers, int8 networks, distillation.
+
+What is expected is computed here, in float64 or in integers of 64 bits, by other means than the lesson's.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from grading.testing import expect, task, values
+
+# 12.1: what a network weighs
+
+
+@task("12.1")
+def test_size_counts_numbers_bytes_and_zeros(student, rng):
+    """Parameters are counted by their elements, bytes by their dtype, and sparsity is the share of zeros among them."""
+    dense, conv = student.layers.Dense(7, 5, rng=student.rng(1)), student.spatial.Conv2d(2, 3, 3, rng=student.rng(2))
+    weight = rng.normal(size=(5, 7))
+    gone = rng.random(weight.shape) < 0.4
+    weight[gone], weight[0, 0] = 0, -0.0
+    dense.weight.data, dense.bias.data = weight, np.ones(5, "float32")
+    got = student.compression.measure_size(student.layers.Sequential(dense, student.activations.ReLU(), conv))
+    call, count = "measure_size(Sequential(Dense(7, 5), ReLU(), Conv2d(2, 3, 3)))", 97
+    zeros = int((weight == 0).sum()) + 3  # and the convolution's bias
+    expect.equal(sorted(got), ["bytes", "parameters", "sparsity"], call=f"the names in {call}")
+    expect.equal(got["parameters"], count, call=f'{call}["parameters"]', hint="35 + 5 + 54 + 3")
+    expect.equal(got["bytes"], 35 * 8 + 62 * 4, call=f'{call}["bytes"], the first weight in float64')
+    expect.that(type(got["sparsity"]) is float, call=f'{call}["sparsity"]', got=got["sparsity"], expected="a float")
+    hint = "zeros of all parameters, divided by all their elements; -0.0 is a zero"
+    expect.array(got["sparsity"], zeros / count, rtol=1e-9, call=f'{call}["sparsity"]', hint=hint)
+
+
+@task("12.1")
+def test_buffers_weigh_and_are_no_parameters(student):
+    """Running statistics count among the bytes and not among the parameters; without parameters the sparsity is 0."""
+    net = student.layers.Sequential(student.spatial.BatchNorm2d(6), student.activations.ReLU())
+    wanted = {"parameters": 12, "bytes": 96, "sparsity": 0.5}
+    call = "measure_size(Sequential(BatchNorm2d(6), ReLU()))"
+    expect.equal(student.compression.measure_size(net), wanted, call=call, hint="parameters() and buffers()")
+    got = student.compression.measure_size(student.activations.ReLU())
+    expect.equal(got, {"parameters": 0, "bytes": 0, "sparsity": 0.0}, call="measure_size(ReLU())")
+
+
+@task("12.1")
+def test_a_tensor_used_twice_counts_once(student):
+    """A layer that stands in two places of a network is stored once."""
+    dense = student.layers.Dense(4, 4, rng=student.rng(3))
+    norm = student.spatial.BatchNorm2d(2)
+    net = student.layers.Sequential(dense, dense, norm, norm)
+    got = student.compression.measure_size(net)
+    wanted = (24, 112)
+    hint = "collect the tensors themselves, each once; a tensor can be a key of a dict"
+    call = "parameters and bytes of a network with the same Dense(4, 4) twice and the same BatchNorm2d(2) twice"
+    expect.equal((got["parameters"], got["bytes"]), wanted, call=call, hint=hint)
+
+
+# 12.2: which weights go
+
+
+@task("12.2")
+def test_a_mask_drops_the_smallest_magnitudes(student, rng):
+    """False where the round(sparsity · size) smallest magnitudes are, True elsewhere, in the shape of the array."""
+    for shape in ((11,), (4, 6), (3, 2, 3, 3)):
+        weight = rng.normal(size=shape).astype("float32")
+        before = weight.copy()
+        for sparsity in (0.0, 0.13, 0.5, float(rng.uniform(0.2, 0.9)), 1.0):
+            got = student.compression.magnitude_mask(weight, sparsity)
+            call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
+            hint = "rank by absolute value; round(sparsity · size) of them go"
+            expect.array(got, smallest_dropped(weight, sparsity), dtype="bool", call=call, hint=hint)
+        expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
+
+
+@task("12.2")
+def test_of_equal_magnitudes_the_first_goes(student, rng):
+    """Where magnitudes are equal, the position decides: what comes first, row by row, is pruned first."""
+    weight = np.array([3.0, -1.0, 1.0, 2.0])
+    got = student.compression.magnitude_mask(weight, 0.25)
+    expect.array(got, [True, False, True, True], call="magnitude_mask([3, -1, 1, 2], 0.25)")
+    weight = rng.choice([-2.0, -1.0, 1.0, 2.0], (20, 30))
+    for sparsity in (0.1, 0.5, 0.75):
+        got = student.compression.magnitude_mask(weight, sparsity)
+        call, hint = f"magnitude_mask(600 numbers ±1 and ±2, {sparsity})", "a sort that is stable keeps equals in order"
+        expect.array(got, smallest_dropped(weight, sparsity), dtype="bool", call=call, hint=hint)
+    masks = student.compression.global_masks([np.ones((2, 2)), np.ones(3)], 3 / 7)
+    expect.array(masks[0], [[False, False], [False, True]], call="the first of global_masks([four ones, three], 3 / 7)")
+    expect.array(masks[1], [True, True, True], call="the second of global_masks([four ones, three], 3 / 7)")
+
+
+@task("12.2")
+def test_global_masks_rank_all_weights_together(student, rng):
+    """One ranking for all arrays: a layer of small weights loses more of them than one of large weights."""
+    sizes = {(5, 4): 1, (3, 2, 2, 2): 0.3, (1, 7): 3}
+    weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
+    for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
+        got = student.compression.global_masks(weights, sparsity)
+        flat = smallest_dropped(np.concatenate([weight.ravel() for weight in weights]), sparsity)
+        call = f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})"
+        expect.equal(len(got), 3, call=f"the number of masks of {call}")
+        for place, (mask, weight) in enumerate(zip(got, weights, strict=True)):
+            wanted, flat = flat[: weight.size].reshape(weight.shape), flat[weight.size :]
+            expect.array(mask, wanted, dtype="bool", call=f"mask {place} of {call}", hint="as one long array, then cut")
+
+
+@task("12.2")
+def test_a_sparsity_is_from_0_to_1(student):
+    """A sparsity below 0, above 1 or nan is a ValueError."""
+    for sparsity in (-0.1, 1.1, float("nan")):
+        with expect.raises(ValueError, call=f"magnitude_mask(weight, {sparsity})", mentions=("sparsity",)):
+            student.compression.magnitude_mask(np.ones(4), sparsity)
+        with expect.raises(ValueError, call=f"global_masks([weight], {sparsity})"):
+            student.compression.global_masks([np.ones(4)], sparsity)
+    expect.array(student.compression.magnitude_mask(np.ones(4), 0), np.ones(4, bool), call="magnitude_mask(ones, 0)")
+
+
+# 12.3: masks that hold
+
+
+@task("12.3")
+def test_masks_set_weights_to_zero(student, rng):
+    """Where its mask is False a weight becomes 0; everything else stays to the last bit, in the same tensors."""
+    arrays = [rng.normal(size=(4, 5)).astype("float32"), rng.normal(size=(2, 3, 2, 2))]
+    weights = [student.tensor.Tensor(array) for array in arrays]
+    masks = [rng.random(array.shape) < 0.5 for array in arrays]
+    arrays[1][0, 0, 0, 0], masks[1][0, 0, 0, 0] = np.inf, False
+    weights[1].data = arrays[1]
+    student.compression.apply_masks(weights, masks)
+    for weight, array, mask in zip(weights, arrays, masks, strict=True):
+        wanted, call = np.where(mask, array, 0), f"a weight of {array.shape} after apply_masks"
+        hint = "0 where the mask is False; infinity times 0 is nan"
+        expect.array(weight, wanted, dtype=array.dtype, rtol=0, atol=0, call=call, hint=hint)
+
+
+@task("12.3")
+def test_the_schedule_is_a_cubic(student, rng):
+    """Sparsity is 0 up to `begin`, `final` from `end` on, and final · (1 - (1 - t)³) a share t of the way."""
+    schedule = student.compression.cubic_sparsity
+    for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
+        call = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)"
+        expect.array(schedule(step, 100, 200, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call)
+    for _ in range(20):
+        begin, length, final = int(rng.integers(0, 50)), int(rng.integers(1, 60)), float(rng.uniform(0.1, 0.9))
+        step = begin + int(rng.integers(0, length + 1))
+        left = (begin + length - step) / length
+        call = f"cubic_sparsity({step}, {begin}, {begin + length}, {final:.3f})"
+        got = schedule(step, begin, begin + length, final)
+        expect.array(got, final - final * left * left * left, rtol=1e-9, atol=1e-12, call=call)
+
+
+@task("12.3")
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nesterov):
+    """After the optimiser's own step what was 0 is 0 again, and the smallest weights go until the schedule is met."""
+    lr, momentum, decay = 0.05, 0.9, 0.1
+    weight, x, y = rng.normal(size=(4, 6)), rng.normal(size=(7, 6)), rng.normal(size=(7, 4))
+    layer = student.layers.Dense(6, 4, bias=False, rng=student.rng(0))
+    layer.weight.data = weight.copy()  # here, without a worker, the array would be shared
+    optimizer = student.optimizers.SGD(layer.parameters(), lr, momentum, nesterov, decay)
+    trainer = pruning_trainer(student, layer, optimizer, begin=1, end=4, final=0.75)
+    velocity = np.zeros_like(weight)
+    for step, zeros in enumerate((0, 13, 17, 18, 18, 18), start=1):
+        figures = trainer.train_step(student.tensor.Tensor(x), student.tensor.Tensor(y))
+        was_zero, error = weight == 0, x @ weight.T - y
+        grad = 2 / error.size * error.T @ x + decay * weight
+        velocity = momentum * velocity + grad
+        weight = weight - lr * (grad + momentum * velocity if nesterov else velocity)
+        weight[was_zero] = 0
+        weight[~smallest_dropped(weight, zeros / 24)] = 0
+        call = f"the weight after train_step {step} of PruningTrainer(…, begin=1, end=4, final=0.75)"
+        hint = "note what is 0 before the step, put it back after it, then prune to cubic_sparsity(self.step, …)"
+        expect.array(layer.weight, weight, rtol=1e-9, atol=1e-12, call=call, hint=hint)
+        expect.array(figures["loss"], float((error**2).mean()), call=f"the loss of train_step {step}")
+        expect.equal(trainer.step, step, call=f"trainer.step after train_step {step}")
+
+
+@task("12.3")
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_zeros_are_the_mask(student, rng, name):
+    """What is 0 before a step is 0 after it, with any optimiser, also after a resume; all else goes on moving."""
+    first, second = (student.layers.Dense(*sizes, rng=student.rng(5)) for sizes in ((5, 8), (8, 3)))
+    net = student.layers.Sequential(first, student.activations.Tanh(), second)
+    for layer in (first, second):
+        array = values(layer.weight)
+        array.flat[:4] = 0
+        layer.weight.data = array
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    optimizer = getattr(student.optimizers, name)(net.parameters(), lr=0.1, weight_decay=0.1, **options)
+    trainer = pruning_trainer(student, net, optimizer, begin=2, end=3, final=0.5)
+    before, zeros = together(net), together(net) == 0
+    bias = values(first.bias)
+    for step, count in enumerate((8, 8, 32, 32, 32), start=1):
+        batch = (student.tensor.Tensor(rng.normal(size=size).astype("float32")) for size in ((6, 5), (6, 3)))
+        trainer.train_step(*batch)
+        now = together(net)
+        call = f"the zeros among 64 weights, 8 at first, after step {step} of {name}, begin=2, end=3, final=0.5"
+        expect.equal(int((now == 0).sum()), count, call=call, hint="of all weights together, but not of biases")
+        expect.that(bool((now[zeros] == 0).all()), call=call, got="one is not 0 any more", expected="all stay 0")
+        moved = bool((now != before)[now != 0].all())
+        expect.that(moved, call=f"the others: {call}", got="some did not move", expected="all move")
+        before, zeros = now, now == 0
+    expect.that(bool((values(first.bias) != bias).all()), call="the bias", got="some did not move", expected="all move")
+
+
+# 12.4: whole channels
+
+
+@task("12.4")
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
+    """Without some channels of a convolution the network computes what it computed with these channels at 0."""
+    spatial = student.spatial
+    first = spatial.Conv2d(2, 6, 3, padding=1, bias=not normalised, rng=student.rng(1))
+    second = spatial.Conv2d(6, 3, (3, 2), stride=2, rng=student.rng(2))
+    middle = [spatial.BatchNorm2d(6)] if normalised else []
+    net = student.layers.Sequential(first, *middle, student.activations.ReLU(), spatial.MaxPool2d(2), second)
+    shake(rng, net)
+    x, keep = rng.normal(size=(3, 2, 9, 8)), sorted(int(c) for c in rng.choice(6, 4, replace=False))
+    small = student.compression.remove_channels(net, 0, keep)
+    maps = correlate(x, first, (1, 1), (1, 1))
+    maps = np.maximum(normalise(maps, middle[0]) if normalised else maps, 0)
+    maps[:, [c for c in range(6) if c not in keep]] = 0
+    wanted = correlate(maps[:, :, :8].reshape(3, 6, 4, 2, 4, 2).max(axis=(3, 5)), second, (2, 2), (0, 0))
+    call = f"remove_channels(conv, {'norm, ' if normalised else ''}ReLU, pool, conv; 0, {keep}), asked about images"
+    hint = "the same channels of weight, bias and running statistics stay, and of the next layer's inputs"
+    expect.array(answer(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
+    sizes = [(4, 2, 3, 3)] + ([(4,), (4,)] if normalised else [(4,)]) + [(3, 4, 3, 2), (3,)]
+    expect.equal([p.shape for p in small.parameters()], sizes, call="the shapes of its parameters")
+    expect.equal([b.shape for b in small.buffers()], [(4,), (4,)] if normalised else [], call="and of its buffers")
+
+
+@task("12.4")
+def test_a_flattened_channel_has_many_columns(student, rng):
+    """A Dense behind Flatten loses all columns of a removed channel's pixels; a Dense behind a Dense loses one each."""
+    spatial, layers, relu = student.spatial, student.layers, student.activations.ReLU
+    conv, hidden = spatial.Conv2d(1, 5, 3, rng=student.rng(1)), layers.Dense(5 * 6, 7, rng=student.rng(2))
+    last = layers.Dense(7, 3, bias=False, rng=student.rng(3))
+    net = layers.Sequential(conv, relu(), spatial.Flatten(), hidden, relu(), last)
+    shake(rng, net)
+    x, channels, units = rng.normal(size=(4, 1, 4, 5)), [3, 0], [6, 1, 2]
+    maps = np.maximum(correlate(x, conv, (1, 1), (0, 0)), 0)
+    maps[:, [1, 2, 4]] = 0
+    remove = student.compression.remove_channels
+    narrow = remove(net, 0, channels)
+    for small, off in ((narrow, []), (remove(narrow, 3, units), [0, 3, 4, 5])):
+        inner = np.maximum(maps.reshape(4, 30) @ values(hidden.weight).T + values(hidden.bias), 0)
+        inner[:, off] = 0
+        call = f"conv, ReLU, Flatten, Dense, ReLU, Dense; without channels 1, 2 and 4 and units {off}"
+        got = answer(student, small, x)
+        expect.array(got, inner @ values(last.weight).T, rtol=1e-4, atol=1e-5, call=call)
+    wanted = [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]
+    expect.equal([p.shape for p in small.parameters()], wanted, call=f"the shapes of the parameters of {call}")
+
+
+@task("12.4")
+def test_the_larger_network_stays(student, rng):
+    """The network that channels are removed from keeps its parameters, its buffers and its answers."""
+    spatial = student.spatial
+    convs = [spatial.Conv2d(2, 4, 1, rng=student.rng(1)), spatial.Conv2d(4, 2, 1, rng=student.rng(2))]
+    net = student.layers.Sequential(convs[0], spatial.BatchNorm2d(4), student.activations.ReLU(), convs[1])
+    shake(rng, net)
+    x = rng.normal(size=(2, 2, 3, 3))
+    before, tensors = answer(student, net, x), [values(t) for t in [*net.parameters(), *net.buffers()]]
+    small = student.compression.remove_channels(net, 0, [2])
+    expect.equal(answer(student, small, x).shape, (2, 2, 3, 3), call="the shape of the smaller network's answer")
+    for tensor, wanted in zip([*net.parameters(), *net.buffers()], tensors, strict=True):
+        expect.array(tensor, wanted, rtol=0, atol=0, call="a tensor of the larger network after remove_channels")
+    expect.array(answer(student, net, x), before, call="the larger network's answer after remove_channels")
+
+
+@task("12.4")
+def test_channels_that_cannot_go_are_refused(student):
+    """No channel left, one that does not exist, one named twice, and a last layer, whose outputs nobody takes."""
+    layers, remove = student.layers, student.compression.remove_channels
+    net = layers.Sequential(layers.Dense(2, 4, rng=student.rng(1)), layers.Dense(4, 3, rng=student.rng(2)))
+    for place, keep in ((0, []), (0, [0, 4]), (0, [-1, 0]), (0, [1, 1]), (1, [0, 1])):
+        with expect.raises(ValueError, call=f"remove_channels(Sequential(Dense(2, 4), Dense(4, 3)), {place}, {keep})"):
+            remove(net, place, keep)
+    expect.equal([p.shape for p in remove(net, 0, [0, 3]).parameters()], [(2, 2), (2,), (3, 2), (3,)], call="[0, 3]")
+
+
+# 12.5: eight bits and back
+
+
+@task("12.5")
+def test_quantizing_rounds_halves_to_even(student):
+    """The quotient x / scale is rounded, halves to the even integer, and the zero point is added after that."""
+    halves = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5], "float32")
+    for scale in (1.0, 0.25, 8.0):
+        for zero in (0, 1, -7):
+            call = f"quantize({(halves * scale).tolist()}, scale={scale}, zero_point={zero})"
+            got = student.compression.quantize(halves * np.float32(scale), scale, zero)
+            hint = "np.rint rounds halves to even; add the zero point afterwards"
+            expect.array(got, np.array([-2, -2, 0, 0, 2, 2, 4]) + zero, dtype="int8", call=call, hint=hint)
+    got = student.compression.quantize(halves * 4, 4.0)
+    expect.array(got, [-2, -2, 0, 0, 2, 2, 4], dtype="int8", call="quantize(x, 4.0): the zero point is 0 by default")
+
+
+@task("12.5")
+def test_quantizing_stays_within_127(student, rng):
+    """What lies outside ends at -127 or 127, however far away: -128 is not used, and nothing wraps round."""
+    x = np.array([-1e30, -300.0, -128.0, -127.4, 127.4, 128.0, 300.0, 1e30, np.inf, -np.inf], "float32")
+    wanted = np.array([-127, -127, -127, -127, 127, 127, 127, 127, 127, -127])
+    expect.array(student.compression.quantize(x, 1.0), wanted, dtype="int8", call=f"quantize({x.tolist()}, 1.0)")
+    zero, scale = int(rng.integers(-120, 120)), float(rng.uniform(0.01, 3))
+    steps = rng.integers(-300, 300, 200)
+    x = ((steps + rng.uniform(-0.45, 0.45, 200)) * scale).astype("float32")
+    got = student.compression.quantize(x, scale, zero)
+    call = f"quantize(200 numbers, scale={scale:.4f}, zero_point={zero})"
+    expect.array(got, np.clip(steps + zero, -127, 127), dtype="int8", call=call, hint="add the zero point, then clip")
+
+
+@task("12.5")
+def test_a_scale_for_each_channel(student, rng):
+    """Scales and zero points of shape (C,) belong to the entries of the first axis, however many axes there are."""
+    for shape in ((5,), (5, 5), (3, 4, 2, 5)):
+        scales, zeros = rng.uniform(0.01, 2, shape[0]).astype("float32"), rng.integers(-100, 100, shape[0])
+        zeros = zeros.astype("int8")
+        steps = rng.integers(-127, 128, shape)
+        x = np.empty(shape, "float32")
+        for c in range(shape[0]):
+            x[c] = (steps[c] - float(zeros[c]) + rng.uniform(-0.4, 0.4, shape[1:])) * scales[c]
+        call = f"quantize(x of {shape}, scales ({shape[0]},), zero points ({shape[0]},))"
+        got = student.compression.quantize(x, scales, zeros)
+        expect.array(got, steps, dtype="int8", call=call, hint="give both the shape (C, 1, …)")
+        got = student.compression.dequantize(steps.astype("int8"), scales, zeros)
+        wanted = np.stack([(steps[c] - float(zeros[c])) * float(scales[c]) for c in range(shape[0])])
+        expect.array(got, wanted, dtype="float32", call=f"de{call}")
+
+
+@task("12.5")
+def test_dequantizing_does_not_wrap_round(student, rng):
+    """(q - zero_point) · scale in float32: 127 less -127 is 254 steps, which int8 could not hold."""
+    q = np.arange(-127, 128).astype("int8")
+    for zero in (np.int8(-127), np.int8(127), 0, -5):
+        scale = float(rng.uniform(0.01, 2))
+        got = student.compression.dequantize(q, scale, zero)
+        call, hint = f"dequantize(-127 … 127, scale={scale:.4f}, zero_point={zero})", "go to float32 first"
+        expect.array(got, (np.arange(-127, 128) - int(zero)) * scale, dtype="float32", call=call, hint=hint)
+        back = student.compression.quantize(got, scale, zero)
+        expect.array(back, q, dtype="int8", call=f"quantize of {call}", hint="the way back is exact")
+    expect.array(student.compression.dequantize(q[:3], 2.0), [-254, -252, -250], call="dequantize([-127, …], 2.0)")
+
+
+# 12.6: which scale
+
+
+@task("12.6")
+def test_the_range_fills_255_steps(student, rng):
+    """The scale is (high - low) / 254; low becomes -127 and high 127, to within the rounding of the zero point."""
+    for low, high, scale, zero in ((-1.0, 1.0, 1 / 127, 0), (0.0, 254.0, 1.0, -127), (-254.0, 0.0, 1.0, 127)):
+        got = student.compression.choose_scale(low, high)
+        expect.equal(len(got), 2, call=f"the length of choose_scale({low}, {high})")
+        expect.array(got[0], scale, call=f"the scale of choose_scale({low}, {high})")
+        expect.array(got[1], zero, call=f"the zero point of choose_scale({low}, {high})")
+    for _ in range(20):
+        low, high = -float(rng.uniform(0, 5)), float(rng.uniform(0.1, 5))
+        scale, zero = student.compression.choose_scale(low, high)
+        call = f"choose_scale({low:.4f}, {high:.4f})"
+        expect.array(scale, (high - low) / 254, call=f"the scale of {call}")
+        expect.that(zero == int(zero), call=f"the zero point of {call}", got=zero, expected="a whole number")
+        expect.array(zero, -127 - low / scale, atol=0.5001, rtol=0, call=f"the zero point of {call}")
+
+
+@task("12.6")
+def test_the_range_includes_zero(student):
+    """A range on one side of 0 is widened to 0, so that 0.0 is a step: padding and ReLU make many of them."""
+    for low, high, scale, zero in ((3.0, 127.0, 0.5, -127), (-508.0, -100.0, 2.0, 127), (5.0, 5.0, 5 / 254, -127)):
+        got = student.compression.choose_scale(low, high)
+        call, hint = f"choose_scale({low}, {high})", "as from min(low, 0) to max(high, 0)"
+        expect.array(got[0], scale, call=f"the scale of {call}", hint=hint)
+        expect.array(got[1], zero, call=f"the zero point of {call}", hint=hint)
+
+
+@task("12.6")
+def test_a_range_without_width_has_scale_1(student):
+    """Where everything is 0, or as good as 0, the scale is 1; nan and infinity are ValueErrors."""
+    for low, high in ((0.0, 0.0), (-1e-36, 1e-37)):
+        scale, _ = student.compression.choose_scale(low, high)
+        expect.array(scale, 1.0, call=f"the scale of choose_scale({low}, {high})", hint="a scale of 0 divides by 0")
+    for low, high in ((0.0, math.nan), (math.nan, 1.0), (0.0, math.inf), (-math.inf, 0.0)):
+        with expect.raises(ValueError, call=f"choose_scale({low}, {high})"):
+            student.compression.choose_scale(low, high)
+
+
+@task("12.6")
+def test_each_output_of_a_weight_has_its_scale(student, rng):
+    """The largest magnitude of each output becomes ±127, the zero point is 0, and no error exceeds half a step."""
+    for shape in ((4, 9), (5, 2, 3, 3), (1, 3)):
+        spread = 10.0 ** rng.uniform(-3, 2, (shape[0],) + (1,) * (len(shape) - 1))
+        weight = (rng.normal(size=shape) * spread).astype("float32")
+        if shape[0] > 1:
+            weight[1] = 0
+        before = weight.copy()
+        q, scales = student.compression.quantize_weight(weight)
+        rows, call = np.abs(weight.reshape(shape[0], -1)).max(axis=1), f"quantize_weight(weight of {shape})"
+        scale = np.where(rows > 0, rows / 127, 1)
+        expect.array(scales, scale, dtype="float32", rtol=1e-5, atol=0, call=f"the scales of {call}")
+        expect.equal((q.shape, str(q.dtype)), (shape, "int8"), call=f"shape and dtype of the weight of {call}")
+        tops = np.abs(q.reshape(shape[0], -1).astype(int)).max(axis=1)
+        expect.array(tops, np.where(rows > 0, 127, 0), call=f"the largest magnitudes in {call}")
+        error = np.abs(q * scale.reshape(spread.shape) - weight) / scale.reshape(spread.shape)
+        got = f"an error of {error.max():.3f} steps"
+        expect.that(bool((error < 0.501).all()), call=call, got=got, expected="half a step at most")
+        expect.array(weight, before, rtol=0, atol=0, call=f"the weight after {call}")
+    with expect.raises(ValueError, call="quantize_weight of a weight with a nan"):
+        student.compression.quantize_weight(np.array([[1.0, math.nan], [1.0, 2.0]], "float32"))
+
+
+# 12.7: exact products
+
+
+@task("12.7")
+@pytest.mark.parametrize("inner", [1, 7, 288, 1040, 1041, 2080, 2081, 5000])
+def test_products_are_those_of_integers(student, rng, inner):
+    """The product is exact for any numbers from -127 to 127, whatever the inner size."""
+    a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
+    got = student.compression.integer_matmul(a, b)
+    call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
+    expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=call)
+
+
+@task("12.7")
+def test_products_are_exact_at_the_extremes(student, rng):
+    """1041 times 127 · 127 is above 2²⁴ and odd: float32 cannot hold it, so such a sum is made in pieces."""
+    for inner in (1040, 1041, 2080, 2081, 3001):
+        a, b = np.full((3, inner), 127, "int8"), np.full((inner, 2), 127, "int8")
+        a[1] = -127
+        a[2] = 127 - 2 * rng.integers(0, 2, inner)
+        b[:, 1] = np.where(np.arange(inner) % 2, 127, -126)
+        got = student.compression.integer_matmul(a, b)
+        call = f"integer_matmul of (3, {inner}) and ({inner}, 2), numbers near ±127"
+        hint = "float32 is exact up to 2²⁴: at most 1040 inner places at a time, and the pieces summed as integers"
+        expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
+
+
+@task("12.7")
+def test_products_of_stacks_and_rows(student, rng):
+    """The left side may be one row, (k,), or a stack of matrices, (…, n, k), and may have no inner place at all."""
+    for shape in ((4,), (2, 3, 4), (2, 1, 5, 1500), (3, 0), (0, 4)):
+        a = rng.integers(-127, 128, shape).astype("int8")
+        b = rng.integers(-127, 128, (shape[-1], 3)).astype("int8")
+        got = student.compression.integer_matmul(a, b)
+        expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=f"integer_matmul of {shape} and {b.shape}")
+
+
+@task("12.7")
+def test_other_numbers_are_refused(student):
+    """Floats, wider integers, -128 and inner sizes that differ are a ValueError."""
+    good, matmul = np.ones((2, 2), "int8"), student.compression.integer_matmul
+    for name, bad in (
+        ("float32", good.astype("float32")),
+        ("int32", good.astype("int32")),
+        ("uint8", good.astype("uint8")),
+        ("-128", good * np.int8(-128)),
+        ("(3, 3)", np.ones((3, 3), "int8")),
+    ):
+        for a, b in ((bad, good), (good, bad)):
+            with expect.raises(ValueError, call=f"integer_matmul with {name} and int8 of (2, 2)"):
+                matmul(a, b)
+    expect.array(matmul(good * 127, good * -127), np.full((2, 2), -32258), call="integer_matmul of 127 and -127")
+
+
+# 12.8: layers of integers
+
+
+@task("12.8")
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 5), (3, 1100)])
+def test_the_linear_op(student, rng, shape):
+    """Inputs are quantised, multiplied as integers, brought back to numbers by both scales; then comes the bias."""
+    case, steps = int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
+    x = on_steps(rng, steps, case)
+    got = student.tensor.apply(student.compression.linear_int8, x, **case)
+    wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * unit(case) + case["bias"]
+    call, hint = f"linear_int8 of x {shape}, weight (4, {shape[-1]})", "scale · weight_scale · (Σ q w - zero_point Σ w)"
+    expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
+
+
+@task("12.8")
+def test_the_zero_point_comes_off_exactly(student):
+    """With every input at the zero point the output is the bias to the last bit, also of 1041 inputs."""
+    for inner, zero in ((1041, 127), (1041, -127), (4000, 126)):
+        case = {
+            "weight": np.full((2, inner), 127, "int8"),
+            "weight_scale": np.ones(2, "float32"),
+            "bias": np.array([0.0, 0.5], "float32"),
+            "scale": np.float32(1),
+            "zero_point": np.int8(zero),
+        }
+        got = student.tensor.apply(student.compression.linear_int8, np.zeros((1, inner), "float32"), **case)
+        call = f"linear_int8 of {inner} zeros, zero_point={zero}, weights of 127, bias (0, 0.5)"
+        hint = "subtract zero_point · Σ w from the product while both are integers"
+        expect.array(got, [[0.0, 0.5]], rtol=0, atol=0, call=call, hint=hint)
+
+
+CONVOLUTIONS = {
+    "plain": ((2, 1, 5, 5), (3, 1, 3, 3), (1, 1), (0, 0)),
+    "padded": ((1, 3, 6, 7), (2, 3, 3, 2), (1, 1), (1, 2)),
+    "strided": ((2, 2, 7, 5), (4, 2, 3, 3), (2, 1), (1, 1)),
+    "many channels": ((1, 130, 4, 4), (3, 130, 3, 3), (1, 1), (1, 0)),
+}
+
+
+@task("12.8")
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_the_convolution_op(student, rng, name):
+    """The convolution computes with integers; what is padded stands for 0.0, which in int8 is the zero point."""
+    shape, kernels, stride, padding = CONVOLUTIONS[name]
+    case, steps = int8_case(rng, kernels), rng.integers(-127, 128, shape)
+    x = on_steps(rng, steps, case)
+    op = student.compression.conv2d_int8
+    got = student.tensor.apply(op, x, **case, stride=stride, padding=padding)
+    sums = slide(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
+    wanted = sums * unit(case)[:, None, None] + case["bias"][:, None, None]
+    call = f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}"
+    hint = "pad before quantising, or with the zero point"
+    expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
+
+
+@task("12.8")
+def test_the_ops_refuse_what_does_not_fit(student, rng):
+    """Other inputs than the weight takes are a ValueError with the shape; the arrays handed in are not changed."""
+    linear, conv = student.compression.linear_int8, student.compression.conv2d_int8
+    case, window = int8_case(rng, (4, 3)), {"stride": (1, 1), "padding": (0, 0)}
+    for shape in ((2, 4), (3, 1), ()):
+        with expect.raises(ValueError, call=f"linear_int8 of x {shape}, weight (4, 3)", mentions=(str(shape),)):
+            student.tensor.apply(linear, np.ones(shape, "float32"), **case)
+    kernels = int8_case(rng, (2, 3, 2, 2))
+    for shape in ((1, 2, 4, 4), (3, 4, 4), (1, 3, 1, 4)):
+        with expect.raises(ValueError, call=f"conv2d_int8 of x {shape}, weight (2, 3, 2, 2)", mentions=(str(shape),)):
+            student.tensor.apply(conv, np.ones(shape, "float32"), **kernels, **window)
+    x = student.tensor.Tensor(rng.normal(size=(2, 3)).astype("float32"))
+    before = values(x)
+    expect.equal(student.tensor.apply(linear, x, **case).shape, (2, 4), call="the shape of linear_int8 of x (2, 3)")
+    expect.array(x, before, rtol=0, atol=0, call="x after linear_int8")
+
+
+# 12.9: a layer in int8
+
+
+@task("12.9")
+def test_a_quantized_layer_has_buffers_only(student, rng):
+    """Its five buffers are weight, weight_scale, bias, scale and zero_point; it has no parameters."""
+    for bias in (True, False):
+        layer = student.spatial.Conv2d(3, 4, (2, 3), bias=bias, rng=student.rng(4))
+        if bias:
+            layer.bias.data = rng.normal(size=4).astype("float32")
+        small = student.compression.QuantizedLayer(layer, -1.0, 3.0)
+        call = f"QuantizedLayer(Conv2d(3, 4, (2, 3), bias={bias}), -1.0, 3.0)"
+        expect.equal(small.parameters(), [], call=f"{call}.parameters()")
+        got = [(str(buffer.dtype), buffer.shape) for buffer in small.buffers()]
+        wanted = [("int8", (4, 3, 2, 3)), ("float32", (4,)), ("float32", (4,)), ("float32", ()), ("int8", ())]
+        expect.equal(got, wanted, call=f"dtypes and shapes of {call}.buffers()")
+        weight, scales, its_bias, scale, zero = (values(buffer) for buffer in small.buffers())
+        rows = np.abs(values(layer.weight).reshape(4, -1)).max(axis=1)
+        expect.array(scales, rows / 127, call=f"weight_scale of {call}")
+        error = np.abs(weight * scales[:, None, None, None] - values(layer.weight)).max(axis=(1, 2, 3))
+        expect.that(bool((error < 0.501 * scales).all()), call=f"weight of {call}", got=error, expected="half a step")
+        expect.array(its_bias, values(layer.bias) if bias else np.zeros(4), call=f"bias of {call}")
+        expect.array(scale, 4 / 254, call=f"scale of {call}")
+        expect.array(zero, -64, atol=1, call=f"zero_point of {call}")
+
+
+@task("12.9")
+def test_a_quantized_layer_answers_as_its_ops(student, rng):
+    """It gives what a Dense or Conv2d of its weights gives, in steps; strides and padding are the layer's."""
+    dense = student.layers.Dense(6, 4, rng=student.rng(1))
+    conv = student.spatial.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), rng=student.rng(2))
+    for layer, shape in ((dense, (5, 6)), (dense, (2, 3, 6)), (conv, (2, 2, 6, 5))):
+        x = rng.uniform(-1, 2, shape).astype("float32")
+        small = student.compression.QuantizedLayer(layer, -1.0, 2.0)
+        weight, scales, bias, scale, zero = (values(buffer) for buffer in small.buffers())
+        steps = np.clip(np.rint(x / scale) + zero, -127, 127).astype(int) - int(zero)
+        if layer is conv:
+            sums = slide(steps, weight.astype(np.int64), (2, 1), (1, 0))
+            wanted = sums * (scale * scales)[:, None, None] + bias[:, None, None]
+        else:
+            wanted = steps @ weight.T.astype(np.int64) * (scale * scales) + bias
+        got = small(student.tensor.Tensor(x))
+        tolerance = 1e-5 + 1.01 * float(scale) * float((np.abs(weight).max() * scales).max())  # one step of one input
+        call = f"QuantizedLayer of a {'Conv2d' if layer is conv else 'Dense'}, asked about x {shape}"
+        expect.array(got, wanted, dtype="float32", rtol=0, atol=tolerance, call=call)
+        off = np.abs(values(got) - wanted) > 1e-4
+        expect.that(off.mean() < 0.05, call=call, got=f"{off.sum()} of {off.size} differ", expected="nearly none")
+
+
+@task("12.9")
+def test_what_a_layer_knows_is_in_its_buffers(student, rng):
+    """Buffers written into a layer made of other weights make it the same: nothing is kept anywhere else."""
+    x = student.tensor.Tensor(rng.normal(size=(4, 6)).astype("float32"))
+    made = [
+        student.compression.QuantizedLayer(student.layers.Dense(6, 3, rng=student.rng(seed)), -high, high)
+        for seed, high in ((1, 3.0), (2, 9.0))
+    ]
+    wanted, other = (values(layer(x)) for layer in made)
+    expect.that(not np.allclose(wanted, other), call="two layers of other weights", got=other, expected="other answers")
+    for mine, its in zip(made[1].buffers(), made[0].buffers(), strict=True):
+        mine.data = values(its)
+    call, hint = "a QuantizedLayer with another one's buffers", "compute from the buffers in forward, keep no copies"
+    expect.array(made[1](x), wanted, rtol=1e-6, call=call, hint=hint)
+
+
+# 12.10: a whole network
+
+
+@task("12.10")
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_folded_convolution_normalises(student, rng, bias):
+    """One convolution with another weight and bias gives what convolution and normalisation gave in evaluation mode."""
+    conv = student.spatial.Conv2d(2, 5, 3, stride=2, padding=1, bias=bias, rng=student.rng(1))
+    norm = student.spatial.BatchNorm2d(5, eps=0.01)
+    shake(rng, student.layers.Sequential(conv, norm))
+    tensors = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
+    before = [values(tensor) for tensor in tensors]
+    x = rng.normal(size=(2, 2, 7, 6))
+    folded = student.compression.fold_batch_norm(conv, norm)
+    wanted = normalise(correlate(x, conv, (2, 2), (1, 1)), norm)
+    call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)), asked about images"
+    expect.array(answer(student, folded, x), wanted, rtol=1e-4, atol=1e-4, call=call, hint="mind eps and the old bias")
+    expect.equal([p.shape for p in folded.parameters()], [(5, 2, 3, 3), (5,)], call="the shapes of its parameters")
+    for tensor, value in zip(tensors, before, strict=True):
+        expect.array(tensor, value, rtol=0, atol=0, call="what was folded, afterwards", hint="make a new layer")
+
+
+@task("12.10")
+def test_a_network_in_int8_is_small_and_agrees(student, rng):
+    """It has at most 0.27 of the bytes, and its logits are those of the float network to within some per cent."""
+    net, x = photographer(student, rng), rng.normal(size=(24, 3, 12, 12))
+    exact, _ = forward(net, x)
+    small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
+    size = [sum(values(t).nbytes for t in [*one.parameters(), *one.buffers()]) for one in (net, small)]
+    call = "quantize_network(a network of 3 convolutions and a Dense, 24 images)"
+    got = f"{size[1]:,} of {size[0]:,} bytes: {size[1] / size[0]:.3f}"
+    expect.that(size[1] <= 0.27 * size[0], call=call, got=got, expected="at most 0.27", hint="fold, and keep int8")
+    for images in (x, rng.normal(size=(24, 3, 12, 12))):
+        exact, _ = forward(net, images)
+        error = np.abs(answer(student, small, images) - exact)
+        got = f"a mean distance of {error.mean() / exact.std():.3f} of their spread"
+        expect.that(error.mean() < 0.05 * exact.std(), call=f"the logits of {call}", got=got, expected="below 0.05")
+
+
+@task("12.10")
+def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
+    """A layer's range is that of its inputs when the images go through the float network in evaluation mode."""
+    net, x = photographer(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
+    student.dense.set_training(net, True)
+    small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
+    student.dense.set_training(net, False)
+    _, inputs = forward(net, x)
+    buffers = [values(buffer) for buffer in small.buffers()]
+    expect.equal(len(buffers), 20, call="the number of buffers of 4 quantised layers", hint="every norm was folded")
+    for place, its in enumerate(inputs):
+        low, high = min(its.min(), 0), max(its.max(), 0)
+        call = f"of quantised layer {place}, whose inputs go from {its.min():.3f} to {its.max():.3f}"
+        hint = "send the images through the folded float layers, one after another"
+        scale, zero = buffers[5 * place + 3], buffers[5 * place + 4]
+        expect.array(scale, (high - low) / 254, rtol=1e-3, call=f"the scale {call}", hint=hint)
+        expect.array(zero, -127 - 254 * low / (high - low), rtol=0, atol=1, call=f"the zero point {call}", hint=hint)
+
+
+@task("12.10")
+def test_the_float_network_stays_as_it_is(student, rng):
+    """Quantising changes neither parameters nor running statistics nor the modes of the layers, and records nothing."""
+    net, x = photographer(student, rng), rng.normal(size=(6, 3, 12, 12)).astype("float32")
+    net[1].training = True
+    tensors = [*net.parameters(), *net.buffers()]
+    before = [values(tensor) for tensor in tensors]
+    student.autograd.require_grad(net.parameters())
+    with student.autograd.Tape():
+        small = student.compression.quantize_network(net, student.tensor.Tensor(x))
+        got = small(student.tensor.Tensor(x))
+    expect.equal(got.shape, (6, 4), call="the shape of a quantised network's logits")
+    expect.equal(got.requires_grad, False, call="requires_grad of what a quantised network gives")
+    for tensor, value in zip(tensors, before, strict=True):
+        expect.array(tensor, value, rtol=0, atol=0, call="a tensor of the network after quantize_network")
+    modes = (net[1].training, net[4][1].training)
+    expect.equal(modes, (True, False), call="the modes of two norms after it", hint="change the mode of copies")
+
+
+@task("12.10")
+def test_a_norm_that_follows_no_convolution_stays(student, rng):
+    """A BatchNorm2d at the beginning or behind a pooling layer is left as a layer of its own, in evaluation mode."""
+    spatial = student.spatial
+    net = student.layers.Sequential(
+        spatial.BatchNorm2d(2),
+        spatial.Conv2d(2, 4, 3, rng=student.rng(1)),
+        spatial.MaxPool2d(2),
+        spatial.BatchNorm2d(4),
+        spatial.Conv2d(4, 3, 1, rng=student.rng(2)),
+    )
+    shake(rng, net)
+    x = rng.normal(size=(8, 2, 8, 8))
+    maps = correlate(normalise(x, net[0]), net[1], (1, 1), (0, 0)).reshape(8, 4, 3, 2, 3, 2).max(axis=(3, 5))
+    wanted = correlate(normalise(maps, net[3]), net[4], (1, 1), (0, 0))
+    student.dense.set_training(net, True)
+    small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
+    error = np.abs(answer(student, small, x) - wanted).mean() / wanted.std()
+    got, call = f"a mean distance of {error:.3f} of their spread", "norm, conv, pool, norm, conv in int8: its output"
+    expect.that(error < 0.05, call=call, got=got, expected="below 0.05", hint="fold only right behind a Conv2d")
+    expect.equal([p.shape for p in small.parameters()], [(2,), (2,), (4,), (4,)], call="the parameters of both norms")
+
+
+# 12.11: a teacher
+
+
+@task("12.11")
+def test_the_distillation_loss(student, rng):
+    """It is alpha · T² · KL(teacher, student), both softened, plus (1 - alpha) · cross-entropy: means over rows."""
+    for dtype in ("float32", "float64"):
+        mine, its = (rng.normal(scale=3, size=(5, 4)).astype(dtype) for _ in range(2))
+        targets, heat, alpha = rng.integers(0, 4, 5), float(rng.uniform(0.5, 6)), float(rng.uniform(0.1, 0.9))
+        got = distil(student, mine, its, targets, temperature=heat, alpha=alpha)
+        call = f"distillation_loss({dtype} logits of (5, 4), temperature={heat:.3f}, alpha={alpha:.3f})"
+        wanted = distillation(mine, its, targets, heat, alpha)
+        expect.array(got, wanted, dtype=dtype, rtol=1e-4, call=call, hint="T² times the divergence, mean over rows")
+    got = distil(student, mine, its, targets)
+    expect.array(got, distillation(mine, its, targets, 4.0, 0.9), call="distillation_loss with T and alpha by default")
+
+
+@task("12.11")
+def test_the_distillation_loss_at_its_ends(student, rng):
+    """With alpha 0 it is the cross-entropy; with alpha 1 it is 0 for equal opinions; logits may be huge."""
+    logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
+    got = distil(student, logits, -logits, targets, alpha=0.0)
+    expect.array(got, distillation(logits, logits, targets, 1.0, 0.0), call="distillation_loss with alpha=0")
+    got = distil(student, logits + 5, logits, targets, alpha=1.0)
+    expect.array(got, 0.0, atol=1e-5, call="distillation_loss of logits that differ by a constant, alpha=1")
+    huge = np.array([[2000.0, 0.0, -2000.0]], "float32")
+    got = distil(student, huge, huge[:, ::-1].copy(), np.array([0]), temperature=2.0, alpha=0.5)
+    call, hint = "distillation_loss of logits of ±2000", "subtract each row's largest before exp, as log_softmax does"
+    expect.array(got, 0.5 * 4 * 2000, rtol=1e-4, call=call, hint=hint)
+
+
+@task("12.11")
+def test_only_the_student_learns(student, rng):
+    """The gradient is T · alpha · (q - p) / n plus that of the cross-entropy, and none goes to the teacher."""
+    mine, its = (student.tensor.Tensor(rng.normal(scale=2, size=(5, 4))) for _ in range(2))
+    targets, heat, alpha = rng.integers(0, 4, 5), 3.0, 0.7
+    student.autograd.require_grad([mine, its])
+    with student.autograd.Tape():
+        loss = student.compression.distillation_loss(mine, its, student.tensor.Tensor(targets), heat, alpha)
+    loss.backward()
+    p, q, hard = (soften(logits) for logits in (values(its) / heat, values(mine) / heat, values(mine)))
+    wanted = alpha * heat * (q - p) / 5 + (1 - alpha) * (hard - np.eye(4)[targets]) / 5
+    call = "the gradient of the logits in distillation_loss, T=3, alpha=0.7"
+    expect.that(mine.grad is not None, call=call, got="None", expected="a gradient", hint="compute with the tensors")
+    expect.array(mine.grad, wanted, rtol=1e-6, atol=1e-9, call=call)
+    expect.that(its.grad is None, call="the teacher's gradient", got="one", expected="None", hint="use its .data")
+
+
+@task("12.11")
+def test_temperatures_and_shares_out_of_range(student):
+    """A temperature that is not above 0 and an alpha outside 0 to 1 are a ValueError that names it."""
+    logits, targets = np.zeros((2, 3), "float32"), np.array([0, 1])
+    for options, name in (
+        ({"temperature": 0.0}, "temperature"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"alpha": -0.1}, "alpha"),
+        ({"alpha": 1.1}, "alpha"),
+    ):
+        with expect.raises(ValueError, call=f"distillation_loss(…, {options})", mentions=(name,)):
+            distil(student, logits, logits, targets, **options)
+    got = distil(student, logits, logits, targets, temperature=0.01, alpha=0.5)
+    expect.array(got, 0.5 * math.log(3), call="distillation_loss of zeros, temperature=0.01, alpha=0.5")
+
+
+# what the tests above are computed with
+
+
+def smallest_dropped(weight, sparsity):
+    """False for the smallest magnitudes, the first of equal ones first: by a sort of Python's."""
+    flat = [abs(float(value)) for value in weight.ravel()]
+    mask = np.ones(len(flat), bool)
+    for place in sorted(range(len(flat)), key=lambda i: (flat[i], i))[: round(sparsity * len(flat))]:
+        mask[place] = False
+    return mask.reshape(weight.shape)
+
+
+def pruning_trainer(student, network, optimizer, **schedule):
+    """A PruningTrainer of a network that learns numbers, for all its matrices."""
+    weights = student.compression.list_weights(network)
+    trainer, criterion = student.compression.PruningTrainer, student.layers.MSELoss()
+    return trainer(network, criterion, optimizer, weights=weights, metrics={}, **schedule)
+
+
+def together(network):
+    """All matrices of a network as one row of numbers."""
+    return np.concatenate([values(p).ravel() for p in network.parameters() if len(p.shape) > 1])
+
+
+def shake(rng, network):
+    """Give every parameter and running statistic a random value, as after training; evaluation mode."""
+    for layer in network:
+        if hasattr(layer, "training"):
+            layer.training = False
+            layer.running_var.data = rng.uniform(0.3, 3, layer.running_var.shape).astype("float32")
+            layer.running_mean.data = rng.normal(size=layer.running_var.shape).astype("float32")
+            layer.weight.data = rng.uniform(0.5, 1.5, layer.running_var.shape).astype("float32")
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.data = rng.normal(size=layer.bias.shape).astype("float32")
+
+
+def answer(student, network, x):
+    """What a network gives for an array, on the judge's side."""
+    return values(network(student.tensor.Tensor(x.astype("float32"))))
+
+
+def slide(x, weight, stride, padding):
+    """The cross-correlation of images and kernels, tap by tap, in whatever numbers they are."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    rows, columns = ((x.shape[2 + i] - weight.shape[2 + i]) // stride[i] + 1 for i in (0, 1))
+    total = np.zeros((len(x), len(weight), rows, columns), x.dtype)
+    for i, j in np.ndindex(*weight.shape[2:]):
+        seen = x[:, :, i : i + stride[0] * rows : stride[0], j : j + stride[1] * columns : stride[1]]
+        total += np.einsum("nchw,oc->nohw", seen, weight[:, :, i, j])
+    return total
+
+
+def correlate(x, conv, stride, padding):
+    """What a Conv2d of the student's should give, in float64."""
+    maps = slide(np.asarray(x, "float64"), values(conv.weight).astype("float64"), stride, padding)
+    return maps if conv.bias is None else maps + values(conv.bias).astype("float64")[:, None, None]
+
+
+def normalise(x, norm):
+    """What a BatchNorm2d of the student's should give in evaluation mode, in float64."""
+    weight, bias, mean, var = (
+        values(tensor).astype("float64")[:, None, None]
+        for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    return (x - mean) / np.sqrt(var + norm.eps) * weight + bias
+
+
+def photographer(student, rng):
+    """Three convolutions with norms, one of them in a Sequential of its own, pooling and a Dense: as after training."""
+    spatial, relu = student.spatial, student.activations.ReLU
+    conv = [
+        spatial.Conv2d(n, m, 3, padding=1, bias=n == 16, rng=student.rng(n)) for n, m in ((3, 16), (16, 32), (32, 32))
+    ]
+    inner = student.layers.Sequential(conv[1], spatial.BatchNorm2d(32), relu(), spatial.MaxPool2d(2))
+    deep = student.layers.Sequential(conv[2], spatial.BatchNorm2d(32), relu())
+    head = student.layers.Dense(32 * 9, 4, rng=student.rng(9))
+    first = (conv[0], spatial.BatchNorm2d(16), relu(), spatial.MaxPool2d(2))
+    for part in (student.layers.Sequential(*first), inner, deep):
+        shake(rng, part)
+    return student.layers.Sequential(*first, inner, deep, spatial.Flatten(), head)
+
+
+def forward(net, x):
+    """The logits of `photographer`, and the inputs of its four layers, in float64."""
+    inputs = []
+    for part in ((net[0], net[1]), (net[4][0], net[4][1]), (net[5][0], net[5][1])):
+        inputs.append(x)
+        x = np.maximum(normalise(correlate(x, part[0], (1, 1), (1, 1)), part[1]), 0)
+        if x.shape[2] > 3:
+            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max(axis=(3, 5))
+    inputs.append(x.reshape(len(x), -1))
+    return inputs[-1] @ values(net[7].weight).astype("float64").T + values(net[7].bias), inputs
+
+
+def product(a, b):
+    """The matrix product in Python's way: integers of 64 bits."""
+    return a.astype(np.int64) @ b.astype(np.int64)
+
+
+def int8_case(rng, shape):
+    """What an int8 op is given beside its inputs, for a weight of this shape."""
+    return {
+        "weight": rng.integers(-127, 128, shape).astype("int8"),
+        "weight_scale": rng.uniform(0.001, 0.02, shape[0]).astype("float32"),
+        "bias": rng.normal(size=shape[0]).astype("float32"),
+        "scale": np.float32(rng.uniform(0.001, 0.02)),
+        "zero_point": np.int8(rng.choice([-1, 1]) * rng.integers(20, 120)),
+    }
+
+
+def on_steps(rng, steps, case):
+    """Inputs that become these steps: none is near the middle between two."""
+    exact = (steps - float(case["zero_point"]) + rng.uniform(-0.4, 0.4, steps.shape)) * float(case["scale"])
+    return exact.astype("float32")
+
+
+def unit(case):
+    """What one step of an input times one step of each output's weights is worth, in float64."""
+    return float(case["scale"]) * case["weight_scale"].astype("float64")
+
+
+def distil(student, mine, its, targets, **options):
+    """The distillation loss of arrays."""
+    return student.compression.distillation_loss(*(student.tensor.Tensor(x) for x in (mine, its, targets)), **options)
+
+
+def soften(logits):
+    """The softmax of each row, in float64."""
+    powers = np.exp(logits.astype("float64") - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def distillation(mine, its, targets, heat, alpha):
+    """The distillation loss by its formula, in float64."""
+    p, q = soften(its / heat), soften(mine / heat)
+    hard = -np.log(soften(mine)[np.arange(len(targets)), targets]).mean()
+    return alpha * heat**2 * (p * np.log(p / q)).sum(axis=1).mean() + (1 - alpha) * hard
