@@ -301,7 +301,7 @@ def quantize_network(network: Sequential, images: Tensor) -> Sequential:
 
     A BatchNorm2d right behind a Conv2d is folded into it. Then `images`, a few hundred that are like those to come, go
     through the float layers, and each Conv2d and Dense becomes a QuantizedLayer for the range of its inputs. All other
-    layers stay what they are.
+    layers stay what they are, in evaluation mode.
     """
     # BEGIN SOLUTION 12.10
     folded: list = []
