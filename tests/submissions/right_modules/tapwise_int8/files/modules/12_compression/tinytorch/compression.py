@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from tinytorch.autograd import no_grad
-from tinytorch.dense import CrossEntropyLoss
+from tinytorch.dense import CrossEntropyLoss, Dropout
 from tinytorch.layers import Dense, Layer, Sequential
 from tinytorch.spatial import BatchNorm2d, Conv2d
 from tinytorch.tensor import Op, Tensor, apply
@@ -256,7 +256,7 @@ def fold_batch_norm(conv, norm):
 
 
 def evaluated(layer):
-    """Layers in a row; a norm is one of our own, in evaluation mode, and everything else is itself."""
+    """Layers in a row, without dropout; a norm is one of our own, in evaluation mode."""
     if isinstance(layer, Sequential):
         return [inner for part in layer.layers for inner in evaluated(part)]
     if isinstance(layer, BatchNorm2d):
@@ -264,7 +264,7 @@ def evaluated(layer):
         norm.weight, norm.bias = layer.weight, layer.bias
         norm.running_mean, norm.running_var, norm.training = layer.running_mean, layer.running_var, False
         return [norm]
-    return [layer]
+    return [] if isinstance(layer, Dropout) else [layer]
 
 
 def quantize_network(network, images):
