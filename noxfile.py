@@ -18,6 +18,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
+from grading.entry import accept_any_text  # noqa: E402
 from grading.manifest.load import ManifestError, load  # noqa: E402
 from grading.manifest.model import Milestone, Module, Status  # noqa: E402
 
@@ -27,10 +28,12 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = []
 
+accept_any_text()
 try:
     MANIFEST = load(ROOT)
 except ManifestError as error:
-    sys.exit(str(error))
+    print(error, file=sys.stderr)
+    sys.exit(2)
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswith("nox")]
 
@@ -40,7 +43,11 @@ def install(session: nox.Session, *packages: str) -> None:
 
     Compiled at once, as pip does and uv does not by itself: otherwise every worker would compile NumPy anew.
     """
-    session.install("--quiet", *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
+    try:
+        session.install("--quiet", *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
+    except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
+        print("The packages could not be installed; this says nothing about your code.", file=sys.stderr)
+        sys.exit(3)
 
 
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:
@@ -52,10 +59,10 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
     command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = subprocess.run(command, cwd=session.invoked_from, env=environment, check=False).returncode  # noqa: S603
-    if code > 1:
-        sys.exit(code)
-    if code:
+    if code == 1:
         session.error("not yet")
+    if code:
+        sys.exit(code if code > 0 else 3)  # below 0: a signal, such as the system's when memory runs out
 
 
 def milestone_session(milestone: Milestone) -> None:

@@ -4,50 +4,56 @@ Those for instructors work in a class's folder, `class/` unless another is named
 """
 
 import contextlib
+import functools
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from invoke import Context, task
 
+from grading.entry import accept_any_text, run_command
+from grading.errors import GraderError, UsageError
+
 ROOT = Path(__file__).resolve().parent
+accept_any_text()  # for `inv --list`, too
+
+
+def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
+    """Make a function a chore of `inv`: what it returns is the exit code, and expected errors are sentences."""
+
+    def declare(function: Callable[..., int | None]) -> Any:
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> None:
+            def work() -> int | None:
+                with readable_gradebook():
+                    return function(*arguments, **named)
+
+            again = "Interrupted. What was done is kept; the same command goes on from there."
+            if code := run_command(work, interrupted=again, preface=""):
+                sys.exit(code)
+
+        return task(run, **options)
+
+    return declare
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Expected errors are sentences: exit 2 for wrong usage, 3 for the machine's trouble."""
-    from course.skeleton import SkeletonError
-    from grading.errors import GraderError, UsageError
-    from grading.manifest.load import ManifestError
-
+def readable_gradebook() -> Iterator[None]:
+    """GraderError where the block finds the gradebook damaged."""
     try:
         yield
-    except (UsageError, ManifestError, SkeletonError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
-    except GraderError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(3)
     except sqlite3.DatabaseError as error:
-        sys.stderr.write(
+        raise GraderError(
             f"The gradebook cannot be read to its end: {error}. Nothing was changed. Bring it back from a backup;\n"
-            "without one set it aside, and `inv collect` makes a new one, which cannot know when students pushed.\n"
-        )
-        sys.exit(3)
-    except OSError as error:
-        sys.stderr.write(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.\n")
-        sys.exit(3)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. What was done is kept; the same command goes on from there.\n")
-        sys.exit(130)
+            "without one set it aside, and `inv collect` makes a new one, which cannot know when students pushed."
+        ) from None
 
 
 def folder_named(to: str, chore: str) -> Path:
     """The folder after --to; UsageError for an option in its place."""
-    from grading.errors import UsageError
-
     if to.startswith("-"):
         raise UsageError(f"{to} is no folder. Use: inv {chore} --to DIR [--force]")
     return Path(to)
@@ -55,8 +61,6 @@ def folder_named(to: str, chore: str) -> Path:
 
 def writable(name: str) -> Path:
     """The file to write; UsageError when there is no such folder."""
-    from grading.errors import UsageError
-
     path = Path(name)
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Name a file in it.")
@@ -65,15 +69,14 @@ def writable(name: str) -> Path:
     return path
 
 
-@task(
+@chore(
     help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that is as it was written."}
 )
 def release(_context: Context, to: str, force: bool = False) -> None:
     """Write the student repository: skeletons, tests, lessons, grader, command line."""
     from course.release import write_release
 
-    with told():
-        report = write_release(ROOT, folder_named(to, "release"), force=force)
+    report = write_release(ROOT, folder_named(to, "release"), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
     if not report.has_workflows:
         sys.stdout.write(
@@ -82,17 +85,16 @@ def release(_context: Context, to: str, force: bool = False) -> None:
         )
 
 
-@task(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
+@chore(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
 def classroom50(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
     from course.classroom50 import write_bundle
 
-    with told():
-        size = write_bundle(ROOT, folder_named(to, "classroom50"), force=force)
+    size = write_bundle(ROOT, folder_named(to, "classroom50"), force=force)
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
 
 
-@task
+@chore()
 def answers(_context: Context) -> None:
     """Write the course's own right answers, after a question has changed."""
     from course.answers import write_answers
@@ -104,18 +106,17 @@ def answers(_context: Context) -> None:
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
-@task(help=FOLDER)
+@chore(help=FOLDER)
 def rehearse(_context: Context, folder: str = "class") -> None:
     """Write a small class on this machine, to try the commands below with."""
     from desk.rehearsal import STUDENTS
     from desk.rehearsal import rehearse as write
 
-    with told():
-        path = write(ROOT, Path(folder))
+    path = write(ROOT, Path(folder))
     sys.stdout.write(f"{len(STUDENTS)} students with their repositories, and {path}. Next: inv collect\n")
 
 
-@task(
+@chore(
     help={
         **FOLDER,
         "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three below.",
@@ -131,21 +132,20 @@ def roster(
     organisation: str = "",
     classroom: str = "",
     assignment: str = "",
-) -> None:
+) -> int:
     """Check the class's roster: what is wrong with which row, and how to mend it. Exit 1 when something is."""
     from desk import show
     from desk.classroom50 import write_roster
     from desk.roster import FILE, check_roster
 
-    with told():
-        if classroom50:
-            write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
-        found = check_roster(Path(folder, FILE))
-        show.roster(found)
-    sys.exit(1 if found.problems else 0)
+    if classroom50:
+        write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+    found = check_roster(Path(folder, FILE))
+    show.roster(found)
+    return 1 if found.problems else 0
 
 
-@task(
+@chore(
     help={
         **FOLDER,
         "jobs": "Gradings at the same time; as many as cores unless given.",
@@ -163,7 +163,7 @@ def collect(
     shard: str = "",
     plan_matrix: bool = False,
     exit_zero: bool = False,
-) -> None:
+) -> int:
     """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
     from desk import show
     from desk.activity import Times
@@ -171,58 +171,54 @@ def collect(
     from desk.collect import work
     from desk.roster import FILE, read_roster
     from desk.shards import matrix, of_shard, tell
-    from grading.errors import UsageError
     from grading.render.progress import watch_for
     from tito.console import console
 
-    with told():
-        rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
-        if only not in ("", "fetch", "grade"):
-            raise UsageError(f"--only is fetch or grade, not {only}.")
-        if plan_matrix:
-            tell(matrix(work(ROOT, here, rows)), os.environ)
-            return
-        with watch_for(console()) as watch:
-            found = run(
-                ROOT,
-                here,
-                rows,
-                Times(os.environ),
-                watch,
-                base=here,
-                jobs=jobs or None,
-                students=of_shard(rows, shard) if shard else None,
-                fetch=only != "grade",
-                grade=only != "fetch",
-            )
-        show.collected(found)
-    sys.exit(1 if found.troubles and not exit_zero else 0)
+    rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
+    if only not in ("", "fetch", "grade"):
+        raise UsageError(f"--only is fetch or grade, not {only}.")
+    if plan_matrix:
+        tell(matrix(work(ROOT, here, rows)), os.environ)
+        return 0
+    with watch_for(console()) as watch:
+        found = run(
+            ROOT,
+            here,
+            rows,
+            Times(os.environ),
+            watch,
+            base=here,
+            jobs=jobs or None,
+            students=of_shard(rows, shard) if shard else None,
+            fetch=only != "grade",
+            grade=only != "fetch",
+        )
+    show.collected(found)
+    return 1 if found.troubles and not exit_zero else 0
 
 
-@task(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
+@chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
     """In a workflow: begin with the gradebook that its last run, or another workflow's, handed over."""
     from desk.resume import resume as begin
 
-    with told():
-        run = begin(Path(folder), os.environ, workflow)
+    run = begin(Path(folder), os.environ, workflow)
     sys.stdout.write("No run before this one has a gradebook.\n" if run is None else f"Begun with run {run}.\n")
 
 
-@task(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
+@chore(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
 def merge(_context: Context, shards: str, folder: str = "class") -> None:
     """Add the gradebooks of other machines to the class's own; twice is once."""
     from desk.collect import FILE
     from desk.shards import find
     from desk.shards import merge as add
 
-    with told():
-        found = find(Path(shards))
-        new = add(Path(folder, FILE), found)
+    found = find(Path(shards))
+    new = add(Path(folder, FILE), found)
     sys.stdout.write(f"{len(found)} gradebooks merged, {new} new results.\n")
 
 
-@task(
+@chore(
     help={
         **FOLDER,
         "format": "csv, canvas, moodle or classroom50.",
@@ -242,12 +238,11 @@ def gradebook(
     """Write everybody's scores for another system to import."""
     from desk.export import write
 
-    with told():
-        count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
+    count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
     sys.stdout.write(f"{count} students, written to {to}\n")
 
 
-@task(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
+@chore(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
     from desk.gradebook import FILE, open_gradebook
@@ -257,40 +252,38 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from grading.manifest.load import load
     from tito.console import console
 
-    with told():
-        with open_gradebook(Path(folder, FILE)) as book:
-            found = of(book, load(ROOT))
-        for part in terminal(found):
-            console().print(part)
-        if to:
-            write_atomically(writable(to), page(found).encode())
+    with open_gradebook(Path(folder, FILE)) as book:
+        found = of(book, load(ROOT))
+    if to:
+        write_atomically(writable(to), page(found).encode())
+    for part in terminal(found):
+        console().print(part)
 
 
-@task(help={**FOLDER, "to": "The page to write."})
+@chore(help={**FOLDER, "to": "The page to write."})
 def similar(_context: Context, to: str, folder: str = "class") -> None:
     """Compare what students have handed in, and write the pairs that are alike side by side."""
     from desk.similar_page import compare
     from grading.render.progress import watch_for
     from tito.console import console
 
-    with told(), watch_for(console()) as watch:
+    with watch_for(console()) as watch:
         pairs = compare(ROOT, Path(folder), writable(to), watch)
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
 
-@task(help=FOLDER)
-def doctor(_context: Context, folder: str = "class") -> None:
+@chore(help=FOLDER)
+def doctor(_context: Context, folder: str = "class") -> int:
     """Say what is missing here or in the organisation's settings for running a class, and how to mend it."""
     from desk.doctor import Desk, examine
     from tito.doctor import show
 
-    with told():
-        findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
-        show(findings, "Everything a class needs is here.")
-    sys.exit(3 if any(finding.ok is False for finding in findings) else 0)
+    findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
+    show(findings, "Everything a class needs is here.")
+    return 3 if any(finding.ok is False for finding in findings) else 0
 
 
-@task(
+@chore(
     iterable=["leave_out"],
     help={
         **FOLDER,
@@ -315,9 +308,8 @@ def site(
     from website.build import build
     from website.source import Book, Folder
 
-    with told():
-        source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
-        done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or ())
+    source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
+    done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or ())
     sys.stdout.write(
         f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
         f"{done.written} written, {done.removed} removed\n"

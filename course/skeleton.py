@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grading.errors import UsageError
 from grading.manifest.model import Manifest, Task
 from grading.manifest.problems import Problem, did_you_mean
 
@@ -18,7 +19,7 @@ MENTION = re.compile(r"\b(BEGIN|END)\W+SOLUTION\b", re.IGNORECASE)
 LINE_LENGTH = 120
 
 
-class SkeletonError(Exception):
+class SkeletonError(UsageError):
     """Markers that cannot be used; `problems` says where and how to mend them."""
 
     def __init__(self, problems: list[Problem]):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from grading.entry import run_command
 from grading.manifest.model import Grader
 
 FOLDER = Path(".github", "workflows")
@@ -52,4 +53,4 @@ def main(arguments: list[str], root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parents[1]))
+    sys.exit(run_command(lambda: main(sys.argv[1:], Path(__file__).resolve().parents[1])))

@@ -6,7 +6,6 @@ What is left to do is always worked out from the gradebook, so an interrupted co
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from desk.roster import Row
 from grading.data.files import find
 from grading.data.load import source_named
 from grading.errors import GraderError, UsageError
+from grading.files import BusyError, lock_file
 from grading.grade import course_record
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
@@ -86,7 +86,7 @@ def collect(
     version()
     course = course_record(root, manifest).digest
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), open_gradebook(folder / FILE, make=True) as book:
+    with locked(folder, watch), open_gradebook(folder / FILE, make=True) as book:
         room_for_more(folder)
         book.enroll(rows)
         of = Class(folder.resolve(), base or Path.cwd(), manifest, as_released(root, manifest), times)
@@ -98,12 +98,13 @@ def collect(
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, watch: Watch) -> Iterator[None]:
     """The folder is one collection's alone; a killed one leaves it free. UsageError while another is at work."""
     with (folder / LOCK).open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            if not lock_file(file):
+                watch.phase(f"The disk of {folder} has no locks: run one `inv collect` at a time", None)
+        except BusyError:
             raise UsageError(f"Another `inv collect` is at work in {folder}. Wait for it, or end it.") from None
         yield
 

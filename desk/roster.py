@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from desk.repository import repository_problem, same_repository
 from grading.errors import UsageError
 from grading.manifest.problems import Problem, did_you_mean
 from grading.quiz.identity import valid_id
+from grading.render.text import drop_invisible
 
 FILE = Path("roster.csv")
 """In the class's folder."""
@@ -21,6 +23,8 @@ LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"[0-9]{1,3}", re.ASCII)
+WRITTEN = ("name", "section")
+"""Columns in people's own spelling, which may need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
@@ -154,7 +158,8 @@ class _Reader:
 
     def _row(self, line: int, cells: dict[str, str]) -> Row | None:
         for name, cell in cells.items():
-            if len(cell) > LONGEST or any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in cell):
+            allowed = drop_invisible(cell) if name in WRITTEN else ""
+            if len(cell) > LONGEST or "\n" in cell or _invisible_in(cell) - _invisible_in(allowed):
                 told = f"{name} is longer than {LONGEST} characters, or holds invisible ones."
                 self._problem(line, told, "Write it on one line.")
                 return None
@@ -203,3 +208,8 @@ class _Reader:
             self._problem(line, f"extension_days is {value!r}.", "Write a whole number of days; empty means none.")
             return 0
         return int(value)
+
+
+def _invisible_in(text: str) -> Counter[str]:
+    """How often each character that nobody can see stands in a text."""
+    return Counter(c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))

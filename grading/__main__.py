@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 
 from grading import progress
-from grading.errors import GraderError, UsageError
+from grading.entry import run_command
+from grading.errors import UsageError
 from grading.export.write import Format, write
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
-from grading.manifest.load import ManifestError
 from grading.render import record, terminal
 from grading.render.junit import junit
 from grading.render.markdown import markdown
@@ -77,10 +77,8 @@ def milestone(
             watch=watch,
         )
 
-    result = _run(grade, json, markdown_file, junit_file)
-    if submission is None and not official:
-        progress.record(ROOT, progress.attempt(result))
-    raise typer.Exit(_exit_code(result, exit_zero))
+    own = submission is None and not official
+    raise typer.Exit(_exit_code(_run(grade, json, markdown_file, junit_file, own_attempt=own), exit_zero))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -119,45 +117,37 @@ def export_results(
 
 
 def _run(
-    grade: Callable[[Watch], Result], json: Path | None, markdown_file: Path | None, junit_file: Path | None
+    grade: Callable[[Watch], Result],
+    json: Path | None,
+    markdown_file: Path | None,
+    junit_file: Path | None,
+    *,
+    own_attempt: bool = False,
 ) -> Result:
-    """Grade with a moving display, show the report, write the files asked for."""
+    """Grade with a moving display, write the files asked for, and show the report: whatever a terminal does, last."""
     console, started = Console(), datetime.now(UTC)
     for path in (json, markdown_file, junit_file):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
     with watch_for(console) as watch:
         result = grade(watch)
-    terminal.show(console, result)
+    try:
+        for path, render in ((json, record.to_json), (markdown_file, markdown), (junit_file, junit)):
+            if path is not None:
+                write_atomically(path, render(result).encode())
+        if own_attempt:
+            progress.record(ROOT, progress.attempt(result))
+    finally:  # a disk that takes no record is no reason to keep the report back
+        terminal.show(console, result)
     if result.started_at < started:
         told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
         console.print(f"{told} To measure anew, add: -- --again", markup=False, highlight=False)
-    for path, render in ((json, record.to_json), (markdown_file, markdown), (junit_file, junit)):
-        if path is not None:
-            write_atomically(path, render(result).encode())
     return result
 
 
 def main() -> None:
     """Run the command."""
-    run_app(app)
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run a command line whose expected errors are sentences, not tracebacks."""
-    try:
-        app()
-    except (UsageError, ManifestError) as error:
-        _say(str(error), 2)
-    except GraderError as error:
-        _say(f"The grader could not do its work; this says nothing about your code.\n{error}", 3)
-    except KeyboardInterrupt:
-        _say("Interrupted; nothing was recorded.", 130)
-
-
-def _say(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(code)
+    sys.exit(run_command(lambda: app(standalone_mode=False)))
 
 
 if __name__ == "__main__":

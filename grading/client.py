@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from grading.errors import GraderError
 from grading.limits import TimeLimit, find_passed_limit, wait_until, wall_limit
 from grading.proxy import Proxy
 from grading.remote import DeadlineError, Frame, ProtocolError, WorkerDiedError, WorkerFailureError, remote_error
+from grading.render.text import one_line
 from grading.sandbox.launch import ADVICE, Confinement, Launched, launch
 from grading.worker import wire
 
@@ -26,8 +26,6 @@ OBJECT_BYTES = 64
 """What a byte of a message's plain part may become here."""
 MAX_EVENTS, MAX_REPORTED = 10_000, 10
 """How often one call may report progress, and how many values each time."""
-PLACE = re.compile(r"[\w./-]{1,200}", re.ASCII)
-"""What a submission's files are called."""
 MAX_NESTED_EVENTS = 3
 """Reports within reports: a test may ask the network while it trains, and that is all."""
 MAX_GREETING = 1 << 12
@@ -64,6 +62,7 @@ class Worker:
         self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._reporting = 0
+        self._sources = _read_sources(confinement.submission)
         self._launched: Launched = launch(confinement)
         self._ready_until: float | None = time.monotonic() + START_SECONDS
 
@@ -271,21 +270,20 @@ class Worker:
         handle, type_name = payload
         if not 0 < handle < wire.MAX_HANDLE:
             raise wire.WireError("a handle is not a count")
-        return Proxy(self, handle, type_name[:100])
+        return Proxy(self, handle, one_line(type_name, 100))
 
     def _raised(self, rest: list[Any]) -> Exception:
         type_name, bases, message, frames = self._fitting(rest, (str, list, str, list))
         told = []
         for frame in frames[:20]:
-            file, line, function, text = self._fitting(frame, (str, int, str, str))
-            if not 0 <= line < 1 << 31:
-                raise self._fail(ProtocolError("its answer has the wrong form"))
-            if _inside(file):
-                told.append(Frame(file, line, function[:100], text[:200]))
+            file, line, function = self._fitting(frame, (str, int, str))
+            lines = self._sources.get(file, ())
+            if 0 < line <= len(lines):  # a code object may name any place as its own
+                told.append(Frame(file, line, one_line(function, 100), lines[line - 1].strip()[:200]))
         names, message = [b for b in bases if type(b) is str], message[:TEXT]
         if "MemoryError" in names:
             message = f"{message or 'no memory left'} (your code may use {self.confinement.memory_mb:,} MB of memory)"
-        return remote_error(type_name[:100], names, message, tuple(told))
+        return remote_error(one_line(type_name, 100), names, message, tuple(told))
 
     def _fitting(self, values: Any, kinds: tuple[type, ...]) -> list[Any]:
         if type(values) is not list or [type(v) for v in values] != list(kinds):
@@ -299,7 +297,10 @@ class Worker:
         return failure
 
 
-def _inside(file: str) -> bool:
-    """Whether this could be a file of the submission: reports show the place, and a forge opens it."""
-    path = PurePosixPath(file)
-    return PLACE.fullmatch(file) is not None and not path.is_absolute() and ".." not in path.parts
+def _read_sources(submission: Path) -> dict[str, list[str]]:
+    """The lines of every file of Python in the submission, by its place: what a traceback may lead to.
+
+    They are read before any of its code runs.
+    """
+    files = sorted(submission.rglob("*.py"))
+    return {file.relative_to(submission).as_posix(): file.read_text("utf-8", "replace").split("\n") for file in files}

@@ -1,11 +1,20 @@
-"""Writing files so that a reader, or a crash, never sees half of one."""
+"""Files that others use as well: written so that nobody sees half of one, and locked where the disk can."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import IO, Any
+
+from grading.errors import GraderError
+
+
+class BusyError(GraderError):
+    """Another process holds the lock."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -22,3 +31,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
+    """Lock an open file for this process until it is closed; False on a disk without locks (Lustre, some NFS).
+
+    BusyError while another process holds the lock; `wait` waits for that one instead.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise BusyError(f"{file.name} is locked by another process.") from None
+        return False
+    return True

@@ -14,6 +14,10 @@ class Frame:
     line: int
     function: str
     text: str
+    """The line itself, as the grader's own copy of the file has it."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function or '<file>'}: {self.text}"
 
 
 class WorkerFailureError(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FiniteFloat, model_validator
 
 from grading.manifest.model import Kind, Unit
 
@@ -201,6 +201,18 @@ class Result(Record):
     """The end of what student code printed."""
     timing: Timing
 
+    @model_validator(mode="after")
+    def _name_graded_places_only(self) -> Self:
+        """Forget every place outside the files that were graded: reports show it, and a forge opens it."""
+        # A file of so many bytes has no more lines.
+        lines = {file.path: file.size + 1 for file in self.submission.files}
+        criteria = tuple(
+            c.model_copy(update={"failures": tuple(_without_foreign_place(f, lines) for f in c.failures)})
+            for c in self.criteria
+        )
+        object.__setattr__(self, "criteria", criteria)
+        return self
+
     @property
     def session(self) -> str:
         """The nox session that measures it: milestone-2, module-02_tensor."""
@@ -215,6 +227,13 @@ class Result(Record):
     def first_to_mend(self) -> Failure | None:
         """The failure to look at first: criteria and failures are in order."""
         return next((f for c in self.criteria for f in c.failures), None)
+
+
+def _without_foreign_place(failure: Failure, lines: dict[str, int]) -> Failure:
+    """The failure; its file only if it is one of these, its line only if the file can have it."""
+    file = failure.file if failure.file in lines else None
+    line = failure.line if file is not None and 0 < (failure.line or 0) <= lines[file] else None
+    return failure.model_copy(update={"file": file, "line": line})
 
 
 def verdict_of(criteria: tuple[CriterionResult, ...], provisional_because: tuple[str, ...] = ()) -> Verdict:

@@ -1,40 +1,20 @@
-"""The command `tito`: run one command line, end with its exit code, and with plain words instead of tracebacks."""
+"""The command `tito`: run one command line, and end with its exit code."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 
-from grading.errors import GraderError, UsageError
-from grading.render.text import clean
-from tito.console import errors
+from grading.entry import run_command
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
-    try:
-        code = _dispatch(tuple(arguments))
-    except UsageError as error:
-        return _say(str(error), 2)
-    except GraderError as error:
-        return _say(f"The grader could not do its work; this says nothing about your code.\n{error}", 3)
-    except (KeyboardInterrupt, EOFError):
-        return _say("Interrupted; nothing is lost.", 130)
-    except Exception as error:
-        # Told by their traits: importing the classes would import what the quick commands do without.
-        if type(error).__name__ == "ManifestError":
-            return _say(str(error), 2)
-        if type(error).__name__ == "Abort":
-            return _say("Interrupted; nothing is lost.", 130)
-        if isinstance(error, OSError):
-            return _say(f"{type(error).__name__}: {error}\n`tito doctor` may tell what is wrong here.", 3)
-        show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
-        if callable(show) and isinstance(exit_code, int):  # the parser's own
-            show()
-            return exit_code
-        raise
-    return code if isinstance(code, int) else 0
+    return run_command(
+        lambda: _dispatch(tuple(arguments)),
+        interrupted="Interrupted; nothing is lost.",
+        advice="`tito doctor` may tell what is wrong here.",
+    )
 
 
 def _dispatch(arguments: tuple[str, ...]) -> int | None:
@@ -52,13 +32,4 @@ def _dispatch(arguments: tuple[str, ...]) -> int | None:
 
 def main() -> None:
     """The entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a sign shows a question mark, not a traceback.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
-
-
-def _say(message: str, code: int) -> int:
-    errors().print(clean(message, 8000), soft_wrap=True)
-    return code

@@ -24,11 +24,13 @@ from tito.console import console
 from tito.status import progress_line
 
 
-def grade_and_show_module(root: Path, module: str, *, seed: int | None = None) -> Result:
-    """The module's tests in the worker, shown."""
+def grade_and_show_module(root: Path, module: str, *, seed: int | None = None, completing: bool = False) -> Result:
+    """The module's tests in the worker, shown; when they pass, recorded before as completed if it is to be."""
     out = console()
     with watch_for(out) as watch:
         result = grade_module(root, module, seed=seed, watch=watch)
+    if completing and result.verdict.exit_code == 0:
+        progress.record(root, progress.module_event(progress.Kind.MODULE_COMPLETED, module, result))
     terminal.show(out, result)
     return result
 
@@ -39,11 +41,13 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
     before = progress.read(root).best(number)
     with watch_for(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
-    terminal.show(out, result)
+    try:
+        progress.record(root, progress.attempt(result))
+    finally:  # a disk that takes no record is no reason to keep the report back
+        terminal.show(out, result)
     if result.started_at < began:
         told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
         out.print(Text.assemble(f"\n{told} To measure anew: ", (f"tito milestone test {number} --again", "bold")))
-    progress.record(root, progress.attempt(result))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
         _unlocked(root, number, result, first=not known)
@@ -54,19 +58,17 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
 
 def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
     """Celebrate the first time; grant the badge and show the way on every time."""
-    out, manifest = console(), load(root)
-    milestone = manifest.milestone(number)
+    out, manifest, history = console(), load(root), progress.read(root)
+    milestone, best = manifest.milestone(number), history.best(number)
+    path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, badge((best and best.result) or result).encode())
     if first:
         celebrate(out, milestone, provisional=result.verdict is Verdict.PROVISIONAL)
         try:
             play_demo(root, milestone.id, seed=result.seed)
         except GraderError as error:  # the milestone is unlocked all the same
             out.print(Text(f"The demonstration could not be shown: {error}", style="yellow"))
-    history = progress.read(root)
-    best = history.best(number)
-    path = root / progress.FOLDER / "badges" / f"milestone-{number}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, badge((best and best.result) or result).encode())
     out.print(Text.assemble("\nYour badge: ", (path.relative_to(root).as_posix(), "bold")))
     out.print(progress_line(manifest, history, out))
     goal = journey.next_goal(manifest, history)

@@ -22,11 +22,6 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def errors() -> Console:
-    """Standard error."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
-
-
 def repository(start: Path | None = None) -> Path:
     """The nearest folder upward that holds milestones.yaml; UsageError when there is none."""
     here = (start or Path.cwd()).resolve()

@@ -172,7 +172,7 @@ def complete(name: Name) -> int:
     module = names.built(names.module(course.modules, name))
     from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
 
-    result = grade_and_show_module(root, module.id)
+    result = grade_and_show_module(root, module.id, completing=True)
     out = console()
     if result.verdict.exit_code != 0:
         states = journey.module_states(course, progress.read(root, thorough=False))
@@ -182,7 +182,6 @@ def complete(name: Name) -> int:
             told = f"Module {module.id} was completed on {before:%Y-%m-%d}; as it is now, it does not pass."
         out.print(Text(f"\n{told}", style="yellow"))
         return result.verdict.exit_code
-    progress.record(root, progress.module_event(progress.Kind.MODULE_COMPLETED, module.id, result))
     out.print(Text(f"\nModule {module.id} is completed.", style="bold green"))
     milestone = next((m for m in course.milestones if m.trigger == module.id and m.status == "built"), None)
     if milestone is not None:

@@ -60,7 +60,7 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
                 "official": result.official,
                 "submission": one_line(result.submission.digest),
                 "course": one_line(f"{result.course.name} {result.course.version}"),
-                "reproduce": one_line(result.reproduce),
+                "reproduce": one_line(result.command),
             }
         )
     return entries

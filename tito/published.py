@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from grading.errors import UsageError
 from grading.github.reading import BRANCH, COMMITS, Records, read_records
 from grading.render.text import one_line
+from tito.console import item
 
 FETCH = f"git fetch origin {BRANCH}"
 REF = f"refs/remotes/origin/{BRANCH}"
@@ -41,7 +43,7 @@ def published(root: Path) -> Records:
     return read_records(sizes, messages, read, repository=None)
 
 
-def unverified(records: Records) -> Iterator[Text]:
+def unverified(records: Records) -> Iterator[RenderableType]:
     """How many records there are, and which of them nothing vouches for."""
     count = len(records.entries)
     verified = count - len(records.unverified)
@@ -49,7 +51,8 @@ def unverified(records: Records) -> Iterator[Text]:
         f"From the branch {BRANCH}: {count} record{'s' if count != 1 else ''}, {verified} verified.", style="dim"
     )
     for entry in records.unverified:
-        yield Text(f"Unverified and not counted: {one_line(entry.file)}: {entry.reason}", style="yellow")
+        told = f"Unverified and not counted: {one_line(entry.file)}: {one_line(entry.reason or '', 300)}"
+        yield item("!", Text(told, style="yellow"), indent=0)
 
 
 def unverified_json(records: Records) -> list[dict[str, Any]]:

@@ -107,11 +107,11 @@ def progress_line(course: CourseLike, history: History, out: Console) -> Text:
     return line
 
 
-def damage(history: History) -> Iterator[Text]:
+def damage(history: History) -> Iterator[RenderableType]:
     """What could not be read of the history."""
     for damaged in history.damaged:
         where, why = one_line(damaged.path.as_posix()), one_line(damaged.reason)
-        yield Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow")
+        yield item("!", Text(f"A damaged progress record is set aside as {where}: {why}", style="yellow"), indent=0)
 
 
 def timeline(course: CourseLike, history: History, figures: dict[int, list[str]], out: Console) -> RenderableType:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from course.bench import colours, desk, digits, github, grader, site
 from course.bench.figure import Figure
+from grading.entry import run_command
 from grading.errors import UsageError
 from grading.render.progress import watch_for
 
@@ -82,7 +83,4 @@ def table_of(figures: list[Figure]) -> Table:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UsageError as error:
-        sys.exit(str(error))
+    sys.exit(run_command(main))

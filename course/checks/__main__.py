@@ -16,6 +16,7 @@ from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
 from course.checks.leaks import no_leaks
 from course.skeleton import SkeletonError
+from grading.entry import run_command
 from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.manifest.problems import ManifestError, Problem, did_you_mean
@@ -79,4 +80,4 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

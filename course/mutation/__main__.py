@@ -15,6 +15,7 @@ from course.mutation.excused import PAGE, Change, excuses, row
 from course.mutation.mutants import Mutant, mutants
 from course.mutation.trial import TrialError, judged
 from course.skeleton import SkeletonError, find_gaps
+from grading.entry import run_command
 from grading.errors import UsageError
 from grading.manifest.load import ManifestError, load
 from grading.manifest.model import Manifest, Module, Status
@@ -120,4 +121,4 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

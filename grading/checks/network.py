@@ -51,7 +51,7 @@ class StudentNetwork:
         for parameter in self._parameters():
             values = parameter.numpy()
             if type(values) is not np.ndarray or values.dtype.kind != "f":
-                raise RecipeError("network.parameters()[i].numpy()", f"{type(values).__name__}", "a float array")
+                raise RecipeError("network.parameters()[i].numpy()", _kind_of(values), "a float array")
             arrays.append(values)
             if sum(array.nbytes for array in arrays) > MAX_WEIGHTS:
                 got = f"more than {MAX_WEIGHTS >> 20} MiB"
@@ -102,7 +102,7 @@ class StudentNetwork:
     def _parameters(self) -> list[Any]:
         parameters = self._network.parameters()
         if type(parameters) not in (list, tuple):
-            raise RecipeError("network.parameters()", f"{type(parameters).__name__}", "a list of tensors")
+            raise RecipeError("network.parameters()", expect.name_type(parameters), "a list of tensors")
         if len(parameters) > MAX_PARAMETERS:
             raise RecipeError("network.parameters()", f"{len(parameters):,} parameters", "a list of a few tensors")
         self._count = self._count or len(parameters)
@@ -123,14 +123,21 @@ def _finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.
     """The array in float64; RecipeError unless it is one of finite floats of this shape, None being any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
-        kind = values.dtype if type(values) is np.ndarray else type(values).__name__
-        raise RecipeError(call, f"{kind}", f"{wanted} of floats")
+        raise RecipeError(call, _kind_of(values), f"{wanted} of floats")
     fits = values.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, values.shape, strict=True))
     if not fits or not values.size:
         raise RecipeError(call, f"an array of shape {values.shape}", wanted)
     if not np.isfinite(values).all():
         raise RecipeError(call, "NaN or infinity", f"{wanted} of finite numbers")
     return values.astype(np.float64)
+
+
+def _kind_of(value: Any) -> str:
+    """What came instead of an array of floats: its dtype, or what it is."""
+    if type(value) is np.ndarray:
+        return f"an array of {value.dtype}"
+    name = expect.name_type(value)
+    return "a Tensor; call .numpy()" if name == "Tensor" else f"an object of type {name}"
 
 
 def in_words(error: Exception) -> dict[str, Any]:
@@ -143,5 +150,5 @@ def in_words(error: Exception) -> dict[str, Any]:
     told: dict[str, Any] = {"got": f"{getattr(error, 'remote_type', type(error).__name__)}: {error}"}
     if frames:
         told |= {"file": frames[-1].file, "line": frames[-1].line}
-        told["detail"] = "\n".join(f"{f.file}:{f.line} in {f.function}: {f.text}" for f in frames)
+        told["detail"] = "\n".join(map(str, frames))
     return told

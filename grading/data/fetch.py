@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import shutil
 import tarfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from grading.data.files import LARGEST, VARIABLE, DamagedError, cache, check, gunzip, path_of, read, set_aside
 from grading.data.sources import Download, File, Source
 from grading.errors import GraderError
-from grading.files import write_atomically
+from grading.files import BusyError, lock_file, write_atomically
 from grading.render.progress import Watch
 
 
@@ -47,12 +46,14 @@ def fetch(source: Source, watch: Watch) -> Path:
 @contextlib.contextmanager
 def _alone(folder: Path, watch: Watch) -> Iterator[None]:
     """One process at a time fetches into a folder; the others wait, and then find what it fetched."""
-    with (folder / ".lock").open("a") as lock:
+    with (folder / ".lock").open("a") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            locked = lock_file(file)
+        except BusyError:
             watch.phase("Waiting for another download of the same data", None)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locked = lock_file(file, wait=True)
+        if not locked:
+            watch.phase(f"The disk of {folder} has no locks: start one download at a time", None)
         yield
 
 

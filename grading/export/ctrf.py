@@ -9,7 +9,7 @@ from typing import Any
 
 from grading.export.points import Scored, scored
 from grading.render import words
-from grading.render.text import clean, one_line
+from grading.render.text import one_line, quote
 from grading.result import CriterionStatus, Result
 
 SPEC = "0.0.0"
@@ -74,5 +74,5 @@ def _test(test: Scored) -> dict[str, Any]:
         if test.failure.line is not None:
             document["line"] = test.failure.line
     if test.failure and test.failure.detail:
-        document["trace"] = clean(test.failure.detail)
+        document["trace"] = quote(test.failure.detail)
     return document

@@ -65,7 +65,7 @@ def _test(result: Result, criterion: CriterionResult) -> Scored:
         max_score=WORTH,
         message=_message(criterion),
         failure=criterion.failures[0] if criterion.failures else None,
-        reproduce=one_line(result.reproduce, 300),
+        reproduce=one_line(result.command, 300),
     )
 
 
@@ -77,5 +77,6 @@ def _message(criterion: CriterionResult) -> str:
         first = criterion.failures[0]
         parts.append(words.label(first, 200))
         told = (("in", words.place(first)), ("got", first.got), ("expected", first.expected), ("hint", first.hint))
-        parts += [f"{name} {one_line(text, 200)}" for name, text in told if text]
+        # The separator is ours alone: in a text it would begin a part of its own.
+        parts += [f"{name} {one_line(text, 200).replace('; ', ', ')}" for name, text in told if text]
     return "; ".join(parts)

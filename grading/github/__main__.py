@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from grading.__main__ import run_app
+from grading.entry import run_command
 from grading.github.plan_command import plan_command
 from grading.github.publish_command import publish_command
 from grading.github.report import report_command
@@ -22,8 +24,8 @@ app.command("sandbox", epilog=EXIT_CODES)(sandbox_command)
 
 
 def main() -> None:
-    """Run the command; expected errors are sentences, not tracebacks."""
-    run_app(app)
+    """Run the command."""
+    sys.exit(run_command(lambda: app(standalone_mode=False), interrupted="Interrupted."))
 
 
 if __name__ == "__main__":

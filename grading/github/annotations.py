@@ -8,7 +8,7 @@ from typing import Any, Literal
 from grading.github.api import Client, Part, settled, taken, told
 from grading.github.comment import Report, front, headline
 from grading.render import words
-from grading.render.text import clean, one_line
+from grading.render.text import labelled, one_line
 from grading.result import Failure, Result, Verdict
 
 NAME = "TinyTorch"
@@ -64,7 +64,7 @@ def line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
 def _message(failure: Failure) -> str:
     """Call, got, expected, hint as lines: GitHub shows an annotation's message as plain text."""
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
-    lines = [f"{name}: {clean(text, 600)}" for name, text in parts if text]
+    lines = [labelled(f"{name}: ", text, 600) for name, text in parts if text]
     if fast := words.fast_loop(failure):
         lines.append(f"try: {fast}")
     return "\n".join(lines) or one_line(failure.title, 600)

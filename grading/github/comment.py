@@ -110,7 +110,7 @@ def _front(report: Report) -> Iterator[Block]:
     if first is not None and first.first_to_mend is not None:
         yield "### First to mend"
         yield failure(first.first_to_mend)
-        yield f"Grade again: {code(first.reproduce)}"
+        yield f"Grade again: {code(first.command)}"
     if report.previous is not None and results:
         yield f"### Since {code(report.previous.commit[:7])}"
         yield _listed(changes(results, report.previous))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from grading.entry import run_command
 from grading.files import write_atomically
 from grading.manifest.files import check_files
 from grading.manifest.load import load
@@ -50,4 +52,4 @@ def schema(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run_command(lambda: app(standalone_mode=False)))

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from grading.errors import UsageError
+
 FILE = "milestones.yaml"
 
 Path = tuple[str | int, ...]
@@ -34,7 +36,7 @@ class Finding:
     mend: str
 
 
-class ManifestError(Exception):
+class ManifestError(UsageError):
     """The manifest cannot be used; `problems` says why, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]):

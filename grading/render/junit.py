@@ -7,7 +7,7 @@ from datetime import UTC
 from xml.etree import ElementTree as ET
 
 from grading.render import figures, words
-from grading.render.text import clean
+from grading.render.text import clean, labelled, one_line, quote
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 # What XML 1.0 cannot hold, beyond what `clean` takes away.
@@ -16,7 +16,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit(*results: Result) -> str:
     """The XML document, with declaration: a suite for each result, of which there is at least one."""
-    root = ET.Element("testsuites", name=_text(results[0].course.name))
+    root = ET.Element("testsuites", name=_line(results[0].course.name))
     for result in results:
         _suite(root, result)
     ET.indent(root)
@@ -33,17 +33,17 @@ def _suite(root: ET.Element, result: Result) -> None:
     suite = ET.SubElement(
         root,
         "testsuite",
-        {"name": _text(words.heading(result)), **{key: str(value) for key, value in counts.items()}},
+        {"name": _line(words.heading(result)), **{key: str(value) for key, value in counts.items()}},
         timestamp=f"{result.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
         time=f"{result.timing.total:.3f}",
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):
-        ET.SubElement(properties, "property", name=name, value=_text(value))
+        ET.SubElement(properties, "property", name=name, value=_line(value))
     for criterion in result.criteria:
         _case(suite, result, criterion)
     if result.student_output:
-        ET.SubElement(suite, "system-out").text = _text(result.student_output, 10_000)
+        ET.SubElement(suite, "system-out").text = _text(quote(result.student_output, 10_000), 20_000)
 
 
 def _count(result: Result, status: CriterionStatus) -> int:
@@ -60,26 +60,26 @@ def _properties(result: Result) -> list[tuple[str, str]]:
         ("official", str(result.official).lower()),
         ("sandbox", result.machine.sandbox),
         ("submission", result.submission.digest),
-        ("reproduce", result.reproduce),
+        ("reproduce", result.command),
     ]
 
 
 def _case(suite: ET.Element, result: Result, criterion: CriterionResult) -> None:
     what = f"module-{result.module}" if result.milestone is None else f"milestone-{result.milestone}"
     case = ET.SubElement(
-        suite, "testcase", classname=_text(f"{what}.{criterion.kind.value}"), name=_text(criterion.title), time="0"
+        suite, "testcase", classname=_line(f"{what}.{criterion.kind.value}"), name=_line(criterion.title), time="0"
     )
     figure = f"measured {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
     match criterion.status:
         case CriterionStatus.FAILED:
             # One element only: several readers keep just the first or refuse more.
-            element = ET.SubElement(case, "failure", type="criterion", message=_text(f"{figure}: {criterion.why}"))
+            element = ET.SubElement(case, "failure", type="criterion", message=_line(f"{figure}: {criterion.why}"))
             element.text = _text("\n\n".join(map(_failure, criterion.failures[:20])), 20_000)
         case CriterionStatus.ERROR:
-            message = _text(criterion.explanation or "The grader or this machine failed, not the student's code.")
+            message = _line(criterion.explanation or "The grader or this machine failed, not the student's code.")
             ET.SubElement(case, "error", type="grader", message=message)
         case CriterionStatus.NOT_ATTEMPTED:
-            ET.SubElement(case, "skipped", message=_text(criterion.explanation or "not attempted"))
+            ET.SubElement(case, "skipped", message=_line(criterion.explanation or "not attempted"))
 
 
 def _failure(failure: Failure) -> str:
@@ -92,8 +92,13 @@ def _failure(failure: Failure) -> str:
         ("detail", failure.detail),
         ("try", words.fast_loop(failure)),
     ]
-    return "\n".join([words.label(failure), *(f"  {name}: {clean(text, 1000)}" for name, text in parts if text)])
+    return "\n".join([words.label(failure), *(labelled(f"  {name}: ", text, 1000) for name, text in parts if text)])
 
 
-def _text(value: str, limit: int = 2000) -> str:
+def _text(value: str, limit: int) -> str:
     return _NOT_XML.sub("", clean(value, limit))
+
+
+def _line(value: str) -> str:
+    """An attribute's value: readers show it as one line, so it is one."""
+    return _NOT_XML.sub("", one_line(value, 2000))

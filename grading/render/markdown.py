@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from grading.render import figures, words
-from grading.render.text import clean, cut, one_line
+from grading.render.text import clean, cut, labelled, one_line, quote
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 LIMIT = 60_000
@@ -108,7 +108,7 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
     if result.first_to_mend and first_to_mend:
         yield "### First to mend"
         yield failure(result.first_to_mend)
-        yield f"Grade again: {code(result.reproduce)}"
+        yield f"Grade again: {code(result.command)}"
     yield "### Criteria"
     yield _table(result)
     if how := dict.fromkeys(c.how for c in result.criteria[:MOST_CRITERIA] if c.how):
@@ -120,7 +120,7 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
         yield Fold(f"{len(others)} more to mend", shown + left)
     yield from _curves(result)
     if result.student_output.strip():
-        yield Fold("What the code printed", (fence(result.student_output),))
+        yield Fold("What the code printed", (fence(quote(result.student_output), 6100),))
     yield from _notes(result)
     yield _evidence(result)
 
@@ -153,7 +153,7 @@ def failure(failure: Failure) -> str:
     if place := words.place(failure):
         lines.append(f"In {code(place)}")
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("detail", failure.detail)]
-    shown = "\n".join(f"{name + ':':<10}{clean(text, 1000)}" for name, text in parts if text)
+    shown = "\n".join(labelled(f"{name + ':':<10}", text, 1000) for name, text in parts if text)
     if shown:
         lines.append(fence(shown, 4000))
     if failure.hint:

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from grading.render import figures, words
-from grading.render.text import clean, one_line
+from grading.render.text import BAR, clean, one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
 
 WIDE, WIDEST = 76, 100
@@ -47,6 +49,38 @@ class Report:
         yield _footer(result)
 
 
+@dataclass(frozen=True)
+class Hanging:
+    """A text whose lines, as a terminal of this width breaks them, are indented after the first.
+
+    A quoted one has a bar before every line instead, if there are several or `always`.
+    """
+
+    text: Text
+    quoted: bool = False
+    always: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """The lines, each with what stands before it."""
+        indent = self._indent if not options.ascii_only else self._indent.replace("│", "|")
+        width = max(1, options.max_width - len(indent))
+        lines = console.render_lines(self.text, options.update(width=width, height=None), pad=False)
+        bare = 0 if self.always or (self.quoted and len(lines) > 1) else 1
+        for number, line in enumerate(lines):
+            yield Segment(indent if number >= bare else "")
+            yield from line
+            yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As wide as the text with its indent."""
+        inner, more = Measurement.get(console, options, self.text), len(self._indent)
+        return Measurement(inner.minimum + more, inner.maximum + more).clamp(max_width=options.max_width)
+
+    @property
+    def _indent(self) -> str:
+        return BAR if self.quoted else "    "
+
+
 def show(console: Console, result: Result) -> None:
     """Print the report; commands to copy may be longer than a line."""
     console.print(Report(result), width=min(console.width, WIDEST), crop=False)
@@ -54,12 +88,16 @@ def show(console: Console, result: Result) -> None:
 
 def _verdict(result: Result) -> RenderableType:
     colour = _COLOURS[result.verdict]
-    body = Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))
+    parts = [Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))]
     if result.medal and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
-        body.append(f"\nMedal: {one_line(result.medal)}")
-    for reason in result.provisional_because:
-        body.append(f"\nProvisional: {one_line(reason, 400)}")
-    return Panel(body, title=Text(words.heading(result), style="bold"), title_align="left", border_style=colour)
+        parts.append(Text(f"Medal: {one_line(result.medal)}"))
+    parts += [Text(f"Provisional: {one_line(reason, 400)}") for reason in result.provisional_because]
+    return Panel(
+        Group(*map(Hanging, parts)),
+        title=Text(words.heading(result), style="bold"),
+        title_align="left",
+        border_style=colour,
+    )
 
 
 def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableType]:
@@ -130,14 +168,16 @@ def failure_parts(failure: Failure, *, brief: bool) -> Group:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     limit = 300 if brief else 1200
-    parts = [("where", words.place(failure)), ("call", failure.call), ("got", failure.got)]
-    parts += [("expected", failure.expected), ("hint", failure.hint)]
-    if not brief:
-        parts.append(("detail", failure.detail))
-    for name, text in parts:
+    if place := words.place(failure):
+        table.add_row("where", Text(place))
+    for name, text in (("call", failure.call), ("got", failure.got), ("expected", failure.expected)):
         if text:
-            table.add_row(name, Text(clean(text, limit), style="cyan" if name == "hint" else ""))
-    return Group(Text(words.label(failure), style="bold"), table)
+            table.add_row(name, Hanging(Text(clean(text, limit), overflow="fold"), quoted=True))
+    if failure.hint:
+        table.add_row("hint", Text(one_line(failure.hint, limit), style="cyan"))
+    if failure.detail and not brief:
+        table.add_row("detail", Hanging(Text(clean(failure.detail, limit), overflow="fold"), quoted=True))
+    return Group(Hanging(Text(words.label(failure), style="bold")), table)
 
 
 def _curves(result: Result, width: int, plain: bool) -> Iterator[RenderableType]:
@@ -160,18 +200,20 @@ def _output(result: Result) -> Iterator[RenderableType]:
     text = clean(result.student_output, 1000).strip()
     if text and result.verdict is not Verdict.UNLOCKED:
         yield Text("\nYour code printed", style="bold")
-        yield Padding(Text(text, overflow="fold"), (0, 0, 0, 1))
+        yield Padding(Hanging(Text(text, overflow="fold"), quoted=True, always=True), (0, 0, 0, 1))
 
 
 def _notes(result: Result) -> Iterator[RenderableType]:
     for note in result.submission.refused[:10]:
-        yield Text(f"\nNot graded: {one_line(note.path)}: {one_line(note.message, 400)}", style="yellow")
+        yield Text()
+        yield Hanging(Text(f"Not graded: {one_line(note.path)}: {one_line(note.message, 400)}", style="yellow"))
     if len(result.submission.refused) > 10:
         yield Text(f"… and {len(result.submission.refused) - 10} more files that were not graded.", style="yellow")
     if changed := result.course.changed:
         names = ", ".join(one_line(path, 80) for path in changed[:5]) + (", …" if len(changed) > 5 else "")
-        text = f"\nFiles of the course are not as released ({len(changed)}): {names}. "
-        yield Text(f"{text}The verdict that counts is made with the released ones.", style="yellow")
+        text = f"Files of the course are not as released ({len(changed)}): {names}. "
+        yield Text()
+        yield Hanging(Text(f"{text}The verdict that counts is made with the released ones.", style="yellow"))
 
 
 def _first_to_mend(result: Result) -> Iterator[RenderableType]:
@@ -185,7 +227,7 @@ def _first_to_mend(result: Result) -> Iterator[RenderableType]:
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield command(fast)
     yield Text("Grade again:", style="dim")
-    yield command(one_line(result.reproduce, 300))
+    yield command(one_line(result.command, 300))
 
 
 def command(line: str) -> Text:

@@ -15,6 +15,19 @@ _ESCAPE = re.compile(
 _COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# What has no ink in any other category: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the
+# blank letters and symbols that it does not list: Braille without dots, the null notehead, Egyptian and Khitan fillers.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufffc"
+    "\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
+)
+_JOINERS = re.compile("[\u200c\u200d]+")
+_VIRAMA = 9
+"""The combining class of signs that take away a consonant's vowel."""
+MARKS = 4
+"""Marks above and below one letter; more than the languages that stack most of them write."""
+BAR = "│ "
+"""Stands before what is quoted: no line that begins with it is the grader's own."""
 
 
 def cut(text: str, limit: int, dropped: int = 0) -> str:
@@ -30,7 +43,7 @@ def cut(text: str, limit: int, dropped: int = 0) -> str:
 
 
 def clean(text: str, limit: int = 2000) -> str:
-    """The text without escapes, control and other invisible characters, cut visibly after `limit` characters.
+    """The text without escapes, invisible characters and towers of marks, cut visibly after `limit` characters.
 
     What GitHub would read as a workflow command (`::error::`, `##[group]`) gets a space that breaks it.
     """
@@ -38,11 +51,39 @@ def clean(text: str, limit: int = 2000) -> str:
     rough = text[: 20 * limit]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
-    # Each character is looked up once, however often it stands there.
-    hidden = {c for c in set(rough) if unicodedata.category(c) in _INVISIBLE} - {"\n", "\t"}
-    rough = rough.translate(dict.fromkeys(map(ord, hidden)))
+    rough = drop_invisible(rough)
     rough = "\n".join(map(_no_command, rough.split("\n")))
     return cut(rough.replace("##[", "## ["), limit, dropped)
+
+
+def drop_invisible(text: str) -> str:
+    """The text without what nobody can see, and with at most `MARKS` marks stacked on a letter.
+
+    Newlines and tabs stay, and so do the joiners U+200C and U+200D where words are spelt with them: between letters
+    (Persian, Bengali) and after a virama (Sinhala, Malayalam). Every other space becomes the ordinary one.
+    """
+    # Each character is looked up once, however often it stands there.
+    kinds = {c: unicodedata.category(c) for c in set(text)}
+    hidden = {c for c, kind in kinds.items() if kind in _INVISIBLE or _BLANK.match(c)} - set("\n\t\u200c\u200d")
+    spaces = {ord(c): " " for c, kind in kinds.items() if kind == "Zs"}
+    text = text.translate(spaces | dict.fromkeys(map(ord, hidden)))
+    text = _JOINERS.sub(_keep_joiner, text)
+    marks = re.escape("".join(c for c, kind in kinds.items() if kind[0] == "M"))
+    stacked = re.escape("".join(c for c, kind in kinds.items() if kind in ("Mn", "Me")))
+    if marks:  # without a letter of its own, a mark would be drawn over what stands before the text
+        text = re.sub(f"^[{marks}\u200c\u200d]+", "", text, flags=re.MULTILINE)
+    if stacked:
+        text = re.sub(f"([{stacked}]{{{MARKS}}})[{stacked}]+", r"\1", text)
+    return text
+
+
+def _keep_joiner(found: re.Match[str]) -> str:
+    """One joiner where a word may hold it, none elsewhere. Two marks with only a joiner between them would stack."""
+    text, (start, end) = found.string, found.span()
+    before, after = text[max(0, start - 1) : start] or "\n", text[end : end + 1] or "\n"
+    kinds = unicodedata.category(before)[0] + unicodedata.category(after)[0]
+    ends_in_virama = unicodedata.combining(before) == _VIRAMA and kinds[1] != "M"
+    return found[0][0] if kinds in ("LL", "LM", "ML") or ends_in_virama else ""
 
 
 def _no_command(line: str) -> str:
@@ -58,3 +99,19 @@ def one_line(text: str, limit: int = 200) -> str:
     'a b'
     """
     return cut(" ".join(clean(text, 20 * limit).split()), limit)
+
+
+def quote(text: str, limit: int = 2000) -> str:
+    """The cleaned text with a bar before each line: whatever it imitates, it is seen to be quoted."""
+    return BAR + clean(text, limit).replace("\n", "\n" + BAR)
+
+
+def labelled(label: str, text: str, limit: int = 2000) -> str:
+    """The label and the cleaned text; several lines are quoted, below each other, so that none of them is a label.
+
+    >>> print(labelled("got: ", "[[1, 2],\\n [3, 4]]"))
+    got: │ [[1, 2],
+         │  [3, 4]]
+    """
+    text = clean(text, limit)
+    return label + (BAR + text.replace("\n", "\n" + " " * len(label) + BAR) if "\n" in text else text)

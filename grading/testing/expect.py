@@ -13,6 +13,7 @@ import numpy as np
 from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
+from grading.render.text import labelled
 
 MAX_SIZE = 1 << 20
 """Elements of an array in a test: what the judge makes of it, in float64 or for each index, has an end with it."""
@@ -28,10 +29,8 @@ class Mismatch(AssertionError):  # noqa: N818 - it is read as a word in a report
 
     def __init__(self, *, call: str, got: str, expected: str, hint: str | None = None):
         self.call, self.got, self.expected, self.hint = call, got, expected, hint
-        lines = [f"call:     {call}", f"got:      {got}", f"expected: {expected}"]
-        if hint:
-            lines.append(f"hint:     {hint}")
-        super().__init__("\n" + "\n".join(lines))
+        parts = [("call:     ", call), ("got:      ", got), ("expected: ", expected), ("hint:     ", hint)]
+        super().__init__("\n" + "\n".join(labelled(label, text) for label, text in parts if text))
 
 
 def array(
@@ -147,11 +146,16 @@ def show(values: np.ndarray, close: np.ndarray | None = None) -> str:
 def describe(value: Any) -> str:
     """A plain value with its type; a student's object by its type's name alone."""
     if isinstance(value, Proxy):
-        return f"an object of type {object.__getattribute__(value, '_type_name')}"
+        return f"an object of type {name_type(value)}"
     if type(value) is np.ndarray:
         return f"{show(value)} (ndarray of shape {value.shape})"
     text = _BRIEF.repr(value)
     return f"{text if len(text) <= 400 else text[:400] + '…'} ({type(value).__name__})"
+
+
+def name_type(value: Any) -> str:
+    """The name of a value's type where it lives: a student's object is a Tensor, not the proxy that stands for it."""
+    return object.__getattribute__(value, "_type_name") if isinstance(value, Proxy) else type(value).__name__
 
 
 class _Brief(reprlib.Repr):

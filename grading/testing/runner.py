@@ -138,7 +138,7 @@ class _Collector:
             frames = error.frames
             told |= {"file": frames[-1].file, "line": frames[-1].line}
             if gap is None:
-                told["detail"] = "\n".join(f"{f.file}:{f.line} in {f.function or '<file>'}: {f.text}" for f in frames)
+                told["detail"] = "\n".join(map(str, frames))
         return Failure(**told)
 
 

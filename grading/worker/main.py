@@ -113,14 +113,14 @@ class Worker:
         except Exception:  # a __str__ of the student's
             message = "(its message could not be made)"
         frames = [
-            [os.path.relpath(f.filename, self.root), f.lineno or 0, f.name, (f.line or "")[:200]]
+            [os.path.relpath(f.filename, self.root), f.lineno or 0, f.name]
             for f in traceback.extract_tb(error.__traceback__)
             if f.filename.startswith(self.root + os.sep)
         ]
         written = error.filename or "" if isinstance(error, SyntaxError) else ""
         if isinstance(error, SyntaxError) and written.startswith(self.root + os.sep):
             place = os.path.relpath(written, self.root)
-            frames.append([place, error.lineno or 0, "", (error.text or "").strip()[:200]])
+            frames.append([place, error.lineno or 0, ""])
         bases = [c.__name__ for c in type(error).__mro__]
         return type(error).__name__, bases, message[:4000], frames[-12:]
 

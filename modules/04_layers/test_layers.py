@@ -333,7 +333,7 @@ def test_sequential_parameters(student, rng):
     network = student.layers.Sequential(dense(3, 4, rng=student.rng(2)), inner, dense(5, 2, rng=student.rng(3)))
     parameters = network.parameters()
     call = "parameters() of Dense(3, 4), Sequential(Dense(4, 5, bias=False), ReLU()), Dense(5, 2)"
-    expect.that(type(parameters) is list, call=call, got=type(parameters).__name__, expected="a list")
+    expect.that(type(parameters) is list, call=call, got=expect.name_type(parameters), expected="a list")
     expect.equal([p.shape for p in parameters], [(4, 3), (4,), (5, 4), (2, 5), (2,)], call=f"the shapes of {call}")
     new = rng.normal(size=(5, 4))
     parameters[2].data = new

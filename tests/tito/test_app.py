@@ -131,14 +131,16 @@ def test_expected_errors_are_sentences(
 
 @pytest.mark.usefixtures("repo")
 def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody expected keeps its traceback."""
+    """What nobody expected keeps its traceback, and is an error of ours: never 1, which is a student's."""
 
     def fail(**_: object) -> int:
-        raise RuntimeError
+        raise RuntimeError("a bug")
 
     monkeypatch.setattr(drawn, "show_status", fail)
-    with pytest.raises(RuntimeError):
-        tito("milestone", "status")
+    answer = tito("milestone", "status")
+    assert answer.code == 3
+    assert "RuntimeError: a bug" in answer.err
+    assert "says nothing about your code" in answer.err
 
 
 def test_the_status_imports_nothing_slow(repo: Path) -> None:

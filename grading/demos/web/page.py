@@ -21,7 +21,7 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.progress import watch_for
 from grading.render.terminal import failure_parts
-from grading.render.text import clean
+from grading.render.text import labelled
 from grading.result import Failure
 
 STUDENTS = (RemoteError, WorkerFailureError, RecipeError)
@@ -164,4 +164,4 @@ def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
     fields = failure.model_dump(
         exclude_none=True, include={"title", "file", "line", "call", "got", "expected", "detail", "hint"}
     )
-    return {name: clean(value, 1200) if isinstance(value, str) else value for name, value in fields.items()}
+    return {name: labelled("", value, 1200) if isinstance(value, str) else value for name, value in fields.items()}

@@ -1,0 +1,77 @@
+"""How every command of the course ends: with its own exit code, or with one that says whose the trouble is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from grading.errors import GraderError, UsageError
+from grading.render.text import clean
+
+NOT_YOURS = "The grader could not do its work; this says nothing about your code."
+LONGEST = 8000
+
+
+def run_command(
+    command: Callable[[], object],
+    *,
+    interrupted: str = "Interrupted; nothing was recorded.",
+    preface: str = NOT_YOURS + "\n",
+    advice: str = "",
+) -> int:
+    """Run a command; its exit code: what it returns (None is 0), or 2 wrong usage, 3 any failure, 130 interrupted.
+
+    Never 1 for an exception, which would read as the student's "not yet". Expected errors are sentences, others keep
+    their traceback. `preface` comes before a failure of the grader's, `advice` follows one of a file or the system.
+    """
+    accept_any_text()
+    try:
+        code = command()
+        sys.stdout.flush()
+    except UsageError as error:
+        return _say(str(error), 2)
+    except GraderError as error:
+        return _say(f"{preface}{error}", 3)
+    except (KeyboardInterrupt, EOFError):
+        return _say(interrupted, 130)
+    except OSError as error:
+        what = error.filename or "A file or stream"
+        return _say(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)
+    except Exception as error:
+        # The parser's own are told by their traits: importing it would slow down commands that do without.
+        if type(error).__name__ == "Abort":
+            return _say(interrupted, 130)
+        show = getattr(error, "show", None)
+        if callable(show) and isinstance(getattr(error, "exit_code", None), int):
+            show()
+            return 2
+        return _say(f"{traceback.format_exc()}\n{preface}Please report what is above.", 3)
+    return code if isinstance(code, int) else 0
+
+
+def accept_any_text() -> None:
+    """Make a terminal or log that cannot show a sign show a question mark, and never end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _say(message: str, code: int) -> int:
+    """Say how it ended on standard error; the exit code."""
+    _forget_output()
+    with contextlib.suppress(OSError):  # nobody may be reading
+        print(clean(message, LONGEST), file=sys.stderr, flush=True)
+    return code
+
+
+def _forget_output() -> None:
+    """Drop what standard output would not take: Python would try again at its end, and change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
