@@ -163,7 +163,7 @@ class MachineRecord(Record):
     python: str
     packages: dict[str, str]
     sandbox: str
-    """bubblewrap or process."""
+    """bubblewrap, landlock or process."""
 
 
 class Timing(Record):

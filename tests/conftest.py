@@ -14,8 +14,10 @@ from hypothesis import settings
 
 from course.release import student_files
 from grading.client import Worker
+from grading.errors import GraderError
 from grading.manifest.load import load
-from grading.sandbox.launch import Confinement, choose
+from grading.sandbox import launch
+from grading.sandbox.launch import FENCES, Confinement, choose
 
 ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("course", deadline=None)  # a busy machine is slow, not wrong
@@ -33,12 +35,14 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(params=["bubblewrap", "process"])
-def sandbox(request: pytest.FixtureRequest) -> str:
-    """Both ways a worker is confined; bubblewrap is skipped where it does not work."""
-    if request.param == "bubblewrap" and choose(official=False) != "bubblewrap":
-        pytest.skip("bubblewrap does not work on this machine")
-    return request.param
+@pytest.fixture(params=FENCES)
+def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way a worker is confined; those that do not work here are skipped."""
+    monkeypatch.setenv(launch.VARIABLE, request.param)
+    try:
+        return choose(official=False)
+    except GraderError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

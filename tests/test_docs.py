@@ -86,7 +86,7 @@ ONLY_NAMED = {
 }
 """Commands that are not run, only looked up, and why."""
 
-SANDBOX = choose(official=False) == "bubblewrap"
+SANDBOX = choose(official=False) != "process"
 OF_A_CLASS = (
     "inv report",
     "inv report --to class/report.html",
@@ -104,7 +104,7 @@ EXITS = {
     ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
         1 if SANDBOX else 3,
-        "the release just written has nothing but gaps; without bubblewrap, official grading is an error",
+        "the release just written has nothing but gaps; without a sandbox, official grading is an error",
     ),
     ("student", "tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b"): (
         1,
@@ -114,7 +114,7 @@ EXITS = {
 """Other exit codes than 0, and why."""
 
 if not SANDBOX:
-    without = "without bubblewrap nothing is collected"
+    without = "without a sandbox nothing is collected"
     EXITS |= {("course", f"inv collect{more}"): (3, without) for more in ("", " --shard 1/2")}
     EXITS |= {("course", command): (2, without) for command in OF_A_CLASS}
 

@@ -19,6 +19,7 @@ from grading.manifest.load import load
 from grading.manifest.model import Kind
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, verdict_of
+from grading.sandbox.launch import FENCES
 from tests.submissions.build import student_files
 
 
@@ -61,7 +62,7 @@ def test_the_record_names_its_evidence(unlocked):
     assert unlocked.seed == 7
     assert unlocked.submission.student == "course"
     assert len(unlocked.submission.files) >= 7
-    assert unlocked.machine.sandbox in ("bubblewrap", "process")
+    assert unlocked.machine.sandbox in FENCES
     assert "numpy" in unlocked.machine.packages
     assert len(unlocked.curves) == 5
     for curve in unlocked.curves:

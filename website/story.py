@@ -18,6 +18,7 @@ from grading import journey
 from grading.journey import MilestoneState, ModuleState, State
 from grading.manifest.model import Kind, Manifest, Milestone
 from grading.progress import PASSING, Event, History
+from grading.render import words
 from grading.render.text import one_line
 from grading.result import Curve, Result
 from website.steps import Figure, Read, Step, drawable, figures_of, tell_steps
@@ -136,7 +137,7 @@ def _evidence(result: Result) -> Iterator[tuple[str, str]]:
     yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
     machine = result.machine
     yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
-    yield "Student’s code ran in", "bubblewrap" if machine.sandbox == "bubblewrap" else "a limited process"
+    yield "Student’s code ran in", words.fence(machine.sandbox)
 
 
 def _short(digest: str) -> str:

@@ -237,10 +237,9 @@ def command(line: str) -> Text:
 
 def _footer(result: Result) -> RenderableType:
     timing, machine = result.timing, result.machine
-    sandbox = "bubblewrap" if machine.sandbox == "bubblewrap" else f"a limited {one_line(machine.sandbox, 40)}"
     return Text(
         f"\n{words.seconds(timing.total)} in all: your code {words.seconds(timing.student)}, "
-        f"the grader {words.seconds(timing.grader)}. Seed {result.seed}, in {sandbox}"
+        f"the grader {words.seconds(timing.grader)}. Seed {result.seed}, in {words.fence(machine.sandbox)}"
         f"{', official' if result.official else ''}.",
         style="dim",
     )

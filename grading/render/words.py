@@ -106,3 +106,8 @@ def seconds(value: float) -> str:
     if value < 60:
         return f"{value:.1f} s"
     return f"{int(value // 60)} min {round(value % 60)} s"
+
+
+def fence(sandbox: str) -> str:
+    """What student code ran in, from a record: "bubblewrap", "Landlock", "a limited process"."""
+    return {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(sandbox, "a limited process")

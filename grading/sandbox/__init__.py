@@ -1,1 +1,1 @@
-"""How a worker process is started and confined: bubblewrap where there is one, a limited process elsewhere."""
+"""How a worker process is started and confined: bubblewrap, Landlock, or a limited process."""

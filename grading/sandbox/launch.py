@@ -1,30 +1,34 @@
-"""Starting a worker: in bubblewrap where it works, else as a plain process with limits; and ending it for certain."""
+"""Starting a worker behind the best fence there is here, and ending it for certain."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
 import os
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grading.errors import GraderError
-from grading.sandbox import bubblewrap, seccomp
+from grading.sandbox import bubblewrap
+from grading.sandbox.command import command
 from grading.sandbox.folders import remove
 from grading.sandbox.output import Tail
 from grading.sandbox.processes import Usage, read_usage
 from grading.sandbox.strays import adopt_orphans, end_strays
+from grading.sandbox.watch import MAX_TASKS, Watch
+from grading.worker import landlock, seccomp
 
-WORKER = Path(__file__).resolve().parent.parent / "worker"
-COURSE = Path(__file__).resolve().parents[2]
+FENCES = ("bubblewrap", "landlock", "process")
+"""From the strongest to the weakest. What each lets through: docs/threat-model.md."""
+VARIABLE = "TINYTORCH_FENCE"
+"""Names the one fence to use, for tests."""
 RETRY_SECONDS = 1.0
 ADVICE = "Run `tito doctor`, or `inv doctor` at an instructor's desk: it starts a worker and says what is wrong."
 _live: set[int] = set()
@@ -45,7 +49,7 @@ class Confinement:
     threads: int = 1
     """For NumPy's matrix products."""
     sandbox: str = "bubblewrap"
-    """bubblewrap or process; see `choose`."""
+    """One of FENCES; see `choose`."""
     packages: tuple[str, ...] = ()
     """Installed packages that student code may import beside NumPy, by their import names."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -53,13 +57,31 @@ class Confinement:
 
 
 def choose(*, official: bool) -> str:
-    """Bubblewrap where it works. In official grading its absence is an error, not a fallback."""
-    reason = bubblewrap.works() if sys.platform == "linux" else "bubblewrap exists only on Linux"
-    if reason is None:
-        return "bubblewrap"
+    """The strongest fence that works here. In official grading a plain process is none: an error, not a fallback."""
+    wanted = os.environ.get(VARIABLE) or None
+    if wanted not in (None, *FENCES):
+        raise GraderError(f"{VARIABLE} is {wanted!r}; it may be {', '.join(FENCES)}")
+    reasons = []
+    for fence, works in (("bubblewrap", bubblewrap.works), ("landlock", landlock_works)):
+        if wanted in (None, fence):
+            reason = works() if sys.platform == "linux" else f"{fence} exists only on Linux"
+            if reason is None:
+                return fence
+            reasons.append(reason)
     if official:
-        raise GraderError(f"official grading needs a sandbox: {reason}")
+        raise GraderError(f"official grading needs a sandbox: {'; '.join(reasons) or f'{VARIABLE} asks for none'}")
+    if wanted in ("bubblewrap", "landlock"):
+        raise GraderError(f"{VARIABLE} asks for {wanted}: {'; '.join(reasons)}")
     return "process"
+
+
+def landlock_works() -> str | None:
+    """Why Landlock and seccomp cannot be a worker's fence here, or None when they can."""
+    if landlock.version() == 0:
+        return "this kernel has no Landlock (Linux 5.13), or has it switched off"
+    if seccomp.program(platform.machine(), 1) is None:
+        return f"the system calls of {platform.machine()} are not known"
+    return None
 
 
 class Launched:
@@ -75,6 +97,16 @@ class Launched:
     ):
         self.process, self.sock, self.output = process, sock, output
         self._private, self._confinement = private, confinement
+        self._excess: str | None = None
+        self._watch: Watch | None = None
+        if confinement.sandbox != "bubblewrap":
+            max_tasks = MAX_TASKS + confinement.threads
+            self._watch = Watch(process.pid, private / "home", max_tasks, self._stop_excess)
+
+    def _stop_excess(self, reason: str) -> None:
+        self._excess = reason
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def read_usage(self) -> Usage | None:
         """What its processes have used; None where the system does not say."""
@@ -97,6 +129,8 @@ class Launched:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
         code = self.process.poll()
+        if self._excess is not None:
+            return f"your code was stopped: {self._excess}"
         if code is None:
             return "your code closed the pipe to the grader"
         if code > 128 and code - 128 in signal.valid_signals():  # bubblewrap tells a signal as a shell does
@@ -112,6 +146,8 @@ class Launched:
 
     def end(self) -> None:
         """Kill the process and everything it started; forget its private folder."""
+        if self._watch is not None:
+            self._watch.stop()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -141,18 +177,17 @@ def _start_process(confinement: Confinement) -> Launched:
         always.callback(theirs.close)
         for sock in (ours, theirs):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        confinement.submission.chmod(0o755)  # readable for whoever the worker becomes
         private = Path(tempfile.mkdtemp(prefix="tinytorch-worker-"))
         on_failure.callback(remove, private)
-        argv, environment, filter_file = _command(confinement, private, theirs.fileno())
-        if filter_file is not None:
-            always.callback(os.close, filter_file)
+        if confinement.sandbox != "bubblewrap":
+            adopt_orphans()
+        argv, environment = command(confinement, private, theirs.fileno())
         process = subprocess.Popen(  # noqa: S603 - our own command line
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno(), *([] if filter_file is None else [filter_file])],
+            pass_fds=[theirs.fileno()],
             env=environment,
             cwd=private,
             start_new_session=True,
@@ -164,94 +199,9 @@ def _start_process(confinement: Confinement) -> Launched:
     return launched
 
 
-def _command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[str], dict[str, str], int | None]:
-    """The worker's command line and environment, and the file descriptor of the filter that bubblewrap reads."""
-    packages = _packages(("numpy", "msgpack", *confinement.packages))
-    python = _python()
-    in_bubblewrap = confinement.sandbox == "bubblewrap"
-    filter_file = None
-    home = Path(bubblewrap.TMP) if in_bubblewrap else private
-    environment = {**_environment(home, confinement.threads), **confinement.environment}
-    if in_bubblewrap:
-        filter_file = _filter_file(private)
-        argv = bubblewrap.command(python, confinement.submission, WORKER, packages, COURSE, filter_file, environment)
-        script, seen = bubblewrap.INSIDE / "main.py", bubblewrap.SUBMISSION
-    else:
-        adopt_orphans()
-        argv, script, seen = [str(python)], WORKER / "main.py", confinement.submission.resolve()
-    config = {
-        "site": sorted({str(folder.parent) for folder in packages}),
-        "submission": str(seen),
-        "folders": list(confinement.folders),
-        "limits": _limits(confinement),
-        "become": bubblewrap.unprivileged_id() if in_bubblewrap else None,
-    }
-    argv += ["-I", "-S", "-B", str(script), str(pipe), json.dumps(config)]
-    return argv, environment, filter_file
-
-
-def _python() -> Path:
-    """The interpreter itself, not an environment's copy of it: that one lies in a folder no worker sees."""
-    return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
-
-
-def _packages(names: Iterable[str]) -> list[Path]:
-    """The folders of packages, and of the libraries that each brings."""
-    folders = []
-    for name in names:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise GraderError(f"{name} is not installed; the session's environment should have it: tito doctor")
-        folders.append(Path(spec.origin).resolve().parent)
-    beside = [folder.with_name(f"{folder.name}.libs") for folder in folders]
-    return folders + [folder for folder in beside if folder.is_dir()]
-
-
-def _environment(home: Path, threads: int) -> dict[str, str]:
-    """All the worker gets to see: nothing of the grader's or the machine's environment comes through."""
-    count = str(threads)
-    return {
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "OPENBLAS_NUM_THREADS": count,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "VECLIB_MAXIMUM_THREADS": count,
-        "NUMBA_NUM_THREADS": count,
-        "NUMBA_CACHE_DIR": str(home),
-    }
-
-
 def _signal_name(number: int) -> str:
     """SIGSEGV and the like; real-time signals have none, except the first and the last."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _limits(confinement: Confinement) -> dict[str, int]:
-    """Setrlimit values; the worker sets them before it loads student code, and cannot raise them again."""
-    limits = {
-        "RLIMIT_AS": confinement.memory_mb << 20,
-        "RLIMIT_CPU": confinement.cpu_seconds,
-        "RLIMIT_FSIZE": 64 << 20,
-        "RLIMIT_NOFILE": 64,
-        "RLIMIT_CORE": 0,
-    }
-    if sys.platform == "darwin":  # macOS counts shared caches into the address space: no useful limit there
-        del limits["RLIMIT_AS"]
-    return limits
-
-
-def _filter_file(folder: Path) -> int | None:
-    program = seccomp.program()
-    if program is None:
-        return None
-    path = folder / "filter"
-    path.write_bytes(program)
-    descriptor = os.open(path, os.O_RDONLY)
-    path.unlink()
-    return descriptor

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import operator
 import os
-import resource
 import socket
 import sys
 import traceback
@@ -19,8 +18,15 @@ import weakref
 from collections.abc import Callable
 
 CONFIG = json.loads(sys.argv[2])
+SOCK = socket.socket(fileno=int(sys.argv[1]))
+SOCK.set_inheritable(False)
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120 - pathlib costs start-up time here
 sys.path.extend(CONFIG["site"])  # plainly: no .pth file of the environment gets a say
+
+from confine import confine  # noqa: E402
+
+os.chdir(CONFIG["home"])
+confine(CONFIG.pop("fence"))
 
 import numpy as np  # noqa: E402
 import wire  # noqa: E402
@@ -202,35 +208,12 @@ class Boxed:
         self.value = value
 
 
-def confine(limits: dict, become: int | None) -> None:
-    """Limits that student code cannot raise again, and no more rights than anybody has.
-
-    What the system does not know is left out.
-    """
-    if become is not None:
-        os.setgroups([])
-        os.setgid(become)
-        os.setuid(become)
-    for name, value in limits.items():
-        kind = getattr(resource, name, None)
-        if kind is not None:
-            _, hard = resource.getrlimit(kind)
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # At its hard limit of CPU time a process is killed, just before that it is told why: SIGXCPU.
-            soft = value - 1 if name == "RLIMIT_CPU" else value
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(kind, (soft, value))
-
-
 def main() -> None:
-    """Connect, confine, serve."""
-    sock = socket.socket(fileno=int(sys.argv[1]))
-    sock.set_inheritable(False)
-    confine(CONFIG["limits"], CONFIG["become"])
+    """Say that it is ready, and serve."""
     root = CONFIG["submission"]
     sys.dont_write_bytecode = True
     warnings.simplefilter("error", RuntimeWarning)  # overflow and the like, as in the student's own pytest
-    worker = Worker(sock, root)
+    worker = Worker(SOCK, root)
     # What fails before this message is the machine's failure: nothing of the student's may be loaded until it is sent.
     worker.say(["ready", sys.version.split()[0], np.__version__])
     sys.path.extend(f"{root}/{folder}" for folder in CONFIG["folders"])  # last: none of its files hides another

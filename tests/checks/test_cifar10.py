@@ -99,8 +99,8 @@ def test_a_curve_that_ends_early_is_no_proof(graded: Callable[..., Result]) -> N
 
 def test_official_gradings_train_from_two_seeds(graded: Callable[..., Result]) -> None:
     """Each has its curves, and both seeds are named."""
-    if choose(official=False) != "bubblewrap":
-        pytest.skip("official grading needs bubblewrap")
+    if choose(official=False) == "process":
+        pytest.skip("official grading needs a sandbox")
     result = graded(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
     seeds = {curve.seed for curve in result.curves}
     assert len(seeds) == 2

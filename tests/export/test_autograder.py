@@ -22,7 +22,7 @@ from grading.sandbox.launch import choose
 from tests.export.classroom50 import ENVIRON, wrong
 
 needs_bubblewrap = pytest.mark.skipif(
-    choose(official=False) != "bubblewrap", reason="bubblewrap does not work on this machine; the autograder needs it"
+    choose(official=False) == "process", reason="no sandbox works on this machine; the autograder needs one"
 )
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SPY = "import pathlib\npathlib.Path({marker!r}).touch()\n"

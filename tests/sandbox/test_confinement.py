@@ -14,36 +14,97 @@ import pytest
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.remote import RemoteError, WorkerFailureError
-from grading.sandbox import bubblewrap, launch, seccomp
+from grading.sandbox import bubblewrap, command, launch
 
-ATTEMPTS = "import os, sys, socket, subprocess, threading, time, glob\n"
+ATTEMPTS = """
+import ctypes, fcntl, glob, os, platform, resource, socket, subprocess, sys, threading, time
+import numpy as np
+NUMBERS = {
+    "ptrace": (101, 117), "mount": (165, 40), "unshare": (272, 97), "setns": (308, 268), "bpf": (321, 280),
+    "process_vm_readv": (310, 270), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "prctl": (157, 167),
+    "perf_event_open": (298, 241), "keyctl": (250, 219), "open_by_handle_at": (304, 265), "shmget": (29, 194),
+    "personality": (135, 92),
+}
+def call(name, *arguments):
+    number = NUMBERS[name][platform.machine() == "aarch64"]
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in arguments))
+    if done < 0:
+        refused = ctypes.get_errno() in (1, 38)
+        raise OSError("refused") if refused else SystemExit(f"errno {ctypes.get_errno()}")
+"""
 
 
 @pytest.fixture
-def in_bubblewrap(sandbox: str) -> None:
-    """Only bubblewrap promises this."""
-    if sandbox != "bubblewrap":
-        pytest.skip("a plain process is not confined in this way; results say so")
+def fenced(sandbox: str) -> str:
+    """Not a plain process, which promises little; results say so."""
+    if sandbox == "process":
+        pytest.skip("a plain process is not confined in this way")
+    return sandbox
 
 
-@pytest.mark.usefixtures("in_bubblewrap")
+@pytest.mark.usefixtures("fenced")
 @pytest.mark.parametrize(
     "attempt",
     [
         "os.fork()",
-        "subprocess.run(['/usr/bin/env', 'true'])",
-        "open('/submission/m/tinytorch/code.py', 'a')",
-        "open('/worker/main.py', 'a')",
+        "subprocess.run([sys.executable, '-c', ''])",
+        "os.execv(sys.executable, ['python', '-c', ''])",
+        "open(__file__, 'a')",
+        "os.open(__file__, os.O_RDONLY | os.O_TRUNC)",
+        "os.truncate(__file__, 0)",
+        "os.chmod(__file__, 0o777)",
+        "os.utime(__file__)",
+        "os.unlink(__file__)",
+        "os.rename(__file__, __file__ + 'x')",
+        "os.link(__file__, 'x')",
+        "os.symlink('/', 'x')",
+        "os.mkfifo('x')",
+        "open(sys.modules['wire'].__file__, 'a')",
+        "open(os.__file__, 'a')",
+        "open(np.__file__, 'a')",
         "open('/usr/lib/evil', 'w')",
         "os.listdir('/home')",
-        "socket.create_connection(('127.0.0.1', 22), 1)",
+        "os.listdir('/')",
         "os.mkdir('/x')",
+        "open('/etc/passwd')",
+        "open('/proc/self/mountinfo')",
+        "open('/proc/self/environ')",
         "open('/proc/sys/kernel/core_pattern', 'w')",
         "open('/proc/sysrq-trigger', 'w')",
         "open('/dev/shm/x', 'w')",
+        "open('/dev/mem')",
         "os.setuid(0)",
-        "os.kill(1, 9)" if os.geteuid() == 0 else "os.setuid(0)",
+        "os.setgid(0)",
+        "os.setgroups([0])",
+        "os.kill(1, 9)",
+        "os.kill(os.getppid(), 0)",
+        "os.kill(0, 9)",
+        "os.kill(-1, 9)",
+        "os.pidfd_open(os.getpid())",
+        "os.sched_setaffinity(os.getppid(), {0})",
+        "resource.prlimit(os.getppid(), resource.RLIMIT_CORE)",
+        "os.memfd_create('x')",
+        "os.unshare(0x10000000) if hasattr(os, 'unshare') else call('unshare', 0x10000000)",
+        "call('setns', 3, 0)",
+        "call('mount', 0, 0, 0, 0, 0)",
+        "call('ptrace', 0, 0, 0, 0)",
+        "call('process_vm_readv', os.getppid(), 0, 0, 0, 0, 0)",
+        "call('bpf', 0, 0, 0)",
+        "call('userfaultfd', 0)",
+        "call('io_uring_setup', 1, 0)",
+        "call('perf_event_open', 0, 0, 0, 0, 0)",
+        "call('keyctl', 0, -3, 1)",
+        "call('open_by_handle_at', -100, 0, 0)",
+        "call('shmget', 0, 4096, 0o1600)",
+        "call('personality', 0xffffffff)",
+        "fcntl.fcntl(1, 1031, 1 << 20)",
+        "fcntl.ioctl(1, 0x5412, b'x')",
+        "ctypes.CDLL(None, use_errno=True).prctl(38, 0, 0, 0, 0) and call('prctl', 4, 1)",
         "__import__('grading')",
+        *(f"socket.socket({family}, {kind})" for family in (1, 2, 10, 16, 17, 38, 40) for kind in (1, 2, 3)),
+        "socket.socketpair()",
+        "socket.create_connection(('127.0.0.1', 22), 1)",
     ],
 )
 def test_the_way_out_is_closed(worker_of, attempt):
@@ -54,42 +115,77 @@ def test_the_way_out_is_closed(worker_of, attempt):
     assert code.g() == 1
 
 
-@pytest.mark.usefixtures("in_bubblewrap")
-def test_the_graders_folder_is_not_there(worker_of, root):
+@pytest.mark.usefixtures("fenced")
+def test_a_thread_is_fenced_like_the_rest(worker_of):
+    """Also one that NumPy's matrix product has started before student code ran."""
+    source = (
+        f"{ATTEMPTS}def f():\n    seen = []\n    def g():\n        try: seen.append(open('/etc/passwd').read())\n"
+        "        except OSError as error: seen.append(type(error).__name__)\n"
+        "    t = threading.Thread(target=g); t.start(); t.join()\n    return seen\n"
+    )
+    assert worker_of(source).module("code").f() in (["PermissionError"], ["FileNotFoundError"])
+
+
+@pytest.mark.usefixtures("fenced")
+def test_the_graders_folder_cannot_be_read(worker_of, root):
     """Neither tests nor manifest nor grader can be read from inside."""
-    paths = [str(root / "milestones.yaml"), str(root / "grading")]
-    code = worker_of(f"{ATTEMPTS}def f():\n    return [os.path.exists(p) for p in {paths!r}]\n").module("code")
-    assert code.f() == [False, False]
+    paths = [str(root / "milestones.yaml"), str(root / "grading" / "grade.py"), str(root / "noxfile.py")]
+    source = f"def f(): return [read(p) for p in {paths!r}]\ndef read(p):\n    try: return open(p).read(9)\n"
+    assert worker_of(f"{source}    except OSError: return None\n").module("code").f() == [None, None, None]
 
 
-@pytest.mark.usefixtures("in_bubblewrap")
+@pytest.mark.usefixtures("fenced")
 def test_nothing_is_installed_there_but_numpy(worker_of):
     """A framework beside NumPy, or in the system's Python, is not there to do the student's work."""
     places = "[*sys.path, *(p for root in (sys.base_prefix, '/usr', '/usr/local') for p in glob.glob(root + PATTERN))]"
-    found = f"[p for folder in {places} if '-packages' in folder and os.path.isdir(folder) for p in os.listdir(folder)]"
-    source = f"{ATTEMPTS}PATTERN = '/lib*/python3*/*-packages'\ndef f(): return {found}\ndef g(): import pydantic\n"
+    source = (
+        f"{ATTEMPTS}PATTERN = '/lib*/python3*/*-packages'\n"
+        f"def f():\n    found = []\n    for folder in {places}:\n"
+        "        if '/m' not in folder:\n"
+        "            found += [n for n in entries(folder) if readable(os.path.join(folder, n, '__init__.py'))]\n"
+        "    return [n for n in found if not sys.modules.get(n) or n in ('numpy', 'msgpack')]\n"
+        "def entries(folder):\n    try: return os.listdir(folder)\n    except OSError: return []\n"
+        "def readable(path):\n    try: return bool(open(path, 'rb'))\n    except OSError: return False\n"
+        "def g(): import pydantic\n"
+    )
     code = worker_of(source).module("code")
-    assert {"numpy", "msgpack"} <= set(code.f()) <= {"numpy", "msgpack", "numpy.libs"}
+    standard = {"numpy", "msgpack"} | set(sys.stdlib_module_names)
+    assert set(code.f()) - standard <= {"__phello__", "test"}
     with pytest.raises(RemoteError, match="pydantic"):
         code.g()
 
 
-@pytest.mark.usefixtures("in_bubblewrap")
+@pytest.mark.usefixtures("fenced")
 def test_what_is_covered_over_cannot_be_filled(worker_of):
-    """A folder of packages is a file system in memory there: it takes no file."""
-    body = "[open(f + '/x', 'w') for f in glob.glob('/usr/lib*/python3*/*-packages')]; open(sys.path[-1] + '/x', 'w')"
+    """A folder of packages may be a file system in memory there: it takes no file, unless it lies in the home."""
+    body = "[open(f + '/x', 'w') for f in glob.glob('/usr/lib*/python3*/*-packages')]; open(np.__path__[0] + '/x', 'w')"
     code = worker_of(f"{ATTEMPTS}def f(): {body}\n").module("code")
     with pytest.raises(RemoteError):
         code.f()
 
 
-@pytest.mark.usefixtures("in_bubblewrap")
-def test_only_its_own_processes_are_visible(worker_of):
-    """The folder /proc shows the sandbox and nothing of the machine."""
-    code = worker_of(f"{ATTEMPTS}def f(): return sorted(int(p) for p in os.listdir('/proc') if p.isdigit())\n").module(
-        "code"
+@pytest.mark.usefixtures("fenced")
+def test_computing_needs_nothing_that_is_refused(worker_of):
+    """Files of its own, threads, compiled code in memory, the clock, random numbers: all that a framework may need."""
+    source = (
+        f"{ATTEMPTS}import pathlib, tempfile, mmap, zipfile, shutil, queue, concurrent.futures, random, datetime\n"
+        "import lzma, bz2, zlib, hashlib, decimal, sqlite3, uuid\n"
+        "def f():\n"
+        "    folder = pathlib.Path(tempfile.mkdtemp())\n"
+        "    (folder / 'a').write_text('x'); (folder / 'a').rename(folder / 'b'); shutil.copyfile(folder / 'b', 'c')\n"
+        "    (folder / 'd').mkdir(); os.replace('c', folder / 'd' / 'c'); (folder / 'b').touch()\n"
+        "    np.savez(folder / 'z', a=np.arange(3)); held = np.load(folder / 'z.npz')['a'].sum()\n"
+        "    m = np.lib.format.open_memmap(folder / 'm.npy', 'w+', 'f4', (9,)); m[:] = 1; m.flush(); del m\n"
+        "    with tempfile.TemporaryFile() as file: file.write(b'x' * 99); file.flush(); os.fsync(file.fileno())\n"
+        "    shutil.rmtree(folder)\n"
+        "    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\n"
+        "    with concurrent.futures.ThreadPoolExecutor(16) as pool: sums = list(pool.map(abs, range(40)))\n"
+        "    time.sleep(0.01); datetime.datetime.now(); random.SystemRandom().random(); os.cpu_count()\n"
+        "    resource.getrusage(resource.RUSAGE_SELF); threading.stack_size()\n"
+        "    a = np.ones((300, 300)) @ np.ones((300, 300))\n"
+        "    return [int(held), sum(sums), float(a[0, 0])]\n"
     )
-    assert len(code.f()) <= 3
+    assert worker_of(source).module("code").f() == [3, 780, 300.0]
 
 
 def test_nothing_of_the_environment_comes_through(worker_of, monkeypatch):
@@ -112,7 +208,7 @@ def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
     with Worker(confinement, call_seconds=5) as worker:
         found = worker.module("code").f()
     home = found["HOME"]
-    expected = {**launch._environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
+    expected = {**command._environment(Path(home), 3), "NUMBA_THREADING_LAYER": "workqueue"}
     assert {name: text for name, text in found.items() if name != "PWD"} == expected  # bubblewrap adds PWD
     assert (home == bubblewrap.TMP) == (sandbox == "bubblewrap")
 
@@ -174,7 +270,7 @@ def test_a_limit_cannot_be_raised_again(worker_of, sandbox):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="strays are adopted through a Linux call")
 def test_a_daemon_does_not_outlive_its_worker(tmp_path, worker_of, sandbox):
-    """A child that left its process group is ended with the worker; in bubblewrap there never is one."""
+    """A child that left its process group is ended with the worker; behind a fence there never is one."""
     mark = tmp_path / "alive"
     source = (
         f"{ATTEMPTS}def f():\n"
@@ -185,7 +281,7 @@ def test_a_daemon_does_not_outlive_its_worker(tmp_path, worker_of, sandbox):
     )
     worker = worker_of(source)
     code = worker.module("code")
-    if sandbox == "bubblewrap":
+    if sandbox != "process":
         with pytest.raises(RemoteError):
             code.f()
         return
@@ -212,18 +308,32 @@ def test_a_shadow_of_numpy_in_the_submission_is_not_used(tmp_path, sandbox):
 def test_official_grading_without_a_sandbox_is_an_error(monkeypatch):
     """It is the machine's error, and no fallback."""
     monkeypatch.setattr(bubblewrap, "works", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(launch, "landlock_works", lambda: "no Landlock")
     assert launch.choose(official=False) == "process"
-    with pytest.raises(GraderError, match="sandbox"):
+    with pytest.raises(GraderError, match="sandbox: bubblewrap is not installed; no Landlock"):
         launch.choose(official=True)
 
 
-def test_the_filter_is_made_for_known_processors_only():
-    """Where the system call numbers are not known there is no filter, rather than a wrong one."""
-    assert seccomp.program("riscv64") is None
-    for machine in ("x86_64", "aarch64"):
-        code = seccomp.program(machine)
-        assert code is not None
-        assert len(code) % 8 == 0
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is a part of Linux")
+def test_without_bubblewrap_landlock_is_the_fence(monkeypatch):
+    """It serves for official grading, too."""
+    monkeypatch.setattr(bubblewrap, "works", lambda: "no user namespaces")
+    monkeypatch.setattr(launch, "landlock_works", lambda: None)
+    assert launch.choose(official=False) == launch.choose(official=True) == "landlock"
+
+
+def test_a_fence_may_be_named(monkeypatch):
+    """For tests: it is that one or an error, and a plain process is never official."""
+    monkeypatch.setattr(bubblewrap, "works", lambda: "not here")
+    monkeypatch.setattr(launch, "landlock_works", lambda: None)
+    for name in ("bubblewrap", "moat"):
+        monkeypatch.setenv(launch.VARIABLE, name)
+        with pytest.raises(GraderError, match=name):
+            launch.choose(official=False)
+    monkeypatch.setenv(launch.VARIABLE, "process")
+    assert launch.choose(official=False) == "process"
+    with pytest.raises(GraderError, match="TINYTORCH_FENCE asks for none"):
+        launch.choose(official=True)
 
 
 def test_private_folders_are_gone_afterwards(worker_of, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from grading import cache, lock
 from grading.progress import FOLDER
-from grading.sandbox import bubblewrap
+from grading.sandbox import bubblewrap, launch
 from tito import doctor
 
 
@@ -64,9 +64,12 @@ def test_changed_course_files_are_named(repo: Path) -> None:
 
 
 def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without bubblewrap the reason is told and nothing is called broken."""
+    """Without bubblewrap and Landlock the reasons are given and nothing is called broken."""
     monkeypatch.setattr(bubblewrap, "works", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(launch, "landlock_works", lambda: None)
     monkeypatch.setattr(doctor.sys, "platform", "linux")
+    assert doctor.sandbox(repo).found.startswith("Landlock works")
+    monkeypatch.setattr(launch, "landlock_works", lambda: "no Landlock")
     finding = doctor.sandbox(repo)
     assert finding.ok is None
     assert "not installed" in finding.found
