@@ -734,10 +734,10 @@ def test_the_distillation_loss_at_its_ends(student, rng):
     expect.array(got, distillation(logits, logits, targets, 1.0, 0.0), call="distillation_loss with alpha=0")
     got = distil(student, logits + 5, logits, targets, alpha=1.0)
     expect.array(got, 0.0, atol=1e-5, call="distillation_loss of logits that differ by a constant, alpha=1")
-    huge = np.array([[2000.0, 0.0, -2000.0]], "float32")
-    got = distil(student, huge, huge[:, ::-1].copy(), np.array([0]), temperature=2.0, alpha=0.5)
-    call, hint = "distillation_loss of logits of ±2000", "subtract each row's largest before exp, as log_softmax does"
-    expect.array(got, 0.5 * 4 * 2000, rtol=1e-4, call=call, hint=hint)
+    huge = np.array([[2000.0, 0.0, -2000.0], [-5000.0, -5000.0, -5000.0]], "float32")
+    got = distil(student, huge, huge[:, ::-1].copy(), np.array([0, 1]), temperature=2.0, alpha=0.5)
+    call, hint = "distillation_loss of huge logits", "subtract each row's largest before exp, as log_softmax does"
+    expect.array(got, (0.5 * 4 * 2000 + 0.5 * math.log(3)) / 2, rtol=1e-4, call=call, hint=hint)
 
 
 @task("12.11")
