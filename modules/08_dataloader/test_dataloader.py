@@ -67,8 +67,21 @@ def test_array_dataset_transforms_whole_batches(student, rng):
     expect.array(framed[0], wanted, call=f"{call}[0]", hint="transform(inputs, rng), once for the whole batch")
     for targets in (plain[1], framed[1]):
         expect.array(targets, labels[indices], call=f"{call}[1]")
-    plain[0][...] = 0
-    expect.array(student.dataloader.ArrayDataset(images, labels)[indices][0], wanted[:, :, 1:-1, 2:-2], call="dataset")
+
+
+@task("8.1")
+@pytest.mark.parametrize("indices", [[2, 3, 4], [0, 1, 2, 3, 4, 5], [5], [4, 2, 0]], ids=str)
+def test_a_batch_is_a_copy(student, rng, indices):
+    """A fetched batch stays as it is when the dataset's arrays change, also one of examples that follow each other."""
+    images, labels = rng.normal(size=(6, 2)), rng.integers(0, 10, 6)
+    dataset = student.dataloader.ArrayDataset(images.copy(), labels.copy())
+    batch = student.hold_result(dataset.fetch, np.array(indices), None)
+    student.hold(dataset, "inputs")[...] = 77
+    student.hold(dataset, "targets")[...] = 77
+    for part, wanted, what in ((0, images[indices], "inputs"), (1, labels[indices], "targets")):
+        call = f"the {what} of ArrayDataset.fetch(np.array({indices}), None), after the dataset's array was overwritten"
+        hint = "a slice is a view of the stored array; an index array makes a copy"
+        expect.array(batch[part], wanted, call=call, hint=hint)
 
 
 @task("8.1")
@@ -281,6 +294,42 @@ def test_loader_fetches_when_asked(student, rng):
 
 
 @task("8.3")
+def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
+    """What transforms draw follows from the loader's generator, and takes nothing from it after the epoch's start."""
+    images, seed = rng.normal(size=(64, 1, 2, 2)), int(rng.integers(2**31))
+    flip = student.dataloader.RandomHorizontalFlip()
+    dataset = student.dataloader.ArrayDataset(images, np.arange(64), flip)
+    runs = []
+    for _ in range(2):
+        generator = student.rng(seed)
+        loader = student.dataloader.DataLoader(dataset, 16, rng=generator)
+        batches = loader.epoch()
+        state = generator.bit_generator.state
+        first = np.concatenate([expect.pull(inputs, call="a batch") for inputs, _ in batches])
+        hint = "give fetch a generator of its own, with a seed drawn from rng"
+        expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
+        runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
+        loader = student.dataloader.DataLoader(dataset, 16, rng=generator_at(student, state))
+        again = np.concatenate([inputs for inputs, _ in pulled(loader)])
+        call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
+        hint = "spawned generators are counted outside of the state: draw a seed instead"
+        expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
+    for k in range(2):
+        expect.array(runs[1][k], runs[0][k], rtol=0, atol=0, call=f"epoch {k + 1} of a loader with the same seed")
+    for k, (one, other) in enumerate([(runs[0][0], runs[0][1]), (runs[0][0][:16], images[:16])]):
+        told = ("two epochs", "an epoch and the images")[k]
+        expect.that(
+            not np.array_equal(one, other), call=told, got="the same flips", expected="flips of each epoch's own"
+        )
+    loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
+    count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pulled(loader)})
+    expect.equal(count, 60, call="how many of 60 epochs are different", hint="draw the seed from many, such as 2**63")
+    plain = student.dataloader.DataLoader(dataset, 16)
+    with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)), without rng"):
+        list(plain)
+
+
+@task("8.3")
 def test_loader_refuses_bad_arguments(student):
     """A batch size below 1, a prefetch below 0, and shuffle without a generator are ValueErrors."""
     dataset, rng = student.dataloader.ArrayDataset(np.zeros((3, 2)), np.zeros(3)), student.rng(0)
@@ -328,42 +377,6 @@ def test_flip_draws_from_its_generator(student, rng):
     expect.that(changed, call="two batches, one generator", got="the same flips", expected="drawn anew for each batch")
     with expect.raises(ValueError, call="RandomHorizontalFlip()(images, None)"):
         flip(images, None)
-
-
-@task("8.4")
-def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
-    """What transforms draw follows from the loader's generator, and takes nothing from it after the epoch's start."""
-    images, seed = rng.normal(size=(64, 1, 2, 2)), int(rng.integers(2**31))
-    flip = student.dataloader.RandomHorizontalFlip()
-    dataset = student.dataloader.ArrayDataset(images, np.arange(64), flip)
-    runs = []
-    for _ in range(2):
-        generator = student.rng(seed)
-        loader = student.dataloader.DataLoader(dataset, 16, rng=generator)
-        batches = loader.epoch()
-        state = generator.bit_generator.state
-        first = np.concatenate([expect.pull(inputs, call="a batch") for inputs, _ in batches])
-        hint = "give fetch a generator of its own, with a seed drawn from rng"
-        expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
-        runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
-        loader = student.dataloader.DataLoader(dataset, 16, rng=generator_at(student, state))
-        again = np.concatenate([inputs for inputs, _ in pulled(loader)])
-        call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
-        hint = "spawned generators are counted outside of the state: draw a seed instead"
-        expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
-    for k in range(2):
-        expect.array(runs[1][k], runs[0][k], rtol=0, atol=0, call=f"epoch {k + 1} of a loader with the same seed")
-    for k, (one, other) in enumerate([(runs[0][0], runs[0][1]), (runs[0][0][:16], images[:16])]):
-        told = ("two epochs", "an epoch and the images")[k]
-        expect.that(
-            not np.array_equal(one, other), call=told, got="the same flips", expected="flips of each epoch's own"
-        )
-    loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
-    count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pulled(loader)})
-    expect.equal(count, 60, call="how many of 60 epochs are different", hint="draw the seed from many, such as 2**63")
-    plain = student.dataloader.DataLoader(dataset, 16)
-    with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)), without rng"):
-        list(plain)
 
 
 # 8.5: pad and crop
@@ -597,6 +610,25 @@ def test_prefetch_is_bounded(student):
     expect.that(threads(student) > before, call=call, got="the thread has ended", expected="one that waits", hint=hint)
     expect.equal(list(items), list(range(1, 20_000)), call="the other items")
     expect_threads(student, before, "all items are taken")
+
+
+@task("8.7")
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_prefetch_makes_no_more_than_depth_ahead(student, depth):
+    """Beyond the items that were taken, at most `depth` have been made or are being made, however long one waits."""
+    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that tells how far it was read: two bytes each
+    items = student.dataloader.prefetch(lines, depth)
+    for taken in range(1, 4):
+        items.send(None)
+        until = time.monotonic() + 5
+        while lines.tell() // 2 < taken + depth and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        call = f"items made by prefetch(items, {depth}) when {taken} have been taken, a while later"
+        hint = "a permit before each item, not only before it waits: Queue(depth) lets depth + 1 be made"
+        made = lines.tell() // 2
+        expect.that(made <= taken + depth, call=call, got=made, expected=f"at most {taken + depth}", hint=hint)
+    items.close()
 
 
 @task("8.7")

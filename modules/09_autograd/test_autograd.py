@@ -458,7 +458,7 @@ def noticed(student, tensor, result, what):
         student.hold(tensor, "data")[...] = 7.0
     except ValueError:
         return
-    hint = "hold inputs and output: a gradient computed with changed numbers is wrong without anybody's noticing"
+    hint = "record holds inputs and output, and backward calls check_held: else a wrong gradient goes unnoticed"
     with expect.raises(RuntimeError, call=call, hint=hint):
         result.backward(student.tensor.Tensor(np.ones(result.shape)))
 
@@ -1236,6 +1236,46 @@ def test_gradcheck_weighs_the_outputs_elements(student):
         layer.weight.data = np.array(weight)
         with expect.raises(RuntimeError, call=f"gradcheck of tanh with the backward of sigmoid, {what}"):
             student.autograd.gradcheck(wrong, [student.tensor.Tensor(np.array([[0.5, -0.8]]))])
+
+
+@task("9.10")
+@pytest.mark.parametrize("numbers", [[0.5, 1.0, -0.8], [[0.5, 1.0], [0.7, -0.8]], [[0.5], [-0.8]]], ids=str)
+def test_gradcheck_looks_at_every_element(student, numbers):
+    """A backward that is wrong at the last element only, where x is below 0, is a RuntimeError."""
+    check = student.autograd.gradcheck
+    op = student.tensor.Op("odd", student.activations.relu.forward, student.spatial.flatten.backward)
+    straight, x = student.tensor.operator(op), np.array(numbers)
+    call = "gradcheck of ReLU with a backward that lets everything through, at "
+    expect.equal(check(straight, [student.tensor.Tensor(abs(x))]), True, call=f"{call}{abs(x).tolist()}")
+    with expect.raises(RuntimeError, call=f"{call}{numbers}", hint="np.ndindex(x.shape) visits every element"):
+        check(straight, [student.tensor.Tensor(x)])
+
+
+@task("9.10")
+def test_gradcheck_takes_central_differences(student, rng):
+    """The central difference of a square is exact, however far its ends are apart; a one-sided one is not."""
+    (x,) = tensors_of(student, rng, (2, 3))
+    for eps in (0.5, 1e-3):
+        call, hint = f"gradcheck of x ** 2, eps={eps}", "move to both sides: (f(x + eps) - f(x - eps)) / (2 eps)"
+        try:
+            got = student.autograd.gradcheck(
+                function(student, student.tensor.power), [x, student.tensor.Tensor(2)], eps
+            )
+        except NotImplementedError:
+            raise
+        except RuntimeError as error:
+            got = f"RuntimeError: {error}"
+        expect.equal(got, True, call=call, hint=hint)
+
+
+@task("9.10")
+def test_gradcheck_refuses_nan(student):
+    """A gradient or a difference that is NaN agrees with nothing, not even with another NaN."""
+    multiply, hint = function(student, student.tensor.multiply), "nan > 1 is False: raise where not a <= b"
+    for numbers in ([0.5, np.nan], [np.nan, 0.5]):
+        x, one = student.tensor.Tensor(np.array(numbers)), student.tensor.Tensor(np.ones(2))
+        with expect.raises(RuntimeError, call=f"gradcheck of x * one, x = {numbers}", hint=hint):
+            student.autograd.gradcheck(multiply, [x, one])
 
 
 @task("9.10")

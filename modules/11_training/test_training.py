@@ -4,6 +4,7 @@ import io
 import json
 import math
 import zipfile
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -351,6 +352,20 @@ def test_evaluate_records_nothing(student, rng):
         expect.equal(len(trace.entries), 1, call="the operations it hears after evaluate")
 
 
+@task("11.5")
+def test_evaluate_is_on_no_tape(student, rng):
+    """What is computed in evaluate requires no gradient and has no tape, inside of a tape's block as well."""
+    relu, (x, y) = student.activations.ReLU(), examples(rng, 6)
+    net = student.layers.Sequential(student.layers.Dense(5, 3, rng=student.rng(1)), relu)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    hint = "no_grad() pauses recording; a Tape of its own would record everything, and keep every activation"
+    for outer in (nullcontext(), student.autograd.Tape()):
+        with outer:
+            trainer.evaluate(batches(student, x, y, 3))
+        got = (relu.output.requires_grad, relu.output.tape is None)
+        expect.equal(got, (False, True), call="output.requires_grad and output.tape is None, in evaluate", hint=hint)
+
+
 # 11.6: fit
 
 
@@ -447,6 +462,40 @@ def test_fit_steps_the_schedule(student, rng):
         call = f"lr in the rows of 3 epochs of 3 batches, StepLR(optimizer, 1, 0.5), every_batch {every_batch}"
         expect.equal([row["lr"] for row in trainer.fit(loader, 3)], wanted, call=call)
         expect.equal(optimizer.lr, end, call=f"{call}, and after that")
+
+
+@task("11.6")
+def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
+    """A schedule that steps once an epoch does so after the epoch's last step: until then the row's rate holds."""
+    loader, net, used = batches(student, *examples(rng, 6), 2), network(student), []
+    optimizer = sgd(student, net, 1.0)
+    scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
+    rows = trainer.fit(loader, 3, progress=lambda *_, **__: used.append(optimizer.lr))
+    call, hint = (
+        "the lr of each step in 3 epochs of 3 steps, StepLR(optimizer, 1, 0.5) from 1.0",
+        "after the epoch, not before",
+    )
+    expect.equal(used, [1.0] * 3 + [0.5] * 3 + [0.25] * 3, call=call, hint=hint)
+    expect.equal([row["lr"] for row in rows], [1.0, 0.5, 0.25], call="lr in the rows of these epochs")
+
+
+@task("11.6")
+def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
+    """When a callback is called, here one that fails, the row is there, the epoch counted, and the schedule stepped."""
+    net, loader = network(student), batches(student, *examples(rng, 6), 2)
+    optimizer = sgd(student, net, 1.0)
+    scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
+    options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # TypeError: a trainer is no number
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, **options)
+    with expect.raises(TypeError, call="trainer.fit(loader, 2, loader) with a callback that raises a TypeError"):
+        trainer.fit(loader, 2, loader)
+    got = (trainer.epoch, trainer.step, len(trainer.history), scheduler.count, optimizer.lr)
+    call = "epoch, step, len(history), scheduler.count and lr, when the first callback of the first epoch is called"
+    hint = "callbacks come last: a checkpoint saves what the next epoch begins with"
+    expect.equal(got, (1, 3, 1, 1, 0.5), call=call, hint=hint)
+    names = sorted(trainer.history[0])
+    expect.equal(names, ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"], call="the names in that row")
 
 
 @task("11.6")
@@ -617,6 +666,10 @@ def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         names = sorted(archive.namelist())
         expect.equal(names, sorted(["state.json", *(f"{name}.npy" for name in arrays)]), call=f"the members of {call}")
+        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+        expect.equal(
+            packed, [], call=f"the compressed members of {call}", hint="weights are noise: leave them as they are"
+        )
         expect.equal(json.loads(archive.read("state.json")), others, call=f"state.json of {call}")
         for name, array in arrays.items():
             got = np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
@@ -668,6 +721,41 @@ def test_what_cannot_be_written_leaves_the_file_alone(student):
     expect.equal(names, ["a.ckpt"], call="the files beside it", hint="try, finally: remove what you began")
     with expect.raises(FileNotFoundError, call="write_checkpoint to a folder that does not exist"):
         student.training.write_checkpoint(folder / "none" / "a.ckpt", {"epoch": 1})
+
+
+@task("11.9")
+def test_objects_are_not_written(student):
+    """An array of objects, which only a pickle can hold, is a ValueError, and the earlier file stays."""
+    folder = student.folder()
+    path = folder / "a.ckpt"
+    path.write_bytes(b"old")
+    state = {"epoch": 1, "a": student.hold_result(student.training.np.empty, 2, "object")}
+    hint = "np.lib.format.write_array(member, array, allow_pickle=False)"
+    with expect.raises(ValueError, call="write_checkpoint(path, {'a': an array of objects})", hint=hint):
+        student.training.write_checkpoint(path, state)
+    expect.equal(path.read_bytes(), b"old", call="the file after it")
+    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call="the files beside it")
+
+
+@task("11.9")
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_others_place(student):
+    """The new file is synced while the old one is still there: where that fails, the old one stays."""
+    folder, os = student.folder(), student.training.os
+    path = folder / "a.ckpt"
+    path.write_bytes(b"old")
+    syncs = {name: getattr(os, name) for name in ("fsync", "fdatasync") if hasattr(os, name)}
+    call = "write_checkpoint(path, state) where os.fsync raises a TypeError"
+    hint = "flush, os.fsync(file.fileno()), and only then replace: a power cut may leave a name without its bytes"
+    try:
+        for name in syncs:
+            setattr(os, name, student.training.Path)  # which is a TypeError for whatever can be synced
+        with expect.raises(TypeError, call=call, hint=hint):
+            student.training.write_checkpoint(path, {"a": np.arange(3), "epoch": 1})
+    finally:
+        for name, sync in syncs.items():
+            setattr(os, name, sync)
+    expect.equal(path.read_bytes(), b"old", call=f"the file after {call}", hint=hint)
+    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call=f"the files beside it, after {call}")
 
 
 # 11.10: reading it
@@ -789,6 +877,27 @@ def test_checkpoints_of_the_best_epoch(student):
             got = student.training.read_checkpoint(path)["epoch"]
             call = f'the epoch in Checkpoint(path, "figure", largest={largest}) after {curve[:epoch]}'
             expect.equal(got, wanted, call=call)
+
+
+@task("11.11")
+def test_a_resumed_run_knows_its_best_epoch(student):
+    """A new Checkpoint goes by the trainer's history: it writes over no file that an earlier, better epoch left."""
+    for curve, largest, writes in (
+        ([1.0, 2.0, 1.5], False, False),
+        ([1.0, 2.0, 0.5], False, True),
+        ([0.9, 0.5, 0.7], True, False),
+        ([0.9, 0.5, 0.95], True, True),
+    ):
+        path, net = student.folder() / "best.ckpt", network(student)
+        path.write_bytes(b"better")
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+        trainer.epoch, trainer.history = 3, [{"figure": value} for value in curve]
+        student.training.Checkpoint(path, "figure", largest)(trainer)
+        call = f'a new Checkpoint(path, "figure", largest={largest}), first called after {curve}'
+        hint = "remember no best value: ask since_best of the trainer's history, which a resumed run brings along"
+        written = path.read_bytes() != b"better"
+        said = ("leaves the file alone", "writes")
+        expect.that(written == writes, call=call, got=said[written], expected=said[writes], hint=hint)
 
 
 @task("11.11")

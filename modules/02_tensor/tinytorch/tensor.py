@@ -48,8 +48,8 @@ def result_dtype(*operands) -> np.dtype:
     floating = {dtype for dtype in dtypes if dtype.kind == "f"}
     if floating:
         return np.result_type(*floating)
-    kinds = [to_array(x).dtype.type().item() for x in operands if not isinstance(x, Tensor)]  # False, 0 or 0.0
-    dtype = np.result_type(*dtypes, *kinds)  # here too, Python's numbers give way to a dtype of their kind
+    numbers = [to_array(x).item() for x in operands if not isinstance(x, Tensor)]
+    dtype = np.result_type(*dtypes, *numbers)  # here too, Python's numbers give way to a dtype of their kind
     return DEFAULT_FLOAT if dtype.kind == "f" else dtype
     # END SOLUTION
 

@@ -308,7 +308,7 @@ def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, a
 
     The output, of any shape, is made a scalar by a sum with fixed random weights. Floating inputs must be float64
     (TypeError) and are moved by `eps`, one element at a time; others stay. It works on copies of `inputs`. Raises
-    RuntimeError, with the input's number, where two slopes differ by more than atol + rtol · |difference quotient|.
+    RuntimeError, with the input's number, unless two slopes differ by at most atol + rtol · |difference quotient|.
     """
     # BEGIN SOLUTION 9.10
     copies = [Tensor(x) for x in inputs]
