@@ -82,15 +82,13 @@ def _fence_in_bubblewrap(confinement: Confinement, seen: View, places: Places) -
     shown = [*seen.shown, places.worker, places.submission]
     names = [path.parent for path in seen.packages]
     rights = {**dict.fromkeys(names, landlock.LIST), **dict.fromkeys(shown, landlock.READ)}
-    limits = _limits(confinement)
-    # A user namespace counts for itself since Linux 5.14, and nobody else is the user that root's worker becomes.
     become = unprivileged_id()
-    if become not in (None, NOBODY) or (become is None and _release() >= (5, 14)):
-        limits["RLIMIT_NPROC"] = MAX_TASKS + confinement.threads
+    # A user namespace counts for itself since Linux 5.14.
+    alone = become != NOBODY if become is not None else _release() >= (5, 14)
     return {
         "tmpfs": f"size={bubblewrap.TMP_BYTES},nr_inodes={MAX_FILES}",
         "become": become,
-        "limits": limits,
+        "limits": _limits(confinement, alone=alone),
         "files": _rights(rights, places) if landlock.version() else None,
         "calls": True,
     }
@@ -98,17 +96,18 @@ def _fence_in_bubblewrap(confinement: Confinement, seen: View, places: Places) -
 
 def _fence_outside(confinement: Confinement, seen: View, places: Places) -> dict[str, object]:
     """Landlock, few system calls and limits; or, in a plain process, the limits alone."""
-    fence: dict[str, object] = {"tmpfs": None, "become": None, "limits": _limits(confinement)}
+    fence: dict[str, object] = {"tmpfs": None, "become": None, "limits": _limits(confinement, alone=False)}
     if confinement.sandbox == "process":
         return fence | {"files": None, "calls": False}
     shown = {path: landlock.READ if whole else landlock.LIST for path, whole in seen.readable}
-    shown |= dict.fromkeys((places.worker, places.submission, *places.site), landlock.READ)
-    become = unprivileged_id()
-    if become is not None and anybody_may_reach(*shown, places.home):
+    shown |= dict.fromkeys((places.worker, places.submission), landlock.READ)
+    private, become = places.home.parent, unprivileged_id()
+    if become is not None and anybody_may_reach(*shown, private):
         with contextlib.suppress(PermissionError):  # a root without that right
-            for folder in (places.home.parent, places.home, *places.site):
+            for folder in (private, places.home, *places.site):
                 os.chown(folder, become, NOBODY)
-            fence["become"] = become
+            fence |= {"become": become, "limits": _limits(confinement, alone=become != NOBODY)}
+    shown |= dict.fromkeys(places.site, landlock.READ)
     return fence | {"files": _rights(shown, places), "calls": True}
 
 
@@ -139,8 +138,11 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
     }
 
 
-def _limits(confinement: Confinement) -> dict[str, int]:
-    """Setrlimit values; the worker sets them before it loads student code, and cannot raise them again."""
+def _limits(confinement: Confinement, *, alone: bool) -> dict[str, int]:
+    """Setrlimit values; the worker sets them before it loads student code, and cannot raise them again.
+
+    The kernel counts threads by user: that is a limit of one worker's where it is ``alone`` under its number.
+    """
     limits = {
         "RLIMIT_AS": confinement.memory_mb << 20,
         "RLIMIT_CPU": confinement.cpu_seconds,
@@ -148,6 +150,8 @@ def _limits(confinement: Confinement) -> dict[str, int]:
         "RLIMIT_NOFILE": 64,
         "RLIMIT_CORE": 0,
     }
+    if alone:
+        limits["RLIMIT_NPROC"] = MAX_TASKS + confinement.threads
     if sys.platform == "darwin":  # macOS counts shared caches into the address space: no useful limit there
         del limits["RLIMIT_AS"]
     return limits
