@@ -58,6 +58,14 @@ def test_arrays_keep_their_dtype(student, dtype):
 
 
 @task("2.1")
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "float16", "float64"])
+def test_numpy_scalars_keep_their_dtype(student, dtype):
+    """A NumPy scalar keeps its dtype: it is an array without axes, and no number of Python's."""
+    got = student.tensor.Tensor(student.hold_result(student.tensor.np.max, np.ones(2, dtype)))
+    expect.array(got, np.array(1, dtype), dtype=dtype, call=f"Tensor(np.{dtype}(1))", hint="np.generic is their type")
+
+
+@task("2.1")
 def test_float64_keeps_every_digit(student, rng):
     """A float64 array loses no digit on its way into a tensor."""
     array = rng.standard_normal((3, 5))
@@ -283,8 +291,13 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
         ("int8", 3, "int8"),
         ("int32", True, "int32"),
         ("uint8", 3, "uint8"),
-        ("uint8", 300, "uint8"),
-        ("int8", -200, "int8"),
+        ("uint8", 300, "int64"),
+        ("uint8", -1, "int64"),
+        ("uint8", 255, "uint8"),
+        ("int8", -128, "int8"),
+        ("int8", -200, "int64"),
+        ("int32", 2**31, "int64"),
+        ("float16", 70_000, "float16"),
         ("uint8", 300.0, "float32"),
         ("bool", 3, "int64"),
         ("bool", 2.5, "float32"),
@@ -292,7 +305,7 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
     ],
 )
 def test_a_number_only_counts_with_a_higher_kind(student, dtype, number, expected):
-    """A number beside a tensor takes the tensor's dtype, unless its kind is above the tensor's."""
+    """A number beside a tensor takes the tensor's dtype, unless its kind is above the tensor's, or it does not fit."""
     tensor = student.tensor.Tensor(np.ones(2, dtype))
     call = f"result_dtype(tensor of {dtype}, {number})"
     expect.equal(dtype_name(student.tensor.result_dtype(tensor, number)), expected, call=call)
@@ -475,16 +488,17 @@ def test_a_number_keeps_its_digits_beside_float64(student):
 
 @task("2.5")
 @pytest.mark.parametrize(("dtype", "number"), [("uint8", 300), ("uint8", -1), ("int8", 200), ("int32", 2**40)])
-def test_a_number_out_of_range_wraps_round(student, dtype, number):
-    """An int that the common dtype cannot hold wraps round, as everything in that dtype does: 300 is 44 in uint8."""
-    m, array = student.tensor, np.array([1, 7], dtype)
-    for call, got in (
-        (f"apply(add, {dtype} [1, 7], {number})", lambda: m.apply(m.add, m.Tensor(array), number)),
-        (f"apply(add, {number}, {dtype} [1, 7])", lambda: m.apply(m.add, number, m.Tensor(array))),
-    ):
-        hint = "astype wraps round; np.asarray(number, dtype=…) refuses with an OverflowError"
-        wanted = array + np.array([number]).astype(dtype)
-        expect.array(got(), wanted, dtype=dtype, call=call, hint=hint)
+def test_a_number_that_does_not_fit_is_computed_with(student, dtype, number):
+    """An int that the tensor's dtype cannot hold is not cut to fit: sums, quotients and comparisons are right."""
+    m, array = student.tensor, np.array([1, 44], dtype)
+    for name, function in (("add", np.add), ("multiply", np.multiply), ("divide", np.divide), ("equal", np.equal)):
+        for call, got, wanted in (
+            (f"{dtype} [1, 44], {number}", (array, number), function(array.astype("int64"), number)),
+            (f"{number}, {dtype} [1, 44]", (number, array), function(number, array.astype("int64"))),
+        ):
+            tensors = [m.Tensor(x) if x is array else x for x in got]
+            hint = "300 wraps round to 44 in uint8: let result_dtype give int64"
+            expect.array(m.apply(getattr(m, name), *tensors), wanted, call=f"apply({name}, {call})", hint=hint)
 
 
 @task("2.5")

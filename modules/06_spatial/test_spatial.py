@@ -221,7 +221,7 @@ def test_convolution_of_no_images(student):
     """A batch of no images gives no maps, of the right size, and gradients of 0 for the kernels and the bias."""
     x, weight, bias = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones(3)
     options = {"stride": (2, 2), "padding": (1, 1)}
-    call, hint = "conv2d of x of (0, 2, 5, 5), weight of (3, 2, 3, 3)", "say every size that may be 0"
+    call, hint = f"conv2d of x of {x.shape}, weight of {weight.shape}", "say every size that may be 0"
     output = expect.pull(student.spatial.conv2d.forward(x, weight, bias, **options), call=call)
     expect.array(output, np.ones((0, 3, 3, 3)), call=call, hint=hint)
     got = student.spatial.conv2d.backward(np.ones((0, 3, 3, 3)), output, x, weight, bias, **options)

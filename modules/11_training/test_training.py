@@ -58,6 +58,17 @@ def test_since_best_counts(student, rng):
 
 
 @task("11.2")
+def test_the_first_number_is_a_best(student):
+    """Infinity is a number like others: the first value is a best, even if it is the worst there can be."""
+    inf = float("inf")
+    for curve, wanted in (([inf], 0), ([inf, inf], 1), ([inf, 5.0], 0), ([inf, 5.0, inf, inf], 2)):
+        for largest in (False, True):
+            some = [-value for value in curve] if largest else curve
+            call, hint = f"since_best({some}, largest={largest})", "inf < inf is False: begin without any best"
+            expect.equal(student.training.since_best(some, largest=largest), wanted, call=call, hint=hint)
+
+
+@task("11.2")
 def test_since_best_asks_for_more_than_min_delta(student):
     """A value counts as better only if it is so by more than min_delta; many small gains add up to one."""
     for curve, delta, largest, wanted in (
@@ -277,6 +288,19 @@ def test_a_loss_that_is_not_finite_stops(student, rng):
     for parameter, value in zip(net.parameters(), before, strict=True):
         expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of nan")
     expect.equal(trainer.step, 2, call="trainer.step after it")
+
+
+@task("11.4")
+def test_an_infinite_loss_stops(student):
+    """A loss that is infinite, not only one that is nan, is a FloatingPointError, and no parameter has changed."""
+    net = student.layers.Sequential(student.layers.Dense(1, 1, rng=student.rng(1)))
+    net[0].weight.data = np.ones((1, 1), "float32")
+    trainer = student.training.Trainer(net, student.layers.MSELoss(), sgd(student, net, 0.1), metrics={})
+    infinite = tensors(student, np.full((2, 1), np.inf, "float32"), np.zeros((2, 1), "float32"))
+    call, hint = "train_step with an infinite input, and so an infinite loss", "math.isfinite"
+    with expect.raises(FloatingPointError, mentions=("1",), call=call, hint=hint):
+        trainer.train_step(*infinite)
+    expect.array(net[0].weight, [[1.0]], rtol=0, atol=0, call=f"the weight after {call}")
 
 
 @task("11.4")

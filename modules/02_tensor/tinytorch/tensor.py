@@ -41,7 +41,8 @@ def result_dtype(*operands) -> np.dtype:
     """Return the dtype in which `operands`, tensors and numbers, are combined: floating beats integer beats bool.
 
     Among tensors of the highest kind the widest decides, so int64 beside float32 gives float32. A number counts only
-    when its kind beats every tensor's, or when there is no tensor, and then as float32, int64 or bool.
+    when its kind beats every tensor's, or when there is no tensor, and then as float32, int64 or bool. An int that an
+    integer dtype cannot hold, such as 300 beside uint8, gives int64.
     """
     # BEGIN SOLUTION 2.3
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
@@ -50,6 +51,8 @@ def result_dtype(*operands) -> np.dtype:
         return np.result_type(*floating)
     numbers = [to_array(x).item() for x in operands if not isinstance(x, Tensor)]
     dtype = np.result_type(*dtypes, *numbers)  # here too, Python's numbers give way to a dtype of their kind
+    if dtype.kind in "iu" and any(not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max for number in numbers):
+        return DEFAULT_INT
     return DEFAULT_FLOAT if dtype.kind == "f" else dtype
     # END SOLUTION
 
@@ -138,12 +141,12 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
 
     `op.forward` is given arrays of the inputs' common dtype; its ValueError is raised again with the op's name and the
     shapes before its text. The recorder, if there is one, is given `op`, a tuple of the input tensors (those handed
-    in, not copies in the common dtype), `attributes` and the output. An int out of that dtype's range wraps round.
+    in, not copies in the common dtype), `attributes` and the output.
     """
     # BEGIN SOLUTION 2.5
     operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
     dtype = result_dtype(*operands)
-    tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x).astype(dtype)) for x in operands)
+    tensors = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x, dtype=dtype)) for x in operands)
     arrays = [x.data.astype(dtype, copy=False) for x in tensors]
     try:
         output = wrap(op.forward(*arrays, **attributes))

@@ -167,9 +167,9 @@ def check_classes(logits, target) -> None:
 
 
 def log_softmax(logits):
-    """Return the logarithm of the softmax over the last axis, finite for any finite `logits`: [0, ln 3] → [ln ¼, ln ¾].
+    """Return the logarithm of the softmax over the last axis, without overflow of exp: [0, ln 3] → [ln ¼, ln ¾].
 
-    An array of the same shape; integers are computed in float32.
+    An array of the same shape, finite where the dtype can hold how far `logits` are apart; of integers in float32.
     """
     # BEGIN SOLUTION 5.6
     shifted = as_floating(logits)

@@ -45,10 +45,11 @@ def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = 
     `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
     """
     # BEGIN SOLUTION 11.2
-    best, since = math.inf, 0
+    best, since = math.nan, 0
     for value in values:
         value = -value if largest else value
-        best, since = (value, 0) if value < best - min_delta else (best, since + 1)
+        better = value < best - min_delta or (math.isnan(best) and not math.isnan(value))
+        best, since = (value, 0) if better else (best, since + 1)
     return since
     # END SOLUTION
 
