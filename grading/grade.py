@@ -29,6 +29,7 @@ from grading.lock import changed_course_files
 from grading.machine import machine
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
+from grading.memory import limit_memory
 from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
 from grading.render.progress import Silent, Watch
@@ -52,6 +53,8 @@ MOST_FAILURES = 40
 """Of one criterion, in the record: thousands of the same kind tell nobody more."""
 PRINTED = 64 << 10
 """Characters of student output in the record, from all workers together."""
+CHECK_HEADROOM = 4 << 30
+"""Bytes that a check may take of this machine, its data sets included."""
 MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memory_mb=2048)
 
 
@@ -235,9 +238,12 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
 def _measure(check: str, context: Context) -> Measured | GraderError:
     """One check's figures; whatever breaks in the grader or its machine is an error, never the student's failure."""
     try:
-        measured: Measured | GraderError = CHECKS[check](context)
+        with limit_memory(CHECK_HEADROOM):
+            measured: Measured | GraderError = CHECKS[check](context)
     except GraderError as error:
         measured = error
+    except MemoryError as error:
+        measured = GraderError(f"the grader ran out of memory in {check}: {error}")
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         measured = GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")

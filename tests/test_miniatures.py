@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -27,10 +26,13 @@ from grading.render import record
 from grading.render.markdown import LIMIT
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 from tests.submissions.build import Miniature, build, miniatures
+from tests.submissions.run import command, offline
 from tests.submissions.threats import SUBMITTED
 
 GITHUB_FILES = ("OUTPUT", "ENV", "PATH", "STATE", "STEP_SUMMARY")
 OWN_HTML = re.compile(r"</?(details|summary|sub|br)>")
+MOST_MEMORY = 300
+"""MiB that the grader may take, whatever is handed in."""
 SECONDS = {1: 90, 2: 300, 3: 600}
 """No submission may keep the grader of a milestone longer than this, on a loaded machine."""
 
@@ -51,7 +53,7 @@ def graded(root: Path, tmp_path: Path):
         allowed = SECONDS[about.get("milestone", 1)]
         started = time.monotonic()
         done = subprocess.run(
-            [*command(about), *extra, "--submission", str(tree), *written],
+            [*command(about, tmp_path / "peak"), *extra, "--submission", str(tree), *written],
             cwd=tree if about.get("inside") else tmp_path,
             env=os.environ | environment | {"GITHUB_TOKEN": "a-token"} | about.get("environment", {}),
             capture_output=True,
@@ -65,6 +67,8 @@ def graded(root: Path, tmp_path: Path):
         result = record.from_json(target.read_text())
         assert done.returncode == result.verdict.exit_code
         assert "Traceback" not in done.stderr
+        if sys.platform == "linux":
+            assert float((tmp_path / "peak").read_text()) < MOST_MEMORY
         assert not any(c.status is CriterionStatus.ERROR for c in result.criteria), done.stdout
         surfaces = [done.stdout, done.stderr, report.read_text(), xml.read_text()]
         check_surfaces(result, surfaces)
@@ -79,15 +83,6 @@ def graded(root: Path, tmp_path: Path):
         return result
 
     return grade
-
-
-def command(about: dict[str, Any]) -> list[str]:
-    """What is typed: the grader's own command, or the one that takes some checks as passed."""
-    how = {key: about[key] for key in ("taken", "patience") if key in about}
-    start = ["tests.submissions.partial", json.dumps(how)] if how else ["grading"]
-    what = ["module", about["module"]] if "module" in about else ["milestone", str(about.get("milestone", 1))]
-    who = ["--student", about["student"]] if "student" in about else []
-    return [sys.executable, "-P", "-m", *start, *what, "--seed", str(about.get("seed", 20)), *who]
 
 
 def check_surfaces(result: Result, surfaces: list[str]) -> None:
@@ -138,19 +133,6 @@ def _content(path: Path) -> bytes:
 def failed(result: Result) -> list[CriterionResult]:
     """The criteria that were not met."""
     return [c for c in result.criteria if c.status is CriterionStatus.FAILED]
-
-
-def offline(home: Path) -> dict[str, str]:
-    """An environment without data sets, in which every download fails at once."""
-    nowhere = "http://127.0.0.1:9"
-    home = home / "home"
-    return {
-        "HOME": str(home),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "TINYTORCH_DATA": "",
-        "https_proxy": nowhere,
-        "http_proxy": nowhere,
-    }
 
 
 def told(result: Result) -> str:

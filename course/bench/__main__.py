@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, site
+from course.bench import colours, desk, digits, github, grader, hostile, site
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -49,6 +49,9 @@ GROUPS: dict[str, list[Step]] = {
     ],
     "github": [
         ("Grading a pull request up to its comment", github.waiting),
+    ],
+    "hostile": [
+        ("Watching the grader's memory on hostile submissions", hostile.memory),
     ],
     "site": [
         ("Building the site of ever larger classes", site.building),

@@ -82,6 +82,8 @@ class _File:
                 return False
             case ast.Call(func=ast.Name(id="values") | ast.Attribute(value=ast.Name(id="expect"))):
                 return False  # compared, or an array on the judge's side, whose size has a bound
+            case ast.Call(func=ast.Name(id="bool" | "float" | "isinstance" | "type")):
+                return False  # no size
             case ast.ListComp(elt=each) | ast.SetComp(elt=each) | ast.GeneratorExp(elt=each):
                 return self._has(each, place)
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
@@ -130,6 +132,9 @@ class _File:
             case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=each) if len(targets) == len(each):
                 for one, its in zip(targets, each, strict=True):
                     self._bind_each(one, its, place)
+            case ast.Tuple(), ast.Tuple(elts=rows) | ast.List(elts=rows):
+                for row in rows:
+                    self._bind(target, row, place)
             case _:
                 self._bind(target, values, place)
 

@@ -19,7 +19,7 @@ MAX_WEIGHTS = 256 << 20
 MAX_PARAMETERS = 10_000
 MAX_STEPS = 1e9
 """Of training, as it reports them."""
-PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, np.ndarray, np.generic)
+PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
 """What crosses as a value: none of it is an object of the student's, whose methods could be called."""
 Progress = Callable[[float, float], None]
 

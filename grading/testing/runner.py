@@ -15,6 +15,7 @@ import pytest
 
 from grading.errors import GraderError
 from grading.manifest.model import Manifest
+from grading.memory import find_too_large_shape, limit_memory
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.progress import Silent, Watch
 from grading.result import Failure
@@ -23,6 +24,8 @@ from grading.testing.expect import Mismatch
 from grading.testing.students import Students
 
 GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
+TEST_HEADROOM = 160 << 20
+"""Bytes that a test may take; with right answers it takes a tenth."""
 INI = Path(__file__).with_name("pytest.ini")
 
 
@@ -95,6 +98,12 @@ class _Collector:
             self.watch.phase(f"Testing {item.path.parent.name} ({item.path.name})", total)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, None, None]:
+        """Run a test with an end to what it may compute from what it was given, by broadcasting for instance."""
+        with limit_memory(TEST_HEADROOM):
+            yield
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -109,6 +118,12 @@ class _Collector:
             error = call.excinfo.value if call.excinfo else None
             if isinstance(error, OSError) and not isinstance(error, RemoteError):
                 error = GraderError(f"the machine failed in {node}: {error}")
+            if isinstance(error, MemoryError) and not isinstance(error, RemoteError):
+                if (shape := find_too_large_shape(error)) is None:
+                    error = GraderError(f"the grader ran out of memory in {node}")
+                else:
+                    got = f"values so large that judging them takes an array of shape {shape}"
+                    error = Mismatch(call=title, got=got, expected="values of the size that the task asks for")
             if isinstance(error, GraderError):
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
             failure = self._failure(error, task, title, node) if error else None

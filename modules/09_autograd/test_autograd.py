@@ -460,7 +460,7 @@ def noticed(student, tensor, result, what):
         return
     hint = "record holds inputs and output, and backward calls check_held: else a wrong gradient goes unnoticed"
     with expect.raises(RuntimeError, call=call, hint=hint):
-        result.backward(student.tensor.Tensor(np.ones(result.shape)))
+        result.backward(student.tensor.Tensor(np.ones(values(result).shape)))
 
 
 @task("9.7")

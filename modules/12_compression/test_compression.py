@@ -802,12 +802,12 @@ def shake(rng, network):
     """Give every parameter and running statistic a random value, as after training; evaluation mode."""
     for layer in network:
         if hasattr(layer, "running_var"):
-            layer.training = False
-            layer.running_var.data = rng.uniform(0.3, 3, layer.running_var.shape).astype("float32")
-            layer.running_mean.data = rng.normal(size=layer.running_var.shape).astype("float32")
-            layer.weight.data = rng.uniform(0.5, 1.5, layer.running_var.shape).astype("float32")
+            layer.training, shape = False, values(layer.running_var).shape
+            layer.running_var.data = rng.uniform(0.3, 3, shape).astype("float32")
+            layer.running_mean.data = rng.normal(size=shape).astype("float32")
+            layer.weight.data = rng.uniform(0.5, 1.5, shape).astype("float32")
         if getattr(layer, "bias", None) is not None:
-            layer.bias.data = rng.normal(size=layer.bias.shape).astype("float32")
+            layer.bias.data = rng.normal(size=values(layer.bias).shape).astype("float32")
 
 
 def answer(student, network, x):
@@ -838,7 +838,7 @@ def normalise(x, norm):
         values(tensor).astype("float64")[:, None, None]
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     )
-    return (x - mean) / np.sqrt(var + norm.eps) * weight + bias
+    return (x - mean) / np.sqrt(var + float(norm.eps)) * weight + bias
 
 
 def photographer(student, rng):

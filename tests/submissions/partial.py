@@ -2,12 +2,16 @@
 
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
-(`taken`) and how many seconds a call and a training run have (`patience`); the rest is the grader's own command line.
+(`taken`), how many seconds a call and a training run have (`patience`), and in which file to write how much memory the
+grader had at its peak (`peak`); the rest is the grader's own command line.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,8 +57,18 @@ def be_patient_for(seconds: float) -> None:
     grade.MODULE_BUDGET = grade.MODULE_BUDGET.model_copy(update=budget)
 
 
+def write_peak(path: str) -> None:
+    """Write the most memory that this process has had at once, in MiB; its workers do not count. Nothing off Linux."""
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+        Path(path).write_text(str(int(found[1]) / 2**10) if found else "")
+
+
 if __name__ == "__main__":
     how = json.loads(sys.argv.pop(1))
+    if "peak" in how:
+        atexit.register(write_peak, how["peak"])
     take_as_passed(how.get("taken", ()))
     if "patience" in how:
         be_patient_for(how["patience"])

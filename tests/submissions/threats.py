@@ -34,6 +34,8 @@ SUBMITTED = {
     "forged-records": "results, badges and histories that say it passed",
     "odd-files": "links, repositories, pipes, other spellings, thousands, huge, not text, null bytes, stale bytecode",
     "odd-answers": "answers with tags, anchors, wrong types, unknown keys",
+    # In the amount
+    "grader-memory": "sizes that a student names, and answers that add up, in the grader's own memory",
     # Against the machine
     "endless-or-flooding": "loops, processes, daemons, memory, disk, output, threads, open files without end",
     "network": "reaches for the network",

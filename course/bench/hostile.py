@@ -1,0 +1,39 @@
+"""What hostile submissions cost the grader: its own memory at its peak, whatever they send."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from course.bench.figure import ROOT, Figure, outside
+from grading.manifest.load import load
+
+
+def memory() -> Iterator[Figure]:
+    """The peak over all of them, each graded by a process of its own; workers do not count."""
+    # Here, since tests need what no other group needs.
+    from tests.submissions.build import Miniature, build, miniatures
+    from tests.submissions.run import command, offline
+
+    manifest = load(ROOT)
+
+    def peak_of(miniature: Miniature) -> float:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "home").mkdir()
+            tree, peak, record = build(miniature, ROOT, manifest, folder / "tree"), folder / "peak", folder / "result"
+            own = {"PYTHONPATH": str(ROOT)} | miniature.about.get("environment", {})
+            line = [*command(miniature.about, peak), "--submission", str(tree), "--json", str(record)]
+            subprocess.run(line, cwd=folder, env=outside() | offline(folder) | own, capture_output=True, check=False)  # noqa: S603 - ourselves
+            return float(peak.read_text())
+
+    every = miniatures("hostile")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        peaks = list(pool.map(peak_of, every))
+    largest = max(range(len(every)), key=peaks.__getitem__)
+    how = f"of {len(every)} submissions the largest, {every[largest].name}"
+    yield Figure("peak memory of the grader on hostile submissions", peaks[largest], 300, "MiB", how)

@@ -1,0 +1,67 @@
+"""The grader's own memory has an end, and what reaches it is told as what it was."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.memory import find_too_large_shape, limit_memory
+from grading.testing.runner import run_tests
+from grading.testing.students import Students
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts a process's address space")
+
+
+@pytest.fixture
+def outcome(root, tmp_path):
+    """`outcome(source)`: that of a test with this body."""
+
+    def run(body: str):
+        file = tmp_path / f"test_{tmp_path.name}.py"  # a name of its own: pytest imports each once
+        file.write_text(f"import numpy as np\n\n\ndef test_it():\n    {body}\n")
+        students = Students(lambda: pytest.fail("no worker is asked for"), wall_seconds=60)
+        (found,) = run_tests(tmp_path, [file], students, load(root), seed=0)
+        return found
+
+    return run
+
+
+def test_a_block_takes_no_more_than_it_may():
+    """Memory beyond the limit is refused in the block, and given again after it."""
+    with limit_memory(256 << 20), limit_memory(1 << 30):  # an inner block has no more than the outer one
+        assert np.ones(16 << 20, "uint8").all()
+        with pytest.raises(MemoryError):
+            np.empty(512 << 20, "uint8")
+    assert np.empty(512 << 20, "uint8").size
+
+
+def test_the_array_that_was_too_large_is_named():
+    """NumPy tells its shape; a small one, or another kind of object, was not the reason."""
+    with pytest.raises(MemoryError) as caught:
+        np.empty(1 << 60, "uint8")
+    assert find_too_large_shape(caught.value) == (1 << 60,)
+    small = type(caught.value)((3, 4), np.dtype("float32"))
+    assert find_too_large_shape(small) is None
+    assert find_too_large_shape(MemoryError()) is None
+
+
+@pytest.mark.parametrize("body", ["np.zeros((5000, 1)) + np.zeros((1, 5000))", "np.ones((1 << 20, 1 << 20))"])
+def test_values_too_large_to_judge_fail_their_test(outcome, body):
+    """No right answer makes a test need such an array: that is a failure, in words."""
+    assert "values so large that judging them takes an array of shape" in outcome(body).failure.got
+
+
+@pytest.mark.parametrize("body", ["raise MemoryError", "assert [bytearray(1 << 20) for _ in range(400)]"])
+def test_memory_that_is_short_otherwise_is_the_graders_failure(outcome, body):
+    """It says nothing about the student's code."""
+    with pytest.raises(GraderError, match=r"ran out of memory in test_\w+\.py::test_it"):
+        outcome(body)
+
+
+def test_a_test_of_ordinary_size_passes(outcome):
+    """Ten times as much as right answers need is still no matter."""
+    assert outcome("assert np.ones((10, 1 << 20)).all()").failure is None
