@@ -181,8 +181,8 @@ def test_zeros_are_the_mask(student, rng, name):
     """What is 0 before a step is 0 after it, with any optimiser, also after a resume; all else goes on moving."""
     first, second = (student.layers.Dense(*sizes, rng=student.rng(5)) for sizes in ((5, 8), (8, 3)))
     net = student.layers.Sequential(first, student.activations.Tanh(), second)
-    for layer, scale in ((first, 0.05), (second, 1.0)):
-        array = rng.choice([-1, 1], layer.weight.shape) * rng.uniform(1, 2, layer.weight.shape) * scale
+    for layer, shape, scale in ((first, (8, 5), 0.05), (second, (3, 8), 1.0)):
+        array = rng.choice([-1, 1], shape) * rng.uniform(1, 2, shape) * scale
         array.flat[:4] = 0
         layer.weight.data = array.astype("float32")
     options = {"momentum": 0.9} if name == "SGD" else {}
