@@ -1,0 +1,384 @@
+"""Kernels: what modules 03 and 06 compute, in less time.
+
+Read it in this order: a profile, scratch memory, blocks, threads, convolution, batch normalisation, pooling, networks.
+"""
+
+# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+from numba import njit
+from tinytorch.activations import ReLU
+from tinytorch.autograd import backward_of
+from tinytorch.layers import Sequential
+from tinytorch.spatial import BatchNorm2d, Conv2d, MaxPool2d, OpLayer, check_images, max_pool2d, output_sizes
+from tinytorch.tensor import Op, Tensor, apply, set_recorder
+
+CACHE = 1 << 19  # bytes of scratch that stay close to the processor: half of a common second-level cache
+
+
+class Profile:
+    """While entered, adds up in `seconds`, by name, how long each op ran: "conv2d", and in backward "conv2d backward".
+
+    An op's time is what passed since the op before it, without what the recorder from before, such as a tape, took.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self.clock, self.seconds = clock, {}
+
+    def __enter__(self) -> Profile:
+        self.outer, self.last = set_recorder(self.record), self.clock()
+        return self
+
+    def __exit__(self, *_):
+        set_recorder(self.outer)
+
+    def record(self, op: Op, inputs: tuple, attributes: dict, output: Tensor) -> None:
+        """Add the time of an op that has just run; then tell the outer recorder of one whose backward adds its own."""
+        # BEGIN SOLUTION 13.1
+        self.seconds[op.name] = self.seconds.get(op.name, 0.0) + self.clock() - self.last
+        rule, name = backward_of(op), f"{op.name} backward"
+
+        def backward(*arguments, **attributes):
+            start = self.clock()
+            gradients = rule(*arguments, **attributes)
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
+            return gradients
+
+        if self.outer is not None:
+            self.outer(Op(op.name, op.forward, rule and backward), inputs, attributes, output)
+        self.last = self.clock()
+        # END SOLUTION
+
+
+class Workspace:
+    """Memory for intermediate results, used again and again. `idle` holds the buffers, of bytes, that nobody uses."""
+
+    def __init__(self):
+        self.idle: list[np.ndarray] = []
+
+    @contextmanager
+    def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
+        """Lend an array, of any content, which is nobody else's until the block ends, then idle, also after an error."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        # BEGIN SOLUTION 13.2
+        try:
+            buffer = self.idle.pop()  # one step, so no two threads get the same
+        except IndexError:
+            buffer = np.empty(size, np.uint8)
+        buffer = buffer if buffer.size >= size else np.empty(size, np.uint8)
+        try:
+            yield buffer[:size].view(dtype).reshape(shape)
+        finally:
+            self.idle.append(buffer)
+        # END SOLUTION
+
+
+workspace = Workspace()
+
+
+def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
+    """Return slices of as many rows as CACHE holds, at least `smallest`; the last has what is left: 0:2, 2:4, 4:5."""
+    # BEGIN SOLUTION 13.3
+    size = max(smallest, CACHE // max(row_bytes, 1))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+    # END SOLUTION
+
+
+def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
+    """Return [function(block) for block in blocks], computed by so many threads, or raise the first block's error."""
+    # BEGIN SOLUTION 13.4
+    if threads == 1:
+        return [function(block) for block in blocks]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, blocks))
+    # END SOLUTION
+
+
+compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, as vectors add; NaN and infinity stay
+
+
+def runs(x):
+    """Return images as an array (C, H, W, N), without a copy where they lie so in memory.
+
+    Read-only, as a tape's arrays are, also where `x` is not: for Numba these are two types, each compiled for itself.
+    """
+    array = np.ascontiguousarray(np.moveaxis(x, 0, -1)).view()
+    array.setflags(write=False)
+    return array
+
+
+@compiled
+def inside(place, stride, padding, size, count):
+    """Return (first, end) of those of `count` output positions that have a pixel under `place` of the kernel."""
+    return max(0, -((place - padding) // stride)), min(count, (size - 1 + padding - place) // stride + 1)
+
+
+@compiled
+def gather_loop(x, n, first, stride, padding, columns):
+    """Copy the windows of output rows from `first` on, of x (C, H, W · n), to columns (C, kh, kw, rows, out_w · n)."""
+    # BEGIN SOLUTION 13.5
+    for c, i, j, r in np.ndindex(columns.shape[:4]):
+        y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r]
+        start, end = inside(j, stride[1], padding[1], x.shape[2] // n, to.size // n)
+        if not 0 <= y < x.shape[1]:
+            start = end = 0
+        for k in range(start * n):
+            to[k] = 0
+        for k in range(end * n, to.size):
+            to[k] = 0
+        step = max(1, end - start) if stride[1] == 1 else 1  # what lies side by side is copied in one long run
+        for q in range(start, end, step):
+            z = q * stride[1] + j - padding[1]
+            run, pixels = columns[c, i, j, r, q * n : (q + step) * n], x[c, y, z * n : (z + step) * n]
+            for k in range(run.size):
+                run[k] = pixels[k]
+    # END SOLUTION
+
+
+@compiled
+def scatter_loop(columns, n, first, stride, padding, grad_x):
+    """Add every element of `columns` to the pixel of `grad_x` from which `gather_loop` copies it."""
+    # BEGIN SOLUTION 13.5
+    for c, i, j, r in np.ndindex(columns.shape[:4]):
+        y = (first + r) * stride[0] + i - padding[0]
+        start, end = inside(j, stride[1], padding[1], grad_x.shape[2] // n, columns.shape[4] // n)
+        step = max(1, end - start) if stride[1] == 1 else 1
+        for q in range(start, end if 0 <= y < grad_x.shape[1] else 0, step):
+            z = q * stride[1] + j - padding[1]
+            run, pixels = columns[c, i, j, r, q * n : (q + step) * n], grad_x[c, y, z * n : (z + step) * n]
+            for k in range(run.size):
+                pixels[k] += run[k]
+    # END SOLUTION
+
+
+@contextmanager
+def columns_of(x, weight, rows, out_w, stride, padding) -> Iterator[np.ndarray]:
+    """Lend the windows of these output rows of x, (C, H, W, N), as (C, kh, kw, rows, out_w · N)."""
+    with workspace.borrow((*weight.shape[1:], rows.stop - rows.start, out_w * x.shape[3]), x.dtype) as columns:
+        gather_loop(x.reshape(*x.shape[:2], -1), max(x.shape[3], 1), rows.start, stride, padding, columns)
+        yield columns
+
+
+def blocked_conv2d_forward(x, weight, bias=None, *, stride, padding, threads=1, needs_input_grad=True):
+    """Return what module 06's conv2d does, with the columns of only one block at a time."""
+    check_images(x, weight.shape[1])
+    sizes = output_sizes(x.shape[2:], weight.shape[2:], stride, padding)
+    # BEGIN SOLUTION 13.6
+    image, matrix = runs(x), weight.reshape(len(weight), -1)
+    output = np.empty((len(weight), sizes[0], sizes[1] * len(x)), x.dtype)
+
+    def compute(rows):
+        with columns_of(image, weight, rows, sizes[1], stride, padding) as columns:
+            part = output[:, rows].reshape(len(weight), -1)  # a view: the product is written where it belongs
+            np.matmul(matrix, columns.reshape(matrix.shape[1], -1), out=part)
+            if bias is not None:
+                part += bias[:, None]
+
+    run_blocks(compute, row_blocks(sizes[0], weight[0].nbytes * sizes[1] * len(x)), threads)
+    return np.moveaxis(output.reshape(len(weight), *sizes, -1), -1, 0)
+    # END SOLUTION
+
+
+def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, padding, threads=1, needs_input_grad=True):
+    """Return `(grad_x, grad_weight)` and, with a bias, `grad_bias`; grad_x is None unless `needs_input_grad`."""
+    # BEGIN SOLUTION 13.7
+    image, grads, matrix = runs(x), runs(grad), weight.reshape(len(weight), -1)
+    grad_x = np.zeros((*image.shape[:2], x.shape[3] * len(x)), x.dtype) if needs_input_grad else None
+
+    def compute(rows):
+        part = grads[:, rows].reshape(len(weight), -1)
+        with columns_of(image, weight, rows, grad.shape[3], stride, padding) as columns:
+            flat = columns.reshape(matrix.shape[1], -1)
+            share = part @ flat.T
+            if needs_input_grad:
+                np.matmul(matrix.T, part, out=flat)  # into the same scratch: the gradient of the columns
+                scatter_loop(columns, max(len(x), 1), rows.start, stride, padding, grad_x)
+        return share
+
+    # Blocks of at least kh / stride rows: only neighbours add to the same pixels, and never at the same time.
+    row_bytes = weight[0].nbytes * grad.shape[3] * len(x)
+    blocks = row_blocks(grad.shape[2], row_bytes, math.ceil(weight.shape[2] / stride[0]))
+    shares = run_blocks(compute, blocks[::2], threads) + run_blocks(compute, blocks[1::2], threads)
+    grad_x = np.moveaxis(grad_x.reshape(image.shape), -1, 0) if needs_input_grad else None
+    gradients = (grad_x, sum(shares).reshape(weight.shape))
+    return gradients if bias is None else (*gradients, grads.reshape(len(weight), -1).sum(axis=1))
+    # END SOLUTION
+
+
+@compiled
+def moments_loop(x, mean, var):
+    """Write mean and variance of each row of x into `mean` and `var`, added up in float64."""
+    # BEGIN SOLUTION 13.8
+    for c in range(len(x)):
+        row, total, squares = x[c], 0.0, 0.0
+        for i in range(row.size):
+            total += row[i]
+        mean[c] = total / row.size
+        center = x.dtype.type(mean[c])
+        for i in range(row.size):
+            distance = row[i] - center
+            squares += distance * distance
+        var[c] = squares / row.size
+    # END SOLUTION
+
+
+@compiled
+def norm_relu_loop(x, mean, scale, bias, output):
+    """Write the larger of 0 and scale · (x - mean) + bias into `output`, row by row; NaN stays."""
+    # BEGIN SOLUTION 13.8
+    for c in range(len(x)):
+        row, out, zero = x[c], output[c], x.dtype.type(0)
+        m, s, b = x.dtype.type(mean[c]), x.dtype.type(scale[c]), x.dtype.type(bias[c])
+        for i in range(row.size):
+            y = s * (row[i] - m) + b
+            out[i] = zero if y < zero else y
+    # END SOLUTION
+
+
+@compiled
+def norm_relu_backward_loop(grad, output, x, mean, std, weight, count, grad_x, grad_weight, grad_bias):
+    """Write the three gradients, row by row; where `output` is not above 0, `grad` counts as 0."""
+    # BEGIN SOLUTION 13.9
+    for c in range(len(x)):
+        row, out, g, to, zero = x[c], output[c], grad[c], grad_x[c], x.dtype.type(0)
+        m, s, sum_normal, sum_grad = x.dtype.type(mean[c]), x.dtype.type(1 / std[c]), 0.0, 0.0
+        for i in range(row.size):
+            share = g[i]  # loaded in any case: a load behind a condition keeps the loop from using vectors
+            share = share if out[i] > zero else zero
+            sum_grad += share
+            sum_normal += share * (s * (row[i] - m))
+        grad_weight[c], grad_bias[c] = sum_normal, sum_grad
+        a, b, k = x.dtype.type(sum_normal / count), x.dtype.type(sum_grad / count), x.dtype.type(weight[c] / std[c])
+        for i in range(row.size):
+            share = g[i]
+            share = share if out[i] > zero else zero
+            to[i] = k * (share - b - s * (row[i] - m) * a)
+    # END SOLUTION
+
+
+def batch_norm_relu_forward(x, weight, bias, *, mean, std, count):
+    """Return ReLU(weight · (x - mean) / std + bias), channel by channel; mean and std are float64 of shape (C,).
+
+    `count` is for backward: of how many values of x they are, or `math.inf` if they do not depend on x.
+    """
+    check_images(x, len(weight))
+    # BEGIN SOLUTION 13.8
+    output = np.empty(runs(x).shape, x.dtype)
+    norm_relu_loop(runs(x).reshape(len(weight), -1), mean, weight / std, 1.0 * bias, output.reshape(len(weight), -1))
+    return np.moveaxis(output, -1, 0)
+    # END SOLUTION
+
+
+def batch_norm_relu_backward(grad, output, x, weight, bias, *, mean, std, count):
+    """Return `(grad_x, grad_weight, grad_bias)` of the ReLU and the batch normalisation before it."""
+    # BEGIN SOLUTION 13.9
+    grad_x, (grad_weight, grad_bias) = np.empty(runs(x).shape, x.dtype), np.empty((2, len(weight)), x.dtype)
+    *rows, to = (images.reshape(len(weight), -1) for images in (runs(grad), runs(output), runs(x), grad_x))
+    norm_relu_backward_loop(*rows, mean, std, 1.0 * weight, count, to, grad_weight, grad_bias)
+    return np.moveaxis(grad_x, -1, 0), grad_weight, grad_bias
+    # END SOLUTION
+
+
+@compiled
+def max_pool_backward_loop(grad, output, x, kh, kw, sh, sw, grad_x):
+    """Add the gradient of each window, all (C, H, W, N), to the first pixel in it that is its largest, or is NaN."""
+    # BEGIN SOLUTION 13.10
+    left, zero = np.empty(x.shape[3], grad.dtype), grad.dtype.type(0)
+    for c, r, q in np.ndindex(output.shape[:3]):
+        top, g = output[c, r, q], grad[c, r, q]
+        for n in range(left.size):
+            left[n] = g[n]  # what no pixel has claimed yet
+        for i, j in np.ndindex(kh, kw):
+            pixels, to = x[c, r * sh + i, q * sw + j], grad_x[c, r * sh + i, q * sw + j]
+            for n in range(left.size):
+                share, wins = left[n], pixels[n] == top[n] or pixels[n] != pixels[n]
+                to[n] += share if wins else zero
+                left[n] = zero if wins else share
+    # END SOLUTION
+
+
+def compiled_max_pool2d_backward(grad, output, x, *, kernel_size, stride):
+    """Return `(grad_x,)`, as module 06's max_pool2d does."""
+    # BEGIN SOLUTION 13.10
+    grad_x = np.zeros(runs(x).shape, grad.dtype)
+    max_pool_backward_loop(runs(grad), runs(output), runs(x), *kernel_size, *stride, grad_x)
+    return (np.moveaxis(grad_x, -1, 0),)
+    # END SOLUTION
+
+
+blocked_conv2d = Op("conv2d", blocked_conv2d_forward, blocked_conv2d_backward)
+batch_norm_relu = Op("batch_norm_relu", batch_norm_relu_forward, batch_norm_relu_backward)
+compiled_max_pool2d = Op("max_pool2d", max_pool2d.forward, compiled_max_pool2d_backward)
+
+
+class BlockedConv2d(OpLayer):
+    """A `Conv2d` with the same parameters, on blocked_conv2d."""
+
+    def __init__(self, conv: Conv2d, threads: int = 1):
+        super().__init__(blocked_conv2d, **conv.attributes, threads=threads)
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the op's output; a gradient will be computed for an `x` that needs one, and for no other."""
+        # BEGIN SOLUTION 13.11
+        self.inputs = (x, *self.parameters())
+        self.output = apply(self.op, *self.inputs, needs_input_grad=x.requires_grad, **self.attributes)
+        return self.output
+        # END SOLUTION
+
+
+class BatchNormReLU(OpLayer):
+    """A `BatchNorm2d` and the ReLU after it, with the same parameters and running statistics."""
+
+    def __init__(self, norm: BatchNorm2d):
+        super().__init__(batch_norm_relu)
+        self.weight, self.bias, self.eps, self.momentum = norm.weight, norm.bias, norm.eps, norm.momentum
+        self.running_mean, self.running_var, self.training = norm.running_mean, norm.running_var, norm.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output. In training the batch's statistics, computed once, also move the running ones."""
+        if self.training and x.size < 2 * len(self.weight):
+            raise ValueError("a variance needs at least two values in each channel")
+        # BEGIN SOLUTION 13.11
+        count, running = math.inf, (self.running_mean, self.running_var)
+        mean, var = (np.array(tensor.data, np.float64) for tensor in running)
+        if self.training:
+            count = x.size / len(mean)
+            moments_loop(runs(x.data).reshape(len(mean), -1), mean, var)
+        self.attributes = {"mean": mean, "std": np.sqrt(var + self.eps), "count": count}
+        output = super().forward(x)  # before the running statistics move: it may refuse x
+        for tensor, new in zip(running, (mean, var * count / (count - 1)), strict=True) if self.training else ():
+            tensor.data = ((1 - self.momentum) * tensor.data + self.momentum * new).astype("float32")
+        return output
+        # END SOLUTION
+
+
+def optimise(network: Sequential, threads: int = 1) -> Sequential:
+    """Return a network of the very same parameters and running statistics that computes the same values faster.
+
+    New are convolutions, max pools, and batch normalisations with a ReLU after them, at any depth. Every layer keeps
+    its place, so a checkpoint fits both networks; where a ReLU was is an empty `Sequential()`.
+    """
+    # BEGIN SOLUTION 13.12
+    layers = list(network.layers)
+    for i, layer in enumerate(layers):
+        if type(layer) is Sequential:
+            layers[i] = optimise(layer, threads)
+        elif type(layer) is Conv2d:
+            layers[i] = BlockedConv2d(layer, threads)
+        elif type(layer) is MaxPool2d:
+            layers[i] = copy.copy(layer)
+            layers[i].op = compiled_max_pool2d
+        elif type(layer) is BatchNorm2d and [type(after) for after in layers[i + 1 : i + 2]] == [ReLU]:
+            layers[i : i + 2] = BatchNormReLU(layer), Sequential()
+    return Sequential(*layers)
+    # END SOLUTION
