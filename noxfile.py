@@ -65,11 +65,17 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
         sys.exit(code if code > 0 else 3)  # below 0: a signal, such as the system's when memory runs out
 
 
+def packages_up_to(module_id: str) -> list[str]:
+    """What this module, and those before it that its tests may lean on, need installed."""
+    last = MANIFEST.module(module_id).number
+    return [package for module in MANIFEST.modules if module.number <= last for package in module.packages]
+
+
 def milestone_session(milestone: Milestone) -> None:
     """Declare `milestone-N`."""
 
     def run(session: nox.Session) -> None:
-        install(session, *milestone.environment.packages)
+        install(session, *milestone.environment.packages, *packages_up_to(milestone.trigger))
         run_here(session, "grading", "milestone", str(milestone.id))
 
     state = "" if milestone.status is Status.BUILT else " (planned: cannot be graded yet)"
@@ -81,7 +87,7 @@ def module_session(module: Module) -> None:
     """Declare `module-NN_name`."""
 
     def run(session: nox.Session) -> None:
-        install(session)
+        install(session, *packages_up_to(module.id))
         run_here(session, "grading", "module", module.id)
 
     state = "" if module.status is Status.BUILT else " (planned)"

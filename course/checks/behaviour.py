@@ -20,6 +20,7 @@ from grading.result import Failure
 from grading.sandbox.launch import Confinement, choose
 from grading.testing.runner import TestOutcome, run_tests
 from grading.testing.students import Students
+from grading.workers import worker_packages
 
 WALL_SECONDS = 600
 Rewrite = Callable[[str, Manifest, Path], str]
@@ -92,6 +93,7 @@ def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch |
             memory_mb=MODULE_BUDGET.memory_mb,
             cpu_seconds=WALL_SECONDS,
             sandbox=choose(official=False),
+            packages=worker_packages(course.built),
         )
         call_seconds = max([MODULE_BUDGET.call_seconds, *(m.budget.call_seconds for m in course.manifest.milestones)])
         students = Students(lambda: Worker(confinement, call_seconds=call_seconds), wall_seconds=WALL_SECONDS)

@@ -48,6 +48,8 @@ class Module(Frozen):
     status: Status = Status.BUILT
     imports: tuple[str, ...] = ("math", "numpy")
     """Top-level packages its file may import, besides earlier modules of the course."""
+    packages: tuple[str, ...] = ()
+    """What has to be installed for it besides the course's own dependencies, as pip writes it: numba>=0.61."""
     tasks: tuple[Task, ...] = ()
 
     @property

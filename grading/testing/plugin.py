@@ -33,6 +33,8 @@ class DirectStudent:
         try:
             module = importlib.import_module(full)
         except ModuleNotFoundError as error:
+            if error.name == "numba":
+                pytest.fail(f'{full} needs Numba. Install it once: pip install "numba>=0.61"', pytrace=False)
             if error.name not in (full, "tinytorch"):
                 raise
             pytest.fail(f"{full} cannot be imported. Install the course once: pip install -e .", pytrace=False)

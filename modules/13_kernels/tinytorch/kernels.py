@@ -67,7 +67,7 @@ class Workspace:
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array, of any content, which is nobody else's until the block ends, then idle, also after an error."""
+        """Lend an array of any content, which nobody else gets until the block ends, also by an error."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         # BEGIN SOLUTION 13.2
         try:
@@ -119,7 +119,8 @@ def runs(x):
 @compiled
 def inside(place, stride, padding, size, count):
     """Return (first, end) of those of `count` output positions that have a pixel under `place` of the kernel."""
-    return max(0, -((place - padding) // stride)), min(count, (size - 1 + padding - place) // stride + 1)
+    start = min(count, max(0, -((place - padding) // stride)))
+    return start, min(count, max(start, (size - 1 + padding - place) // stride + 1))
 
 
 @compiled
@@ -336,34 +337,33 @@ class BlockedConv2d(OpLayer):
         # END SOLUTION
 
 
-class BatchNormReLU(OpLayer):
-    """A `BatchNorm2d` and the ReLU after it, with the same parameters and running statistics."""
+class BatchNormReLU(BatchNorm2d):
+    """A `BatchNorm2d` and the ReLU after it, with the same parameters and buffers."""
 
     def __init__(self, norm: BatchNorm2d):
-        super().__init__(batch_norm_relu)
-        self.weight, self.bias, self.eps, self.momentum = norm.weight, norm.bias, norm.eps, norm.momentum
-        self.running_mean, self.running_var, self.training = norm.running_mean, norm.running_var, norm.training
+        super().__init__(len(norm.weight), norm.eps, norm.momentum)
+        self.op, self.weight, self.bias, self.training = batch_norm_relu, norm.weight, norm.bias, norm.training
+        self.running_mean, self.running_var = norm.buffers()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output. In training the batch's statistics, computed once, also move the running ones."""
         if self.training and x.size < 2 * len(self.weight):
             raise ValueError("a variance needs at least two values in each channel")
         # BEGIN SOLUTION 13.11
-        count, running = math.inf, (self.running_mean, self.running_var)
-        mean, var = (np.array(tensor.data, np.float64) for tensor in running)
+        count, (mean, var) = math.inf, (np.array(tensor.data, np.float64) for tensor in self.buffers())
         if self.training:
             count = x.size / len(mean)
             moments_loop(runs(x.data).reshape(len(mean), -1), mean, var)
         self.attributes = {"mean": mean, "std": np.sqrt(var + self.eps), "count": count}
-        output = super().forward(x)  # before the running statistics move: it may refuse x
-        for tensor, new in zip(running, (mean, var * count / (count - 1)), strict=True) if self.training else ():
+        output = OpLayer.forward(self, x)  # before the running statistics move: it may refuse x
+        for tensor, new in zip(self.buffers(), (mean, var * count / (count - 1)), strict=True) if self.training else ():
             tensor.data = ((1 - self.momentum) * tensor.data + self.momentum * new).astype("float32")
         return output
         # END SOLUTION
 
 
 def optimise(network: Sequential, threads: int = 1) -> Sequential:
-    """Return a network of the very same parameters and running statistics that computes the same values faster.
+    """Return a network of the very same parameters and buffers that computes the same values faster.
 
     New are convolutions, max pools, and batch normalisations with a ReLU after them, at any depth. Every layer keeps
     its place, so a checkpoint fits both networks; where a ReLU was is an empty `Sequential()`.

@@ -1,0 +1,845 @@
+"""The tests of module 13: profile, scratch memory, blocks, threads, compiled loops, layers, an optimised network.
+
+Only values are judged here, never seconds. What is expected is computed on this side, in float64, by other means: sums
+over kernel positions, loops over windows, finite differences.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from grading.testing import check_gradient, expect, task, traced, values
+
+CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
+    ((5, 3, 9, 8), (4, 3, 3), (1, 1), (1, 1)),
+    ((2, 1, 7, 7), (3, 2, 4), (2, 1), (0, 2)),
+    ((1, 4, 6, 11), (2, 5, 1), (1, 3), (4, 0)),
+    ((3, 2, 10, 6), (5, 3, 3), (3, 2), (2, 1)),
+    ((4, 2, 5, 5), (1, 1, 1), (2, 2), (1, 1)),
+]
+
+
+def shifted(x, kernel, stride, padding):
+    """Yield (i, j, what lies under position (i, j) of the kernel) for padded images, (N, C, out_h, out_w)."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    out_h, out_w = ((size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel, stride, strict=True))
+    for i, j in np.ndindex(*kernel):
+        yield i, j, x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
+
+
+def convolve(x, weight, bias, stride, padding):
+    """Return the convolution in float64, one kernel position after another."""
+    x, weight = x.astype(float), weight.astype(float)
+    output = sum(
+        np.einsum("nchw,oc->nohw", part, weight[:, :, i, j])
+        for i, j, part in shifted(x, weight.shape[2:], stride, padding)
+    )
+    return output if bias is None else output + bias.astype(float)[:, None, None]
+
+
+def convolve_backward(grad, x, weight, stride, padding):
+    """Return the gradients of images, weight and bias in float64."""
+    grad, weight = grad.astype(float), weight.astype(float)
+    padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]))
+    grad_weight = np.zeros_like(weight)
+    for i, j, part in shifted(x.astype(float), weight.shape[2:], stride, padding):
+        grad_weight[:, :, i, j] = np.einsum("nohw,nchw->oc", grad, part)
+    for i, j, view in shifted_views(padded, weight.shape[2:], stride):
+        view += np.einsum("nohw,oc->nchw", grad, weight[:, :, i, j])
+    h, w = x.shape[2:]
+    grad_x = padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
+    return grad_x, grad_weight, grad.sum(axis=(0, 2, 3))
+
+
+def shifted_views(x, kernel, stride):
+    """Yield (i, j, view) of images that are padded already, so that they can be added to."""
+    out_h, out_w = ((size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel, stride, strict=True))
+    for i, j in np.ndindex(*kernel):
+        yield i, j, x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
+
+
+@pytest.fixture
+def small_cache(student):
+    """A cache that holds next to nothing, so that small images need many blocks."""
+    kernels = student.kernels
+    before = kernels.CACHE
+    kernels.CACHE = 1000
+    yield
+    kernels.CACHE = before
+
+
+# 13.1: a profile by op
+
+
+def ticking_clock(student):
+    """Return a clock on the student's side that goes on by one second each time it is read."""
+    readings = student.hold(student.tensor.Trace(), "entries")
+    readings.extend([float(second) for second in reversed(range(1000))])
+    return readings.pop
+
+
+@task("13.1")
+def test_an_op_gets_the_time_since_the_op_before(student):
+    """Times of ops of the same name add up; what passes between two ops belongs to the second."""
+    tensor = student.tensor
+    now = tensor.Tensor(np.array(100.0))
+
+    def wait(seconds):
+        now.data = np.array(now.item() + seconds)
+
+    x = tensor.Tensor([1.0, 2.0])
+    profile = student.kernels.Profile(now.item)
+    with profile:
+        for seconds, op in ((3.0, "exp"), (0.25, "sum"), (10.0, "sum"), (2.5, "exp")):
+            wait(seconds)
+            getattr(x, op)()
+        wait(50.0)
+    x.exp()
+    call = "profile.seconds after exp, sum, sum and exp, each 3, 0.25, 10 and 2.5 s after what was before it"
+    hint = "nothing outside the block counts, and nothing after the last op"
+    expect.equal(profile.seconds, {"exp": 5.5, "sum": 10.25}, call=call, hint=hint)
+
+
+@task("13.1")
+def test_backward_is_timed_and_the_recorder_before_goes_on(student):
+    """A tape still gives the right gradients, and each rule that it plays back has its time under its own name."""
+    tensor, autograd = student.tensor, student.autograd
+    x = tensor.Tensor([1.0, 3.0])
+    autograd.require_grad([x])
+    profile = student.kernels.Profile(ticking_clock(student))
+    with autograd.Tape():
+        with profile:
+            loss = (student.activations.ReLU()(x * x) * x).sum()
+        later = (x * x).sum()
+    loss.backward()
+    expect.array(
+        x.grad, [3.0, 27.0], call="the gradient of (ReLU(x · x) · x).sum() at [1, 3], recorded through a profile"
+    )
+    wanted = {
+        f"{op}{half}": n for op, n in (("multiply", 2.0), ("relu", 1.0), ("sum", 1.0)) for half in ("", " backward")
+    }
+    hint = "read the clock where a time begins and where it ends; backward_of(op) finds module 09's rules"
+    expect.equal(
+        dict(sorted(profile.seconds.items())),
+        dict(sorted(wanted.items())),
+        call="profile.seconds with a clock that goes on by 1 s whenever it is read",
+        hint=hint,
+    )
+    expect.equal(later.requires_grad, True, call="requires_grad of what the tape recorded after the profile")
+
+
+@task("13.1")
+def test_what_the_outer_recorder_takes_counts_for_no_op(student):
+    """Where the recorder from before reads the same clock, it is told everything, and its time is left out."""
+    clock = ticking_clock(student)
+    x = student.tensor.Tensor([[1.0, 2.0]])
+    outer, profile = student.kernels.Profile(clock), student.kernels.Profile(clock)
+    with outer:
+        with profile:
+            total = (x + x).sum(axis=1)
+            _ = total < total  # an op without a backward
+        _ = x.exp()
+    wanted = {"add": 1.0, "sum": 1.0, "less": 1.0}
+    hint = "read the clock again when the outer recorder has returned"
+    expect.equal(profile.seconds, wanted, call="the seconds of a profile inside another one", hint=hint)
+    expect.equal(sorted(outer.seconds), ["add", "exp", "less", "sum"], call="the ops that the outer profile was told")
+
+
+@task("13.1")
+def test_an_op_without_a_rule_stays_without_one(student):
+    """Through a profile, too, backward through an op that has no rule is a RuntimeError that names it."""
+    tensor, autograd = student.tensor, student.autograd
+    x = tensor.Tensor([1.0, 2.0])
+    autograd.require_grad([x])
+    lonely = tensor.Op("lonely", tensor.exp.forward)
+    with autograd.Tape(), student.kernels.Profile():
+        loss = tensor.apply(lonely, x).sum()
+    with expect.raises(RuntimeError, call="backward through an op without a rule", mentions=("lonely",)):
+        loss.backward()
+
+
+# 13.2: memory that is used again
+
+
+def addresses(student, space):
+    """Return (address, bytes) of every idle buffer."""
+    idle = student.hold(space, "idle")
+    buffers = [student.hold_result(idle.pop) for _ in range(len(idle))]
+    found = sorted((buffer.ctypes.data, buffer.nbytes) for buffer in buffers)
+    for buffer in reversed(buffers):
+        idle.append(buffer)
+    return found
+
+
+@task("13.2")
+def test_a_buffer_is_lent_and_used_again(student):
+    """While it is lent a buffer is not idle; afterwards it is, and the next one to ask gets it."""
+    space = student.kernels.Workspace()
+    with space.borrow((3, 5), "float64") as array:
+        expect.equal((array.shape, array.dtype), ((3, 5), np.dtype("float64")), call='borrow((3, 5), "float64")')
+        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent")
+    first = addresses(student, space)
+    expect.equal(len(first), 1, call="the number of idle buffers when the block has ended")
+    with space.borrow((2, 2, 2), "float32") as array:
+        expect.equal((array.shape, array.dtype), ((2, 2, 2), np.dtype("float32")), call='borrow((2, 2, 2), "float32")')
+        expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent again")
+    expect.equal(addresses(student, space), first, call="the idle buffer after it was used for a smaller array")
+
+
+@task("13.2")
+def test_two_users_never_share(student):
+    """Blocks inside each other get different memory, however often that happens, and there are never more than two."""
+    space = student.kernels.Workspace()
+    for round_number in range(3):
+        with space.borrow((100,), "float32"):
+            with space.borrow((50,), "float64"):
+                expect.equal(len(space.idle), 0, call="the number of idle buffers while both are lent")
+            expect.equal(len(space.idle), 1, call="the number of idle buffers while one of two is lent")
+        (one, size), (two, _) = addresses(student, space)
+        expect.that(one + size <= two, call=f"two buffers after round {round_number + 1}", got=f"at {one} and {two}, "
+                    f"{size} bytes long", expected="memory that does not overlap")  # fmt: skip
+
+
+@task("13.2")
+def test_an_error_gives_the_buffer_back(student):
+    """A block that fails leaves its buffer idle, and its error goes on."""
+    space = student.kernels.Workspace()
+    call = "a block with a borrowed array that raises"
+    with expect.raises(RuntimeError, call=call, mentions=("on purpose",)), space.borrow((4,), "float32"):
+        raise RuntimeError("on purpose")
+    expect.equal(len(space.idle), 1, call="the number of idle buffers after a block that failed")
+
+
+@task("13.2")
+def test_what_is_too_small_is_replaced(student):
+    """A larger array needs a larger buffer, in place of the small one; nothing and one element can be lent, too."""
+    space = student.kernels.Workspace()
+    for shape in ((2,), (1000,), (0, 3), ()):
+        with space.borrow(shape, "float64") as array:
+            expect.equal(array.shape, shape, call=f'the shape of borrow({shape}, "float64")')
+    buffers = addresses(student, space)
+    expect.equal(
+        [size for _, size in buffers], [8000], call="the bytes of the idle buffers after 2, 1,000, 0 and 1 floats"
+    )
+
+
+# 13.3: blocks that fit the cache
+
+
+def pairs(slices):
+    """Return (start, stop) of each slice."""
+    return [(part.start, part.stop) for part in slices]
+
+
+@task("13.3")
+def test_blocks_hold_what_the_cache_holds(student, rng):
+    """All rows, in order, as many in each block as fit into CACHE; the last block has what is left."""
+    kernels = student.kernels
+    cache = kernels.CACHE
+    expect.equal(
+        pairs(kernels.row_blocks(5, 2 * cache // 5)), [(0, 2), (2, 4), (4, 5)], call="row_blocks(5, CACHE · 2/5)"
+    )
+    expect.equal(pairs(kernels.row_blocks(4, cache // 2)), [(0, 2), (2, 4)], call="row_blocks(4, CACHE / 2)")
+    expect.equal(pairs(kernels.row_blocks(7, 1)), [(0, 7)], call="row_blocks(7, 1)")
+    rows, size = int(rng.integers(20, 60)), int(rng.integers(2, 9))
+    wanted = [(start, min(start + size, rows)) for start in range(0, rows, size)]
+    row_bytes = cache // size
+    expect.equal(pairs(kernels.row_blocks(rows, row_bytes)), wanted, call=f"row_blocks({rows}, {row_bytes})")
+
+
+@task("13.3")
+def test_blocks_have_a_smallest_size(student):
+    """A row larger than the cache is a block of its own, or `smallest` rows are; a row of no bytes is no problem."""
+    kernels = student.kernels
+    big = 3 * kernels.CACHE
+    expect.equal(pairs(kernels.row_blocks(3, big)), [(0, 1), (1, 2), (2, 3)], call="row_blocks(3, CACHE · 3)")
+    expect.equal(pairs(kernels.row_blocks(7, big, 3)), [(0, 3), (3, 6), (6, 7)], call="row_blocks(7, CACHE · 3, 3)")
+    expect.equal(
+        pairs(kernels.row_blocks(7, kernels.CACHE // 5, 3)), [(0, 5), (5, 7)], call="row_blocks(7, CACHE / 5, 3)"
+    )
+    expect.equal(pairs(kernels.row_blocks(2, 0)), [(0, 2)], call="row_blocks(2, 0)")
+
+
+# 13.4: threads of your own
+
+
+@task("13.4")
+def test_results_come_in_the_order_of_the_blocks(student):
+    """For any number of threads the list is that of a loop; no block gives an empty list."""
+    shapes = [(n, n + 1, 2) for n in range(1, 12)]
+    wanted = [(2 * (n + 1), 2 * n) for n in range(1, 12)]
+    for threads in (1, 2, 3, 20):
+        got = student.kernels.run_blocks(student.dense.fans, shapes, threads)
+        expect.equal(got, wanted, call=f"run_blocks(fans, eleven shapes, {threads})")
+    expect.equal(student.kernels.run_blocks(student.dense.fans, [], 2), [], call="run_blocks(fans, [], 2)")
+
+
+@task("13.4")
+def test_blocks_really_run_at_the_same_time(student):
+    """Two threads that wait for each other both arrive; afterwards no thread is left."""
+    threading = student.dataloader.threading
+    before = threading.active_count()
+    got = student.kernels.run_blocks(threading.Barrier(2).wait, [20.0, 20.0], 2)
+    hint = "each of two blocks waits until the other is there, too"
+    expect.equal(sorted(got), [0, 1], call="run_blocks(barrier.wait, [20.0, 20.0], 2)", hint=hint)
+    expect.equal(threading.active_count(), before, call="the number of threads after run_blocks", hint="end the pool")
+
+
+@task("13.4")
+def test_an_error_reaches_the_caller(student):
+    """The first block's error is raised, with its message, by any number of threads, and no thread is left."""
+    threading = student.dataloader.threading
+    before = threading.active_count()
+    for threads in (1, 2, 3):
+        call = f"run_blocks(fans, [(2, 3), (7,), (9,)], {threads})"
+        with expect.raises(ValueError, call=call, mentions=("(7,)",)):
+            student.kernels.run_blocks(student.dense.fans, [(2, 3), (7,), (9,)], threads)
+        expect.equal(threading.active_count(), before, call=f"the number of threads after {call} has raised")
+
+
+# 13.5: windows into columns, compiled
+
+
+def columns_by_hand(x, rows, kernel, stride, padding):
+    """Return the columns (C, kh, kw, rows, out_w · N) of some output rows of images (N, C, H, W)."""
+    taps = [part[:, :, rows].transpose(1, 2, 3, 0) for _, _, part in shifted(x, kernel, stride, padding)]
+    columns = np.stack(taps, axis=1)
+    return columns.reshape(x.shape[1], *kernel, columns.shape[2], -1)
+
+
+def as_lines(x):
+    """Return images (N, C, H, W) as an array (C, H, W · N)."""
+    return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).reshape(x.shape[1], x.shape[2], -1)
+
+
+@task("13.5")
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_gather_copies_windows(student, rng, case):
+    """Every element under the kernel stands at its place in the columns, and 0 where the kernel is over padding."""
+    shape, (_, *kernel), stride, padding = case
+    x = rng.normal(size=shape).astype("float32")
+    out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
+    for rows in (slice(0, out_h), slice(out_h // 2, out_h)):
+        wanted = columns_by_hand(x, rows, kernel, stride, padding)
+        scratch = student.tensor.Tensor(np.full(wanted.shape, np.nan, "float32"))
+        target = student.hold(scratch, "data")
+        student.kernels.gather_loop(as_lines(x), shape[0], rows.start, stride, padding, target)
+        call = (
+            f"gather_loop of output rows {rows.start} to {rows.stop - 1}, images {shape}, {kernel}, {stride}, {padding}"
+        )
+        expect.array(scratch, wanted, rtol=0, atol=0, call=call)
+
+
+@task("13.5")
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_scatter_adds_where_gather_copied(student, rng, case):
+    """A pixel in several windows gets the sum, on top of what it had; what came from padding is dropped."""
+    shape, (_, *kernel), stride, padding = case
+    start = rng.normal(size=shape).astype("float32")
+    out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
+    rows = slice(out_h // 2, out_h)
+    columns = rng.normal(size=columns_by_hand(start, rows, kernel, stride, padding).shape).astype("float32")
+    padded = np.zeros((*shape[:2], shape[2] + 2 * padding[0], shape[3] + 2 * padding[1]))
+    windows = columns.reshape(shape[1], *kernel, rows.stop - rows.start, -1, shape[0])
+    for i, j, view in shifted_views(padded, kernel, stride):
+        view[:, :, rows] += windows[:, i, j].transpose(3, 0, 1, 2)
+    added = padded[:, :, padding[0] : padding[0] + shape[2], padding[1] : padding[1] + shape[3]]
+    image = student.tensor.Tensor(as_lines(start))
+    student.kernels.scatter_loop(columns, shape[0], rows.start, stride, padding, student.hold(image, "data"))
+    call = f"scatter_loop for images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
+    expect.array(image, as_lines(start + added), call=call, atol=1e-5)
+
+
+# 13.6: a convolution in blocks
+
+
+@task("13.6")
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.usefixtures("small_cache")
+def test_the_blocked_convolution_is_a_convolution(student, rng, case):
+    """Forward gives what the definition gives, with and without bias, and the dtype of its input."""
+    shape, (out, *kernel), stride, padding = case
+    for dtype, bias in (("float32", None), ("float64", rng.normal(size=out))):
+        x, weight = (rng.normal(size=s).astype(dtype) for s in (shape, (out, shape[1], *kernel)))
+        inputs = (x, weight) if bias is None else (x, weight, bias)
+        got = student.kernels.blocked_conv2d.forward(*inputs, stride=stride, padding=padding)
+        call = f"blocked_conv2d.forward of images {shape} and weight {weight.shape}, stride {stride}, padding {padding}"
+        rtol = 1e-4 if dtype == "float32" else 1e-10
+        wanted = convolve(x, weight, bias, stride, padding)
+        expect.array(got, wanted, call=call, rtol=rtol, atol=rtol, dtype=dtype)
+
+
+@task("13.6")
+@pytest.mark.usefixtures("small_cache")
+def test_any_number_of_threads_gives_the_same_output(student, rng):
+    """1, 2 and 3 threads give the same bits, and leave no thread behind."""
+    x, weight = (rng.normal(size=s).astype("float32") for s in ((4, 3, 17, 9), (6, 3, 3, 3)))
+    threading, op = student.dataloader.threading, student.kernels.blocked_conv2d
+    before = threading.active_count()
+    one = op.forward(x, weight, stride=(1, 1), padding=(1, 1), threads=1)
+    for threads in (2, 3):
+        got = op.forward(x, weight, stride=(1, 1), padding=(1, 1), threads=threads)
+        expect.array(got, one, rtol=0, atol=0, call=f"blocked_conv2d.forward with threads={threads}")
+    expect.equal(threading.active_count(), before, call="the number of threads afterwards")
+
+
+@task("13.6")
+def test_a_result_is_not_lent_again(student, rng):
+    """An output keeps its values whatever is computed after it: only scratch is used again."""
+    apply, op = student.tensor.apply, student.kernels.blocked_conv2d
+    x, other, weight = (rng.normal(size=s).astype("float32") for s in ((2, 2, 6, 6), (2, 2, 6, 6), (3, 2, 3, 3)))
+    weight = student.tensor.Tensor(weight)
+    first = apply(op, x, weight, stride=(1, 1), padding=(0, 0))
+    before = values(first)
+    for _ in range(3):
+        apply(op, other, weight, stride=(1, 1), padding=(0, 0))
+    expect.array(first, before, rtol=0, atol=0, call="an output of blocked_conv2d after three more calls")
+
+
+@task("13.6")
+def test_wrong_images_are_refused(student):
+    """Other channels than the kernels', a missing axis and a kernel that does not fit are ValueErrors."""
+    apply, op = student.tensor.apply, student.kernels.blocked_conv2d
+    weight = np.ones((2, 3, 3, 3))
+    for shape, padding in (((1, 2, 5, 5), (0, 0)), ((3, 5, 5), (0, 0)), ((1, 3, 2, 5), (0, 0))):
+        with expect.raises(ValueError, call=f"blocked_conv2d of images {shape} and weight (2, 3, 3, 3)"):
+            apply(op, np.ones(shape), weight, stride=(1, 1), padding=padding)
+    empty = op.forward(np.ones((0, 3, 5, 5)), weight, stride=(1, 1), padding=(1, 1))
+    expect.equal(empty.shape, (0, 2, 5, 5), call="the shape of blocked_conv2d of no images")
+
+
+# 13.7: its gradients, and only those that are needed
+
+
+@task("13.7")
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.usefixtures("small_cache")
+def test_the_blocked_gradients_are_right(student, rng, case):
+    """Gradients of images, weight and bias are those of the definition."""
+    shape, (out, *kernel), stride, padding = case
+    x, weight, bias = (rng.normal(size=s).astype("float32") for s in (shape, (out, shape[1], *kernel), (out,)))
+    output = convolve(x, weight, bias, stride, padding).astype("float32")
+    grad = rng.normal(size=output.shape).astype("float32")
+    wanted = convolve_backward(grad, x, weight, stride, padding)
+    op = student.kernels.blocked_conv2d
+    got = op.backward(grad, output, x, weight, bias, stride=stride, padding=padding)
+    call = f"blocked_conv2d.backward for images {shape}, weight {weight.shape}, stride {stride}, padding {padding}"
+    expect.equal(len(got), 3, call=f"the number of gradients of {call}, with a bias")
+    for name, mine, right in zip(("images", "weight", "bias"), got, wanted, strict=True):
+        expect.array(mine, right, call=f"{call}: {name}", rtol=1e-4, atol=1e-4, dtype="float32")
+    got = op.backward(grad, output, x, weight, stride=stride, padding=padding)
+    expect.equal(len(got), 2, call=f"the number of gradients of {call}, without a bias")
+
+
+@task("13.7")
+def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
+    """With needs_input_grad=False the first gradient is None, and the others are what they were."""
+    x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((3, 2, 7, 6), (4, 2, 3, 3), (4,)))
+    output = convolve(x, weight, bias, (1, 1), (1, 1)).astype("float32")
+    op, options = student.kernels.blocked_conv2d, {"stride": (1, 1), "padding": (1, 1)}
+    full = op.backward(output, output, x, weight, bias, **options)
+    got = op.backward(output, output, x, weight, bias, needs_input_grad=False, **options)
+    call = "blocked_conv2d.backward(…, needs_input_grad=False)"
+    expect.that(got[0] is None, call=f"the first of {call}", got=got[0], expected="None")
+    for name, mine, before in zip(("weight", "bias"), got[1:], full[1:], strict=True):
+        expect.array(mine, before, call=f"{call}: {name}")
+
+
+@task("13.7")
+@pytest.mark.usefixtures("small_cache")
+def test_any_number_of_threads_gives_the_same_gradients(student, rng):
+    """1, 2 and 3 threads give the same bits, also where blocks look at the same pixels."""
+    op, threading = student.kernels.blocked_conv2d, student.dataloader.threading
+    before = threading.active_count()
+    for kernel, stride in (((5, 3), (1, 1)), ((3, 3), (2, 2))):
+        x, weight = (rng.normal(size=s).astype("float32") for s in ((3, 2, 23, 7), (4, 2, *kernel)))
+        output = convolve(x, weight, None, stride, (1, 1)).astype("float32")
+        one = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=1)
+        for threads in (2, 3):
+            got = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=threads)
+            for name, mine, right in zip(("images", "weight"), got, one, strict=True):
+                call = f"the gradient of {name} with threads={threads}, kernel {kernel}, stride {stride}"
+                expect.array(mine, right, rtol=0, atol=0, call=call, hint="add shares in the order of the blocks")
+    expect.equal(threading.active_count(), before, call="the number of threads afterwards")
+
+
+# 13.8: batch normalisation and ReLU in one loop
+
+
+def norm_relu(x, weight, bias, mean, std):
+    """Return ReLU(weight · (x - mean) / std + bias) in float64."""
+    weight, bias, mean, std = (np.asarray(v, float)[:, None, None] for v in (weight, bias, mean, std))
+    return np.maximum(weight * (x.astype(float) - mean) / std + bias, 0)
+
+
+@task("13.8")
+def test_moments_are_mean_and_variance_of_each_row(student, rng):
+    """The variance is the mean squared distance from the mean, right for numbers near 3,000, too."""
+    for dtype, center in (("float32", 0), ("float32", 3000), ("float64", -5)):
+        x = (center + rng.normal(scale=[[1], [0.1], [2]], size=(3, 5000))).astype(dtype)
+        mean, var = (student.tensor.Tensor(np.zeros(3)) for _ in range(2))
+        student.kernels.moments_loop(x, student.hold(mean, "data"), student.hold(var, "data"))
+        call = f"moments_loop of {dtype} numbers near {center}"
+        expect.array(mean, x.astype(float).mean(axis=1), rtol=1e-6, call=f"the mean of {call}")
+        hint = "subtract the mean first: the squares of large numbers leave no digits for their spread"
+        expect.array(var, x.astype(float).var(axis=1), rtol=1e-3, call=f"the variance of {call}", hint=hint)
+
+
+@task("13.8")
+def test_one_op_normalises_and_rectifies(student, rng):
+    """The output is that of batch normalisation and ReLU, in the input's dtype, and keeps NaN."""
+    for dtype in ("float32", "float64"):
+        x = rng.normal(size=(3, 4, 5, 2)).astype(dtype)
+        weight, bias, mean = rng.normal(size=(3, 4))
+        std = rng.uniform(0.5, 2, 4)
+        x[1, 2, 3, 1] = np.nan
+        got = student.kernels.batch_norm_relu.forward(
+            x, weight.astype(dtype), bias.astype(dtype), mean=mean, std=std, count=math.inf
+        )
+        wanted = norm_relu(x, weight, bias, mean, std)
+        expect.array(got, wanted, call=f"batch_norm_relu.forward of {dtype}", rtol=1e-4, atol=1e-5, dtype=dtype)
+
+
+@task("13.8")
+def test_other_channels_are_refused(student):
+    """Images of other channels than the weight has, or without four axes, are a ValueError."""
+    ones, given = np.ones(3), {"mean": np.zeros(3), "std": np.ones(3), "count": 1.0}
+    for shape in ((2, 4, 3, 3), (2, 3, 9)):
+        with expect.raises(ValueError, call=f"batch_norm_relu of images {shape} and weight (3,)"):
+            student.kernels.batch_norm_relu.forward(np.ones(shape), ones, ones, **given)
+
+
+# 13.9: their gradients in two passes
+
+
+@task("13.9")
+def test_gradients_with_given_statistics(student, rng):
+    """Where mean and std do not depend on x, every gradient agrees with finite differences."""
+    x, (weight, bias, mean) = rng.normal(size=(2, 3, 3, 2)), rng.normal(size=(3, 3))
+    std = rng.uniform(0.5, 2, 3)
+    check_gradient(student.kernels.batch_norm_relu, x, weight, bias, mean=mean, std=std, count=math.inf)
+
+
+@task("13.9")
+def test_gradients_with_the_batch_statistics(student, rng):
+    """Where mean and std are those of x, the gradient goes through them, too."""
+    x, (weight, bias), eps, step = rng.normal(size=(2, 3, 2, 3)), rng.normal(size=(2, 3)), 1e-3, 1e-6
+
+    def statistics(x):
+        return x.mean(axis=(0, 2, 3)), np.sqrt(x.var(axis=(0, 2, 3)) + eps)
+
+    grad = rng.normal(size=x.shape)
+    wanted = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        moved = [x.copy() for _ in range(2)]
+        moved[0][place] += step
+        moved[1][place] -= step
+        high, low = ((grad * norm_relu(y, weight, bias, *statistics(y))).sum() for y in moved)
+        wanted[place] = (high - low) / (2 * step)
+    mean, std = statistics(x)
+    output = norm_relu(x, weight, bias, mean, std)
+    kept = grad * (output > 0)
+    normal = (x - mean[:, None, None]) / std[:, None, None]
+    count = x.size / 3
+    got = student.kernels.batch_norm_relu.backward(grad, output, x, weight, bias, mean=mean, std=std, count=count)
+    call = "batch_norm_relu.backward with the statistics of x"
+    expect.array(got[0], wanted, call=f"{call}: x", rtol=1e-4, atol=1e-5, hint="module 06, task 6.8, with m = count")
+    expect.array(got[1], (kept * normal).sum(axis=(0, 2, 3)), call=f"{call}: weight", rtol=1e-6)
+    expect.array(got[2], kept.sum(axis=(0, 2, 3)), call=f"{call}: bias", rtol=1e-6)
+
+
+@task("13.9")
+def test_gradients_keep_float32(student, rng):
+    """float32 stays float32, and where the ReLU gave 0, exactly at 0 too, nothing passes."""
+    x = rng.normal(size=(2, 1, 2, 2)).astype("float32")
+    x[0, 0, 0, 0] = 0
+    one, zero = np.ones(1, "float32"), np.zeros(1, "float32")
+    output, grad = np.maximum(x, 0), rng.normal(size=x.shape).astype("float32")
+    grad[x < 0] = np.inf
+    given = {"mean": np.zeros(1), "std": np.ones(1), "count": math.inf}
+    got = student.kernels.batch_norm_relu.backward(grad, output, x, one, zero, **given)
+    wanted = np.where(x > 0, grad, 0)
+    call = "batch_norm_relu.backward with an infinite gradient where the output is 0"
+    for name, mine, right in zip(
+        ("x", "weight", "bias"), got, (wanted, [(wanted * x).sum()], [wanted.sum()]), strict=True
+    ):
+        expect.array(mine, right, call=f"{call}: {name}", rtol=1e-5, dtype="float32")
+
+
+# 13.10: the gradient of max pooling, compiled
+
+
+def pool_backward(grad, x, kernel, stride):
+    """Return the gradient of max pooling, window by window: all of it to the first of the largest pixels."""
+    grad_x = np.zeros(x.shape)
+    for n, c, r, q in np.ndindex(grad.shape):
+        top, left = r * stride[0], q * stride[1]
+        window = x[n, c, top : top + kernel[0], left : left + kernel[1]]
+        i, j = np.unravel_index(np.argmax(window), window.shape)  # a NaN counts as largest
+        grad_x[n, c, top + i, left + j] += grad[n, c, r, q]
+    return grad_x
+
+
+@task("13.10")
+@pytest.mark.parametrize("window", [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 2)), ((1, 1), (2, 1))], ids=str)
+def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
+    """Also where several pixels are equal, windows overlap or leave gaps, and images of any layout in memory."""
+    kernel, stride = window
+    op, options = student.kernels.compiled_max_pool2d, {"kernel_size": kernel, "stride": stride}
+    for dtype in ("float32", "float64"):
+        x = rng.integers(-2, 2, (3, 2, 7, 6)).astype(dtype)
+        output = np.max([part for _, _, part in shifted(x, kernel, stride, (0, 0))], axis=0)
+        grad = rng.normal(size=output.shape).astype(dtype)
+        call = f"compiled_max_pool2d, {kernel}, stride {stride}"
+        expect.array(op.forward(x, **options), output, call=f"{call}: forward", dtype=dtype)
+        (got,) = op.backward(grad, output, x, **options)
+        expect.array(got, pool_backward(grad, x, kernel, stride), call=f"{call}: backward", rtol=1e-5, dtype=dtype)
+
+
+@task("13.10")
+def test_pooling_agrees_with_module_06(student, rng):
+    """Negative numbers, an infinite gradient and float32 give what module 06's op gives."""
+    x = -np.abs(rng.normal(size=(2, 3, 4, 6))).astype("float32")
+    old, new, options = (
+        student.spatial.max_pool2d,
+        student.kernels.compiled_max_pool2d,
+        {"kernel_size": (2, 2), "stride": (2, 2)},
+    )
+    output = old.forward(x, **options)
+    grad = rng.normal(size=output.shape).astype("float32")
+    (got,), (wanted,) = (op.backward(grad, output, x, **options) for op in (new, old))
+    expect.array(
+        got, wanted, rtol=0, atol=0, call="compiled_max_pool2d.backward beside max_pool2d.backward", dtype="float32"
+    )
+    grad[0, 0, 0, 0] = np.inf
+    (got,) = new.backward(grad, output, x, **options)
+    call = "compiled_max_pool2d.backward with an infinite gradient in one window"
+    expect.array(got, pool_backward(grad, x, (2, 2), (2, 2)), call=call, hint="pick with a condition; ∞ · 0 is NaN")
+
+
+@task("13.10")
+def test_nan_gets_the_gradient_of_its_window(student, rng):
+    """A window with a NaN has the output NaN, and its gradient goes to that pixel."""
+    x = rng.normal(size=(1, 1, 2, 4)).astype("float32")
+    x[0, 0, 1, 0] = np.nan
+    output = np.array([np.nan, x[0, 0, :, 2:].max()], "float32").reshape(1, 1, 1, 2)
+    grad = np.array([3.0, 5.0], "float32").reshape(1, 1, 1, 2)
+    options = {"kernel_size": (2, 2), "stride": (2, 2)}
+    (got,) = student.kernels.compiled_max_pool2d.backward(grad, output, x, **options)
+    expect.array(got, pool_backward(grad, x, (2, 2), (2, 2)), call="compiled_max_pool2d.backward with a NaN at (1, 0)")
+
+
+# 13.11: layers that use them
+
+
+@task("13.11")
+def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
+    """The op is told needs_input_grad=False for images, and True for what requires a gradient."""
+    conv = student.spatial.Conv2d(2, 3, 3, padding=1, rng=student.rng(0))
+    layer = student.kernels.BlockedConv2d(conv, 1)
+    x = student.tensor.Tensor(rng.normal(size=(2, 2, 5, 5)).astype("float32"))
+    student.autograd.require_grad(layer.parameters())
+    for needed in (False, True):
+        if needed:
+            student.autograd.require_grad([x])
+        with student.autograd.Tape():
+            output = layer(x)
+            entry = output.tape.entries[0]
+            told = entry[2]["needs_input_grad"]
+            call = f"needs_input_grad of a BlockedConv2d whose input has requires_grad={needed}"
+            expect.equal(told, needed, call=call)
+            loss = (output * output).sum()
+        loss.backward()
+    expect.equal(x.grad.shape, (2, 2, 5, 5), call="the shape of the gradient of images that require one")
+
+
+@task("13.11")
+def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
+    """With the same parameters, by tape and by hand: output, and gradients of input, weight and bias."""
+    for bias in (True, False):
+        conv = student.spatial.Conv2d(3, 4, (3, 2), stride=2, padding=1, bias=bias, rng=student.rng(1))
+        layer = student.kernels.BlockedConv2d(conv, 2)
+        x, outputs, grads = student.tensor.Tensor(rng.normal(size=(2, 3, 6, 5)).astype("float32")), [], []
+        for one in (conv, layer):
+            outputs.append(one(x))
+            student.layers.zero_grad(conv.parameters())
+            grad_x = one.backward(student.tensor.Tensor(values(outputs[-1])))
+            grads.append([values(grad_x), *(values(parameter.grad) for parameter in conv.parameters())])
+        call = f"BlockedConv2d of a Conv2d with bias={bias}"
+        expect.array(outputs[1], values(outputs[0]), call=f"the output of {call}", rtol=1e-4, atol=1e-5)
+        for name, mine, right in zip(("input", "weight", "bias"), grads[1], grads[0], strict=False):
+            hint = "without a tape the input's gradient is always asked for"
+            expect.array(mine, right, call=f"the gradient of the {name} of {call}", rtol=1e-4, atol=1e-4, hint=hint)
+
+
+@task("13.11")
+def test_fused_layer_trains_and_evaluates_like_both(student, rng):
+    """In both modes output, gradients and running statistics are those of BatchNorm2d and ReLU."""
+    spatial, tensor, autograd = student.spatial, student.tensor, student.autograd
+    norms = [spatial.BatchNorm2d(3, eps=1e-3, momentum=0.3) for _ in range(2)]
+    start = rng.normal(size=(2, 3)).astype("float32")
+    for norm in norms:
+        norm.weight.data, norm.bias.data = start[0].copy(), start[1].copy()
+    fused = student.kernels.BatchNormReLU(norms[1])
+    relu = student.activations.ReLU()
+    for training in (True, True, False):
+        array = (2 + rng.normal(size=(4, 3, 5, 4))).astype("float32")
+        got = []
+        norms[0].training = fused.training = training
+        for norm, network in zip(norms, ((norms[0], relu), (fused,)), strict=True):
+            x = tensor.Tensor(array)
+            autograd.require_grad([x, norm.weight, norm.bias])
+            student.layers.zero_grad([norm.weight, norm.bias])
+            with autograd.Tape():
+                y = x
+                for layer in network:
+                    y = layer(y)
+                loss = (y * y).sum()
+            loss.backward()
+            state = (norm.running_mean, norm.running_var)
+            got.append([values(t) for t in (y, x.grad, norm.weight.grad, norm.bias.grad, *state)])
+        names = (
+            "output",
+            "gradient of x",
+            "gradient of weight",
+            "gradient of bias",
+            "running mean",
+            "running variance",
+        )
+        for name, right, mine in zip(names, *got, strict=True):
+            scale = float(np.abs(right).max())
+            call = f"the {name} of BatchNormReLU with training={training}"
+            expect.array(mine, right, call=call, rtol=1e-4, atol=1e-4 * scale, dtype="float32")
+
+
+@task("13.11")
+def test_a_refused_batch_leaves_the_running_statistics(student):
+    """One value in each channel, or other channels, are a ValueError, and the running statistics stay."""
+    layer = student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(3))
+    for shape in ((1, 3, 1, 1), (2, 6, 4, 4)):
+        with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training, of images {shape}"):
+            layer(student.tensor.Tensor(np.ones(shape, "float32")))
+    expect.array(layer.running_mean, np.zeros(3), call="the running mean afterwards")
+    expect.array(layer.running_var, np.ones(3), call="the running variance afterwards")
+
+
+# 13.12: the same network, optimised
+
+
+def build(student, seed=0):
+    """Return a small network with everything that can be replaced, and some that cannot."""
+    spatial, layers, relu, rng = student.spatial, student.layers, student.activations.ReLU, student.rng(seed)
+    inner = layers.Sequential(
+        spatial.Conv2d(4, 6, 3, padding=1, rng=rng), spatial.MaxPool2d(2), spatial.BatchNorm2d(6), relu()
+    )
+    return layers.Sequential(
+        spatial.Conv2d(3, 4, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(4), relu(), spatial.MaxPool2d(2),
+        inner, spatial.BatchNorm2d(6), spatial.AvgPool2d(2), spatial.Flatten(), layers.Dense(6, 5, rng=rng), relu(),
+    )  # fmt: skip
+
+
+def step(student, network, images, labels):
+    """Return logits, loss and all gradients of one training step, by a tape."""
+    student.dense.set_training(network, True)
+    student.autograd.require_grad(network.parameters())
+    student.layers.zero_grad(network.parameters())
+    with student.autograd.Tape():
+        logits = network(student.tensor.Tensor(images))
+        loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(labels))
+    loss.backward()
+    return [values(logits), values(loss), *(values(parameter.grad) for parameter in network.parameters())]
+
+
+@task("13.12")
+def test_an_optimised_network_computes_the_same(student, rng):
+    """Logits, loss, gradients and running statistics agree with those of the plain network, for 1 and 2 threads."""
+    images, labels = rng.normal(size=(6, 3, 8, 8)).astype("float32"), rng.integers(0, 5, 6)
+    plain = build(student)
+    wanted = step(student, plain, images, labels)
+    statistics = [values(buffer) for buffer in plain.buffers()]
+    for threads in (1, 2):
+        fast = student.kernels.optimise(build(student), threads)
+        got = step(student, fast, images, labels)
+        for place, (mine, right) in enumerate(zip(got, wanted, strict=True)):
+            name = ("the logits", "the loss")[place] if place < 2 else f"the gradient of parameter {place - 2}"
+            call = f"{name} of optimise(network, {threads})"
+            expect.array(mine, right, call=call, rtol=1e-4, atol=1e-5 + 1e-4 * float(np.abs(right).max()))
+        for place, (mine, right) in enumerate(zip(fast.buffers(), statistics, strict=True)):
+            expect.array(mine, right, call=f"buffer {place} of optimise(network, {threads})", rtol=1e-4, atol=1e-5)
+
+
+@task("13.12")
+def test_ops_are_replaced_and_places_are_kept(student, rng):
+    """One op for normalisation and ReLU, at any depth; as many layers as before; the plain network stays plain."""
+    network = build(student)
+    fast = student.kernels.optimise(network)
+    images = rng.normal(size=(2, 3, 8, 8)).astype("float32")
+    rest = ["batch_norm", "avg_pool2d", "flatten", "linear", "relu"]
+    names = {
+        "optimise(network)": (
+            fast,
+            ["conv2d", "batch_norm_relu", "max_pool2d", "conv2d", "max_pool2d", "batch_norm_relu"],
+        ),
+        "the network itself": (
+            network,
+            ["conv2d", "batch_norm", "relu", "max_pool2d", "conv2d", "max_pool2d", "batch_norm", "relu"],
+        ),
+    }
+    for what, (which, first) in names.items():
+        with traced(student.tensor) as trace:
+            which(student.tensor.Tensor(images))
+        expect.equal([entry[0] for entry in trace.entries], first + rest, call=f"the ops of {what}")
+        expect.equal((len(which), len(which[4])), (10, 4), call=f"the number of layers of {what}, and of its fifth")
+
+
+@task("13.12")
+def test_parameters_and_buffers_are_the_same_objects(student, rng):
+    """A gradient, or a change, of one network's tensor is one of the other's."""
+    network = build(student)
+    fast = student.kernels.optimise(network)
+    for what in ("parameters", "buffers"):
+        mine, theirs = getattr(fast, what)(), getattr(network, what)()
+        expect.equal(len(mine), len(theirs), call=f"the number of {what} of optimise(network)")
+        for place, tensor in enumerate(theirs):
+            tensor.grad = student.tensor.Tensor(float(place))
+        got = [None if tensor.grad is None else tensor.grad.item() for tensor in mine]
+        wanted = [float(place) for place in range(len(theirs))]
+        hint = "take over the tensors themselves, not copies of their arrays"
+        expect.equal(
+            got, wanted, call=f"marks left on the network's {what}, seen at those of optimise(network)", hint=hint
+        )
+    images = student.tensor.Tensor(rng.normal(size=(2, 3, 8, 8)).astype("float32"))
+    for parameter in network.parameters():
+        parameter.data = values(parameter) + 0.5
+    student.dense.set_training(network, False)
+    student.dense.set_training(fast, False)
+    expect.array(
+        fast(images), values(network(images)), call="both networks after every parameter grew", rtol=1e-4, atol=1e-4
+    )
+
+
+@task("13.12")
+def test_a_checkpoint_fits_both(student, rng):
+    """What a trainer of the plain network has saved, one of the optimised network takes, and goes on alike."""
+    images, labels = rng.normal(size=(4, 3, 8, 8)).astype("float32"), rng.integers(0, 5, 4)
+    criterion, trainers = student.dense.CrossEntropyLoss(), []
+    for network in (build(student, 0), student.kernels.optimise(build(student, 1))):
+        optimizer = student.optimizers.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        trainers.append(student.training.Trainer(network, criterion, optimizer))
+    plain, fast = trainers
+    x, y = student.tensor.Tensor(images), student.tensor.Tensor(labels)
+    plain.train_step(x, y)
+    fast.load_state_dict(student.hold_result(plain.state_dict))
+    losses = [[trainer.train_step(x, y)["loss"] for _ in range(3)] for trainer in (plain, fast)]
+    expect.array(
+        losses[1], losses[0], call="three losses after the plain network's state was loaded", rtol=1e-3, atol=1e-4
+    )
+
+
+@task("13.12")
+def test_the_mode_is_taken_over(student):
+    """A layer in evaluation mode is replaced by one in evaluation mode."""
+    network = build(student)
+    student.dense.set_training(network, False)
+    expect.equal(student.kernels.optimise(network)[1].training, False, call="training of the optimised second layer")
