@@ -54,7 +54,7 @@ INSTALLED = {
         "pip install -e . --group course --group desk",
         'pip install "nox[uv]"',
     ),
-    "student": ('pip install "nox[uv]"', "pip install -e ."),
+    "student": ('pip install "nox[uv]"', "pip install -e .", 'pip install "numba>=0.61"'),
 }
 """What is typed once in each place, before anything else."""
 

@@ -47,9 +47,13 @@ def convolve_backward(grad, x, weight, stride, padding):
         grad_weight[:, :, i, j] = np.einsum("nohw,nchw->oc", grad, part)
     for i, j, view in shifted_views(padded, weight.shape[2:], stride):
         view += np.einsum("nohw,oc->nchw", grad, weight[:, :, i, j])
-    h, w = x.shape[2:]
-    grad_x = padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
-    return grad_x, grad_weight, grad.sum(axis=(0, 2, 3))
+    return crop(padded, padding, x.shape), grad_weight, grad.sum(axis=(0, 2, 3))
+
+
+def crop(padded, padding, shape):
+    """Return padded images without their padding."""
+    top, left = padding
+    return padded[:, :, top:, left:][:, :, : shape[2], : shape[3]]
 
 
 def shifted_views(x, kernel, stride):
@@ -344,7 +348,7 @@ def test_scatter_adds_where_gather_copied(student, rng, case):
     windows = columns.reshape(shape[1], *kernel, rows.stop - rows.start, -1, shape[0])
     for i, j, view in shifted_views(padded, kernel, stride):
         view[:, :, rows] += windows[:, i, j].transpose(3, 0, 1, 2)
-    added = padded[:, :, padding[0] : padding[0] + shape[2], padding[1] : padding[1] + shape[3]]
+    added = crop(padded, padding, shape)
     image = student.tensor.Tensor(as_lines(start))
     student.kernels.scatter_loop(columns, shape[0], rows.start, stride, padding, student.hold(image, "data"))
     call = f"scatter_loop for images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
