@@ -507,11 +507,15 @@ def test_one_op_normalises_and_rectifies(student, rng):
 
 @task("13.8")
 def test_other_channels_are_refused(student):
-    """Images of other channels than the weight has, or without four axes, are a ValueError."""
+    """Images of other channels than the weight has, or without four axes, are a ValueError; others are not."""
     ones, given = np.ones(3), {"mean": np.zeros(3), "std": np.ones(3), "count": 1.0}
     for shape in ((2, 4, 3, 3), (2, 3, 9)):
         with expect.raises(ValueError, call=f"batch_norm_relu of images {shape} and weight (3,)"):
             student.kernels.batch_norm_relu.forward(np.ones(shape), ones, ones, **given)
+    got = student.kernels.batch_norm_relu.forward(np.ones((2, 3, 4, 5)), ones, ones, **given)
+    expect.array(
+        got, np.full((2, 3, 4, 5), 2.0), call="batch_norm_relu of ones, with weight, bias and std 1 and mean 0"
+    )
 
 
 # 13.9: their gradients in two passes
