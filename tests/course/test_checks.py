@@ -149,7 +149,7 @@ def test_a_task_that_is_not_whole_is_named(course, path, old, new, says):
 def test_sizes_are_told(course):
     """A lesson too short and a file too long are named with their count."""
     (course.root / LESSON).write_text("# Shapes\n")
-    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 320)
+    spoil(course, CODE, '"""Areas of shapes."""\n', '"""Areas of shapes."""\n' + "# more\n" * 400)
     said = told(sizes_are_kept, course)
     assert f"{LESSON.as_posix()}:1: 1 lines" in said
     assert f"{CODE.as_posix()}:1: 4" in said
