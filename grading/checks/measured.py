@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from grading.client import Worker
+from grading.manifest.figures import FIGURES
 from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
 from grading.result import Curve, DataRecord, Failure
@@ -75,10 +77,16 @@ class Log:
 class Measured:
     """A check's figures, and for each figure what to mend should it miss its threshold."""
 
-    figures: dict[str, float | None]
+    figures: Mapping[str, float | None]
     """None: could not be measured because student code failed."""
-    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     curves: tuple[Curve, ...] = ()
     data: DataRecord | None = None
     """The data set the figures come from."""
+
+
+def measure_nothing(check: str, failure: Failure, **fields: Any) -> Measured:
+    """What a check gives when student code did not come to its end: no figure, and for each the same failure."""
+    names = FIGURES[check]
+    return Measured(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

@@ -1,8 +1,15 @@
-"""A student's network in a worker, as a check sees it: build, train, predict; arrays in, arrays out, all checked."""
+"""A student's network in a worker, as a check sees it: build, train, predict, carry elsewhere; all arrays checked.
+
+What a network has learned is its parameters and its buffers, and nothing else. So what counts is measured after both
+were taken out of the process that trained, made a little noisy, and put into a network in a process that saw no
+training: `weights`, `Weights.with_noise`, `put`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +21,9 @@ from grading.testing import expect
 
 TOLERANCE = 1e-3
 """Of probabilities in float32."""
-MAX_WEIGHTS = 256 << 20
-"""Bytes of all parameters together: the grader keeps a copy of them."""
-MAX_PARAMETERS = 10_000
+MAX_WEIGHTS = 64 << 20
+"""Bytes of all parameters and buffers together: the grader keeps copies of them."""
+MAX_TENSORS = 10_000
 MAX_STEPS = 1e9
 """Of training, as it reports them."""
 PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
@@ -32,6 +39,45 @@ class RecipeError(Exception):
         self.call, self.got, self.expected = call, got, expected
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A copy of all that a network has learned."""
+
+    parameters: tuple[np.ndarray, ...]
+    buffers: tuple[np.ndarray, ...]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers that are; each byte of an integer counts as one, since noise does not reach integers."""
+        arrays = (*self.parameters, *self.buffers)
+        return sum(array.size if array.dtype.kind == "f" else array.nbytes for array in arrays)
+
+    @property
+    def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """The shapes of the parameters, and those of the buffers."""
+        return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
+
+    def with_noise(self, share: float, rng: np.random.Generator) -> Weights:
+        """A copy in which nothing is left of what was hidden in low bits, and what was learned is.
+
+        A parameter moves by a share of its tensor's root mean square: seen as a noisy channel, a number then holds at
+        most log2(1 / share) bits (Shannon, 1948). A floating buffer moves by a share of itself, so that a variance
+        stays above 0. Integers stay.
+        """
+
+        def noise(array: np.ndarray, scale: Any) -> np.ndarray:
+            moved = array + scale * share * rng.standard_normal(array.shape)
+            return moved.astype(array.dtype)
+
+        def root_mean_square(array: np.ndarray) -> float:
+            return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0
+
+        return Weights(
+            tuple(noise(array, root_mean_square(array)) for array in self.parameters),
+            tuple(noise(array, array) if array.dtype.kind == "f" else array for array in self.buffers),
+        )
+
+
 class StudentNetwork:
     """One network built by the student's recipe, in one worker.
 
@@ -43,27 +89,30 @@ class StudentNetwork:
         self._worker, self._outputs = worker, outputs
         self._recipe = worker.recipe(module_id)
         self._network = _object(self._recipe.build(worker.rng(student_seed(seed))), "build(rng)", "a network")
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
-    def weights(self) -> list[np.ndarray]:
-        """A copy of every parameter, in order."""
-        arrays: list[np.ndarray] = []
-        for parameter in self._parameters():
-            values = parameter.numpy()
-            if type(values) is not np.ndarray or values.dtype.kind != "f":
-                raise RecipeError("network.parameters()[i].numpy()", _kind_of(values), "a float array")
-            arrays.append(values)
-            if sum(array.nbytes for array in arrays) > MAX_WEIGHTS:
-                got = f"more than {MAX_WEIGHTS >> 20} MiB"
-                raise RecipeError("network.parameters()", got, "the weights of a network of a sensible size")
-        if not arrays:
+    def weights(self) -> Weights:
+        """A copy of every parameter and every buffer, in order; RecipeError when it is none of a sensible network."""
+        parameters = self._copies("parameters", self._tensors("parameters"), "f", "a float array")
+        if not parameters:
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
-        return arrays
+        buffers = self._copies("buffers", self._tensors("buffers"), "fiub", "an array of numbers")
+        if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
+            expected = "finite numbers; a smaller learning rate, or gradients clipped, keep them so"
+            raise RecipeError("network.parameters(), network.buffers()", "NaN or infinity", expected)
+        return Weights(parameters, buffers)
 
-    def put(self, weights: list[np.ndarray]) -> None:
-        """Set every parameter's ``data``."""
-        for parameter, values in zip(self._parameters(), weights, strict=True):
-            parameter.data = values
+    def put(self, weights: Weights) -> None:
+        """Set the `data` of every parameter and every buffer; RecipeError where they do not fit this network."""
+        if (own := self.weights().shapes) != weights.shapes:
+            for what, here, there in zip(("parameters", "buffers"), own, weights.shapes, strict=True):
+                if here != there:
+                    got = f"shapes {_shown(there)} after training, {_shown(here)} when built from another seed"
+                    expected = "the same list from every seed, before and after training"
+                    raise RecipeError(f"network.{what}()", got, expected)
+        for what in ("parameters", "buffers"):
+            for tensor, values in zip(self._tensors(what), getattr(weights, what), strict=True):
+                tensor.data = values
 
     def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
         """Run the recipe's training; the steps it reports go to ``progress`` if they are two counts.
@@ -81,10 +130,15 @@ class StudentNetwork:
         with self._worker.deadline(seconds):
             self._recipe.train(self._network, inputs, targets, rng=generator, progress=report)
 
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included."""
+    def predict(self, inputs: np.ndarray, seconds: float | None = None) -> np.ndarray:
+        """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included.
+
+        ``seconds`` is how long it may take; without it, as long as any call.
+        """
         call = f"predict(network, inputs of shape {inputs.shape})"
-        values = _finite_floats(self._recipe.predict(self._network, inputs), call, (len(inputs), self._outputs))
+        with contextlib.nullcontext() if seconds is None else self._worker.deadline(seconds):
+            answer = self._recipe.predict(self._network, inputs)
+        values = _finite_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
             got = f"values from {values.min():.3g} to {values.max():.3g}"
             raise RecipeError(call, got, "probabilities: 0 to 1")
@@ -99,17 +153,48 @@ class StudentNetwork:
         call = f"feature_maps(network, images of shape {images.shape})"
         return _finite_floats(self._recipe.feature_maps(self._network, images), call, (len(images), None, None, None))
 
-    def _parameters(self) -> list[Any]:
-        parameters = self._network.parameters()
-        if type(parameters) not in (list, tuple):
-            raise RecipeError("network.parameters()", expect.name_type(parameters), "a list of tensors")
-        if len(parameters) > MAX_PARAMETERS:
-            raise RecipeError("network.parameters()", f"{len(parameters):,} parameters", "a list of a few tensors")
-        self._count = self._count or len(parameters)
-        if len(parameters) != self._count:
-            got = f"{len(parameters)} parameters, where there were {self._count}"
-            raise RecipeError("network.parameters()", got, "the same parameters, in the same order, every time")
-        return [_object(parameter, "network.parameters()[i]", "a tensor") for parameter in parameters]
+    def _tensors(self, what: str) -> list[Any]:
+        """`network.parameters()` or `network.buffers()`, checked; a network without buffers need not name any."""
+        try:
+            method = getattr(self._network, what)
+        except AttributeError:
+            if what == "buffers":
+                return []
+            raise
+        tensors = method()
+        if type(tensors) not in (list, tuple):
+            raise RecipeError(f"network.{what}()", expect.name_type(tensors), "a list of tensors")
+        if len(tensors) > MAX_TENSORS:
+            raise RecipeError(f"network.{what}()", f"{len(tensors):,} {what}", "a list of a few tensors")
+        before = self._counts.setdefault(what, len(tensors))
+        if len(tensors) != before:
+            got = f"{len(tensors)} {what}, where there were {before}"
+            raise RecipeError(f"network.{what}()", got, f"the same {what}, in the same order, every time")
+        return [_object(tensor, f"network.{what}()[i]", "a tensor") for tensor in tensors]
+
+    def _copies(self, what: str, tensors: list[Any], kinds: str, expected: str) -> tuple[np.ndarray, ...]:
+        """The values of these tensors; RecipeError for anything but arrays of these kinds, or for too many."""
+        arrays: list[np.ndarray] = []
+        for tensor in tensors:
+            values = tensor.numpy()
+            if type(values) is not np.ndarray or values.dtype.kind not in kinds:
+                raise RecipeError(f"network.{what}()[i].numpy()", _kind_of(values), expected)
+            arrays.append(values)
+            if sum(array.nbytes for array in arrays) > MAX_WEIGHTS:
+                got = f"more than {MAX_WEIGHTS >> 20} MiB"
+                raise RecipeError(f"network.{what}()", got, "the weights of a network of a sensible size")
+        return tuple(arrays)
+
+
+def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:
+    """A few shapes in words."""
+    return ", ".join(map(str, shapes[:6])) + (", …" if len(shapes) > 6 else "") if shapes else "none"
+
+
+def differ_by(answers: np.ndarray, others: np.ndarray) -> float:
+    """How far two lots of (n, outputs) probabilities are apart: half the sum of differences, on average; 0 to 1."""
+    halves = np.abs(answers - others).sum(axis=1) / (2 if answers.shape[1] > 1 else 1)
+    return float(halves.mean())
 
 
 def _object(value: Any, call: str, expected: str) -> Any:

@@ -1,4 +1,4 @@
-"""Milestone 1: networks that learn XOR, measured on the grader's side from fresh weights at several seeds."""
+"""Milestone 1: networks that learn XOR on a square drawn for each run, measured in a process that saw no training."""
 
 from __future__ import annotations
 
@@ -6,66 +6,73 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.measured import Context, Measured
-from grading.checks.network import RecipeError, StudentNetwork, in_words
+from grading.checks.draws import CORNERS, XOR, Square, draw_square
+from grading.checks.measured import Context, Measured, measure_nothing
+from grading.checks.network import RecipeError, StudentNetwork, differ_by, in_words
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.manifest.model import Milestone, XorExperiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
-POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
-XOR = np.array([[0], [1], [1], [0]], dtype=np.float32)
+POINTS, LABELS = CORNERS, np.array(XOR, np.float32)[:, None]
+"""XOR as everybody knows it: what the demonstration shows."""
 CURVE_POINTS = 40
 """So often in one training run the grader measures the loss itself, between the student's steps."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One network: built, read, trained, read again, and read once more with its first weights put back."""
+    """One network: built, read, trained, and read once more elsewhere."""
 
     seed: int
+    square: Square
     fresh_loss: float
     loss: float
     predictions: np.ndarray
-    """Of the four points, in their order."""
+    """Of the four corners, in their order, in the fresh process."""
     accuracy: float
     noisy_accuracy: float
-    depends_on_weights: bool
+    difference: float
+    """Between what the trained process answers and what the fresh one does with its weights."""
+    numbers: int
+    """In parameters and buffers."""
     curve: Curve
 
 
 def xor(context: Context) -> Measured:
-    """Train from every seed on XOR, once more on inverted labels, and keep the worst of each figure."""
-    _, experiment = _experiment(context)
-    *seeds, control_seed = context.seeds("xor", experiment.seeds + 1)
-    names = ("fresh_loss", "accuracy", "noisy_accuracy", "loss", "control_accuracy", "depends_on_weights")
-    context.watch.phase("Training XOR networks", len(seeds) + 1)
-    workers = context.workers(len(seeds) + 1)
+    """Train from every seed on XOR of a drawn square, then on other labels; keep the worst of each figure."""
+    milestone, experiment = _experiment(context)
+    count = experiment.seeds + experiment.controls
+    *seeds, seed_elsewhere = context.seeds("xor", count + 1)
+    context.watch.phase("Training XOR networks", count)
+    elsewhere, workers = context.start(), context.workers(count)
     runs: list[Run] = []
     try:
-        for done, seed in enumerate(seeds):
-            runs.append(_run(context, next(workers), seed, XOR))
-            context.watch.advance(done + 1, f"seed {seed}: loss {runs[-1].loss:.3f}")
-        control = _run(context, next(workers), control_seed, 1 - XOR)
-        context.watch.advance(len(seeds) + 1, "inverted labels")
+        for seed, worker in zip(seeds, workers, strict=True):
+            square = draw_square(own_draws(seed, "task"), xor=len(runs) < experiment.seeds)
+            # Built anew for each network, in one process that never sees a label.
+            receiver = StudentNetwork(elsewhere, milestone.trigger, seed_elsewhere)
+            runs.append(_train_and_carry(context, worker, receiver, seed, square))
+            context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        seed = seeds[len(runs)] if len(runs) < len(seeds) else control_seed
         told = Failure(
-            title=f"The recipe builds, trains and predicts (seed {seed})",
+            title=f"The recipe builds, trains and predicts (seed {seeds[len(runs)]})",
             hint="Run the recipe's tests first: pytest modules/04_layers -k recipe",
             **in_words(error),
         )
-        return Measured(dict.fromkeys(names), dict.fromkeys(names, (told,)), how=_how(context))
+        return measure_nothing("xor", told, how=_how(context))
+    main, control = runs[: experiment.seeds], min(runs[experiment.seeds :], key=lambda run: run.accuracy)
     figures: dict[str, float | None] = {
-        "fresh_loss": min(r.fresh_loss for r in runs),
-        "accuracy": min(r.accuracy for r in runs),
-        "noisy_accuracy": min(r.noisy_accuracy for r in runs),
-        "loss": max(r.loss for r in runs),
+        "fresh_loss": min(r.fresh_loss for r in main),
+        "accuracy": min(r.accuracy for r in main),
+        "noisy_accuracy": min(r.noisy_accuracy for r in main),
+        "loss": max(r.loss for r in main),
         "control_accuracy": control.accuracy,
-        "depends_on_weights": sum(r.depends_on_weights for r in (*runs, control)) / (len(runs) + 1),
+        "carried_difference": max(r.difference for r in runs),
+        "numbers": max(r.numbers for r in runs),
     }
-    return Measured(figures, _failures(runs, control), how=_how(context), curves=tuple(r.curve for r in runs))
+    return Measured(figures, _failures(main, control), how=_how(context), curves=tuple(r.curve for r in main))
 
 
 def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
@@ -74,44 +81,48 @@ def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
     return context.milestone, context.milestone.experiment
 
 
-def _run(context: Context, worker: Worker, seed: int, targets: np.ndarray) -> Run:
+def _train_and_carry(context: Context, worker: Worker, receiver: StudentNetwork, seed: int, square: Square) -> Run:
+    """Train in one process, carry the weights into another, and ask both; what counts is what the other answers."""
     milestone, experiment = _experiment(context)
     rng = own_draws(seed)
+    corners, labels = square.corners, square.labels
     network = StudentNetwork(worker, milestone.trigger, seed)
-    fresh_weights = network.weights()
-    fresh = network.predict(POINTS)
-    steps, losses = [0.0], [cross_entropy(fresh, targets)]
+    steps, losses = [0.0], [cross_entropy(network.predict(corners), labels)]
 
     def progress(step: float, total: float) -> None:
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
-            losses.append(cross_entropy(network.predict(POINTS), targets))
+            losses.append(cross_entropy(network.predict(corners), labels))
 
     order = rng.permutation(4)
-    network.train(POINTS[order], targets[order], seed, context.budget.train_seconds, progress)
+    network.train(corners[order], labels[order], seed, context.budget.train_seconds, progress)
     # Clean and noisy points in one shuffled request: nothing tells which they are.
     which = np.concatenate([np.arange(4), np.repeat(np.arange(4), experiment.copies)])
-    noise = rng.normal(0, experiment.noise, (len(which), 2)) * (np.arange(len(which)) >= 4)[:, None]
-    shuffled = rng.permutation(len(which))
-    inputs = (POINTS[which] + noise).astype(np.float32)
-    answered = np.empty((len(which), 1))
-    answered[shuffled] = network.predict(inputs[shuffled])
-    right = (answered > 0.5) == (targets[which] > 0.5)
-    trained_weights = network.weights()
-    network.put(fresh_weights)
-    back = network.predict(POINTS)
-    changed = any(not np.array_equal(a, b) for a, b in zip(fresh_weights, trained_weights, strict=True))
-    returned = np.allclose(back, fresh, atol=1e-5) and not np.allclose(back, answered[:4], atol=1e-3)
+    noise = rng.normal(0, experiment.noise * square.side, (len(which), 2)) * (np.arange(len(which)) >= 4)[:, None]
+    inputs = (corners[which] + noise).astype(np.float32)
+
+    def ask(someone: StudentNetwork) -> np.ndarray:
+        shuffled = rng.permutation(len(inputs))
+        answered = np.empty((len(inputs), 1))
+        answered[shuffled] = someone.predict(inputs[shuffled])
+        return answered
+
+    there, weights = ask(network), network.weights()
     worker.close()
-    loss = cross_entropy(answered[:4], targets)
+    fresh_elsewhere = cross_entropy(receiver.predict(corners), labels)
+    receiver.put(weights.with_noise(experiment.weight_noise, rng))
+    answered = ask(receiver)
+    right = (answered > 0.5) == (labels[which] > 0.5)
     return Run(
         seed=seed,
-        fresh_loss=losses[0],
-        loss=loss,
+        square=square,
+        fresh_loss=min(losses[0], fresh_elsewhere),
+        loss=cross_entropy(answered[:4], labels),
         predictions=answered[:4, 0],
         accuracy=float(right[:4].mean()),
         noisy_accuracy=float(right[4:].mean()),
-        depends_on_weights=bool(changed and returned),
+        difference=differ_by(answered, there),
+        numbers=weights.numbers,
         curve=Curve(name="loss", seed=seed, steps=tuple(steps), values=tuple(round(v, 5) for v in losses)),
     )
 
@@ -128,8 +139,7 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)
     worst = max(runs, key=lambda r: r.loss)
-    stuck = next((r for r in (*runs, control) if not r.depends_on_weights), None)
-    shown = ", ".join(f"({a:.0f}, {b:.0f}) → {p:.2f}" for (a, b), p in zip(POINTS, wrong.predictions, strict=True))
+    apart = max((*runs, control), key=lambda r: r.difference)
     failures = {
         "fresh_loss": Failure(
             title="A network that has not been trained answers by chance",
@@ -138,9 +148,9 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
             hint="build must draw every weight at random from rng; nothing in it may know the answers.",
         ),
         "accuracy": Failure(
-            title="All four points are right after training, from every seed",
-            got=f"{shown} (seed {wrong.seed})",
-            expected="(0, 0) → below 0.5, (0, 1) → above, (1, 0) → above, (1, 1) → below",
+            title="All four corners are right after training, from every seed",
+            got=f"{_answers(wrong)} (seed {wrong.seed})",
+            expected=_labels(wrong),
             hint="A hidden layer with a nonlinearity, wide enough and trained long enough, learns this from any seed.",
         ),
         "noisy_accuracy": Failure(
@@ -156,25 +166,43 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
             hint="More steps or a livelier learning rate; if it stays at 0.69, something does not learn at all.",
         ),
         "control_accuracy": Failure(
-            title="With inverted labels the network learns the inverse",
-            got=f"{control.accuracy:.0%} of the inverted labels learned (seed {control.seed})",
-            expected="all four: what it predicts comes from the labels it was trained on",
-            hint="train must use the targets it is given; predict must use the network.",
+            title="With other labels the network learns those",
+            got=f"{_answers(control)} (seed {control.seed})",
+            expected=f"{_labels(control)}: what it predicts comes from the labels it was trained on",
+            hint="train must use the targets it is given; predict must use the network and know nothing of XOR.",
+        ),
+        "carried_difference": Failure(
+            title="The weights alone give the same answers in another process",
+            got=f"answers that differ by {apart.difference:.3f} on average (seed {apart.seed})",
+            expected="the same answers from parameters() and buffers(), put into a network that was never trained",
+            hint="Every array that training changes must be in parameters() or buffers(), used through its .data in "
+            "every forward pass; a dict, a file or another attribute does not travel.",
+        ),
+        "numbers": Failure(
+            title="The network is of a sensible size",
+            got=f"{max(r.numbers for r in (*runs, control)):,} numbers in parameters() and buffers()",
+            expected="a few dozen are enough for XOR",
+            hint="Make the hidden layers smaller.",
         ),
     }
-    if stuck is not None:
-        failures["depends_on_weights"] = Failure(
-            title="Predictions come from the weights, and training changes them",
-            got=f"the first weights, put back, did not bring back the first predictions (seed {stuck.seed})",
-            expected="predict computed from network.parameters() alone, and weights that training moved",
-            hint="Every trained array must be in parameters(), and used through its .data in every forward pass.",
-        )
     return {name: (failure,) for name, failure in failures.items()}
+
+
+def _answers(run: Run) -> str:
+    """What it answered at each corner, as in (0.31, 1.20) → 0.97."""
+    pairs = zip(run.square.corners, run.predictions, strict=True)
+    return ", ".join(f"({a:.2f}, {b:.2f}) → {p:.2f}" for (a, b), p in pairs)
+
+
+def _labels(run: Run) -> str:
+    """What would have been right, in the same order."""
+    return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 
 def _how(context: Context) -> str:
     _, e = _experiment(context)
     return (
-        f"{e.seeds} fresh networks from seed {context.seed}, the worst one counts; "
-        f"{e.copies} copies of each point with noise of standard deviation {e.noise}; labels inverted in one more run"
+        f"{e.seeds} fresh networks from seed {context.seed}, each on a square of its own, the worst one counts; "
+        f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "
+        f"figures from a process that saw no training, its weights made noisy by {e.weight_noise:g}"
     )

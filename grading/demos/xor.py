@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from grading.checks.network import StudentNetwork
-from grading.checks.xor import POINTS, XOR, cross_entropy
+from grading.checks.xor import LABELS, POINTS, cross_entropy
 from grading.client import Worker
 from grading.manifest.model import Milestone
 from grading.render.screen import Screen
@@ -22,16 +22,16 @@ SHADES = " ·░▒▓█"
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Build and train a network, with one frame for each part of the training; raises what student code raises."""
     network = StudentNetwork(worker, milestone.trigger, seed)
-    losses = [cross_entropy(network.predict(POINTS), XOR)]
+    losses = [cross_entropy(network.predict(POINTS), LABELS)]
     screen.frame(_frame(network, "before training: fresh weights", losses))
 
     def progress(step: float, steps: float) -> None:
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
-            losses.append(cross_entropy(network.predict(POINTS), XOR))
+            losses.append(cross_entropy(network.predict(POINTS), LABELS))
             screen.frame(_frame(network, f"step {step:.0f} of {steps:.0f}", losses))
 
-    network.train(POINTS, XOR, seed, milestone.budget.train_seconds, progress)
-    losses.append(cross_entropy(network.predict(POINTS), XOR))
+    network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, progress)
+    losses.append(cross_entropy(network.predict(POINTS), LABELS))
     screen.frame(_frame(network, "after training", losses))
 
 
@@ -42,7 +42,7 @@ def _frame(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
     shades = network.predict(grid).reshape(ROWS, COLUMNS)
     marks = {
         (int(np.abs(down - y).argmin()), int(np.abs(across - x).argmin())): f"{target[0]:.0f}"
-        for (x, y), target in zip(POINTS, XOR, strict=True)
+        for (x, y), target in zip(POINTS, LABELS, strict=True)
     }
     picture = Text()
     for row in range(ROWS):
@@ -55,7 +55,7 @@ def _frame(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
                 picture.append(SHADES[min(int(p * len(SHADES)), len(SHADES) - 1)], style=style)
         picture.append("\n")
     answers = Text()
-    for (x, y), target, p in zip(POINTS, XOR, network.predict(POINTS), strict=True):
+    for (x, y), target, p in zip(POINTS, LABELS, network.predict(POINTS), strict=True):
         right = (p[0] > 0.5) == (target[0] > 0.5)
         answers.append(f"{x:.0f} xor {y:.0f} = {target[0]:.0f}   network: {p[0]:.3f}  {'✓' if right else '✗'}\n")
     answers.append(f"loss {losses[-1]:.4f}")

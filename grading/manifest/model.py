@@ -191,6 +191,17 @@ class Experiment(Frozen):
 
     demo_runs: int = Field(ge=1)
     """How often the demonstration runs headless."""
+    weight_noise: float = Field(gt=0, le=0.05)
+    """Standard deviation of what is added to trained weights on their way to a fresh process, relative to their own."""
+
+
+class Symmetry(StrEnum):
+    """How a run may turn a data set's images without making the task another."""
+
+    SQUARE = "square"
+    """By any number of quarters, mirrored or not."""
+    MIRRORS = "mirrors"
+    """Mirrored along either axis or both."""
 
 
 class XorExperiment(Experiment):
@@ -198,9 +209,11 @@ class XorExperiment(Experiment):
 
     kind: Literal["xor"]
     seeds: int = Field(ge=2)
-    """Fresh networks trained, each from its own seed."""
+    """Fresh networks trained on XOR, each from its own seed and on its own square."""
+    controls: int = Field(ge=1)
+    """Networks trained on another labeling of the corners."""
     noise: float = Field(gt=0, lt=0.25)
-    """Standard deviation of what is added to the inputs in the second reading."""
+    """Standard deviation of what is added to the inputs in the second reading, relative to the square's side."""
     copies: int = Field(ge=10)
     """Noisy copies of each of the four points."""
 
@@ -210,16 +223,20 @@ class ImageExperiment(Experiment):
 
     data: str
     """The data set it is trained and tested on."""
-    shift: int = Field(ge=0, le=4)
-    """By up to so many pixels each test image is moved, in both directions."""
+    symmetry: Symmetry
+    """How a run may turn all images alike."""
+    shift: float = Field(gt=0, le=4)
+    """By up to so many pixels each test image is moved, along both axes, mostly by a fraction of one."""
+    gain: float = Field(gt=0, le=0.5)
+    """By up to this share each test image becomes brighter or darker."""
+    noise: float = Field(gt=0, le=32)
+    """Standard deviation, in steps of 255, of what is added to each pixel of a test image."""
     probe_images: int = Field(ge=100)
     """Training images on which the grader measures loss and accuracy while training goes on."""
     curve_points: int = Field(ge=10, le=1000)
     """So often in one training run it measures them, between the student's steps."""
     quick_images: int = Field(ge=200)
-    """Images that are enough where a rough figure is: before training, on known images, and in the control."""
-    control_images: int = Field(ge=500)
-    """Training images of one more training: turned, and with other labels."""
+    """Images that are enough where a rough figure is: before training, on known images, and in a fresh process."""
     demo_images: int = Field(ge=100)
     """Training images of the demonstration."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grading.checks import network
-from grading.checks.network import RecipeError, StudentNetwork
+from grading.checks.network import RecipeError, StudentNetwork, Weights, differ_by
 
 
 class Array:
@@ -66,6 +66,81 @@ def test_parameters_must_stay_as_many_as_they_were():
     first = growing.weights()
     with pytest.raises(RecipeError, match="where there were 2"):
         growing.put(first)
+
+
+def with_buffers(worker, buffers):
+    """The same network, which names buffers, too."""
+    worker.buffers = buffers
+    return StudentNetwork(worker, "04_layers", 0)
+
+
+def test_parameters_and_buffers_are_carried():
+    """Both lists are copied and set; a network that names no buffers has none."""
+    weight, mean = Array([[1.0, 2.0]]), Array([0.5])
+    source = with_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
+    other, others_mean = Array([[0.0, 0.0]]), Array([0.0])
+    target = with_buffers(FakeWorker(lambda: [other]), lambda: [others_mean])
+    target.put(source.weights())
+    assert other.data.tolist() == [[1.0, 2.0]]
+    assert others_mean.data.tolist() == [0.5]
+    assert source.weights().numbers == 3
+    assert built(lambda: [weight]).weights().buffers == ()
+
+
+def test_other_shapes_are_said():
+    """A network that another seed builds otherwise, or that training has grown, is told which list and how."""
+    grown, small = built(lambda: [Array(np.zeros((3, 2)))]), built(lambda: [Array(np.zeros((2, 2)))])
+    with pytest.raises(RecipeError, match=r"network\.parameters\(\): shapes \(3, 2\) after training, \(2, 2\) when"):
+        small.put(grown.weights())
+    keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: [Array(np.zeros(5))])
+    with pytest.raises(RecipeError, match=r"network\.buffers\(\): shapes \(5,\) after training, none when"):
+        built(lambda: [Array([0.0])]).put(keeping.weights())
+
+
+def test_weights_that_are_not_numbers_are_said():
+    """NaN is the student's, with words, and no noise is added to it."""
+    with pytest.raises(RecipeError, match="NaN or infinity"):
+        built(lambda: [Array([1.0, np.nan])]).weights()
+    keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: "none")
+    with pytest.raises(RecipeError, match="a list of tensors|'none'"):
+        keeping.weights()
+
+
+def test_noise_leaves_what_was_learned_and_nothing_of_low_bits():
+    """Every number moves by a share of its tensor's size; bits below that are as good as drawn."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 0.1, 20_000).astype(np.float32)
+    hidden = (values.view(np.uint32) & ~np.uint32(1)) | rng.integers(0, 2, len(values)).astype(np.uint32)
+    before = hidden.view(np.float32)
+    (after,) = Weights((before,), ()).with_noise(1e-4, rng).parameters
+    assert np.abs(after - before).std() == pytest.approx(1e-5 * np.sqrt(1 - 2 / np.pi), rel=0.1)
+    kept = (after.view(np.uint32) & 1) == (before.view(np.uint32) & 1)
+    assert 0.48 < kept.mean() < 0.52
+    assert after.dtype == np.float32
+
+
+def test_noise_spares_what_it_must():
+    """A variance stays above 0, integers stay, and what has no size has no noise."""
+    tiny, scale = np.full(1000, 1e-8, np.float32), np.arange(5, dtype=np.int8)
+    weights = Weights((np.zeros((0, 3), np.float32), np.zeros(4)), (np.append(tiny, 1.0), scale))
+    noisy = weights.with_noise(1e-2, np.random.default_rng(2))
+    assert noisy.shapes == weights.shapes
+    assert noisy.buffers[0].min() > 0.9e-8
+    assert noisy.buffers[1] is scale
+    assert noisy.parameters[1].tolist() == [0] * 4
+    assert weights.numbers == 4 + 1001 + 5
+
+
+def test_a_byte_of_an_integer_counts_as_a_number():
+    """Noise does not reach integers, so 64 bits of one hold more than a float does."""
+    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).numbers == 90
+
+
+def test_answers_differ_by_a_share():
+    """Nothing in common is 1, the same is 0, for one probability and for many."""
+    assert differ_by(np.eye(10), np.eye(10)) == 0
+    assert differ_by(np.eye(10), np.roll(np.eye(10), 1, axis=1)) == 1
+    assert differ_by(np.ones((4, 1)), np.zeros((4, 1))) == 1
 
 
 def test_weights_have_an_end(monkeypatch):

@@ -29,6 +29,11 @@ SUBMITTED = {
     "one-class": "the same answer to everything",
     "lying-progress": "reports what was not measured",
     "one-seed": "works from a lucky seed only",
+    # At the measurement
+    "state-beside-weights": "answers from what it kept beside the weights",
+    "training-set-in-weights": "keeps the training set in parameters or buffers",
+    "known-task": "knows the task beforehand, and learns one bit of it",
+    "identified-inputs": "recognises test inputs by what a change of them keeps",
     # In the files
     "edited-course": "tests, manifest, thresholds, workflows of its own",
     "forged-records": "results, badges and histories that say it passed",

@@ -1,0 +1,108 @@
+"""The task of one run, drawn from its seed: nobody can know it beforehand, and nothing identifies what is asked.
+
+A recipe that knew the task could compute the answers in its source and learn one bit of it. So XOR's square is turned,
+scaled and moved, its labels drawn; images are turned or mirrored, their classes renumbered. And each test image is
+moved by a part of a pixel, brightened or darkened, and made noisy, so that no sum, histogram or digest of its pixels
+names it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from grading.data.dataset import DataSet
+from grading.manifest.model import ImageExperiment, Symmetry
+
+CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+XOR = (0, 1, 1, 0)
+LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
+"""Every labeling of four corners that is not constant."""
+OTHERS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
+"""Those that are neither XOR nor its inverse: a program with XOR in its source gets at most three corners of each."""
+SMALLEST, LARGEST = 0.8, 1.25
+"""Sides of a drawn square."""
+FARTHEST = 0.5
+"""How far its middle may be from that of the unit square, along each axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Square:
+    """Four corners and their labels, as one run sees them."""
+
+    corners: np.ndarray
+    """float32 of shape (4, 2), in the order of CORNERS."""
+    labels: np.ndarray
+    """float32 of shape (4, 1): 0 or 1."""
+    side: float
+
+
+def draw_square(rng: np.random.Generator, *, xor: bool) -> Square:
+    """A square turned by any angle, scaled and moved, labeled by XOR or its inverse, or by any other of OTHERS."""
+    angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST, LARGEST)
+    middle = 0.5 + rng.uniform(-FARTHEST, FARTHEST, 2)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    inverted = int(rng.integers(2))
+    labels = [label ^ inverted for label in XOR] if xor else list(OTHERS[rng.integers(len(OTHERS))])
+    corners = middle + side * (CORNERS - 0.5) @ turn.T
+    return Square(corners.astype(np.float32), np.array(labels, np.float32)[:, None], side)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """A data set as one run sees it: images turned or mirrored all alike, and classes renumbered."""
+
+    data: DataSet
+    renumbered: np.ndarray
+    """The run's number of each class."""
+
+    def true_classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """The columns of (n, 10) probabilities in the order of the data set's own classes."""
+        return probabilities[:, self.renumbered]
+
+
+def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
+    """Training and test images under one symmetry of the square, and their classes under one permutation.
+
+    `square` draws from all eight; `mirrors` from the four that keep rows rows, for images in which left and right can
+    be exchanged and up and left cannot.
+    """
+    quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
+    mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
+
+    def turn(images: np.ndarray) -> np.ndarray:
+        turned = np.rot90(images, quarters, axes=(2, 3))
+        return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
+
+    drawn = replace(
+        data,
+        train_inputs=turn(data.train_inputs),
+        train_targets=renumbered[data.train_targets],
+        test_inputs=turn(data.test_inputs),
+        test_targets=renumbered[data.test_targets],
+    )
+    return ImageTask(drawn, renumbered)
+
+
+def perturb_images(images: np.ndarray, experiment: ImageExperiment, rng: np.random.Generator) -> np.ndarray:
+    """Each uint8 image moved by up to `shift` pixels (bilinear), its pixels times 1 ± `gain`, plus noise of σ `noise`.
+
+    At the edge its last pixels are repeated. Moving by whole pixels alone would keep the sum of most images' pixels,
+    which names 9,998 of MNIST's 10,000 test images together with the sums of their squares and cubes.
+    """
+    count, _, height, width = images.shape
+    most = math.ceil(experiment.shift)
+    rows, columns = most + rng.uniform(-experiment.shift, experiment.shift, (2, count))
+    framed = np.pad(images, ((0, 0), (0, 0), (most, most + 1), (most, most + 1)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(framed, (height, width), axis=(2, 3))
+    moved = np.zeros(images.shape, np.float32)
+    top, left, which = rows.astype(int), columns.astype(int), np.arange(count)
+    for down in (0, 1):
+        for right in (0, 1):
+            share = np.abs(1 - down - (rows - top)) * np.abs(1 - right - (columns - left))
+            moved += share.astype(np.float32)[:, None, None, None] * windows[which, :, top + down, left + right]
+    moved *= rng.uniform(1 - experiment.gain, 1 + experiment.gain, (count, 1, 1, 1)).astype(np.float32)
+    moved += rng.standard_normal(images.shape, np.float32) * np.float32(experiment.noise)
+    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
