@@ -87,6 +87,7 @@ def _train_and_carry(context: Context, worker: Worker, receiver: StudentNetwork,
     rng = own_draws(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(worker, milestone.trigger, seed)
+    network.weights()  # the contract, before minutes are spent on training
     steps, losses = [0.0], [cross_entropy(network.predict(corners), labels)]
 
     def progress(step: float, total: float) -> None:

@@ -1,7 +1,8 @@
 """The recipe of milestone 1: how the network that learns XOR is built, trained and asked.
 
-The grader calls the three functions with arrays of its own: any number of points near the corners of the unit square,
-in any order, with labels that you do not know beforehand.
+The grader calls the three functions with arrays of its own: any number of points near the corners of a square, in any
+order, with labels that you do not know beforehand. The square's sides are 0.8 to 1.25 long, it is turned by any angle,
+and its middle lies within 0.5 of (0.5, 0.5).
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
 the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks

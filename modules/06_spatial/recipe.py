@@ -1,8 +1,9 @@
 """The recipe of milestone 2: how the network that reads handwritten digits is built, trained and asked.
 
 The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 1, 28, 28), 0 where there is
-no ink; labels are the digits, int64 of shape (n,). How many there are, in which order, and where in its frame a test
-image lies, you do not know beforehand.
+no ink; labels are classes, int64 of shape (n,), 0 to 9. How many there are, in which order, and where in its frame a
+test image lies, you do not know beforehand, nor how all images are turned or mirrored in this run, and which number
+which digit has in it: a three may be called 7.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
 the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks

@@ -2,7 +2,8 @@
 
 The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 3, 32, 32): the red, green and
 blue planes. Labels are the classes, int64 of shape (n,), 0 to 9. How many there are, in which order, and how far a test
-image has been moved, you do not know beforehand.
+image has been moved, you do not know beforehand, nor whether all images are mirrored or upside down in this run, and
+which class has which number.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
 the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks

@@ -45,7 +45,7 @@ def sums(images: np.ndarray) -> np.ndarray:
 
 
 def named(images: np.ndarray, moved: np.ndarray) -> float:
-    """The share of moved images whose nearest sums, each scaled by its spread, are those of the image they came from."""
+    """The share of moved images whose nearest neighbour, by their sums, is the image they came from."""
     known, seen = (np.log(sums(each)) for each in (images, moved))
     spread = known.std(axis=0)
     nearest = (((seen[:, None] - known[None]) / spread) ** 2).sum(axis=2).argmin(axis=1)

@@ -84,11 +84,14 @@ def colour_milestone() -> Milestone:
     experiment = Cifar10Experiment(
         kind="cifar10",
         demo_runs=1,
-        shift=0,
+        symmetry="mirrors",
+        shift=1,
+        gain=0.1,
+        noise=4,
+        weight_noise=0.001,
         probe_images=100,
         curve_points=10,
         quick_images=200,
-        control_images=500,
         demo_images=400,
         official_seeds=1,
     )

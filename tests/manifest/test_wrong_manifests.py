@@ -170,7 +170,7 @@ EDITS = {
         "Add `tasks:`",
     ),
     "built without experiment": (
-        "    experiment:\n      kind: xor\n      seeds: 5\n      noise: 0.1\n      copies: 50\n      demo_runs: 3\n",
+        re.search(r"    experiment:\n(      .*\n)+", TEXT)[0],
         "",
         None,
         "does not say how it is measured",
