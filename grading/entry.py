@@ -38,6 +38,8 @@ def run_command(
         return _say(f"{preface}{error}", 3)
     except (KeyboardInterrupt, EOFError):
         return _say(interrupted, 130)
+    except SystemExit as ended:  # so Rich and the parser end, with 1, where nobody reads any more
+        return ended.code if isinstance(ended.code, int) and ended.code != 1 else 3
     except OSError as error:
         what = error.filename or "A file or stream"
         return _say(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)

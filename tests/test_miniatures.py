@@ -72,6 +72,7 @@ def graded(root: Path, tmp_path: Path):
         assert not any(c.status is CriterionStatus.ERROR for c in result.criteria), done.stdout
         surfaces = [done.stdout, done.stderr, report.read_text(), xml.read_text()]
         check_surfaces(result, surfaces)
+        check_words(about["expect"], surfaces)
         check_traces(tmp_path)
         forbidden = about["expect"].get("never", [])
         if result.machine.sandbox != "process":
@@ -92,13 +93,28 @@ def check_surfaces(result: Result, surfaces: list[str]) -> None:
         assert "\x1b[2J" not in surface
         assert not any(line.startswith(("::", "##[")) for line in surface.splitlines())
         if result.verdict.exit_code:
-            assert "UNLOCKED" not in surface
+            assert not lines_that_begin(surface, "UNLOCKED")
     if result.verdict is Verdict.PROVISIONAL:
         assert all("digits stood in for mnist" in surface for surface in (out, report))
     assert len(report) <= LIMIT
     assert not live_in(report)
     suite = ET.fromstring(xml).find("testsuite")  # noqa: S314 - it is the grader's own, and must be XML
     assert suite.get("failures") == str(len(failed(result)))
+
+
+def check_words(expect: dict[str, Any], surfaces: list[str]) -> None:
+    """Some words stand on no surface; others may be quoted there, and begin no line."""
+    for surface in surfaces:
+        for words in expect.get("on_no_surface", []):
+            assert words not in surface
+        for words in expect.get("begins_no_line", []):
+            assert not lines_that_begin(surface, words)
+
+
+def lines_that_begin(surface: str, words: str) -> list[str]:
+    """The lines that begin with these words as the report's own do: at any indent, in a panel or not, behind no bar."""
+    bare = (line[2:] if line.startswith("│ ") and line.endswith("│") else line for line in surface.splitlines())
+    return [line for line in bare if line.strip().startswith(words)]
 
 
 def live_in(report: str) -> list[str]:

@@ -51,3 +51,25 @@ def test_wrong_usage_ends_with_its_own_code(tmp_path, noxfile):
     with pytest.raises(SystemExit) as ended:
         noxfile.run_here(session, "grading", "module", "99_nothing")
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("ended", "code"), [(-9, 3), (-11, 3), (3, 3), (130, 130)])
+def test_a_grader_that_was_killed_is_no_not_yet(tmp_path, noxfile, monkeypatch, ended, code):
+    """A system without memory ends the grader by a signal: that is the machine's, and not the student's."""
+    session = SimpleNamespace(bin=str(tmp_path), invoked_from=str(tmp_path), posargs=[], error=pytest.fail)
+    monkeypatch.setattr(noxfile.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=ended))
+    with pytest.raises(SystemExit) as exited:
+        noxfile.run_here(session, "grading", "module", "01_setup")
+    assert exited.value.code == code
+
+
+def test_packages_that_cannot_be_installed_are_the_machines_trouble(noxfile, capsys):
+    """Without a network nox would end with 1, as for a milestone that is not unlocked yet."""
+
+    def install(*_: object, **__: object) -> None:
+        raise noxfile.nox.command.CommandFailed("uv pip install returned 1")
+
+    with pytest.raises(SystemExit) as exited:
+        noxfile.install(SimpleNamespace(install=install))
+    assert exited.value.code == 3
+    assert "says nothing about your code" in capsys.readouterr().err

@@ -47,8 +47,9 @@ class PlainWatch:
 
     def phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
         """Print the phase's title on a line of its own; where nobody reads it, the grading goes on."""
-        with contextlib.suppress(OSError):
-            self._console.print(Text(f"· {one_line(title, 200)}"))
+        sign = "-" if self._console.options.ascii_only else "·"
+        with contextlib.suppress(OSError, SystemExit):  # the latter is Rich's answer to a broken pipe
+            self._console.print(Text(f"{sign} {one_line(title, 200)}"))
 
     def advance(self, done: int, note: str = "") -> None:
         """Say nothing: a log keeps the phases only."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import os
 import threading
 from pathlib import Path
 
@@ -255,6 +256,21 @@ def test_two_fetches_at_once_download_once(cache: Path, mirror: Mirror, watch: N
     thread.join(10)
     fetch(source, watch)
     assert len(mirror.asked) == 4
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_fetched_to_and_told(
+    cache: Path, mirror: Mirror, watch: Notes, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The download goes on without a lock, says so once, and does not ask for rights that are there."""
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert fetch(mnist_source(mirror.url), watch) == cache / "mnist"
+    assert contents(cache / "mnist") == mnist_files()
+    assert watch.titles.count("has no locks") == 1
 
 
 def test_what_a_killed_fetch_was_writing_is_swept_away(cache: Path, mirror: Mirror, watch: Notes) -> None:

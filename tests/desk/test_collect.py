@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.collect import FILE, LOCK, Collected, collect, work
+from desk.collect import FILE, LOCK, Collected, collect, locked, work
 from desk.gradebook import open_gradebook
 from desk.pushes import Reflogs
 from desk.roster import Row
@@ -272,10 +274,27 @@ def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path)
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
     """The second is told so, and does nothing."""
-    import fcntl
-
     with (class_folder / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="Another `inv collect` is at work"):
             run(school, class_folder)
     assert run(school, class_folder).students == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_class_on_a_disk_without_locks_is_collected(
+    class_folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nobody else is at work there; that one must not be is said once."""
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    said = []
+    watch = Silent()
+    monkeypatch.setattr(watch, "phase", lambda title, _total: said.append(title), raising=False)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(class_folder, watch):
+        pass
+    (told,) = said
+    assert "has no locks" in told
