@@ -19,6 +19,10 @@ HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exe
 REACHING = HIDING - {"compile", "eval", "exec"} | frozenset("__globals__ __subclasses__ __code__ __closure__".split())
 """The same as attributes, and what leads there from any function or class: `numpy.__builtins__`."""
 
+OFFERED = {"numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split())}
+"""Packages of which a file may import these names and no others: the rest of Numba takes addresses for arrays, calls
+back into Python from compiled code, adds to the compiler itself, or is LLVM."""
+
 MOST_TEXT, MOST_NUMBERS = 10_000, 500
 """In one file: characters in strings that are no docstrings, and numbers. A skeleton's hints take half of it."""
 LONG_WORD, MOST_IN_LONG_WORDS = 30, 1000
@@ -93,7 +97,8 @@ def _violations(
                 yield node.lineno, "a relative import", "Write the whole name: from tinytorch.tensor import Tensor."
                 continue
             base = node.module or ""
-            names = [f"tinytorch.{a.name}" for a in node.names] if base == "tinytorch" else [base]
+            whole = base.partition(".")[0] not in ("tinytorch", *OFFERED) or base.startswith("tinytorch.")
+            names = [base] if whole else [f"{base}.{a.name}" for a in node.names]
         elif isinstance(node, ast.Name) and node.id in HIDING:
             yield node.lineno, node.id, f"`{node.id}` can run what the file does not show; write the code itself."
             continue
@@ -112,6 +117,8 @@ def _violations(
                     yield node.lineno, f"import of {name}", "The course has no such module; is the name right?"
             elif top not in allowed:
                 yield node.lineno, f"import of {name}", f"`{top}` is not part of this module; write it with NumPy."
+            elif top in OFFERED and rest not in OFFERED[top]:
+                yield node.lineno, f"import of {name}", f"Write `from {top} import njit`; no other door of it is open."
 
 
 def _allowed_words(allowed: set[str] | frozenset[str], earlier: dict[str, Module]) -> str:

@@ -38,6 +38,17 @@ def test_what_has_been_introduced_is_allowed(check, text):
     assert check(text) == []
 
 
+def test_numba_is_its_compiler_and_nothing_more(check):
+    """Module 13 may import njit; addresses, Python's objects, the compiler itself and LLVM are closed."""
+    assert check("from numba import njit, prange\n", "13_kernels") == []
+    doors = ["objmode", "carray", "core", "cfunc", "extending", "types", "generated_jit", "experimental"]
+    texts = [f"from numba import {door}\n" for door in doors] + ["import numba\n", "import numba.core\n"]
+    texts += ["from numba.core import types\n", "from numba import *\n", "import llvmlite.binding\n"]
+    for text in texts:
+        assert "import of" in check(text, "13_kernels")[0].got, text
+    assert check("from numba import njit\n", "12_compression")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
