@@ -60,6 +60,10 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
         (HEAD + 'ada,"Ada,,,,,,\n', 2, "not CSV", "double quote"),
         (HEAD + '"bo\nb",,,,,,,\nada,,,,,,,x\n', 4, "extension_days is 'x'", "whole number"),
         (HEAD + "ada,A\u202eda,,,,,,\n", 2, "invisible", "one line"),
+        (HEAD + "ada,Ada\u200d,,,,,,\n", 2, "invisible", "one line"),
+        (HEAD + "ada,\u200c\u200c,,,,,,\n", 2, "invisible", "one line"),
+        (HEAD + 'ada,"Ada\nB",,,,,,\n', 2, "invisible", "one line"),
+        (HEAD + "ada,,a\u200cb@example.org,,,,,\n", 2, "invisible", "one line"),
     ],
 )
 def test_a_problem_is_told_with_its_line_and_repair(
@@ -71,6 +75,15 @@ def test_a_problem_is_told_with_its_line_and_repair(
     assert "secret" not in " ".join(map(str, found))
     with pytest.raises(UsageError, match=r"roster\.csv:"):
         read_roster(tmp_path / "roster.csv")
+
+
+@pytest.mark.parametrize("name", ["علی\u200cرضا", "ශ\u0dca\u200dරී", "രാജന\u0d4d\u200d", "র\u200d্যাচেল", "Ngô Thị Ái"])
+def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> None:
+    """Persian, Sinhala, Malayalam and Bengali names have joiners in them, which nobody sees and readers need."""
+    path = tmp_path / "roster.csv"
+    path.write_text(f"{HEAD}ada,{name},,,,{name},,\n", "utf-8")
+    (row,) = read_roster(path).rows
+    assert (row.name, row.section) == (name, name)
 
 
 def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
