@@ -20,6 +20,6 @@ def test_numba_is_shown_from_module_13_on(root):
 
 def test_a_missing_package_is_named_with_its_command(root, monkeypatch):
     """What is not installed is the machine's error, before a worker is started."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(GraderError, match=r'module 13_kernels needs numba.*pip install "numba>=0\.61"'):
         worker_packages([load(root).module("13_kernels")])
