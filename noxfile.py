@@ -169,7 +169,10 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def hostile(session: nox.Session) -> None:
-        """Every hostile submission through the steps of the workflows, as a pull request (22 minutes with -- -n 2)."""
+        """Every hostile submission through the steps of the workflows, as a pull request (22 minutes with -- -n 2).
+
+        TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
+        """
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         everything = {"TINYTORCH_ALL_HOSTILE": "1", "OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "tests/workflows/test_hostile.py", *session.posargs, env=everything)

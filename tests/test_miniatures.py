@@ -26,6 +26,7 @@ from grading.manifest.load import load
 from grading.render import record
 from grading.render.markdown import LIMIT
 from grading.result import CriterionResult, CriterionStatus, Result, Verdict
+from grading.sandbox import launch
 from tests.submissions.build import Miniature, build, miniatures
 from tests.submissions.run import command, offline
 from tests.submissions.threats import SUBMITTED
@@ -186,6 +187,30 @@ def test_what_was_not_earned_is_not_given(graded, miniature):
     """Accidents and attacks get nothing, and the grader goes on."""
     result = graded(miniature)
     check_expectation(miniature, result)
+
+
+BEHIND_LANDLOCK = (
+    "becomes_another_program",
+    "disk_flood",
+    "fork_bomb",
+    "killed_by_its_own_signal",
+    "reads_proc_and_parents",
+    "rewrites_what_is_graded",
+    "threads_without_end",
+    "writes_outside",
+)
+"""Those that a fence has to stop. All of them: `TINYTORCH_FENCE=landlock pytest tests/test_miniatures.py`."""
+
+
+@pytest.mark.parametrize("miniature", [m for m in miniatures("hostile") if m.folder.name in BEHIND_LANDLOCK], ids=name)
+def test_behind_landlock_it_is_not_given_either(graded, miniature, monkeypatch):
+    """Where bubblewrap works, too, the other fence is tried."""
+    monkeypatch.setenv(launch.VARIABLE, "landlock")
+    if launch.landlock_works() is not None:
+        pytest.skip("no Landlock here")
+    result = graded(miniature)
+    check_expectation(miniature, result)
+    assert result.machine.sandbox == "landlock"
 
 
 def check_expectation(miniature: Miniature, result: Result) -> None:

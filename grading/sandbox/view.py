@@ -97,7 +97,8 @@ def libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     """
     found = {path for folder in folders if folder.is_dir() for path in _listed(python, folder)}
     # Another loader than glibc's knows no such list: then every library where such a loader looks.
-    everything = (path for place in ("/lib", "/usr/lib", "/usr/local/lib") for path in Path(place).glob("*.so*"))
+    places = [Path(name) for name in ("/lib", "/usr/lib", "/usr/local/lib")]
+    everything = (path for place in places for pattern in ("*.so*", "*/*.so*") for path in place.glob(pattern))
     return found or {path for path in everything if path.is_file()}
 
 
