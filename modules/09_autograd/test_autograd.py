@@ -452,15 +452,16 @@ def test_another_recorder_is_given_back(student):
 
 
 def noticed(student, tensor, result, what):
-    """The array of `tensor` cannot be changed, or the backward of `result` finds out."""
+    """The array of `tensor` cannot be changed (then True), or the backward of `result` finds out."""
     call = f"{what} is changed in place, then backward"
     try:
         student.hold(tensor, "data")[...] = 7.0
     except ValueError:
-        return
+        return True
     hint = "record holds inputs and output, and backward calls check_held: else a wrong gradient goes unnoticed"
     with expect.raises(RuntimeError, call=call, hint=hint):
         result.backward(student.tensor.Tensor(np.ones(values(result).shape)))
+    return False
 
 
 @task("9.7")
@@ -1078,7 +1079,9 @@ def test_a_saved_array_that_changes_is_noticed(student, which):
         y = (x * c).exp()
         loss = (y * y * x).sum()
     tensor = {"leaf": x, "result on the way": y, "constant": c}[which]
-    noticed(student, tensor, loss, f"the array of a {which}")
+    if noticed(student, tensor, loss, f"the array of a {which}"):
+        loss.backward()
+        expect.that(x.grad is not None, call="x.grad after a change that was refused", got="None", expected="a tensor")
 
 
 @task("9.8")
