@@ -1,169 +1,212 @@
-"""What a student's file imports, and whether it stores data. Read from the text; nothing is run."""
+"""What a student's file imports, read from its text; nothing is run."""
 
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
-from collections.abc import Iterator
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
 
 from grading.manifest.model import Manifest, Module
 from grading.result import Failure
 
 HARMLESS = frozenset(
-    "__future__ abc collections dataclasses enum functools itertools math numbers operator typing warnings".split()
+    """
+    __future__ abc bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq
+    itertools math numbers operator pprint re reprlib statistics string textwrap time types typing warnings weakref
+    """.split()
 )
-"""Part of the language as far as this course goes: they reach neither the system nor somebody else's framework."""
+"""Part of the language as far as this course goes: they compute and hold values, open no file, start nothing and import
+nothing by its name. (`random` is not here: the course's randomness comes from a generator that is passed in.)"""
 HIDING = frozenset("__import__ __builtins__ __loader__ __spec__ compile eval exec".split())
 """Names that would let a file import or run what its text does not show."""
-REACHING = HIDING - {"compile", "eval", "exec"} | frozenset("__globals__ __subclasses__ __code__ __closure__".split())
-"""The same as attributes, and what leads there from any function or class: `numpy.__builtins__`."""
+REACHING = HIDING - {"compile", "eval", "exec"} | frozenset(
+    "__globals__ __subclasses__ __code__ __closure__ CodeType FunctionType LambdaType get_type_hints".split()
+)
+"""The same as attributes and in `from … import`, and what leads there from any function or class."""
+TYPE_CHECKING = "typing.TYPE_CHECKING"
+LONGEST = 8
+"""Parts of a dotted name that are followed."""
 
 OFFERED = {"numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split())}
 """Packages of which a file may import these names and no others: the rest of Numba takes addresses for arrays, calls
 back into Python from compiled code, adds to the compiler itself, or is LLVM."""
+Names = Mapping[str, set[str]]
+"""What a file's imports call things → their full dotted names."""
+Finding = tuple[int, str, str]
+"""Line, what is there, and what to do about it."""
 
-MOST_TEXT, MOST_NUMBERS = 10_000, 500
-"""In one file: characters in strings that are no docstrings, and numbers. A skeleton's hints take half of it."""
-LONG_WORD, MOST_IN_LONG_WORDS = 30, 1000
-"""Characters without a space, as no prose has them, and how many of such there may be in all strings together."""
 
-
-def audit(text: str, path: str, module: Module, manifest: Manifest, *, recipe: bool = False) -> list[Failure]:
-    """Every import the file may not make, and every name that would hide one; a syntax error is one failure."""
-    if (encoding := _declared_encoding(text)) not in ("utf-8", "utf-8-sig"):
-        return [_other_encoding(encoding, path)]
-    try:
-        tree = ast.parse(text.removeprefix("\ufeff"), path)  # some editors write a byte order mark; Python skips it
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return [_syntax(error, path)]
-    allowed = HARMLESS | set(module.imports)
+def audit_imports(
+    tree: ast.Module, path: str, module: Module, manifest: Manifest, *, recipe: bool = False
+) -> list[Failure]:
+    """Every import the file may not make, and every name that would hide one."""
     earlier = {m.name: m for m in manifest.modules if m.number < module.number or (recipe and m.id == module.id)}
+    later = {m.name: m for m in manifest.modules if m.name not in earlier}
+    rules = _Rules(HARMLESS | set(module.imports), earlier, later)
     return [
         Failure(
             title="The file imports only what this module allows",
             got=f"{path}:{line}: {what}",
-            expected=_allowed_words(allowed, earlier),
+            expected=rules.in_words(),
             hint=why,
             file=path,
             line=line,
         )
-        for line, what, why in _violations(tree, allowed, earlier, manifest)
-    ] + [_stored(what, path) for what in stored_data(tree)]
+        for line, what, why in sorted(set(_find_violations(tree, rules)))
+    ]
 
 
-def stored_data(tree: ast.AST) -> Iterator[str]:
-    """What would hold numbers in the text of a file: weights of a trained network, say, or answers."""
-    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    documented = {  # by identity: nodes do not compare
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
-    texts = [(node, node.value) for node in constants if isinstance(node.value, str | bytes)]
-    length = sum(len(text) for node, text in texts if id(node) not in documented)
-    if length > MOST_TEXT:
-        yield f"{length:,} characters of text in strings that are no docstrings"
-    coded = sum(len(word) for _, text in texts for word in text.split() if len(word) > LONG_WORD)
-    if coded > MOST_IN_LONG_WORDS:
-        yield f"{coded:,} characters in words of more than {LONG_WORD}, in strings"
-    numbers = sum(isinstance(node.value, int | float | complex) for node in constants)
-    if numbers > MOST_NUMBERS:
-        yield f"{numbers:,} numbers"
+@dataclass(frozen=True)
+class _Rules:
+    """What one file may import."""
+
+    allowed: frozenset[str]
+    earlier: Mapping[str, Module]
+    later: Mapping[str, Module]
+
+    def in_words(self) -> str:
+        own = [f"tinytorch.{name}" for name in self.earlier]
+        helpers = "and Python's own small helpers such as math, typing"
+        return "only " + ", ".join([*sorted(self.allowed - HARMLESS), *own, helpers])
+
+    def against_import(self, name: str) -> str | None:
+        """What to do about an import of this dotted name; None where it is allowed."""
+        top, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if top != "tinytorch":
+            if top in self.allowed and top in OFFERED and rest not in OFFERED[top]:
+                return f"Write `from {top} import njit`; no other door of it is open."
+            return None if top in self.allowed else f"`{top}` is not part of this module; write it with NumPy."
+        if part in self.later:
+            return f"It comes in {self.later[part].id}: don't import the future."
+        return None if part in ("", *self.earlier) else "The course has no such module; is the name right?"
+
+    def leads_to(self, name: str) -> str | None:
+        """The forbidden module that a dotted name of something allowed is: `warnings.sys` is `sys`."""
+        top, *parts = name.split(".")
+        if top == "tinytorch":
+            if len(parts) == 1 and parts[0] in self.later:
+                return name
+            passed_on = len(parts) == 2 and parts[0] in self.earlier and parts[1] in self.earlier[parts[0]].imports
+            return parts[1] if passed_on and parts[1] not in self.allowed else None
+        if top not in self.allowed:
+            return None  # its import is refused
+        place: object = importlib.import_module(top) if top in sys.stdlib_module_names else sys.modules.get(top)
+        known = top
+        for part in parts:
+            known = f"{known}.{part}"
+            # What has a place of its own, as `os.path` has, is no way out. Only what is there already is looked at.
+            place = sys.modules.get(known) or getattr(place, "__dict__", {}).get(part)
+        if not parts or known in sys.modules or not isinstance(place, ModuleType):
+            return None
+        return None if place.__name__.partition(".")[0] in self.allowed else place.__name__
 
 
-def _stored(what: str, path: str) -> Failure:
-    return Failure(
-        title="The file holds code, and no stored data",
-        got=f"{path}: {what}",
-        expected=f"at most {MOST_TEXT:,} characters in strings, {MOST_IN_LONG_WORDS:,} of them in words of more than "
-        f"{LONG_WORD}, and {MOST_NUMBERS} numbers",
-        hint="Weights come from training, and tables from a computation.",
-        file=path,
-    )
+def _find_violations(tree: ast.Module, rules: _Rules) -> Iterator[Finding]:
+    names = _imported_names(tree)
+    for node in _walk_what_runs(tree, names):
+        match node:
+            case ast.Import(names=aliases):
+                for alias in aliases:
+                    if why := rules.against_import(alias.name):
+                        yield node.lineno, f"import of {alias.name}", why
+            case ast.ImportFrom(level=level) if level:
+                yield node.lineno, "a relative import", "Write the whole name: from tinytorch.tensor import Tensor."
+            case ast.ImportFrom(module=base, names=aliases):
+                yield from _from_import(node.lineno, base or "", [alias.name for alias in aliases], rules)
+            case ast.Name(id=name) if name in HIDING:
+                yield node.lineno, name, f"`{name}` can run what the file does not show; write the code itself."
+            case ast.Attribute(attr=name) if name in REACHING:
+                yield node.lineno, f".{name}", _reaching(name)
+            case ast.Attribute():
+                for dotted in _full_names(node, names):
+                    if found := rules.leads_to(dotted):
+                        yield node.lineno, dotted, _leading(dotted, found)
+                    if dotted == TYPE_CHECKING and not isinstance(node.ctx, ast.Load):
+                        yield node.lineno, f"{dotted} is changed", "It says what type checkers see; leave it alone."
 
 
-def _violations(
-    tree: ast.AST, allowed: set[str] | frozenset[str], earlier: dict[str, Module], manifest: Manifest
-) -> Iterator[tuple[int, str, str]]:
-    later = {m.name: m for m in manifest.modules if m.name not in earlier}
+def _from_import(line: int, base: str, names: list[str], rules: _Rules) -> Iterator[Finding]:
+    """Of `from base import names`; a base that is refused is named once, unless what counts is each name."""
+    each = base == "tinytorch" or base.partition(".")[0] in OFFERED
+    if not each and (why := rules.against_import(base)):
+        yield line, f"import of {base}", why
+        return
+    for name in names:
+        dotted = f"{base}.{name}"
+        if each and dotted != "tinytorch.*" and (why := rules.against_import(dotted)):
+            yield line, f"import of {dotted}", why
+        elif name in REACHING:
+            yield line, f"import of {dotted}", _reaching(name)
+        elif found := rules.leads_to(dotted):
+            yield line, f"import of {dotted}", _leading(dotted, found)
+
+
+def _reaching(name: str) -> str:
+    return f"`{name}` leads to what the file does not show; leave it alone."
+
+
+def _leading(dotted: str, module: str) -> str:
+    return f"`{dotted}` is the module `{module}`, which is not part of this module under any name."
+
+
+def _imported_names(tree: ast.Module) -> Names:
+    """What each name that an import binds may stand for."""
+    names: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                yield node.lineno, "a relative import", "Write the whole name: from tinytorch.tensor import Tensor."
-                continue
-            base = node.module or ""
-            whole = base.partition(".")[0] not in ("tinytorch", *OFFERED) or base.startswith("tinytorch.")
-            names = [base] if whole else [f"{base}.{a.name}" for a in node.names]
-        elif isinstance(node, ast.Name) and node.id in HIDING:
-            yield node.lineno, node.id, f"`{node.id}` can run what the file does not show; write the code itself."
-            continue
-        elif isinstance(node, ast.Attribute) and node.attr in REACHING:
-            yield node.lineno, f".{node.attr}", f"`{node.attr}` leads to what the file does not show; leave it alone."
-            continue
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names.setdefault(alias.asname or top, set()).add(alias.name if alias.asname else top)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                names.setdefault(alias.asname or alias.name, set()).add(f"{node.module}.{alias.name}")
+    return names
+
+
+def _full_names(node: ast.expr, names: Names) -> list[str]:
+    """The dotted names that `np.linalg.norm` may be, given what `np` may be; none where no import bound the first."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute) and len(parts) < LONGEST:
+        parts.append(node.attr)
+        node = node.value
+    known = names.get(node.id, ()) if isinstance(node, ast.Name) else ()
+    return [".".join([start, *reversed(parts)]) for start in known]
+
+
+def _walk_what_runs(tree: ast.Module, names: Names) -> Iterator[ast.AST]:
+    """Every node but those that never run where a file is imported: below TYPE_CHECKING or __name__ == "__main__"."""
+    bound = _bound_otherwise(tree)
+    sure = {name: known for name, known in names.items() if name not in bound}
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.If) and _is_never_true(node.test, sure, bound):
+            todo += node.orelse
         else:
-            continue
-        for name in names:
-            top, _, rest = name.partition(".")
-            if top == "tinytorch":
-                part = rest.partition(".")[0]
-                if part in later:
-                    yield node.lineno, f"import of {name}", f"It comes in {later[part].id}: don't import the future."
-                elif part not in earlier:
-                    yield node.lineno, f"import of {name}", "The course has no such module; is the name right?"
-            elif top not in allowed:
-                yield node.lineno, f"import of {name}", f"`{top}` is not part of this module; write it with NumPy."
-            elif top in OFFERED and rest not in OFFERED[top]:
-                yield node.lineno, f"import of {name}", f"Write `from {top} import njit`; no other door of it is open."
+            todo += ast.iter_child_nodes(node)
 
 
-def _allowed_words(allowed: set[str] | frozenset[str], earlier: dict[str, Module]) -> str:
-    own = [f"tinytorch.{name}" for name in earlier]
-    return "only " + ", ".join(
-        sorted(allowed - HARMLESS) + own + ["and Python's own small helpers such as math, typing"]
-    )
+def _is_never_true(test: ast.expr, names: Names, bound: set[str]) -> bool:
+    match test:
+        case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
+            return "__name__" not in bound
+    return _full_names(test, names) == [TYPE_CHECKING]
 
 
-def _declared_encoding(text: str) -> str:
-    """What the file says of itself in its first lines: Python runs that, whatever the audit has read."""
-    try:
-        return tokenize.detect_encoding(io.BytesIO(text.encode()).readline)[0]
-    except SyntaxError:
-        return "unknown"
-
-
-def _other_encoding(encoding: str, path: str) -> Failure:
-    return Failure(
-        title="The file is UTF-8, and says nothing else of itself",
-        got=f"{path}: a `coding:` comment declares it to be {encoding}",
-        expected="UTF-8, Python's own encoding, without such a comment",
-        hint="Delete the `coding:` comment in the first two lines; as declared, the file would say something else.",
-        file=path,
-        line=1,
-    )
-
-
-def _syntax(error: Exception, path: str) -> Failure:
-    if isinstance(error, SyntaxError):
-        shown = (error.text or "").rstrip()[:200]
-        column = max((error.offset or 1) - 1 - (len(shown) - len(shown.lstrip())), 0)
-        pointed = f"{shown.strip()}\n{' ' * column}^" if shown.strip() else None
-        return Failure(
-            title="The file is valid Python",
-            got=f"{type(error).__name__}: {error.msg} ({path}, line {error.lineno or 1})",
-            expected="a file that Python can read",
-            hint="Python points at the line where it stopped understanding; the mistake may be just before it.",
-            file=path,
-            line=error.lineno or 1,
-            detail=pointed,
-        )
-    return Failure(
-        title="The file is valid Python",
-        got=f"{type(error).__name__}: {error}" if not isinstance(error, RecursionError) else "it is nested too deeply",
-        expected="a file that Python can read",
-        file=path,
-    )
+def _bound_otherwise(tree: ast.Module) -> set[str]:
+    """Every name that anything but an import gives a value: such a name may not be what it says."""
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.MatchMapping(rest=str(name)):
+                bound.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+    return bound

@@ -9,6 +9,16 @@ from grading.manifest.model import Criterion, Kind, Manifest, Unit
 MODULE_CRITERIA = (
     Criterion(
         kind=Kind.CODE_QUALITY,
+        name="source",
+        title="Every file is Python source, and nothing else",
+        check="source",
+        figure="unusable",
+        unit=Unit.COUNT,
+        at_most=0,
+        why="What Python cannot read cannot be measured, and what is measured comes from code, not from stored data.",
+    ),
+    Criterion(
+        kind=Kind.CODE_QUALITY,
         name="imports",
         title="Only what the course has introduced is imported",
         check="imports",

@@ -19,6 +19,7 @@ from grading.checks.imports import imports
 from grading.checks.measured import Context, Log, Measured
 from grading.checks.mnist import mnist
 from grading.checks.quiz import quiz
+from grading.checks.source import source
 from grading.checks.tests import integration_tests, module_tests
 from grading.checks.xor import xor
 from grading.client import Worker
@@ -40,6 +41,7 @@ from grading.submission import Submission, take
 from grading.workers import start_worker
 
 CHECKS = {
+    "source": source,
     "imports": imports,
     "module_tests": module_tests,
     "integration_tests": integration_tests,
@@ -269,7 +271,7 @@ def _of(result: Result, commit: str | None) -> Result:
 def _student(submission: Submission) -> str | None:
     """Who handed it in; a damaged file is as good as none, and the quiz says so."""
     try:
-        return student_id(submission.folder)
+        return student_id(submission.answers)
     except BadFile:
         return None
 

@@ -27,6 +27,9 @@ class Submission:
     """The copy, and what is said about it."""
 
     folder: Path
+    """The student's Python files: all that a worker sees."""
+    answers: Path
+    """`student.yaml` and the answers to questions, which no worker sees."""
     record: SubmissionRecord
     missing: tuple[str, ...]
     """Files the manifest names that were not handed in."""
@@ -74,7 +77,11 @@ def take(
     files: list[FileRecord] = []
     refused: list[Note] = []
     missing: list[str] = []
-    for path in [*(f.path for f in source_files(manifest, modules)), *answer_files(milestone)]:
+    code, answers = into / "code", into / "answers"
+    for folder in (code, answers):
+        folder.mkdir(parents=True)
+    targets = {f.path: code for f in source_files(manifest, modules)} | dict.fromkeys(answer_files(milestone), answers)
+    for path, folder in targets.items():
         data = _read(tree, path)
         if data is None:
             if path.suffix == ".py":
@@ -83,7 +90,7 @@ def take(
         if isinstance(data, str):
             refused.append(Note(path=path.as_posix(), message=data))
             continue
-        target = into / path
+        target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         files.append(FileRecord(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
@@ -91,7 +98,7 @@ def take(
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in sorted(files, key=lambda f: f.path))
     digest = hashlib.sha256(lines.encode()).hexdigest()
     record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
-    return Submission(into, record, tuple(missing))
+    return Submission(code, answers, record, tuple(missing))
 
 
 def _read(tree: Path, path: Path) -> bytes | str | None:

@@ -110,6 +110,18 @@ def test_thousands_of_files_are_survived(taken, tree):
     assert len(taken().record.refused) == 20
 
 
+def test_answers_are_kept_where_no_worker_sees_them(taken, tree):
+    """They are copied and counted in the digest, into a folder of their own beside the code."""
+    (tree / "student.yaml").write_text("id: ada\n")
+    (tree / "answers").mkdir()
+    (tree / "answers/milestone-1.yaml").write_text("student: ada\n")
+    submission = taken()
+    assert copied(submission) == [CODE]
+    assert (submission.answers / "answers/milestone-1.yaml").read_text() == "student: ada\n"
+    assert not submission.answers.is_relative_to(submission.folder)
+    assert [f.path for f in submission.record.files] == [CODE, "student.yaml", "answers/milestone-1.yaml"]
+
+
 def test_the_digest_follows_the_files(taken, tree, tmp_path):
     """The same files give the same digest, a changed one another."""
     first = taken().record.digest

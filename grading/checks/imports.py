@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from grading.audit import audit
+import ast
+
+from grading.audit import audit_imports
 from grading.checks.measured import Context, Measured
 from grading.result import Failure
 from grading.submission import source_files
+from grading.syntax import parse
 
 
 def imports(context: Context) -> Measured:
-    """Audit every file that was handed in; a missing or refused one counts too."""
+    """Audit every file that is Python; `source` says what is wrong with the others."""
     failures: list[Failure] = []
-    refused = {note.path: note.message for note in context.submission.record.refused}
     files = source_files(context.manifest, context.modules)
     for file in files:
         name = file.path.as_posix()
-        text = context.submission.text(file.path)
-        if text is not None:
-            failures += audit(text, name, file.module, context.manifest, recipe=file.is_recipe)
-        else:
-            why = refused.get(name, "it was not handed in")
-            failures.append(
-                Failure(
-                    title="Every file of the course is handed in",
-                    got=f"{name}: {why}",
-                    expected="a plain UTF-8 file of Python",
-                    hint=f"Put it in its place, {name}; the course's own version shows what it starts from.",
-                    file=name,
-                )
-            )
+        tree = parse(context.submission.text(file.path) or "", name)
+        if isinstance(tree, ast.Module):
+            failures += audit_imports(tree, name, file.module, context.manifest, recipe=file.is_recipe)
     return Measured(
         {"violations": float(len(failures))},
         {"violations": tuple(failures)},

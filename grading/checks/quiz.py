@@ -43,7 +43,7 @@ def quiz(context: Context) -> Measured:
         )
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     try:
-        answers = load_answers(context.submission.folder, milestone.id)
+        answers = load_answers(context.submission.answers, milestone.id)
     except BadFile as error:
         told = Failure(
             title="The answers file can be read",

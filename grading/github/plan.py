@@ -121,7 +121,7 @@ def plan(
         with tempfile.TemporaryDirectory(prefix="tinytorch-plan-") as folder:
             handed_in = take(student_tree, manifest, candidate.modules, candidate.milestone, Path(folder))
             name = candidate.mark.as_posix()
-            untouched = name in given and lock.digest_of(Path(folder), name) == given[name]
+            untouched = name in given and lock.digest_of(handed_in.folder, name) == given[name]
         known = latest.get(candidate.session)
         if untouched:
             skipped.append(candidate.session)

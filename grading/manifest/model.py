@@ -182,6 +182,12 @@ class Budget(Frozen):
     """Address space of one worker."""
     threads: int = Field(default=1, ge=1, le=64)
     """For NumPy's matrix products."""
+    module_bytes: int = Field(default=16_000, ge=1000)
+    """What the file of a module may hold: its length once lzma has compressed it."""
+    recipe_bytes: int = Field(default=6_000, ge=1000)
+    """The same for a recipe."""
+    average_bytes: int = Field(default=5_500, ge=1000)
+    """What all files of a milestone may hold when they are compressed as one, for each of them."""
     output_kb: int = Field(default=256, ge=1)
     """What student code may print before the rest is dropped."""
 

@@ -43,10 +43,16 @@ def unlocked(**changes: Any) -> Result:
 
 def failing(**changes: Any) -> Result:
     """Module 02, not yet."""
-    imports, tests = map(met, asked(MANIFEST, None))
+    source, imports, tests = map(met, asked(MANIFEST, None))
     failures = (failure(), failure(task="3.1", title="ReLU keeps positive numbers"))
     failed = tests.model_copy(update={"status": CriterionStatus.FAILED, "measured": 0.9, "failures": failures})
-    fields = {"milestone": None, "module": "02_tensor", "name": "Tensor", "medal": None, "criteria": (imports, failed)}
+    fields = {
+        "milestone": None,
+        "module": "02_tensor",
+        "name": "Tensor",
+        "medal": None,
+        "criteria": (source, imports, failed),
+    }
     return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
 
 

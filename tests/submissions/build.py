@@ -18,6 +18,7 @@ from course.skeleton import skeleton, solved, with_open
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
 from grading.submission import source_files
+from tests.submissions.stored import random_data, spell
 
 HERE = Path(__file__).resolve().parent
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -98,6 +99,8 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
             path.unlink()
         case {"bytes": digits}:
             path.write_bytes(bytes.fromhex(digits))
+        case {"stored": spelling, "size": size}:
+            path.write_text(path.read_text("utf-8") + "\n\n" + spell(random_data(size), spelling), "utf-8")
         case {"size": size}:
             path.write_text("#" * size)
         case {"fifo": True}:

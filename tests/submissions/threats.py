@@ -34,6 +34,8 @@ SUBMITTED = {
     "training-set-in-weights": "keeps the training set in parameters or buffers",
     "known-task": "knows the task beforehand, and learns one bit of it",
     "identified-inputs": "recognises test inputs by what a change of them keeps",
+    # In the amount
+    "stored-data": "data among the code, in whatever spelling, or in another file that is handed in",
     # In the files
     "edited-course": "tests, manifest, thresholds, workflows of its own",
     "forged-records": "results, badges and histories that say it passed",
