@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from grading.sandbox.view import PACKAGES, View, view
+from grading.sandbox.view import PACKAGES, View, interpreter, view
 
 TMP = "/tmp"  # noqa: S108 - the sandbox's own
 TMP_BYTES = 256 << 20
@@ -23,7 +23,7 @@ def works() -> str | None:
     """Why bubblewrap cannot be used here, or None when it can. It is tried, not looked up."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
-    argv = [*command(view(PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
+    argv = [*command(view(interpreter(), PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
     tried = subprocess.run(argv, capture_output=True, timeout=20, check=False)  # noqa: S603
     if tried.returncode:
         reason = tried.stderr.decode(errors="replace").strip()[:300]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from grading.sandbox import bubblewrap
 from grading.sandbox.identity import NOBODY, anybody_may_reach, let_workers_read, unprivileged_id
-from grading.sandbox.view import PACKAGES, View, folders_of_data, view
+from grading.sandbox.view import PACKAGES, View, folders_of_data, interpreter, view
 from grading.sandbox.watch import MAX_FILES, MAX_TASKS
 from grading.worker import landlock
 
@@ -38,7 +38,7 @@ class Places:
 
 def command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[str], dict[str, str]]:
     """A worker's command line and environment. Outside bubblewrap its home is ``private / "home"``."""
-    seen = view((*PACKAGES, *confinement.packages), frozenset({COURSE, *folders_of_data()}))
+    seen = view(interpreter(), (*PACKAGES, *confinement.packages), frozenset({COURSE, *folders_of_data()}))
     let_workers_read(confinement.submission)
     if confinement.sandbox == "bubblewrap":
         places = Places(

@@ -60,12 +60,11 @@ class View:
 
 
 @functools.cache
-def view(names: tuple[str, ...], hidden: frozenset[Path]) -> View:
+def view(python: Path, names: tuple[str, ...], hidden: frozenset[Path]) -> View:
     """The view of a worker that imports these packages, and sees nothing of some folders wherever they lie.
 
     GraderError when a package is not installed.
     """
-    python = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
     places = {"platbase": sys.base_exec_prefix}  # an environment's own otherwise
     library = {Path(sysconfig.get_path(name, vars=places)) for name in ("stdlib", "platstdlib")}
     library |= {folder.resolve() for folder in library}
@@ -82,6 +81,11 @@ def view(names: tuple[str, ...], hidden: frozenset[Path]) -> View:
         if below != path.resolve() and below.is_relative_to(path.resolve())
     }
     return View(python, packages, frozenset(shown), frozenset(covered))
+
+
+def interpreter() -> Path:
+    """Python itself, not an environment's copy of it: that one lies in a folder that no worker sees."""
+    return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
 
 def folders_of_data() -> frozenset[Path]:

@@ -25,7 +25,7 @@ from grading.sandbox.launch import Confinement, choose
 
 LIBRARY = "error while loading shared libraries: libpython3.11.so.1.0: cannot open shared object file"
 PYTHON = os.path.realpath(sys._base_executable)
-SPEAK = f"#!{PYTHON} -I\nimport os, sys\nos.write(int(sys.argv[5]), "
+SPEAK = f"#!{PYTHON} -I\nimport os, sys\nos.write(int(sys.argv[-2]), "
 """The beginning of a script in an interpreter's place that writes bytes to the grader."""
 Interpreter = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from grading.client import Worker
 from grading.errors import GraderError
 from grading.sandbox import view as views
 from grading.sandbox.launch import Confinement
-from grading.sandbox.view import PACKAGES, libraries, view
+from grading.sandbox.view import PACKAGES, interpreter, libraries, view
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the loader is Linux's")
 CODE = """
@@ -52,9 +52,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TINYTORCH_DATA", str(inside / "data"))
     if subprocess.run([python, "-I", "-S", "-c", ""], capture_output=True, check=False).returncode:
         pytest.skip("this Python cannot be moved")
-    view.cache_clear()
-    yield prefix
-    view.cache_clear()
+    return prefix
 
 
 @linux
@@ -107,10 +105,12 @@ def test_where_the_loader_lists_nothing_all_libraries_are_shown(tmp_path, monkey
 
 def test_a_package_of_one_file_is_that_file():
     """The folder it lies in has everything else that is installed."""
-    assert view((*PACKAGES, "typing_extensions"), frozenset()).packages[-1].name == "typing_extensions.py"
+    assert (
+        view(interpreter(), (*PACKAGES, "typing_extensions"), frozenset()).packages[-1].name == "typing_extensions.py"
+    )
 
 
 def test_a_package_that_is_missing_is_the_machine_s_error():
     """With the command that shows it."""
     with pytest.raises(GraderError, match=r"no_such_package is not installed.*tito doctor"):
-        view(("no_such_package",), frozenset())
+        view(interpreter(), ("no_such_package",), frozenset())
