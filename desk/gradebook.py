@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -237,7 +240,7 @@ class Gradebook:
     @contextmanager
     def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
         """One transaction that sees another gradebook as `shard`, too."""
-        self._db.execute("ATTACH ? AS shard", (str(other.resolve()),))
+        self._db.execute("ATTACH ? AS shard", (_address(other),))
         try:
             with self._writing() as db:
                 # Rows that are replaced are gone for a moment: what names them is looked at in the end.
@@ -270,7 +273,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
         raise UsageError(f"{path} is empty, and was no gradebook so. Bring it back from a backup, or delete it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        connection = sqlite3.connect(_address(path), uri=True, timeout=60, isolation_level=None)
     except sqlite3.OperationalError as error:
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     try:
@@ -290,6 +293,18 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
         connection.close()
         raise
     return Gradebook(path, connection)
+
+
+def _address(path: Path) -> str:
+    """A file as SQLite opens it: without locks where the disk has none (Lustre, some NFS), which it must be told."""
+    address = path.resolve().as_uri()
+    # Where nothing can be written, nothing needs a lock.
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            address += "?nolock=1"
+    return address
 
 
 def migrations() -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +41,21 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
         book.enroll([BOB])
         assert book.students() == (BOB,)
         assert len(book.gradings()) == 1
+
+
+def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite is told to do without, and so keeps no log beside its file, which would need some."""
+
+    def lockf(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(gradebook.fcntl, "lockf", lockf)
+    path = class_folder / "a class?.sqlite"
+    with open_gradebook(path, make=True) as book:
+        book.enroll([ADA])
+        assert [file.name for file in class_folder.iterdir() if "a class" in file.name] == [path.name]
+    with open_gradebook(path) as book:
+        assert book.students() == (ADA,)
 
 
 def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) -> None:
