@@ -20,7 +20,7 @@ from grading.data.load import source_named
 from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Status
-from tito.doctor import Finding, each, manifest, packages, python, sandbox
+from tito.doctor import Finding, each, manifest, packages, python, sandbox, worker
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
@@ -48,7 +48,7 @@ def examine(desk: Desk) -> Iterator[Finding]:
     """Every check in order: this machine, the class's folder, GitHub."""
     here: tuple[Callable[[Path], Finding], ...] = (python, packages, manifest)
     yield from each(here, desk.root)
-    yield from each((official, git_version, data_sets, disk, roster, gradebook, token), desk)
+    yield from each((official, started_worker, git_version, data_sets, disk, roster, gradebook, token), desk)
     if desk.environ.get("GITHUB_TOKEN"):
         yield from each((grader, organisation, repositories), desk)
 
@@ -58,6 +58,11 @@ def official(desk: Desk) -> Finding:
     found = sandbox(desk.root)
     mend = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
     return found if found.ok else Finding("sandbox", False, found.found, mend)
+
+
+def started_worker(desk: Desk) -> Finding:
+    """The process that runs student code starts and answers."""
+    return worker(desk.root)
 
 
 def git_version(_desk: Desk) -> Finding:

@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from desk.grader import PRIVATE, Task
+from grading.limits import wall_limit
 from grading.manifest.model import Manifest
 from grading.result import Result
 
 HERE = Path(__file__).resolve().parent.parent
 TRIES = 2
+WORKERS = 2
+"""So many workers of a grading may reach their limit of wall time: one that trains, and one of the demonstration."""
 ASIDE_SECONDS = 900
 """Around the student's own code: data sets, tests of the grader's own pace, a busy machine."""
-SLOWER = 3
-"""So many times its budget of student code a grading may take, where processes share cores."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def grade_all(tasks: Sequence[Task], root: Path, manifest: Manifest, *, jobs: in
         waiting.put(task)
     done: queue.Queue[Graded] = queue.Queue()
     stop = threading.Event()
-    limits = {m.id: SLOWER * m.budget.wall_seconds + ASIDE_SECONDS for m in manifest.milestones}
+    limits = {m.id: WORKERS * wall_limit(m.budget.wall_seconds) + ASIDE_SECONDS for m in manifest.milestones}
     hands = [
         threading.Thread(target=_work, args=(waiting, done.put, root, limits, stop), daemon=True)
         for _ in range(min(jobs, len(tasks)))

@@ -44,7 +44,7 @@ class TimeLimit:
         self._look_seconds = min(LOOK_SECONDS, budget / 4)
         self._started = time.monotonic()
         self._next_look = self._started + self._look_seconds
-        self._cpu_before: float | None = None
+        self._before: Usage | None = None
 
     def wait(self) -> float:
         """Seconds until somebody should ask again. DeadlineError once a limit is passed."""
@@ -56,24 +56,24 @@ class TimeLimit:
     def _look(self) -> None:
         wall, usage = time.monotonic() - self._started, self._read_usage()
         if usage is None:
-            if wall > self._budget and self._cpu_before is None:
+            if wall > self._budget and self._before is None:
                 raise DeadlineError(
                     f"no answer within {self._budget:.0f} s; is there an endless loop, or is the machine busy with "
                     "something else?"
                 )
             return
-        if self._cpu_before is None:  # read only now: most calls are over before, and need no reading at all
-            self._cpu_before = usage.cpu_seconds - min(wall, self._look_seconds)
-        cpu = usage.cpu_seconds - self._cpu_before
+        if self._before is None:  # read only now: most calls are over before, and need no reading at all
+            self._before = Usage(usage.cpu_seconds - min(wall, self._look_seconds), usage.waited_seconds)
+        cpu, waited = usage.cpu_seconds - self._before.cpu_seconds, usage.waited_seconds - self._before.waited_seconds
         passed = find_passed_limit(cpu, wall, self._budget)
         if passed is None:
             return
         if cpu > self._budget:
             raise DeadlineError(f"no answer within {passed}; is there an endless loop?")
-        if usage.kept_waiting:
+        if waited > (wall - cpu) / 2:
             raise GraderError(
-                f"this machine is too busy to grade: in {passed} the worker was given {cpu:.1f} s of CPU time and was "
-                "still waiting for more. Grade again when less is running."
+                f"this machine is too busy to grade: in {passed} a worker computed for {cpu:.1f} s and waited {waited:.0f} s "
+                "for a processor. Grade again when less is running."
             )
         raise DeadlineError(
             f"no answer within {passed}, of which it computed for {cpu:.1f} s; does it sleep, or wait for something?"

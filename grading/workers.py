@@ -1,13 +1,17 @@
-"""Workers for a submission: what they see and how much they may use, from the manifest's budget."""
+"""Workers for a submission: what they see and how much they may use, from the manifest's budget; and one to look at."""
 
 from __future__ import annotations
 
 import importlib.util
+import statistics
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import Budget, Module
+from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import Confinement
 from grading.submission import Submission
 
@@ -44,3 +48,26 @@ def start_worker(submission: Submission, modules: Iterable[Module], budget: Budg
         packages=worker_packages(modules),
     )
     return Worker(confinement, call_seconds=budget.call_seconds, wall_seconds=budget.wall_seconds)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a worker of this machine is like."""
+
+    python: str
+    numpy: str
+    round_trip_seconds: float
+    """Of the smallest request and its answer, the median of many."""
+
+
+def probe_worker(sandbox: str) -> Probe:
+    """Start a worker without a submission and look at it. GraderError when it cannot be started."""
+    with temporary_folder("tinytorch-probe-") as folder:
+        confinement = Confinement(folder, (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
+        with Worker(confinement, call_seconds=10) as worker:
+            times = []
+            for _ in range(100):
+                started = time.perf_counter()
+                worker.request("echo", None)
+                times.append(time.perf_counter() - started)
+            return Probe(worker.python, worker.numpy, statistics.median(times))

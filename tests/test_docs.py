@@ -102,7 +102,7 @@ OF_A_CLASS = (
 EXITS = {
     ("course", "inv doctor"): (3, "before the first class there is no roster"),
     ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
-    ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json"): (
+    ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --student ada --json result.json"): (
         1 if SANDBOX else 3,
         "the release just written has nothing but gaps; without a sandbox, official grading is an error",
     ),
@@ -131,7 +131,7 @@ NEEDS = {
     "nox -s module-02_tensor -- --submission ../tinytorch-student --exit-zero --json result.json": (
         "inv release --to ../tinytorch-student"
     ),
-    "nox -s milestone-1 -- --submission ../tinytorch-student --official --json result.json": (
+    "nox -s milestone-1 -- --submission ../tinytorch-student --official --student ada --json result.json": (
         "inv release --to ../tinytorch-student"
     ),
 }

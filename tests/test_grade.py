@@ -20,7 +20,9 @@ from grading.manifest.model import Kind
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, verdict_of
 from grading.sandbox.launch import FENCES
+from tests.render.results import criterion
 from tests.submissions.build import student_files
+from tests.submissions.partial import passed
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +51,12 @@ def test_the_solution_unlocks_milestone_1(unlocked):
     """Every criterion is passed and carries its figure, its threshold and how it was measured."""
     assert unlocked.verdict is Verdict.UNLOCKED, unlocked.first_to_mend
     assert {c.kind for c in unlocked.criteria} == set(Kind)
-    for criterion in unlocked.criteria:
-        assert criterion.status is CriterionStatus.PASSED
-        assert criterion.measured is not None
-        assert criterion.how
-        met = criterion.measured >= criterion.threshold
-        assert met if criterion.comparison == "at_least" else criterion.measured <= criterion.threshold
+    for one in unlocked.criteria:
+        assert one.status is CriterionStatus.PASSED
+        assert one.measured is not None
+        assert one.how
+        met = one.measured >= one.threshold
+        assert met if one.comparison == "at_least" else one.measured <= one.threshold
 
 
 def test_the_record_names_its_evidence(unlocked):
@@ -154,6 +156,28 @@ def test_official_grading_never_reuses(root, tree):
     assert first.seed != second.seed
 
 
+def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree, monkeypatch):
+    """It had to believe the submission's own student.yaml, and says so; one that was told does not."""
+    for check in ("module_tests", "integration_tests", "xor", "demo"):
+        monkeypatch.setitem(grade.CHECKS, check, passed(check))
+    believed = grade_milestone(root, 1, submission=tree, official=True)
+    assert (believed.verdict, believed.submission.student) == (Verdict.PROVISIONAL, "course")
+    (reason,) = believed.provisional_because
+    assert reason.startswith("student.yaml was believed")
+    assert "--student" in reason
+    known = grade_milestone(root, 1, submission=tree, official=True, student="course")
+    assert (known.verdict, known.provisional_because) == (Verdict.UNLOCKED, ())
+    assert grade_milestone(root, 1, submission=tree, again=True).verdict is Verdict.UNLOCKED
+
+
+def test_what_the_machine_did_not_measure_decides_before_what_failed():
+    """A failed criterion beside one that could not be judged makes no verdict to keep."""
+    failed, error, fine = criterion("failed", 0.5), criterion("error", None), criterion()
+    assert verdict_of((failed, error)) is Verdict.ERROR
+    assert verdict_of((failed, fine)) is Verdict.NOT_YET
+    assert verdict_of((error, fine)) is Verdict.ERROR
+
+
 def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
     """A check that breaks, or a machine that lacks something, is an error with its reason."""
     monkeypatch.setitem(grade.CHECKS, "xor", lambda _context: 1 / 0)
@@ -192,8 +216,8 @@ def test_changed_course_files_make_a_pass_provisional(root, tree, monkeypatch):
 
 def test_nan_meets_no_threshold(root):
     """A figure that is not a number passes nothing, whichever side is bounded."""
-    for criterion in load(root).milestone(1).criteria:
-        assert not criterion.met_by(float("nan"))
+    for one in load(root).milestone(1).criteria:
+        assert not one.met_by(float("nan"))
 
 
 def test_nothing_judged_is_no_pass():

@@ -126,12 +126,29 @@ def test_a_worker_that_waits_for_the_machine_is_not_the_students_failure(monkeyp
     """At the limit of wall time it was ready to run, and was not let: that is the machine's failure."""
     monkeypatch.setattr(limits, "LEAST_WALL", 0.0)
     monkeypatch.setattr(limits, "WALL_FACTOR", 1.0)
-    starved, asleep = (TimeLimit(0.1, lambda waiting=waiting: Usage(0.01, waiting)) for waiting in (True, False))
-    time.sleep(0.2)
-    with pytest.raises(GraderError, match="too busy"):
-        starved.wait()
-    with pytest.raises(DeadlineError, match="sleep"):
-        asleep.wait()
+    waited = iter([5.0, 5.15, 5.0, 5.01])
+    for error, words in ((GraderError, "too busy"), (DeadlineError, "sleep")):
+        limit = TimeLimit(0.1, lambda: Usage(0.01, next(waited)))
+        time.sleep(0.03)
+        limit.wait()
+        time.sleep(0.2)
+        with pytest.raises(error, match=words):
+            limit.wait()
+
+
+@needs_proc
+def test_a_starved_worker_is_not_the_students_failure(worker_of, monkeypatch):
+    """Others take every processor, and it runs only when they do not want to: the machine is too busy to grade."""
+    monkeypatch.setattr(limits, "LEAST_WALL", 0.0)
+    monkeypatch.setattr(limits, "WALL_FACTOR", 2.0)
+    worker = worker_of(COMPUTE, call_seconds=2)
+    code = worker.module("code")
+    for pid in family(worker._launched.process.pid):
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    with competitors(3 * (os.cpu_count() or 1)):
+        time.sleep(0.5)
+        with pytest.raises(GraderError, match="this machine is too busy to grade: in 4 s of wall time"):
+            code.loop()
 
 
 def test_where_no_cpu_time_is_told_wall_time_is_counted():

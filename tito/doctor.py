@@ -48,7 +48,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
 def examine(root: Path) -> Iterator[Finding]:
     """Every check of a student's repository in order."""
-    return each((python, packages, manifest, editable_install, sandbox, course_files, cache_folder, records), root)
+    checks = (python, packages, manifest, editable_install, sandbox, worker, course_files, cache_folder, records)
+    return each(checks, root)
 
 
 def each(checks: Iterable[Callable[[T], Finding]], about: T) -> Iterator[Finding]:
@@ -141,6 +142,28 @@ def sandbox(_root: Path) -> Finding:
         None,
         f"{reason}; {without}. Your code runs in a process with limits, which is enough at your desk.",
     )
+
+
+def worker(_root: Path) -> Finding:
+    """The process that runs student code starts, with the grader's own versions, and answers."""
+    from grading.errors import GraderError
+    from grading.remote import WorkerFailureError
+    from grading.sandbox.launch import ADVICE, choose
+    from grading.workers import probe_worker
+
+    fence = choose(official=False)
+    try:
+        probe = probe_worker(fence)
+    except (GraderError, WorkerFailureError) as error:
+        interpreter = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+        mend = (
+            f"A worker gets none of your shell's variables. This must work: env -i {interpreter} -I -c 'print(1)'. "
+            "If it does not, make the course's environment with another Python, such as one of uv or python.org."
+        )
+        return Finding("worker", False, str(error).removesuffix(ADVICE).strip(), mend)
+    versions = f"Python {probe.python}, NumPy {probe.numpy}"
+    found = f"starts in {fence} with {versions}; a round trip takes {1000 * probe.round_trip_seconds:.2f} ms"
+    return Finding("worker", True, found)
 
 
 def course_files(root: Path) -> Finding:

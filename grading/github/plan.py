@@ -12,6 +12,7 @@ from pathlib import Path
 
 from grading import lock
 from grading.grade import MODULE_BUDGET, course_record
+from grading.limits import wall_limit
 from grading.manifest.model import Budget, Manifest, Milestone, Module, Status
 from grading.result import Result, Verdict
 from grading.submission import take
@@ -135,7 +136,7 @@ def plan(
 
 
 def _job(candidate: _Candidate) -> Job:
-    minutes = math.ceil(candidate.budget.wall_seconds / 60) + ASIDE_MINUTES
+    minutes = math.ceil(wall_limit(candidate.budget.wall_seconds) / 60) + ASIDE_MINUTES
     return Job(candidate.session, candidate.title, minutes)
 
 

@@ -170,14 +170,18 @@ class Environment(Frozen):
 
 
 class Budget(Frozen):
-    """How long and how large student code may get before it is stopped."""
+    """How much student code may use before it is stopped.
+
+    Seconds are CPU seconds, whatever their names say: a busy machine makes right code late, not costly. How long it may
+    then take on the clock follows from them, in `grading.limits`.
+    """
 
     wall_seconds: float = Field(gt=0)
-    """All student code of one grading run together."""
+    """All student code in one worker."""
     call_seconds: float = Field(gt=0)
     """One call of a module test."""
     train_seconds: float = Field(gt=0)
-    """One training run."""
+    """One training run, with what the grader asks the network meanwhile."""
     memory_mb: int = Field(ge=64)
     """Address space of one worker."""
     threads: int = Field(default=1, ge=1, le=64)

@@ -15,8 +15,8 @@ class Usage:
     """What processes have used, and whether they would use more."""
 
     cpu_seconds: float
-    kept_waiting: bool
-    """Whether one of their threads waits for a processor or a disk: it sleeps, but not of its own will."""
+    waited_seconds: float
+    """How long that of their threads which has waited most for a processor has done so: ready to run, and not let."""
 
 
 def find_children(pid: int) -> list[int]:
@@ -33,29 +33,26 @@ def find_children(pid: int) -> list[int]:
 
 def read_usage(pid: int) -> Usage | None:
     """Of a process and all below it, those that have ended included; None where the kernel does not say."""
-    cpu_ticks, kept_waiting, left = 0, False, [pid]
+    cpu_ticks, waited, left = 0, 0.0, [pid]
     while left:
         process = left.pop()
         try:
             left += find_children(process)
-            # utime, stime, cutime and cstime of proc(5)
-            cpu_ticks += sum(map(int, _stat(Path(f"/proc/{process}"))[11:15]))
+            # After the name, which may hold spaces and brackets: utime, stime, cutime and cstime of proc(5).
+            fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+            cpu_ticks += sum(map(int, fields[11:15]))
         except OSError:  # a child may end meanwhile
             if process == pid:
                 return None
-        kept_waiting |= any(state in (b"R", b"D") for state in _thread_states(process))
-    return Usage(cpu_ticks / TICKS, kept_waiting)
+        waited = max(waited, _longest_wait(process))
+    return Usage(cpu_ticks / TICKS, waited)
 
 
-def _thread_states(pid: int) -> list[bytes]:
-    states = []
+def _longest_wait(pid: int) -> float:
+    """Of a process's threads; 0 where the kernel keeps no such statistics."""
+    longest = 0
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                states.append(_stat(task)[0])
-    return states
-
-
-def _stat(process: Path) -> list[bytes]:
-    """Everything after the name, which is the process's own and may hold spaces and brackets."""
-    return (process / "stat").read_bytes().rpartition(b")")[2].split()
+                longest = max(longest, int((task / "schedstat").read_text().split()[1]))  # in ns
+    return longest / 1e9

@@ -18,14 +18,17 @@ from desk.collect import FILE, LOCK, Collected, collect, locked, work
 from desk.gradebook import open_gradebook
 from desk.pushes import Reflogs
 from desk.roster import Row
+from desk.scores import scores
 from desk.shards import of_shard
 from grading.errors import UsageError
+from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from tests.desk.conftest import attempt_at
 from tests.desk.school import BROKEN, RECIPE, ROOT, TERM, School, released, worked_out
 from tests.desk.test_deadlines import DUE, due_manifest
 from tests.render.results import not_yet, result
+from tests.sandbox.test_start import fake_bubblewrap
 
 pytestmark = pytest.mark.skipif(
     choose(official=False) == "process", reason="official grading needs a sandbox, and none works here"
@@ -270,6 +273,35 @@ def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path)
     assert [run(school, class_folder, fetch=False, students=shard).graded for shard in shards] == [2, 1]
     assert work(ROOT, class_folder, school.rows) == 0
     assert run(school, class_folder, fetch=False) == Collected(3, 0, 0, (), 0)
+
+
+def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
+    school: School, class_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no score meanwhile, though questions are not answered either; the next collection grades it for good."""
+    school.enroll("ada", released() | worked_out())
+    with monkeypatch.context() as broken:
+        fake_bubblewrap(tmp_path, broken, "Creating newroot failed: No space left on device")
+        found = run(school, class_folder)
+        assert [trouble.student for trouble in found.troubles] == ["ada"]
+        assert "could not be judged: a worker cannot be started on this machine" in found.troubles[0].problem
+        assert "No space left on device" in found.troubles[0].problem
+        assert points(class_folder) == ("error", None)
+        assert run(school, class_folder).graded == 1
+    repaired = run(school, class_folder)
+    assert (repaired.changed, repaired.graded, repaired.troubles) == (0, 1, ())
+    verdict, reached = points(class_folder)
+    assert verdict == "not_yet"
+    assert reached is not None
+    assert reached > 80
+    assert run(school, class_folder).graded == 0
+
+
+def points(folder: Path) -> tuple[str | None, float | None]:
+    """Ada's verdict and points of milestone 1, as the gradebook has them."""
+    with open_gradebook(folder / FILE) as book:
+        score = scores(book, load(ROOT))["ada"][1]
+    return score.verdict, score.points
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:

@@ -24,6 +24,7 @@ def test_a_class_that_is_not_begun(class_folder: Path) -> None:
     assert "docs/for-instructors.md" in (found["roster"].mend or "")
     assert found["gradebook"].ok is None
     assert found["git"].ok is True
+    assert "a round trip takes" in found["worker"].found
     assert not {"grader", "organisation", "repositories"} & set(found)
 
 

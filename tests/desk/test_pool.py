@@ -67,7 +67,7 @@ def test_a_process_that_dies_once_is_forgiven(fake: Path) -> None:
 @pytest.mark.usefixtures("fake")
 def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the rest goes on."""
-    monkeypatch.setattr(pool, "SLOWER", 0)
+    monkeypatch.setattr(pool, "WORKERS", 0)
     monkeypatch.setattr(pool, "ASIDE_SECONDS", 1)
     monkeypatch.setattr(pool, "TRIES", 1)
     found = run("hangs", "a", jobs=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 from grading import cache, lock
 from grading.progress import FOLDER
 from grading.sandbox import bubblewrap, launch
+from grading.sandbox.launch import choose
 from tito import doctor
 
 
@@ -21,7 +23,7 @@ def test_every_finding_has_a_name_and_trouble_has_a_repair(tito) -> None:
     """Each check is listed; whatever is wrong comes with its repair, and the exit code agrees."""
     answer = tito("doctor", "--json")
     findings = json.loads(answer.out)
-    names = ["python", "packages", "manifest", "editable install", "sandbox", "course files", "cache folder"]
+    names = ["python", "packages", "manifest", "editable install", "sandbox", "worker", "course files", "cache folder"]
     assert [f["name"] for f in findings] == [*names, "progress records"]
     assert all(f["mend"] for f in findings if f["ok"] is False)
     assert answer.code == (3 if any(f["ok"] is False for f in findings) else 0)
@@ -73,6 +75,23 @@ def test_no_sandbox_at_a_desk_is_no_fault(repo: Path, monkeypatch: pytest.Monkey
     finding = doctor.sandbox(repo)
     assert finding.ok is None
     assert "not installed" in finding.found
+
+
+def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fence, versions and round trip are told; an interpreter that only a shell can start is found out."""
+    finding = doctor.worker(repo)
+    assert finding.ok, finding
+    here = f"Python {'.'.join(map(str, sys.version_info[:3]))}, NumPy {metadata.version('numpy')}"
+    assert f"starts in {choose(official=False)} with {here}; a round trip takes" in finding.found
+    broken = tmp_path / "python"
+    broken.write_text('#!/bin/sh\n[ -n "$SHELL_ONLY" ] || { echo libpython is missing >&2; exit 127; }\n')
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "_base_executable", str(broken))
+    finding = doctor.worker(repo)
+    assert finding.ok is False
+    assert "a worker cannot be started on this machine" in finding.found
+    assert "tito doctor" not in finding.found
+    assert f"env -i {broken} -I" in finding.mend
 
 
 def test_a_cache_that_cannot_be_written_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
