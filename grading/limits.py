@@ -72,8 +72,8 @@ class TimeLimit:
             raise DeadlineError(f"no answer within {passed}; is there an endless loop?")
         if waited > (wall - cpu) / 2:
             raise GraderError(
-                f"this machine is too busy to grade: in {passed} a worker computed for {cpu:.1f} s and waited {waited:.0f} s "
-                "for a processor. Grade again when less is running."
+                f"this machine is too busy to grade: in {passed} a worker computed for {cpu:.1f} s and waited for a "
+                f"processor for {waited:.0f} s. Grade again when less is running."
             )
         raise DeadlineError(
             f"no answer within {passed}, of which it computed for {cpu:.1f} s; does it sleep, or wait for something?"

@@ -24,11 +24,17 @@ def works() -> str | None:
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
     argv = [*command(view(interpreter(), PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
-    tried = subprocess.run(argv, capture_output=True, timeout=20, check=False)  # noqa: S603
-    if tried.returncode:
-        reason = tried.stderr.decode(errors="replace").strip()[:300]
-        return f"bubblewrap cannot make a sandbox here: {reason}"
-    return None
+    reason = ""
+    for _ in range(2):  # a machine may be out of processes or memory for a moment
+        try:
+            tried = subprocess.run(argv, capture_output=True, timeout=60, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reason = str(error)
+            continue
+        if not tried.returncode:
+            return None
+        reason = tried.stderr.decode(errors="replace").strip()
+    return f"bubblewrap cannot make a sandbox here: {reason[:300]}"
 
 
 def command(seen: View, mounted: Mapping[Path, Path], environment: Mapping[str, str]) -> list[str]:
