@@ -23,10 +23,10 @@ def works() -> str | None:
     """Why bubblewrap cannot be used here, or None when it can. It is tried, not looked up."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt-get install bubblewrap)"
-    argv = [*command(view(interpreter(), PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
     reason = ""
     for _ in range(2):  # a machine may be out of processes or memory for a moment
         try:
+            argv = [*command(view(interpreter(), PACKAGES, frozenset()), {}, {}), "-I", "-S", "-c", ""]
             tried = subprocess.run(argv, capture_output=True, timeout=60, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = str(error)

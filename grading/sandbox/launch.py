@@ -160,13 +160,14 @@ class Launched:
 
 def launch(confinement: Confinement) -> Launched:
     """Start one worker. Raises GraderError when the process cannot be started, and cannot be a moment later."""
+    lacking = (OSError, RuntimeError, subprocess.SubprocessError)  # no process, thread, memory, disk or time left
     try:
         return _start_process(confinement)
-    except (OSError, RuntimeError):  # no process, thread, memory or disk left: that may pass
+    except lacking:  # that may pass
         time.sleep(RETRY_SECONDS)
     try:
         return _start_process(confinement)
-    except (OSError, RuntimeError) as error:
+    except lacking as error:
         raise GraderError(f"a worker process cannot be started on this machine: {error}. {ADVICE}") from error
 
 

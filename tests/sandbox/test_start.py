@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from grading.grade import grade_module
 from grading.result import CriterionStatus, Verdict
 from grading.sandbox import launch
 from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.view import view
 
 LIBRARY = "error while loading shared libraries: libpython3.11.so.1.0: cannot open shared object file"
 PYTHON = os.path.realpath(sys._base_executable)
@@ -31,7 +32,7 @@ Interpreter = Callable[[str], None]
 
 
 @pytest.fixture
-def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
+def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
     """`interpreter(script)`: from now on workers are started with this script in Python's place."""
 
     def install(script: str) -> None:
@@ -39,9 +40,11 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
         file.write_text(script)
         file.chmod(0o755)
         monkeypatch.setattr(sys, "_base_executable", str(file))
+        view.cache_clear()
 
     monkeypatch.setattr(launch, "RETRY_SECONDS", 0.0)
-    return install
+    yield install
+    view.cache_clear()
 
 
 @pytest.fixture
