@@ -149,15 +149,15 @@ def worker(_root: Path) -> Finding:
     from grading.errors import GraderError
     from grading.remote import WorkerFailureError
     from grading.sandbox.launch import ADVICE, choose
+    from grading.sandbox.view import interpreter
     from grading.workers import probe_worker
 
     fence = choose(official=False)
     try:
         probe = probe_worker(fence)
     except (GraderError, WorkerFailureError) as error:
-        interpreter = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
         mend = (
-            f"A worker gets none of your shell's variables. This must work: env -i {interpreter} -I -c 'print(1)'. "
+            f"A worker gets none of your shell's variables. This must work: env -i {interpreter()} -I -c 'print(1)'. "
             "If it does not, make the course's environment with another Python, such as one of uv or python.org."
         )
         return Finding("worker", False, str(error).removesuffix(ADVICE).strip(), mend)

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,6 @@ from grading.grade import grade_module
 from grading.result import CriterionStatus, Verdict
 from grading.sandbox import launch
 from grading.sandbox.launch import Confinement, choose
-from grading.sandbox.view import view
 
 LIBRARY = "error while loading shared libraries: libpython3.11.so.1.0: cannot open shared object file"
 PYTHON = os.path.realpath(sys._base_executable)
@@ -32,7 +31,7 @@ Interpreter = Callable[[str], None]
 
 
 @pytest.fixture
-def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
+def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
     """`interpreter(script)`: from now on workers are started with this script in Python's place."""
 
     def install(script: str) -> None:
@@ -40,11 +39,9 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Int
         file.write_text(script)
         file.chmod(0o755)
         monkeypatch.setattr(sys, "_base_executable", str(file))
-        view.cache_clear()
 
     monkeypatch.setattr(launch, "RETRY_SECONDS", 0.0)
-    yield install
-    view.cache_clear()
+    return install
 
 
 @pytest.fixture

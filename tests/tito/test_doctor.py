@@ -15,7 +15,6 @@ from grading import cache, lock
 from grading.progress import FOLDER
 from grading.sandbox import bubblewrap, launch
 from grading.sandbox.launch import choose
-from grading.sandbox.view import view
 from tito import doctor
 
 
@@ -88,9 +87,7 @@ def test_a_worker_is_started(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     broken.write_text('#!/bin/sh\n[ -n "$SHELL_ONLY" ] || { echo libpython is missing >&2; exit 127; }\n')
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "_base_executable", str(broken))
-    view.cache_clear()
     finding = doctor.worker(repo)
-    view.cache_clear()
     assert finding.ok is False
     assert "a worker cannot be started on this machine" in finding.found
     assert "tito doctor" not in finding.found
