@@ -169,7 +169,7 @@ def test_an_op_without_a_rule_stays_without_one(student):
 def addresses(student, space):
     """Return (address, bytes) of every idle buffer."""
     idle = student.hold(space, "idle")
-    buffers = [student.hold_result(idle.pop) for _ in range(len(idle))]
+    buffers = [student.hold_result(idle.pop) for _ in range(min(len(idle), 1000))]
     found = sorted((buffer.ctypes.data, buffer.nbytes) for buffer in buffers)
     for buffer in reversed(buffers):
         idle.append(buffer)
@@ -614,7 +614,7 @@ def test_pooling_agrees_with_module_06(student, rng):
         student.kernels.compiled_max_pool2d,
         {"kernel_size": (2, 2), "stride": (2, 2)},
     )
-    output = old.forward(x, **options)
+    output = expect.pull(old.forward(x, **options), call="max_pool2d.forward")
     grad = rng.normal(size=output.shape).astype("float32")
     (got,), (wanted,) = (op.backward(grad, output, x, **options) for op in (new, old))
     expect.array(
@@ -812,7 +812,7 @@ def test_parameters_and_buffers_are_the_same_objects(student, rng):
         for place, tensor in enumerate(theirs):
             tensor.grad = student.tensor.Tensor(float(place))
         got = [None if tensor.grad is None else tensor.grad.item() for tensor in mine]
-        wanted = [float(place) for place in range(len(theirs))]
+        wanted = [float(place) for place, _ in enumerate(theirs)]
         hint = "take over the tensors themselves, not copies of their arrays"
         expect.equal(
             got, wanted, call=f"marks left on the network's {what}, seen at those of optimise(network)", hint=hint
