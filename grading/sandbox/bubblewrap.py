@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from grading.sandbox.identity import is_root
 from grading.sandbox.view import PACKAGES, View, interpreter, view
 
 TMP = "/tmp"  # noqa: S108 - the sandbox's own
@@ -64,9 +64,9 @@ def _isolation() -> list[str]:
     become somebody else, and does so before it loads anything (`grading/worker/confine.py`). With the right to
     mount it first bounds the number of files in /tmp.
     """
-    rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if os.geteuid() == 0 else [])]
+    rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if is_root() else [])]
     return [
-        *([] if os.geteuid() == 0 else ["--unshare-user"]), "--cap-drop", "ALL",
+        *([] if is_root() else ["--unshare-user"]), "--cap-drop", "ALL",
         *(part for right in rights for part in ("--cap-add", right)),
         "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
         "--die-with-parent", "--new-session", "--clearenv", "--hostname", "worker",

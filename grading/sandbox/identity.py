@@ -12,24 +12,35 @@ FIRST = 1 << 30
 _started = itertools.count()
 
 
+def is_root() -> bool:
+    """Whether the grader is a root that can make its workers somebody else: the root of a small container cannot."""
+    return os.geteuid() == 0 and _exists(NOBODY)
+
+
 def unprivileged_id() -> int | None:
     """A user's number for one worker; None when the grader is not root, and its workers stay what they are.
 
     Each worker has another one, since the kernel counts threads by user; where such numbers do not exist, it is nobody.
     """
-    if os.geteuid() != 0:
+    if not is_root():
         return None
     wanted = FIRST + os.getpid() % (1 << 22) * 256 + next(_started) % 256
+    return wanted if _exists(wanted) else NOBODY
+
+
+def _exists(number: int) -> bool:
+    """Whether this user namespace has a user and a group of that number."""
     try:
-        ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+        maps = [Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid")]
     except OSError:
-        return NOBODY
-    return wanted if any(int(first) <= wanted < int(first) + int(count) for first, _, count in ranges) else NOBODY
+        return number == NOBODY
+    ranges = [[tuple(map(int, line.split())) for line in lines] for lines in maps]
+    return all(any(first <= number < first + count for first, _, count in parts) for parts in ranges)
 
 
 def let_workers_read(submission: Path) -> None:
     """Give a root's copy of a submission to the workers' group: they may read it, and nobody else may."""
-    if os.geteuid() != 0 or submission.stat().st_gid == NOBODY:
+    if not is_root() or submission.stat().st_gid == NOBODY:
         return
     for folder, _, names in os.walk(submission):
         for path in (Path(folder), *(Path(folder, name) for name in names)):

@@ -1,0 +1,67 @@
+"""A worker of root's becomes a user that nobody else is; a submission's copy is for such workers alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grading.sandbox import identity
+
+FULL, SMALL, ALONE = "0 0 4294967295", "0 100000 65536", "0 1000 1"
+
+
+@pytest.fixture
+def root_of(monkeypatch: pytest.MonkeyPatch):
+    """`root_of(map)`: the grader is root of a user namespace with these users and groups."""
+
+    def become(users: str) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(Path, "read_text", lambda _path: users + "\n")
+
+    return become
+
+
+def test_each_worker_of_root_is_another_user(root_of):
+    """The kernel counts threads by user."""
+    root_of(FULL)
+    numbers = {identity.unprivileged_id() for _ in range(20)}
+    assert len(numbers) == 20
+    assert min(numbers) >= identity.FIRST
+    assert max(numbers) < 1 << 31
+
+
+def test_a_container_s_root_makes_its_workers_nobody_or_leaves_them(root_of):
+    """As far as it has users to give."""
+    root_of(SMALL)
+    assert identity.unprivileged_id() == identity.NOBODY
+    root_of(ALONE)
+    assert identity.unprivileged_id() is None
+    assert not identity.is_root()
+
+
+def test_whoever_is_not_root_has_no_users_to_give(monkeypatch):
+    """Workers stay who the grader is."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert identity.unprivileged_id() is None
+
+
+@pytest.mark.skipif(not identity.is_root(), reason="only root gives files away")
+def test_the_copy_is_readable_by_its_workers_alone(tmp_path):
+    """Not by other users of the machine, and writable by none but the grader."""
+    file = tmp_path / "copy" / "m" / "code.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    identity.let_workers_read(tmp_path / "copy")
+    for path in (tmp_path / "copy", file.parent, file):
+        assert path.stat().st_gid == identity.NOBODY
+        assert path.stat().st_mode & 0o027 == 0
+        assert path.stat().st_uid == 0
+
+
+def test_a_private_folder_above_keeps_others_out(tmp_path):
+    """A worker that became somebody else could not reach what lies below it."""
+    (tmp_path / "x").mkdir(0o700)
+    assert not identity.anybody_may_reach(tmp_path / "x" / "y")
+    assert identity.anybody_may_reach(Path("/usr/bin/python"))
