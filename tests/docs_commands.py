@@ -121,7 +121,7 @@ def sessions(root: Path) -> set[str]:
 
 def chores(root: Path) -> set[str]:
     """The names `inv --list` shows."""
-    return _decorated(root / "tasks.py", "task")
+    return _decorated(root / "tasks.py", "chore")
 
 
 def _decorated(path: Path, decorator: str) -> set[str]:

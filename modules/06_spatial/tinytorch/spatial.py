@@ -12,7 +12,7 @@ import math
 from functools import reduce
 
 import numpy as np
-from tinytorch.activations import Activation, check_backward
+from tinytorch.activations import Activation, check_backward, gate_gradient
 from tinytorch.layers import Layer, accumulate_grad
 from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
@@ -206,7 +206,7 @@ def max_pool2d_backward(grad, output, x, *, kernel_size, stride):
     unclaimed = np.ones_like(output, bool)
     for pixels, their_grad in zip(taps(x, kernel_size, stride), taps(grad_x, kernel_size, stride), strict=True):
         wins = unclaimed & ((pixels == output) | np.isnan(pixels))
-        their_grad += np.where(wins, grad, 0)
+        their_grad += gate_gradient(wins, grad)
         unclaimed &= ~wins
     return (grad_x,)
     # END SOLUTION
