@@ -9,6 +9,8 @@ from pathlib import Path
 
 STUBBED = ("pip", "sudo", "apt-get", "sysctl")
 KEPT_OUT = ("GITHUB_", "ACTIONS_", "RUNNER_", "TINYTORCH_", "NOX_", "PYTEST_", "COV_")
+FENCE = "TINYTORCH_FENCE"
+"""What `nox -s hostile` may ask for."""
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> "{log}"
 """
@@ -37,7 +39,7 @@ def environment(folder: Path, *stubbed: str) -> tuple[dict[str, str], Path]:
     """A runner's environment, with nothing of ours that a job would not have, and the stubs' notes."""
     stubs = folder / "stubs"
     log = stub(stubs, *STUBBED, *stubbed)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT) or name == FENCE}
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "FORCE_COLOR", "NO_COLOR", "CI"):
         kept.pop(name, None)
     caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
