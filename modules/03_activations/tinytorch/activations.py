@@ -65,8 +65,8 @@ class Activation:
 def gate_gradient(is_open, grad):
     """Return `grad` where `is_open` is True, and 0 elsewhere, also where `grad` is infinite there.
 
-    A product with the gate is some ten times as quick as `np.where`, whose branches no processor can foresee. But inf · 0
-    is nan, so with an infinite gradient it has to be `np.where`.
+    A product with the gate is some ten times as quick as `np.where`, whose branches no processor can foresee. But inf ·
+    0 is nan, so with an infinite gradient it has to be `np.where`.
     """
     return grad * is_open if np.isfinite(grad).all() else np.where(is_open, grad, 0)
 
