@@ -80,7 +80,7 @@ def _entities(text: str) -> str:
 
 def _unlinked(text: str) -> str:
     """A character of no width keeps GitHub from making links and mentions of what is left."""
-    text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
+    text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\\?\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
     return text.replace("://", ":\N{ZERO WIDTH SPACE}//")
 
 
