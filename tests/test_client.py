@@ -230,6 +230,14 @@ def test_a_report_that_is_forged_holds_no_more(worker_of, values):
         worker_of(source).module("code").f(lambda *_: pytest.fail("nothing is reported"))
 
 
+def test_what_was_printed_before_the_end_is_kept(worker_of):
+    """A print needs no flush, and is there though the worker was killed."""
+    worker = worker_of("def speak():\n    print('looking at', 42)\n    while True:\n        pass\n", call_seconds=0.5)
+    with pytest.raises(DeadlineError):
+        worker.module("code").speak()
+    assert worker.output == "looking at 42\n"
+
+
 def test_output_is_kept_apart_and_capped(worker_of):
     """Printing floods nothing: the beginning and the end are kept."""
     worker = worker_of(

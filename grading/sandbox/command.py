@@ -64,7 +64,8 @@ def command(confinement: Confinement, private: Path, pipe: int) -> tuple[list[st
         mounted = {places.worker: WORKER, places.submission: confinement.submission.resolve()}
         argv = bubblewrap.command(seen, mounted, environment)
     script = places.worker / "main.py"
-    return [*argv, "-I", "-S", "-B", "-X", "utf8", str(script), str(pipe), json.dumps(config)], environment
+    # Unbuffered: what student code has printed must not be lost when its worker is ended.
+    return [*argv, "-u", "-I", "-S", "-B", "-X", "utf8", str(script), str(pipe), json.dumps(config)], environment
 
 
 def _prepare_folders(confinement: Confinement, seen: View, private: Path) -> Places:
