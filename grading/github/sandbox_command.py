@@ -1,4 +1,4 @@
-"""`python -m grading.github sandbox`: makes bubblewrap work on this machine, or says why it cannot."""
+"""`python -m grading.github sandbox`: makes the best sandbox of this machine work, or says why there can be none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import typer
 
 from grading.errors import GraderError
-from grading.sandbox import bubblewrap
+from grading.render import words
+from grading.sandbox import bubblewrap, launch
 
 RESTRICTION = "kernel.apparmor_restrict_unprivileged_userns"
 PROC = Path("/proc/sys")
@@ -21,17 +22,31 @@ def sandbox_command() -> None:
     """Make the sandbox work: install bubblewrap, and let it use user namespaces where AppArmor forbids them.
 
     Meant for machines that are thrown away, such as GitHub's: it uses sudo and says each command before it runs.
-    Nothing is done where the sandbox works already. Exit code 3 where it does not work in the end: then nothing of a
-    student's is run.
+    Nothing is done where bubblewrap works already; where it cannot be made to work, Landlock is enough. Exit code 3
+    where neither works: then nothing of a student's is run.
     """
-    prepare()
-    typer.echo("The sandbox works.")
+    typer.echo(f"The sandbox works: {words.describe_sandbox(prepare())}.")
 
 
-def prepare() -> None:
-    """Do what is missing, in order, until a sandbox can be made; GraderError when it never can."""
-    if sys.platform != "linux":
-        raise GraderError("bubblewrap exists only on Linux; student code would run as a plain process here.")
+def prepare() -> str:
+    """Make bubblewrap work, unless another fence is asked for, and name the fence that gradings will use.
+
+    GraderError when official grading would refuse this machine.
+    """
+    if sys.platform == "linux" and os.environ.get(launch.VARIABLE) in (None, "", "bubblewrap"):
+        try:
+            _repair_bubblewrap()
+        except GraderError as error:
+            if os.environ.get(launch.VARIABLE):
+                raise
+            if reason := launch.landlock_works():
+                raise GraderError(f"{error} ({reason})") from None
+            typer.echo(f"{error} Landlock takes its place.")
+    return launch.choose(official=True)
+
+
+def _repair_bubblewrap() -> None:
+    """Do what is missing, in order, until bubblewrap works; GraderError when it never can."""
     if bubblewrap.works() is None:
         return
     if shutil.which("bwrap") is None:
@@ -41,7 +56,7 @@ def prepare() -> None:
         # Ubuntu 24.04: without this an unprivileged bwrap may not map users. The machine has no other user to protect.
         _run("sysctl", "-w", f"{RESTRICTION}=0")
     if reason := _still():
-        raise GraderError(reason)
+        raise GraderError(f"{reason}.")
 
 
 def _still() -> str | None:

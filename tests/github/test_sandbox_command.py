@@ -10,7 +10,7 @@ import pytest
 from grading.errors import GraderError
 from grading.github import sandbox_command
 from grading.github.sandbox_command import RESTRICTION, prepare
-from grading.sandbox import bubblewrap
+from grading.sandbox import bubblewrap, launch
 
 RESTRICTED = "bubblewrap cannot make a sandbox here: setting up uid map: Permission denied"
 UPDATE, INSTALL = ("apt-get", "update", "-qq"), ("apt-get", "install", "-y", "-qq", "bubblewrap")
@@ -44,9 +44,11 @@ class Machine:
 def on(monkeypatch, tmp_path):
     """Put a machine in the place of this one."""
 
-    def put(machine: Machine) -> Machine:
+    def put(machine: Machine, *, landlock: bool = False) -> Machine:
         tried = type("Tried", (), {"__call__": lambda _self: machine.works(), "cache_clear": lambda _self: None})()
         monkeypatch.setattr(bubblewrap, "works", tried)
+        monkeypatch.setattr(launch, "landlock_works", lambda: None if landlock else "this kernel has no Landlock")
+        monkeypatch.delenv(launch.VARIABLE, raising=False)
         monkeypatch.setattr(sandbox_command.subprocess, "run", machine.run)
         monkeypatch.setattr(
             sandbox_command.shutil, "which", lambda _name: "/usr/bin/bwrap" if machine.installed else None
@@ -65,7 +67,7 @@ def on(monkeypatch, tmp_path):
 def test_nothing_is_done_where_it_works(on):
     """At a desk that has bubblewrap the command only says so."""
     machine = on(Machine(installed=True, restricted=False))
-    prepare()
+    assert prepare() == "bubblewrap"
     assert machine.ran == []
 
 
@@ -91,9 +93,27 @@ def test_a_machine_that_cannot_is_an_error(on, monkeypatch):
         prepare()
     machine = on(Machine(installed=True, restricted=True))
     monkeypatch.setattr(sandbox_command, "PROC", sandbox_command.PROC / "nowhere")
-    with pytest.raises(GraderError, match="Permission denied"):
+    with pytest.raises(GraderError, match=r"Permission denied\. \(this kernel has no Landlock\)"):
         prepare()
     assert machine.ran == []
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(GraderError, match="only on Linux"):
         prepare()
+
+
+def test_where_bubblewrap_cannot_be_had_landlock_is_enough(on, monkeypatch, capsys):
+    """As in a container; but not where bubblewrap alone was asked for."""
+    on(Machine(installed=False, restricted=False, heals=False), landlock=True)
+    assert prepare() == "landlock"
+    assert "ended with 100. Install bubblewrap by hand. Landlock takes its place." in capsys.readouterr().out
+    monkeypatch.setenv(launch.VARIABLE, "bubblewrap")
+    with pytest.raises(GraderError, match="ended with 100"):
+        prepare()
+
+
+def test_nothing_is_installed_where_another_fence_is_asked_for(on, monkeypatch):
+    """A machine whose tests run behind Landlock is left as it is."""
+    machine = on(Machine(installed=False, restricted=True), landlock=True)
+    monkeypatch.setenv(launch.VARIABLE, "landlock")
+    assert prepare() == "landlock"
+    assert machine.ran == []
