@@ -137,7 +137,7 @@ def _evidence(result: Result) -> Iterator[tuple[str, str]]:
     yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
     machine = result.machine
     yield "Machine", one_line(f"{machine.system}, {machine.processor}, Python {machine.python}", 80)
-    yield "Student’s code ran in", words.fence(machine.sandbox)
+    yield "Student’s code ran in", words.describe_sandbox(machine.sandbox)
 
 
 def _short(digest: str) -> str:

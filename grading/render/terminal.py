@@ -147,11 +147,11 @@ def _ascii(figure: str) -> str:
 
 
 def _other_failures(result: Result) -> Iterator[RenderableType]:
-    """What else to mend; a hint that several share is written only once, with the first of all at the end."""
+    """What else to fix; a hint that several share is written only once, with the first of all at the end."""
     others = words.failures(result)[1:]
     if not others:
         return
-    yield Text("\nAlso to mend", style="bold")
+    yield Text("\nAlso to fix", style="bold")
     told = {result.first_to_mend.hint} if result.first_to_mend else set()
     for failure in others[:SHOWN]:
         shared = failure.hint in told
@@ -221,7 +221,7 @@ def _first_to_mend(result: Result) -> Iterator[RenderableType]:
     if failure is None:
         return
     yield Text()
-    title = Text("First to mend", style="bold")
+    title = Text("Fix this first", style="bold")
     yield Panel(failure_parts(failure, brief=False), title=title, title_align="left", border_style="yellow")
     if fast := words.fast_loop(failure):
         yield Text("Try it, with a debugger at hand:", style="dim")
@@ -239,7 +239,7 @@ def _footer(result: Result) -> RenderableType:
     timing, machine = result.timing, result.machine
     return Text(
         f"\n{words.seconds(timing.total)} in all: your code {words.seconds(timing.student)}, "
-        f"the grader {words.seconds(timing.grader)}. Seed {result.seed}, in {words.fence(machine.sandbox)}"
+        f"the grader {words.seconds(timing.grader)}. Seed {result.seed}, in {words.describe_sandbox(machine.sandbox)}"
         f"{', official' if result.official else ''}.",
         style="dim",
     )

@@ -56,14 +56,13 @@ def meaning(result: Result) -> str:
     met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
     of = f"{met} of {len(result.criteria)} criteria met."
     if result.verdict is Verdict.ERROR:
-        return f"{of} The grader or this machine failed, not your code."
-    if result.verdict is Verdict.NOT_YET and any(c.status is CriterionStatus.ERROR for c in result.criteria):
-        return f"{of} Where it says error, the grader or this machine failed, not your code."
+        failed = any(c.status is CriterionStatus.FAILED for c in result.criteria)
+        return f"{of} {'Where it says error, the' if failed else 'The'} grader or this machine failed, not your code."
     return of
 
 
 def not_measured(criterion: CriterionResult) -> str:
-    """Why a criterion has no verdict of its own: "not attempted: mend the module tests first"."""
+    """Why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
     status, why = STATUSES[criterion.status], one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
@@ -75,7 +74,7 @@ def by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Kind, list[Crit
 
 
 def failures(result: Result) -> list[Failure]:
-    """Every failure, in order; the first is the one to mend first."""
+    """Every failure, in order; the first is the one to fix first."""
     return [f for c in result.criteria for f in c.failures]
 
 
@@ -108,6 +107,6 @@ def seconds(value: float) -> str:
     return f"{int(value // 60)} min {round(value % 60)} s"
 
 
-def fence(sandbox: str) -> str:
+def describe_sandbox(sandbox: str) -> str:
     """What student code ran in, from a record: "bubblewrap", "Landlock", "a limited process"."""
     return {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(sandbox, "a limited process")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from grading.render import terminal
+from grading.render import terminal, words
 from grading.render.progress import watch_for
 from grading.render.screen import RecordingScreen, screen_for
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
@@ -39,7 +39,7 @@ def test_a_failure_is_told_with_place_and_commands() -> None:
         "modules/02_tensor/tinytorch/tensor.py:41",
         "pytest modules/02_tensor/test_tensor.py::test_rows_are_added",
         "nox -s milestone-1 -- --seed 42",
-        "mend the module tests first",
+        "fix the module tests first",
     ):
         assert part in text
 
@@ -110,10 +110,17 @@ def test_an_error_is_not_put_on_the_student() -> None:
     assert "No space left on the disk." in text
 
 
+def test_a_failure_beside_an_error_stays_the_students() -> None:
+    """Where a criterion failed as well, only those that say error are laid on the grader or the machine."""
+    record = result(criterion("failed", 0.5), criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR)
+    expected = "0 of 2 criteria met. Where it says error, the grader or this machine failed, not your code."
+    assert words.meaning(record) == expected
+
+
 def test_a_shared_reason_is_written_once() -> None:
     """Ten criteria that were not attempted for one reason do not repeat it ten times."""
-    waiting = [loss("not_attempted", None, name=f"c{i}", explanation="Not attempted: first mend it.") for i in range(9)]
-    assert shown(not_yet(criteria=tuple(waiting))).count("first mend it") == 1
+    waiting = [loss("not_attempted", None, name=f"c{i}", explanation="Not attempted: first fix it.") for i in range(9)]
+    assert shown(not_yet(criteria=tuple(waiting))).count("first fix it") == 1
 
 
 def test_every_figure_says_how_it_was_measured_once() -> None:
