@@ -36,13 +36,12 @@ SUBMITTED = {
     "identified-inputs": "recognises test inputs by what a change of them keeps",
     # In the amount
     "stored-data": "data among the code, in whatever spelling, or in another file that is handed in",
+    "grader-memory": "sizes that a student names, and answers that add up, in the grader's own memory",
     # In the files
     "edited-course": "tests, manifest, thresholds, workflows of its own",
     "forged-records": "results, badges and histories that say it passed",
     "odd-files": "links, repositories, pipes, other spellings, thousands, huge, not text, null bytes, stale bytecode",
     "odd-answers": "answers with tags, anchors, wrong types, unknown keys",
-    # In the amount
-    "grader-memory": "sizes that a student names, and answers that add up, in the grader's own memory",
     # Against the machine
     "endless-or-flooding": "loops, processes, daemons, memory, disk, output, threads, open files without end",
     "network": "reaches for the network",
