@@ -133,7 +133,7 @@ def roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the class's roster: what is wrong with which row, and how to mend it. Exit 1 when something is."""
+    """Check the class's roster: what is wrong with which row, and how to fix it. Exit 1 when something is."""
     from desk import show
     from desk.classroom50 import write_roster
     from desk.roster import FILE, check_roster
@@ -274,7 +274,7 @@ def similar(_context: Context, to: str, folder: str = "class") -> None:
 
 @chore(help=FOLDER)
 def doctor(_context: Context, folder: str = "class") -> int:
-    """Say what is missing here or in the organisation's settings for running a class, and how to mend it."""
+    """Say what is missing here or in the organisation's settings for running a class, and how to fix it."""
     from desk.doctor import Desk, examine
     from tito.doctor import show
 

@@ -20,7 +20,7 @@ LINE_LENGTH = 120
 
 
 class SkeletonError(UsageError):
-    """Markers that cannot be used; `problems` says where and how to mend them."""
+    """Markers that cannot be used; `problems` says where and how to fix them."""
 
     def __init__(self, problems: list[Problem]):
         self.problems = tuple(problems)
@@ -57,7 +57,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        mend = "Mend the line so that Python can read the file."
+        mend = "Fix the line so that Python can read the file."
         raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", mend)]) from None
     gaps, problems = _marked(source, path)
     known = [task.id for module in manifest.modules for task in module.tasks if module.folder in path.parents]

@@ -1,4 +1,4 @@
-"""`inv doctor`: what a class needs, on this machine and on GitHub, and how to mend what is missing."""
+"""`inv doctor`: what a class needs, on this machine and on GitHub, and how to fix what is missing."""
 
 from __future__ import annotations
 

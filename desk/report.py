@@ -56,7 +56,7 @@ class Stuck:
     milestone: int
     first_to_mend: str
     tries: int
-    """Gradings in a row, until now, whose first thing to mend was the same."""
+    """Gradings in a row, until now, whose first thing to fix was the same."""
     days: int
     """Since the first of those tries was pushed or graded."""
 
@@ -137,7 +137,7 @@ class _Tried:
     at: datetime
     verdict: str
     failures: tuple[str, ...]
-    """Titles, the first to mend first."""
+    """Titles, in the order in which to fix them."""
     unanswered: frozenset[str]
     """Titles of questions that are open, and so not missed."""
 

@@ -43,7 +43,7 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     yield table
     if report.stuck:
         yield ""
-        table = plain_table("stuck", "milestone", "days", "tries", "first to mend")
+        table = plain_table("stuck", "milestone", "days", "tries", "first failure")
         for stuck in report.stuck[:MOST]:
             who = one_line(stuck.row.name or stuck.row.id, 40)
             table.add_row(

@@ -27,7 +27,7 @@ def roster(found: Roster) -> None:
     told = f"{len(found.rows)} students" + (f" in {len(sections)} sections" if sections else "")
     out.print(f"{told}{f', {without} without a repository' if without else ''}.")
     if found.problems:
-        out.print(f"{len(found.problems)} to mend.")
+        out.print(f"{len(found.problems)} to fix.")
 
 
 def collected(found: Collected) -> None:

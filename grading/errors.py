@@ -2,7 +2,7 @@
 
 
 class UsageError(Exception):
-    """The command or its arguments are wrong; the message says how to mend it (exit 2)."""
+    """The command or its arguments are wrong; the message says how to fix it (exit 2)."""
 
 
 class GraderError(Exception):

@@ -211,7 +211,7 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
     for criterion in criteria:
         base = stated(criterion)
         if stopped_by is not None and criterion.kind is not Kind.UNDERSTANDING:
-            why = f"Not attempted: first mend “{stopped_by.title}”."
+            why = f"Not attempted: first fix “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))
             continue
         if criterion.check not in measured:

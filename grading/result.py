@@ -62,7 +62,7 @@ Text = Annotated[str, _cut(TEXT)]
 
 
 class Failure(Record):
-    """One thing to mend, in the student's terms. Long texts are cut, so that a record stays of a size to be read."""
+    """One thing to fix, in the student's terms. Long texts are cut, so that a record stays of a size to be read."""
 
     task: str | None = None
     """Task id (2.3) where there is one."""

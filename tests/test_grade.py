@@ -196,7 +196,7 @@ def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
 
 
 def test_after_failed_code_quality_the_expensive_part_is_not_attempted(root, tree):
-    """Cheap checks run first, the questions are judged anyway, and the first thing to mend is named."""
+    """Cheap checks run first, the questions are judged anyway, and the first thing to fix is named."""
     (tree / "modules/03_activations/tinytorch/activations.py").write_text("import torch\n")
     result = grade_milestone(root, 1, submission=tree)
     status = {c.name: c.status for c in result.criteria}

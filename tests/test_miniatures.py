@@ -154,9 +154,9 @@ def failed(result: Result) -> list[CriterionResult]:
 
 
 def told(result: Result) -> str:
-    """The first thing to mend, as one text."""
+    """The first thing to fix, as one text."""
     failure = result.first_to_mend
-    assert failure is not None, "a failure must say what to mend"
+    assert failure is not None, "a failure must say what to fix"
     return " ".join(str(v) for v in failure.model_dump().values() if v is not None)
 
 
@@ -174,7 +174,7 @@ def test_right_by_another_way_is_unlocked(graded, miniature):
 
 @pytest.mark.parametrize("miniature", miniatures("wrong"), ids=name)
 def test_a_small_mistake_fails_in_its_own_task_with_words_that_help(graded, miniature):
-    """The first thing to mend names the task, what came back and what was expected."""
+    """The first thing to fix names the task, what came back and what was expected."""
     result = graded(miniature)
     check_expectation(miniature, result)
     failure = result.first_to_mend

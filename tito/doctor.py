@@ -1,4 +1,4 @@
-"""`tito doctor`: is everything here that the course needs, and how to mend what is not."""
+"""`tito doctor`: is everything here that the course needs, and how to fix what is not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finding:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> int:
-    """Check that everything here is as the course needs it, and say how to mend what is not.
+    """Check that everything here is as the course needs it, and say how to fix what is not.
 
     \b
     Examples:
@@ -211,7 +211,7 @@ def show(findings: list[Finding], all_right: str) -> None:
             sign = {True: "ok", False: "NO", None: "--"}[finding.ok]
         text = Text.assemble((finding.name, "bold"), f": {one_line(finding.found, 600)}")
         if finding.mend:
-            text.append("\nmend it: ").append(one_line(finding.mend, 600), style="bold")
+            text.append("\nfix it: ").append(one_line(finding.mend, 600), style="bold")
         out.print(item(sign, text, style=style, indent=0))
     wrong = sum(f.ok is False for f in findings)
-    out.print(f"\n{wrong} to mend." if wrong else f"\n{all_right}")
+    out.print(f"\n{wrong} to fix." if wrong else f"\n{all_right}")

@@ -50,7 +50,7 @@ def troubleshoot(root: Path, number: int, as_json: bool) -> int:
         if criterion.status in (CriterionStatus.FAILED, CriterionStatus.ERROR):
             out.print(item("·", f"{words.STATUSES[criterion.status]}: {one_line(criterion.title)}"))
     if result.first_to_mend:
-        title = Text("First to mend", style="bold")
+        title = Text("Fix this first", style="bold")
         out.print(Panel(failure_parts(result.first_to_mend, brief=False), title=title, title_align="left"))
         if fast := words.fast_loop(result.first_to_mend):
             out.print(Text("Try it, with a debugger at hand:", style="dim"))

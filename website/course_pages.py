@@ -86,7 +86,7 @@ def _links(source: Path, manifest: Manifest) -> Link:
         path, _, anchor = address.partition("#")
         where = _normal(PurePosixPath(source.parent.as_posix(), path))
         if where not in pages:
-            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Mend the link.")
+            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Fix the link.")
         return pages[where] + (f"#{anchor}" if anchor else "")
 
     return link

@@ -50,7 +50,7 @@ class Step:
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
     mend: str | None
-    """What was to be mended first."""
+    """What was to be fixed first."""
     more: int
     """How many failures besides."""
     provisional: tuple[str, ...]

@@ -51,11 +51,11 @@ def run(check: Check, course: Course, watch: Watch) -> list[Problem]:
             Problem(name.as_posix(), 1, "does not exist.", "Write it, or say `status: planned` in milestones.yaml.")
         ]
     except (GraderError, UsageError, OSError) as error:
-        return [Problem(check.__name__, 1, f"the check could not be made: {error}", "Mend this first.")]
+        return [Problem(check.__name__, 1, f"the check could not be made: {error}", "Fix this first.")]
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
-    """0: all is well; 1: something is to be mended; 2: there is no check of that name."""
+    """0: all is well; 1: something is to be fixed; 2: there is no check of that name."""
     console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
     for name in names:
         if name not in known:
@@ -75,7 +75,7 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
         for problem in problems:
             console.print(Text(f"    {problem}"), soft_wrap=True)
         wrong += len(problems)
-    console.print(Text(f"{wrong} to mend." if wrong else "The course is whole.", style="bold"))
+    console.print(Text(f"{wrong} to fix." if wrong else "The course is whole.", style="bold"))
     return 1 if wrong else 0
 
 

@@ -30,7 +30,7 @@ def solutions_pass(course: Course, watch: Watch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
     files = [module.tests for module in course.built] + list(course.integration_tests)
     outcomes = _run(course, solved, files, watch)
-    mend = "Mend the solution or the test."
+    mend = "Fix the solution or the test."
     return [_problem(course, o, f"fails on the solution: {_told(o.failure)}", mend) for o in outcomes if o.failure]
 
 

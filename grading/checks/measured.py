@@ -75,7 +75,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Measured:
-    """A check's figures, and for each figure what to mend should it miss its threshold."""
+    """A check's figures, and for each figure what to fix should it miss its threshold."""
 
     figures: Mapping[str, float | None]
     """None: could not be measured because student code failed."""

@@ -49,7 +49,7 @@ def quiz(context: Context) -> Measured:
             title="The answers file can be read",
             got=str(error),
             expected="question ids with their answers, as the command writes them",
-            hint=f"Mend the line, or move the file away and answer again: {command}",
+            hint=f"Fix the line, or move the file away and answer again: {command}",
         )
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     verdicts = judge(milestone, answers, context.student)

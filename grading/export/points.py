@@ -29,7 +29,7 @@ class Scored:
     score: int
     max_score: int
     message: str
-    """What was measured and, when it is not met, what to mend first."""
+    """What was measured and, when it is not met, what to fix first."""
     failure: Failure | None
     """The first of its failures."""
     reproduce: str

@@ -71,7 +71,7 @@ def _message(failure: Failure) -> str:
 
 
 def conclusion(report: Report) -> Conclusion:
-    """Failure only for what is the student's to mend; neutral when nothing, or not everything, could be told."""
+    """Failure only for what is the student's to fix; neutral when nothing, or not everything, could be told."""
     verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
     if Verdict.NOT_YET in verdicts:
         return "failure"

@@ -56,7 +56,7 @@ class Report:
 
     @property
     def ordered(self) -> tuple[Result, ...]:
-        """The results, what is to be mended first at the beginning."""
+        """The results, what is to be fixed first at the beginning."""
         return tuple(sorted(self.results, key=_order))[:MOST_ROWS]
 
 
@@ -78,7 +78,7 @@ def _body(report: Report, room: int) -> str:
 
 
 def front(report: Report) -> str:
-    """What a reader sees before unfolding anything: verdicts, trouble, what to mend first, what changed."""
+    """What a reader sees before unfolding anything: verdicts, trouble, what to fix first, what changed."""
     return fit(_front(report), FRONT)
 
 
@@ -108,7 +108,7 @@ def _front(report: Report) -> Iterator[Block]:
         yield _listed(escape(problem, 300) for problem in report.problems)
     first = _first(results)
     if first is not None and first.first_to_mend is not None:
-        yield "### First to mend"
+        yield "### Fix this first"
         yield failure(first.first_to_mend)
         yield f"Grade again: {code(first.command)}"
     if report.previous is not None and results:
@@ -119,7 +119,7 @@ def _front(report: Report) -> Iterator[Block]:
 
 
 def _first(results: tuple[Result, ...]) -> Result | None:
-    """The result that holds what to mend first."""
+    """The result that holds what to fix first."""
     return next((r for r in results if r.first_to_mend is not None), None)
 
 
@@ -154,7 +154,7 @@ def _verdicts(report: Report) -> str:
 
 
 def _order(result: Result) -> tuple[int, str]:
-    """Modules before milestones, each in the course's order: what comes first is to be mended first."""
+    """Modules before milestones, each in the course's order: what comes first is to be fixed first."""
     return (result.milestone or 0, result.module or "")
 
 

@@ -1,4 +1,4 @@
-"""milestones.yaml → Manifest; whatever is wrong with it is said with file, line and how to mend it."""
+"""milestones.yaml → Manifest; whatever is wrong with it is said with file, line and how to fix it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing to mend, and where."""
+    """One thing to fix, and where."""
 
     file: str
     line: int

@@ -48,7 +48,7 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
             template.render(parameters)
     except TemplateError as error:
         message = f"the prompt of question {question.id} cannot be written: {error}."
-        yield Finding((*where, "prompt"), message, f"Mend the template; its parameters are {names}.")
+        yield Finding((*where, "prompt"), message, f"Fix the template; its parameters are {names}.")
     if question.answer is None:
         return
     try:
@@ -60,11 +60,11 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
                 return
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
         message = f"the answer of question {question.id} cannot be computed for {parameters}: {error}."
-        yield Finding((*where, "answer"), message, f"Mend the expression; its parameters are {names}.")
+        yield Finding((*where, "answer"), message, f"Fix the expression; its parameters are {names}.")
 
 
 def _unfit(answer: object, digits: int) -> tuple[str, str, str] | None:
-    """Why a value is no answer: the key to mend, what is wrong, how to mend it."""
+    """Why a value is no answer: the key to fix, what is wrong, how to fix it."""
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
         return "answer", f"is {answer!r}", "It must be a finite number for all parameters."
     if abs(answer * 10**digits % 1 - 0.5) < 1e-6:

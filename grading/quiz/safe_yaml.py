@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 10
 
 
 class BadFile(UsageError):  # noqa: N818 (it names what is bad)
-    """A file that cannot be used; the text names the file and line, and says how to mend it."""
+    """A file that cannot be used; the text names the file and line, and says how to fix it."""
 
     def __init__(self, path: Path, line: int, message: str):
         super().__init__(f"{path.as_posix()}:{line}: {message}")

@@ -106,7 +106,7 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
     for reason in result.provisional_because[:SHOWN]:
         yield f"Provisional: {escape(reason)}"
     if result.first_to_mend and first_to_mend:
-        yield "### First to mend"
+        yield "### Fix this first"
         yield failure(result.first_to_mend)
         yield f"Grade again: {code(result.command)}"
     yield "### Criteria"
@@ -117,7 +117,7 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
     if others:
         shown = tuple(failure(other) for other in others[:SHOWN])
         left = (f"… and {len(others) - SHOWN} more.",) if len(others) > SHOWN else ()
-        yield Fold(f"{len(others)} more to mend", shown + left)
+        yield Fold(f"{len(others)} more to fix", shown + left)
     yield from _curves(result)
     if result.student_output.strip():
         yield Fold("What the code printed", (fence(quote(result.student_output), 6100),))
@@ -148,7 +148,7 @@ def _row(criterion: CriterionResult) -> str:
 
 
 def failure(failure: Failure) -> str:
-    """One thing to mend: what, where, who says what, and the command that tries it."""
+    """One thing to fix: what, where, who says what, and the command that tries it."""
     lines = [f"**{escape(words.label(failure))}**"]
     if place := words.place(failure):
         lines.append(f"In {code(place)}")

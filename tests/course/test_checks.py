@@ -33,7 +33,7 @@ def told(check, course: Course) -> str:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_whole_course_passes(whole, check):
-    """No check finds anything to mend."""
+    """No check finds anything to fix."""
     assert told(check, whole) == ""
 
 
@@ -224,5 +224,5 @@ def test_the_command_says_all_and_ends_with_0_or_1(course, capsys):
     assert main(["sizes_are_left"], course.root) == 2
     said = capsys.readouterr().out
     assert "The course is whole." in said
-    assert "1 to mend." in said
+    assert "1 to fix." in said
     assert "sizes_are_kept" in said.splitlines()[-1]

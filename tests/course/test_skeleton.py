@@ -95,7 +95,7 @@ def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     ],
 )
 def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
-    """Each mistake is said with file, line and how to mend it; no skeleton comes of it."""
+    """Each mistake is said with file, line and how to fix it; no skeleton comes of it."""
     with pytest.raises(SkeletonError) as caught:
         skeleton(source, whole.manifest, CODE)
     first = caught.value.problems[0]

@@ -256,7 +256,7 @@ def test_offline_without_a_stand_in_it_is_an_error(watch: Notes, monkeypatch: py
 
 
 def test_a_damaged_file_is_an_error_and_no_reason_for_a_stand_in(cache: Path, watch: Notes) -> None:
-    """What a command can mend is not papered over."""
+    """What a command can fix is not papered over."""
     written(cache / "mnist", mnist_files() | {LABELS: b"damaged"})
     with pytest.raises(DamagedError, match="tito data fetch mnist"):
         obtain("mnist", watch)

@@ -87,7 +87,7 @@ def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> Non
 
 
 def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
-    """Nobody has to mend a roster one error at a time."""
+    """Nobody has to fix a roster one error at a time."""
     found = check_roster(roster(tmp_path, "id,public\nada,x\nbob,yes\nb_b,no\nbob,no\n"))
     assert [p.line for p in found.problems] == [2, 4, 5]
     assert [row.id for row in found.rows] == ["bob"]

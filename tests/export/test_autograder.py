@@ -103,7 +103,7 @@ def test_a_solved_module_has_all_points_and_nothing_of_the_checkout_is_imported(
 
 @needs_bubblewrap
 def test_an_unsolved_milestone_is_graded_as_not_yet(bundle: Path) -> None:
-    """The release itself: an exit code of 0, for it was graded, and a test that failed with what to mend."""
+    """The release itself: an exit code of 0, for it was graded, and a test that failed with what to fix."""
     graded = grade(bundle, bundle / "course", "tinytorch-milestone-1")
     assert graded.exit_code == 0, graded.log
     assert wrong(graded.result, ENVIRON | {"ASSIGNMENT": "tinytorch-milestone-1"}) is None

@@ -33,7 +33,7 @@ def allowed(seconds: float) -> float:
 
 
 def test_a_run_is_told_in_comment_summary_and_check_run(runs: Runs, manifest: Manifest) -> None:
-    """The comment holds both verdicts and what to mend; the summary says the same; the line has its annotation."""
+    """The comment holds both verdicts and what to fix; the summary says the same; the line has its annotation."""
     runs.hand_over(failing(), unlocked())
     started = time.monotonic()
     made, undelivered = report(runs.pull_request(), manifest)

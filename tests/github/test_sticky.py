@@ -180,7 +180,7 @@ def test_a_lost_answer_makes_no_second_comment(
 
 
 def test_a_comment_that_may_not_be_written_is_said(runs: Runs, post: Callable[..., str]) -> None:
-    """A token without the right is told with where to mend it."""
+    """A token without the right is told with where to fix it."""
     denied = error(403, "Resource not accessible by integration")
     runs.hub.faults.append(Fault("POST", "/comments$", denied))
     with pytest.raises(GraderError, match=r"not accessible.*permissions.*the comment of the pull request"):

@@ -63,7 +63,7 @@ def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
 def test_a_wrong_deadline_is_answered_with_its_line(
     root: Path, tmp_path: Path, old: str, new: str, message: str, mend: str
 ) -> None:
-    """The problem names the line, what is wrong and how to mend it."""
+    """The problem names the line, what is wrong and how to fix it."""
     assert RIGHT.count(old) == 1
     folder = with_deadlines(root, tmp_path, RIGHT.replace(old, new))
     with pytest.raises(ManifestError) as caught:

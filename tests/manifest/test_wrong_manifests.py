@@ -1,4 +1,4 @@
-"""Every kind of wrong manifest is answered with its line, what is wrong and how to mend it."""
+"""Every kind of wrong manifest is answered with its line, what is wrong and how to fix it."""
 
 import re
 from pathlib import Path
@@ -65,8 +65,8 @@ EDITS = {
     ),
     "wrong type": ("      wall_seconds: 60", '      wall_seconds: "60"', 0, '`wall_seconds` is "60"', "without quotes"),
     "text where a list is due": (
-        '    hints:\n      - "Mend',
-        '    hints: read\n    x:\n      - "Mend',
+        '    hints:\n      - "Fix',
+        '    hints: read\n    x:\n      - "Fix',
         0,
         '`hints` is "read"',
         "Write a list",
@@ -185,7 +185,7 @@ EDITS = {
     ),
     "option twice": (
         "          - The four points are given in another order.",
-        "          - The hidden layer has 16 units in place of 8.",
+        "          - The hidden layer has 16 units instead of 8.",
         None,
         "stuck_at_chance has an option twice",
         "Keep one",
@@ -195,7 +195,7 @@ EDITS = {
 
 @pytest.mark.parametrize("name", EDITS)
 def test_a_wrong_manifest_is_answered_with_line_message_and_mend(name, tmp_path):
-    """Each small edit gives a problem with the edited line, what is wrong and how to mend it."""
+    """Each small edit gives a problem with the edited line, what is wrong and how to fix it."""
     old, new, below, message, mend = EDITS[name]
     text, line = edit(old, new)
     found = [p for p in problems_of(text, tmp_path) if message in p.message]

@@ -93,7 +93,7 @@ def result(*criteria: CriterionResult, **changes: Any) -> Result:
 
 def not_yet(**changes: Any) -> Result:
     """Milestone 1 with a failed module test and training not attempted."""
-    later = "Not attempted: mend the module tests first."
+    later = "Not attempted: fix the module tests first."
     return result(
         criterion("failed", 0.9, failures=(failure(), failure(task="3.1", title="ReLU keeps positive numbers"))),
         loss("not_attempted", None, explanation=later),

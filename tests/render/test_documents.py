@@ -29,7 +29,7 @@ LIVE = "<img src=x onerror=alert(1)> @everyone [a](javascript:b) ![i](https://e.
 
 
 def test_markdown_tells_what_the_terminal_tells() -> None:
-    """Verdict, criteria, figures and what to mend first are in the Markdown."""
+    """Verdict, criteria, figures and what to fix first are in the Markdown."""
     text = markdown(not_yet(criteria=(*not_yet().criteria, loss("passed", 0.01, how="5 seeds"))))
     for part in (
         "- 5 seeds",
@@ -148,7 +148,7 @@ def test_json_has_no_nan_and_no_raw_control() -> None:
 
 
 def test_junit_has_a_case_per_criterion() -> None:
-    """Counts agree with the cases; a failure names what to mend; what was not attempted is skipped."""
+    """Counts agree with the cases; a failure names what to fix; what was not attempted is skipped."""
     suite = ET.fromstring(junit(not_yet())).find("testsuite")  # noqa: S314 - our own output
     cases = suite.findall("testcase")
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
@@ -159,7 +159,7 @@ def test_junit_has_a_case_per_criterion() -> None:
     )
     assert [len(case) for case in cases] == [1, 1]
     assert "tensor.py:41" in cases[0].find("failure").text
-    assert "mend the module tests" in cases[1].find("skipped").get("message")
+    assert "fix the module tests" in cases[1].find("skipped").get("message")
     error = result(criterion("error", None, explanation="No disk."), verdict=Verdict.ERROR)
     assert ET.fromstring(junit(error)).find(".//error").get("message") == "No disk."  # noqa: S314 - our own output
 

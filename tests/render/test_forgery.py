@@ -31,7 +31,7 @@ from tests.render.test_terminal import shown
 
 LABELS = (
     *("where", "call", "got", "expected", "hint", "detail", "try", "Hint", "Try", "In", "UNLOCKED", "Medal"),
-    *("Provisional", "Grade again", "First to mend", "Your code printed", "Not graded", "Task 2.3", "Also to mend"),
+    *("Provisional", "Grade again", "Fix this first", "Your code printed", "Not graded", "Task 2.3", "Also to fix"),
 )
 FORGED = re.compile(rf"\s*[`*#]*({'|'.join(LABELS)}):?\s*evil")
 AT_A_LABEL = re.compile(rf"(│ )?\s{{0,2}}({'|'.join(LABELS)}):?\s*evil")

@@ -1,4 +1,4 @@
-"""`tito doctor` finds what is wrong and says how to mend it."""
+"""`tito doctor` finds what is wrong and says how to fix it."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def test_the_timeline_has_dates_and_figures(repo: Path, tito) -> None:
 
 
 def test_help_fits_what_failed_last(repo: Path, tito) -> None:
-    """The failed criterion's topic and the first thing to mend are shown, other topics are not."""
+    """The failed criterion's topic and the first thing to fix are shown, other topics are not."""
     milestone = load(repo).milestone(1)
     tests = next(c for c in milestone.criteria if c.check == "module_tests")
     quiz = next(c for c in milestone.criteria if c.check == "quiz")

@@ -99,7 +99,7 @@ def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) 
     assert tito("module", "test", "02").code == 0
     answer = tito("module", "test", "activations")
     assert answer.code == 1
-    assert "First to mend" in answer.out
+    assert "Fix this first" in answer.out
     assert graded == ["02_tensor", "03_activations"]
     assert read(repo).events == ()
 

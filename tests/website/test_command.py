@@ -1,4 +1,4 @@
-"""`inv site`: says what was done, and what to mend."""
+"""`inv site`: says what was done, and what to fix."""
 
 from __future__ import annotations
 
