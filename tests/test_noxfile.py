@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,3 +74,10 @@ def test_packages_that_cannot_be_installed_are_the_machines_trouble(noxfile, cap
         noxfile.install(SimpleNamespace(install=install))
     assert exited.value.code == 3
     assert "says nothing about your code" in capsys.readouterr().err
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_of_a_group_stay_in_one_process(request):
+    """Otherwise each process would live through a class's week of its own, which takes minutes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@together")
