@@ -28,8 +28,8 @@ ALLOWED = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
     "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57), "close_range": (436, 436), "dup": (32, 23),
     "dup2": (33, None), "dup3": (292, 24), "fsync": (74, 82), "fdatasync": (75, 83), "ftruncate": (77, 46),
-    "flock": (73, 32), "sendfile": (40, 71), "copy_file_range": (326, 285), "fadvise64": (221, 223),
-    "sendto": (44, 206), "recvfrom": (45, 207), "poll": (7, None), "ppoll": (271, 73), "select": (23, None),
+    "sendfile": (40, 71), "copy_file_range": (326, 285), "fadvise64": (221, 223), "sendto": (44, 206),
+    "recvfrom": (45, 207), "poll": (7, None), "ppoll": (271, 73), "select": (23, None),
     "pselect6": (270, 72),
     # Names of files; which of them may be opened or changed is for Landlock and the sandbox's mounts to say
     "stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291),
@@ -66,8 +66,9 @@ CLONE_THREAD = 0x10000
 O_TRUNC, WRITING = 0x200, 0x3
 TERMINAL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what Python asks of a descriptor."""
-DESCRIPTOR = (0, 1, 2, 3, 4, 5, 6, 7, 1030)
-"""F_DUPFD to F_SETLKW, F_DUPFD_CLOEXEC: no signals sent to others, no pipes made larger."""
+DESCRIPTOR = (0, 1, 2, 3, 4, 1030)
+"""F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC: no signals sent to others, no pipes made larger, and no locks, which would tell
+another worker something by a file that both may only read."""
 NAMES = (15, 16, 0x53564D41)
 """PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory."""
 

@@ -68,7 +68,7 @@ def test_every_number_that_is_not_listed_is_refused(machine):
 
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
 def test_arguments_decide_where_a_call_has_two_sides(machine):
-    """Threads and no processes, signals to itself alone, its own limits, no file emptied by opening it to read."""
+    """Threads and no processes, signals to itself alone, its own limits, no locks, no file emptied by reading it."""
     column = list(seccomp.ARCHITECTURES).index(machine)
     allowed = [
         ("clone", 0x3D0F00), ("kill", PID, 9), ("tgkill", PID, 5, 9), ("prlimit64", 0), ("prlimit64", PID),
@@ -77,6 +77,7 @@ def test_arguments_decide_where_a_call_has_two_sides(machine):
     refused = [
         ("clone", 17), ("clone", 0x10000000), ("kill", 1, 9), ("kill", 0, 9), ("kill", 2**64 - 1, 9),
         ("tgkill", 1, 1, 9), ("prlimit64", 1), ("openat", 0, 0, 0x200), ("ioctl", 1, 0x5412), ("fcntl", 1, 1031),
+        ("fcntl", 1, 5), ("fcntl", 1, 6), ("fcntl", 1, 7),
         ("prctl", 4), ("prctl", 22),
     ]  # fmt: skip
     for calls, expected in ((allowed, seccomp.ALLOW), (refused, seccomp.ERRNO | seccomp.EPERM)):
