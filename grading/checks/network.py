@@ -23,7 +23,8 @@ TOLERANCE = 1e-3
 """Of probabilities in float32."""
 MAX_WEIGHTS = 64 << 20
 """Bytes of all parameters and buffers together: the grader keeps copies of them."""
-MAX_TENSORS = 10_000
+MAX_TENSORS = 1_000
+"""In each of the two lists. A tensor of one number has an exponent of its own, which noise spares."""
 MAX_STEPS = 1e9
 """Of training, as it reports them."""
 PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
@@ -48,9 +49,11 @@ class Weights:
 
     @property
     def numbers(self) -> int:
-        """How many numbers that are; each byte of an integer counts as one, since noise does not reach integers."""
-        arrays = (*self.parameters, *self.buffers)
-        return sum(array.size if array.dtype.kind == "f" else array.nbytes for array in arrays)
+        """How many numbers that are; each byte of a buffer counts as one.
+
+        Noise does not reach an integer there, nor the exponent of a float.
+        """
+        return sum(array.size for array in self.parameters) + sum(array.nbytes for array in self.buffers)
 
     @property
     def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
@@ -70,7 +73,9 @@ class Weights:
             return moved.astype(array.dtype)
 
         def root_mean_square(array: np.ndarray) -> float:
-            return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0
+            # In parts of the largest: the square of a float64 below 1e-162 is 0, and would bring no noise.
+            largest = float(np.abs(array).max(initial=0))
+            return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 
         return Weights(
             tuple(noise(array, root_mean_square(array)) for array in self.parameters),
@@ -87,8 +92,9 @@ class StudentNetwork:
 
     def __init__(self, worker: Worker, module_id: str, seed: int, *, outputs: int = 1):
         self._worker, self._outputs = worker, outputs
-        self._recipe = worker.recipe(module_id)
-        self._network = _object(self._recipe.build(worker.rng(student_seed(seed))), "build(rng)", "a network")
+        self._recipe = _object(worker.recipe(module_id), "recipe.py", "a module")
+        network = self._function("build")(worker.rng(student_seed(seed)))
+        self._network = _object(network, "build(rng)", "a network")
         self._counts: dict[str, int] = {}
 
     def weights(self) -> Weights:
@@ -103,16 +109,23 @@ class StudentNetwork:
         return Weights(parameters, buffers)
 
     def put(self, weights: Weights) -> None:
-        """Set the `data` of every parameter and every buffer; RecipeError where they do not fit this network."""
-        if (own := self.weights().shapes) != weights.shapes:
-            for what, here, there in zip(("parameters", "buffers"), own, weights.shapes, strict=True):
+        """Set the `data` of every parameter and every buffer; RecipeError where they do not fit this network.
+
+        Each keeps the dtype it has here: which one training chose would be an answer that no noise reaches.
+        """
+        own = self.weights()
+        if own.shapes != weights.shapes:
+            for what, here, there in zip(("parameters", "buffers"), own.shapes, weights.shapes, strict=True):
                 if here != there:
                     got = f"shapes {_shown(there)} after training, {_shown(here)} when built from another seed"
                     expected = "the same list from every seed, before and after training"
                     raise RecipeError(f"network.{what}()", got, expected)
         for what in ("parameters", "buffers"):
-            for tensor, values in zip(self._tensors(what), getattr(weights, what), strict=True):
-                tensor.data = values
+            for tensor, here, there in zip(
+                self._tensors(what), getattr(own, what), getattr(weights, what), strict=True
+            ):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    tensor.data = there.astype(here.dtype)
 
     def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
         """Run the recipe's training; the steps it reports go to ``progress`` if they are two counts.
@@ -128,7 +141,7 @@ class StudentNetwork:
 
         generator = self._worker.rng(student_seed(seed))
         with self._worker.deadline(seconds):
-            self._recipe.train(self._network, inputs, targets, rng=generator, progress=report)
+            self._function("train")(self._network, inputs, targets, rng=generator, progress=report)
 
     def predict(self, inputs: np.ndarray, seconds: float | None = None) -> np.ndarray:
         """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included.
@@ -137,7 +150,7 @@ class StudentNetwork:
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
         with contextlib.nullcontext() if seconds is None else self._worker.deadline(seconds):
-            answer = self._recipe.predict(self._network, inputs)
+            answer = self._function("predict")(self._network, inputs)
         values = _finite_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
             got = f"values from {values.min():.3g} to {values.max():.3g}"
@@ -151,7 +164,12 @@ class StudentNetwork:
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
         """What the first convolution makes of images: (n, maps, height, width) in float64; else RecipeError."""
         call = f"feature_maps(network, images of shape {images.shape})"
-        return _finite_floats(self._recipe.feature_maps(self._network, images), call, (len(images), None, None, None))
+        maps = self._function("feature_maps")(self._network, images)
+        return _finite_floats(maps, call, (len(images), None, None, None))
+
+    def _function(self, name: str) -> Any:
+        """A function of the recipe's."""
+        return _object(getattr(self._recipe, name), name, "a function")
 
     def _tensors(self, what: str) -> list[Any]:
         """`network.parameters()` or `network.buffers()`, checked; a network without buffers need not name any."""
@@ -161,7 +179,7 @@ class StudentNetwork:
             if what == "buffers":
                 return []
             raise
-        tensors = method()
+        tensors = _object(method, f"network.{what}", "a method")()
         if type(tensors) not in (list, tuple):
             raise RecipeError(f"network.{what}()", expect.name_type(tensors), "a list of tensors")
         if len(tensors) > MAX_TENSORS:
@@ -175,12 +193,14 @@ class StudentNetwork:
     def _copies(self, what: str, tensors: list[Any], kinds: str, expected: str) -> tuple[np.ndarray, ...]:
         """The values of these tensors; RecipeError for anything but arrays of these kinds, or for too many."""
         arrays: list[np.ndarray] = []
+        size = 0
         for tensor in tensors:
-            values = tensor.numpy()
+            values = _object(tensor.numpy, f"network.{what}()[i].numpy", "a method")()
             if type(values) is not np.ndarray or values.dtype.kind not in kinds:
                 raise RecipeError(f"network.{what}()[i].numpy()", _kind_of(values), expected)
             arrays.append(values)
-            if sum(array.nbytes for array in arrays) > MAX_WEIGHTS:
+            size += values.nbytes
+            if size > MAX_WEIGHTS:
                 got = f"more than {MAX_WEIGHTS >> 20} MiB"
                 raise RecipeError(f"network.{what}()", got, "the weights of a network of a sensible size")
         return tuple(arrays)

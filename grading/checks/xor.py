@@ -42,18 +42,16 @@ class Run:
 
 def xor(context: Context) -> Measured:
     """Train from every seed on XOR of a drawn square, then on other labels; keep the worst of each figure."""
-    milestone, experiment = _experiment(context)
+    _, experiment = _experiment(context)
     count = experiment.seeds + experiment.controls
     *seeds, seed_elsewhere = context.seeds("xor", count + 1)
     context.watch.phase("Training XOR networks", count)
-    elsewhere, workers = context.start(), context.workers(count)
+    workers = context.workers(2 * count)
     runs: list[Run] = []
     try:
-        for seed, worker in zip(seeds, workers, strict=True):
+        for seed in seeds:
             square = draw_square(own_draws(seed, "task"), xor=len(runs) < experiment.seeds)
-            # Built anew for each network, in one process that never sees a label.
-            receiver = StudentNetwork(elsewhere, milestone.trigger, seed_elsewhere)
-            runs.append(_train_and_carry(context, worker, receiver, seed, square))
+            runs.append(_train_and_carry(context, next(workers), next(workers), (seed, seed_elsewhere), square))
             context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         told = Failure(
@@ -81,9 +79,15 @@ def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
     return context.milestone, context.milestone.experiment
 
 
-def _train_and_carry(context: Context, worker: Worker, receiver: StudentNetwork, seed: int, square: Square) -> Run:
-    """Train in one process, carry the weights into another, and ask both; what counts is what the other answers."""
+def _train_and_carry(
+    context: Context, worker: Worker, elsewhere: Worker, seeds: tuple[int, int], square: Square
+) -> Run:
+    """Train in one process, carry the weights into another, and ask both; what counts is what the other answers.
+
+    The other runs nothing of the student's before the first has ended: two that run at once can tell each other things.
+    """
     milestone, experiment = _experiment(context)
+    seed, seed_elsewhere = seeds
     rng = own_draws(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(worker, milestone.trigger, seed)
@@ -110,9 +114,12 @@ def _train_and_carry(context: Context, worker: Worker, receiver: StudentNetwork,
 
     there, weights = ask(network), network.weights()
     worker.close()
+
+    receiver = StudentNetwork(elsewhere, milestone.trigger, seed_elsewhere)
     fresh_elsewhere = cross_entropy(receiver.predict(corners), labels)
     receiver.put(weights.with_noise(experiment.weight_noise, rng))
     answered = ask(receiver)
+    elsewhere.close()
     right = (answered > 0.5) == (labels[which] > 0.5)
     return Run(
         seed=seed,

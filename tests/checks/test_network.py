@@ -83,7 +83,7 @@ def test_parameters_and_buffers_are_carried():
     target.put(source.weights())
     assert other.data.tolist() == [[1.0, 2.0]]
     assert others_mean.data.tolist() == [0.5]
-    assert source.weights().numbers == 3
+    assert source.weights().numbers == 2 + 4
     assert built(lambda: [weight]).weights().buffers == ()
 
 
@@ -128,12 +128,70 @@ def test_noise_spares_what_it_must():
     assert noisy.buffers[0].min() > 0.9e-8
     assert noisy.buffers[1] is scale
     assert noisy.parameters[1].tolist() == [0] * 4
-    assert weights.numbers == 4 + 1001 + 5
+    assert weights.numbers == 4 + 8 * 1001 + 5
 
 
-def test_a_byte_of_an_integer_counts_as_a_number():
-    """Noise does not reach integers, so 64 bits of one hold more than a float does."""
-    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).numbers == 90
+def test_noise_reaches_what_is_too_small_or_too_large_to_square():
+    """Where the square of a float64 is 0 or infinite, its size is still known, and so the noise."""
+    for size in (2.0**-900, 2.0**900):
+        before = np.full((50, 2), size) * [1, 3]
+        (after,) = Weights((before,), ()).with_noise(1e-3, np.random.default_rng(3)).parameters
+        assert np.std((after - before) / size) == pytest.approx(1e-3 * np.sqrt(5), rel=0.3)
+
+
+def test_a_byte_of_a_buffer_counts_as_a_number():
+    """Noise does not reach integers, nor the exponent of a float there, so 64 bits hold more than a parameter does."""
+    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).numbers == 160
+    assert Weights((np.zeros(10, np.float64),), ()).numbers == 10
+
+
+def test_a_network_keeps_its_dtypes():
+    """Which dtype training chose is no answer: what is carried is of the dtype that it finds."""
+    source, target = Array([1.5]), Array([0.0])
+    source.data = source.data.astype(np.float64)
+    built(lambda: [target]).put(built(lambda: [source]).weights())
+    assert target.data.dtype == np.float32
+    assert target.data.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "call"),
+    [
+        ("build", 5, "build"),
+        ("parameters", [], "network.parameters"),
+        ("buffers", (), "network.buffers"),
+        ("train", None, "train"),
+        ("predict", 0.5, "predict"),
+    ],
+)
+def test_a_value_where_a_function_belongs_is_said(name, value, call):
+    """A property, or a name that was used twice, is the student's mistake and no error of the grader's."""
+    worker = FakeWorker(lambda: [Array([0.0])])
+    setattr(worker, name, value)
+    with pytest.raises(RecipeError) as told:
+        use(worker)
+    assert told.value.call == call
+    assert told.value.expected in ("a function", "a method")
+
+
+def test_a_recipe_and_a_tensor_that_are_values_are_said():
+    """A module can put something else in its place, and a class a number for a method."""
+    worker = FakeWorker(lambda: [Array([0.0])])
+    worker.recipe = lambda _module_id: 5
+    with pytest.raises(RecipeError, match=r"recipe\.py: 5"):
+        use(worker)
+    plain = Array([0.0])
+    plain.numpy = plain.data
+    with pytest.raises(RecipeError, match=r"network\.parameters\(\)\[i\]\.numpy"):
+        use(FakeWorker(lambda: [plain]))
+
+
+def use(worker):
+    """Whatever the grader does with a network."""
+    network_ = StudentNetwork(worker, "04_layers", 0)
+    network_.weights()
+    network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *_: None)
+    network_.predict(np.zeros((1, 2)))
 
 
 def test_answers_differ_by_a_share():
@@ -148,8 +206,8 @@ def test_weights_have_an_end(monkeypatch):
     monkeypatch.setattr(network, "MAX_WEIGHTS", 100)
     with pytest.raises(RecipeError, match="more than"):
         built(lambda: [Array(np.zeros(20))] * 2).weights()
-    with pytest.raises(RecipeError, match=r"10,001 parameters"):
-        built(lambda: [Array([0.0])] * 10_001).weights()
+    with pytest.raises(RecipeError, match=r"1,001 parameters"):
+        built(lambda: [Array([0.0])] * 1_001).weights()
 
 
 @pytest.mark.parametrize(
