@@ -28,8 +28,8 @@ ALLOWED = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
     "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57), "close_range": (436, 436), "dup": (32, 23),
     "dup2": (33, None), "dup3": (292, 24), "fsync": (74, 82), "fdatasync": (75, 83), "ftruncate": (77, 46),
-    "sendfile": (40, 71), "copy_file_range": (326, 285), "fadvise64": (221, 223), "sendto": (44, 206),
-    "recvfrom": (45, 207), "poll": (7, None), "ppoll": (271, 73), "select": (23, None),
+    "sendfile": (40, 71), "copy_file_range": (326, 285), "sendto": (44, 206), "recvfrom": (45, 207),
+    "poll": (7, None), "ppoll": (271, 73), "select": (23, None),
     "pselect6": (270, 72),
     # Names of files; which of them may be opened or changed is for Landlock and the sandbox's mounts to say
     "stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291),
@@ -39,8 +39,8 @@ ALLOWED = {
     "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None), "renameat": (264, 38),
     "renameat2": (316, 276),
     # Memory
-    "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216), "madvise": (28, 233),
-    "msync": (26, 227), "mincore": (27, 232), "brk": (12, 214),
+    "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216), "msync": (26, 227),
+    "mincore": (27, 232), "brk": (12, 214),
     # Threads, waiting, the clock
     "futex": (202, 98), "set_tid_address": (218, 96), "set_robust_list": (273, 99), "get_robust_list": (274, 100),
     "rseq": (334, 293), "membarrier": (324, 283), "sched_yield": (24, 124), "sched_getaffinity": (204, 123),
@@ -58,7 +58,7 @@ ALLOWED = {
 }  # fmt: skip
 BOUNDED = {
     "clone": (56, 220), "open": (2, None), "openat": (257, 56), "ioctl": (16, 29), "fcntl": (72, 25),
-    "prctl": (157, 167), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
+    "madvise": (28, 233), "prctl": (157, 167), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
 }  # fmt: skip
 """Allowed with some arguments only; see `_bounded`."""
 
@@ -69,6 +69,9 @@ TERMINAL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 DESCRIPTOR = (0, 1, 2, 3, 4, 1030)
 """F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC: no signals sent to others, no pipes made larger, and no locks, which would tell
 another worker something by a file that both may only read."""
+ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 102, 103)
+"""How a process will use its memory. No MADV_COLD or MADV_PAGEOUT, and no fadvise64: what of a file the system keeps in
+memory outlives a process, so that the next one could read off it which pages this one has sent away."""
 NAMES = (15, 16, 0x53564D41)
 """PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory."""
 
@@ -133,6 +136,7 @@ def _bounded(name: str, pid: int) -> list[bytes]:
     argument, values = {
         "ioctl": (1, TERMINAL),
         "fcntl": (1, DESCRIPTOR),
+        "madvise": (2, ADVICE),
         "prctl": (0, NAMES),
         "kill": (0, (pid,)),
         "tgkill": (0, (pid,)),

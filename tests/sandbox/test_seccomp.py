@@ -73,12 +73,13 @@ def test_arguments_decide_where_a_call_has_two_sides(machine):
     allowed = [
         ("clone", 0x3D0F00), ("kill", PID, 9), ("tgkill", PID, 5, 9), ("prlimit64", 0), ("prlimit64", PID),
         ("openat", 0, 0, 0), ("openat", 0, 0, 0x241), ("ioctl", 1, 0x5401), ("fcntl", 1, 1), ("prctl", 15),
+        ("madvise", 0, 1, 4),
     ]  # fmt: skip
     refused = [
         ("clone", 17), ("clone", 0x10000000), ("kill", 1, 9), ("kill", 0, 9), ("kill", 2**64 - 1, 9),
         ("tgkill", 1, 1, 9), ("prlimit64", 1), ("openat", 0, 0, 0x200), ("ioctl", 1, 0x5412), ("fcntl", 1, 1031),
         ("fcntl", 1, 5), ("fcntl", 1, 6), ("fcntl", 1, 7),
-        ("prctl", 4), ("prctl", 22),
+        ("prctl", 4), ("prctl", 22), ("madvise", 0, 1, 20), ("madvise", 0, 1, 21),
     ]  # fmt: skip
     for calls, expected in ((allowed, seccomp.ALLOW), (refused, seccomp.ERRNO | seccomp.EPERM)):
         for name, *arguments in calls:
