@@ -58,7 +58,7 @@ def test_a_passed_module_is_passed_and_recorded_on_any_terminal(terminal: dict[s
     target = tmp_path / "result.json"
     ran = type_("-m", "grading", "module", "01_setup", "--json", str(target), env=terminal, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"PASSED  2 of 2 criteria met." in ran.stdout
+    assert b"PASSED  3 of 3 criteria met." in ran.stdout
     assert json.loads(target.read_text())["verdict"] == "unlocked"
 
 
