@@ -11,7 +11,7 @@ from githubkit.utils import UNSET
 from desk.pushes import NONE, Push, PushTimes, Reflogs
 from desk.repository import full_name
 from grading.errors import GraderError
-from grading.github.api import Client, client, told
+from grading.github.api import Client, client, translate_errors
 from grading.github.branch import repository_of
 
 PAGES = 50
@@ -32,7 +32,7 @@ class Activities:
         found: list[Push] = []
         place = repository_of(self._github, name)
         after: str | None = None
-        with told(f"the activities of {name}"):
+        with translate_errors(f"the activities of {name}"):
             for _ in range(PAGES):
                 answer = place.client.rest.repos.list_activities(
                     place.owner, place.name, ref=branch, per_page=100, direction="desc", after=after or UNSET

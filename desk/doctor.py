@@ -196,9 +196,9 @@ def _ask(desk: Desk, path: str) -> dict[str, object] | None:
     """What GitHub answers; None when it is not there, or not for this token. GraderError when it cannot be asked."""
     from githubkit.exception import RequestFailed
 
-    from grading.github.api import client, told
+    from grading.github.api import client, translate_errors
 
-    with told(re.sub(r"^/(repos|orgs)/", "", path)):
+    with translate_errors(re.sub(r"^/(repos|orgs)/", "", path)):
         try:
             return dict(client(desk.environ).request("GET", path).json())
         except RequestFailed as error:

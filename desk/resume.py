@@ -10,7 +10,7 @@ from desk.gradebook import FILE, open_gradebook
 from desk.shards import merge
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
-from grading.github.api import Client, Part, client, taken, told
+from grading.github.api import Client, Part, client, taken, translate_errors
 from grading.github.artifact import Refused, fetch, list_artifacts
 
 ARTIFACT = "gradebook"
@@ -76,7 +76,7 @@ def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
 def _earlier(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
     """The finished runs of the workflow on this branch of this repository, the newest first."""
     owner, name = repository.split("/")
-    with told(f"the earlier runs of {workflow}"):
+    with translate_errors(f"the earlier runs of {workflow}"):
         answer = github.rest.actions.list_workflow_runs(
             owner, name, workflow, branch=branch, status="completed", per_page=RUNS
         )

@@ -33,7 +33,7 @@ START_SECONDS = 60.0
 """For Python and NumPy to start; twice, since a start is tried twice."""
 TEXT = 4000
 """Characters of a message or a name that are kept of an exception."""
-Failure = TypeVar("Failure", WorkerFailureError, GraderError)
+End = TypeVar("End", WorkerFailureError, GraderError)
 
 
 class Worker:
@@ -290,7 +290,7 @@ class Worker:
             raise self._fail(ProtocolError("its answer has the wrong form"))
         return values
 
-    def _fail(self, failure: Failure) -> Failure:
+    def _fail(self, failure: End) -> End:
         _ = self.cpu_seconds  # read for the last time
         self.failure = failure
         self._launched.end()

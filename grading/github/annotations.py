@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grading.github.api import Client, Part, settled, taken, told
+from grading.github.api import Client, Part, settled, taken, translate_errors
 from grading.github.comment import Report, front, headline
 from grading.render import words
 from grading.render.text import labelled, one_line
@@ -106,7 +106,7 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
             output = {**told_, "annotations": _sent(notes[start : start + BATCH])}
             checks.update(owner, name, number, output=output, **fixed)
 
-    with told("the check run"):
+    with translate_errors("the check run"):
         settled(once)
 
 

@@ -107,7 +107,7 @@ def _asked(error: GitHubException) -> httpx.Request | None:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """Whatever goes wrong at GitHub becomes a GraderError that says what was being done ("the comment")."""
     try:
         yield

@@ -20,7 +20,7 @@ from itertools import islice
 from pydantic import ValidationError
 
 from grading.criteria import REPEATED, asked, stated
-from grading.github.api import Client, Part, taken, told
+from grading.github.api import Client, Part, taken, translate_errors
 from grading.github.plan import LARGEST as LARGEST_PLAN
 from grading.github.plan import Plan, read_plan
 from grading.manifest.model import Manifest
@@ -104,7 +104,7 @@ def planned(client: Client, repository: str, run_id: int, manifest: Manifest) ->
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
     """A run's artifacts by name; of several with one name, as when a job ran again, the newest."""
     owner, name = repository.split("/")
-    with told("the artifacts of the run"):
+    with translate_errors("the artifacts of the run"):
         pages = client.rest.paginate(
             client.rest.actions.list_workflow_run_artifacts,
             map_func=lambda answer: taken(_Artifacts, answer).artifacts,
@@ -137,7 +137,7 @@ def fetch(
         raise Refused(f"the artifact {name} is larger than {packed >> 20} MiB")
     if not artifact.digest:
         raise Refused(f"GitHub knows no digest of the artifact {name}")
-    with told(f"the artifact {name}"):
+    with translate_errors(f"the artifact {name}"):
         # GitHub sends on to a storage; the client leaves our token behind on the way there.
         answer = client.request("GET", f"/repos/{repository}/actions/artifacts/{artifact.id}/zip")
     data = answer.content

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from grading.errors import GraderError, UsageError
-from grading.github.api import client, settled, told
+from grading.github.api import client, settled, translate_errors
 from grading.github.artifact import Collected, Refused, planned, read_artifacts
 from grading.github.event import Event, read_event
 from grading.github.outputs import write_summary
@@ -38,7 +38,7 @@ def publish_command() -> None:
         raise GraderError(f"It is not known what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
     collected = read_artifacts(github, event.repository, run_id, expected, event.sha, manifest)
-    with told(f"the branch {BRANCH}"):
+    with translate_errors(f"the branch {BRANCH}"):
         published = settled(lambda: publish(github, event.repository, collected.results, run_id, manifest))
     for line in lines(collected, published):
         typer.echo(line)

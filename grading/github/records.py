@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grading.github.api import client, told
+from grading.github.api import client, translate_errors
 from grading.github.history import read_history
 from grading.result import Result
 
@@ -14,6 +14,6 @@ def verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
 
     UsageError without a token, GraderError when GitHub cannot be asked.
     """
-    with told("the records on the branch progress"):
+    with translate_errors("the records on the branch progress"):
         records = read_history(client(environ), environ["GITHUB_REPOSITORY"])
     return tuple(result for event in records.history.events if (result := event.result) is not None)

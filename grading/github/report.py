@@ -14,7 +14,7 @@ from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github import sticky
 from grading.github.annotations import check
-from grading.github.api import Client, Part, client, taken, told
+from grading.github.api import Client, Part, client, taken, translate_errors
 from grading.github.artifact import Refused, planned, read_artifacts
 from grading.github.comment import Report, Run, comment, headline, summary
 from grading.github.event import Event, read_event
@@ -106,7 +106,7 @@ def pull_request(github: Client, event: Event) -> int | None:
         return event.pull_request
     owner, name = event.repository.split("/")
     label = f"{event.head_repository.split('/')[0]}:{event.ref.removeprefix('refs/heads/')}"
-    with told("the pull requests of the repository"):
+    with translate_errors("the pull requests of the repository"):
         pulls = taken(list[_Pull], github.rest.pulls.list(owner, name, state="open", head=label, per_page=100))
     fitting = [
         pull.number

@@ -8,7 +8,7 @@ from typing import Literal
 
 from githubkit.exception import RequestFailed
 
-from grading.github.api import Client, Part, settled, taken, told
+from grading.github.api import Client, Part, settled, taken, translate_errors
 from grading.github.comment import MARKER, Run
 from grading.github.state import State, read
 
@@ -63,7 +63,7 @@ def find(client: Client, repository: str, number: int, author: str = AUTHOR) -> 
 
 def previous(client: Client, repository: str, number: int, author: str = AUTHOR) -> State | None:
     """What the last report said, if there is one and it can be read."""
-    with told("the comments of the pull request"):
+    with translate_errors("the comments of the pull request"):
         found = find(client, repository, number, author)
     return read(found[0].body) if found else None
 
@@ -97,7 +97,7 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
             _there(lambda other=other: issues.delete_comment(owner, name, other.id))  # type: ignore[misc]
         return done
 
-    with told("the comment of the pull request"):
+    with translate_errors("the comment of the pull request"):
         return settled(once)
 
 

@@ -22,7 +22,7 @@ from grading.sandbox.folders import remove
 from grading.sandbox.output import Tail
 from grading.sandbox.processes import Usage, read_usage
 from grading.sandbox.strays import adopt_orphans, end_strays
-from grading.sandbox.watch import MAX_TASKS, Watch
+from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
 
 FENCES = ("bubblewrap", "landlock", "process")
@@ -78,7 +78,7 @@ def choose(*, official: bool) -> str:
 def landlock_works() -> str | None:
     """Why Landlock and seccomp cannot be a worker's fence here, or None when they can."""
     if landlock.version() == 0:
-        return "this kernel has no Landlock (Linux 5.13), or has it switched off"
+        return "this kernel has no Landlock (new in Linux 5.13), or has it switched off"
     if seccomp.program(platform.machine(), 1) is None:
         return f"the system calls of {platform.machine()} are not known"
     return None
@@ -98,10 +98,10 @@ class Launched:
         self.process, self.sock, self.output = process, sock, output
         self._private, self._confinement = private, confinement
         self._excess: str | None = None
-        self._watch: Watch | None = None
+        self._watch: Watchdog | None = None
         if confinement.sandbox != "bubblewrap":
             max_tasks = MAX_TASKS + confinement.threads
-            self._watch = Watch(process.pid, private / "home", max_tasks, self._stop_excess)
+            self._watch = Watchdog(process.pid, private / "home", max_tasks, self._stop_excess)
 
     def _stop_excess(self, reason: str) -> None:
         self._excess = reason

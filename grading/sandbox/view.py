@@ -99,14 +99,14 @@ def libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
 
     It is told to list what it would load for this program, with the modules before everything else, and to end.
     """
-    found = {path for folder in folders if folder.is_dir() for path in _listed(python, folder)}
+    found = {path for folder in folders if folder.is_dir() for path in _list_libraries(python, folder)}
     # Another loader than glibc's knows no such list: then every library where such a loader looks.
     places = [Path(name) for name in ("/lib", "/usr/lib", "/usr/local/lib")]
     everything = (path for place in places for pattern in ("*.so*", "*/*.so*") for path in place.glob(pattern))
     return found or {path for path in everything if path.is_file()}
 
 
-def _listed(python: Path, folder: Path) -> Iterator[Path]:
+def _list_libraries(python: Path, folder: Path) -> Iterator[Path]:
     # By names relative to the folder: the loader takes a blank in a name for the end of it.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]
     # libgcc_s is loaded when the first thread ends, and nobody says so beforehand.

@@ -15,7 +15,7 @@ MAX_FILES = 4096
 MAX_BYTES = 256 << 20
 
 
-class Watch:
+class Watchdog:
     """Looks at a process and its folder until it is stopped; ``end`` is called once, with the reason, at an excess."""
 
     def __init__(self, pid: int, folder: Path, max_tasks: int, end: Callable[[str], None]):
@@ -29,13 +29,13 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stopped.wait(SECONDS):
-            reason = excess_of(self._pid, self._folder, self._max_tasks)
+            reason = find_excess(self._pid, self._folder, self._max_tasks)
             if reason is not None and not self._stopped.is_set():
                 self._end(reason)
                 return
 
 
-def excess_of(pid: int, folder: Path, max_tasks: int) -> str | None:
+def find_excess(pid: int, folder: Path, max_tasks: int) -> str | None:
     """What a process has too much of, in words for a student."""
     with contextlib.suppress(OSError):
         if len(os.listdir(f"/proc/{pid}/task")) > max_tasks:  # noqa: PTH208 - only counted

@@ -98,7 +98,7 @@ def raises(
 def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     """A tensor's, number's or list's values as an exact ndarray on the judge's side."""
     if type(value) is np.ndarray:
-        return _bounded(value, call=call, hint=hint)
+        return _require_bounded_size(value, call=call, hint=hint)
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
         if isinstance(value, bool | int | float | np.generic | list | tuple) and not has_objects(value):
             return np.asarray(value)
@@ -113,10 +113,10 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
         raise Mismatch(
             call=f"({call}).numpy()", got=describe(values), expected="a numpy.ndarray, not something like it", hint=hint
         )
-    return _bounded(values, call=call, hint=hint)
+    return _require_bounded_size(values, call=call, hint=hint)
 
 
-def _bounded(values: np.ndarray, *, call: str, hint: str | None) -> np.ndarray:
+def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) -> np.ndarray:
     if values.size > MAX_SIZE:
         wanted = f"no array of more than {MAX_SIZE:,} elements"
         raise Mismatch(call=call, got=f"an array of shape {values.shape}", expected=wanted, hint=hint)

@@ -105,14 +105,14 @@ class Worker:
             try:
                 reply = ["value", number, getattr(self, f"do_{verb}")(*arguments)]
             except BaseException as error:  # student code may raise anything, SystemExit too
-                reply = ["raised", number, *self.told(error)]
+                reply = ["raised", number, *self.describe(error)]
             try:
                 self.say(reply)
             except wire.WireError as error:
-                self.say(["raised", number, *self.told(error)])
+                self.say(["raised", number, *self.describe(error)])
             del request, arguments, reply  # nothing of a finished request is kept alive
 
-    def told(self, error: BaseException) -> tuple[str, list[str], str, list]:
+    def describe(self, error: BaseException) -> tuple[str, list[str], str, list]:
         """An exception as plain values: its type and bases, its message, the student's lines of its traceback."""
         try:
             message = str(error)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from grading.errors import GraderError, UsageError
 from grading.github import api
-from grading.github.api import Client, settled, told
+from grading.github.api import Client, settled, translate_errors
 from grading.github.sticky import find, previous
 from tests.data.server import closed_port
 from tests.github.conversation import add_comment
@@ -55,7 +55,10 @@ def test_what_never_gets_better_is_said(hub: Hub, client: Client, waits: list[fl
     """Four tries, then a sentence with the status and what was being done."""
     hub.repository("class/alice")
     hub.faults += [Fault("GET", "/comments$", error(503, f"try later {n}")) for n in range(4)]
-    with pytest.raises(GraderError, match=r"status 503.*Run the job again \(the comments\)"), told("the comments"):
+    with (
+        pytest.raises(GraderError, match=r"status 503.*Run the job again \(the comments\)"),
+        translate_errors("the comments"),
+    ):
         comments(client)
     assert waits == [1, 2, 4]
 
@@ -88,7 +91,7 @@ def test_a_long_wait_is_not_waited_but_said(hub: Hub, client: Client, waits: lis
     limited = Answer(403, error(403, "secondary rate limit").content, {"Retry-After": "3600"})
     hub.faults.append(Fault("GET", "/comments$", limited))
     said = r"rate limit is used up \(the comments\). Run the job again in 61 minutes"
-    with pytest.raises(GraderError, match=said), told("the comments"):
+    with pytest.raises(GraderError, match=said), translate_errors("the comments"):
         comments(client)
     assert waits == []
 
@@ -155,7 +158,7 @@ def test_what_was_never_sent_is_sent_again() -> None:
 def test_nobody_at_the_address_is_said(waits: list[float]) -> None:
     """No connection: tried again, then told."""
     lonely = api.client({"GITHUB_TOKEN": "x", "GITHUB_API_URL": closed_port()})
-    with pytest.raises(GraderError, match=r"could not be reached \(the comments\)"), told("the comments"):
+    with pytest.raises(GraderError, match=r"could not be reached \(the comments\)"), translate_errors("the comments"):
         comments(lonely)
     assert waits == [1, 2, 4]
 
@@ -167,7 +170,7 @@ def test_nobody_at_the_address_is_said(waits: list[float]) -> None:
 def test_a_wrong_token_or_repository_is_said(hub: Hub, token: str, repository: str, said: str) -> None:
     """Not tried again; the sentence says where to look."""
     own = api.client({"GITHUB_TOKEN": token, "GITHUB_API_URL": hub.public_url})
-    with pytest.raises(GraderError, match=said), told("the comments"):
+    with pytest.raises(GraderError, match=said), translate_errors("the comments"):
         own.rest.issues.list_comments(*repository.split("/"), 7)
 
 
@@ -175,7 +178,7 @@ def test_what_github_says_is_one_clean_line(hub: Hub, client: Client) -> None:
     """A message that holds commands or lines of its own is text."""
     hub.repository("class/alice")
     hub.faults.append(Fault("GET", "/comments$", error(404, "no\n::error::x\x1b[31m")))
-    with pytest.raises(GraderError) as failure, told("the comments"):
+    with pytest.raises(GraderError) as failure, translate_errors("the comments"):
         comments(client)
     assert "::error::" not in str(failure.value)
     assert "\n" not in str(failure.value)

@@ -97,7 +97,7 @@ def test_the_loader_names_the_libraries_that_are_needed():
 @linux
 def test_where_the_loader_lists_nothing_all_libraries_are_shown(tmp_path, monkeypatch):
     """Single files of the places where it looks, and no folder."""
-    monkeypatch.setattr(views, "_listed", lambda *_: [])
+    monkeypatch.setattr(views, "_list_libraries", lambda *_: [])
     found = libraries(Path(sys.executable), [tmp_path])
     assert found
     assert all(path.is_file() and ".so" in path.name for path in found)
