@@ -20,12 +20,16 @@ CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
 ]
 
 
-def shifted(x, kernel, stride, padding):
-    """Yield (i, j, what lies under position (i, j) of the kernel) for padded images, (N, C, out_h, out_w)."""
-    x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+def view_taps(x, kernel, stride):
+    """Yield (i, j, a view of what lies under position (i, j) of the kernel) for images, (N, C, out_h, out_w)."""
     out_h, out_w = ((size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel, stride, strict=True))
     for i, j in np.ndindex(*kernel):
         yield i, j, x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
+
+
+def view_padded_taps(x, kernel, stride, padding):
+    """Yield (i, j, what lies under position (i, j) of the kernel) for a padded copy of the images."""
+    return view_taps(np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)), kernel, stride)
 
 
 def convolve(x, weight, bias, stride, padding):
@@ -33,7 +37,7 @@ def convolve(x, weight, bias, stride, padding):
     x, weight = x.astype(float), weight.astype(float)
     output = sum(
         np.einsum("nchw,oc->nohw", part, weight[:, :, i, j])
-        for i, j, part in shifted(x, weight.shape[2:], stride, padding)
+        for i, j, part in view_padded_taps(x, weight.shape[2:], stride, padding)
     )
     return output if bias is None else output + bias.astype(float)[:, None, None]
 
@@ -43,9 +47,9 @@ def convolve_backward(grad, x, weight, stride, padding):
     grad, weight = grad.astype(float), weight.astype(float)
     padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]))
     grad_weight = np.zeros_like(weight)
-    for i, j, part in shifted(x.astype(float), weight.shape[2:], stride, padding):
+    for i, j, part in view_padded_taps(x.astype(float), weight.shape[2:], stride, padding):
         grad_weight[:, :, i, j] = np.einsum("nohw,nchw->oc", grad, part)
-    for i, j, view in shifted_views(padded, weight.shape[2:], stride):
+    for i, j, view in view_taps(padded, weight.shape[2:], stride):
         view += np.einsum("nohw,oc->nchw", grad, weight[:, :, i, j])
     return crop(padded, padding, x.shape), grad_weight, grad.sum(axis=(0, 2, 3))
 
@@ -54,13 +58,6 @@ def crop(padded, padding, shape):
     """Return padded images without their padding."""
     top, left = padding
     return padded[:, :, top:, left:][:, :, : shape[2], : shape[3]]
-
-
-def shifted_views(x, kernel, stride):
-    """Yield (i, j, view) of images that are padded already, so that they can be added to."""
-    out_h, out_w = ((size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel, stride, strict=True))
-    for i, j in np.ndindex(*kernel):
-        yield i, j, x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
 
 
 @pytest.fixture
@@ -307,7 +304,7 @@ def test_an_error_reaches_the_caller(student):
 
 def columns_by_hand(x, rows, kernel, stride, padding):
     """Return the columns (C, kh, kw, rows, out_w · N) of some output rows of images (N, C, H, W)."""
-    taps = [part[:, :, rows].transpose(1, 2, 3, 0) for _, _, part in shifted(x, kernel, stride, padding)]
+    taps = [part[:, :, rows].transpose(1, 2, 3, 0) for _, _, part in view_padded_taps(x, kernel, stride, padding)]
     columns = np.stack(taps, axis=1)
     return columns.reshape(x.shape[1], *kernel, columns.shape[2], -1)
 
@@ -346,7 +343,7 @@ def test_scatter_adds_where_gather_copied(student, rng, case):
     columns = rng.normal(size=columns_by_hand(start, rows, kernel, stride, padding).shape).astype("float32")
     padded = np.zeros((*shape[:2], shape[2] + 2 * padding[0], shape[3] + 2 * padding[1]))
     windows = columns.reshape(shape[1], *kernel, rows.stop - rows.start, -1, shape[0])
-    for i, j, view in shifted_views(padded, kernel, stride):
+    for i, j, view in view_taps(padded, kernel, stride):
         view[:, :, rows] += windows[:, i, j].transpose(3, 0, 1, 2)
     added = crop(padded, padding, shape)
     image = student.tensor.Tensor(as_lines(start))
@@ -597,7 +594,7 @@ def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
     op, options = student.kernels.compiled_max_pool2d, {"kernel_size": kernel, "stride": stride}
     for dtype in ("float32", "float64"):
         x = rng.integers(-2, 2, (3, 2, 7, 6)).astype(dtype)
-        output = np.max([part for _, _, part in shifted(x, kernel, stride, (0, 0))], axis=0)
+        output = np.max([part for _, _, part in view_padded_taps(x, kernel, stride, (0, 0))], axis=0)
         grad = rng.normal(size=output.shape).astype(dtype)
         call = f"compiled_max_pool2d, {kernel}, stride {stride}"
         expect.array(op.forward(x, **options), output, call=f"{call}: forward", dtype=dtype)
