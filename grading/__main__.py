@@ -141,7 +141,7 @@ def _run(
         terminal.show(console, result)
     if result.started_at < started:
         told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
-        console.print(f"{told} To measure anew, add: -- --again", markup=False, highlight=False)
+        console.print(f"{told} To measure again, add: -- --again", markup=False, highlight=False)
     return result
 
 

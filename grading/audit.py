@@ -78,7 +78,7 @@ class _Rules:
         part = rest.partition(".")[0]
         if top != "tinytorch":
             if top in self.allowed and top in OFFERED and rest not in OFFERED[top]:
-                return f"Write `from {top} import njit`; no other door of it is open."
+                return f"Write `from {top} import njit`; the rest of it is not allowed."
             return None if top in self.allowed else f"`{top}` is not part of this module; write it with NumPy."
         if part in self.later:
             return f"It comes in {self.later[part].id}: don't import the future."

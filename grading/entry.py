@@ -51,7 +51,7 @@ def run_command(
         if callable(show) and isinstance(getattr(error, "exit_code", None), int):
             show()
             return 2
-        return _say(f"{traceback.format_exc()}\n{preface}Please report what is above.", 3)
+        return _say(f"{traceback.format_exc()}\n{preface}Please report the lines above.", 3)
     return code if isinstance(code, int) else 0
 
 

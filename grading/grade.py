@@ -172,7 +172,7 @@ def _grade(
     data = tuple(m.data for m in measured if m.data is not None)
     reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
     if request.official and request.student is None and student is not None:
-        reasons += ("student.yaml was believed: without --student ID nobody else says whose questions these are",)
+        reasons += ("only the submission's own student.yaml says whose questions these are: pass --student ID",)
     if course.changed:
         reasons += (f"course files differ from the release: {', '.join(course.changed[:3])}",)
     result = Result(

@@ -29,7 +29,7 @@ def _declared_encoding(text: str) -> str:
 
 def _other_encoding(encoding: str, path: str) -> Failure:
     return Failure(
-        title="The file is UTF-8, and says nothing else of itself",
+        title="The file is UTF-8 and declares no other encoding",
         got=f"{path}: a `coding:` comment declares it to be {encoding}",
         expected="UTF-8, Python's own encoding, without such a comment",
         hint="Delete the `coding:` comment in the first two lines; as declared, the file would say something else.",

@@ -47,7 +47,7 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
         terminal.show(out, result)
     if result.started_at < began:
         told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
-        out.print(Text.assemble(f"\n{told} To measure anew: ", (f"tito milestone test {number} --again", "bold")))
+        out.print(Text.assemble(f"\n{told} To measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
         _unlocked(root, number, result, first=not known)

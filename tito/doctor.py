@@ -136,7 +136,7 @@ def sandbox(_root: Path) -> Finding:
         return Finding("sandbox", True, "bubblewrap works")
     without = launch.landlock_works()
     if without is None:
-        return Finding("sandbox", True, f"Landlock works, which official grading takes, too ({reason})")
+        return Finding("sandbox", True, f"Landlock works, which official grading accepts as well ({reason})")
     return Finding(
         "sandbox",
         None,

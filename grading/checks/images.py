@@ -18,8 +18,8 @@ from grading.remote import DeadlineError
 from grading.result import Curve, Failure
 
 CLASSES = 10
-SOME = 1000
-"""Images that a call's patience is meant for; more images have as much more of it."""
+IMAGES_PER_CALL = 1000
+"""So many images have the time limit of one call; more images have proportionally more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,9 @@ def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.r
     """Probabilities of all images, shown in one request and in random order: nothing tells one lot from another."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
-    answered[order] = network.predict(images[order], context.budget.call_seconds * max(1, len(images) / SOME))
+    answered[order] = network.predict(
+        images[order], context.budget.call_seconds * max(1, len(images) / IMAGES_PER_CALL)
+    )
     return answered
 
 
@@ -214,7 +216,7 @@ def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, F
             title="The network is of a sensible size",
             got=f"{figures['numbers']:,.0f} numbers in parameters() and buffers()",
             expected="fewer: what is learned, and not what it was learned from",
-            hint="Make the layers narrower, or pool before the dense layer, which mostly holds nearly all of them.",
+            hint="Make the layers narrower, or pool before the dense layer, which usually holds nearly all of them.",
         ),
     }
 

@@ -223,7 +223,7 @@ def rescale(product, weight, weight_scale, bias, scale, zero_point):
 def linear_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point):
     """Return what `linear` gives for x quantised with (scale, zero_point) and for weight · weight_scale, plus bias.
 
-    Shapes: (…, n_in), int8 (n_out, n_in), (n_out,), (n_out,) → float32 (…, n_out). ValueError likewise.
+    Shapes: (…, n_in), int8 (n_out, n_in), (n_out,), (n_out,) → float32 (…, n_out). ValueError for another n_in.
     """
     if x.shape[-1:] != weight.shape[1:]:
         raise ValueError(f"a weight of shape {weight.shape} takes inputs whose last size is {weight.shape[1]}")
@@ -236,7 +236,8 @@ def linear_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point):
 def conv2d_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point, stride, padding):
     """Return what `conv2d` gives for images quantised with (scale, zero_point) and weight · weight_scale, plus bias.
 
-    Shapes: (N, C, H, W), int8 (out, C, kh, kw), (out,), (out,) → float32 (N, out, out_h, out_w). ValueError likewise.
+    Shapes: (N, C, H, W), int8 (out, C, kh, kw), (out,), (out,) → float32 (N, out, out_h, out_w). ValueError
+    for another C.
     """
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 12.8
