@@ -70,7 +70,7 @@ class Weights:
 
         def noise(array: np.ndarray, scale: Any) -> np.ndarray:
             moved = array + scale * share * rng.standard_normal(array.shape)
-            return moved.astype(array.dtype)
+            return _cast(moved, array.dtype)
 
         def root_mean_square(array: np.ndarray) -> float:
             # In parts of the largest: the square of a float64 below 1e-162 is 0, and would bring no noise.
@@ -124,8 +124,7 @@ class StudentNetwork:
             for tensor, here, there in zip(
                 self._tensors(what), getattr(own, what), getattr(weights, what), strict=True
             ):
-                with np.errstate(over="ignore", invalid="ignore"):
-                    tensor.data = there.astype(here.dtype)
+                tensor.data = _cast(there, here.dtype)
 
     def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
         """Run the recipe's training; the steps it reports go to ``progress`` if they are two counts.
@@ -204,6 +203,12 @@ class StudentNetwork:
                 got = f"more than {MAX_WEIGHTS >> 20} MiB"
                 raise RecipeError(f"network.{what}()", got, "the weights of a network of a sensible size")
         return tuple(arrays)
+
+
+def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values in another dtype. What does not fit is infinite, as it would be there; the answers tell."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(dtype)
 
 
 def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:

@@ -152,6 +152,9 @@ def test_a_network_keeps_its_dtypes():
     built(lambda: [target]).put(built(lambda: [source]).weights())
     assert target.data.dtype == np.float32
     assert target.data.tolist() == [1.5]
+    source.data[0] = 1e300
+    built(lambda: [target]).put(built(lambda: [source]).weights())
+    assert np.isposinf(target.data)
 
 
 @pytest.mark.parametrize(
