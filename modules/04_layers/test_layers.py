@@ -642,15 +642,21 @@ def test_recipe_starts_without_knowledge(student):
 
 
 @task("4.9")
-@pytest.mark.parametrize("labels", ["XOR", "its opposite"])
+@pytest.mark.parametrize("labels", ["XOR", "its opposite", "one corner", "all but one", "one side"])
 def test_recipe_learns(student, rng, labels):
-    """After training all four points are right with a small loss, on XOR and on the opposite labels."""
-    targets = XOR if labels == "XOR" else 1 - XOR
+    """After training all four corners of a turned square are right with a small loss, on XOR and on other labels."""
+    corner = np.eye(4, dtype=np.float32)[[int(rng.integers(4))]].T
+    others = {"one corner": corner, "all but one": 1 - corner, "one side": POINTS[:, :1]}
+    targets = ({"XOR": XOR, "its opposite": 1 - XOR} | others)[labels]
+    angle, side, middle = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 1.25), rng.uniform(0, 1, 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = (middle + side * (POINTS - 0.5) @ turn).astype(np.float32)
     recipe, seed, order = student.recipe("04_layers"), int(rng.integers(1000)), rng.permutation(4)
     network = recipe.build(student.rng(seed))
-    recipe.train(network, POINTS[order], targets[order], rng=student.rng(seed), progress=ignore_reports)
-    got = recipe.predict(network, POINTS).astype(float)
-    call = f"predict for (0, 0), (0, 1), (1, 0), (1, 1) after training on {labels} from seed {seed}"
+    recipe.train(network, corners[order], targets[order], rng=student.rng(seed), progress=ignore_reports)
+    got = recipe.predict(network, corners).astype(float)
+    shown = ", ".join(f"({x:.2f}, {y:.2f})" for x, y in corners)
+    call = f"predict for {shown} after training on labels of {labels} from seed {seed}"
     right = bool(((got > 0.5) == (targets > 0.5)).all())
     expect.that(right, call=call, got=got.round(3), expected=f"near {targets.ravel().tolist()}")
     loss = surprise(np.clip(got, 1e-7, 1 - 1e-7), targets)

@@ -311,6 +311,7 @@ def test_another_archive_is_not_even_opened(cache: Path, watch: Notes, monkeypat
         (tar(cifar_files())[:-3000], "not a whole archive"),
         (b"no archive", "not a whole archive"),
     ],
+    ids=["a file is missing", "a file is another", "cut short", "no archive"],  # the bytes say when they were made
 )
 def test_an_archive_with_other_contents_is_refused(watch: Notes, archive: bytes, reason: str) -> None:
     """Each file is verified by itself, too."""
