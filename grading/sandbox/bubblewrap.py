@@ -60,9 +60,9 @@ def command(seen: View, mounted: Mapping[Path, Path], environment: Mapping[str, 
 def _isolation() -> list[str]:
     """Namespaces of its own, no file but an empty /tmp and four devices, and no /proc: that would name the machine's.
 
-    A root of a user namespace is still root to many files. So for root there is no user namespace: the worker may
-    become somebody else, and does so before it loads anything (`grading/worker/confine.py`). With the right to
-    mount it first bounds the number of files in /tmp.
+    Root inside a user namespace still counts as root for many files. So a root grader makes no user namespace; its
+    worker switches to another user before it loads anything (`grading/worker/confine.py`). First it uses its right to
+    mount to bound the number of files in /tmp.
     """
     rights = ["CAP_SYS_ADMIN", *(["CAP_SETUID", "CAP_SETGID"] if is_root() else [])]
     return [
@@ -70,7 +70,8 @@ def _isolation() -> list[str]:
         *(part for right in rights for part in ("--cap-add", right)),
         "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
         "--die-with-parent", "--new-session", "--clearenv", "--hostname", "worker",
-        *(part for device in DEVICES for part in ("--dev-bind", device, device)),
+        # Made by us, for anybody to pass: bwrap makes the folder above a device for its own user alone.
+        "--perms", "0755", "--dir", "/dev", *(part for device in DEVICES for part in ("--dev-bind", device, device)),
         "--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", TMP,
     ]  # fmt: skip
 
