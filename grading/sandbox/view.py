@@ -97,7 +97,7 @@ def folders_of_data() -> frozenset[Path]:
 def libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     """The shared libraries that Python and the compiled modules below some folders need, as this machine's loader says.
 
-    It is told to list what it would load for this program, with the modules before everything else, and to end.
+    Asked to trace instead of to run, it lists what it would load for this program with the modules preloaded.
     """
     found = {path for folder in folders if folder.is_dir() for path in _list_libraries(python, folder)}
     # Another loader than glibc's knows no such list: then every library where such a loader looks.
@@ -106,15 +106,15 @@ def libraries(python: Path, folders: Iterable[Path]) -> set[Path]:
     return found or {path for path in everything if path.is_file()}
 
 
-def _list_libraries(python: Path, folder: Path) -> Iterator[Path]:
+@functools.cache
+def _list_libraries(python: Path, folder: Path) -> tuple[Path, ...]:
     # By names relative to the folder: the loader takes a blank in a name for the end of it.
     modules = [f"./{path.relative_to(folder)}" for path in sorted(folder.rglob("*.so")) if path.name[:4] != "_tki"]
     # libgcc_s is loaded when the first thread ends, and nobody says so beforehand.
     order = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": " ".join(["libgcc_s.so.1", *modules])}
     command = [str(python), "-I", "-S", "-c", ""]
     said = subprocess.run(command, cwd=folder, env=os.environ | order, capture_output=True, timeout=60, check=False)  # noqa: S603
-    for path in LIBRARY.findall(said.stdout.decode(errors="replace")):
-        yield Path(os.path.normpath(path))
+    return tuple(Path(os.path.normpath(path)) for path in LIBRARY.findall(said.stdout.decode(errors="replace")))
 
 
 def _files_of(name: str) -> Iterator[Path]:
