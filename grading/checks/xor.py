@@ -44,14 +44,14 @@ def xor(context: Context) -> Measured:
     """Train from every seed on XOR of a drawn square, then on other labels; keep the worst of each figure."""
     _, experiment = _experiment(context)
     count = experiment.seeds + experiment.controls
-    *seeds, seed_elsewhere = context.seeds("xor", count + 1)
+    seeds = context.seeds("xor", count)
     context.watch.phase("Training XOR networks", count)
     workers = context.workers(2 * count)
     runs: list[Run] = []
     try:
         for seed in seeds:
             square = draw_square(own_draws(seed, "task"), xor=len(runs) < experiment.seeds)
-            runs.append(_train_and_carry(context, next(workers), next(workers), (seed, seed_elsewhere), square))
+            runs.append(_train_and_carry(context, next(workers), next(workers), seed, square))
             context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         told = Failure(
@@ -79,15 +79,12 @@ def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
     return context.milestone, context.milestone.experiment
 
 
-def _train_and_carry(
-    context: Context, worker: Worker, elsewhere: Worker, seeds: tuple[int, int], square: Square
-) -> Run:
+def _train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, square: Square) -> Run:
     """Train in one process, carry the weights into another, and ask both; what counts is what the other answers.
 
     The other runs nothing of the student's before the first has ended: two that run at once can tell each other things.
     """
     milestone, experiment = _experiment(context)
-    seed, seed_elsewhere = seeds
     rng = own_draws(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(worker, milestone.trigger, seed)
@@ -115,7 +112,7 @@ def _train_and_carry(
     there, weights = ask(network), network.weights()
     worker.close()
 
-    receiver = StudentNetwork(elsewhere, milestone.trigger, seed_elsewhere)
+    receiver = StudentNetwork(elsewhere, milestone.trigger, seed + 1)
     fresh_elsewhere = cross_entropy(receiver.predict(corners), labels)
     receiver.put(weights.with_noise(experiment.weight_noise, rng))
     answered = ask(receiver)
