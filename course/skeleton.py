@@ -57,8 +57,8 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        mend = "Fix the line so that Python can read the file."
-        raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", mend)]) from None
+        fix = "Fix the line so that Python can read the file."
+        raise SkeletonError([Problem(path.as_posix(), error.lineno or 1, f"not Python: {error.msg}.", fix)]) from None
     gaps, problems = _marked(source, path)
     known = [task.id for module in manifest.modules for task in module.tasks if module.folder in path.parents]
     for gap in gaps:
@@ -66,8 +66,8 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, did_you_mean(gap.task, known)))
         elif complaint := _not_a_tail(tree, gap):
-            mend = "Let the block begin and end in one function's body, and be all that follows in it."
-            problems.append(Problem(path.as_posix(), gap.begin, complaint, mend))
+            fix = "Let the block begin and end in one function's body, and be all that follows in it."
+            problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
         raise SkeletonError(sorted(problems))
     return tuple(gaps)
@@ -115,8 +115,8 @@ def _marked(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
     problems: list[Problem] = []
     begun: tuple[str, int, int] | None = None
 
-    def problem(line: int, message: str, mend: str) -> None:
-        problems.append(Problem(path.as_posix(), line, message, mend))
+    def problem(line: int, message: str, fix: str) -> None:
+        problems.append(Problem(path.as_posix(), line, message, fix))
 
     for number, line in enumerate(source.splitlines(), start=1):
         if found := BEGIN.fullmatch(line):

@@ -56,8 +56,8 @@ def examine(desk: Desk) -> Iterator[Finding]:
 def official(desk: Desk) -> Finding:
     """The sandbox that official grading needs."""
     found = sandbox(desk.root)
-    mend = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
-    return found if found.ok else Finding("sandbox", False, found.found, mend)
+    fix = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
+    return found if found.ok else Finding("sandbox", False, found.found, fix)
 
 
 def started_worker(desk: Desk) -> Finding:

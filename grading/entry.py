@@ -44,7 +44,7 @@ def run_command(
         what = error.filename or "A file or stream"
         return _say(f"{what} cannot be used: {error.strerror or error}. {advice}".rstrip(), 3)
     except Exception as error:
-        # The parser's own are told by their traits: importing it would slow down commands that do without.
+        # The parser's exceptions are recognised by their attributes: importing it would slow down every other command.
         if type(error).__name__ == "Abort":
             return _say(interrupted, 130)
         show = getattr(error, "show", None)

@@ -30,9 +30,9 @@ def sizes_are_the_judges(course: Course, watch: Watch) -> list[Problem]:
 
 def find_allocations(source: str, path: Path) -> list[Problem]:
     """Every call in one file that allocates by what came from the student."""
-    mend = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
+    fix = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
     return [
-        Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", mend)
+        Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
         for line, text in sorted(set(_File(ast.parse(source)).allocations()))
     ]
 

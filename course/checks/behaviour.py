@@ -30,8 +30,8 @@ def solutions_pass(course: Course, watch: Watch) -> list[Problem]:
     """Every solution passes its module's tests and the integration tests."""
     files = [module.tests for module in course.built] + list(course.integration_tests)
     outcomes = _run(course, solved, files, watch)
-    mend = "Fix the solution or the test."
-    return [_problem(course, o, f"fails on the solution: {_told(o.failure)}", mend) for o in outcomes if o.failure]
+    fix = "Fix the solution or the test."
+    return [_problem(course, o, f"fails on the solution: {_told(o.failure)}", fix) for o in outcomes if o.failure]
 
 
 def gaps_fail_alone(course: Course, watch: Watch) -> list[Problem]:
@@ -54,8 +54,8 @@ def skeletons_fail(course: Course, watch: Watch) -> list[Problem]:
     problems = []
     for outcome in _run(course, skeleton, files, watch):
         if outcome.failure is None:
-            mend = "Let it call code that a task writes."
-            problems.append(_problem(course, outcome, "passes on the untouched skeleton.", mend))
+            fix = "Let it call code that a task writes."
+            problems.append(_problem(course, outcome, "passes on the untouched skeleton.", fix))
         elif outcome.gap is None:
             message = f"fails on the skeleton without naming a task: {_told(outcome.failure)}"
             problems.append(_problem(course, outcome, message, "Call student code inside the test, not around it."))
@@ -71,8 +71,8 @@ def _alone(course: Course, module: Module, task: Task) -> list[Problem]:
         own = outcome.task == task.id
         if outcome.failure is None:
             if own:
-                mend = "Let it call what the task writes, or mark it with the task it tests."
-                problems.append(_problem(course, outcome, f"passes while its task {task.id} is open.", mend))
+                fix = "Let it call what the task writes, or mark it with the task it tests."
+                problems.append(_problem(course, outcome, f"passes while its task {task.id} is open.", fix))
         elif outcome.gap != task.id:
             named = f"names task {outcome.gap}" if outcome.gap else f"names no task: {_told(outcome.failure)}"
             message = f"fails while only task {task.id} is open, and {named}"
@@ -109,7 +109,7 @@ def _told(failure: Failure | None) -> str:
     return got if len(got) <= 150 else f"{got[:149]}…"
 
 
-def _problem(course: Course, outcome: TestOutcome, message: str, mend: str) -> Problem:
+def _problem(course: Course, outcome: TestOutcome, message: str, fix: str) -> Problem:
     file, _, name = outcome.node.partition("::")
     line = next((case.line for case in course.test_cases if (case.path.as_posix(), case.name) == (file, name)), 1)
-    return Problem(file, line, f"{name} {message}", mend)
+    return Problem(file, line, f"{name} {message}", fix)

@@ -13,7 +13,7 @@ from grading.testing import expect
 from grading.testing.reports import Reports, ignore_reports
 
 FIGURES = ("step", "steps", "loss", "accuracy")
-"""What `progress` is told of a network that names images."""
+"""The arguments of `progress` in a recipe for images."""
 SQUARE, APART = 8, 12
 """Pixels: the side of the bright square, and how far its places are from each other."""
 

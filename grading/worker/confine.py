@@ -61,7 +61,7 @@ def set_limits(limits: dict[str, int]) -> None:
         if kind is not None:
             _, hard = resource.getrlimit(kind)
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # At its hard limit of CPU time a process is killed, just before that it is told why: SIGXCPU.
+            # The soft limit sends SIGXCPU, which names the reason; a second later the hard limit kills.
             soft = value - 1 if name == "RLIMIT_CPU" else value
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (soft, value))

@@ -19,7 +19,7 @@ ALL_FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) 
 """Every right to files that a version knows, and so can take away."""
 ALL_TCP, ALL_SCOPES = 0b11, 0b11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
-"""The rights that a file can have which is no folder."""
+"""The rights that apply to a file; the others apply to folders only."""
 
 LIST = READ_DIR
 READ = READ_FILE | READ_DIR
