@@ -15,8 +15,9 @@ STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> "{log}"
 """
 STUB_PYTHON = """#!/bin/sh
-# python3 -m venv DIR: a folder whose pip and nox are stubs, too.
+# python3 -m venv DIR: a folder whose pip and nox are stubs, too. Whatever else it is asked for writes nothing.
 echo "python3 $1 $2" >> "{log}"
+[ "$2" = venv ] || exit 0
 mkdir -p "$3/bin"
 cp "{stubs}/pip" "$3/bin/pip"
 cp "{stubs}/pip" "$3/bin/nox"
