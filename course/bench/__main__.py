@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, hostile, site
+from course.bench import colours, desk, digits, github, grader, hostile, kernels, site
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -43,9 +43,12 @@ GROUPS: dict[str, list[Step]] = {
     ],
     "milestone-3": [
         ("Taking steps beside PyTorch's", colours.beside_pytorch),
-        ("Recording operations", colours.tape),
         ("Making batches", colours.loader),
         ("Watching memory beside PyTorch's", colours.memory),
+    ],
+    "milestone-4": [
+        ("Running and recording operations", kernels.operations),
+        ("Taking steps beside PyTorch's", kernels.beside_pytorch),
     ],
     "github": [
         ("Grading a pull request up to its comment", github.waiting),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,24 +36,26 @@ def pytorch() -> ModuleType:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Both sides compute with so many threads."""
+def threads(count: int, blas: int | None = None) -> Iterator[None]:
+    """Both sides compute with so many threads; NumPy's BLAS with `blas` of them when we start threads of our own."""
     from threadpoolctl import threadpool_limits
 
     torch = pytorch()
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(count, user_api="blas"):
+        with threadpool_limits(blas or count, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
 
 
-def in_turns(ours: Callable[[], object], theirs: Callable[[], object], turns: int = TURNS) -> tuple[float, float]:
-    """Median seconds of each, measured alternately after a few unmeasured turns."""
+def in_turns(
+    *works: Callable[[], object], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Median seconds of each work, measured in turns after a few unmeasured ones."""
     for _ in range(5):
-        ours()
-        theirs()
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(turns)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+        for work in works:
+            work()
+    measured = [[seconds(work, clock) for work in works] for _ in range(turns)]
+    return [statistics.median(times) for times in zip(*measured, strict=True)]

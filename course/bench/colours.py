@@ -14,7 +14,6 @@ from course.bench.figure import Figure, seconds
 from course.bench.memory import peak_of
 
 BATCH = 128
-CHAIN = 2000
 STEPS = 8
 """Of a process whose memory is watched."""
 
@@ -35,10 +34,10 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(BATCH, 3, 32, 32)).astype("float32"), rng.integers(0, 10, BATCH)
 
 
-def our_step() -> Callable[[], object]:
-    """One step of the solution: forward on a tape, backward, SGD with Nesterov momentum."""
+def our_step(net: Any = None) -> Callable[[], object]:
+    """One step of the solution: forward on a tape, backward, SGD with Nesterov momentum; of the recipe's network."""
     student = solution()
-    net = student.recipe("11_training").build(np.random.default_rng(0))
+    net = student.recipe("11_training").build(np.random.default_rng(0)) if net is None else net
     criterion, (images, labels) = student.dense.CrossEntropyLoss(), batch()
     x, y = student.tensor.Tensor(images), student.tensor.Tensor(labels)
     optimizer = student.optimizers.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -53,11 +52,12 @@ def our_step() -> Callable[[], object]:
     return step
 
 
-def their_step() -> Callable[[], object]:
-    """The same step in PyTorch, eager."""
+def their_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[], object]:
+    """The same step in PyTorch, eager, with its images in that order in memory."""
     torch = pytorch()
-    net, (images, labels) = network(torch), batch()
-    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    order, (images, labels) = getattr(torch, layout), batch()
+    net = (network(torch) if net is None else net).to(memory_format=order)
+    x, y = torch.from_numpy(images).contiguous(memory_format=order), torch.from_numpy(labels)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
     def step() -> None:
@@ -74,30 +74,9 @@ def beside_pytorch() -> Iterator[Figure]:
     ours, theirs = our_step(), their_step()
     for count in sorted({1, os.cpu_count() or 1}):
         with threads(count):
-            a, b = in_turns(ours, theirs, 20)
+            a, b = in_turns(ours, theirs, turns=20)
         how = f"{count} threads, batch {BATCH}: {a * 1e3:.1f} ms to {b * 1e3:.1f} ms, medians of turns"
         yield Figure("milestone 3, a training step against PyTorch", a / b, 2.0, "×", how)
-
-
-def tape() -> Iterator[Figure]:
-    """What recording adds to one operation on a tiny tensor."""
-    student = solution()
-    x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
-    student.autograd.require_grad([x])
-
-    def chain() -> Any:
-        y = x
-        for _ in range(CHAIN):
-            y = y + one
-        return y
-
-    def recorded() -> Any:
-        with student.autograd.Tape():
-            return chain()
-
-    added = [seconds(recorded) - seconds(chain) for _ in range(15)]
-    how = f"a chain of {CHAIN} additions with a tape less one without, median of 15"
-    yield Figure("a tape's overhead for each operation", statistics.median(added) / CHAIN * 1e6, 5, "µs", how)
 
 
 def loader() -> Iterator[Figure]:

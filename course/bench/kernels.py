@@ -1,0 +1,90 @@
+"""Milestone 4: a training step on compiled kernels beside PyTorch's and module 06's, and what a small op costs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from course.bench.beside import in_turns, pytorch, solution, threads
+from course.bench.colours import our_step, their_step
+from course.bench.figure import Figure
+
+CHANNELS = (3, 16, 32, 64)
+CHAIN = 2000
+"""Operations on tiny arrays in one measurement."""
+TURNS = 15
+
+
+def beside_pytorch() -> Iterator[Figure]:
+    """A training step: processor time with one thread, and on several cores the wall clock with two."""
+    plain, fast, *theirs = steps(threads=1)
+    with threads(1):
+        slow, ours, *others = in_turns(plain, fast, *theirs, turns=TURNS, clock=time.process_time)
+    yield from compare(ours, others, (0.8, 1.0), "1 thread, processor time")
+    how = f"goal: 1.5 times as fast; processor time of {slow * 1e3:.1f} ms to {ours * 1e3:.1f} ms"
+    yield Figure("milestone 4, a training step against module 06's", ours / slow, 1 / 1.5, "×", how)
+    if (os.cpu_count() or 1) > 1:
+        _, fast, *theirs = steps(threads=2)
+        with threads(2, blas=1):
+            ours, *others = in_turns(fast, *theirs, turns=TURNS)
+        yield from compare(ours, others, (1.0, 1.0), "2 threads, wall clock (on a quiet machine)")
+
+
+def compare(ours: float, others: list[float], goals: tuple[float, float], what: str) -> Iterator[Figure]:
+    """Our seconds beside those of PyTorch's two layouts."""
+    for layout, theirs, goal in zip(("NCHW", "channels_last"), others, goals, strict=True):
+        how = f"{what}: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms, medians of {TURNS} turns"
+        yield Figure(f"milestone 4, a training step against PyTorch in {layout}", ours / theirs, goal, "×", how)
+
+
+def steps(threads: int) -> list[Callable[[], object]]:
+    """A training step of the same network in module 06, optimised, and in PyTorch, NCHW and channels_last."""
+    plain, torch = our_network(), pytorch()
+    optimised = solution().kernels.optimise(our_network(), threads)
+    layouts = ("contiguous_format", "channels_last")
+    return [our_step(plain), our_step(optimised), *(their_step(their_network(torch), layout) for layout in layouts)]
+
+
+def our_network() -> Any:
+    """Three times convolution, batch normalisation, ReLU and max pool, and a dense layer, as in module 06."""
+    student, rng = solution(), np.random.default_rng(0)
+    spatial, layers = student.spatial, []
+    for before, after in pairwise(CHANNELS):
+        layers += [spatial.Conv2d(before, after, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(after)]
+        layers += [student.activations.ReLU(), spatial.MaxPool2d(2)]
+    return student.layers.Sequential(*layers, spatial.Flatten(), student.layers.Dense(64 * 4 * 4, 10, rng=rng))
+
+
+def their_network(torch: Any) -> Any:
+    """The same network in PyTorch."""
+    nn, layers = torch.nn, []
+    for before, after in pairwise(CHANNELS):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
+
+
+def operations() -> Iterator[Figure]:
+    """What one operation on tiny tensors costs above NumPy's own, and what a tape adds until it is freed."""
+    student = solution()
+    x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
+    student.autograd.require_grad([x])
+
+    def chain(y: Any, step: Any) -> None:
+        for _ in range(CHAIN):
+            y = y + step
+
+    def recorded() -> None:
+        with student.autograd.Tape():
+            chain(x, one)
+
+    works = (lambda: chain(x.data, one.data), lambda: chain(x, one), recorded)
+    numpy, plain, taped = (1e6 * s / CHAIN for s in in_turns(*works, turns=TURNS, clock=time.process_time))
+    how = f"a chain of {CHAIN} additions, processor time, medians of {TURNS} turns: "
+    yield Figure("an operation without a tape", plain - numpy, 2.5, "µs", f"{how}{numpy:.2f} µs in NumPy alone")
+    yield Figure("a tape's overhead for each operation", taped - plain, 3, "µs", f"{how}{plain:.2f} µs without a tape")
