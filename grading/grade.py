@@ -16,10 +16,12 @@ from grading import cache
 from grading.checks.cifar10 import cifar10_convergence
 from grading.checks.demo import demo
 from grading.checks.imports import imports
+from grading.checks.kernels import cifar10_kernels
 from grading.checks.measured import Context, Log, Measured
 from grading.checks.mnist import mnist
 from grading.checks.quiz import quiz
 from grading.checks.source import source
+from grading.checks.speed import kernel_speed
 from grading.checks.tests import integration_tests, module_tests
 from grading.checks.xor import xor
 from grading.client import Worker
@@ -37,7 +39,7 @@ from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
 from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose
-from grading.submission import Submission, take
+from grading.submission import Submission, copy_modules, take
 from grading.workers import start_worker
 
 CHECKS = {
@@ -48,6 +50,8 @@ CHECKS = {
     "xor": xor,
     "mnist": mnist,
     "cifar10_convergence": cifar10_convergence,
+    "cifar10_kernels": cifar10_kernels,
+    "kernel_speed": kernel_speed,
     "demo": demo,
     "quiz": quiz,
 }
@@ -148,8 +152,12 @@ def _grade(
             return _of(known, request.commit)
         log = Log()
 
-        def start() -> Worker:
-            log.workers.append(start_worker(handed_in, on_path, budget, sandbox))
+        def start(last: int | None = None) -> Worker:
+            modules, visible = on_path, handed_in
+            if last is not None:
+                modules = tuple(m for m in on_path if m.number <= last)
+                visible = copy_modules(handed_in, modules, folder / f"up-to-{last}")
+            log.workers.append(start_worker(visible, modules, budget, sandbox))
             return log.workers[-1]
 
         seed = request.seed if request.seed is not None else secrets.randbelow(1 << 31)

@@ -8,7 +8,7 @@ import itertools
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grading.errors import UsageError
@@ -99,6 +99,16 @@ def take(
     digest = hashlib.sha256(lines.encode()).hexdigest()
     record = SubmissionRecord(digest=digest, files=tuple(files), refused=tuple(refused[:MAX_NOTES]))
     return Submission(code, answers, record, tuple(missing))
+
+
+def copy_modules(submission: Submission, modules: Iterable[Module], into: Path) -> Submission:
+    """Copy the code of these modules alone, for a worker that is to see nothing of the others."""
+    for module in modules:
+        text = submission.text(module.code)
+        if text is not None:
+            (into / module.code).parent.mkdir(parents=True, exist_ok=True)
+            (into / module.code).write_text(text, "utf-8")
+    return replace(submission, folder=into)
 
 
 def _read(tree: Path, path: Path) -> bytes | str | None:

@@ -39,7 +39,9 @@ def cifar10_convergence(context: Context) -> Measured:
         workers = context.workers(2 * len(seeds))
         for seed in seeds:
             context.watch.phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
-            runs.append(train_and_carry(context, next(workers), next(workers), seed, data))
+            trainer, receiver = next(workers), next(workers)
+            runs.append(train_and_carry(context, trainer, receiver, seed, data))
+            receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         told = broken(error, milestone, seeds[len(runs)])
         curves = tuple(curve for run in runs for curve in run.curves)

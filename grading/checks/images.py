@@ -9,7 +9,7 @@ import numpy as np
 
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
 from grading.checks.measured import Context
-from grading.checks.network import StudentNetwork, differ_by, in_words
+from grading.checks.network import StudentNetwork, Weights, differ_by, in_words
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
@@ -20,6 +20,20 @@ from grading.result import Curve, Failure
 CLASSES = 10
 IMAGES_PER_CALL = 1000
 """So many images have the time limit of one call; more images have proportionally more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """A trained network where it is measured: in a process that saw no training."""
+
+    network: StudentNetwork
+    weights: Weights
+    """Those of training, made noisy."""
+    inputs: np.ndarray
+    """The test images, perturbed."""
+    targets: np.ndarray
+    known: np.ndarray
+    """Some of the training images, perturbed likewise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +64,7 @@ class Run:
     seconds: float
     """Of training, the grader's measurements in between included."""
     curves: tuple[Curve, ...]
+    carried: Carried
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +86,10 @@ def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
 
 
 def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, data: DataSet) -> Run:
-    """Train on a task drawn from the seed in one process; measure in another, by the weights alone."""
+    """Train on a task drawn from the seed in one process; measure in another, by the weights alone.
+
+    The first is closed before the second does anything; the second stays open.
+    """
     milestone, experiment = experiment_of(context)
     rng, task = own_draws(seed), draw_image_task(data, experiment.symmetry, own_draws(seed, "task"))
     inputs, targets = perturb_images(task.data.test_inputs, experiment, rng), task.data.test_targets
@@ -90,12 +108,12 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
     receiver = StudentNetwork(elsewhere, milestone.trigger, seed + 1, outputs=CLASSES)
     own = receiver.weights()
     fresh_elsewhere = accuracy(ask(context, receiver, some, rng), answers)
-    receiver.put(weights.with_noise(experiment.weight_noise, rng))
+    carried = Carried(receiver, weights.with_noise(experiment.weight_noise, rng), inputs, targets, known_inputs)
+    receiver.put(carried.weights)
     answered = ask(context, receiver, inputs, rng)
     known_accuracy = accuracy(ask(context, receiver, known_inputs, rng), task.data.train_targets[known])
     receiver.put(own)
     forgotten = accuracy(ask(context, receiver, some, rng), answers)
-    elsewhere.close()
     return Run(
         seed=seed,
         fresh_accuracy=max(fresh, fresh_elsewhere),
@@ -113,6 +131,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
             Curve(name="loss", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.losses)),
             Curve(name="accuracy", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.accuracies)),
         ),
+        carried=carried,
     )
 
 

@@ -19,7 +19,7 @@ from grading.submission import Submission
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a check may use. ``start`` gives a fresh worker for the submission."""
+    """Everything a check may use."""
 
     root: Path
     """The course: manifest, tests, grader."""
@@ -27,7 +27,8 @@ class Context:
     modules: tuple[Module, ...]
     milestone: Milestone | None
     submission: Submission
-    start: Callable[[], Worker]
+    start: Callable[..., Worker]
+    """A fresh worker for the submission; `start(6)` gives one that sees modules 01 to 06 and nothing of later ones."""
     budget: Budget
     seed: int
     official: bool

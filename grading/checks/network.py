@@ -8,6 +8,7 @@ training: `weights`, `Weights.with_noise`, `put`.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,16 @@ class Weights:
         return sum(array.size for array in self.parameters) + sum(array.nbytes for array in self.buffers)
 
     @property
+    def floats(self) -> int:
+        """How many of its numbers are floating: a network that is not compressed has no others."""
+        return sum(array.size for array in (*self.parameters, *self.buffers) if array.dtype.kind == "f")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in (*self.parameters, *self.buffers))
+
+    @property
     def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """The shapes of the parameters, and those of the buffers."""
         return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
@@ -96,11 +107,12 @@ class StudentNetwork:
         network = self._function("build")(worker.rng(student_seed(seed)))
         self._network = _object(network, "build(rng)", "a network")
         self._counts: dict[str, int] = {}
+        self._compressed = False
 
     def weights(self) -> Weights:
         """A copy of every parameter and every buffer, in order; RecipeError when it is none of a sensible network."""
         parameters = self._copies("parameters", self._tensors("parameters"), "f", "a float array")
-        if not parameters:
+        if not parameters and not self._compressed:  # what nobody trains any more may stand in buffers alone
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
         buffers = self._copies("buffers", self._tensors("buffers"), "fiub", "an array of numbers")
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
@@ -150,7 +162,7 @@ class StudentNetwork:
         call = f"predict(network, inputs of shape {inputs.shape})"
         with contextlib.nullcontext() if seconds is None else self._worker.deadline(seconds):
             answer = self._function("predict")(self._network, inputs)
-        values = _finite_floats(answer, call, (len(inputs), self._outputs))
+        values = check_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
             got = f"values from {values.min():.3g} to {values.max():.3g}"
             raise RecipeError(call, got, "probabilities: 0 to 1")
@@ -160,11 +172,19 @@ class StudentNetwork:
             raise RecipeError(call, got, "one probability for each class, which add up to 1")
         return values
 
+    def compress(self, images: np.ndarray) -> StudentNetwork:
+        """The recipe's compressed network, which it may calibrate on some images."""
+        network = self._function("compress")(self._network, images)
+        small = copy.copy(self)
+        small._network = _object(network, "compress(network, images)", "a network")
+        small._counts, small._compressed = {}, True
+        return small
+
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
         """What the first convolution makes of images: (n, maps, height, width) in float64; else RecipeError."""
         call = f"feature_maps(network, images of shape {images.shape})"
         maps = self._function("feature_maps")(self._network, images)
-        return _finite_floats(maps, call, (len(images), None, None, None))
+        return check_floats(maps, call, (len(images), None, None, None))
 
     def _function(self, name: str) -> Any:
         """A function of the recipe's."""
@@ -229,7 +249,7 @@ def _object(value: Any, call: str, expected: str) -> Any:
     return value
 
 
-def _finite_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
     """The array in float64; RecipeError unless it is one of finite floats of this shape, None being any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":

@@ -17,6 +17,16 @@ FIGURES = {
         "carried_difference",
         "numbers",
     ),
+    "cifar10_kernels": (
+        "fresh_accuracy",
+        "accuracy",
+        "int8_loss",
+        "int8_bytes",
+        "forgotten_accuracy",
+        "carried_difference",
+        "numbers",
+    ),
+    "kernel_speed": ("speed_up", "same_values"),
     "demo": ("completed",),
     "quiz": ("correct",),
 }

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from grading.manifest.model import (
     ChoiceQuestion,
     Cifar10Experiment,
+    KernelsExperiment,
     Manifest,
     MnistExperiment,
     NumberQuestion,
@@ -22,7 +23,12 @@ from grading.manifest.rules import broken_rules
 from grading.manifest.source import Source, parse
 
 QUESTIONS: dict[str, type[BaseModel]] = {"number": NumberQuestion, "choice": ChoiceQuestion}
-EXPERIMENTS: dict[str, type[BaseModel]] = {"xor": XorExperiment, "mnist": MnistExperiment, "cifar10": Cifar10Experiment}
+EXPERIMENTS: dict[str, type[BaseModel]] = {
+    "xor": XorExperiment,
+    "mnist": MnistExperiment,
+    "cifar10": Cifar10Experiment,
+    "kernels": KernelsExperiment,
+}
 
 __all__ = ["FILE", "ManifestError", "Problem", "load", "located"]
 

@@ -267,6 +267,23 @@ class Cifar10Experiment(ImageExperiment):
     """Training runs of an official grading, each from its own seed; at a desk there is one."""
 
 
+class KernelsExperiment(ImageExperiment):
+    """Milestone 4: how accuracy, compression and speed are measured."""
+
+    kind: Literal["kernels"]
+    data: Literal["cifar10"] = "cifar10"
+    official_seeds: int = Field(ge=1, le=5)
+    """Training runs of an official grading, each from its own seed; at a desk there is one."""
+    calibration_images: int = Field(ge=50)
+    """Training images from which `compress` may learn how large activations get."""
+    turns: int = Field(ge=3)
+    """Training steps that each side takes in one round, by turns."""
+    rounds: int = Field(ge=1)
+    """How often the speed is measured at most, until it suffices."""
+    baseline_limit: float = Field(gt=1)
+    """So many times what the grader's own matrix products take a step of module 06 counts at most."""
+
+
 class Sealed(Frozen):
     """Answer keys as salted scrypt digests, in place of clear ones in a release."""
 
@@ -324,9 +341,10 @@ class Milestone(Frozen):
     criteria: tuple[Criterion, ...] = Field(min_length=4)
     environment: Environment = Environment()
     budget: Budget
-    experiment: Annotated[XorExperiment | MnistExperiment | Cifar10Experiment, Field(discriminator="kind")] | None = (
-        None
-    )
+    experiment: (
+        Annotated[XorExperiment | MnistExperiment | Cifar10Experiment | KernelsExperiment, Field(discriminator="kind")]
+        | None
+    ) = None
     """How it is measured; a planned milestone may not have one yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)

@@ -20,7 +20,7 @@ from grading.sandbox import bubblewrap
 from grading.sandbox.command import command
 from grading.sandbox.folders import remove
 from grading.sandbox.output import Tail
-from grading.sandbox.processes import Usage, read_usage
+from grading.sandbox.processes import Usage, read_cpu_nanoseconds, read_usage
 from grading.sandbox.strays import adopt_orphans, end_strays
 from grading.sandbox.watch import MAX_TASKS, Watchdog
 from grading.worker import landlock, seccomp
@@ -111,6 +111,10 @@ class Launched:
     def read_usage(self) -> Usage | None:
         """What its processes have used; None where the system does not say."""
         return read_usage(self.process.pid)
+
+    def read_cpu_nanoseconds(self) -> int | None:
+        """CPU time of its running processes; None where the system does not say."""
+        return read_cpu_nanoseconds(self.process.pid)
 
     def explain_failed_start(self) -> str:
         """Words for whoever runs this machine: how it ended, and the last line it printed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,25 @@ def find_children(pid: int) -> list[int]:
             if task.name == str(pid):
                 raise
     return found
+
+
+def read_cpu_nanoseconds(pid: int) -> int | None:
+    """CPU time of a process and all below it that still run, to the nanosecond; None where the kernel does not say.
+
+    `/proc` counts in ticks of 10 ms, a whole step of training in a handful of them. Linux makes the number of another
+    process's clock from its pid, as clock_getcpuclockid(3) does: the complement, and 2 for what the scheduler counts.
+    """
+    if sys.platform != "linux":
+        return None
+    total, left = 0, [pid]
+    while left:
+        process = left.pop()
+        try:
+            left += find_children(process)
+            total += time.clock_gettime_ns((~process << 3) | 2)
+        except OSError:
+            return None
+    return total
 
 
 def read_usage(pid: int) -> Usage | None:

@@ -1,0 +1,118 @@
+"""Milestone 4: accuracy on CIFAR-10 with the student's own kernels, and what is left of it in int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grading.checks.images import (
+    CLASSES,
+    Run,
+    accuracy,
+    ask,
+    broken,
+    experiment_of,
+    failures_of_all,
+    figures_of_all,
+    how_trained,
+    one_class,
+    train_and_carry,
+)
+from grading.checks.measured import Context, Measured, measure_nothing
+from grading.checks.network import RecipeError, StudentNetwork
+from grading.checks.seeds import own_draws
+from grading.client import Worker
+from grading.data.load import obtain
+from grading.manifest.model import KernelsExperiment
+from grading.remote import RemoteError, WorkerFailureError
+from grading.result import Failure
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """The same network in fewer bytes, measured by what its arrays hold in yet another process."""
+
+    accuracy: float
+    """Of all test images, perturbed as the float network saw them."""
+    lost: float
+    """Of the float network's accuracy; not below 0."""
+    share: float
+    """Its bytes, divided by those of the float network's numbers in float32."""
+
+
+def cifar10_kernels(context: Context) -> Measured:
+    """Train and carry as milestone 3 does; then compress, carry again, and measure once more. The worst run counts."""
+    milestone, experiment = experiment_of(context)
+    assert isinstance(experiment, KernelsExperiment)
+    data = obtain(experiment.data, context.watch)
+    seeds = context.seeds("kernels", experiment.official_seeds if context.official else 1)
+    how = how_trained(data, experiment, seeds)
+    runs: list[Run] = []
+    compressed: list[Compressed] = []
+    try:
+        workers = context.workers(3 * len(seeds))
+        for seed in seeds:
+            context.watch.phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
+            trainer, receiver = next(workers), next(workers)
+            runs.append(train_and_carry(context, trainer, receiver, seed, data))
+            context.watch.phase(f"Asking the network in int8 (seed {seed})", None)
+            compressed.append(compress_and_carry(context, runs[-1], next(workers), seed))
+            receiver.close()
+    except (RemoteError, WorkerFailureError, RecipeError) as error:
+        failure = broken(error, milestone, seeds[len(compressed)])
+        curves = tuple(curve for run in runs for curve in run.curves)
+        return measure_nothing("cifar10_kernels", failure, how=how, curves=curves, data=data.record)
+    figures = figures_of_all(runs) | {
+        "int8_loss": max(small.lost for small in compressed),
+        "int8_bytes": max(small.share for small in compressed),
+    }
+    worst = min(runs, key=lambda run: run.accuracy)
+    missed = failures_of_all(figures, worst) | _failures(figures, worst, min(small.accuracy for small in compressed))
+    return Measured(
+        figures,
+        {name: (failure,) for name, failure in missed.items()},
+        how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
+        curves=tuple(curve for run in runs for curve in run.curves),
+        data=data.record,
+    )
+
+
+def compress_and_carry(context: Context, run: Run, elsewhere: Worker, seed: int) -> Compressed:
+    """Compress the carried network, and put what that holds into one compressed from untrained weights elsewhere."""
+    milestone, experiment = experiment_of(context)
+    assert isinstance(experiment, KernelsExperiment)
+    rng, carried = own_draws(seed, "compress"), run.carried
+    few = carried.known[: experiment.calibration_images]
+    carried.network.put(carried.weights)
+    weights = carried.network.compress(few).weights()
+    untrained = StudentNetwork(elsewhere, milestone.trigger, seed + 2, outputs=CLASSES)
+    receiver = untrained.compress(few)
+    receiver.put(weights)
+    right = accuracy(ask(context, receiver, carried.inputs, rng), carried.targets)
+    elsewhere.close()
+    return Compressed(right, max(0.0, run.accuracy - right), weights.nbytes / (FLOAT_BYTES * carried.weights.floats))
+
+
+def _failures(figures: dict[str, float | None], worst: Run, in_int8: float) -> dict[str, Failure]:
+    """What a miss of each figure of this milestone says."""
+    return {
+        "accuracy": Failure(
+            title="Test images are named correctly",
+            got=f"{worst.accuracy:.1%} right{one_class(worst)} (seed {worst.seed})",
+            expected="at least 75%",
+            hint="Spend the time that your kernels save: more maps in the last layers, or one epoch more.",
+        ),
+        "int8_loss": Failure(
+            title="The network in int8 answers nearly as well",
+            got=f"{in_int8:.1%} right in int8, {worst.accuracy:.1%} in float32",
+            expected="at most one point less",
+            hint="Quantise weights per channel, and take activation ranges from all the images compress is given.",
+        ),
+        "int8_bytes": Failure(
+            title="The network in int8 takes about a quarter of the memory",
+            got=f"{figures['int8_bytes']:.1%} of the bytes of the float network",
+            expected="at most 27%",
+            hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy beside them.",
+        ),
+    }

@@ -1,0 +1,248 @@
+"""How much faster module 13 takes a training step than module 06, by CPU time that the grader reads from the kernel.
+
+Two workers take turns: one sees modules 01 to 06 and nothing of later ones, one all of them. Each turn has fresh
+weights, images and labels, and gives logits and gradients, which must be right: so nothing can be kept from an earlier
+turn, left out, or put off. What a worker computes between its turns counts, too. A module 06 made slow on purpose gains
+nothing beyond a multiple of what the grader's own matrix products cost on the same machine at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grading.checks.measured import Context, Measured, measure_nothing
+from grading.checks.network import RecipeError, check_floats, in_words
+from grading.checks.seeds import own_draws
+from grading.checks.step import (
+    CLASSES,
+    Answer,
+    StepShape,
+    Values,
+    compute_step,
+    differ_relatively,
+    draw_shape,
+    draw_values,
+)
+from grading.client import Worker
+from grading.errors import GraderError
+from grading.manifest.model import KernelsExperiment
+from grading.remote import RemoteError, WorkerFailureError
+from grading.result import Failure
+
+BASELINE = 6
+"""The last module that the slower side sees: convolution without blocks, loops without compiling."""
+IDLE_SHARE = 0.1
+"""Of a worker's turns, in CPU time, that it may compute while it is the others' turn."""
+WARM_UPS = 2
+"""Turns before those that count: compiling, and touching memory for the first time, is done once."""
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one network's turns came to: medians, in seconds of CPU time."""
+
+    shape: StepShape
+    plain: float
+    """Of module 06's steps."""
+    fast: float
+    """Of module 13's."""
+    products: float
+    """Of the grader's own matrix products."""
+    difference: float
+    """Between module 13's values and the right ones, and module 06's."""
+
+    def speed_up(self, limit: float) -> float:
+        """How many of module 13's steps one of module 06's takes, which counts ``limit`` times the products at most."""
+        return min(self.plain, limit * self.products) / max(self.fast, 1e-9)
+
+
+class StudentStep:
+    """A training step in one worker, plain or optimised: all of it happens there, and is timed from here."""
+
+    def __init__(self, worker: Worker, shape: StepShape, *, optimised: bool):
+        self._worker, self._optimised = worker, optimised
+        spatial, activations, layers = (worker.module(name) for name in ("spatial", "activations", "layers"))
+        rng, parts, into = worker.rng(0), [], 3
+        self._parameters: list[Any] = []
+        for out in shape.channels:
+            conv = spatial.Conv2d(into, out, 3, padding=1, bias=False, rng=rng)
+            norm = spatial.BatchNorm2d(out)
+            parts += [conv, norm, activations.ReLU(), spatial.MaxPool2d(2)]
+            self._parameters += [conv.weight, norm.weight, norm.bias]
+            into = out
+        dense = layers.Dense(shape.features, CLASSES, rng=rng)
+        self._parameters += [dense.weight, dense.bias]
+        self._network = layers.Sequential(*parts, spatial.Flatten(), dense)
+        if optimised:
+            worker.module("autograd").require_grad(self._parameters)
+            self._network = worker.module("kernels").optimise(self._network)
+        self._criterion = worker.module("dense").CrossEntropyLoss()
+        self._ended = worker.read_clock()
+        self.seconds: list[float] = []
+        """CPU time of each turn, with what it computed since the turn before."""
+        self.idle: list[float] = []
+        """Of that, what it computed while it was not its turn."""
+
+    def take(self, values: Values) -> Answer:
+        """One step from these values; RecipeError for what has the wrong form."""
+        began = self._worker.read_clock()
+        answer = self._take(values)
+        ended = self._worker.read_clock()
+        self.idle.append(began - self._ended)
+        self.seconds.append(ended - self._ended)
+        self._ended = ended
+        return answer
+
+    def _take(self, values: Values) -> Answer:
+        module = self._worker.module
+        for parameter, weight in zip(self._parameters, values.weights, strict=True):
+            parameter.data = weight
+        module("layers").zero_grad(self._parameters)
+        images, labels = module("tensor").Tensor(values.images), module("tensor").Tensor(values.labels)
+        if self._optimised:
+            with module("autograd").Tape():
+                logits = self._network(images)
+                loss = self._criterion(logits, labels)
+            loss.backward()
+        else:
+            logits = self._network(images)
+            self._criterion(logits, labels)
+            self._network.backward(self._criterion.backward())
+        shapes = [weight.shape for weight in values.weights]
+        return Answer(
+            check_floats(logits.numpy(), "network(images).numpy()", (len(values.images), CLASSES)),
+            tuple(
+                check_floats(parameter.grad.numpy(), "parameter.grad.numpy()", shape)
+                for parameter, shape in zip(self._parameters, shapes, strict=True)
+            ),
+        )
+
+
+@contextmanager
+def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
+    """What the step's matrix products and passes cost here: a function that does them once and gives CPU seconds.
+
+    In a process of its own with one thread, since this one's matrix products have their threads already.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("calibration.py")), json.dumps(shape.products)]
+    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    with subprocess.Popen(  # noqa: S603 - our own command line
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        ask, answers = process.stdin, process.stdout
+        assert ask is not None
+        assert answers is not None
+
+        def measure() -> float:
+            print(file=ask, flush=True)
+            line = answers.readline()
+            if not line:
+                raise GraderError("the matrix products to compare with could not be timed on this machine")
+            return int(line) / 1e9
+
+        yield measure
+        ask.close()
+
+
+def kernel_speed(context: Context) -> Measured:
+    """Rounds of interleaved turns, until one is fast enough or all are done; the best counts."""
+    assert context.milestone is not None
+    experiment = context.milestone.experiment
+    assert isinstance(experiment, KernelsExperiment)
+    wanted = next(c for c in context.milestone.criteria if c.figure == "speed_up")
+    (seed,) = context.seeds("speed", 1)
+    rng = own_draws(seed)
+    rounds: list[Round] = []
+    context.watch.phase("Racing module 13 against module 06", experiment.rounds * (experiment.turns + WARM_UPS))
+    try:
+        plain, fast = context.start(BASELINE), context.start()
+        while len(rounds) < experiment.rounds:
+            rounds.append(_race(context, experiment, plain, fast, rng, len(rounds)))
+            if wanted.met_by(rounds[-1].speed_up(experiment.baseline_limit)):
+                break
+        plain.close()
+        fast.close()
+    except (RemoteError, WorkerFailureError, RecipeError) as error:
+        hint = f"Run the module's tests first: tito module test {context.milestone.trigger[:2]}"
+        title = "Module 13 takes a training step of a network it has not seen before"
+        return measure_nothing("kernel_speed", Failure(title=title, hint=hint, **in_words(error)))
+    limit = experiment.baseline_limit
+    best = max(rounds, key=lambda one: one.speed_up(limit))
+    figures = {"speed_up": best.speed_up(limit), "same_values": max(one.difference for one in rounds)}
+    how = (
+        f"{best.shape}, one thread, CPU time of the workers' processes, medians of {experiment.turns} interleaved "
+        f"turns, the best of {len(rounds)} round{'s' * (len(rounds) > 1)}: module 06 {best.plain * 1e3:.1f} ms, "
+        f"module 13 {best.fast * 1e3:.1f} ms, the grader's own matrix products {best.products * 1e3:.1f} ms; module 06 "
+        f"counts at most {limit:g} times as much as those"
+    )
+    return Measured(figures, {name: (failure,) for name, failure in _failures(figures, best, limit).items()}, how=how)
+
+
+def _race(
+    context: Context, experiment: KernelsExperiment, plain: Worker, fast: Worker, rng: np.random.Generator, done: int
+) -> Round:
+    """One network's turns. RecipeError for a worker that computes while it is the others' turn."""
+    assert context.milestone is not None
+    shape = draw_shape(rng)
+    sides = StudentStep(plain, shape, optimised=False), StudentStep(fast, shape, optimised=True)
+    products, in_logits, in_gradients = [], [], []
+    with own_products(shape) as measure_products:
+        for turn in range(WARM_UPS + experiment.turns):
+            values = draw_values(shape, rng)
+            right = compute_step(values)
+            slow, quick = (side.take(values) for side in sides)
+            products.append(measure_products())
+            for other in (right, slow):
+                in_logits.append(differ_relatively(quick.logits, other.logits))
+                pairs = zip(quick.gradients, other.gradients, strict=True)
+                in_gradients.append(max(differ_relatively(got, expected) for got, expected in pairs))
+            context.watch.advance(done * (WARM_UPS + experiment.turns) + turn + 1)
+    for side, module in zip(sides, (f"{BASELINE:02}", context.milestone.trigger[:2]), strict=True):
+        idle, own = sum(side.idle[WARM_UPS:]), sum(side.seconds[WARM_UPS:])
+        if idle > IDLE_SHARE * own:
+            call = f"a training step with modules 01 to {module}"
+            got = f"{idle / own:.0%} of its CPU time between its turns, while nothing was asked of it"
+            raise RecipeError(call, got, "work during a call and none afterwards: no threads of your own left behind")
+    plain_seconds, fast_seconds = (statistics.median(side.seconds[WARM_UPS:]) for side in sides)
+    # Once in a while an activation lies so near 0 that rounding decides whether it has a gradient: thus the median.
+    return Round(
+        shape,
+        plain_seconds,
+        fast_seconds,
+        statistics.median(products[WARM_UPS:]),
+        max(*in_logits, statistics.median(in_gradients)),
+    )
+
+
+def _failures(figures: dict[str, float], best: Round, limit: float) -> dict[str, Failure]:
+    """What a miss of each figure says."""
+    held = f", counted as {limit * best.products * 1e3:.1f} ms" if best.plain > limit * best.products else ""
+    return {
+        "speed_up": Failure(
+            title="A training step is faster with module 13",
+            call=f"optimise(network): {best.shape}",
+            got=f"{best.fast * 1e3:.1f} ms a step, where module 06 takes {best.plain * 1e3:.1f} ms{held}: "
+            f"{figures['speed_up']:.2f} times as fast",
+            expected="at least 1.5 times as fast",
+            hint="Look at the profile by op: tito milestone demo 4 shows it before and after.",
+        ),
+        "same_values": Failure(
+            title="It computes the same values",
+            call=f"optimise(network): {best.shape}",
+            got=f"logits or gradients that differ by {figures['same_values']:.2g} of their size",
+            expected="at most 0.001, from your plain layers and from the right values in float64",
+            hint="Compare optimise(network) with network, layer by layer, on one small batch; float32 throughout.",
+        ),
+    }

@@ -1,0 +1,171 @@
+"""One training step of a network of the grader's own: drawn shapes, drawn values, and the right answers in float64.
+
+The network is three times convolution 3×3, batch normalisation, ReLU and pooling 2×2, then a dense layer; its loss is
+the mean cross-entropy. All is computed here by other means than the course teaches: sums over kernel positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CLASSES = 10
+EPS = 1e-5
+"""Of batch normalisation, PyTorch's and the course's default."""
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """The sizes of one network and its batch."""
+
+    batch: int
+    side: int
+    """Height and width of the images; pooling halves it three times."""
+    channels: tuple[int, int, int]
+
+    @property
+    def features(self) -> int:
+        """What the dense layer takes."""
+        return self.channels[-1] * (self.side // 8) ** 2
+
+    @property
+    def products(self) -> list[list[int]]:
+        """For each convolution: kernels, numbers in a window, windows of the batch."""
+        into, sides = (3, *self.channels), (self.side, self.side // 2, self.side // 4)
+        return [
+            [out, into[i] * 9, self.batch * sides[i] ** 2] for i, out in enumerate(self.channels)
+        ]  # padding keeps the size
+
+    def __str__(self) -> str:
+        width = "-".join(map(str, self.channels))
+        return f"a {width} network on {self.batch} images of {self.side}×{self.side}"
+
+
+def draw_shape(rng: np.random.Generator) -> StepShape:
+    """Sizes near those of a 16-32-64 network on 128 images of 32×32, which nobody can know beforehand."""
+    first = int(rng.integers(14, 20))
+    channels = (first, 2 * first + int(rng.integers(-4, 5)), 4 * first + int(rng.integers(-8, 9)))
+    side = 8 * int(rng.integers(3, 6))
+    return StepShape(max(24, round(131_072 / side**2) + int(rng.integers(-12, 13))), side, channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Everything a step begins with."""
+
+    images: np.ndarray
+    """float32 of shape (batch, 3, side, side)."""
+    labels: np.ndarray
+    """int64 of shape (batch,)."""
+    weights: tuple[np.ndarray, ...]
+    """float32, in the order of the layers: of each convolution, of each batch normalisation its two, of Dense two."""
+
+
+def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
+    """Fresh values of all arrays: nothing that was computed before can be used again."""
+    weights: list[np.ndarray] = []
+    into = 3
+    for out in shape.channels:
+        weights += [
+            rng.normal(0, np.sqrt(2 / (9 * into)), (out, into, 3, 3)),
+            rng.uniform(0.5, 1.5, out),
+            rng.normal(0, 0.3, out),
+        ]
+        into = out
+    weights += [rng.normal(0, shape.features**-0.5, (CLASSES, shape.features)), rng.normal(0, 0.1, CLASSES)]
+    images = rng.normal(size=(shape.batch, 3, shape.side, shape.side))
+    return Values(
+        images.astype(np.float32),
+        rng.integers(0, CLASSES, shape.batch),
+        tuple(weight.astype(np.float32) for weight in weights),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a step gives."""
+
+    logits: np.ndarray
+    gradients: tuple[np.ndarray, ...]
+    """Of the mean cross-entropy, for each of the weights."""
+
+
+def compute_step(values: Values) -> Answer:
+    """The step in float64."""
+    x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # channels first, images last: a channel is one block
+    weights = [weight.astype(np.float64) for weight in values.weights]
+    kept = []
+    for first in range(0, len(weights) - 2, 3):
+        weight, scale, shift = weights[first : first + 3]
+        y = _convolve(x, weight)
+        centred = y - y.mean(axis=(1, 2, 3), keepdims=True)
+        std = np.sqrt(np.mean(centred**2, axis=(1, 2, 3), keepdims=True) + EPS)
+        normal = centred / std
+        positive = np.maximum(normal * scale[:, None, None, None] + shift[:, None, None, None], 0)
+        pooled, winners = _pool(positive)
+        kept.append((x, weight, scale, std, normal, positive, winners))
+        x = pooled
+    flat = np.moveaxis(x, -1, 0).reshape(len(values.images), -1)
+    logits = flat @ weights[-2].T + weights[-1]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    shares[np.arange(len(shares)), values.labels] -= 1
+    grad_logits = shares / len(shares)
+    gradients = [grad_logits.T @ flat, grad_logits.sum(axis=0)]
+    grad = np.moveaxis((grad_logits @ weights[-2]).reshape(len(flat), *x.shape[:3]), 0, -1)
+    for x_in, weight, scale, std, normal, positive, winners in reversed(kept):
+        grad = np.where(positive > 0, _unpool(grad, winners), 0)
+        of_scale, of_shift = (grad * normal).sum(axis=(1, 2, 3)), grad.sum(axis=(1, 2, 3))
+        count = normal[0].size
+        mean = (of_shift[:, None, None, None] + normal * of_scale[:, None, None, None]) / count
+        grad = (grad - mean) * scale[:, None, None, None] / std
+        grad, of_weight = _convolve_backward(grad, x_in, weight)
+        gradients = [of_weight, of_scale, of_shift, *gradients]
+    return Answer(logits, tuple(gradients))
+
+
+def _taps(x: np.ndarray):
+    """Row and column in the kernel, and what lies under it: (C, H, W, N), zeros outside the image."""
+    height, width = x.shape[1:3]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    for i, j in np.ndindex(3, 3):
+        yield i, j, padded[:, i : i + height, j : j + width]
+
+
+def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The convolution of (C, H, W, N) with (out, C, 3, 3), padded by 1."""
+    output = np.zeros((len(weight), *x.shape[1:]))
+    for i, j, part in _taps(x):
+        output += np.tensordot(weight[:, :, i, j], part, 1)
+    return output
+
+
+def _convolve_backward(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Its gradients: of x, and of the weight."""
+    of_weight = np.empty_like(weight)
+    for i, j, part in _taps(x):
+        of_weight[:, :, i, j] = np.tensordot(grad, part, axes=((1, 2, 3), (1, 2, 3)))
+    mirrored = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
+    return _convolve(grad, mirrored), of_weight
+
+
+def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of each 2×2 window of (C, H, W, N), and which of the four it is."""
+    c, h, w, n = x.shape
+    windows = x.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
+    winners = windows.argmax(axis=3, keepdims=True)
+    return np.take_along_axis(windows, winners, axis=3)[:, :, :, 0], winners
+
+
+def _unpool(grad: np.ndarray, winners: np.ndarray) -> np.ndarray:
+    """The gradient of each window at its winner, zeros elsewhere."""
+    c, h, w, _, n = winners.shape
+    windows = np.zeros((c, h, w, 4, n))
+    np.put_along_axis(windows, winners, grad[:, :, :, None], axis=3)
+    return windows.reshape(c, h, w, 2, 2, n).swapaxes(2, 3).reshape(c, 2 * h, 2 * w, n)
+
+
+def differ_relatively(got: np.ndarray, expected: np.ndarray) -> float:
+    """The norm of the difference, as a share of the norm of what is expected."""
+    return float(np.linalg.norm(got.astype(np.float64) - expected) / max(float(np.linalg.norm(expected)), 1e-30))
