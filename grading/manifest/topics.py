@@ -20,6 +20,10 @@ SIGNS = {
     "NotImplementedError": "a-task-is-not-written-yet",
     "ImportError": "an-import-fails",
     "ModuleNotFoundError": "an-import-fails",
+    "TypingError": "numba-does-not-compile-a-function",
+    "UnsupportedBytecodeError": "numba-does-not-compile-a-function",
+    "LoweringError": "numba-does-not-compile-a-function",
+    "The recipe builds, trains and predicts … no answer within": "training-does-not-end-in-time",
     "no answer within": "it-takes-too-long-or-never-ends",
     "of CPU time": "it-takes-too-long-or-never-ends",
     "of wall time": "it-takes-too-long-or-never-ends",
@@ -30,8 +34,11 @@ SIGNS = {
     "crashed Python": "the-program-ended-before-it-answered",
     "closed the pipe": "the-program-ended-before-it-answered",
     "NaN or infinity": "the-loss-is-nan",
+    "which is not installed": "numba-is-not-installed",
+    "official grading needs a sandbox": "the-sandbox-is-missing",
 }
-"""What stands in a failure's title or in what came back → the topic on it, wherever it happened."""
+"""What is in a failure's title or in what came back, or in an error of the grader's → the topic on it, wherever it
+happened. With a … in it, both sides are there."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +77,27 @@ def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tup
     """The slugs of the topics that help with what was not passed, in the order of the criteria.
 
     A failure that shows its cause (a file that cannot be read, a call that never ends) leads there first; then to its
-    criterion's own topic.
+    criterion's own topic. An error of the grader's leads to its cause only.
     """
     own = {criterion.name: criterion.topic for criterion in milestone.criteria}
     found: dict[str, None] = {}
     for criterion in criteria:
+        if criterion.status is CriterionStatus.ERROR:
+            found |= dict.fromkeys(_find_signs(criterion.explanation or ""))
         if criterion.status is not CriterionStatus.FAILED:
             continue
-        slugs = [*(sign for failure in criterion.failures for sign in _signs(failure)), own.get(criterion.name)]
+        slugs = [*(topic for failure in criterion.failures for topic in _topics_of(failure)), own.get(criterion.name)]
         found |= dict.fromkeys(name for name in slugs if name)
     return tuple(found)
 
 
-def _signs(failure: Failure) -> list[str]:
-    told = f"{failure.title}\n{failure.got or ''}"
-    return [topic for sign, topic in SIGNS.items() if sign in told]
+def _topics_of(failure: Failure) -> list[str]:
+    return _find_signs(f"{failure.title}\n{failure.got or ''}")
+
+
+def _find_signs(text: str) -> list[str]:
+    """The topics whose signs are in a text, in the order of SIGNS."""
+    return [topic for sign, topic in SIGNS.items() if all(part in text for part in sign.split(" … "))]
 
 
 def _headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
