@@ -1,0 +1,48 @@
+"""A text made of documents, what is asked about it, and words that nobody knows before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+END = "\0"
+"""Follows each document, and occurs nowhere else."""
+CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The beginning of a document that is not in the training text, and one right way to go on."""
+
+    text: str
+    answer: str
+
+
+def join_documents(documents: Iterable[str]) -> np.ndarray:
+    """All documents as one array of bytes, uint8 of shape (n,), each followed by END."""
+    return np.frombuffer("".join(document + END for document in documents).encode(), np.uint8)
+
+
+def draw_words(count: int, rng: np.random.Generator, known: Iterable[str]) -> list[str]:
+    """Different made-up words of five letters, such as bamiv; none of them known, no two with the same beginning."""
+    words: list[str] = []
+    taken = {word[:3] for word in known}
+    while len(words) < count:
+        word = "".join(letters[rng.integers(len(letters))] for letters in (CONSONANTS, VOWELS) * 2 + (CONSONANTS,))
+        if word[:3] not in taken:
+            words.append(word)
+            taken.add(word[:3])
+    return words
+
+
+def hold_out(pairs: Sequence[tuple[str, str]], count: int, most: int, rng: np.random.Generator) -> set[tuple[str, str]]:
+    """Up to ``count`` of these pairs, in which nothing stands more often than ``most`` times."""
+    chosen: set[tuple[str, str]] = set()
+    for index in rng.permutation(len(pairs)):
+        pair = pairs[index]
+        rare = all(sum(pair[side] == other[side] for other in chosen) < most for side in (0, 1))
+        if rare and len(chosen) < count:
+            chosen.add(pair)
+    return chosen

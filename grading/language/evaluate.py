@@ -1,0 +1,230 @@
+"""Run small functions that a network wrote: parsed, checked node by node, and computed here, never by Python itself.
+
+What is not on the list is refused. Numbers, lists and the number of operations are bounded, so that no text takes long.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from grading.language.corpus import Prompt
+
+Value = bool | int | float | list
+LARGEST = 10**12
+"""No number, nor its negative, is larger."""
+LARGEST_EXPONENT = 8
+LONGEST = 64
+"""Elements of a list."""
+MOST_OPERATIONS = 5_000
+CASES = 12
+"""So many inputs each function is run on."""
+
+
+class RefusedError(Exception):
+    """A text that is not one function of the kind that is asked, or that cannot be computed; says why."""
+
+
+def run_function(source: str, arguments: Sequence[Value]) -> Value:
+    """The value of a function of one `return` for these arguments; RefusedError when it is none, or has no value.
+
+    >>> run_function("def larger(a, b):\\n    return max(a, b) / 2\\n", (3, 8))
+    4.0
+    """
+    function = parse_function(source)
+    names = [argument.arg for argument in function.args.args]
+    if len(names) != len(arguments):
+        raise RefusedError(f"it takes {len(names)} arguments and not {len(arguments)}")
+    returned = function.body[-1]
+    assert isinstance(returned, ast.Return)
+    assert returned.value is not None
+    return _Evaluation(dict(zip(names, arguments, strict=True))).compute(returned.value)
+
+
+def parse_function(source: str) -> ast.FunctionDef:
+    """The one function of a text: perhaps a docstring, then one return with a value. RefusedError for anything else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of `1is 2`, and nobody here could act on it
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise RefusedError(f"it does not parse: {getattr(error, 'msg', error)}") from None
+    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
+        raise RefusedError("it is not one function")
+    function = body[0]
+    statements = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    plain = ast.arguments([], [ast.arg(a.arg) for a in function.args.args], None, [], [], None, [])
+    if function.decorator_list or function.returns or ast.dump(function.args) != ast.dump(plain):
+        raise RefusedError("its first line is not plain names in parentheses")
+    if len(statements) != 1 or not isinstance(statements[0], ast.Return) or statements[0].value is None:
+        raise RefusedError("its body is not one return with a value")
+    return function
+
+
+class _Evaluation:
+    """The value of an expression for some arguments."""
+
+    def __init__(self, names: dict[str, Value]):
+        self._names = names
+        self._operations = 0
+
+    def compute(self, node: ast.expr) -> Value:
+        """The value of one node; RefusedError for a node that is not on the list."""
+        self._operations += 1
+        if self._operations > MOST_OPERATIONS:
+            raise RefusedError("it takes too many operations")
+        try:
+            return _bounded(self._compute(node))
+        except (ArithmeticError, TypeError, ValueError, IndexError, RecursionError) as error:
+            raise RefusedError(f"{type(error).__name__}: {error}") from None
+
+    def _compute(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=bool() | int() | float()):
+                return node.value
+            case ast.Name() if node.id in self._names:
+                return self._names[node.id]
+            case ast.UnaryOp() if type(node.op) in _UNARY:
+                return _UNARY[type(node.op)](_number(self.compute(node.operand)))
+            case ast.BinOp() if type(node.op) in _BINARY:
+                left, right = _number(self.compute(node.left)), _number(self.compute(node.right))
+                if isinstance(node.op, ast.Pow) and not 0 <= right <= LARGEST_EXPONENT:
+                    raise RefusedError(f"{right} is no exponent from 0 to {LARGEST_EXPONENT}")
+                return _BINARY[type(node.op)](left, right)
+            case ast.BoolOp():
+                values = [self.compute(value) for value in node.values]
+                return all(values) if isinstance(node.op, ast.And) else any(values)
+            case ast.Compare() if all(type(op) in _COMPARISONS for op in node.ops):
+                values = [_number(self.compute(operand)) for operand in (node.left, *node.comparators)]
+                pairs = zip(node.ops, values, values[1:], strict=False)
+                return all(_COMPARISONS[type(op)](left, right) for op, left, right in pairs)
+            case ast.IfExp():
+                return self.compute(node.body if self.compute(node.test) else node.orelse)
+            case ast.List():
+                return [self.compute(element) for element in node.elts]
+            case ast.ListComp() | ast.GeneratorExp():
+                return self._comprehend(node)
+            case ast.Subscript():
+                return _items(self.compute(node.value))[operator.index(_number(self.compute(node.slice)))]
+            case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
+                return _CALLS[name](*(self.compute(argument) for argument in node.args))
+        raise RefusedError(f"{type(node).__name__} is not allowed, or names something that is not there")
+
+    def _comprehend(self, node: ast.ListComp | ast.GeneratorExp) -> list:
+        if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
+            raise RefusedError("a comprehension has one `for`, with one name")
+        loop, name = node.generators[0], node.generators[0].target.id
+        outer, found = self._names, []
+        items = _items(self.compute(loop.iter))
+        for item in items:
+            self._names = {**outer, name: item}
+            if all(self.compute(test) for test in loop.ifs):
+                found.append(self.compute(node.elt))
+        self._names = outer
+        return found
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        raise RefusedError("a list stands where a number is needed")
+    return value
+
+
+def _items(value: Any) -> list:
+    if not isinstance(value, list):
+        raise RefusedError("a number stands where a list is needed")
+    return value
+
+
+def _bounded(value: Any) -> Value:
+    if isinstance(value, list):
+        if len(value) > LONGEST:
+            raise RefusedError("a list becomes too long")
+    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # NaN is no number either
+        raise RefusedError("a number becomes too large")
+    return value
+
+
+_UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
+_BINARY: dict[type, Callable] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS: dict[type, Callable] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_CALLS: dict[str, Callable] = {
+    "abs": lambda x: abs(_number(x)),
+    "max": lambda *values: max(_items(values[0]) if len(values) == 1 else values),
+    "min": lambda *values: min(_items(values[0]) if len(values) == 1 else values),
+    "sum": lambda values: sum(map(_number, _items(values))),
+    "len": lambda values: len(_items(values)),
+    "any": lambda values: any(_items(values)),
+    "all": lambda values: all(_items(values)),
+    "list": lambda values: list(_items(values)),
+}
+
+
+def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[tuple[Value, ...]]:
+    """Inputs on which the right function has an answer, and not always the same one."""
+    source = prompt.text + prompt.answer
+    of_list = "x" in {node.id for node in ast.walk(parse_function(source)) if isinstance(node, ast.Name)}
+    cases: list[tuple[Value, ...]] = []
+    answers: list[Value] = []
+    while len(cases) < CASES:
+        case = _draw_list_and_number(rng) if of_list else (int(rng.integers(-99, 100)), int(rng.integers(1, 100)))
+        try:
+            answer = run_function(source, case)
+        except RefusedError:  # the first of no numbers
+            continue
+        if len(cases) < CASES - 1 or any(not is_same(answer, other) for other in answers):
+            cases.append(case)
+            answers.append(answer)
+    return cases
+
+
+def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
+    number = int(rng.integers(1, 10))
+    items = rng.integers(-9, 31, rng.integers(1, 6)).tolist()
+    if rng.random() < 0.3:
+        items[rng.integers(len(items))] = number
+    return items, number
+
+
+def find_mistake(prompt: Prompt, completion: str, cases: Sequence[tuple[Value, ...]]) -> str | None:
+    """What is wrong with a completion, in words; None when it does what the right one does."""
+    for case in cases:
+        expected = run_function(prompt.text + prompt.answer, case)
+        try:
+            got = run_function(prompt.text + completion, case)
+        except RefusedError as error:
+            return str(error)
+        if not is_same(got, expected):
+            return f"for {', '.join(map(str, case))} it returns {got}, not {expected}"
+    return None
+
+
+def is_same(got: Value, expected: Value) -> bool:
+    """Whether two values are equal, numbers up to rounding; a bool equals no number."""
+    if isinstance(got, list) or isinstance(expected, list):
+        lists = isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected)
+        return lists and all(map(is_same, got, expected))  # type: ignore[arg-type]
+    if isinstance(got, bool) or isinstance(expected, bool):
+        return got is expected
+    return math.isclose(got, expected, rel_tol=1e-9, abs_tol=1e-9)

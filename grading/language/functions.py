@@ -1,0 +1,242 @@
+"""Small Python functions, made from a run's seed: a signature, a docstring, one return.
+
+A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). One
+of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some operations,
+continuations and conditions are made up: their words and meanings are drawn, so the training text alone tells them.
+Some pairs of parts are never in that text, and each of those has a made-up part: a program that knows the grammar
+beforehand can write none of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.language.corpus import Prompt, draw_words, hold_out, join_documents
+
+DOCUMENTS = 20_000
+OF_NUMBERS = 0.7
+"""The share of functions that take two numbers."""
+LEAST, MOST = 2, 99
+"""The constants of continuations."""
+NAMES = tuple(
+    "time second width height cost price speed weight depth length area rate score level count size age year day hour "
+    "step limit total index offset margin angle radius mass force volume budget target factor".split()
+)
+LISTS = tuple("prices values numbers scores items sizes weights ages marks points".split())
+HELD_NAMES = 8
+"""One in so many pairs of names is not in the training text."""
+
+OPERATIONS = {
+    "sum": "{a} + {b}",
+    "difference": "{a} - {b}",
+    "product": "{a} * {b}",
+    "larger": "max({a}, {b})",
+    "smaller": "min({a}, {b})",
+    "mean": "({a} + {b}) / 2",
+    "distance": "abs({a} - {b})",
+}
+CONTINUATIONS = {
+    "alone": ("", "{x}"),
+    "plus": (", plus {k}", "{grouped} + {k}"),
+    "minus": (", minus {k}", "{grouped} - {k}"),
+    "times": (", times {k}", "{grouped} * {k}"),
+    "divided": (", divided by {k}", "{grouped} / {k}"),
+    "at_least": (", but at least {k}", "max({x}, {k})"),
+    "at_most": (", but at most {k}", "min({x}, {k})"),
+    "squared": (", squared", "{grouped} ** 2"),
+    "negated": (", negated", "-{grouped}"),
+    "doubled": (", doubled", "2 * {grouped}"),
+}
+IDIOMS = {
+    "list": ("the list of all numbers in {xs} that are {phrase}", "[x for x in {xs} if {test}]"),
+    "sum": ("the sum of all numbers in {xs} that are {phrase}", "sum(x for x in {xs} if {test})"),
+    "count": ("how many numbers in {xs} are {phrase}", "len([x for x in {xs} if {test}])"),
+    "any": ("whether any number in {xs} is {phrase}", "any({test} for x in {xs})"),
+    "all": ("whether all numbers in {xs} are {phrase}", "all({test} for x in {xs})"),
+    "first": ("the first number in {xs} that is {phrase}", "[x for x in {xs} if {test}][0]"),
+    "last": ("the last number in {xs} that is {phrase}", "[x for x in {xs} if {test}][-1]"),
+}
+CONDITIONS = {
+    "greater": ("greater than {n}", "x > {n}"),
+    "less": ("less than {n}", "x < {n}"),
+    "equal": ("equal to {n}", "x == {n}"),
+    "other": ("other than {n}", "x != {n}"),
+    "divisible": ("divisible by {n}", "x % {n} == 0"),
+}
+# What made-up words may mean; c is drawn with the word.
+OPERATION_MEANINGS = (
+    "{a} ** 2 + {b}",
+    "{a} + {b} ** 2",
+    "{a} ** 2 - {b}",
+    "{a} - {b} ** 2",
+    "{c} * {a} + {b}",
+    "{a} + {c} * {b}",
+    "{c} * {a} - {b}",
+    "{a} - {c} * {b}",
+    "{a} * {b} + {c}",
+    "{a} * {b} - {c}",
+    "{a} * {b} + {a}",
+    "{a} * {b} - {b}",
+    "({a} + {c}) * {b}",
+    "{a} * ({b} - {c})",
+    "max({a}, {c} * {b})",
+    "min({c} * {a}, {b})",
+)
+CONTINUATION_MEANINGS = (
+    "{grouped} * {k} + {c}",
+    "{grouped} * {k} - {c}",
+    "{c} * {grouped} + {k}",
+    "{c} * {grouped} - {k}",
+    "{grouped} ** 2 + {k}",
+    "{grouped} ** 2 - {k}",
+    "{k} - {grouped}",
+    "{k} - {c} * {grouped}",
+    "abs({x}) + {k}",
+    "max({x}, {k}) + {c}",
+)
+CONDITION_MEANINGS = (
+    "x > {n} + {c}",
+    "x > {c} * {n}",
+    "{c} * x > {n}",
+    "{c} * x < {n}",
+    "x ** 2 > {n}",
+    "x < {n} ** 2",
+    "x % {n} == 1",
+    "x % {n} != 0",
+    "x + {n} > {c}",
+    "x + {n} < {c}",
+)
+MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 3, 3, 2
+HELD_NUMBERS, HELD_LISTS = 18, 5
+"""So many (operation, continuation) and (idiom, condition) pairs are not in the training text."""
+MOST_OF_ONE, MOST_OF_ONE_LIST = 5, 3
+"""So many of those may have one operation or continuation, and one idiom or condition, in common."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """The parts of one run's functions, and what is kept from the training text."""
+
+    operations: dict[str, str]
+    continuations: dict[str, tuple[str, str]]
+    conditions: dict[str, tuple[str, str]]
+    made_up: frozenset[str]
+    """The words that were drawn."""
+    held_numbers: frozenset[tuple[str, str]]
+    held_lists: frozenset[tuple[str, str]]
+    held_names: frozenset[tuple[str, str]]
+
+    def write_of_numbers(self, operation: str, continuation: str, a: str, b: str, k: int) -> Prompt:
+        """A function of two numbers, cut behind its docstring."""
+        phrase, wrap = self.continuations[continuation]
+        inner = self.operations[operation].format(a=a, b=b)
+        grouped = inner if re.fullmatch(r"\w+\([^()]*\)", inner) else f"({inner})"
+        name = operation if continuation == "alone" else f"{operation}_{continuation}"
+        said = f"the {operation} of {a} and {b}{phrase.format(k=k)}"
+        return _write(name, a, b, said, wrap.format(x=inner, grouped=grouped, k=k))
+
+    def write_of_list(self, idiom: str, condition: str, xs: str, n: str) -> Prompt:
+        """A function of a list and a number, cut behind its docstring."""
+        phrase, test = (part.format(n=n) for part in self.conditions[condition])
+        said, body = (part.format(xs=xs, phrase=phrase, test=test) for part in IDIOMS[idiom])
+        return _write(f"{idiom}_{condition}", xs, n, said, body)
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """The training text, and prompts that are not in it."""
+
+    documents: tuple[str, ...]
+    text: np.ndarray
+    compositions: tuple[Prompt, ...]
+    """Pairs of parts that are not in the training text, each with a made-up part."""
+    made_up: tuple[Prompt, ...]
+    """Made-up operations, asked with pairs of names that are not in the training text."""
+    names: tuple[Prompt, ...]
+    """Any pair of parts that is in the training text, with pairs of names that are not."""
+    language: Language
+
+
+def _write(name: str, first: str, second: str, said: str, body: str) -> Prompt:
+    head = f'def {name}({first}, {second}):\n    """Return {said}."""'
+    return Prompt(head, f"\n    return {body}\n")
+
+
+def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Functions:
+    """A training text of so many functions, and three sets of so many prompts."""
+    language = draw_language(rng)
+    of_numbers = [(o, c) for o in language.operations for c in language.continuations]
+    of_lists = [(i, c) for i in IDIOMS for c in language.conditions]
+    seen_numbers = [pair for pair in of_numbers if pair not in language.held_numbers]
+    seen_lists = [pair for pair in of_lists if pair not in language.held_lists]
+    all_names = [(a, b) for a in NAMES + LISTS for b in NAMES if a != b]
+    seen_names = [pair for pair in all_names if pair not in language.held_names]
+    held_names = sorted(language.held_names)
+
+    def draw(count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]) -> list[Prompt]:
+        """Functions with these pairs of parts and of names; each is of numbers with the probability OF_NUMBERS."""
+        of_two = [pair for pair in names if pair[0] in NAMES]
+        of_one = [pair for pair in names if pair[0] in LISTS]
+        is_of_numbers = rng.random(count) < (OF_NUMBERS if lists else 1)
+        parts, chosen, constants = rng.random(count), rng.random(count), rng.integers(LEAST, MOST + 1, count)
+        written = []
+        for numeric, part, which, k in zip(is_of_numbers, parts, chosen, constants, strict=True):
+            if numeric:
+                written.append(language.write_of_numbers(*_pick(numbers, part), *_pick(of_two, which), k))
+            else:
+                written.append(language.write_of_list(*_pick(lists, part), *_pick(of_one, which)))
+        return written
+
+    text = tuple(one.text + one.answer for one in draw(documents, seen_numbers, seen_lists, seen_names))
+    made_up = [pair for pair in seen_numbers if pair[0] in language.made_up]
+    return Functions(
+        documents=text,
+        text=join_documents(text),
+        compositions=tuple(draw(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)),
+        made_up=tuple(draw(prompts, made_up, [], held_names)),
+        names=tuple(draw(prompts, seen_numbers, seen_lists, held_names)),
+        language=language,
+    )
+
+
+def _pick(items: list, share: float) -> tuple[str, str]:
+    return items[int(share * len(items))]
+
+
+def draw_language(rng: np.random.Generator) -> Language:
+    """Words, meanings, and what is held out."""
+    known = [*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS, *NAMES, *LISTS, "return", "number", "whether"]
+    counts = MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS
+    words = draw_words(sum(counts), rng, known)
+    operations, continuations, conditions = dict(OPERATIONS), dict(CONTINUATIONS), dict(CONDITIONS)
+    for meaning in _draw_meanings(OPERATION_MEANINGS, MADE_UP_OPERATIONS, rng):
+        operations[words.pop()] = meaning
+    for meaning in _draw_meanings(CONTINUATION_MEANINGS, MADE_UP_CONTINUATIONS, rng):
+        word = words.pop() + "ed"
+        continuations[word] = (f", {word} by {{k}}", meaning)
+    for meaning in _draw_meanings(CONDITION_MEANINGS, MADE_UP_CONDITIONS, rng):
+        word = words.pop()
+        conditions[word] = (f"{word} to {{n}}", meaning)
+    made_up = {*operations, *continuations, *conditions} - {*OPERATIONS, *CONTINUATIONS, *CONDITIONS}
+    numbers = [(o, c) for o in operations for c in continuations if c != "alone" and {o, c} & made_up]
+    lists = [(i, c) for i in IDIOMS for c in conditions if c in made_up]
+    names = [(a, b) for firsts in (NAMES, LISTS) for a in firsts for b in NAMES if a != b]
+    held = rng.permutation(len(names))[: len(names) // HELD_NAMES]
+    return Language(
+        operations,
+        continuations,
+        conditions,
+        frozenset(made_up),
+        frozenset(hold_out(numbers, HELD_NUMBERS, MOST_OF_ONE, rng)),
+        frozenset(hold_out(lists, HELD_LISTS, MOST_OF_ONE_LIST, rng)),
+        frozenset(names[index] for index in held),
+    )
+
+
+def _draw_meanings(forms: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
+    """Different forms, each with a constant from 3 to 9 where it has one."""
+    chosen = rng.permutation(len(forms))[:count]
+    return [forms[index].replace("{c}", str(rng.integers(3, 10))) for index in chosen]

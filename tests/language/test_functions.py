@@ -1,0 +1,116 @@
+"""Small functions made from a seed: what is held out is absent, and each right answer computes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from grading.language.corpus import END
+from grading.language.evaluate import draw_cases, find_mistake
+from grading.language.functions import (
+    CONDITIONS,
+    CONTINUATIONS,
+    IDIOMS,
+    OPERATIONS,
+    Functions,
+    draw_functions,
+)
+
+HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
+
+
+@pytest.fixture(scope="module")
+def functions() -> Functions:
+    """A small text; its rules are those of a large one."""
+    return draw_functions(np.random.default_rng(5), documents=4000)
+
+
+def parts_of(documents) -> tuple[set[str], set[tuple[str, str]]]:
+    """The names and the pairs of arguments of some functions."""
+    found = [HEAD.match(document) for document in documents]
+    return {m[1] for m in found if m}, {(m[2], m[3]) for m in found if m}
+
+
+def test_every_document_is_a_function_with_a_docstring_and_the_end_mark(functions):
+    """The bytes are the documents, each with one end mark behind it and none inside."""
+    assert all(HEAD.match(document) for document in functions.documents)
+    assert bytes(functions.text).decode().split(END)[:-1] == list(functions.documents)
+
+
+def test_held_out_pairs_of_parts_are_not_in_the_text(functions):
+    """No function of the training text has the name of one that is asked for as new."""
+    names, _ = parts_of(functions.documents)
+    asked, _ = parts_of(prompt.text for prompt in functions.compositions)
+    assert len(asked) > 10
+    assert not asked & names
+
+
+def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(functions):
+    """What is asked for as new can be learned: each part is taught in other pairs, made-up ones too."""
+    language = functions.language
+    numbers = {(o, c) for o in language.operations for c in language.continuations} - language.held_numbers
+    lists = {(i, c) for i in IDIOMS for c in language.conditions} - language.held_lists
+    for side in (0, 1):
+        assert min(Counter(pair[side] for pair in numbers).values()) >= 5
+        assert min(Counter(pair[side] for pair in lists).values()) >= 4
+
+
+def test_every_held_out_pair_has_a_made_up_part(functions):
+    """A program that knows the grammar beforehand knows none of the functions that are asked for as new."""
+    known = {*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS}
+    assert all(not {*pair} <= known for pair in functions.language.held_numbers | functions.language.held_lists)
+
+
+def test_held_out_pairs_of_names_are_not_in_the_text(functions):
+    """New names are pairs of arguments that no function of the training text has."""
+    _, pairs = parts_of(functions.documents)
+    _, asked = parts_of(prompt.text for prompt in functions.names + functions.made_up)
+    assert len(asked) > 50
+    assert not asked & pairs
+
+
+def test_the_right_answer_of_every_prompt_is_right(functions):
+    """Each answer runs on its own cases, and the answers of one prompt are not those of another."""
+    rng = np.random.default_rng(0)
+    for prompt in functions.compositions + functions.made_up + functions.names:
+        cases = draw_cases(prompt, rng)
+        assert find_mistake(prompt, prompt.answer, cases) is None
+        first, second = HEAD.match(prompt.text).groups()[1:]
+        for constant in (f"\n    return {first}\n", f"\n    return {second}\n", "\n    return 0\n"):
+            assert find_mistake(prompt, constant, cases) is not None
+
+
+def test_one_seed_makes_one_text_and_another_seed_another():
+    """Everything follows from the generator; the made-up words of another seed are others."""
+    first, again, other = (draw_functions(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
+    assert (first.documents, first.compositions, first.language) == (
+        again.documents,
+        again.compositions,
+        again.language,
+    )
+    assert first.language.made_up.isdisjoint(other.language.made_up)
+
+
+def test_made_up_words_have_other_meanings_in_other_runs():
+    """Twenty runs use at least ten meanings of made-up operations."""
+    meanings = {
+        meaning
+        for seed in range(20)
+        for word, meaning in draw_functions(
+            np.random.default_rng(seed), documents=1, prompts=1
+        ).language.operations.items()
+        if word not in OPERATIONS
+    }
+    assert len(meanings) >= 10
+
+
+def test_the_whole_text_is_made_quickly_and_is_not_large():
+    """20,000 functions are below 4 MB, and take far less than a second of CPU time on any machine."""
+    started = time.process_time()
+    text = draw_functions(np.random.default_rng(3)).text
+    assert time.process_time() - started < 2
+    assert 2_000_000 < text.size < 4_000_000

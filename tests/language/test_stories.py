@@ -1,0 +1,109 @@
+"""Stories made from a seed: every claim can be checked, and what is asked is not in the training text."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from grading.language.stories import COLOURS, THINGS, Stories, count_true_claims, draw_stories, share_of_true_claims
+
+
+@pytest.fixture(scope="module")
+def stories() -> Stories:
+    """A small text; its rules are those of a large one."""
+    return draw_stories(np.random.default_rng(5), documents=3000)
+
+
+def test_every_prompt_names_only_pairs_that_are_not_in_the_text(stories):
+    """Of the pairs of colour and thing, those of the prompts never occur in training."""
+    pairs = {f"{colour} {thing}" for colour in COLOURS for thing in THINGS}
+    seen = {pair for pair in pairs if f" {pair}" in "\n".join(stories.documents)}
+    asked = {pair for pair in pairs if any(f" {pair}" in prompt.text for prompt in stories.prompts)}
+    assert len(seen) == 85
+    assert len(asked) > 10
+    assert not asked & seen
+
+
+def test_each_made_up_verb_means_one_thing(stories):
+    """What everybody goes home with follows from who had what and from the verb."""
+    for prompt in stories.prompts:
+        verb = prompt.text.split()[-2]
+        event = next(event for event, word in stories.verbs.items() if word == verb)
+        giver, taker = prompt.text.split()[-3], prompt.text.split()[-1].rstrip(".")
+        homes = dict(
+            part.strip().removeprefix("At night ").split(" went home with ") for part in prompt.answer.split(".")[:-1]
+        )
+        pairs = {who: [f"{c} {t}" for c in COLOURS for t in THINGS if f"{c} {t}" in homes[who]] for who in homes}
+        had = {
+            who: [
+                f"{c} {t}"
+                for c in COLOURS
+                for t in THINGS
+                if any(f"{c} {t}" in s and s.strip().startswith(who) for s in prompt.text.split("."))
+            ]
+            for who in homes
+        }
+        if event == "keep":
+            assert pairs == had
+        elif event == "swap":
+            assert (pairs[giver], pairs[taker]) == (had[taker], had[giver])
+        else:
+            assert pairs[giver] == []
+            assert sorted(pairs[taker]) == sorted(had[giver] + had[taker])
+
+
+@pytest.mark.parametrize(
+    ("completion", "true", "of"),
+    [
+        (" At night Ben went home with the dog and the red car. Mia went home with the cat and the blue hat.", 2, 2),
+        (" At night Mia went home with the blue hat and the cat. Ben went home with the red car and the dog.", 2, 2),
+        (" At night Ben went home with the dog and the blue hat. Mia went home with the cat and the blue hat.", 1, 2),
+        (" At night Ben went home with the dog and the red car.", 1, 2),
+        (" At night Ben went home with the dog. Ben went home with the dog and the red car.", 0, 2),
+        (" Ben went home with the dog, the dog and the red car. Mia went home with the cat and the blue hat.", 1, 2),
+        (
+            " Tom went home with the cat. Ben went home with the dog and the red car. Sue went home with a.",
+            1,
+            3,
+        ),
+        ("", 0, 2),
+    ],
+)
+def test_claims_are_counted_one_by_one(stories, completion, true, of):
+    """Each character's claim counts once; what is missing, contradicted or said of somebody else is not true."""
+    prompt = type(stories.prompts[0])(
+        "…", " At night Ben went home with the dog and the red car. Mia went home with the cat and the blue hat."
+    )
+    assert count_true_claims(prompt, completion) == (true, of)
+
+
+def test_right_answers_are_all_true_and_recited_ones_hardly_ever(stories):
+    """The answers of the prompts themselves are true; those of other prompts are not."""
+    answers = [prompt.answer for prompt in stories.prompts]
+    assert share_of_true_claims(stories.prompts, answers) == 1
+    assert share_of_true_claims(stories.prompts, answers[1:] + answers[:1]) < 0.05
+
+
+def test_who_guesses_the_verb_is_right_once_in_three(stories):
+    """A program that reads everything but the verb, and lets everybody keep what is theirs, misses the threshold."""
+    kept = draw_stories(np.random.default_rng(5), documents=3000)
+    right = [p.answer for p in kept.prompts if stories.verbs["keep"] in p.text]
+    assert 0.2 < len(right) / len(kept.prompts) < 0.45
+
+
+def test_one_seed_makes_one_text_and_another_seed_another():
+    """Everything follows from the generator."""
+    first, again, other = (draw_stories(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
+    assert (first.documents, first.prompts, first.verbs) == (again.documents, again.prompts, again.verbs)
+    assert not {*first.documents} & {*other.documents}
+    assert not {*first.verbs.values()} & {*other.verbs.values()}
+
+
+def test_the_whole_text_is_made_quickly_and_is_not_large():
+    """12,000 stories are below 4 MB, and take far less than a second of CPU time on any machine."""
+    started = time.process_time()
+    text = draw_stories(np.random.default_rng(3)).text
+    assert time.process_time() - started < 2
+    assert 2_000_000 < text.size < 4_000_000
