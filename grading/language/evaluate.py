@@ -10,6 +10,7 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,20 @@ class RefusedError(Exception):
     """A text that is not one function of the kind that is asked, or that cannot be computed; says why."""
 
 
-def run_function(source: str, arguments: Sequence[Value]) -> Value:
-    """The value of a function of one `return` for these arguments; RefusedError when it is none, or has no value.
+@dataclass(frozen=True)
+class Case:
+    """One input, and what the right function gives for it."""
 
-    >>> run_function("def larger(a, b):\\n    return max(a, b) / 2\\n", (3, 8))
+    arguments: tuple[Value, ...]
+    expected: Value
+
+
+def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value:
+    """The value of a parsed function for these arguments; RefusedError when it has none.
+
+    >>> run_function(parse_function("def larger(a, b):\\n    return max(a, b) / 2\\n"), (3, 8))
     4.0
     """
-    function = parse_function(source)
     names = [argument.arg for argument in function.args.args]
     if len(names) != len(arguments):
         raise RefusedError(f"it takes {len(names)} arguments and not {len(arguments)}")
@@ -181,21 +189,19 @@ _CALLS: dict[str, Callable] = {
 }
 
 
-def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[tuple[Value, ...]]:
-    """Inputs on which the right function has an answer, and not always the same one."""
-    source = prompt.text + prompt.answer
-    of_list = "x" in {node.id for node in ast.walk(parse_function(source)) if isinstance(node, ast.Name)}
-    cases: list[tuple[Value, ...]] = []
-    answers: list[Value] = []
+def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
+    """Inputs for which the right function has a value, and not always the same one."""
+    function = parse_function(prompt.text + prompt.answer)
+    of_list = "x" in {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    cases: list[Case] = []
     while len(cases) < CASES:
-        case = _draw_list_and_number(rng) if of_list else (int(rng.integers(-99, 100)), int(rng.integers(1, 100)))
+        arguments = _draw_list_and_number(rng) if of_list else (int(rng.integers(-99, 100)), int(rng.integers(1, 100)))
         try:
-            answer = run_function(source, case)
+            expected = run_function(function, arguments)
         except RefusedError:  # the first of no numbers
             continue
-        if len(cases) < CASES - 1 or any(not is_same(answer, other) for other in answers):
-            cases.append(case)
-            answers.append(answer)
+        if len(cases) < CASES - 1 or any(not is_same(expected, other.expected) for other in cases):
+            cases.append(Case(arguments, expected))
     return cases
 
 
@@ -207,16 +213,16 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
     return items, number
 
 
-def find_mistake(prompt: Prompt, completion: str, cases: Sequence[tuple[Value, ...]]) -> str | None:
-    """What is wrong with a completion, in words; None when it does what the right one does."""
-    for case in cases:
-        expected = run_function(prompt.text + prompt.answer, case)
-        try:
-            got = run_function(prompt.text + completion, case)
-        except RefusedError as error:
-            return str(error)
-        if not is_same(got, expected):
-            return f"for {', '.join(map(str, case))} it returns {got}, not {expected}"
+def find_mistake(prompt: Prompt, completion: str, cases: Sequence[Case]) -> str | None:
+    """What is wrong with a completion, in words; None when it computes what the right one does."""
+    try:
+        function = parse_function(prompt.text + completion)
+        for case in cases:
+            got = run_function(function, case.arguments)
+            if not is_same(got, case.expected):
+                return f"for {', '.join(map(str, case.arguments))} it returns {got}, not {case.expected}"
+    except RefusedError as error:
+        return str(error)
     return None
 
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading.language.corpus import Prompt
-from grading.language.evaluate import RefusedError, draw_cases, find_mistake, is_same, parse_function, run_function
+from grading.language.evaluate import (
+    Case,
+    RefusedError,
+    draw_cases,
+    find_mistake,
+    is_same,
+    parse_function,
+    run_function,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +41,7 @@ def test_the_value_is_pythons(expression, arguments):
     names: dict = {}
     exec(source, names)  # noqa: S102 - our own expressions
     expected = names["f"](*arguments)
-    got = run_function(source, arguments)
+    got = run_function(parse_function(source), arguments)
     assert (got, type(got)) == (expected, type(expected))
 
 
@@ -68,7 +76,7 @@ def test_the_value_is_pythons(expression, arguments):
 def test_what_is_not_on_the_list_is_refused(expression):
     """No attribute, no import, no other call, no large number; and never another exception."""
     with pytest.raises(RefusedError):
-        run_function(f"def f(a, b):\n    return {expression}\n", (3, 4))
+        run_function(parse_function(f"def f(a, b):\n    return {expression}\n"), (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +109,7 @@ def test_deep_nesting_ends_at_once(nested):
     """No text makes the grader recurse without end."""
     started = time.process_time()
     with contextlib.suppress(RefusedError):
-        run_function(f"def f(a, b):\n    return {nested}\n", (3, 4))
+        run_function(parse_function(f"def f(a, b):\n    return {nested}\n"), (3, 4))
     assert time.process_time() - started < 5
 
 
@@ -111,21 +119,22 @@ def test_many_operations_end():
     for _ in range(8):
         inner = f"[max(x for x in {inner}) for x in [1, 2, 3, 4, 5, 6, 7, 8]]"
     with pytest.raises(RefusedError, match="too many operations"):
-        run_function(f"def f(a, b):\n    return sum({inner})\n", (3, 4))
+        run_function(parse_function(f"def f(a, b):\n    return sum({inner})\n"), (3, 4))
 
 
 @given(st.text(max_size=160))
 def test_no_text_raises_anything_else(text):
     """Any completion at all is right or has a mistake in words."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
-    find_mistake(prompt, text, [(1, 2)])
+    find_mistake(prompt, text, [Case((1, 2), 3)])
 
 
 def test_a_mistake_names_the_first_case_that_tells():
     """The student reads for what input which value came back."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
-    assert find_mistake(prompt, "\n    return a * b\n", [(2, 2), (2, 3)]) == "for 2, 3 it returns 6, not 5"
-    assert find_mistake(prompt, "\n    return b + a\n", [(2, 2), (2, 3)]) is None
+    cases = [Case((2, 2), 4), Case((2, 3), 5)]
+    assert find_mistake(prompt, "\n    return a * b\n", cases) == "for 2, 3 it returns 6, not 5"
+    assert find_mistake(prompt, "\n    return b + a\n", cases) is None
 
 
 @pytest.mark.parametrize(
@@ -148,4 +157,4 @@ def test_cases_do_not_depend_on_numpy():
     """Arguments are Python's own numbers, as the functions' constants are."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return [x for x in a if x > b]\n")
     cases = draw_cases(prompt, np.random.default_rng(1))
-    assert {type(value) for case in cases for value in (case[1], *case[0])} == {int}
+    assert {type(value) for case in cases for value in (case.arguments[1], *case.arguments[0])} == {int}

@@ -1,0 +1,42 @@
+"""The nearest document of the training text, recited or with the prompt's words: a rival without a network."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+WORD = re.compile(r"\w+")
+
+
+class NearestNeighbour:
+    """Finds the document whose beginning has the most rare words in common with a prompt."""
+
+    def __init__(self, documents: Sequence[str], cut: re.Pattern):
+        """``cut`` matches the part of a document that a prompt has."""
+        self._documents = [
+            (match[0], document[match.end() :]) for document in documents if (match := cut.match(document))
+        ]
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, (beginning, _) in enumerate(self._documents):
+            for word in set(WORD.findall(beginning)):
+                places[word].append(place)
+        self._places = {word: np.array(where) for word, where in places.items()}
+
+    def complete(self, prompt: str, *, substitute: bool) -> str:
+        """How the nearest document goes on; with ``substitute`` its words become the prompt's, place by place."""
+        scores = np.zeros(len(self._documents))
+        words = WORD.findall(prompt)
+        for word in set(words):
+            if (places := self._places.get(word)) is None:
+                continue
+            scores[places] += np.log(1 + len(self._documents) / (1 + len(places)))
+        beginning, rest = self._documents[int(scores.argmax())]
+        if not substitute:
+            return rest
+        instead: dict[str, str] = {}
+        for old, new in zip(WORD.findall(beginning), words, strict=False):
+            instead.setdefault(old, new)
+        return WORD.sub(lambda match: instead.get(match[0], match[0]), rest)

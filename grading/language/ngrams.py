@@ -1,0 +1,102 @@
+"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999): the best that counting does.
+
+An n-gram is one integer, Σ token · size^place, so that counting is sorting and looking up is a binary search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """What is known of the n-grams of one length."""
+
+    keys: np.ndarray
+    """Of each n-gram, sorted."""
+    shares: np.ndarray
+    """What each has of its context's probability: (count - discount) / total."""
+    contexts: np.ndarray
+    """Of each context, sorted: keys without their last token."""
+    starts: np.ndarray
+    """Where each context's n-grams begin in ``keys``, and one more number: where the last ones end."""
+    left: np.ndarray
+    """What of each context's probability is left for shorter contexts."""
+
+
+class KneserNey:
+    """Probabilities of the next token from the ``order`` - 1 tokens before it."""
+
+    def __init__(self, tokens: np.ndarray, size: int, order: int):
+        if size**order > np.iinfo(np.int64).max:
+            raise ValueError(f"{order}-grams of {size} tokens do not fit into 64 bits")
+        self.size, self.order = size, order
+        keys = np.zeros(len(tokens) - order + 1, np.int64)
+        for place in range(order):
+            keys = keys * size + tokens[place : place + len(keys)]
+        keys, counts = np.unique(keys, return_counts=True)
+        self._orders: list[_Order] = []
+        for length in range(order, 0, -1):
+            self._orders.insert(0, _count(keys, counts, size))
+            # A shorter n-gram counts the different tokens that stand before it, not how often it occurs.
+            keys, counts = np.unique(keys % size ** (length - 1), return_counts=True)
+
+    def probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """Of each token after each prefix: (n, size)."""
+        found = np.full((len(prefixes), self.size), 1 / self.size)
+        for length, order in enumerate(self._orders):
+            whole = [row for row, prefix in enumerate(prefixes) if len(prefix) >= length]
+            contexts = np.array([self._key(prefixes[row], length) for row in whole], np.int64)
+            for row, place, known in zip(whole, *_find(order.contexts, contexts), strict=True):
+                if known:
+                    start, end = order.starts[place : place + 2]
+                    found[row] *= order.left[place]
+                    found[row, order.keys[start:end] % self.size] += order.shares[start:end]
+        return found
+
+    def next_probability(self, windows: np.ndarray) -> np.ndarray:
+        """Of the last token of each row after those before it: (n, length) → (n,); length is at most the order."""
+        found = np.full(len(windows), 1 / self.size)
+        for length, order in enumerate(self._orders[: windows.shape[1]]):
+            part = windows[:, windows.shape[1] - 1 - length :].astype(np.int64)
+            keys = part @ self.size ** np.arange(length, -1, -1)
+            place, known = _find(order.contexts, keys // self.size)
+            found = np.where(known, found * order.left[place], found)
+            place, known = _find(order.keys, keys)
+            found += np.where(known, order.shares[place], 0)
+        return found
+
+    def _key(self, prefix: np.ndarray, length: int) -> int:
+        key = 0
+        for token in prefix[len(prefix) - length :].tolist():
+            key = key * self.size + token
+        return key
+
+
+class NgramWriter:
+    """An n-gram that writes: what `writers` asks of a network."""
+
+    def __init__(self, model: KneserNey, table: Sequence[bytes], encode: Callable[[bytes], np.ndarray]):
+        self.table, self.encode, self._model = table, encode, model
+
+    def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """Logarithms of the probabilities; of equal ones the first token's is a trace larger, since ties lose."""
+        return np.log(self._model.probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
+
+
+def _count(keys: np.ndarray, counts: np.ndarray, size: int) -> _Order:
+    once, twice = (counts == 1).sum(), (counts == 2).sum()
+    discount = once / (once + 2 * twice) if once and twice else 0.5
+    contexts, starts, different = np.unique(keys // size, return_index=True, return_counts=True)
+    totals = np.add.reduceat(counts, starts)
+    shares = (counts - discount) / np.repeat(totals, different)
+    return _Order(keys, shares, contexts, np.append(starts, len(keys)), discount * different / totals)
+
+
+def _find(array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each stands in a sorted array, and whether it does."""
+    place = np.minimum(np.searchsorted(array, wanted), len(array) - 1)
+    return place, array[place] == wanted

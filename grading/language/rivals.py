@@ -1,0 +1,112 @@
+"""What programs that only count or copy reach on the same text in the same run: the rivals a network has to beat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from grading.language.corpus import Prompt
+from grading.language.evaluate import Case, find_mistake
+from grading.language.functions import Functions
+from grading.language.neighbours import NearestNeighbour
+from grading.language.ngrams import KneserNey, NgramWriter
+from grading.language.stories import Stories, share_of_true_claims
+from grading.language.tokens import BYTES, Tokenizer
+from grading.language.writers import complete_greedily
+
+TOKENS = 512
+"""The grader's own."""
+ORDERS = (3, 5)
+FUNCTION_BYTES, STORY_BYTES = 160, 400
+"""A completion is at most so long."""
+BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
+BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
+Ladder = dict[str, float]
+"""What each rival reaches, by its name."""
+Complete = Callable[[Sequence[Prompt]], list[str]]
+
+
+def share_of_right_functions(
+    prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[Case]]
+) -> float:
+    """The share of completions that compute what the docstring says; None is a completion that did not end."""
+    right = [
+        completion is not None and find_mistake(prompt, completion, some) is None
+        for prompt, completion, some in zip(prompts, completions, cases, strict=True)
+    ]
+    return sum(right) / max(1, len(right))
+
+
+def measure_function_rivals(
+    functions: Functions, prompts: dict[str, Sequence[Prompt]], cases: dict[str, Sequence[Sequence[Case]]]
+) -> dict[str, Ladder]:
+    """For each set of prompts the share of functions that each rival gets right."""
+    ladders: dict[str, Ladder] = {figure: {} for figure in prompts}
+    rivals = _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
+    for name, complete in rivals.items():
+        for figure, asked in prompts.items():
+            ladders[figure][name] = share_of_right_functions(asked, complete(asked), cases[figure])
+    return ladders
+
+
+def measure_story_rivals(stories: Stories) -> Ladder:
+    """The share of true claims that each rival makes."""
+    rivals = _make_rivals(stories.text, stories.documents, BEFORE_THE_CLAIMS, STORY_BYTES)
+    return {name: share_of_true_claims(stories.prompts, complete(stories.prompts)) for name, complete in rivals.items()}
+
+
+def measure_text_rivals(train: bytes, held_out: Sequence[bytes]) -> Ladder:
+    """Bits per byte of held-out passages, for counts of bytes and of the grader's own tokens."""
+    tokenizer = Tokenizer(train, TOKENS)
+    single = [bytes([byte]) for byte in range(BYTES)]
+    ladder: Ladder = {}
+    for unit, table, encode in (("bytes", single, _encode_bytes), ("tokens", tokenizer.table, tokenizer.encode)):
+        tokens, passages = encode(train), [encode(passage) for passage in held_out]
+        sizes = np.array([len(piece) for piece in table])
+        for order in (1, *ORDERS):
+            model = KneserNey(tokens, len(table), order)
+            windows = [np.lib.stride_tricks.sliding_window_view(passage, order) for passage in passages]
+            asked = np.concatenate(windows)
+            name = f"unigram of {unit}" if order == 1 else f"Kneser-Ney {order} of {unit}"
+            bits = -np.log2(model.next_probability(asked)).sum()
+            ladder[name] = float(bits / sizes[asked[:, -1]].sum())
+    return ladder
+
+
+def _make_rivals(text: np.ndarray, documents: Sequence[str], cut: re.Pattern, most_bytes: int) -> dict[str, Complete]:
+    """Rivals that write, by name: n-grams of tokens and of bytes, and the nearest document."""
+    data = text.tobytes()
+    tokenizer = Tokenizer(data, TOKENS)
+    tokens, single = tokenizer.encode(data), [bytes([byte]) for byte in range(BYTES)]
+    writers = {
+        f"Kneser-Ney {order} of tokens": NgramWriter(
+            KneserNey(tokens, len(tokenizer.table), order), tokenizer.table, tokenizer.encode
+        )
+        for order in ORDERS
+    }
+    longest = max(ORDERS)
+    writers[f"Kneser-Ney {longest} of bytes"] = NgramWriter(
+        KneserNey(text.astype(np.int64), BYTES, longest), single, _encode_bytes
+    )
+    neighbour = NearestNeighbour(documents, cut)
+
+    def write_with(writer: NgramWriter) -> Complete:
+        def complete(prompts: Sequence[Prompt]) -> list[str]:
+            asked = [prompt.text.encode() for prompt in prompts]
+            return [completion.text or "" for completion in complete_greedily(writer, asked, most_bytes)]
+
+        return complete
+
+    def copy(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
+        return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]
+
+    rivals: dict[str, Complete] = {name: write_with(writer) for name, writer in writers.items()}
+    rivals["nearest neighbour"] = lambda prompts: copy(prompts, substitute=False)
+    rivals["nearest neighbour with the prompt's words"] = lambda prompts: copy(prompts, substitute=True)
+    return rivals
+
+
+def _encode_bytes(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, np.uint8).astype(np.int64)
