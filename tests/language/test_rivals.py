@@ -55,7 +55,7 @@ def test_probabilities_add_up_to_one_and_both_ways_agree(order):
 
 def test_tokens_join_to_the_text_and_merge_the_most_frequent_pair():
     """What is encoded is what is decoded, for any bytes; the first token joins what stands together most."""
-    text = b"the theme of the thesis: the end\n\n    and aaa aaaa \xff\xfe\0the" * 3
+    text = b"the theme of that thesis: thus it ends\n\n    and aaa aaaa \xff\xfe\0the" * 3
     tokenizer = Tokenizer(text, 280)
     assert tokenizer.table[256] == b"th"
     assert b"".join(tokenizer.table[token] for token in tokenizer.encode(text)) == text
