@@ -104,14 +104,16 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
     assert cache.find(real.key) is None
 
 
-def test_planned_and_unknown_are_wrong_usage(root):
+def test_planned_and_unknown_are_wrong_usage(root, tmp_path):
     """A clear sentence; nothing is pretended."""
+    name, manifest = "  - id: 16_tinygpt\n", (root / "milestones.yaml").read_text(encoding="utf-8")
+    (tmp_path / "milestones.yaml").write_text(manifest.replace(name, f"{name}    status: planned\n"), "utf-8")
     with pytest.raises(UsageError, match="planned"):
         grade_milestone(root, 5)
     with pytest.raises(UsageError, match="no milestone 9"):
         grade_milestone(root, 9)
     with pytest.raises(UsageError, match="planned"):
-        grade_module(root, "16_tinygpt")
+        grade_module(tmp_path, "16_tinygpt")
     with pytest.raises(UsageError, match="no module"):
         grade_module(root, "17_future")
 

@@ -1,0 +1,88 @@
+"""Writes modules/16_tinygpt/reference.json: PyTorch's layer normalisation and pre-norm block, for the module's tests.
+
+Run by hand when a case is added: `pip install torch==2.13.0` in an environment of its own, then
+`python course/transformer_values.py`. It needs nothing else of the course, and the course's checks do not need it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TARGET = Path(__file__).resolve().parent.parent / "modules" / "16_tinygpt" / "reference.json"
+ABOUT = (
+    "What PyTorch computes in float64 on a CPU. Made by course/transformer_values.py. layer_norm: torch's layer_norm "
+    "of x over its last axis, and the gradients of (output * grad).sum(). block: TransformerEncoderLayer with "
+    "norm_first, ReLU, no dropout and a causal mask; its parameters by PyTorch's names, its output for x, and the "
+    "gradients of (output * grad).sum() for x and for each parameter."
+)
+NORMS: list[tuple[list[int], float, float, float]] = [  # shape, eps, scale and mean of x
+    ([2, 3, 4], 1e-5, 1.0, 0.0),
+    ([5], 1e-5, 2.0, 1.0),
+    ([3, 7], 1e-3, 0.03, -2.0),
+    ([2, 2, 2, 3], 0.1, 1.0, 5.0),
+]
+EMBED, HEADS = 4, 2
+
+
+def draw(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
+    """Numbers of four decimals, so that the file holds exactly what was computed with."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(shape, generator=generator, dtype=torch.float64) * scale + mean
+    return numbers.mul(10_000).round().div(10_000)
+
+
+def shorten(tensor: torch.Tensor) -> Any:
+    """Nested lists of numbers with nine digits."""
+    nested = tensor.detach().tolist()
+
+    def shorten_each(value: Any) -> Any:
+        return [shorten_each(v) for v in value] if isinstance(value, list) else float(f"{value:.9g}")
+
+    return shorten_each(nested)
+
+
+def layer_norm(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:
+    """One case of the op."""
+    x = draw(shape, 4 * number, scale, mean).requires_grad_()
+    weight, bias = (draw(shape[-1:], 4 * number + k, 0.5, 2.0 - k).requires_grad_() for k in (1, 2))
+    grad = draw(shape, 4 * number + 3)
+    output = torch.nn.functional.layer_norm(x, shape[-1:], weight, bias, eps)
+    output.backward(grad)
+    given = {"eps": eps, "x": x, "weight": weight, "bias": bias, "grad": grad}
+    got = {"output": output, "grad_x": x.grad, "grad_weight": weight.grad, "grad_bias": bias.grad}
+    return {name: shorten(v) if isinstance(v, torch.Tensor) else v for name, v in (given | got).items()}
+
+
+def block() -> dict[str, Any]:
+    """The block, whose causal mask is True where PyTorch must *not* look."""
+    layer = torch.nn.TransformerEncoderLayer(
+        EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
+    )
+    with torch.no_grad():
+        for seed, (name, parameter) in enumerate(layer.named_parameters()):
+            is_scale = name in ("norm1.weight", "norm2.weight")
+            parameter.copy_(draw(list(parameter.shape), 100 + seed, 0.4, float(is_scale)))
+    x, grad = draw([2, 5, EMBED], 90).requires_grad_(), draw([2, 5, EMBED], 91)
+    output = layer(x, src_mask=torch.ones(5, 5, dtype=torch.bool).triu(1))
+    output.backward(grad)
+    parameters = {name: shorten(p) for name, p in layer.named_parameters()}
+    grads = {name: shorten(p.grad) for name, p in layer.named_parameters() if p.grad is not None}
+    given = {"num_heads": HEADS, "x": shorten(x), "grad": shorten(grad), "parameters": parameters}
+    return given | {"output": shorten(output), "grad_x": shorten(x.grad), "grads": grads}
+
+
+def main() -> None:
+    """Write the file, one case or value on each line."""
+    torch.set_num_threads(1)
+    cases = ",\n".join(json.dumps(layer_norm(number, *case)) for number, case in enumerate(NORMS))
+    values = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in block().items())
+    head = f'{{"about": {json.dumps(ABOUT)},\n"torch": {json.dumps(torch.__version__)},\n'
+    TARGET.write_text(f'{head}"layer_norm": [\n{cases}],\n"block": {{\n{values}}}}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

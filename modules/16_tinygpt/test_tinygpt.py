@@ -1,0 +1,1135 @@
+"""The tests of module 16: tokens, the ops and layers of a transformer, its cache, and what it writes.
+
+What is expected is computed here by loops and in float64, or stands in reference.json, which holds PyTorch's values.
+"""
+
+import itertools
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grading.testing import check_gradient, expect, task, traced, values
+
+REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
+CODE = b"""
+def larger_divided(time, second):
+    \"\"\"Return the larger of time and second, divided by 47.\"\"\"
+    return max(time, second) / 47
+
+
+def negated_sum(time,  first):
+\treturn -(time + first)  \x20
+"""
+EXACT = {"rtol": 0, "atol": 0}
+
+# 16.1: one merge
+
+
+@task("16.1")
+def test_a_merge_of_the_worked_examples(student):
+    """Each pair becomes one token, from left to right; of three equal tokens the first two do."""
+    for tokens, pair, wanted in (
+        ([1, 2, 3, 1, 2], (1, 2), [9, 3, 9]),
+        ([5, 5, 5], (5, 5), [9, 5]),
+        ([5, 5, 5, 5, 1, 5, 5], (5, 5), [9, 9, 1, 9]),
+        ([5, 5, 5, 5, 5, 1, 5, 5, 5], (5, 5), [9, 9, 5, 1, 9, 5]),
+        ([2, 1], (1, 2), [2, 1]),
+        ([7], (7, 7), [7]),
+        ([], (1, 2), []),
+    ):
+        got = student.tinygpt.merge_pair(np.array(tokens, np.int64), pair, 9)
+        expect.array(got, np.array(wanted, np.int64), dtype="int64", call=f"merge_pair({tokens}, {pair}, 9)")
+
+
+@task("16.1")
+def test_merges_are_found_from_left_to_right(student, rng):
+    """Any tokens, pairs of two different or two equal ones, and the -1 between pieces: as a loop would merge them."""
+    for length in (*range(12), 200):
+        for pair in ((0, 1), (1, 0), (1, 1)):
+            tokens = rng.choice([-1, 0, 1, 1], length)
+            before = tokens.copy()
+            got = student.tinygpt.merge_pair(tokens, pair, 300)
+            wanted = np.array(merge(tokens.tolist(), pair, 300), np.int64)
+            hint = "a token belongs to one pair: of equal tokens in a row merge the 1st and 2nd, the 3rd and 4th, …"
+            call = f"merge_pair({before.tolist() if length < 12 else '200 tokens'}, {pair}, 300)"
+            expect.array(got, wanted, dtype="int64", call=call, hint=hint)
+            expect.array(tokens, before, call=f"the tokens after {call}", **EXACT)
+
+
+# 16.2: learning merges
+
+
+@task("16.2")
+def test_merges_of_the_worked_example(student):
+    """In b"low lower lowest" l and o come first, then lo and w."""
+    got = student.tinygpt.train_bpe(b"low lower lowest", 258)
+    expect.equal(got, [(108, 111), (256, 119)], call='train_bpe(b"low lower lowest", 258)')
+
+
+@task("16.2")
+def test_of_equally_frequent_pairs_the_smallest_is_merged(student):
+    """Equal counts: the smaller left token decides, then the smaller right one, not which of them comes first."""
+    train = student.tinygpt.train_bpe
+    hint = "of the largest count the smallest pair: (97, 98) before (97, 99) before (98, 97)"
+    for data, wanted in (
+        (b"zy.ab zy.ab", [(97, 98), (122, 121)]),
+        (b"ba\nba\nac\nac", [(97, 99), (98, 97)]),
+        (b"cb\ncb\nca\nca", [(99, 97), (99, 98)]),
+        (b"xyz\nxyz\nab\nab\nab", [(97, 98), (120, 121), (257, 122)]),
+    ):
+        size = 256 + len(wanted)
+        expect.equal(train(data, size), wanted, call=f"train_bpe({data}, {size})", hint=hint)
+
+
+@task("16.2")
+def test_merges_are_those_of_a_plain_count(student, rng):
+    """On text, code and random bytes each merge is the most frequent pair, counted anew in every round."""
+    alphabets = [np.frombuffer(letters, np.uint8) for letters in (b"ab", b"abc  \n", b"\xff\x00 a1")]
+    drawn = [bytes(rng.choice(letters, 400)) for letters in alphabets]
+    for data in (CODE, *drawn, bytes(rng.integers(0, 256, 500, np.uint8))):
+        got = student.tinygpt.train_bpe(data, 296)
+        hint = "after each merge count again, each piece as often as it occurs; of equal counts the smallest pair"
+        expect.equal(got, naive_merges(data, 296), call=f"train_bpe({data[:40]!r}…, 296)", hint=hint)
+
+
+@task("16.2")
+def test_every_position_counts(student):
+    """b"aaa" holds the pair (97, 97) twice, although only one of the two can be merged."""
+    train = student.tinygpt.train_bpe
+    expect.equal(train(b"aaa", 300), [(97, 97)], call='train_bpe(b"aaa", 300)')
+    hint = "(97, 97) stands there at 3 positions, (98, 99) at 2 and (99, 97) at 1"
+    expect.equal(train(b"aaaa.bcbc", 257), [(97, 97)], call='train_bpe(b"aaaa.bcbc", 257)', hint=hint)
+
+
+@task("16.2")
+def test_no_token_reaches_from_one_piece_into_the_next(student):
+    """Pairs are counted within pieces: a word with the space before it, a digit, a run of signs, white space."""
+    train = student.tinygpt.train_bpe
+    for data, wanted in (
+        (b"a b a b a b a b", [(32, 98), (32, 97)]),
+        (b"1212121212", []),
+        (b"\n\n\n\n\n\n", []),
+        (b"x\ny\nx\ny\nx\ny", []),
+        (b"a(a(a(a(", []),
+        (b"a    b", [(32, 32)]),
+    ):
+        hint = "count within what PIECES finds, never across the -1 between two pieces"
+        expect.equal(train(data, 300), wanted, call=f"train_bpe({data}, 300)", hint=hint)
+
+
+@task("16.2")
+def test_training_ends_when_no_pair_occurs_twice(student):
+    """No merge is made of a pair that occurs once; 256 tokens need none, and fewer are a ValueError."""
+    train = student.tinygpt.train_bpe
+    for data, size, wanted in ((b"", 300, []), (b"abcdefg", 300, []), (b"ab ab", 256, []), (b"abab", 400, [(97, 98)])):
+        expect.equal(train(data, size), wanted, call=f"train_bpe({data}, {size})", hint="stop below a count of 2")
+    with expect.raises(ValueError, mentions=("255",), call='train_bpe(b"ab", 255)'):
+        train(b"ab", 255)
+
+
+@task("16.2")
+def test_more_merges_than_bytes(student, rng):
+    """Tokens go on beyond 512, and each merge may use any that were made before."""
+    data = b"".join(bytes(rng.choice(list(b"abcd"), 7).tolist()) + b" " for _ in range(500))
+    got = student.tinygpt.train_bpe(data, 530)
+    expect.equal(
+        got, naive_merges(data, 530), call="train_bpe(500 words of 7 letters, 530)", hint="merge i is token 256 + i"
+    )
+
+
+# 16.3: tokens and bytes
+
+
+@task("16.3")
+def test_vocabulary_holds_the_bytes_of_each_token(student):
+    """The bytes themselves, then what each merge joins, also of lists as a file of merges gives them."""
+    tokenizer = student.tinygpt.Tokenizer([[108, 111], [256, 119], [257, 257]])
+    wanted = [bytes([byte]) for byte in range(256)] + [b"lo", b"low", b"lowlow"]
+    expect.equal(list(tokenizer.vocab), wanted, call="Tokenizer([[108, 111], [256, 119], [257, 257]]).vocab")
+
+
+@task("16.3")
+def test_encoding_makes_the_merges_in_their_order(student, rng):
+    """In each piece the earliest merge goes first, not the longest token and not the first place."""
+    make = student.tinygpt.Tokenizer
+    for merges, data, wanted in (
+        ([(98, 99), (97, 98)], b"abc", [97, 256]),
+        ([(97, 98), (98, 99)], b"abc", [256, 99]),
+        ([(97, 98), (99, 100), (98, 257)], b"abcd", [256, 257]),
+        ([(97, 97)], b"aaaaa", [256, 256, 97]),
+        ([(97, 32), (32, 97)], b"a a", [97, 257]),
+        ([], b"", []),
+    ):
+        got = make(merges).encode(data)
+        call = f"Tokenizer({merges}).encode({data})"
+        hint = "within a piece, all places of the first merge, then all of the second, and so on"
+        expect.array(got, np.array(wanted, np.int64), dtype="int64", call=call, hint=hint)
+    merges = naive_merges(CODE, 300)
+    tokenizer = make(merges)
+    drawn = bytes(rng.choice(np.frombuffer(b"aeinrst (_.\n7", np.uint8), 300))
+    for data in (CODE, CODE[5:77], drawn, b"a new name, never seen", b"    return  x\n\n  \t"):
+        wanted = np.array([token for piece in cut(data) for token in naive_encode(piece, merges)], np.int64)
+        expect.array(tokenizer.encode(data), wanted, dtype="int64", call=f"encode({data[:40]!r}…) with 44 merges")
+
+
+@task("16.3")
+def test_any_bytes_come_back(student, rng):
+    """Decoding undoes encoding for all bytes: text, invalid UTF-8, zeros, nothing."""
+    tokenizer = student.tinygpt.Tokenizer(naive_merges(CODE, 290))
+    for data in (
+        CODE,
+        b"",
+        b" ",
+        bytes(range(256)) * 2,
+        "Zwölf Boxkämpfer 🥊 日本".encode(),
+        b"\xff\xfe\x80 \xc3(\x00 \xf0\x9f",
+        bytes(rng.integers(0, 256, 2000, np.uint8)),
+    ):
+        got = tokenizer.decode(tokenizer.encode(data))
+        expect.equal(got, data, call=f"decode(encode({data[:30]!r}))", hint="bytes are not decoded as UTF-8")
+
+
+@task("16.3")
+def test_decoding_takes_lists_and_arrays(student):
+    """Tokens may be a list or an array; a part of a text decodes to a part of its bytes."""
+    tokenizer = student.tinygpt.Tokenizer([(195, 182), (119, 256)])
+    for tokens, wanted in (([122, 257], b"zw\xc3\xb6"), ([195], b"\xc3"), ([], b"")):
+        expect.equal(tokenizer.decode(tokens), wanted, call=f"decode({tokens})")
+        expect.equal(tokenizer.decode(np.array(tokens, np.int64)), wanted, call=f"decode(array of {tokens})")
+    for tokens in ([-1], [258], [0, 300]):
+        with expect.raises(ValueError, call=f"decode({tokens}) with 258 tokens", hint="check_tokens"):
+            tokenizer.decode(tokens)
+    with expect.raises(TypeError, call="decode([1.0])"):
+        tokenizer.decode([1.0])
+
+
+@task("16.3")
+def test_encoding_takes_time_in_proportion_to_the_text(student, rng):
+    """Texts of 300,000 bytes are encoded, whether they are one piece, many equal ones, or all different."""
+    merges = [(97, 97)] + [(255 + n, 255 + n) for n in range(1, 12)] + [(98, 99), (32, 98), (268, 99)]
+    tokenizer = student.tinygpt.Tokenizer(merges)
+    words = rng.choice(np.frombuffer(b"bcd ", np.uint8), 300_000).tobytes()
+    for data in (b"a" * 300_001, b"bc bc" * 60_000, words):
+        encoded = {piece: naive_encode(piece, merges) for piece in set(cut(data))}
+        wanted = np.array([token for piece in cut(data) for token in encoded[piece]], np.int64)
+        call = f"encode({data[:10]!r}…, {len(data):,} bytes) with {len(merges)} merges"
+        hint = "one pass over the text for each merge, not one for each pair that is found: that would take hours"
+        expect.array(tokenizer.encode(data), wanted, dtype="int64", call=call, hint=hint)
+
+
+# 16.4: embedding
+
+
+@task("16.4")
+def test_embedding_looks_rows_up(student, rng):
+    """Indices of any shape and any integer dtype give a row each, in the dtype of the table."""
+    for dtype in ("float32", "float64"):
+        weight = rng.normal(size=(200, 5)).astype(dtype)
+        for shape in ((), (4,), (2, 3), (2, 0), (2, 2, 2)):
+            for kind in ("int64", "uint8", "int32"):
+                indices = rng.integers(0, 200, shape).astype(kind)
+                call = f"embedding.forward(weight (200, 5) of {dtype}, indices of {kind} {shape})"
+                wanted = np.array([weight[i] for i in indices.ravel()], dtype).reshape(*shape, 5)
+                got = student.tinygpt.embedding.forward(weight, indices=indices)
+                expect.array(got, wanted, dtype=dtype, call=call, **EXACT)
+
+
+@task("16.4")
+def test_embedding_adds_the_gradients_of_repeated_rows(student, rng):
+    """A row that was used three times has the sum of three gradients, one that was not used has 0."""
+    op, weight = student.tinygpt.embedding, np.zeros((3, 2))
+    got = op.backward(np.array([[1.0, 2], [10, 20], [100, 200]]), weight, weight, indices=np.array([2, 0, 2]))
+    hint = "`grad_weight[indices] += grad` adds only once where a row comes twice"
+    expect.equal(len(got), 1, call="the number of gradients of embedding.backward")
+    expect.array(got[0], [[10, 20], [0, 0], [101, 202]], call="embedding.backward, indices [2, 0, 2]", hint=hint)
+    for dtype in ("float32", "float64"):
+        for kind in ("int64", "uint8", "int32"):
+            indices = rng.integers(0, 200, (6, 50)).astype(kind) // 3
+            weight, grad = rng.normal(size=(200, 7)).astype(dtype), rng.normal(size=(6, 50, 7)).astype(dtype)
+            wanted = np.zeros((200, 7))
+            for place in np.ndindex(6, 50):
+                wanted[indices[place]] += grad[place]
+            kept = indices.copy()
+            (got,) = op.backward(grad, weight[indices], weight, indices=indices)
+            call = f"embedding.backward of (200, 7), 300 indices of {kind}, {dtype}"
+            hint = "places in the flattened table need int64: an index of uint8 times 7 wraps round"
+            expect.array(got, wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
+            expect.array(indices, kept, dtype=kind, call=f"the indices after {call}", **EXACT)
+
+
+@task("16.4")
+def test_embedding_gradient(student, rng):
+    """Backward agrees with finite differences, also for one index and for none."""
+    for indices in (np.array([[0, 3, 3], [1, 3, 0]]), np.array(2), np.zeros((0,), np.int64), np.array([[[1]]])):
+        weight = rng.normal(size=(4, 3))
+        call = f"embedding.backward, weight (4, 3), indices of {indices.shape}"
+        check_gradient(student.tinygpt.embedding, weight, indices=indices, call=call)
+
+
+@task("16.4")
+def test_embedding_refuses_what_is_no_token(student):
+    """An index below 0 or past the table is a ValueError, one that is no integer a TypeError."""
+    op, weight = student.tinygpt.embedding, np.ones((4, 2))
+    for indices in ([-1], [0, 4], [[1], [-4]]):
+        with expect.raises(ValueError, call=f"embedding.forward(weight (4, 2), {indices})", hint="check_tokens"):
+            op.forward(weight, indices=np.array(indices))
+    with expect.raises(TypeError, call="embedding.forward with indices of float64"):
+        op.forward(weight, indices=np.array([1.0]))
+    expect.array(op.forward(weight, indices=np.array([0, 3])), np.ones((2, 2)), call="embedding.forward, [0, 3] of 4")
+
+
+@task("16.4")
+def test_an_embedding_layer_is_drawn_and_learns(student, rng):
+    """Its weight is normal with a standard deviation of 0.02, and a tape gives it the op's gradient."""
+    layer = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
+    weight = values(layer.weight)
+    call = "Embedding(500, 60).weight"
+    expect.array(weight, weight, dtype="float32", call=call)
+    expect.equal(weight.shape, (500, 60), call=f"{call}.shape")
+    inside = [float((np.abs(weight) < 0.02 * k).mean()) for k in (1, 2, 3)]
+    hint = "rng.normal(0, 0.02, …)"
+    expect.array(inside, [0.6827, 0.9545, 0.9973], rtol=0, atol=0.012, call=f"shares of {call} within 1, 2, 3 × 0.02")
+    expect.array(weight.mean(), 0, atol=1e-3, call=f"the mean of {call}", hint=hint)
+    again = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
+    expect.array(again.weight, weight, call=f"{call} of the same rng", hint="draw from rng alone", **EXACT)
+    other = values(student.tinygpt.Embedding(500, 60, rng=student.rng(5)).weight)
+    expect.that(not np.array_equal(other, weight), call=f"{call} of another rng", got="the same", expected="others")
+    layer.weight.data = rng.normal(size=(9, 3))
+    tokens, grad = rng.integers(0, 9, (2, 5)), rng.normal(size=(2, 5, 3))
+    output, (got,) = backward(student, layer, student.tensor.Tensor(tokens), grad)
+    expect.array(output, values(layer.weight)[tokens], dtype="float64", call="Embedding(9, 3) of tokens (2, 5)")
+    wanted = np.zeros((9, 3))
+    for place in np.ndindex(2, 5):
+        wanted[tokens[place]] += grad[place]
+    expect.array(got, wanted, call="the gradient of Embedding(9, 3).weight from a tape", hint="apply(embedding, …)")
+
+
+# 16.5: layer normalisation
+
+
+@task("16.5")
+@pytest.mark.parametrize("number", range(len(REFERENCE["layer_norm"])))
+def test_layer_norm_has_the_values_of_pytorch(student, number):
+    """Output and all three gradients are PyTorch's, for several shapes, eps, scales and means."""
+    case = {name: np.array(value) for name, value in REFERENCE["layer_norm"][number].items()}
+    eps, op = float(case["eps"]), student.tinygpt.layer_norm
+    inputs = case["x"], case["weight"], case["bias"]
+    call = f"layer_norm of {case['x'].shape}, eps {eps}"
+    output = op.forward(*inputs, eps=eps)
+    hint = "(x - mean) / √(variance + eps) · weight + bias; the variance divides by E, and eps is under the root"
+    expect.array(output, case["output"], dtype="float64", rtol=1e-7, atol=1e-8, call=call, hint=hint)
+    gradients = op.backward(case["grad"], case["output"], *inputs, eps=eps)
+    expect.equal(len(gradients), 3, call=f"the number of gradients of {call}")
+    for name, got in zip(("grad_x", "grad_weight", "grad_bias"), gradients, strict=True):
+        hint = "the mean and the variance depend on x, too" if name == "grad_x" else "sum over all axes but the last"
+        expect.array(got, case[name], dtype="float64", rtol=1e-7, atol=1e-8, call=f"{call}: {name}", hint=hint)
+
+
+@task("16.5")
+def test_layer_norm_by_its_definition(student, rng):
+    """Each row alone: mean 0 and variance 1 before weight and bias, in the dtype of x."""
+    for shape in ((6,), (3, 5), (2, 3, 4), (2, 0, 4), (7, 1)):
+        for dtype, tolerance in (("float64", {}), ("float32", {"rtol": 1e-4, "atol": 1e-4})):
+            for scale, mean in ((1, 0), (1e-3, 0.5), (30, -1000)):
+                x = (rng.normal(size=shape) * scale + mean).astype(dtype)
+                weight, bias = (rng.normal(size=shape[-1]).astype(dtype) for _ in range(2))
+                wanted = normalised(x.astype(float), weight, bias, 1e-5)
+                call = f"layer_norm of {dtype} {shape}, scale {scale}, mean {mean}"
+                hint = "subtract the mean before you square"
+                got = student.tinygpt.layer_norm.forward(x, weight, bias, eps=1e-5)
+                slack = tolerance if scale < 30 and mean == 0 else {"rtol": 1e-3, "atol": 2e-2} if tolerance else {}
+                expect.array(got, wanted, dtype=dtype, call=call, hint=hint, **slack)
+
+
+@task("16.5")
+def test_layer_norm_gradient(student, rng):
+    """Backward agrees with finite differences; a row of equal numbers has a finite one."""
+    for shape, eps in (((5,), 1e-5), ((3, 4), 1e-3), ((2, 2, 3), 0.5), ((2, 1), 0.1)):
+        weight, bias = rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
+        check_gradient(student.tinygpt.layer_norm, rng.normal(size=shape), weight, bias, eps=eps)
+    x, grad = np.full((2, 4), 3.0, "float32"), rng.normal(size=(2, 4)).astype("float32")
+    ones, zeros = np.ones(4, "float32"), np.zeros(4, "float32")
+    output = student.tinygpt.layer_norm.forward(x, ones, zeros, eps=1e-5)
+    expect.array(output, np.zeros((2, 4)), dtype="float32", call="layer_norm of rows of equal numbers", hint="eps")
+    got = student.tinygpt.layer_norm.backward(grad, np.zeros((2, 4), "float32"), x, ones, zeros, eps=1e-5)
+    wanted = (grad - grad.mean(axis=1, keepdims=True)) / math.sqrt(1e-5)
+    expect.array(got[0], wanted, dtype="float32", rtol=1e-3, atol=1e-2, call="its gradient for rows of equal numbers")
+
+
+@task("16.5")
+def test_layer_norm_as_a_layer(student, rng):
+    """Weight and bias begin as ones and zeros, eps is 1e-5, and a tape differentiates it."""
+    layer = student.tinygpt.LayerNorm(6)
+    expect.array(layer.weight, np.ones(6), dtype="float32", call="LayerNorm(6).weight", **EXACT)
+    expect.array(layer.bias, np.zeros(6), dtype="float32", call="LayerNorm(6).bias", **EXACT)
+    x = 1e-3 * rng.normal(size=(3, 6))
+    got = layer(student.tensor.Tensor(x))
+    expect.array(got, normalised(x, 1, 0, 1e-5), call="LayerNorm(6) of small numbers", hint="eps is 1e-5 by default")
+    got = student.tinygpt.LayerNorm(6, eps=0.1)(student.tensor.Tensor(x))
+    expect.array(got, normalised(x, 1, 0, 0.1), call="LayerNorm(6, eps=0.1) of small numbers")
+    weight, bias = draw(layer, rng)
+    tensor, grad = student.tensor.Tensor(rng.normal(size=(2, 3, 6))), rng.normal(size=(2, 3, 6))
+    student.autograd.require_grad([tensor])
+    _, gradients = backward(student, layer, tensor, grad)
+
+    def weighted(x, weight, bias):
+        return float((normalised(x, weight, bias, 1e-5) * grad).sum())
+
+    for number, slopes in enumerate(differences(weighted, [values(tensor), weight, bias])):
+        got = tensor.grad if number == 0 else gradients[number - 1]
+        call = f"the gradient of LayerNorm(6)'s {('input', 'weight', 'bias')[number]} from a tape"
+        expect.array(got, slopes, rtol=1e-4, atol=1e-5, call=call)
+    for shape in ((2, 5), (6, 1), (7,)):
+        with expect.raises(ValueError, mentions=("6",), call=f"LayerNorm(6) of {shape}"):
+            layer(student.tensor.Tensor(np.ones(shape)))
+
+
+# 16.6: the cache
+
+
+@task("16.6")
+def test_a_cache_returns_all_keys_and_values_so_far(student, rng):
+    """Whatever is appended comes back behind what was there, keys and values apart, in their dtype."""
+    tensor = student.tensor.Tensor
+    for dtype in ("float32", "float64"):
+        keys, values_ = (rng.normal(size=(2, 3, 9, 4)).astype(dtype) for _ in range(2))
+        cache, end = student.tinygpt.KVCache(9), 0
+        for count in (4, 1, 3, 1):
+            part = slice(end, end + count)
+            end += count
+            got = cache.append(tensor(keys[:, :, part]), tensor(values_[:, :, part]))
+            call = f"KVCache(9) after {end} tokens in {dtype}, the last {count} new"
+            expect.equal(len(got), 2, call=f"what append returns, {call}", hint="(keys, values)")
+            for name, tensor_got, wanted in zip(("keys", "values"), got, (keys, values_), strict=True):
+                expect.array(tensor_got, wanted[:, :, :end], dtype=dtype, call=f"{name} of {call}", **EXACT)
+            expect.equal(cache.length, end, call=f"the length of {call}")
+
+
+@task("16.6")
+def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
+    """More tokens than there is room for are a ValueError that names the capacity, and change nothing."""
+    tensor, keys = student.tensor.Tensor, rng.normal(size=(1, 2, 6, 3))
+    cache = student.tinygpt.KVCache(5)
+    with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(6 tokens)"):
+        cache.append(tensor(keys), tensor(-keys))
+    cache.append(tensor(keys[:, :, :3]), tensor(-keys[:, :, :3]))
+    with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(3 tokens) with 3 in it"):
+        cache.append(tensor(keys[:, :, :3]), tensor(keys[:, :, :3]))
+    expect.equal(cache.length, 3, call="the length after append was refused", hint="check before you change anything")
+    got = cache.append(tensor(keys[:, :, 3:5]), tensor(-keys[:, :, 3:5]))
+    expect.array(got[0], keys[:, :, :5], call="the keys of 5 tokens in KVCache(5)", **EXACT)
+    expect.array(got[1], -keys[:, :, :5], call="the values of 5 tokens in KVCache(5)", **EXACT)
+
+
+@task("16.6")
+def test_two_caches_share_nothing(student, rng):
+    """A second cache, of another batch, knows nothing of the first, and a cache keeps copies of what it is given."""
+    tensor, first, second = student.tensor.Tensor, student.tinygpt.KVCache(4), student.tinygpt.KVCache(4)
+    keys, other = rng.normal(size=(2, 1, 2, 3)), rng.normal(size=(3, 1, 2, 3))
+    given = tensor(keys)
+    first.append(given, tensor(keys))
+    second.append(tensor(other), tensor(other))
+    given[0]  # a view changes nothing
+    given.data = np.zeros((2, 1, 2, 3))
+    got, _ = first.append(tensor(keys), tensor(keys))
+    wanted = np.concatenate([keys, keys], axis=2)
+    expect.array(got, wanted, call="the keys of the first of two caches", hint="nothing is shared", **EXACT)
+
+
+# 16.7: attention
+
+
+@task("16.7")
+def test_causal_attention_is_module_07s_with_a_causal_mask(student, rng):
+    """Output and weights are those of the loops, where each token sees itself and what is before it."""
+    for embed, heads, length in ((4, 2, 5), (6, 1, 1), (6, 3, 7)):
+        layer = student.tinygpt.CausalSelfAttention(embed, heads, rng=student.rng(1))
+        arrays, x = draw(layer, rng), rng.normal(size=(2, length, embed))
+        wanted, weights = attention(x, arrays, heads)
+        call = f"CausalSelfAttention({embed}, {heads}) of (2, {length}, {embed})"
+        hint = "q_proj, k_proj and v_proj, heads, a mask that is True up to the token itself, out_proj"
+        expect.array(layer(student.tensor.Tensor(x)), wanted, dtype="float64", call=call, hint=hint)
+        expect.array(layer.weights, weights, call=f"the weights of {call}", hint="self.weights")
+        forbidden = values(layer.weights)[..., ~np.tri(length).astype(bool)]
+        expect.array(forbidden, 0 * forbidden, call=f"the weights of later tokens in {call}", **EXACT)
+
+
+@task("16.7")
+def test_a_later_token_changes_nothing_before_it(student, rng):
+    """Outputs up to a token are bit for bit the same, whatever stands behind it; the ones from there on are not."""
+    layer, tensor = student.tinygpt.CausalSelfAttention(8, 2, rng=student.rng(2)), student.tensor.Tensor
+    x = rng.normal(size=(2, 6, 8)).astype("float32")
+    before = values(layer(tensor(x)))
+    for t in range(1, 6):
+        changed = x.copy()
+        changed[:, t] = 10 * rng.normal(size=(2, 8))
+        now = values(layer(tensor(changed)))
+        call = f"the outputs before token {t} when token {t} was changed"
+        expect.array(now[:, :t], before[:, :t], call=call, hint="row i of the mask is True up to column i", **EXACT)
+        moved = np.abs(now[:, t:] - before[:, t:]).max(axis=(0, 2))
+        expect.that(bool((moved > 1e-4).all()), call=f"outputs from token {t} on", got="the same", expected="others")
+
+
+@task("16.7")
+def test_attention_with_a_cache_gives_the_same(student, rng):
+    """Fed in parts, one token or several at a time, the outputs are those of all tokens together."""
+    layer, tensor = student.tinygpt.CausalSelfAttention(6, 2, rng=student.rng(3)), student.tensor.Tensor
+    arrays, x = draw(layer, rng), rng.normal(size=(3, 8, 6))
+    wanted, _ = attention(x, arrays, 2)
+    for counts in ((8,), (1,) * 8, (3, 1, 4), (5, 3)):
+        cache, end = student.tinygpt.KVCache(8), 0
+        for count in counts:
+            part = slice(end, end + count)
+            end += count
+            got = layer(tensor(x[:, part]), cache)
+            call = f"CausalSelfAttention with a cache, tokens {part.start} to {end - 1} of parts {counts}"
+            hint = "new token i of L sees all S - L tokens before the part, and those of the part up to itself"
+            expect.array(got, wanted[:, part], dtype="float64", call=call, hint=hint)
+        expect.equal(cache.length, 8, call="the cache's length after 8 tokens")
+
+
+@task("16.7")
+def test_attention_is_differentiated_by_a_tape(student, rng):
+    """The gradients of input and parameters agree with finite differences."""
+    layer = student.tinygpt.CausalSelfAttention(4, 2, rng=student.rng(4))
+    arrays, x, grad = draw(layer, rng), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
+
+    def weighted(x, *arrays):
+        return float((attention(x, arrays, 2)[0] * grad).sum())
+
+    check_tape(student, layer, x, arrays, grad, weighted, call="CausalSelfAttention(4, 2)")
+
+
+# 16.8: the block
+
+ORDER = ("norm1", "self_attn", "norm2", "mlp")
+PYTORCH = (
+    *("norm1.weight", "norm1.bias", "self_attn.in_proj_weight", "self_attn.in_proj_bias"),
+    *("self_attn.out_proj.weight", "self_attn.out_proj.bias", "norm2.weight", "norm2.bias"),
+    *("linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias"),
+)
+
+
+@task("16.8")
+def test_a_block_has_the_values_of_pytorch(student):
+    """Output and gradients are those of a TransformerEncoderLayer with norm_first, ReLU and a causal mask."""
+    case = REFERENCE["block"]
+    x, grad = np.array(case["x"]), np.array(case["grad"])
+    layer = student.tinygpt.Block(x.shape[-1], case["num_heads"], rng=student.rng(0))
+    for parameter, array in zip(layer.parameters(), from_pytorch(case["parameters"]), strict=True):
+        parameter.data = array
+    tensor = student.tensor.Tensor(x)
+    student.autograd.require_grad([tensor])
+    output, gradients = backward(student, layer, tensor, grad)
+    hint = "x + self_attn(norm1(x)), and to that add mlp(norm2(of that))"
+    expect.array(output, case["output"], dtype="float64", rtol=1e-7, atol=1e-8, call="Block(4, 2) of x", hint=hint)
+    expect.array(tensor.grad, case["grad_x"], rtol=1e-6, atol=1e-7, call="the gradient of its input", hint=hint)
+    for number, (got, wanted) in enumerate(zip(gradients, from_pytorch(case["grads"]), strict=True)):
+        expect.array(got, wanted, rtol=1e-6, atol=1e-7, call=f"the gradient of Block(4, 2).parameters()[{number}]")
+
+
+@task("16.8")
+def test_a_block_lists_and_draws_its_layers_in_order(student):
+    """norm1, self_attn, norm2 and mlp; the dense layers widen to 4E and narrow again; no buffers."""
+    gpt, dense = student.tinygpt, student.layers.Dense
+    block, generator = gpt.Block(6, 3, rng=student.rng(7)), student.rng(7)
+    attention_layer = gpt.CausalSelfAttention(6, 3, rng=generator)
+    parts = {"norm1": gpt.LayerNorm(6), "self_attn": attention_layer, "norm2": gpt.LayerNorm(6)}
+    dense_layers = [dense(6, 24, rng=generator), dense(24, 6, rng=generator)]
+    wanted = [values(p) for name in ORDER[:3] for p in parts[name].parameters()]
+    wanted += [values(p) for layer in dense_layers for p in layer.parameters()]
+    check_parameters(block.parameters(), wanted, call="Block(6, 3, rng=…).parameters()")
+    held = [values(p).shape for name in ORDER for p in getattr(block, name).parameters()]
+    expect.equal(held, [array.shape for array in wanted], call="the shapes of norm1, self_attn, norm2 and mlp")
+    expect.equal(len(block.buffers()), 0, call="the number of Block(6, 3).buffers()")
+    for embed, heads in ((6, 4), (6, 0)):
+        with expect.raises(ValueError, call=f"Block({embed}, {heads})"):
+            gpt.Block(embed, heads, rng=student.rng(0))
+
+
+@task("16.8")
+def test_a_block_hands_its_cache_to_the_attention(student, rng):
+    """Fed token by token with a cache, the outputs are those of all tokens together."""
+    layer, tensor = student.tinygpt.Block(4, 2, rng=student.rng(1)), student.tensor.Tensor
+    arrays, x = draw(layer, rng), rng.normal(size=(2, 6, 4))
+    wanted, cache = block(x, arrays, 2), student.tinygpt.KVCache(6)
+    expect.array(layer(tensor(x)), wanted, dtype="float64", call="Block(4, 2) of (2, 6, 4)")
+    for t in range(6):
+        got = layer(tensor(x[:, t : t + 1]), cache)
+        expect.array(got, wanted[:, t : t + 1], call=f"Block(4, 2) with a cache, token {t}", hint="self_attn(…, cache)")
+
+
+# 16.9: the network
+
+
+@task("16.9")
+def test_logits_of_the_network(student, rng):
+    """Token rows plus position rows, blocks, normalisation, and the token table once more: as computed by hand."""
+    for size, context, embed, heads, depth in ((11, 6, 4, 2, 1), (7, 5, 6, 3, 2)):
+        model = student.tinygpt.GPT(size, context, embed, heads, depth, rng=student.rng(1))
+        arrays = draw(model, rng)
+        for length in (1, 3, context):
+            tokens = rng.integers(0, size, (2, length))
+            call = f"GPT({size}, {context}, {embed}, {heads}, {depth}) of tokens (2, {length})"
+            hint = "rows of tokens + rows of positions, blocks, norm, then linear with token_embedding.weight"
+            wanted = network(tokens, arrays, heads)
+            expect.array(model(student.tensor.Tensor(tokens)), wanted, dtype="float64", call=call, hint=hint)
+
+
+@task("16.9")
+def test_parameters_list_the_tied_weight_once(student):
+    """token_embedding, position_embedding, blocks and norm, drawn in this order; every tensor once, no buffers."""
+    gpt = student.tinygpt
+    model, generator = gpt.GPT(20, 8, 6, 2, 2, rng=student.rng(3)), student.rng(3)
+    parts = [gpt.Embedding(20, 6, rng=generator), gpt.Embedding(8, 6, rng=generator)]
+    parts += [gpt.Block(6, 2, rng=generator) for _ in range(2)] + [gpt.LayerNorm(6)]
+    wanted = [values(p) for part in parts for p in part.parameters()]
+    call = "GPT(20, 8, 6, 2, 2, rng=…).parameters()"
+    check_parameters(model.parameters(), wanted, call=call)
+    for number, parameter in enumerate(model.parameters()):
+        parameter.grad = student.tensor.Tensor(float(number))
+    marks = [int(parameter.grad.item()) for parameter in model.parameters()]
+    expect.equal(marks, list(range(len(wanted))), call=f"marks left at {call}", hint="the head has no own weight")
+    held = [model.token_embedding, model.position_embedding, *model.blocks, model.norm]
+    marks = [int(p.grad.item()) for part in held for p in part.parameters()]
+    hint = "token_embedding, position_embedding, blocks, norm"
+    expect.equal(marks, list(range(len(wanted))), call=f"marks left at {call}, by part", hint=hint)
+    expect.equal(len(model.buffers()), 0, call="the number of GPT(…).buffers()")
+    expect.equal(len(model.new_caches()), 2, call="the number of GPT(20, 8, 6, 2, 2).new_caches()")
+
+
+@task("16.9")
+def test_the_first_loss_is_that_of_a_guess(student, rng):
+    """Fresh weights know nothing: the loss is within 3% of ln V, whatever the size."""
+    for size, embed, heads, depth in ((64, 32, 4, 2), (512, 64, 4, 3), (300, 16, 2, 4)):
+        model = student.tinygpt.GPT(size, 16, embed, heads, depth, rng=student.rng(int(rng.integers(1000))))
+        tokens = rng.integers(0, size, (8, 17))
+        logits = values(model(student.tensor.Tensor(tokens[:, :-1])))
+        ratio = loss_of(logits.astype(float), tokens[:, 1:]) / math.log(size)
+        call = f"the loss of a fresh GPT({size}, 16, {embed}, {heads}, {depth}), divided by ln {size}"
+        hint = "both tables have a standard deviation of 0.02; norm comes before the head"
+        expect.array(ratio, 1, rtol=0, atol=0.03, call=call, hint=hint)
+
+
+@task("16.9")
+def test_the_tied_weight_has_the_gradient_of_both_uses(student, rng):
+    """All gradients agree with finite differences, that of the token table also where a token is only predicted."""
+    model = student.tinygpt.GPT(6, 4, 4, 2, 1, rng=student.rng(2))
+    arrays, tokens, grad = draw(model, rng, 0.5), np.array([[1, 2, 2], [0, 1, 3]]), rng.normal(size=(2, 3, 6))
+    _, gradients = backward(student, model, student.tensor.Tensor(tokens), grad)
+
+    def weighted(*arrays):
+        return float((network(tokens, arrays, 2) * grad).sum())
+
+    hint = "the head uses token_embedding.weight itself, not a copy of it: the tape adds up both gradients"
+    for number, (got, wanted) in enumerate(zip(gradients, differences(weighted, arrays), strict=True)):
+        call = f"the gradient of GPT(6, 4, 4, 2, 1).parameters()[{number}]"
+        expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint if number == 0 else None)
+
+
+@task("16.9")
+def test_a_later_token_changes_no_earlier_logit(student, rng):
+    """Bit for bit, in float32 and through all blocks."""
+    model, tensor = student.tinygpt.GPT(30, 8, 8, 2, 3, rng=student.rng(5)), student.tensor.Tensor
+    tokens = rng.integers(0, 30, (2, 8))
+    before = values(model(tensor(tokens)))
+    for t in range(1, 8):
+        changed = tokens.copy()
+        changed[:, t:] = (tokens[:, t:] + rng.integers(1, 30, (2, 8 - t))) % 30
+        now = values(model(tensor(changed)))
+        expect.array(now[:, :t], before[:, :t], call=f"logits before place {t} when tokens from {t} on change", **EXACT)
+
+
+@task("16.9")
+def test_logits_with_caches_are_the_same(student, rng):
+    """In parts of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
+    model, tensor = student.tinygpt.GPT(40, 24, 16, 4, 3, rng=student.rng(6)), student.tensor.Tensor
+    draw(model, rng, 0.3, "float32")
+    tokens = rng.integers(0, 40, (3, 24))
+    wanted = values(model(tensor(tokens)))
+    for counts in ((1,) * 24, (23, 1), (5, 1, 1, 10, 7)):
+        caches, end = model.new_caches(), 0
+        for count in counts:
+            part = slice(end, end + count)
+            end += count
+            got = model(tensor(tokens[:, part]), caches)
+            call = f"GPT with caches, tokens {part.start} to {end - 1} of parts {counts[:5]}"
+            hint = "positions go on where the caches end: the first new one has the position caches[0].length"
+            expect.array(got, wanted[:, part], rtol=1e-4, atol=1e-4, dtype="float32", call=call, hint=hint)
+
+
+@task("16.9")
+def test_more_tokens_than_positions_are_refused(student, rng):
+    """A ValueError names the context length, with and without caches; a full context is fine."""
+    model, tensor = student.tinygpt.GPT(9, 5, 4, 2, 1, rng=student.rng(0)), student.tensor.Tensor
+    tokens = rng.integers(0, 9, (1, 6))
+    with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens"):
+        model(tensor(tokens))
+    caches = model.new_caches()
+    model(tensor(tokens[:, :3]), caches)
+    with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 3 tokens after 3 in its caches"):
+        model(tensor(tokens[:, :3]), caches)
+    got = model(tensor(tokens[:, 3:5]), caches)
+    wanted = values(model(tensor(tokens[:, :5])))[:, 3:]
+    expect.array(got, wanted, rtol=1e-4, atol=1e-5, call="the last 2 tokens of a full context")
+
+
+@task("16.9")
+def test_with_a_cache_a_token_costs_one_token(student, rng):
+    """With 32 tokens in the caches, one more sends one row through every dense layer, not 33."""
+    model, tensor = student.tinygpt.GPT(12, 40, 8, 2, 2, rng=student.rng(1)), student.tensor.Tensor
+    tokens, caches = rng.integers(0, 12, (1, 33)), model.new_caches()
+    model(tensor(tokens[:, :32]), caches)
+    with traced(student.tensor) as trace:
+        model(tensor(tokens[:, 32:]), caches)
+    rows = [math.prod(output.shape[:-1]) for name, _, _, output in trace.entries if name == "linear"]
+    expect.that(len(rows) >= 13, call="the dense layers and the head that ran", got=len(rows), expected="13 linear ops")
+    hint = "only the new token goes through the layers; of the others, keys and values are in the caches"
+    expect.equal(sorted(set(rows)), [1], call="the rows that went through each linear op", hint=hint)
+
+
+# 16.10: loss and bits
+
+
+@task("16.10")
+def test_next_token_loss_is_a_mean_cross_entropy(student, rng):
+    """Over all places of all sequences, in nats; equal logits cost ln V."""
+    loss, tensor = student.tinygpt.next_token_loss, student.tensor.Tensor
+    got = loss(tensor(np.zeros((2, 3, 8))), tensor(rng.integers(0, 8, (2, 3))))
+    expect.array(got, math.log(8), call="next_token_loss(zeros of (2, 3, 8), targets)")
+    for shape in ((1, 1, 3), (2, 5, 7), (4, 3, 2)):
+        logits, targets = rng.normal(size=shape), rng.integers(0, shape[-1], shape[:2])
+        call = f"next_token_loss(logits {shape}, targets {shape[:2]})"
+        got = loss(tensor(logits), tensor(targets))
+        expect.array(got, loss_of(logits, targets), dtype="float64", call=call, hint="flatten both, then cross_entropy")
+
+
+@task("16.10")
+def test_next_token_loss_is_differentiated(student, rng):
+    """The gradient of the logits is (softmax - 1 at the target) / (N · L)."""
+    logits, targets = rng.normal(size=(2, 3, 5)), rng.integers(0, 5, (2, 3))
+    tensor = student.tensor.Tensor(logits)
+    student.autograd.require_grad([tensor])
+    with student.autograd.Tape():
+        loss = student.tinygpt.next_token_loss(tensor, student.tensor.Tensor(targets))
+    loss.backward()
+    (wanted,) = differences(lambda logits: loss_of(logits, targets), [logits])
+    expect.array(tensor.grad, wanted, rtol=1e-4, atol=1e-6, call="the gradient of next_token_loss", hint="use apply")
+
+
+@task("16.10")
+def test_a_text_is_evaluated_in_windows(student, rng):
+    """Each token but the first is predicted once; windows begin with the last token that the one before predicts."""
+    merges = naive_merges(CODE, 264)
+    tokenizer = student.tinygpt.Tokenizer(merges)
+    model = student.tinygpt.GPT(264, 7, 4, 2, 1, rng=student.rng(1))
+    arrays = draw(model, rng, 0.6)
+    tokens = [token for piece in cut(CODE) for token in naive_encode(piece, merges)]
+    pieces = [bytes([byte]) for byte in range(256)]
+    for left, right in merges:
+        pieces.append(pieces[left] + pieces[right])
+    for count in (2, 7, 8, 9, 15, 16, 22, 23, 30):
+        some = tokens[:count]
+        data = b"".join(pieces[token] for token in some)
+        if [token for piece in cut(data) for token in naive_encode(piece, merges)] != some:
+            continue  # cut within a piece, it has other tokens
+        nats = 0.0
+        for start in range(0, count - 1, 7):
+            window = np.array([some[start : start + 8]])
+            nats += loss_of(network(window[:, :-1], arrays, 2), window[:, 1:]) * (window.size - 1)
+        loss, size = nats / (count - 1), len(data) - len(pieces[some[0]])
+        wanted = {"bits_per_byte": nats / size / math.log(2), "loss": loss, "perplexity": math.exp(loss)}
+        got = student.tinygpt.evaluate_text(model, tokenizer, data)
+        expect.equal(sorted(got), sorted(wanted), call="the names in evaluate_text(…)")
+        for name, value in wanted.items():
+            call = f'evaluate_text(model of context 7, tokenizer, text of {count} tokens)["{name}"]'
+            hint = "add up the nats of all windows; divide by tokens predicted, or by ln 2 and by their bytes"
+            expect.array(got[name], value, rtol=1e-6, call=call, hint=hint)
+
+
+@task("16.10")
+def test_evaluating_a_text_records_nothing(student):
+    """A recorder hears nothing, and a text of one token, or none, is a ValueError."""
+    tokenizer = student.tinygpt.Tokenizer([])
+    model = student.tinygpt.GPT(256, 4, 4, 2, 1, rng=student.rng(1))
+    with traced(student.tensor) as trace:
+        got = student.tinygpt.evaluate_text(model, tokenizer, b"a text")
+    expect.equal(len(trace.entries), 0, call="the number of ops recorded by evaluate_text", hint="with no_grad():")
+    expect.array(got["perplexity"], 256, rtol=0.2, call="the perplexity of fresh weights with 256 tokens")
+    for data in (b"", b"a"):
+        with expect.raises(ValueError, call=f"evaluate_text(model, tokenizer, {data})"):
+            student.tinygpt.evaluate_text(model, tokenizer, data)
+
+
+# 16.11: probabilities
+
+
+@task("16.11")
+def test_probabilities_of_the_worked_example(student):
+    """Of 0.5, 0.3, 0.15 and 0.05: three reach 0.9, two reach 0.7, one reaches 0.4."""
+    logits = np.log([0.15, 0.5, 0.05, 0.3])
+    for options, wanted in (
+        ({}, [0.15, 0.5, 0.05, 0.3]),
+        ({"top_k": 2}, [0, 0.625, 0, 0.375]),
+        ({"top_p": 0.9}, [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+        ({"top_p": 0.7}, [0, 0.625, 0, 0.375]),
+        ({"top_p": 0.4}, [0, 1, 0, 0]),
+        ({"top_k": 2, "top_p": 0.6}, [0, 1, 0, 0]),
+        ({"temperature": 0}, [0, 1, 0, 0]),
+        ({"temperature": 0.5}, np.square([0.15, 0.5, 0.05, 0.3]) / 0.365),
+    ):
+        got = student.tinygpt.sampling_probabilities(logits, **options)
+        call = f"sampling_probabilities(log of [0.15, 0.5, 0.05, 0.3], {options})"
+        hint = "a token stays while the sum of the likelier ones is below top_p: the one that reaches it stays as well"
+        expect.array(got, wanted, dtype="float64", call=call, hint=hint)
+
+
+@task("16.11")
+def test_probabilities_for_any_logits(student, rng):
+    """Temperature first, then top_k, then top_p of what that left; what is cut is exactly 0."""
+    shapes = ((9,), (3, 9), (2, 2, 5), (1, 1))
+    for shape, dtype, _ in itertools.product(shapes, ("float32", "float64"), range(3)):
+        logits = (3 * rng.normal(size=shape)).astype(dtype)
+        before = logits.copy()
+        temperature, top_k, top_p = float(rng.uniform(0.3, 2)), int(rng.integers(1, 12)), float(rng.uniform(0.05, 1))
+        for options in (
+            {"temperature": temperature},
+            {"top_k": top_k},
+            {"top_p": top_p},
+            {"temperature": temperature, "top_k": top_k, "top_p": top_p},
+        ):
+            wanted = np.array([chosen(row, **options) for row in logits.reshape(-1, shape[-1])]).reshape(shape)
+            got = student.tinygpt.sampling_probabilities(logits, **options)
+            call = f"sampling_probabilities(logits {shape} of {dtype}, {options})"
+            hint = "softmax(logits / temperature); top_k; scale to 1; top_p; scale to 1"
+            expect.array(got, wanted, dtype="float64", rtol=1e-6, atol=1e-9, call=call, hint=hint)
+            gone = values(got)[wanted == 0]
+            expect.array(gone, 0 * gone, call=f"what is cut in {call}", **EXACT)
+        expect.array(logits, before, call="the logits after sampling_probabilities", **EXACT)
+
+
+@task("16.11")
+def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
+    """Exactly top_k tokens stay, and exactly as many as top_p needs."""
+    for logits, options, wanted in (
+        ([1.0, 1, 1, 1], {"top_k": 2}, [0.5, 0.5, 0, 0]),
+        ([0.0, 2, 1, 2, 2], {"top_k": 2}, [0, 0.5, 0, 0.5, 0]),
+        ([1.0, 1, 1, 1], {"top_p": 0.5}, [0.5, 0.5, 0, 0]),
+        ([1.0, 1, 1, 1], {"top_p": 0.51}, [1 / 3, 1 / 3, 1 / 3, 0]),
+        ([0.0, 7, 7], {"temperature": 0}, [0, 1, 0]),
+        ([0.0, 7, 7], {"temperature": 0, "top_k": 3, "top_p": 1.0}, [0, 1, 0]),
+        ([3.0, 3], {"top_k": 9, "top_p": 1.0}, [0.5, 0.5]),
+        ([3.0, 3], {"top_k": 1}, [1, 0]),
+    ):
+        got = student.tinygpt.sampling_probabilities(np.array(logits), **options)
+        call = f"sampling_probabilities({logits}, {options})"
+        expect.array(got, wanted, call=call, hint="sort falling with kind='stable'")
+
+
+@task("16.11")
+def test_probabilities_of_extreme_logits(student):
+    """Logits of any size give no NaN and no warning; -inf is never chosen."""
+    for logits, options, wanted in (
+        ([1000.0, 1000, -1000], {}, [0.5, 0.5, 0]),
+        ([-1e9, -1e9], {"temperature": 0.1}, [0.5, 0.5]),
+        ([0.0, -math.inf, 0], {"top_p": 0.99}, [0.5, 0, 0.5]),
+        ([5.0, 4, 3], {"temperature": 1e-6}, [1, 0, 0]),
+        ([5.0, 4, 3], {"temperature": 1e6}, [1 / 3, 1 / 3, 1 / 3]),
+    ):
+        got = student.tinygpt.sampling_probabilities(np.array(logits), **options)
+        call = f"sampling_probabilities({logits}, {options})"
+        expect.array(got, wanted, atol=1e-5, call=call, hint="subtract the largest before exp")
+
+
+@task("16.11")
+def test_options_out_of_range_are_refused(student):
+    """A negative temperature, a top_k of 0, and a top_p of 0 or above 1 are ValueErrors."""
+    for options in ({"temperature": -0.1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}, {"top_p": -0.5}):
+        (name,) = options
+        with expect.raises(ValueError, mentions=(name,), call=f"sampling_probabilities(logits, {options})"):
+            student.tinygpt.sampling_probabilities(np.zeros(3), **options)
+    got = student.tinygpt.sampling_probabilities(np.zeros(4), 1.0, 4, 1.0)
+    expect.array(got, [0.25] * 4, call="sampling_probabilities(zeros, 1.0, 4, 1.0)")
+
+
+# 16.12: drawing and generating
+
+
+@task("16.12")
+def test_draws_follow_the_probabilities(student, rng):
+    """In 20,000 draws each token is as frequent as its probability says, and one of probability 0 never comes."""
+    p = np.array([0, 0.02, 0.3, 0, 0.08, 0.25, 0.05, 0.3, 0])
+    got = values(student.tinygpt.sample(np.tile(p, (20_000, 1)), student.rng(int(rng.integers(1 << 30)))))
+    call = "sample(20,000 equal rows, rng)"
+    expect.array(got, got, dtype="int64", call=call)
+    expect.equal(got.shape, (20_000,), call=f"the shape of {call}")
+    check_frequencies(got, p, call=call)
+    pairs = got[:-1] * 9 + got[1:]
+    hint = "a number of its own for each row"
+    check_frequencies(pairs, np.outer(p, p).ravel(), call="pairs of neighbours among the draws", hint=hint)
+
+
+@task("16.12")
+def test_each_row_is_drawn_from_its_own(student, rng):
+    """A row with one possible token gives it, at both ends as well; the same rng gives the same draws."""
+    places = rng.integers(0, 6, 300)
+    places[:2] = 0, 5
+    rows = np.eye(6)[places]
+    got = student.tinygpt.sample(rows, student.rng(0))
+    expect.array(got, places, dtype="int64", call="sample(rows with one 1 each, rng)", **EXACT)
+    rows = rng.dirichlet(np.ones(6), 300)
+    first, second = (values(student.tinygpt.sample(rows, student.rng(5))) for _ in range(2))
+    expect.array(second, first, call="sample with the same rng", hint="draw from rng alone", **EXACT)
+    third = values(student.tinygpt.sample(rows, student.rng(6)))
+    expect.that(not np.array_equal(third, first), call="sample with another rng", got="the same", expected="others")
+
+
+@task("16.12")
+def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
+    """At temperature 0 each new token is the likeliest after all before it, up to the full context."""
+    model = student.tinygpt.GPT(13, 12, 8, 2, 2, rng=student.rng(1))
+    arrays, prompt = draw(model, rng, 0.7), rng.integers(0, 13, (3, 4))
+    got = student.tinygpt.generate(model, prompt, 8, rng=student.rng(0), temperature=0)
+    wanted = prompt
+    for _ in range(8):
+        best = network(wanted, arrays, 2)[:, -1].argmax(axis=-1)
+        wanted = np.concatenate([wanted, best[:, None]], axis=1)
+    call = "generate(model, prompts (3, 4), 8, temperature=0)"
+    hint = "first the prompt, then only the newest token, with the same caches; logits at the last place"
+    expect.array(got, wanted, dtype="int64", call=call, hint=hint, **EXACT)
+    for number in range(2):
+        shape = values(model.blocks[number].self_attn.weights).shape
+        asked = f"the attention weights of block {number} in the last step, after {call}"
+        told = "(3, 2, 1, 11): one query, 11 keys"
+        expect.that(shape in ((3, 2, 1, 11), (3, 2, 1, 12)), call=asked, got=str(shape), expected=told, hint=hint)
+    nothing = student.tinygpt.generate(model, prompt, 0, rng=student.rng(0))
+    expect.array(nothing, prompt, dtype="int64", call="generate(model, prompts, 0)", **EXACT)
+
+
+@task("16.12")
+def test_generation_samples_with_its_options(student, rng):
+    """The first new token of 20,000 equal prompts follows temperature, top_k and top_p; the prompt stays."""
+    model = student.tinygpt.GPT(9, 4, 4, 2, 1, rng=student.rng(2))
+    arrays, prompt = draw(model, rng, 0.7), rng.integers(0, 9, (1, 2))
+    logits = network(prompt, arrays, 2)[0, -1]
+    for options in ({}, {"temperature": 1.7}, {"top_k": 3}, {"top_p": 0.8}):
+        got = values(student.tinygpt.generate(model, np.tile(prompt, (20_000, 1)), 1, rng=student.rng(3), **options))
+        call = f"generate(model, 20,000 equal prompts, 1, {options})"
+        expect.equal(got.shape, (20_000, 3), call=f"the shape of {call}")
+        expect.array(got[:, :2], np.tile(prompt, (20_000, 1)), call=f"the prompts in {call}", **EXACT)
+        hint = "hand all three options to sampling_probabilities"
+        check_frequencies(got[:, 2], chosen(logits, **options), call=f"the new tokens of {call}", hint=hint)
+
+
+@task("16.12")
+def test_generation_records_nothing_and_ends_at_the_context(student):
+    """A recorder hears nothing; more tokens than positions are a ValueError; the same rng writes the same."""
+    model = student.tinygpt.GPT(9, 6, 4, 2, 1, rng=student.rng(2))
+    generate, prompt = student.tinygpt.generate, np.array([[1, 2]])
+    with traced(student.tensor) as trace:
+        first = generate(model, prompt, 4, rng=student.rng(1))
+    expect.equal(len(trace.entries), 0, call="the number of ops recorded by generate", hint="with no_grad():")
+    second = generate(model, prompt, 4, rng=student.rng(1))
+    expect.array(second, values(first), call="generate with the same rng", hint="new caches for each call", **EXACT)
+    with expect.raises(ValueError, call="generate(model of context 6, prompt of 2, 6)"):
+        generate(model, prompt, 6, rng=student.rng(1))
+
+
+# What is expected, computed on this side
+
+
+def cut(data):
+    """The pieces of a text: a word, a digit or a run of signs with a space before it, or white space."""
+    pieces, place = [], 0
+    while place < len(data):
+        begin = place + (data[place] == 32 and place + 1 < len(data) and kind_of(data[place + 1]) != "white")
+        end, kind = begin + 1, kind_of(data[begin])
+        if kind in ("letter", "sign"):
+            while end < len(data) and kind_of(data[end]) == kind:
+                end += 1
+        elif data[begin] == 32:  # spaces: all but the last, which may belong to what follows
+            while end < len(data) and data[end] == 32:
+                end += 1
+            end = max(end - 1, begin + 1)
+        pieces.append(data[place:end])
+        place = end
+    return pieces
+
+
+def kind_of(byte):
+    """What a byte is for `cut`."""
+    letter = bytes([byte])
+    return "letter" if letter.isalpha() else "digit" if letter.isdigit() else "white" if letter.isspace() else "sign"
+
+
+def merge(tokens, pair, new):
+    """A list of tokens with one pair merged."""
+    merged, place = [], 0
+    while place < len(tokens):
+        found = tuple(tokens[place : place + 2]) == pair
+        merged.append(new if found else tokens[place])
+        place += 2 if found else 1
+    return merged
+
+
+def naive_merges(data, size):
+    """Byte-pair encoding as its definition says: all is counted again in every round."""
+    pieces, merges = [list(piece) for piece in cut(data)], []
+    while 256 + len(merges) < size:
+        counts = Counter(pair for piece in pieces for pair in itertools.pairwise(piece))
+        best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
+        if best is None or counts[best] < 2:
+            break
+        pieces = [merge(piece, best, 256 + len(merges)) for piece in pieces]
+        merges.append(best)
+    return merges
+
+
+def naive_encode(piece, merges):
+    """The tokens of one piece: as long as there is a pair with a merge, the earliest merge is made."""
+    tokens, ranks = list(piece), {pair: rank for rank, pair in enumerate(merges)}
+    while found := [ranks[pair] for pair in itertools.pairwise(tokens) if pair in ranks]:
+        tokens = merge(tokens, merges[min(found)], 256 + min(found))
+    return tokens
+
+
+def normalised(x, weight, bias, eps):
+    """Layer normalisation of float64 along the last axis."""
+    mean = x.sum(axis=-1, keepdims=True) / max(x.shape[-1], 1)
+    variance = ((x - mean) ** 2).sum(axis=-1, keepdims=True) / max(x.shape[-1], 1)
+    return weight * (x - mean) / np.sqrt(variance + eps) + bias
+
+
+def attention(x, arrays, heads):
+    """Causal attention with weights and biases of q, k, v and out: (output, weights)."""
+    q, k, v = (x @ arrays[i].T + arrays[i + 1] for i in (0, 2, 4))
+    size, length = x.shape[-1] // heads, x.shape[1]
+    output, weights = np.zeros_like(x), np.zeros((len(x), heads, length, length))
+    for n, h, i in np.ndindex(len(x), heads, length):
+        part = slice(h * size, (h + 1) * size)
+        scores = np.array([q[n, i, part] @ k[n, j, part] / math.sqrt(size) for j in range(i + 1)])
+        powers = np.exp(scores - scores.max())
+        weights[n, h, i, : i + 1] = powers / powers.sum()
+        output[n, i, part] = weights[n, h, i, : i + 1] @ v[n, : i + 1, part]
+    return output @ arrays[6].T + arrays[7], weights
+
+
+def block(x, arrays, heads):
+    """A pre-norm block with its sixteen arrays."""
+    x = x + attention(normalised(x, *arrays[:2], 1e-5), arrays[2:10], heads)[0]
+    hidden = np.maximum(normalised(x, *arrays[10:12], 1e-5) @ arrays[12].T + arrays[13], 0)
+    return x + hidden @ arrays[14].T + arrays[15]
+
+
+def network(tokens, arrays, heads):
+    """The logits of a GPT with all its arrays."""
+    x = arrays[0][tokens] + arrays[1][: tokens.shape[1]]
+    for start in range(2, len(arrays) - 2, 16):
+        x = block(x, arrays[start : start + 16], heads)
+    return normalised(x, *arrays[-2:], 1e-5) @ arrays[0].T
+
+
+def loss_of(logits, targets):
+    """The mean cross-entropy in nats."""
+    flat = logits.reshape(-1, logits.shape[-1])
+    terms = [math.log(np.exp(row - row[t]).sum()) for row, t in zip(flat, targets.ravel(), strict=True)]
+    return sum(terms) / len(terms)
+
+
+def chosen(logits, temperature=1.0, top_k=None, top_p=None):
+    """The probabilities of one row of logits, token by token."""
+    order = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
+    order = order[: 1 if temperature == 0 else top_k]
+    powers = [math.exp((float(logits[t]) - float(logits[order[0]])) / (temperature or 1.0)) for t in order]
+    kept, total = [], 0.0
+    for token, power in zip(order, powers, strict=True):
+        if top_p is None or total / sum(powers) < top_p:
+            kept.append((token, power))
+            total += power
+    probabilities = np.zeros(len(logits))
+    for token, power in kept:
+        probabilities[token] = power / total
+    return probabilities
+
+
+def differences(function, arrays, step=1e-5):
+    """The slopes of a function of arrays in each of their elements, by central differences."""
+    for number, array in enumerate(arrays):
+        slopes = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = array.copy()
+                moved[index] += sign * step
+                ends.append(function(*arrays[:number], moved, *arrays[number + 1 :]))
+            slopes[index] = (ends[0] - ends[1]) / (2 * step)
+        yield slopes
+
+
+def draw(layer, rng, scale=0.5, dtype="float64"):
+    """New random parameters for a student's layer, which are also returned as arrays of this side."""
+    arrays = []
+    for parameter in layer.parameters():
+        arrays.append(scale * rng.normal(size=values(parameter).shape))
+        parameter.data = arrays[-1].astype(dtype)
+    return arrays
+
+
+def backward(student, layer, x, grad):
+    """The layer's output, and the gradients of its parameters when the output has the gradient `grad`."""
+    parameters = layer.parameters()
+    student.autograd.require_grad(parameters)
+    with student.autograd.Tape():
+        output = layer(x)
+    output.backward(student.tensor.Tensor(grad))
+    missing = [number for number, parameter in enumerate(parameters) if parameter.grad is None]
+    told = "every parameter has a gradient"
+    expect.that(not missing, call="the gradients from a tape", got=f"none for parameters {missing}", expected=told)
+    return output, [parameter.grad for parameter in parameters]
+
+
+def check_tape(student, layer, x, arrays, grad, weighted, *, call):
+    """Compare the gradients of input and parameters with finite differences of `weighted(x, *arrays)`."""
+    tensor = student.tensor.Tensor(x)
+    student.autograd.require_grad([tensor])
+    _, gradients = backward(student, layer, tensor, grad)
+    for number, wanted in enumerate(differences(weighted, [x, *arrays])):
+        got = tensor.grad if number == 0 else gradients[number - 1]
+        which = "its input" if number == 0 else f"parameters()[{number - 1}]"
+        hint = "use layers, apply and Tensor methods: a new Tensor of an array cuts the gradient"
+        expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=f"the gradient of {which}, {call}", hint=hint)
+
+
+def check_parameters(parameters, wanted, *, call):
+    """Compare a list of parameters, in order and to the last bit."""
+    expect.equal(len(parameters), len(wanted), call=f"the number of {call}")
+    for number, (got, array) in enumerate(zip(parameters, wanted, strict=True)):
+        expect.array(got, array, dtype="float32", call=f"{call}[{number}]", hint="in this order, from rng", **EXACT)
+
+
+def check_frequencies(draws, p, *, call, hint=None):
+    """Chi-squared: draws as frequent as `p` says, and none where it is 0. Right code fails once in a million runs."""
+    counts = np.bincount(draws, minlength=len(p))
+    expect.equal(int(counts[p == 0].sum()) + int((draws >= len(p)).sum()), 0, call=f"impossible tokens in {call}")
+    possible = p > 0
+    expected = len(draws) * p[possible]
+    statistic = float(((counts[possible] - expected) ** 2 / expected).sum())
+    freedom = int(possible.sum()) - 1
+    most = freedom + 7 * math.sqrt(2 * freedom) + 15  # beyond the 1 - 1e-6 quantile for 1 to 100 degrees of freedom
+    told = f"at most {most:.0f}, with {freedom} degrees of freedom"
+    expect.that(statistic <= most, call=f"chi-squared of {call}", got=f"{statistic:.1f}", expected=told, hint=hint)
+
+
+def from_pytorch(by_name):
+    """PyTorch's parameters of a TransformerEncoderLayer, or their gradients, in the order of a Block's."""
+    arrays = []
+    for name in PYTORCH:
+        array = np.array(by_name[name])
+        arrays += np.split(array, 3) if "in_proj" in name else [array]
+    weights, biases = arrays[2:5], arrays[5:8]  # of query, key and value
+    arrays[2:8] = [array for pair in zip(weights, biases, strict=True) for array in pair]
+    return arrays
