@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FiniteFloat, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from grading.manifest.model import Kind, Unit
 
@@ -109,6 +110,36 @@ class Curve(Record):
     values: tuple[float | None, ...]
 
 
+AXES = {"confusions": 2, "filters": 4, "step_microseconds": 1}
+"""Of each kind of picture."""
+
+
+class Picture(Record):
+    """Whole numbers that a rendering draws, as an array of this shape, its last axis first.
+
+    `confusions` (classes, classes): how many test images of each class, a row, were taken for each, a column.
+    `filters` (maps, channels, height, width): the first kernels, each in 127ths of its largest magnitude.
+    `step_microseconds` (labels,): what a training step takes.
+    """
+
+    name: Literal["confusions", "filters", "step_microseconds"]
+    seed: int
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
+    labels: Annotated[tuple[Annotated[str, _cut(40)], ...], Field(max_length=64)] = ()
+    """Of the first axis, and of the second where both are alike."""
+    values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.shape) != AXES[self.name] or math.prod(self.shape) != len(self.values):
+            raise ValueError(f"{len(self.values)} values do not make {self.name} of the shape {self.shape}")
+        if self.name == "confusions" and self.shape[0] != self.shape[1]:
+            raise ValueError("what is confused has as many rows as columns")
+        if self.labels and len(self.labels) != self.shape[0]:
+            raise ValueError(f"{len(self.labels)} labels do not name {self.shape[0]} rows")
+        return self
+
+
 class FileRecord(Record):
     """One file that was graded."""
 
@@ -197,6 +228,7 @@ class Result(Record):
     data: tuple[DataRecord, ...] = ()
     machine: MachineRecord
     curves: tuple[Curve, ...] = ()
+    pictures: Annotated[tuple[Picture, ...], Field(max_length=12)] = ()
     student_output: str = ""
     """The end of what student code printed."""
     timing: Timing

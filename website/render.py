@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from grading.manifest.model import Manifest
 from grading.render import figures
 from website.curve import plot
+from website.drawing import draw
 from website.lesson import inline
 from website.spans import plural
 
@@ -69,6 +70,7 @@ def _environment() -> Environment:
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "plural": plural,
         "plot": plot,
+        "draw": draw,
         "inline": inline,
         "threshold": figures.threshold,
         "first_up": lambda text: text[:1].upper() + text[1:],

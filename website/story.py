@@ -20,7 +20,7 @@ from grading.manifest.model import Kind, Manifest, Milestone
 from grading.progress import PASSING, Event, History
 from grading.render import words
 from grading.render.text import one_line
-from grading.result import Curve, Result
+from grading.result import Curve, Picture, Result
 from website.steps import Figure, Read, Step, drawable, figures_of, tell_steps
 
 
@@ -32,6 +32,7 @@ class Capability:
     at: datetime
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
+    pictures: tuple[Picture, ...]
     provisional: tuple[str, ...]
     official: bool
     attempts: int
@@ -119,6 +120,7 @@ def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
             at=best.at,
             figures=figures_of(result, (Kind.PERFORMANCE,)),
             curves=drawable(result),
+            pictures=result.pictures,
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),

@@ -59,6 +59,7 @@ def cifar10_convergence(context: Context) -> Measured:
         {name: (failure,) for name, failure in missed.items()},
         how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
         curves=tuple(curve for run in runs for curve in run.curves),
+        pictures=worst.pictures,
         data=data.record,
     )
 

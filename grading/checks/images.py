@@ -10,12 +10,13 @@ import numpy as np
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
 from grading.checks.measured import Context
 from grading.checks.network import StudentNetwork, Weights, differ_by, in_words
+from grading.checks.pictures import count_confusions, pick_filters
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
 from grading.remote import DeadlineError
-from grading.result import Curve, Failure
+from grading.result import Curve, Failure, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
@@ -64,6 +65,7 @@ class Run:
     seconds: float
     """Of training, the grader's measurements in between included."""
     curves: tuple[Curve, ...]
+    pictures: tuple[Picture, ...]
     carried: Carried
 
 
@@ -114,6 +116,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
     known_accuracy = accuracy(ask(context, receiver, known_inputs, rng), task.data.train_targets[known])
     receiver.put(own)
     forgotten = accuracy(ask(context, receiver, some, rng), answers)
+    named = task.true_classes(answered).argmax(axis=1)
     return Run(
         seed=seed,
         fresh_accuracy=max(fresh, fresh_elsewhere),
@@ -123,7 +126,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
         forgotten_accuracy=forgotten,
         difference=differ_by(answered[few], there),
         numbers=weights.numbers,
-        predicted=np.bincount(task.true_classes(answered).argmax(axis=1), minlength=CLASSES),
+        predicted=np.bincount(named, minlength=CLASSES),
         steps=tuple(min(s / t, 1.0) if t > 0 else 0.0 for s, t in zip(seen.steps, seen.totals, strict=True)),
         losses=seen.losses,
         seconds=seen.seconds,
@@ -131,6 +134,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
             Curve(name="loss", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.losses)),
             Curve(name="accuracy", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.accuracies)),
         ),
+        pictures=(count_confusions(data.test_targets, named, data.classes, seed), *pick_filters(weights, inputs, seed)),
         carried=carried,
     )
 

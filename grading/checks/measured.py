@@ -13,7 +13,7 @@ from grading.client import Worker
 from grading.manifest.figures import FIGURES
 from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
-from grading.result import Curve, DataRecord, Failure
+from grading.result import Curve, DataRecord, Failure, Picture
 from grading.submission import Submission
 
 
@@ -83,6 +83,7 @@ class Measured:
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     curves: tuple[Curve, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     data: DataRecord | None = None
     """The data set the figures come from."""
 

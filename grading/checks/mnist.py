@@ -38,6 +38,7 @@ def mnist(context: Context) -> Measured:
         {name: (failure,) for name, failure in told.items()},
         how=f"{how}; trained in {run.seconds:.0f} s",
         curves=run.curves,
+        pictures=run.pictures,
         data=data.record,
     )
 

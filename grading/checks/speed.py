@@ -23,6 +23,7 @@ import numpy as np
 
 from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError, check_floats, in_words
+from grading.checks.pictures import show_times
 from grading.checks.seeds import own_draws
 from grading.checks.step import (
     CLASSES,
@@ -187,7 +188,13 @@ def kernel_speed(context: Context) -> Measured:
         f"module 13 {best.fast * 1e3:.1f} ms, the grader's own matrix products {best.products * 1e3:.1f} ms; module 06 "
         f"counts at most {limit:g} times as much as those"
     )
-    return Measured(figures, {name: (failure,) for name, failure in _failures(figures, best, limit).items()}, how=how)
+    times = {"module 06": best.plain, "module 13": best.fast, "products alone": best.products}
+    return Measured(
+        figures,
+        {name: (failure,) for name, failure in _failures(figures, best, limit).items()},
+        how=how,
+        pictures=(show_times(times, seed),),
+    )
 
 
 def _race(

@@ -80,6 +80,11 @@ def test_the_solution_converges(graded: Callable[..., Result]) -> None:
     loss = next(curve for curve in result.curves if curve.name == "loss")
     assert len(loss.values) >= 30
     assert measured(result)["loss_ratio"] == pytest.approx(loss.values[-1] / loss.values[0], rel=1e-3, abs=1e-4)
+    confusions, filters = result.pictures
+    assert confusions.labels == colours(10, 10).classes
+    right = sum(confusions.values[:: len(confusions.labels) + 1])
+    assert right / sum(confusions.values) == pytest.approx(measured(result)["accuracy"])
+    assert (filters.name, filters.shape[1]) == ("filters", 3)
 
 
 def test_without_training_nothing_falls(graded: Callable[..., Result]) -> None:

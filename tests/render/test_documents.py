@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 from markdown_it import MarkdownIt
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from grading import result as records
 from grading import result_schema
@@ -20,7 +20,7 @@ from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
 from grading.render.record import from_json, to_json
-from grading.result import CourseRecord, DataRecord, Note, Result, SubmissionRecord, Verdict
+from grading.result import CourseRecord, DataRecord, Note, Picture, Result, SubmissionRecord, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import hostile_result
 
@@ -135,6 +135,40 @@ def test_json_is_canonical_and_comes_back() -> None:
     assert text == to_json(from_json(text))
     assert from_json(text) == record
     jsonschema.validate(json.loads(text), json.loads((ROOT / result_schema.PATH).read_text(encoding="utf-8")))
+
+
+def test_a_record_from_before_there_were_pictures_is_read() -> None:
+    """It has none; one with pictures comes back with them."""
+    shown = Picture(name="step_microseconds", seed=1, shape=(2,), labels=("module 06", "module 13"), values=(9, 5))
+    document = json.loads(to_json(result(pictures=(shown,))))
+    assert from_json(json.dumps(document)).pictures == (shown,)
+    del document["pictures"]
+    assert from_json(json.dumps(document)).pictures == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "holiday"},
+        {"shape": [2, 3]},
+        {"shape": [4]},
+        {"shape": [1, 4]},
+        {"labels": ["a"]},
+        {"values": [1, 2, 3]},
+        {"values": [1, 2, 3, 0.5]},
+        {"values": [1, 2, 3, 10**10]},
+        {"shape": [50, 50], "values": [0] * 2500, "labels": []},
+        {"shape": [0, 0], "values": [], "labels": []},
+    ],
+    ids=str,
+)
+def test_a_picture_is_bounded_and_of_its_kind(wrong: dict) -> None:
+    """Whole numbers of a known kind and its number of axes, as many as the shape says, and never very many."""
+    document = json.loads(to_json(result()))
+    right = {"name": "confusions", "seed": 1, "shape": [2, 2], "labels": ["a", "b"], "values": [1, 2, 3, 4]}
+    assert from_json(json.dumps(document | {"pictures": [right]}))
+    with pytest.raises(ValidationError):
+        from_json(json.dumps(document | {"pictures": [right | wrong]}))
 
 
 def test_json_has_no_nan_and_no_raw_control() -> None:

@@ -50,6 +50,7 @@ def test_the_students_are_worth_looking_at(made: Class, paths: dict[str, str]) -
     page = (made.site / paths["timeline"]).read_text("utf-8")
     for part in ('class="step unlocked"', 'class="step attempt"', 'class="step tested"', 'class="curve"'):
         assert part in page
+    assert 'class="picture"' in (made.site / paths["portfolio"]).read_text("utf-8")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])

@@ -14,6 +14,7 @@ from desk.cohort import Entry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.progress import Event
+from grading.result import Picture
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
 from website.build import build
@@ -120,6 +121,7 @@ def hostile_events(text: str) -> list[Event | Entry]:
             result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
             2,
             curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in result().curves),
+            pictures=(Picture(name="confusions", seed=1, shape=(2, 2), labels=(text, "b"), values=(3, 1, 0, 4)),),
         ),
     ]
     for event in events:
