@@ -17,7 +17,7 @@ from rich.console import Console
 from grading.checks.network import RecipeError
 from grading.demos import reading
 from grading.demos.reading import Images
-from grading.demos.web import digits as page_module
+from grading.demos.web import answering as page_module
 from grading.demos.web import page as pages
 from grading.demos.web import terminal
 from grading.demos.web.digits import DigitPage
