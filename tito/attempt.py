@@ -94,9 +94,9 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
 def serve_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
     """The demonstration as a page, until Ctrl+C; 1 if student code failed meanwhile, else 0. UsageError without one."""
     if number not in PAGES:
-        has = " and ".join(f"milestone {n}" for n in PAGES)
+        has = ", ".join(map(str, PAGES))
         raise UsageError(
             f"The demonstration of milestone {number} has no page; it plays in the terminal: "
-            f"tito milestone demo {number}. A page has: {has}."
+            f"tito milestone demo {number}. These have one: milestones {has}."
         )
     return 0 if serve_demo(root, number, console=console(), seed=seed, browser=browser) else 1

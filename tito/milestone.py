@@ -99,7 +99,7 @@ def demo(
         bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
     ] = False,
 ) -> int:
-    """Watch what your network does, live; with --web in a page: draw a digit for it (2), or see it train (3).
+    """Watch what your network does, live; in a page, draw a digit (2), see it train (3) or drop a photograph (4).
 
     \b
     Examples:
@@ -107,6 +107,7 @@ def demo(
       tito milestone demo 1 --seed 7
       tito milestone demo 2 --web
       tito milestone demo 2 --web --no-browser
+      tito milestone demo 4 --web
     """
     if no_browser and not web:
         raise UsageError(f"--no-browser goes with --web: tito milestone demo {number} --web --no-browser")

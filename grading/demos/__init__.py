@@ -1,11 +1,12 @@
 """The live demonstrations: course code that draws what the student's network does, frame by frame."""
 
 from grading.demos.digits import play as play_digits
+from grading.demos.kernels import play as play_kernels
 from grading.demos.training import play as play_training
 from grading.demos.xor import play as play_xor
 
-DEMOS = {1: play_xor, 2: play_digits, 3: play_training}
+DEMOS = {1: play_xor, 2: play_digits, 3: play_training, 4: play_kernels}
 """Milestone → play(worker, screen, milestone, seed)."""
 
-PAGES = (2, 3)
+PAGES = (2, 3, 4)
 """Milestones whose demonstration has a page, too: grading.demos.run.serve_demo."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -118,6 +119,17 @@ class Reader:
         measure(0, 0)
         self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
         measure(*last)
+
+    def compress(self, images: np.ndarray) -> Reader:
+        """The network made smaller by the student's `compress`, calibrated on these images; this one stays."""
+        small = copy.copy(self)
+        small._network = self._network.compress(images)
+        return small
+
+    @property
+    def nbytes(self) -> int:
+        """Of all parameters and buffers."""
+        return self._network.weights().nbytes
 
     def read(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, 10) of images (n, channels, height, width)."""

@@ -29,14 +29,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     """Train a network, show it at work, its mistakes last; raises what student code raises."""
     images = gather(milestone, seed, ScreenWatch(screen))
     reader = Reader(worker, milestone, seed)
-    points: list[Point] = []
-
-    def tell(point: Point) -> None:
-        points.append(point)
-        screen.frame(training(points, images))
-
-    reader.train(images, tell)
-    screen.frame(training(points, images), keep=True)
+    show_training(reader, images, screen)
     p = reader.read(images.test_images)
     samples = chosen(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
@@ -47,6 +40,18 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     told = f"It names {np.trace(counts) / len(p):.1%} of {len(p):,} images it has never seen."
     screen.frame(Framed("what it confuses", Group(Text(f"{told}\n"), Confusion(counts, images.classes))), keep=True)
     screen.frame(mistakes(images, p), keep=True)
+
+
+def show_training(reader: Reader, images: Images, screen: Screen) -> None:
+    """Train, with a frame for each point of the curves; the last one stays."""
+    points: list[Point] = []
+
+    def tell(point: Point) -> None:
+        points.append(point)
+        screen.frame(training(points, images))
+
+    reader.train(images, tell)
+    screen.frame(training(points, images), keep=True)
 
 
 def chosen(labels: np.ndarray, most: int) -> list[int]:

@@ -138,3 +138,73 @@ def for_colours(recipe: str) -> str:
         assert old in recipe
         recipe = recipe.replace(old, new)
     return recipe
+
+
+RECIPE = """
+import numpy as np
+from tinytorch.activations import ReLU, Softmax
+from tinytorch.autograd import Tape, no_grad
+from tinytorch.compression import quantize_network
+from tinytorch.dense import CrossEntropyLoss, set_training
+from tinytorch.kernels import optimise
+from tinytorch.layers import Dense, Sequential
+from tinytorch.optimizers import SGD
+from tinytorch.spatial import BatchNorm2d, Conv2d, Flatten
+from tinytorch.tensor import Tensor
+
+
+def prepare(images):
+    return Tensor((images / np.float32(64) - 2).astype(np.float32))
+
+
+def build(rng):
+    conv = Conv2d(3, 8, 5, stride=4, padding=2, bias=False, rng=rng)
+    return Sequential(conv, BatchNorm2d(8), ReLU(), Flatten(), Dense(8 * 8 * 8, 10, rng=rng))
+
+
+def predict(network, images):
+    set_training(network, False)
+    with no_grad():
+        return Softmax(axis=1)(network(prepare(images))).numpy()
+
+
+def compress(network, images):
+    return quantize_network(network, prepare(images))
+
+
+def train(network, images, labels, *, rng, progress):
+    optimizer, fast, steps = SGD(network.parameters(), lr=0.05, momentum=0.9), optimise(network), 60
+    for step in range(1, steps + 1):
+        set_training(fast, True)
+        batch = rng.integers(0, len(images), 64)
+        with Tape():
+            loss = CrossEntropyLoss()(fast(prepare(images[batch])), Tensor(labels[batch]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        progress(step, steps, loss.item(), 0.0)
+"""
+"""Of milestone 4: what its demonstration needs, trained in a second."""
+
+
+@pytest.fixture(scope="module")
+def kernel_milestone(colour_milestone: Milestone) -> Milestone:
+    """Milestone 4 on few images."""
+    changed = {"status": Status.BUILT, "experiment": colour_milestone.experiment}
+    return load(ROOT).milestone(4).model_copy(update=changed)
+
+
+@pytest.fixture(scope="module")
+def start_kernels(kernel_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Gives workers with the course's modules up to 13, and a recipe that trains in a second."""
+
+    @contextmanager
+    def started() -> Iterator[Worker]:
+        manifest = load(ROOT)
+        modules = manifest.modules_for(kernel_milestone)
+        submission = take(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
+        (submission.folder / kernel_milestone.recipe).write_text(RECIPE, "utf-8")
+        with start_worker(submission, modules, kernel_milestone.budget, choose(official=False)) as worker:
+            yield worker
+
+    return started

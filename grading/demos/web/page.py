@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,11 +66,13 @@ class NetworkPage:
         ``ready`` is told the accuracy on test images once training is over.
         """
         try:
+            self._prepare(worker, seed)
             reader = Reader(worker, milestone, seed)
             reader.train(self._images, self._tell, lambda: self._between(reader, report))
             p = reader.read(self._images.test_images)
             accuracy = float((p.argmax(1) == self._images.test_labels).mean())
-            self._publish("ready", accuracy=accuracy, tested=len(p), **self._shown(self._images.test_labels, p))
+            shown = self._shown(self._images.test_labels, p) | self._finish(reader, p)
+            self._publish("ready", accuracy=accuracy, tested=len(p), **shown)
             ready(accuracy)
             self._afterwards(reader, report)
         except STUDENTS as error:
@@ -84,6 +86,13 @@ class NetworkPage:
 
     def _shown(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that show more
         """What the state says, besides the curve, of answers to the first of the test images."""
+        return {}
+
+    def _prepare(self, worker: Worker, seed: int) -> None:
+        """Called before there is a network."""
+
+    def _finish(self, reader: Reader, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that do more
+        """What the last state says besides, once training is over: ``p`` is the answer for all test images."""
         return {}
 
     def _between(self, reader: Reader, report: Report) -> None:
@@ -150,6 +159,18 @@ def serve(
         finally:
             page.close()
     return not failed
+
+
+def describe_images(images: Images, places: Sequence[int]) -> dict[str, Any]:
+    """Some of the test images for a page: their pixels and labels, and the names of the classes."""
+    shown = images.test_images[list(places)]
+    return {
+        "classes": list(images.classes),
+        "height": shown.shape[2],
+        "width": shown.shape[3],
+        "images": [in_base64(np.moveaxis(image, 0, -1)) for image in shown],
+        "labels": images.test_labels[list(places)].tolist(),
+    }
 
 
 def in_base64(values: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from grading.demos.confusion import counted, worst
 from grading.demos.reading import WATCHED, Images
 from grading.demos.training import chosen
 from grading.demos.web.feed import Feed
-from grading.demos.web.page import NetworkPage, in_base64
+from grading.demos.web.page import NetworkPage, describe_images
 from grading.demos.web.server import Call
 
 SAMPLES = 12
@@ -36,14 +36,7 @@ class TrainingPage(NetworkPage):
         """The images that are followed, what they show, and the names of the classes; the question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
-        images = self._images.test_images[self._samples]
-        return {
-            "classes": list(self._images.classes),
-            "height": images.shape[2],
-            "width": images.shape[3],
-            "images": [in_base64(np.moveaxis(image, 0, -1)) for image in images],
-            "labels": self._images.test_labels[self._samples].tolist(),
-        }
+        return describe_images(self._images, self._samples)
 
     def _shown(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         counts = counted(labels, p)

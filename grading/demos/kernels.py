@@ -1,0 +1,206 @@
+"""Demonstration 4: a race between three kinds of convolution, and a network that names images in float32 and int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grading.client import Worker
+from grading.demos.frames import Framed, ScreenWatch
+from grading.demos.pictures import Likeliest, Photo
+from grading.demos.race import FINISH, Lane, Profile, Standing, run_race
+from grading.demos.reading import Images, Reader, gather
+from grading.demos.training import BESIDE, SECONDS, SHOWN, chosen, show_training
+from grading.manifest.model import Milestone
+from grading.render.figures import bar
+from grading.render.screen import Screen
+
+CALIBRATED = 500
+"""Training images that `compress` is given."""
+FORMATS = ("float32", "int8")
+OPS = 10
+"""At most so many are named in a profile; the others are added up."""
+
+
+def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+    """Race, train, and name images in float32 and int8; raises what student code raises."""
+    images = gather(milestone, seed, ScreenWatch(screen))
+    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.frame(racing(now)))
+    screen.frame(racing(standing), keep=True)
+    screen.frame(Framed("where a training step spends its time", Profiles(standing)), keep=True)
+    reader = Reader(worker, milestone, seed)
+    show_training(reader, images, screen)
+    small = reader.compress(images.images[:CALIBRATED])
+    compared = compare(reader.read(images.test_images), reader, small, images)
+    samples = chosen(images.test_labels, SHOWN)
+    for place, index in enumerate(samples):
+        title = f"image {place + 1} of {len(samples)} it has never seen"
+        shown = NamedTwice(images, index, compared)
+        screen.frame(Framed(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
+    screen.frame(Framed("the same network in int8", Sizes(compared)), keep=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a network is in float32 and in int8, in this order."""
+
+    probabilities: tuple[np.ndarray, np.ndarray]
+    """Of each test image and class."""
+    nbytes: tuple[int, int]
+    accuracies: tuple[float, float]
+    same: int
+    """Test images of which both say the same."""
+
+
+def compare(p: np.ndarray, reader: Reader, small: Reader, images: Images) -> Comparison:
+    """Ask the smaller network about all test images, of which the other says ``p``, and weigh both."""
+    q = small.read(images.test_images)
+    answers = p.argmax(1), q.argmax(1)
+    right = [float((answer == images.test_labels).mean()) for answer in answers]
+    return Comparison(
+        (p, q), (reader.nbytes, small.nbytes), (right[0], right[1]), int((answers[0] == answers[1]).sum())
+    )
+
+
+def racing(standing: Standing) -> RenderableType:
+    """The lanes, what each of them does, and in words how it stands."""
+    title = f"the race: {FINISH:,} images" if standing.before is None else "the race is over"
+    return Framed(title, Track(standing))
+
+
+def summarize_race(standing: Standing) -> str:
+    """Who is how many times as fast; empty before both are timed."""
+    ratio = standing.speed_up
+    if ratio is None:
+        return ""
+    return f"Module 13 is {ratio:.1f} times as fast as module 06."
+
+
+class Track:
+    """A bar for each lane, as long as it has come."""
+
+    def __init__(self, standing: Standing):
+        self._standing = standing
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """What a lane does stands below its bar."""
+        lanes, room = self._standing.lanes, options.max_width
+        names = max(len(lane.name) for lane in lanes)
+        numbers = [format_speed(lane) for lane in lanes]
+        width = max(4, room - names - max(map(len, numbers)) - 2)
+        for lane, number in zip(lanes, numbers, strict=True):
+            done = bar(lane.part, width, ascii_only=options.ascii_only)
+            yield Text(f"{lane.name:{names}} {done} {number}", style="bold" if lane is lanes[-1] else "", no_wrap=True)
+            yield Text(f"{'':{names}} {lane.job}", style="dim")
+        yield Text()
+        if self._standing.stage:
+            yield Text(self._standing.stage)
+        told = summarize_race(self._standing)
+        if told:
+            yield Text(f"{told} {lanes[-1].seconds:.1f} s of processor time each.")
+
+
+def format_speed(lane: Lane) -> str:
+    """Images in a second, in a width that does not change."""
+    speed = "-" if not lane.seconds else f"{lane.speed:,.0f}" if lane.speed >= 10 else f"{lane.speed:.1f}"
+    return f"{speed:>6} images/s"
+
+
+class Profiles:
+    """Each op's time in a step before and after, those that take longest first."""
+
+    def __init__(self, standing: Standing):
+        self._before, self._after = standing.before or {}, standing.after or {}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """With bars where there is room."""
+        rows = profile_rows(self._before, self._after)
+        longest = max(max(row[1:]) for row in rows)
+        names = max(len(name) for name, *_ in rows)
+        width = min(16, (options.max_width - names - 2 * 11) // 2)
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        table.add_column()
+        for name in ("module 06", "module 13"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for name, *times in rows:
+            cells = []
+            for seconds in times:
+                number = f"{1000 * seconds:.1f} ms" if seconds else "-"
+                part = bar(seconds / longest, width, ascii_only=options.ascii_only) if width >= 4 else ""
+                cells.append(Text(f"{part} {number:>8}", style="" if seconds else "dim"))
+            table.add_row(Text(name), *cells)
+        sums = [sum(profile.values()) for profile in (self._before, self._after)]
+        table.add_row(Text("together"), *(Text(f"{1000 * total:.1f} ms") for total in sums), style="bold")
+        yield table
+        yield Text("\nMeasured by your Profile: of each op the fastest in a few steps.", style="dim")
+
+
+def profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
+    """Name, seconds before and after; the longest first, what is left as one row."""
+    names = dict.fromkeys((*before, *after))
+    rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
+    rows.sort(key=lambda row: -max(row[1:]))
+    shown, rest = rows[:OPS], rows[OPS:]
+    others = ("all others", sum(row[1] for row in rest), sum(row[2] for row in rest))
+    return [*shown, others] if rest else shown
+
+
+class NamedTwice:
+    """One image, and what the network calls it in float32 and in int8: beside it, or below where there is no room."""
+
+    def __init__(self, images: Images, index: int, compared: Comparison):
+        self._picture, self._classes = Photo(images.test_images[index]), images.classes
+        self._label = int(images.test_labels[index])
+        self._p = [probabilities[index] for probabilities in compared.probabilities]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Side by side where it is wide enough."""
+        names = max(map(len, self._classes))
+        beside = options.max_width >= BESIDE
+        width = max(4, min(options.max_width - (35 if beside else 0) - names - 6, 30))
+        bars: list[RenderableType] = []
+        for name, p in zip(FORMATS, self._p, strict=True):
+            likeliest = Likeliest(p, self._classes, count=3 if beside else 1, width=width)
+            bars += [Text(name, style="dim"), likeliest, *([Text()] if beside else [])]
+        if not beside:
+            yield Group(self._picture, *bars, self._words())
+            return
+        grid = Table.grid(padding=(0, 3, 0, 0))
+        grid.add_row(self._picture, Group(Text(), *bars, self._words()))
+        yield grid
+
+    def _words(self) -> Text:
+        right = [int(p.argmax()) == self._label for p in self._p]
+        told = "both are right" if all(right) else "both are wrong"
+        if any(right) and not all(right):
+            told = f"only {FORMATS[right.index(True)]} is right"
+        return Text(f"it is: {self._classes[self._label]}; {told}", style="green" if all(right) else "yellow")
+
+
+class Sizes:
+    """Bytes and accuracy in both formats."""
+
+    def __init__(self, compared: Comparison):
+        self._compared = compared
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """A row for each format, and what follows in words."""
+        told = self._compared
+        table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, show_edge=False)
+        for title in ("", "bytes", "named rightly"):
+            table.add_column(title, justify="right" if title else "left")
+        for name, nbytes, accuracy in zip(FORMATS, told.nbytes, told.accuracies, strict=True):
+            table.add_row(name, f"{nbytes:,}", f"{accuracy:.1%}")
+        yield table
+        yield Text(f"\n{summarize_comparison(told)}")
+
+
+def summarize_comparison(compared: Comparison) -> str:
+    """How much smaller int8 is, and how often it says the same."""
+    share = compared.nbytes[1] / compared.nbytes[0]
+    tested = len(compared.probabilities[0])
+    return f"int8 takes {share:.1%} of the bytes, and gives the same answer for {compared.same:,} of {tested:,} images."

@@ -1,0 +1,170 @@
+"""A race of what the student wrote three times: convolution as loops, with module 06, with module 13.
+
+Each lane is given the same processor time; the first to be through the images ends the race. It is for people to look
+at: the milestone's own speed-up is measured by its check.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from grading.checks.network import RecipeError
+from grading.client import Worker
+from grading.render.text import one_line
+from grading.testing import expect
+
+BATCH = 64
+CHANNELS = (16, 32, 64)
+"""Of the network of both training steps: three times convolution, batch normalisation, ReLU, max pooling."""
+FINISH = 4096
+"""So many images end the race."""
+SECONDS = 2.5
+"""Of processor time for each lane, if none is through by then."""
+PROFILED = 7
+"""Steps of which a profile shows the fastest of each op."""
+MAX_OPS, MAX_NAME = 200, 24
+
+Profile = Mapping[str, float]
+"""Seconds that each op takes of a training step, by its name."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """How far one of the three has come."""
+
+    name: str
+    job: str
+    images: int = 0
+    seconds: float = 0.0
+    """Of processor time."""
+
+    @property
+    def part(self) -> float:
+        """Of the race, 0 to 1."""
+        return min(self.images / FINISH, 1.0)
+
+    @property
+    def speed(self) -> float:
+        """Images in a second."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The race as it is: what is being made ready, how far the lanes are, and in the end where the time goes."""
+
+    stage: str
+    lanes: tuple[Lane, ...]
+    before: Profile | None = None
+    after: Profile | None = None
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times as fast module 13 is as module 06; None until both are timed."""
+        *_, plain, fast = (lane.speed for lane in self.lanes)
+        return fast / plain if plain and fast else None
+
+
+LANES = (
+    Lane("loops", "conv2d_naive: forward through the first convolution only"),
+    Lane("module 06", "whole training steps of a 16-32-64 network"),
+    Lane("module 13", "the same steps, after optimise(network)"),
+)
+
+
+def run_race(
+    worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, tell: Callable[[Standing], None]
+) -> Standing:
+    """Race on some images, uint8 (n, 3, 32, 32), then profile; ``tell`` is called after each turn.
+
+    Raises what student code raises.
+    """
+    standing = Standing("Module 06 takes its first step.", LANES)
+    tell(standing)
+    inputs = ((images[:BATCH] - np.float32(127.5)) / 64).astype(np.float32)
+    plain, fast = (TrainingStep(worker, inputs, labels[:BATCH], seed) for _ in range(2))
+    plain.run()
+    tell(standing := replace(standing, stage="Numba compiles the loops of module 13. It takes some seconds, once."))
+    fast.optimise()
+    fast.run()
+    turns = ((_loops(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
+    lanes = list(LANES)
+    while max(lane.images for lane in lanes) < FINISH and min(lane.seconds for lane in lanes) < SECONDS:
+        behind = min(range(len(lanes)), key=lambda place: lanes[place].seconds)
+        turn, count = turns[behind]
+        started = worker.read_clock()
+        turn()
+        lane = lanes[behind]
+        taken = lane.seconds + worker.read_clock() - started
+        lanes[behind] = replace(lane, images=lane.images + count, seconds=taken)
+        tell(standing := Standing("Each lane gets the same processor time.", tuple(lanes)))
+    profiles = [_fastest([step.profile() for _ in range(PROFILED)]) for step in (plain, fast)]
+    tell(standing := replace(standing, stage="", before=profiles[0], after=profiles[1]))
+    return standing
+
+
+class TrainingStep:
+    """A training step of the student's modules, with a network of its own on always the same images."""
+
+    def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray, seed: int):
+        self._kernels, autograd = worker.module("kernels"), worker.module("autograd")
+        activations, spatial, layers = (worker.module(name) for name in ("activations", "spatial", "layers"))
+        tensor, rng = worker.module("tensor").Tensor, worker.rng(seed)
+        built, channels, side = [], inputs.shape[1], inputs.shape[2]
+        for maps in CHANNELS:
+            built += [spatial.Conv2d(channels, maps, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(maps)]
+            built += [activations.ReLU(), spatial.MaxPool2d(2)]
+            channels, side = maps, side // 2
+        built += [spatial.Flatten(), layers.Dense(channels * side * side, 10, rng=rng)]
+        self._network = layers.Sequential(*built)
+        self._optimizer = worker.module("optimizers").SGD(self._network.parameters(), lr=0.01)
+        self._criterion = worker.module("dense").CrossEntropyLoss()
+        self._tape, self._inputs, self._labels = autograd.Tape, tensor(inputs), tensor(labels)
+
+    def optimise(self) -> None:
+        """From now on with module 13's kernels; the parameters stay the same."""
+        self._network = self._kernels.optimise(self._network)
+
+    def run(self, watching: Any = contextlib.nullcontext()) -> None:  # noqa: B008 - it holds no state
+        """One step, its ops told to ``watching``."""
+        with self._tape(), watching:
+            loss = self._criterion(self._network(self._inputs), self._labels)
+        loss.backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def profile(self) -> Profile:
+        """What the student's Profile says of one step; RecipeError where that is not names and seconds."""
+        profile = self._kernels.Profile()
+        self.run(profile)
+        seconds = profile.seconds
+        call, wanted = "Profile().seconds", "a dict from an op's name to its seconds"
+        if type(seconds) is not dict or not 0 < len(seconds) <= MAX_OPS:
+            raise RecipeError(call, expect.describe(seconds), wanted)
+        for name, value in seconds.items():
+            if type(name) is not str or type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+                raise RecipeError(call, expect.describe({name: value}), wanted)
+        return {one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
+
+
+def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
+    """Module 06's loop convolution of one image: what the networks' first layer does, forward only."""
+    naive, image = worker.module("spatial").conv2d_naive, inputs[:1]
+    weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
+
+    def turn() -> None:
+        naive(image, weight, stride=(1, 1), padding=(1, 1))
+
+    return turn
+
+
+def _fastest(profiles: list[Profile]) -> Profile:
+    """Of each op, over the steps: what other programs take away lengthens some of them."""
+    names = dict.fromkeys(name for profile in profiles for name in profile)
+    return {name: min(profile[name] for profile in profiles if name in profile) for name in names}

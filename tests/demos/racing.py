@@ -1,0 +1,69 @@
+"""A race without a worker, and a network that guesses, for the tests of demonstration 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.demos import race
+from tests.demos.test_digits import Guesser
+
+
+class Weigher(Guesser):
+    """A guesser that can be compressed: smaller, it says nearly the same."""
+
+    nbytes = 40_000
+
+    def weights(self) -> Weigher:
+        """It is its own weights."""
+        return self
+
+    def compress(self, images: np.ndarray) -> Weigher:
+        """A quarter of the bytes."""
+        small = Weigher(outputs=10)
+        small.nbytes, small.shown = self.nbytes // 4, [images]
+        return small
+
+
+@dataclass
+class Clock:
+    """In place of a worker: time passes only in turns."""
+
+    now: float = 0.0
+    steps: int = 0
+
+    def read_clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def pass_time(self, seconds: float) -> None:
+        """A turn has taken so long."""
+        self.now += seconds
+
+
+class Step:
+    """In place of a training step: 40 ms, after `optimise` 20."""
+
+    seconds = 0.04
+
+    def __init__(self, clock: Clock | None, *_: object):
+        self._clock = clock or Clock()
+
+    def optimise(self) -> None:
+        """Half the time."""
+        self.seconds /= 2
+
+    def run(self) -> None:
+        """One step."""
+        self._clock.pass_time(self.seconds)
+
+    def profile(self) -> race.Profile:
+        """Twelve ops, one of them only before and one only after."""
+        own = "batch_norm" if self.seconds == Step.seconds else "batch_norm_relu backward"
+        return {own: 0.002, "conv2d": self.seconds / 2, **{f"op {i}": 0.0001 * i for i in range(1, 11)}}
+
+
+def loops(clock: Clock | None, *_: object):
+    """In place of the loop convolution: 80 ms an image."""
+    return lambda: clock.pass_time(0.08)

@@ -1,0 +1,201 @@
+"""Demonstration 4 on a terminal and without one."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from grading.checks.network import RecipeError
+from grading.demos import DEMOS, race, reading
+from grading.demos import kernels as demo
+from grading.demos.kernels import OPS, Profiles, format_speed, play, profile_rows, summarize_race
+from grading.demos.race import FINISH, LANES, SECONDS, Lane, Standing, TrainingStep, run_race
+from grading.demos.reading import Images
+from grading.manifest.model import Milestone
+from grading.render.screen import RecordingScreen
+from tests.demos.conftest import Start
+from tests.demos.racing import Clock, Step, Weigher, loops
+from tests.demos.test_pictures import drawn
+from tests.demos.test_training import plain
+
+IMAGES = np.zeros((80, 3, 32, 32), np.uint8)
+LABELS = np.zeros(80, np.int64)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A race without a worker."""
+    monkeypatch.setattr(race, "TrainingStep", Step)
+    monkeypatch.setattr(race, "_loops", loops)
+    return Clock()
+
+
+@pytest.fixture
+def guessed(alone: Clock, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+    """The frames of a run with a network that guesses."""
+    monkeypatch.setattr(reading, "StudentNetwork", Weigher)
+    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    screen = RecordingScreen()
+    play(alone, screen, colour_milestone, 1)
+    return screen.frames
+
+
+def test_lanes_get_the_same_time_until_one_is_through(alone: Clock) -> None:
+    """Twice as fast, module 13 has seen twice as many images; whoever is behind in time is next."""
+    told: list[Standing] = []
+    standing = run_race(alone, IMAGES, LABELS, 1, told.append)
+    loops_lane, plain_lane, fast = standing.lanes
+    assert fast.images == FINISH
+    assert fast.seconds == pytest.approx(0.02 * FINISH / race.BATCH)
+    assert all(abs(lane.seconds - fast.seconds) <= 0.08 for lane in standing.lanes)
+    assert plain_lane.images == pytest.approx(FINISH / 2, abs=race.BATCH)
+    assert loops_lane.images == pytest.approx(fast.seconds / 0.08, abs=1)
+    assert standing.speed_up == pytest.approx(2)
+    assert [one.before is None for one in told] == [True] * (len(told) - 1) + [False]
+    assert "Numba compiles" in told[1].stage
+
+
+def test_a_slow_race_is_ended(alone: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time that each lane gets, when none is through by then."""
+    monkeypatch.setattr(Step, "seconds", 1.0)
+    lanes = run_race(alone, IMAGES, LABELS, 1, lambda _: None).lanes
+    assert max(lane.images for lane in lanes) < FINISH
+    assert all(SECONDS <= lane.seconds <= SECONDS + 1 for lane in lanes)
+
+
+class ToldWorker:
+    """A worker whose modules take anything, and whose Profile says what it is given."""
+
+    def __init__(self, seconds: object):
+        self.seconds = seconds
+
+    def __getattr__(self, _name: str) -> ToldWorker:
+        return self
+
+    def __call__(self, *_: object, **__: object) -> ToldWorker:
+        """Itself again, whatever is called."""
+        return self
+
+    def __enter__(self) -> ToldWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def profile_of(seconds: object) -> race.Profile:
+    """What the demonstration takes from a Profile with these seconds."""
+    return TrainingStep(ToldWorker(seconds), np.zeros((2, 3, 32, 32)), np.zeros(2), 1).profile()
+
+
+@pytest.mark.parametrize(
+    "seconds", [None, [], {}, {"conv2d": "fast"}, {1: 0.5}, {"conv2d": float("nan")}, {"conv2d": -1.0}, {"x": True}]
+)
+def test_a_profile_of_another_form_is_the_recipe_of_an_error(seconds: object) -> None:
+    """Names with seconds, or a sentence that says what came instead."""
+    with pytest.raises(RecipeError, match="Profile"):
+        profile_of(seconds)
+
+
+def test_names_in_a_profile_are_harmless() -> None:
+    """Whatever an op is called, it is short, on one line, and without escapes."""
+    (name,) = profile_of({"\x1b[31mconv\n2d " + "x" * 500: 1})
+    assert name.startswith("conv 2d xxx")
+    assert len(name) < 60
+
+
+def test_profiles_are_one_table() -> None:
+    """The longest op first, before or after; what has no row of its own is added up; every op is in the sum."""
+    before = {f"op{i}": i / 1000 for i in range(1, OPS + 3)}
+    rows = profile_rows(before, {"op1": 0.5, "new": 0.002})
+    assert [row[0] for row in rows[:2]] == ["op1", f"op{OPS + 2}"]
+    assert rows[0] == ("op1", 0.001, 0.5)
+    assert len(rows) == OPS + 1
+    assert rows[-1][0] == "all others"
+    assert sum(row[1] for row in rows) == pytest.approx(sum(before.values()))
+    text = drawn(Profiles(Standing("", LANES, before, {"op1": 0.5})))
+    assert re.search(r"op12 +\S+ +12\.0 ms +\S+ +- *$", text, re.MULTILINE)
+    assert re.search(r"together +78\.0 ms +500\.0 ms", text)
+
+
+def test_speeds_are_said_when_there_are_some() -> None:
+    """Nothing before both steps are timed."""
+    assert summarize_race(Standing("", LANES)) == ""
+    assert format_speed(LANES[0]) == "     - images/s"
+    assert format_speed(Lane("", "", images=6000, seconds=2.0)) == " 3,000 images/s"
+    assert format_speed(Lane("", "", images=3, seconds=2.0)) == "   1.5 images/s"
+
+
+def test_every_part_is_shown_in_order(guessed: list) -> None:
+    """The race, the profiles, the curves, the images, the sizes last."""
+    texts = [drawn(frame) for frame in guessed]
+    order = ["the race: 4,096 images", "the race is over", "where a training step", "before training"]
+    order += ["step 100 of 100", "image 1 of 6", "image 6 of 6", "the same network in int8"]
+    places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
+    assert places == sorted(places)
+    assert places[-1] == len(texts) - 1
+    assert "Module 13 is 2.0 times as fast as module 06." in texts[places[1]]
+    assert "images/s" in texts[places[0]]
+    assert {"40,000", "10,000"} <= set(texts[-1].split())
+    assert "25.0% of the bytes, and gives the same answer for 300 of 300" in texts[-1].replace("│\n│ ", "")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("colour", [None, "standard", "truecolor"])
+def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
+    """No line is longer than the terminal is wide, none wraps into a bar, and colour is only where it is asked for."""
+    for frame in guessed[:8] + guessed[-12:]:
+        text = drawn(frame, width=width, colour=colour)
+        assert colour or "\x1b" not in text
+        assert max(map(len, plain(text).splitlines())) <= width
+        assert all(line.startswith(("╭", "│", "╰")) for line in plain(text).splitlines())
+
+
+def test_ascii_is_enough(guessed: list) -> None:
+    """Where only ASCII can be written, only ASCII is."""
+    for frame in guessed[:4] + guessed[-50:]:
+        for width in (40, 80):
+            assert drawn(frame, width=width, encoding="ascii").isascii()
+
+
+def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
+    """What moves fits into 40 columns and 24 lines."""
+    assert max(len(drawn(frame, width=40).splitlines()) for frame in guessed) <= 24
+
+
+def test_who_is_right_is_said(colours: Images) -> None:
+    """Both, neither, or which one."""
+    label = int(colours.test_labels[0])
+    right, wrong = np.eye(10)[[label]], np.eye(10)[[(label + 1) % 10]]
+
+    def words(p: np.ndarray, q: np.ndarray) -> str:
+        compared = demo.Comparison((p, q), (4, 1), (0.0, 0.0), 0)
+        return drawn(demo.NamedTwice(colours, 0, compared))
+
+    assert "both are right" in words(right, right)
+    assert "only float32 is right" in words(right, wrong)
+    assert "only int8 is right" in words(wrong, right)
+    assert "both are wrong" in words(wrong, wrong)
+    assert all(f"it is: {colours.classes[label]};" in words(p, right) for p in (right, wrong))
+
+
+def test_it_runs_headless_with_the_students_network(
+    start_kernels: Start, colours: Images, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The course's own three convolutions race, its profile names their ops, and int8 names as many images."""
+    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    monkeypatch.setattr(race, "FINISH", 2 * race.BATCH)
+    screen = RecordingScreen()
+    with start_kernels() as worker:
+        DEMOS[4](worker, screen, kernel_milestone, 1)
+    texts = [drawn(frame) for frame in screen.frames]
+    profile = next(text for text in texts if "where a training step" in text)
+    assert {"conv2d", "batch_norm", "batch_norm_relu"} <= {
+        word for line in profile.splitlines() for word in line.split()
+    }
+    whole, small = (float(share) for share in re.findall(r"([\d.]+)%  ", texts[-1])[:2])
+    assert whole > 40
+    assert small > whole - 10
+    assert 10 < float(re.search(r"int8 takes ([\d.]+)%", texts[-1])[1]) < 40

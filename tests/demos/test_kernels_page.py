@@ -1,0 +1,361 @@
+"""The page of demonstration 4: its own side, and in a real browser. One small network is trained for all of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from grading.demos import race, reading
+from grading.demos.reading import Images
+from grading.demos.web.feed import Feed
+from grading.demos.web.kernels import SAMPLES, KernelPage
+from grading.demos.web.server import LocalPage
+from grading.manifest.model import Milestone
+from grading.remote import Frame, remote_error
+from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.demos.conftest import Start
+from tests.demos.racing import Clock, Step, Weigher, loops
+
+RED = np.zeros((32, 32, 3), np.uint8) + np.array([250, 20, 30], np.uint8)
+
+
+def question(pixels: np.ndarray) -> dict[str, str]:
+    """What a page asks of these pixels."""
+    return {"pixels": base64.b64encode(pixels.tobytes()).decode()}
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG of pixels (h, w, 3)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+class Running:
+    """A page at work, and what it was told."""
+
+    def __init__(self, colours: Images, milestone: Milestone, worker: Any):
+        self.feed, self.reported, self.ready = Feed(), [], threading.Event()
+        self.page = KernelPage(self.feed, colours)
+        arguments = (worker, milestone, 1, lambda _: self.ready.set(), self.reported.append)
+        self._thread = threading.Thread(target=self.page.run, args=arguments)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def state(self) -> dict[str, Any]:
+        """What a page would be told now."""
+        return json.loads(self.feed._text)
+
+    def wait_for(self, phase: str) -> dict[str, Any]:
+        """The state once it is this one."""
+        until = time.monotonic() + 20
+        while self.state()["phase"] != phase:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return self.state()
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        """The page's address, as long as this lasts."""
+        with LocalPage(self.page.files(), self.page.calls(), self.feed) as local:
+            yield local.address
+
+
+@pytest.fixture
+def guessing(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Running]:
+    """Gives pages with a race without a worker and a network that guesses."""
+    monkeypatch.setattr(race, "FINISH", 4096)
+    monkeypatch.setattr(race, "TrainingStep", Step)
+    monkeypatch.setattr(race, "_loops", loops)
+    monkeypatch.setattr(reading, "StudentNetwork", Weigher)
+    return lambda: Running(colours, colour_milestone, Clock())
+
+
+def test_the_state_holds_race_profile_and_sizes(guessing: Callable[[], Running]) -> None:
+    """All of it in each state, so that a page that is opened late shows the same."""
+    with guessing() as running:
+        assert running.ready.wait(10)
+        state = running.wait_for("ready")
+    assert [lane["name"] for lane in state["race"]["lanes"]] == ["loops", "module 06", "module 13"]
+    assert state["race"]["lanes"][2]["part"] == 1
+    assert 0 < state["race"]["lanes"][0]["part"] < 0.1
+    assert state["race"]["over"]
+    assert "2.0 times as fast" in state["race"]["summary"]
+    assert ["conv2d", 0.02, 0.01] in state["profile"]
+    assert state["compared"]["nbytes"] == [40_000, 10_000]
+    assert state["points"][-1][:2] == [100, 100]
+
+
+def test_a_photograph_is_named_in_both_formats(guessing: Callable[[], Running]) -> None:
+    """The network sees its pixels as it sees CIFAR-10's: three planes; the answers are ten probabilities each."""
+    seen: list[np.ndarray] = []
+    pixels = np.arange(3 * 32 * 32, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)
+    with guessing() as running:
+        running.wait_for("ready")
+        running.page._small.read, whole = lambda images: seen.append(images) or np.full((1, 10), 0.1), None
+        answer = running.page.answer(question(pixels))
+    assert np.array_equal(seen[0][0], np.moveaxis(pixels, -1, 0))
+    assert answer["int8"] == [0.1] * 10
+    assert sum(answer["float32"]) == pytest.approx(1, abs=0.01)
+    assert whole is None
+
+
+def test_int8_has_no_answer_before_training_is_over(guessing: Callable[[], Running], monkeypatch) -> None:
+    """Photographs are named while the network learns, in float32 alone."""
+    held, real = threading.Event(), Weigher.train
+
+    def train(self: Weigher, *arguments: Any) -> None:
+        held.wait(10)
+        real(self, *arguments)
+
+    monkeypatch.setattr(Weigher, "train", train)
+    with guessing() as running:
+        answers: list[dict[str, Any]] = []
+        asking = threading.Thread(target=lambda: answers.append(running.page.answer(question(RED))))
+        asking.start()
+        while running.page._waiting.empty():
+            time.sleep(0.01)
+        held.set()
+        asking.join(10)
+    assert len(answers[0]["float32"]) == 10
+    assert answers[0]["int8"] is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [None, {}, {"pixels": 1}, {"pixels": "*"}, {"pixels": "AAAA"}, question(RED) | {"more": 1}, question(RED[1:])],
+)
+def test_what_is_no_photograph_is_refused(colours: Images, asked: object) -> None:
+    """Before it comes near the network."""
+    with pytest.raises(ValueError, match=r"pixels|bytes"):
+        KernelPage(Feed(), colours).answer(asked)
+
+
+def test_samples_are_of_every_class(colours: Images) -> None:
+    """Ten test images, each another thing; anything but {} is no question."""
+    page = KernelPage(Feed(), colours)
+    told = page.samples({})
+    assert sorted(told["labels"]) == list(range(SAMPLES))
+    with pytest.raises(ValueError, match="nothing else"):
+        page.samples({"more": 1})
+
+
+def test_what_stops_the_race_is_told(guessing: Callable[[], Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its place, in the state and on the terminal; the lanes stay as they were."""
+
+    def fail(_self: Step) -> None:
+        raise remote_error(
+            "ValueError", [], "no kernel", (Frame("modules/13_kernels/tinytorch/kernels.py", 7, "f", "x"),)
+        )
+
+    monkeypatch.setattr(Step, "optimise", fail)
+    with guessing() as running:
+        state = running.wait_for("failed")
+        assert "no kernel" in running.page.answer(question(RED))["failure"]["got"]
+    assert state["failure"]["line"] == 7
+    assert len(running.reported) == 1
+
+
+@pytest.fixture(scope="module")
+def address(start_kernels: Start, colours: Images, kernel_milestone: Milestone) -> Iterator[str]:
+    """The page with the course's own kernels and network behind it, trained, after a short race."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(race, "FINISH", 4 * race.BATCH)
+        with start_kernels() as worker, Running(colours, kernel_milestone, worker) as running:
+            assert running.ready.wait(240)
+            running.wait_for("ready")
+            with running.serve() as served:
+                yield served
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
+    with opener(browser, address) as opened:
+        yield opened
+
+
+def give(page: Page, name: str, data: bytes) -> None:
+    """Choose a file."""
+    page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": data})
+
+
+def shown(page: Page) -> list[int]:
+    """The colour in the middle of the picture that the network is given; read in a copy, or the browser warns."""
+    return page.locator("#picture").evaluate("""canvas => {
+      const copy = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      return [...copy.getImageData(16, 16, 1, 1).data];
+    }""")
+
+
+class TestInABrowser:
+    """With the page as people see it."""
+
+    pytestmark = IN_A_BROWSER
+
+    def test_it_shows_who_won_and_why(self, open_page: Open) -> None:
+        """Three lanes with their speeds, the verdict in words, the profile by op, the sizes."""
+        page = open_page()
+        expect(page.locator("#lanes li")).to_have_count(3)
+        assert all("images/s" in text for text in page.locator("#lanes span").all_inner_texts())
+        expect(page.locator("#stage")).to_contain_text("times as fast as module 06")
+        rows = page.locator("#profile").get_by_role("rowheader").all_inner_texts()
+        assert {"conv2d", "batch_norm", "batch_norm_relu", "together"} <= set(rows)
+        expect(page.locator("#summary")).to_contain_text("of the bytes")
+        expect(page.locator("#compared tbody tr")).to_have_count(2)
+        expect(page.locator("#stand-in")).to_be_visible()
+
+    def test_a_photograph_is_named_and_said(self, open_page: Open) -> None:
+        """Whatever its size, its middle is shown as the network gets it; both formats answer with three bars each."""
+        page = open_page()
+        wide = np.concatenate([RED.repeat(10, 0)[:, :16].repeat(10, 1), np.full((320, 100, 3), 255, np.uint8)], 1)
+        give(page, "red.png", png(np.concatenate([wide[:, ::-1], wide], 1)[:, 60:-60]))
+        expect(page.locator("#answers tbody tr")).to_have_count(6)
+        expect(page.locator("#answers tr.best")).to_have_count(2)
+        expect(page.locator("#answer")).to_contain_text("call")
+        assert shown(page) == [250, 20, 30, 255]
+        expect(page.get_by_role("status")).to_contain_text("% sure; int8: ")
+        expect(page.get_by_role("img", name="Your photograph in 32 by 32 pixels")).to_be_visible()
+
+    @pytest.mark.parametrize(
+        ("name", "data", "said"),
+        [
+            ("text.jpg", b"no photograph", "“text.jpg”: it is not a photograph, damaged, or too large"),
+            ("cut.png", png(RED)[:60], "“cut.png”"),
+            ("<b>x</b>.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "“<b>x</b>.svg”"),
+            ("empty.png", b"", "“empty.png” is empty"),
+        ],
+    )
+    def test_what_is_no_photograph_is_said(self, open_page: Open, name: str, data: bytes, said: str) -> None:
+        """In an alert with the file's name; no picture and no answer of an earlier one stays; then a good one works."""
+        page = open_page()
+        give(page, "red.png", png(RED))
+        expect(page.locator("#answers")).to_be_visible()
+        give(page, name, data)
+        expect(page.locator("#unread")).to_contain_text(said)
+        expect(page.locator("#answers")).to_be_hidden()
+        assert shown(page)[3] == 0
+        give(page, "red.png", png(RED))
+        expect(page.locator("#answers")).to_be_visible()
+        expect(page.locator("#unread")).to_be_hidden()
+
+    def test_a_file_too_large_is_not_even_read(self, open_page: Open, tmp_path: Path) -> None:
+        """From 64 MB on."""
+        page = open_page()
+        large = tmp_path / "large.tiff"
+        with large.open("wb") as file:
+            file.truncate((64 << 20) + 1)
+        page.locator("#file").set_input_files(large)
+        expect(page.locator("#unread")).to_contain_text("larger than 64 MB")
+
+    def test_files_are_dropped_anywhere(self, open_page: Open) -> None:
+        """The page stays, and takes the first file; what is dropped and is no file is refused."""
+        page = open_page()
+        drop = """([data, name]) => {
+          const carried = new DataTransfer();
+          if (name) carried.items.add(new File([Uint8Array.from(data)], name));
+          else carried.setData("text/plain", "a word");
+          for (const kind of ["dragenter", "dragover", "drop"]) {
+            const event = new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true });
+            document.querySelector("footer").dispatchEvent(event);
+            if (!event.defaultPrevented) throw new Error(kind);
+          }
+        }"""
+        page.evaluate(drop, [list(png(RED)), "red.png"])
+        expect(page.locator("#answers")).to_be_visible()
+        assert shown(page) == [250, 20, 30, 255]
+        page.evaluate(drop, [[], ""])
+        expect(page.locator("#unread")).to_contain_text("That was not a file.")
+
+    def test_it_works_by_keyboard(self, open_page: Open, colours: Images) -> None:
+        """Tab to the file, which Space opens, and to the samples, which Enter takes; each has an outline and a name."""
+        page = open_page()
+        page.keyboard.press("Tab")
+        expect(page.locator("#file")).to_be_focused()
+        with page.expect_file_chooser():
+            page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+        name = page.evaluate("document.activeElement.getAttribute('aria-label')")
+        assert name.removeprefix("Sample: ") in colours.classes
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text(f"{name}. float32: ")
+        expect(page.locator("#samples button")).to_have_count(SAMPLES)
+
+    @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1280, "light"), (1280, "dark")])
+    def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
+        """Narrow and wide, in light and dark, before and after an answer, and beside a refusal."""
+        page = open_page(width, 800, color_scheme=scheme)
+        for name, data in ((None, b""), ("red.png", png(RED)), (f"{'x' * 90}.jpg", b"no photograph")):
+            if name:
+                give(page, name, data)
+                expect(page.locator("#answers" if data[1:4] == b"PNG" else "#unread")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+
+    def test_the_race_is_live(self, browser: Browser, guessing: Callable[[], Running], monkeypatch) -> None:
+        """Bars grow while it runs; a photograph given meanwhile is named as soon as there is a network."""
+        held = threading.Event()
+        real = Step.run
+
+        def run(self: Step) -> None:
+            if self._clock.now > 0.3:
+                held.wait(30)
+            real(self)
+
+        monkeypatch.setattr(Step, "run", run)
+        with guessing() as running, running.serve() as address, opener(browser, address) as opened:
+            page = opened(finished=False)
+            fill = page.locator("#lanes .fill").last
+            expect(fill).to_have_attribute("style", re.compile(r"width: [1-9]\.\d+%;"))
+            expect(page.locator("#stage")).to_contain_text("2.0 times")
+            expect(page.locator("#profile")).to_be_hidden()
+            give(page, "red.png", png(RED))
+            expect(page.locator("#answer")).to_contain_text("the race comes first")
+            held.set()
+            expect(page.locator("#stage")).to_contain_text("The race is over.")
+            expect(fill).to_have_attribute("style", "width: 100%;")
+            expect(page.locator("#profile")).to_be_visible()
+            expect(page.locator("#answer")).to_contain_text("call")
+            expect(page.locator("#answers tr.best")).to_have_count(2)
+
+    def test_the_program_that_is_gone_is_said(self, browser: Browser, guessing: Callable[[], Running]) -> None:
+        """When the next photograph is given."""
+        with guessing() as running:
+            assert running.ready.wait(10)
+            with running.serve() as address:
+                page = browser.new_page()
+                page.goto(address)
+                expect(page.locator("#working")).to_be_hidden()
+            page.locator("#samples button").first.click()
+            expect(page.locator("#trouble")).to_contain_text("has ended", timeout=15_000)
+            page.close()
