@@ -30,9 +30,13 @@ TYPE_CHECKING = "typing.TYPE_CHECKING"
 LONGEST = 8
 """Parts of a dotted name that are followed."""
 
-OFFERED = {"numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split())}
-"""Packages of which a file may import these names and no others: the rest of Numba takes addresses for arrays, calls
-back into Python from compiled code, adds to the compiler itself, or is LLVM."""
+OFFERED = {
+    "numba": frozenset("njit prange vectorize boolean float32 float64 int32 int64 uint8".split()),
+    "gc": frozenset("collect disable enable isenabled".split()),
+}
+"""Packages of which a file may import these names and no others. The rest of Numba takes addresses for arrays, calls
+back into Python from compiled code, adds to the compiler itself, or is LLVM. The rest of gc lists every object, and
+so every module."""
 Names = Mapping[str, set[str]]
 """What a file's imports call things → their full dotted names."""
 Finding = tuple[int, str, str]
@@ -78,7 +82,8 @@ class _Rules:
         part = rest.partition(".")[0]
         if top != "tinytorch":
             if top in self.allowed and top in OFFERED and rest not in OFFERED[top]:
-                return f"Write `from {top} import njit`; the rest of it is not allowed."
+                offered = ", ".join(sorted(OFFERED[top]))
+                return f"Write `from {top} import …`, and of its names only {offered}."
             return None if top in self.allowed else f"`{top}` is not part of this module; write it with NumPy."
         if part in self.later:
             return f"It comes in {self.later[part].id}: don't import the future."

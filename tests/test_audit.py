@@ -60,6 +60,14 @@ def test_numba_is_its_compiler_and_nothing_more(check):
     assert check("from numba import njit\n", "12_compression")
 
 
+def test_the_garbage_collector_can_be_switched_and_nothing_more(check):
+    """Module 14 may pause the collector; what lists every object, and with it every module, is closed."""
+    assert check("from gc import collect, disable, enable, isenabled\n", "14_benchmarking") == []
+    for text in ("import gc\n", "from gc import get_objects\n", "from gc import *\n", "from gc import callbacks\n"):
+        assert "import of" in check(text, "14_benchmarking")[0].got, text
+    assert check("from gc import disable\n", "13_kernels")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
