@@ -178,6 +178,7 @@ PER_ELEMENT = {  # operations forward and backward, for each element of the larg
     "relu": (1, 1), "leaky_relu": (2, 2), "sigmoid": (4, 3), "tanh": (1, 3), "gelu": (9, 18), "softmax": (5, 4),
     "mse": (3, 3), "bce": (8, 6), "cross_entropy": (5, 6), "dropout": (1, 1), "masked_fill": (0, 0),
     "max_pool2d": (1, 1), "avg_pool2d": (1, 1), "batch_norm": (8, 9), "batch_norm_relu": (4, 10),
+    "embedding": (0, 1), "layer_norm": (8, 9),  # of module 16
 }  # fmt: skip
 
 
