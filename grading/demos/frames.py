@@ -46,6 +46,14 @@ class Framed:
         yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
 
 
+def place_beside(picture: RenderableType, body: RenderableType) -> Table:
+    """A picture, never narrower than it is, and what belongs to it on its right."""
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_row(picture, body)
+    return grid
+
+
 class Gallery:
     """Pictures with captions, as many in a row as fit; of many, a few where they stand below each other."""
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
-from grading.demos.frames import Framed, ScreenWatch
+from grading.demos.frames import Framed, ScreenWatch, place_beside
 from grading.demos.pictures import Likeliest, Photo
 from grading.demos.race import FINISH, Lane, Profile, Standing, run_race
 from grading.demos.reading import Images, Reader, gather
@@ -22,6 +23,7 @@ from grading.render.screen import Screen
 CALIBRATED = 500
 """Training images that `compress` is given."""
 FORMATS = ("float32", "int8")
+SIZES = "the same network in int8"
 OPS = 10
 """At most so many are named in a profile; the others are added up."""
 
@@ -34,6 +36,8 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
     screen.frame(Framed("where a training step spends its time", Profiles(standing)), keep=True)
     reader = Reader(worker, milestone, seed)
     show_training(reader, images, screen)
+    busy = f"Compressing it, and naming {len(images.test_images):,} images with both."
+    screen.frame(Framed(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
     compared = compare(reader.read(images.test_images), reader, small, images)
     samples = chosen(images.test_labels, SHOWN)
@@ -41,7 +45,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
         title = f"image {place + 1} of {len(samples)} it has never seen"
         shown = NamedTwice(images, index, compared)
         screen.frame(Framed(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
-    screen.frame(Framed("the same network in int8", Sizes(compared)), keep=True)
+    screen.frame(Framed(SIZES, Sizes(compared)), keep=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,7 @@ class Track:
         for lane, number in zip(lanes, numbers, strict=True):
             done = bar(lane.part, width, ascii_only=options.ascii_only)
             yield Text(f"{lane.name:{names}} {done} {number}", style="bold" if lane is lanes[-1] else "", no_wrap=True)
-            yield Text(f"{'':{names}} {lane.job}", style="dim")
+            yield Padding(Text(lane.job, style="dim"), (0, 0, 0, names + 1))
         yield Text()
         if self._standing.stage:
             yield Text(self._standing.stage)
@@ -169,9 +173,7 @@ class NamedTwice:
         if not beside:
             yield Group(self._picture, *bars, self._words())
             return
-        grid = Table.grid(padding=(0, 3, 0, 0))
-        grid.add_row(self._picture, Group(Text(), *bars, self._words()))
-        yield grid
+        yield place_beside(self._picture, Group(Text(), *bars, self._words()))
 
     def _words(self) -> Text:
         right = [int(p.argmax()) == self._label for p in self._p]

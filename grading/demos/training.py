@@ -9,7 +9,7 @@ from rich.text import Text
 
 from grading.client import Worker
 from grading.demos.confusion import Confusion, counted
-from grading.demos.frames import Framed, Gallery, ScreenWatch
+from grading.demos.frames import Framed, Gallery, ScreenWatch, place_beside
 from grading.demos.pictures import Curve, Likeliest, Photo
 from grading.demos.reading import Images, Point, Reader, gather
 from grading.manifest.model import Milestone
@@ -110,10 +110,8 @@ class Named:
             yield Group(self._picture, Likeliest(self._p, self._classes, width=width), words)
             return
         width = max(4, min(options.max_width - 32 - 3 - names - 6, 30))
-        grid = Table.grid(padding=(0, 3, 0, 0))
         bars = Likeliest(self._p, self._classes, width=width)
-        grid.add_row(self._picture, Group(Text("\n\n\n"), bars, Text(), words))
-        yield grid
+        yield place_beside(self._picture, Group(Text("\n\n\n"), bars, Text(), words))
 
 
 def mistakes(images: Images, p: np.ndarray) -> RenderableType:
