@@ -67,7 +67,8 @@ def test_merges_are_found_from_left_to_right(student, rng):
 def test_merges_of_the_worked_example(student):
     """In b"low lower lowest" l and o come first, then lo and w."""
     got = student.tinygpt.train_bpe(b"low lower lowest", 258)
-    expect.equal(got, [(108, 111), (256, 119)], call='train_bpe(b"low lower lowest", 258)')
+    hint = "l o and o w both occur three times: the smallest pair is merged, and 108 is below 111"
+    expect.equal(got, [(108, 111), (256, 119)], call='train_bpe(b"low lower lowest", 258)', hint=hint)
 
 
 @task("16.2")
@@ -134,10 +135,10 @@ def test_training_ends_when_no_pair_occurs_twice(student):
 @task("16.2")
 def test_more_merges_than_bytes(student, rng):
     """Tokens go on beyond 512, and each merge may use any that were made before."""
-    data = b"".join(bytes(rng.choice(list(b"abcd"), 7).tolist()) + b" " for _ in range(500))
+    data = b"".join(bytes(rng.choice(list(b"abcd"), 7).tolist()) + b" " for _ in range(200))
     got = student.tinygpt.train_bpe(data, 530)
     expect.equal(
-        got, naive_merges(data, 530), call="train_bpe(500 words of 7 letters, 530)", hint="merge i is token 256 + i"
+        got, naive_merges(data, 530), call="train_bpe(200 words of 7 letters, 530)", hint="merge i is token 256 + i"
     )
 
 
@@ -209,11 +210,11 @@ def test_decoding_takes_lists_and_arrays(student):
 
 @task("16.3")
 def test_encoding_takes_time_in_proportion_to_the_text(student, rng):
-    """Texts of 300,000 bytes are encoded, whether they are one piece, many equal ones, or all different."""
+    """Texts of 100,000 bytes are encoded, whether they are one piece, many equal ones, or all different."""
     merges = [(97, 97)] + [(255 + n, 255 + n) for n in range(1, 12)] + [(98, 99), (32, 98), (268, 99)]
     tokenizer = student.tinygpt.Tokenizer(merges)
-    words = rng.choice(np.frombuffer(b"bcd ", np.uint8), 300_000).tobytes()
-    for data in (b"a" * 300_001, b"bc bc" * 60_000, words):
+    words = rng.choice(np.frombuffer(b"bcd ", np.uint8), 100_000).tobytes()
+    for data in (b"a" * 100_001, b"bc bc" * 20_000, words):
         encoded = {piece: naive_encode(piece, merges) for piece in set(cut(data))}
         wanted = np.array([token for piece in cut(data) for token in encoded[piece]], np.int64)
         call = f"encode({data[:10]!r}…, {len(data):,} bytes) with {len(merges)} merges"
@@ -687,7 +688,7 @@ def test_with_a_cache_a_token_costs_one_token(student, rng):
     with traced(student.tensor) as trace:
         model(tensor(tokens[:, 32:]), caches)
     rows = [math.prod(output.shape[:-1]) for name, _, _, output in trace.entries if name == "linear"]
-    expect.that(len(rows) >= 13, call="the dense layers and the head that ran", got=len(rows), expected="13 linear ops")
+    expect.that(len(rows) >= 12, call="the dense layers that ran", got=len(rows), expected="12 linear ops or more")
     hint = "only the new token goes through the layers; of the others, keys and values are in the caches"
     expect.equal(sorted(set(rows)), [1], call="the rows that went through each linear op", hint=hint)
 
