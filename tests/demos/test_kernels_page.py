@@ -240,7 +240,7 @@ class TestInABrowser:
         give(page, "red.png", png(np.concatenate([wide[:, ::-1], wide], 1)[:, 60:-60]))
         expect(page.locator("#answers tbody tr")).to_have_count(6)
         expect(page.locator("#answers tr.best")).to_have_count(2)
-        expect(page.locator("#answer")).to_contain_text("call")
+        expect(page.locator("#answer")).to_contain_text("say")
         assert shown(page) == [250, 20, 30, 255]
         expect(page.get_by_role("status")).to_contain_text("% sure; int8: ")
         expect(page.get_by_role("img", name="Your photograph in 32 by 32 pixels")).to_be_visible()
@@ -345,7 +345,7 @@ class TestInABrowser:
             expect(page.locator("#stage")).to_contain_text("The race is over.")
             expect(fill).to_have_attribute("style", "width: 100%;")
             expect(page.locator("#profile")).to_be_visible()
-            expect(page.locator("#answer")).to_contain_text("call")
+            expect(page.locator("#answer")).to_contain_text("say")
             expect(page.locator("#answers tr.best")).to_have_count(2)
 
     def test_the_program_that_is_gone_is_said(self, browser: Browser, guessing: Callable[[], Running]) -> None:

@@ -128,6 +128,9 @@ function takeFirst(files) {
   else refuse("That was not a file. Save the photograph on your machine first, and drop the file.");
 }
 
+$("file").addEventListener("click", () => {
+  $("file").value = ""; // so that the same file can be chosen again
+});
 $("file").addEventListener("change", () => {
   if ($("file").files.length) take($("file").files[0]);
 });
@@ -187,8 +190,8 @@ function showAnswer(answer) {
   $("answers").hidden = false;
   const names = new Set(said.map(({ name }) => name));
   const both = said.length > 1 && names.size === 1;
-  const each = said.map(({ format, name }) => `${format} calls it ${name}`).join(", ");
-  $("answer").textContent = `${both ? `Both call it ${said[0].name}` : each}.${training ? " It is still learning." : ""}`;
+  const each = said.map(({ format, name }) => `${format} says ${name}`).join(", ");
+  $("answer").textContent = `${both ? `Both say ${said[0].name}` : each}.${training ? " It is still learning." : ""}`;
   const sure = said.map((one) => `${one.format}: ${one.name}, ${one.sure} sure`).join("; ");
   say(`${photo.name}. ${sure}.`, training ? 900 : 0);
 }
