@@ -149,6 +149,10 @@ class Worker:
             for extra in range(first_callback, len(self._callbacks)):
                 self._callbacks.pop(extra, None)
 
+    def call(self, thing: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        """`thing.name(…)`, there: a plain value in an object's place is the student's error, and not ours."""
+        return self.request("call", self.request("get", thing, name), args, kwargs)
+
     def forget(self, handle: int) -> None:
         """The grader holds this handle no longer; the worker is told with the next request."""
         self._dropped.append(handle)

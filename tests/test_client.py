@@ -54,6 +54,16 @@ def test_exceptions_keep_their_type_message_and_lines(worker_of):
     assert odd.value.remote_type == "Odd"
 
 
+def test_a_plain_value_in_an_objects_place_is_the_students_error(worker_of):
+    """It lacks what is called, or that is no function: over there, where errors are the student's."""
+    worker = worker_of("class A:\n    x = 3\n    def f(self, n, *, k=1): return n + k\ndef none(): pass\n")
+    code = worker.module("code")
+    assert worker.call(code.A(), "f", 2, k=3) == 5
+    for thing, name, said in ((code.none(), "backward", "no attribute 'backward'"), (code.A(), "x", "not callable")):
+        with pytest.raises(RemoteError, match=said):
+            worker.call(thing, name)
+
+
 def test_a_liar_decides_nothing(worker_of):
     """A comparison with a student's object is never true or false here."""
     liar = worker_of(LYING).module("code").liar()

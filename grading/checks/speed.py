@@ -69,27 +69,32 @@ class Round:
         return min(self.plain, limit * self.products) / max(self.fast, 1e-9)
 
 
+def build_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
+    """The network in a worker, of the student's layers of module 06, and its parameters in the order of the layers."""
+    spatial, activations, layers = (worker.module(name) for name in ("spatial", "activations", "layers"))
+    rng, parts, into = worker.rng(0), [], 3
+    parameters: list[Any] = []
+    for out in shape.channels:
+        conv = worker.call(spatial, "Conv2d", into, out, 3, padding=1, bias=False, rng=rng)
+        norm = worker.call(spatial, "BatchNorm2d", out)
+        parts += [conv, norm, worker.call(activations, "ReLU"), worker.call(spatial, "MaxPool2d", 2)]
+        parameters += [worker.request("get", *place) for place in ((conv, "weight"), (norm, "weight"), (norm, "bias"))]
+        into = out
+    dense = worker.call(layers, "Dense", shape.features, CLASSES, rng=rng)
+    parameters += [worker.request("get", dense, name) for name in ("weight", "bias")]
+    return worker.call(layers, "Sequential", *parts, worker.call(spatial, "Flatten"), dense), parameters
+
+
 class StudentStep:
     """A training step in one worker, plain or optimised: all of it happens there, and is timed from here."""
 
     def __init__(self, worker: Worker, shape: StepShape, *, optimised: bool):
         self._worker, self._optimised = worker, optimised
-        spatial, activations, layers = (worker.module(name) for name in ("spatial", "activations", "layers"))
-        rng, parts, into = worker.rng(0), [], 3
-        self._parameters: list[Any] = []
-        for out in shape.channels:
-            conv = spatial.Conv2d(into, out, 3, padding=1, bias=False, rng=rng)
-            norm = spatial.BatchNorm2d(out)
-            parts += [conv, norm, activations.ReLU(), spatial.MaxPool2d(2)]
-            self._parameters += [conv.weight, norm.weight, norm.bias]
-            into = out
-        dense = layers.Dense(shape.features, CLASSES, rng=rng)
-        self._parameters += [dense.weight, dense.bias]
-        self._network = layers.Sequential(*parts, spatial.Flatten(), dense)
+        self._network, self._parameters = build_network(worker, shape)
         if optimised:
-            worker.module("autograd").require_grad(self._parameters)
-            self._network = worker.module("kernels").optimise(self._network)
-        self._criterion = worker.module("dense").CrossEntropyLoss()
+            worker.call(worker.module("autograd"), "require_grad", self._parameters)
+            self._network = worker.call(worker.module("kernels"), "optimise", self._network)
+        self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
         self._ended = worker.read_clock()
         self.seconds: list[float] = []
         """CPU time of each turn, with what it computed since the turn before."""
@@ -107,26 +112,28 @@ class StudentStep:
         return answer
 
     def _take(self, values: Values) -> Answer:
-        module = self._worker.module
+        call, module = self._worker.call, self._worker.module
         for parameter, weight in zip(self._parameters, values.weights, strict=True):
-            parameter.data = weight
-        module("layers").zero_grad(self._parameters)
-        images, labels = module("tensor").Tensor(values.images), module("tensor").Tensor(values.labels)
+            self._worker.request("set", parameter, "data", weight)
+        call(module("layers"), "zero_grad", self._parameters)
+        images, labels = (call(module("tensor"), "Tensor", array) for array in (values.images, values.labels))
         if self._optimised:
-            with module("autograd").Tape():
-                logits = self._network(images)
-                loss = self._criterion(logits, labels)
-            loss.backward()
+            tape = call(module("autograd"), "Tape")
+            call(tape, "__enter__")
+            logits = call(self._network, "__call__", images)
+            loss = call(self._criterion, "__call__", logits, labels)
+            call(tape, "__exit__", None, None, None)
+            call(loss, "backward")
         else:
-            logits = self._network(images)
-            self._criterion(logits, labels)
-            self._network.backward(self._criterion.backward())
-        shapes = [weight.shape for weight in values.weights]
+            logits = call(self._network, "__call__", images)
+            call(self._criterion, "__call__", logits, labels)
+            call(self._network, "backward", call(self._criterion, "backward"))
+        gradients = [self._worker.request("get", parameter, "grad") for parameter in self._parameters]
         return Answer(
-            check_floats(logits.numpy(), "network(images).numpy()", (len(values.images), CLASSES)),
+            check_floats(call(logits, "numpy"), "network(images).numpy()", (len(values.images), CLASSES)),
             tuple(
-                check_floats(parameter.grad.numpy(), "parameter.grad.numpy()", shape)
-                for parameter, shape in zip(self._parameters, shapes, strict=True)
+                check_floats(call(gradient, "numpy"), "parameter.grad.numpy()", weight.shape)
+                for gradient, weight in zip(gradients, values.weights, strict=True)
             ),
         )
 
