@@ -6,7 +6,6 @@ at: the milestone's own speed-up is measured by its check.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from grading.checks.network import RecipeError
+from grading.checks.speed import build_network
+from grading.checks.step import StepShape
 from grading.client import Worker
 from grading.render.text import one_line
 from grading.testing import expect
@@ -88,7 +89,7 @@ def run_race(
     standing = Standing("Module 06 takes its first step.", LANES)
     tell(standing)
     inputs = ((images[:BATCH] - np.float32(127.5)) / 64).astype(np.float32)
-    plain, fast = (TrainingStep(worker, inputs, labels[:BATCH], seed) for _ in range(2))
+    plain, fast = (TrainingStep(worker, inputs, labels[:BATCH]) for _ in range(2))
     plain.run()
     tell(standing := replace(standing, stage="Numba compiles the loops of module 13. It takes some seconds, once."))
     fast.optimise()
@@ -112,38 +113,35 @@ def run_race(
 class TrainingStep:
     """A training step of the student's modules, with a network of its own on always the same images."""
 
-    def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray, seed: int):
-        self._kernels, autograd = worker.module("kernels"), worker.module("autograd")
-        activations, spatial, layers = (worker.module(name) for name in ("activations", "spatial", "layers"))
-        tensor, rng = worker.module("tensor").Tensor, worker.rng(seed)
-        built, channels, side = [], inputs.shape[1], inputs.shape[2]
-        for maps in CHANNELS:
-            built += [spatial.Conv2d(channels, maps, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(maps)]
-            built += [activations.ReLU(), spatial.MaxPool2d(2)]
-            channels, side = maps, side // 2
-        built += [spatial.Flatten(), layers.Dense(channels * side * side, 10, rng=rng)]
-        self._network = layers.Sequential(*built)
-        self._optimizer = worker.module("optimizers").SGD(self._network.parameters(), lr=0.01)
-        self._criterion = worker.module("dense").CrossEntropyLoss()
-        self._tape, self._inputs, self._labels = autograd.Tape, tensor(inputs), tensor(labels)
+    def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray):
+        self._worker = worker
+        self._network, parameters = build_network(worker, StepShape(len(inputs), inputs.shape[2], CHANNELS))
+        self._optimizer = worker.call(worker.module("optimizers"), "SGD", parameters, lr=0.01)
+        self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
+        self._batch = [worker.call(worker.module("tensor"), "Tensor", array) for array in (inputs, labels)]
 
     def optimise(self) -> None:
         """From now on with module 13's kernels; the parameters stay the same."""
-        self._network = self._kernels.optimise(self._network)
+        self._network = self._worker.call(self._worker.module("kernels"), "optimise", self._network)
 
-    def run(self, watching: Any = contextlib.nullcontext()) -> None:  # noqa: B008 - it holds no state
-        """One step, its ops told to ``watching``."""
-        with self._tape(), watching:
-            loss = self._criterion(self._network(self._inputs), self._labels)
-        loss.backward()
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+    def run(self, *watching: Any) -> None:
+        """One step, its ops told to a tape and then to what is ``watching``."""
+        call, (images, labels) = self._worker.call, self._batch
+        recorders = [call(self._worker.module("autograd"), "Tape"), *watching]
+        for recorder in recorders:
+            call(recorder, "__enter__")
+        loss = call(self._criterion, "__call__", call(self._network, "__call__", images), labels)
+        for recorder in reversed(recorders):
+            call(recorder, "__exit__", None, None, None)
+        call(loss, "backward")
+        call(self._optimizer, "step")
+        call(self._optimizer, "zero_grad")
 
     def profile(self) -> Profile:
         """What the student's Profile says of one step; RecipeError where that is not names and seconds."""
-        profile = self._kernels.Profile()
+        profile = self._worker.call(self._worker.module("kernels"), "Profile")
         self.run(profile)
-        seconds = profile.seconds
+        seconds = self._worker.request("get", profile, "seconds")
         call, wanted = "Profile().seconds", "a dict from an op's name to its seconds"
         if type(seconds) is not dict or not 0 < len(seconds) <= MAX_OPS:
             raise RecipeError(call, expect.describe(seconds), wanted)
@@ -155,11 +153,10 @@ class TrainingStep:
 
 def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
     """Module 06's loop convolution of one image: what the networks' first layer does, forward only."""
-    naive, image = worker.module("spatial").conv2d_naive, inputs[:1]
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def turn() -> None:
-        naive(image, weight, stride=(1, 1), padding=(1, 1))
+        worker.call(worker.module("spatial"), "conv2d_naive", inputs[:1], weight, stride=(1, 1), padding=(1, 1))
 
     return turn
 
