@@ -456,7 +456,7 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
         seconds = student.benchmarking.time_in_turns(*functions, 12, 1, machine.clock, rng=generator)
         wrong += student.benchmarking.judge(seconds, rng=generator)["verdict"] != "cannot tell"
     call = f"wrong verdicts in 25 comparisons of equal functions on a machine that is {name}"
-    expect.that(wrong <= 5, call=call, got=wrong, expected="next to none, at most 5", hint="compare within each block")
+    expect.that(wrong <= 6, call=call, got=wrong, expected="next to none, at most 6", hint="compare within each block")
 
 
 @task("14.5")
