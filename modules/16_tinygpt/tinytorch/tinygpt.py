@@ -25,8 +25,8 @@ from tinytorch.tensor import Op, Tensor, apply, wrap
 
 BYTES = 256  # the first tokens are the bytes themselves
 # Where text is cut before pairs are counted, so that no token reaches from one word into the next. A word, a digit or
-# a run of signs takes the space before it along; what is left are spaces, and one by one what else is white.
-PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+| +(?= )|\s")
+# a run of signs takes the space before it along. White space and the byte 0, which ends a document, are left.
+PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\s\x00A-Za-z0-9]+| +(?= )|[\s\x00]")
 
 
 def join_pieces(pieces: Iterable[bytes]) -> np.ndarray:

@@ -18,7 +18,7 @@ from tinytorch.dense import CrossEntropyLoss
 from tinytorch.layers import Dense, Layer
 from tinytorch.tensor import Op, Tensor, apply
 
-WORDS = re.compile(rb" ?(?:[A-Za-z]+|[0-9]|[^\sA-Za-z0-9]+)| +(?= )|\s")
+WORDS = re.compile(rb" ?(?:[A-Za-z]+|[0-9]|[^\s\0A-Za-z0-9]+)| +(?= )|[\s\0]")
 
 
 def merge_pair(tokens, pair, new):
