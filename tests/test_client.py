@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from grading import limits
+from grading.proxy import Proxy
 from grading.remote import DeadlineError, ProtocolError, RemoteError, WorkerDiedError, WorkerFailureError
+from grading.testing.students import Students
 
 LYING = """
 class Liar:
@@ -318,6 +320,26 @@ def test_a_weak_reference_sees_an_attribute_go(worker_of):
     assert there() is not None
     box.array = None
     assert there() is None
+
+
+def count_in_a_thread(start):
+    """A function that a test defines in the worker."""
+    import threading
+
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(start + 1))
+    thread.start()
+    thread.join(20)
+    return seen
+
+
+def test_a_tests_own_function_runs_in_the_worker(worker_of):
+    """It is defined there from its source, and may start threads, which a callback into the grader may not use."""
+    worker = worker_of(CONTEXT)
+    students = Students(lambda: worker, wall_seconds=60)
+    count = students.student().define(count_in_a_thread)
+    assert type(count) is Proxy
+    assert count(4) == [5]
 
 
 def test_a_report_with_names_that_are_none_ends_the_worker(worker_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,10 @@ class WorkerStudent:
     def hold_result(self, function: Any, *arguments: Any) -> Any:
         """What a call returns, likewise: a dict or an array stays there, and what happens to it can be seen."""
         return self._worker.request("hold_result", function, arguments)
+
+    def define(self, function: Callable[..., Any]) -> Any:
+        """A function of a test's own, defined there from its source: it imports what it needs inside of itself."""
+        return self._worker.request("define", inspect.getsource(function), function.__name__)
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
         """A function that tells whether anything on the student's side still keeps an attribute alive."""

@@ -189,6 +189,12 @@ class Worker:
         """A function that gives an attribute for as long as anything else needs it, then None."""
         return weakref.ref(getattr(thing, name))
 
+    def do_define(self, source: str, name: str) -> object:
+        """A function of a test's own, defined on this side."""
+        names: dict[str, object] = {}
+        exec(source, names)  # noqa: S102 - the grader's text, in the process that runs the student's
+        return names[name]
+
     def do_echo(self, value: object) -> object:
         """The value itself: measures the pipe."""
         return value
