@@ -9,7 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from grading.testing import check_gradient, expect, task, traced, values
+from grading.testing import check_gradient, expect, recipes, task, traced, values
+
+RECIPE = recipes.ImageRecipe("13_kernels", (3, 32, 32), sides=2, reports_the_end=True)
 
 CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
     ((5, 3, 9, 8), (4, 3, 3), (1, 1), (1, 1)),
@@ -848,3 +850,161 @@ def test_the_mode_is_taken_over(student):
     network = build(student)
     student.dense.set_training(network, False)
     expect.equal(student.kernels.optimise(network)[1].training, False, call="training of the optimised second layer")
+
+
+# 13.13 to 13.17: the recipe of milestone 4
+
+
+@task("13.13")
+def test_recipe_builds_from_the_generator_alone(student):
+    """The same seed builds the same network, another seed another one."""
+    recipes.builds_from_the_generator_alone(student, RECIPE)
+
+
+@task("13.13")
+def test_recipe_predicts_probabilities(student, rng):
+    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    recipes.predicts_probabilities(student, rng, RECIPE)
+
+
+@task("13.13")
+def test_recipe_shows_its_feature_maps(student, rng):
+    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    recipes.shows_its_feature_maps(student, rng, RECIPE)
+
+
+@task("13.13")
+def test_recipe_is_at_chance_before_training(student, rng):
+    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    recipes.is_at_chance_before_training(student, rng, RECIPE)
+
+
+@task("13.13")
+def test_recipe_predicts_alike_optimised(student, rng):
+    """The plain network and its optimised twin give the same probabilities."""
+    ours, images = RECIPE.of(student), RECIPE.noise(rng, 5)
+    network = ours.build(student.rng(3))
+    wanted = expect.pull(ours.predict(network, images), call="predict(network, 5 images)")
+    got = ours.predict(student.kernels.optimise(network), images)
+    expect.array(got, wanted, call="predict(optimise(network), 5 images)", rtol=1e-3, atol=1e-4)
+
+
+@task("13.14")
+def test_whitening_kernels_are_scaled_eigenvectors(student, rng):
+    """The kernels are the patches' strongest directions, each divided by the root of its strength plus 0.1."""
+    smooth = rng.normal(size=(7, 3, 9, 12)).cumsum(axis=2).cumsum(axis=3) * rng.uniform(0.05, 0.3, (1, 3, 1, 1))
+    images = smooth.astype("float32")
+    got = values(RECIPE.of(student).whitening_kernels(images, 5))
+    call = "whitening_kernels(7 images of 9×12 pixels, 5)"
+    expect.equal(got.shape, (5, 3, 3, 3), call=f"{call}.shape")
+    patches = [image[:, y : y + 3, x : x + 3].ravel() for image in smooth for y in range(7) for x in range(10)]
+    strengths, directions = np.linalg.eigh(np.mean([np.outer(patch, patch) for patch in patches], axis=0))
+    wanted = (directions / np.sqrt(strengths + 0.1)).T[::-1][:5].reshape(got.shape)
+    signs = np.sign((got * wanted).sum(axis=(1, 2, 3), keepdims=True))  # v and -v are eigenvectors alike
+    expect.array(got * signs, wanted, call=f"{call}, with the signs of expected", rtol=1e-3, atol=1e-3)
+
+
+@task("13.15")
+def test_images_are_moved_by_parts_of_a_pixel(student):
+    """Each image of a ramp stays a ramp, moved for itself by up to two pixels along each axis."""
+    y, x = np.mgrid[:32, :32]
+    ramps = np.stack([90 + 4 * x, 90 + 4 * y, 60 + 2 * x + 2 * y]).astype("uint8")
+    images = np.repeat(ramps[None], 60, axis=0)
+    held = student.tensor.Tensor(images)
+    ours = RECIPE.of(student)
+    got = expect.pull(ours.move(held.data, student.rng(0)), call="move(60 images, rng)")
+    expect.array(held, images, call="the images after move")
+    expect.equal((got.shape, str(got.dtype)), (images.shape, "float32"), call="shape and dtype of move(60 images, rng)")
+    still = expect.pull(ours.normalize(images), call="normalize(60 images)")
+    step = still[0, 0, 0, 1] - still[0, 0, 0, 0], still[0, 1, 1, 0] - still[0, 1, 0, 0]
+    inner = (got - still)[:, :, 4:-4, 4:-4]
+    right, down = inner[:, 0].mean(axis=(1, 2)) / step[0], inner[:, 1].mean(axis=(1, 2)) / step[1]
+    hint = "a window of 33×33 out of a frame of two pixels, then between each two neighbours a random share"
+    for axis, offsets in (("along the columns", right), ("along the rows", down)):
+        call = f"by how many pixels 60 images were moved {axis}"
+        fits = np.abs(offsets).max() <= 2.2 and offsets.min() < -1 and offsets.max() > 1
+        expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="from -2 to 2, all over", hint=hint)
+        parts = np.abs(offsets - np.rint(offsets))
+        expect.that(
+            (parts > 0.2).mean() > 0.3, call=call, got=np.round(offsets, 1).tolist(), expected="parts of a pixel, too"
+        )
+    apart = np.abs(np.corrcoef(right, down)[0, 1])
+    expect.that(apart < 0.6, call="rows and columns", got=f"correlated by {apart:.2f}", expected="independent moves")
+    blue = inner[:, 2].mean(axis=(1, 2)) / (still[0, 2, 0, 1] - still[0, 2, 0, 0])
+    expect.array(blue, right + down, call="how far blue moved, down plus right, against red and green", atol=0.4)
+    noise = inner - inner.mean(axis=(2, 3), keepdims=True)
+    expect.that(
+        0.045 < noise.std() < 0.075, call="the noise's standard deviation", got=float(noise.std()), expected="0.06"
+    )
+
+
+@task("13.15")
+def test_edges_are_repeated(student):
+    """A grey image stays grey up to its edge, but for the noise."""
+    images = np.full((20, 3, 32, 32), 200, "uint8")
+    ours = RECIPE.of(student)
+    got = expect.pull(ours.move(images, student.rng(0)), call="move(20 grey images, rng)")
+    off = np.abs(got - expect.pull(ours.normalize(images), call="normalize")).max()
+    hint = 'np.pad with mode="edge"'
+    expect.that(off < 0.5, call="how far a pixel of a grey image moves", got=float(off), expected="noise", hint=hint)
+
+
+def move_once(student, shape, grads, **options):
+    """Return how far Muon moves a parameter of zeros in each of the steps, with lr = 0.5."""
+    parameter = student.tensor.Tensor(np.zeros(shape, "float32"))
+    optimizer = RECIPE.of(student).Muon([parameter], lr=0.5, **options)
+    places = [np.zeros(shape)]
+    for grad in grads:
+        parameter.grad = student.tensor.Tensor(grad.astype("float32"))
+        optimizer.step()
+        places.append(values(parameter))
+    return np.diff(places, axis=0)
+
+
+@task("13.16")
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (8, 2, 3, 3), (5, 1, 2, 4)], ids=str)
+def test_kernels_move_equally_far_in_all_directions(student, rng, shape):
+    """All singular values of a kernel's step are lr, and its directions those of SGD's step, momentum included."""
+    grads = rng.normal(size=(2, *shape)) * rng.uniform(0.1, 100)
+    got = move_once(student, shape, grads, momentum=0.5, nesterov=True)
+    for number, sum_of_grads in enumerate((1.5 * grads[0], 1.5 * grads[1] + 0.25 * grads[0])):
+        u, _, vt = np.linalg.svd(sum_of_grads.reshape(len(sum_of_grads), -1), full_matrices=False)
+        call = f"step {number + 1} of Muon for a kernel of shape {shape}"
+        expect.array(got[number], -0.5 * (u @ vt).reshape(shape), call=call, rtol=1e-2, atol=2e-3)
+
+
+@task("13.16")
+def test_a_step_without_direction_is_none(student, rng):
+    """A gradient of zeros moves nothing, and one of rank 1 moves by numbers that are finite."""
+    got = move_once(student, (4, 2, 3, 3), [np.zeros((4, 2, 3, 3))])
+    expect.array(got[0], np.zeros((4, 2, 3, 3)), call="a step of Muon for a gradient of zeros")
+    grad = np.outer(rng.normal(size=4), rng.normal(size=18)).reshape(4, 2, 3, 3)
+    got = move_once(student, (4, 2, 3, 3), [grad])
+    call = "a step of Muon for a gradient of rank 1"
+    expect.array(got[0], -0.5 * grad / np.linalg.norm(grad), call=call, rtol=1e-2, atol=2e-3)
+
+
+@task("13.17")
+def test_recipe_trains(student, rng):
+    """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
+    recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
+
+
+@task("13.18")
+def test_recipe_compresses(student, rng):
+    """In int8 it answers nearly alike from 0.27 of the bytes, which are all in parameters() and buffers()."""
+    ours, images = RECIPE.of(student), RECIPE.noise(rng, 40)
+    network = ours.build(student.rng(3))
+    wanted = expect.pull(ours.predict(network, images), call="predict(network, images)")
+    small, other = ours.compress(network, images), ours.compress(ours.build(student.rng(4)), images)
+    expect.array(ours.predict(small, images), wanted, call="predict(compress(network, images), images)", atol=0.03)
+    sizes = [sum(values(t).nbytes for t in [*net.parameters(), *net.buffers()]) for net in (small, network)]
+    share = sizes[0] / sizes[1]
+    expect.that(share <= 0.27, call="its bytes, of the float network's", got=share, expected="at most 0.27")
+    for theirs, mine in zip(
+        [*other.parameters(), *other.buffers()], [*small.parameters(), *small.buffers()], strict=True
+    ):
+        theirs.data = values(mine)
+    call = "predict of a compressed network with another one's parameters and buffers"
+    got = expect.pull(ours.predict(small, images), call="predict(compress(network, images), images)")
+    expect.array(ours.predict(other, images), got, call=call, rtol=1e-4, atol=1e-5)
