@@ -32,7 +32,8 @@ def build(rng: np.random.Generator) -> Sequential:
     # BEGIN SOLUTION 13.13
     layers, channels = [Conv2d(3, FIRST, 3, stride=2, padding=1, bias=False, rng=rng), ReLU()], FIRST
     for maps in (32, 64, 128):  # 16×16 → 8×8 → 4×4 → 2×2
-        layers += [Conv2d(channels, maps, 3, padding=1, bias=False, rng=rng), MaxPool2d(2), BatchNorm2d(maps), ReLU()]
+        conv = Conv2d(channels, maps, 3, padding=1, bias=False, rng=rng)
+        layers += [conv, MaxPool2d(2), BatchNorm2d(maps, momentum=0.4), ReLU()]
         channels = maps
     return Sequential(*layers, Flatten(), Dense(channels * 2 * 2, 10, rng=rng))
     # END SOLUTION
