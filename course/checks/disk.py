@@ -18,7 +18,7 @@ from grading.manifest.problems import Problem
 from grading.manifest.questions import check_questions
 from grading.render.progress import Watch
 
-LESSON_LINES = range(150, 371)
+LESSON_LINES = range(150, 401)
 CODE_LINES = range(351)
 
 
@@ -37,7 +37,7 @@ def tasks_are_whole(course: Course, watch: Watch) -> list[Problem]:
 
 
 def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
-    """Lessons have 150 to 370 lines, and a student's finished file at most 350."""
+    """Lessons have 150 to 400 lines, and a student's finished file at most 350."""
     watch.phase("Counting lines", None)
     problems = []
     files = [(module.lesson, course.text(module.lesson), LESSON_LINES) for module in course.built]

@@ -62,6 +62,13 @@ def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
     # END SOLUTION
 
 
+def compress(network: Sequential, images: np.ndarray) -> Sequential:
+    """Return the network in int8, for `predict`; about 500 training images show the range of each layer's inputs."""
+    # BEGIN SOLUTION 13.13
+    return quantize_network(network, Tensor(normalize(images)))
+    # END SOLUTION
+
+
 def whitening_kernels(images: np.ndarray, count: int) -> np.ndarray:
     """Return the `count` strongest directions of normalised 3×3 patches, scaled to equal strength: (count, 3, 3, 3).
 
@@ -145,11 +152,4 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
 
     trainer = Trainer(optimise(network), CrossEntropyLoss(), optimizer, scheduler=schedule, callbacks=[mirror])
     trainer.fit(loader, epochs, progress=watch)
-    # END SOLUTION
-
-
-def compress(network: Sequential, images: np.ndarray) -> Sequential:
-    """Return the network in int8, for `predict`; about 500 training images show the range of each layer's inputs."""
-    # BEGIN SOLUTION 13.18
-    return quantize_network(network, Tensor(normalize(images)))
     # END SOLUTION

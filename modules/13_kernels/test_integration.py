@@ -26,7 +26,7 @@ def test_recipe_leaves_what_it_was_given(student, rng):
     recipes.leaves_what_it_was_given(student, rng, RECIPE, 40)
 
 
-@task("13.18")
+@task("13.17")
 def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
     """Compressed after training, and carried into a network compressed from fresh weights, it still names images."""
     ours, (images, labels) = RECIPE.of(student), RECIPE.squares(rng, 376)

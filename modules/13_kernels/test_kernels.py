@@ -990,7 +990,7 @@ def test_recipe_trains(student, rng):
     recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
 
 
-@task("13.18")
+@task("13.13")
 def test_recipe_compresses(student, rng):
     """In int8 it answers nearly alike from 0.27 of the bytes, which are all in parameters() and buffers()."""
     ours, images = RECIPE.of(student), RECIPE.noise(rng, 40)
