@@ -2,8 +2,9 @@
 
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
-(`taken`), how many seconds a call and a training run have (`patience`), and in which file to write how much memory the
-grader had at its peak (`peak`); the rest is the grader's own command line.
+(`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
+(`experiment`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the grader's
+own command line.
 """
 
 from __future__ import annotations
@@ -57,6 +58,22 @@ def be_patient_for(seconds: float) -> None:
     grade.MODULE_BUDGET = grade.MODULE_BUDGET.model_copy(update=budget)
 
 
+def change_experiment(numbers: dict[str, float]) -> None:
+    """From now on every milestone's experiment has these numbers, where it has such fields."""
+    read = grade.load
+
+    def changed(root: Path) -> Manifest:
+        manifest = read(root)
+        milestones = []
+        for milestone in manifest.milestones:
+            known = {name: value for name, value in numbers.items() if hasattr(milestone.experiment, name)}
+            experiment = milestone.experiment.model_copy(update=known) if milestone.experiment else None
+            milestones.append(milestone.model_copy(update={"experiment": experiment}))
+        return manifest.model_copy(update={"milestones": tuple(milestones)})
+
+    grade.load = changed
+
+
 def write_peak(path: str) -> None:
     """Write the most memory that this process has had at once, in MiB; its workers do not count. Nothing off Linux."""
     with contextlib.suppress(OSError):
@@ -70,6 +87,8 @@ if __name__ == "__main__":
     if "peak" in how:
         atexit.register(write_peak, how["peak"])
     take_as_passed(how.get("taken", ()))
+    if "experiment" in how:
+        change_experiment(how["experiment"])
     if "patience" in how:
         be_patient_for(how["patience"])
     main()

@@ -34,6 +34,8 @@ SUBMITTED = {
     "training-set-in-weights": "keeps the training set in parameters or buffers",
     "known-task": "knows the task beforehand, and learns one bit of it",
     "identified-inputs": "recognises test inputs by what a change of them keeps",
+    "faked-speed": "is measured faster than it is, or beside a baseline made slow",
+    "faked-size": "weighs less than what it answers from",
     # In the amount
     "stored-data": "data among the code, in whatever spelling, or in another file that is handed in",
     "grader-memory": "sizes that a student names, and answers that add up, in the grader's own memory",

@@ -1,0 +1,140 @@
+"""The speed of module 13 as the grader measures it: CPU time by the kernel's count, values checked in every turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grading.checks import speed
+from grading.checks.measured import Context, Log, Measured
+from grading.checks.speed import Round, kernel_speed, own_products
+from grading.checks.step import StepShape, draw_shape
+from grading.client import Worker
+from grading.manifest.load import load
+from grading.render.progress import Silent
+from grading.sandbox.launch import Confinement, choose
+from grading.sandbox.processes import read_cpu_nanoseconds
+from grading.submission import copy_modules, take
+from grading.workers import start_worker
+from tests.submissions.build import Miniature, build
+
+SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """What the check makes of the solution."""
+    folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
+    milestone, log = manifest.milestone(4), Log()
+    modules = manifest.modules_for(milestone)
+    tree = build(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
+    submission = take(tree, manifest, modules, milestone, folder / "submission")
+
+    def start(last: int | None = None) -> Worker:
+        visible = modules if last is None else tuple(m for m in modules if m.number <= last)
+        own = submission if last is None else copy_modules(submission, visible, folder / "first")
+        log.workers.append(start_worker(own, visible, milestone.budget, choose(official=False)))
+        return log.workers[-1]
+
+    context = Context(
+        root, manifest, modules, milestone, submission, start, milestone.budget, 3, False, None, Silent(), log
+    )
+    try:
+        return kernel_speed(context)
+    finally:
+        log.close()
+
+
+def test_the_solution_is_faster_and_gives_the_same_values(measured: Measured) -> None:
+    """How much faster depends on the machine, and is the milestone's question; that it is, and is right, is not."""
+    assert measured.figures["speed_up"] is not None, measured.failures
+    assert measured.figures["speed_up"] > 1.1, measured.how
+    assert measured.figures["same_values"] is not None
+    assert measured.figures["same_values"] < 1e-4
+    assert "module 06" in measured.how
+    assert "CPU time" in measured.how
+
+
+def test_a_slow_baseline_counts_no_more_than_its_bound() -> None:
+    """Twice as slow as the bound is no faster kernel; below the bound, what was measured counts."""
+    slow = Round(SMALL, plain=8.0, fast=1.0, products=1.0, difference=0.0)
+    assert slow.speed_up(2.0) == 2.0
+    assert slow.speed_up(10.0) == 8.0
+
+
+def test_the_grader_s_own_products_are_timed_in_a_process_of_their_own() -> None:
+    """More work takes more CPU time there, and the process ends with the block."""
+    with own_products(SMALL) as measure:
+        small = min(measure() for _ in range(5))
+    with own_products(StepShape(batch=64, side=32, channels=(16, 32, 64))) as measure:
+        assert min(measure() for _ in range(3)) > 10 * small > 0
+
+
+def test_products_are_those_of_the_drawn_network() -> None:
+    """Kernels, window and windows of each convolution; pooling leaves a quarter of the windows."""
+    assert SMALL.products == [[4, 27, 8 * 256], [8, 36, 8 * 64], [8, 72, 8 * 16]]
+    assert SMALL.features == 8 * 4
+
+
+def test_shapes_are_drawn_for_the_framework() -> None:
+    """Each of many draws has sides that can be halved three times, and a batch of two or more."""
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        shape = draw_shape(rng)
+        assert shape.side % 8 == 0
+        assert shape.batch >= 24
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A process that computes for ever."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux makes a clock's number from a pid")
+def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy: int) -> None:
+    """It grows while that process computes, finer than the kernel's ticks; where there is no process there is none."""
+    first = read_cpu_nanoseconds(busy)
+    deadline = time.monotonic() + 30
+    seen = {first}
+    while len(seen) < 5 and time.monotonic() < deadline:
+        seen.add(read_cpu_nanoseconds(busy))
+    assert None not in seen
+    assert len(seen) == 5
+    assert any(value % 10_000_000 for value in seen)
+    assert read_cpu_nanoseconds(2**22 + 1) is None
+
+
+def test_a_worker_s_clock_counts_its_threads_and_not_its_sleep(tmp_path: Path) -> None:
+    """A worker that waits for its next call computes nothing meanwhile."""
+    confinement = Confinement(tmp_path, (), memory_mb=2048, cpu_seconds=60, sandbox=choose(official=False))
+    with Worker(confinement, call_seconds=30) as worker:
+        worker.request("echo", None)
+        before = worker.read_clock()
+        time.sleep(0.5)
+        assert worker.read_clock() - before < 0.25
+
+
+def test_the_calibration_needs_nothing_of_the_course(tmp_path: Path) -> None:
+    """It runs as a script anywhere, and takes a step for each line."""
+    script = Path(speed.__file__).with_name("calibration.py")
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(SMALL.products)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ""},
+        input="\n\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [int(line) > 0 for line in done.stdout.split()] == [True, True]
