@@ -3,7 +3,7 @@
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
 (`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
-(`experiment`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the grader's
+(`experiment`), how many training images there are (`images`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the grader's
 own command line.
 """
 
@@ -15,12 +15,16 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from grading import grade, limits
 from grading.__main__ import main
+from grading.checks import kernels
 from grading.checks.measured import Context, Measured
+from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest
+from grading.render.progress import Watch
 
 
 def take_as_passed(checks: Iterable[str]) -> None:
@@ -74,6 +78,23 @@ def change_experiment(numbers: dict[str, float]) -> None:
     grade.load = changed
 
 
+def leave_images(count: int) -> None:
+    """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
+    obtain = kernels.obtain
+
+    def obtain_fewer(name: str, watch: Watch) -> DataSet:
+        data = obtain(name, watch)
+        return replace(
+            data,
+            train_inputs=data.train_inputs[:count],
+            train_targets=data.train_targets[:count],
+            test_inputs=data.test_inputs[: count // 2],
+            test_targets=data.test_targets[: count // 2],
+        )
+
+    kernels.obtain = obtain_fewer
+
+
 def write_peak(path: str) -> None:
     """Write the most memory that this process has had at once, in MiB; its workers do not count. Nothing off Linux."""
     with contextlib.suppress(OSError):
@@ -89,6 +110,8 @@ if __name__ == "__main__":
     take_as_passed(how.get("taken", ()))
     if "experiment" in how:
         change_experiment(how["experiment"])
+    if "images" in how:
+        leave_images(how["images"])
     if "patience" in how:
         be_patient_for(how["patience"])
     main()
