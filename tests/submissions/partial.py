@@ -3,8 +3,8 @@
 A miniature that is about what a recipe does need not wait for a thousand module tests that its code passes anyway, and
 one that never answers need not be waited for as long as a student would be. JSON says which checks are taken as passed
 (`taken`), how many seconds a call and a training run have (`patience`), which of the experiment's numbers are others
-(`experiment`), how many training images there are (`images`), and in which file to write how much memory the grader had at its peak (`peak`); the rest is the grader's
-own command line.
+(`experiment`), how many training images there are (`images`), and in which file to write how much memory the grader had
+at its peak (`peak`); the rest is the grader's own command line.
 """
 
 from __future__ import annotations

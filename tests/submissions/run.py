@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+PARTIAL = ("taken", "patience", "experiment", "images")
+"""What an about.yaml may say to `partial.py`."""
+
 
 def command(about: dict[str, Any], peak: Path) -> list[str]:
     """The grader's own command line, with some checks taken as passed; its peak of memory is written to ``peak``."""
-    how = {key: about[key] for key in ("taken", "patience", "experiment", "images") if key in about} | {
-        "peak": str(peak)
-    }
+    how = {key: about[key] for key in PARTIAL if key in about} | {"peak": str(peak)}
     start = ["tests.submissions.partial", json.dumps(how)]
     what = ["module", about["module"]] if "module" in about else ["milestone", str(about.get("milestone", 1))]
     who = ["--student", about["student"]] if "student" in about else []
