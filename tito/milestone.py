@@ -99,7 +99,7 @@ def demo(
         bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
     ] = False,
 ) -> int:
-    """Watch what your network does, live; in a page, draw a digit (2), see it train (3) or drop a photograph (4).
+    """Watch what your network does, live; with --web draw a digit (2), see it train (3), drop a photograph (4).
 
     \b
     Examples:
