@@ -924,12 +924,12 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
         call = f"by how many pixels 60 images were moved {axis}"
         fits = np.abs(offsets).max() <= 2.2 and offsets.min() < -1 and offsets.max() > 1
         expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="from -2 to 2, all over", hint=hint)
-        parts = np.abs(offsets - np.rint(offsets))
-        expect.that(
-            (parts > 0.2).mean() > 0.3, call=call, got=np.round(offsets, 1).tolist(), expected="parts of a pixel, too"
-        )
-    apart = np.abs(np.corrcoef(right, down)[0, 1])
-    expect.that(apart < 0.6, call="rows and columns", got=f"correlated by {apart:.2f}", expected="independent moves")
+    angles = {"down": down, "right": right, "down and right, apart from each other": down - right}
+    for what, offsets in angles.items():  # pixels as turns of a circle: whole ones all point the same way
+        together = float(np.abs(np.exp(2j * np.pi * offsets).mean()))
+        call = f"the parts of a pixel by which 60 images were moved {what}"
+        got = np.round(offsets % 1, 1).tolist()
+        expect.that(together < 0.6, call=call, got=got, expected="from 0 to 1, all over", hint=hint)
     blue = inner[:, 2].mean(axis=(1, 2)) / (still[0, 2, 0, 1] - still[0, 2, 0, 0])
     expect.array(blue, right + down, call="how far blue moved, down plus right, against red and green", atol=0.4)
     noise = inner - inner.mean(axis=(2, 3), keepdims=True)
