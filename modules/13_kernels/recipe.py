@@ -140,7 +140,7 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     loader = DataLoader(dataset, batch, shuffle=True, rng=rng, prefetch=2)
     epochs = min(20, max(4, 200_000 // len(images)))
     steps = epochs * len(loader)
-    optimizer = Muon(others, lr=0.24, momentum=0.6, nesterov=True, weight_decay=5e-4)
+    optimizer = Muon(others, lr=0.24, momentum=0.85, nesterov=True, weight_decay=5e-4)
     schedule = OneCycleLR(optimizer, max_lr=0.24, total_steps=steps, pct_start=0.25)
 
     def mirror(trainer):  # noqa: ARG001 - after an epoch, all images: so each is seen both ways equally often
