@@ -138,7 +138,7 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     dataset = ArrayDataset(np.where(turned[:, None, None, None], images[..., ::-1], images), labels, move)
     batch = min(BATCH, len(images) // 4 + 1)
     loader = DataLoader(dataset, batch, shuffle=True, rng=rng, prefetch=2)
-    epochs = min(20, max(4, 200_000 // len(images)))
+    epochs = min(20, max(5, 250_000 // len(images)))
     steps = epochs * len(loader)
     optimizer = Muon(others, lr=0.24, momentum=0.85, nesterov=True, weight_decay=5e-4)
     schedule = OneCycleLR(optimizer, max_lr=0.24, total_steps=steps, pct_start=0.25)
