@@ -70,7 +70,7 @@ def quantile(samples, q: float) -> float:
     30.0
     """
     # BEGIN SOLUTION 14.2
-    ordered = np.sort(np.asarray(samples, dtype=float))
+    ordered = np.sort(samples)
     if len(ordered) == 0 or not 0 <= q <= 1:
         raise ValueError(f"{len(ordered)} samples have no quantile {q}")
     position = q * (len(ordered) - 1)
@@ -90,7 +90,7 @@ def summarise(samples) -> dict[str, float]:
     """
     # BEGIN SOLUTION 14.2
     median = quantile(samples, 0.5)
-    mad = MAD_TO_STD * quantile(np.abs(np.asarray(samples, dtype=float) - median), 0.5)
+    mad = MAD_TO_STD * quantile(np.abs(np.asarray(samples) - median), 0.5)
     return {"minimum": quantile(samples, 0), "median": median, "mad": mad, "p95": quantile(samples, 0.95)}
     # END SOLUTION
 
@@ -110,7 +110,7 @@ def bootstrap_interval(
     below low, and as many above high (Efron, 1979). ValueError for no samples and a confidence outside 0 to 1.
     """
     # BEGIN SOLUTION 14.3
-    samples = np.asarray(samples, dtype=float)
+    samples = np.asarray(samples)
     if len(samples) == 0 or not 0 < confidence < 1:
         raise ValueError(f"{len(samples)} samples have no interval with confidence {confidence}")
     values = statistic(rng.choice(samples, (draws, len(samples))), axis=1)
@@ -159,7 +159,7 @@ def judge(seconds, confidence: float = 0.99, *, rng: np.random.Generator) -> dic
     vote proves little, and for a block in which a function took no time.
     """
     # BEGIN SOLUTION 14.5
-    seconds = np.asarray(seconds, dtype=float)
+    seconds = np.asarray(seconds)
     if len(seconds) < 8 or not (seconds > 0).all():
         raise ValueError("a verdict needs 8 blocks or more, and a clock that moves during each call")
     ratios = seconds[:, 1] / seconds[:, 0]
