@@ -115,7 +115,7 @@ AXES = {"confusions": 2, "filters": 4, "step_microseconds": 1}
 
 
 class Picture(Record):
-    """Whole numbers that a rendering draws, as an array of this shape, its last axis first.
+    """Whole numbers that a rendering draws, as an array of this shape, the last axis changing fastest.
 
     `confusions` (classes, classes): how many test images of each class, a row, were taken for each, a column.
     `filters` (maps, channels, height, width): the first kernels, each in 127ths of its largest magnitude.
