@@ -1,4 +1,4 @@
-"""What milestones 2 and 3 share: a network that names images, trained in one process and measured in a fresh one."""
+"""What milestones 2 to 4 share: a network that names images, trained in one process and measured in a fresh one."""
 
 from __future__ import annotations
 

@@ -58,6 +58,9 @@ def test_the_solution_is_faster_and_gives_the_same_values(measured: Measured) ->
     assert measured.figures["speed_up"] is not None, measured.failures
     assert measured.figures["speed_up"] > 1.1, measured.how
     assert measured.figures["same_values"] is not None
+    (times,) = measured.pictures
+    assert times.labels == ("module 06", "module 13", "products alone")
+    assert times.values[0] > times.values[1] > 0
     assert measured.figures["same_values"] < 1e-4
     assert "module 06" in measured.how
     assert "CPU time" in measured.how
