@@ -574,6 +574,24 @@ def test_gradients_keep_float32(student, rng):
         expect.array(mine, right, call=f"{call}: {name}", rtol=1e-5, dtype="float32")
 
 
+@task("13.9")
+def test_sums_over_many_values_stay_exact(student, rng):
+    """Gradients near 1,000 in each of 5,000 places give sums with five digits, whatever blocks they were added in."""
+    x, bias = rng.normal(size=(2, 2, 50, 50)).astype("float32"), np.full(2, 9, "float32")
+    grad = (1000 + rng.normal(size=x.shape)).astype("float32")
+    given = {"mean": np.zeros(2), "std": np.full(2, 2.0), "count": 5000.0}
+    weight = np.ones(2, "float32")
+    output = norm_relu(x, weight, bias, given["mean"], given["std"]).astype("float32")
+    got = student.kernels.batch_norm_relu.backward(grad, output, x, weight, bias, **given)
+    exact, normal = grad.astype(float), x.astype(float) / 2
+    sums = [(exact * normal).sum(axis=(0, 2, 3)), exact.sum(axis=(0, 2, 3))]
+    means = [(total / 5000)[:, None, None] for total in sums]
+    call = "batch_norm_relu.backward of 5,000 values in each channel"
+    expect.array(got[0], (exact - means[1] - normal * means[0]) / 2, call=f"{call}: x", rtol=1e-3, atol=1e-2)
+    expect.array(got[1], sums[0], call=f"{call}: weight", rtol=1e-4, atol=5)
+    expect.array(got[2], sums[1], call=f"{call}: bias", rtol=2e-6)
+
+
 # 13.10: the gradient of max pooling, compiled
 
 
