@@ -48,16 +48,15 @@ def fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="Which, such 
     """
     from grading.data.fetch import fetch as fetch_into_cache  # slow to import
     from grading.data.files import find
-    from grading.data.load import load, source_named
+    from grading.data.load import load, load_text, source_named
 
     source, out = source_named(name), console()
     with watch_for(out) as watch:
         if not find(source).own:
             fetch_into_cache(source, watch)
         watch.phase(f"Reading {name}", None)
-        found = load(name)
-    count = f"{len(found.train_inputs):,} training and {len(found.test_inputs):,} test images"
-    out.print(f"{name} is here: {count}, in\n  {find(source).folder}", soft_wrap=True)
+        found = load_text(name) if source.is_text else load(name)
+    out.print(f"{name} is here: {found.summary}, in\n  {find(source).folder}", soft_wrap=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A data set in memory: what every loader returns and every check reads."""
+"""A data set in memory, images or a text: what every loader returns and every check reads."""
 
 from __future__ import annotations
 
@@ -38,3 +38,30 @@ class DataSet:
     def record(self) -> DataRecord:
         """What a result says of it."""
         return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
+
+    @property
+    def summary(self) -> str:
+        """How much there is, in words."""
+        return f"{len(self.train_inputs):,} training and {len(self.test_inputs):,} test images"
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """One long text, in bytes of UTF-8."""
+
+    name: str
+    data: bytes
+    digest: str
+    """SHA-256 of what was read."""
+    stand_in_for: str | None = None
+    """The data set this one replaces; what is measured on it is provisional."""
+
+    @property
+    def record(self) -> DataRecord:
+        """What a result says of it."""
+        return DataRecord(name=self.name, digest=self.digest, stand_in_for=self.stand_in_for)
+
+    @property
+    def summary(self) -> str:
+        """How much there is, in words."""
+        return f"{len(self.data):,} bytes of text"

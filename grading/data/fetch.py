@@ -109,7 +109,9 @@ def _unpacked(arrived: Path, what: Download) -> Iterator[tuple[File, bytes]]:
                 raise ValueError(f"its {kind.upper()} checksum is wrong")
     if not what.name.endswith(".tar.gz"):
         (file,) = what.gives
-        data = gunzip(arrived.read_bytes(), file.size or LARGEST)
+        data = arrived.read_bytes()
+        if what.name.endswith(".gz"):
+            data = gunzip(data, file.size or LARGEST)
         check(data, file)
         yield file, data
         return

@@ -8,17 +8,19 @@ from collections.abc import Iterable
 import numpy as np
 
 from grading.data.batches import read_batch
-from grading.data.dataset import DataSet
+from grading.data.dataset import DataSet, TextSet
 from grading.data.digits import load_digits
 from grading.data.fetch import UnreachableError, fetch
 from grading.data.files import VARIABLE, DamagedError, Place, find, matches, path_of, read, set_aside
 from grading.data.idx import read_idx
+from grading.data.python_docs import load_python_docs
 from grading.data.shapes import load_shapes
 from grading.data.sources import SOURCES, File, Source
 from grading.errors import GraderError, UsageError
 from grading.render.progress import Watch
 
 STAND_INS = {"mnist": load_digits, "cifar10": load_shapes}
+TEXT_STAND_INS = {"shakespeare": load_python_docs}
 
 
 class MissingError(GraderError):
@@ -33,24 +35,33 @@ def source_named(name: str) -> Source:
 
 
 def obtain(name: str, watch: Watch) -> DataSet:
-    """The data set: as it is here, else downloaded, else, where no mirror gives it, its stand-in.
+    """The images: as they are here, else downloaded, else, where no mirror gives them, their stand-in.
 
     Raises UnreachableError when there is no stand-in, and GraderError for what more network would not mend: a damaged
     file, a full disk.
     """
+    return load(name) if _fetch_unless_here(name, watch) else STAND_INS[name]()
+
+
+def obtain_text(name: str, watch: Watch) -> TextSet:
+    """The text, from wherever `obtain` would have images from; it raises what `obtain` does."""
+    return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
+
+
+def _fetch_unless_here(name: str, watch: Watch) -> bool:
+    """Whether the data set can be loaded now; False when nothing but its stand-in is left."""
     source = source_named(name)
     place = find(source)
     if place.missing and not place.own:
         try:
             fetch(source, watch)
         except UnreachableError:
-            if name not in STAND_INS:
+            if name not in STAND_INS and name not in TEXT_STAND_INS:
                 raise
-            watch.phase(
-                f"{name} cannot be downloaded (`tito data fetch {name}` says why): {source.stand_in} stand in", None
-            )
-            return STAND_INS[name]()
-    return load(name)
+            reason = f"{name} cannot be downloaded (`tito data fetch {name}` says why)"
+            watch.phase(f"{reason}: its stand-in is used, {source.stand_in}", None)
+            return False
+    return True
 
 
 def identity(name: str) -> str:
@@ -67,16 +78,12 @@ def identity(name: str) -> str:
 
 
 def load(name: str) -> DataSet:
-    """The data set from the folder TINYTORCH_DATA names, or else from the cache; nothing is downloaded.
+    """The images from the folder TINYTORCH_DATA names, or else from the cache; nothing is downloaded.
 
     Raises UsageError for an unknown name, MissingError when it is not there, DamagedError when a file is not as it
     should be. A damaged file of the cache is set aside.
     """
-    source = source_named(name)
-    place = find(source)
-    if place.missing:
-        raise MissingError(_missing(source, place))
-    contents = {file: _content(source, place, file) for file in source.files}
+    source, place, contents = _read_files(name)
     try:
         arrays = _READERS[name](contents)
     except ValueError as error:
@@ -88,6 +95,21 @@ def load(name: str) -> DataSet:
         return DataSet(name, *arrays, digest=_digest(file.checksum for file in source.files), classes=source.classes)
     checksums = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents.values())
     return DataSet(f"{name}-variant", *arrays, digest=_digest(checksums), stand_in_for=name, classes=source.classes)
+
+
+def load_text(name: str) -> TextSet:
+    """The text, from where `load` would have images from; it raises what `load` does."""
+    source, _, contents = _read_files(name)
+    return TextSet(name, b"".join(contents.values()), _digest(file.checksum for file in source.files))
+
+
+def _read_files(name: str) -> tuple[Source, Place, dict[File, bytes]]:
+    """A data set's entry in the catalogue, where it is here, and the bytes of its files."""
+    source = source_named(name)
+    place = find(source)
+    if place.missing:
+        raise MissingError(_missing(source, place))
+    return source, place, {file: _content(source, place, file) for file in source.files}
 
 
 def _content(source: Source, place: Place, file: File) -> bytes:

@@ -20,7 +20,7 @@ class File:
 
 @dataclass(frozen=True)
 class Download:
-    """What one address gives: a .gz of one file, or a .tar.gz of several."""
+    """What one address gives: one file, plain or .gz, or a .tar.gz of several."""
 
     name: str
     urls: tuple[str, ...]
@@ -51,6 +51,8 @@ class Source:
     """Whether other bytes cannot be the same data. IDX has one form; a pickle's bytes depend on who wrote it."""
     classes: tuple[str, ...] = DIGITS
     """What its classes are called, in the order of their numbers."""
+    is_text: bool = False
+    """Whether it is one text, and not images."""
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -131,6 +133,30 @@ SOURCES = {
         stand_in="shapes",
         fixed=False,
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
+    "shakespeare": Source(
+        name="shakespeare",
+        title="Shakespeare, 1,115,394 bytes from his plays",
+        folder="text",
+        downloads=(
+            Download(
+                "tinyshakespeare.txt",
+                ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",),
+                (
+                    File(
+                        "tinyshakespeare.txt",
+                        1_115_394,
+                        "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                    ),
+                ),
+                limit=1_115_394,
+            ),
+        ),
+        size=1_115_394,
+        disk=3_000_000,
+        stand_in="Python's own documentation",
+        fixed=True,
+        is_text=True,
     ),
 }
 """By name."""

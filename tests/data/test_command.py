@@ -53,7 +53,7 @@ def test_a_fetched_data_set_is_listed_as_here(
     mirror.asked.clear()
     assert tito("fetch", "mnist")[0] == 0
     assert mirror.asked == []
-    (mnist, _) = json.loads(tito("list", "--json")[1])
+    (mnist, *_) = json.loads(tito("list", "--json")[1])
     assert mnist == {
         "name": "mnist",
         "title": "a tiny MNIST",

@@ -15,12 +15,22 @@ import pytest
 from grading.data import load as loading
 from grading.data.fetch import UnreachableError
 from grading.data.files import VARIABLE, DamagedError
-from grading.data.load import MissingError, load, obtain
+from grading.data.load import MissingError, load, load_text, obtain, obtain_text
 from grading.data.sources import SOURCES
 from grading.errors import GraderError, UsageError
 from tests.data.conftest import Notes, contents
-from tests.data.samples import cifar_arrays, cifar_files, cifar_source, idx, mnist_files, mnist_source, tar, zipped
-from tests.data.server import Mirror, closed_port
+from tests.data.samples import (
+    cifar_arrays,
+    cifar_files,
+    cifar_source,
+    idx,
+    mnist_files,
+    mnist_source,
+    tar,
+    text_source,
+    zipped,
+)
+from tests.data.server import Mirror, closed_port, serve
 
 LABELS = "train-labels-idx1-ubyte"
 
@@ -143,7 +153,7 @@ def test_what_is_nowhere_is_answered_with_the_command() -> None:
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """It is a mistake of the caller's."""
-    with pytest.raises(UsageError, match=r"no data set 'minst'. There are: mnist, cifar10"):
+    with pytest.raises(UsageError, match=r"no data set 'minst'. There are: mnist, cifar10, shakespeare"):
         load("minst")
 
 
@@ -236,7 +246,7 @@ def test_offline_the_digits_stand_in_and_it_is_said(watch: Notes) -> None:
     """The data set names what it replaces, and the watch is told."""
     assert obtain("mnist", watch).record.stand_in_for == "mnist"
     assert "mnist cannot be downloaded" in watch.titles
-    assert "digits stand in" in watch.titles
+    assert "stand-in is used, digits" in watch.titles
 
 
 def test_offline_the_shapes_stand_in_for_cifar10(watch: Notes) -> None:
@@ -260,3 +270,33 @@ def test_a_damaged_file_is_an_error_and_no_reason_for_a_stand_in(cache: Path, wa
     written(cache / "mnist", mnist_files() | {LABELS: b"damaged"})
     with pytest.raises(DamagedError, match="tito data fetch mnist"):
         obtain("mnist", watch)
+
+
+def test_a_text_is_downloaded_once_and_verified(watch: Notes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain file arrives as it is, is read from the cache, and is the text of its checksum."""
+    text = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 50
+    with serve({"plays.txt": text}) as running:
+        monkeypatch.setitem(SOURCES, "shakespeare", text_source(running.url, text))
+        assert obtain_text("shakespeare", watch).data == text
+    found = load_text("shakespeare")
+    assert (found.data, found.stand_in_for, found.summary) == (text, None, f"{len(text):,} bytes of text")
+    assert contents(cache / "text") == {"plays.txt": text}
+
+
+def test_another_text_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text has one form: other bytes in the user's own folder are not Shakespeare."""
+    monkeypatch.setitem(SOURCES, "shakespeare", text_source(closed_port(), b"the plays"))
+    monkeypatch.setenv(VARIABLE, str(written(tmp_path / "own", {"plays.txt": b"the plais"})))
+    with pytest.raises(DamagedError, match=r"plays.txt is damaged.*Put a good copy in its place"):
+        load_text("shakespeare")
+
+
+def test_pythons_documentation_stands_in_for_shakespeare(watch: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offline it is a text of some hundred KB, says what it replaces, and is the same each time."""
+    monkeypatch.setitem(SOURCES, "shakespeare", text_source(closed_port(), b"the plays"))
+    found = obtain_text("shakespeare", watch)
+    assert found.record.stand_in_for == "shakespeare"
+    assert len(found.data) > 200_000
+    assert b"\0" not in found.data
+    assert found == obtain_text("shakespeare", watch)
+    assert "stand-in is used, Python's own documentation" in watch.titles

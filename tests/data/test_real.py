@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from grading.data.files import VARIABLE, find, read
-from grading.data.load import load
+from grading.data.load import load, load_text
 from grading.data.sources import SOURCES
 
 FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[3] / "shared" / "data").absolute()
@@ -71,3 +71,12 @@ def test_the_real_cifar10_is_read(real: str) -> None:
     means = found.train_inputs.mean((0, 2, 3)) / 255
     assert means == pytest.approx([0.4914, 0.4822, 0.4465], abs=2e-3)
     assert (found.name, found.stand_in_for) in [("cifar10", None), ("cifar10-variant", "cifar10")]
+
+
+@pytest.mark.parametrize("real", ["shakespeare"], indirect=True)
+def test_the_real_shakespeare_is_read(real: str) -> None:
+    """The bytes that everybody's small language models learn from, and none of them is the end mark."""
+    found = load_text(real)
+    assert found.data.startswith(b"First Citizen:\nBefore we proceed")
+    assert len(found.data) == 1_115_394
+    assert b"\0" not in found.data
