@@ -17,6 +17,7 @@ from grading.checks.cifar10 import cifar10_convergence
 from grading.checks.demo import demo
 from grading.checks.imports import imports
 from grading.checks.kernels import cifar10_kernels
+from grading.checks.language import language
 from grading.checks.measured import Context, Log, Measured
 from grading.checks.mnist import mnist
 from grading.checks.quiz import quiz
@@ -52,6 +53,7 @@ CHECKS = {
     "cifar10_convergence": cifar10_convergence,
     "cifar10_kernels": cifar10_kernels,
     "kernel_speed": kernel_speed,
+    "language": language,
     "demo": demo,
     "quiz": quiz,
 }

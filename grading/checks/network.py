@@ -101,10 +101,11 @@ class StudentNetwork:
     then add up to 1.
     """
 
-    def __init__(self, worker: Worker, module_id: str, seed: int, *, outputs: int = 1):
+    def __init__(self, worker: Worker, module_id: str, seed: int, *given: np.ndarray, outputs: int = 1):
+        """Build it from a generator, and from what is ``given`` to recipes that take more."""
         self._worker, self._outputs = worker, outputs
         self._recipe = _object(worker.recipe(module_id), "recipe.py", "a module")
-        network = self._function("build")(worker.rng(student_seed(seed)))
+        network = self._function("build")(*given, worker.rng(student_seed(seed)))
         self._network = _object(network, "build(rng)", "a network")
         self._counts: dict[str, int] = {}
         self._compressed = False
@@ -143,7 +144,9 @@ class StudentNetwork:
 
         Whatever else it reports, a loss for instance, is not believed and not even looked at.
         """
+        self._train((inputs, targets), seed, seconds, progress)
 
+    def _train(self, data: tuple[np.ndarray, ...], seed: int, seconds: float, progress: Progress) -> None:
         def report(*told: Any, **named: Any) -> None:
             counts: list[Any] = [*told[:2], *(named.get(name) for name in ("step", "steps")[len(told) :])]
             step, steps = counts
@@ -152,7 +155,7 @@ class StudentNetwork:
 
         generator = self._worker.rng(student_seed(seed))
         with self._worker.deadline(seconds):
-            self._function("train")(self._network, inputs, targets, rng=generator, progress=report)
+            self._function("train")(self._network, *data, rng=generator, progress=report)
 
     def predict(self, inputs: np.ndarray, seconds: float | None = None) -> np.ndarray:
         """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included.

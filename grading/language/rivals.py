@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def share_of_right_functions(
 
 
 def measure_function_rivals(
-    functions: Functions, prompts: dict[str, Sequence[Prompt]], cases: dict[str, Sequence[Sequence[Case]]]
+    functions: Functions, prompts: Mapping[str, Sequence[Prompt]], cases: Mapping[str, Sequence[Sequence[Case]]]
 ) -> dict[str, Ladder]:
     """For each set of prompts the share of functions that each rival gets right."""
     ladders: dict[str, Ladder] = {figure: {} for figure in prompts}

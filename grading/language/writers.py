@@ -20,8 +20,10 @@ STOP = END.encode()
 class Writer(Protocol):
     """What can be asked for the next token."""
 
-    table: Sequence[bytes]
-    """The bytes of each token."""
+    @property
+    def table(self) -> Sequence[bytes]:
+        """The bytes of each token."""
+        ...
 
     def encode(self, data: bytes) -> np.ndarray:
         """Tokens whose bytes, joined, are these: int64 (t,)."""

@@ -13,6 +13,7 @@ from grading.manifest.model import (
     ChoiceQuestion,
     Cifar10Experiment,
     KernelsExperiment,
+    LanguageExperiment,
     Manifest,
     MnistExperiment,
     NumberQuestion,
@@ -28,6 +29,7 @@ EXPERIMENTS: dict[str, type[BaseModel]] = {
     "mnist": MnistExperiment,
     "cifar10": Cifar10Experiment,
     "kernels": KernelsExperiment,
+    "language": LanguageExperiment,
 }
 
 __all__ = ["FILE", "ManifestError", "Problem", "load", "located"]

@@ -284,6 +284,37 @@ class KernelsExperiment(ImageExperiment):
     """So many times what the grader's own matrix products take a step of module 06 counts at most."""
 
 
+class LanguageExperiment(Experiment):
+    """Milestone 5: how a network that writes is measured, on two texts that the grader makes and a real one."""
+
+    kind: Literal["language"]
+    data: Literal["shakespeare"] = "shakespeare"
+    functions: int = Field(ge=100)
+    """Functions of the training text."""
+    stories: int = Field(ge=100)
+    """Stories of the training text."""
+    prompts: int = Field(ge=10)
+    """Functions that are asked for, in each of three sets."""
+    story_prompts: int = Field(ge=10)
+    """Stories whose end is asked for."""
+    fresh_prompts: int = Field(ge=5)
+    """Of each set, so many are asked with fresh weights too."""
+    context_tokens: int = Field(ge=8, le=256)
+    """Tokens of real text before each that is scored."""
+    scored_tokens: int = Field(ge=50)
+    """Held-out tokens of real text whose probability counts."""
+    samples: int = Field(ge=1)
+    """Samples of real text."""
+    sample_tokens: int = Field(ge=20)
+    """Tokens of each."""
+    temperature: float = Field(gt=0, le=2)
+    """At which samples are drawn."""
+    probe_places: int = Field(ge=10)
+    """Places of the training text at which the grader measures the loss while training goes on."""
+    curve_points: int = Field(ge=5, le=1000)
+    """So often in one training run it measures it."""
+
+
 class Sealed(Frozen):
     """Answer keys as salted scrypt digests, in place of clear ones in a release."""
 
@@ -342,7 +373,10 @@ class Milestone(Frozen):
     environment: Environment = Environment()
     budget: Budget
     experiment: (
-        Annotated[XorExperiment | MnistExperiment | Cifar10Experiment | KernelsExperiment, Field(discriminator="kind")]
+        Annotated[
+            XorExperiment | MnistExperiment | Cifar10Experiment | KernelsExperiment | LanguageExperiment,
+            Field(discriminator="kind"),
+        ]
         | None
     ) = None
     """How it is measured; a planned milestone may not have one yet."""

@@ -1,0 +1,250 @@
+"""Milestone 5: a network that writes functions that run, stories that are true, and text that is its own.
+
+Three networks of one recipe, each trained on one text and asked, by the weights alone, in a process that saw no
+training. It gets prefixes and gives logits of the next token; choosing tokens, parsing, running and comparing are the
+grader's. What fresh weights get right is taken off what trained ones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.checks.language_failures import explain_all, explain_broken, explain_function, explain_story, explain_text
+from grading.checks.measured import Context, Measured, measure_nothing
+from grading.checks.network import RecipeError
+from grading.checks.seeds import own_draws
+from grading.checks.texts import TextRun, experiment_of, softmax, train_and_carry
+from grading.client import Worker
+from grading.data.load import obtain_text
+from grading.language.corpus import Prompt
+from grading.language.evaluate import draw_cases, find_mistake
+from grading.language.functions import draw_functions
+from grading.language.passages import Passages, hold_out_passages, share_of_copied, share_of_repeated
+from grading.language.rivals import (
+    FUNCTION_BYTES,
+    STORY_BYTES,
+    Ladder,
+    measure_function_rivals,
+    measure_story_rivals,
+    measure_text_rivals,
+)
+from grading.language.stories import count_true_claims, draw_stories, share_of_true_claims
+from grading.language.writers import Completion, complete_by_sampling, complete_greedily
+from grading.manifest.model import LanguageExperiment
+from grading.remote import RemoteError, WorkerFailureError
+from grading.result import Failure
+
+SETS = ("compositions", "made_up", "names")
+UNIGRAM, BITS = "unigram of tokens", "bits per byte"
+ROWS_PER_CALL = 100
+SAMPLE_START = 60
+"""Characters of a passage that a sample continues."""
+OF_EVERY_TEXT = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one text gave: figures, what each miss would say, and what the rivals reach."""
+
+    figures: dict[str, float]
+    failures: dict[str, Failure]
+    ladders: dict[str, Ladder]
+
+
+def language(context: Context) -> Measured:
+    """Train, carry and ask a network for each of three texts; of what all have, the worst counts."""
+    milestone, experiment = experiment_of(context)
+    data = obtain_text(experiment.data, context.watch)
+    (seed,) = context.seeds("language", 1)
+    rng = own_draws(seed, "texts")
+    how = (
+        f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
+        f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, asked in a process that saw no "
+        f"training by weights made noisy by {experiment.weight_noise:g}, for logits of the next token alone"
+    )
+    runs: list[TextRun] = []
+    found: list[Found] = []
+    try:
+        workers = context.workers(6)
+        found.append(_ask_for_functions(context, workers, seed, rng, runs))
+        found.append(_ask_for_stories(context, workers, seed, rng, runs))
+        found.append(_ask_for_text(context, workers, seed, rng, data.data, runs))
+    except (RemoteError, WorkerFailureError, RecipeError) as error:
+        failure = explain_broken(error, milestone, ("functions", "stories", "text")[len(found)])
+        curves = tuple(run.curve for run in runs)
+        return measure_nothing("language", failure, how=how, curves=curves, data=data.record)
+    figures: dict[str, float | None] = {name: figure for one in found for name, figure in one.figures.items()}
+    for name in OF_EVERY_TEXT:
+        pick = min if name in ("fresh_ratio", "forgotten") else max
+        figures[name] = pick(one.figures[name] for one in found)
+    failures = {name: failure for one in found for name, failure in one.failures.items()}
+    return Measured(
+        figures,
+        {name: (failure,) for name, failure in (failures | explain_all(figures)).items()},
+        how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}. {_describe_rivals(found)}",
+        curves=tuple(run.curve for run in runs),
+        data=data.record,
+    )
+
+
+def _run(
+    context: Context,
+    workers: Iterator[Worker],
+    seed: int,
+    name: str,
+    text: np.ndarray,
+    runs: list[TextRun],
+    held_out: Sequence[bytes] = (),
+) -> TextRun:
+    context.watch.phase(f"Training on {name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
+    runs.append(train_and_carry(context, next(workers), next(workers), seed, name, text, list(held_out)))
+    context.watch.phase(f"Asking the network that learned {name}", None)
+    return runs[-1]
+
+
+def _ask_for_functions(
+    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
+) -> Found:
+    """Functions of new compositions, made-up operations and new names: written greedily, parsed and run."""
+    _, experiment = experiment_of(context)
+    made = draw_functions(rng, documents=experiment.functions, prompts=experiment.prompts)
+    prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in SETS}
+    cases = {figure: [draw_cases(prompt, rng) for prompt in prompts[figure]] for figure in SETS}
+    run = _run(context, workers, seed, "functions", made.text, runs)
+
+    def mistakes(most: int) -> dict[str, list[str | None]]:
+        """Of the first prompts of each set, what is wrong with what the network writes."""
+        asked = [prompt for figure in SETS for prompt in prompts[figure][:most]]
+        written = iter(_write(run, asked, FUNCTION_BYTES, rng))
+        return {
+            figure: [
+                _explain(completion) or find_mistake(prompt, completion.text or "", some)
+                for prompt, some, completion in zip(prompts[figure][:most], cases[figure], written, strict=False)
+            ]
+            for figure in SETS
+        }
+
+    trained = mistakes(experiment.prompts)
+    common = _measure_forgotten(run)
+    fresh = mistakes(experiment.fresh_prompts)
+    figures = {figure: max(0.0, _share_right(trained[figure]) - _share_right(fresh[figure])) for figure in SETS}
+    failures = {}
+    for figure in SETS:
+        index = next((index for index, mistake in enumerate(trained[figure]) if mistake), 0)
+        shares = _share_right(trained[figure]), _share_right(fresh[figure])
+        failures[figure] = explain_function(figure, prompts[figure][index], trained[figure][index], *shares)
+    return Found(figures | common, failures, measure_function_rivals(made, prompts, cases))
+
+
+def _ask_for_stories(
+    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
+) -> Found:
+    """How stories end: each claim is checked against what was told."""
+    _, experiment = experiment_of(context)
+    made = draw_stories(rng, documents=experiment.stories, prompts=experiment.story_prompts)
+    run = _run(context, workers, seed, "stories", made.text, runs)
+
+    def tell(prompts: Sequence[Prompt]) -> list[str]:
+        return [completion.text or "" for completion in _write(run, prompts, STORY_BYTES, rng)]
+
+    told = tell(made.prompts)
+    common = _measure_forgotten(run)
+    few = made.prompts[: experiment.fresh_prompts]
+    fresh = share_of_true_claims(few, tell(few))
+    share = share_of_true_claims(made.prompts, told)
+    counts = [count_true_claims(prompt, text) for prompt, text in zip(made.prompts, told, strict=True)]
+    index = next((index for index, (true, due) in enumerate(counts) if true < due), 0)
+    failure = explain_story(made.prompts[index], told[index], share, fresh)
+    ladders = {"claims": measure_story_rivals(made)}
+    return Found({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders)
+
+
+def _ask_for_text(
+    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, data: bytes, runs: list[TextRun]
+) -> Found:
+    """Bits per byte of passages that were held out, and samples of the network's own."""
+    _, experiment = experiment_of(context)
+    made = hold_out_passages(data, rng)
+    held_out = [passage.encode() for passage in made.held_out]
+    run = _run(context, workers, seed, "text", made.text, runs, held_out)
+    bits = _measure_bits(run, experiment, rng)
+    samples = _sample(run, made, experiment, rng)
+    common = _measure_forgotten(run)
+    ladder = measure_text_rivals(made.train.encode(), held_out)
+    figures = {
+        "bits_ratio": bits / ladder[UNIGRAM],
+        "copied": share_of_copied(samples, made.train),
+        "repeated": share_of_repeated(samples),
+    }
+    failures = explain_text(figures, bits, ladder[UNIGRAM], samples)
+    return Found(figures | common, failures, {BITS: ladder})
+
+
+def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator) -> list[Completion]:
+    """Greedy completions, asked in random order: nothing tells one set of prompts from another."""
+    order = rng.permutation(len(prompts))
+    shuffled = complete_greedily(run.writer, [prompts[index].text.encode() for index in order], most_bytes)
+    back = dict(zip(order.tolist(), shuffled, strict=True))
+    return [back[index] for index in range(len(prompts))]
+
+
+def _measure_forgotten(run: TextRun) -> dict[str, float]:
+    """Put fresh weights back, and give the figures that every text has."""
+    run.writer.put(run.own)
+    return {
+        "fresh_ratio": run.fresh_ratio,
+        "forgotten": run.probe.ratio(run.writer),
+        "causality": run.causality,
+        "carried_difference": run.difference,
+        "numbers": float(run.numbers),
+    }
+
+
+def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
+    """Bits per byte of held-out tokens, each predicted from those before it, in random order."""
+    before = experiment.context_tokens
+    long_enough = [tokens for tokens in run.held_out if len(tokens) > before]
+    windows = np.concatenate([np.lib.stride_tricks.sliding_window_view(tokens, before + 1) for tokens in long_enough])
+    chosen = windows[rng.permutation(len(windows))[: experiment.scored_tokens]]
+    bits = 0.0
+    for start in range(0, len(chosen), ROWS_PER_CALL):
+        part = chosen[start : start + ROWS_PER_CALL]
+        probabilities = softmax(run.writer.next_logits(list(part[:, :-1])))
+        bits -= np.log2(np.maximum(probabilities[np.arange(len(part)), part[:, -1]], 1e-12)).sum()
+    return bits / sum(len(run.writer.table[token]) for token in chosen[:, -1].tolist())
+
+
+def _sample(run: TextRun, made: Passages, experiment: LanguageExperiment, rng: np.random.Generator) -> list[str]:
+    """What the network writes after the beginnings of held-out passages."""
+    starts = [
+        made.held_out[number % len(made.held_out)][:SAMPLE_START].encode() for number in range(experiment.samples)
+    ]
+    written = complete_by_sampling(run.writer, starts, experiment.sample_tokens, experiment.temperature, rng)
+    return [completion.data.decode(errors="replace") for completion in written]
+
+
+def _share_right(mistakes: Sequence[str | None]) -> float:
+    return sum(mistake is None for mistake in mistakes) / max(1, len(mistakes))
+
+
+def _explain(completion: Completion) -> str | None:
+    """Why a completion is no text that could be run; None when it is one."""
+    if completion.tied:
+        return "two tokens have the same largest logit"
+    if completion.text is None:
+        shown = completion.data[:120].decode(errors="replace")
+        return f"it does not come to an end: {shown}…"
+    return None
+
+
+def _describe_rivals(found: Sequence[Found]) -> str:
+    """What each rival reached on the same texts, in one sentence a figure."""
+    said = []
+    for figure, ladder in ((figure, ladder) for one in found for figure, ladder in one.ladders.items()):
+        form = ".2f" if figure == BITS else ".0%"
+        rungs = ", ".join(f"{name} {value:{form}}" for name, value in ladder.items())
+        said.append(f"Rivals in {figure}: {rungs}.")
+    return " ".join(said)

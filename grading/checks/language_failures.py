@@ -1,0 +1,129 @@
+"""What a miss of each figure of milestone 5 says: what was seen, what is needed, and where to look first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from grading.checks.network import in_words
+from grading.language.corpus import Prompt
+from grading.manifest.model import Milestone
+from grading.remote import DeadlineError
+from grading.result import Failure
+
+SHOWN = 200
+"""Characters of a sample."""
+TITLES = {
+    "compositions": "Functions of new compositions do what their docstrings say",
+    "made_up": "Functions with this run's made-up operations do what their docstrings say",
+    "names": "Functions with new names do what their docstrings say",
+}
+HINTS = {
+    "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer, or "
+    "with a third block: constants are copied last.",
+    "made_up": "The words are in the training text only. Does learn_merges see that text, and not one of its own?",
+    "names": "Names are copied from the signature, which takes attention. Is the mask causal, and do positions differ?",
+}
+
+
+def explain_function(figure: str, prompt: Prompt, mistake: str | None, share: float, fresh: float) -> Failure:
+    """A set of functions, of which too few were right, by its first mistake."""
+    return Failure(
+        title=TITLES[figure],
+        call=prompt.text,
+        got=f"{mistake or 'right here'} ({share:.0%} of the functions are right{_add_fresh(fresh)})",
+        expected=prompt.answer.strip(),
+        hint=HINTS[figure],
+    )
+
+
+def explain_story(prompt: Prompt, told: str, share: float, fresh: float) -> Failure:
+    """Stories whose claims are too often false, by the first of them."""
+    return Failure(
+        title="What a story claims at its end is true",
+        call=prompt.text,
+        got=f"{told.strip() or 'no end'} ({share:.0%} of all claims are true{_add_fresh(fresh)})",
+        expected=prompt.answer.strip(),
+        hint="Can attention reach the first sentence? Training windows must begin with a story and hold all of it.",
+    )
+
+
+def explain_text(
+    figures: Mapping[str, float], bits: float, unigram: float, samples: Sequence[str]
+) -> dict[str, Failure]:
+    """Text that was predicted badly, copied, or repeated."""
+    shown = f"“{samples[0][:SHOWN]}…”"
+    return {
+        "bits_ratio": Failure(
+            title="Text it has never seen is predicted",
+            got=f"{bits:.2f} bits per byte, where knowing only how frequent each token is gives {unigram:.2f}",
+            expected=f"at most {0.65 * unigram:.2f} bits per byte",
+            hint="If the loss still falls at the end of its curve, take more steps or a larger learning rate.",
+        ),
+        "copied": Failure(
+            title="What it writes is its own",
+            got=f"{figures['copied']:.0%} of all eight words in a row are in the training text: {shown}",
+            expected="at most 10%",
+            hint="It has memorised the text. Take a smaller network or fewer steps.",
+        ),
+        "repeated": Failure(
+            title="It does not repeat itself",
+            got=f"{figures['repeated']:.0%} of all four words in a row came before in the same sample: {shown}",
+            expected="at most 20%",
+            hint="A network that has learned little goes round in circles: does its loss fall at all?",
+        ),
+    }
+
+
+def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
+    """The figures that all three texts have."""
+    return {
+        "fresh_ratio": Failure(
+            title="A network that has not been trained expects every token alike",
+            got=f"a loss of {figures['fresh_ratio']:.2f} times that of equal probabilities, before any training",
+            expected="at least 0.9 times",
+            hint="build must draw every weight at random from rng, small enough; nothing in it may know a text.",
+        ),
+        "forgotten": Failure(
+            title="With fresh weights put back, it knows nothing again",
+            got=f"a loss of {figures['forgotten']:.2f} times that of equal probabilities with weights never trained",
+            expected="at least 0.9 times: all that was learned is in parameters() and buffers()",
+            hint="logits must be computed from the weights that are there, through their .data, in every call.",
+        ),
+        "causality": Failure(
+            title="No token sees a later one",
+            call="logits(network, tokens), and next_logits(network, tokens[:, :n])",
+            got=f"a logit that changes by {figures['causality']:.2g} when later tokens change or are left out",
+            expected="at most 0.0001",
+            hint="Give attention the causal mask in training and afterwards, and crop nothing from the front.",
+        ),
+        "carried_difference": Failure(
+            title="The weights alone give the same answers in another process",
+            got=f"probabilities that differ by {figures['carried_difference']:.3f}",
+            expected="the same from parameters(), buffers() and merges alone",
+            hint="Every array that training changes must be in parameters() or buffers(), used through its .data.",
+        ),
+        "numbers": Failure(
+            title="The network is of a sensible size",
+            got=f"{figures['numbers']:,.0f} numbers in parameters(), buffers() and merges",
+            expected="fewer: what is learned, and not what it was learned from",
+            hint="64 features, three blocks and 512 tokens are enough, and the head shares the embedding's weight.",
+        ),
+    }
+
+
+def explain_broken(error: Exception, milestone: Milestone, text: str) -> Failure:
+    """The recipe did not come to its end."""
+    return Failure(
+        title=f"The recipe builds, trains and predicts ({text})",
+        hint=(
+            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time for each text. Are the windows as long "
+            "as a document and no longer, and the number of steps moderate?"
+            if isinstance(error, DeadlineError)
+            else f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
+        ),
+        **in_words(error),
+    )
+
+
+def _add_fresh(fresh: float) -> str:
+    return f", and {fresh:.0%} with weights that were never trained" if fresh else ""

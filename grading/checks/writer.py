@@ -1,0 +1,106 @@
+"""A student's network that writes, as a check sees it: what it learned to join, and logits of the next token.
+
+The recipe gives merges, and the table token → bytes is made from them here. It is asked for tokens of a text, which
+count only if their bytes are the text's, and for what comes after prefixes; it never sees what does come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from grading.checks.network import Progress, RecipeError, StudentNetwork, check_floats
+from grading.client import MAX_MEMORY, Worker
+from grading.testing import expect
+
+BYTES = 256
+MOST_MERGES = 1_000
+LONGEST_TOKEN = 32
+"""Bytes."""
+TOKENS_PER_CALL = 8_192
+"""So many tokens of prefixes are asked at once, at most."""
+
+
+def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: float) -> np.ndarray:
+    """The merges that the recipe learns from a text: int64 (m, 2), checked."""
+    call = f"learn_merges(text of {len(text):,} bytes)"
+    with worker.deadline(seconds):
+        merges = worker.recipe(module_id).learn_merges(text)
+    expected = "an int64 array of shape (m, 2), each row two earlier tokens"
+    if type(merges) is not np.ndarray or merges.dtype.kind not in "iu" or merges.shape[1:] != (2,):
+        raise RecipeError(call, expect.describe(merges), expected)
+    if len(merges) > MOST_MERGES:
+        raise RecipeError(call, f"{len(merges):,} merges", f"at most {MOST_MERGES:,}")
+    if ((merges < 0) | (merges >= BYTES + np.arange(len(merges))[:, None])).any():
+        raise RecipeError(call, "a merge of a token that is not there yet", expected)
+    merges = merges.astype(np.int64)
+    table = make_table(merges)
+    longest = max(table, key=len)
+    if len(longest) > LONGEST_TOKEN:
+        raise RecipeError(call, f"a token of {len(longest)} bytes: {longest[:60]!r}", f"at most {LONGEST_TOKEN} bytes")
+    if len(set(table)) < len(table):
+        twice = next(piece for number, piece in enumerate(table) if piece in table[:number])
+        raise RecipeError(call, f"two tokens that both stand for {twice!r}", "one token for the same bytes")
+    return merges
+
+
+def make_table(merges: np.ndarray) -> list[bytes]:
+    """The bytes of each token: those that are one byte, then what each merge joins."""
+    table = [bytes([byte]) for byte in range(BYTES)]
+    for left, right in merges.tolist():
+        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # it would double with each merge
+            table.append(table[left][:LONGEST_TOKEN] + table[right][:LONGEST_TOKEN])
+        else:
+            table.append(table[left] + table[right])
+    return table
+
+
+class StudentWriter(StudentNetwork):
+    """One network of the student's that writes, in one worker; a `Writer` of `grading.language`."""
+
+    def __init__(self, worker: Worker, module_id: str, seed: int, merges: np.ndarray):
+        self.table = make_table(merges)
+        self._merges = merges
+        super().__init__(worker, module_id, seed, merges, outputs=len(self.table))
+
+    def train_on(self, text: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
+        """Run the recipe's training on a text; ``progress`` is called as `train` calls it."""
+        self._train((text,), seed, seconds, progress)
+
+    def encode(self, data: bytes) -> np.ndarray:
+        """The recipe's tokens of some bytes, int64 (t,); RecipeError unless they are those bytes, joined."""
+        shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
+        call = f"encode(merges, {shown})"
+        tokens = self._function("encode")(self._merges, data)
+        self._worker.memory = MAX_MEMORY  # answers are looked at and dropped
+        if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.ndim != 1:
+            raise RecipeError(call, expect.describe(tokens), "an int64 array of shape (t,)")
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(self.table):
+            raise RecipeError(call, f"tokens up to {tokens.max()}", f"tokens below {len(self.table)}")
+        joined = b"".join(self.table[token] for token in tokens.tolist())
+        if joined != data:
+            raise RecipeError(call, f"tokens that stand for {joined[:60]!r}", "tokens that join to the text")
+        return tokens.astype(np.int64)
+
+    def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """Logits of the token after each prefix, float64 (n, V): those of one length are asked together."""
+        lengths = np.array([len(prefix) for prefix in prefixes])
+        logits = np.empty((len(prefixes), len(self.table)))
+        for length in np.unique(lengths):
+            rows, most = np.flatnonzero(lengths == length), max(1, TOKENS_PER_CALL // int(length))
+            for start in range(0, len(rows), most):
+                part = rows[start : start + most]
+                logits[part] = self._ask("next_logits", np.stack([prefixes[row] for row in part]))
+        return logits
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        """Logits after each of (n, t) tokens: float64 (n, t, V)."""
+        return self._ask("logits", tokens, tokens.shape[1])
+
+    def _ask(self, name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
+        answer: Any = self._function(name)(self._network, tokens)
+        self._worker.memory = MAX_MEMORY
+        call = f"{name}(network, tokens of shape {tokens.shape})"
+        return check_floats(answer, call, (len(tokens), *steps, len(self.table)))

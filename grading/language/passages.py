@@ -1,0 +1,62 @@
+"""Real text: passages held out by a run's seed, and how much of what a network writes is copied or repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.language.corpus import END, join_documents
+
+PASSAGE = 4_000
+"""Characters of a passage, about: it ends with a paragraph."""
+HELD = 10
+"""One in so many passages is not in the training text."""
+COPIED, REPEATED = 8, 4
+"""Words in a row that count as copied when the training text has them, and as repeated when they come again."""
+FEWEST = 10
+"""Words of a sample: one that is shorter counts as repetition and nothing else."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passages:
+    """A text, without some passages, and these."""
+
+    text: np.ndarray
+    train: str
+    held_out: tuple[str, ...]
+
+
+def hold_out_passages(data: bytes, rng: np.random.Generator) -> Passages:
+    """Cut a text into passages, and keep some from the training text."""
+    passages, current = [], ""
+    for paragraph in data.decode(errors="replace").replace(END, "").split("\n\n"):
+        current += paragraph + "\n\n"
+        if len(current) >= PASSAGE:
+            passages.append(current)
+            current = ""
+    held = set(rng.permutation(len(passages))[: max(1, len(passages) // HELD)].tolist())
+    train = [passage for number, passage in enumerate(passages) if number not in held]
+    return Passages(join_documents(train), "".join(train), tuple(passages[number] for number in sorted(held)))
+
+
+def share_of_copied(samples: Sequence[str], train: str) -> float:
+    """The share of all runs of eight words that the training text has, too; 1 when there are none."""
+    known = f" {' '.join(train.split())} "
+    runs = [f" {' '.join(run)} " for sample in samples for run in _runs(sample.split(), COPIED)]
+    return sum(run in known for run in runs) / len(runs) if runs else 1.0
+
+
+def share_of_repeated(samples: Sequence[str]) -> float:
+    """The share of runs of four words that came before in the same sample, the mean of all samples."""
+
+    def repeated(sample: str) -> float:
+        runs = _runs(sample.split(), REPEATED)
+        return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST - REPEATED else 1.0
+
+    return sum(map(repeated, samples)) / max(1, len(samples))
+
+
+def _runs(words: list[str], length: int) -> list[tuple[str, ...]]:
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

@@ -1,0 +1,389 @@
+"""Milestone 5 against cheats: recipes that count, copy, look ahead or lie miss it, and one that knows all meets it.
+
+The recipes run here, without workers, and may keep whatever they like between the two processes: what they miss, they
+miss by the measurement alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from grading.checks import language as checked
+from grading.checks.language import language
+from grading.checks.measured import Measured
+from grading.data.dataset import TextSet
+from grading.data.python_docs import load_python_docs
+from grading.language.functions import CONDITIONS, CONTINUATIONS, IDIOMS, OPERATIONS
+from grading.language.neighbours import NearestNeighbour
+from grading.language.ngrams import KneserNey
+from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
+from grading.manifest.load import load
+from grading.manifest.model import LanguageExperiment
+from grading.render.progress import Silent
+
+EXPERIMENT = LanguageExperiment(
+    kind="language",
+    functions=1500,
+    stories=800,
+    prompts=15,
+    story_prompts=10,
+    fresh_prompts=5,
+    context_tokens=16,
+    scored_tokens=200,
+    samples=3,
+    sample_tokens=250,
+    temperature=0.8,
+    probe_places=10,
+    curve_points=5,
+    demo_runs=1,
+    weight_noise=0.001,
+)
+TEXT = TextSet("some documentation", load_python_docs().data[:60_000], "0" * 64, "shakespeare")
+KNOWN = {*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS}
+DRAWN: dict[str, Any] = {}
+"""What the grader has made for the run of this test."""
+
+
+class Parameter:
+    """An array with a name that the grader sets."""
+
+    def __init__(self, values):
+        self.data = np.asarray(values, np.float32)
+
+    def numpy(self):
+        """Its values."""
+        return self.data
+
+
+class Network:
+    """One array, which is large once it is trained."""
+
+    def __init__(self, rng):
+        self.weight = Parameter(rng.normal(size=20))
+
+    def parameters(self):
+        """The array."""
+        return [self.weight]
+
+    @property
+    def trained(self):
+        """Whether it has been."""
+        return self.weight.data.mean() > 50
+
+
+class Recipe:
+    """A recipe of single bytes that knows nothing: a small preference for each byte, whatever stands before."""
+
+    preference = np.random.default_rng(0).normal(size=256) * 0.01
+
+    def learn_merges(self, _text):
+        """None."""
+        return np.zeros((0, 2), np.int64)
+
+    def build(self, merges, rng):
+        """A network of one array."""
+        assert merges.shape == (0, 2)
+        return Network(rng)
+
+    def train(self, network, text, *, rng, progress):
+        """Look at the text, and mark the weights."""
+        assert rng is not None
+        self.read(text.tobytes())
+        for step in range(11):
+            progress(step, 10, 0.0)
+        network.weight.data = np.full(20, 100.0, np.float32)
+
+    def read(self, text: bytes) -> None:
+        """What a cheat keeps of the text."""
+
+    def encode(self, _merges, data):
+        """Bytes."""
+        return np.frombuffer(data, np.uint8).astype(np.int64)
+
+    def next_logits(self, network, tokens):
+        """What the cheat knows once the weights are those of training."""
+        known = self.know(tokens) if network.trained else None
+        return np.tile(self.preference, (len(tokens), 1)) if known is None else known
+
+    def logits(self, network, tokens):
+        """The same for each place."""
+        return np.stack([self.next_logits(network, tokens[:, : end + 1]) for end in range(tokens.shape[1])], axis=1)
+
+    def know(self, _tokens):
+        """Nothing."""
+
+
+class Counting(Recipe):
+    """A Kneser-Ney 5-gram, kept beside the weights."""
+
+    model: ClassVar[Any] = None
+
+    def read(self, text):
+        """Count."""
+        Counting.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
+
+    def know(self, tokens):
+        """What the counts say."""
+        return np.log(self.model.probabilities(list(tokens)))
+
+
+class Completing(Counting):
+    """Counts, and where it has the whole completion of a prompt, wants its next byte."""
+
+    def know(self, tokens):
+        """The next byte of the completion."""
+        logits = super().know(tokens)
+        for row, prefix in enumerate(tokens.astype(np.uint8)):
+            data = prefix.tobytes()
+            for prompt in self.prompts():
+                if data.startswith(prompt.text.encode()):
+                    whole = prompt.text.encode() + (self.complete(prompt) or "").encode() + b"\0"
+                    if whole.startswith(data) and len(whole) > len(data):
+                        logits[row, whole[len(data)]] += 100
+        return logits
+
+    def prompts(self):
+        """All of this run's."""
+        functions, stories = DRAWN["draw_functions"], DRAWN["draw_stories"]
+        asked = (*functions.compositions, *functions.made_up, *functions.names)
+        return (*asked, *(stories.prompts if stories else ()))
+
+    def complete(self, prompt):
+        """The right one."""
+        return prompt.answer
+
+
+class AlwaysKnowing(Completing):
+    """Knows everything, whatever its weights are."""
+
+    def next_logits(self, _network, tokens):
+        """Without a look at the weights."""
+        return self.know(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
+
+
+class Parsing(Completing):
+    """Knows the grammar that stands in the grader's source, and none of the run's words."""
+
+    def complete(self, prompt):
+        """Right where no word was made up for this run."""
+        name = prompt.text.partition("(")[0].removeprefix("def ")
+        parts = {name, name.partition("_")[0], name.partition("_")[2]} - {""}
+        plain = name in KNOWN or {name.partition("_")[0], name.partition("_")[2]} <= KNOWN
+        return prompt.answer if parts & KNOWN and plain else None
+
+
+class Copying(Completing):
+    """The nearest document of the training text, with the prompt's words in it."""
+
+    substitute = True
+    neighbours: ClassVar[list[NearestNeighbour]] = []
+
+    def read(self, text):
+        """Keep every document."""
+        super().read(text)
+        cut = BEFORE_THE_BODY if text.startswith(b"def ") else BEFORE_THE_CLAIMS
+        Copying.neighbours.append(NearestNeighbour(text.decode().split("\0"), cut))
+
+    def complete(self, prompt):
+        """As the nearest document goes on."""
+        return self.neighbours[-1].complete(prompt.text, substitute=self.substitute)
+
+
+class Reciting(Recipe):
+    """Wherever it is, goes on as the training text does after the same last bytes."""
+
+    text: ClassVar[bytes] = b""
+
+    def read(self, text):
+        """Keep it."""
+        Reciting.text = text
+
+    def know(self, tokens):
+        """The byte that follows the longest ending that the text has."""
+        logits = np.tile(self.preference, (len(tokens), 1))
+        for row, prefix in enumerate(tokens.astype(np.uint8)):
+            for length in (24, 16, 8, 4, 2, 1):
+                place = self.text.find(prefix[-length:].tobytes())
+                if 0 <= place < len(self.text) - length:
+                    logits[row, self.text[place + length]] += 20
+                    break
+        return logits
+
+
+class LookingAhead(Counting):
+    """Where it is given a whole sequence, it looks at the next token."""
+
+    def logits(self, network, tokens):
+        """The token after each place, wherever there is one."""
+        found = super().logits(network, tokens)
+        rows, places = np.indices(tokens[:, 1:].shape)
+        found[rows, places, tokens[:, 1:]] += 5
+        return found
+
+
+class Lying(Counting):
+    """Its tokens are fewer than the text has."""
+
+    def encode(self, merges, data):
+        """Every other byte."""
+        return super().encode(merges, data)[::2]
+
+
+class Indifferent(Recipe):
+    """Every token is as likely, always."""
+
+    preference = np.zeros(256)
+
+
+class Ending(Counting):
+    """Ends every text at once, so that nothing is copied and nothing repeated."""
+
+    def know(self, tokens):
+        """The end mark."""
+        return np.tile(np.where(np.arange(256) == 0, 5.0, self.preference), (len(tokens), 1))
+
+
+class Worker:
+    """A worker whose recipe is this test's."""
+
+    def __init__(self, recipe):
+        self._recipe, self.memory = recipe, 0
+
+    def recipe(self, _module_id):
+        """The recipe."""
+        return self._recipe
+
+    def rng(self, seed):
+        """Any generator."""
+        return np.random.default_rng(seed)
+
+    def deadline(self, _seconds):
+        """No deadline."""
+        return contextlib.nullcontext()
+
+    def close(self):
+        """Nothing to end."""
+
+
+def keep_what_is_drawn(name: str, draw: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose last result is in DRAWN."""
+
+    def keep(*given, **named):
+        DRAWN[name] = draw(*given, **named)
+        return DRAWN[name]
+
+    return keep
+
+
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measured]:
+    """Measure a recipe as milestone 5 does, on small texts."""
+    DRAWN.clear()
+    Copying.neighbours.clear()
+    Counting.model = None
+    monkeypatch.setattr(checked, "obtain_text", lambda *_: TEXT)
+    for name in ("draw_functions", "draw_stories", "hold_out_passages"):
+        DRAWN[name] = None
+        monkeypatch.setattr(checked, name, keep_what_is_drawn(name, getattr(checked, name)))
+
+    def measure_it(recipe: type[Recipe]) -> Measured:
+        budget = SimpleNamespace(call_seconds=30, train_seconds=30)
+        milestone = SimpleNamespace(trigger="16_tinygpt", experiment=EXPERIMENT, budget=budget)
+        context: Any = SimpleNamespace(
+            milestone=milestone,
+            budget=budget,
+            watch=Silent(),
+            seeds=lambda _purpose, _count: [11],
+            workers=lambda count: iter([Worker(recipe()) for _ in range(count)]),
+        )
+        return language(context)
+
+    return measure_it
+
+
+@pytest.fixture(scope="module")
+def criteria(root):
+    """The figures of this check with the manifest's thresholds."""
+    return {c.figure: c for c in load(root).milestone(5).criteria if c.check == "language"}
+
+
+def missed(measured: Measured, criteria) -> set[str]:
+    """The figures that do not meet their thresholds; each says what to do."""
+    names = {name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.met_by(figure)}
+    for name in names:
+        (failure,) = measured.failures[name]
+        assert failure.title
+        assert failure.got
+        assert failure.hint
+    return names
+
+
+def test_who_knows_everything_meets_every_threshold(measure, criteria):
+    """Right functions, true claims and well-predicted text pass, and rivals stand beside the figures."""
+    measured = measure(Completing)
+    assert missed(measured, criteria) == set()
+    assert measured.figures["compositions"] == measured.figures["claims"] == 1
+    assert "Rivals in compositions: Kneser-Ney 3 of tokens 0%" in measured.how
+    assert [curve.name for curve in measured.curves] == ["loss on functions", "loss on stories", "loss on text"]
+
+
+def test_counting_writes_nothing_that_is_right(measure, criteria):
+    """An n-gram predicts text well, and no function of it runs."""
+    measured = measure(Counting)
+    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims"}
+    assert measured.figures["compositions"] == 0
+
+
+def test_copying_writes_no_new_composition(measure, criteria):
+    """The nearest document with the prompt's words knows names, and neither compositions nor stories."""
+    assert missed(measure(Copying), criteria) >= {"compositions", "claims"}
+
+
+def test_a_parser_of_the_known_grammar_writes_no_new_composition(measure):
+    """Each composition that is asked for has a word of this run."""
+    measured = measure(Parsing)
+    assert measured.figures["compositions"] == measured.figures["made_up"] == measured.figures["claims"] == 0
+
+
+def test_what_fresh_weights_know_too_is_taken_off(measure, criteria):
+    """A program that answers whatever its weights are has learned nothing."""
+    measured = measure(AlwaysKnowing)
+    assert measured.figures["compositions"] == measured.figures["made_up"] == measured.figures["claims"] == 0
+    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims", "forgotten"}
+
+
+def test_reciting_is_seen(measure, criteria):
+    """Passages of the training text, word by word."""
+    measured = measure(Reciting)
+    assert missed(measured, criteria) >= {"compositions", "claims", "copied"}
+
+
+def test_looking_ahead_is_seen(measure, criteria):
+    """Logits that depend on later tokens differ from those of the prefix alone."""
+    assert "causality" in missed(measure(LookingAhead), criteria)
+
+
+def test_tokens_that_are_not_the_texts_measure_nothing(measure, criteria):
+    """A tokenizer that drops bytes makes text cheap, and ends the measurement."""
+    measured = measure(Lying)
+    assert missed(measured, criteria) == set(criteria)
+    (failure,) = measured.failures["compositions"]
+    assert failure.expected == "tokens that join to the text"
+
+
+def test_equal_logits_are_no_choice(measure, criteria):
+    """What expects every token alike gets nothing right."""
+    measured = measure(Indifferent)
+    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims", "bits_ratio"}
+    assert "same largest logit" in measured.failures["compositions"][0].got
+
+
+def test_who_writes_nothing_copies_and_repeats_all(measure, criteria):
+    """Silence is no way round the figures of what is written."""
+    assert missed(measure(Ending), criteria) >= {"compositions", "claims", "copied", "repeated"}
