@@ -259,7 +259,7 @@ def test_the_generator_decides_the_draws(student):
 @task("14.3")
 def test_what_has_no_interval_is_refused(student):
     """No samples, and a confidence that is not between 0 and 1, is a ValueError."""
-    for samples, confidence in (([], 0.9), ([1.0, 2.0], 0.0), ([1.0, 2.0], 1.0), ([1.0, 2.0], 95)):
+    for samples, confidence in (([], 0.9), ([1.0, 2.0], 0.0), ([1.0, 2.0], -0.5), ([1.0, 2.0], 1.0), ([1.0, 2.0], 95)):
         with expect.raises(ValueError, call=f"bootstrap_interval({samples}, confidence={confidence}, rng=…)"):
             student.benchmarking.bootstrap_interval(samples, confidence=confidence, rng=student.rng(0))
 

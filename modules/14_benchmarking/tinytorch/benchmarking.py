@@ -71,7 +71,7 @@ def quantile(samples, q: float) -> float:
     """
     # BEGIN SOLUTION 14.2
     ordered = np.sort(samples)
-    if len(ordered) == 0 or not 0 <= q <= 1:
+    if not len(ordered) or not 0 <= q <= 1:
         raise ValueError(f"{len(ordered)} samples have no quantile {q}")
     position = q * (len(ordered) - 1)
     below = math.floor(position)
@@ -110,8 +110,7 @@ def bootstrap_interval(
     below low, and as many above high (Efron, 1979). ValueError for no samples and a confidence outside 0 to 1.
     """
     # BEGIN SOLUTION 14.3
-    samples = np.asarray(samples)
-    if len(samples) == 0 or not 0 < confidence < 1:
+    if not len(samples) or not 0 < confidence < 1:
         raise ValueError(f"{len(samples)} samples have no interval with confidence {confidence}")
     values = statistic(rng.choice(samples, (draws, len(samples))), axis=1)
     tail = (1 - confidence) / 2
