@@ -35,7 +35,7 @@ zz-nobody-canary,Nobody Yet-Canary,nobody-canary@school.example,,,,no,0
 zz-alan-canary,Alan Hidden-Canary,alan-canary@school.example,,,,,0
 """
 PUBLIC = "Ada Łubieńska"
-SECRETS = ("canary", "grace", "nobody yet", "@school", "section-c")
+SECRETS = ("-canary", "grace", "nobody yet", "@school", "section-c")
 """What stands in the roster and in no page; each is looked for whatever its case."""
 
 
