@@ -88,6 +88,30 @@ def fail_at(names, action, arguments):
     return "nothing"
 
 
+def read_each(read, path, contents):
+    """What `read` gives for a file with each of these contents."""
+    results = []
+    for content in contents:
+        path.write_bytes(content)
+        results.append(read(path))
+    return results
+
+
+def append_to_each(append, path, contents, record):
+    """The file with each of these contents, after one more record."""
+    results = []
+    for content in contents:
+        path.write_bytes(content)
+        append(path, record)
+        results.append(path.read_bytes())
+    return results
+
+
+def call_each(function, arguments):
+    """What a function gives for each tuple of arguments."""
+    return [function(*one) for one in arguments]
+
+
 def give_layouts(fingerprint, array):
     """The fingerprints of one array in several places in memory."""
     import numpy as np
@@ -701,33 +725,38 @@ def test_records_come_back(student, rng):
 @task("15.4")
 def test_a_log_survives_a_cut_at_every_byte(student, rng):
     """Cut off after any byte, it gives all whole records; the next one gets a line of its own and is read, too."""
-    path, data, last = student.folder() / "run.log", write_lines(draw_records(rng, 2)), {"step": 99}
-    for end in range(len(data) + 1):
-        path.write_bytes(data[:end])
-        call = f"read_records of a log of {len(data)} bytes, cut off after {end}"
+    mlops, path, last = student.mlops, student.folder() / "run.log", {"step": 99}
+    data = write_lines(draw_records(rng, 2))
+    cuts = [data[:end] for end in range(len(data) + 1)]
+    read = student.define(read_each)(mlops.read_records, path, cuts)
+    longer = student.define(append_to_each)(mlops.append_record, path, cuts, last)
+    again = student.define(read_each)(mlops.read_records, path, [bytes_of(one) for one in longer])
+    for cut, got, more in zip(cuts, read, again, strict=True):
+        call = f"read_records of a log of {len(data)} bytes, cut off after {len(cut)}"
         hint = "each line by itself; it is whole if its digits fit, with or without a line break"
-        expect.equal(student.mlops.read_records(path), read_lines(data[:end]), call=call, hint=hint)
-        student.mlops.append_record(path, last)
-        whole, damaged = read_lines(data[:end])
+        expect.equal(got, read_lines(cut), call=call, hint=hint)
+        whole, damaged = read_lines(cut)
         hint = "the new record must not be glued to what is left of a line"
-        got = student.mlops.read_records(path)
-        expect.equal(got, ([*whole, last], damaged), call=f"{call}, and another record", hint=hint)
+        expect.equal(more, ([*whole, last], damaged), call=f"{call}, and another record", hint=hint)
+
+
+def bytes_of(value):
+    """What must be bytes."""
+    expect.that(type(value) is bytes, call="a file", got=value, expected="bytes")
+    return value
 
 
 @task("15.4")
 def test_a_damaged_line_is_named_and_costs_itself_alone(student, rng):
     """With any one byte changed, the other lines' records are there, and the damaged line's number is given."""
-    path, data = student.folder() / "run.log", write_lines(draw_records(rng, 3))
-    for place in range(0, len(data), 2):
-        bad = flip(data, place, rng)
-        path.write_bytes(bad)
-        call = f"read_records of a log with byte {place} changed"
-        expect.equal(student.mlops.read_records(path), read_lines(bad), call=call, hint="compare the digits")
-    for line in (b"{}", b"00000000 {}", b"\xff\xfe", b"[" * 5000, b" ", f"{sha256(b'{}')[:8]}x{{}}".encode()):
-        bad = data + line + b"\n" + data
-        path.write_bytes(bad)
-        call = f"read_records of a log with a line {line[:20]!r} in it"
-        expect.equal(student.mlops.read_records(path), read_lines(bad), call=call)
+    data = write_lines(draw_records(rng, 3))
+    bad = {f"byte {place} changed": flip(data, place, rng) for place in range(0, len(data), 2)}
+    for line in (b"{}", b"00000000 {}", b"\xff\xfe", b"[" * 5000, b" ", b"44136fa3x{}", b"44136fa3"):
+        bad[f"a line {line[:20]!r} in it"] = data + line + b"\n" + data
+    path = student.folder() / "run.log"
+    got = student.define(read_each)(student.mlops.read_records, path, list(bad.values()))
+    for (what, content), one in zip(bad.items(), got, strict=True):
+        expect.equal(one, read_lines(content), call=f"read_records of a log with {what}", hint="compare the digits")
 
 
 @task("15.4")
@@ -1023,13 +1052,12 @@ def test_holm_by_hand(student):
 @task("15.9")
 def test_holm_by_adjusted_values(student, rng):
     """A p-value is rejected if no p up to it, times those left at its turn, is above alpha, which is 5% by default."""
-    for _ in range(60):
-        p_values = [float(p) for p in rng.uniform(0, 0.3, int(rng.integers(1, 9))) ** 2]
-        ordered = sorted(p_values)
-        for alpha in (None, 0.01, 0.02):
-            limit = 0.05 if alpha is None else alpha
+    cases = [[float(p) for p in rng.uniform(0, 0.3, int(rng.integers(1, 9))) ** 2] for _ in range(60)]
+    for alpha in (None, 0.01, 0.02):
+        arguments = [(p_values,) if alpha is None else (p_values, alpha) for p_values in cases]
+        for p_values, got in zip(cases, student.define(call_each)(student.mlops.holm, arguments), strict=True):
+            ordered, limit = sorted(p_values), 0.05 if alpha is None else alpha
             adjusted = [max((len(ordered) - j) * q for j, q in enumerate(ordered) if q <= p) for p in p_values]
-            got = student.mlops.holm(p_values) if alpha is None else student.mlops.holm(p_values, alpha)
             wanted = [value <= limit for value in adjusted]
             expect.equal([bool(one) for one in got], wanted, call=f"holm({np.round(p_values, 4).tolist()}, {limit})")
 
@@ -1462,10 +1490,10 @@ def test_the_share_is_that_of_the_digest(student, rng):
     """Who gets the canary follows from salt and name alone, so about the share does, and always the same ones."""
     users = [f"user {k}" for k in rng.integers(0, 10**9, 300)] + ["Zoë", "", "a:b"]
     for share, salt in ((0.1, "digits-7"), (0.5, "x"), (0.0, "x"), (1.0, "x")):
-        canary = student.mlops.Canary(share, salt)
-        for user in users:
+        chosen = student.define(call_each)(student.mlops.Canary(share, salt).choose, [(user,) for user in users])
+        for user, got in zip(users, chosen, strict=True):
             wanted = "canary" if place(user, salt) < share else "stable"
-            got, hint = canary.choose(user), 'the first 8 digits of digest("salt:user"), below share · 16⁸'
+            hint = 'the first 8 digits of digest("salt:user"), below share · 16⁸'
             expect.equal(got, wanted, call=f"Canary({share}, {salt!r}).choose({user!r})", hint=hint)
 
 
@@ -1473,14 +1501,12 @@ def test_the_share_is_that_of_the_digest(student, rng):
 def test_a_user_keeps_the_model(student):
     """The same user gets the same answer each time, in any order, from a canary built alike, and from a wider one."""
     canary, again = student.mlops.Canary(0.3, "s"), student.mlops.Canary(0.3, "s")
-    users = [f"user {k}" for k in range(60)]
-    first = [canary.choose(user) for user in users]
-    expect.equal(
-        [canary.choose(user) for user in users], first, call="choose of 60 users, asked again", hint="no chance"
-    )
-    expect.equal([again.choose(user) for user in reversed(users)], first[::-1], call="choose in another order")
-    wider = student.mlops.Canary(0.6, "s")
-    kept = [wider.choose(user) for user, arm in zip(users, first, strict=True) if arm == "canary"]
+    users, each = [(f"user {k}",) for k in range(60)], student.define(call_each)
+    first = each(canary.choose, users)
+    expect.equal(each(canary.choose, users), first, call="choose of 60 users, asked again")
+    expect.equal(each(again.choose, users[::-1]), first[::-1], call="choose in another order")
+    wider = each(student.mlops.Canary(0.6, "s").choose, users)
+    kept = [arm for arm, before in zip(wider, first, strict=True) if before == "canary"]
     call = "those with the canary at a share of 0.3, at 0.6"
     expect.equal(sorted(set(kept)), ["canary"], call=call, hint="below the share, not above 1 - share")
 
@@ -1493,7 +1519,7 @@ def test_a_decided_canary_is_for_everybody_or_nobody(student):
         canary = student.mlops.Canary(share, "s")
         for state, wanted in (("rolled back", "stable"), ("promoted", "canary")):
             canary.state = state
-            got = [canary.choose(user) for user in users]
+            got = student.define(call_each)(canary.choose, [(user,) for user in users])
             expect.equal(got, [wanted] * 40, call=f"choose of 40 users, {state}, share {share}")
 
 
@@ -1567,10 +1593,9 @@ def test_nothing_is_decided_before_the_first_look(student):
         (True, 101, ["running"] * 99 + ["rolled back"] * 2),
         (False, 401, ["running"] * 399 + ["promoted"] * 2),
     ):
-        canary = student.mlops.Canary(0.1, "s")
-        for _ in range(500):
-            canary.record("stable", False)
-        states = [canary.record("canary", failed) for _ in range(count)]
+        record = student.mlops.Canary(0.1, "s").record
+        student.define(call_each)(record, [("stable", False)] * 500)
+        states = student.define(call_each)(record, [("canary", failed)] * count)
         call = f"the states of a canary that {'always' if failed else 'never'} fails, looks as they are by default"
         expect.equal(states, wanted, call=call)
 
@@ -1579,10 +1604,9 @@ def test_nothing_is_decided_before_the_first_look(student):
 def test_each_look_has_its_share_of_alpha(student):
     """Four looks share the 5% by default: 6 failures of 100 beside none of 100 are not enough, 7 are."""
     for failures, wanted in ((6, "running"), (7, "rolled back")):
-        canary = student.mlops.Canary(0.5, "s")
-        for failed in [True] * failures + [False] * (100 - failures):
-            canary.record("stable", False)
-            state = canary.record("canary", failed)
+        record, answers = student.mlops.Canary(0.5, "s").record, [True] * failures + [False] * (100 - failures)
+        student.define(call_each)(record, [("stable", False)] * 100)
+        *_, state = student.define(call_each)(record, [("canary", failed) for failed in answers])
         call = f"{failures} failures of 100 beside none of 100, a tail of {chance(failures, 100, 0, 100):.4f}"
         expect.equal(state, wanted, call=call, hint="alpha / len(looks), and alpha is 0.05 by default")
 
