@@ -238,7 +238,7 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
             CriterionResult(
                 status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
                 measured=figure,
-                how=found.how,
+                how=found.rivals.get(criterion.figure, found.how),
                 failures=() if passed else found.failures.get(criterion.figure, ())[:MOST_FAILURES],
                 **base,
             )

@@ -38,7 +38,7 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 SETS = ("compositions", "made_up", "names")
-UNIGRAM, BITS = "unigram of tokens", "bits per byte"
+UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 ROWS_PER_CALL = 100
 SAMPLE_START = 60
 """Characters of a passage that a sample continues."""
@@ -84,7 +84,8 @@ def language(context: Context) -> Measured:
     return Measured(
         figures,
         {name: (failure,) for name, failure in (failures | explain_all(figures)).items()},
-        how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}. {_describe_rivals(found)}",
+        how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}",
+        rivals=_describe_rivals(found),
         curves=tuple(run.curve for run in runs),
         data=data.record,
     )
@@ -240,11 +241,12 @@ def _explain(completion: Completion) -> str | None:
     return None
 
 
-def _describe_rivals(found: Sequence[Found]) -> str:
-    """What each rival reached on the same texts, in one sentence a figure."""
-    said = []
+def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:
+    """For each figure that has rivals, what they reach on the same text, the best first."""
+    said = {}
     for figure, ladder in ((figure, ladder) for one in found for figure, ladder in one.ladders.items()):
-        form = ".2f" if figure == BITS else ".0%"
-        rungs = ", ".join(f"{name} {value:{form}}" for name, value in ladder.items())
-        said.append(f"Rivals in {figure}: {rungs}.")
-    return " ".join(said)
+        bits = figure == BITS
+        rungs = sorted(ladder.items(), key=lambda rung: rung[1] if bits else -rung[1])
+        shown = ", ".join(f"{name} {value:.2f}" if bits else f"{name} {value:.0%}" for name, value in rungs)
+        said[figure] = f"rivals on the same text{', in bits per byte' if bits else ''}: {shown}"
+    return said

@@ -82,6 +82,8 @@ class Measured:
     """None: could not be measured because student code failed."""
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
+    rivals: Mapping[str, str] = field(default_factory=dict)
+    """For a figure that has rivals, what they reach; said in place of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     data: DataRecord | None = None

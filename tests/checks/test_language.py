@@ -329,7 +329,8 @@ def test_who_knows_everything_meets_every_threshold(measure, criteria):
     measured = measure(Completing)
     assert missed(measured, criteria) == set()
     assert measured.figures["compositions"] == measured.figures["claims"] == 1
-    assert "Rivals in compositions: Kneser-Ney 3 of tokens 0%" in measured.how
+    assert "nearest neighbour 0%" in measured.rivals["compositions"]
+    assert set(measured.rivals) == {"compositions", "made_up", "names", "claims", "bits_ratio"}
     assert [curve.name for curve in measured.curves] == ["loss on functions", "loss on stories", "loss on text"]
 
 
