@@ -135,12 +135,14 @@ def test_training_ends_when_no_pair_occurs_twice(student):
 
 @task("16.2")
 def test_more_merges_than_bytes(student, rng):
-    """Tokens go on beyond 512, and each merge may use any that were made before."""
-    data = b"".join(bytes(rng.choice(list(b"abcd"), 7).tolist()) + b" " for _ in range(200))
-    got = student.tinygpt.train_bpe(data, 530)
-    expect.equal(
-        got, naive_merges(data, 530), call="train_bpe(200 words of 7 letters, 530)", hint="merge i is token 256 + i"
-    )
+    """Tokens go on beyond 512: of 289 pairs that occur twice each, the last one becomes the token 544."""
+    letters = b"ijklmnopqrstuvwxy"
+    words = [bytes(pair) for pair in itertools.product(letters, letters)]
+    wanted = [tuple(word) for word in words] + [(544, 122)]
+    words = [*words[:-1], b"yyz"] * 2
+    data = b"\n".join(words[index] for index in rng.permutation(len(words)))
+    got = student.tinygpt.train_bpe(data, 546)
+    expect.equal(got, wanted, call='train_bpe(b"ii", b"ij", … b"yyz" twice each, 546)', hint="merge i is token 256 + i")
 
 
 # 16.3: tokens and bytes
