@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, hostile, kernels, site
+from course.bench import colours, desk, digits, github, grader, hostile, kernels, site, training
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -39,7 +39,7 @@ GROUPS: dict[str, list[Step]] = {
         ("Taking steps beside PyTorch's", digits.beside_pytorch),
         ("Training on ever more digits", digits.linear_cost),
         ("Watching the memory of training", digits.memory),
-        ("Grading milestone 2 twice", lambda: digits.milestone(NOX)),
+        ("Grading milestone 2 twice", lambda: digits.milestone(NOX, 2, 90)),
     ],
     "milestone-3": [
         ("Taking steps beside PyTorch's", colours.beside_pytorch),
@@ -49,6 +49,8 @@ GROUPS: dict[str, list[Step]] = {
     "milestone-4": [
         ("Running and recording operations", kernels.operations),
         ("Taking steps beside PyTorch's", kernels.beside_pytorch),
+        ("Training until 75% is passed", training.seconds_until_goal),
+        ("Grading milestone 4 twice", lambda: digits.milestone(NOX, 4, 360)),
     ],
     "github": [
         ("Grading a pull request up to its comment", github.waiting),
