@@ -54,6 +54,15 @@ class Found:
     ladders: dict[str, Ladder]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One function that was asked for."""
+
+    written: str
+    mistake: str | None
+    """None when it does what the docstring says."""
+
+
 def language(context: Context) -> Measured:
     """Train, carry and ask a network for each of three texts; of what all have, the worst counts."""
     milestone, experiment = experiment_of(context)
@@ -116,27 +125,28 @@ def _ask_for_functions(
     cases = {figure: [draw_cases(prompt, rng) for prompt in prompts[figure]] for figure in SETS}
     run = _run(context, workers, seed, "functions", made.text, runs)
 
-    def mistakes(most: int) -> dict[str, list[str | None]]:
-        """Of the first prompts of each set, what is wrong with what the network writes."""
+    def attempt(most: int) -> dict[str, list[Attempt]]:
+        """What the network writes for the first prompts of each set, and what is wrong with it."""
         asked = [prompt for figure in SETS for prompt in prompts[figure][:most]]
         written = iter(_write(run, asked, FUNCTION_BYTES, rng))
         return {
             figure: [
-                _explain(completion) or find_mistake(prompt, completion.text or "", some)
+                Attempt(_show(completion), _explain(completion) or find_mistake(prompt, completion.text or "", some))
                 for prompt, some, completion in zip(prompts[figure][:most], cases[figure], written, strict=False)
             ]
             for figure in SETS
         }
 
-    trained = mistakes(experiment.prompts)
+    trained = attempt(experiment.prompts)
     common = _measure_forgotten(run)
-    fresh = mistakes(experiment.fresh_prompts)
+    fresh = attempt(experiment.fresh_prompts)
     figures = {figure: max(0.0, _share_right(trained[figure]) - _share_right(fresh[figure])) for figure in SETS}
     failures = {}
     for figure in SETS:
-        index = next((index for index, mistake in enumerate(trained[figure]) if mistake), 0)
         shares = _share_right(trained[figure]), _share_right(fresh[figure])
-        failures[figure] = explain_function(figure, prompts[figure][index], trained[figure][index], *shares)
+        first = next((pair for pair in zip(prompts[figure], trained[figure], strict=True) if pair[1].mistake), None)
+        prompt, tried = first or (prompts[figure][0], trained[figure][0])
+        failures[figure] = explain_function(figure, prompt, tried.written, tried.mistake, *shares)
     return Found(figures | common, failures, measure_function_rivals(made, prompts, cases))
 
 
@@ -227,18 +237,19 @@ def _sample(run: TextRun, made: Passages, experiment: LanguageExperiment, rng: n
     return [completion.data.decode(errors="replace") for completion in written]
 
 
-def _share_right(mistakes: Sequence[str | None]) -> float:
-    return sum(mistake is None for mistake in mistakes) / max(1, len(mistakes))
+def _share_right(attempts: Sequence[Attempt]) -> float:
+    return sum(attempt.mistake is None for attempt in attempts) / max(1, len(attempts))
+
+
+def _show(completion: Completion) -> str:
+    return completion.data[:120].decode(errors="replace").strip()
 
 
 def _explain(completion: Completion) -> str | None:
     """Why a completion is no text that could be run; None when it is one."""
     if completion.tied:
         return "two tokens have the same largest logit"
-    if completion.text is None:
-        shown = completion.data[:120].decode(errors="replace")
-        return f"it does not come to an end: {shown}…"
-    return None
+    return "it does not come to an end" if completion.text is None else None
 
 
 def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:

@@ -25,12 +25,14 @@ HINTS = {
 }
 
 
-def explain_function(figure: str, prompt: Prompt, mistake: str | None, share: float, fresh: float) -> Failure:
+def explain_function(
+    figure: str, prompt: Prompt, written: str, mistake: str | None, share: float, fresh: float
+) -> Failure:
     """A set of functions, of which too few were right, by its first mistake."""
     return Failure(
         title=TITLES[figure],
         call=prompt.text,
-        got=f"{mistake or 'right here'} ({share:.0%} of the functions are right{_add_fresh(fresh)})",
+        got=f"{written or 'nothing'}: {mistake or 'right'} ({share:.0%} of the functions are right{_add_fresh(fresh)})",
         expected=prompt.answer.strip(),
         hint=HINTS[figure],
     )

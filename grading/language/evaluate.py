@@ -96,7 +96,9 @@ class _Evaluation:
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
-            case ast.Name() if node.id in self._names:
+            case ast.Name():
+                if node.id not in self._names:
+                    raise RefusedError(f"{node.id} is not there")
                 return self._names[node.id]
             case ast.UnaryOp() if type(node.op) in _UNARY:
                 return _UNARY[type(node.op)](_number(self.compute(node.operand)))
@@ -122,7 +124,7 @@ class _Evaluation:
                 return _items(self.compute(node.value))[operator.index(_number(self.compute(node.slice)))]
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
                 return _CALLS[name](*(self.compute(argument) for argument in node.args))
-        raise RefusedError(f"{type(node).__name__} is not allowed, or names something that is not there")
+        raise RefusedError(f"{ast.unparse(node)[:60]} is more than such a function needs")
 
     def _comprehend(self, node: ast.ListComp | ast.GeneratorExp) -> list:
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
