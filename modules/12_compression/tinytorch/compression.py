@@ -47,7 +47,7 @@ def list_weights(network) -> list[Tensor]:
 def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     """Return bools of the array's shape: False for its round(sparsity · size) smallest magnitudes, True for the others.
 
-    Of equal magnitudes the first, row by row, goes first: [3, -1, 1, 2] with 0.25 → [True, False, True, True].
+    Of equal magnitudes the first, row by row, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
     ValueError unless 0 ≤ sparsity ≤ 1.
     """
     check_range("sparsity", sparsity, 0, 1)
@@ -68,7 +68,10 @@ def global_masks(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndar
 
 
 def apply_masks(weights: Iterable[Tensor], masks: Iterable[np.ndarray]) -> None:
-    """Set every weight to 0 where its mask is False, in place."""
+    """Set every weight to 0 where its mask is False, also where it is inf or nan: a product with 0 would be nan.
+
+    The tensors stay the same ones; those of the optimiser are the network's.
+    """
     # BEGIN SOLUTION 12.3
     for weight, mask in zip(weights, masks, strict=True):
         weight.data[~mask] = 0
@@ -76,12 +79,14 @@ def apply_masks(weights: Iterable[Tensor], masks: Iterable[np.ndarray]) -> None:
 
 
 def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
-    """Return the sparsity after `step` steps: 0 up to `begin`, `final` from `end` on, and in between quick, then slow.
+    """Return the sparsity after `step` steps: `final` from `end` on, also if begin = end; before that, 0 up to `begin`.
 
-    With t the share of the way from begin to end it is final · (1 - (1 - t)³) (Zhu and Gupta, 2017).
+    In between, with t the share of the way, it is final · (1 - (1 - t)³): quick, then slow (Zhu and Gupta, 2017).
     """
     # BEGIN SOLUTION 12.3
-    share = min(max((step - begin) / (end - begin), 0.0), 1.0)
+    if step >= end:
+        return final
+    share = max(step - begin, 0) / (end - begin) if end > begin else 0.0
     return final * (1 - (1 - share) ** 3)
     # END SOLUTION
 
@@ -120,9 +125,12 @@ def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Seq
 
     It computes what `network` computes if the next Conv2d or Dense finds 0 in the other channels. In between each
     channel is by itself: normalisation, activation, pooling, Flatten. `network` stays as it is; both share the layers
-    that lose nothing. ValueError for no next layer, no channels, and channels that do not exist or are named twice.
+    that lose nothing. ValueError for another kind of layer, no next layer, no channels, and channels that do not exist
+    or are named twice.
     """
     layers, first = list(network.layers), network.layers[place]
+    if not isinstance(first, Conv2d | Dense):
+        raise ValueError(f"layer {place} must be a Conv2d or Dense, and is a {type(first).__name__}")
     channels, keep = len(first.weight), list(keep)
     if not keep or len(set(keep)) < len(keep) or not set(keep) <= set(range(channels)):
         raise ValueError(f"keep names channels from 0 to {channels - 1}, at least one and none twice, and is {keep}")
@@ -142,7 +150,7 @@ def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Seq
 
 def spread(per_channel, x):
     """Return a number as it is, and an array (C,) in the shape (C, 1, …), which broadcasts along x's first axis."""
-    return np.reshape(per_channel, np.shape(per_channel) + (1,) * (x.ndim - np.ndim(per_channel)))
+    return np.reshape(per_channel, (-1,) + (1,) * (x.ndim - 1)) if np.ndim(per_channel) else per_channel
 
 
 def quantize(x, scale, zero_point=0):
@@ -212,7 +220,8 @@ def integer_matmul(a, b):
 def rescale(product, weight, weight_scale, bias, scale, zero_point):
     """Return in float32 what a product (…, out) of quantised inputs with `weight`, int8 (out, k), stands for.
 
-    The inputs are scale · (q - zero_point), so zero_point times each row's sum comes off before scaling.
+    The inputs are scale · (q - zero_point), so zero_point times each row's sum comes off before scaling. A convolution
+    hands in its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).
     """
     # BEGIN SOLUTION 12.8
     exact = product - int(zero_point) * weight.sum(axis=1)  # which NumPy sums in int64

@@ -62,10 +62,10 @@ def apply_masks(weights, masks):
 
 def cubic_sparsity(step, begin, end, final):
     """The cubic, with its two ends apart."""
-    if step <= begin:
-        return 0.0
     if step >= end:
         return float(final)
+    if step <= begin:
+        return 0.0
     return final - final * ((end - step) / (end - begin)) ** 3
 
 
@@ -113,6 +113,8 @@ def like(layer, weight, bias):
 
 def remove_channels(network, place, keep):
     """Pick channels by a matrix of zeros and ones, from both sides."""
+    if not isinstance(network[place], Conv2d | Dense):
+        raise ValueError(f"layer {place} has no channels of its own")
     channels = network[place].weight.shape[0]
     if len(keep) == 0 or sorted(set(keep)) != sorted(keep) or min(keep) < 0 or max(keep) >= channels:
         raise ValueError(f"no such channels: {keep}")
