@@ -169,7 +169,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def hostile(session: nox.Session) -> None:
-        """Every hostile submission through the steps of the workflows, as a pull request (22 minutes with -- -n 2).
+        """Every hostile submission through the steps of the workflows, as a pull request (-- -n 2 shares 42 minutes of processor time).
 
         TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
         """
