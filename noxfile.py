@@ -169,8 +169,9 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def hostile(session: nox.Session) -> None:
-        """Every hostile submission through the steps of the workflows, as a pull request (-- -n 2 shares 42 minutes of processor time).
+        """Every hostile submission through the steps of the workflows, as a pull request.
 
+        It takes 42 minutes of processor time, which -- -n 2 shares.
         TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
         """
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
