@@ -1,4 +1,4 @@
-"""The recipe of milestone 4: a network that names three photographs of four after two minutes of training.
+"""The recipe of milestone 4: a network that names three photographs out of four after two minutes of training.
 
 The grader calls the five functions with arrays of its own. Images are uint8 of shape (n, 3, 32, 32), labels the
 classes, int64 of shape (n,), 0 to 9. In a run all images may be mirrored or upside down and classes renumbered, as in
@@ -28,7 +28,10 @@ normalize = Normalize(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))  # 
 
 
 def build(rng: np.random.Generator) -> Sequential:
-    """Return a fresh network: images (n, 3, 32, 32) → logits (n, 10), every weight drawn from `rng`."""
+    """Return a fresh network: images (n, 3, 32, 32) → logits (n, 10), every weight drawn from `rng`.
+
+    All four convolutions are without bias, and each BatchNorm2d has momentum=0.4.
+    """
     # BEGIN SOLUTION 13.13
     layers, channels = [Conv2d(3, FIRST, 3, stride=2, padding=1, bias=False, rng=rng), ReLU()], FIRST
     for maps in (32, 64, 128):  # 16×16 → 8×8 → 4×4 → 2×2
@@ -42,7 +45,8 @@ def build(rng: np.random.Generator) -> Sequential:
 def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probability of each class, (n, 10), in evaluation mode; n may be any number above 0.
 
-    `network` is one that `build` made, the same after `optimise`, or one that `compress` returned.
+    `network` is one that `build` made, the same after `optimise`, or one that `compress` returned. The first keeps its
+    mode; the second shares its layers with what `optimise` makes of it, so it ends in evaluation mode.
     """
     # BEGIN SOLUTION 13.13
     fast, softmax = optimise(network), Softmax(axis=1)
@@ -105,8 +109,8 @@ def move(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class Muon(SGD):
     """SGD with Nesterov's momentum, whose steps for kernels move all directions equally far (Jordan et al., 2024).
 
-    A kernel's step, seen as a matrix (out, the rest), has singular values from large to tiny; here all of them become
-    1. For all other parameters the step is SGD's.
+    A kernel's step, seen as a matrix (out, the rest), has singular values from large to tiny; here nearly all of them
+    become 1: those below a thousandth of the matrix's norm stay smaller. All other parameters take SGD's step.
     """
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
@@ -127,7 +131,8 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     """Train the network in place. `rng` is for the order of the images and for whatever else is random.
 
     Call `progress(step, steps, loss, accuracy)` about 50 times, after a step, the last one included: two ints, and the
-    loss and the accuracy of that step's batch as Python floats. It may ask `predict`.
+    loss and the accuracy of that step's batch as Python floats. It may ask `predict`. There may be only 32 images: take
+    at least 80 steps, with smaller batches and more epochs. All of it may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 13.17
     first, *others = network.parameters()

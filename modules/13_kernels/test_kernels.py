@@ -463,7 +463,7 @@ def test_any_number_of_threads_gives_the_same_gradients(student, rng):
             got = op.backward(output, output, x, weight, stride=stride, padding=(1, 1), threads=threads)
             for name, mine, right in zip(("images", "weight"), got, one, strict=True):
                 call = f"the gradient of {name} with threads={threads}, kernel {kernel}, stride {stride}"
-                expect.array(mine, right, rtol=0, atol=0, call=call, hint="add shares in the order of the blocks")
+                expect.array(mine, right, rtol=0, atol=0, call=call, hint="add shares in a fixed order")
     expect.equal(threading.active_count(), before, call="the number of threads afterwards")
 
 

@@ -67,7 +67,7 @@ class Workspace:
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array of any content, which nobody else gets until the block ends, also by an error."""
+        """Lend an array of any content, which nobody else gets until the block ends, even if it ends with an error."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         try:
@@ -94,7 +94,7 @@ def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
 
 
 def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
-    """Return [function(block) for block in blocks], computed by so many threads, or raise the first block's error."""
+    """Return [function(block) for block in blocks], computed by that many threads, or raise the first block's error."""
     # BEGIN SOLUTION 13.4
     if threads == 1:
         return [function(block) for block in blocks]
@@ -107,14 +107,14 @@ compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, as vecto
 
 
 def runs(x):
-    """Return images as an array (C, H, W, N), without a copy where they lie so in memory.
+    """Return images as (C, H, W, N), without a copy where they lie so in memory; `np.moveaxis(…, -1, 0)` undoes it.
 
     Read-only, as a tape's arrays are, also where `x` is not: for Numba these are two types, each compiled for itself.
     """
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
         array = np.empty(array.shape, x.dtype)
-        for first in range(0, len(x), 16):  # of so many images a pixel's numbers fill one line of the cache
+        for first in range(0, len(x), 16):  # 16 images: a pixel's numbers fill one line of the cache
             array[..., first : first + 16] = np.moveaxis(x[first : first + 16], 0, -1)
     array = array.view()
     array.setflags(write=False)
@@ -331,7 +331,7 @@ class BlockedConv2d(OpLayer):
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output; a gradient will be computed for an `x` that needs one, and for no other."""
+        """Return the op's output. The call of `apply` also says, as needs_input_grad, whether x requires a gradient."""
         # BEGIN SOLUTION 13.11
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, needs_input_grad=x.requires_grad, **self.attributes)
