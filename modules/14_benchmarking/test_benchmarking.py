@@ -306,7 +306,7 @@ def test_each_function_has_its_own_column(student, rng):
 def test_a_steady_drift_cancels(student):
     """Where each call takes longer than the one before by the same amount, both columns are equal."""
     machine = Machine(student, lambda _, n: 10.0 + n)
-    got = time_machine(student, machine, 10)
+    got = time_machine(student, machine, 10, warmup=0)
     call = "candidate - baseline in each block, for equal functions whose calls take 10, 11, 12, … seconds"
     hint = "a b b a: the first and the last call take as long as the two between them"
     expect.array(np.diff(values_of(got), axis=1), np.zeros((10, 1)), atol=1e-9, call=call, hint=hint)
@@ -329,7 +329,7 @@ def test_the_generator_decides_who_begins(student):
     expect.equal(order(1), order(1), call="the order of calls with the same seed, twice")
     expect.that(order(1) != order(2), call="the order with seeds 1 and 2", got="the same", expected="different")
     begun = order(3, 400)[::4].count("a")
-    expect.that(130 <= begun <= 270, call="blocks of 400 that the baseline began", got=begun, expected="about 200")
+    expect.that(150 <= begun <= 250, call="blocks of 400 that the baseline began", got=begun, expected="about 200")
 
 
 @task("14.4")
@@ -696,6 +696,7 @@ def test_the_slower_of_two_decides(student):
         (10, 1000, 100.0, "memory"),
         (0, 5, 0.5, "memory"),
         (50, 0, 0.5, "arithmetic"),
+        (150, 12, 1.5, "arithmetic"),
         (100, 10, 1.0, "arithmetic"),
     ):
         call, hint = f"({flops}, {nbytes}) of 100 operations and 10 bytes a second", "both work at the same time"
