@@ -169,7 +169,8 @@ def run_callers(batcher, callers, each, patience):
             thread.start()
         for thread in threads:
             thread.join(patience)
-    for error in errors:
+    # Who comes after the thread has failed only learns that the batcher is closed; the others know why.
+    for error in sorted(errors, key=lambda error: type(error) is RuntimeError):
         raise error
     return answers
 
