@@ -7,10 +7,13 @@ import statistics
 from grading.checks.images import (
     Run,
     broken,
+    curves_of,
     experiment_of,
     failures_of_all,
     figures_of_all,
+    find_worst,
     how_trained,
+    measure_worst,
     one_class,
     train_and_carry,
 )
@@ -44,24 +47,16 @@ def cifar10_convergence(context: Context) -> Measured:
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         told = broken(error, milestone, seeds[len(runs)])
-        curves = tuple(curve for run in runs for curve in run.curves)
-        return measure_nothing("cifar10_convergence", told, how=how, curves=curves, data=data.record)
+        return measure_nothing("cifar10_convergence", told, how=how, curves=curves_of(runs), data=data.record)
     late = [late_fall(run.steps, run.losses) for run in runs]
-    worst = min(runs, key=lambda run: run.accuracy)
+    worst = find_worst(runs)
     figures = figures_of_all(runs) | {
         "loss_ratio": max(run.losses[-1] / max(run.losses[0], TINY) for run in runs),
         "late_fall": max(fall for fall in late if fall is not None) if None not in late else None,
         "generalisation_gap": max(0.0, *(run.known_accuracy - run.accuracy for run in runs)),
     }
     missed = failures_of_all(figures, worst) | _failures(figures, worst)
-    return Measured(
-        figures,
-        {name: (failure,) for name, failure in missed.items()},
-        how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
-        curves=tuple(curve for run in runs for curve in run.curves),
-        pictures=worst.pictures,
-        data=data.record,
-    )
+    return measure_worst(runs, figures, missed, how, data)
 
 
 def late_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | None:

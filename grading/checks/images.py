@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
-from grading.checks.measured import Context
+from grading.checks.measured import Context, Measured
 from grading.checks.network import StudentNetwork, Weights, differ_by, in_words
 from grading.checks.pictures import count_confusions, pick_filters
 from grading.checks.seeds import own_draws
@@ -260,6 +260,30 @@ def one_class(run: Run) -> str:
     often = int(run.predicted.argmax())
     share = run.predicted[often] / run.predicted.sum()
     return f"; {share:.0%} of the answers are {often}" if share > 0.5 else ""
+
+
+def measure_worst(
+    runs: list[Run], figures: dict[str, float | None], missed: dict[str, Failure], how: str, data: DataSet
+) -> Measured:
+    """What a check of several runs gives: curves of all of them, pictures of the one with the lowest accuracy."""
+    return Measured(
+        figures,
+        {name: (failure,) for name, failure in missed.items()},
+        how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
+        curves=curves_of(runs),
+        pictures=find_worst(runs).pictures,
+        data=data.record,
+    )
+
+
+def curves_of(runs: list[Run]) -> tuple[Curve, ...]:
+    """The curves of all runs, one run after another."""
+    return tuple(curve for run in runs for curve in run.curves)
+
+
+def find_worst(runs: list[Run]) -> Run:
+    """The run with the lowest accuracy."""
+    return min(runs, key=lambda run: run.accuracy)
 
 
 def how_trained(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:

@@ -10,10 +10,13 @@ from grading.checks.images import (
     accuracy,
     ask,
     broken,
+    curves_of,
     experiment_of,
     failures_of_all,
     figures_of_all,
+    find_worst,
     how_trained,
+    measure_worst,
     one_class,
     train_and_carry,
 )
@@ -61,22 +64,14 @@ def cifar10_kernels(context: Context) -> Measured:
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         failure = broken(error, milestone, seeds[len(compressed)])
-        curves = tuple(curve for run in runs for curve in run.curves)
-        return measure_nothing("cifar10_kernels", failure, how=how, curves=curves, data=data.record)
+        return measure_nothing("cifar10_kernels", failure, how=how, curves=curves_of(runs), data=data.record)
     figures = figures_of_all(runs) | {
         "int8_loss": max(small.lost for small in compressed),
         "int8_bytes": max(small.share for small in compressed),
     }
-    worst = min(runs, key=lambda run: run.accuracy)
+    worst = find_worst(runs)
     missed = failures_of_all(figures, worst) | _failures(figures, worst, min(small.accuracy for small in compressed))
-    return Measured(
-        figures,
-        {name: (failure,) for name, failure in missed.items()},
-        how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
-        curves=tuple(curve for run in runs for curve in run.curves),
-        pictures=worst.pictures,
-        data=data.record,
-    )
+    return measure_worst(runs, figures, missed, how, data)
 
 
 def compress_and_carry(context: Context, run: Run, elsewhere: Worker, seed: int) -> Compressed:

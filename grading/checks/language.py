@@ -153,7 +153,7 @@ def _ask_for_functions(
 def _ask_for_stories(
     context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> Found:
-    """How stories end: each claim is checked against what was told."""
+    """How stories end: each claim is checked against the prompt and the exchange."""
     _, experiment = experiment_of(context)
     made = draw_stories(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _run(context, workers, seed, "stories", made.text, runs)

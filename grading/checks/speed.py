@@ -40,6 +40,7 @@ from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
+from grading.sandbox.command import THREAD_VARIABLES
 
 BASELINE = 6
 """The last module that the slower side sees: convolution without blocks, loops without compiling."""
@@ -47,7 +48,6 @@ IDLE_SHARE = 0.1
 """Of a worker's turns, in CPU time, that it may compute while it is the others' turn."""
 WARM_UPS = 2
 """Turns before those that count: compiling, and touching memory for the first time, is done once."""
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
     In a process of its own with one thread, since this one's matrix products have their threads already.
     """
     command = [sys.executable, str(Path(__file__).with_name("calibration.py")), json.dumps(shape.products)]
-    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
     ) as process:

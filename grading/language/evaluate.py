@@ -156,7 +156,7 @@ def _bounded(value: Any) -> Value:
     if isinstance(value, list):
         if len(value) > LONGEST:
             raise RefusedError("a list becomes too long")
-    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # NaN is no number either
+    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # which rules out NaN, too
         raise RefusedError("a number becomes too large")
     return value
 

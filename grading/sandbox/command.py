@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 COURSE = Path(__file__).resolve().parents[2]
 
+THREAD_VARIABLES = (
+    "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+"""Each library reads its number of threads from one of these when it is loaded."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -130,11 +135,7 @@ def _environment(home: Path, threads: int) -> dict[str, str]:
         "TMPDIR": str(home),
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "OPENBLAS_NUM_THREADS": count,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "VECLIB_MAXIMUM_THREADS": count,
-        "NUMBA_NUM_THREADS": count,
+        **dict.fromkeys(THREAD_VARIABLES, count),
         "NUMBA_CACHE_DIR": str(home),
     }
 

@@ -52,7 +52,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 class Running:
-    """A page at work, and what it was told."""
+    """A running page, and the states that were sent to it."""
 
     def __init__(self, colours: Images, milestone: Milestone, worker: Any):
         self.feed, self.reported, self.ready = Feed(), [], threading.Event()

@@ -71,7 +71,7 @@ class Kept(Feed):
 
 
 class Running:
-    """A page at work, and what it was told."""
+    """A running page, and the states that were sent to it."""
 
     def __init__(self, colours: Images, milestone: Milestone, worker: Any = None):
         self.feed, self.reported, self.ready = Kept(), [], threading.Event()

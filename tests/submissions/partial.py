@@ -14,16 +14,17 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from grading import grade, limits
 from grading.__main__ import main
 from grading.checks import kernels
 from grading.checks.measured import Context, Measured
 from grading.data.dataset import DataSet
-from grading.manifest.model import Manifest
+from grading.manifest.model import Manifest, Milestone
 from grading.render.progress import Watch
 
 
@@ -50,32 +51,31 @@ def be_patient_for(seconds: float) -> None:
     Twenty times as long may pass on the clock: on a busy machine the patience is not up before.
     """
     limits.WALL_FACTOR, limits.LEAST_WALL = 20.0, 0.0
-    read = grade.load
     budget = {"call_seconds": seconds, "train_seconds": seconds, "wall_seconds": 5 * seconds}
-
-    def hasty(root: Path) -> Manifest:
-        manifest = read(root)
-        hurried = [m.model_copy(update={"budget": m.budget.model_copy(update=budget)}) for m in manifest.milestones]
-        return manifest.model_copy(update={"milestones": tuple(hurried)})
-
-    grade.load = hasty
+    change_milestones(lambda milestone: {"budget": milestone.budget.model_copy(update=budget)})
     grade.MODULE_BUDGET = grade.MODULE_BUDGET.model_copy(update=budget)
 
 
 def change_experiment(numbers: dict[str, float]) -> None:
     """From now on every milestone's experiment has these numbers, where it has such fields."""
+
+    def change(milestone: Milestone) -> dict[str, Any]:
+        known = {name: value for name, value in numbers.items() if hasattr(milestone.experiment, name)}
+        return {"experiment": milestone.experiment and milestone.experiment.model_copy(update=known)}
+
+    change_milestones(change)
+
+
+def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
+    """From now on every milestone that is read has these fields instead of its own."""
     read = grade.load
 
-    def changed(root: Path) -> Manifest:
+    def read_changed(root: Path) -> Manifest:
         manifest = read(root)
-        milestones = []
-        for milestone in manifest.milestones:
-            known = {name: value for name, value in numbers.items() if hasattr(milestone.experiment, name)}
-            experiment = milestone.experiment.model_copy(update=known) if milestone.experiment else None
-            milestones.append(milestone.model_copy(update={"experiment": experiment}))
-        return manifest.model_copy(update={"milestones": tuple(milestones)})
+        milestones = tuple(milestone.model_copy(update=change(milestone)) for milestone in manifest.milestones)
+        return manifest.model_copy(update={"milestones": milestones})
 
-    grade.load = changed
+    grade.load = read_changed
 
 
 def leave_images(count: int) -> None:

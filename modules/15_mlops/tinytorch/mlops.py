@@ -289,7 +289,7 @@ def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray
     """Return the rows of a request, {"rows": [[…], …]} in JSON, as float32 (n, features).
 
     RequestError 413 for more than `max_bytes`; 400, with the number of features, for everything else that is wrong: no
-    such JSON, no row, true, which is no number, NaN, and what is too large for float32.
+    such JSON, no row, `true` where a number belongs, NaN, and what is too large for float32.
     """
     # BEGIN SOLUTION 15.12
     if len(body) > max_bytes:
