@@ -136,12 +136,15 @@ def roster(
     """Check the class's roster: what is wrong with which row, and how to fix it. Exit 1 when something is."""
     from desk import show
     from desk.classroom50 import write_roster
+    from desk.deadlines import find_idle_extensions
     from desk.roster import FILE, check_roster
+    from grading.manifest.load import load_at_desk
 
     if classroom50:
         write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
     found = check_roster(Path(folder, FILE))
     show.roster(found)
+    show.notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
     return 1 if found.problems else 0
 
 
@@ -249,11 +252,11 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from desk.report import report as of
     from desk.report_page import page, terminal
     from grading.files import write_atomically
-    from grading.manifest.load import load
+    from grading.manifest.load import load_at_desk
     from tito.console import console
 
     with open_gradebook(Path(folder, FILE)) as book:
-        found = of(book, load(ROOT))
+        found = of(book, load_at_desk(ROOT))
     if to:
         write_atomically(writable(to), page(found).encode())
     for part in terminal(found):

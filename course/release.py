@@ -18,7 +18,7 @@ from course.workflows import released_workflows
 from grading import lock
 from grading.errors import UsageError
 from grading.manifest.files import check_files
-from grading.manifest.load import ManifestError, load
+from grading.manifest.load import ManifestError, load, load_at_desk
 from grading.manifest.model import Manifest, Status
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -82,7 +82,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
 
 def release_files(root: Path) -> dict[Path, bytes]:
     """Every file of the release but its lock: path → bytes, the same for the same course."""
-    manifest = load(root)
+    manifest = load_at_desk(root)
     if problems := check_files(manifest, root):
         raise ManifestError(problems)
     files = {Path(name): (root / name).read_bytes() for name in AS_THEY_ARE}

@@ -27,7 +27,7 @@ from grading.data.load import source_named
 from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
 from grading.grade import course_record
-from grading.manifest.load import load
+from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Status
 from grading.render.progress import Watch
 from grading.sandbox.launch import choose
@@ -80,7 +80,7 @@ def collect(
     Without ``grade`` no student code is run. Raises ManifestError, UsageError or GraderError before anything is
     touched; what goes wrong with one student is in `troubles`.
     """
-    manifest, choice = load(root), [row for row in rows if students is None or row.id in students]
+    manifest, choice = load_at_desk(root), [row for row in rows if students is None or row.id in students]
     if grade:
         choose(official=True)
     version()
@@ -120,7 +120,7 @@ def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
     """How many submissions wait to be graded, or, before the first look, how many students there are."""
     if not (folder / FILE).is_file():
         return len(rows)
-    manifest = load(root)
+    manifest = load_at_desk(root)
     of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
     with open_gradebook(folder / FILE) as book:
         return len(left_to_do(book, rows, of, course_record(root, manifest).digest))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from desk import git
 from desk.collect import FREE_BYTES
+from desk.deadlines import find_idle_extensions
 from desk.gradebook import FILE as BOOK
 from desk.gradebook import open_gradebook
 from desk.repository import full_name
@@ -18,7 +19,7 @@ from desk.roster import check_roster
 from grading.data.files import find
 from grading.data.load import source_named
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import load
+from grading.manifest.load import ManifestError, load, load_at_desk
 from grading.manifest.model import Status
 from tito.doctor import Finding, each, manifest, packages, python, sandbox, worker
 
@@ -48,7 +49,7 @@ def examine(desk: Desk) -> Iterator[Finding]:
     """Every check in order: this machine, the class's folder, GitHub."""
     here: tuple[Callable[[Path], Finding], ...] = (python, packages, manifest)
     yield from each(here, desk.root)
-    yield from each((official, started_worker, git_version, data_sets, disk, roster, gradebook, token), desk)
+    yield from each((official, started_worker, git_version, data_sets, disk, roster, deadlines, gradebook, token), desk)
     if desk.environ.get("GITHUB_TOKEN"):
         yield from each((grader, organisation, repositories), desk)
 
@@ -107,6 +108,21 @@ def roster(desk: Desk) -> Finding:
     return Finding(
         "roster", True, f"{len(found.rows)} students" + (f", {without} without a repository" * bool(without))
     )
+
+
+def deadlines(desk: Desk) -> Finding:
+    """Deadlines in a known time zone, and extensions that somebody has."""
+    try:
+        found = load_at_desk(desk.root).deadlines
+    except ManifestError as error:
+        return Finding("deadlines", False, str(error), "Change milestones.yaml; students are not stopped by it.")
+    path = desk.folder / ROSTER
+    idle = list(find_idle_extensions(found, check_roster(path).rows if path.exists() else ()))
+    if idle and path.exists():
+        more = f" (and {len(idle) - 1} more: inv roster --folder {desk.folder})" if idle[1:] else ""
+        return Finding("deadlines", None, idle[0] + more, "Correct the name in milestones.yaml or in the roster.")
+    shown = "none" if found is None else f"{len(found.due)} milestones, {found.timezone}"
+    return Finding("deadlines", True, shown)
 
 
 def gradebook(desk: Desk) -> Finding:

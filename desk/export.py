@@ -14,7 +14,7 @@ from desk.roster import Row
 from desk.scores import FULL, Score, scores
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.manifest.load import load
+from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
 
@@ -92,7 +92,7 @@ def write(root: Path, folder: Path, form: str, to: Path, classroom: str = "", as
     """Write the class's scores in this format, in one step; how many students. UsageError as the formats raise it."""
     if form not in (*FORMATS, "classroom50"):
         raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
-    manifest = load(root)
+    manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
         rows, found = book.students(), scores(book, manifest)
         if form == "classroom50":

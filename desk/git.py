@@ -36,7 +36,6 @@ SAFE = (
     "advice.detachedHead=false",
 )
 HEX = re.compile(r"[0-9a-f]{40}")
-_KEPT = {"GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"}
 _HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
 """Tells git the token of the environment, for GitHub alone; it never stands in a command line or a file."""
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")

@@ -9,13 +9,13 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from desk.pushes import Push
-from desk.roster import Row
+from desk.roster import Row, parse_days
 from grading.errors import GraderError, UsageError
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
@@ -105,14 +105,14 @@ class Gradebook:
             db.executemany(
                 f"INSERT INTO student ({', '.join(names)}, enrolled) VALUES ({values}) "  # noqa: S608 - names of ours
                 f"ON CONFLICT (id) DO UPDATE SET {changed}",
-                [(*astuple(row), 1) for row in rows],
+                [(*_cells(row), 1) for row in rows],
             )
 
     def students(self) -> tuple[Row, ...]:
         """The enrolled students, by id."""
         names = [f.name for f in fields(Row)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
-        return tuple(Row(**{**dict(zip(names, row, strict=True)), "public": bool(row[6])}) for row in found)
+        return tuple(_row(dict(zip(names, row, strict=True))) for row in found)
 
     def visit(self, visit: Visit) -> None:
         """Keep what was found at a repository, in place of what was found before."""
@@ -339,6 +339,18 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _number(connection: sqlite3.Connection, pragma: str) -> Any:
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    """A student as the table holds them."""
+    days = " ".join(f"{milestone}:{days}" for milestone, days in row.milestone_days)
+    return (*astuple(replace(row, milestone_days=()))[:-1], days)
+
+
+def _row(cells: dict[str, Any]) -> Row:
+    """A student of the table."""
+    of_milestones = parse_days(cells["milestone_days"])[1]
+    return Row(**{**cells, "public": bool(cells["public"]), "milestone_days": of_milestones})
 
 
 def _grading(row: tuple[Any, ...]) -> Grading:

@@ -96,7 +96,7 @@ def targets(row: Row, pushes: tuple[Push, ...], head: str, of: Class) -> dict[st
     """The commits that count: the newest, and where that came later than a deadline, what was there until then."""
     found = {head: {m.id for m in of.milestones}}
     for milestone in of.milestones:
-        until = terms(of.deadlines, milestone.id, row.section, row.extension_days)
+        until = terms(of.deadlines, milestone.id, row)
         for moment in _moments(until):
             push = at_deadline(pushes, moment)
             if push is not None:

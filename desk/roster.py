@@ -22,7 +22,8 @@ FILE = Path("roster.csv")
 LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
-DAYS = re.compile(r"[0-9]{1,3}", re.ASCII)
+DAYS = re.compile(r"(?:(?P<milestone>[1-9][0-9]?):)?(?P<days>[0-9]{1,3})", re.ASCII)
+"""One part of `extension_days`: 3 for every milestone, 2:5 for milestone 2."""
 WRITTEN = ("name", "section")
 """Columns in people's own spelling, which may need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
@@ -43,9 +44,15 @@ class Row:
     """Whether they agreed to be named on the site."""
     extension_days: int = 0
     """Added to each of their deadlines."""
+    milestone_days: tuple[tuple[int, int], ...] = ()
+    """(milestone, days): added to that deadline instead. Written into the column `extension_days`, too."""
+
+    def days_for(self, milestone: int) -> int:
+        """What is added to the student's deadline for a milestone."""
+        return dict(self.milestone_days).get(milestone, self.extension_days)
 
 
-COLUMNS = tuple(f.name for f in fields(Row))
+COLUMNS = tuple(f.name for f in fields(Row) if f.name != "milestone_days")
 
 
 @dataclass(frozen=True)
@@ -174,10 +181,13 @@ class _Reader:
         self._alone(line, "github", github, str)
         self._alone(line, "repository", repository, same_repository)
         self._alone(line, "email", email, str.casefold)
-        public, days = self._public(line, given["public"] or ""), self._days(line, given["extension_days"] or "0")
+        public, (days, of_milestones) = (
+            self._public(line, given["public"] or ""),
+            self._days(line, given["extension_days"] or ""),
+        )
         if id_ is None:
             return None
-        return Row(id_, given["name"], email, github, repository, given["section"], public, days)
+        return Row(id_, given["name"], email, github, repository, given["section"], public, days, of_milestones)
 
     def _user(self, line: int, column: str, value: str | None) -> str | None:
         if value is None:
@@ -203,11 +213,31 @@ class _Reader:
             self._problem(line, f"public is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
-    def _days(self, line: int, value: str) -> int:
-        if not DAYS.fullmatch(value):
-            self._problem(line, f"extension_days is {value!r}.", "Write a whole number of days; empty means none.")
-            return 0
-        return int(value)
+    def _days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Days for every deadline, and those for one milestone's."""
+        try:
+            return parse_days(value)
+        except ValueError:
+            mend = "Write a whole number of days, or 2:5 for five days of milestone 2 alone; empty means none."
+            self._problem(line, f"extension_days is {value!r}.", mend)
+            return 0, ()
+
+
+def parse_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """The days of every deadline and those of single milestones; ValueError for anything else, or one named twice.
+
+    >>> parse_days("3 2:5")
+    (3, ((2, 5),))
+    """
+    found: dict[int, int] = {}
+    for part in text.split():
+        match = DAYS.fullmatch(part)
+        milestone = int(match["milestone"] or 0) if match else 0
+        if match is None or milestone in found:
+            raise ValueError(text)
+        found[milestone] = int(match["days"])
+    every = found.pop(0, 0)
+    return every, tuple(sorted(found.items()))
 
 
 def _invisible_in(text: str) -> Counter[str]:

@@ -84,7 +84,7 @@ def _score(
     arrivals: dict[tuple[str, int, str], Push],
     visit: Visit | None,
 ) -> Score:
-    due = terms(manifest.deadlines, milestone.id, row.section, row.extension_days)
+    due = terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last
     none, latest = Score(row.id, milestone.id, terms=due, closed=closed), _latest(gradings)
     candidates = [

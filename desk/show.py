@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.table import Column, Table
 
 from desk.collect import Collected
@@ -28,6 +30,15 @@ def roster(found: Roster) -> None:
     out.print(f"{told}{f', {without} without a repository' if without else ''}.")
     if found.problems:
         out.print(f"{len(found.problems)} to fix.")
+
+
+def notes(sentences: Iterable[str]) -> None:
+    """What is not wrong, and may be meant otherwise."""
+    found = [one_line(sentence, 400) for sentence in sentences]
+    for sentence in found[:SHOWN]:
+        console().print(f"Note: {sentence}")
+    if len(found) > SHOWN:
+        console().print(f"… and {len(found) - SHOWN} more notes.")
 
 
 def collected(found: Collected) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -32,7 +33,7 @@ EXPERIMENTS: dict[str, type[BaseModel]] = {
     "language": LanguageExperiment,
 }
 
-__all__ = ["FILE", "ManifestError", "Problem", "load", "located"]
+__all__ = ["FILE", "ManifestError", "Problem", "load", "load_at_desk", "located"]
 
 
 def load(root: Path) -> Manifest:
@@ -48,6 +49,23 @@ def load(root: Path) -> Manifest:
         raise ManifestError(located(source, map(_finding, error.errors(include_url=False)))) from None
     if problems := located(source, broken_rules(manifest)):
         raise ManifestError(problems)
+    return manifest
+
+
+def load_at_desk(root: Path) -> Manifest:
+    """The manifest as instructors' commands read it: ManifestError for an unknown time zone, too.
+
+    Students' commands never look at the zone: their machine may know fewer.
+    """
+    manifest = load(root)
+    if manifest.deadlines is not None:
+        name = manifest.deadlines.timezone
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            message = f"`timezone: {name[:60]}` is not a known time zone."
+            finding = Finding(("deadlines", "timezone"), message, "Write an IANA name such as Europe/Berlin, or UTC.")
+            raise ManifestError(located(read(root), [finding])) from None
     return manifest
 
 

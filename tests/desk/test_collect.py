@@ -74,7 +74,7 @@ def test_what_was_there_at_the_deadline_is_graded_too(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Work that came later, or took something back, does not hide what was pushed in time."""
-    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
     on_time = school.enroll("ada") and school.push("ada", released() | BROKEN, at=DUE - timedelta(days=1))
     school.push("ada", {RECIPE: "def build(late:\n"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=9))
     too_late = school.push("ada", {RECIPE: "def build(later:\n"}, at=DUE + timedelta(days=8))
@@ -92,7 +92,7 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
     school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is said, and does not move when it is seen again."""
-    monkeypatch.setattr("desk.collect.load", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.collect.load_at_desk", lambda _root: due_manifest())
     school.enroll("ada", released())
     (school.bare("ada") / "logs/refs/heads/main").unlink()
     assert run(school, class_folder).guessed == 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from desk.deadlines import terms
+from desk.deadlines import Terms, find_idle_extensions, terms
 from desk.gradebook import HandedIn, Visit, open_gradebook
 from desk.pushes import NONE, Push, Reflogs, arrived, at_deadline
 from desk.roster import Row
@@ -35,14 +36,14 @@ DUE = datetime(2026, 10, 23, 21, 59, 59, tzinfo=UTC)
 
 def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
     """Two days of the section and one of the student's own lead over the end of summer time to the same hour."""
-    plain = terms(DEADLINES, 1, None, 0)
-    moved = terms(DEADLINES, 1, "evening", 1)
+    plain = terms(DEADLINES, 1, Row("ada"))
+    moved = terms(DEADLINES, 1, Row("ada", section="evening", extension_days=1))
     assert plain is not None
     assert moved is not None
     assert plain.due == DUE
     assert moved.due == DUE + timedelta(days=3, hours=1)
-    assert terms(DEADLINES, 2, None, 0) is None
-    assert terms(None, 1, None, 0) is None
+    assert terms(DEADLINES, 2, Row("ada")) is None
+    assert terms(None, 1, Row("ada")) is None
 
 
 @pytest.mark.parametrize(
@@ -54,16 +55,86 @@ def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
         (timedelta(minutes=31), 1, 0.9),
         (timedelta(days=1), 1, 0.9),
         (timedelta(days=1, seconds=1), 2, 0.8),
-        (timedelta(days=3), 3, 0.7),
-        (timedelta(days=3, seconds=1), 4, 0.0),
+        (timedelta(days=3, hours=1), 3, 0.7),  # summer time has ended
+        (timedelta(days=3, hours=1, seconds=1), 4, 0.0),
     ],
 )
 def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None:
     """Nothing is taken within the grace, then a tenth for each day begun, and all of it after the last."""
-    due = terms(DEADLINES, 1, None, 0)
+    due = terms(DEADLINES, 1, Row("ada"))
     assert due is not None
     assert due.days_late(DUE + late) == days
     assert due.factor(DUE + late) == pytest.approx(factor)
+
+
+def due_at(zone: str, at: str, days: int = 3) -> Terms:
+    """A deadline there, with a tenth off for each day and no grace."""
+    late = {"off_per_day": 0.1, "days": days}
+    found = terms(
+        Deadlines.model_validate({"timezone": zone, "late": late, "due": ({"milestone": 1, "at": at},)}), 1, Row("ada")
+    )
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "pushed", "days"),
+    [
+        ("Europe/Berlin", "2026-10-24 23:59", "2026-10-25T23:30+01:00", 1),  # this day has 25 hours
+        ("Europe/Berlin", "2026-10-24 23:59", "2026-10-26T00:01+01:00", 2),
+        ("Europe/Berlin", "2026-03-28 23:59", "2026-03-29T23:59:59+02:00", 1),  # and this one 23
+        ("Europe/Berlin", "2026-03-28 23:59", "2026-03-30T00:00+02:00", 2),
+        ("Europe/Berlin", "2026-10-25 02:30", "2026-10-25T02:30+01:00", 0),  # shown twice: the later is meant
+        ("Europe/Berlin", "2026-03-29 02:30", "2026-03-29T03:30+02:00", 0),  # shown never
+        ("US/Eastern", "2026-10-31 23:59", "2026-11-01T23:30-05:00", 1),
+        ("Australia/Lord_Howe", "2026-04-04 23:59", "2026-04-05T23:45+10:30", 1),  # clocks move by half an hour
+        ("Pacific/Apia", "2011-12-29 23:59", "2011-12-31T23:30+14:00", 1),  # 30 December 2011 was left out there
+    ],
+)
+def test_late_days_are_the_calendar_s(zone: str, at: str, pushed: str, days: int) -> None:
+    """A day late lasts until the same hour of the next day, however many hours that is."""
+    assert due_at(zone, at).days_late(datetime.fromisoformat(pushed)) == days
+
+
+def test_the_last_late_day_ends_at_the_deadline_s_hour() -> None:
+    """After three days over the end of summer time, not an hour before."""
+    due = due_at("Europe/Berlin", "2026-10-24 23:59")
+    assert due.last == datetime(2026, 10, 27, 22, 59, 59, tzinfo=UTC)
+    assert due.factor(due.last) == pytest.approx(0.7)
+    assert due.factor(due.last + timedelta(seconds=1)) == 0
+
+
+def test_a_zone_is_known_on_a_machine_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package tzdata brings them all: containers have none, and Debian keeps US/Eastern apart."""
+    monkeypatch.setattr("zoneinfo.TZPATH", ())
+    monkeypatch.setattr("zoneinfo._tzpath.TZPATH", ())
+    ZoneInfo.clear_cache()
+    assert str(ZoneInfo.no_cache("US/Eastern")) == "US/Eastern"
+
+
+def test_an_extension_may_be_for_one_milestone_alone() -> None:
+    """It takes the place of the student's days for all of them; the section's are added to either."""
+    row = Row("ada", section="evening", extension_days=1, milestone_days=((1, 4),))
+    found = terms(DEADLINES, 1, row)
+    assert found is not None
+    assert found.local.day == DUE.day + 4 + 2
+    assert (row.days_for(1), row.days_for(2)) == (4, 1)
+
+
+def test_extensions_that_reach_nobody_are_named() -> None:
+    """A section that is misspelt or empty, a milestone without a deadline, days without any deadlines."""
+    rows = [Row("ada", section="Evening"), Row("bob", section="other", milestone_days=((2, 3),))]
+    (section, also, milestone) = find_idle_extensions(DEADLINES, rows)
+    assert section == (
+        "milestones.yaml gives section evening 2 days more, and nobody is in that section: the roster's sections are "
+        "Evening, other."
+    )
+    assert "section evening 1 day more" in also
+    assert milestone == "The roster gives bob 3 days more for milestone 2, which has no deadline."
+    assert list(find_idle_extensions(None, [Row("ada", extension_days=2)])) == [
+        "The roster gives ada 2 days more, and milestones.yaml has no deadlines."
+    ]
+    assert list(find_idle_extensions(DEADLINES, [Row("ada", section="evening"), Row("bob", section="other")])) == []
 
 
 def test_which_push_counts() -> None:

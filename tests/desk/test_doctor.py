@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from desk.doctor import Desk, examine
 from desk.gradebook import FILE, open_gradebook
 from tests.desk.school import ROOT
+from tests.desk.test_deadlines import due_manifest
 from tests.github.conftest import environ, hub, running  # noqa: F401 - the fixtures
 from tests.github.local import Hub
 from tito.doctor import Finding
@@ -35,6 +38,17 @@ def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
     found = findings(class_folder, {})
     assert "unknown column nmae" in found["roster"].found
     assert found["gradebook"].ok is False
+
+
+def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would notice it otherwise until the deadline is over."""
+    monkeypatch.setattr("desk.doctor.load_at_desk", lambda _root: due_manifest())
+    (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
+    told = findings(class_folder, {})["deadlines"]
+    assert told.ok is None
+    assert "section evening 2 days more, and nobody is in that section" in told.found
+    (class_folder / "roster.csv").write_text("id,section\nada,evening\nbob,other\n")
+    assert findings(class_folder, {})["deadlines"].ok is True
 
 
 def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:

@@ -70,6 +70,14 @@ def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) ->
         assert list(book.records()) == [good]
 
 
+def test_days_of_single_milestones_are_kept(class_folder: Path) -> None:
+    """As the roster has them."""
+    row = Row("ada", extension_days=1, milestone_days=((1, 3), (12, 140)))
+    with open_gradebook(class_folder / "g.sqlite", make=True) as book:
+        book.enroll([row, Row("bob")])
+        assert book.students() == (row, Row("bob"))
+
+
 def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
     """A missing file, another database, no database, and one of a later version each get their sentence."""
     path = class_folder / "g.sqlite"

@@ -53,6 +53,9 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
         (HEAD + "ada,,,,,,maybe,\n", 2, "public is 'maybe'", "yes or no"),
         (HEAD + "ada,,,,,,,two\n", 2, "extension_days is 'two'", "whole number"),
         (HEAD + "ada,,,,,,,-2\n", 2, "extension_days is '-2'", "whole number"),
+        (HEAD + "ada,,,,,,,3 4\n", 2, "extension_days is '3 4'", "2:5 for five days of milestone 2"),
+        (HEAD + "ada,,,,,,,1:3 1:4\n", 2, "extension_days is", "2:5"),
+        (HEAD + "ada,,,,,,,0:3\n", 2, "extension_days is", "2:5"),
         (HEAD + "ada,,,,--upload-pack=x,,,\n", 2, "is no repository", "owner/name"),
         (HEAD + "ada,,,,ext::sh -c id,,,\n", 2, "is no repository", "owner/name"),
         (HEAD + "ada,,,,https://me:secret@github.com/c/r,,,\n", 2, "a password", "credential helper"),
@@ -84,6 +87,16 @@ def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> Non
     path.write_text(f"{HEAD}ada,{name},,,,{name},,\n", "utf-8")
     (row,) = read_roster(path).rows
     assert (row.name, row.section) == (name, name)
+
+
+def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
+    """Beside those of every milestone, in one cell."""
+    rows = read_roster(roster(tmp_path, f"{HEAD}ada,,,,,,,3 2:5 1:0\nbob,,,,,,,2:14\ncyd,,,,,,,\n")).rows
+    assert [(row.extension_days, row.milestone_days) for row in rows] == [
+        (3, ((1, 0), (2, 5))),
+        (0, ((2, 14),)),
+        (0, ()),
+    ]
 
 
 def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
