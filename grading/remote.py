@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +19,16 @@ class Frame:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} in {self.function or '<file>'}: {self.text}"
+
+
+def choose_frame(frames: Sequence[Frame], folder: str | None = None) -> Frame:
+    """Where to look first: the last line in ``folder``, the module's that is being worked on, or the last of all.
+
+    What raises is often an earlier module, which refuses what it was given. Without a folder it is the one in which
+    student code was entered.
+    """
+    folder = folder or frames[0].file.rpartition("/")[0].removesuffix("/tinytorch")
+    return next((frame for frame in reversed(frames) if frame.file.startswith(f"{folder}/")), frames[-1])
 
 
 class WorkerFailureError(Exception):

@@ -17,7 +17,7 @@ import numpy as np
 
 from grading.checks.seeds import student_seed
 from grading.client import Worker
-from grading.remote import WorkerFailureError
+from grading.remote import WorkerFailureError, choose_frame
 from grading.testing import expect
 
 TOLERANCE = 1e-3
@@ -282,6 +282,6 @@ def in_words(error: Exception) -> dict[str, Any]:
     frames = getattr(error, "frames", ())
     told: dict[str, Any] = {"got": f"{getattr(error, 'remote_type', type(error).__name__)}: {error}"}
     if frames:
-        told |= {"file": frames[-1].file, "line": frames[-1].line}
-        told["detail"] = "\n".join(map(str, frames))
+        place = choose_frame(frames)
+        told |= {"file": place.file, "line": place.line, "detail": "\n".join(map(str, frames))}
     return told

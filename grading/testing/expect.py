@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
 from grading.render.text import labelled
+from grading.testing.diagnose import diagnose
 
 MAX_SIZE = 1 << 20
 """Elements of an array in a test: what the judge makes of it, in float64 or for each index, has an end with it."""
@@ -27,9 +29,23 @@ NO_ANSWER = (WorkerFailureError, GraderError)
 class Mismatch(AssertionError):  # noqa: N818 - it is read as a word in a report, not raised by callers
     """A value is not what the task asks for."""
 
-    def __init__(self, *, call: str, got: str, expected: str, hint: str | None = None):
+    def __init__(
+        self,
+        *,
+        call: str,
+        got: str,
+        expected: str,
+        hint: str | None = None,
+        diagnosis: str | None = None,
+        returned_nothing: bool = False,
+    ):
         self.call, self.got, self.expected, self.hint = call, got, expected, hint
-        parts = [("call:     ", call), ("got:      ", got), ("expected: ", expected), ("hint:     ", hint)]
+        self.diagnosis = diagnosis
+        """How the two values differ, where that is something simple."""
+        self.returned_nothing = returned_nothing
+        """Whether a call gave None where a value was expected."""
+        hints = " ".join(part for part in (diagnosis, hint) if part)
+        parts = [("call:     ", call), ("got:      ", got), ("expected: ", expected), ("hint:     ", hints)]
         super().__init__("\n" + "\n".join(labelled(label, text) for label, text in parts if text))
 
 
@@ -47,23 +63,21 @@ def array(
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
     if actual.shape != wanted.shape:
-        raise Mismatch(
-            call=call,
-            got=f"shape {actual.shape}: {show(actual)}",
-            expected=f"shape {wanted.shape}: {show(wanted)}",
-            hint=hint,
-        )
+        shown, other = f"shape {actual.shape}: {show(actual)}", f"shape {wanted.shape}: {show(wanted)}"
+        raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=diagnose(actual, wanted))
     if dtype is not None and actual.dtype != np.dtype(dtype):
         raise Mismatch(call=call, got=f"dtype {actual.dtype}", expected=f"dtype {np.dtype(dtype)}", hint=hint)
     close = np.isclose(actual, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if not close.all():
-        raise Mismatch(call=call, got=show(actual, close), expected=show(wanted, close), hint=hint)
+        shown, other = show_both(actual, wanted, close)
+        raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=diagnose(actual, wanted))
 
 
 def equal(got: Any, expected: Any, *, call: str, hint: str | None = None) -> None:
     """Plain values of the same type and value; (2, 3) is not [2, 3] and 1 is not True."""
     if not same(got, expected):
-        raise Mismatch(call=call, got=describe(got), expected=describe(expected), hint=hint)
+        nothing = got is None and is_call(call)
+        raise Mismatch(call=call, got=describe(got), expected=describe(expected), hint=hint, returned_nothing=nothing)
 
 
 def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | None = None) -> None:
@@ -71,7 +85,8 @@ def that(condition: bool, *, call: str, got: Any, expected: str, hint: str | Non
     if isinstance(condition, Proxy):
         raise TypeError("a student's object decides nothing: pull a plain value out of it first")
     if not condition:
-        raise Mismatch(call=call, got=got if isinstance(got, str) else describe(got), expected=expected, hint=hint)
+        shown, nothing = got if isinstance(got, str) else describe(got), got is None and is_call(call)
+        raise Mismatch(call=call, got=shown, expected=expected, hint=hint, returned_nothing=nothing)
 
 
 @contextmanager
@@ -102,18 +117,31 @@ def pull(value: Any, *, call: str, hint: str | None = None) -> np.ndarray:
     if not isinstance(value, Proxy) and not hasattr(value, "numpy"):
         if isinstance(value, bool | int | float | np.generic | list | tuple) and not has_objects(value):
             return np.asarray(value)
-        raise Mismatch(call=call, got=describe(value), expected="a Tensor or an array", hint=hint)
+        wanted, nothing = "a Tensor or an array", value is None and is_call(call)
+        raise Mismatch(call=call, got=describe(value), expected=wanted, hint=hint, returned_nothing=nothing)
     try:
         values = value.numpy()
     except AttributeError:
         raise Mismatch(call=call, got=describe(value), expected="a Tensor (or an array)", hint=hint) from None
     if isinstance(values, np.generic):
         values = np.asarray(values)
+    if _holds_none(values):  # what a tensor is made of where an op's forward returned nothing
+        raise Mismatch(call=call, got="None", expected="a Tensor or an array", hint=hint, returned_nothing=True)
     if type(values) is not np.ndarray:
         raise Mismatch(
             call=f"({call}).numpy()", got=describe(values), expected="a numpy.ndarray, not something like it", hint=hint
         )
     return _require_bounded_size(values, call=call, hint=hint)
+
+
+def _holds_none(values: Any) -> bool:
+    """Whether this is an array whose only element is None. It says so itself: good for a hint and nothing else."""
+    if type(values) is np.ndarray:
+        return values.dtype == object and values.ndim == 0 and values.item() is None
+    try:
+        return name_type(values) == "ndarray" and values.item() is None
+    except Exception:  # whatever a student's array does when it is asked
+        return False
 
 
 def _require_bounded_size(values: np.ndarray, *, call: str, hint: str | None) -> np.ndarray:
@@ -131,16 +159,41 @@ def values(tensor: Any) -> np.ndarray:
     return np.array(pull(tensor, call="a tensor's values"))
 
 
-def show(values: np.ndarray, close: np.ndarray | None = None) -> str:
-    """An array in at most a few lines; a long one shows where the first wrong value is."""
+def show(values: np.ndarray) -> str:
+    """An array in at most a few lines."""
     if values.size > SHOWN and math.prod(min(n, 2 * EDGE) for n in values.shape) > MOST_SHOWN:
         # NumPy shortens long axes only; of many short ones it would write every element.
         return f"{', '.join(str(v) for v in values.flat[:EDGE])}, … {values.size} values"
-    if values.size <= SHOWN or close is None:
-        return np.array2string(values, precision=6, threshold=SHOWN, edgeitems=EDGE, separator=", ")
-    index = tuple(int(i) for i in np.argwhere(~close)[0])
-    wrong = int((~close).sum())
-    return f"{values[index]} at index {index} ({wrong} of {values.size} values differ)"
+    return np.array2string(values, precision=6, threshold=SHOWN, edgeitems=EDGE, separator=", ")
+
+
+def show_both(got: np.ndarray, expected: np.ndarray, close: np.ndarray) -> tuple[str, str]:
+    """Two arrays of one shape, written with so many digits that they differ, and each column below the other.
+
+    Of long ones only the first element that is wrong is shown.
+    """
+    if got.size > SHOWN:
+        index = tuple(int(i) for i in np.argwhere(~close)[0])
+        wrong = f"at index {index} ({int((~close).sum())} of {got.size} values differ)"
+        ones, others = _write_columns([got[index].item()], [expected[index].item()], [False])
+        return f"{ones[0]} {wrong}", others[0]
+    columns = _write_columns(got.ravel().tolist(), expected.ravel().tolist(), close.ravel().tolist())
+    one, other = (
+        np.array2string(np.array(texts, object).reshape(got.shape), separator=", ", formatter={"all": str})
+        for texts in columns
+    )
+    return one, other
+
+
+def _write_columns(got: list[Any], expected: list[Any], close: list[bool]) -> tuple[list[str], list[str]]:
+    """The numbers as text, all equally wide, with more digits where those that are not close would look the same."""
+    for digits in (6, 9, 17):
+        texts = [f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in (*got, *expected)]
+        ones, others = texts[: len(got)], texts[len(got) :]
+        if all(same or one != other for one, other, same in zip(ones, others, close, strict=True)):
+            break
+    width = max(map(len, texts))
+    return [text.rjust(width) for text in ones], [text.rjust(width) for text in others]
 
 
 def describe(value: Any) -> str:
@@ -187,6 +240,11 @@ def same(got: Any, expected: Any) -> bool:
     if isinstance(expected, float) and expected != expected:
         return got != got
     return bool(got == expected)
+
+
+def is_call(call: str) -> bool:
+    """Whether this says what was called, and not where a value is kept: `x.grad` is not what a function returns."""
+    return "(" in call and re.search(r"\.grad\b|gradient of|gradient after|\bafter\b", call) is None
 
 
 def has_objects(value: Any) -> bool:

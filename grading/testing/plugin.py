@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
+import linecache
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +21,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grading.errors import UsageError
+from grading.remote import Frame
+from grading.testing.expect import Mismatch
+from grading.worker.frames import list_student_frames
+
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
+
+
+@dataclass(frozen=True)
+class FailedTest:
+    """A test, as a failure names it."""
+
+    node: str
+    """File and name, as pytest takes them."""
+    title: str
+    """Its docstring's first line."""
+    task: str | None
 
 
 class DirectStudent:
@@ -107,6 +126,49 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark, so that --strict-markers knows it."""
     config.addinivalue_line("markers", "task(id): the task of the module this test belongs to, such as 2.3")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say in a few lines what a student's test found, in place of the source of everything it went through.
+
+    With `-vv`, or a `--tb` of one's own choice, it is as pytest has it.
+    """
+    report = yield
+    error, config = call.excinfo and call.excinfo.value, item.config
+    brief = config.get_verbosity() < 2 and config.option.tbstyle == "auto"
+    of_student = "student" in getattr(item, "fixturenames", ()) and config.stash.get(STUDENTS, None) is None
+    if brief and of_student and report.failed and isinstance(error, Exception):
+        report.longrepr = _write_failure(error, item, report.capstdout)
+    return report
+
+
+def describe_test(item: pytest.Item, root: Path) -> FailedTest:
+    """A test by its place below ``root``, its docstring's first line, and its task."""
+    mark = item.get_closest_marker("task")
+    title = (inspect.getdoc(getattr(item, "function", None)) or item.name).splitlines()[0]
+    node = f"{item.path.relative_to(root).as_posix()}::{item.name}"
+    return FailedTest(node, title, str(mark.args[0]) if mark and mark.args else None)
+
+
+def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
+    from grading.manifest.load import load  # slow to import, and of no use to a test that passes
+    from grading.testing.failures import explain_failure, write_brief
+
+    root = item.config.rootpath
+    raised = error.__cause__ if isinstance(error, Mismatch) and error.__cause__ is not None else error
+    frames = [
+        Frame(file, line, function, linecache.getline(str(root / file), line).strip())
+        for file, line, function in list_student_frames(raised, str(root))
+        if file.startswith("modules") and not Path(file).name.startswith("test_")
+    ]
+    try:
+        tasks = {task.id: task for module in load(root).modules for task in module.tasks}
+    except UsageError:  # the failure is told all the same
+        tasks = {}
+    return write_brief(explain_failure(error, describe_test(item, root), tasks, frames=frames, printed=printed))
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
+import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +15,19 @@ import pytest
 from grading.errors import GraderError
 from grading.manifest.model import Manifest
 from grading.memory import find_too_large_shape, limit_memory
-from grading.remote import RemoteError, WorkerFailureError
+from grading.remote import RemoteError
 from grading.render.progress import Silent, Watch
 from grading.result import Failure
+from grading.sandbox.launch import ADVICE
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
+from grading.testing.failures import FailedTest, explain_failure, find_gap
 from grading.testing.students import Students
 
-GAP = re.compile(r"Task (\d{1,2}\.\d{1,2}): ")
 TEST_HEADROOM = 160 << 20
 """Bytes that a test may take; with right answers it takes a tenth."""
+DRAIN_SECONDS = 0.02
+"""For what was printed to arrive."""
 INI = Path(__file__).with_name("pytest.ini")
 
 
@@ -52,6 +54,7 @@ def run_tests(
 
     Raises GraderError when pytest cannot collect them, since then a course's file is broken, or when the machine fails.
     """
+    files = tuple(files)
     collector = _Collector(root, manifest, students, seed, watch or Silent())
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
@@ -62,10 +65,12 @@ def run_tests(
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
+    names = " ".join(file.as_posix() for file in files)
     if collector.broken:
-        raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}")
+        repair = f"Restore the course's own: git checkout -- {names}"
+        raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}. {repair}")
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise GraderError(f"pytest ended with {pytest.ExitCode(code).name} for {', '.join(map(str, files))}")
+        raise GraderError(f"pytest ended with {pytest.ExitCode(code).name} for {names}. {ADVICE}")
     return tuple(collector.outcomes)
 
 
@@ -78,6 +83,8 @@ class _Collector:
         self.broken: list[str] = []
         self.machine_failure: GraderError | None = None
         self.place = ""
+        self.printed_before = 0
+        """Characters of output from before the test."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Hand the plugin of the fixtures its workers."""
@@ -100,6 +107,7 @@ class _Collector:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
         """Run a test with an end to what it may compute from what it was given, by broadcasting for instance."""
+        self.printed_before = len(self.students.output)
         with limit_memory(TEST_HEADROOM):
             yield
 
@@ -110,57 +118,31 @@ class _Collector:
         """Note the outcome: of the call, or of a setup that already failed."""
         report = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
-            mark = item.get_closest_marker("task")
-            task = str(mark.args[0]) if mark and mark.args else None
-            node = f"{item.path.relative_to(self.root).as_posix()}::{item.name}"
-            function = getattr(item, "function", None)
-            title = (inspect.getdoc(function) or item.name).splitlines()[0]
+            test = plugin.describe_test(item, self.root)
             error = call.excinfo.value if call.excinfo else None
             if isinstance(error, OSError) and not isinstance(error, RemoteError):
-                error = GraderError(f"the machine failed in {node}: {error}")
+                error = GraderError(f"the machine failed in {test.node}: {error}")
             if isinstance(error, MemoryError) and not isinstance(error, RemoteError):
                 if (shape := find_too_large_shape(error)) is None:
-                    error = GraderError(f"the grader ran out of memory in {node}")
+                    error = GraderError(f"the grader ran out of memory in {test.node}")
                 else:
                     got = f"values so large that judging them takes an array of shape {shape}"
-                    error = Mismatch(call=title, got=got, expected="values of the size that the task asks for")
+                    error = Mismatch(call=test.title, got=got, expected="values of the size that the task asks for")
             if isinstance(error, GraderError):
                 self.machine_failure, item.session.shouldstop = error, "the machine failed"
-            failure = self._failure(error, task, title, node) if error else None
-            self.outcomes.append(TestOutcome(node, task, title, failure, gap=_gap(error)))
-            done = sum(o.node.startswith(node.partition("::")[0]) for o in self.outcomes)
-            self.watch.advance(done, title)
+            failure = self._explain(error, test) if error else None
+            self.outcomes.append(TestOutcome(test.node, test.task, test.title, failure, gap=find_gap(error)))
+            done = sum(o.node.startswith(test.node.partition("::")[0]) for o in self.outcomes)
+            self.watch.advance(done, test.title)
         return report
 
-    def _failure(self, error: BaseException, task: str | None, title: str, node: str) -> Failure:
+    def _explain(self, error: BaseException, test: FailedTest) -> Failure:
+        printed = ""
+        if isinstance(error, Mismatch) and error.returned_nothing:
+            time.sleep(DRAIN_SECONDS)
+            printed = self.students.output[self.printed_before :]
         tasks = {t.id: t for m in self.manifest.modules for t in m.tasks}
-        hint = tasks[task].hint if task in tasks else None
-        told: dict[str, Any] = {"task": task, "title": title, "hint": hint, "test": node}
-        if (gap := _gap(error)) in tasks:
-            told |= {"task": gap, "title": tasks[gap].title, "hint": tasks[gap].hint}
-            told["got"] = f"Task {gap} is not written yet."
-        elif isinstance(error, Mismatch):
-            cause = error.__cause__
-            told |= {"call": error.call, "got": error.got, "expected": error.expected, "hint": error.hint or hint}
-            error = cause if cause is not None else error
-        elif isinstance(error, RemoteError):
-            told["got"] = f"{error.remote_type}: {error}"
-        elif isinstance(error, WorkerFailureError):
-            told["got"] = str(error)
-        else:
-            told["got"] = f"{type(error).__name__}: {error}"
-        if isinstance(error, RemoteError) and error.frames:
-            frames = error.frames
-            told |= {"file": frames[-1].file, "line": frames[-1].line}
-            if gap is None:
-                told["detail"] = "\n".join(map(str, frames))
-        return Failure(**told)
-
-
-def _gap(error: BaseException | None) -> str | None:
-    """The task that an unwritten gap names: 2.3 for "Task 2.3: …"."""
-    named = GAP.match(str(error)) if isinstance(error, NotImplementedError) else None
-    return named.group(1) if named else None
+        return explain_failure(error, test, tasks, printed=printed)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What runs beside student code: `main.py` and the codec it shares with the grader, `wire.py`. Nothing else of ours."""
+"""What runs beside student code: `main.py`, its codec `wire.py`, `frames.py`, and the fence. Nothing else of ours."""

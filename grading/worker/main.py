@@ -12,7 +12,6 @@ import operator
 import os
 import socket
 import sys
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable
@@ -30,6 +29,7 @@ confine(CONFIG.pop("fence"))
 
 import numpy as np  # noqa: E402
 import wire  # noqa: E402
+from frames import list_student_frames  # noqa: E402
 
 del sys.path[0]
 
@@ -37,7 +37,13 @@ PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, np.ndarray
 OPERATORS = {
     name: getattr(operator, name)
     for name in "add sub mul truediv floordiv mod pow matmul neg pos abs getitem setitem eq ne lt le gt ge".split()
-} | {"len": len, "list": list, "repr": repr, "enter": lambda thing: type(thing).__enter__(thing)}
+} | {
+    "len": len,
+    "list": list,
+    "repr": repr,
+    "enter": lambda thing: type(thing).__enter__(thing),
+    "arguments": lambda function: list(function.__code__.co_varnames),
+}
 
 
 def leave(thing: contextlib.AbstractContextManager, message: str | None) -> None:
@@ -118,17 +124,8 @@ class Worker:
             message = str(error)
         except Exception:  # a __str__ of the student's
             message = "(its message could not be made)"
-        frames = [
-            [os.path.relpath(f.filename, self.root), f.lineno or 0, f.name]
-            for f in traceback.extract_tb(error.__traceback__)
-            if f.filename.startswith(self.root + os.sep)
-        ]
-        written = error.filename or "" if isinstance(error, SyntaxError) else ""
-        if isinstance(error, SyntaxError) and written.startswith(self.root + os.sep):
-            place = os.path.relpath(written, self.root)
-            frames.append([place, error.lineno or 0, ""])
         bases = [c.__name__ for c in type(error).__mro__]
-        return type(error).__name__, bases, message[:4000], frames[-12:]
+        return type(error).__name__, bases, message[:4000], list_student_frames(error, self.root)
 
     # The verbs, simplest first.
 

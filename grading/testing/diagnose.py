@@ -1,0 +1,108 @@
+"""What two arrays that should be equal have to do with each other: a flipped sign, a missing factor, a lost axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+RTOL, ATOL = 1e-4, 1e-6
+COMMON = {2: "2", 0.5: "1/2", 3: "3", 1 / 3: "1/3", 4: "4", 0.25: "1/4"}
+
+
+def diagnose(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """One sentence on how they differ; None where nothing simple does it."""
+    if got.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub":
+        return None
+    if got.shape != expected.shape:
+        return _diagnose_shapes(got, expected)
+    one, other = got.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(all="ignore"):
+        return _diagnose_numbers(one, other)
+
+
+def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
+    ours, theirs = got.shape, expected.shape
+    if tuple(n for n in ours if n != 1) == tuple(n for n in theirs if n != 1):
+        which = "One axis of size 1 is missing" if len(ours) < len(theirs) else "There is an axis of size 1 too many"
+        return f"{which}: keepdims, reshape or None (np.newaxis)." if len(ours) != len(theirs) else None
+    if ours == theirs[::-1]:
+        return "Rows and columns are swapped: a transpose too many or too few."
+    if len(ours) == 2 and ours[0] == ours[1] and ours[0] in theirs and got.size > expected.size:
+        return f"Broadcasting made a table: a shape ({ours[0]}, 1) met a shape ({ours[0]},)."
+    if got.size == 1 and expected.size > 1:
+        return "Only one number came back: it was reduced over every axis."
+    if len(ours) > len(theirs):
+        return "An axis that should be summed or averaged away is still there."
+    if got.size == expected.size:
+        return "The number of elements is right, the order of the axes is not."
+    return None
+
+
+def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
+    wrong = ~np.isclose(got, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
+    if np.isnan(got[wrong]).any() and not np.isnan(expected).any():
+        return "NaN appears: inf - inf, 0 · inf, 0 / 0, or the logarithm or root of a negative number."
+    if np.isinf(got[wrong]).any() and np.isfinite(expected).all():
+        return "Infinity appears: an overflow, or a division by 0."
+    finite = np.isfinite(got).all() and np.isfinite(expected).all()
+    if got.size < 2 or not finite or not wrong.any():
+        return _diagnose_few(got, expected) if finite and wrong.any() else None
+    if not got.any():
+        return "Everything is 0: the result is never filled in, or multiplied by 0."
+    if np.ptp(got) == 0 and np.ptp(expected) > 0:
+        return "All elements are the same, whatever the input."
+    factor = _find_factor(got, expected)
+    if factor is not None:
+        return factor
+    offset = got - expected
+    if np.ptp(offset) <= 1e-6 + 1e-4 * abs(offset.flat[0]):
+        return f"Every element is {abs(offset.flat[0]):.4g} too {'large' if offset.flat[0] > 0 else 'small'}."
+    if np.array_equal(got, np.trunc(expected)) or np.array_equal(got, np.floor(expected)):
+        return "Everything after the decimal point is lost: an integer dtype, or `//` for `/`."
+    if np.allclose(np.abs(got), np.abs(expected), rtol=RTOL, atol=ATOL):
+        return "Only signs are wrong."
+    if got.ndim == 2 and got.shape[0] == got.shape[1] and np.allclose(got.T, expected, rtol=RTOL, atol=ATOL):
+        return "Rows and columns are swapped: a transpose too many or too few."
+    if np.allclose(np.sort(got, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
+        return "The values are right, their order is not."
+    return _find_place(wrong)
+
+
+def _diagnose_few(got: np.ndarray, expected: np.ndarray) -> str | None:
+    """Of a single number only a factor that is common says anything."""
+    one, other = float(got.flat[0]), float(expected.flat[0])
+    if other == 0 or one == 0:
+        return None
+    if np.isclose(one, -other, rtol=RTOL, atol=ATOL):
+        return "The sign is wrong."
+    ratio = next(
+        (words for factor, words in COMMON.items() if np.isclose(one, factor * other, rtol=RTOL, atol=ATOL)), None
+    )
+    return f"It is {ratio} times what it should be." if ratio else None
+
+
+def _find_factor(got: np.ndarray, expected: np.ndarray) -> str | None:
+    where = np.abs(expected) > 1e-6
+    if where.sum() < 2 or not np.allclose(got[~where], 0, atol=1e-5):
+        return None
+    ratios = got[where] / expected[where]
+    factor = float(np.median(ratios))
+    if not np.allclose(ratios, factor, rtol=1e-3) or factor == 0:
+        return None
+    if np.isclose(factor, -1, rtol=1e-3):
+        return "Every sign is wrong."
+    close = next((n for n in range(2, 1025) if np.isclose(factor, 1 / n, rtol=1e-4)), None)
+    shown = f"1/{close}" if close else f"{factor:.4g}"
+    return (
+        f"Every element is {shown} times what it should be: a factor is missing or too many, such as the 1/n of a mean."
+    )
+
+
+def _find_place(wrong: np.ndarray) -> str | None:
+    """Where all the wrong elements are, if that is a single end of an axis."""
+    for axis, size in enumerate(wrong.shape):
+        others = tuple(a for a in range(wrong.ndim) if a != axis)
+        places = np.flatnonzero(wrong.any(axis=others))
+        if size > 2 and len(places) == 1 and places[0] in (0, size - 1):
+            end = "first" if places[0] == 0 else "last"
+            return f"Only the {end} {'element' if wrong.ndim == 1 else f'place along axis {axis}'} is wrong."
+    return None

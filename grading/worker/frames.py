@@ -1,0 +1,45 @@
+"""Which lines of student code an exception came through, for the worker and for the student's own pytest."""
+
+import os
+import traceback
+
+MOST_CAUSES, MOST_FRAMES = 8, 12
+
+
+def list_student_frames(error: BaseException, root: str) -> list[list]:
+    """The last few [file relative to `root`, line, function] on the way to the line that raised first.
+
+    An exception that is caught and raised again hides that line. So `raise … from first` is followed to where `first`
+    came from, and so is a plain `raise` in an `except` if `first` came from a function further down.
+    """
+    frames = _frames_below(error, root)
+    seen = {id(error)}
+    while len(seen) <= MOST_CAUSES:
+        explicit = error.__cause__
+        first = explicit if explicit is not None or error.__suppress_context__ else error.__context__
+        if first is None or id(first) in seen:
+            break
+        seen.add(id(first))
+        further = _frames_below(first, root)
+        if explicit is not None or len(further) > 1:
+            frames = _join(frames, further)
+        error = first
+    return frames[-MOST_FRAMES:]
+
+
+def _frames_below(error: BaseException, root: str) -> list[list]:
+    """An exception's own frames in files below `root`; a file that is not Python counts as one."""
+    frames: list[list] = [[f.filename, f.lineno or 0, f.name] for f in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        frames.append([error.filename or "", error.lineno or 0, ""])
+    below = root + os.sep
+    return [[file[len(below) :], line, function] for file, line, function in frames if file.startswith(below)]
+
+
+def _join(frames: list[list], further: list[list]) -> list[list]:
+    """The way to the handler, then from there to what it caught."""
+    if not further:
+        return frames
+    caught_in = (further[0][0], further[0][2])
+    ways = [place for place, (file, _, function) in enumerate(frames) if (file, function) == caught_in]
+    return (frames[: ways[-1]] if ways else frames) + further

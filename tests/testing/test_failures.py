@@ -1,0 +1,270 @@
+"""A failed test names the line that raised and what is wrong with it, at the desk and in a verdict alike."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from course.release import rendered
+from grading.manifest.load import load
+from grading.remote import Frame, RemoteError, choose_frame
+from grading.testing import expect
+from grading.testing.diagnose import diagnose
+from grading.testing.failures import explain_failure
+from grading.testing.plugin import FailedTest
+from grading.testing.runner import run_tests
+from grading.testing.students import Students
+
+CODE = """\
+import bdb
+import numpy as np
+
+def apply(forward, *arrays):
+    try:
+        return forward(*arrays)
+    except ValueError as error:
+        raise ValueError(f"op of {len(arrays)}: {error}") from error
+
+def refuse(a):
+    raise ValueError("no")
+
+def add(a, b):
+    return a + b
+
+def outer():
+    return apply(add, np.ones(3), np.ones(4))
+
+def plain_raise():
+    try:
+        return add(np.ones(3), np.ones(4))
+    except ValueError:
+        raise ValueError("again")
+
+def on_purpose():
+    try:
+        return {}["key"]
+    except KeyError:
+        raise ValueError("there is no key")
+
+def without_comma():
+    return (np.ones(3))
+
+def prints():
+    print("it is 42")
+
+def misspelt():
+    return nmae
+
+def asks():
+    return input("how many? ")
+
+def stops():
+    raise bdb.BdbQuit
+
+def wrong():
+    return np.array([[1.0, -2.0], [3.0, 400.0]])
+
+def right():
+    return 1
+"""
+TESTS = """\
+import numpy as np
+
+from grading.testing import expect, task
+
+@task("2.1")
+def test_cause(student):
+    student.code.outer()
+
+@task("2.1")
+def test_context(student):
+    student.code.plain_raise()
+
+@task("2.1")
+def test_purpose(student):
+    student.code.on_purpose()
+
+@task("2.1")
+def test_comma(student):
+    (got,) = student.code.without_comma()
+
+@task("2.1")
+def test_print(student):
+    expect.array(student.code.prints(), [42.0], call="prints()")
+
+@task("2.1")
+def test_misspelt(student):
+    expect.equal(student.code.misspelt(), 1, call="misspelt()")
+
+@task("2.1")
+def test_input(student):
+    student.code.asks()
+
+@task("2.1")
+def test_breakpoint(student):
+    student.code.stops()
+
+@task("2.1")
+def test_renamed(student):
+    student.code.gone()
+
+@task("2.1")
+def test_wrong(student):
+    expect.array(student.code.wrong(), [[1.0, 2.0], [3.0, 4.0]], call="wrong()", hint="try two digits")
+
+@task("2.1")
+def test_no_hint_of_its_own(student):
+    expect.equal(student.code.right(), 2, call="right()")
+"""
+SAID = {
+    "test_cause": ["code.py:14 in add: return a + b", "hint: "],
+    "test_context": ["code.py:14 in add: return a + b"],
+    "test_purpose": ["code.py:29 in on_purpose: raise ValueError"],
+    "test_comma": ["call: ", "a tuple of 1 value", "comma"],
+    "test_print": ["call:     prints()", "got:      None", "it is 42", "`return`"],
+    "test_misspelt": ["code.py:38 in misspelt: return nmae", "NameError", "misspelt"],
+    "test_input": ["Delete the call of `input()`"],
+    "test_breakpoint": ["Delete the line with `breakpoint()`"],
+    "test_renamed": ["gone", "renamed or deleted"],
+    "test_wrong": [
+        "got:      │ [[  1,  -2],\n          │  [  3, 400]]",
+        "expected: │ [[  1,   2],\n          │  [  3,   4]]",
+    ],
+    "test_no_hint_of_its_own": ["got:      1 (int)", "expected: 2 (int)", "hint:     "],
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, root: Path):
+    """`desk(*arguments)`: pytest as a student types it, in a repository whose module 02 is the one above."""
+    (tmp_path / "modules/02_tensor/tinytorch").mkdir(parents=True)
+    (tmp_path / "modules/02_tensor/tinytorch/code.py").write_text(CODE, encoding="utf-8")
+    (tmp_path / "modules/02_tensor/test_x.py").write_text(TESTS, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(rendered(root, load(root))[Path("pyproject.toml")])
+    (tmp_path / "milestones.yaml").write_bytes((root / "milestones.yaml").read_bytes())
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "modules/02_tensor", *arguments]
+        environment = {"PYTHONPATH": f"{root}:{tmp_path}/modules/02_tensor", "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    return run
+
+
+def sections(output: str) -> dict[str, str]:
+    """What pytest shows of each failed test."""
+    output = output.partition("= FAILURES =")[2].partition("= short test summary")[0]
+    parts = re.split(r"^_+ (test_\w+) _+$", output, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_pytest_shows_the_failure_and_nothing_else(desk) -> None:
+    """The line that raised, the call, what came back, what was expected and a hint: no source of the course's."""
+    shown = sections(desk())
+    assert set(shown) == set(SAID)
+    for name, words in SAID.items():
+        assert all(part in shown[name] for part in words), f"{name}: {shown[name]}"
+        assert len(shown[name].strip().splitlines()) <= 12, shown[name]
+        assert "hint:" in shown[name]
+        assert "expect.py" not in shown[name]
+
+
+def test_all_of_it_is_shown_on_demand(desk) -> None:
+    """`-vv`, or a style of traceback, brings pytest's own."""
+    for arguments in (("-vv",), ("--tb=short",)):
+        assert "expect.py" in desk("-k", "test_wrong", *arguments)
+
+
+def test_the_grader_says_the_same(root: Path, tmp_path: Path, worker_of) -> None:
+    """Through a worker the same tests end with the same lines and words."""
+    (tmp_path / "modules/02_tensor").mkdir(parents=True)
+    tests = Path("modules/02_tensor/test_x.py")
+    (tmp_path / tests).write_text(TESTS, encoding="utf-8")
+    students = Students(lambda: worker_of(CODE), wall_seconds=60)
+    outcomes = run_tests(tmp_path, [tests], students, load(root), seed=1)
+    failures = {o.node.partition("::")[2]: o.failure for o in outcomes}
+    assert set(failures) == set(SAID)
+    assert failures["test_cause"].line == failures["test_context"].line == 14
+    assert "in outer" in failures["test_cause"].detail
+    assert failures["test_purpose"].line == 29
+    assert (failures["test_comma"].expected, "comma" in failures["test_comma"].hint) == ("a tuple of 1 value", True)
+    assert "it is 42" in failures["test_print"].got
+    assert "`return`" in failures["test_print"].hint
+    assert "input()" in failures["test_input"].hint
+    assert "breakpoint()" in failures["test_breakpoint"].hint
+    assert "renamed or deleted" in failures["test_renamed"].hint
+    assert all(failure.hint for failure in failures.values())
+
+
+def frame(file: str, line: int) -> Frame:
+    return Frame(file, line, "f", "…")
+
+
+def test_the_module_that_is_worked_on_comes_first() -> None:
+    """What an earlier module refuses was handed to it by this one."""
+    layers, tensor = "modules/04_layers/tinytorch/layers.py", "modules/02_tensor/tinytorch/tensor.py"
+    frames = [frame(layers, 10), frame(layers, 80), frame(tensor, 167), frame(tensor, 200)]
+    assert choose_frame(frames, "modules/04_layers").line == 80
+    assert choose_frame(frames).line == 80
+    assert choose_frame(frames[2:], "modules/04_layers").line == 200
+    error = RemoteError("ValueError", "no", tuple(frames))
+    test = FailedTest("modules/04_layers/test_layers.py::test_it", "It works.", None)
+    failure = explain_failure(error, test, {})
+    assert (failure.file, failure.line) == (layers, 80)
+
+
+@pytest.mark.parametrize("call", ["layer.weight.grad", "x.grad after backward()", "linear.backward, gradient of bias"])
+def test_a_missing_gradient_is_not_a_missing_return(call: str) -> None:
+    """None in an attribute comes from no function without a `return`."""
+    with pytest.raises(expect.Mismatch) as caught:
+        expect.array(None, np.ones(2), call=call, hint="accumulate_grad")
+    assert not caught.value.returned_nothing
+    with pytest.raises(expect.Mismatch) as caught:
+        expect.array(None, np.ones(2), call="relu(x)")
+    assert caught.value.returned_nothing
+
+
+A = np.array([[1.5, 2.0, -3.0], [4.0, -5.0, 7.5]])
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (-A, "Every sign is wrong"),
+        (A / 2, "1/2 times"),
+        (A * 6, "6 times"),
+        (A + 1, "1 too large"),
+        (A * 0, "Everything is 0"),
+        (np.full(A.shape, 2.0), "the same, whatever the input"),
+        (np.abs(A), "Only signs"),
+        (np.trunc(A), "decimal point"),
+        (A.ravel()[::-1].reshape(A.shape), "their order is not"),
+        (A.T, "swapped"),
+        (A[None], "size 1 too many"),
+        (np.where(A == 7.5, np.nan, A), "NaN"),
+        (np.where(A == 7.5, np.inf, A), "Infinity"),
+        (A.sum(), "reduced over every axis"),
+    ],
+)
+def test_what_two_arrays_have_to_do_with_each_other_is_said(got: np.ndarray, words: str) -> None:
+    """A sign, a factor, an offset, an axis."""
+    assert words in (diagnose(np.asarray(got), A) or "")
+
+
+@pytest.mark.parametrize("got", [A + np.arange(6).reshape(2, 3), np.array(["a"]), A.astype(object), np.zeros(0)])
+def test_where_nothing_simple_is_wrong_nothing_is_said(got: np.ndarray) -> None:
+    """A guess would mislead."""
+    assert diagnose(got, A) is None
+
+
+def test_numbers_that_differ_look_different() -> None:
+    """Six digits, or more where six are the same on both sides."""
+    with pytest.raises(expect.Mismatch) as caught:
+        expect.array([1.0000001, 2.0], [1.0, 2.0], call="f()", rtol=0, atol=0)
+    assert (caught.value.got, caught.value.expected) == ("[1.0000001,         2]", "[        1,         2]")
