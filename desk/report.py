@@ -12,7 +12,7 @@ from typing import Any
 from desk.gradebook import Gradebook, Visit
 from desk.roster import Row
 from desk.scores import Score, scores
-from grading.checks.quiz import question_in, was_answered
+from grading.checks.quiz import OPEN, question_in, was_answered
 from grading.manifest.model import Manifest, Milestone, Status
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
@@ -157,8 +157,8 @@ def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[
 
 def _open(raw: Mapping[str, Any]) -> frozenset[str]:
     failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
-    questions = [failure for failure in failures if question_in(str(failure["title"]))]
-    return frozenset(str(f["title"]) for f in questions if not was_answered(str(f.get("got") or "")))
+    titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
+    return frozenset(t for t, got in titles if (question_in(t) or t == OPEN) and not was_answered(got))
 
 
 def _titles(raw: Mapping[str, Any]) -> Iterable[str]:

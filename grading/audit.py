@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from grading.manifest.model import Manifest, Module
+from grading.manifest.problems import did_you_mean
 from grading.result import Failure
 
 HARMLESS = frozenset(
@@ -37,6 +39,21 @@ OFFERED = {
 """Packages of which a file may import these names and no others. The rest of Numba takes addresses for arrays, calls
 back into Python from compiled code, adds to the compiler itself, or is LLVM. The rest of gc lists every object, and
 so every module."""
+LOOKING = 'It only helps you to look at your code: delete the import, or put it below `if __name__ == "__main__":`.'
+PASSED_IN = "What the functions need is passed in, and what they make is returned"
+INSTEAD = {
+    "random secrets": "Draw from the generator that is passed in, such as rng.normal(size=…): the same seed then gives "
+    "the same result.",
+    "torch tensorflow keras jax scipy sklearn pandas cupy autograd tinygrad mxnet einops": "It would do what you are "
+    "here to learn: write it with NumPy.",
+    "pdb ipdb bdb IPython icecream rich logging traceback inspect timeit cProfile tqdm matplotlib seaborn plotly PIL "
+    "cv2 unittest pytest doctest": LOOKING,
+    "os pathlib io json pickle csv shutil glob tempfile zipfile gzip": f"{PASSED_IN}: nothing here uses files.",
+    "sys platform gc ctypes signal": f"{PASSED_IN}: nothing here depends on the machine.",
+    "subprocess multiprocessing threading concurrent asyncio socket urllib http requests": "Nothing here starts or "
+    "fetches anything: compute in the function itself.",
+}
+"""Packages that a file might import and may not → what to do without them."""
 Names = Mapping[str, set[str]]
 """What a file's imports call things → their full dotted names."""
 Finding = tuple[int, str, str]
@@ -84,10 +101,23 @@ class _Rules:
             if top in self.allowed and top in OFFERED and rest not in OFFERED[top]:
                 offered = ", ".join(sorted(OFFERED[top]))
                 return f"Write `from {top} import …`, and of its names only {offered}."
-            return None if top in self.allowed else f"`{top}` is not part of this module; write it with NumPy."
+            return None if top in self.allowed else self._without(top)
         if part in self.later:
             return f"It comes in {self.later[part].id}: don't import the future."
-        return None if part in ("", *self.earlier) else "The course has no such module; is the name right?"
+        if part in ("", *self.earlier):
+            return None
+        return f"The course has no module of this name. {did_you_mean(part, self.earlier)}".rstrip()
+
+    def _without(self, top: str) -> str:
+        """What to do about a package that is refused."""
+        for names, instead in INSTEAD.items():
+            if top in names.split():
+                return instead
+        if top in {**self.earlier, **self.later}:
+            return f"Write the whole name: from tinytorch.{top} import …"
+        close = difflib.get_close_matches(top, self.allowed, n=1)
+        advice = f"Did you mean `{close[0]}`?" if close else "Delete the import, and write what it gave you yourself."
+        return f"`{top}` is not part of this module. {advice}"
 
     def leads_to(self, name: str) -> str | None:
         """The forbidden module that a dotted name of something allowed is: `warnings.sys` is `sys`."""

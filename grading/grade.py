@@ -139,6 +139,7 @@ def _grade(
     request: Request, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, watch: Watch
 ) -> Result:
     started, clock = datetime.now(UTC), time.monotonic()
+    _require_tests(request.root, modules, milestone)
     sandbox = choose(official=request.official)
     on_path = tuple(m for m in manifest.modules if m.number <= modules[-1].number and m.status is Status.BUILT)
     budget = milestone.budget if milestone else MODULE_BUDGET
@@ -212,6 +213,16 @@ def _grade(
     if milestone and not any(d.stand_in_for for d in data):  # the real data may be there the next time
         cache.keep(result)
     return result
+
+
+def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone | None) -> None:
+    """UsageError when a test file of the course is gone from the folder that is graded with."""
+    tests = [module.tests for module in modules] + ([milestone.integration_tests] if milestone else [])
+    missing = " ".join(path.as_posix() for path in tests if not (root / path).is_file())
+    if missing:
+        raise UsageError(
+            f"Missing: {missing}. The course's tests belong to it; restore them: git checkout -- {missing}"
+        )
 
 
 def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[CriterionResult, ...], list[Measured]]:

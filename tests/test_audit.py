@@ -49,6 +49,31 @@ def test_what_has_been_introduced_is_allowed(check, text):
     assert check(text) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("import random", "generator that is passed in"),
+        ("import torch", "write it with NumPy"),
+        ("from scipy.signal import convolve2d", "write it with NumPy"),
+        ("import pdb", "__main__"),
+        ("import matplotlib.pyplot as plt", "__main__"),
+        ("import os", "passed in"),
+        ("import pickle", "files"),
+        ("import sys", "passed in"),
+        ("import multiprocessing", "compute in the function itself"),
+        ("import tensor", "from tinytorch.tensor import"),
+        ("import nunpy as np", "Did you mean `numpy`?"),
+        ("from tinytorch.tenser import Tensor", "Did you mean `tensor`?"),
+        ("import antigravity", "Delete the import"),
+    ],
+)
+def test_what_to_do_without_a_package_depends_on_the_package(check, line, words):
+    """What draws numbers is not written with NumPy, and neither is a debugger."""
+    (failure,) = check(line + "\n")
+    assert words in failure.hint
+    assert ("NumPy" in failure.hint) == ("NumPy" in words)
+
+
 def test_numba_is_its_compiler_and_nothing_more(check):
     """Module 13 may import njit; addresses, Python's objects, the compiler itself and LLVM are closed."""
     assert check("from numba import njit, prange\n", "13_kernels") == []

@@ -104,6 +104,22 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
     assert cache.find(real.key) is None
 
 
+def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
+    """It is neither the student's failure nor the machine's: the course's own files are asked back."""
+    course = tmp_path / "course"
+    shutil.copytree(root / "modules", course / "modules", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "milestones.yaml", course)
+    tests = course / "modules/01_setup/test_setup.py"
+    tests.unlink()
+    with pytest.raises(UsageError, match=r"git checkout -- modules/01_setup/test_setup\.py"):
+        grade_module(course, "01_setup")
+    for text in ("", "def test_it(:"):
+        tests.write_text(text)
+        (tests_criterion,) = [c for c in grade_module(course, "01_setup").criteria if c.name == "module_tests"]
+        assert tests_criterion.status is CriterionStatus.ERROR
+        assert "git checkout -- modules/01_setup/test_setup.py" in tests_criterion.explanation
+
+
 def test_planned_and_unknown_are_wrong_usage(root, tmp_path):
     """A clear sentence; nothing is pretended."""
     name, manifest = "  - id: 16_tinygpt\n", (root / "milestones.yaml").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from grading.render.text import one_line
+from grading.render.text import one_line, write_count
 from tito.console import console, item, print_json, repository
 
 T = TypeVar("T")
@@ -198,7 +198,7 @@ def records(root: Path) -> Finding:
         found = f"{len(history.damaged)} damaged, the first: {one.path.as_posix()}: {one.reason}"
         mend = "It is set aside and counts no more. If Git has an earlier version, bring that back into progress/."
         return Finding("progress records", False, found, mend)
-    return Finding("progress records", True, f"{len(history.events)} records, all readable")
+    return Finding("progress records", True, f"{write_count(len(history.events), 'record')}, all readable")
 
 
 def show(findings: list[Finding], all_right: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from grading.checks.quiz import question_in, was_answered
+from grading.checks.quiz import find_judged
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -165,10 +165,9 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_measured(result, "quiz"):
             continue
-        failed = {question_in(f.title): was_answered(f.got or "") for f in words.failures(result)}
-        looked_at = [q.id for q in milestone.questions if failed.get(q.id, True)]
-        if looked_at:  # who has not answered yet has missed nothing
-            yield milestone.id, {f"{milestone.id}/{q}": q in failed for q in looked_at}
+        judged = find_judged(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
+        if judged:  # who has not answered yet has missed nothing
+            yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 
 
 def _was_measured(result: Result, name: str) -> bool:

@@ -6,6 +6,7 @@ import ast
 
 from grading.audit import audit_imports
 from grading.checks.measured import Context, Measured
+from grading.render.text import write_count
 from grading.result import Failure
 from grading.submission import source_files
 from grading.syntax import parse
@@ -23,5 +24,5 @@ def imports(context: Context) -> Measured:
     return Measured(
         {"violations": float(len(failures))},
         {"violations": tuple(failures)},
-        how=f"read from the text of {len(files)} files, without running them",
+        how=f"read from the text of {write_count(len(files), 'file')}, which did not run",
     )

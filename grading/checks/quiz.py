@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from grading.checks.measured import Context, Measured
+from grading.manifest.model import Milestone
 from grading.quiz.answers import load_answers
 from grading.quiz.judge import judge
 from grading.quiz.safe_yaml import BadFile
@@ -12,20 +14,33 @@ from grading.result import Failure
 
 _TITLE = "Question {} is answered correctly"
 _ASKED = re.compile(_TITLE.format("([a-z0-9]+(?:[_-][a-z0-9]+)*)"))
-
-
-NO_ANSWER = "no answer"
-
-
-def was_answered(got: str) -> bool:
-    """Whether a failure that says this is about a wrong answer, and not about none."""
-    return not got.startswith(f"{NO_ANSWER}:")
+OPEN = "Every question is answered"
+_NO_ANSWER = "no answer"
 
 
 def question_in(title: str) -> str | None:
     """The id of the question that a failure of this title is about; None when it is about something else."""
     found = _ASKED.fullmatch(title)
     return found[1] if found else None
+
+
+def was_answered(got: str) -> bool:
+    """Whether a failure that says this is about a wrong answer, and not about none."""
+    return not got.startswith(_NO_ANSWER)
+
+
+def find_judged(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
+    """Of each question that was answered and judged, whether it was missed. The failures are the quiz's."""
+    missed: dict[str, bool] = {}
+    for failure in failures:
+        if (question := question_in(failure.title)) is not None:
+            missed[question] = was_answered(failure.got or "")
+        elif failure.title == OPEN:
+            numbers = {int(n) for n in re.findall(r"\d+", failure.got or "")}
+            missed |= {q.id: False for number, q in enumerate(milestone.questions, 1) if number in numbers}
+    if failures and not missed:  # no answer was looked at
+        return {}
+    return {q.id: q.id in missed for q in milestone.questions if missed.get(q.id, True)}
 
 
 def quiz(context: Context) -> Measured:
@@ -36,9 +51,9 @@ def quiz(context: Context) -> Measured:
     count = len(milestone.questions)
     if context.student is None:
         told = Failure(
-            title="It is known whose answers these are",
-            got="no readable student.yaml, so the questions have no parameters",
-            expected="a file student.yaml with your id",
+            title="The answers have a known owner",
+            got="no readable student.yaml, so nobody knows whose numbers your questions have",
+            expected="a file student.yaml with your user name",
             hint=f"{command} asks for it and then asks the questions.",
         )
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
@@ -52,16 +67,34 @@ def quiz(context: Context) -> Measured:
             hint=f"Fix the line, or move the file away and answer again: {command}",
         )
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+    if answers.answers and (owner := answers.student or "nobody") != context.student.lower():
+        told = Failure(
+            title="The answers are your own",
+            got=f"the answers of {owner[:40]}",
+            expected=f"answers of {context.student}, whose questions have other numbers",
+            hint=f"Is student.yaml right? If it is, answer your own questions: {command}",
+        )
+        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     verdicts = judge(milestone, answers, context.student)
-    failures = tuple(
+    failures = [
         Failure(
             title=_TITLE.format(v.question_id),
-            got=f"{'another answer' if v.answered else NO_ANSWER}: {v.why or 'Not right yet.'}",
-            expected="the right one, for your own parameters",
-            hint=f"Read {v.read}, then: {command}",
+            got=v.why,
+            expected="the right answer for your own numbers",
+            hint=f"Read {v.read.rstrip('.')}. Then: {command}",
         )
         for v in verdicts
-        if not v.correct
-    )
-    right = len(verdicts) - len(failures)
-    return Measured({"correct": right / count}, {"correct": failures}, how=f"{right} of {count} questions")
+        if v.answered and not v.correct
+    ]
+    if numbers := [number for number, verdict in enumerate(verdicts, 1) if not verdict.answered]:
+        which = "question" if len(numbers) == 1 else "questions"
+        failures.append(
+            Failure(
+                title=OPEN,
+                got=f"{_NO_ANSWER} to {which} {', '.join(map(str, numbers))}",
+                expected=f"an answer to each of the {count} questions",
+                hint=f"Answer them: {command}",
+            )
+        )
+    right = sum(verdict.correct for verdict in verdicts)
+    return Measured({"correct": right / count}, {"correct": tuple(failures)}, how=f"{right} of {count} questions")

@@ -6,6 +6,7 @@ import lzma
 from collections.abc import Iterator, Mapping
 
 from grading.checks.measured import Context, Measured
+from grading.render.text import write_count
 from grading.result import Failure
 from grading.submission import source_files
 from grading.syntax import parse
@@ -33,7 +34,7 @@ def source(context: Context) -> Measured:
     return Measured(
         {"unusable": float(len(failures))},
         {"unusable": tuple(failures)},
-        how=f"read from the text of {len(files)} files, without running them",
+        how=f"read from the text of {write_count(len(files), 'file')}, which did not run",
     )
 
 
@@ -52,7 +53,7 @@ def find_stored_data(texts: Mapping[str, str], bounds: Mapping[str, int], averag
     size, most = measure_information("".join(texts.values())), average * len(texts)
     if size > most:
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:LARGEST_NAMED]
-        got = f"{size:,} bytes in {len(texts)} files, most of it in {', '.join(largest)}"
+        got = f"{size:,} bytes in {write_count(len(texts), 'file')}, most of it in {', '.join(largest)}"
         yield _stored_data("All files together hold", largest[0], got, most)
 
 

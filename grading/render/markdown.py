@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from grading.render import figures, words
-from grading.render.text import clean, cut, labelled, one_line, quote
+from grading.render.text import clean, cut, labelled, one_line, quote, write_count
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 LIMIT = 60_000
@@ -177,7 +177,7 @@ def _curves(result: Result) -> Iterator[str]:
 def _notes(result: Result) -> Iterator[str]:
     lines = [f"- Not graded: {code(n.path)}: {escape(n.message)}" for n in result.submission.refused[:20]]
     if len(result.submission.refused) > 20:
-        lines.append(f"- … and {len(result.submission.refused) - 20} more files that were not graded.")
+        lines.append(f"- … and {write_count(len(result.submission.refused) - 20, 'more file')} not graded.")
     if changed := result.course.changed:
         names = ", ".join(code(path) for path in changed[:10]) + (", …" if len(changed) > 10 else "")
         lines.append(f"- Files of the course are not as released ({len(changed)}): {names}")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.render import figures, words
-from grading.render.text import BAR, clean, one_line
+from grading.render.text import BAR, clean, one_line, write_count
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
 
 WIDE, WIDEST = 76, 100
@@ -208,7 +208,7 @@ def _notes(result: Result) -> Iterator[RenderableType]:
         yield Text()
         yield Hanging(Text(f"Not graded: {one_line(note.path)}: {one_line(note.message, 400)}", style="yellow"))
     if len(result.submission.refused) > 10:
-        yield Text(f"… and {len(result.submission.refused) - 10} more files that were not graded.", style="yellow")
+        yield Text(f"… and {write_count(len(result.submission.refused) - 10, 'more file')} not graded.", style="yellow")
     if changed := result.course.changed:
         names = ", ".join(one_line(path, 80) for path in changed[:5]) + (", …" if len(changed) > 5 else "")
         text = f"Files of the course are not as released ({len(changed)}): {names}. "

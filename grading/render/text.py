@@ -30,6 +30,15 @@ BAR = "│ "
 """Stands before what is quoted: no line that begins with it is the grader's own."""
 
 
+def write_count(count: int, noun: str) -> str:
+    """A number and what is counted.
+
+    >>> write_count(1, "file"), write_count(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def cut(text: str, limit: int, dropped: int = 0) -> str:
     """At most `limit` characters of the text, and how many are not shown (`dropped`: cut off before).
 
@@ -39,7 +48,7 @@ def cut(text: str, limit: int, dropped: int = 0) -> str:
     missing = max(0, len(text) - limit) + dropped
     if not missing:
         return text
-    return f"{text[:limit]}… ({missing} more character{'s' if missing != 1 else ''})"
+    return f"{text[:limit]}… ({write_count(missing, 'more character')})"
 
 
 def clean(text: str, limit: int = 2000) -> str:

@@ -19,6 +19,25 @@ def diagnose(got: np.ndarray, expected: np.ndarray) -> str | None:
         return _diagnose_numbers(one, other)
 
 
+def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
+    """One sentence on how a value may have come to this dtype."""
+    ours, theirs = np.dtype(got), np.dtype(expected)
+    if ours.kind == theirs.kind == "f":
+        if ours.itemsize > theirs.itemsize:
+            return (
+                f"Something of {ours} takes part and widens the result: np.zeros, np.arange with steps and np.float64 "
+                "are float64 unless told otherwise, Python's numbers are not."
+            )
+        return f"Something turns {theirs} into {ours} on the way, and digits are lost."
+    if theirs.kind == "f":
+        return f"Whole numbers came back where fractions are possible: compute in {theirs}."
+    if ours.kind == "f":
+        return f"Whole numbers became {ours}: a division, a mean, or an array that was made without a dtype."
+    if "b" in (ours.kind, theirs.kind):
+        return f"{'True and False' if ours.kind == 'b' else 'Numbers'} came back, where {theirs} is meant."
+    return f"The numbers are kept in {ours}, and the task asks for {theirs}."
+
+
 def _diagnose_shapes(got: np.ndarray, expected: np.ndarray) -> str | None:
     ours, theirs = got.shape, expected.shape
     if tuple(n for n in ours if n != 1) == tuple(n for n in theirs if n != 1):
@@ -48,7 +67,9 @@ def _diagnose_numbers(got: np.ndarray, expected: np.ndarray) -> str | None:
         return _diagnose_few(got, expected) if finite and wrong.any() else None
     if not got.any():
         return "Everything is 0: the result is never filled in, or multiplied by 0."
-    if np.ptp(got) == 0 and np.ptp(expected) > 0:
+    if np.ptp(expected) == 0:  # whatever is wrong, it could be a factor or an offset as well
+        return None
+    if np.ptp(got) == 0:
         return "All elements are the same, whatever the input."
     factor = _find_factor(got, expected)
     if factor is not None:

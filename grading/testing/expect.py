@@ -15,7 +15,7 @@ from grading.errors import GraderError
 from grading.proxy import Proxy
 from grading.remote import WorkerFailureError
 from grading.render.text import labelled
-from grading.testing.diagnose import diagnose
+from grading.testing.diagnose import diagnose, explain_dtype
 
 MAX_SIZE = 1 << 20
 """Elements of an array in a test: what the judge makes of it, in float64 or for each index, has an end with it."""
@@ -58,15 +58,20 @@ def array(
     rtol: float = 1e-5,
     atol: float = 1e-6,
     dtype: Any = None,
+    dtype_hint: str | None = None,
 ) -> None:
-    """Shape, then dtype (when given), then every value within ``atol + rtol * |expected|``; NaN equals NaN."""
+    """Shape, then dtype (when given), then every value within ``atol + rtol * |expected|``; NaN equals NaN.
+
+    ``hint`` is about shape and values. A wrong dtype has its own, or a general one.
+    """
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
     if actual.shape != wanted.shape:
         shown, other = f"shape {actual.shape}: {show(actual)}", f"shape {wanted.shape}: {show(wanted)}"
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=diagnose(actual, wanted))
     if dtype is not None and actual.dtype != np.dtype(dtype):
-        raise Mismatch(call=call, got=f"dtype {actual.dtype}", expected=f"dtype {np.dtype(dtype)}", hint=hint)
+        advice = dtype_hint or explain_dtype(actual.dtype, np.dtype(dtype))
+        raise Mismatch(call=call, got=f"dtype {actual.dtype}", expected=f"dtype {np.dtype(dtype)}", hint=advice)
     close = np.isclose(actual, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if not close.all():
         shown, other = show_both(actual, wanted, close)

@@ -18,7 +18,6 @@ from grading.memory import find_too_large_shape, limit_memory
 from grading.remote import RemoteError
 from grading.render.progress import Silent, Watch
 from grading.result import Failure
-from grading.sandbox.launch import ADVICE
 from grading.testing import plugin
 from grading.testing.expect import Mismatch
 from grading.testing.failures import FailedTest, explain_failure, find_gap
@@ -65,12 +64,11 @@ def run_tests(
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
-    names = " ".join(file.as_posix() for file in files)
-    if collector.broken:
-        repair = f"Restore the course's own: git checkout -- {names}"
-        raise GraderError(f"the course's tests cannot be collected: {collector.broken[0]}. {repair}")
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise GraderError(f"pytest ended with {pytest.ExitCode(code).name} for {names}. {ADVICE}")
+    if collector.broken or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        names = " ".join(file.as_posix() for file in files)
+        why = collector.broken[0] if collector.broken else f"pytest ended with {pytest.ExitCode(code).name}"
+        advice = f"If they were changed, restore them: git checkout -- {names}"
+        raise GraderError(f"the course's tests cannot be run: {why}. {advice}")
     return tuple(collector.outcomes)
 
 

@@ -62,7 +62,8 @@ def test_arrays_keep_their_dtype(student, dtype):
 def test_numpy_scalars_keep_their_dtype(student, dtype):
     """A NumPy scalar keeps its dtype: it is an array without axes, and no number of Python's."""
     got = student.tensor.Tensor(student.hold_result(student.tensor.np.max, np.ones(2, dtype)))
-    expect.array(got, np.array(1, dtype), dtype=dtype, call=f"Tensor(np.{dtype}(1))", hint="np.generic is their type")
+    hint = "np.generic is the type of NumPy's scalars"
+    expect.array(got, np.array(1, dtype), dtype=dtype, call=f"Tensor(np.{dtype}(1))", dtype_hint=hint)
 
 
 @task("2.1")
@@ -89,12 +90,13 @@ def test_a_given_dtype_decides(student, dtype):
     expected = np.array([0, 1, 7]).astype(dtype)
     hint = "a dtype that is given comes before every rule"
     call = f'Tensor([0, 1, 7], dtype="{dtype}")'
-    expect.array(tensor_class([0, 1, 7], dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+    expect.array(tensor_class([0, 1, 7], dtype=dtype), expected, dtype=dtype, call=call, dtype_hint=hint)
     array = np.array([0.0, 1.0, 7.0])
     call = f'Tensor(array of float64, dtype="{dtype}")'
-    expect.array(tensor_class(array, dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+    expect.array(tensor_class(array, dtype=dtype), expected, dtype=dtype, call=call, dtype_hint=hint)
     call = f'Tensor(tensor of int64, dtype="{dtype}")'
-    expect.array(tensor_class(tensor_class([0, 1, 7]), dtype=dtype), expected, dtype=dtype, call=call, hint=hint)
+    got = tensor_class(tensor_class([0, 1, 7]), dtype=dtype)
+    expect.array(got, expected, dtype=dtype, call=call, dtype_hint=hint)
 
 
 @task("2.1")
@@ -472,7 +474,7 @@ def test_apply_computes_in_the_common_dtype(student):
     expect.array(m.apply(m.add, small, wide), [200], dtype="int64", call="apply(add, int8 [100], int64 [100])")
     half = m.Tensor(np.array([1.0], "float16"))
     call = "apply(divide, int64 [100], float16 [1.0])"
-    expect.array(m.apply(m.divide, wide, half), [100], dtype="float16", call=call, hint="use result_dtype")
+    expect.array(m.apply(m.divide, wide, half), [100], dtype="float16", call=call, dtype_hint="use result_dtype")
     call = "apply(multiply, int64 [100], 0.5)"
     expect.array(m.apply(m.multiply, wide, 0.5), [50.0], dtype="float32", call=call)
 
@@ -579,7 +581,8 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
     (_, first, _, _), (_, second, _, _) = trace.entries
     hint = "the recorder gets the tensors that came in, not the converted arrays"
     call = "the first input the recorder sees of apply(add, "
-    expect.array(first[0], [1, 2], dtype="int64", call=f"{call}tensor of int64, tensor of float64)", hint=hint)
+    call_64 = f"{call}tensor of int64, tensor of float64)"
+    expect.array(first[0], [1, 2], dtype="int64", call=call_64, hint=hint, dtype_hint=hint)
     expect.array(second[0], 3.0, dtype="float64", call=f"{call}3, tensor of float64)")
 
 

@@ -30,6 +30,9 @@ def gaussian(x):
     return x * logistic(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
+REDUCE = "each group along `axis` adds up to 1: reduce along `axis`, with keepdims=True"
+
+
 class Case(NamedTuple):
     """An activation: the call that makes it, its op, the op's attributes, and what it computes."""
 
@@ -37,6 +40,11 @@ class Case(NamedTuple):
     op: str
     attributes: dict
     formula: Callable
+
+    @property
+    def hint(self):
+        """What to look at when values are wrong, where the task's own hint is about more than that."""
+        return REDUCE if self.op == "softmax" else None
 
     def make(self, student):
         """Make it on the student's side; its default arguments are its own business."""
@@ -67,12 +75,12 @@ def test_values(student, rng, case):
     for shape in SHAPES:
         x = rng.normal(0, 2, shape)
         got = layer(student.tensor.Tensor(x))
-        expect.array(got, case.formula(x), dtype="float64", call=f"{call}(x), x of shape {shape}")
+        expect.array(got, case.formula(x), dtype="float64", call=f"{call}(x), x of shape {shape}", hint=case.hint)
         narrow = x.astype(np.float32)
         got = layer.forward(student.tensor.Tensor(narrow))
         hint = "a Python number leaves float32 as it is; np.float64(…) and arrays of float64 do not"
         call_32 = f"{call}.forward(x), x of float32 and shape {shape}"
-        expect.array(got, case.formula(narrow.astype(float)), dtype="float32", call=call_32, hint=hint)
+        expect.array(got, case.formula(narrow.astype(float)), dtype="float32", call=call_32, dtype_hint=hint)
 
 
 @every_activation
@@ -81,7 +89,8 @@ def test_integers_are_computed_in_float32(student, rng, case):
     x = rng.integers(-3, 4, (3, 4))
     layer, call = case.make(student), f"{case.call}(tensor of int64)"
     hint = "as_floating(x) gives float32 for integers"
-    expect.array(layer(student.tensor.Tensor(x)), case.formula(x.astype(float)), dtype="float32", call=call, hint=hint)
+    got, wanted = layer(student.tensor.Tensor(x)), case.formula(x.astype(float))
+    expect.array(got, wanted, dtype="float32", call=call, hint=case.hint, dtype_hint=hint)
     grad = layer.backward(student.tensor.Tensor(np.ones((3, 4), np.float32)))
     expect.equal(str(grad.dtype), "float32", call=f"the dtype of .backward(float32) after {call}", hint=hint)
 

@@ -452,7 +452,7 @@ def test_loss_of_integers_is_float32(student, name, formula, dtype):
     criterion, call = getattr(student.layers, name)(), f"{name}()(tensor of {dtype}, tensor of {dtype})"
     clipped = np.clip(p.astype("float32"), 1e-7, 1 - np.float32(1e-7)).astype(float) if name == "BCELoss" else p * 1.0
     loss = criterion(student.tensor.Tensor(p), student.tensor.Tensor(t))
-    expect.array(loss, formula(clipped, t * 1.0), dtype="float32", call=call, rtol=0.02, hint="use as_floating")
+    expect.array(loss, formula(clipped, t * 1.0), dtype="float32", call=call, rtol=0.02, dtype_hint="use as_floating")
     expect.equal(str(criterion.backward().dtype), "float32", call=f"the dtype of the gradient of {call}")
 
 
@@ -671,7 +671,7 @@ def test_recipe_tells_its_progress(student):
     network = recipe.build(student.rng(1))
     recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=told)
     call, count = "the calls of progress(step, steps, loss) in one training", len(told.calls)
-    expect.that(20 <= count <= 200, call=call, got=f"{count} calls", expected="about 50")
+    expect.that(20 <= count <= 200, call=call, got=f"called {count} times", expected="about 50 times")
     told.check_types(int, int, float)
     steps, totals, losses = ([report[name] for report in told.calls] for name in ("step", "steps", "loss"))
     ordered = steps == sorted(set(steps)) and len(set(totals)) == 1 and steps[-1] <= totals[0]

@@ -469,7 +469,7 @@ def test_average_pooling_of_integers_is_float32(student):
     """Images of integers are averaged in float32, without rounding."""
     got = student.spatial.AvgPool2d(2)(student.tensor.Tensor(np.array([[[[1, 2], [3, 5]]]])))
     expect.array(
-        got, [[[[2.75]]]], dtype="float32", call="AvgPool2d(2)(Tensor([[[[1, 2], [3, 5]]]]))", hint="as_floating"
+        got, [[[[2.75]]]], dtype="float32", call="AvgPool2d(2)(Tensor([[[[1, 2], [3, 5]]]]))", dtype_hint="as_floating"
     )
 
 

@@ -14,6 +14,7 @@ from desk.gradebook import Visit, open_gradebook
 from desk.report import Report, report
 from desk.report_page import page, terminal
 from desk.roster import Row
+from grading.checks.quiz import OPEN
 from grading.manifest.load import load
 from tests.desk.books import fill, graded, sha
 from tests.desk.school import ROOT, TERM
@@ -64,14 +65,16 @@ def test_it_counts_and_finds_who_is_stuck(found: Report) -> None:
 def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
     """The item analysis counts wrong answers, not open questions; who is stuck there is still named."""
     asked = "Question axes is answered correctly"
-    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada"), Row("bob")], {})) as book:
-        for number, student, got in ((1, "ada", "no answer: Not answered yet."), (2, "bob", "another answer: No.")):
+    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada"), Row("bob"), Row("cyd")], {})) as book:
+        told = (("ada", asked, "no answer: Not answered yet."), ("bob", asked, "No."), ("cyd", OPEN, "no answer to 2"))
+        for number, (student, title, got) in enumerate(told, 1):
             made = failing(number, 0, "1.1")
-            quiz = criterion("failed", 0.5, failures=(failure(task=None, title=asked, got=got),))
+            quiz = criterion("failed", 0.5, failures=(failure(task=None, title=title, got=got),))
             book.add_result(student, made.model_copy(update={"criteria": (quiz,)}))
         found = report(book, load(ROOT))
-    assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 2)]
-    assert [s.first_to_mend for s in found.stuck] == [asked, asked]
+    assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 3)]
+    assert found.items == ()
+    assert [s.first_to_mend for s in found.stuck] == [asked, asked, OPEN]
 
 
 class Tags(HTMLParser):

@@ -1,0 +1,79 @@
+"""The questions are judged in as many words as there is something to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from grading.checks.measured import Measured
+from grading.checks.quiz import OPEN, find_judged, quiz
+from grading.manifest.load import load
+from grading.quiz.answers import Answers, save_answers
+from grading.result import Failure
+
+
+@pytest.fixture
+def check(root: Path, tmp_path: Path):
+    """`check(answers, owner)`: what the check says of milestone 1's questions to the student ada."""
+
+    def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measured:
+        if answers:
+            save_answers(tmp_path, number, Answers(owner, answers))
+        milestone, submission = load(root).milestone(number), SimpleNamespace(answers=tmp_path)
+        return quiz(SimpleNamespace(milestone=milestone, submission=submission, student="ada"))
+
+    return run
+
+
+def test_an_unopened_quiz_is_one_thing_to_do(check) -> None:
+    """Not one for each question."""
+    measured = check({})
+    (failure,) = measured.failures["correct"]
+    assert failure.title == OPEN
+    assert failure.got == "no answer to questions 1, 2, 3, 4, 5, 6, 7"
+    assert failure.hint == "Answer them: tito milestone quiz 1"
+    assert measured.figures == {"correct": 0}
+
+
+def test_a_wrong_answer_is_told_beside_the_open_questions(check, root: Path) -> None:
+    """The wrong ones each with their place in a lesson, the open ones together."""
+    ids = [question.id for question in load(root).milestone(1).questions]
+    wrong, other, open_ = check(dict.fromkeys(ids[:2], -1)).failures["correct"]
+    assert (wrong.title, other.title) == tuple(f"Question {name} is answered correctly" for name in ids[:2])
+    assert open_.got == "no answer to questions 3, 4, 5, 6, 7"
+    (open_,) = check(dict.fromkeys(ids[:-1], -1)).failures["correct"][-1:]
+    assert open_.got == "no answer to question 7"
+
+
+def test_somebody_elses_answers_are_one_thing_to_do(check, root: Path) -> None:
+    """Whoever they belong to is named once."""
+    ids = [question.id for question in load(root).milestone(1).questions]
+    (failure,) = check(dict.fromkeys(ids, 1), "bob").failures["correct"]
+    assert "bob" in failure.got
+    assert "student.yaml" in failure.hint
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_the_place_to_read_ends_as_a_sentence(check, root: Path, number: int) -> None:
+    """No full stop before a comma, and none twice."""
+    ids = [question.id for question in load(root).milestone(number).questions]
+    failures = check(dict.fromkeys(ids, -1), number=number).failures["correct"]
+    assert len(failures) == len(ids)
+    for failure in failures:
+        assert ".," not in failure.hint
+        assert ".." not in failure.hint
+        assert failure.hint.endswith(f". Then: tito milestone quiz {number}")
+
+
+def test_only_answers_that_were_looked_at_count_as_judged(root: Path) -> None:
+    """Beside a wrong answer and an open question the others were right; in an unopened quiz none was looked at."""
+    milestone = load(root).milestone(1)
+    first, _, *others = (question.id for question in milestone.questions)
+    wrong = Failure(title=f"Question {first} is answered correctly", got="Not right yet.")
+    some_open, all_open = (Failure(title=OPEN, got=f"no answer to questions {n}") for n in ("2", "1, 2, 3, 4, 5, 6, 7"))
+    assert find_judged(milestone, [wrong, some_open]) == {first: True} | dict.fromkeys(others, False)
+    assert find_judged(milestone, [all_open]) == {}
+    assert find_judged(milestone, [Failure(title="The answers have a known owner")]) == {}
+    assert set(find_judged(milestone, []).values()) == {False}
