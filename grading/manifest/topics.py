@@ -36,9 +36,26 @@ SIGNS = {
     "NaN or infinity": "the-loss-is-nan",
     "which is not installed": "numba-is-not-installed",
     "official grading needs a sandbox": "the-sandbox-is-missing",
+    "as good as answering 0.5 to everything": "the-loss-stays-at-0693",
+    "better than answering 0.5 to everything": "the-loss-falls-but-not-far-enough",
+    "worse than answering 0.5 to everything": "predictions-do-not-follow-the-labels",
+    "::test_recipe_builds_from": "fresh-weights-already-know",
+    "::test_recipe_starts_without_knowledge": "fresh-weights-already-know",
+    "::test_recipe_is_at_chance_before_training": "fresh-weights-already-know",
+    "::test_recipe_predictions_come_from_the_parameters": "predictions-do-not-depend-on-the-weights",
+    "::test_recipe_stands_noise": "right-on-four-points-but-wrong-with-noise",
+    "::test_recipe_predicts_alike_optimised": "the-optimised-network-answers-otherwise",
+    "::test_recipe_in_int8": "int8-loses-too-much",
+    "modules/06_spatial/ … ::test_recipe_learns_a_simple_task": "accuracy-on-mnist-is-too-low",
+    "modules/11_training/ … ::test_recipe_learns_a_simple_task": "accuracy-on-cifar-10-is-too-low",
+    "modules/13_kernels/ … ::test_recipe_learns_a_simple_task": "accuracy-on-cifar-10-is-too-low",
+    "modules/06_spatial/ … ::test_recipe_trains": "accuracy-on-mnist-is-too-low",
+    "modules/11_training/ … ::test_recipe_trains": "training-does-not-converge",
+    "modules/13_kernels/ … ::test_recipe_trains": "training-does-not-converge",
 }
-"""What is in a failure's title or in what came back, or in an error of the grader's → the topic on it, wherever it
-happened. With a … in it, both sides are there."""
+"""What is in a failure's title, in what came back or in its test's name, or in an error of the grader's → the topic on
+it, wherever it happened. With a … in it, both sides are there. A recipe's own tests fail before its criterion is
+measured, so each leads to the symptom's topic."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,7 @@ def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tup
 
 
 def _topics_of(failure: Failure) -> list[str]:
-    return _find_signs(f"{failure.title}\n{failure.got or ''}")
+    return _find_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
 def _find_signs(text: str) -> list[str]:

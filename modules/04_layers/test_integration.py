@@ -141,7 +141,11 @@ def test_recipe_stands_noise(student, rng):
     noisy = (POINTS[which] + rng.normal(0, 0.1, (200, 2))).astype("float32")
     right = float(((recipe.predict(network, noisy) > 0.5) == (XOR[which] > 0.5)).mean())
     call = f"the share of 200 noisy points that are right, seed {seed}"
-    expect.that(right >= 0.95, call=call, got=right, expected="at least 0.95", hint="a wider hidden layer, more steps")
+    learned = right > 0.8
+    hint = (
+        "a wider hidden layer, more steps" if learned else "it has not even learned the four points: see its loss first"
+    )
+    expect.that(right >= 0.95, call=call, got=f"{right:.1%}", expected="at least 95%", hint=hint)
 
 
 @task("4.9")

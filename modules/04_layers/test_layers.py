@@ -596,7 +596,8 @@ def test_recipe_builds_from_its_generator(student):
         expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
     differs = any(not np.array_equal(values(a), values(b)) for a, b in zip(first, other, strict=True))
     call = "all parameters of build(rng) with another seed"
-    expect.that(differs, call=call, got="the same values", expected="others")
+    hint = "draw from the rng that build is given, not from a generator of its own"
+    expect.that(differs, call=call, got="the same values", expected="others", hint=hint)
 
 
 @task("4.8")
@@ -635,7 +636,9 @@ def test_recipe_starts_without_knowledge(student):
     recipe = student.recipe("04_layers")
     for seed in range(3):
         loss = surprise(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
-        expect.that(loss > 0.4, call=f"the loss of build(rng({seed})) on XOR", got=loss, expected="about 0.69")
+        hint = "build draws every weight from rng, and nothing in it knows XOR"
+        call = f"the loss of build(rng({seed})) on XOR"
+        expect.that(loss > 0.4, call=call, got=loss, expected="about 0.69", hint=hint)
 
 
 # 4.9: train it
@@ -657,11 +660,12 @@ def test_recipe_learns(student, rng, labels):
     got = recipe.predict(network, corners).astype(float)
     shown = ", ".join(f"({x:.2f}, {y:.2f})" for x, y in corners)
     call = f"predict for {shown} after training on labels of {labels} from seed {seed}"
-    right = bool(((got > 0.5) == (targets > 0.5)).all())
-    expect.that(right, call=call, got=got.round(3), expected=f"near {targets.ravel().tolist()}")
     loss = surprise(np.clip(got, 1e-7, 1 - 1e-7), targets)
-    hint = "more steps, or a larger learning rate"
-    expect.that(loss < 0.1, call=f"the loss of {call}", got=loss, expected="below 0.1", hint=hint)
+    says, hint = interpret_loss(loss)
+    shown = f"{got.ravel().round(3).tolist()}, a loss of {loss:.3f}: {says}"
+    right = bool(((got > 0.5) == (targets > 0.5)).all()) and loss < 0.1
+    wanted = f"near {targets.ravel().tolist()}, a loss below 0.1"
+    expect.that(right, call=call, got=shown, expected=wanted, hint=hint)
 
 
 @task("4.9")
@@ -677,8 +681,21 @@ def test_recipe_tells_its_progress(student):
     ordered = steps == sorted(set(steps)) and len(set(totals)) == 1 and steps[-1] <= totals[0]
     got = f"{told.calls[0]} … {told.calls[-1]}"
     expect.that(ordered, call=call, got=got, expected="steps that grow towards one same total")
-    fell, got = losses[-1] < 0.1 < losses[0], f"{losses[0]:.3f} … {losses[-1]:.3f}"
-    expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1")
+    says, hint = interpret_loss(losses[-1])
+    fell, got = losses[-1] < 0.1 < losses[0], f"from {losses[0]:.3f} to {losses[-1]:.3f}: {says}"
+    expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1", hint=hint)
+
+
+def interpret_loss(loss):
+    """What a loss on four labelled corners says, as the troubleshooting page has it, and where to look first."""
+    if not math.isfinite(loss):
+        return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
+    if loss > 0.8:
+        return "worse than answering 0.5 to everything", "train must use the targets it is given, in the inputs' order"
+    if loss > 0.6:
+        hint = "is there a nonlinearity between the Dense layers, and does every step change their weights?"
+        return "as good as answering 0.5 to everything", hint
+    return "better than answering 0.5 to everything", "more steps, a larger learning rate, or a wider hidden layer"
 
 
 def shared_array(student):

@@ -141,10 +141,17 @@ def test_every_topic_says_something():
 
 def test_every_sign_stands_in_the_grader_and_leads_to_a_topic():
     """The words by which a cause is known are Python's own or the grader's, as it writes them today."""
-    told = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "grading").rglob("*.py") if p.name != "topics.py")
+    files = [p for p in (ROOT / "grading").rglob("*.py") if p.name != "topics.py"]
+    tests = sorted((ROOT / "modules").glob("*/test_*.py"))
+    told = "\n".join(p.read_text(encoding="utf-8") for p in (*files, *tests))
     for sign, topic in SIGNS.items():
         assert topic in read_topics(ROOT)
-        assert sign.endswith("Error") or all(part in told for part in sign.split(" … ")), sign
+        if "::" in sign:
+            folder, _, name = sign.partition("::")
+            of = [p for p in tests if p.relative_to(ROOT).as_posix().startswith(folder.removesuffix(" … "))]
+            assert any(f"def {name}" in p.read_text(encoding="utf-8") for p in of), sign
+        else:
+            assert sign.endswith("Error") or all(part in told for part in sign.split(" … ")), sign
 
 
 def test_what_failed_leads_to_its_topic():
@@ -162,6 +169,19 @@ def test_a_visible_cause_comes_before_the_criterions_topic():
     late = Failure(title="The recipe trains", got="no answer within 10 s; is there an endless loop?")
     result = result_of("loss", CriterionStatus.FAILED, (late,))
     assert topics_for(ONE, [result]) == ("it-takes-too-long-or-never-ends", "the-loss-falls-but-not-far-enough")
+
+
+def test_a_recipe_that_fails_its_own_tests_leads_to_the_symptom():
+    """Without Tanh the module's tests fail first, and the page on a loss of 0.693 is the one that helps."""
+    test = "modules/04_layers/test_layers.py::test_recipe_learns[XOR]"
+    got = "[0.5, 0.5, 0.5, 0.5], a loss of 0.693: as good as answering 0.5 to everything"
+    stays = Failure(title="After training all four corners are right", got=got, test=test)
+    result = result_of("module_tests", CriterionStatus.FAILED, (stays,))
+    assert topics_for(ONE, [result]) == ("the-loss-stays-at-0693", "module-tests-fail")
+    test = "modules/11_training/test_integration.py::test_recipe_learns_a_simple_task"
+    slow = Failure(title="The recipe learns a simple task", got="0.4 (float)", test=test)
+    result = result_of("integration_tests", CriterionStatus.FAILED, (slow,))
+    assert topics_for(ONE, [result]) == ("accuracy-on-cifar-10-is-too-low", "integration-tests-fail")
 
 
 def test_training_that_passes_its_limit_leads_to_its_own_topic():
