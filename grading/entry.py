@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from grading.errors import GraderError, UsageError
+from grading.errors import GraderError, Interrupted, UsageError
 from grading.render.text import clean
 
 NOT_YOURS = "The grader could not do its work; this says nothing about your code."
@@ -36,6 +36,8 @@ def run_command(
         return _say(str(error), 2)
     except GraderError as error:
         return _say(f"{preface}{error}", 3)
+    except Interrupted as error:
+        return _say(str(error), 130)
     except (KeyboardInterrupt, EOFError):
         return _say(interrupted, 130)
     except SystemExit as ended:  # so Rich and the parser end, with 1, where nobody reads any more

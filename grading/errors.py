@@ -5,5 +5,9 @@ class UsageError(Exception):
     """The command or its arguments are wrong; the message says how to fix it (exit 2)."""
 
 
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """Somebody pressed Ctrl-C; the message says what was kept (exit 130)."""
+
+
 class GraderError(Exception):
     """The grader or the machine failed; never the student's failure (exit 3)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -104,7 +105,7 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
     assert cache.find(real.key) is None
 
 
-def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
+def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path, monkeypatch):
     """It is neither the student's failure nor the machine's: the course's own files are asked back."""
     course = tmp_path / "course"
     shutil.copytree(root / "modules", course / "modules", ignore=shutil.ignore_patterns("__pycache__"))
@@ -115,6 +116,8 @@ def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
         grade_module(course, "01_setup")
     for text in ("", "def test_it(:"):
         tests.write_text(text)
+        for name in [name for name in sys.modules if name.endswith("test_setup")]:  # what pytest has loaded before
+            monkeypatch.delitem(sys.modules, name)
         (tests_criterion,) = [c for c in grade_module(course, "01_setup").criteria if c.name == "module_tests"]
         assert tests_criterion.status is CriterionStatus.ERROR
         assert "git checkout -- modules/01_setup/test_setup.py" in tests_criterion.explanation

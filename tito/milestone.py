@@ -124,19 +124,19 @@ def demo(
 def quiz(
     number: Number,
     answer: Annotated[
-        list[str] | None, typer.Option("--answer", metavar="ID=VALUE", help="Answer without being asked; repeatable.")
+        list[str] | None, typer.Option("--answer", metavar="N=VALUE", help="Answer without being asked; repeatable.")
     ] = None,
     student: Annotated[str | None, typer.Option(help="Who you are, when it is not known yet.")] = None,
 ) -> int:
     """Answer the capability questions; answers are kept in answers/milestone-N.yaml.
 
-    Numbers in the questions are your own, so a neighbour's answers do not fit. Only what is not right yet is asked
-    again. Without a terminal the questions are printed, and --answer answers them.
+    Numbers in the questions are your own, so a neighbour's answers do not fit. Only what is not right yet is
+    asked. Without a terminal the questions are printed, and --answer answers them.
 
     \b
     Examples:
       tito milestone quiz 1
-      tito milestone quiz 1 --answer training_memory=328 --answer linear_network=b
+      tito milestone quiz 1 --answer 1=328 --answer 6=b
     """
     root = repository()
     milestone = names.built(names.milestone(outline(root).milestones, number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,29 +9,31 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.prompt import Confirm, Prompt
+from rich.prompt import Prompt
 from rich.text import Text
 
-from grading.errors import UsageError
+from grading import journey, progress
+from grading.errors import Interrupted, UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
-from grading.manifest.problems import did_you_mean
 from grading.quiz.answers import Answer, Answers, answers_file, load_answers, save_answers
 from grading.quiz.identity import FILE, save_student_id, student_id, valid_id
 from grading.quiz.judge import QuestionVerdict, judge
 from grading.quiz.questions import Asked, for_student
 from grading.quiz.safe_yaml import BadFile
-from grading.render.text import one_line
+from grading.quiz.typed import Unclear, read_answer
+from grading.render.text import one_line, write_count
 from tito.console import console, item
+from tito.outline import outline
 
 
 def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
-    """Ask or take the answers, keep them, say what is right. 0 when all is, else 1."""
+    """Ask or take the answers, keep them, say what is right and what comes next. 0 when all is right, else 1."""
     out, milestone = console(), load(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
     talking = out.is_terminal and sys.stdin.isatty()
-    who = _who(root, student, out if talking else None)
+    who = find_student(root, student, out if talking else None)
     asked, kept = for_student(milestone, who), _kept(root, number, who, out)
     if given:
         new = dict(parse(answer, asked) for answer in given)
@@ -43,38 +44,27 @@ def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
     if not given and not talking:
         _print_questions(out, asked, verdicts, number)
     elif not talking:
-        for verdict in verdicts:
-            out.print(_told(verdict))
+        for place, verdict in enumerate(verdicts, 1):
+            out.print(Text(f"Question {place}: ").append(_describe(verdict)))
     right = sum(v.correct for v in verdicts)
     where = f" Your answers are in {answers_file(number).as_posix()}." if kept.answers else ""
     out.print(Text(f"\n{right} of {len(verdicts)} right.{where}", style="bold"))
+    if talking or given:
+        _print_next_step(root, number, out, done=right == len(verdicts))
     return 0 if right == len(verdicts) else 1
 
 
 def parse(said: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
-    """What `--answer` says: bias=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError when no question fits."""
-    name, equals, value = said.partition("=")
-    question = next((q for q in asked if q.question_id == name.strip()), None)
+    """What `--answer` says: 2=9 → ("bias", 9), why=a,c → ("why", ("a", "c")). UsageError when it fits no question."""
+    name, equals, value = (part.strip() for part in said.partition("="))
+    places = {str(place): question for place, question in enumerate(asked, 1)}
+    question = places.get(name) or next((q for q in asked if q.question_id == name), None)
     if not equals or question is None:
-        hint = did_you_mean(name.strip(), [q.question_id for q in asked])
-        raise UsageError(f"{said!r} answers no question. Write --answer question=value. {hint}")
-    return question.question_id, answer_from(value, question)
-
-
-def answer_from(text: str, question: Asked) -> Answer:
-    """What was typed, as it is kept: a number, a letter, or several letters. The judge says if it is none of these."""
-    text = text.strip()
-    if question.kind == "choice":
-        letters = tuple(text.lower().replace(",", " ").split()) if "," in text or " " in text else tuple(text.lower())
-        return letters[0] if len(letters) == 1 else letters
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        if math.isfinite(number):
-            return number
-    return text
+        raise UsageError(f"{said!r} answers no question. Write --answer 1=VALUE, with the number of the question.")
+    try:
+        return question.question_id, read_answer(value, question)
+    except Unclear as unclear:
+        raise UsageError(f"{said!r}: {unclear}") from None
 
 
 def converse(
@@ -84,30 +74,55 @@ def converse(
     kept: Answers,
     out: Console,
     ask: Callable[[str], str] | None = None,
-    again: Callable[[], bool] | None = None,
 ) -> Answers:
-    """Ask what is not right yet, round by round, keeping each answer at once. Returns all answers."""
+    """Ask what is not right yet, each until it is right or skipped, keeping every answer. Returns all of them."""
     ask = ask or (lambda prompt: Prompt.ask(Text(prompt), console=out, default="", show_default=False))
-    again = again or (lambda: Confirm.ask("Try those once more?", console=out, default=True))
-    while True:
-        verdicts = {v.question_id: v for v in judge(milestone, kept, kept.student or "")}
-        pending = [q for q in asked if not verdicts[q.question_id].correct]
+    verdicts = judge(milestone, kept, kept.student or "")
+    pending = [q for q, verdict in zip(asked, verdicts, strict=True) if not verdict.correct]
+    try:
         for place, question in enumerate(pending, 1):
             out.print(Text(f"\nQuestion {place} of {len(pending)}", style="bold"))
             _print_question(out, question)
-            form = "a letter, or several" if question.kind == "choice" else "a number"
-            said = ask(f"Your answer ({form}; empty: skip)")
-            if not said.strip():
-                continue
-            answers = {**kept.answers, question.question_id: answer_from(said, question)}
-            kept = _keep(root, milestone.id, replace(kept, answers=answers), out)
-            mine = {v.question_id: v for v in judge(milestone, kept, kept.student or "")}
-            out.print(_told(mine[question.question_id]))
-        if all(v.correct for v in judge(milestone, kept, kept.student or "")) or not again():
-            return kept
+            kept = _ask_one(root, milestone, question, kept, out, ask)
+    except (KeyboardInterrupt, EOFError):
+        count = len(kept.answers)
+        where = f"{write_count(count, 'answer')} kept in {answers_file(milestone.id).as_posix()}; " if count else ""
+        raise Interrupted(f"\nInterrupted: {where}go on with: tito milestone quiz {milestone.id}") from None
+    return kept
 
 
-def _who(root: Path, student: str | None, out: Console | None) -> str:
+def _ask_one(
+    root: Path, milestone: Milestone, question: Asked, kept: Answers, out: Console, ask: Callable[[str], str]
+) -> Answers:
+    """Ask one question until its answer is right or empty."""
+    form = "a letter, or several" if question.kind == "choice" else "a number"
+    prompt = f"Your answer ({form}; empty: skip)"
+    while (said := ask(prompt)).strip():
+        try:
+            answer = read_answer(said, question)
+        except Unclear as unclear:
+            out.print(Text(str(unclear), style="yellow"))
+            continue
+        kept = _keep(root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out)
+        verdicts = {v.question_id: v for v in judge(milestone, kept, kept.student or "")}
+        out.print(_describe(verdicts[question.question_id]))
+        if verdicts[question.question_id].correct:
+            break
+        prompt = "Another answer (empty: go on)"
+    return kept
+
+
+def _print_next_step(root: Path, number: int, out: Console, *, done: bool) -> None:
+    """What to type after the last answer."""
+    if done:
+        goal = journey.next_goal(outline(root), progress.read(root, thorough=False))
+        sentence, line = goal.sentence, goal.command
+    else:
+        sentence, line = "Answer what is not right yet.", f"tito milestone quiz {number}"
+    out.print(Text.assemble(f"Next: {sentence}\n", (f"  {line}", "bold")))
+
+
+def find_student(root: Path, student: str | None, out: Console | None) -> str:
     """The student's id: known, given, or asked for (when there is somebody to ask)."""
     known = student_id(root)
     if known is not None:
@@ -151,14 +166,12 @@ def _keep(root: Path, number: int, answers: Answers, out: Console) -> Answers:
 def _print_questions(
     out: Console, asked: tuple[Asked, ...], verdicts: tuple[QuestionVerdict, ...], number: int
 ) -> None:
-    for question, verdict in zip(asked, verdicts, strict=True):
-        out.print(Text(f"\n{question.question_id}", style="bold"))
+    for place, (question, verdict) in enumerate(zip(asked, verdicts, strict=True), 1):
+        out.print(Text(f"\nQuestion {place} of {len(asked)}", style="bold"))
         _print_question(out, question)
-        out.print(_told(verdict))
-    out.print("\nAnswer in a terminal, or like this, with a number, a letter, or letters such as a,c for VALUE:")
-    out.print(
-        Text(f"  tito milestone quiz {number} --answer {asked[0].question_id}=VALUE", style="bold"), soft_wrap=True
-    )
+        out.print(_describe(verdict))
+    out.print("\nAnswer in a terminal, or like this, with the question's number, and a number or letters such as a,c:")
+    out.print(Text(f"  tito milestone quiz {number} --answer 1=VALUE", style="bold"), soft_wrap=True)
 
 
 def _print_question(out: Console, question: Asked) -> None:
@@ -167,8 +180,8 @@ def _print_question(out: Console, question: Asked) -> None:
         out.print(item(f"{letter})", text))
 
 
-def _told(verdict: QuestionVerdict) -> Text:
+def _describe(verdict: QuestionVerdict) -> Text:
     if verdict.correct:
-        return Text(f"{verdict.question_id}: right", style="green")
-    told = Text(f"{verdict.question_id}: {one_line(verdict.why or 'Not right yet.', 400)}", style="yellow")
-    return told.append(f" Read on in {verdict.read}") if verdict.answered else told
+        return Text("Right.", style="green")
+    told = Text(one_line(verdict.why or "Not right yet.", 400), style="yellow")
+    return told.append(f" Read {verdict.read.rstrip('.')}.") if verdict.answered else told

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from grading.errors import Interrupted
 from grading.manifest.load import load
 from grading.quiz.answers import Answers, load_answers
 from grading.quiz.identity import student_id
 from grading.quiz.judge import judge
-from grading.quiz.questions import Asked, for_student
-from tito.quiz import answer_from, converse
-
-CHOICE = Asked("why", "choice", "Why?", "there", {"a": "A", "b": "B", "c": "C"})
-NUMBER = Asked("size", "number", "How many?", "there")
-
-
-@pytest.mark.parametrize(
-    ("typed", "question", "kept"),
-    [
-        ("20", NUMBER, 20),
-        (" 0.25 ", NUMBER, 0.25),
-        ("twenty", NUMBER, "twenty"),
-        ("nan", NUMBER, "nan"),
-        ("1e999", NUMBER, "1e999"),
-        ("b", CHOICE, "b"),
-        ("B", CHOICE, "b"),
-        ("a,c", CHOICE, ("a", "c")),
-        ("a, c", CHOICE, ("a", "c")),
-        ("ac", CHOICE, ("a", "c")),
-    ],
-)
-def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: Asked, kept: object) -> None:
-    """Numbers are numbers, letters are letters, and what is neither is kept for the judge to say so."""
-    assert answer_from(typed, question) == kept
+from grading.quiz.questions import for_student
+from tito.quiz import converse
 
 
 def right_answers(root: Path, student: str) -> dict[str, object]:
@@ -68,10 +47,11 @@ def test_a_new_student_says_who_they_are(repo: Path, tito) -> None:
 
 
 def test_without_answers_the_questions_are_printed(repo: Path, tito) -> None:
-    """Every question of this student with its options, and how to answer; nothing is kept."""
+    """Every question of this student with its number and how to answer, and no key of ours; nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada")
-    milestone = load(repo).milestone(1)
-    assert all(q.question_id in answer.out for q in for_student(milestone, "ada"))
+    asked = for_student(load(repo).milestone(1), "ada")
+    assert all(f"Question {place} of {len(asked)}\n" in answer.out for place in range(1, len(asked) + 1))
+    assert not any(q.question_id in answer.out for q in asked)
     assert "--answer" in answer.out
     assert not (repo / "answers").exists()
 
@@ -82,10 +62,13 @@ def test_answers_are_kept_and_judged_one_by_one(repo: Path, tito) -> None:
     first, *others = right
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", f"{first}={right[first]}")
     assert answer.code == 1
-    assert f"{first}: right" in answer.out
+    assert "Question 1: Right." in answer.out
+    assert "tito milestone quiz 1" in answer.out
     assert f"1 of {len(right)} right" in answer.out
-    answer = tito("milestone", "quiz", "1", *(f"--answer={name}={right[name]}" for name in others))
+    by_number = (f"--answer={place}={right[name]}" for place, name in enumerate(others, 2))
+    answer = tito("milestone", "quiz", "1", *by_number)
     assert answer.code == 0
+    assert answer.out.rstrip().endswith("tito module start 01_setup")  # nothing else is done here yet
     assert f"{len(right)} of {len(right)} right" in answer.out
     assert set(load_answers(repo, 1).answers) == set(right)
 
@@ -98,12 +81,21 @@ def test_a_wrong_answer_says_where_to_read(repo: Path, tito) -> None:
     assert " ".join(question.read.split()) in " ".join(answer.out.split())
 
 
-@pytest.mark.parametrize("said", ["nonsense=1", "no equals sign", "=", "trainin_memory=3"])
+@pytest.mark.parametrize("said", ["nonsense=1", "no equals sign", "=", "trainin_memory=3", "0=3", "8=3"])
 def test_an_answer_to_no_question_is_refused(repo: Path, tito, said: str) -> None:
     """An unknown question gets exit code 2 and help, and nothing is kept."""
     answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", said)
     assert answer.code == 2
     assert "answers no question" in answer.err
+    assert not (repo / "answers").exists()
+
+
+@pytest.mark.parametrize("said", ["1=twenty", "1=2.1 KB", "1=", "5=z"])
+def test_an_answer_that_cannot_be_meant_is_refused(repo: Path, tito, said: str) -> None:
+    """What is no number and no letter is said at once, and nothing is kept."""
+    answer = tito("milestone", "quiz", "1", "--student", "ada", "--answer", said)
+    assert answer.code == 2
+    assert "nswer with" in answer.err
     assert not (repo / "answers").exists()
 
 
@@ -130,22 +122,41 @@ def test_damaged_answers_are_set_aside(repo: Path, tito) -> None:
     assert load_answers(repo, 1).answers == {"training_memory": 4}
 
 
-def test_only_what_is_not_right_is_asked_again(repo: Path) -> None:
-    """In the second round nobody is asked what was right in the first, and skipped questions come back."""
-    milestone, right = load(repo).milestone(1), right_answers(repo, "ada")
-    asked = for_student(milestone, "ada")
-    replies = ["-1", "", *(str(right[q.question_id]) for q in asked[2:])]
-    replies += [str(right[q.question_id]) for q in asked[:2]]
-    rounds: list[bool] = []
+def conversation(repo: Path, kept: Answers, replies: list[str]) -> tuple[Answers, str]:
+    """What is kept, and all that is shown, where these are the replies."""
+    milestone, shown = load(repo).milestone(1), io.StringIO()
+    out = Console(file=shown, width=200)
 
-    def again() -> bool:
-        rounds.append(True)
-        return True
+    def ask(prompt: str) -> str:
+        reply = replies.pop(0)
+        if reply == "Ctrl-C":
+            raise KeyboardInterrupt
+        out.print(f"{prompt}: {reply}")
+        return reply
 
-    with Path("/dev/null").open("w") as nowhere:
-        out = Console(file=nowhere)
-        kept = converse(repo, milestone, asked, Answers("ada"), out, lambda _: replies.pop(0), again)
+    return converse(repo, milestone, for_student(milestone, "ada"), kept, out, ask), shown.getvalue()
+
+
+def test_a_wrong_answer_is_asked_again_at_once(repo: Path) -> None:
+    """Its question is still there, with where to read; what is unclear is asked for again, nothing skips."""
+    right = list(right_answers(repo, "ada").values())
+    replies = ["twenty", "-1", f"{right[0]}", "", *right[2:]]
+    kept, shown = conversation(repo, Answers("ada"), replies)
     assert replies == []
-    assert rounds == [True]
-    assert all(v.correct for v in judge(milestone, kept, "ada"))
+    assert len(kept.answers) == len(right) - 1
+    assert shown.index("Answer with one number") < shown.index("Not right yet. Read modules/") < shown.index("Right.")
+    assert shown.count("Question 1 of 7") == 1
+    assert not any(question.id in shown for question in load(repo).milestone(1).questions)
     assert load_answers(repo, 1) == kept
+    replies = [right[1]]
+    kept, shown = conversation(repo, kept, replies)
+    assert "Question 1 of 1" in shown
+    assert all(v.correct for v in judge(load(repo).milestone(1), kept, "ada"))
+
+
+def test_an_interrupted_conversation_says_what_it_keeps(repo: Path) -> None:
+    """Every answer so far is in the file, and the message says so and how to go on."""
+    right = list(right_answers(repo, "ada").values())
+    with pytest.raises(Interrupted, match=r"1 answer kept in answers/milestone-1.yaml.*tito milestone quiz 1"):
+        conversation(repo, Answers("ada"), [right[0], "Ctrl-C"])
+    assert len(load_answers(repo, 1).answers) == 1

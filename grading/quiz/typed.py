@@ -1,0 +1,90 @@
+"""What a person types as an answer → the answer, or what is unclear about it: nothing is kept that was not meant."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from grading.quiz.questions import Asked
+
+Number = int | float
+NUMERAL = re.compile(r"=? *([-+\u2212]?[\d.][\d.,'_ \u00a0\u202f\u2009]*(?:[eE][-+]?\d{1,3})?) *([^\d\s][^\d]*)?")
+GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
+"""2,104 and 12 345 678: digits in threes."""
+LONGEST = 60
+
+
+class Unclear(ValueError):  # noqa: N818 - it is what the answer is
+    """An answer that could mean nothing, or two things; the text asks for it again."""
+
+
+def read_answer(text: str, question: Asked) -> Number | str | tuple[str, ...]:
+    """The number, the letter or the letters that were typed: "2,104 bytes" → 2104, "a and c" → ("a", "c").
+
+    Raises Unclear.
+    """
+    return _read_letters(text, question) if question.kind == "choice" else _read_number(text, question)
+
+
+def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
+    words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
+    letters = tuple("".join(words))
+    if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):
+        raise Unclear(f"Answer with one or more of the letters {', '.join(question.options)}.")
+    return letters[0] if len(letters) == 1 else letters
+
+
+def _read_number(text: str, question: Asked) -> Number:
+    found = NUMERAL.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    example = "20" if question.digits == 0 else "0.25"
+    if found is None:
+        raise Unclear(f"Answer with one number, such as {example}.")
+    digits, unit = found[1].strip().replace("\u2212", "-"), (found[2] or "").strip(" .")
+    if unit and not _is_in(unit, question.prompt):
+        raise Unclear(f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit.")
+    value = _parse(digits, whole=question.digits == 0)
+    number = int(value) if re.fullmatch(r"[-+]?\d+", value) else float(value)
+    if not math.isfinite(number):
+        raise Unclear(f"Answer with one number, such as {example}.")
+    return number
+
+
+def _is_in(unit: str, prompt: str) -> bool:
+    """Whether a unit is one that the question itself names."""
+    words = {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", prompt.lower())}
+    return {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", unit.lower())} <= words
+
+
+def _parse(digits: str, *, whole: bool) -> str:
+    """A numeral as Python writes it: a comma or a point may part thousands or decimals."""
+    digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
+    plain = re.sub(r"[,'_ .]", "", digits)
+    last = max(digits.rfind(","), digits.rfind("."))
+    if grouped := GROUPS.fullmatch(digits):
+        sign = grouped[1]
+        may_be_decimal = sign in ",." and digits.count(sign) == 1
+        if not may_be_decimal or (whole and sign == "," and not digits.lstrip("+-").startswith("0")):
+            return plain
+        if sign == "," and digits.lstrip("+-").startswith("0"):
+            return digits.replace(",", ".")
+        if whole:
+            raise Unclear(f"Is that {plain}? A whole number is wanted here: write it without the point.")
+        if sign == ",":
+            raise Unclear(
+                f"Is that {plain} or {digits.replace(',', '.')}? Write it without the comma, or with a point."
+            )
+        return digits
+    if "," in digits and "." in digits:
+        head, tail = digits[:last], digits[last + 1 :]
+        thousands = "," if digits[last] == "." else "."
+        if thousands in tail or digits[last] in head or not GROUPS.fullmatch(head):
+            raise Unclear("Write the number without marks between its digits, and with a point before the decimals.")
+        return f"{re.sub(r'[,.]', '', head)}.{tail}"
+    if digits.count(",") == 1 and digits[-1] != ",":
+        return digits.replace(",", ".")
+    try:
+        float(digits)
+    except ValueError:
+        message = "Write the number without marks between its digits, and with a point before the decimals."
+        raise Unclear(message) from None
+    return digits.replace("_", "")
