@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grading import progress
 from grading.github import ledger
-from grading.manifest.model import Criterion, Manifest, Milestone, Module, Status, Unit
+from grading.manifest.model import Criterion, LanguageExperiment, Manifest, Milestone, Module, Status, Unit
 from grading.manifest.model import Kind as CriterionKind
 from grading.progress import Event
 from grading.result import (
@@ -24,6 +24,7 @@ from grading.result import (
     Result,
     SubmissionRecord,
     Timing,
+    Writing,
     verdict_of,
 )
 
@@ -133,14 +134,25 @@ def _milestone(
         data=data,
         curves=curves if wrong != "module_tests" else (),
         pictures=_pictures(milestone, rng) if wrong != "module_tests" else (),
+        writings=_writings(milestone) if wrong != "module_tests" else (),
         provisional_because=("Digits of scikit-learn stand in for MNIST.",) if data and data[0].stand_in_for else (),
     )
 
 
 def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
-    """What a network that names images leaves to be drawn; the time of a step where that is raced."""
+    """What a network that names images leaves to be drawn, the time of a step where that is raced, or rivals."""
     if milestone.data is None:
         return ()
+    if isinstance(milestone.experiment, LanguageExperiment):
+        who = ("this network", "Kneser-Ney 5 of tokens", "nearest neighbour with the prompt's words")
+        shares = tuple(rng.randrange(600, 1000) if rung < 4 else rng.randrange(900) for rung in range(12))
+        tokens = ("def", " sum", "(", "a", ",", " b", "):", "\n", "return", " a", " +", " b")
+        maps = tuple(rng.randrange(100) for _ in range(3 * 4 * 11))
+        return (
+            Picture(name="rivals", seed=1, shape=(3, 4), labels=who, values=shares),
+            Picture(name="rivals_on_text", seed=1, shape=(2,), labels=who[:2], values=(2210, 2060)),
+            Picture(name="attention", seed=1, shape=(3, 4, 11), labels=tokens, values=maps),
+        )
     cells = [(row, column) for row in range(10) for column in range(10)]
     counts = tuple(rng.randrange(700, 990) if row == column else rng.randrange(40) for row, column in cells)
     kernels = tuple(rng.randrange(-127, 128) for _ in range(8 * 3 * 3 * 3))
@@ -156,6 +168,19 @@ def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
             Picture(name="step_microseconds", seed=1, shape=(3,), labels=sides, values=(41_200, 22_500, 11_000))
         )
     return tuple(found)
+
+
+def _writings(milestone: Milestone) -> tuple[Writing, ...]:
+    """What a network that writes leaves to be read."""
+    if not isinstance(milestone.experiment, LanguageExperiment):
+        return ()
+    head = 'def sum_doubled(a, b):\n    """Return the sum of a and b, doubled."""'
+    return (
+        Writing(kind="function", prompt=head, written="\n    return 2 * (a + b)\n", right=True),
+        Writing(kind="function", prompt=head, written="\n    return 2 * (a - b)\n", right=False),
+        Writing(kind="story", prompt="Ben had a dog.", written=" At night Ben went home with the dog.", right=True),
+        Writing(kind="text", prompt="What light through", written=" the morning of the day"),
+    )
 
 
 def _criterion(

@@ -205,6 +205,7 @@ def _grade(
         machine=machine(sandbox),
         curves=tuple(curve for m in measured for curve in m.curves),
         pictures=tuple(picture for m in measured for picture in m.pictures),
+        writings=tuple(writing for m in measured for writing in m.writings),
         student_output=log.printed(PRINTED),
         timing=Timing(
             total=round(total, 3), student=round(log.student_seconds, 3), grader=round(total - log.student_seconds, 3)

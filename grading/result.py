@@ -45,6 +45,8 @@ class CriterionStatus(StrEnum):
 
 TEXT = 1000
 """Characters kept of one text of a failure: what a student's code returned or raised may be megabytes."""
+WRITTEN = 600
+"""Characters kept of a prompt, and of what a network wrote after it."""
 DETAIL = 3000
 """Characters kept of a traceback."""
 
@@ -110,8 +112,10 @@ class Curve(Record):
     values: tuple[float | None, ...]
 
 
-AXES = {"confusions": 2, "filters": 4, "step_microseconds": 1}
+AXES = {"confusions": 2, "filters": 4, "step_microseconds": 1, "rivals": 2, "rivals_on_text": 1, "attention": 3}
 """Of each kind of picture."""
+RIVAL_SETS = ("compositions", "made_up", "names", "claims")
+"""The columns of `rivals`."""
 
 
 class Picture(Record):
@@ -120,13 +124,17 @@ class Picture(Record):
     `confusions` (classes, classes): how many test images of each class, a row, were taken for each, a column.
     `filters` (maps, channels, height, width): the first kernels, each in 127ths of its largest magnitude.
     `step_microseconds` (labels,): what a training step takes.
+    `rivals` (labels, RIVAL_SETS): thousandths of what is right, of the network, first, and of each rival.
+    `rivals_on_text` (labels,): thousandths of a bit for each byte of real text, of the network, first, and each rival.
+    `attention` (layers, written, tokens): percent that a layer's heads give to each earlier token when they write one,
+    the largest of all heads. Its labels are all tokens, the last one that was written included.
     """
 
-    name: Literal["confusions", "filters", "step_microseconds"]
+    name: Literal["confusions", "filters", "step_microseconds", "rivals", "rivals_on_text", "attention"]
     seed: int
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=4)]
-    labels: Annotated[tuple[Annotated[str, _cut(40)], ...], Field(max_length=64)] = ()
-    """Of the first axis, and of the second where both are alike."""
+    labels: Annotated[tuple[Annotated[str, _cut(60)], ...], Field(max_length=64)] = ()
+    """Of the first axis, and of the second where both are alike; of attention, one more than the last axis has."""
     values: Annotated[tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...], Field(max_length=2000)]
 
     @model_validator(mode="after")
@@ -135,8 +143,29 @@ class Picture(Record):
             raise ValueError(f"{len(self.values)} values do not make {self.name} of the shape {self.shape}")
         if self.name == "confusions" and self.shape[0] != self.shape[1]:
             raise ValueError("what is confused has as many rows as columns")
-        if self.labels and len(self.labels) != self.shape[0]:
-            raise ValueError(f"{len(self.labels)} labels do not name {self.shape[0]} rows")
+        named = self.shape[2] + 1 if self.name == "attention" else self.shape[0]
+        if self.labels and len(self.labels) != named:
+            raise ValueError(f"{len(self.labels)} labels do not name {named} rows")
+        if self.name == "rivals" and self.shape[1] != len(RIVAL_SETS):
+            raise ValueError(f"rivals are compared on {len(RIVAL_SETS)} sets")
+        if self.name == "attention" and self.shape[1] > self.shape[2]:
+            raise ValueError("what was written is more than all tokens")
+        return self
+
+
+class Writing(Record):
+    """What a network was given, and how it went on."""
+
+    kind: Literal["function", "story", "text"]
+    prompt: Annotated[str, _cut(WRITTEN)]
+    written: Annotated[str, _cut(WRITTEN)]
+    right: bool | None = None
+    """Whether a function does what its docstring says, or all that a story claims is true; None for real text."""
+
+    @model_validator(mode="after")
+    def _be_judged(self) -> Self:
+        if (self.right is None) != (self.kind == "text"):
+            raise ValueError("functions and stories are right or wrong, and real text is neither")
         return self
 
 
@@ -229,6 +258,7 @@ class Result(Record):
     machine: MachineRecord
     curves: tuple[Curve, ...] = ()
     pictures: Annotated[tuple[Picture, ...], Field(max_length=12)] = ()
+    writings: Annotated[tuple[Writing, ...], Field(max_length=12)] = ()
     student_output: str = ""
     """The end of what student code printed."""
     timing: Timing

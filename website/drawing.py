@@ -9,12 +9,22 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from grading.render.text import one_line
-from grading.result import Picture
+from grading.result import RIVAL_SETS, Picture
 
 WIDTH = 640
 MOST_CLASSES, MOST_BARS = 12, 6
 """More would be too small to read."""
 LONGEST_LABEL = 20
+MOST_RIVALS, LONGEST_RIVAL = 10, 44
+SETS = {
+    "compositions": "Functions of new compositions",
+    "made_up": "Functions with words of this run",
+    "names": "Functions with new names",
+    "claims": "True claims of stories",
+}
+"""What is written over the columns of `rivals`."""
+SMALLEST_CELL, LONGEST_TOKEN = 8, 10
+"""Of attention: units, and characters of a token."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Drawing:
 def draw(picture: Picture) -> Drawing | None:
     """The picture, or None when it is too large to be seen or has nothing to show."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
-    labels = [one_line(label)[:LONGEST_LABEL] for label in picture.labels] or [str(row) for row in range(len(values))]
+    labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
     return DRAW[picture.name](values, labels)
 
 
@@ -101,6 +111,86 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
     return Drawing("What a training step takes", said, tall * len(times), _svg(shapes))
 
 
+def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
+    """A ladder for each set: the network and its rivals, the best on top."""
+    if len(shares) > MOST_RIVALS or shares.min() < 0 or shares.max() > 1000:
+        return None
+    shapes, parts, top = [], [], 0.0
+    for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
+        rungs = shares[:, column].tolist()
+        shapes.append(_word(0, top + 18, title, kind="heading"))
+        drawn, height = _ladder(rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True)
+        shapes, top = shapes + drawn, top + 26 + height + 14
+        parts.append(f"{title}: {rungs[0] / 1000:.0%}, the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
+    return Drawing("The ladder of rivals", " ".join(parts), round(top), _svg(shapes))
+
+
+def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
+    """A ladder, the fewest bits on top."""
+    if len(bits) > MOST_RIVALS or bits.min() < 0 or bits.max() == 0:
+        return None
+    rungs = bits.tolist()
+    shapes, height = _ladder(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
+    said = f"Bits for each byte of real text that was held out, fewer are better: {labels[0]} {rungs[0] / 1000:.2f}"
+    best = min(range(1, len(rungs)), key=rungs.__getitem__, default=None)
+    said += "." if best is None else f", the best rival, {labels[best]}, {rungs[best] / 1000:.2f}."
+    return Drawing("How well text is predicted", said, round(height), _svg(shapes))
+
+
+def _ladder(
+    rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
+) -> tuple[list[str], float]:
+    """Bars in order of their length, the network's marked, and how tall they are together."""
+    left, right, tall = 290, 56, 22
+    shapes = []
+    order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])
+    for place, rung in enumerate(order):
+        y, width = top + tall * place, (WIDTH - left - right) * rungs[rung] / longest
+        kind = "rival" if rung else "time"
+        shapes.append(_word(left - 8, y + 16, labels[rung], "end", kind="" if rung else "heading"))
+        shapes.append(_box(left, y + 3, width, tall - 6, f'class="{kind}"'))
+        shapes.append(_word(left + width + 8, y + 16, write(rungs[rung])))
+    return shapes, tall * len(rungs)
+
+
+def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
+    """For each layer a row for each written token, a column for each token before it; the fuller, the more."""
+    layers, written, size = percent.shape
+    before = size - written
+    left, top, tall = 96, 76, 16
+    wide = (WIDTH - left) / size
+    if len(labels) != size + 1 or wide < SMALLEST_CELL or percent.min() < 0:
+        return None
+    shapes = [_word(left + wide * (place + 0.6), top - 6, label, turn=-60) for place, label in enumerate(labels[:size])]
+    y = float(top)
+    for layer in range(layers):
+        shapes.append(_word(0, y + 16, f"Layer {layer + 1}", kind="heading"))
+        y += 22
+        for row, label in enumerate(labels[-written:]):
+            shapes.append(_word(left - 8, y + 12, label, "end"))
+            shapes.append(_box(left, y, wide * (before + row + 1) - 1, tall - 1, 'class="rest"'))
+            for column in np.flatnonzero(percent[layer, row, : before + row + 1]).tolist():
+                look = f'class="time" fill-opacity="{min(100, int(percent[layer, row, column])) / 100:.2f}"'
+                shapes.append(_box(left + wide * column, y, wide - 1, tall - 1, look))
+            y += tall
+        y += 8
+    back = np.where(np.arange(size) < before + np.arange(written)[:, None], percent, 0)  # the token itself is near
+    layer, row, column = map(int, np.unravel_index(back.argmax(), back.shape))
+    said = (
+        "Each row is a token that was written, each column a token before it. The fuller a cell, the more a head of "
+        f"that layer looks there. To write {labels[before + row + 1]}, for instance, one in layer {layer + 1} gives "
+        f"{int(back.max())}% to {labels[column]}."
+    )
+    return Drawing("What it looks at when it writes", said, round(y), _svg(shapes))
+
+
+def _clean_label(label: str, name: str) -> str:
+    """A label as it is drawn; what a token of a text has of white space is made visible."""
+    if name == "attention":
+        return one_line(label.replace("\n", "⏎").replace(" ", "·"))[:LONGEST_TOKEN] or "?"
+    return one_line(label)[: LONGEST_RIVAL if name.startswith("rivals") else LONGEST_LABEL]
+
+
 def _svg(shapes: list[str]) -> Markup:
     return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `_word` has escaped
 
@@ -109,14 +199,18 @@ def _box(x: float, y: float, width: float, height: float, look: str) -> str:
     return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {look}/>'
 
 
-def _word(x: float, y: float, text: str, anchor: str = "start", turn: int = 0) -> str:
+def _word(x: float, y: float, text: str, anchor: str = "start", turn: int = 0, kind: str = "") -> str:
     """Text that begins, ends or is centred at a point; `turn` is in degrees."""
-    turned = f' transform="rotate({turn} {x:.5g} {y:.5g})"' if turn else ""
-    return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{turned}>{escape(text)}</text>'
+    more = f' transform="rotate({turn} {x:.5g} {y:.5g})"' if turn else ""
+    more += f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 DRAW: dict[str, Callable[[np.ndarray, list[str]], Drawing | None]] = {
     "confusions": _draw_confusions,
     "filters": _draw_filters,
     "step_microseconds": _draw_times,
+    "rivals": _draw_rivals,
+    "rivals_on_text": _draw_rivals_on_text,
+    "attention": _draw_attention,
 }

@@ -19,8 +19,8 @@ from grading.journey import MilestoneState, ModuleState, State
 from grading.manifest.model import Kind, Manifest, Milestone
 from grading.progress import PASSING, Event, History
 from grading.render import words
-from grading.render.text import one_line
-from grading.result import Curve, Picture, Result
+from grading.render.text import clean, one_line
+from grading.result import WRITTEN, Curve, Picture, Result, Writing
 from website.steps import Figure, Read, Step, drawable, figures_of, tell_steps
 
 
@@ -33,6 +33,7 @@ class Capability:
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
+    writings: tuple[Writing, ...]
     provisional: tuple[str, ...]
     official: bool
     attempts: int
@@ -121,12 +122,19 @@ def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
             figures=figures_of(result, (Kind.PERFORMANCE,)),
             curves=drawable(result),
             pictures=result.pictures,
+            writings=tuple(_clean_writing(writing) for writing in result.writings),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
             evidence=tuple(_evidence(result)),
             result=result,
         )
+
+
+def _clean_writing(writing: Writing) -> Writing:
+    """The same without what nobody sees or what would be an order to somebody."""
+    prompt, written = (clean(text, WRITTEN) for text in (writing.prompt, writing.written))
+    return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
 def _evidence(result: Result) -> Iterator[tuple[str, str]]:

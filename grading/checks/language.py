@@ -15,6 +15,7 @@ import numpy as np
 from grading.checks.language_failures import explain_all, explain_broken, explain_function, explain_story, explain_text
 from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError
+from grading.checks.pictures import MOST_TOKENS, compare_bits, compare_rivals, show_attention
 from grading.checks.seeds import own_draws
 from grading.checks.texts import TextRun, experiment_of, softmax, train_and_carry
 from grading.client import Worker
@@ -35,23 +36,27 @@ from grading.language.stories import count_true_claims, draw_stories, share_of_t
 from grading.language.writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
 from grading.remote import RemoteError, WorkerFailureError
-from grading.result import Failure
+from grading.result import Failure, Picture, Writing
 
 SETS = ("compositions", "made_up", "names")
 UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 ROWS_PER_CALL = 100
 SAMPLE_START = 60
 """Characters of a passage that a sample continues."""
+SHOWN = 2
+"""So many functions of each set are kept to be looked at: the first, whether they are right or not."""
 OF_EVERY_TEXT = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one text gave: figures, what each miss would say, and what the rivals reach."""
+    """What one text gave: figures, what each miss would say, what the rivals reach, and what is there to look at."""
 
     figures: dict[str, float]
     failures: dict[str, Failure]
     ladders: dict[str, Ladder]
+    writings: tuple[Writing, ...]
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ def language(context: Context) -> Measured:
         how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}",
         rivals=_describe_rivals(found),
         curves=tuple(run.curve for run in runs),
+        pictures=_draw_pictures(figures, found, seed),
+        writings=tuple(writing for one in found for writing in one.writings),
         data=data.record,
     )
 
@@ -146,8 +153,16 @@ def _ask_for_functions(
         shares = _share_right(trained[figure]), _share_right(fresh[figure])
         first = next((pair for pair in zip(prompts[figure], trained[figure], strict=True) if pair[1].mistake), None)
         prompt, tried = first or (prompts[figure][0], trained[figure][0])
-        failures[figure] = explain_function(figure, prompt, tried.written, tried.mistake, *shares)
-    return Found(figures | common, failures, measure_function_rivals(made, prompts, cases))
+        failures[figure] = explain_function(figure, prompt, tried.written.strip(), tried.mistake, *shares)
+    shown = [pair for figure in SETS for pair in zip(prompts[figure][:SHOWN], trained[figure], strict=False)]
+    writings = [
+        Writing(kind="function", prompt=prompt.text, written=tried.written, right=tried.mistake is None)
+        for prompt, tried in shown
+    ]
+    prompt, tried = next((pair for pair in shown if pair[1].mistake is None), shown[0])
+    pictures = _picture_attention(run, prompt.text.encode(), tried.written.encode(), seed)
+    ladders = measure_function_rivals(made, prompts, cases)
+    return Found(figures | common, failures, ladders, tuple(writings), pictures)
 
 
 def _ask_for_stories(
@@ -170,7 +185,9 @@ def _ask_for_stories(
     index = next((index for index, (true, due) in enumerate(counts) if true < due), 0)
     failure = explain_story(made.prompts[index], told[index], share, fresh)
     ladders = {"claims": measure_story_rivals(made)}
-    return Found({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders)
+    (true, due), prompt = counts[0], made.prompts[0]
+    writing = Writing(kind="story", prompt=prompt.text, written=told[0], right=true == due)
+    return Found({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders, (writing,))
 
 
 def _ask_for_text(
@@ -191,7 +208,8 @@ def _ask_for_text(
         "repeated": share_of_repeated(samples),
     }
     failures = explain_text(figures, bits, ladder[UNIGRAM], samples)
-    return Found(figures | common, failures, {BITS: ladder})
+    writing = Writing(kind="text", prompt=made.held_out[0][:SAMPLE_START], written=samples[0])
+    return Found(figures | common, failures, {BITS: ladder}, (writing,), (compare_bits(bits, ladder, seed),))
 
 
 def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator) -> list[Completion]:
@@ -242,7 +260,7 @@ def _share_right(attempts: Sequence[Attempt]) -> float:
 
 
 def _show(completion: Completion) -> str:
-    return completion.data[:120].decode(errors="replace").strip()
+    return completion.data[:120].decode(errors="replace")
 
 
 def _explain(completion: Completion) -> str | None:
@@ -250,6 +268,27 @@ def _explain(completion: Completion) -> str | None:
     if completion.tied:
         return "two tokens have the same largest logit"
     return "it does not come to an end" if completion.text is None else None
+
+
+def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
+    """Where the network looks when it writes; none where it gives no such maps, which no figure depends on."""
+    try:
+        run.writer.put(run.learned)
+        whole = run.writer.encode(prompt + written)
+        tokens = whole[-MOST_TOKENS - 1 :]
+        count = min(len(whole) - len(run.writer.encode(prompt)), len(tokens) - 1)
+        if count < 1:  # it wrote nothing
+            return ()
+        (maps,) = run.writer.attention_maps(tokens[None, :-1])
+    except (RemoteError, WorkerFailureError, RecipeError):
+        return ()
+    return (show_attention(maps, [run.writer.table[token] for token in tokens.tolist()], count, seed),)
+
+
+def _draw_pictures(figures: dict[str, float | None], found: Sequence[Found], seed: int) -> tuple[Picture, ...]:
+    """The ladder of rivals, and what each text has to show."""
+    ladders = {figure: ladder for one in found for figure, ladder in one.ladders.items()}
+    return (compare_rivals(figures, ladders, seed), *(picture for one in found for picture in one.pictures))
 
 
 def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from grading.client import Worker
 from grading.manifest.figures import FIGURES
 from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
-from grading.result import Curve, DataRecord, Failure, Picture
+from grading.result import Curve, DataRecord, Failure, Picture, Writing
 from grading.submission import Submission
 
 
@@ -86,6 +86,7 @@ class Measured:
     """For a figure that has rivals, what they reach; said in place of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    writings: tuple[Writing, ...] = ()
     data: DataRecord | None = None
     """The data set the figures come from."""
 

@@ -1,4 +1,7 @@
-"""Pictures for a run's record, in whole numbers: what was taken for what, the first kernels, how long a step takes."""
+"""Pictures for a run's record, in whole numbers.
+
+What was taken for what, the first kernels, how long a step takes; what rivals reach, and what a writer looks at.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from grading.checks.network import Weights
-from grading.result import Picture
+from grading.result import RIVAL_SETS, Picture
 
 MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
 """Of the first convolution's kernels: enough to see what it looks for, and few enough for a record."""
 LARGEST = 127
+MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
+"""Of attention: the first layers, the first tokens that were written, all tokens with those before, and all numbers."""
+NETWORK = "this network"
 
 
 def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
@@ -44,3 +50,37 @@ def show_times(seconds: Mapping[str, float], seed: int) -> Picture:
     """What a training step takes, by who takes it."""
     values = tuple(min(round(one * 1e6), 10**9) for one in seconds.values())
     return Picture(name="step_microseconds", seed=seed, shape=(len(values),), labels=tuple(seconds), values=values)
+
+
+def compare_rivals(
+    shares: Mapping[str, float | None], ladders: Mapping[str, Mapping[str, float]], seed: int
+) -> Picture:
+    """What of functions and stories is right: the network's share, then that of each rival, on each of RIVAL_SETS."""
+    rivals = list(ladders[RIVAL_SETS[0]])
+    rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
+    rows += [[ladders[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
+    values = tuple(round(1000 * share) for row in rows for share in row)
+    shape = (len(rows), len(RIVAL_SETS))
+    return Picture(name="rivals", seed=seed, shape=shape, labels=(NETWORK, *rivals), values=values)
+
+
+def compare_bits(bits: float, ladder: Mapping[str, float], seed: int) -> Picture:
+    """Bits for each byte of real text: the network's, then those of each rival."""
+    values = tuple(min(round(1000 * one), 10**6) for one in (bits, *ladder.values()))
+    return Picture(name="rivals_on_text", seed=seed, shape=(len(values),), labels=(NETWORK, *ladder), values=values)
+
+
+def show_attention(maps: np.ndarray, tokens: Sequence[bytes], written: int, seed: int) -> Picture:
+    """Where each layer looks when it writes each of the last ``written`` tokens.
+
+    ``maps`` is (layers, heads, t, t), of all tokens but the last, which nothing looks at. A token is written by what
+    the one before it looks at.
+    """
+    largest = 100 * maps[:MOST_LAYERS].max(axis=1)
+    layers, size = largest.shape[:2]
+    first = size - written
+    rows = min(written, MOST_ROWS, MOST_CELLS // (layers * size))
+    end = first + rows
+    shown = np.rint(largest[:, first:end, :end]).astype(int)
+    labels = tuple(token.decode(errors="replace") for token in tokens[: end + 1])
+    return Picture(name="attention", seed=seed, shape=shown.shape, labels=labels, values=tuple(shown.ravel().tolist()))

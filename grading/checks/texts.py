@@ -50,6 +50,7 @@ class TextRun:
     probe: Probe
     writer: StudentWriter
     """Where it is measured: it has the weights of training, made noisy."""
+    learned: Weights
     own: Weights
     """Those it was built with there."""
     fresh_ratio: float
@@ -96,11 +97,13 @@ def train_and_carry(
     writer = StudentWriter(elsewhere, milestone.trigger, seed + 1, merges)
     own = writer.weights()
     fresh = min(fresh, probe.ratio(writer))
-    writer.put(weights.with_noise(experiment.weight_noise, rng))
+    learned = weights.with_noise(experiment.weight_noise, rng)
+    writer.put(learned)
     return TextRun(
         name=name,
         probe=probe,
         writer=writer,
+        learned=learned,
         own=own,
         fresh_ratio=fresh,
         difference=differ_by(probe.probabilities(writer), answered),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import Progress, RecipeError, StudentNetwork, check_floats
+from grading.checks.network import TOLERANCE, Progress, RecipeError, StudentNetwork, check_floats
 from grading.client import MAX_MEMORY, Worker
 from grading.testing import expect
 
@@ -98,6 +98,18 @@ class StudentWriter(StudentNetwork):
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Logits after each of (n, t) tokens: float64 (n, t, V)."""
         return self._ask("logits", tokens, tokens.shape[1])
+
+    def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
+        """What each head of each layer attends to in (n, t) tokens: float64 (n, layers, heads, t, t)."""
+        answer: Any = self._function("attention_maps")(self._network, tokens)
+        self._worker.memory = MAX_MEMORY
+        call = f"attention_maps(network, tokens of shape {tokens.shape})"
+        maps = check_floats(answer, call, (len(tokens), None, None, tokens.shape[1], tokens.shape[1]))
+        sums = maps.sum(axis=-1)
+        if maps.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
+            got = f"weights from {maps.min():.3g}, rows that add up to {sums.min():.3g} to {sums.max():.3g}"
+            raise RecipeError(call, got, "attention weights: not negative, and each row adds up to 1")
+        return maps
 
     def _ask(self, name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
         answer: Any = self._function(name)(self._network, tokens)

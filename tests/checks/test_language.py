@@ -17,6 +17,7 @@ import pytest
 from grading.checks import language as checked
 from grading.checks.language import language
 from grading.checks.measured import Measured
+from grading.checks.writer import StudentWriter
 from grading.data.dataset import TextSet
 from grading.data.python_docs import load_python_docs
 from grading.language.functions import CONDITIONS, CONTINUATIONS, IDIOMS, OPERATIONS
@@ -25,7 +26,9 @@ from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
 from grading.manifest.load import load
 from grading.manifest.model import LanguageExperiment
+from grading.remote import WorkerDiedError, remote_error
 from grading.render.progress import Silent
+from grading.result import RIVAL_SETS
 
 EXPERIMENT = LanguageExperiment(
     kind="language",
@@ -117,6 +120,12 @@ class Recipe:
 
     def know(self, _tokens):
         """Nothing."""
+
+    def attention_maps(self, _network, tokens):
+        """Two layers, the first of which looks at all tokens alike, the second at each token itself; two heads each."""
+        before = np.tril(np.ones((tokens.shape[1],) * 2))
+        layers = np.stack([before / before.sum(axis=1, keepdims=True), np.eye(len(before))])
+        return np.tile(layers[None, :, None], (len(tokens), 1, 2, 1, 1))
 
 
 class Counting(Recipe):
@@ -332,6 +341,15 @@ def test_who_knows_everything_meets_every_threshold(measure, criteria):
     assert "nearest neighbour 0%" in measured.rivals["compositions"]
     assert set(measured.rivals) == {"compositions", "made_up", "names", "claims", "bits_ratio"}
     assert [curve.name for curve in measured.curves] == ["loss on functions", "loss on stories", "loss on text"]
+    assert [(one.kind, one.right) for one in measured.writings] == [("function", True)] * 6 + [
+        ("story", True),
+        ("text", None),
+    ]
+    assert measured.writings[0].written == DRAWN["draw_functions"].compositions[0].answer
+    rivals, attention, text = measured.pictures
+    assert rivals.values[:4] == tuple(round(1000 * (measured.figures[figure] or 0)) for figure in RIVAL_SETS)
+    assert rivals.labels[0] == text.labels[0] == "this network"
+    assert "".join(attention.labels).endswith(measured.writings[0].written[:5])
 
 
 def test_counting_writes_nothing_that_is_right(measure, criteria):
@@ -339,6 +357,7 @@ def test_counting_writes_nothing_that_is_right(measure, criteria):
     measured = measure(Counting)
     assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims"}
     assert measured.figures["compositions"] == 0
+    assert not any(one.right for one in measured.writings)
 
 
 def test_copying_writes_no_new_composition(measure, criteria):
@@ -388,3 +407,68 @@ def test_equal_logits_are_no_choice(measure, criteria):
 def test_who_writes_nothing_copies_and_repeats_all(measure, criteria):
     """Silence is no way round the figures of what is written."""
     assert missed(measure(Ending), criteria) >= {"compositions", "claims", "copied", "repeated"}
+
+
+def picture_attention(answer: Callable[[np.ndarray], Any], written: bytes = b"return a") -> tuple:
+    """The picture of a recipe whose maps are these, for a prompt of nine bytes."""
+
+    class Looking(Recipe):
+        def attention_maps(self, _network, tokens):
+            return answer(tokens)
+
+    worker: Any = Worker(Looking())
+    writer = StudentWriter(worker, "16_tinygpt", 1, np.zeros((0, 2), np.int64))
+    run: Any = SimpleNamespace(writer=writer, learned=writer.weights())
+    return checked._picture_attention(run, b"def f(a):", written, 1)
+
+
+def look_at_the_first(tokens: np.ndarray) -> np.ndarray:
+    """Maps of three layers with two heads: the second head of the last layer looks at the first token alone."""
+    maps = np.broadcast_to(np.eye(tokens.shape[1], dtype=np.float32), (1, 3, 2, *tokens.shape[-1:] * 2)).copy()
+    maps[0, 2, 1], maps[0, 2, 1, :, 0] = 0, 1
+    return maps
+
+
+def test_attention_is_pictured_where_the_network_writes():
+    """A row for each token it wrote, a column for each token before; of all heads the largest share."""
+    (picture,) = picture_attention(look_at_the_first)
+    assert picture.shape == (3, 8, 16)
+    assert "".join(picture.labels) == "def f(a):return a"
+    shares = np.array(picture.values).reshape(picture.shape)
+    assert (shares[2, :, 0] == 100).all()
+    assert (shares[0] == 100 * np.eye(8, 16, 8)).all()
+
+
+def raise_it(error: Exception) -> Callable[[np.ndarray], Any]:
+    """A recipe's function that raises."""
+
+    def fail(_tokens):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _tokens: None,
+        lambda _tokens: "maps",
+        lambda tokens: look_at_the_first(tokens)[0],
+        lambda tokens: look_at_the_first(tokens)[..., :-1],
+        lambda tokens: look_at_the_first(tokens)[:, :0],
+        lambda tokens: look_at_the_first(tokens) * 2,
+        lambda tokens: look_at_the_first(tokens) * np.nan,
+        lambda tokens: look_at_the_first(tokens).astype(int),
+        lambda tokens: 2 * look_at_the_first(tokens) - np.eye(tokens.shape[1]),
+        raise_it(remote_error("AttributeError", [], "recipe has no attention_maps", ())),
+        raise_it(WorkerDiedError("your code ended the program")),
+    ],
+)
+def test_maps_that_are_broken_make_no_picture(answer):
+    """Another type or shape, no layers, shares that are no shares, an error, the end: nothing is raised."""
+    assert picture_attention(answer) == ()
+
+
+def test_a_network_that_writes_nothing_is_not_pictured():
+    """There is no row to draw."""
+    assert picture_attention(look_at_the_first, b"") == ()

@@ -1,4 +1,4 @@
-"""What a run leaves to be drawn: counts of answers, the first kernels, the time of a step."""
+"""What a run leaves to be drawn: counts of answers, the first kernels, the time of a step, rivals, attention."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from grading.checks.network import Weights
-from grading.checks.pictures import MOST_FILTERS, count_confusions, pick_filters, show_times
+from grading.checks.pictures import (
+    MOST_CELLS,
+    MOST_FILTERS,
+    MOST_ROWS,
+    MOST_TOKENS,
+    compare_bits,
+    compare_rivals,
+    count_confusions,
+    pick_filters,
+    show_attention,
+    show_times,
+)
 
 IMAGES = np.zeros((5, 3, 32, 32), np.uint8)
 
@@ -73,3 +84,39 @@ def test_times_are_whole_microseconds():
     """Rounded, in the order given; absurd ones are cut."""
     shown = show_times({"module 06": 0.0412345, "module 13": 1e9}, 7)
     assert (shown.labels, shown.values) == (("module 06", "module 13"), (41_234, 10**9))
+
+
+def test_rivals_stand_below_the_network_in_thousandths():
+    """A row for each of them, a column for each set; what could not be measured is nothing."""
+    shares = {"compositions": 0.6254, "made_up": 0.5, "names": None, "claims": 1.0, "copied": 0.1}
+    ladders = {figure: {"counts": 0.1, "copies": 0.25} for figure in ("claims", "names", "made_up", "compositions")}
+    shown = compare_rivals(shares, ladders, 7)
+    assert (shown.shape, shown.labels) == ((3, 4), ("this network", "counts", "copies"))
+    assert shown.values == (625, 500, 0, 1000) + 4 * (100,) + 4 * (250,)
+
+
+def test_bits_are_told_in_thousandths():
+    """The network's first; absurd ones are cut."""
+    shown = compare_bits(2.2149, {"counts": 2.06, "lies": 1e9}, 7)
+    assert (shown.labels, shown.values) == (("this network", "counts", "lies"), (2215, 2060, 10**6))
+
+
+def test_attention_shows_the_rows_that_wrote():
+    """Of three tokens the last is written: the second's row, of all heads the largest share."""
+    maps = np.array([[[[1, 0], [0.3, 0.7]], [[1, 0], [0.6, 0.4]]]])
+    shown = show_attention(maps, [b"a", b" b", b"\xff"], 1, 7)
+    assert (shown.shape, shown.labels, shown.values) == ((1, 1, 2), ("a", " b", "\ufffd"), (60, 70))
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "written"), [(1, MOST_TOKENS, MOST_TOKENS), (12, MOST_TOKENS, 30), (3, 40, 14), (2, 1, 1)]
+)
+def test_attention_is_small_however_much_there_is(layers, size, written):
+    """As many layers, rows and tokens as a record has room for, the first that were written."""
+    maps = np.full((layers, 2, size, size), 1 / size)
+    tokens = [bytes([number]) for number in range(size + 1)]
+    shown = show_attention(maps, tokens, written, 7)
+    assert len(shown.values) <= MOST_CELLS
+    assert shown.shape[1] <= MOST_ROWS
+    assert len(shown.labels) == shown.shape[2] + 1
+    assert shown.labels[shown.shape[2] - shown.shape[1]] == tokens[size - written].decode()

@@ -20,7 +20,7 @@ from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
 from grading.render.record import from_json, to_json
-from grading.result import CourseRecord, DataRecord, Note, Picture, Result, SubmissionRecord, Verdict
+from grading.result import WRITTEN, CourseRecord, DataRecord, Note, Picture, Result, SubmissionRecord, Verdict
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import hostile_result
 
@@ -169,6 +169,36 @@ def test_a_picture_is_bounded_and_of_its_kind(wrong: dict) -> None:
     assert from_json(json.dumps(document | {"pictures": [right]}))
     with pytest.raises(ValidationError):
         from_json(json.dumps(document | {"pictures": [right | wrong]}))
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"name": "rivals", "shape": [1, 4], "labels": ["a"], "values": [1, 2, 3, 4]},
+        {"name": "rivals_on_text", "shape": [2], "labels": ["a", "b"], "values": [1, 2]},
+        {"name": "attention", "shape": [1, 1, 2], "labels": ["a", "b", "c"], "values": [1, 2]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("wrong", [{"labels": ["a"] * 5}, {"shape": [1, 5]}, {"shape": [1, 2, 1]}, {"values": [0.5]}])
+def test_a_picture_of_a_writer_is_of_its_kind_as_well(right: dict, wrong: dict) -> None:
+    """Four sets of rivals, a label for each token of attention and one more, no more written than there is."""
+    document = json.loads(to_json(result()))
+    assert from_json(json.dumps(document | {"pictures": [{"seed": 1, **right}]}))
+    with pytest.raises(ValidationError):
+        from_json(json.dumps(document | {"pictures": [{"seed": 1, **right, **wrong}]}))
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "poem"}, {"right": None}, {"kind": "text"}, {"written": None}], ids=str)
+def test_writings_are_judged_and_bounded(wrong: dict) -> None:
+    """Functions and stories are right or wrong, real text is neither, and none is longer than is kept."""
+    document = json.loads(to_json(result()))
+    right = {"kind": "story", "prompt": "p" * 5000, "written": "w" * 5000, "right": True}
+    (kept,) = from_json(json.dumps(document | {"writings": [right]})).writings
+    assert (len(kept.prompt), len(kept.written)) == (WRITTEN, WRITTEN)
+    for many in ([right | wrong], [right] * 13):
+        with pytest.raises(ValidationError):
+            from_json(json.dumps(document | {"writings": many}))
 
 
 def test_json_has_no_nan_and_no_raw_control() -> None:

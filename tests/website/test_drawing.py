@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from grading.manifest.model import Manifest
-from grading.result import Picture
+from grading.result import Picture, Writing
 from tests.render.results import result
 from tests.website.conftest import attempt, member
 from website.drawing import WIDTH, Drawing, draw
@@ -23,6 +24,24 @@ FILTERS = Picture(name="filters", seed=1, shape=(2, 3, 1, 2), values=(127, -127,
 TIMES = Picture(
     name="step_microseconds", seed=1, shape=(2,), labels=("module 06", "module 13"), values=(40_000, 10_000)
 )
+RIVALS = Picture(
+    name="rivals",
+    seed=1,
+    shape=(3, 4),
+    labels=("this network", "Kneser-Ney 5 of tokens", "nearest neighbour with the prompt's words"),
+    values=(620, 550, 830, 910, 0, 0, 0, 20, 10, 20, 840, 30),
+)
+BITS = Picture(
+    name="rivals_on_text", seed=1, shape=(3,), labels=("this network", "unigram", "counts"), values=(2210, 4400, 2060)
+)
+ATTENTION = Picture(
+    name="attention",
+    seed=1,
+    shape=(1, 2, 4),
+    labels=("def", " f", "(", "\n", "</svg>"),
+    values=(10, 60, 30, 0, 80, 5, 0, 95),
+)
+PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
 
 def drawn(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
@@ -74,7 +93,40 @@ def test_bars_are_as_long_as_their_times() -> None:
     assert found.said == "Processor time of one training step: module 06 40.0 ms, module 13 10.0 ms."
 
 
-@pytest.mark.parametrize("picture", [CONFUSIONS, FILTERS, TIMES], ids=lambda p: p.name)
+def words(shapes: list[ET.Element]) -> list[str]:
+    """The texts of a picture, from top to bottom."""
+    return [shape.text or "" for shape in sorted(shapes, key=lambda s: float(s.get("y", "0"))) if shape.tag == "text"]
+
+
+def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
+    """The network stands where its share puts it; the sentence gives it beside the best rival of each set."""
+    found, shapes = drawn(RIVALS)
+    names = [text for text in words(shapes) if text in RIVALS.labels]
+    assert names[:3] == ["this network", RIVALS.labels[2], RIVALS.labels[1]]
+    assert names[6:9] == [RIVALS.labels[2], "this network", RIVALS.labels[1]]
+    assert "Functions with new names: 83%, the best rival 84%." in found.said
+    bars = [shape for shape in shapes if shape.tag == "rect"]
+    assert [bar.get("class") for bar in bars].count("time") == 4
+    assert max(float(bar.get("width", "0")) for bar in bars) == pytest.approx(0.91 * (WIDTH - 290 - 56))
+
+
+def test_fewer_bits_stand_higher() -> None:
+    """What predicts text best needs the fewest bits."""
+    found, shapes = drawn(BITS)
+    assert [text for text in words(shapes) if text in BITS.labels] == ["counts", "this network", "unigram"]
+    assert found.said.endswith("this network 2.21, the best rival, counts, 2.06.")
+
+
+def test_attention_shows_what_was_seen_and_nothing_later() -> None:
+    """A cell for each token up to the one before the written one, as full as its share; white space is visible."""
+    found, shapes = drawn(ATTENTION)
+    cells = [shape for shape in shapes if shape.get("class") == "time"]
+    assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
+    assert {"def", "·f", "(", "⏎", "</svg>"} <= {shape.text for shape in shapes}
+    assert found.said.endswith("To write </svg>, for instance, one in layer 1 gives 80% to def.")
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda p: p.name)
 def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
     """And drawn the same every time."""
     found, shapes = drawn(picture)
@@ -95,12 +147,53 @@ def test_everything_is_inside_of_the_picture(picture: Picture) -> None:
         Picture(name="filters", seed=1, shape=(16, 1, 1, 64), values=(1,) * 1024),
         Picture(name="step_microseconds", seed=1, shape=(1,), values=(0,)),
         Picture(name="step_microseconds", seed=1, shape=(7,), values=(1,) * 7),
+        Picture(name="rivals", seed=1, shape=(11, 4), values=(1,) * 44),
+        Picture(name="rivals", seed=1, shape=(1, 4), values=(1, 2, 3, 1001)),
+        Picture(name="rivals", seed=1, shape=(1, 4), values=(1, 2, 3, -1)),
+        Picture(name="rivals_on_text", seed=1, shape=(2,), values=(0, 0)),
+        Picture(name="rivals_on_text", seed=1, shape=(2,), values=(-1, 5)),
+        Picture(name="attention", seed=1, shape=(1, 1, 2), values=(1, 2)),
+        Picture(name="attention", seed=1, shape=(1, 1, 2), labels=("a", "b", "c"), values=(-1, 2)),
     ],
     ids=str,
 )
 def test_what_cannot_be_seen_is_not_drawn(picture: Picture) -> None:
     """Too many classes or bars, too small pixels, negative counts, nothing at all: no picture and no error."""
     assert draw(picture) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (64, 1, 1), (1, 1, 62), (1, 1, 64), (1, 31, 62)])
+@pytest.mark.parametrize("value", [0, 1, 10**9])
+def test_attention_of_any_size_and_value_is_drawn(shape: tuple[int, ...], value: int) -> None:
+    """What a record may hold is drawn, or is too small to be seen, and never an error."""
+    labels = tuple(f"t{number}" for number in range(shape[2] + 1))[:64]
+    if len(labels) == shape[2] + 1:
+        found = draw(Picture(name="attention", seed=1, shape=shape, labels=labels, values=(value,) * math.prod(shape)))
+        assert found is not None
+    else:
+        assert draw(Picture(name="attention", seed=1, shape=shape, values=(value,) * math.prod(shape))) is None
+
+
+def test_a_portfolio_shows_what_the_network_wrote(manifest: Manifest) -> None:
+    """The prompt and what was written after it, cleaned and escaped, and whether it is right."""
+    writings = (
+        Writing(kind="function", prompt="def f(a):", written="\n    return a\x1b[31m<script>x\u202e", right=True),
+        Writing(kind="function", prompt="def g(a):", written="", right=False),
+        Writing(kind="story", prompt="Ben had a dog.", written=" At night &amp;", right=False),
+        Writing(kind="text", prompt="What light", written=" is it"),
+    )
+    event = attempt(result(milestone=2, name="Computer Vision", writings=writings))
+    page = student_pages(tell(member(event), manifest), Site(manifest))
+    text = next(data for path, data in page.items() if path.endswith("portfolio.html")).decode()
+    assert "<pre>def f(a):<ins>\n    return a&lt;script&gt;x</ins></pre>" in text
+    assert "<pre>def g(a):<ins>(nothing)</ins></pre>" in text
+    assert "<ins> At night &amp;amp;</ins>" in text
+    assert re.findall(r'<span class="(met|missed)">([^<]*)</span>\.</figcaption>', text) == [
+        ("met", "does what its docstring says"),
+        ("missed", "computes something else"),
+        ("missed", "not all of it is true"),
+    ]
+    assert text.count('<figure class="writing">') == 4
 
 
 def test_a_portfolio_shows_the_pictures_of_what_is_unlocked(manifest: Manifest) -> None:

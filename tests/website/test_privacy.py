@@ -14,7 +14,7 @@ from desk.cohort import Entry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.progress import Event
-from grading.result import Picture
+from grading.result import Picture, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
 from website.build import build
@@ -121,7 +121,12 @@ def hostile_events(text: str) -> list[Event | Entry]:
             result(measured, name=text, medal=text, verdict="provisional", provisional_because=(f"P {text}",)),
             2,
             curves=tuple(c.model_copy(update={"name": f"C {text}"}) for c in result().curves),
-            pictures=(Picture(name="confusions", seed=1, shape=(2, 2), labels=(text, "b"), values=(3, 1, 0, 4)),),
+            pictures=(
+                Picture(name="confusions", seed=1, shape=(2, 2), labels=(text, "b"), values=(3, 1, 0, 4)),
+                Picture(name="attention", seed=1, shape=(1, 1, 1), labels=(text, text), values=(100,)),
+                Picture(name="rivals_on_text", seed=1, shape=(1,), labels=(text,), values=(9,)),
+            ),
+            writings=(Writing(kind="function", prompt=text, written=text, right=True),),
         ),
     ]
     for event in events:
