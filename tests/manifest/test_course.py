@@ -45,9 +45,9 @@ def course(tmp_path):
     return tmp_path
 
 
-def result_of(name, status, failures=()):
+def result_of(name, status, failures=(), milestone=ONE):
     """A criterion's result with just what choosing a topic needs."""
-    criterion = next(c for c in ONE.criteria if c.name == name)
+    criterion = next(c for c in milestone.criteria if c.name == name)
     fields = criterion.model_dump(include={"kind", "name", "title", "unit", "why"})
     return CriterionResult(
         **fields, status=status, threshold=criterion.threshold, comparison=criterion.comparison, failures=failures
@@ -189,6 +189,22 @@ def test_training_that_passes_its_limit_leads_to_its_own_topic():
     late = Failure(title="The recipe builds, trains and predicts (seed 5)", got="no answer within 10 s of CPU time")
     topics = topics_for(ONE, [result_of("accuracy", CriterionStatus.FAILED, (late,))])
     assert topics == ("training-does-not-end-in-time", "it-takes-too-long-or-never-ends", "the-loss-stays-at-0693")
+
+
+def test_a_tokenizer_that_is_refused_leads_to_its_own_topic():
+    """What is wrong with merges or tokens is read about before the figure that could not be measured for it."""
+    five = MANIFEST.milestone(5)
+    title = "The recipe builds, trains and predicts (stories)"
+    for got in ("tokens that stand for b'no'", "a token of 70 bytes: b'aaa'", "two tokens that both stand for b'abc'"):
+        result = result_of("claims", CriterionStatus.FAILED, (Failure(title=title, got=got),), five)
+        assert topics_for(five, [result]) == ("the-tokenizer-is-refused", "claims-of-stories-are-false")
+
+
+def test_every_topic_of_milestone_5_is_led_to():
+    """By a criterion that was not met, or by what its failure says."""
+    milestone = MANIFEST.milestone(5)
+    led_to = {criterion.topic for criterion in milestone.criteria} | set(SIGNS.values())
+    assert set(milestone.troubleshooting) <= led_to
 
 
 @pytest.mark.parametrize(
