@@ -68,8 +68,9 @@ def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]
                 at += timedelta(hours=rng.expovariate(1 / 20))
                 yield progress.measured(_milestone(manifest, milestone, at, passed, rng, id_))
         if rng.random() > stays:
-            if rng.random() < 0.6:  # somebody who stops at a task they cannot do
-                following = manifest.modules[manifest.modules.index(module) + 1]
+            coming = manifest.modules[manifest.modules.index(module) + 1 :]
+            if coming and rng.random() < 0.6:  # somebody who stops at a task they cannot do
+                following = coming[0]
                 for _ in range(rng.randint(1, 5)):
                     at += timedelta(hours=rng.expovariate(1 / 10))
                     if following.status is Status.BUILT:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from grading import progress
-from grading.render.text import one_line
+from grading.render.text import clean, one_line, quote
 from tito.console import console, item, print_json, repository
 
 
@@ -56,6 +56,7 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
                 "capabilities": list(milestone.capabilities),
                 "figures": figures_json(result),
                 "figures_text": figures_of(result),
+                "writings": [_tell(writing) for writing in result.writings],
                 "seed": result.seed,
                 "official": result.official,
                 "submission": one_line(result.submission.digest),
@@ -66,9 +67,18 @@ def unlocked(manifest: Any, history: progress.History) -> list[dict[str, Any]]:
     return entries
 
 
+def _tell(writing: Any) -> dict[str, Any]:
+    """A text that the network wrote, cleaned."""
+    from grading.render.words import describe_writing  # slow to import
+
+    what, judged = describe_writing(writing)
+    texts = {"prompt": clean(writing.prompt), "written": clean(writing.written)}
+    return {"kind": writing.kind, **texts, "right": writing.right, "said": f"{what}{': ' if judged else ''}{judged}."}
+
+
 def markdown(entries: list[dict[str, Any]]) -> str:
     """The portfolio as Markdown."""
-    from grading.render.markdown import code, escape  # slow to import
+    from grading.render.markdown import code, escape, fence  # slow to import
 
     lines = ["# What I have built", ""]
     if not entries:
@@ -78,6 +88,9 @@ def markdown(entries: list[dict[str, Any]]) -> str:
         lines += [f"- {escape(capability)}" for capability in entry["capabilities"]]
         lines += ["", f"Measured on {entry['unlocked_at']:%Y-%m-%d}{_provisional(entry)}:", ""]
         lines += [f"- {escape(figure)}" for figure in entry["figures_text"]]
+        for writing in entry["writings"]:
+            language = "python" if writing["kind"] == "function" else "text"
+            lines += ["", writing["said"], "", fence(writing["prompt"] + writing["written"], language=language)]
         lines += [
             "",
             f"Evidence: {escape(entry['course'])}, seed {entry['seed']}, code {code(entry['submission'][:16])}.",
@@ -97,6 +110,9 @@ def _show(entries: list[dict[str, Any]]) -> None:
             out.print(item("+", capability))
         for figure in entry["figures_text"]:
             out.print(item(" ", Text(figure, style="cyan")))
+        for writing in entry["writings"]:
+            out.print(item(" ", writing["said"]))
+            out.print(Text(quote(writing["prompt"] + writing["written"]), style="dim"))
         when = f"{entry['unlocked_at']:%Y-%m-%d}, {entry['course']}"
         out.print(Text(f"  {when}, seed {entry['seed']}, code {entry['submission'][:16]}\n", style="dim"))
 

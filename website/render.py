@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grading.manifest.model import Manifest
-from grading.render import figures
+from grading.render import figures, words
 from website.curve import plot
 from website.drawing import draw
 from website.lesson import inline
@@ -72,6 +72,7 @@ def _environment() -> Environment:
         "plot": plot,
         "draw": draw,
         "inline": inline,
+        "describe_writing": words.describe_writing,
         "threshold": figures.threshold,
         "first_up": lambda text: text[:1].upper() + text[1:],
     }

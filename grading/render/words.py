@@ -6,7 +6,7 @@ import shlex
 
 from grading.manifest.model import Kind
 from grading.render.text import one_line
-from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
+from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict, Writing
 
 KINDS = {
     Kind.CODE_QUALITY: "Code quality",
@@ -25,6 +25,11 @@ _VERDICTS = {
     Verdict.PROVISIONAL: "Provisionally unlocked",
     Verdict.NOT_YET: "Not yet",
     Verdict.ERROR: "Could not be graded",
+}
+_WRITINGS = {
+    "function": ("A function", "computes something else", "does what its docstring says"),
+    "story": ("A story", "not all of it is true", "all of it is true"),
+    "text": ("Real text", "", ""),
 }
 
 
@@ -98,6 +103,13 @@ def fast_loop(failure: Failure) -> str | None:
     # Only printable ASCII: the command is meant to be pasted into a shell.
     node = "".join(c if c.isascii() and c.isprintable() else "?" for c in failure.test)[:300]
     return f"pytest {shlex.quote(node)}"
+
+
+def describe_writing(writing: Writing) -> tuple[str, str]:
+    """What it is that a network wrote, and what is said of it, which is nothing of real text."""
+    what, wrong, right = _WRITINGS[writing.kind]
+    judged = "" if writing.right is None else right if writing.right else wrong
+    return f"{what} that was begun, and what the network wrote after it", judged
 
 
 def seconds(value: float) -> str:

@@ -35,10 +35,12 @@ from grading.render import record
 from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, markdown
+from grading.result import Picture, Writing
 from grading.sandbox.launch import Confinement
 from grading.worker import wire
 from tests.fuzz.mutations import altered, json_like, mutated, noise
 from tests.render.results import loss, not_yet, result
+from website.drawing import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -263,7 +265,15 @@ def read_answers(data: bytes) -> bool:
 @cache
 def results() -> tuple[dict[str, Any], ...]:
     """Results as data."""
-    some = (result(), not_yet(), result(criteria=(loss("passed", 0.01, how="5 seeds"),)))
+    pictures = (
+        Picture(name="confusions", seed=1, shape=(2, 2), labels=("a", "b"), values=(3, 1, 0, 4)),
+        Picture(name="rivals", seed=1, shape=(2, 4), labels=("a", "b"), values=(900, 800, 700, 600, 0, 1, 2, 3)),
+        Picture(name="rivals_on_text", seed=1, shape=(2,), labels=("a", "b"), values=(2210, 2060)),
+        Picture(name="attention", seed=1, shape=(1, 1, 2), labels=("a", "b", "c"), values=(40, 60)),
+    )
+    wrote = (Writing(kind="function", prompt="def f(a):", written=" return a", right=True),)
+    judged = (loss("passed", 0.01, how="5 seeds"),)
+    some = (result(), not_yet(), result(criteria=judged, pictures=pictures, writings=wrote))
     return tuple(r.model_dump(mode="json") for r in some)
 
 
@@ -283,6 +293,8 @@ def read_result(data: bytes) -> bool:
     assert junit(found).startswith("<?xml")
     if found.milestone is not None and found.verdict.exit_code == 0:
         assert badge(found).startswith("<svg")
+    for picture in found.pictures:
+        assert draw(picture) == draw(picture)
     return True
 
 

@@ -18,7 +18,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.progress import FOLDER, attempt, read, record
 from grading.render.screen import Screen
-from grading.result import Result, Verdict
+from grading.result import Result, Verdict, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import HOSTILE, hostile_result
 from tito import attempt as attempts
@@ -285,8 +285,29 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
             assert part in flat
 
 
+def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
+    """Prompt and rest together, said to be right or wrong; in Markdown as code that no fence in it can end."""
+    wrote = (
+        Writing(kind="function", prompt='def f(a):\n    """Return a."""', written="\n    return a", right=True),
+        Writing(kind="story", prompt="Ben had a dog.", written="\n```\n# Passed", right=False),
+    )
+    record(repo, attempt(result(writings=wrote)))
+    assert '│     """Return a."""\n│     return a\n' in tito("portfolio").out
+    text = tito("portfolio", "--markdown").out
+    assert "```python\ndef f(a):" in text
+    assert "````text\nBen had a dog.\n```\n# Passed\n````" in text
+    assert "what the network wrote after it: not all of it is true." in text
+
+
 @pytest.mark.parametrize("command", ["status", "timeline", "troubleshoot", "portfolio", "doctor"])
-@pytest.mark.parametrize("forged", [hostile_result, lambda: result(loss(title=HOSTILE), reproduce=HOSTILE)])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        hostile_result,
+        lambda: result(loss(title=HOSTILE), reproduce=HOSTILE),
+        lambda: result(writings=(Writing(kind="text", prompt=HOSTILE, written=HOSTILE),)),
+    ],
+)
 def test_a_forged_record_cannot_drive_the_terminal(
     repo: Path, tito, command: str, forged: Callable[[], Result]
 ) -> None:
@@ -301,7 +322,8 @@ def test_a_forged_record_cannot_drive_the_terminal(
 
 def test_every_documented_key_is_printed(repo: Path, tito) -> None:
     """The shapes of `--json` are those of docs/result-format.md."""
-    record(repo, attempt(result()))
+    wrote = Writing(kind="text", prompt="What light", written=" is it")
+    record(repo, attempt(result(writings=(wrote,))))
     document = (Path(__file__).resolve().parents[2] / "docs" / "result-format.md").read_text(encoding="utf-8")
     shapes = document[document.index("## What `--json` prints") :]
 
