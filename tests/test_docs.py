@@ -82,6 +82,7 @@ ONLY_NAMED = {
     "tito milestone test 4": "the same",
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "tito module complete 13_kernels": "goes on to milestone 4, which does so as well",
+    "tito module complete 16_tinygpt": "goes on to milestone 5, which does so as well",
     "python -m venv .venv": "is what these tests begin with",
     "nox -s github -- plan": "is run with a student's tree on the same page",
     "nox -s github -- sandbox": "changes the machine; tests/workflows runs it",
