@@ -15,7 +15,7 @@ import numpy as np
 from grading.checks.language_failures import explain_all, explain_broken, explain_function, explain_story, explain_text
 from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError
-from grading.checks.pictures import MOST_TOKENS, compare_bits, compare_rivals, show_attention
+from grading.checks.pictures import MOST_ROWS, MOST_TOKENS, compare_bits, compare_rivals, show_attention
 from grading.checks.seeds import own_draws
 from grading.checks.texts import TextRun, experiment_of, softmax, train_and_carry
 from grading.client import Worker
@@ -274,9 +274,10 @@ def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -
     """Where the network looks when it writes; none where it gives no such maps, which no figure depends on."""
     try:
         run.writer.put(run.learned)
-        whole = run.writer.encode(prompt + written)
+        before = len(run.writer.encode(prompt))
+        whole = run.writer.encode(prompt + written)[: before + MOST_ROWS]
         tokens = whole[-MOST_TOKENS - 1 :]
-        count = min(len(whole) - len(run.writer.encode(prompt)), len(tokens) - 1)
+        count = min(len(whole) - before, len(tokens) - 1)
         if count < 1:  # it wrote nothing
             return ()
         (maps,) = run.writer.attention_maps(tokens[None, :-1])
