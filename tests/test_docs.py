@@ -54,7 +54,7 @@ INSTALLED = {
         "pip install -e . --group course --group desk",
         'pip install "nox[uv]"',
     ),
-    "student": ('pip install "nox[uv]"', "pip install -e .", 'pip install "numba>=0.61"'),
+    "student": ("pip install -e .", 'pip install "numba>=0.61"'),
 }
 """What is typed once in each place, before anything else."""
 
@@ -83,7 +83,8 @@ ONLY_NAMED = {
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "tito module complete 13_kernels": "goes on to milestone 4, which does so as well",
     "tito module complete 16_tinygpt": "goes on to milestone 5, which does so as well",
-    "python -m venv .venv": "is what these tests begin with",
+    "python3 -m venv .venv": "is what these tests begin with",
+    "source .venv/bin/activate": "the same",
     "nox -s github -- plan": "is run with a student's tree on the same page",
     "nox -s github -- sandbox": "changes the machine; tests/workflows runs it",
     "nox -s github -- report": "needs a run on GitHub; tests/workflows runs it with a copy of one",

@@ -21,6 +21,7 @@ from grading.render.screen import screen_for
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate
 from tito.console import console
+from tito.identity import introduce
 from tito.status import progress_line
 
 
@@ -39,6 +40,7 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
     """Grade a milestone, show and record the attempt; when it unlocks, all that goes with it. The exit code."""
     out, began = console(), datetime.now(UTC)
     before = progress.read(root).best(number)
+    introduce(root, out)
     with watch_for(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:

@@ -94,6 +94,7 @@ def start(name: Name) -> int:
       tito module start 02
     """
     from grading.manifest.load import load  # slow to import, needed for the tasks only
+    from tito.identity import introduce
 
     root = repository()
     manifest = load(root)
@@ -103,6 +104,7 @@ def start(name: Name) -> int:
     if state.started_at is None:
         progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module.id))
     out = console()
+    introduce(root, out)
     out.print(Text.assemble((f"{module.id}  {module.title}", "bold"), f"\n{module.summary}\n"))
     earlier = [s.id for s in journey.module_states(manifest, history) if s.id < module.id and s.completed_at is None]
     if earlier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,13 @@ from grading.errors import Interrupted, UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
 from grading.quiz.answers import Answer, Answers, answers_file, load_answers, save_answers
-from grading.quiz.identity import FILE, save_student_id, student_id, valid_id
 from grading.quiz.judge import QuestionVerdict, judge
 from grading.quiz.questions import Asked, for_student
 from grading.quiz.safe_yaml import BadFile
 from grading.quiz.typed import Unclear, read_answer
 from grading.render.text import one_line, write_count
 from tito.console import console, item
+from tito.identity import can_ask, find_student
 from tito.outline import outline
 
 
@@ -32,8 +31,7 @@ def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
     out, milestone = console(), load(root).milestone(number)
     if not milestone.questions:
         raise UsageError(f"Milestone {number} has no questions.")
-    talking = out.is_terminal and sys.stdin.isatty()
-    who = find_student(root, student, out if talking else None)
+    talking, who = can_ask(out), find_student(root, student, out)
     asked, kept = for_student(milestone, who), _kept(root, number, who, out)
     if given:
         new = dict(parse(answer, asked) for answer in given)
@@ -120,27 +118,6 @@ def _print_next_step(root: Path, number: int, out: Console, *, done: bool) -> No
     else:
         sentence, line = "Answer what is not right yet.", f"tito milestone quiz {number}"
     out.print(Text.assemble(f"Next: {sentence}\n", (f"  {line}", "bold")))
-
-
-def find_student(root: Path, student: str | None, out: Console | None) -> str:
-    """The student's id: known, given, or asked for (when there is somebody to ask)."""
-    known = student_id(root)
-    if known is not None:
-        if student is not None and valid_id(student) != known:
-            raise UsageError(f"{FILE.as_posix()} says you are {known}. To change it, edit that file.")
-        return known
-    if student is None and out is None:
-        raise UsageError("Who are you? The numbers in the questions follow from it: add --student your-user-name")
-    while student is None:
-        assert out is not None
-        out.print("The numbers in your questions follow from who you are.")
-        said = Prompt.ask("Your GitHub user name", console=out)
-        try:
-            student = valid_id(said)
-        except UsageError as error:
-            out.print(Text(str(error), style="yellow"))
-    save_student_id(root, student)
-    return valid_id(student)
 
 
 def _kept(root: Path, number: int, who: str, out: Console) -> Answers:

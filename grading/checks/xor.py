@@ -56,7 +56,7 @@ def xor(context: Context) -> Measured:
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         told = Failure(
             title=f"The recipe builds, trains and predicts (seed {seeds[len(runs)]})",
-            hint="Run the recipe's tests first: pytest modules/04_layers -k recipe",
+            hint="Run the recipe's tests first: pytest modules/04_layers --task 4.8 --task 4.9",
             **in_words(error),
         )
         return measure_nothing("xor", told, how=_how(context))

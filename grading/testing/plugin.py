@@ -109,18 +109,34 @@ class DirectStudent:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--task 2.3`: while one task is being written, the failures of those to come only bury its own."""
     parser.getgroup("tinytorch").addoption(
-        "--task", action="append", default=[], metavar="ID", help="only the tests of this task, such as 2.3"
+        "--task", action="append", default=[], metavar="ID", help="only the tests of this task: 2.3, or 3 in module 02"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other tasks. UsageError when none is left."""
-    if wanted := set(config.getoption("--task")):
-        kept = [item for item in items if any(mark.args[0] in wanted for mark in item.iter_markers("task"))]
-        if items and not kept:
-            raise pytest.UsageError(f"no test here belongs to task {', '.join(sorted(wanted))}")
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+    """Leave out the tests of other tasks. UsageError for a task that none of them has."""
+    if given := config.getoption("--task"):
+        tasks = {item: {str(mark.args[0]) for mark in item.iter_markers("task")} for item in items}
+        known = set().union(*tasks.values())
+        wanted: set[str] = set()
+        for name in given:
+            found = find_tasks(name, known)
+            if items and not found:
+                here = ", ".join(sorted(known, key=lambda task: [int(part) for part in task.split(".")]))
+                raise pytest.UsageError(f"no test here belongs to task {name}; there are: {here}")
+            wanted |= found
+        config.hook.pytest_deselected(items=[item for item in items if not tasks[item] & wanted])
+        items[:] = [item for item in items if tasks[item] & wanted]
+
+
+def find_tasks(name: str, known: set[str]) -> set[str]:
+    """The tasks that are meant: 2.3; or 3, the third of a single module, and every task of module 03 among several."""
+    modules = {task.partition(".")[0] for task in known}
+    if name in known:
+        return {name}
+    if len(modules) == 1:
+        return known & {f"{task}.{name}" for task in modules}
+    return {task for task in known if task.partition(".")[0] == name.lstrip("0")}
 
 
 def pytest_configure(config: pytest.Config) -> None:

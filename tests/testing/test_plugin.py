@@ -32,9 +32,9 @@ def run(tmp_path: Path, root: Path):
     (tmp_path / "test_two.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(rendered(root, load(root))[Path("pyproject.toml")])
 
-    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_two.py", *arguments]
-        environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
+        environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"} | variables
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return start
@@ -51,7 +51,26 @@ def test_a_task_without_tests_is_a_mistake(run) -> None:
     """A slip of the pen does not look like success."""
     done = run("--task", "2.11")
     assert done.returncode == 4
-    assert "no test here belongs to task 2.11" in done.stderr
+    assert "no test here belongs to task 2.11; there are: 2.1, 2.10" in done.stderr
+
+
+def test_a_task_may_go_by_its_number_in_the_module(run, tmp_path: Path) -> None:
+    """In one module's tests `--task 10` is its tenth task; among several modules `--task 3` is all of module 03."""
+    assert "1 failed, 1 deselected" in run("--task", "10").stdout
+    (tmp_path / "test_three.py").write_text(TESTS.replace("2.1", "3.1"), encoding="utf-8")
+    assert "1 failed, 1 passed, 2 deselected" in run("--task", "3", "test_three.py").stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_matrix_products_have_one_thread(run, tmp_path: Path) -> None:
+    """As in the grader's workers; a number that is set in the environment stays."""
+    (tmp_path / "test_two.py").write_text(
+        "import os\nimport numpy as np\n\n\ndef test_it():\n    np.ones((500, 500)) @ np.ones((500, 500))\n"
+        "    assert len(os.listdir('/proc/self/task')) == int(os.environ['OPENBLAS_NUM_THREADS'])\n",
+        encoding="utf-8",
+    )
+    assert "1 passed" in run().stdout
+    assert "1 passed" in run(OPENBLAS_NUM_THREADS="2").stdout
 
 
 def test_a_warning_of_numpy_fails_here_as_it_does_in_the_worker(run, tmp_path: Path) -> None:

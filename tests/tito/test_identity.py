@@ -1,0 +1,61 @@
+"""A student is asked who they are when they begin, and not after a minute of grading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grading.errors import GraderError
+from grading.quiz.identity import student_id
+from tito import attempt, identity
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a person at a terminal replies, in order."""
+    given: list[str] = []
+    monkeypatch.setattr(identity, "can_ask", lambda _: True)
+    monkeypatch.setattr(identity.Prompt, "ask", lambda *_, **__: given.pop(0))
+    return given
+
+
+def test_the_first_module_asks_who_you_are(repo: Path, tito, replies: list[str]) -> None:
+    """A name that cannot be one is asked for again, and a known student is not asked."""
+    replies += ["not a name", "Ada"]
+    assert tito("module", "start", "01").code == 0
+    assert student_id(repo) == "ada"
+    assert replies == []
+    assert tito("module", "start", "01").code == 0
+
+
+def test_it_can_be_put_off(repo: Path, tito, replies: list[str]) -> None:
+    """An empty answer starts the module all the same."""
+    replies.append("")
+    assert tito("module", "start", "01").code == 0
+    assert student_id(repo) is None
+
+
+def test_without_a_terminal_the_file_is_named(repo: Path, tito) -> None:
+    """With the line to write into it; a damaged one is named with its line."""
+    answer = tito("module", "start", "01")
+    assert answer.code == 0
+    assert "student.yaml, one line: id: your-user-name" in answer.out
+    (repo / "student.yaml").write_text("id: [")
+    answer = tito("module", "start", "01")
+    assert answer.code == 0
+    assert "student.yaml:" in answer.out
+
+
+def test_a_milestone_asks_before_it_measures(repo: Path, tito, replies: list[str], monkeypatch) -> None:
+    """The questions are part of its verdict, so a minute of grading comes after."""
+    known: list[str | None] = []
+
+    def grade(*_: object, **__: object) -> None:
+        known.append(student_id(repo))
+        raise GraderError("enough")
+
+    monkeypatch.setattr(attempt, "grade_milestone", grade)
+    replies.append("ada")
+    assert tito("milestone", "test", "1").code == 3
+    assert known == ["ada"]
