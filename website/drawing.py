@@ -177,9 +177,9 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     back = np.where(np.arange(size) < before + np.arange(written)[:, None], percent, 0)  # the token itself is near
     layer, row, column = map(int, np.unravel_index(back.argmax(), back.shape))
     said = (
-        "Each row is a token that was written, each column a token before it. The fuller a cell, the more a head of "
-        f"that layer looks there. To write {labels[before + row + 1]}, for instance, one in layer {layer + 1} gives "
-        f"{int(back.max())}% to {labels[column]}."
+        "Each row is a token that was written, each column a token before it. The fuller a cell, the more the heads "
+        f"of that layer look there. To write {labels[before + row + 1]}, for instance, "
+        f"a head in layer {layer + 1} gives {int(back.max())}% to {labels[column]}."
     )
     return Drawing("What it looks at when it writes", said, round(y), _svg(shapes))
 

@@ -287,9 +287,9 @@ def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -
 
 
 def _draw_pictures(figures: dict[str, float | None], found: Sequence[Found], seed: int) -> tuple[Picture, ...]:
-    """The ladder of rivals, and what each text has to show."""
+    """The ladders of rivals, and then where the network looks."""
     ladders = {figure: ladder for one in found for figure, ladder in one.ladders.items()}
-    return (compare_rivals(figures, ladders, seed), *(picture for one in found for picture in one.pictures))
+    return (compare_rivals(figures, ladders, seed), *(picture for one in reversed(found) for picture in one.pictures))
 
 
 def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:

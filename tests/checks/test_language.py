@@ -346,7 +346,7 @@ def test_who_knows_everything_meets_every_threshold(measure, criteria):
         ("text", None),
     ]
     assert measured.writings[0].written == DRAWN["draw_functions"].compositions[0].answer
-    rivals, attention, text = measured.pictures
+    rivals, text, attention = measured.pictures
     assert rivals.values[:4] == tuple(round(1000 * (measured.figures[figure] or 0)) for figure in RIVAL_SETS)
     assert rivals.labels[0] == text.labels[0] == "this network"
     assert "".join(attention.labels[-attention.shape[1] :]) in measured.writings[0].written
