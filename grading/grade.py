@@ -108,11 +108,12 @@ def grade_module(
     module_id: str,
     *,
     submission: Path | None = None,
+    task: str | None = None,
     seed: int | None = None,
     commit: str | None = None,
     watch: Watch | None = None,
 ) -> Result:
-    """Run one module's audit and tests through a worker; a Result with ``module`` set and no milestone."""
+    """Run one module's audit and tests, or those of one ``task``, through a worker; a Result without a milestone."""
     manifest = load(root)
     try:
         module = manifest.module(module_id)
@@ -121,7 +122,12 @@ def grade_module(
     if module.status is Status.PLANNED:
         raise UsageError(f"Module {module_id} is planned: it is not built yet and cannot be tested.")
     request = Request(root, submission or root, seed, official=False, student=None, again=True, commit=_commit(commit))
-    return _grade(request, manifest, (module,), None, watch or Silent())
+    if task is not None:
+        known = [one.id for one in module.tasks]
+        task = next((one for one in known if one in (task, f"{module.number}.{task}")), None)
+        if task is None:
+            raise UsageError(f"Module {module_id} has no such task; it has {', '.join(known)}.")
+    return _grade(request, manifest, (module,), None, watch or Silent(), task)
 
 
 def built_milestone(manifest: Manifest, number: int) -> Milestone:
@@ -136,7 +142,12 @@ def built_milestone(manifest: Manifest, number: int) -> Milestone:
 
 
 def _grade(
-    request: Request, manifest: Manifest, modules: tuple[Module, ...], milestone: Milestone | None, watch: Watch
+    request: Request,
+    manifest: Manifest,
+    modules: tuple[Module, ...],
+    milestone: Milestone | None,
+    watch: Watch,
+    task: str | None = None,
 ) -> Result:
     started, clock = datetime.now(UTC), time.monotonic()
     _require_tests(request.root, modules, milestone)
@@ -177,6 +188,7 @@ def _grade(
             student=student,
             watch=watch,
             log=log,
+            task=task,
         )
         criteria, measured = _judge(context, asked(manifest, milestone.id if milestone else None))
     total = time.monotonic() - clock
@@ -189,7 +201,7 @@ def _grade(
     result = Result(
         milestone=milestone.id if milestone else None,
         module=None if milestone else modules[-1].id,
-        name=milestone.name if milestone else modules[-1].title,
+        name=milestone.name if milestone else f"{modules[-1].title}{f', task {task} alone' if task else ''}",
         medal=milestone.medal if milestone else None,
         verdict=verdict_of(criteria, reasons),
         provisional_because=reasons,

@@ -180,6 +180,14 @@ def milestone_states(course: CourseLike, history: History) -> tuple[MilestoneSta
     return tuple(states)
 
 
+def current_module(course: CourseLike, history: History) -> ModuleState | None:
+    """The module that is worked on: the one begun last and not completed, or the first that is not; None at the end."""
+    open_modules = [m for m in module_states(course, history) if m.state is not State.COMPLETED and not m.planned]
+    begun = {e.module: e.at for e in history.events if e.kind is Kind.MODULE_STARTED}
+    worked_on = [module for module in open_modules if module.id in begun]
+    return max(worked_on, key=lambda module: begun[module.id]) if worked_on else next(iter(open_modules), None)
+
+
 def next_goal(course: CourseLike, history: History) -> Goal:
     """The first thing that is not done: a module, then its milestone; what comes later may not be built yet."""
     modules = {m.id: m for m in module_states(course, history)}

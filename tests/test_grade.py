@@ -105,7 +105,13 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
     assert cache.find(real.key) is None
 
 
-def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path, monkeypatch):
+def forget_tests(name: str) -> None:
+    """Let pytest load a file of tests again: it keeps those of other folders by name."""
+    for module in [module for module in sys.modules if module.endswith(name)]:
+        del sys.modules[module]
+
+
+def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
     """It is neither the student's failure nor the machine's: the course's own files are asked back."""
     course = tmp_path / "course"
     shutil.copytree(root / "modules", course / "modules", ignore=shutil.ignore_patterns("__pycache__"))
@@ -116,11 +122,22 @@ def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path, monk
         grade_module(course, "01_setup")
     for text in ("", "def test_it(:"):
         tests.write_text(text)
-        for name in [name for name in sys.modules if name.endswith("test_setup")]:  # what pytest has loaded before
-            monkeypatch.delitem(sys.modules, name)
+        forget_tests("test_setup")
         (tests_criterion,) = [c for c in grade_module(course, "01_setup").criteria if c.name == "module_tests"]
+        forget_tests("test_setup")
         assert tests_criterion.status is CriterionStatus.ERROR
         assert "git checkout -- modules/01_setup/test_setup.py" in tests_criterion.explanation
+
+
+def test_one_task_can_be_tested_alone(root):
+    """By its id or its number in the module; the record says that it is not the whole module."""
+    for task in ("1.2", "2"):
+        result = grade_module(root, "01_setup", task=task, seed=3)
+        assert result.name.endswith(", task 1.2 alone")
+        tests = next(c for c in result.criteria if c.name == "module_tests")
+        assert " tests of task 1.2 in " in tests.how
+    with pytest.raises(UsageError, match=r"it has 1\.1, 1\.2"):
+        grade_module(root, "01_setup", task="2.2")
 
 
 def test_planned_and_unknown_are_wrong_usage(root, tmp_path):

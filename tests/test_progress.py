@@ -218,6 +218,24 @@ def test_a_new_student_starts_at_the_beginning() -> None:
     assert journey.next_goal(COURSE, History()).command == "tito module start 01_setup"
 
 
+def test_the_current_module_is_the_one_begun_last() -> None:
+    """Until it is completed; then the first that is not, and none at the end of what is built."""
+    begun = tuple(
+        Event(Kind.MODULE_STARTED, START + timedelta(hours=hour), module=module)
+        for hour, module in enumerate(("03_dense", "02_tensor"))
+    )
+    for events, current in (
+        ((), "01_setup"),
+        (begun[:1], "03_dense"),
+        (begun, "02_tensor"),
+        (begun + completed("02_tensor"), "03_dense"),
+        (begun + completed("02_tensor", "03_dense"), "01_setup"),
+        (completed("01_setup", "02_tensor", "03_dense"), None),
+    ):
+        module = journey.current_module(COURSE, History(events))
+        assert (module and module.id) == current
+
+
 def test_the_next_goal_follows_what_is_done() -> None:
     """Start, then finish, then the milestone, then the next module, then the end of what is built."""
     started = History((Event(Kind.MODULE_STARTED, START, module="01_setup"),))

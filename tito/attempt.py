@@ -20,19 +20,23 @@ from grading.render.progress import watch_for
 from grading.render.screen import screen_for
 from grading.result import Result, Verdict
 from tito.celebrate import celebrate
-from tito.console import console
+from tito.console import console, say_if_interrupted
 from tito.identity import introduce
 from tito.status import progress_line
 
 
-def grade_and_show_module(root: Path, module: str, *, seed: int | None = None, completing: bool = False) -> Result:
+def grade_and_show_module(
+    root: Path, module: str, *, task: str | None = None, seed: int | None = None, completing: bool = False
+) -> Result:
     """The module's tests in the worker, shown; when they pass, recorded before as completed if it is to be."""
     out = console()
-    with watch_for(out) as watch:
-        result = grade_module(root, module, seed=seed, watch=watch)
+    interrupted = f"Interrupted: nothing was recorded, your files are as they were. Again: tito module test {module}"
+    with say_if_interrupted(interrupted), watch_for(out) as watch:
+        result = grade_module(root, module, task=task, seed=seed, watch=watch)
     if completing and result.verdict.exit_code == 0:
         progress.record(root, progress.module_event(progress.Kind.MODULE_COMPLETED, module, result))
-    terminal.show(out, result)
+    only = f" --task {task}" if task else ""
+    terminal.show(out, result, again=f"tito module test {module}{only} --seed {result.seed}")
     return result
 
 
@@ -41,12 +45,13 @@ def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bo
     out, began = console(), datetime.now(UTC)
     before = progress.read(root).best(number)
     introduce(root, out)
-    with watch_for(out) as watch:
+    interrupted = f"Interrupted: this attempt is not recorded, earlier ones are. Again: tito milestone test {number}"
+    with say_if_interrupted(interrupted), watch_for(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.record(root, progress.attempt(result))
     finally:  # a disk that takes no record is no reason to keep the report back
-        terminal.show(out, result)
+        terminal.show(out, result, again=f"tito milestone test {number} --seed {result.seed}")
     if result.started_at < began:
         told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
         out.print(Text.assemble(f"\n{told} To measure again: ", (f"tito milestone test {number} --again", "bold")))

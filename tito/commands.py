@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from tito import data, doctor, milestone, module, portfolio
@@ -10,22 +13,41 @@ HELP = """Learn by building: modules, milestones, and how far you are.
 
 \b
 Start here:
-  tito milestone status        where you are and what is next
-  tito module view 01          read a lesson
-  tito module start 01         begin it
-  tito module complete 01      have it tested, and go on
+  tito                    where you are and what is next
+  tito module view        read the current module's lesson
+  tito module start       begin it
+  tito module test        have it tested
+  tito module complete    have it tested and recorded, and go on
 
 Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tito {metadata.version('tinytorch-course')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="tito",
     help=HELP,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the course's version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """What comes before any command."""
+
+
 app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
 app.add_typer(data.app, name="data")

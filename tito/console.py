@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grading.errors import UsageError
+from grading.errors import Interrupted, UsageError
 
 MANIFEST = "milestones.yaml"
 
@@ -22,15 +24,30 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def repository(start: Path | None = None) -> Path:
-    """The nearest folder upward that holds milestones.yaml; UsageError when there is none."""
+def find_repository(start: Path | None = None) -> Path | None:
+    """The nearest folder upward that holds milestones.yaml."""
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / MANIFEST).is_file():
-            return folder
-    raise UsageError(
-        f"No {MANIFEST} in {here} or any folder above it. Change to your course repository first: cd path/to/it"
-    )
+    return next((folder for folder in (here, *here.parents) if (folder / MANIFEST).is_file()), None)
+
+
+def repository(start: Path | None = None) -> Path:
+    """The same; UsageError when there is none."""
+    folder = find_repository(start)
+    if folder is None:
+        here = (start or Path.cwd()).resolve()
+        raise UsageError(
+            f"No {MANIFEST} in {here} or any folder above it. Change to your course repository first: cd path/to/it"
+        )
+    return folder
+
+
+@contextmanager
+def say_if_interrupted(message: str) -> Iterator[None]:
+    """What was kept and what was not, where Ctrl-C ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(message) from None
 
 
 def item(sign: str, text: str | Text, *, style: str = "", indent: int = 2) -> Table:

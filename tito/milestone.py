@@ -8,7 +8,7 @@ import typer
 
 from grading import progress
 from grading.errors import UsageError
-from tito import names
+from tito import complete, names
 from tito import status as drawn
 from tito.console import console, print_json, repository
 from tito.options import Json, Seed
@@ -18,7 +18,9 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Milestones: where you are, test, demonstration, questions, help."
 )
 
-Number = Annotated[str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.")]
+Number = Annotated[
+    str, typer.Argument(metavar="MILESTONE", help="Its number, such as 1.", autocompletion=complete.milestones)
+]
 
 
 @app.command()
@@ -143,6 +145,29 @@ def quiz(
     from tito.quiz import quiz as ask  # imports the manifest's models
 
     return ask(root, milestone.id, answer or [], student)
+
+
+@app.command()
+def celebrate(number: Number) -> int:
+    """Show a milestone's medal again, once it is unlocked.
+
+    \b
+    Example:
+      tito milestone celebrate 1
+    """
+    root = repository()
+    milestone = names.built(names.milestone(outline(root).milestones, number))
+    best = progress.read(root).best(milestone.id)
+    if best is None or best.verdict not in progress.PASSING:
+        console().print(
+            f"Milestone {milestone.id}, {milestone.name}, is not unlocked yet: tito milestone test {number}"
+        )
+        return 1
+    from grading.manifest.load import load  # slow to import
+    from tito.celebrate import celebrate as show_medal
+
+    show_medal(console(), load(root).milestone(milestone.id), provisional=best.verdict == "provisional")
+    return 0
 
 
 @app.command()

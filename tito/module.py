@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grading import journey, progress
-from grading.errors import GraderError
-from tito import names
+from grading.errors import GraderError, UsageError
+from tito import complete, names
 from tito.console import console, item, print_json, repository
 from tito.options import Json, Seed
 from tito.outline import outline
@@ -22,7 +22,17 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Modules: read a lesson, begin it, test it, complete it."
 )
 
-Name = Annotated[str, typer.Argument(metavar="MODULE", help="Such as 02_tensor, 02, 2 or tensor.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODULE]",
+        help="Such as 02_tensor, 02, 2 or tensor; without one, the module that you work on.",
+        autocompletion=complete.modules,
+    ),
+]
+Task = Annotated[
+    str | None, typer.Option("--task", metavar="ID", help="Only the tests of this task: 4.2, or 2 in module 04.")
+]
 
 _STYLES = {"completed": "green", "in_progress": "yellow", "ready": "cyan", "locked": "dim"}
 
@@ -56,16 +66,17 @@ def list_(as_json: Json = False) -> int:
 
 
 @app.command()
-def view(name: Name) -> int:
+def view(name: Name = None) -> int:
     """Read a module's lesson.
 
     \b
     Examples:
+      tito module view
       tito module view 02
       tito module view tensor > tensor.md
     """
     root = repository()
-    module = names.built(names.module(outline(root).modules, name))
+    module = find_module(root, outline(root), name)
     lesson = Path("modules", module.id, "README.md")
     try:
         text = (root / lesson).read_text(encoding="utf-8")
@@ -86,11 +97,12 @@ def view(name: Name) -> int:
 
 
 @app.command()
-def start(name: Name) -> int:
+def start(name: Name = None) -> int:
     """Begin a module: which file to open, what to write first, how to check it.
 
     \b
-    Example:
+    Examples:
+      tito module start
       tito module start 02
     """
     from grading.manifest.load import load  # slow to import, needed for the tasks only
@@ -98,7 +110,7 @@ def start(name: Name) -> int:
 
     root = repository()
     manifest = load(root)
-    module = names.built(names.module(manifest.modules, name))
+    module = manifest.module(find_module(root, manifest, name).id)
     history = progress.read(root, thorough=False)
     state = next(s for s in journey.module_states(manifest, history) if s.id == module.id)
     if state.started_at is None:
@@ -133,6 +145,16 @@ def start(name: Name) -> int:
     return 0
 
 
+def find_module(root: Path, course: journey.CourseLike, name: str | None) -> journey.ModuleLike:
+    """The module of this name, or the one that is worked on; UsageError when it is only planned, or there is none."""
+    if name is not None:
+        return names.built(names.module(course.modules, name))
+    current = journey.current_module(course, progress.read(root, thorough=False))
+    if current is None:
+        raise UsageError("Every module is completed. Say which one you mean, such as: tito module view 02")
+    return names.module(course.modules, current.id)
+
+
 def open_tasks(*files: Path) -> set[str] | None:
     """Tasks whose gap still stands in the student's files, found by reading them; None when one cannot be read."""
     try:
@@ -143,35 +165,38 @@ def open_tasks(*files: Path) -> set[str] | None:
 
 
 @app.command("test")
-def check(name: Name, seed: Seed = None) -> int:
+def check(name: Name = None, task: Task = None, seed: Seed = None) -> int:
     """Run a module's tests as they are judged: through a worker, with fresh inputs.
 
     \b
     Examples:
-      tito module test 02
+      tito module test
+      tito module test 02 --task 2.3
       tito module test tensor --seed 1234
     """
     root = repository()
-    module = names.built(names.module(outline(root).modules, name))
+    module = find_module(root, outline(root), name)
     from tito.attempt import grade_and_show_module  # imports the grader
 
-    result = grade_and_show_module(root, module.id, seed=seed)
+    result = grade_and_show_module(root, module.id, task=task, seed=seed)
     if result.verdict.exit_code == 0:
-        console().print(Text.assemble("\nRecord it: ", (f"tito module complete {module.id}", "bold")))
+        what, line = ("All of it", "test") if task else ("Record it", "complete")
+        console().print(Text.assemble(f"\n{what}: ", (f"tito module {line} {module.id}", "bold")))
     return result.verdict.exit_code
 
 
-@app.command()
-def complete(name: Name) -> int:
+@app.command("complete")
+def complete_(name: Name = None) -> int:
     """Test a module and record that it is done; after a trigger module, go straight on to its milestone.
 
     \b
-    Example:
+    Examples:
+      tito module complete
       tito module complete 02
     """
     root = repository()
     course = outline(root)
-    module = names.built(names.module(course.modules, name))
+    module = find_module(root, course, name)
     from tito.attempt import grade_and_show_module, try_milestone  # imports the grader
 
     result = grade_and_show_module(root, module.id, completing=True)

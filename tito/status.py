@@ -33,19 +33,37 @@ def show_status(*, as_json: bool) -> int:
     return 0
 
 
+def show_place() -> int:
+    """`tito` alone: the module that is worked on, how far the course is, and the one next command; the exit code."""
+    root = repository()
+    course, history, out = outline(root), read(root, thorough=False), console()
+    module = journey.current_module(course, history)
+    if module is not None:
+        facts = _when(module) if module.started_at else "not begun"
+        out.print(Text.assemble((f"Module {module.id}  ", "bold"), module.title, (f"  {facts}", "dim")))
+    out.print(Group(*_next(course, history, out)))
+    for line in damage(history):
+        out.print(line)
+    out.print(Text("\nMilestones: tito milestone status. Every command: tito --help", style="dim"))
+    return 0
+
+
 def status(course: CourseLike, history: History, out: Console) -> RenderableType:
     """Each milestone's state and progress, and the next goal."""
     lines: list[RenderableType] = [
         _line(state, narrow=out.width < 60) for state in journey.milestone_states(course, history)
     ]
+    return Group(*lines, Text(), *_next(course, history, out))
+
+
+def _next(course: CourseLike, history: History, out: Console) -> list[RenderableType]:
+    """How far the course is, and what is next."""
     goal = journey.next_goal(course, history)
-    lines += [
-        Text(),
+    return [
         progress_line(course, history, out),
         Text.assemble(("Next: ", "bold"), goal.sentence),
         Text(f"  {goal.command}", style="bold"),
     ]
-    return Group(*lines)
 
 
 def _line(state: MilestoneState, *, narrow: bool) -> RenderableType:

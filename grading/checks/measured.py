@@ -35,6 +35,8 @@ class Context:
     student: str | None
     watch: Watch
     log: Log
+    task: str | None = None
+    """The only task whose tests are run; None for all."""
 
     def workers(self, count: int) -> Iterator[Worker]:
         """``count`` fresh workers; each is started while the one before is at work."""

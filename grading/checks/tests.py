@@ -26,12 +26,15 @@ def integration_tests(context: Context) -> Measured:
 
 def _tests(context: Context, files: list[Path]) -> Measured:
     students = Students(context.start, wall_seconds=context.budget.wall_seconds)
-    outcomes = run_tests(context.root, files, students, context.manifest, seed=context.seed, watch=context.watch)
+    outcomes = run_tests(
+        context.root, files, students, context.manifest, task=context.task, seed=context.seed, watch=context.watch
+    )
     passed = sum(o.failure is None for o in outcomes)
+    of = f" of task {context.task}" if context.task else ""
     return Measured(
         {"passed": passed / len(outcomes) if outcomes else None},
         {"passed": _worth_showing(outcomes)},
-        how=f"{passed} of {len(outcomes)} tests in {', '.join(f.name for f in files)}",
+        how=f"{passed} of {len(outcomes)} tests{of} in {', '.join(f.name for f in files)}",
     )
 
 

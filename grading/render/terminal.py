@@ -35,6 +35,8 @@ class Report:
     """A result as a renderable; see `show`."""
 
     result: Result
+    again: str | None = None
+    """The command that grades again; without it, the session's."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts from top to bottom, what to do next last."""
@@ -45,7 +47,7 @@ class Report:
         yield from _curves(result, options.max_width, plain)
         yield from _output(result)
         yield from _notes(result)
-        yield from _first_to_mend(result)
+        yield from _first_to_mend(result, self.again or result.command)
         yield _footer(result)
 
 
@@ -81,9 +83,9 @@ class Hanging:
         return BAR if self.quoted else "    "
 
 
-def show(console: Console, result: Result) -> None:
-    """Print the report; commands to copy may be longer than a line."""
-    console.print(Report(result), width=min(console.width, WIDEST), crop=False)
+def show(console: Console, result: Result, *, again: str | None = None) -> None:
+    """Print the report; commands to copy may be longer than a line. ``again`` is how it was graded, to be repeated."""
+    console.print(Report(result, again), width=min(console.width, WIDEST), crop=False)
 
 
 def _verdict(result: Result) -> RenderableType:
@@ -216,7 +218,7 @@ def _notes(result: Result) -> Iterator[RenderableType]:
         yield Hanging(Text(f"{text}The verdict that counts is made with the released ones.", style="yellow"))
 
 
-def _first_to_mend(result: Result) -> Iterator[RenderableType]:
+def _first_to_mend(result: Result, again: str) -> Iterator[RenderableType]:
     failure = result.first_to_mend
     if failure is None:
         return
@@ -227,7 +229,7 @@ def _first_to_mend(result: Result) -> Iterator[RenderableType]:
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield command(fast)
     yield Text("Grade again:", style="dim")
-    yield command(one_line(result.command, 300))
+    yield command(one_line(again, 300))
 
 
 def command(line: str) -> Text:

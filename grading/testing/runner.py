@@ -47,9 +47,16 @@ class TestOutcome:
 
 
 def run_tests(
-    root: Path, files: Iterable[Path], students: Students, manifest: Manifest, *, seed: int, watch: Watch | None = None
+    root: Path,
+    files: Iterable[Path],
+    students: Students,
+    manifest: Manifest,
+    *,
+    seed: int,
+    task: str | None = None,
+    watch: Watch | None = None,
 ) -> tuple[TestOutcome, ...]:
-    """Run the tests in ``files`` (relative to ``root``, the course) and tell each outcome.
+    """Run the tests in ``files`` (relative to ``root``, the course), or those of one ``task``, and tell each outcome.
 
     Raises GraderError when pytest cannot collect them, since then a course's file is broken, or when the machine fails.
     """
@@ -57,7 +64,7 @@ def run_tests(
     collector = _Collector(root, manifest, students, seed, watch or Silent())
     arguments = [
         "-c", str(INI), "--rootdir", str(root), "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider",
-        "-p", "no:terminal", "-p", "no:junitxml", "--capture=no",
+        "-p", "no:terminal", "-p", "no:junitxml", "--capture=no", *([f"--task={task}"] if task else []),
         *(str(root / file) for file in files),
     ]  # fmt: skip
     with _plain_environment():

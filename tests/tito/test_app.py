@@ -24,7 +24,7 @@ from tito.commands import app
 
 MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
 GROUPS = {"module": ["list", "view", "start", "test", "complete"]}
-GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "troubleshoot"]
+GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "celebrate", "troubleshoot"]
 GROUPS["data"] = ["list", "fetch", "where"]
 COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [("doctor",), ("portfolio",)]
 
@@ -112,8 +112,8 @@ def test_a_wrong_manifest_is_answered_with_its_line(repo: Path, tito, command: t
     ("error", "code", "said"),
     [
         (GraderError("no disk"), 3, "says nothing about your code"),
-        (KeyboardInterrupt(), 130, "nothing is lost"),
-        (EOFError(), 130, "nothing is lost"),
+        (KeyboardInterrupt(), 130, "are as they were"),
+        (EOFError(), 130, "are as they were"),
         (PermissionError(13, "no"), 3, "tito doctor"),
     ],
 )
@@ -145,15 +145,72 @@ def test_a_bug_is_not_hidden(tito, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "says nothing about your code" in answer.err
 
 
-def test_the_status_imports_nothing_slow(repo: Path) -> None:
-    """What makes `tito milestone status` quick: no NumPy, no pytest, no pydantic, no command line framework."""
+@pytest.mark.parametrize("arguments", [["milestone", "status"], []])
+def test_the_status_imports_nothing_slow(repo: Path, arguments: list[str]) -> None:
+    """What makes `tito milestone status` and `tito` quick: no NumPy, pytest, pydantic, command line framework."""
     record(repo, progress.attempt(not_yet()))
-    probe = "import sys; from tito.app import run; run(['milestone', 'status']); print(sorted(sys.modules))"
+    probe = f"import sys; from tito.app import run; run({arguments}); print(sorted(sys.modules))"
     command = [sys.executable, "-c", probe]
     out = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in eval(out.stdout.splitlines()[-1])}  # noqa: S307 - our own list
     assert "rich" in loaded
     assert not loaded & {"numpy", "pytest", "pydantic", "typer", "jinja2"}
+
+
+def test_tito_alone_says_where_one_is_and_what_is_next(repo: Path, tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module, how far the course is and one command; outside a repository, the help."""
+    record(repo, module_event(Kind.MODULE_STARTED, "01_setup"))
+    answer = tito()
+    assert answer.code == 0
+    assert "Module 01_setup  Setup and Measuring  in progress since" in answer.out
+    assert "0 of 16 modules" in answer.out
+    assert answer.out.count("\n  tito ") == 1
+    assert "\n  tito module test 01_setup\n" in answer.out
+    monkeypatch.chdir(repo.parent)
+    assert "Usage: tito" in tito().out
+
+
+def test_the_version_is_shown(tito) -> None:
+    """Of the course, as it is installed."""
+    answer = tito("--version")
+    assert (answer.code, answer.err) == (0, "")
+    assert re.fullmatch(r"tito \d+\.\d+\.\d+\n", answer.out)
+
+
+@pytest.mark.usefixtures("repo")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tito ", {"module", "milestone", "data", "doctor", "portfolio"}),
+        ("tito module ", set(GROUPS["module"])),
+        ("tito module view 0", {"01_setup", "04_layers", "09_autograd"}),
+        ("tito milestone test ", {"1", "5"}),
+    ],
+)
+def test_a_shell_completes_commands_and_names(typed: str, offered: set[str]) -> None:
+    """Commands, modules and milestones, without a word of anything else."""
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TITO_COMPLETE": "complete_bash"}
+    done = subprocess.run(MAIN, env=environment(**words), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert offered <= set(done.stdout.split())
+
+
+@pytest.mark.usefixtures("repo")
+def test_an_interruption_is_never_silent(tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line's framework turns Ctrl-C into an exit code without a word."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for command, said in (("module", "nothing was recorded"), ("milestone", "this attempt is not recorded")):
+        monkeypatch.setattr(f"tito.attempt.grade_{command}", interrupt)
+        answer = tito(command, "test", "1")
+        assert answer.code == 130
+        assert said in answer.err
+        assert f"Again: tito {command} test " in answer.err
+    monkeypatch.setattr("tito.module.outline", interrupt)
+    answer = tito("module", "list")
+    assert (answer.code, "are as they were" in answer.err) == (130, True)
 
 
 def test_both_ways_to_the_status_agree(repo: Path, tito) -> None:

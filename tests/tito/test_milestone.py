@@ -202,6 +202,17 @@ def test_confetti_falls_on_terminals_only(repo: Path, monkeypatch: pytest.Monkey
     assert naps == []
 
 
+def test_the_medal_can_be_seen_again(repo: Path, tito) -> None:
+    """Once the milestone is unlocked; before, it says what measures it."""
+    answer = tito("milestone", "celebrate", "1")
+    assert answer.code == 1
+    assert "tito milestone test 1" in answer.out
+    progress.record(repo, progress.attempt(result()))
+    answer = tito("milestone", "celebrate", "1")
+    assert answer.code == 0
+    assert "MILESTONE UNLOCKED: Basic Inference" in answer.out
+
+
 def test_the_status_names_states_and_next_goal(repo: Path, tito) -> None:
     """COMPLETED, IN PROGRESS and LOCKED stand beside the milestones, and one command is next."""
     assert "IN PROGRESS" in tito("milestone", "status").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ def test_open_tasks_are_read_from_the_file(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text('raise NotImplementedError("Task 4.8: build")', "utf-8")
     assert open_tasks(code, recipe) == {"4.8"}
+
+
+def test_without_a_name_it_is_the_module_that_is_worked_on(repo: Path, tito, graded: list[str]) -> None:
+    """The one begun last, then the first that is not completed; at the end of the course one has to say which."""
+    assert tito("module", "test").code == 0
+    assert tito("module", "start", "04").code == 0
+    assert tito("module", "test").code == 0
+    assert "# 04" in tito("module", "view").out
+    assert tito("module", "complete").code == 1  # goes on to milestone 1
+    assert "01_setup" in tito("module", "start").out
+    assert graded == ["01_setup", "04_layers", "04_layers", "milestone 1"]
+    for module in outline(repo).modules:
+        progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, module.id))
+    answer = tito("module", "test")
+    assert answer.code == 2
+    assert "Say which one you mean" in answer.err
+
+
+def test_a_failed_test_says_how_to_repeat_it_quickly(tito, graded: list[str], repo: Path) -> None:
+    """The same command with its seed, and not the session, which makes an environment first."""
+    answer = tito("module", "test", "03", "--task", "3.2")
+    assert re.search(r"^  tito module test 03_activations --task 3.2 --seed \d+$", answer.out, re.MULTILINE)
+    assert "nox -s" not in answer.out
+    assert graded == ["03_activations"]
+    assert repo.is_dir()
 
 
 def test_testing_shows_and_records_nothing(repo: Path, tito, graded: list[str]) -> None:
