@@ -5,6 +5,7 @@ Those for instructors work in a class's folder, `class/` unless another is named
 
 import contextlib
 import functools
+import inspect
 import os
 import sqlite3
 import sys
@@ -25,9 +26,13 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     """Make a function a chore of `inv`: what it returns is the exit code, and expected errors are sentences."""
 
     def declare(function: Callable[..., int | None]) -> Any:
+        parameters = inspect.signature(function).parameters
+        required = [name for name, one in parameters.items() if one.default is one.empty][1:]
+
         @functools.wraps(function)
         def run(*arguments: Any, **named: Any) -> None:
             def work() -> int | None:
+                check_options(function.__name__, required, named)
                 with readable_gradebook():
                     return function(*arguments, **named)
 
@@ -35,9 +40,21 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
             if code := run_command(work, interrupted=again, preface=""):
                 sys.exit(code)
 
-        return task(run, **options)
+        # Without arguments by position `inv release --help` is a question, and no folder of that name.
+        return task(run, positional=(), **options)
 
     return declare
+
+
+def check_options(name: str, required: list[str], named: dict[str, Any]) -> None:
+    """UsageError when a chore lacks an option that it needs, or when an option was taken for another's value."""
+    chore = name.replace("_", "-")
+    for option in required:
+        if named.get(option) is None:
+            raise UsageError(f"inv {chore} needs --{option.replace('_', '-')}. What it means: inv {chore} --help")
+    for option, value in named.items():
+        if isinstance(value, str) and value.startswith("--"):
+            raise UsageError(f"--{option.replace('_', '-')} has no value before {value}. See: inv {chore} --help")
 
 
 @contextlib.contextmanager
@@ -45,18 +62,16 @@ def readable_gradebook() -> Iterator[None]:
     """GraderError where the block finds the gradebook damaged."""
     try:
         yield
+    except sqlite3.OperationalError as error:  # it is sound: a full disk, a lock, a folder that cannot be written
+        raise GraderError(
+            f"The gradebook cannot be used now: {error}. What was finished is kept. Is its disk full, or is another\n"
+            "command using it? Then do the same again, or name another folder with --folder."
+        ) from None
     except sqlite3.DatabaseError as error:
         raise GraderError(
             f"The gradebook cannot be read to its end: {error}. Nothing was changed. Bring it back from a backup;\n"
             "without one set it aside, and `inv collect` makes a new one, which cannot know when students pushed."
         ) from None
-
-
-def folder_named(to: str, chore: str) -> Path:
-    """The folder after --to; UsageError for an option in its place."""
-    if to.startswith("-"):
-        raise UsageError(f"{to} is no folder. Use: inv {chore} --to DIR [--force]")
-    return Path(to)
 
 
 def writable(name: str) -> Path:
@@ -76,7 +91,7 @@ def release(_context: Context, to: str, force: bool = False) -> None:
     """Write the student repository: skeletons, tests, lessons, grader, command line."""
     from course.release import write_release
 
-    report = write_release(ROOT, folder_named(to, "release"), force=force)
+    report = write_release(ROOT, Path(to), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
     if not report.has_workflows:
         sys.stdout.write(
@@ -90,7 +105,7 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
     """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
     from course.classroom50 import write_bundle
 
-    size = write_bundle(ROOT, folder_named(to, "classroom50"), force=force)
+    size = write_bundle(ROOT, Path(to), force=force)
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
 
 
@@ -137,12 +152,14 @@ def roster(
     from desk import show
     from desk.classroom50 import write_roster
     from desk.deadlines import find_idle_extensions
+    from desk.folder import make_class_folder
     from desk.roster import FILE, check_roster
     from grading.manifest.load import load_at_desk
 
     if classroom50:
         write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
     found = check_roster(Path(folder, FILE))
+    make_class_folder(Path(folder))
     show.roster(found)
     show.notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
     return 1 if found.problems else 0

@@ -103,6 +103,12 @@ def student_files(manifest: Manifest) -> list[Path]:
     return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
 
 
+def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
+    """What students' files start as, for `lock.is_untouched`: path → digest of the skeleton."""
+    texts = {path: skeleton((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
+    return {path.as_posix(): lock.digest(text.encode()) for path, text in texts.items()}
+
+
 def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
     """The release's files that are made from templates: path → text."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))

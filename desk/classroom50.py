@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from desk.folder import make_class_folder
 from desk.gradebook import Gradebook
 from desk.roster import COLUMNS, Row
 from desk.scores import FULL, Score
@@ -22,13 +23,17 @@ from grading.files import write_atomically
 from grading.quiz.identity import valid_id
 
 SCORES = "classroom50/scores/v1"
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,38}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]+")
+CLASSROOM, ASSIGNMENT = 39, 100
+"""Characters that these names may have."""
 
 
-def short_name(name: str) -> str:
+def short_name(name: str, longest: int) -> str:
     """The name, if a classroom or an assignment may have it; UsageError otherwise."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no short name of Classroom 50: small letters, digits and hyphens.")
+    if not NAME.fullmatch(name) or len(name) > longest:
+        raise UsageError(
+            f"{name!r} is not a short name of Classroom 50: 2 to {longest} small letters, digits and hyphens."
+        )
     return name
 
 
@@ -38,8 +43,8 @@ def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
     UsageError for a file that is none, or a name that Classroom 50 does not allow.
     """
     valid_id(organisation)
-    short_name(classroom)
-    short_name(assignment)
+    short_name(classroom, CLASSROOM)
+    short_name(assignment, ASSIGNMENT)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
         raise UsageError("This is no roster of Classroom 50: it has no column username.")
@@ -76,7 +81,7 @@ def write_roster(source: Path, target: Path, organisation: str, classroom: str, 
         raise UsageError(
             f"{source} cannot be read: {error}. Name the roster.csv of the repository classroom50."
         ) from None
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_class_folder(target.parent)
     write_atomically(target, ours(text, organisation, classroom, assignment).encode())
 
 

@@ -6,7 +6,6 @@ What is left to do is always worked out from the gradebook, so an interrupted co
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from course.skeleton import skeleton
+from course.release import given_files
+from desk.folder import make_class_folder
 from desk.git import version
 from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
 from desk.grader import Task
@@ -28,7 +28,7 @@ from grading.errors import GraderError, UsageError
 from grading.files import BusyError, lock_file
 from grading.grade import course_record
 from grading.manifest.load import load_at_desk
-from grading.manifest.model import Manifest, Status
+from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 from grading.sandbox.launch import choose
 
@@ -85,11 +85,11 @@ def collect(
         choose(official=True)
     version()
     course = course_record(root, manifest).digest
-    folder.mkdir(parents=True, exist_ok=True)
+    make_class_folder(folder)
     with locked(folder, watch), open_gradebook(folder / FILE, make=True) as book:
         room_for_more(folder)
         book.enroll(rows)
-        of = Class(folder.resolve(), base or Path.cwd(), manifest, as_released(root, manifest), times)
+        of = Class(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
         changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
         tasks = left_to_do(book, choice, of, course) if grade else []
         graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
@@ -113,7 +113,9 @@ def room_for_more(folder: Path) -> None:
     """GraderError when the disk is all but full: better now than in the middle."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
-        raise GraderError(f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or name another --to.")
+        raise GraderError(
+            f"{folder} has {free >> 20} MB left on its disk. Make room for 1 GB, or name another --folder."
+        )
 
 
 def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
@@ -124,13 +126,6 @@ def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
     of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
     with open_gradebook(folder / FILE) as book:
         return len(left_to_do(book, rows, of, course_record(root, manifest).digest))
-
-
-def as_released(root: Path, manifest: Manifest) -> dict[str, str]:
-    """What students' recipes start as: path → SHA-256 of the skeleton."""
-    built = [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
-    texts = {path.as_posix(): skeleton((root / path).read_text("utf-8"), manifest, path) for path in built}
-    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
 
 
 def _look_at_all(

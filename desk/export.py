@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from desk.classroom50 import short_name, theirs
+from desk.classroom50 import ASSIGNMENT, CLASSROOM, short_name, theirs
 from desk.gradebook import FILE, open_gradebook
 from desk.roster import Row
 from desk.scores import FULL, Score, scores
@@ -96,7 +96,7 @@ def write(root: Path, folder: Path, form: str, to: Path, classroom: str = "", as
     with open_gradebook(folder / FILE) as book:
         rows, found = book.students(), scores(book, manifest)
         if form == "classroom50":
-            text = theirs(book, rows, found, short_name(classroom), short_name(assignment), to)
+            text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
         else:
             text = FORMATS[form](rows, found, manifest)
     write_atomically(to, text.encode())

@@ -257,11 +257,47 @@ _KEPT = {
 
 def _reason(command: str, errors: str) -> str:
     """The line of git's errors that says most, without what is an address's secret."""
+    for pattern, sentence in _SENTENCES:
+        if found := re.search(pattern, errors):
+            return one_line(sentence.format(*map(_without_secret, found.groups())), 300)
     lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
     said = lines[-1] if lines else (errors.splitlines() or ["no reason given"])[-1]
-    if "could not read Username" in said or "Authentication failed" in said:
-        return (
-            "it is private, and neither GITHUB_TOKEN nor a stored credential opens it. "
-            "Log in once: gh auth login, then gh auth setup-git"
-        )
-    return one_line(f"git {command}: {re.sub(r'//[^/@ ]*@', '//', said)}", 300)
+    return one_line(f"git {command}: {_without_secret(said)}", 300)
+
+
+def _without_secret(text: str) -> str:
+    return re.sub(r"//[^/@ ]*@", "//", text)
+
+
+_SENTENCES = (
+    (
+        r"could not read Username|Authentication failed",
+        """it is private, and neither GITHUB_TOKEN nor a stored credential opens it.
+        Log in once: gh auth login, then gh auth setup-git""",
+    ),
+    (
+        r"Permission denied \(publickey|Host key verification failed",
+        """its server accepts no SSH key of yours. Write its https:// address into the roster, or give the server
+        your key""",
+    ),
+    (
+        r"'(?:file://)?(/[^']*)' does not (?:appear to be a git repository|exist)",
+        "there is no repository {0}. If it was moved, correct the roster's column repository",
+    ),
+    (
+        r"(?i)repository (?:'[^']*' )?(?:not found|does not exist)|'[^']*' does not appear to be a git repository",
+        """its server has no such repository, or your account may not see it. Compare the roster's column repository
+        with its address in a browser""",
+    ),
+    (
+        r"dubious ownership in repository at '([^']*)'",
+        "{0} belongs to another user. If you trust it: git config --global --add safe.directory {0}",
+    ),
+    (r"Could not resolve host(?:name)?:? ([^\s;]+)", "this machine cannot find {0}. Is it online?"),
+    (
+        r"(?:[Ff]ailed to connect to|connect to host) (\S+) ",
+        "{0} cannot be reached from here. Check its address in the roster, and collect again later",
+    ),
+    (r"No space left on device", "the disk is full. Make room, and collect again"),
+)
+"""What git says of what happens often, and a sentence with the repair instead."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from desk.folder import make_class_folder
 from desk.pushes import Push
 from desk.roster import Row, parse_days
 from grading.errors import GraderError, UsageError
@@ -271,7 +272,8 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
         raise UsageError(f"{path} is no file. Move it away, or name another folder with --folder.")
     if path.is_file() and path.stat().st_size == 0:
         raise UsageError(f"{path} is empty, and was no gradebook so. Bring it back from a backup, or delete it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make:
+        make_class_folder(path.parent)
     try:
         connection = sqlite3.connect(_address(path), uri=True, timeout=60, isolation_level=None)
     except sqlite3.OperationalError as error:

@@ -21,6 +21,7 @@ from desk.tree import write_tree
 from grading import progress
 from grading.errors import GraderError
 from grading.github import ledger
+from grading.lock import is_untouched
 from grading.manifest.model import Deadlines, Manifest, Milestone, Status
 from grading.submission import MAX_BYTES, take
 
@@ -39,8 +40,8 @@ class Class:
     base: Path
     """Paths in the roster start here."""
     manifest: Manifest
-    given: Mapping[str, str | None]
-    """What students' files started as: path → SHA-256."""
+    given: Mapping[str, str]
+    """What students' files started as, for `lock.is_untouched`."""
     times: PushTimes
 
     def repository(self, student: str) -> Path:
@@ -165,10 +166,8 @@ def _handed_in(repository: Path, commit: str, of: Class) -> dict[int, str | None
             with tempfile.TemporaryDirectory(prefix="tinytorch-copy-") as copy:
                 modules = of.manifest.modules_for(milestone)
                 handed_in = take(Path(tree), of.manifest, modules, milestone, Path(copy))
-            recipe = milestone.recipe.as_posix()
-            refused = {note.path for note in handed_in.record.refused}
-            digest = next((f.sha256 for f in handed_in.record.files if f.path == recipe), None)
-            begun = recipe in refused or (digest is not None and digest != of.given.get(recipe))
+                recipe = milestone.recipe.as_posix()
+                begun = recipe not in handed_in.missing and not is_untouched(handed_in.folder, recipe, of.given)
             found[milestone.id] = handed_in.record.digest if begun else None
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from course.answers import right_answers
 from course.skeleton import skeleton, solved
+from desk.folder import make_class_folder
 from desk.git import environment
 from desk.roster import FILE
 from grading.errors import GraderError, UsageError
@@ -38,6 +39,7 @@ def rehearse(root: Path, folder: Path) -> Path:
     if (folder / FILE).exists():
         raise UsageError(f"{folder / FILE} is there already: this folder is somebody's class. Name another --folder.")
     manifest = load(root)
+    make_class_folder(folder)
     for student in STUDENTS:
         tree = folder / SERVER / f"{student}.work"
         _hand_in(root, manifest, student, tree)

@@ -23,6 +23,9 @@ COMMON = 0.25
 """What more than this share of the class has is everybody's."""
 FEW, MANY = 4, 20
 """So many may have the same before it can count as common, however small the class; and no more, however large."""
+_STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
+_STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
+"""From Python 3.12 on f-strings come in parts, from 3.14 on t-strings; before, one is a single token, as here."""
 _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
@@ -65,17 +68,23 @@ def tokens(source: str) -> list[tuple[str, int]]:
     ['n', '=', 'n', '+', '0']
     """
     found: list[tuple[str, int]] = []
-    previous = None
+    previous, inside = None, 0
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.ERRORTOKEN or token.string in ("$", "?", "!"):  # versions differ in what follows
+                break
+            is_string = token.type == tokenize.STRING or token.type in _STRING_BEGINS
+            inside += (token.type in _STRING_BEGINS) - (token.type in _STRING_ENDS)
+            if token.type in _STRING_ENDS or inside > (token.type in _STRING_BEGINS):
+                continue
             line_begins = previous in (None, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
             if token.type in _SKIPPED:
                 previous = token.type if token.type not in (tokenize.COMMENT, tokenize.NL) else previous
                 continue
-            if token.type == tokenize.STRING and line_begins:  # a docstring
+            if is_string and line_begins:  # a docstring
                 continue
             previous = token.type
-            found.append((_kind(token), token.start[0]))
+            found.append(("s" if is_string else _kind(token), token.start[0]))
     except (tokenize.TokenError, SyntaxError, ValueError):
         pass
     return [one for one in found if one[0]]
@@ -84,9 +93,7 @@ def tokens(source: str) -> list[tuple[str, int]]:
 def _kind(token: tokenize.TokenInfo) -> str:
     if token.type == tokenize.NAME:
         return token.string if keyword.iskeyword(token.string) else "n"
-    if token.type == tokenize.NUMBER:
-        return "0"
-    return "s" if token.type == tokenize.STRING else token.string
+    return "0" if token.type == tokenize.NUMBER else token.string
 
 
 def prints(file: str, source: str) -> list[Print]:

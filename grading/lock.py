@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grading.errors import UsageError
@@ -55,19 +55,27 @@ def student_files(root: Path) -> dict[str, str]:
     return given
 
 
-def digest_of(root: Path, name: str) -> str | None:
-    """The digest of a file as it is now; None when it is gone, or is no plain file inside ``root``.
+def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:
+    """Whether a student's file below ``root`` is still as it was given out (`student_files`)."""
+    return name in given and digest_of(root, name) == given[name]
 
-    Line ends do not count: git may check a file out with CRLF.
-    """
+
+def digest_of(root: Path, name: str) -> str | None:
+    """The digest of a file as it is now; None when it is gone, or is no plain file inside ``root``."""
     path = root / name
     try:
         inside = os.path.commonpath([root.resolve(), path.resolve()]) == str(root.resolve())
         if not inside or not path.is_file():
             return None
-        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+        return digest(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def digest(data: bytes) -> str:
+    """The digest of a text, however editors and git write it: line ends and a byte order mark do not count."""
+    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return hashlib.sha256(text).hexdigest()
 
 
 def _digests(root: Path, files: Iterable[Path]) -> dict[str, str | None]:

@@ -20,7 +20,7 @@ from desk.pushes import Reflogs
 from desk.roster import Row
 from desk.scores import scores
 from desk.shards import of_shard
-from grading.errors import UsageError
+from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.sandbox.launch import choose
@@ -68,6 +68,16 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
     assert whole.submission.commit == ada.commit == school.git("-C", str(school.work("ada")), "rev-parse", "HEAD")
     again = run(school, class_folder)
     assert (again.students, again.changed, again.graded, again.troubles) == (3, 0, 0, ())
+
+
+@pytest.mark.parametrize("written", [("\n", "\r\n"), ("\n", "\r"), ("", "\ufeff")])
+def test_an_untouched_recipe_is_not_begun_however_it_was_uploaded(
+    school: School, class_folder: Path, written: tuple[str, str]
+) -> None:
+    """Line ends and a byte order mark are no work, as on GitHub."""
+    old, new = written
+    school.enroll("ada", {name: text.replace(old, new) if old else new + text for name, text in released().items()})
+    assert run(school, class_folder) == Collected(1, 1, 0, (), 0)
 
 
 def test_what_was_there_at_the_deadline_is_graded_too(
@@ -119,6 +129,8 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
     assert set(told) == {"empty", "gone", "none", "private"}
     assert told["empty"] == "the repository is empty"
     assert told["none"] == "the roster names no repository"
+    gone = class_folder / "nowhere.git"
+    assert told["gone"] == f"there is no repository {gone}. If it was moved, correct the roster's column repository"
     assert "127.0.0.1" in told["private"]
 
 
@@ -302,6 +314,15 @@ def points(folder: Path) -> tuple[str | None, float | None]:
     with open_gradebook(folder / FILE) as book:
         score = scores(book, load(ROOT))["ada"][1]
     return score.verdict, score.points
+
+
+def test_a_full_disk_is_told_with_its_own_option(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class is in a folder; there is no --to."""
+    monkeypatch.setattr("desk.collect.FREE_BYTES", 1 << 80)
+    with pytest.raises(GraderError, match="Make room for 1 GB, or name another --folder"):
+        run(school, class_folder)
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:

@@ -98,6 +98,10 @@ def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
         ours("id\nada\n", "cs-2026", "fall", "tinytorch")
     with pytest.raises(UsageError, match="short name"):
         ours(text, "cs-2026", "Fall 2026", "tinytorch")
+    assert "fall-" + "a" * 100 in ours(text, "cs-2026", "fall", "a" * 100)
+    for classroom, assignment in (("f" * 40, "tinytorch"), ("fall", "a" * 101)):
+        with pytest.raises(UsageError, match="short name"):
+            ours(text, "cs-2026", classroom, assignment)
 
 
 def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def test_names_numbers_comments_and_layout_do_not_count() -> None:
     assert [kind for kind, _ in tokens(OWN)] != [kind for kind, _ in tokens(OTHER)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['f"a {x!r:>{width}} b"', "f'{x}'", 'rf"""\n{x}\n"""', """f"{f'{x} y'} z\"""", "'a'", 'b"a"'],
+)
+def test_a_string_is_one_token_in_every_version_of_python(text: str) -> None:
+    """From 3.12 on the parts of an f-string come apart; what is written in it would make strangers alike."""
+    assert [kind for kind, _ in tokens(f"y = {text} + 1\n")] == ["n", "=", "s", "+", "0"]
+    assert tokens(f"{text}\nx\n")[:1] == [("n", 2 + text.count("\n"))]
+
+
 def test_every_match_long_enough_is_found() -> None:
     """Of any GRAM + WINDOW - 1 tokens in a row at least one fingerprint is kept."""
     source = "\n".join(f"a{n} = b[{n}] + {'-' * (n % 5)}c({', '.join('x' * (n % 4))})" for n in range(60))

@@ -82,6 +82,13 @@ def test_of_an_untouched_release_nothing_is_graded(released, tree, manifest):
     assert len(found.skipped) == len(set(found.skipped)) == len(built)
 
 
+def test_the_course_itself_knows_what_it_gives_out(root, tree):
+    """Typed in the course's own repository, which has no lock, the plan is the release's."""
+    assert plan(root, tree, (), load(root)).jobs == ()
+    worked_on(tree, TENSOR)
+    assert sessions(plan(root, tree, (), load(root))) == ("module-02_tensor",)
+
+
 def test_a_module_whose_file_was_changed_is_graded_alone(released, tree, manifest):
     """Modules after it are not begun, and its milestone's recipe is as released."""
     worked_on(tree, TENSOR)

@@ -1,0 +1,36 @@
+"""A class's folder stays out of every repository, whichever command makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from desk.classroom50 import write_roster
+from desk.folder import make_class_folder
+from desk.gradebook import open_gradebook
+from desk.rehearsal import rehearse
+from tests.desk.school import ROOT, School
+
+
+def test_git_adds_nothing_of_a_class(tmp_path: Path) -> None:
+    """Neither roster nor gradebook nor key, with any name of the folder and `git add --all`."""
+    git = School(tmp_path).git
+    git("init", "--quiet", str(tmp_path))
+    (tmp_path / "theirs.csv").write_text("username,first_name,last_name,email,section,role\nada,Ada,L,,,student\n")
+    write_roster(tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv", "cs", "fall", "tinytorch")
+    open_gradebook(tmp_path / "spring" / "gradebook.sqlite", make=True).__exit__()
+    rehearse(ROOT, tmp_path / "summer")
+    (tmp_path / "winter").mkdir()
+    (tmp_path / "winter" / "pseudonyms.key").write_text("secret")
+    make_class_folder(tmp_path / "winter")
+    git("-C", str(tmp_path), "add", "--all")
+    assert git("-C", str(tmp_path), "ls-files") == "theirs.csv"
+
+
+def test_what_somebody_ignores_there_stays(tmp_path: Path) -> None:
+    """A `.gitignore` of theirs is not replaced, and a repository of its own is their decision."""
+    (tmp_path / ".gitignore").write_text("*.sqlite\n")
+    make_class_folder(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "*.sqlite\n"
+    (tmp_path / "own" / ".git").mkdir(parents=True)
+    make_class_folder(tmp_path / "own")
+    assert not (tmp_path / "own" / ".gitignore").exists()

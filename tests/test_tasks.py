@@ -1,0 +1,35 @@
+"""How chores answer what is typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def type_chore(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`inv` with these words, typed in a folder."""
+    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("chore", ["release", "classroom50", "merge", "gradebook", "similar", "site"])
+def test_help_is_help_and_no_value(chore: str, tmp_path: Path) -> None:
+    """Of the chores that need an option, too; nothing is written."""
+    done = type_chore(chore, "--help", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{chore} [--options]" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Left out, or with another option in the place of its value."""
+    done = type_chore("release", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "inv release needs --to. What it means: inv release --help\n")
+    done = type_chore("release", "--to", "--help", folder=tmp_path)
+    assert (done.returncode, "--to has no value before --help" in done.stderr) == (2, True)
+    assert not list(tmp_path.iterdir())
