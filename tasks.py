@@ -148,21 +148,39 @@ def roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the class's roster: what is wrong with which row, and how to fix it. Exit 1 when something is."""
+    """Check the class's roster: what is wrong with which row, who is new, gone or renamed. Exit 1 for what is wrong."""
     from desk import show
     from desk.classroom50 import write_roster
     from desk.deadlines import find_idle_extensions
     from desk.folder import make_class_folder
+    from desk.gradebook import FILE as BOOK
+    from desk.gradebook import open_gradebook
+    from desk.members import compare_roster, describe_changes
     from desk.roster import FILE, check_roster
-    from grading.manifest.load import load_at_desk
+    from grading.manifest.load import Problem, load_at_desk
 
+    left_out: tuple[Problem, ...] = ()
     if classroom50:
-        write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        left_out = write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        show.problems(left_out)
     found = check_roster(Path(folder, FILE))
     make_class_folder(Path(folder))
     show.roster(found)
     show.notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
-    return 1 if found.problems else 0
+    if Path(folder, BOOK).is_file():
+        with open_gradebook(Path(folder, BOOK)) as book:
+            show.notes(describe_changes(compare_roster(book, found.rows), Path(folder)))
+    return 1 if found.problems or left_out else 0
+
+
+@chore(help={**FOLDER, "old": "The id before, which is not in the roster any more.", "new": "The id in the roster."})
+def rename(_context: Context, old: str, new: str, folder: str = "class") -> None:
+    """Join the records of a student who has another id now: results, pushes and overrides of the old one are theirs."""
+    from desk.members import rename_student
+    from desk.roster import FILE, read_roster
+
+    moved = rename_student(Path(folder), read_roster(Path(folder, FILE)).rows, old, new)
+    sys.stdout.write(f"{moved} results of {old} are {new}'s.\n")
 
 
 @chore(
@@ -189,6 +207,7 @@ def collect(
     from desk.activity import Times
     from desk.collect import collect as run
     from desk.collect import work
+    from desk.members import describe_changes
     from desk.roster import FILE, read_roster
     from desk.shards import matrix, of_shard, tell
     from grading.render.progress import watch_for
@@ -213,6 +232,7 @@ def collect(
             fetch=only != "grade",
             grade=only != "fetch",
         )
+    show.notes(describe_changes(found.roster, here))
     show.collected(found)
     return 1 if found.troubles and not exit_zero else 0
 
@@ -245,6 +265,8 @@ def merge(_context: Context, shards: str, folder: str = "class") -> None:
         "to": "The file to write; for classroom50 an existing scores.json is added to.",
         "classroom": "For classroom50: the classroom's short name.",
         "assignment": "For classroom50: the assignment's short name.",
+        "milestone": "Only this milestone.",
+        "participants": "For moodle: the list of participants that Moodle exports; others are left out.",
     }
 )
 def gradebook(
@@ -254,12 +276,25 @@ def gradebook(
     folder: str = "class",
     classroom: str = "",
     assignment: str = "",
+    milestone: int = 0,
+    participants: str = "",
 ) -> None:
-    """Write everybody's scores for another system to import."""
+    """Write everybody's scores for another system to import; who has to be left out is said."""
+    from desk import show
     from desk.export import write
 
-    count = write(ROOT, Path(folder), format, writable(to), classroom, assignment)
-    sys.stdout.write(f"{count} students, written to {to}\n")
+    written = write(
+        ROOT,
+        Path(folder),
+        format,
+        writable(to),
+        classroom=classroom,
+        assignment=assignment,
+        milestone=milestone or None,
+        participants=Path(participants) if participants else None,
+    )
+    show.notes(written.notes)
+    sys.stdout.write(f"{written.students} students, written to {to}\n")
 
 
 @chore(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})

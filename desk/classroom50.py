@@ -20,6 +20,7 @@ from grading.export.classroom50 import SCHEMA as RESULT
 from grading.export.classroom50 import records
 from grading.export.points import scored
 from grading.files import write_atomically
+from grading.manifest.problems import Problem
 from grading.quiz.identity import valid_id
 
 SCORES = "classroom50/scores/v1"
@@ -37,10 +38,13 @@ def short_name(name: str, longest: int) -> str:
     return name
 
 
-def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
-    """Our roster from Classroom 50's roster.csv; repositories are named as its students' `accept` names them.
+def ours(
+    text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
+) -> tuple[str, tuple[Problem, ...]]:
+    """Our roster from Classroom 50's roster.csv, and the rows that cannot be taken, with their lines in ``file``.
 
-    UsageError for a file that is none, or a name that Classroom 50 does not allow.
+    Repositories are named as its students' `accept` names them. UsageError for a file that is no roster, or a name that
+    Classroom 50 does not allow.
     """
     valid_id(organisation)
     short_name(classroom, CLASSROOM)
@@ -48,17 +52,22 @@ def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
         raise UsageError("This is no roster of Classroom 50: it has no column username.")
-    out = io.StringIO()
+    out, problems = io.StringIO(), []
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for line in reader:
         user = (line.get("username") or "").strip()
         if not user or (line.get("role") or "student").strip() not in ("student", ""):
             continue  # invited and not here yet, or staff
+        try:
+            id_ = valid_id(user)
+        except UsageError as error:
+            problems.append(Problem(file, reader.line_num, "this row is left out:", str(error)))
+            continue
         name = " ".join(part.strip() for part in (line.get("first_name"), line.get("last_name")) if part)
         writer.writerow(
             {
-                "id": valid_id(user),
+                "id": id_,
                 "name": name,
                 "email": (line.get("email") or "").strip(),
                 "github": user,
@@ -68,11 +77,14 @@ def ours(text: str, organisation: str, classroom: str, assignment: str) -> str:
                 "extension_days": "0",
             }
         )
-    return out.getvalue()
+    return out.getvalue(), tuple(problems)
 
 
-def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> None:
-    """Write our roster from Classroom 50's; one that is there is not replaced. UsageError as `ours` raises it."""
+def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> tuple[Problem, ...]:
+    """Write our roster from Classroom 50's; the rows that are left out. One that is there is not replaced.
+
+    UsageError as `ours` raises it.
+    """
     if target.exists():
         raise UsageError(f"{target} is there already. Move it away, or add to it by hand: it may hold extensions.")
     try:
@@ -82,7 +94,12 @@ def write_roster(source: Path, target: Path, organisation: str, classroom: str, 
             f"{source} cannot be read: {error}. Name the roster.csv of the repository classroom50."
         ) from None
     make_class_folder(target.parent)
-    write_atomically(target, ours(text, organisation, classroom, assignment).encode())
+    try:
+        found, problems = ours(text, organisation, classroom, assignment, str(source))
+    except csv.Error as error:
+        raise UsageError(f"{source} is not CSV: {error}. Look for a double quote that is not closed.") from None
+    write_atomically(target, found.encode())
+    return problems
 
 
 def theirs(

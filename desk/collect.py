@@ -9,7 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from desk.git import version
 from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
 from desk.grader import Task
 from desk.look import Class, Found, Known, look, targets
+from desk.members import Changes, compare_roster
 from desk.pool import cores, grade_all
 from desk.pushes import PushTimes, Reflogs, arrived
 from desk.roster import Row
@@ -58,6 +59,8 @@ class Collected:
     troubles: tuple[Trouble, ...]
     guessed: int
     """Students whose newest push no server has told the time of, where there are deadlines."""
+    roster: Changes = field(default_factory=Changes)
+    """Who has come and gone since the last collection."""
 
 
 def collect(
@@ -88,13 +91,15 @@ def collect(
     make_class_folder(folder)
     with locked(folder, watch), open_gradebook(folder / FILE, make=True) as book:
         room_for_more(folder)
+        roster = compare_roster(book, rows)
         book.enroll(rows)
         of = Class(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
         changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
         tasks = left_to_do(book, choice, of, course) if grade else []
         graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
         guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
-    return Collected(len(choice), changed, graded, tuple(sorted(troubles, key=lambda t: t.student)), guessed)
+    troubles.sort(key=lambda trouble: trouble.student)
+    return Collected(len(choice), changed, graded, tuple(troubles), guessed, roster)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from desk.classroom50 import ASSIGNMENT, CLASSROOM, short_name, theirs
 from desk.gradebook import FILE, open_gradebook
-from desk.roster import Row
+from desk.roster import EMAIL, Row
 from desk.scores import FULL, Score, scores
 from grading.errors import UsageError
 from grading.files import write_atomically
+from grading.grade import built_milestone
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
@@ -21,6 +23,8 @@ from grading.render.text import one_line
 Scores = dict[str, dict[int, Score]]
 _LIVE = re.compile(r"[=+\-@\t\r\n|%＝＋－＠]")
 """What a spreadsheet takes for the beginning of a formula."""
+_UNTOUCHED = "-"
+"""What Moodle takes for a grade that is to stay as it is."""
 
 
 def harmless(text: str) -> str:
@@ -58,26 +62,51 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
 def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     """Canvas's gradebook: its five columns, a column for each milestone, and the row of points possible.
 
-    Students are known by their SIS Login ID: the roster's e-mail address, or else the id.
+    Canvas takes an empty cell for a grade to erase, so no cell is empty: students and milestones that have some are
+    left out (`choose_complete`). An excused one is `EX`.
+
+    Students are known by their SIS Login ID: the roster's `sis_login`, else the e-mail address, else the id.
     """
-    built = _built(manifest)
+    chosen, built = choose_complete(rows, _built(manifest), reached)
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_title(m) for m in built)]
     possible: list[object] = ["    Points Possible", "", "", "", "", *([FULL] * len(built))]
-    lines = [
-        [row.name or row.id, "", "", row.email or row.id, row.section or "", *_all_points(row, built, reached)]
-        for row in rows
-    ]
+    lines: list[list[object]] = []
+    for row in chosen:
+        who = [row.name or row.id, "", "", row.sis_login or row.email or row.id, row.section or ""]
+        lines.append([*who, *(_points(reached[row.id][m.id]) for m in built)])
     return _csv([head, possible, *lines])
 
 
+def choose_complete(
+    rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
+) -> tuple[list[Row], list[Milestone]]:
+    """The students and milestones of the table without an empty cell that holds most grades."""
+
+    def has(row: Row, milestone: Milestone) -> bool:
+        return reached[row.id][milestone.id].points is not None
+
+    by_grades = sorted(milestones, key=lambda m: -sum(has(row, m) for row in rows))
+    tables = [
+        ([row for row in rows if all(has(row, m) for m in by_grades[:count])], by_grades[:count])
+        for count in range(1, len(by_grades) + 1)
+    ]
+    chosen, columns = max(tables, key=lambda table: len(table[0]) * len(table[1]), default=([], []))
+    return chosen, [m for m in milestones if m in columns]
+
+
 def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
-    """Moodle's grade import: to be mapped from "Email address" to the user's. UsageError for a student without one."""
+    """Moodle's grade import: to be mapped from "Email address" to the user's. UsageError for a student without one.
+
+    A grade that is `-` is left as it is; an empty one would erase what is there.
+    """
     without = [row.id for row in rows if row.email is None]
     if without:
         shown = ", ".join(without[:5]) + (" …" if without[5:] else "")
         raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
     built = _built(manifest)
-    lines = [[row.name or row.id, row.email, *_all_points(row, built, reached)] for row in rows]
+    lines = [
+        [row.name or row.id, row.email, *(_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)] for row in rows
+    ]
     return _csv([["Full name", "Email address", *(_title(m) for m in built)], *lines])
 
 
@@ -88,19 +117,102 @@ FORMATS: dict[str, Callable[[Sequence[Row], Scores, Manifest], str]] = {
 }
 
 
-def write(root: Path, folder: Path, form: str, to: Path, classroom: str = "", assignment: str = "") -> int:
-    """Write the class's scores in this format, in one step; how many students. UsageError as the formats raise it."""
+@dataclass(frozen=True)
+class Written:
+    """What a file of scores holds."""
+
+    students: int
+    notes: tuple[str, ...] = ()
+    """Who or what was left out, and why."""
+
+
+def write(
+    root: Path,
+    folder: Path,
+    form: str,
+    to: Path,
+    *,
+    classroom: str = "",
+    assignment: str = "",
+    milestone: int | None = None,
+    participants: Path | None = None,
+) -> Written:
+    """Write the class's scores in this format, in one step: all milestones or one.
+
+    `participants` is the list that Moodle exports: students who are not in it are left out. UsageError as the formats
+    raise it.
+    """
     if form not in (*FORMATS, "classroom50"):
         raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
-    manifest = load_at_desk(root)
+    manifest = _limit(load_at_desk(root), milestone)
+    notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
         rows, found = book.students(), scores(book, manifest)
+        if form == "moodle":
+            rows, notes = check_participants(rows, participants)
+        elif form == "canvas":
+            rows, notes = rows, list(describe_left_out(rows, found, manifest))
         if form == "classroom50":
             text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
         else:
             text = FORMATS[form](rows, found, manifest)
     write_atomically(to, text.encode())
-    return len(rows)
+    students = len(choose_complete(rows, _built(manifest), found)[0]) if form == "canvas" else len(rows)
+    return Written(students, tuple(notes))
+
+
+def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
+    """The manifest with this milestone alone; UsageError when there is none."""
+    if milestone is None:
+        return manifest
+    built_milestone(manifest, milestone)
+    return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
+
+
+def describe_left_out(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> Iterator[str]:
+    """Whom and what Canvas's file leaves out, since it may hold no empty cell."""
+    built = _built(manifest)
+    chosen, columns = choose_complete(rows, built, reached)
+    nobody = [m for m in built if all(reached[row.id][m.id].points is None for row in rows)]
+    if nobody:
+        yield f"Left out, since nobody has points yet: milestone {', '.join(str(m.id) for m in nobody)}."
+    if others := [m for m in built if m not in columns and m not in nobody]:
+        yield f"Left out, since not everybody has points: milestone {', '.join(str(m.id) for m in others)}."
+    kept = {row.id for row in chosen}
+    some = [r.id for r in rows if r.id not in kept and any(s.points is not None for s in reached[r.id].values())]
+    none = [r.id for r in rows if r.id not in kept and r.id not in some]
+    for names, why in ((none, "they have no points yet"), (some, "not all of their milestones have points")):
+        if names:
+            yield f"Left out, since {why}: {', '.join(names[:12])}{' …' if names[12:] else ''}."
+    if others or some:
+        yield (
+            "An empty cell would erase a grade in Canvas. To import what is left out, write one milestone at a time, "
+            "with --milestone."
+        )
+
+
+def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[tuple[Row, ...], list[str]]:
+    """The students whom Moodle knows, by the addresses of its list of participants as it spells them, and notes.
+
+    UsageError when that list cannot be read or holds no address.
+    """
+    if participants is None:
+        note = (
+            "Moodle stops at the first e-mail address it does not know, and imports nothing. Check before: export "
+            "the course's participants there, and name that file with --participants."
+        )
+        return tuple(rows), [note]
+    try:
+        cells = re.split(r"[,;\t\r\n]", participants.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{participants} cannot be read: {error}. Export the participants in Moodle as CSV.") from None
+    spelled = {cell.casefold(): cell for cell in (cell.strip().strip('"') for cell in cells) if EMAIL.fullmatch(cell)}
+    if not spelled:
+        raise UsageError(f"{participants} holds no e-mail address. Export the participants in Moodle as CSV.")
+    known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
+    here = {row.id for row in known}
+    unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]
+    return tuple(known), [f"Left out, since Moodle does not know them: {', '.join(unknown)}."] if unknown else []
 
 
 def _built(manifest: Manifest) -> list[Milestone]:
@@ -111,13 +223,9 @@ def _title(milestone: Milestone) -> str:
     return f"Milestone {milestone.id}: {milestone.name}"
 
 
-def _all_points(row: Row, built: Iterable[Milestone], reached: Scores) -> list[object]:
-    return [_points(reached[row.id][milestone.id]) for milestone in built]
-
-
-def _points(score: Score) -> object:
-    """A number, or nothing where nobody could judge: an import leaves that as it is."""
-    return "" if score.points is None else score.points
+def _points(score: Score) -> str:
+    """A number; nothing where there is none."""
+    return "" if score.points is None else str(score.points)
 
 
 def _total(of: Sequence[Score]) -> float:
@@ -133,4 +241,4 @@ def _csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text if text.strip() == "Points Possible" else harmless(text)
+    return text if text == _UNTOUCHED or text.strip() == "Points Possible" else harmless(text)

@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -114,6 +114,22 @@ class Gradebook:
         names = [f.name for f in fields(Row)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
         return tuple(_row(dict(zip(names, row, strict=True))) for row in found)
+
+    def everybody(self) -> tuple[tuple[Row, bool], ...]:
+        """Every student the gradebook has rows of, by id, and whether they are enrolled."""
+        names = [f.name for f in fields(Row)]
+        found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
+        return tuple((_row(dict(zip(names, cells, strict=True))), bool(enrolled)) for enrolled, *cells in found)
+
+    def rename_student(self, old: str, new: str, at: datetime) -> None:
+        """Let everything of one student be another's, and keep that it was so; what is there twice is one."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, _text(at)))
+            apply_renames(db)
+
+    def renames(self) -> dict[str, str]:
+        """Each id that records were taken over from, and whose they are now."""
+        return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
     def visit(self, visit: Visit) -> None:
         """Keep what was found at a repository, in place of what was found before."""
@@ -261,6 +277,26 @@ class Gradebook:
         self._db.execute("COMMIT")
 
 
+OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit")
+"""The tables whose rows are a student's."""
+
+
+def apply_renames(db: sqlite3.Connection) -> None:
+    """Move the rows of renamed students, within the caller's transaction; doing it twice changes nothing."""
+    db.execute("PRAGMA defer_foreign_keys = ON")
+    for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():
+        names = ", ".join(f.name for f in fields(Row) if f.name != "id")
+        db.execute(
+            f"INSERT OR IGNORE INTO student (id, {names}, enrolled) "  # noqa: S608 - names of ours
+            f"SELECT ?, {names}, enrolled FROM student WHERE id = ?",
+            (new, old),
+        )
+        db.execute("UPDATE student SET enrolled = 0 WHERE id = ?", (old,))
+        for table in OF_STUDENTS:
+            db.execute(f"UPDATE OR IGNORE {table} SET student = ? WHERE student = ?", (new, old))  # noqa: S608
+            db.execute(f"DELETE FROM {table} WHERE student = ?", (old,))  # noqa: S608 - the same row is there
+
+
 def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     """The gradebook in this file, brought up to this version; made when there is none and `make` says so.
 
@@ -346,7 +382,7 @@ def _number(connection: sqlite3.Connection, pragma: str) -> Any:
 def _cells(row: Row) -> tuple[object, ...]:
     """A student as the table holds them."""
     days = " ".join(f"{milestone}:{days}" for milestone, days in row.milestone_days)
-    return (*astuple(replace(row, milestone_days=()))[:-1], days)
+    return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(Row))
 
 
 def _row(cells: dict[str, Any]) -> Row:

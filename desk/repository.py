@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-SHORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[\w.-]{1,100}", re.ASCII)
+SHORT = re.compile(r"[\w-]{1,39}/[\w.-]{1,100}", re.ASCII)
 ADDRESS = re.compile(r"(?:https|ssh|file)://[^\s]+", re.ASCII)
 SECURE_SHELL = re.compile(r"[\w.-]+@[\w.-]+:[\w./~-]+", re.ASCII)
 PATH = re.compile(r"(?:/|\./|\.\./)[^\0]+")

@@ -46,6 +46,8 @@ class Row:
     """Added to each of their deadlines."""
     milestone_days: tuple[tuple[int, int], ...] = ()
     """(milestone, days): added to that deadline instead. Written into the column `extension_days`, too."""
+    sis_login: str | None = None
+    """What Canvas knows them by, where that is neither `email` nor `id`."""
 
     def days_for(self, milestone: int) -> int:
         """What is added to the student's deadline for a milestone."""
@@ -181,13 +183,15 @@ class _Reader:
         self._alone(line, "github", github, str)
         self._alone(line, "repository", repository, same_repository)
         self._alone(line, "email", email, str.casefold)
+        self._alone(line, "sis_login", given["sis_login"], str.casefold)
         public, (days, of_milestones) = (
             self._public(line, given["public"] or ""),
             self._days(line, given["extension_days"] or ""),
         )
         if id_ is None:
             return None
-        return Row(id_, given["name"], email, github, repository, given["section"], public, days, of_milestones)
+        name, section, sis_login = given["name"], given["section"], given["sis_login"]
+        return Row(id_, name, email, github, repository, section, public, days, of_milestones, sis_login)
 
     def _user(self, line: int, column: str, value: str | None) -> str | None:
         if value is None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from desk.gradebook import FILE, Gradebook, open_gradebook
+from desk.gradebook import FILE, Gradebook, apply_renames, open_gradebook
 from desk.roster import Row
 from grading.errors import UsageError
 from grading.github.outputs import write_outputs
@@ -84,6 +84,7 @@ STEPS = (
     "INSERT OR REPLACE INTO main.record SELECT * FROM shard.record WHERE student IN newer",
     "INSERT OR REPLACE INTO main.visit SELECT * FROM shard.visit WHERE student IN newer",
     "DROP TABLE newer",
+    "INSERT OR IGNORE INTO main.renamed SELECT * FROM shard.renamed",
 )
 
 
@@ -91,3 +92,4 @@ def _add(book: Gradebook, shard: Path) -> None:
     with book.attached(shard) as db:
         for step in STEPS:
             db.execute(step)
+        apply_renames(db)

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from desk.collect import Collected
 from desk.roster import Roster
+from grading.manifest.problems import Problem
 from grading.render.text import one_line
 from tito.console import console
 
@@ -22,14 +23,19 @@ def plain_table(*headings: str) -> Table:
 def roster(found: Roster) -> None:
     """The problems of a roster, or how many students it has."""
     out = console()
-    for problem in found.problems:
-        out.print(one_line(str(problem), 400))
+    problems(found.problems)
     sections = {row.section for row in found.rows if row.section}
     without = sum(row.repository is None for row in found.rows)
     told = f"{len(found.rows)} students" + (f" in {len(sections)} sections" if sections else "")
     out.print(f"{told}{f', {without} without a repository' if without else ''}.")
     if found.problems:
         out.print(f"{len(found.problems)} to fix.")
+
+
+def problems(found: Iterable[Problem]) -> None:
+    """What is wrong with a file, each with its line and repair."""
+    for problem in found:
+        console().print(one_line(str(problem), 400))
 
 
 def notes(sentences: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from grading.errors import UsageError
 from grading.export.classroom50 import classroom50
 from grading.export.ctrf import ctrf
+from grading.export.gradescope import gradescope
 from grading.export.runner import runner
 from grading.files import write_atomically
 from grading.progress import LARGEST
@@ -26,6 +27,7 @@ class Format(StrEnum):
     RUNNER = "runner"
     JUNIT = "junit"
     CTRF = "ctrf"
+    GRADESCOPE = "gradescope"
 
 
 def export(results: Sequence[Result], form: Format, environ: Mapping[str, str]) -> str:
@@ -39,6 +41,8 @@ def export(results: Sequence[Result], form: Format, environ: Mapping[str, str]) 
             return junit(*results)
         case Format.CTRF:
             return ctrf(results)
+        case Format.GRADESCOPE:
+            return gradescope(results)
 
 
 def read_results(paths: Sequence[Path]) -> tuple[Result, ...]:

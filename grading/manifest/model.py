@@ -450,7 +450,7 @@ class Grader(Frozen):
 
     repository: Annotated[
         str,
-        StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*/[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$", max_length=140),
+        StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$", max_length=140),
     ]
     """owner/name."""
     ref: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._/-][A-Za-z0-9]+)*$", max_length=100)]

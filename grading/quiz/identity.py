@@ -11,7 +11,8 @@ from grading.quiz.safe_yaml import dump, read_mapping
 
 FILE = Path("student.yaml")
 LONGEST = 39
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
+"""GitHub's names: managed users have an underscore (dana_uni), old names hyphens wherever they liked."""
 HEADER = "# Who you are: your user name. Your capability questions are made for it, so keep it as it is.\n"
 
 
@@ -38,11 +39,11 @@ def save_student_id(root: Path, id_: str) -> None:
 
 
 def valid_id(id_: str) -> str:
-    """The id in lower case; UsageError unless it keeps GitHub's rules for user names."""
+    """The id in lower case; UsageError unless GitHub could have such a user name."""
     lower = id_.strip().lower()
     if len(lower) > LONGEST or not NAME.fullmatch(lower):
         raise UsageError(
-            f"{id_[:60]!r} is no user name: use letters a to z, digits and single hyphens between them, "
+            f"{id_[:60]!r} is not a user name: use letters a to z, digits, hyphens and underscores, "
             f"at most {LONGEST} characters."
         )
     return lower

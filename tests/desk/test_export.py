@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from desk.classroom50 import ours, theirs
-from desk.export import canvas, harmless, moodle, plain
-from desk.gradebook import open_gradebook
+from desk.classroom50 import ours, theirs, write_roster
+from desk.export import canvas, choose_complete, harmless, moodle, plain, write
+from desk.gradebook import FILE, open_gradebook
 from desk.roster import Row, read_roster
-from desk.scores import scores
+from desk.scores import Score, scores
 from grading.errors import UsageError
 from grading.manifest.load import load
-from tests.desk.books import fill
+from tests.desk.books import fill, graded
 from tests.desk.school import ROOT, TERM
 
 ROWS = [Row("ada", "Ada Lovelace", "ada@example.org", "AdaL", section="A"), Row("bob", "=cmd|'/C calc'!A0", "b@x.org")]
@@ -55,8 +55,8 @@ def test_canvas_finds_its_columns_and_its_points_possible(book_of) -> None:
     """The header and second row are Canvas's own."""
     manifest = load(ROOT)
     text = canvas(book_of.students(), scores(book_of, manifest), manifest)
-    assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference,")
-    assert text.splitlines()[1].startswith("    Points Possible,,,,,100.0,")
+    assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference")
+    assert text.splitlines()[1] == "    Points Possible,,,,,100.0"
     possible, ada, bob = table(text)
     assert ada["SIS Login ID"] == "ada@example.org"
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("100.0", "50.0")
@@ -75,6 +75,84 @@ def test_moodle_knows_students_by_e_mail(book_of, class_folder: Path) -> None:
         moodle(book.students(), scores(book, manifest), manifest)
 
 
+ROUND = [Row("ada", "Ada", "ada@x.org"), Row("bob", "Bob", "bob@x.org"), Row("cyd", "Cyd", "cyd@x.org")]
+
+
+@pytest.fixture
+def holes(class_folder: Path) -> Path:
+    """A class in which Ada has two milestones, Bob the first, Cyd none, and nobody the third."""
+    path = fill(class_folder / FILE, ROUND, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+    with open_gradebook(path) as book:
+        book.add_result("ada", graded(3, milestone=2))
+    return class_folder
+
+
+def test_no_import_erases_a_grade(holes: Path) -> None:
+    """Canvas takes an empty cell for an order to erase, Moodle an empty one too, and `-` for none."""
+    found = write(ROOT, holes, "canvas", holes / "canvas.csv")
+    lines = table((holes / "canvas.csv").read_text())
+    first = "Milestone 1: Basic Inference"
+    assert [(line["Student"], line[first]) for line in lines[1:]] == [("Ada", "100.0"), ("Bob", "50.0")]
+    assert not [name for line in lines for name, cell in line.items() if name.startswith("Milestone") and not cell]
+    assert found.students == 2
+    assert found.notes[0].startswith("Left out, since nobody has points yet: milestone 3")
+    assert found.notes[1:3] == (
+        "Left out, since not everybody has points: milestone 2.",
+        "Left out, since they have no points yet: cyd.",
+    )
+    assert "--milestone" in found.notes[3]
+    write(ROOT, holes, "moodle", holes / "moodle.csv")
+    ada, bob, cyd = table((holes / "moodle.csv").read_text())
+    second = next(name for name in ada if name.startswith("Milestone 2"))
+    assert (ada[second], bob[second], bob[first], cyd[first]) == ("100.0", "-", "50.0", "-")
+    assert not [name for line in (ada, bob, cyd) for name, cell in line.items() if not cell]
+
+
+def test_one_milestone_at_a_time_leaves_no_grade_out(holes: Path) -> None:
+    """What a table without empty cells cannot hold goes into several."""
+    found = write(ROOT, holes, "canvas", holes / "second.csv", milestone=2)
+    lines = table((holes / "second.csv").read_text())
+    assert [line["Student"] for line in lines[1:]] == ["Ada"]
+    assert [name for name in lines[0] if name.startswith("Milestone")] == ["Milestone 2: Computer Vision"]
+    assert found.notes == ("Left out, since they have no points yet: bob, cyd.",)
+    with pytest.raises(UsageError, match="There is no milestone 9"):
+        write(ROOT, holes, "canvas", holes / "ninth.csv", milestone=9)
+
+
+def test_the_table_without_empty_cells_holds_most_grades() -> None:
+    """Whether by leaving a milestone out or students."""
+    manifest = load(ROOT)
+    one, two = manifest.milestones[:2]
+
+    def reach(*students: tuple[str, bool, bool]) -> dict[str, dict[int, Score]]:
+        late = {True: Score("x", 1, closed=True), False: Score("x", 1)}
+        return {name: {1: late[first], 2: late[second]} for name, first, second in students}
+
+    most = reach(("a", True, True), ("b", True, True), ("c", True, False))
+    few = reach(("a", True, True), ("b", True, False), ("c", True, False))
+    rows = [Row("a"), Row("b"), Row("c")]
+    assert choose_complete(rows, [one, two], most) == (rows[:2], [one, two])
+    assert choose_complete(rows, [one, two], few) == (rows, [one])
+    assert choose_complete(rows, [two, one], few) == (rows, [one])
+
+
+def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
+    """It would stop at the first address it does not know; its own spelling is used."""
+    said = write(ROOT, holes, "moodle", holes / "moodle.csv").notes
+    assert said[0].startswith("Moodle stops at the first e-mail address it does not know")
+    (holes / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
+    found = write(ROOT, holes, "moodle", holes / "moodle.csv", participants=holes / "list.csv")
+    assert found.notes == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
+    assert [line["Email address"] for line in table((holes / "moodle.csv").read_text())] == ["ADA@x.org", "cyd@x.org"]
+    for bad in ("no address\n", None):
+        path = holes / "bad.csv"
+        path.unlink(missing_ok=True)
+        if bad is not None:
+            path.write_text(bad)
+        with pytest.raises(UsageError, match="Export the participants in Moodle as CSV"):
+            write(ROOT, holes, "moodle", holes / "moodle.csv", participants=path)
+
+
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", " =1", "|x", "%x", '=HYPERLINK("http://x")']
 )
@@ -90,7 +168,7 @@ def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
         "\ufeffusername,first_name,last_name,email,section,github_id,role\n"
         "AdaL,Ada,Lovelace,ada@example.org,A,1,student\nprof,P,Q,p@example.org,,2,teacher\n,New,One,n@example.org,A,,\nbob,Bob,,,,3,\n"
     )
-    (tmp_path / "roster.csv").write_text(ours(text, "cs-2026", "fall", "tinytorch"))
+    (tmp_path / "roster.csv").write_text(ours(text, "cs-2026", "fall", "tinytorch")[0])
     ada, bob = read_roster(tmp_path / "roster.csv").rows
     assert ada == Row("adal", "Ada Lovelace", "ada@example.org", "adal", "cs-2026/fall-tinytorch-AdaL", "A")
     assert (bob.id, bob.name) == ("bob", "Bob")
@@ -98,10 +176,33 @@ def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
         ours("id\nada\n", "cs-2026", "fall", "tinytorch")
     with pytest.raises(UsageError, match="short name"):
         ours(text, "cs-2026", "Fall 2026", "tinytorch")
-    assert "fall-" + "a" * 100 in ours(text, "cs-2026", "fall", "a" * 100)
+    assert "fall-" + "a" * 100 in ours(text, "cs-2026", "fall", "a" * 100)[0]
     for classroom, assignment in (("f" * 40, "tinytorch"), ("fall", "a" * 101)):
         with pytest.raises(UsageError, match="short name"):
             ours(text, "cs-2026", classroom, assignment)
+
+
+def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> None:
+    """It is named with its line; names of managed users are taken."""
+    theirs_csv, roster = tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv"
+    theirs_csv.write_text("username,first_name,role\ndana_uni,Dana,student\nno name,X,student\neve--,Eve,student\n")
+    (problem,) = write_roster(theirs_csv, roster, "cs", "fall", "tinytorch")
+    assert (problem.file, problem.line) == (str(theirs_csv), 3)
+    assert "'no name' is not a user name" in str(problem)
+    assert [row.id for row in read_roster(roster).rows] == ["dana_uni", "eve--"]
+    (tmp_path / "bad.csv").write_bytes(b"username\n" + b"a" * 200_000)
+    with pytest.raises(UsageError, match="not CSV"):
+        write_roster(tmp_path / "bad.csv", tmp_path / "spring" / "roster.csv", "cs", "fall", "tinytorch")
+
+
+def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None:
+    """The roster's column goes before the e-mail address, and that before the id."""
+    rows = [Row("ada", email="a@x.org", sis_login="s-17"), Row("bob", email="b@x.org"), Row("cyd")]
+    manifest = load(ROOT)
+    work = {row.id: [(n, 2, TERM)] for n, row in enumerate(rows)}
+    with open_gradebook(fill(class_folder / "c.sqlite", rows, work)) as book:
+        lines = table(canvas(book.students(), scores(book, manifest), manifest))
+    assert [line["SIS Login ID"] for line in lines[1:]] == ["s-17", "b@x.org", "cyd"]
 
 
 def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
         ("name\nAda\n", 1, "no column id", "Add one"),
         ("", 1, "no column id", "Add one"),
         (HEAD + ",Ada,,,,,,\n", 2, "has no id", "student.yaml"),
-        (HEAD + "a_b,Ada,,,,,,\n", 2, "id:", "single hyphens"),
+        (HEAD + "a.b,Ada,,,,,,\n", 2, "id:", "hyphens and underscores"),
         (HEAD + "ada,,,,,,,\nbob,,,,,,,\nADA,,,,,,,\n", 4, "the id ada is already on line 2", "Delete or change"),
         (HEAD + "ada,,x@y.org,,,,,\nbob,,X@Y.org,,,,,\n", 3, "the email X@Y.org is already", "Delete or change"),
         (HEAD + "ada,,,,c/r,,,\nbob,,,,https://github.com/C/r.git,,,\n", 3, "is already on line 2", "Delete or change"),
@@ -89,6 +89,20 @@ def test_names_are_taken_in_their_own_spelling(tmp_path: Path, name: str) -> Non
     assert (row.name, row.section) == (name, name)
 
 
+def test_user_names_are_github_s(tmp_path: Path) -> None:
+    """Those of managed users have an underscore, old ones hyphens at their ends and side by side."""
+    names = ["dana_uni", "a--b", "ada-", "-ada-"]
+    rows = read_roster(roster(tmp_path, "id,github,repository\n" + "".join(f"{n},{n},{n}/work\n" for n in names))).rows
+    assert [(row.id, row.github, row.repository) for row in rows] == [(n, n, f"{n}/work") for n in names]
+
+
+def test_a_login_of_canvas_is_one_student_s(tmp_path: Path) -> None:
+    """Two with the same would get each other's grades."""
+    found = check_roster(roster(tmp_path, "id,sis_login\nada,s1\nbob,S1\ncyd,s3\n"))
+    assert [row.sis_login for row in found.rows] == ["s1", "s3"]
+    assert "the sis_login S1 is already on line 2" in found.problems[0].message
+
+
 def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
     """Beside those of every milestone, in one cell."""
     rows = read_roster(roster(tmp_path, f"{HEAD}ada,,,,,,,3 2:5 1:0\nbob,,,,,,,2:14\ncyd,,,,,,,\n")).rows
@@ -101,7 +115,7 @@ def test_days_may_be_one_milestone_s(tmp_path: Path) -> None:
 
 def test_every_problem_is_told_at_once_and_the_good_rows_are_read(tmp_path: Path) -> None:
     """Nobody has to fix a roster one error at a time."""
-    found = check_roster(roster(tmp_path, "id,public\nada,x\nbob,yes\nb_b,no\nbob,no\n"))
+    found = check_roster(roster(tmp_path, "id,public\nada,x\nbob,yes\nb.b,no\nbob,no\n"))
     assert [p.line for p in found.problems] == [2, 4, 5]
     assert [row.id for row in found.rows] == ["bob"]
 

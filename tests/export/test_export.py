@@ -120,6 +120,21 @@ def test_ctrf_is_held_to_its_schema_and_counts_right() -> None:
     assert ctrf(not_yet())["results"]["summary"]["skipped"] == 1
 
 
+def test_gradescope_sees_points_and_no_failure_of_the_machine_s() -> None:
+    """`results.json` as its harness reads it: an error has no status, and says what to do."""
+    document = json.loads(export([ERROR, MODULE], Format.GRADESCOPE, {}))
+    tests = document["tests"]
+    assert [(t["score"], t["max_score"], t.get("status")) for t in tests] == [
+        (0, 1, "failed"), (0, 1, None), (1, 1, "passed"), (1, 1, "passed"), (1, 1, "passed"),
+    ]  # fmt: skip
+    assert document["score"] == 3
+    assert [t["number"] for t in tests] == ["1", "2", "3", "4", "5"]
+    assert tests[1]["output"] == "error: No disk."
+    assert "run the autograder again" in document["output"]
+    assert document["stdout_visibility"] == "hidden"
+    assert "run the autograder again" not in json.loads(export([MODULE], Format.GRADESCOPE, {}))["output"]
+
+
 def test_junit_holds_several_results() -> None:
     """A suite for each."""
     root = ET.fromstring(export([ERROR, MODULE], Format.JUNIT, {}))  # noqa: S314 - our own output
@@ -130,7 +145,8 @@ def test_nothing_hostile_gets_out() -> None:
     """No escape, no control character, no line that GitHub's log would read as a command."""
     nasty = "x\n::error::owned\x1b[31m\u202e ##[group]"
     record = not_yet(criteria=(criterion("failed", 0.1, title=nasty, failures=(failure(title=nasty, got=nasty),)),))
-    for document in (classroom50(record), runner(record), ctrf(record)):
+    gradescope = json.loads(export([record], Format.GRADESCOPE, {}))
+    for document in (classroom50(record), runner(record), ctrf(record), gradescope):
         texts = json.dumps(document, ensure_ascii=False)
         assert "::error::" not in texts
         assert not re.search("[\x1b\u202e]|##\\[", texts)

@@ -8,7 +8,10 @@ from grading.errors import UsageError
 from grading.quiz.identity import save_student_id, student_id
 
 
-@pytest.mark.parametrize("id_", ["ada", "ada-lovelace", "7", "0123", "1e5", "true", "null", "a" * 39])
+@pytest.mark.parametrize(
+    "id_",
+    ["ada", "ada-lovelace", "7", "0123", "1e5", "true", "null", "a" * 39, "dana_uni", "a--b", "ada-", "-ada", "1_000"],
+)
 def test_what_is_saved_is_read_back(tmp_path, id_):
     """A user name stays text, whatever YAML would take it for."""
     save_student_id(tmp_path, id_)
@@ -26,7 +29,7 @@ def test_nobody_without_a_file(tmp_path):
     assert student_id(tmp_path) is None
 
 
-@pytest.mark.parametrize("id_", ["", "-ada", "ada-", "a--b", "a b", "../x", "a/b", "a" * 40, "ädä", "a\n", "٣", "a_b"])
+@pytest.mark.parametrize("id_", ["", "-", "__", "a b", "../x", "a/b", "a.b", "a" * 40, "ädä", "a\n", "٣"])
 def test_what_is_no_user_name_is_refused(tmp_path, id_):
     """A wrong name is refused before anything is written, unless blanks around it are all that is wrong."""
     if id_.strip() != id_ and id_.strip():

@@ -1,0 +1,105 @@
+"""Who has come and gone since the roster was last collected, and who may be somebody under another id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from desk.gradebook import FILE, Gradebook, open_gradebook
+from desk.repository import same_repository
+from desk.roster import Row
+from grading.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """Somebody new who seems to be somebody that is gone."""
+
+    old: str
+    new: str
+    because: str
+    """What both have: the same repository."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A roster compared with a gradebook."""
+
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Enrolled until now, and not in the roster."""
+    renamed: tuple[Renamed, ...] = ()
+    """Of all who are not in the roster any more, however long."""
+
+
+SAME: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
+    ("the same repository", lambda row: row.repository and same_repository(row.repository)),
+    ("the same e-mail address", lambda row: row.email and row.email.casefold()),
+    ("the same login in Canvas", lambda row: row.sis_login and row.sis_login.casefold()),
+)
+"""By what a student is recognised under another id, the surest first."""
+
+
+def compare_roster(book: Gradebook, rows: Sequence[Row]) -> Changes:
+    """Who is new in the roster, who is gone, and who seems to be the same; nothing before the first collection."""
+    before, joined = {row.id: (row, enrolled) for row, enrolled in book.everybody()}, book.renames()
+    if not before:
+        return Changes()
+    now = {row.id for row in rows}
+    away = [row for row, _ in before.values() if row.id not in now and row.id not in joined]
+    return Changes(
+        new=tuple(sorted(now - set(before))),
+        gone=tuple(row.id for row in away if before[row.id][1]),
+        renamed=tuple(_find_renamed(away, rows)),
+    )
+
+
+def _find_renamed(away: Sequence[Row], rows: Sequence[Row]) -> Iterator[Renamed]:
+    for row in away:
+        for because, mark in SAME:
+            same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
+            if same is not None:
+                yield Renamed(row.id, same, because)
+                break
+
+
+def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
+    """The changes as sentences, each with what to type."""
+    if changes.new:
+        yield f"New in the roster since the last collection: {_list_names(changes.new)}."
+    if changes.gone:
+        yield f"No longer in the roster: {_list_names(changes.gone)}. What they handed in is kept."
+    for one in changes.renamed:
+        where = "" if folder == Path("class") else f" --folder {folder}"
+        yield (
+            f"{one.new} seems to be {one.old} under a new id: {one.because}. "
+            f"If so, take over the records: inv rename --old {one.old} --new {one.new}{where}"
+        )
+
+
+def _list_names(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def rename_student(folder: Path, rows: Sequence[Row], old: str, new: str) -> int:
+    """Make everything of a student who is gone from the roster that of one who is in it; how many results moved.
+
+    UsageError when the old id is unknown or still in the roster, or the new one is not in it.
+    """
+    now = {row.id for row in rows}
+    with open_gradebook(folder / FILE) as book:
+        known = {row.id for row, _ in book.everybody()}
+        if old in now:
+            raise UsageError(f"{old} is still in the roster: two people? Change or delete that line first.")
+        if new not in now:
+            raise UsageError(f"{new} is not in the roster. Write the new id there first.")
+        if old not in known:
+            raise UsageError(f"The gradebook knows no {old}. Its students are in the table `student`.")
+        moved = sum(grading.student == old for grading in book.gradings())
+        book.rename_student(old, new, datetime.now(UTC))
+    before, after = (folder / "repositories" / f"{name}.git" for name in (old, new))
+    if before.is_dir() and not after.exists():  # what was fetched may be deleted at any time, and costs time to fetch
+        before.rename(after)
+    return moved

@@ -1,0 +1,47 @@
+"""Gradescope's `results.json`, which its harness reads from /autograder/results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from grading.export.points import Scored, scored
+from grading.render import words
+from grading.render.text import one_line
+from grading.result import CriterionStatus, Result, Verdict
+
+
+def gradescope(results: Sequence[Result]) -> str:
+    """The document: a test for each criterion, and above them what each milestone or module came to."""
+    tests = scored(results)
+    lines = [f"{one_line(words.heading(result), 200)}: {words.verdict(result)}" for result in results]
+    if any(result.verdict is Verdict.ERROR for result in results):
+        lines.append("Something could not be judged. That is no fault of the submission: run the autograder again.")
+    document = {
+        "score": sum(test.score for test in tests),
+        "execution_time": round(sum(result.timing.total for result in results)),
+        "output": "\n".join(lines),
+        "output_format": "text",
+        "test_output_format": "text",
+        "test_name_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",  # of the harness; what the student's code printed is in the record
+        "tests": [_test(number, test) for number, test in enumerate(tests, start=1)],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _test(number: int, test: Scored) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "number": str(number),
+        "name": test.name,
+        "score": test.score,
+        "max_score": test.max_score,
+        "output": test.message,
+        "tags": [test.suite],
+        "extra_data": {"status": test.status.value, "reproduce": test.reproduce},
+    }
+    if test.status is not CriterionStatus.ERROR:  # the format knows no error, and failed would be the student's
+        document["status"] = "passed" if test.passed else "failed"
+    return document
