@@ -208,6 +208,7 @@ def collect(
     from desk.collect import collect as run
     from desk.collect import work
     from desk.members import describe_changes
+    from desk.regrade import describe_course_change
     from desk.roster import FILE, read_roster
     from desk.shards import matrix, of_shard, tell
     from grading.render.progress import watch_for
@@ -219,6 +220,7 @@ def collect(
     if plan_matrix:
         tell(matrix(work(ROOT, here, rows)), os.environ)
         return 0
+    show.notes(describe_course_change(ROOT, here))
     with watch_for(console()) as watch:
         found = run(
             ROOT,
@@ -235,6 +237,61 @@ def collect(
     show.notes(describe_changes(found.roster, here))
     show.collected(found)
     return 1 if found.troubles and not exit_zero else 0
+
+
+@chore(
+    help={
+        **FOLDER,
+        "preview": "Only say who would change; nothing is decided.",
+        "keep-better": "Of the earlier and the new grade the better counts.",
+        "pin": "Keep every grade as its course has judged it; nothing is graded.",
+        "csv": "Write the changes to this CSV file.",
+        "to": "Write the changes as a page.",
+        "by": "Who decides; the user of this machine unless given.",
+        "jobs": "Gradings at the same time; as many as cores unless given.",
+    }
+)
+def regrade(
+    _context: Context,
+    folder: str = "class",
+    preview: bool = False,
+    keep_better: bool = False,
+    pin: bool = False,
+    csv: str = "",
+    to: str = "",
+    by: str = "",
+    jobs: int = 0,
+) -> int:
+    """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if something could not be."""
+    from desk import show
+    from desk.regrade import regrade as run
+    from desk.regrade_page import format_csv, page, terminal
+    from desk.roster import FILE, read_roster
+    from grading.files import write_atomically
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    if pin and keep_better:
+        raise UsageError("--pin keeps every grade, --keep-better the better of two: name one of them.")
+    here, files = Path(folder), [writable(name) for name in (csv, to) if name]
+    with watch_for(console()) as watch:
+        found = run(
+            ROOT,
+            here,
+            read_roster(here / FILE).rows,
+            watch,
+            policy="pin" if pin else "keep_better" if keep_better else "replace",
+            preview=preview,
+            by=by,
+            jobs=jobs or None,
+        )
+    for path in files:
+        text = page(found, preview=preview) if to and path == Path(to) else format_csv(found)
+        write_atomically(path, text.encode())
+    show.troubles(found.troubles)
+    for part in terminal(found, preview=preview):
+        console().print(part)
+    return 1 if found.troubles else 0
 
 
 @chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
@@ -300,6 +357,7 @@ def gradebook(
 @chore(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
+    from desk.courses import describe_course
     from desk.gradebook import FILE, open_gradebook
     from desk.report import report as of
     from desk.report_page import page, terminal
@@ -308,7 +366,8 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from tito.console import console
 
     with open_gradebook(Path(folder, FILE)) as book:
-        found = of(book, load_at_desk(ROOT))
+        manifest = load_at_desk(ROOT)
+        found = of(book, manifest, describe_course(ROOT, manifest))
     if to:
         write_atomically(writable(to), page(found).encode())
     for part in terminal(found):

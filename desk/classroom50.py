@@ -174,6 +174,7 @@ def _record(
         "score": round(sum(score.points or 0.0 for score in scores)),
         "max-score": round(FULL * len(scores)),
         "late": any(score.days_late for score in scores),
+        "course": "; ".join(dict.fromkeys(score.judged_by for score in scores if score.judged_by)),
         "tests": records(tests),
     }
 

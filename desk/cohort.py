@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from desk.gradebook import Gradebook, open_gradebook
 from desk.pseudonyms import FILE, pseudonyms, read_key
 from desk.roster import Row, read_roster
+from desk.scores import find_previews, find_replaced
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
+from grading.grade import course_record
 from grading.manifest.load import load
 from grading.progress import Event, Kind
 from grading.quiz.identity import valid_id
@@ -46,6 +49,10 @@ class Entry:
     verified: bool
     reason: str | None
     """Why it is not verified, as the end of a sentence; None when it is."""
+    is_current: bool = True
+    """Whether the course that judged it is the course as it is now, as far as that is known."""
+    is_replaced: bool = False
+    """Whether a regrade counts instead."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,8 @@ def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str
     with open_gradebook(path) as book:
         rows, marks = book.students(), book.marks()
     found = _students(rows, read_key(key or path.parent / FILE))
-    return tuple((student, marks.get(student.id, "")) for student in found)
+    today = _today()
+    return tuple((student, today + marks[student.id] if student.id in marks else "") for student in found)
 
 
 def booked(path: Path, student: Student) -> Member:
@@ -117,17 +125,28 @@ def booked(path: Path, student: Student) -> Member:
 
 
 def _booked(book: Gradebook, student: str) -> list[Entry]:
-    """A student's official results, and their published records, in order."""
+    """A student's official results, and their published records, in order; none of a regrade's preview."""
     found: list[tuple[datetime, int, Entry]] = []
-    for _, text in book.results(student):
+    hidden, replaced, today = find_previews(book, student), find_replaced(book, student), _today()
+    for id_, text in book.results(student):
+        if id_ in hidden:
+            continue
         raw = json.loads(text)
         at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
         event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
-        found.append((at, 0, Entry(event, verified=True, reason=None)))
+        is_replaced, is_current = id_ in replaced, raw["course"]["digest"] == today
+        reason = "a regrade by another version of the course has taken its place" if is_replaced else None
+        found.append((at, 0, Entry(event, not is_replaced, reason, is_current, is_replaced)))
     for record in book.records(student):
         event = progress.parse(record.event.encode())
         found.append((event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason)))
     return [entry for *_, entry in sorted(found, key=lambda f: f[:2])]
+
+
+@cache
+def _today() -> str:
+    """The digest of the course as it is now."""
+    return course_record(ROOT, load(ROOT)).digest
 
 
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from course.release import given_files
+from desk.courses import describe_course
+from desk.decisions import add_course
 from desk.folder import make_class_folder
 from desk.git import version
 from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
@@ -87,16 +89,18 @@ def collect(
     if grade:
         choose(official=True)
     version()
-    course = course_record(root, manifest).digest
+    now = describe_course(root, manifest)
+    course = now.digest
     make_class_folder(folder)
     with locked(folder, watch), open_gradebook(folder / FILE, make=True) as book:
         room_for_more(folder)
         roster = compare_roster(book, rows)
+        add_course(book, now)
         book.enroll(rows)
         of = Class(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
         changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
         tasks = left_to_do(book, choice, of, course) if grade else []
-        graded = _grade(book, tasks, root, manifest, watch, jobs or cores(), troubles)
+        graded = grade_tasks(book, tasks, root, manifest, watch, jobs or cores(), troubles)
         guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
     troubles.sort(key=lambda trouble: trouble.student)
     return Collected(len(choice), changed, graded, tuple(troubles), guessed, roster)
@@ -194,11 +198,9 @@ def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> 
         if one.course_digest == course
     }
     here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in of.milestones}
-    done = {
-        (g.student, g.milestone, g.submission_digest)
-        for g in book.gradings()
-        if g.course_digest == course and _stands(g, here)
-    }
+    # By whichever course: what was judged before the course has changed is `inv regrade`'s.
+    stands = [g for g in book.gradings() if _stands(g, here)]
+    done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
     tasks: dict[tuple[str, int, str], Task] = {}
     for row in rows:
         visit = visits.get(row.id)
@@ -208,7 +210,8 @@ def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> 
             for milestone in milestones:
                 digest = digests.get((row.id, commit, milestone))
                 key = (row.id, milestone, digest or "")
-                if digest is not None and key not in done and key not in tasks:
+                is_done = key in done or (row.id, milestone, commit) in done
+                if digest is not None and not is_done and key not in tasks:
                     tasks[key] = Task(row.id, milestone, commit, str(of.repository(row.id)))
     return sorted(tasks.values(), key=lambda t: (t.milestone, t.student, t.commit))
 
@@ -228,7 +231,7 @@ def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
     return sum(push is not None and push.source == "seen" for push in found)
 
 
-def _grade(
+def grade_tasks(
     book: Gradebook,
     tasks: Sequence[Task],
     root: Path,

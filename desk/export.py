@@ -15,7 +15,7 @@ from desk.roster import EMAIL, Row
 from desk.scores import FULL, Score, scores
 from grading.errors import UsageError
 from grading.files import write_atomically
-from grading.grade import built_milestone
+from grading.grade import built_milestone, course_record
 from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
@@ -43,7 +43,8 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
         head += [
-            f"milestone_{milestone.id}_{what}" for what in ("points", "verdict", "met", "of", "pushed", "days_late")
+            f"milestone_{milestone.id}_{what}"
+            for what in ("points", "verdict", "met", "of", "pushed", "days_late", "course", "current_course")
         ]
     lines = []
     for row in rows:
@@ -54,7 +55,8 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
             pushed = f"{score.push.at:%Y-%m-%d %H:%M:%S}Z" if score.push else ""
             cells += [_points(score), score.verdict or ""]
             cells += [graded.met, graded.criteria] if graded else ["", ""]
-            cells += [pushed, score.days_late]
+            cells += [pushed, score.days_late, score.course.label if score.course else ""]
+            cells += ["" if score.course is None else "yes" if score.is_current else "no"]
         lines.append(cells)
     return _csv([head, *lines])
 
@@ -104,10 +106,12 @@ def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
         shown = ", ".join(without[:5]) + (" …" if without[5:] else "")
         raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
     built = _built(manifest)
-    lines = [
+    lines: list[list[object]] = [
         [row.name or row.id, row.email, *(_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)] for row in rows
     ]
-    return _csv([["Full name", "Email address", *(_title(m) for m in built)], *lines])
+    for row, line in zip(rows, lines, strict=True):  # a column that Moodle maps to nothing
+        line.append("; ".join(f"{m.id}: {reached[row.id][m.id].judged_by or 'not graded'}" for m in built))
+    return _csv([["Full name", "Email address", *(_title(m) for m in built), "Judged by"], *lines])
 
 
 FORMATS: dict[str, Callable[[Sequence[Row], Scores, Manifest], str]] = {
@@ -147,11 +151,14 @@ def write(
     manifest = _limit(load_at_desk(root), milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
-        rows, found = book.students(), scores(book, manifest)
+        today = course_record(root, load_at_desk(root)).digest
+        rows, found = book.students(), scores(book, manifest, today=today)
+        notes += describe_earlier(found)
         if form == "moodle":
-            rows, notes = check_participants(rows, participants)
+            rows, unknown = check_participants(rows, participants)
+            notes += unknown
         elif form == "canvas":
-            rows, notes = rows, list(describe_left_out(rows, found, manifest))
+            notes += describe_left_out(rows, found, manifest)
         if form == "classroom50":
             text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
         else:
@@ -167,6 +174,17 @@ def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
         return manifest
     built_milestone(manifest, milestone)
     return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
+
+
+def describe_earlier(reached: Scores) -> Iterator[str]:
+    """Whose grades another course than today's has judged: files for other systems have no place to say it."""
+    earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
+    if earlier:
+        names = ", ".join(
+            f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:12]
+        )
+        more = " …" if earlier[12:] else ""
+        yield f"Judged by an earlier course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
 
 
 def describe_left_out(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> Iterator[str]:

@@ -18,6 +18,7 @@ from desk.folder import make_class_folder
 from desk.pushes import Push
 from desk.roster import Row, parse_days
 from grading.errors import GraderError, UsageError
+from grading.export.points import score_share
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
 
@@ -55,6 +56,8 @@ class Grading:
     verdict: str
     met: int
     criteria: int
+    share: float
+    """Of the points that the course as it was then gives, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Gradebook:
         names = [f.name for f in fields(Row)]
         values = ", ".join("?" * (len(names) + 1))
         changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute("UPDATE student SET enrolled = 0")
             db.executemany(
                 f"INSERT INTO student ({', '.join(names)}, enrolled) VALUES ({values}) "  # noqa: S608 - names of ours
@@ -123,8 +126,8 @@ class Gradebook:
 
     def rename_student(self, old: str, new: str, at: datetime) -> None:
         """Let everything of one student be another's, and keep that it was so; what is there twice is one."""
-        with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, _text(at)))
+        with self.writing() as db:
+            db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, format_time(at)))
             apply_renames(db)
 
     def renames(self) -> dict[str, str]:
@@ -133,23 +136,23 @@ class Gradebook:
 
     def visit(self, visit: Visit) -> None:
         """Keep what was found at a repository, in place of what was found before."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (visit.student, _text(visit.at), *astuple(visit)[2:]),
+                (visit.student, format_time(visit.at), *astuple(visit)[2:]),
             )
 
     def visits(self) -> dict[str, Visit]:
         """What was found last, by student."""
         columns = "student, at, branch, commit_sha, records_sha, problem"
         found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
-        return {row[0]: Visit(row[0], _time(row[1]), *row[2:]) for row in found}
+        return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
 
     def add_pushes(self, student: str, pushes: Iterable[Push]) -> None:
         """Keep pushes; one that is there already is not kept twice."""
-        rows = [(student, p.branch, p.commit, _text(p.at), p.source) for p in pushes]
-        with self._writing() as db:
+        rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
+        with self.writing() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO push (student, branch, commit_sha, at, source) VALUES (?, ?, ?, ?, ?)", rows
             )
@@ -160,12 +163,12 @@ class Gradebook:
         for student, branch, commit, at, source in self._db.execute(
             "SELECT student, branch, commit_sha, at, source FROM push ORDER BY student, at, commit_sha"
         ):
-            found.setdefault(student, []).append(Push(branch, commit, _time(at), source))
+            found.setdefault(student, []).append(Push(branch, commit, parse_time(at), source))
         return {student: tuple(pushes) for student, pushes in found.items()}
 
     def hand_in(self, handed_in: Iterable[HandedIn]) -> None:
         """Keep what commits hand in, each once."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
                 "VALUES (?, ?, ?, ?, ?)",
@@ -190,29 +193,34 @@ class Gradebook:
             result.submission.commit,
             result.submission.digest,
             result.course.digest,
-            _text(result.started_at),
+            format_time(result.started_at),
             result.verdict.value,
             sum(c.status is CriterionStatus.PASSED for c in result.criteria),
             len(result.criteria),
             text,
+            score_share(result),
         )
-        with self._writing() as db:
+        course = (result.course.digest, result.course.name, result.course.version)
+        with self.writing() as db:
+            db.execute("INSERT OR IGNORE INTO course (digest, name, version) VALUES (?, ?, ?)", course)
             db.execute(f"INSERT OR IGNORE INTO grading VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
-    def gradings(self) -> tuple[Grading, ...]:
-        """Every official result, by student, milestone and time."""
+    def gradings(self, student: str | None = None) -> tuple[Grading, ...]:
+        """Every official result, by student, milestone and time; or one student's."""
+        whose, values = _whose(student)
         columns = (
-            "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria"
+            "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria, "
+            "share"
         )
         order = "ORDER BY student, milestone, started_at, id"
-        found = self._db.execute(f"SELECT {columns} FROM grading {order}")  # noqa: S608 - names of ours
+        found = self._db.execute(f"SELECT {columns} FROM grading {whose} {order}", values)  # noqa: S608
         return tuple(_grading(row) for row in found)
 
     def results(self, student: str | None = None) -> Iterator[tuple[str, str]]:
-        """Every official result as JSON, with its student's id, in the order of `gradings`; or one student's."""
+        """The id and the JSON of every official result, in the order of `gradings`; or one student's."""
         whose, values = _whose(student)
         order = "ORDER BY student, milestone, started_at, id"
-        yield from self._db.execute(f"SELECT student, result FROM grading {whose} {order}", values)  # noqa: S608
+        yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
 
     def result(self, id_: str) -> Result:
         """The whole record of a grading; KeyError when there is none."""
@@ -223,7 +231,7 @@ class Gradebook:
 
     def set_records(self, student: str, records: Iterable[Published]) -> None:
         """Let these be the records of the student's branch; those seen before and gone since stay, unverified."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
                 (student,),
@@ -232,7 +240,7 @@ class Gradebook:
                 "INSERT INTO record (student, file, at, run_id, event, reason) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (student, file) DO UPDATE SET at = excluded.at, run_id = excluded.run_id, "
                 "event = excluded.event, reason = excluded.reason",
-                [(student, r.file, _text(r.at), r.run_id, r.event, r.reason) for r in records],
+                [(student, r.file, format_time(r.at), r.run_id, r.event, r.reason) for r in records],
             )
 
     def records(self, student: str | None = None) -> Iterator[Published]:
@@ -241,7 +249,7 @@ class Gradebook:
         columns = "student, file, at, run_id, event, reason"
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
         for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
-            yield Published(row[0], row[1], _time(row[2]), *row[3:])
+            yield Published(row[0], row[1], parse_time(row[2]), *row[3:])
 
     def marks(self) -> dict[str, str]:
         """For each student with results or records a digest that is another when any of these is."""
@@ -249,6 +257,8 @@ class Gradebook:
         for query in (
             "SELECT student, id FROM grading ORDER BY student, id",
             "SELECT student, file, at, run_id, length(event), reason FROM record ORDER BY student, file",
+            # A regrade changes which of their results count.
+            "SELECT student.id, regrade.* FROM student, regrade ORDER BY student.id, regrade.at",
         ):
             for row in self._db.execute(query):
                 told.setdefault(row[0], hashlib.sha256()).update(repr(row).encode())
@@ -259,15 +269,20 @@ class Gradebook:
         """One transaction that sees another gradebook as `shard`, too."""
         self._db.execute("ATTACH ? AS shard", (_address(other),))
         try:
-            with self._writing() as db:
+            with self.writing() as db:
                 # Rows that are replaced are gone for a moment: what names them is looked at in the end.
                 db.execute("PRAGMA defer_foreign_keys = ON")
                 yield db
         finally:
             self._db.execute("DETACH shard")
 
+    def read(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, for the tables that other files know."""
+        yield from self._db.execute(query, values)
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, on disk when the block ends and undone when it fails."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
@@ -277,7 +292,7 @@ class Gradebook:
         self._db.execute("COMMIT")
 
 
-OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit")
+OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override")
 """The tables whose rows are a student's."""
 
 
@@ -392,9 +407,8 @@ def _row(cells: dict[str, Any]) -> Row:
 
 
 def _grading(row: tuple[Any, ...]) -> Grading:
-    id_, student, milestone, commit, submission, course, started, verdict, met, criteria = row
-    at = _time(started)
-    return Grading(id_, student, milestone, commit, submission, course, at, verdict, met, criteria)
+    id_, student, milestone, commit, submission, course, started, *figures = row
+    return Grading(id_, student, milestone, commit, submission, course, parse_time(started), *figures)
 
 
 def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
@@ -402,10 +416,11 @@ def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
-def _text(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """Times are text in UTC that sorts as they do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """A time of the tables."""
     return datetime.fromisoformat(text)

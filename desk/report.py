@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from desk.decisions import Course
 from desk.gradebook import Gradebook, Visit
 from desk.roster import Row
-from desk.scores import Score, scores
+from desk.scores import Score, find_previews, scores
 from grading.checks.quiz import OPEN, question_in, was_answered
 from grading.manifest.model import Manifest, Milestone, Status
 
@@ -86,10 +87,16 @@ class Report:
     questions: tuple[Item, ...]
     troubles: tuple[tuple[Row, str], ...]
 
+    @property
+    def earlier(self) -> int:
+        """Grades that another course than today's has judged."""
+        return sum(not score.is_current for line in self.lines for score in line.scores)
 
-def report(book: Gradebook, manifest: Manifest) -> Report:
-    """The report of a gradebook; the same for the same gradebook."""
-    rows, visits, reached = book.students(), book.visits(), scores(book, manifest)
+
+def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> Report:
+    """The report of a gradebook; the same for the same gradebook. Grades of other courses than today's are marked."""
+    rows, visits = book.students(), book.visits()
+    reached = scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
     at = max((visits[row.id].at for row in rows if row.id in visits), default=None)
     lines = tuple(
@@ -106,7 +113,7 @@ def report(book: Gradebook, manifest: Manifest) -> Report:
     troubles = tuple((row, v.problem) for row in rows if (v := visits.get(row.id)) is not None and v.problem)
     items = _items(newest, built)
     return Report(
-        course=f"{manifest.course.name} {manifest.course.version}",
+        course=f"{manifest.course.name} {today.label if today else manifest.course.version}",
         at=at,
         lines=lines,
         distributions=tuple(_distribution(m, [line.scores[i] for line in lines]) for i, m in enumerate(built)),
@@ -143,11 +150,13 @@ class _Tried:
 
 
 def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Tried]]:
-    """Every grading of each student's milestones that was no error, in order of time."""
+    """Every grading of each student's milestones that counts or did, and was no error, in order of time."""
     found: dict[tuple[str, int], list[_Tried]] = {}
-    for student, text in book.results():
-        raw = json.loads(text)
-        if student in students and raw["verdict"] != "error":
+    owners = {g.id: g.student for g in book.gradings()}
+    hidden = find_previews(book)
+    for id_, text in book.results():
+        raw, student = json.loads(text), owners[id_]
+        if student in students and raw["verdict"] != "error" and id_ not in hidden:
             at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
             found.setdefault((student, raw["milestone"]), []).append(
                 _Tried(at, raw["verdict"], tuple(_titles(raw)), _open(raw))

@@ -36,6 +36,8 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     yield f"{one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
+    if report.earlier:
+        yield f"{report.earlier} grades were judged by an earlier course. Who would change: inv regrade --preview"
     table = plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
         mean = "—" if one.mean is None else f"{one.mean:g}"

@@ -190,8 +190,8 @@ class _Reader:
         )
         if id_ is None:
             return None
-        name, section, sis_login = given["name"], given["section"], given["sis_login"]
-        return Row(id_, name, email, github, repository, section, public, days, of_milestones, sis_login)
+        section, sis_login = given["section"], given["sis_login"]
+        return Row(id_, given["name"], email, github, repository, section, public, days, of_milestones, sis_login)
 
     def _user(self, line: int, column: str, value: str | None) -> str | None:
         if value is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from desk.deadlines import Terms, terms
+from desk.decisions import Course, Regrade, read_courses, read_regrades, select_regrades
 from desk.gradebook import Gradebook, Grading, HandedIn, Visit
 from desk.pushes import Push, arrived
 from desk.roster import Row
@@ -31,6 +32,10 @@ class Score:
     """Different submissions that were graded."""
     closed: bool = False
     """Whether it was too late for anything when the repository was last looked at."""
+    course: Course | None = None
+    """The course that judged it."""
+    is_current: bool = True
+    """Whether that is the course as it is now."""
 
     @property
     def verdict(self) -> str | None:
@@ -49,7 +54,7 @@ class Score:
 
     @property
     def points(self) -> float | None:
-        """0 to 100: the share of criteria met, times what lateness leaves.
+        """0 to 100: the share of the course's points that is earned, times what lateness leaves.
 
         None for an error, since nobody knows, and for what is not begun while it still can be.
         """
@@ -57,55 +62,142 @@ class Score:
             return 0.0 if self.closed else None
         if self.grading.verdict == "error":
             return None
-        return round(FULL * self.grading.met / max(1, self.grading.criteria) * self.factor, 2)
+        return round(FULL * self.grading.share * self.factor, 2)
+
+    @property
+    def judged_by(self) -> str:
+        """The course that judged it, in words; empty where nothing is graded."""
+        if self.course is None:
+            return ""
+        return self.course.label + ("" if self.is_current else ", an earlier course")
 
 
-def scores(book: Gradebook, manifest: Manifest) -> dict[str, dict[int, Score]]:
-    """Every enrolled student's score in every milestone that is built: id → milestone → score."""
+def scores(
+    book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: Regrade | None = None
+) -> dict[str, dict[int, Score]]:
+    """Every enrolled student's score in every milestone that is built: id → milestone → score.
+
+    ``today`` is the digest of the course as it is now: grades of others are marked. ``decision`` is one that was not
+    made yet, to see what it would change.
+    """
     pushes, gradings, visits = book.pushes(), book.gradings(), book.visits()
     arrivals = _arrivals(book.handed_in(), gradings, pushes)
+    decided = select_regrades([*read_regrades(book), *([decision] if decision else ())])
+    courses = read_courses(book)
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
+
+    def score(row: Row, milestone: Milestone) -> Score:
+        submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
+        found = _score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
+        if found.grading is None:
+            return found
+        digest = found.grading.course_digest
+        return replace(found, course=courses.get(digest), is_current=today in (None, digest))
+
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
-    return {
-        row.id: {
-            m.id: _score(row, m, manifest, by_key.get((row.id, m.id), []), arrivals, visits.get(row.id)) for m in built
-        }
-        for row in book.students()
-    }
+    return {row.id: {m.id: score(row, m) for m in built} for row in book.students()}
 
 
 def _score(
     row: Row,
     milestone: Milestone,
     manifest: Manifest,
-    gradings: list[Grading],
+    submissions: Sequence[Sequence[Grading]],
     arrivals: dict[tuple[str, int, str], Push],
     visit: Visit | None,
 ) -> Score:
     due = terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last
-    none, latest = Score(row.id, milestone.id, terms=due, closed=closed), _latest(gradings)
+    none = Score(row.id, milestone.id, terms=due, closed=closed)
     candidates = [
         replace(
             none,
             grading=grading,
             push=arrivals.get((row.id, milestone.id, grading.submission_digest)),
-            attempts=len(latest),
+            attempts=len(submissions),
         )
-        for grading in latest
+        for gradings in submissions
+        for grading in gradings
     ]
     return max(candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _early(s)), default=none)
 
 
-def _latest(gradings: Iterable[Grading]) -> list[Grading]:
-    """For each different submission its newest grading that is no error, else its newest."""
-    found: dict[str, Grading] = {}
-    for grading in gradings:  # in order of time
-        if grading.verdict != "error" or found.get(grading.submission_digest, grading).verdict == "error":
-            found[grading.submission_digest] = grading
-    return list(found.values())
+def select_gradings(gradings: Iterable[Grading], regrades: Sequence[Regrade]) -> list[list[Grading]]:
+    """For each different submission of one student to one milestone the gradings that count, mostly one.
+
+    A submission keeps what the course that graded it first has given it, until a regrade by another course is decided:
+    a course that changes moves no grade by itself. Errors count only where there is nothing else, and what a stand-in's
+    data has measured only until the real data have. ``gradings`` are in order of time.
+    """
+    return [_select_grading(group, regrades) for group in group_submissions(gradings)]
+
+
+def _select_grading(group: Sequence[Grading], regrades: Sequence[Regrade]) -> list[Grading]:
+    sound = [grading for grading in group if grading.verdict != "error"]
+    if not sound:
+        return [group[-1]]
+    firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
+    by_course = {grading.course_digest: grading for grading in firm}
+    counting = [by_course[_first_course(group)]]
+    for regrade in regrades:
+        again = by_course.get(regrade.course_digest)
+        if again is None or regrade.policy == "pin":
+            continue
+        counting = [again] if regrade.policy == "replace" else [*(g for g in counting if g is not again), again]
+    return counting
+
+
+def find_replaced(book: Gradebook, student: str) -> frozenset[str]:
+    """The ids of a student's gradings whose place another course's has taken by a regrade."""
+    decided = select_regrades(read_regrades(book))
+    by_milestone: dict[int, list[Grading]] = {}
+    for grading in book.gradings(student):
+        by_milestone.setdefault(grading.milestone, []).append(grading)
+    groups = [group for gradings in by_milestone.values() for group in group_submissions(gradings)]
+    return frozenset(
+        grading.id
+        for group in groups
+        for grading in group
+        if grading.course_digest not in {g.course_digest for g in _select_grading(group, decided)}
+    )
+
+
+def find_previews(book: Gradebook, student: str | None = None) -> frozenset[str]:
+    """The ids of gradings that were made for the preview of a regrade and were never decided to count."""
+    decided = {regrade.course_digest for regrade in select_regrades(read_regrades(book)) if regrade.policy != "pin"}
+    by_key: dict[tuple[str, int], list[Grading]] = {}
+    for grading in book.gradings(student):
+        by_key.setdefault((grading.student, grading.milestone), []).append(grading)
+    return frozenset(
+        grading.id
+        for gradings in by_key.values()
+        for group in group_submissions(gradings)
+        for grading in group
+        if grading.course_digest not in decided and grading.course_digest != _first_course(group)
+    )
+
+
+def _first_course(group: Sequence[Grading]) -> str:
+    """The course that graded a submission first, as `select_gradings` counts."""
+    sound = [grading for grading in group if grading.verdict != "error"] or list(group)
+    firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
+    return firm[0].course_digest
+
+
+def group_submissions(gradings: Iterable[Grading]) -> list[list[Grading]]:
+    """The gradings of each different submission. The same files are one, and so is the same commit for two courses."""
+    groups: list[list[Grading]] = []
+    known: dict[str, list[Grading]] = {}
+    for grading in gradings:
+        group = known.get(grading.submission_digest) or known.get(grading.commit)
+        if group is None:
+            group = []
+            groups.append(group)
+        group.append(grading)
+        known[grading.submission_digest] = known[grading.commit] = group
+    return groups
 
 
 def _early(score: Score) -> float:

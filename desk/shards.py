@@ -84,6 +84,11 @@ STEPS = (
     "INSERT OR REPLACE INTO main.record SELECT * FROM shard.record WHERE student IN newer",
     "INSERT OR REPLACE INTO main.visit SELECT * FROM shard.visit WHERE student IN newer",
     "DROP TABLE newer",
+    """INSERT INTO main.course SELECT * FROM shard.course WHERE true
+    ON CONFLICT (digest) DO UPDATE SET contents = coalesce(contents, excluded.contents)""",
+    "INSERT OR IGNORE INTO main.regrade SELECT * FROM shard.regrade",
+    "INSERT OR IGNORE INTO main.override SELECT * FROM shard.override",
+    "INSERT OR IGNORE INTO main.withdrawal SELECT * FROM shard.withdrawal",
     "INSERT OR IGNORE INTO main.renamed SELECT * FROM shard.renamed",
 )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.table import Column, Table
 
-from desk.collect import Collected
+from desk.collect import Collected, Trouble
 from desk.roster import Roster
 from grading.manifest.problems import Problem
 from grading.render.text import one_line
@@ -47,16 +47,22 @@ def notes(sentences: Iterable[str]) -> None:
         console().print(f"… and {len(found) - SHOWN} more notes.")
 
 
+def troubles(found: Sequence[Trouble]) -> None:
+    """What went wrong with whom."""
+    if not found:
+        return
+    table = plain_table("student", "what went wrong")
+    for trouble in found[:SHOWN]:
+        table.add_row(one_line(trouble.student, 40), one_line(trouble.problem, 400))
+    console().print(table)
+    if len(found) > SHOWN:
+        console().print(f"… and {len(found) - SHOWN} more; the report has all of them.")
+
+
 def collected(found: Collected) -> None:
     """What a collection did, and what went wrong with whom."""
     out = console()
-    if found.troubles:
-        table = plain_table("student", "what went wrong")
-        for trouble in found.troubles[:SHOWN]:
-            table.add_row(one_line(trouble.student, 40), one_line(trouble.problem, 400))
-        out.print(table)
-        if len(found.troubles) > SHOWN:
-            out.print(f"… and {len(found.troubles) - SHOWN} more; the report has all of them.")
+    troubles(found.troubles)
     if found.guessed:
         out.print(
             f"For {found.guessed} students no server has told when they pushed; the time of this look counts, which is "

@@ -317,10 +317,7 @@ def course_record(root: Path, manifest: Manifest) -> CourseRecord:
     Deadlines are no part of it: no verdict depends on them, and moving one must not grade a whole class anew.
     """
     digest = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
-    files = sorted((root / "modules").glob("*/test_*.py"))
-    files += sorted((root / "modules").glob("*/reference.json"))
-    files += sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
-    for path in files:
+    for path in course_files(root):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return CourseRecord(
         name=manifest.course.name,
@@ -328,6 +325,13 @@ def course_record(root: Path, manifest: Manifest) -> CourseRecord:
         digest=digest.hexdigest(),
         changed=changed_course_files(root),
     )
+
+
+def course_files(root: Path) -> list[Path]:
+    """The files that a verdict depends on besides the manifest: tests, their references, the grader."""
+    files = sorted((root / "modules").glob("*/test_*.py"))
+    files += sorted((root / "modules").glob("*/reference.json"))
+    return files + sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
 
 
 def _key(

@@ -98,6 +98,11 @@ SANDBOX = choose(official=False) != "process"
 OF_A_CLASS = (
     "inv report",
     "inv report --to class/report.html",
+    "inv regrade --preview",
+    "inv regrade --preview --to class/regrade.html --csv class/regrade.csv",
+    "inv regrade --keep-better",
+    "inv regrade --pin",
+    "inv regrade",
     "inv similar --to class/similar.html",
     "inv site --to ../tinytorch-site",
     "inv gradebook --format csv --to class/scores.csv",
@@ -125,6 +130,7 @@ if not SANDBOX:
     without = "without a sandbox nothing is collected"
     EXITS |= {("course", f"inv collect{more}"): (3, without) for more in ("", " --shard 1/2")}
     EXITS |= {("course", command): (2, without) for command in OF_A_CLASS}
+    EXITS |= {("course", c): (3, without) for c in OF_A_CLASS if c.startswith("inv regrade") and "--pin" not in c}
 
 NEEDS = {
     "inv rehearse": "inv doctor",

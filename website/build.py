@@ -29,7 +29,7 @@ CHUNK = 25
 ALONE = 100
 """Up to so many students are rendered without other processes: starting those takes as long."""
 
-CODE = ("website/*.py", "grading/*.py", "grading/render/*", "grading/manifest/*.py", "desk/cohort.py")
+CODE = ("website/*.py", "grading/*.py", "grading/render/*", "grading/manifest/*.py", "desk/cohort.py", "desk/scores.py")
 SHARED = ("website/templates/base.html.jinja", "website/templates/parts.jinja", "website/static/*")
 TEMPLATES = {
     "student": ("timeline.html", "portfolio.html", "feed.xml"),

@@ -57,6 +57,8 @@ class Step:
     official: bool
     verified: bool
     reason: str | None
+    is_replaced: bool
+    """Whether a regrade counts instead."""
     then: str = ""
     """What came next, and after how long."""
 
@@ -96,6 +98,7 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
             official=result.official if result else False,
             verified=entry.verified,
             reason=entry.reason,
+            is_replaced=entry.is_replaced,
         )
 
 

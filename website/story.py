@@ -76,6 +76,7 @@ def tell(member: Member, manifest: Manifest) -> Story:
     any_verified = any(entry.verified for entry, _ in read)
     counted = tuple((e.event, r) for e, r in read if e.verified or not any_verified)
     history = History(tuple(event for event, _ in counted))
+    earlier = frozenset(id(entry.event) for entry, _ in read if not entry.is_current)
     student = member.student
     named = student.public and bool(student.name)
     modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
@@ -86,7 +87,7 @@ def tell(member: Member, manifest: Manifest) -> Story:
         steps=tell_steps(read, manifest),
         modules=modules,
         milestones=milestones,
-        capabilities=tuple(_capabilities(manifest, history)),
+        capabilities=tuple(_capabilities(manifest, history, earlier)),
         goal=_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
@@ -110,7 +111,8 @@ def _read(entries: Iterable[Entry]) -> Iterator[Read]:
             continue
 
 
-def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
+def _capabilities(manifest: Manifest, history: History, earlier: frozenset[int]) -> Iterator[Capability]:
+    """The unlocked milestones; of the events in ``earlier`` another course than today's was the judge."""
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
         if best is None or best.verdict not in PASSING:
@@ -126,7 +128,7 @@ def _capabilities(manifest: Manifest, history: History) -> Iterator[Capability]:
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
-            evidence=tuple(_evidence(result)),
+            evidence=tuple(_evidence(result, is_current=id(best) not in earlier)),
             result=result,
         )
 
@@ -137,9 +139,10 @@ def _clean_writing(writing: Writing) -> Writing:
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
-def _evidence(result: Result) -> Iterator[tuple[str, str]]:
+def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
     """How it was measured, as terms and values."""
-    yield "Course", one_line(f"{result.course.name} {result.course.version}", 80)
+    course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
+    yield "Course", course if is_current else f"{course}, which has changed since"
     for data in result.data[:5]:
         stand_in = f", in place of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
         yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"

@@ -9,14 +9,14 @@ from typing import Any
 from grading.export.points import Scored, scored
 from grading.render import words
 from grading.render.text import one_line
-from grading.result import CriterionStatus, Result, Verdict
+from grading.result import CriterionStatus, Result
 
 
 def gradescope(results: Sequence[Result]) -> str:
     """The document: a test for each criterion, and above them what each milestone or module came to."""
     tests = scored(results)
     lines = [f"{one_line(words.heading(result), 200)}: {words.verdict(result)}" for result in results]
-    if any(result.verdict is Verdict.ERROR for result in results):
+    if any(test.status is CriterionStatus.ERROR for test in tests):
         lines.append("Something could not be judged. That is no fault of the submission: run the autograder again.")
     document = {
         "score": sum(test.score for test in tests),

@@ -46,6 +46,12 @@ def scored(results: Sequence[Result]) -> tuple[Scored, ...]:
     return tuple(_test(result, criterion) for result in results for criterion in result.criteria)
 
 
+def score_share(result: Result) -> float:
+    """The share of a result's points that is earned, 0 to 1."""
+    earned = sum(1 for criterion in result.criteria if criterion.status is CriterionStatus.PASSED)
+    return earned / max(1, len(result.criteria))
+
+
 def verdict_of(results: Sequence[Result]) -> str:
     """Of all together: "fail" when one is not yet unlocked, else "error" when one could not be judged, else "pass"."""
     verdicts = {result.verdict for result in results}

@@ -95,12 +95,14 @@ def test_no_import_erases_a_grade(holes: Path) -> None:
     assert [(line["Student"], line[first]) for line in lines[1:]] == [("Ada", "100.0"), ("Bob", "50.0")]
     assert not [name for line in lines for name, cell in line.items() if name.startswith("Milestone") and not cell]
     assert found.students == 2
-    assert found.notes[0].startswith("Left out, since nobody has points yet: milestone 3")
-    assert found.notes[1:3] == (
-        "Left out, since not everybody has points: milestone 2.",
-        "Left out, since they have no points yet: cyd.",
+    judged, nobody, some, none, advice = found.notes
+    assert judged.startswith(
+        "Judged by an earlier course, 3 grades: ada (milestone 1: 0.1.0 (cccccccc)), ada (milestone 2"
     )
-    assert "--milestone" in found.notes[3]
+    assert nobody.startswith("Left out, since nobody has points yet: milestone 3")
+    assert some == "Left out, since not everybody has points: milestone 2."
+    assert none == "Left out, since they have no points yet: cyd."
+    assert "--milestone" in advice
     write(ROOT, holes, "moodle", holes / "moodle.csv")
     ada, bob, cyd = table((holes / "moodle.csv").read_text())
     second = next(name for name in ada if name.startswith("Milestone 2"))
@@ -114,7 +116,7 @@ def test_one_milestone_at_a_time_leaves_no_grade_out(holes: Path) -> None:
     lines = table((holes / "second.csv").read_text())
     assert [line["Student"] for line in lines[1:]] == ["Ada"]
     assert [name for name in lines[0] if name.startswith("Milestone")] == ["Milestone 2: Computer Vision"]
-    assert found.notes == ("Left out, since they have no points yet: bob, cyd.",)
+    assert found.notes[1:] == ("Left out, since they have no points yet: bob, cyd.",)
     with pytest.raises(UsageError, match="There is no milestone 9"):
         write(ROOT, holes, "canvas", holes / "ninth.csv", milestone=9)
 
@@ -139,10 +141,10 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
 def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
     """It would stop at the first address it does not know; its own spelling is used."""
     said = write(ROOT, holes, "moodle", holes / "moodle.csv").notes
-    assert said[0].startswith("Moodle stops at the first e-mail address it does not know")
+    assert said[1].startswith("Moodle stops at the first e-mail address it does not know")
     (holes / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
     found = write(ROOT, holes, "moodle", holes / "moodle.csv", participants=holes / "list.csv")
-    assert found.notes == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
+    assert found.notes[1:] == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
     assert [line["Email address"] for line in table((holes / "moodle.csv").read_text())] == ["ADA@x.org", "cyd@x.org"]
     for bad in ("no address\n", None):
         path = holes / "bad.csv"

@@ -113,7 +113,7 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
     assert resume(class_folder, job) == 2
     with open_gradebook(class_folder / FILE) as opened:
         assert [g.commit for g in opened.gradings()] == [sha(2)]
-    assert {p.name for p in class_folder.iterdir()} == {FILE}
+    assert {p.name for p in class_folder.iterdir()} == {FILE, ".gitignore"}
 
 
 def test_a_run_may_begin_with_another_workflow_s_gradebook(

@@ -1,0 +1,64 @@
+"""What a course judges by, so that a change of it can be told in words: criteria, and the files of tests and grader."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from desk.decisions import Course
+from grading.grade import course_files, course_record
+from grading.manifest.model import Manifest
+from grading.render import figures
+
+SHOWN = 5
+"""Files that are named of a change."""
+
+
+def describe_course(root: Path, manifest: Manifest) -> Course:
+    """The course in the repository at ``root``, as it is now."""
+    record = course_record(root, manifest)
+    return Course(record.digest, record.name, record.version, _list_contents(root, manifest))
+
+
+def _list_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
+    """Criteria as they are shown, and a digest of everything else."""
+    milestones = {}
+    for milestone in manifest.milestones:
+        rest = milestone.model_dump_json(exclude={"criteria"})
+        milestones[str(milestone.id)] = {
+            "criteria": {c.name: {"title": c.title, "needed": figures.threshold(c)} for c in milestone.criteria},
+            "rest": hashlib.sha256(rest.encode()).hexdigest(),
+        }
+    files = {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in course_files(root)}
+    return {"milestones": milestones, "files": files}
+
+
+def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What has changed from one course's contents to another's, as sentences."""
+    for number, milestone in now["milestones"].items():
+        yield from _compare_milestones(f"Milestone {number}", before["milestones"].get(number), milestone)
+    files = {**before["files"], **now["files"]}
+    changed = [name for name in files if before["files"].get(name) != now["files"].get(name)]
+    tests, grader = ([n for n in sorted(changed) if n.startswith("modules/") is ours] for ours in (True, False))
+    if tests:
+        more = f" and {len(tests) - SHOWN} more" if tests[SHOWN:] else ""
+        yield f"Tests have changed: {', '.join(tests[:SHOWN])}{more}."
+    if grader:
+        yield f"The grader has changed in {len(grader)} file{'s' * (len(grader) > 1)}."
+
+
+def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[str]:
+    if before is None:
+        return
+    for key in {**before["criteria"], **now["criteria"]}:
+        old, new = before["criteria"].get(key), now["criteria"].get(key)
+        if old is None:
+            yield f"{name} asks for more: {new['title']} ({new['needed']})."
+        elif new is None:
+            yield f"{name} no longer asks for: {old['title']} ({old['needed']})."
+        elif old != new:
+            yield f"{name}, {new['title']}: {old['needed']} before, {new['needed']} now."
+    if before["rest"] != now["rest"]:
+        yield f"{name}: its experiment, questions or limits have changed."

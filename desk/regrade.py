@@ -1,0 +1,233 @@
+"""`inv regrade`: what was judged by an earlier course, judged by today's; who would change, and whether it counts.
+
+A preview's gradings are kept like any other and count for nothing until a regrade is decided (`desk.scores`).
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from desk.collect import Trouble, grade_tasks, locked
+from desk.courses import compare_courses, describe_course
+from desk.decisions import Policy, Regrade, add_course, add_regrade, read_courses, read_regrades, select_regrades
+from desk.gradebook import FILE, Gradebook, Grading, open_gradebook
+from desk.grader import Task
+from desk.look import Class, targets
+from desk.pool import cores
+from desk.pushes import Reflogs
+from desk.roster import Row
+from desk.scores import Score, group_submissions, scores
+from grading.grade import course_record
+from grading.manifest.load import load_at_desk
+from grading.manifest.model import Manifest
+from grading.render import figures, words
+from grading.render.progress import Watch
+from grading.render.text import one_line
+from grading.result import CriterionResult, Result
+from grading.sandbox.launch import choose
+
+Reached = dict[str, dict[int, Score]]
+
+
+@dataclass(frozen=True)
+class CriterionChange:
+    """A criterion that is judged otherwise than before."""
+
+    title: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class GradeChange:
+    """One student's grade of one milestone, before and after a regrade."""
+
+    row: Row
+    before: Score
+    after: Score
+    criteria: tuple[CriterionChange, ...]
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """What a regrade has changed, or would change."""
+
+    course: str
+    """The label of today's course."""
+    changes: tuple[GradeChange, ...]
+    unchanged: int
+    """Grades judged anew that stay as they are."""
+    earlier: tuple[Score, ...]
+    """Grades that an earlier course has judged and that stay its own: pinned, or nothing to judge is left."""
+    graded: int
+    troubles: tuple[Trouble, ...]
+
+
+def regrade(
+    root: Path,
+    folder: Path,
+    rows: Sequence[Row],
+    watch: Watch,
+    *,
+    policy: Policy = "replace",
+    preview: bool = False,
+    by: str = "",
+    jobs: int | None = None,
+) -> Regraded:
+    """Judge by today's course what earlier ones have judged, from what was collected, and decide that it counts.
+
+    With ``preview`` nothing is decided; ``policy`` is then what would be. ``pin`` judges nothing and leaves every grade
+    as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is touched.
+    """
+    manifest = load_at_desk(root)
+    if policy != "pin":
+        choose(official=True)
+    now = describe_course(root, manifest)
+    decision = Regrade(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
+    with locked(folder, watch), open_gradebook(folder / FILE) as book:
+        add_course(book, now)
+        troubles: list[Trouble] = []
+        before = scores(book, manifest, today=now.digest)
+        graded = 0
+        if policy != "pin":
+            graded = _judge_again(book, rows, folder, root, manifest, watch, jobs or cores(), troubles)
+        after = scores(book, manifest, today=now.digest, decision=decision)
+        changes = tuple(_list_changes(book, before, after))
+        if not preview:
+            add_regrade(book, decision)
+    changed = {(change.after.student, change.after.milestone) for change in changes}
+    all_after = [score for reached in after.values() for score in reached.values() if score.grading is not None]
+    judged = {(s.student, s.milestone) for reached in before.values() for s in reached.values() if not s.is_current}
+    return Regraded(
+        course=now.label,
+        changes=changes,
+        unchanged=sum(s.is_current and (s.student, s.milestone) in judged - changed for s in all_after),
+        earlier=tuple(score for score in all_after if not score.is_current),
+        graded=graded,
+        troubles=tuple(troubles),
+    )
+
+
+def _judge_again(
+    book: Gradebook,
+    rows: Sequence[Row],
+    folder: Path,
+    root: Path,
+    manifest: Manifest,
+    watch: Watch,
+    jobs: int,
+    troubles: list[Trouble],
+) -> int:
+    """Grade until every grade that would count is by today's course, or cannot be; how many were graded."""
+    of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
+    tried: set[Task] = set()
+    graded = 0
+    while tasks := [
+        task for task in find_tasks(book, rows, of, course_record(root, manifest).digest) if task not in tried
+    ]:
+        tried.update(tasks)
+        graded += grade_tasks(book, tasks, root, manifest, watch, jobs, troubles)
+    return graded
+
+
+def find_tasks(book: Gradebook, rows: Sequence[Row], of: Class, today: str) -> list[Task]:
+    """What an earlier course has judged and today's has not: what counts, and what was handed in last or in time."""
+    hypothetical = Regrade(today, datetime.max.replace(tzinfo=UTC), "replace", "")
+    counting = scores(book, of.manifest, today=today, decision=hypothetical)
+    visits, pushes = book.visits(), book.pushes()
+    by_key: dict[tuple[str, int], list[Grading]] = {}
+    for grading in book.gradings():
+        by_key.setdefault((grading.student, grading.milestone), []).append(grading)
+    handed_in = {(h.student, h.commit, h.milestone): h.submission_digest for h in book.handed_in()}
+    tasks = []
+    for row in rows:
+        visit = visits.get(row.id)
+        wanted = targets(row, pushes.get(row.id, ()), visit.commit, of) if visit and visit.commit else {}
+        for milestone in of.milestones:
+            score = counting.get(row.id, {}).get(milestone.id)
+            marks = {score.grading.submission_digest} if score and score.grading else set()
+            for commit, milestones in wanted.items():
+                if milestone.id in milestones:
+                    marks |= {commit, handed_in.get((row.id, commit, milestone.id)) or commit}
+            for group in group_submissions(by_key.get((row.id, milestone.id), [])):
+                known = {g.submission_digest for g in group} | {g.commit for g in group}
+                judged = any(g.course_digest == today and g.verdict != "error" for g in group)
+                if not judged and known & marks and any(g.verdict != "error" for g in group):
+                    asked = book.result(group[-1].id).submission.student
+                    other = asked if asked != row.id else None
+                    tasks.append(Task(row.id, milestone.id, group[-1].commit, str(of.repository(row.id)), other))
+    return sorted(tasks, key=lambda t: (t.milestone, t.student, t.commit))
+
+
+def _list_changes(book: Gradebook, before: Reached, after: Reached) -> Iterator[GradeChange]:
+    rows = {row.id: row for row in book.students()}
+    for student, reached in sorted(after.items()):
+        for milestone, new in sorted(reached.items()):
+            old = before[student][milestone]
+            if (old.points, old.verdict) != (new.points, new.verdict):
+                results = [book.result(s.grading.id) if s.grading else None for s in (old, new)]
+                yield GradeChange(rows[student], old, new, tuple(_compare_criteria(*results)))
+
+
+def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[CriterionChange]:
+    """The criteria whose status differs, in the order of the newer course."""
+    old = {c.name: c for c in (before.criteria if before else ())}
+    new = {c.name: c for c in (after.criteria if after else ())}
+    for name in {**new, **old}:
+        was, now = old.get(name), new.get(name)
+        if (was and was.status) != (now and now.status):
+            title = one_line((now or was or old[name]).title, 120)
+            yield CriterionChange(title, _describe_criterion(was), _describe_criterion(now))
+
+
+def _describe_criterion(criterion: CriterionResult | None) -> str:
+    if criterion is None:
+        return "not asked for"
+    status = words.STATUSES[criterion.status]
+    if criterion.measured is None:
+        return status
+    return f"{status}: {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
+
+
+def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
+    """Sentences for a class with grades that an earlier course has judged: what changed, what that touches, what to do.
+
+    Nothing where there are none.
+    """
+    if not (folder / FILE).is_file():
+        return
+    manifest = load_at_desk(root)
+    now = describe_course(root, manifest)
+    with open_gradebook(folder / FILE) as book:
+        reached, courses = scores(book, manifest, today=now.digest), read_courses(book)
+        decided = {one.course_digest: one.policy for one in select_regrades(read_regrades(book))}
+    earlier = [score for one in reached.values() for score in one.values() if score.grading and not score.is_current]
+    if not earlier:
+        return
+    by_milestone = Counter(score.milestone for score in earlier)
+    counts = ", ".join(f"{count} of milestone {number}" for number, count in sorted(by_milestone.items()))
+    students = len({score.student for score in earlier})
+    yield (
+        f"The course has changed: {len(earlier)} grades of {students} students were judged by an earlier one "
+        f"({counts}). They stay as they are and say so; what is handed in from now on is judged by today's."
+    )
+    for digest in sorted({score.grading.course_digest for score in earlier if score.grading}):
+        course = courses.get(digest)
+        if course is not None and course.contents and now.contents:
+            yield from (
+                f"Since {course.label}: {sentence}" for sentence in compare_courses(course.contents, now.contents)
+            )
+    if decided.get(now.digest) == "pin":
+        yield "Earlier grades are pinned. To regrade them after all: inv regrade"
+    else:
+        yield "Who would change: inv regrade --preview. To decide: inv regrade, perhaps with --keep-better or --pin."
+
+
+def format_points(score: Score) -> str:
+    """Points as a table shows them; a dash for none."""
+    return "—" if score.points is None else f"{score.points:g}"

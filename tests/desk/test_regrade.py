@@ -1,0 +1,275 @@
+"""A course that changes moves no grade by itself; a regrade does, and says whose, before and after."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk.cohort import booked, enrolled
+from desk.collect import FILE, collect
+from desk.courses import compare_courses, describe_course
+from desk.decisions import Policy, Regrade, add_regrade, read_courses, read_regrades
+from desk.export import describe_earlier, plain
+from desk.gradebook import SCHEMA, Gradebook, open_gradebook
+from desk.pushes import Reflogs
+from desk.regrade import Regraded, describe_course_change, regrade
+from desk.regrade_page import format_csv, page, summarize
+from desk.report import report
+from desk.roster import Row
+from desk.scores import scores
+from desk.shards import merge
+from grading.manifest.load import load
+from grading.render.progress import Silent
+from grading.result import CourseRecord
+from grading.sandbox.launch import choose
+from tests.desk.books import graded, sha
+from tests.desk.school import BROKEN, ROOT, TERM, School, released
+
+OLD, NEW = "a" * 64, "b" * 64
+DAY = timedelta(days=1)
+
+
+def judged(number: int, met: int, digest: str, days: int = 0, **changes: object):
+    """A grading of commit ``number`` by one of two courses."""
+    course = CourseRecord(name="TinyTorch", version="0.1.0", digest=digest)
+    return graded(number, met=met, at=TERM + days * DAY, course=course, **changes)
+
+
+def decide(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
+    """A decision about a course, so many days into the term."""
+    add_regrade(book, Regrade(digest, TERM + days * DAY, policy, "prof"))
+
+
+@pytest.fixture
+def book(class_folder: Path):
+    """Ada had everything and loses half by the new course, Bob the other way round; Cyd's is not judged again."""
+    with open_gradebook(class_folder / FILE, make=True) as made:
+        made.enroll([Row("ada", "Ada"), Row("bob"), Row("cyd")])
+        for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
+            made.add_result(student, judged(number, before, OLD))
+            if after is not None:
+                made.add_result(student, judged(number, after, NEW, days=3))
+        yield made
+
+
+def points(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
+    """Everybody's points of milestone 1, and the course that judged them."""
+    found = scores(book, load(ROOT), today=today)
+    return [(one[1].points, one[1].judged_by) for one in found.values()]
+
+
+BEFORE, AFTER = "0.1.0 (aaaaaaaa), an earlier course", "0.1.0 (bbbbbbbb)"
+
+
+def test_a_course_that_changes_moves_no_grade(book: Gradebook) -> None:
+    """Gradings by a later course are kept and count for nothing until somebody decides; all name their course."""
+    assert points(book) == [(100.0, BEFORE), (50.0, BEFORE), (100.0, BEFORE)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "ada", "bob"),
+    [
+        ("replace", (50.0, AFTER), (100.0, AFTER)),
+        ("keep_better", (100.0, BEFORE), (100.0, AFTER)),
+        ("pin", (100.0, BEFORE), (50.0, BEFORE)),
+    ],
+)
+def test_what_a_regrade_makes_of_grades(book: Gradebook, policy: Policy, ada: tuple, bob: tuple) -> None:
+    """The new one, the better one, or the one that was; what was not judged again stays, and is marked."""
+    decide(book, policy)
+    assert points(book) == [ada, bob, (100.0, BEFORE)]
+
+
+def test_the_last_decision_about_a_course_counts(book: Gradebook) -> None:
+    """A regrade can be taken back by pinning, and a course that comes back can be decided for again."""
+    decide(book, "replace", 9)
+    decide(book, "pin", 10)
+    assert points(book)[0] == (100.0, BEFORE)
+    decide(book, "replace", 11)
+    assert points(book)[0] == (50.0, AFTER)
+    decide(book, "replace", 12, OLD)
+    assert points(book, today=OLD)[0] == (100.0, "0.1.0 (aaaaaaaa)")
+
+
+def test_what_is_handed_in_after_the_change_is_the_new_course_s(book: Gradebook) -> None:
+    """It was never judged by another; and the best of all submissions counts as before."""
+    book.add_result("bob", judged(7, 2, NEW, days=4))
+    assert points(book)[1] == (100.0, AFTER)
+
+
+def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) -> None:
+    """A course that looks at other files has another digest for what was handed in, and regrades all the same."""
+    again = judged(3, 0, NEW, days=3)
+    about = again.submission.model_copy(update={"digest": "f" * 64})
+    book.add_result("cyd", again.model_copy(update={"submission": about}))
+    assert points(book)[2] == (100.0, BEFORE)
+    decide(book, "replace")
+    assert points(book)[2] == (0.0, AFTER)
+
+
+def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
+    """And mark a grade that is not today's."""
+    manifest = load(ROOT)
+    decide(book, "replace")
+    found = scores(book, manifest, today=NEW)
+    ada, _, cyd = csv.DictReader(io.StringIO(plain(book.students(), found, manifest)))
+    assert (ada["milestone_1_course"], ada["milestone_1_current_course"]) == ("0.1.0 (bbbbbbbb)", "yes")
+    assert (cyd["milestone_1_course"], cyd["milestone_1_current_course"]) == ("0.1.0 (aaaaaaaa)", "no")
+    (sentence,) = describe_earlier(found)
+    assert "1 grades: cyd (milestone 1: 0.1.0 (aaaaaaaa))" in sentence
+    assert report(book, manifest, read_courses(book)[NEW]).earlier == 1
+
+
+def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
+    """A milestone that a regrade takes back is not shown as unlocked, and its record says why."""
+    path = book.path
+    students = {student.id: student for student, _ in enrolled(path)}
+    marks = {student.id: mark for student, mark in enrolled(path)}
+
+    def entries(student: str) -> list[tuple[str | None, bool, str | None]]:
+        return [(e.event.verdict, e.verified, e.reason) for e in booked(path, students[student]).entries]
+
+    assert entries("ada") == [("unlocked", True, None)]
+    decide(book, "replace")
+    why = "a regrade by another version of the course has taken its place"
+    assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
+    assert entries("cyd") == [("unlocked", True, None)]
+    assert {student.id: mark for student, mark in enrolled(path)}["ada"] != marks["ada"]
+
+
+def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
+    """Its newest gradings counted, whichever course they were by, and they still do; nothing of it is lost."""
+    path = class_folder / FILE
+    db = sqlite3.connect(path)
+    db.executescript((SCHEMA / "0001.sql").read_text())
+    db.execute("PRAGMA user_version = 1")
+    db.execute("INSERT INTO student VALUES ('ada', 'Ada', NULL, NULL, NULL, NULL, 0, 2, 1)")
+    for number, (digest, met) in enumerate(((OLD, 2), (NEW, 1)), start=1):
+        one = judged(1, met, digest, days=number)
+        text = one.model_dump_json()
+        values = (str(number), "ada", 1, sha(1), one.submission.digest, digest, one.started_at.isoformat(), one.verdict)
+        db.execute("INSERT INTO grading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 2, ?)", (*values, met, text))
+    db.commit()
+    db.close()
+    with open_gradebook(path) as book:
+        assert points(book) == [(50.0, AFTER)]
+        assert [(g.met, g.criteria, g.share) for g in book.gradings()] == [(2, 2, 1.0), (1, 2, 0.5)]
+        assert book.students() == (Row("ada", "Ada", extension_days=2),)
+        assert {r.course_digest: r.policy for r in read_regrades(book)} == {OLD: "replace", NEW: "replace"}
+        assert read_courses(book)[OLD].label == "0.1.0 (aaaaaaaa)"
+
+
+def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -> None:
+    """Twice is once."""
+    decide(book, "keep_better")
+    for _ in range(2):
+        merge(tmp_path / FILE, [book.path])
+    with open_gradebook(tmp_path / FILE) as merged:
+        assert points(merged) == points(book)
+        assert read_regrades(merged) == read_regrades(book)
+
+
+def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
+    """Thresholds by name, tests by file, the grader by count."""
+    root = copy_course(tmp_path)
+    before = describe_course(root, load(root)).contents
+    change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
+    (root / "modules/02_tensor/test_tensor.py").write_text("# changed\n")
+    (root / "grading/cache.py").write_text("# changed\n")
+    after = describe_course(root, load(root)).contents
+    assert before is not None
+    assert after is not None
+    assert list(compare_courses(before, after)) == [
+        "Milestone 1, The network is sure of its answers: ≤ 0.1 before, ≤ 0.05 now.",
+        "Tests have changed: modules/02_tensor/test_tensor.py.",
+        "The grader has changed in 1 file.",
+    ]
+    assert list(compare_courses(after, after)) == []
+
+
+def copy_course(folder: Path) -> Path:
+    """The parts of the course that grade."""
+    root = folder / "course"
+    for name in ("modules", "grading"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "milestones.yaml", root)
+    return root
+
+
+def change_course(root: Path, old: str, new: str) -> None:
+    """Another threshold, the first in the manifest that is written so."""
+    text = (root / "milestones.yaml").read_text("utf-8")
+    assert old in text
+    (root / "milestones.yaml").write_text(text.replace(old, new, 1), "utf-8")
+
+
+@pytest.mark.skipif(choose(official=False) == "process", reason="official grading needs a sandbox")
+def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_path: Path) -> None:
+    """Collecting says what changed and keeps every grade; a preview says who would change; the regrade does it.
+
+    Somebody whose repository is gone by then is regraded with the others, from what was fetched.
+    """
+    school, root = School(tmp_path / "school"), copy_course(tmp_path)
+    for student in ("ada", "bob"):
+        school.enroll(student, released() | BROKEN)
+
+    def run() -> int:
+        return collect(root, class_folder, school.rows, Reflogs(), Silent()).graded
+
+    def again(policy: Policy = "replace", *, preview: bool = False) -> Regraded:
+        return regrade(root, class_folder, school.rows, Silent(), policy=policy, preview=preview, by="prof")
+
+    def met() -> list[int]:
+        with open_gradebook(class_folder / FILE) as book:
+            return [one[1].grading.met for one in scores(book, load(root)).values() if one[1].grading]
+
+    assert run() == 2
+    assert list(describe_course_change(root, class_folder)) == []
+    (first, other) = met()
+    change_course(
+        root,
+        "figure: unusable\n        unit: count\n        at_most: 0",
+        "figure: unusable\n        unit: count\n        at_most: 1",
+    )
+    (school.folder / "server" / "bob.git").rename(school.folder / "server" / "gone.git")
+    told = list(describe_course_change(root, class_folder))
+    assert "2 grades of 2 students were judged by an earlier one (2 of milestone 1)" in told[0]
+    assert "Every file is Python source, and nothing else: ≤ 0 before, ≤ 1 now." in told[1]
+    assert told[-1].startswith("Who would change: inv regrade --preview")
+    assert run() == 0
+    assert met() == [first, other]
+
+    found = again(preview=True)
+    assert (found.graded, len(found.changes), found.earlier, found.troubles) == (2, 2, (), ())
+    change = found.changes[0]
+    (before, after) = change.before.points, change.after.points
+    assert before is not None
+    assert after is not None
+    assert after > before
+    assert change.criteria[0].title == "Every file is Python source, and nothing else"
+    assert change.criteria[0].before == "failed: 1, needed ≤ 0"
+    assert change.criteria[0].after == "passed: 1, needed ≤ 1"
+    assert met() == [first, other]
+    row = next(csv.DictReader(io.StringIO(format_csv(found))))
+    assert (row["id"], float(row["points_after"])) == ("ada", round(after, 2))
+    assert "Ada Example" in page(found, preview=True)
+    assert summarize(found, preview=True) == "2 grades would change, 0 stay as they are."
+
+    pinned = again("pin")
+    assert (pinned.graded, pinned.changes, len(pinned.earlier)) == (0, (), 2)
+    assert list(describe_course_change(root, class_folder))[-1].startswith("Earlier grades are pinned")
+    done = again()
+    assert (done.graded, len(done.changes)) == (0, 2)
+    assert min(met()) > first
+    assert list(describe_course_change(root, class_folder)) == []
+    shutil.rmtree(class_folder / "repositories" / "bob.git")
+    change_course(root, "at_most: 1", "at_most: 2")
+    lost = again()
+    assert [trouble.student for trouble in lost.troubles] == ["bob"]
+    assert [(score.student, score.is_current) for score in lost.earlier] == [("bob", False)]
