@@ -294,6 +294,60 @@ def regrade(
     return 1 if found.troubles else 0
 
 
+@chore(
+    help={
+        **FOLDER,
+        "student": "Whose grade; without it every override is listed.",
+        "milestone": "Of which milestone.",
+        "points": "These points instead of what was measured, 0 to 100.",
+        "bonus": "Points that are added; taken off below 0.",
+        "excused": "The grade counts for nothing, neither way.",
+        "comment": "A sentence for the student.",
+        "why": "For you and whoever asks later; needed.",
+        "by": "Who decides; the user of this machine unless given.",
+        "take-back": "Withdraw every override of this grade: what was measured counts again.",
+        "from-csv": "Keep the overrides of a CSV file, with the columns that --to-csv writes.",
+        "to-csv": "Write the overrides to a CSV file.",
+    }
+)
+def override(
+    _context: Context,
+    folder: str = "class",
+    student: str = "",
+    milestone: int = 0,
+    points: str = "",
+    bonus: str = "",
+    excused: bool = False,
+    comment: str = "",
+    why: str = "",
+    by: str = "",
+    take_back: bool = False,
+    from_csv: str = "",
+    to_csv: str = "",
+) -> None:
+    """Decide a grade by hand: points, bonus, excused, a comment. No collection or regrade touches what was decided."""
+    from desk import overrides, show
+    from desk.decisions import Kind
+    from desk.gradebook import FILE, open_gradebook
+
+    here = Path(folder)
+    if from_csv:
+        changed = overrides.read_csv(ROOT, here, Path(from_csv), by)
+        sys.stdout.write(f"{changed} grades overridden.\n")
+    elif student and take_back:
+        count = overrides.take_back(here, student, milestone, why, by)
+        sys.stdout.write(f"{count} overrides of {student}, milestone {milestone}, taken back.\n")
+    elif student:
+        given: dict[Kind, str] = {"points": points, "bonus": bonus, "comment": comment, "excused": "yes" * excused}
+        values = {kind: value for kind, value in given.items() if value}
+        overrides.set_override(ROOT, here, student, milestone, values, why, by)
+    if to_csv:
+        written = overrides.write_csv(here, writable(to_csv))
+        sys.stdout.write(f"{written} grades, written to {to_csv}\n")
+    with open_gradebook(here / FILE) as book:
+        show.overridden(overrides.list_overrides(book))
+
+
 @chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
     """In a workflow: begin with the gradebook that its last run, or another workflow's, handed over."""

@@ -130,7 +130,7 @@ def theirs(
         if not found:
             entries.append(entry)
         own = [s for s in entry.get("submissions", []) if not str(s.get("submission", "")).startswith("submit/manual-")]
-        reached = [score for number, score in scores[row.id].items() if only in (None, number)]
+        reached = [s for number, s in scores[row.id].items() if only in (None, number) and not s.by_hand.excused]
         record = _record(book, reached, owner, classroom, own)
         entry |= {"override": True, "submissions": [record, *own]}
     entries.sort(key=lambda entry: str(entry.get("owner", "")).lower())
@@ -174,6 +174,7 @@ def _record(
         "score": round(sum(score.points or 0.0 for score in scores)),
         "max-score": round(FULL * len(scores)),
         "late": any(score.days_late for score in scores),
+        "comment": "; ".join(score.by_hand.comment for score in scores if score.by_hand.comment),
         "course": "; ".join(dict.fromkeys(score.judged_by for score in scores if score.judged_by)),
         "tests": records(tests),
     }

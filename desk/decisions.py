@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -76,3 +77,94 @@ def select_regrades(regrades: Iterable[Regrade]) -> tuple[Regrade, ...]:
     """The decisions that count: the last about each course, in their order."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
+
+
+Kind = Literal["points", "excused", "bonus", "comment"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One thing that somebody decided by hand about a student's grade of a milestone."""
+
+    student: str
+    milestone: int
+    kind: Kind
+    value: str
+    """A number for points and bonus, text for a comment, yes for excused."""
+    at: datetime
+    by_whom: str
+    why: str
+
+    @property
+    def id(self) -> str:
+        """What it says, as a digest: shards merge by it."""
+        cells = (self.student, str(self.milestone), self.kind, self.value, format_time(self.at), self.by_whom, self.why)
+        return hashlib.sha256("\0".join(cells).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What counts of the overrides of one grade."""
+
+    points: float | None = None
+    """In place of what was measured."""
+    excused: bool = False
+    bonus: float = 0.0
+    comment: str | None = None
+    """For the student."""
+
+    def apply(self, measured: float | None) -> float | None:
+        """The points that a grade comes to; None for nothing, and for who is excused."""
+        points = measured if self.points is None else self.points
+        if self.excused or (points is None and not self.bonus):
+            return None
+        return round((points or 0.0) + self.bonus, 2)
+
+    def describe(self) -> str:
+        """In words, without the comment: 80 points by hand, 5 points bonus."""
+        parts = ["excused"] if self.excused else []
+        parts += [f"{self.points:g} points by hand"] if self.points is not None else []
+        parts += [f"{self.bonus:g} points bonus"] if self.bonus else []
+        return ", ".join(parts)
+
+
+def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
+    """Keep overrides, all or none."""
+    with book.writing() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO override (id, student, milestone, kind, value, at, by_whom, why) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(o.id, o.student, o.milestone, o.kind, o.value, format_time(o.at), o.by_whom, o.why) for o in overrides],
+        )
+
+
+def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_whom: str, why: str) -> None:
+    """Take overrides back; they stay in the gradebook."""
+    with book.writing() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO withdrawal (override, at, by_whom, why) VALUES (?, ?, ?, ?)",
+            [(id_, format_time(at), by_whom, why) for id_ in ids],
+        )
+
+
+def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
+    """The overrides that are not taken back, by student and milestone, the oldest first."""
+    found: dict[tuple[str, int], list[Override]] = {}
+    for student, milestone, kind, value, at, whom, why in book.read(
+        "SELECT student, milestone, kind, value, at, by_whom, why FROM override "
+        "WHERE id NOT IN (SELECT override FROM withdrawal) ORDER BY student, milestone, at, id"
+    ):
+        found.setdefault((student, milestone), []).append(
+            Override(student, milestone, kind, value, parse_time(at), whom, why)
+        )
+    return found
+
+
+def select_overrides(overrides: Iterable[Override]) -> InForce:
+    """What counts of one grade's: the newest of each kind."""
+    newest = {one.kind: one.value for one in overrides}
+    points, bonus = newest.get("points"), newest.get("bonus")
+    return InForce(
+        None if points is None else float(points), "excused" in newest, float(bonus or 0), newest.get("comment")
+    )

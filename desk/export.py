@@ -44,7 +44,18 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     for milestone in built:
         head += [
             f"milestone_{milestone.id}_{what}"
-            for what in ("points", "verdict", "met", "of", "pushed", "days_late", "course", "current_course")
+            for what in (
+                "points",
+                "verdict",
+                "met",
+                "of",
+                "pushed",
+                "days_late",
+                "course",
+                "current_course",
+                "by_hand",
+                "comment",
+            )
         ]
     lines = []
     for row in rows:
@@ -57,6 +68,7 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
             cells += [graded.met, graded.criteria] if graded else ["", ""]
             cells += [pushed, score.days_late, score.course.label if score.course else ""]
             cells += ["" if score.course is None else "yes" if score.is_current else "no"]
+            cells += [score.by_hand.describe(), score.by_hand.comment or ""]
         lines.append(cells)
     return _csv([head, *lines])
 
@@ -75,7 +87,8 @@ def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     lines: list[list[object]] = []
     for row in chosen:
         who = [row.name or row.id, "", "", row.sis_login or row.email or row.id, row.section or ""]
-        lines.append([*who, *(_points(reached[row.id][m.id]) for m in built)])
+        of = [reached[row.id][m.id] for m in built]
+        lines.append([*who, *("EX" if score.by_hand.excused else _points(score) for score in of)])
     return _csv([head, possible, *lines])
 
 
@@ -85,7 +98,8 @@ def choose_complete(
     """The students and milestones of the table without an empty cell that holds most grades."""
 
     def has(row: Row, milestone: Milestone) -> bool:
-        return reached[row.id][milestone.id].points is not None
+        score = reached[row.id][milestone.id]
+        return score.points is not None or score.by_hand.excused
 
     by_grades = sorted(milestones, key=lambda m: -sum(has(row, m) for row in rows))
     tables = [
@@ -156,7 +170,7 @@ def write(
         notes += describe_earlier(found)
         if form == "moodle":
             rows, unknown = check_participants(rows, participants)
-            notes += unknown
+            notes += [*unknown, *describe_excused(found)]
         elif form == "canvas":
             notes += describe_left_out(rows, found, manifest)
         if form == "classroom50":
@@ -174,6 +188,15 @@ def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
         return manifest
     built_milestone(manifest, milestone)
     return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
+
+
+def describe_excused(reached: Scores) -> Iterator[str]:
+    """Who is excused, which Moodle's import has no word for."""
+    excused = [
+        f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
+    ]
+    if excused:
+        yield f"Excused, which an import cannot tell Moodle: {', '.join(excused)}. Exclude those grades there by hand."
 
 
 def describe_earlier(reached: Scores) -> Iterator[str]:

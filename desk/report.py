@@ -131,7 +131,8 @@ def state(score: Score) -> str:
 
 def _distribution(milestone: Milestone, of: Sequence[Score]) -> Distribution:
     counts = Counter(map(state, of))
-    points = [score.points for score in of if score.grading is not None and score.points is not None]
+    touched = [score for score in of if score.grading is not None or score.by_hand.describe()]
+    points = [score.points for score in touched if score.points is not None]
     mean = round(sum(points) / len(points), 1) if points else None
     late = sum(score.days_late > 0 for score in of)
     return Distribution(milestone.id, milestone.name, {name: counts[name] for name in STATES}, mean, late)

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from desk.deadlines import Terms, terms
-from desk.decisions import Course, Regrade, read_courses, read_regrades, select_regrades
+from desk.decisions import (
+    Course,
+    InForce,
+    Regrade,
+    read_courses,
+    read_overrides,
+    read_regrades,
+    select_overrides,
+    select_regrades,
+)
 from desk.gradebook import Gradebook, Grading, HandedIn, Visit
 from desk.pushes import Push, arrived
 from desk.roster import Row
@@ -14,6 +23,7 @@ from grading.manifest.model import Manifest, Milestone, Status
 
 FULL = 100.0
 """Points of a milestone whose every criterion is met, on time."""
+NOTHING = InForce()
 RANK = {"unlocked": 3, "provisional": 2, "not_yet": 1, "error": 0}
 
 
@@ -36,6 +46,8 @@ class Score:
     """The course that judged it."""
     is_current: bool = True
     """Whether that is the course as it is now."""
+    by_hand: InForce = NOTHING
+    """What somebody decided about it."""
 
     @property
     def verdict(self) -> str | None:
@@ -54,6 +66,11 @@ class Score:
 
     @property
     def points(self) -> float | None:
+        """What was measured, and what was decided by hand; None for nothing, and for who is excused."""
+        return self.by_hand.apply(self.measured_points)
+
+    @property
+    def measured_points(self) -> float | None:
         """0 to 100: the share of the course's points that is earned, times what lateness leaves.
 
         None for an error, since nobody knows, and for what is not begun while it still can be.
@@ -83,7 +100,7 @@ def scores(
     pushes, gradings, visits = book.pushes(), book.gradings(), book.visits()
     arrivals = _arrivals(book.handed_in(), gradings, pushes)
     decided = select_regrades([*read_regrades(book), *([decision] if decision else ())])
-    courses = read_courses(book)
+    courses, overrides = read_courses(book), read_overrides(book)
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
@@ -91,6 +108,7 @@ def scores(
     def score(row: Row, milestone: Milestone) -> Score:
         submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
         found = _score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
+        found = replace(found, by_hand=select_overrides(overrides.get((row.id, milestone.id), [])))
         if found.grading is None:
             return found
         digest = found.grading.course_digest

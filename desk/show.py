@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Column, Table
 
 from desk.collect import Collected, Trouble
+from desk.overrides import Overridden
 from desk.roster import Roster
 from grading.manifest.problems import Problem
 from grading.render.text import one_line
@@ -45,6 +46,24 @@ def notes(sentences: Iterable[str]) -> None:
         console().print(f"Note: {sentence}")
     if len(found) > SHOWN:
         console().print(f"… and {len(found) - SHOWN} more notes.")
+
+
+def overridden(found: Sequence[Overridden]) -> None:
+    """Every grade with an override, who decided it and why."""
+    if not found:
+        console().print("No grade is overridden.")
+        return
+    table = plain_table("student", "milestone", "by hand", "for the student", "who and when", "why")
+    for one in found:
+        table.add_row(
+            one_line(one.student, 40),
+            str(one.milestone),
+            one.in_force.describe(),
+            one_line(one.in_force.comment or "", 200),
+            f"{one_line(one.last.by_whom, 40)}, {one.last.at:%Y-%m-%d}",
+            one_line(one.last.why, 200),
+        )
+    console().print(table)
 
 
 def troubles(found: Sequence[Trouble]) -> None:

@@ -98,6 +98,12 @@ SANDBOX = choose(official=False) != "process"
 OF_A_CLASS = (
     "inv report",
     "inv report --to class/report.html",
+    'inv override --student ada --milestone 1 --points 80 --comment "By hand." --why "The lab\'s disk was full."',
+    'inv override --student ben --milestone 1 --excused --why "A doctor\'s note."',
+    'inv override --student ada --milestone 1 --take-back --why "It was another ada."',
+    "inv override",
+    "inv override --to-csv class/overrides.csv",
+    "inv override --from-csv class/overrides.csv",
     "inv regrade --preview",
     "inv regrade --preview --to class/regrade.html --csv class/regrade.csv",
     "inv regrade --keep-better",

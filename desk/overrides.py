@@ -1,0 +1,205 @@
+"""`inv override`: what an instructor decides by hand about grades, one at a time or from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from desk.decisions import (
+    KINDS,
+    InForce,
+    Kind,
+    Override,
+    add_overrides,
+    read_overrides,
+    select_overrides,
+    withdraw_overrides,
+)
+from desk.export import harmless
+from desk.gradebook import FILE, Gradebook, open_gradebook
+from desk.scores import FULL
+from grading.errors import UsageError
+from grading.files import write_atomically
+from grading.grade import built_milestone
+from grading.manifest.load import load_at_desk
+from grading.manifest.model import Manifest
+from grading.manifest.problems import Problem
+from grading.render.text import one_line
+
+COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
+LONGEST = 1000
+YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
+
+
+@dataclass(frozen=True)
+class Overridden:
+    """One grade with what counts of its overrides, and who decided that last."""
+
+    student: str
+    milestone: int
+    in_force: InForce
+    last: Override
+
+
+def list_overrides(book: Gradebook) -> tuple[Overridden, ...]:
+    """Every grade with an override in force, by student and milestone."""
+    found = read_overrides(book).items()
+    return tuple(Overridden(*key, select_overrides(overrides), overrides[-1]) for key, overrides in found)
+
+
+def set_override(
+    root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, by: str = ""
+) -> None:
+    """Keep what was decided about one grade. UsageError for what cannot be meant, and without a reason."""
+    manifest = load_at_desk(root)
+    with open_gradebook(folder / FILE) as book:
+        made = _make_overrides(book, manifest, student, milestone, values, why, by, datetime.now(UTC))
+        if not made:
+            raise UsageError("Say what to override: --points 80, --bonus 5, --excused or --comment TEXT.")
+        add_overrides(book, made)
+
+
+def take_back(folder: Path, student: str, milestone: int, why: str, by: str = "") -> int:
+    """Withdraw every override of one grade, so that what was measured counts; how many. UsageError without any."""
+    with open_gradebook(folder / FILE) as book:
+        ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
+        if not ids:
+            raise UsageError(f"{student} has no override for milestone {milestone}. Those there are: inv override")
+        withdraw_overrides(book, ids, datetime.now(UTC), by or getpass.getuser(), why)
+    return len(ids)
+
+
+def write_csv(folder: Path, to: Path) -> int:
+    """Write the overrides in force, one row for each grade; how many."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    with open_gradebook(folder / FILE) as book:
+        found = list_overrides(book)
+    for one in found:
+        cells = [_format_value(one.in_force, kind) for kind in KINDS]
+        last = [one.last.why, one.last.by_whom, f"{one.last.at:%Y-%m-%d %H:%M}Z"]
+        writer.writerow([harmless(one.student), one.milestone, *map(_keep_number, cells), *map(harmless, last)])
+    write_atomically(to, text.getvalue().encode())
+    return len(found)
+
+
+def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
+    """Keep the overrides of a CSV file; how many grades differ from before. What is empty or unchanged is left alone.
+
+    UsageError that names every wrong row; nothing is kept then.
+    """
+    manifest, now = load_at_desk(root), datetime.now(UTC)
+    try:
+        rows = list(csv.DictReader(io.StringIO(source.read_text("utf-8-sig"), newline=""), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{source} cannot be read: {error}. Write one first: inv override --to-csv FILE") from None
+    if not rows or not {"student", "milestone"} <= set(rows[0]) or not set(rows[0]) <= {*COLUMNS, None}:
+        raise UsageError(f"{source} has other columns than {', '.join(COLUMNS)}. Write one: inv override --to-csv FILE")
+    problems, made = [], []
+    with open_gradebook(folder / FILE) as book:
+        before = read_overrides(book)
+        for line, row in enumerate(rows, start=2):
+            try:
+                found = list(_read_row(book, manifest, before, row, by, now))
+            except (UsageError, ValueError) as error:
+                problems.append(Problem(source.name, line, "this row cannot be meant:", str(error)))
+                continue
+            made += found
+        if problems:
+            raise UsageError("\n".join(map(str, problems)))
+        add_overrides(book, made)
+    return len({(override.student, override.milestone) for override in made})
+
+
+def _read_row(
+    book: Gradebook,
+    manifest: Manifest,
+    before: Mapping[tuple[str, int], Sequence[Override]],
+    row: Mapping[str, str],
+    by: str,
+    now: datetime,
+) -> Iterator[Override]:
+    cells = {name: _strip_apostrophe((row.get(name) or "").strip()) for name in COLUMNS}
+    if not cells["milestone"].isdigit():
+        raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
+    student, milestone = cells["student"], int(cells["milestone"])
+    known = select_overrides(before.get((student, milestone), []))
+    values: dict[Kind, str] = {kind: cells[kind] for kind in KINDS if cells[kind]}
+    if values.get("excused", "").lower() in NO:
+        values.pop("excused", None)
+    new = {k: v for k, v in values.items() if _parse_value(k, v) != _parse_value(k, _format_value(known, k))}
+    yield from _make_overrides(book, manifest, student, milestone, new, cells["why"], by or cells["by"], now)
+
+
+def _make_overrides(
+    book: Gradebook,
+    manifest: Manifest,
+    student: str,
+    milestone: int,
+    values: Mapping[Kind, str],
+    why: str,
+    by: str,
+    now: datetime,
+) -> list[Override]:
+    """The overrides of one grade, checked. UsageError for whom nobody knows, what is not built, or no reason."""
+    if student not in {row.id for row, _ in book.everybody()}:
+        raise UsageError(f"The gradebook knows no {student}. Write an id as in the roster, and collect first.")
+    built_milestone(manifest, milestone)
+    if values and not why.strip():
+        raise UsageError('Say why, for whoever asks later: --why "…", or the column why.')
+    who = one_line(by, 80) or getpass.getuser()
+    return [
+        Override(student, milestone, kind, _parse_value(kind, value), now, who, one_line(why, LONGEST))
+        for kind, value in values.items()
+    ]
+
+
+def _parse_value(kind: Kind, text: str) -> str:
+    """A value as the table holds it; empty for none. UsageError for what cannot be meant."""
+    if not text or kind == "comment":
+        return one_line(text, LONGEST)
+    if kind == "excused":
+        if text.lower() not in YES:
+            raise UsageError(f"excused is {text!r}. Write yes, or leave it empty.")
+        return "yes"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    lowest = 0.0 if kind == "points" else -FULL
+    if not lowest <= number <= FULL:
+        raise UsageError(f"{kind} is {text!r}. Write a number from {lowest:g} to {FULL:g}.")
+    return f"{number:g}"
+
+
+def _format_value(in_force: InForce, kind: Kind) -> str:
+    match kind:
+        case "points":
+            return "" if in_force.points is None else f"{in_force.points:g}"
+        case "bonus":
+            return f"{in_force.bonus:g}" if in_force.bonus else ""
+        case "excused":
+            return "yes" if in_force.excused else ""
+        case "comment":
+            return in_force.comment or ""
+
+
+def _keep_number(text: str) -> str:
+    """A number as it is, minus sign and all; other text harmless."""
+    try:
+        float(text)
+    except ValueError:
+        return harmless(text)
+    return text
+
+
+def _strip_apostrophe(text: str) -> str:
+    """What `harmless` has put before a text is no part of it."""
+    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text

@@ -1,0 +1,173 @@
+"""What an instructor decides by hand stands above what is measured, says who and why, and can be taken back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk.decisions import InForce, read_overrides
+from desk.export import write
+from desk.gradebook import FILE, open_gradebook
+from desk.overrides import list_overrides, read_csv, set_override, take_back, write_csv
+from desk.report import report
+from desk.report_page import page
+from desk.roster import Row
+from desk.scores import scores
+from desk.shards import merge
+from grading.errors import UsageError
+from grading.manifest.load import load
+from tests.desk.books import fill, graded
+from tests.desk.school import ROOT, TERM
+
+WHY = "The disk of the lab was full."
+
+
+@pytest.fixture
+def folder(class_folder: Path) -> Path:
+    """A class: Ada has everything, Bob half of it, Cyd has not begun."""
+    rows = [Row("ada", "Ada", "ada@x.org"), Row("bob", "Bob", "bob@x.org"), Row("cyd", "Cyd", "cyd@x.org")]
+    fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+    return class_folder
+
+
+def decide(folder: Path, student: str, **values: str) -> None:
+    """An override of milestone 1."""
+    set_override(ROOT, folder, student, 1, values, WHY, "prof")  # type: ignore[arg-type]
+
+
+def points(folder: Path) -> list[float | None]:
+    """Everybody's points of milestone 1."""
+    with open_gradebook(folder / FILE) as book:
+        return [one[1].points for one in scores(book, load(ROOT)).values()]
+
+
+def test_points_bonus_and_excuse_stand_above_what_is_measured(folder: Path) -> None:
+    """Points take its place, a bonus is added, excused counts for nothing; the newest of each kind counts."""
+    decide(folder, "ada", points="80", comment="See me.")
+    decide(folder, "ada", bonus="5")
+    decide(folder, "bob", excused="yes")
+    decide(folder, "cyd", bonus="2.5")
+    assert points(folder) == [85.0, None, 2.5]
+    decide(folder, "ada", points="90")
+    assert points(folder)[0] == 95.0
+    decide(folder, "ada", bonus="-10")
+    assert points(folder)[0] == 80.0
+    with open_gradebook(folder / FILE) as book:
+        ada, bob, cyd = list_overrides(book)
+    assert (ada.in_force, ada.last.by_whom, ada.last.why) == (InForce(90, False, -10, "See me."), "prof", WHY)
+    assert (bob.in_force.describe(), cyd.in_force.describe()) == ("excused", "2.5 points bonus")
+
+
+def test_no_grading_touches_an_override(folder: Path) -> None:
+    """A better result, a worse one, a merged gradebook: what was decided counts."""
+    decide(folder, "bob", points="70")
+    with open_gradebook(folder / FILE) as book:
+        book.enroll(row for row, _ in book.everybody())
+        book.add_result("bob", graded(9, at=TERM + timedelta(days=1)))
+    merge(folder / FILE, [fill(folder / "other.sqlite", [Row("bob")], {"bob": [(7, 2, TERM)]})])
+    assert points(folder)[1] == 70.0
+
+
+def test_one_command_takes_back_what_was_decided(folder: Path) -> None:
+    """All of it, older points as well; it stays in the gradebook, with who took it back."""
+    decide(folder, "ada", points="80")
+    decide(folder, "ada", points="90", comment="Well done.")
+    assert take_back(folder, "ada", 1, "A mistake.", "prof") == 3
+    assert points(folder)[0] == 100.0
+    with open_gradebook(folder / FILE) as book:
+        assert read_overrides(book) == {}
+        assert list(book.read("SELECT count(*), by_whom, why FROM withdrawal")) == [(3, "prof", "A mistake.")]
+    with pytest.raises(UsageError, match="ada has no override for milestone 1"):
+        take_back(folder, "ada", 1, "")
+    decide(folder, "ada", points="80")
+    assert points(folder)[0] == 80.0
+
+
+@pytest.mark.parametrize(
+    ("student", "values", "why", "said"),
+    [
+        ("zoe", {"points": "1"}, WHY, "knows no zoe"),
+        ("ada", {"points": "101"}, WHY, "number from 0 to 100"),
+        ("ada", {"points": "nan"}, WHY, "number from 0 to 100"),
+        ("ada", {"points": "many"}, WHY, "number from 0 to 100"),
+        ("ada", {"bonus": "-101"}, WHY, "number from -100 to 100"),
+        ("ada", {"points": "1"}, " ", "Say why"),
+        ("ada", {}, WHY, "Say what to override"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(folder: Path, student: str, values: dict, why: str, said: str) -> None:
+    """With what to write instead; nothing is kept."""
+    with pytest.raises(UsageError, match=said):
+        set_override(ROOT, folder, student, 1, values, why, "prof")
+    with pytest.raises(UsageError, match="There is no milestone 9"):
+        set_override(ROOT, folder, "ada", 9, {"points": "1"}, WHY, "prof")
+    with open_gradebook(folder / FILE) as book:
+        assert list_overrides(book) == ()
+
+
+def test_many_come_and_go_as_a_file(folder: Path) -> None:
+    """What is written is read back as no change; a changed cell is one override; texts are no formulas."""
+    decide(folder, "ada", points="80", comment="=1+1")
+    decide(folder, "bob", excused="yes")
+    path = folder / "overrides.csv"
+    assert write_csv(folder, path) == 2
+    assert read_csv(ROOT, folder, path, "prof") == 0
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert rows[0]["comment"] == "'=1+1"
+    assert (rows[1]["excused"], rows[1]["why"], rows[1]["by"]) == ("yes", WHY, "prof")
+    path.write_text(f"student,milestone,points,bonus,why\nada,1,80,-5,{WHY}\ncyd,1,40,,{WHY}\nbob,1,,,\n")
+    assert read_csv(ROOT, folder, path, "prof") == 2
+    assert points(folder) == [75.0, None, 40.0]
+    with open_gradebook(folder / FILE) as book:
+        assert list_overrides(book)[0].in_force.comment == "=1+1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("student,milestone,points,why\nada,1,80,w\nzoe,1,1,w\nada,x,1,w\n", r"o\.csv:3: .*zoe.*\no\.csv:4: .*'x'"),
+        ("student,milestone,points,why\nada,1,80,\n", r"o\.csv:2: .*Say why"),
+        ("student,milestone,excused,why\nada,1,perhaps,w\n", r"o\.csv:2: .*perhaps"),
+        ("student,mark\nada,1\n", "other columns"),
+        ("", "other columns"),
+        ('student,milestone\n"ada,1\n', "cannot be read"),
+    ],
+)
+def test_a_file_with_a_wrong_row_changes_nothing(folder: Path, text: str, said: str) -> None:
+    """Every wrong row is named with its line."""
+    (folder / "o.csv").write_text(text)
+    with pytest.raises(UsageError, match=f"(?s){said}"):
+        read_csv(ROOT, folder, folder / "o.csv", "prof")
+    assert points(folder) == [100.0, 50.0, None]
+
+
+def test_exports_and_report_show_what_was_decided(folder: Path) -> None:
+    """Canvas excuses with EX; Moodle cannot, which is said; the report says who has what by hand."""
+    decide(folder, "ada", points="80", bonus="5", comment="Well done.")
+    decide(folder, "bob", excused="yes")
+
+    def exported(form: str) -> list[dict[str, str]]:
+        notes.extend(write(ROOT, folder, form, folder / form).notes)
+        return list(csv.DictReader(io.StringIO((folder / form).read_text())))
+
+    notes: list[str] = []
+    ada, bob, _ = exported("csv")
+    assert (ada["milestone_1_points"], ada["milestone_1_by_hand"], ada["milestone_1_comment"]) == (
+        "85.0",
+        "80 points by hand, 5 points bonus",
+        "Well done.",
+    )
+    assert (bob["milestone_1_points"], bob["milestone_1_by_hand"]) == ("", "excused")
+    _, ada, bob = exported("canvas")
+    assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "EX")
+    ada, bob, _ = exported("moodle")
+    assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "-")
+    assert any("Excused, which an import cannot tell Moodle: bob (milestone 1)" in note for note in notes)
+    with open_gradebook(folder / FILE) as book:
+        text = page(report(book, load(ROOT)))
+    assert "80 points by hand, 5 points bonus" in text
+    assert "Well done." in text
