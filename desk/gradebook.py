@@ -18,9 +18,9 @@ from desk.folder import make_class_folder
 from desk.pushes import Push
 from desk.roster import Row, parse_days
 from grading.errors import GraderError, UsageError
-from grading.export.points import score_share
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
+from grading.scoring import score_share
 
 FILE = "gradebook.sqlite"
 """In the class's folder."""

@@ -40,7 +40,7 @@ MODULE_CRITERIA = (
 )
 
 
-REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison")
+REPEATED = ("kind", "name", "title", "unit", "why", "threshold", "comparison", "weight", "partial")
 """What a record repeats of a criterion, so that it can be read without the manifest."""
 
 

@@ -96,6 +96,10 @@ class CriterionResult(Record):
     comparison: Literal["at_least", "at_most"]
     unit: Unit
     why: str
+    weight: FiniteFloat = 1.0
+    """What it counts among the milestone's criteria."""
+    partial: bool = False
+    """Whether it still earns the share of its tests that pass when it is not met."""
     explanation: str | None = None
     """Why it was not attempted, or what the grader's error was."""
     how: str | None = None

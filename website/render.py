@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grading.manifest.model import Manifest
 from grading.render import figures, words
+from grading.scoring import describe_scheme
 from website.curve import plot
 from website.drawing import draw
 from website.lesson import inline
@@ -74,6 +75,7 @@ def _environment() -> Environment:
         "inline": inline,
         "describe_writing": words.describe_writing,
         "threshold": figures.threshold,
+        "scheme": describe_scheme,
         "first_up": lambda text: text[:1].upper() + text[1:],
     }
     return environment

@@ -1,20 +1,19 @@
-"""How a result becomes points, in one place: a criterion that is met is worth one point, any other none.
+"""A result's criteria as tests with points, for the formats of others; what they are worth says `grading.scoring`.
 
-Partial credit is thus the share of the criteria that are met. A criterion that could not be judged earns nothing
-either, but its status says error: it is the grader's or the machine's, and a reason to grade again, not a failure.
+Some readers take whole numbers alone: where the manifest gives weights that are none, or partial credit, a point is
+counted in hundredths, so that everybody of a class has the same full score.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grading.render import figures, words
 from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict
-
-WORTH = 1
-"""Points of one criterion: whole numbers, since some readers take no others."""
+from grading.scoring import earned_share
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,9 @@ class Scored:
 
 def scored(results: Sequence[Result]) -> tuple[Scored, ...]:
     """Every criterion of every result, in order."""
-    return tuple(_test(result, criterion) for result in results for criterion in result.criteria)
-
-
-def score_share(result: Result) -> float:
-    """The share of a result's points that is earned, 0 to 1."""
-    earned = sum(1 for criterion in result.criteria if criterion.status is CriterionStatus.PASSED)
-    return earned / max(1, len(result.criteria))
+    criteria = [criterion for result in results for criterion in result.criteria]
+    scale = 100 if any(c.partial or c.weight != int(c.weight) for c in criteria) else 1
+    return tuple(_test(result, criterion, scale) for result in results for criterion in result.criteria)
 
 
 def verdict_of(results: Sequence[Result]) -> str:
@@ -60,15 +55,14 @@ def verdict_of(results: Sequence[Result]) -> str:
     return "error" if Verdict.ERROR in verdicts or not verdicts else "pass"
 
 
-def _test(result: Result, criterion: CriterionResult) -> Scored:
+def _test(result: Result, criterion: CriterionResult, scale: int) -> Scored:
     what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
-    passed = criterion.status is CriterionStatus.PASSED
     return Scored(
         name=one_line(f"{what}: {criterion.title}", 300),
         suite=words.heading(result),
         status=criterion.status,
-        score=WORTH if passed else 0,
-        max_score=WORTH,
+        score=math.floor(scale * criterion.weight * earned_share(criterion)),
+        max_score=round(scale * criterion.weight),
         message=_message(criterion),
         failure=criterion.failures[0] if criterion.failures else None,
         reproduce=one_line(result.command, 300),

@@ -126,6 +126,17 @@ class Criterion(Frozen):
     """One sentence for the student: what the figure says."""
     topic: Slug | None = None
     """The troubleshooting topic that helps when it is not met."""
+    weight: float = Field(default=1.0, ge=0, le=100)
+    """What it counts among the milestone's criteria; the verdict needs all of them, whatever they count."""
+    partial: bool = False
+    """Whether one of code quality that is not met still earns the share of its tests that pass."""
+
+    @model_validator(mode="after")
+    def _partial_where_tests_are_counted(self) -> Criterion:
+        if self.partial and (self.kind is not Kind.CODE_QUALITY or self.unit is not Unit.FRACTION):
+            message = f"criterion {self.name} is no share of tests, so it cannot earn a part."
+            raise _value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
+        return self
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> Criterion:

@@ -20,6 +20,7 @@ def broken_rules(manifest: Manifest) -> Iterator[Finding]:
     yield from _milestones(manifest)
     for index, milestone in enumerate(manifest.milestones):
         yield from _milestone(milestone, manifest, ("milestones", index))
+        yield from _weights(milestone, ("milestones", index))
     if manifest.deadlines is not None:
         yield from _deadlines(manifest.deadlines, {milestone.id for milestone in manifest.milestones})
 
@@ -143,6 +144,12 @@ def _questions(milestone: Milestone, path: Path) -> Iterator[Finding]:
             message = f"question {question.id} needs its answer in clear or sealed, and exactly one of them."
             mend = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
             yield Finding(where, message, mend)
+
+
+def _weights(milestone: Milestone, where: Path) -> Iterator[Finding]:
+    """Something has to count."""
+    if not any(criterion.weight for criterion in milestone.criteria):
+        yield Finding((*where, "criteria"), f"no criterion of milestone {milestone.id} counts.", "Give one a weight.")
 
 
 def _deadlines(deadlines: Deadlines, known: set[int]) -> Iterator[Finding]:

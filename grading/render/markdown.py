@@ -111,6 +111,8 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
         yield f"Grade again: {code(result.command)}"
     yield "### Criteria"
     yield _table(result)
+    if points := words.points(result):
+        yield escape(points, 1000)
     if how := dict.fromkeys(c.how for c in result.criteria[:MOST_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape(text, 600)}" for text in how)
     others = words.failures(result)[1:]

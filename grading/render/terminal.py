@@ -93,6 +93,8 @@ def _verdict(result: Result) -> RenderableType:
     parts = [Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))]
     if result.medal and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         parts.append(Text(f"Medal: {one_line(result.medal)}"))
+    if (points := words.points(result)) is not None:
+        parts.append(Text(points, style="dim"))
     parts += [Text(f"Provisional: {one_line(reason, 400)}") for reason in result.provisional_because]
     return Panel(
         Group(*map(Hanging, parts)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 
 from grading.manifest.model import Kind
 from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Failure, Result, Verdict, Writing
+from grading.scoring import FULL, describe_scheme, score_share
 
 KINDS = {
     Kind.CODE_QUALITY: "Code quality",
@@ -64,6 +66,14 @@ def meaning(result: Result) -> str:
         failed = any(c.status is CriterionStatus.FAILED for c in result.criteria)
         return f"{of} {'Where it says error, the' if failed else 'The'} grader or this machine failed, not your code."
     return of
+
+
+def points(result: Result) -> str | None:
+    """What a milestone's result is worth, and by which scheme; None for a module, and where nobody could judge."""
+    if result.milestone is None or result.verdict is Verdict.ERROR:
+        return None
+    share = math.floor(1000 * score_share(result)) / 1000  # never rounded up to what was not reached
+    return f"{FULL * share:g} of {FULL} points. {one_line(describe_scheme(result.criteria), 1000)}"
 
 
 def not_measured(criterion: CriterionResult) -> str:

@@ -1,0 +1,144 @@
+"""What a result is worth: weights and partial credit are the manifest's, and by default there is neither."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from course.manifest_text import manifest_text
+from desk.gradebook import FILE, open_gradebook
+from desk.roster import Row
+from desk.scores import scores
+from grading.criteria import stated
+from grading.export.points import scored
+from grading.manifest.load import load
+from grading.manifest.model import Manifest, Unit
+from grading.manifest.problems import ManifestError
+from grading.render.markdown import markdown
+from grading.render.terminal import show
+from grading.result import Result
+from grading.scoring import describe_scheme, earned_share, score_share
+from tests.desk.books import graded
+from tests.render.results import criterion, loss, not_yet, result
+from website.course_pages import course_pages
+from website.render import Site
+
+NEARLY = 544 / 552
+
+
+def test_by_default_every_criterion_counts_the_same_and_nothing_is_partial() -> None:
+    """As before there were weights: the share of the criteria that are met."""
+    made = result(criterion("failed", NEARLY), loss(), loss("not_attempted", None), loss("error", None))
+    assert score_share(made) == 1 / 4
+    assert score_share(result()) == 1.0
+    assert (
+        describe_scheme(made.criteria) == "Each of the 4 criteria is worth the same. One that is not met earns nothing."
+    )
+
+
+def test_a_weight_is_a_criterion_s_share_of_the_points() -> None:
+    """Three of five shares for the tests, one that counts nothing."""
+    made = result(criterion(weight=3.0), loss("failed", 0.2, weight=2.0), loss(weight=0.0))
+    assert score_share(made) == 3 / 5
+    assert describe_scheme(made.criteria) == (
+        "Of 5 shares of the points, “The tests of modules 01 to 04 pass” 3, “The loss after training is small” 2, "
+        "every other 0. One that is not met earns nothing."
+    )
+
+
+def test_nearly_all_tests_are_not_nothing_where_the_manifest_says_so() -> None:
+    """544 of 552 tests earn that share of the criterion; what was not attempted or judged earns none."""
+    tests = criterion("failed", NEARLY, partial=True, weight=2.0)
+    assert earned_share(tests) == NEARLY
+    assert score_share(not_yet(criteria=(tests, loss("not_attempted", None)))) == pytest.approx(2 * NEARLY / 3)
+    assert earned_share(criterion("error", NEARLY, partial=True)) == 0
+    assert earned_share(criterion("failed", 1.0, partial=True)) < 1
+    assert "“The tests of modules 01 to 04 pass” earns the share of tests that pass." in describe_scheme(
+        [tests, loss()]
+    )
+
+
+def changed(root: Path, folder: Path, old: str, new: str) -> Path:
+    """A folder with the course's manifest, changed once."""
+    text = (root / "milestones.yaml").read_text("utf-8")
+    assert old in text
+    (folder / "milestones.yaml").write_text(text.replace(old, new, 1), "utf-8")
+    return folder
+
+
+TESTS = "        check: module_tests\n"
+
+
+def partial(root: Path, folder: Path) -> Manifest:
+    """The course with weight and partial credit for module tests of milestone 1."""
+    return load(changed(root, folder, TESTS, f"{TESTS}        weight: 4\n        partial: true\n"))
+
+
+def test_the_scheme_is_the_manifest_s(root: Path, tmp_path: Path) -> None:
+    """A record repeats it, a release hands it on, and the milestone's page, report and terminal print it."""
+    manifest = partial(root, tmp_path)
+    milestone = manifest.milestone(1)
+    tests = next(c for c in milestone.criteria if c.check == "module_tests")
+    assert (stated(tests)["weight"], stated(tests)["partial"]) == (4.0, True)
+    (tmp_path / "milestones.yaml").write_text(manifest_text(manifest), "utf-8")
+    assert load(tmp_path) == manifest
+    scheme = describe_scheme(milestone.criteria)
+    assert scheme == (
+        "Of 16 shares of the points, “Module tests of 01 to 04 pass” 4, every other 1. "
+        "“Module tests of 01 to 04 pass” earns the share of tests that pass."
+    )
+    pages = course_pages(root, Site(manifest))
+    assert scheme in pages["course/milestone-1.html"].decode()
+    assert "Each of the" in pages["course/milestone-2.html"].decode()
+    made = not_yet(criteria=(criterion("failed", NEARLY, partial=True), loss("not_attempted", None)))
+    assert "49.2 of 100 points" in markdown(made).replace("\\", "")
+    console = Console(file=io.StringIO(), width=100)
+    show(console, made)
+    assert "49.2 of 100 points" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "points" not in markdown(result(milestone=None, module="02_tensor", medal=None)).lower()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("        check: source\n", "        check: source\n        partial: true\n", "cannot earn a part"),
+        ("        check: quiz\n", "        check: quiz\n        partial: true\n", "cannot earn a part"),
+        (TESTS, f"{TESTS}        weight: -1\n", "`weight` is -1"),
+    ],
+)
+def test_a_scheme_that_cannot_be_meant_is_refused(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+    """With the line of the criterion."""
+    with pytest.raises(ManifestError, match=said):
+        load(changed(root, tmp_path, old, new))
+
+
+def test_other_formats_get_whole_numbers() -> None:
+    """In hundredths of a point where there are parts, with the same full score for everybody."""
+    whole = result(criterion(weight=3.0), loss("failed", 0.2))
+    assert [(t.score, t.max_score) for t in scored([whole])] == [(3, 3), (0, 1)]
+    parts = not_yet(criteria=(criterion("failed", NEARLY, partial=True), loss("not_attempted", None)))
+    assert [(t.score, t.max_score) for t in scored([parts])] == [(98, 100), (0, 100)]
+    passed = result(criterion(partial=True), loss())
+    assert [(t.score, t.max_score) for t in scored([passed])] == [(100, 100), (100, 100)]
+
+
+def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, root: Path) -> None:
+    """Its share is kept with it, so other weights move old scores by a regrade alone."""
+    one = graded(1, met=1)
+    parts = tuple(c.model_copy(update={"partial": c.unit is Unit.FRACTION, "weight": 3.0}) for c in one.criteria)
+    weighted = Result.model_validate(one.model_dump() | {"criteria": [c.model_dump() for c in parts]})
+    with open_gradebook(class_folder / FILE, make=True) as book:
+        book.enroll([Row("ada"), Row("bob")])
+        book.add_result("ada", one)
+        book.add_result("bob", weighted.model_copy(update={"criteria": (parts[0], parts[1])}))
+        found = scores(book, load(root))
+    assert (found["ada"][1].points, found["bob"][1].points) == (50.0, 50.0)
+
+
+@pytest.fixture
+def class_folder(tmp_path: Path) -> Path:
+    """A class's folder."""
+    return tmp_path
