@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -88,11 +87,10 @@ def view(name: Name = None) -> int:
     if not out.is_terminal:
         out.file.write(text)
         return 0
-    from rich.markdown import Markdown  # slow to import, needed here only
+    from tito.identity import can_ask
+    from tito.lesson import show_lesson  # slow to import, needed here only
 
-    os.environ.setdefault("LESS", "-FRX")
-    with out.pager(styles=True):
-        out.print(Markdown(text))
+    show_lesson(text, out, ask=out.input if can_ask(out) else None)
     return 0
 
 
