@@ -23,8 +23,8 @@ SETS = {
     "claims": "True claims of stories",
 }
 """What is written over the columns of `rivals`."""
-SMALLEST_CELL, LONGEST_TOKEN = 8, 10
-"""Of attention: units, and characters of a token."""
+SMALLEST_CELL, LONGEST_TOKEN, FAINTEST = 8, 10, 4
+"""Of attention: units, characters of a token, and per cent that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
         for row, label in enumerate(labels[-written:]):
             shapes.append(_word(left - 8, y + 12, label, "end"))
             shapes.append(_box(left, y, wide * (before + row + 1) - 1, tall - 1, 'class="rest"'))
-            for column in np.flatnonzero(percent[layer, row, : before + row + 1]).tolist():
+            for column in np.flatnonzero(percent[layer, row, : before + row + 1] >= FAINTEST).tolist():
                 look = f'class="time" fill-opacity="{min(100, int(percent[layer, row, column])) / 100:.2f}"'
                 shapes.append(_box(left + wide * column, y, wide - 1, tall - 1, look))
             y += tall

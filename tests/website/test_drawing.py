@@ -39,7 +39,7 @@ ATTENTION = Picture(
     seed=1,
     shape=(1, 2, 4),
     labels=("def", " f", "(", "\n", "</svg>"),
-    values=(10, 60, 30, 0, 80, 5, 0, 95),
+    values=(10, 60, 30, 0, 80, 5, 3, 95),
 )
 PICTURES = (CONFUSIONS, FILTERS, TIMES, RIVALS, BITS, ATTENTION)
 
@@ -118,7 +118,7 @@ def test_fewer_bits_stand_higher() -> None:
 
 
 def test_attention_shows_what_was_seen_and_nothing_later() -> None:
-    """A cell for each token up to the one before the written one, as full as its share; white space is visible."""
+    """A cell for each token up to the one before the written one, as full as its share if that can be seen at all."""
     found, shapes = drawn(ATTENTION)
     cells = [shape for shape in shapes if shape.get("class") == "time"]
     assert [cell.get("fill-opacity") for cell in cells] == ["0.10", "0.60", "0.30", "0.80", "0.05", "0.95"]
