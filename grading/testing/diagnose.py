@@ -29,9 +29,9 @@ def explain_dtype(got: np.dtype, expected: np.dtype) -> str:
                 "are float64 unless told otherwise, Python's numbers are not."
             )
         return f"Something turns {theirs} into {ours} on the way, and digits are lost."
-    if theirs.kind == "f":
+    if theirs.kind == "f" and ours.kind != "b":
         return f"Whole numbers came back where fractions are possible: compute in {theirs}."
-    if ours.kind == "f":
+    if ours.kind == "f" and theirs.kind != "b":
         return f"Whole numbers became {ours}: a division, a mean, or an array that was made without a dtype."
     if "b" in (ours.kind, theirs.kind):
         return f"{'True and False' if ours.kind == 'b' else 'Numbers'} came back, where {theirs} is meant."

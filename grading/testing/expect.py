@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,10 +59,12 @@ def array(
     atol: float = 1e-6,
     dtype: Any = None,
     dtype_hint: str | None = None,
+    traps: Mapping[str, Any] | None = None,
 ) -> None:
     """Shape, then dtype (when given), then every value within ``atol + rtol * |expected|``; NaN equals NaN.
 
-    ``hint`` is about shape and values. A wrong dtype has its own, or a general one.
+    ``hint`` is about shape and values. A wrong dtype has its own, or a general one. ``traps`` are hints on a mistake
+    each, with the values it would give: shown for those values only, and in place of everything else.
     """
     actual = pull(got, call=call, hint=hint)
     wanted = np.asarray(expected)
@@ -75,6 +77,9 @@ def array(
     close = np.isclose(actual, wanted, rtol=rtol, atol=atol, equal_nan=True)
     if not close.all():
         shown, other = show_both(actual, wanted, close)
+        for advice, values in (traps or {}).items():
+            if np.shape(values) == actual.shape and np.allclose(actual, values, rtol=max(rtol, 1e-4), atol=atol):
+                raise Mismatch(call=call, got=shown, expected=other, hint=advice)
         raise Mismatch(call=call, got=shown, expected=other, hint=hint, diagnosis=diagnose(actual, wanted))
 
 

@@ -29,6 +29,9 @@ ARGUMENTS = "Compare the call with the `def` line it reaches: names, number and 
 KEEP_NAMES = "The tests and later modules look for this name: was it renamed or deleted, or is it indented too far?"
 NONE = "Something on this line is None: a function without a `return`, or a value that was never set."
 UNKNOWN_NAME = "Python does not know this name here: is it misspelt, not imported, or set only after this line?"
+POWER = "`^` is no power in Python: write `**`."
+OPERATOR = "An operator on this line does not go with what stands on its sides: look at the types of both."
+AXES = "Something on this line has fewer axes or elements than the index asks for: print its shape."
 ENDLESS = "A function calls itself without an end."
 IMPORT = "Compare the name with the lesson's, capitals included; import only from earlier modules."
 SYNTAX = "Python points at the line where it stopped understanding; the mistake may be just before it."
@@ -48,9 +51,20 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("ValueError", r"too many values to unpack \(expected 1\)", COMMA),
     ("ValueError|TypeError", r"values to unpack|cannot unpack", UNPACK),
     ("AttributeError|TypeError", r"NoneType", NONE),
+    ("TypeError", r"'bitwise_xor'|for \^", POWER),
+    ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported", OPERATOR),
+    ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
 """An exception's type, what its message holds, and the hint that fits better than the task's own."""
+ENDED = {
+    "not run:": "This test was not run: fix the failures before it.",
+    "ended the program": EXIT,
+    "crashed Python": "A view made by hand (`as_strided`), a compiled loop or an endless recursion left its memory.",
+    "MB of memory": "Something grows: a list in a loop, or broadcasting, where (n, 1) and (n,) make (n, n).",
+    "closed the pipe": "Your code closes files that it did not open.",
+}
+"""What the words on a worker's end hold, and the hint."""
 
 
 def explain_failure(
@@ -78,14 +92,15 @@ def explain_failure(
         hint = tasks[gap].hint
     elif isinstance(error, Mismatch):
         told |= {"call": error.call, "got": error.got, "expected": error.expected}
-        hint = join_hints(error.diagnosis, error.hint or hint)
+        hint = (cause and find_hint(cause)) or join_hints(error.diagnosis, error.hint or hint)
         if error.returned_nothing:
             told["got"], hint = _explain_none(printed)
     elif isinstance(error, WorkerFailureError):
         told["got"] = str(error)
-        hint = NEVER_ENDS if isinstance(error, DeadlineError) else hint
+        known = next((advice for part, advice in ENDED.items() if part in str(error)), None)
+        hint = known or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
     elif frames or isinstance(error, RemoteError):
-        told |= {"call": find_test_line(error), "got": _describe_exception(error)}
+        told |= {"call": _find_call(error, frames), "got": _describe_exception(error)}
         hint = find_hint(error) or hint
     else:
         told |= {"call": find_test_line(error), **_explain_unusable(error)}
@@ -124,6 +139,13 @@ def find_test_line(error: BaseException) -> str | None:
         return last.line
     line = linecache.getline(last.filename, last.lineno or 0).encode()
     return line[last.colno : last.end_colno].decode(errors="replace").strip() or last.line
+
+
+def _find_call(error: BaseException, frames: Sequence[Frame]) -> str | None:
+    """What the test called; where a helper of the tests did, the function of the student's that it reached first."""
+    line = find_test_line(error)
+    helped = line is None or line.startswith(("check_gradient(", "recipes."))
+    return f"{frames[0].function}(…)" if helped and frames and frames[0].function else line
 
 
 def join_hints(*hints: str | None) -> str | None:

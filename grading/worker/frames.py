@@ -10,7 +10,8 @@ def list_student_frames(error: BaseException, root: str) -> list[list]:
     """The last few [file relative to `root`, line, function] on the way to the line that raised first.
 
     An exception that is caught and raised again hides that line. So `raise … from first` is followed to where `first`
-    came from, and so is a plain `raise` in an `except` if `first` came from a function further down.
+    came from, and so is a plain `raise …` in an `except` if `first` came from a function further down. What goes wrong
+    in an `except` by itself is not.
     """
     frames = _frames_below(error, root)
     seen = {id(error)}
@@ -21,10 +22,17 @@ def list_student_frames(error: BaseException, root: str) -> list[list]:
             break
         seen.add(id(first))
         further = _frames_below(first, root)
-        if explicit is not None or len(further) > 1:
-            frames = _join(frames, further)
+        if explicit is None and not (len(further) > 1 and _was_raised(error)):
+            break
+        frames = _join(frames, further)
         error = first
     return frames[-MOST_FRAMES:]
+
+
+def _was_raised(error: BaseException) -> bool:
+    """Whether the line it came from is a `raise`."""
+    lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+    return bool(lines) and lines[-1].startswith("raise")
 
 
 def _frames_below(error: BaseException, root: str) -> list[list]:

@@ -188,11 +188,12 @@ def test_dense_draws_from_its_generator(student):
 def test_dense_forward(student, rng, shape):
     """Dense computes x @ weight.T + bias with its parameters as they are now."""
     layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), rng.normal(size=shape).astype("float32")
+    hint = None
     for _ in range(2):
         wanted = x @ values(layer.weight).T + values(layer.bias)
         got = layer(student.tensor.Tensor(x))
-        hint = "use self.weight and self.bias in every forward pass, not copies made before"
         expect.array(got, wanted, dtype="float32", call=f"Dense(3, 2)(x), x of shape {shape}", hint=hint)
+        hint = "use self.weight and self.bias in every forward pass, not copies made before"
         layer.weight.data = rng.normal(size=(2, 3)).astype("float32")
         layer.bias.data = rng.normal(size=2).astype("float32")
 
@@ -398,7 +399,11 @@ def test_loss_values(student, rng, name, formula, shape):
         prediction, target = student.tensor.Tensor(p.astype(dtype)), student.tensor.Tensor(t.astype(dtype))
         loss = getattr(student.layers, name)()(prediction, target)
         call = f"{name}()(prediction, target) of shape {shape}"
-        expect.array(loss, formula(p, t), dtype=dtype, call=call, hint="the mean over all elements, not the sum")
+        traps = {
+            "the mean over all elements, not the sum": formula(p, t) * p.size,
+            "a minus sign is missing, or one too many": -formula(p, t),
+        }
+        expect.array(loss, formula(p, t), dtype=dtype, call=call, traps=traps)
 
 
 @every_loss
@@ -410,15 +415,15 @@ def test_loss_gradient(student, rng, name, formula, shape):
     criterion(tensor(rng.uniform(0.1, 0.9, (3, 2))), tensor(np.ones((3, 2))))
     criterion(tensor(p), tensor(t))
     call = f"criterion = {name}(); criterion(prediction, target) of shape {shape}; criterion.backward()"
-    hint = "a mean over n elements gives each 1/n of its gradient"
     wanted = np.empty(shape)
     for index in np.ndindex(shape):
         move = np.zeros(shape)
         move[index] = 1e-6
         wanted[index] = (formula(p + move, t) - formula(p - move, t)) / 2e-6
-    expect.array(criterion.backward(), wanted, dtype="float64", call=call, hint=hint, rtol=1e-4)
+    traps = {"a mean over n elements gives each 1/n of its gradient": wanted * p.size}
+    expect.array(criterion.backward(), wanted, dtype="float64", call=call, traps=traps, rtol=1e-4)
     criterion(tensor(p.astype("float32")), tensor(t.astype("float32")))
-    expect.array(criterion.backward(), wanted, dtype="float32", call=f"{call}, in float32", hint=hint, rtol=1e-4)
+    expect.array(criterion.backward(), wanted, dtype="float32", call=f"{call}, in float32", rtol=1e-4)
 
 
 @every_loss

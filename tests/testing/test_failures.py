@@ -6,16 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from course.release import rendered
 from grading.manifest.load import load
-from grading.remote import Frame, RemoteError, choose_frame
+from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_frame
 from grading.testing import expect
 from grading.testing.diagnose import diagnose
 from grading.testing.failures import explain_failure
+from grading.testing.gradients import check_gradient, list_arguments
 from grading.testing.plugin import FailedTest
 from grading.testing.runner import run_tests
 from grading.testing.students import Students
@@ -50,6 +52,12 @@ def on_purpose():
         return {}["key"]
     except KeyError:
         raise ValueError("there is no key")
+
+def in_except():
+    try:
+        return add(np.ones(3), np.ones(4))
+    except Missing:
+        return None
 
 def without_comma():
     return (np.ones(3))
@@ -90,6 +98,11 @@ def test_purpose(student):
     student.code.on_purpose()
 
 @task("2.1")
+def test_in_except(student):
+    with expect.raises(ValueError, call="in_except()"):
+        student.code.in_except()
+
+@task("2.1")
 def test_comma(student):
     (got,) = student.code.without_comma()
 
@@ -125,9 +138,10 @@ SAID = {
     "test_cause": ["code.py:14 in add: return a + b", "hint: "],
     "test_context": ["code.py:14 in add: return a + b"],
     "test_purpose": ["code.py:29 in on_purpose: raise ValueError"],
+    "test_in_except": ["code.py:34 in in_except: except Missing:", "NameError", "misspelt"],
     "test_comma": ["call: ", "a tuple of 1 value", "comma"],
     "test_print": ["call:     prints()", "got:      None", "it is 42", "`return`"],
-    "test_misspelt": ["code.py:38 in misspelt: return nmae", "NameError", "misspelt"],
+    "test_misspelt": ["code.py:44 in misspelt: return nmae", "NameError", "misspelt"],
     "test_input": ["Delete the call of `input()`"],
     "test_breakpoint": ["Delete the line with `breakpoint()`"],
     "test_renamed": ["gone", "renamed or deleted"],
@@ -219,6 +233,23 @@ def test_the_module_that_is_worked_on_comes_first() -> None:
     assert (failure.file, failure.line) == (layers, 80)
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DeadlineError("no answer within 10 s of CPU time"), "a loop"),
+        (DeadlineError("not run: the tests before it took more than 180 s in all"), "not run"),
+        (WorkerDiedError("not run: your code ended 4 workers, the last one so: …"), "not run"),
+        (WorkerDiedError("your code ended the program (exit code 0) before it answered"), "exit()"),
+        (WorkerDiedError("your code crashed Python (SIGSEGV)"), "as_strided"),
+        (WorkerDiedError("your code was stopped by the system: most likely … 2,048 MB of memory"), "grows"),
+    ],
+)
+def test_a_workers_end_has_a_hint_of_its_own(error: Exception, words: str) -> None:
+    """The task's hint is about the task."""
+    failure = explain_failure(error, FailedTest("modules/04_layers/test_layers.py::test_it", "It works.", None), {})
+    assert words in (failure.hint or "")
+
+
 @pytest.mark.parametrize("call", ["layer.weight.grad", "x.grad after backward()", "linear.backward, gradient of bias"])
 def test_a_missing_gradient_is_not_a_missing_return(call: str) -> None:
     """None in an attribute comes from no function without a `return`."""
@@ -268,3 +299,34 @@ def test_numbers_that_differ_look_different() -> None:
     with pytest.raises(expect.Mismatch) as caught:
         expect.array([1.0000001, 2.0], [1.0, 2.0], call="f()", rtol=0, atol=0)
     assert (caught.value.got, caught.value.expected) == ("[1.0000001,         2]", "[        1,         2]")
+
+
+def test_a_hint_on_one_mistake_is_shown_for_that_mistake_alone() -> None:
+    """What the mistake would give is compared with what came."""
+    traps = {"the mean, not the sum": np.array(6.0)}
+    for got, hint in ((6.0, "the mean, not the sum"), (5.0, "look at the formula")):
+        with pytest.raises(expect.Mismatch) as caught:
+            expect.array(got, 2.0, call="loss()", hint="look at the formula", traps=traps)
+        assert caught.value.hint == hint
+
+
+LINEAR = """
+class Op:
+    name = "linear"
+    def forward(self, x, weight, bias=None): return x @ weight.T + bias
+    def backward(self, grad, output, x, weight, bias=None): return grad @ weight, grad.T @ x, grad.mean(axis=0)
+linear = Op()
+linear.forward, linear.backward = (lambda x, weight, bias=None: x @ weight.T + bias), linear.backward
+"""
+
+
+def test_a_gradient_is_called_by_its_arrays_name(worker_of) -> None:
+    """Bias, and not input 2; at the desk and through a worker."""
+    names: dict[str, Any] = {}
+    exec(LINEAR, names)  # noqa: S102 - the text above
+    for op in (names["linear"], worker_of(LINEAR).module("code").linear):
+        with pytest.raises(expect.Mismatch) as caught:
+            check_gradient(op, np.ones((4, 3)), np.ones((2, 3)), np.ones(2), call="the backward of linear")
+        assert caught.value.call == "the backward of linear, gradient of bias"
+        assert "1/4 times" in (caught.value.diagnosis or "")
+    assert list_arguments(np.add, 2) == ["input 0", "input 1"]
