@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +17,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from grading.demos.reading import Images
 from grading.demos.web.digits import DigitPage
-from grading.demos.web.feed import Feed
-from grading.demos.web.server import LocalPage
 from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
+from tests.demos.running import RunningPage
 
 LATENCY_MS = 100
 """From the pen's lifting to the answer on the page: the median of twenty strokes."""
@@ -37,32 +35,25 @@ SMALL_ZERO: Points = [(0.8 + (x - 0.5) / 3, 0.75 + (y - 0.5) / 3) for x, y in ZE
 SEVEN: Points = [(0.28, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 
-class Served:
-    """A page, its address, and its network's side."""
-
-    def __init__(self, address: str, page: DigitPage):
-        self.address, self.page = address, page
+@pytest.fixture(scope="module")
+def running(start: Start, digits: Images, milestone: Milestone) -> Iterator[RunningPage]:
+    """The page with the course's own network behind it, trained."""
+    with start() as worker, RunningPage(DigitPage, digits, milestone, worker) as page:
+        assert page.ready.wait(120)
+        yield page
 
 
 @pytest.fixture(scope="module")
-def served(start: Start, digits: Images, milestone: Milestone) -> Iterator[Served]:
-    """The page with the course's own network behind it, trained."""
-    feed, ready = Feed(), threading.Event()
-    page = DigitPage(feed, digits)
-    with start() as worker, LocalPage(page.files(), page.calls(), feed) as local:
-        arguments = (worker, milestone, 1, lambda _: ready.set(), lambda _: None)
-        network = threading.Thread(target=page.run, args=arguments)
-        network.start()
-        assert ready.wait(120)
-        yield Served(local.address, page)
-        page.close()
-        network.join(10)
+def address(running: RunningPage) -> Iterator[str]:
+    """Where it is served."""
+    with running.serve() as served:
+        yield served
 
 
 @pytest.fixture
-def open_page(browser: Browser, served: Served) -> Iterator[Open]:
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
     """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    with opener(browser, served.address) as opened:
+    with opener(browser, address) as opened:
         yield opened
 
 
@@ -245,17 +236,17 @@ def test_too_long_a_drawing_is_cut_not_refused(open_page: Open) -> None:
     expect(page.locator("#trouble")).to_be_hidden()
 
 
-def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error's markup is shown, not obeyed; the next good answer takes the message away."""
     page = open_page()
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     failure = {"title": "t", "got": f"ValueError: {hostile}", "file": "modules/06_spatial/recipe.py", "line": 41}
-    real = served.page._serve
+    real = running.page._serve
 
     def fail(asked: Any, *_: Any) -> None:
         asked[1].set_result({"failure": failure})
 
-    monkeypatch.setattr(served.page, "_serve", fail)
+    monkeypatch.setattr(running.page, "_serve", fail)
     draw(page, ONE)  # the network's thread is in the real one already, for the first question
     draw(page, ONE)
     alert = page.get_by_role("alert")
@@ -263,7 +254,7 @@ def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeyp
     expect(alert).to_contain_text("recipe.py:41")
     assert page.locator("#failure img, #failure script").count() == 0
     assert Axe().run(page).violations_count == 0
-    monkeypatch.setattr(served.page, "_serve", real)
+    monkeypatch.setattr(running.page, "_serve", real)
     page.get_by_role("button", name="Clear").click()
     draw(page, ONE)
     draw(page, ONE)
@@ -273,25 +264,17 @@ def test_what_student_code_says_is_text(open_page: Open, served: Served, monkeyp
 
 def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Images, milestone: Milestone) -> None:
     """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
-    feed, told = Feed(), threading.Event()
-    page = DigitPage(feed, digits)
     broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
     with start(broken) as worker:
-        with LocalPage(page.files(), page.calls(), feed) as local:
-            network = threading.Thread(
-                target=page.run, args=(worker, milestone, 1, lambda _: None, lambda _: told.set())
-            )
-            network.start()
-            assert told.wait(60)
+        with RunningPage(DigitPage, digits, milestone, worker) as failing, failing.serve() as address:
+            failing.wait_for("failed")
             shown = browser.new_page()
-            shown.goto(local.address)
+            shown.goto(address)
             expect(shown.get_by_role("alert")).to_contain_text("your code ended the program (exit code 3)")
             expect(shown.locator("#working")).to_be_hidden()
             draw(shown, ONE)
             expect(shown.locator("#sure")).to_have_text("No answer.")
             assert isinstance(worker.failure, WorkerDiedError)
-            page.close()
-            network.join(10)
         shown.get_by_role("button", name="Clear").click()
         draw(shown, ONE)
         expect(shown.locator("#trouble")).to_contain_text("has ended")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import struct
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,14 @@ from grading.demos import race, reading
 from grading.demos.reading import Images
 from grading.demos.web.feed import Feed
 from grading.demos.web.kernels import SAMPLES, KernelPage
-from grading.demos.web.server import LocalPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.racing import Clock, Step, Weigher, loops
+from tests.demos.running import RunningPage
 
+Guessing = Callable[[], RunningPage]
 RED = np.zeros((32, 32, 3), np.uint8) + np.array([250, 20, 30], np.uint8)
 
 
@@ -51,54 +50,17 @@ def png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-class Running:
-    """A running page, and the states that were sent to it."""
-
-    def __init__(self, colours: Images, milestone: Milestone, worker: Any):
-        self.feed, self.reported, self.ready = Feed(), [], threading.Event()
-        self.page = KernelPage(self.feed, colours)
-        arguments = (worker, milestone, 1, lambda _: self.ready.set(), self.reported.append)
-        self._thread = threading.Thread(target=self.page.run, args=arguments)
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.close()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-
-    def state(self) -> dict[str, Any]:
-        """What a page would be told now."""
-        return json.loads(self.feed._text)
-
-    def wait_for(self, phase: str) -> dict[str, Any]:
-        """The state once it is this one."""
-        until = time.monotonic() + 20
-        while self.state()["phase"] != phase:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        return self.state()
-
-    @contextmanager
-    def serve(self) -> Iterator[str]:
-        """The page's address, as long as this lasts."""
-        with LocalPage(self.page.files(), self.page.calls(), self.feed) as local:
-            yield local.address
-
-
 @pytest.fixture
-def guessing(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Running]:
+def guessing(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
     """Gives pages with a race without a worker and a network that guesses."""
     monkeypatch.setattr(race, "FINISH", 4096)
     monkeypatch.setattr(race, "TrainingStep", Step)
     monkeypatch.setattr(race, "_loops", loops)
     monkeypatch.setattr(reading, "StudentNetwork", Weigher)
-    return lambda: Running(colours, colour_milestone, Clock())
+    return lambda: RunningPage(KernelPage, colours, colour_milestone, Clock())
 
 
-def test_the_state_holds_race_profile_and_sizes(guessing: Callable[[], Running]) -> None:
+def test_the_state_holds_race_profile_and_sizes(guessing: Guessing) -> None:
     """All of it in each state, so that a page that is opened late shows the same."""
     with guessing() as running:
         assert running.ready.wait(10)
@@ -113,7 +75,7 @@ def test_the_state_holds_race_profile_and_sizes(guessing: Callable[[], Running])
     assert state["points"][-1][:2] == [100, 100]
 
 
-def test_a_photograph_is_named_in_both_formats(guessing: Callable[[], Running]) -> None:
+def test_a_photograph_is_named_in_both_formats(guessing: Guessing) -> None:
     """The network sees its pixels as it sees CIFAR-10's: three planes; the answers are ten probabilities each."""
     seen: list[np.ndarray] = []
     pixels = np.arange(3 * 32 * 32, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)
@@ -127,7 +89,7 @@ def test_a_photograph_is_named_in_both_formats(guessing: Callable[[], Running]) 
     assert whole is None
 
 
-def test_int8_has_no_answer_before_training_is_over(guessing: Callable[[], Running], monkeypatch) -> None:
+def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypatch) -> None:
     """Photographs are named while the network learns, in float32 alone."""
     held, real = threading.Event(), Weigher.train
 
@@ -167,7 +129,7 @@ def test_samples_are_of_every_class(colours: Images) -> None:
         page.samples({"more": 1})
 
 
-def test_what_stops_the_race_is_told(guessing: Callable[[], Running], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its place, in the state and on the terminal; the lanes stay as they were."""
 
     def fail(_self: Step) -> None:
@@ -188,7 +150,7 @@ def address(start_kernels: Start, colours: Images, kernel_milestone: Milestone) 
     """The page with the course's own kernels and network behind it, trained, after a short race."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(race, "FINISH", 4 * race.BATCH)
-        with start_kernels() as worker, Running(colours, kernel_milestone, worker) as running:
+        with start_kernels() as worker, RunningPage(KernelPage, colours, kernel_milestone, worker) as running:
             assert running.ready.wait(240)
             running.wait_for("ready")
             with running.serve() as served:
@@ -322,7 +284,7 @@ class TestInABrowser:
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
 
-    def test_the_race_is_live(self, browser: Browser, guessing: Callable[[], Running], monkeypatch) -> None:
+    def test_the_race_is_live(self, browser: Browser, guessing: Guessing, monkeypatch) -> None:
         """Bars grow while it runs; a photograph given meanwhile is named as soon as there is a network."""
         held = threading.Event()
         real = Step.run
@@ -348,7 +310,7 @@ class TestInABrowser:
             expect(page.locator("#answer")).to_contain_text("say")
             expect(page.locator("#answers tr.best")).to_have_count(2)
 
-    def test_the_program_that_is_gone_is_said(self, browser: Browser, guessing: Callable[[], Running]) -> None:
+    def test_the_program_that_is_gone_is_said(self, browser: Browser, guessing: Guessing) -> None:
         """When the next photograph is given."""
         with guessing() as running:
             assert running.ready.wait(10)

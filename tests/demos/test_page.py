@@ -6,8 +6,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from grading.checks.network import RecipeError
 from grading.demos import reading
 from grading.demos.reading import Images
 from grading.demos.web import answering as page_module
-from grading.demos.web import page as pages
+from grading.demos.web import images as images_module
 from grading.demos.web import terminal
 from grading.demos.web.digits import DigitPage
 from grading.demos.web.feed import Feed
@@ -26,6 +25,7 @@ from grading.demos.web.page import failure_fields, serve
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
+from tests.demos.running import RunningPage
 from tests.demos.test_digits import Guesser
 
 QUESTION = {"strokes": [[[500, 100], [500, 900]]]}
@@ -47,35 +47,6 @@ class Moody(Guesser):
         return super().feature_maps(images)
 
 
-@contextmanager
-def running(digits: Images, milestone: Milestone) -> Iterator[tuple[DigitPage, Feed, list[Failure]]]:
-    """A page whose network works in a thread, and what was reported to the terminal."""
-    feed, reported = Feed(), []
-    page = DigitPage(feed, digits)
-    thread = threading.Thread(target=page.run, args=(None, milestone, 1, lambda _: None, reported.append))
-    thread.start()
-    try:
-        yield page, feed, reported
-    finally:
-        page.close()
-        thread.join(5)
-        assert not thread.is_alive()
-
-
-def state(feed: Feed) -> dict[str, Any]:
-    """What a page would be told now."""
-    return json.loads(feed._text)
-
-
-def wait_for(feed: Feed, phase: str) -> dict[str, Any]:
-    """The state once it is this one."""
-    until = time.monotonic() + 10
-    while state(feed)["phase"] != phase:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return state(feed)
-
-
 @pytest.fixture
 def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     """Sets what the network does before it trains or answers."""
@@ -86,9 +57,9 @@ def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], N
 @pytest.mark.usefixtures("mood")
 def test_a_drawing_is_answered(digits: Images, milestone: Milestone) -> None:
     """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
-    with running(digits, milestone) as (page, feed, reported):
-        told = wait_for(feed, "ready")
-        answer = page.answer(QUESTION)
+    with RunningPage(DigitPage, digits, milestone) as running:
+        told = running.wait_for("ready")
+        answer = running.page.answer(QUESTION)
     assert len(answer["probabilities"]) == 10
     assert answer["digit"] == int(np.argmax(answer["probabilities"]))
     assert answer["maps"]["count"] == 16
@@ -96,7 +67,7 @@ def test_a_drawing_is_answered(digits: Images, milestone: Milestone) -> None:
     assert told["tested"] == len(digits.test_images)
     assert told["points"][0][:2] == [0, 0]
     assert told["points"][-1][:2] == [100, 100]
-    assert reported == []
+    assert running.reported == []
     json.dumps(answer, allow_nan=False)
 
 
@@ -118,13 +89,13 @@ def test_drawings_are_answered_while_it_learns(digits: Images, milestone: Milest
             asked.set()
 
     mood(hold)
-    with running(digits, milestone) as (page, feed, _):
+    with RunningPage(DigitPage, digits, milestone) as running:
         answers: list[dict[str, Any]] = []
-        asking = threading.Thread(target=lambda: answers.append(page.answer(QUESTION)))
+        asking = threading.Thread(target=lambda: answers.append(running.page.answer(QUESTION)))
         asking.start()
-        while page._waiting.empty():
+        while running.page._waiting.empty():
             time.sleep(0.01)
-        assert state(feed)["phase"] in ("starting", "training")
+        assert running.state()["phase"] in ("starting", "training")
         held.set()
         asking.join(10)
     assert answers[0]["digit"] in range(10)
@@ -142,15 +113,15 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Images, m
             raise remote_error("ValueError", [], "not \x1b[31m<img src=x>", (frame,))
 
     mood(raise_twice)
-    with running(digits, milestone) as (page, feed, reported):
-        wait_for(feed, "ready")
-        first, second, third = (page.answer(QUESTION) for _ in range(3))
+    with RunningPage(DigitPage, digits, milestone) as running:
+        running.wait_for("ready")
+        first, second, third = (running.page.answer(QUESTION) for _ in range(3))
     assert first == second
     assert first["failure"]["got"] == "ValueError: not <img src=x>"
     assert (first["failure"]["file"], first["failure"]["line"]) == ("modules/06_spatial/recipe.py", 41)
     assert "digit" in third
-    assert len(reported) == 1
-    assert state(feed)["phase"] == "ready"
+    assert len(running.reported) == 1
+    assert running.state()["phase"] == "ready"
 
 
 @pytest.mark.parametrize("when", ["train", "answer"])
@@ -171,14 +142,14 @@ def test_when_the_worker_is_gone_the_page_says_so(
             raise error
 
     mood(fail)
-    with running(digits, milestone) as (page, feed, reported):
+    with RunningPage(DigitPage, digits, milestone) as running:
         if when == "answer":
-            wait_for(feed, "ready")
-        answers = [page.answer(QUESTION) for _ in range(2)]
-        told = wait_for(feed, "failed")
+            running.wait_for("ready")
+        answers = [running.page.answer(QUESTION) for _ in range(2)]
+        told = running.wait_for("failed")
     assert said in told["failure"]["got"]
     assert all(answer == {"failure": told["failure"]} for answer in answers)
-    assert len(reported) == 1
+    assert len(running.reported) == 1
 
 
 def test_a_recipe_that_keeps_no_promise_is_told(digits: Images, milestone: Milestone, mood) -> None:
@@ -188,8 +159,8 @@ def test_a_recipe_that_keeps_no_promise_is_told(digits: Images, milestone: Miles
         raise RecipeError("predict(…)", "NaN", "probabilities")
 
     mood(fail)
-    with running(digits, milestone) as (_, feed, _):
-        failure = wait_for(feed, "failed")["failure"]
+    with RunningPage(DigitPage, digits, milestone) as running:
+        failure = running.wait_for("failed")["failure"]
     assert (failure["call"], failure["got"], failure["expected"]) == ("predict(…)", "NaN", "probabilities")
 
 
@@ -221,7 +192,7 @@ def test_the_terminal_says_where_and_how_it_went(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pages, "gather", lambda *_: digits)
+    monkeypatch.setattr(images_module, "gather", lambda *_: digits)
     monkeypatch.setattr(terminal, "open_in_browser", lambda address: not opened.append(address))
     monkeypatch.setattr(DigitPage, "_serve", interrupt)
     monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)

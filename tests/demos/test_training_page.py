@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +16,17 @@ from rich.console import Console
 
 from grading.demos import PAGES, reading
 from grading.demos.reading import Images
-from grading.demos.web import page as page_module
+from grading.demos.web import images as images_module
 from grading.demos.web import pages
 from grading.demos.web.feed import Feed
 from grading.demos.web.page import serve
-from grading.demos.web.server import STATIC, LocalPage
+from grading.demos.web.server import STATIC
 from grading.demos.web.training import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
+from tests.demos.running import RunningPage
 from tests.demos.test_digits import Guesser
 
 Held = Callable[[int], None]
@@ -57,42 +56,6 @@ class Stepwise(Guesser):
         return super().predict(images) if self.learned else fresh
 
 
-class Kept(Feed):
-    """Remembers every state."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.states: list[dict[str, Any]] = []
-
-    def publish(self, state: dict[str, Any]) -> None:
-        """As it goes out."""
-        super().publish(state)
-        self.states.append(json.loads(self._text))
-
-
-class Running:
-    """A running page, and the states that were sent to it."""
-
-    def __init__(self, colours: Images, milestone: Milestone, worker: Any = None):
-        self.feed, self.reported, self.ready = Kept(), [], threading.Event()
-        self.page = TrainingPage(self.feed, colours)
-        arguments = (worker, milestone, 1, lambda _: self.ready.set(), self.reported.append)
-        self._thread = threading.Thread(target=self.page.run, args=arguments)
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.close()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-
-    def state(self) -> dict[str, Any]:
-        """What a page would be told now."""
-        return self.feed.states[-1]
-
-
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
     """Sets what happens before each step of training."""
@@ -103,7 +66,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
 @pytest.mark.usefixtures("at")
 def test_each_state_is_whole(colours: Images, colour_milestone: Milestone) -> None:
     """Curves, answers to the samples, confusions: of watched images while it learns, of all at the end."""
-    with Running(colours, colour_milestone) as running:
+    with RunningPage(TrainingPage, colours, colour_milestone) as running:
         assert running.ready.wait(10)
     states, last = running.feed.states, running.state()
     assert [state["phase"] for state in states[-2:]] == ["training", "ready"]
@@ -137,10 +100,8 @@ def test_a_failure_is_kept_with_what_came_before(colours: Images, colour_milesto
             raise WorkerDiedError("your code ended the program")
 
     at(fail)
-    with Running(colours, colour_milestone) as running:
-        while running.state()["phase"] != "failed":
-            threading.Event().wait(0.01)
-        state = running.state()
+    with RunningPage(TrainingPage, colours, colour_milestone) as running:
+        state = running.wait_for("failed")
     assert "ended the program" in state["failure"]["got"]
     assert [point[0] for point in state["points"]] == [0, 1, 2]
     assert state["answers"]
@@ -156,7 +117,7 @@ def test_the_terminal_says_how_it_went(
     def interrupt(_page: TrainingPage) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page_module, "gather", lambda *_: colours)
+    monkeypatch.setattr(images_module, "gather", lambda *_: colours)
     monkeypatch.setattr(TrainingPage, "_stay", interrupt)
     out = io.StringIO()
     assert serve(TrainingPage, None, colour_milestone, 1, Console(file=out, width=60), browser=False)
@@ -176,10 +137,13 @@ def test_every_page_has_its_files() -> None:
 @pytest.fixture(scope="module")
 def address(start_colours: Start, colours: Images, colour_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own network behind it, trained."""
-    with start_colours() as worker, Running(colours, colour_milestone, worker) as running:
+    with (
+        start_colours() as worker,
+        RunningPage(TrainingPage, colours, colour_milestone, worker) as running,
+        running.serve() as served,
+    ):
         assert running.ready.wait(120)
-        with LocalPage(running.page.files(), running.page.calls(), running.feed) as local:
-            yield local.address
+        yield served
 
 
 @pytest.fixture
@@ -245,20 +209,20 @@ class TestInABrowser:
 
         at(hold)
         with (
-            Running(colours, colour_milestone) as running,
-            LocalPage(running.page.files(), running.page.calls(), running.feed) as local,
-            opener(browser, local.address) as opened,
+            RunningPage(TrainingPage, colours, colour_milestone) as running,
+            running.serve() as local,
+            opener(browser, local) as opened,
         ):
             page: Page = opened(finished=False)
             first = page.locator("#samples li").first
             expect(first.locator("tr.best th")).to_have_text("airplane")
             expect(page.locator("#working")).to_be_visible()
             expect(page.locator("#learned")).to_contain_text("before training")
-            expect(page.locator("#curve .value")).to_have_attribute("points", points(1))
+            expect(page.locator("#loss-curve .value")).to_have_attribute("points", points(1))
             before = page.locator("#confusion tbody").inner_text()
             go[1].set()
             expect(page.locator("#learned")).to_contain_text("after 2 of 4 steps")
-            expect(page.locator("#curve .value")).to_have_attribute("points", points(3))
+            expect(page.locator("#loss-curve .value")).to_have_attribute("points", points(3))
             assert page.locator("#confusion tbody").inner_text() != before
             expect(page.get_by_role("progressbar")).to_have_js_property("value", 0.5)
             go[3].set()
@@ -277,10 +241,10 @@ class TestInABrowser:
         """When it ends during training, for there is nothing to ask that would tell."""
         held = threading.Event()
         at(lambda _: held.wait(30))
-        with Running(colours, colour_milestone) as running:
-            with LocalPage(running.page.files(), running.page.calls(), running.feed) as local:
+        with RunningPage(TrainingPage, colours, colour_milestone) as running:
+            with running.serve() as local:
                 page = browser.new_page()
-                page.goto(local.address)
+                page.goto(local)
                 expect(page.locator("#samples tr.best").first).to_be_visible()
             expect(page.locator("#trouble")).to_contain_text("has ended", timeout=15_000)
             page.close()

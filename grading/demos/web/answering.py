@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from grading.demos.reading import Images, Reader
-from grading.demos.web.feed import Feed
 from grading.demos.web.page import STUDENTS, NetworkPage, Report, failure_fields
 from grading.demos.web.server import Call
 from grading.remote import WorkerFailureError
@@ -26,9 +24,9 @@ Asked = tuple[Any, Future[dict[str, Any]]]
 class AnsweringPage(NetworkPage):
     """Answers questions while the network learns and afterwards; pages call `answer`."""
 
-    def __init__(self, feed: Feed, images: Images):
+    def __init__(self, *material: Any):
         self._waiting: queue.Queue[Asked] = queue.Queue(WAITING)
-        super().__init__(feed, images)
+        super().__init__(*material)
 
     def calls(self) -> Mapping[str, Call]:
         """One: `answer`."""
@@ -36,7 +34,10 @@ class AnsweringPage(NetworkPage):
 
     def answer(self, question: Any) -> dict[str, Any]:
         """What the network makes of a question; ValueError when it is none."""
-        parsed = self._parse(question)
+        return self._ask(self._parse(question))
+
+    def _ask(self, parsed: Any) -> dict[str, Any]:
+        """The answer to a question that is one, as soon as `run` has time for it."""
         future: Future[dict[str, Any]] = Future()
         try:
             self._waiting.put_nowait((parsed, future))
@@ -57,34 +58,37 @@ class AnsweringPage(NetworkPage):
         """The question in a form to answer; ValueError, with the reason, when it is none."""
         raise NotImplementedError
 
-    def _reply(self, reader: Reader, parsed: Any) -> dict[str, Any]:
+    def _reply(self, network: Any, parsed: Any) -> dict[str, Any]:
         """The answer of the network, as the page gets it."""
         raise NotImplementedError
 
-    def _between(self, reader: Reader, report: Report) -> None:
+    def _between(self, network: Any, report: Report) -> None:
         while not self._waiting.empty():
-            self._serve(self._waiting.get(), reader, report)
+            self._serve(self._waiting.get(), network, report)
 
-    def _afterwards(self, reader: Reader, report: Report) -> None:
+    def _afterwards(self, network: Any, report: Report) -> None:
         while not self._ended.is_set():
-            self._serve(self._waiting.get(), reader, report)
+            self._serve(self._waiting.get(), network, report)
 
     def _stay(self) -> None:
         while not self._ended.is_set():  # the page stays, and says why there are no answers
             _set(self._waiting.get()[1], {"failure": failure_fields(self._failure)})
 
-    def _serve(self, asked: Asked, reader: Reader, report: Report) -> None:
+    def _serve(self, asked: Asked, network: Any, report: Report) -> None:
         """Answer one question. A worker that is gone is raised; what else goes wrong concerns this question only."""
         parsed, future = asked
         if self._ended.is_set():
             return
         try:
-            _set(future, self._reply(reader, parsed))
+            _set(future, self._reply(network, parsed))
         except STUDENTS as error:
             failure = self._told(error, report)
             _set(future, {"failure": failure_fields(failure)})
             if isinstance(error, WorkerFailureError):
                 raise
+        except ValueError as error:  # it is no question for this network
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
         except BaseException:  # interrupted
             _set(future, {"busy": True})
             raise

@@ -10,13 +10,13 @@ from grading.demos.canvas import Strokes, strokes_of, to_mnist
 from grading.demos.pictures import shrunk
 from grading.demos.reading import Reader
 from grading.demos.web.answering import AnsweringPage
-from grading.demos.web.page import in_base64
+from grading.demos.web.images import ImagePage, in_base64
 
 MAPS, MAP_SIDE = 16, 32
 """So many maps are shown, of so many pixels a side at most."""
 
 
-class DigitPage(AnsweringPage):
+class DigitPage(AnsweringPage, ImagePage):
     """Answers drawings: `{"strokes": […]}`."""
 
     name = "digits"
@@ -27,12 +27,12 @@ class DigitPage(AnsweringPage):
             raise ValueError('ask with {"strokes": [[[x, y], …], …]} and nothing else')
         return strokes_of(question["strokes"])
 
-    def _reply(self, reader: Reader, parsed: Strokes) -> dict[str, Any]:
+    def _reply(self, network: Reader, parsed: Strokes) -> dict[str, Any]:
         """What the network makes of the drawing's picture."""
         picture = to_mnist(parsed)
         image = picture[None]
-        probabilities = reader.read(image[None])[0]
-        maps = np.stack([shrunk(one, MAP_SIDE) for one in reader.maps(image)[:MAPS]])
+        probabilities = network.read(image[None])[0]
+        maps = np.stack([shrunk(one, MAP_SIDE) for one in network.maps(image)[:MAPS]])
         count, height, width = maps.shape
         return {
             "digit": int(probabilities.argmax()),

@@ -23,7 +23,7 @@ from grading.demos.reading import WATCHED, Images, Reader
 from grading.demos.training import chosen
 from grading.demos.web.answering import AnsweringPage
 from grading.demos.web.feed import Feed
-from grading.demos.web.page import describe_images
+from grading.demos.web.images import ImagePage, describe_images
 from grading.demos.web.server import Call
 
 SAMPLES = 10
@@ -31,7 +31,7 @@ SAMPLES = 10
 SIDE = 32
 
 
-class KernelPage(AnsweringPage):
+class KernelPage(AnsweringPage, ImagePage):
     """Names photographs: `{"pixels": …}`, 32×32 pixels row by row, red, green and blue of each, in base64."""
 
     name = "kernels"
@@ -87,9 +87,9 @@ class KernelPage(AnsweringPage):
             raise ValueError(f"a photograph is {3 * SIDE**2:,} bytes here, and not {len(pixels):,}")
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
-    def _reply(self, reader: Reader, parsed: np.ndarray) -> dict[str, Any]:
+    def _reply(self, network: Reader, parsed: np.ndarray) -> dict[str, Any]:
         """The probability of each class in both formats; without int8 while the network learns."""
-        readers = (reader, self._small)
+        readers = (network, self._small)
         answers = [one and [round(float(p), 4) for p in one.read(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}
 

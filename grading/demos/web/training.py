@@ -11,14 +11,14 @@ from grading.demos.confusion import counted, worst
 from grading.demos.reading import WATCHED, Images
 from grading.demos.training import chosen
 from grading.demos.web.feed import Feed
-from grading.demos.web.page import NetworkPage, describe_images
+from grading.demos.web.images import ImagePage, describe_images
 from grading.demos.web.server import Call
 
 SAMPLES = 12
 """Images whose answers are followed: some of each class, where the first WATCHED have them all."""
 
 
-class TrainingPage(NetworkPage):
+class TrainingPage(ImagePage):
     """Tells in each state what the network answers now; the images themselves are asked for once, with `samples`."""
 
     name = "training"

@@ -1,6 +1,6 @@
 // The page of demonstration 4: the race, the profile before and after, and photographs named in float32 and int8.
 
-import { addBar, bytes, paint, percent, say, setBar, showLearning } from "./learning.js";
+import { addBar, bytes, element, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
 import { Unreadable, readPhoto } from "./photo.js";
 
@@ -16,13 +16,6 @@ let asking = false;
 let changed = false; // since the last question
 let chosen = 0; // how many photographs have been chosen: of two that are read at the same time the later one counts
 let classes = [];
-
-function element(name, text = "", attributes = {}) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
 
 /** A bar that is `part` full, for the eye only: the number stands beside it. */
 function track(part = 0) {

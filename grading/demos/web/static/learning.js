@@ -3,38 +3,88 @@
 import { drawCurve } from "./curve.js";
 import { showFailure } from "./live.js";
 
+const CURVES = { loss: "Loss", accuracy: "Accuracy", right: "Functions that are right" };
+
 const $ = (id) => document.getElementById(id);
 let speaking = 0;
 
-/** Show how far training has come; `things` is what the network names. Whether more will come. */
-export function showLearning(state, things) {
-  const { phase, points, accuracy, tested } = state;
+/** A new element with a text and attributes. */
+export function element(name, text = "", attributes = {}) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+/** Fill the card "How it learns": its text is what stands there at first, its `data-curves` name the curves. */
+function fillCard(card) {
+  const title = element("h2", "How it learns", { id: "learned-title" });
+  const working = element("div", "", { id: "working" });
+  working.append(element("label", "Training", { for: "progress" }), element("progress", "", { id: "progress", max: 1 }));
+  const curves = element("div", "", { class: "curves" });
+  for (const name of card.dataset.curves.split(" ")) {
+    const figure = element("figure");
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const label = `${CURVES[name]} during training: nothing measured yet`;
+    for (const [key, value] of Object.entries({ id: `${name}-curve`, class: "curve", role: "img", "aria-label": label })) {
+      svg.setAttribute(key, value);
+    }
+    figure.append(svg, element("figcaption", CURVES[name]));
+    curves.append(figure);
+  }
+  const about = element("p", "", { class: "small" });
+  about.append(element("span", "", { id: "about" }), " Curves are measured by this program, on what it is not trained on.");
+  const learned = element("p", card.textContent.trim(), { id: "learned" });
+  card.setAttribute("aria-labelledby", "learned-title");
+  card.replaceChildren(title, working, curves, learned, about);
+}
+
+fillCard($("learning"));
+
+/** Show how far training has come: a sentence and, by name, curves (values, label, options). Whether more will come. */
+export function showProgress({ phase, about, points, failure }, learned, curves) {
   const training = phase === "starting" || phase === "training";
-  $("about").textContent = state.about;
-  $("stand-in").hidden = !state.stand_in;
+  $("about").textContent = about;
   $("working").hidden = !training;
   if (points.length) {
-    const [first, [step, steps, loss, right]] = [points[0], points.at(-1)];
-    const fresh = points.length === 1;
-    const when = fresh ? "before training" : `after ${step} of ${steps} steps`;
-    const fell = `The loss ${fresh ? "" : `was ${first[2].toFixed(2)} at first and `}is ${loss.toFixed(2)} ${when}`;
-    const verb = things === "digits" ? "reads" : "names";
-    const now = `${Math.round(100 * right)}%`;
-    const counted = phase === "ready" ? `${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")}` : now;
-    const known =
-      phase === "ready"
-        ? `The network ${verb} ${counted} ${things} it has never seen.`
-        : `It ${verb} ${counted} of ${things} it is not trained on.`;
-    $("learned").textContent = `${fell}. ${known}`;
-    if (steps) $("progress").value = step / steps;
+    const steps = points.at(-1)[1];
+    $("learned").textContent = learned;
+    if (steps) $("progress").value = points.at(-1)[0] / steps;
     const passed = points.map((point) => point[0]);
-    drawCurve($("curve"), passed, points.map((point) => point[2]), steps, `The loss during training. ${fell}.`);
-    const label = `The accuracy during training: ${Math.round(100 * first[3])}% at first, ${now} ${when}.`;
-    const percents = points.map((point) => 100 * point[3]);
-    if ($("accuracy-curve")) drawCurve($("accuracy-curve"), passed, percents, steps, label, { top: 100, unit: "%" });
+    for (const [name, [values, label, options]] of Object.entries(curves)) {
+      if ($(`${name}-curve`)) drawCurve($(`${name}-curve`), passed, values, steps, label, options);
+    }
   }
-  if (state.failure) showFailure($("failure"), state.failure);
+  if (failure) showFailure($("failure"), failure);
   return training;
+}
+
+/** In words: the loss at first and now, and when that is. */
+export function describeLoss(points) {
+  const [first, [step, steps, loss]] = [points[0], points.at(-1)];
+  const fresh = points.length === 1;
+  const when = fresh ? "before training" : `after ${step} of ${steps} steps`;
+  return { when, fell: `The loss ${fresh ? "" : `was ${first[2].toFixed(2)} at first and `}is ${loss.toFixed(2)} ${when}` };
+}
+
+/** Show how a network learns to name `things`, images or digits. Whether more will come. */
+export function showLearning(state, things) {
+  const { phase, points, accuracy, tested } = state;
+  $("stand-in").hidden = !state.stand_in;
+  if (!points.length) return showProgress(state, "", {});
+  const { when, fell } = describeLoss(points);
+  const now = `${Math.round(100 * points.at(-1)[3])}%`;
+  const verb = things === "digits" ? "reads" : "names";
+  const counted = phase === "ready" ? `${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")}` : now;
+  const known =
+    phase === "ready"
+      ? `The network ${verb} ${counted} ${things} it has never seen.`
+      : `It ${verb} ${counted} of ${things} it is not trained on.`;
+  const label = `The accuracy during training: ${Math.round(100 * points[0][3])}% at first, ${now} ${when}.`;
+  return showProgress(state, `${fell}. ${known}`, {
+    loss: [points.map((point) => point[2]), `The loss during training. ${fell}.`],
+    accuracy: [points.map((point) => 100 * point[3]), label, { top: 100, unit: "%" }],
+  });
 }
 
 export const percent = (p) => `${p >= 0.9995 ? 100 : Math.min(100 * p, 99.9).toFixed(1)}%`;

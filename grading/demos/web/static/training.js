@@ -1,19 +1,12 @@
 // The page of demonstration 3: curves, samples and confusions of a network, live while it learns.
 
-import { addBar, bytes, paint, say, setBar, showLearning } from "./learning.js";
+import { addBar, bytes, element, paint, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow } from "./live.js";
 
 const LIKELIEST = 3;
 
 const $ = (id) => document.getElementById(id);
 let training = true;
-
-function element(name, text = "", attributes = {}) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
 
 // Samples
 

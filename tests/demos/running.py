@@ -1,0 +1,72 @@
+"""A page whose network works in a thread, for the tests of every demonstration that has one."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from grading.demos.web.feed import Feed
+from grading.demos.web.page import NetworkPage
+from grading.demos.web.server import LocalPage
+from grading.manifest.model import Milestone
+from grading.result import Failure
+
+
+class Kept(Feed):
+    """Remembers every state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[dict[str, Any]] = []
+
+    def publish(self, state: dict[str, Any]) -> None:
+        """As it goes out."""
+        super().publish(state)
+        self.states.append(json.loads(self._text))
+
+
+class RunningPage:
+    """A running page, the states that were sent to it, and what the terminal was told. Use as a context manager."""
+
+    def __init__(self, kind: type[NetworkPage], material: Any, milestone: Milestone, worker: Any = None):
+        self.feed, self.ready = Kept(), threading.Event()
+        self.sentences: list[str] = []
+        self.reported: list[Failure] = []
+        self.page: Any = kind(self.feed, material)
+        arguments = (worker, milestone, 1, self._note, self.reported.append)
+        self._thread = threading.Thread(target=self.page.run, args=arguments)
+
+    def __enter__(self) -> RunningPage:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def state(self) -> dict[str, Any]:
+        """What a page would be told now."""
+        return self.feed.states[-1]
+
+    def wait_for(self, phase: str) -> dict[str, Any]:
+        """The state once it is this one."""
+        until = time.monotonic() + 20
+        while self.state()["phase"] != phase:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return self.state()
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        """The page's address, as long as this lasts."""
+        with LocalPage(self.page.files(), self.page.calls(), self.feed) as local:
+            yield local.address
+
+    def _note(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+        self.ready.set()
