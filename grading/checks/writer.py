@@ -111,6 +111,11 @@ class StudentWriter(StudentNetwork):
             raise RecipeError(call, got, "attention weights: not negative, and each row adds up to 1")
         return maps
 
+    @property
+    def network(self) -> Any:
+        """What `build` returned, for functions of the student's that take it."""
+        return self._network
+
     def _ask(self, name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
         answer: Any = self._function(name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY

@@ -2,11 +2,12 @@
 
 from grading.demos.digits import play as play_digits
 from grading.demos.kernels import play as play_kernels
+from grading.demos.language import play as play_language
 from grading.demos.training import play as play_training
 from grading.demos.xor import play as play_xor
 
-DEMOS = {1: play_xor, 2: play_digits, 3: play_training, 4: play_kernels}
+DEMOS = {1: play_xor, 2: play_digits, 3: play_training, 4: play_kernels, 5: play_language}
 """Milestone → play(worker, screen, milestone, seed)."""
 
-PAGES = (2, 3, 4)
+PAGES = (2, 3, 4, 5)
 """Milestones whose demonstration has a page, too: grading.demos.run.serve_demo."""

@@ -26,6 +26,8 @@ LONGEST = 64
 MOST_OPERATIONS = 5_000
 CASES = 12
 """So many inputs each function is run on."""
+MOST_TRIES = 500
+"""So many are drawn to find them: a function that somebody asks for may have one value, max(a - b, 9999)."""
 
 
 class RefusedError(Exception):
@@ -192,19 +194,32 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
-    """Inputs for which the right function has a value, and not always the same one."""
+    """Inputs for which the right function has a value, and not always the same one if it has another."""
     function = parse_function(prompt.text + prompt.answer)
-    of_list = "x" in {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     cases: list[Case] = []
-    while len(cases) < CASES:
-        arguments = _draw_list_and_number(rng) if of_list else (int(rng.integers(-99, 100)), int(rng.integers(1, 100)))
+    for tries in range(MOST_TRIES):
+        if len(cases) == CASES:
+            break
+        arguments = draw_arguments(function, rng)
         try:
             expected = run_function(function, arguments)
         except RefusedError:  # the first of no numbers
             continue
-        if len(cases) < CASES - 1 or any(not is_same(expected, other.expected) for other in cases):
+        if (
+            len(cases) < CASES - 1
+            or tries == MOST_TRIES - 1
+            or any(not is_same(expected, other.expected) for other in cases)
+        ):
             cases.append(Case(arguments, expected))
     return cases
+
+
+def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple[Value, ...]:
+    """A number for each parameter, or a list and then numbers for a function that goes through a list."""
+    count = len(function.args.args)
+    if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
+        return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
+    return tuple(int(rng.integers(-99 if place == 0 else 1, 100)) for place in range(count))
 
 
 def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:

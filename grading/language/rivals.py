@@ -39,13 +39,17 @@ def share_of_right_functions(
     return sum(right) / max(1, len(right))
 
 
+def make_function_rivals(functions: Functions) -> dict[str, Complete]:
+    """Rivals that write functions after counting or keeping those of the training text, by name."""
+    return _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
+
+
 def measure_function_rivals(
     functions: Functions, prompts: Mapping[str, Sequence[Prompt]], cases: Mapping[str, Sequence[Sequence[Case]]]
 ) -> dict[str, Ladder]:
     """For each set of prompts the share of functions that each rival gets right."""
     ladders: dict[str, Ladder] = {figure: {} for figure in prompts}
-    rivals = _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
-    for name, complete in rivals.items():
+    for name, complete in make_function_rivals(functions).items():
         for figure, asked in prompts.items():
             ladders[figure][name] = share_of_right_functions(asked, complete(asked), cases[figure])
     return ladders

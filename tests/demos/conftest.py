@@ -18,6 +18,7 @@ from grading.data.files import VARIABLE, find
 from grading.data.sources import SOURCES
 from grading.demos import reading
 from grading.demos.reading import Images, gather
+from grading.demos.writing import Task, draw_task
 from grading.manifest.load import load
 from grading.manifest.model import Cifar10Experiment, Milestone, Status
 from grading.render.progress import Silent
@@ -205,6 +206,86 @@ def start_kernels(kernel_milestone: Milestone, tmp_path_factory: pytest.TempPath
         submission = take(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
         (submission.folder / kernel_milestone.recipe).write_text(RECIPE, "utf-8")
         with start_worker(submission, modules, kernel_milestone.budget, choose(official=False)) as worker:
+            yield worker
+
+    return started
+
+
+WRITING_RECIPE = """
+import numpy as np
+from tinytorch.autograd import no_grad
+from tinytorch.optimizers import AdamW
+from tinytorch.tensor import Tensor
+from tinytorch.tinygpt import GPT, Tokenizer, next_token_loss, train_bpe
+from tinytorch.training import Trainer
+
+
+def learn_merges(text):
+    return np.array(train_bpe(text.tobytes(), 300), np.int64).reshape(-1, 2)
+
+
+def encode(merges, data):
+    return Tokenizer(merges).encode(data)
+
+
+def build(merges, rng):
+    network = GPT(256 + len(merges), 96, embed_dim=16, num_heads=2, num_layers=2, rng=rng)
+    network.tokenizer = Tokenizer(merges)
+    return network
+
+
+def logits(network, tokens):
+    with no_grad():
+        return network(Tensor(tokens)).numpy()
+
+
+def next_logits(network, tokens):
+    return logits(network, tokens[:, -96:])[:, -1]
+
+
+def attention_maps(network, tokens):
+    logits(network, tokens)
+    return np.stack([block.self_attn.weights.numpy() for block in network.blocks], axis=1)
+
+
+def train(network, text, *, rng, progress):
+    tokens, steps = network.tokenizer.encode(text.tobytes()), 60
+    trainer = Trainer(network, next_token_loss, AdamW(network.parameters(), lr=1e-2), metrics={})
+    for step in range(1, steps + 1):
+        windows = tokens[rng.integers(0, len(tokens) - 33, 16)[:, None] + np.arange(33)]
+        figures = trainer.train_step(Tensor(windows[:, :-1]), Tensor(windows[:, 1:]))
+        if step % 5 == 0:
+            progress(step, steps, figures["loss"])
+"""
+"""Of milestone 5: what its demonstration needs, trained in a second or two."""
+
+
+@pytest.fixture(scope="module")
+def language_milestone() -> Milestone:
+    """Milestone 5 with a small training text."""
+    found = load(ROOT).milestone(5)
+    fewer = found.experiment.model_copy(update={"functions": 400})
+    budget = found.budget.model_copy(update={"threads": 1})
+    return found.model_copy(update={"status": Status.BUILT, "experiment": fewer, "budget": budget})
+
+
+@pytest.fixture(scope="module")
+def task(language_milestone: Milestone) -> Task:
+    """The training text, and what is asked for."""
+    return draw_task(language_milestone, 1)
+
+
+@pytest.fixture(scope="module")
+def start_writing(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Gives workers with the course's modules up to 16, and a recipe that trains in a second or two."""
+
+    @contextmanager
+    def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
+        manifest = load(ROOT)
+        modules = manifest.modules_for(language_milestone)
+        submission = take(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
+        (submission.folder / language_milestone.recipe).write_text(recipe(WRITING_RECIPE), "utf-8")
+        with start_worker(submission, modules, language_milestone.budget, choose(official=False)) as worker:
             yield worker
 
     return started

@@ -1,0 +1,306 @@
+"""Demonstration 5: a network learns to write functions, writes them token by token, and its rivals write beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console, ConsoleOptions
+from rich.table import Table
+from rich.text import Text
+
+from grading.client import Worker
+from grading.demos.caching import CacheRace, race_cache, summarize_cache
+from grading.demos.frames import Framed, Gallery
+from grading.demos.pictures import Curve, Likeliest, Picture, shrunk
+from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, understand
+from grading.demos.trial import UNENDED, Trial, try_written
+from grading.demos.writing import (
+    KINDS,
+    UNWATCHED_SECONDS,
+    Attempt,
+    FunctionWriter,
+    Point,
+    Task,
+    Token,
+    choose_attempts,
+    count_by_kind,
+    count_right,
+    draw_task,
+    judge_rivals,
+    summarize_attempts,
+)
+from grading.language.corpus import Prompt
+from grading.language.rivals import Complete, make_function_rivals
+from grading.manifest.model import Milestone
+from grading.render.figures import bar
+from grading.render.screen import Screen
+from grading.render.text import clean, one_line
+
+DESCRIPTIONS = (
+    "Its parts never stand together in the training text.",
+    "It has a word that was made up for this run.",
+    "Its names never stand together in the training text.",
+)
+"""What the exercises are, in turn."""
+TOKEN_SECONDS = 0.12
+"""For each token."""
+HISTORY = 4
+"""Attempts of one function, the newest last."""
+SURE, UNSURE = 0.9, 0.5
+"""Probabilities from which a token is green, and below which it is red."""
+MAP_SIDE = 14
+NETWORK = "your network"
+CACHE = "the cache"
+QUESTION = "Your function, in words (Enter alone ends): "
+
+
+def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+    """Train, write, compare, and take what somebody types; raises what student code raises."""
+    task = draw_task(milestone, seed)
+    screen.frame(Text("The rivals count the training text."))
+    rivals = make_function_rivals(task.functions)
+    writer = FunctionWriter(worker, milestone, seed, task.functions.text)
+    show_training(writer, task, screen)
+    for description, exercise in zip(DESCRIPTIONS, task.exercises, strict=False):
+        beginning = Beginning(exercise.prompt.text, exercise.prompt.answer, description)
+        show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
+    tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
+    screen.frame(Framed("what its heads look at", Heads(writer.attend(tokens))), keep=True)
+    attempts = {NETWORK: writer.attempt(task.exercises), **judge_rivals(rivals, task.exercises)}
+    screen.frame(Framed("your network and its rivals", Ladder(attempts)), keep=True)
+    prompt = writer.encode(task.exercises[0].prompt.text)
+    race = race_cache(worker, writer.student, prompt, lambda race: screen.frame(Framed(CACHE, Speeds(race))))
+    screen.frame(Framed(CACHE, Text(NO_CACHE) if race is None else Speeds(race)), keep=True)
+    converse(writer, task, rivals, seed, screen)
+
+
+def show_training(writer: FunctionWriter, task: Task, screen: Screen) -> None:
+    """Train, with a frame for each point; the last one stays. Where nobody looks, training is cut short."""
+    points: list[Point] = []
+
+    def tell(point: Point) -> None:
+        points.append(point)
+        screen.frame(Framed(name_point(points), Learning(tuple(points), task)))
+
+    writer.train(task, tell, seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
+    screen.frame(Framed(name_point(points), Learning(points, task)), keep=True)
+
+
+def show_writing(
+    writer: FunctionWriter,
+    beginning: Beginning,
+    rivals: Mapping[str, Complete],
+    seed: int,
+    screen: Screen,
+    title: str,
+) -> None:
+    """Continue one beginning token by token, run what came of it, and let the rivals continue it."""
+    tokens: list[Token] = []
+    for token in writer.write(beginning.text):
+        tokens.append(token)
+        screen.frame(Framed(title, Writing(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
+    text = "".join(token.text for token in tokens)
+    trial = try_written(beginning, text, np.random.default_rng(seed)) if tokens[-1].ends else UNENDED
+    written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
+    tried = {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
+    screen.frame(Framed(title, Written(beginning, tokens, trial, tried)), keep=True)
+
+
+def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Complete], seed: int, screen: Screen) -> None:
+    """Write what somebody asks for, until nothing is typed."""
+    language = task.functions.language
+    told = False
+    while typed := screen.ask(QUESTION if told else f"{describe_language(language)}\n{QUESTION}"):
+        told = True
+        try:
+            beginning = understand(typed, language)
+        except NotUnderstoodError as error:
+            screen.frame(Text(str(error), style="yellow"), keep=True)
+            continue
+        show_writing(writer, beginning, rivals, seed, screen, "your function")
+
+
+def name_point(points: Sequence[Point]) -> str:
+    """Where training stands."""
+    last = points[-1]
+    return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
+
+
+class Learning:
+    """The curve so far, how many functions are right, and what has become of one of them."""
+
+    def __init__(self, points: Sequence[Point], task: Task):
+        self._points, self._task = points, task
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """The newest attempts of one function, each on a line of its own."""
+        last = self._points[-1]
+        part = last.step / last.steps if last.steps else float(len(self._points) > 1)
+        yield Curve([point.loss for point in self._points], lines=4, part=part)
+        yield Text(summarize_attempts(last))
+        yield Text(f"\n{self._task.exercises[0].prompt.text}", style="dim")
+        for step, attempt in choose_attempts(self._points, HISTORY):
+            yield show_attempt(f"{step:6.0f} ", attempt, options.max_width)
+        yield Text(f"\n{self._task.about}", style="dim")
+
+
+def show_attempt(label: str, attempt: Attempt, width: int) -> Text:
+    """What was written on one line, and whether it is right."""
+    word = "right" if attempt.mistake is None else "wrong" if attempt.parses else "no function"
+    style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
+    room = max(8, width - len(label) - len(word) - 1)
+    line = Text(label, no_wrap=True, overflow="crop")
+    written = one_line(attempt.written, 200)
+    line.append(f"{shorten(written, room):{room}} ")
+    line.append(word, style=style)
+    return line
+
+
+def shorten(text: str, room: int) -> str:
+    """The text, its end replaced by dots where it does not fit."""
+    return text if len(text) <= room else f"{text[: room - 3]}..."
+
+
+class Writing:
+    """A function as far as it is written, and what may come next."""
+
+    def __init__(self, beginning: Beginning, tokens: Sequence[Token]):
+        self._beginning, self._tokens = beginning, tokens
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """The last token's rivals among the tokens, as bars."""
+        yield show_program(self._beginning.text, self._tokens)
+        yield Text()
+        candidates = self._tokens[-1].candidates
+        names = [shorten(name_token(candidate.text), 16) for candidate in candidates]
+        p = np.array([candidate.probability for candidate in candidates])
+        width = max(4, min(30, options.max_width - max(map(len, names)) - 6))
+        yield Likeliest(p, names, width=width)
+
+
+def show_program(beginning: str, tokens: Sequence[Token]) -> Text:
+    """What was given dim, and each token after it coloured by its probability."""
+    program = Text(beginning, style="dim")
+    for token in tokens:
+        style = "green" if token.probability >= SURE else "yellow" if token.probability >= UNSURE else "red"
+        program.append(clean(token.text), style=f"not dim {style}")
+    program.rstrip()
+    return program
+
+
+def name_token(text: str) -> str:
+    """A token as Python writes it, so that spaces and line breaks can be seen."""
+    return "end" if text == "\0" else ascii(text)
+
+
+class Written:
+    """A finished function: how probable each token was, what it gives, and what the rivals wrote."""
+
+    def __init__(
+        self, beginning: Beginning, tokens: Sequence[Token], trial: Trial, rivals: Mapping[str, tuple[str, Trial]]
+    ):
+        self._beginning, self._tokens, self._trial, self._rivals = beginning, tokens, trial, rivals
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """From the program down to the rivals."""
+        yield Text(self._beginning.understood, style="dim")
+        yield Text()
+        yield show_program(self._beginning.text, self._tokens)
+        yield Text()
+        shown = [f"{name_written(token)} {token.probability:.0%}" for token in self._tokens]
+        yield Text(fill_lines(shown, options.max_width), style="dim")
+        yield Text()
+        for run in self._trial.runs:
+            style = "" if run.right is None else "green" if run.right else "yellow"
+            yield Text(f"{run.call} = {run.returned}", style=style)
+        yield Text(self._trial.verdict, style="green" if self._trial.right else "yellow")
+        yield Text("\nIts rivals go on like this:")
+        for name, (written, trial) in self._rivals.items():
+            word = {True: "right", False: "wrong", None: "unknown"}[trial.right]
+            yield Text.assemble(f"{name} ", (f"({word})", "green" if trial.right else "dim"))
+            line = one_line(written) or "nothing that comes to an end"
+            yield Text(f"  {shorten(line, options.max_width - 2)}", style="dim", no_wrap=True)
+
+
+def fill_lines(words: Sequence[str], width: int) -> str:
+    """Words with two spaces between them, none of them broken unless it is longer than a line."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + 2 + len(word) <= width:
+            lines[-1] += f"  {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def name_written(token: Token) -> str:
+    """A chosen token; the end mark by its name."""
+    return "end" if token.ends and not token.text else name_token(token.text)
+
+
+class Heads:
+    """What each head of each layer looks at: a row for each token, a column for each that it takes something from."""
+
+    def __init__(self, maps: np.ndarray):
+        self._maps = maps
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """Smaller pictures where it is narrow."""
+        side = MAP_SIDE if options.max_width >= 60 else MAP_SIDE - 4
+        layers, heads = self._maps.shape[:2]
+        shown = []
+        for layer, head in list(np.ndindex(layers, heads))[:16]:
+            small = shrunk(self._maps[layer, head], side)
+            small /= np.maximum(small.max(axis=1, keepdims=True), 1e-12)
+            shown.append((Picture(small), f"{layer + 1}.{head + 1}"))
+        yield Text(
+            "A row for each token, from the first on top to the last; bright in it are the tokens from which it takes "
+            "most. 2.1 is the first head of the second layer.\n"
+        )
+        yield Gallery(shown)
+
+
+class Ladder:
+    """How many functions each writer gets right."""
+
+    def __init__(self, attempts: Mapping[str, Sequence[Attempt]]):
+        self._attempts = attempts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """A bar for each, yours first, then the best rival."""
+        own, *others = self._attempts.items()
+        others.sort(key=lambda row: -count_right(row[1]))
+        asked = len(own[1])
+        yield Text(f"{asked} functions, none of them in the training text: how many compute the right values.")
+        yield Text(f"In brackets: of {asked // KINDS} new pairs of parts, made-up words, new pairs of names.\n")
+        names = max(map(len, self._attempts))
+        beside = options.max_width >= names + 30
+        for name, attempts in (own, *others):
+            right, kinds = count_right(attempts), " + ".join(map(str, count_by_kind(attempts)))
+            width = max(4, min(30, options.max_width - (names + 1 if beside else 2) - 20))
+            shown = f"{bar(right / asked, width, ascii_only=options.ascii_only)} {right:2} ({kinds})"
+            style = "bold" if name == own[0] else ""
+            yield Text(f"{name:{names}} {shown}" if beside else f"{name}\n  {shown}", style=style)
+
+
+NO_CACHE = "Your network is not module 16's, or its context is full: there is no cache to compare."
+
+
+class Speeds:
+    """Tokens in a second, without the cache and with it."""
+
+    def __init__(self, race: CacheRace):
+        self._race = race
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions):
+        """A bar for each, and what follows in words."""
+        slow, fast = self._race.speeds
+        table = Table.grid(padding=(0, 1, 0, 0))
+        width = max(4, min(40, options.max_width - 34))
+        for name, speed in (("without the cache", slow), ("with the cache", fast)):
+            part = bar(speed / max(fast, slow, 1e-9), width, ascii_only=options.ascii_only)
+            table.add_row(name, Text(part, no_wrap=True), Text(f"{speed:,.0f} tokens/s", justify="right", no_wrap=True))
+        yield table
+        yield Text(f"\n{summarize_cache(self._race)}")

@@ -1,0 +1,173 @@
+"""What somebody types, understood as the beginning of a function: a docstring's phrase, or a signature."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from grading.language.corpus import Prompt
+from grading.language.functions import IDIOMS, LEAST, LISTS, MOST, NAMES, Language
+
+LONGEST = 400
+"""Characters that may be typed."""
+NAME, CONSTANT = r"[a-z_][a-z0-9_]{0,19}", r"[1-9]\d{0,3}"
+REQUEST = re.compile(r"^(please )?(write )?(me )?(a |the )?(function )?(that |which )?(returns? )?", re.IGNORECASE)
+SIGNATURE = re.compile(r"def (\w+) ?\(([^()]*)\) ?:? ?(.*)")
+DOCSTRING = re.compile(r'""" ?(.+?) ?("""|$)')
+
+
+class NotUnderstoodError(ValueError):
+    """What was typed is no beginning of a function; says what would be."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the network is given, and what is known about it."""
+
+    text: str
+    answer: str | None
+    """The right rest; None where the training text's language has no meaning for what was typed."""
+    understood: str
+    """For whoever typed it."""
+
+
+def understand(typed: str, language: Language) -> Beginning:
+    """The beginning of a function, from its signature or from what it is to return.
+
+    NotUnderstoodError, with what can be asked for, when it is neither.
+    """
+    typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
+    if len(typed) > LONGEST:
+        raise NotUnderstoodError(f"That is {len(typed)} characters long; ask for a function in {LONGEST} at most.")
+    if re.match(r"def\b", typed):
+        return _understand_signature(typed, language)
+    parts = _read_phrase(typed, language)
+    if parts is None:
+        raise NotUnderstoodError(f"Not understood. {describe_language(language)}")
+    prompt, notes = _write(parts, language), _note(parts, language)
+    understood = f"Understood: {' '.join([_explain(parts, language), *notes])} Name and signature are added."
+    return Beginning(prompt.text, prompt.answer, understood)
+
+
+def describe_language(language: Language) -> str:
+    """What can be asked for, in a few sentences."""
+    operations = ", ".join(f"the {name}" for name in language.operations)
+    phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in language.continuations.values()]
+    continuations = ", ".join(filter(None, phrases))
+    conditions = ", ".join(phrase.format(n="limit") for phrase, _ in language.conditions.values())
+    return (
+        f"Of two numbers: {operations} of width and age; then perhaps: {continuations}. Of a list: "
+        f"how many numbers in prices are, whether any or all are, the sum, the list, the first or the last of those "
+        f"that are {conditions}. Or a signature: def larger_times(width, age):"
+    )
+
+
+def extract_phrase(prompt: Prompt) -> str:
+    """What the docstring of a prompt promises: "the larger of width and age, times 12"."""
+    return prompt.text.partition('"""Return ')[2].removesuffix('."""')
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A function's parts: an operation and a continuation of two numbers, or an idiom and a condition of a list."""
+
+    pair: tuple[str, str]
+    names: tuple[str, str]
+    constant: int | None = None
+    of_list: bool = False
+
+
+def _write(parts: _Parts, language: Language) -> Prompt:
+    if parts.of_list:
+        return language.write_of_list(*parts.pair, *parts.names)
+    return language.write_of_numbers(*parts.pair, *parts.names, parts.constant or 0)
+
+
+def _read_phrase(typed: str, language: Language) -> _Parts | None:
+    """The parts of a phrase; None for what the language does not have."""
+    phrase = typed.strip(" .\"'").lower()
+    for said in (phrase, REQUEST.sub("", phrase)):
+        for pattern, pair, of_list in _patterns(language):
+            found = pattern.fullmatch(said)
+            if found is None:
+                continue
+            first, second, constant = (found.groupdict().get(group) for group in ("first", "second", "k"))
+            assert first is not None
+            assert second is not None
+            if first == second or keyword.iskeyword(first) or keyword.iskeyword(second):
+                raise NotUnderstoodError(f"{first} and {second} are not two names for the parameters of a function.")
+            return _Parts(pair, (first, second), None if constant is None else int(constant), of_list)
+    return None
+
+
+def _patterns(language: Language) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
+    """A pattern for each pair of parts, the pair, and whether it is of a list."""
+    groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
+    for operation in language.operations:
+        for continuation, (phrase, _) in language.continuations.items():
+            rest = phrase.replace(", ", ",? ").format(**groups)
+            yield (
+                re.compile(f"(?:the )?{operation} of {groups['first']} and {groups['second']}{rest}"),
+                (operation, continuation),
+                False,
+            )
+    for idiom, (said, _) in IDIOMS.items():
+        for condition, (phrase, _) in language.conditions.items():
+            pattern = said.format(xs=groups["first"], phrase=phrase.format(n=groups["second"]))
+            yield re.compile(re.sub("^the ", "(?:the )?", pattern)), (idiom, condition), True
+
+
+def _explain(parts: _Parts, language: Language) -> str:
+    """The parts in words."""
+    first, second = parts.names
+    if parts.of_list:
+        idiom, condition = parts.pair
+        phrase = language.conditions[condition][0].format(n=second)
+        return f"the idiom '{idiom}' of the list {first}, for numbers {phrase}."
+    operation, continuation = parts.pair
+    phrase = language.continuations[continuation][0].format(k=parts.constant).lstrip(", ")
+    return f"the {operation} of {first} and {second}{f'; then {phrase}' if phrase else ''}."
+
+
+def _note(parts: _Parts, language: Language) -> list[str]:
+    """What the training text has not, and which words were made up."""
+    notes = [f"'{word}' was made up for this run." for word in parts.pair if word in language.made_up]
+    held = language.held_lists if parts.of_list else language.held_numbers
+    if parts.pair in held:
+        notes.append("The training text never has these two parts together.")
+    first, second = parts.names
+    known = (first in (LISTS if parts.of_list else NAMES), second in NAMES)
+    strange = [name for name, is_known in zip(parts.names, known, strict=True) if not is_known]
+    notes += [f"The training text has no {name} there." for name in strange]
+    if not strange and parts.names in language.held_names:
+        notes.append(f"It never has {first} and {second} together.")
+    if parts.constant is not None and not LEAST <= parts.constant <= MOST:
+        notes.append(f"Its constants go from {LEAST} to {MOST}.")
+    return notes
+
+
+def _understand_signature(typed: str, language: Language) -> Beginning:
+    """A signature in the training text's layout, with its docstring if there is one."""
+    found = SIGNATURE.fullmatch(typed)
+    names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []
+    if found is None or not all(map(_is_name, [found[1], *names])) or len(set(names)) < len(names):
+        raise NotUnderstoodError("That is no signature. One looks like this: def larger_times(width, age):")
+    head = f"def {found[1]}({', '.join(names)}):"
+    if not found[3]:
+        return Beginning(head, None, "Understood: a signature. The network writes the docstring, too.")
+    docstring = DOCSTRING.match(found[3])
+    if docstring is None:
+        raise NotUnderstoodError('After the signature comes a docstring, """Return ...""". The rest is the network\'s.')
+    said = docstring[1]
+    text = f'{head}\n    """{said}"""'
+    parts = _read_phrase(said, language)
+    if parts is None or list(parts.names) != names:
+        return Beginning(text, None, "Understood: a signature with its docstring. What is right, nobody here knows.")
+    understood = " ".join(["Understood: a signature;", _explain(parts, language), *_note(parts, language)])
+    return Beginning(text, _write(parts, language).answer, understood)
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)

@@ -1,0 +1,117 @@
+"""A function that a network wrote, run on a few inputs: by the grader's own evaluation, never by Python itself."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grading.demos.prompts import Beginning
+from grading.language.corpus import Prompt
+from grading.language.evaluate import (
+    RefusedError,
+    Value,
+    draw_arguments,
+    draw_cases,
+    find_mistake,
+    is_same,
+    parse_function,
+    run_function,
+)
+
+RUNS = 3
+"""So many inputs are shown."""
+LONGEST_INPUT = 200
+"""Characters of an input that is typed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of the function."""
+
+    call: str
+    """larger_times(40, 62)"""
+    returned: str
+    """The value, or why there is none."""
+    right: bool | None
+    """None where nobody knows."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a function that was run."""
+
+    runs: tuple[Run, ...]
+    verdict: str
+    right: bool | None
+    """Whether it does what its docstring says; None where nobody knows."""
+
+
+UNENDED = Trial((), "It does not come to an end.", False)
+
+
+def try_written(beginning: Beginning, written: str, rng: np.random.Generator) -> Trial:
+    """Run what was written after a beginning, on inputs that are drawn."""
+    text, answer = beginning.text, beginning.answer
+    try:
+        function = parse_function(text + written)
+    except RefusedError as error:
+        return Trial((), f"It is no function that can be run: {error}.", False)
+    if answer is None:
+        runs = tuple(run_once(function, draw_arguments(function, rng)) for _ in range(RUNS))
+        return Trial(runs, "Nobody here knows what is right: read it yourself.", None)
+    cases = draw_cases(Prompt(text, answer), rng)
+    runs = tuple(run_once(function, case.arguments, case.expected) for case in cases[:RUNS])
+    mistake = find_mistake(Prompt(text, answer), written, cases)
+    verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
+    return Trial(runs, verdict, mistake is None)
+
+
+def run_own(source: str, typed: Sequence[Any]) -> Run:
+    """Run a function on inputs that somebody typed, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
+
+    ValueError, with the reason, for anything else.
+    """
+    try:
+        return run_once(parse_function(source), [_read_value(text) for text in typed])
+    except RefusedError as error:
+        raise ValueError(f"it is no function that can be run: {error}") from None
+
+
+def list_parameters(source: str) -> list[str]:
+    """The names of a function's parameters; none of what is no function."""
+    try:
+        return [argument.arg for argument in parse_function(source).args.args]
+    except RefusedError:
+        return []
+
+
+def _read_value(typed: Any) -> Value:
+    """A number, or a list of numbers."""
+    if type(typed) is not str or len(typed) > LONGEST_INPUT:
+        raise ValueError(f"an input is text of at most {LONGEST_INPUT} characters")
+    text = typed.strip()
+    if text.startswith("[") or "," in text:
+        return [_read_number(part) for part in text.strip("[], ").split(",") if part.strip()]
+    return _read_number(text)
+
+
+def _read_number(text: str) -> int | float:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    raise ValueError(f"{text.strip() or 'nothing'} is no number, nor a list such as 3, 5, 8")
+
+
+def run_once(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> Run:
+    """Call it once."""
+    call = f"{function.name}({', '.join(map(str, arguments))})"
+    try:
+        value = run_function(function, arguments)
+    except RefusedError as error:
+        return Run(call, f"no value: {error}", None if expected is None else False)
+    return Run(call, str(value), None if expected is None else is_same(value, expected))

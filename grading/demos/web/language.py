@@ -1,0 +1,247 @@
+"""Demonstration 5 in a browser: a function of one's own is written token by token, run, and looked into."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Self
+
+import numpy as np
+
+from grading.client import Worker
+from grading.demos.caching import CacheRace, race_cache, summarize_cache
+from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, extract_phrase, understand
+from grading.demos.trial import list_parameters, run_own, try_written
+from grading.demos.web.answering import AnsweringPage
+from grading.demos.web.feed import Feed
+from grading.demos.web.images import in_base64
+from grading.demos.web.page import Ready, Report
+from grading.demos.web.server import Call
+from grading.demos.writing import (
+    MOST_BYTES,
+    Attempt,
+    FunctionWriter,
+    Point,
+    Task,
+    choose_attempts,
+    count_by_kind,
+    count_right,
+    draw_task,
+    judge_rivals,
+    summarize_attempts,
+)
+from grading.language.corpus import Prompt
+from grading.language.rivals import Complete, make_function_rivals
+from grading.manifest.model import Milestone
+from grading.render.progress import Watch
+from grading.render.text import clean, one_line
+
+EXAMPLES = 6
+"""Functions that the page offers."""
+HISTORY = 6
+"""Attempts of one function, the newest last."""
+LOOKED_AT = 64
+"""The last tokens of a text, whose attention is shown: milestone 5 asks no network for more."""
+MOST_HEADS = 32
+HOTTEST = 2.0
+LINGER_SECONDS = 0.15
+"""Training waits so long for the question after an answer: a function is asked for token by token."""
+MOST_TYPED = 2000
+
+Question = Callable[[FunctionWriter], dict[str, Any]]
+"""What a page asks of the network, read."""
+
+
+class LanguagePage(AnsweringPage):
+    """Writes functions: the page asks for one token after another, and keeps what has been written."""
+
+    name = "language"
+
+    def __init__(self, feed: Feed, task: Task):
+        self._task = task
+        self._points: list[Point] = []
+        self._rivals: Mapping[str, Complete] = {}
+        self._rng = np.random.default_rng()
+        super().__init__(feed)
+
+    @classmethod
+    def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+        """A page with the functions of one seed."""
+        watch.phase("Making the training text", None)
+        return cls(feed, draw_task(milestone, seed))
+
+    def calls(self) -> Mapping[str, Call]:
+        """The network is asked with `continue` and `attend`, the grader with the others."""
+        return {
+            "continue": lambda question: self._ask(self._read_continue(question)),
+            "attend": lambda question: self._ask(self._read_attend(question)),
+            "offer": self.offer,
+            "understand": self.understand,
+            "run": self.run_function,
+            "rivals": self.ask_rivals,
+        }
+
+    def offer(self, question: Any) -> dict[str, Any]:
+        """Functions to ask for, and what can be asked for; the question is `{}`."""
+        _fields(question)
+        phrases = [extract_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
+        return {"examples": phrases, "language": describe_language(self._task.functions.language)}
+
+    def understand(self, question: Any) -> dict[str, Any]:
+        """What was typed as the beginning of a function, or why it is none."""
+        (typed,) = _fields(question, typed=str)
+        try:
+            beginning = understand(typed, self._task.functions.language)
+        except NotUnderstoodError as error:
+            return {"refused": str(error)}
+        return {"text": beginning.text, "understood": beginning.understood}
+
+    def run_function(self, question: Any) -> dict[str, Any]:
+        """What a function gives for inputs that are drawn, or for the ones that somebody types."""
+        text, written, typed = _fields(question, text=str, written=str, arguments=list)
+        beginning = self._begin(text)
+        _check_length(written)
+        if typed:
+            try:
+                return {"own": asdict(run_own(beginning.text + written, typed))}
+            except ValueError as error:
+                return {"refused": str(error)}
+        trial = try_written(beginning, written, np.random.default_rng())
+        return {"parameters": list_parameters(beginning.text + written), **asdict(trial)}
+
+    def ask_rivals(self, question: Any) -> dict[str, Any]:
+        """How each rival continues a beginning, and what comes of it."""
+        (text,) = _fields(question, text=str)
+        beginning, rng = self._begin(text), np.random.default_rng(0)
+        written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in self._rivals.items()}
+        tried = {name: try_written(beginning, one, rng) for name, one in written.items()}
+        return {
+            "rivals": [
+                {"name": name, "written": clean(one, 200), "verdict": tried[name].verdict, "right": tried[name].right}
+                for name, one in written.items()
+            ]
+        }
+
+    def _begin(self, text: str) -> Beginning:
+        """The beginning that a page was given; ValueError for another text."""
+        beginning = understand(text, self._task.functions.language)
+        if beginning.text != text:
+            raise ValueError("that is no beginning which `understand` gave")
+        return beginning
+
+    def _read_tokens(self, text: str, written: list) -> str:
+        """The beginning, once what was written after it is known to be tokens."""
+        if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
+            raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
+        return self._begin(text).text
+
+    def _read_continue(self, question: Any) -> Question:
+        text, written, temperature, top_p = _fields(
+            question, text=str, written=list, temperature=(int, float), top_p=(int, float)
+        )
+        if not 0 <= temperature <= HOTTEST or not 0 < top_p <= 1:
+            raise ValueError(f"temperature is from 0 to {HOTTEST:g}, top_p above 0 and at most 1")
+        beginning = self._read_tokens(text, written)
+        return functools.partial(self._continue, beginning, written, float(temperature), float(top_p))
+
+    def _read_attend(self, question: Any) -> Question:
+        text, written = _fields(question, text=str, written=list)
+        return functools.partial(self._attend, self._read_tokens(text, written), written)
+
+    def _reply(self, network: FunctionWriter, parsed: Question) -> dict[str, Any]:
+        return parsed(network)
+
+    def _continue(
+        self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
+    ) -> dict[str, Any]:
+        """The next token, what it was chosen from, and whether it is the last."""
+        token = writer.choose_next(writer.extend(text, written), temperature, top_p, self._rng)
+        size = sum(len(piece.encode()) for piece in writer.spell([*written, token.number]))
+        return {
+            "token": token.number,
+            "text": clean(token.text),
+            "probability": round(token.probability, 4),
+            "ended": token.ends,
+            "full": size > MOST_BYTES or len(written) + 1 >= MOST_BYTES,
+            "candidates": [
+                [clean(one.text.replace("\0", "␄")), round(one.probability, 4), round(one.chance, 4)]
+                for one in token.candidates
+            ],
+        }
+
+    def _attend(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
+        """The last tokens of a text, and of each what every head of every layer looks at, in 255ths."""
+        tokens = writer.extend(text, written)
+        maps = writer.attend(tokens[-LOOKED_AT:])
+        layers, heads, size, _ = maps.shape
+        if layers * heads > MOST_HEADS:
+            maps = maps[: max(1, MOST_HEADS // heads), :MOST_HEADS]
+            layers, heads = maps.shape[:2]
+        return {
+            "tokens": [clean(piece.replace("\0", "␄")) for piece in writer.spell(tokens.tolist())],
+            "first": len(tokens) - size,
+            "begins": len(tokens) - len(written),
+            "layers": layers,
+            "heads": heads,
+            "values": in_base64(np.rint(maps * 255).astype(np.uint8)),
+        }
+
+    def _work(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
+        self._rivals = make_function_rivals(self._task.functions)
+        writer = FunctionWriter(worker, milestone, seed, self._task.functions.text)
+        writer.train(self._task, self._tell, lambda: self._between(writer, report))
+        exercises = self._task.exercises
+        attempts = {"your network": writer.attempt(exercises), **judge_rivals(self._rivals, exercises)}
+        right = {name: [count_right(some), *count_by_kind(some)] for name, some in attempts.items()}
+        prompt = writer.encode(exercises[0].prompt.text)
+        race = race_cache(worker, writer.student, prompt, lambda _: self._between(writer, report))
+        self._publish("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
+        ready(
+            f"Your network writes {right['your network'][0]} of {len(exercises)} functions rightly. Ask it for yours."
+        )
+        self._afterwards(writer, report)
+
+    def _between(self, network: FunctionWriter, report: Report) -> None:
+        while not self._waiting.empty():
+            super()._between(network, report)
+            self._ended.wait(LINGER_SECONDS)
+
+    def _tell(self, point: Point) -> None:
+        self._points.append(point)
+        self._publish("training")
+
+    def _publish(self, phase: str, **more: Any) -> None:
+        points = self._points
+        state = {
+            "about": self._task.about,
+            "points": [[p.step, p.steps, round(p.loss, 4), p.right, p.parsed, len(p.attempts)] for p in points],
+            "summary": summarize_attempts(points[-1]) if points else "",
+            "exercise": self._task.exercises[0].prompt.text,
+            "history": [_describe_attempt(step, attempt) for step, attempt in choose_attempts(points, HISTORY)],
+        }
+        super()._publish(phase, **state | more)
+
+
+def _describe_attempt(step: float, attempt: Attempt) -> dict[str, Any]:
+    right = attempt.mistake is None
+    return {"step": step, "written": one_line(attempt.written), "parses": attempt.parses, "right": right}
+
+
+def _describe_cache(race: CacheRace) -> dict[str, Any]:
+    return {"speeds": [round(speed, 1) for speed in race.speeds], "summary": summarize_cache(race)}
+
+
+def _fields(question: Any, **kinds: Any) -> list[Any]:
+    """The fields of a question in this order; ValueError unless it has these, of these types, and no others."""
+    if type(question) is not dict or set(question) != set(kinds):
+        raise ValueError(f"ask with {{{', '.join(kinds)}}} and nothing else")
+    for name, kind in kinds.items():
+        if isinstance(question[name], bool) or not isinstance(question[name], kind):
+            raise ValueError(f"{name} has the wrong type")
+    return [question[name] for name in kinds]
+
+
+def _check_length(written: str) -> None:
+    if len(written) > MOST_TYPED:
+        raise ValueError(f"a function here has at most {MOST_TYPED:,} characters")

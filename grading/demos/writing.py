@@ -1,0 +1,303 @@
+"""A student's network that learns to write functions, as demonstration 5 uses it: in the terminal and in a page."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grading.checks.network import TOLERANCE, RecipeError, check_floats
+from grading.checks.texts import CAUSAL_TOKENS, softmax
+from grading.checks.writer import StudentWriter, learn_merges
+from grading.client import Worker
+from grading.language.corpus import END, Prompt
+from grading.language.evaluate import Case, RefusedError, draw_cases, find_mistake, parse_function
+from grading.language.functions import Functions, draw_functions
+from grading.language.rivals import Complete
+from grading.language.writers import STOP, complete_greedily
+from grading.manifest.model import LanguageExperiment, Milestone
+
+KINDS = 3
+"""Of exercises, in turn: parts that never stand together, made-up operations, names that never stand together."""
+EACH = 10
+"""Functions of each kind that are asked for in the end."""
+WATCHED = 9
+"""So many of them are asked for at each point of training."""
+POINTS = 24
+"""So often, about, while the network learns."""
+MOST_BYTES = 100
+"""A completion is at most so long; the longest right one has 80."""
+UNWATCHED_SECONDS = 15.0
+"""Of processor time, after which training is left where nobody looks on."""
+LIKELIEST = 5
+"""Tokens that are shown for each place."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function that is asked for, and what the right one gives."""
+
+    prompt: Prompt
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What was written for an exercise."""
+
+    written: str
+    parses: bool
+    mistake: str | None
+    """None when it does what the docstring says."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """How far training has come, measured by the demonstration on functions that are not in the training text."""
+
+    step: float
+    steps: float
+    loss: float
+    """Nats per token of the right completions."""
+    attempts: Sequence[Attempt]
+
+    @property
+    def parsed(self) -> int:
+        """How many attempts are functions."""
+        return sum(attempt.parses for attempt in self.attempts)
+
+    @property
+    def right(self) -> int:
+        """How many do what their docstrings say."""
+        return count_right(self.attempts)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that may come next."""
+
+    text: str
+    probability: float
+    """The network's own."""
+    chance: float
+    """With which it is drawn, after temperature and top-p."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token that was chosen."""
+
+    number: int
+    text: str
+    """Without the end mark, and what would come after it."""
+    probability: float
+    """The network's own."""
+    ends: bool
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The training text, and what is asked for."""
+
+    functions: Functions
+    exercises: Sequence[Exercise]
+    """Of the KINDS in turn."""
+    about: str
+
+
+def draw_task(milestone: Milestone, seed: int) -> Task:
+    """As many functions as the milestone's training text has, and others to ask for."""
+    assert isinstance(milestone.experiment, LanguageExperiment)
+    rng = np.random.default_rng(seed)
+    made = draw_functions(rng, documents=milestone.experiment.functions, prompts=EACH)
+    prompts = [prompt for three in zip(made.compositions, made.made_up, made.names, strict=True) for prompt in three]
+    words = sorted(made.language.made_up)
+    return Task(
+        made,
+        [Exercise(prompt, draw_cases(prompt, rng)) for prompt in prompts],
+        f"Trained on {len(made.documents):,} small functions, made for seed {seed}. Words that were made up for it: "
+        f"{', '.join(words)}.",
+    )
+
+
+class FunctionWriter:
+    """One fresh network in a worker: trained while somebody watches, then asked token by token."""
+
+    def __init__(self, worker: Worker, milestone: Milestone, seed: int, text: np.ndarray):
+        self._worker, self._seed, self._seconds = worker, seed, milestone.budget.train_seconds
+        merges = learn_merges(worker, milestone.trigger, text, milestone.budget.call_seconds)
+        self._writer = StudentWriter(worker, milestone.trigger, seed, merges)
+
+    def train(
+        self,
+        task: Task,
+        tell: Callable[[Point], None],
+        between: Callable[[], None] = lambda: None,
+        seconds: float = math.inf,
+    ) -> None:
+        """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
+
+        ``between`` is called whenever the student's training reports, and may ask the network for answers. After
+        ``seconds`` of processor time training is left where it is: the worker stays inside of it for good, and answers
+        from there as it does whenever training reports.
+        """
+        watched = task.exercises[:WATCHED]
+        told, last, started = 0, (0.0, 0.0), 0.0 if seconds == math.inf else self._worker.read_clock()
+
+        def measure(step: float, steps: float) -> None:
+            nonlocal told
+            told += 1
+            tell(Point(step, steps, self._measure_loss(watched), self.attempt(watched)))
+
+        def progress(step: float, steps: float) -> None:
+            nonlocal last
+            if math.isfinite(step) and math.isfinite(steps) and steps > 0:
+                last = (min(max(step, 0.0), steps), steps)
+                if step >= told * steps / POINTS and told < POINTS:
+                    measure(*last)
+            between()
+            if seconds < math.inf and self._worker.read_clock() - started > seconds:
+                raise _EnoughError
+
+        measure(0, 0)
+        with contextlib.suppress(_EnoughError):
+            self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
+        measure(*last)
+
+    def attempt(self, exercises: Sequence[Exercise]) -> list[Attempt]:
+        """What the network writes for each, always the likeliest token."""
+        prompts = [exercise.prompt.text.encode() for exercise in exercises]
+        attempts = []
+        for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
+            unended = "two tokens are equally likely" if completion.tied else "it does not come to an end"
+            mistake = None if completion.ended else unended
+            attempts.append(judge(exercise, completion.data.decode(errors="replace"), mistake))
+        return attempts
+
+    def encode(self, text: str) -> np.ndarray:
+        """The tokens of a text."""
+        return self._writer.encode(text.encode())
+
+    def spell(self, tokens: Sequence[int]) -> list[str]:
+        """The text of each token."""
+        return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
+
+    def extend(self, text: str, written: Sequence[int]) -> np.ndarray:
+        """The tokens of a text, and those written after it; ValueError for a token that is none of the network's."""
+        if not all(token < len(self._writer.table) for token in written):
+            raise ValueError(f"the network has only {len(self._writer.table)} tokens")
+        return np.append(self.encode(text), np.array(written, np.int64))
+
+    def choose_next(self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator) -> Token:
+        """The token after these, drawn by the student's own `sampling_probabilities`."""
+        logits = self._writer.next_logits([tokens])
+        own, chances = softmax(logits)[0], self._find_chances(logits, temperature, top_p)
+        number = int(rng.choice(len(chances), p=chances / chances.sum()))
+        data, stop, _ = self._writer.table[number].partition(STOP)
+        likeliest = np.argsort(-own, kind="stable")[:LIKELIEST].tolist()
+        shown = likeliest if number in likeliest else [*likeliest[:-1], number]
+        candidates = [
+            Candidate(text, float(own[place]), float(chances[place]))
+            for text, place in zip(self.spell(shown), shown, strict=True)
+        ]
+        return Token(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
+
+    def write(self, text: str) -> Iterator[Token]:
+        """Continue a text by the likeliest tokens, up to the end mark or until MOST_BYTES are passed."""
+        tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
+        while size <= MOST_BYTES:
+            token = self.choose_next(tokens, 0.0, 1.0, rng)
+            yield token
+            if token.ends:
+                return
+            tokens = np.append(tokens, token.number)
+            size += len(self._writer.table[token.number])
+
+    def attend(self, tokens: np.ndarray) -> np.ndarray:
+        """What each token takes from those before it: (layers, heads, t, t), each row adds up to 1."""
+        return self._writer.attention_maps(tokens[None])[0].clip(0, 1)
+
+    @property
+    def student(self) -> StudentWriter:
+        """The network itself."""
+        return self._writer
+
+    def _find_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
+        call = f"sampling_probabilities(logits, temperature={temperature:g}, top_p={top_p:g})"
+        module = self._worker.module("tinygpt")
+        found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)
+        chances = check_floats(found, call, logits.shape)[0]
+        if chances.min() < 0 or abs(chances.sum() - 1) > TOLERANCE:
+            got = f"values from {chances.min():.3g} that add up to {chances.sum():.3g}"
+            raise RecipeError(call, got, "probabilities: not negative, and together 1")
+        return chances
+
+    def _measure_loss(self, exercises: Sequence[Exercise]) -> float:
+        """Mean cross-entropy of the tokens of the right completions, in nats."""
+        losses = []
+        for exercise in exercises:
+            tokens = self.encode(exercise.prompt.text + exercise.prompt.answer + END)
+            ends = np.cumsum([len(self._writer.table[token]) for token in tokens.tolist()])
+            first = int(np.searchsorted(ends, len(exercise.prompt.text.encode()), side="right"))
+            cut = max(0, len(tokens) - 1 - CAUSAL_TOKENS)
+            first, tokens = max(1, first - cut), tokens[cut:]
+            found = softmax(self._writer.logits(tokens[None, :-1])[0, first - 1 :])
+            losses.append(-np.log(np.maximum(found[np.arange(len(found)), tokens[first:]], 1e-9)))
+        return float(np.concatenate(losses).mean())
+
+
+class _EnoughError(Exception):
+    """Training has taken long enough."""
+
+
+def judge(exercise: Exercise, written: str, mistake: str | None = None) -> Attempt:
+    """An attempt, by what it gives for the exercise's inputs; ``mistake`` is one that is known already."""
+    try:
+        parse_function(exercise.prompt.text + written)
+    except RefusedError as error:
+        return Attempt(written, False, mistake or str(error))
+    return Attempt(written, True, mistake or find_mistake(exercise.prompt, written, exercise.cases))
+
+
+def count_by_kind(attempts: Sequence[Attempt]) -> list[int]:
+    """How many do what their docstrings say, of each of the three kinds."""
+    return [count_right(attempts[kind::KINDS]) for kind in range(KINDS)]
+
+
+def count_right(attempts: Sequence[Attempt]) -> int:
+    """How many do what their docstrings say."""
+    return sum(attempt.mistake is None for attempt in attempts)
+
+
+def judge_rivals(rivals: Mapping[str, Complete], exercises: Sequence[Exercise]) -> dict[str, list[Attempt]]:
+    """What each rival writes for the exercises."""
+    prompts = [exercise.prompt for exercise in exercises]
+    return {
+        name: [judge(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
+        for name, complete in rivals.items()
+    }
+
+
+def summarize_attempts(point: Point) -> str:
+    """How many functions parse and how many are right."""
+    asked = len(point.attempts)
+    return f"{asked} functions it has never seen: {point.parsed} parse, {point.right} compute the right values"
+
+
+def choose_attempts(points: Sequence[Point], most: int) -> list[tuple[float, Attempt]]:
+    """What was written for the first exercise, by step, where it changed: at most so many, how it came to be.
+
+    The first attempt, the first that parses, the first that is right and the newest are among them.
+    """
+    found: list[tuple[float, Attempt]] = []
+    for point in points:
+        if not found or found[-1][1].written != point.attempts[0].written:
+            found.append((point.step, point.attempts[0]))
+    parsed = [place for place, (_, attempt) in enumerate(found) if attempt.parses]
+    right = [place for place, (_, attempt) in enumerate(found) if attempt.mistake is None]
+    places = dict.fromkeys([0, len(found) - 1, *parsed[:1], *right[:1], *reversed(range(len(found)))])
+    return [found[place] for place in sorted(list(places)[:most])] if found else []

@@ -1,0 +1,339 @@
+"""Demonstration 5 on a terminal and without one."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from grading.checks.network import RecipeError
+from grading.demos import DEMOS
+from grading.demos import language as demo
+from grading.demos.caching import CacheRace, race_cache, summarize_cache
+from grading.demos.language import (
+    HISTORY,
+    Ladder,
+    Speeds,
+    name_token,
+    play,
+)
+from grading.demos.writing import (
+    EACH,
+    KINDS,
+    MOST_BYTES,
+    POINTS,
+    WATCHED,
+    Attempt,
+    FunctionWriter,
+    Point,
+    Task,
+    choose_attempts,
+    summarize_attempts,
+)
+from grading.manifest.model import Milestone
+from grading.remote import RemoteError
+from grading.render.screen import RecordingScreen
+from tests.demos.conftest import Start
+from tests.demos.pupil import CONTEXT, Desk, Pupil, install_pupil
+from tests.demos.test_pictures import drawn
+from tests.demos.test_training import plain
+
+
+class Typist(RecordingScreen):
+    """Somebody who looks on, and types some lines."""
+
+    watched = True
+
+    def __init__(self, *lines: str):
+        super().__init__()
+        self.lines, self.asked = list(lines), []
+
+    def ask(self, question: str) -> str | None:
+        """The next line, if there is one."""
+        self.asked.append(question)
+        return self.lines.pop(0) if self.lines else None
+
+
+@pytest.fixture(scope="module")
+def screen(task: Task, language_milestone: Milestone) -> Typist:
+    """A whole demonstration with a Pupil, and somebody who asks for two functions and types something else."""
+    known = task.exercises[5].prompt
+    with pytest.MonkeyPatch.context() as patch:
+        install_pupil(patch, task)
+        shown = Typist("what is this?", known.text.replace("\n", " "), "def root(width):")
+        play(Desk(), shown, language_milestone, 1)
+    return shown
+
+
+def texts(screen: RecordingScreen) -> list[str]:
+    """What the frames say, as on 80 columns."""
+    return [drawn(frame) for frame in screen.frames]
+
+
+def join(text: str) -> str:
+    """A frame's text on one line, without the frame."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+
+
+def test_every_part_is_shown_in_order(screen: Typist) -> None:
+    """Training, three functions token by token, attention, the rivals, the cache, what was typed."""
+    shown = [join(text) for text in texts(screen)]
+    order = ["The rivals count", "before training", "step 12 of 12", "a function it has never seen", "what its heads"]
+    order += [
+        "your network and its rivals",
+        "the cache",
+        "Not understood",
+        "Understood: a signature;",
+        "def root(width)",
+    ]
+    places = [next((i for i, text in enumerate(shown) if part in text), part) for part in order]
+    assert places == sorted(places)
+
+
+def test_functions_improve_before_ones_eyes(screen: Typist) -> None:
+    """First no function, then a wrong one, then the right one, each on a line of its own with its step."""
+    learned = [text for text in texts(screen) if "╭─ step 12 of 12" in text][-1]
+    lines = [line.strip("│ ").split() for line in learned.splitlines()]
+    ends = [(line[0], line[-1]) for line in lines if line and line[-1] in ("function", "wrong", "right")]
+    assert [end for _, end in ends] == ["function", "wrong", "right"]
+    assert [step for step, _ in ends] == ["0", "4", "8"]
+    assert f"{WATCHED} functions it has never seen: {WATCHED} parse, {WATCHED} compute the right values" in join(
+        learned
+    )
+
+
+def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: Task) -> None:
+    """Each frame has one token more, its rivals among the tokens as bars; the last has inputs, values and rivals."""
+    exercise = task.exercises[0]
+    title = "a function it has never seen"
+    frames = [text for text in texts(screen) if title in text]
+    written = len(exercise.prompt.answer) + 1
+    assert re.search(r"'\\n' +█+░* +\d+%", frames[0])
+    whole = frames[written]
+    body = exercise.prompt.answer.strip()
+    assert body in join(frames[written - 1])
+    assert body[: len(body) // 2] in join(frames[written - 1 - len(body) // 2])
+    assert "Its parts never stand together" in whole
+    assert "It is right for all of 12 inputs." in whole
+    assert re.search(r"_\w+\(.+\) = ", whole)
+    assert "nearest neighbour with the prompt's words (" in whole
+    assert "end 90%" in join(whole)
+
+
+def test_what_is_typed_is_written(screen: Typist, task: Task) -> None:
+    """What is understood is said, and so is what is not; the question names the words of this run once."""
+    assert len(screen.asked) == 4
+    assert all(word in screen.asked[0] for word in task.functions.language.made_up)
+    assert screen.asked[1] == screen.asked[2]
+    shown = [join(text) for text in texts(screen)]
+    assert any("Understood: a signature; the" in text and "right for all" in text for text in shown)
+    assert any("The network writes the docstring, too." in text for text in shown)
+
+
+def test_rivals_are_compared_on_the_same_functions(screen: Typist) -> None:
+    """Yours first; of thirty functions the Pupil has all, and rivals that count have fewer."""
+    ladder = next(text for text in texts(screen) if "your network and its rivals" in text)
+    counts = {name.strip("│ "): int(right) for name, right in re.findall(r"(.+?) [█░]+ +(\d+) \(", ladder)}
+    assert next(iter(counts)) == "your network"
+    assert counts["your network"] == KINDS * EACH
+    assert "30 (10 + 10 + 10)" in ladder
+    assert re.search(r"prompt's words [█░]+ +\d+ \(0 \+ ", ladder)
+    assert len(counts) == 6
+    assert max(list(counts.values())[1:]) < 20
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("colour", [None, "standard", "truecolor"])
+def test_every_frame_fits(screen: Typist, width: int, colour: str | None) -> None:
+    """No line is longer than the terminal is wide, and colour is only where it is asked for."""
+    for frame in screen.frames[:8] + screen.frames[12::9] + screen.frames[-2:]:
+        text = drawn(frame, width=width, colour=colour)
+        assert colour or "\x1b" not in text
+        assert max(map(len, plain(text).splitlines())) <= width
+        assert "…" not in text
+
+
+def test_ascii_is_enough(screen: Typist) -> None:
+    """Where only ASCII can be written, only ASCII is."""
+    for frame in screen.frames[::5] + screen.frames[-3:]:
+        for width in (40, 80):
+            assert drawn(frame, width=width, encoding="ascii").isascii()
+    assert all(question.isascii() for question in screen.asked)
+
+
+def test_frames_that_move_fit_a_narrow_terminal(screen: Typist) -> None:
+    """Into 40 columns and 24 lines."""
+    moving = [
+        text
+        for frame in screen.frames
+        if "rivals go on" not in (text := drawn(frame, width=40)) and "heads look" not in text
+    ]
+    assert max(len(text.splitlines()) for text in moving) <= 24
+
+
+def test_expected_values_stay_here(task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network gets the training text and beginnings, and never a right answer before it was written."""
+    install_pupil(monkeypatch, task)
+    monkeypatch.setattr(Pupil, "stages", ("?(?", "?(?", "?(?"))
+    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    writer.attempt(task.exercises)
+    shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student.shown]
+    assert shown
+    assert not any(exercise.prompt.answer in text for text in shown for exercise in task.exercises)
+
+
+def test_points_are_few_and_measured_here(task: Task, language_milestone: Milestone, monkeypatch) -> None:
+    """From fresh weights to the end, at most POINTS and one; the loss falls as the Pupil learns."""
+    install_pupil(monkeypatch, task)
+    monkeypatch.setattr(Pupil, "steps", 120)
+    points: list[Point] = []
+    between: list[int] = []
+    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    writer.train(task, points.append, lambda: between.append(len(points)))
+    assert (points[0].step, points[-1].step, points[-1].steps) == (0, 120, 120)
+    assert len(points) <= POINTS + 1
+    assert len(between) == 120
+    assert points[0].loss > 5 > 1 > points[-1].loss
+    assert [points[0].right, points[-1].right] == [0, WATCHED]
+    assert "0 parse, 0 compute" in summarize_attempts(points[0])
+
+
+def test_training_that_nobody_watches_is_cut_short(
+    task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so much processor time; the network answers from where it is."""
+    install_pupil(monkeypatch, task)
+    monkeypatch.setattr(Pupil, "steps", 1000)
+    points: list[Point] = []
+    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    writer.train(task, points.append, seconds=0.5)
+    assert 0 < points[-1].step < 100
+    assert points[-1].steps == 1000
+    assert len(points[-1].attempts) == WATCHED
+
+
+def test_what_has_no_end_is_said(task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A completion is cut after MOST_BYTES, and is not right, whatever it begins with."""
+    install_pupil(monkeypatch, task)
+    monkeypatch.setattr(Pupil, "stages", ("a" * 500,) * 3)
+    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    (attempt,) = writer.attempt(task.exercises[:1])
+    assert attempt.mistake == "it does not come to an end"
+    tokens = list(writer.write(task.exercises[0].prompt.text))
+    assert len(tokens) == MOST_BYTES + 1
+    assert not tokens[-1].ends
+
+
+def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
+    """The first, the first that parses, the first that is right, the newest; one that is written again is no other."""
+    verdicts = {"a": (False, "x"), "b": (True, "x"), "d": (True, None)}
+    points = [
+        Point(step, 9, 0.0, [Attempt(text, *verdicts.get(text, (False, "x")))])
+        for step, text in enumerate("aabbcdefgg")
+    ]
+
+    def shown(most: int) -> list[tuple[float, str]]:
+        return [(step, attempt.written) for step, attempt in choose_attempts(points, most)]
+
+    assert shown(HISTORY) == [(0, "a"), (2, "b"), (5, "d"), (8, "g")]
+    assert shown(6) == [(0, "a"), (2, "b"), (5, "d"), (6, "e"), (7, "f"), (8, "g")]
+    assert [text for _, text in shown(99)] == list("abcdefg")
+    assert len(choose_attempts(points[:3], HISTORY)) == 2
+
+
+def test_the_cache_is_timed_by_processor_time(task: Task) -> None:
+    """Both write until the context is full, and the same tokens; how much quicker is said in numbers."""
+    told: list[CacheRace] = []
+    prompt = np.frombuffer(task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
+    race = race_cache(Desk(), Pupil(), prompt, told.append)
+    assert race is not None
+    assert race.total == race.written == CONTEXT - len(prompt)
+    assert race.same
+    assert [one.written for one in told] == list(range(1, race.total + 1))
+    assert "with the cache the same tokens" in summarize_cache(race)
+    assert f"3 of {race.total} tokens" in summarize_cache(told[2])
+    assert drawn(Speeds(race)).count("tokens/s") == 2
+
+
+def test_other_tokens_are_called_so() -> None:
+    """Two speeds of different texts are no comparison of the same work."""
+    assert "other tokens 4.0 times" in summarize_cache(CacheRace(10, 10, 4.0, 1.0, same=False))
+
+
+@pytest.mark.parametrize("lacking", ["new_caches", "context_length"])
+def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    """Its demonstration goes on and says so."""
+
+    def request(_self: Desk, _verb: str, _network: Pupil, name: str) -> int:
+        if name == lacking:
+            raise AttributeError(name)
+        return 100
+
+    monkeypatch.setattr(Desk, "request", request)
+    assert race_cache(Desk(), Pupil(), np.arange(5), lambda _: None) is None
+
+
+def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything but the prompt and so many tokens is the student's error, with the call in it."""
+    monkeypatch.setattr(Desk, "_generate", lambda *_, **__: "tokens")
+    with pytest.raises(RecipeError, match="generate"):
+        race_cache(Desk(), Pupil(), np.arange(5), lambda _: None)
+
+
+@pytest.mark.parametrize("found", [np.full((1, 256), 1.0), np.full((1, 256), np.nan), np.zeros(256), "p"])
+def test_what_samples_must_be_probabilities(
+    task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
+) -> None:
+    """Anything else that `sampling_probabilities` gives is the student's error."""
+    install_pupil(monkeypatch, task)
+    monkeypatch.setattr(Desk, "_sampling_probabilities", lambda *_, **__: found)
+    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    with pytest.raises(RecipeError, match="sampling_probabilities"):
+        next(writer.write("def f(a, b):"))
+
+
+def test_tokens_can_be_read() -> None:
+    """Spaces and line breaks are seen, and nothing else than ASCII is written."""
+    assert [name_token(text) for text in ("\0", "\n    ", " é")] == ["end", r"'\n    '", r"' \xe9'"]
+
+
+def test_a_ladder_fits_below_where_it_is_narrow() -> None:
+    """Names above bars where both do not fit on a line."""
+    right, wrong = Attempt("", True, None), Attempt("", True, "wrong")
+    rows = {"your network": [right, wrong], "nearest neighbour with the prompt's words": [wrong, wrong]}
+    assert "\n  " in drawn(Ladder(rows), width=40)
+    assert re.search(r"your network +█+░+ +1 \(1 \+ 0 \+ 0\)", drawn(Ladder(rows), width=80))
+
+
+def test_it_runs_headless_with_the_students_network(start_writing: Start, language_milestone: Milestone) -> None:
+    """The course's own module 16 trains, writes, attends, and its cache writes the same tokens in less time."""
+    screen = RecordingScreen()
+    with start_writing() as worker:
+        DEMOS[5](worker, screen, language_milestone, 1)
+    shown = [join(text) for text in texts(screen)]
+    assert "before training: fresh weights" in shown[1]
+    loss = re.search(r"loss: ([\d.]+) at first, ([\d.]+) now", next(t for t in shown if "step 60 of 60" in t))
+    assert float(loss[2]) < 0.8 * float(loss[1])
+    assert any("what its heads look at" in text for text in shown)
+    assert "with the cache the same tokens" in shown[-1]
+
+
+def test_it_goes_on_inside_a_training_that_is_left(
+    start_writing: Start, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe that would train for hours is left after its time, and the worker answers all that follows."""
+    monkeypatch.setattr(demo, "UNWATCHED_SECONDS", 1.0)
+    screen = RecordingScreen()
+    with start_writing(lambda text: text.replace("), 60", "), 10**6")) as worker:
+        play(worker, screen, language_milestone, 1)
+    shown = [join(text) for text in texts(screen)]
+    assert any(re.search(r"step \d+ of 1000000", text) for text in shown)
+    assert "with the cache the same tokens" in shown[-1]
+
+
+def test_what_student_code_raises_comes_through(start_writing: Start, language_milestone: Milestone) -> None:
+    """Whoever plays the demonstration is told what stopped it."""
+    broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
+    with start_writing(broken) as worker, pytest.raises(RemoteError, match="lost"):
+        play(worker, RecordingScreen(), language_milestone, 1)

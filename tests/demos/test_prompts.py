@@ -1,0 +1,121 @@
+"""What somebody types is understood, or refused with what would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grading.demos.prompts import LONGEST, NotUnderstoodError, describe_language, extract_phrase, understand
+from grading.demos.trial import RUNS, try_written
+from grading.language.functions import Functions, draw_functions
+
+
+@pytest.fixture(scope="module")
+def functions() -> Functions:
+    """Those of one run, few of them."""
+    return draw_functions(np.random.default_rng(1), documents=100, prompts=40)
+
+
+def test_every_phrase_of_the_language_is_understood(functions: Functions) -> None:
+    """It becomes the prompt it was taken from, with its answer; the words made up for the run are named."""
+    for prompt in (*functions.compositions, *functions.made_up, *functions.names):
+        beginning = understand(extract_phrase(prompt), functions.language)
+        assert (beginning.text, beginning.answer) == (prompt.text, prompt.answer)
+        made_up = [word for word in functions.language.made_up if word in prompt.text]
+        assert all(f"'{word}' was made up for this run." in beginning.understood for word in made_up)
+    composition = understand(extract_phrase(functions.compositions[0]), functions.language)
+    assert "never has these two parts together" in composition.understood
+    names = understand(extract_phrase(functions.names[0]), functions.language)
+    assert "It never has" in names.understood
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "the larger of width and age, times 12",
+        "larger of width and age times 12",
+        "Write a function that returns the larger of width and age, times 12.",
+        '  "Return the larger of width\nand age, times 12."  ',
+        'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""',
+        'def larger_times( width,age ) : """ Return the larger of width and age, times 12. """ return',
+    ],
+)
+def test_many_ways_to_ask_are_one(functions: Functions, typed: str) -> None:
+    """A phrase with or without article, comma and request; a signature on one line or on two."""
+    beginning = understand(typed, functions.language)
+    assert beginning.text == 'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""'
+    assert beginning.answer == "\n    return max(width, age) * 12\n"
+    assert "the larger of width and age; then times 12." in beginning.understood
+
+
+def test_a_signature_may_stand_alone(functions: Functions) -> None:
+    """Its docstring is left to the network; one that the language does not have has no right answer."""
+    alone = understand("def larger_times(width, age)", functions.language)
+    assert (alone.text, alone.answer) == ("def larger_times(width, age):", None)
+    free = understand('def root(width): """Return the root of width."""', functions.language)
+    assert (free.text, free.answer) == ('def root(width):\n    """Return the root of width."""', None)
+    other = understand('def f(age, width): """Return the sum of width and age."""', functions.language)
+    assert other.answer is None
+
+
+def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> None:
+    """Names and constants that it never has; they are taken all the same."""
+    beginning = understand("the sum of foo and age, plus 500", functions.language)
+    assert "has no foo there" in beginning.understood
+    assert "from 2 to 99" in beginning.understood
+    assert beginning.answer == "\n    return (foo + age) + 500\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("", "Not understood. Of two numbers: the sum"),
+        ("the root of width", "Not understood"),
+        ("the sum of width and age, times 0", "Not understood"),
+        ("the sum of width and width", "width and width are not two names"),
+        ("the sum of for and age", "for and age are not two names"),
+        ("def f(a, a):", "no signature"),
+        ("def f(a=1):", "no signature"),
+        ("def class(a):", "no signature"),
+        ("def f(a): return a", "comes a docstring"),
+        ("x" * (LONGEST + 1), f"{LONGEST} at most"),
+        ("def f(\x1b[31ma):", "no signature"),
+    ],
+)
+def test_what_is_not_understood_is_said(functions: Functions, typed: str, said: str) -> None:
+    """With what can be asked for."""
+    with pytest.raises(NotUnderstoodError, match=said):
+        understand(typed, functions.language)
+
+
+def test_the_language_is_described_in_its_own_words(functions: Functions) -> None:
+    """Whoever reads it can type each of its parts, those made up for the run too."""
+    told = describe_language(functions.language)
+    assert all(word in told for word in functions.language.made_up)
+
+
+@pytest.mark.parametrize(
+    ("typed", "written", "verdict", "right"),
+    [
+        ("the larger of width and age", "\n    return max(width, age)\n", "right for all of 12", True),
+        ("the larger of width and age", "\n    return width\n", "It is wrong: for", False),
+        ("the larger of width and age", "\n    return max(width, height)\n", "height is not there", False),
+        ("the larger of width and age", "\n    return max(width", "no function that can be run", False),
+        ("the sum of width and age, but at least 9999", "\n    return 9999\n", "right for all of 12", True),
+        ("def f(a, b, c):", '\n    """Return it."""\n    return a * b - c\n', "read it yourself", None),
+        ("def f():", "\n    return 2\n", "read it yourself", None),
+        ("def f(xs, n, m):", "\n    return [x * m for x in xs if x > n]\n", "read it yourself", None),
+    ],
+)
+def test_what_was_written_is_run(functions: Functions, typed: str, written: str, verdict: str, right: bool) -> None:
+    """On some inputs, with what it gives; right or wrong where the language says what is right."""
+    beginning = understand(typed, functions.language)
+    trial = try_written(beginning, written, np.random.default_rng(3))
+    assert verdict in trial.verdict
+    assert trial.right is right
+    assert len(trial.runs) == (0 if "no function" in verdict else RUNS)
+    if right:
+        assert all(run.right for run in trial.runs)
+        arguments, returned = trial.runs[0].call.partition("(")[2].rstrip(")"), trial.runs[0].returned
+        numbers = [int(part) for part in arguments.split(", ")]
+        assert int(returned) == (max(numbers) if "larger" in typed else 9999)
