@@ -101,7 +101,7 @@ def demo(
         bool, typer.Option("--no-browser", help="With --web: print the page's address and open nothing.")
     ] = False,
 ) -> int:
-    """Watch what your network does, live; with --web draw a digit (2), see it train (3), drop a photograph (4).
+    """Watch what your network does, live; --web: draw a digit (2), see it train (3), drop a photograph (4), write (5).
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def demo(
       tito milestone demo 1 --seed 7
       tito milestone demo 2 --web
       tito milestone demo 2 --web --no-browser
-      tito milestone demo 4 --web
+      tito milestone demo 5 --web
     """
     if no_browser and not web:
         raise UsageError(f"--no-browser goes with --web: tito milestone demo {number} --web --no-browser")
