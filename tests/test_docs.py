@@ -73,6 +73,8 @@ ONLY_NAMED = {
     "tito milestone demo 3": "trains for a minute or two; tests/demos plays it with few images",
     "tito milestone demo 4": "the same",
     "tito milestone demo 4 --web": "serves a page until it is interrupted; tests/demos does it",
+    "tito milestone demo 5": "trains for a minute or two; tests/demos plays it with few functions",
+    "tito milestone demo 5 --web": "serves a page until it is interrupted; tests/demos does it",
     "nox -s milestone-2": "CI runs it",
     "nox -s milestone-3": "trains for minutes; tests/checks does it with few images",
     "nox -s milestone-4": "the same",
