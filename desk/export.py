@@ -5,13 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from desk.classroom50 import ASSIGNMENT, CLASSROOM, short_name, theirs
 from desk.gradebook import FILE, open_gradebook
-from desk.roster import EMAIL, Row
+from desk.left_out import (
+    Scores,
+    check_participants,
+    choose_complete,
+    describe_earlier,
+    describe_excused,
+    describe_left_out,
+)
+from desk.roster import Row
 from desk.scores import FULL, Score, scores
 from grading.errors import UsageError
 from grading.files import write_atomically
@@ -20,7 +28,6 @@ from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
 
-Scores = dict[str, dict[int, Score]]
 _LIVE = re.compile(r"[=+\-@\t\r\n|%＝＋－＠]")
 """What a spreadsheet takes for the beginning of a formula."""
 _UNTOUCHED = "-"
@@ -92,24 +99,6 @@ def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     return _csv([head, possible, *lines])
 
 
-def choose_complete(
-    rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
-) -> tuple[list[Row], list[Milestone]]:
-    """The students and milestones of the table without an empty cell that holds most grades."""
-
-    def has(row: Row, milestone: Milestone) -> bool:
-        score = reached[row.id][milestone.id]
-        return score.points is not None or score.by_hand.excused
-
-    by_grades = sorted(milestones, key=lambda m: -sum(has(row, m) for row in rows))
-    tables = [
-        ([row for row in rows if all(has(row, m) for m in by_grades[:count])], by_grades[:count])
-        for count in range(1, len(by_grades) + 1)
-    ]
-    chosen, columns = max(tables, key=lambda table: len(table[0]) * len(table[1]), default=([], []))
-    return chosen, [m for m in milestones if m in columns]
-
-
 def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     """Moodle's grade import: to be mapped from "Email address" to the user's. UsageError for a student without one.
 
@@ -172,7 +161,7 @@ def write(
             rows, unknown = check_participants(rows, participants)
             notes += [*unknown, *describe_excused(found)]
         elif form == "canvas":
-            notes += describe_left_out(rows, found, manifest)
+            notes += describe_left_out(rows, _built(manifest), found)
         if form == "classroom50":
             text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
         else:
@@ -188,72 +177,6 @@ def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
         return manifest
     built_milestone(manifest, milestone)
     return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
-
-
-def describe_excused(reached: Scores) -> Iterator[str]:
-    """Who is excused, which Moodle's import has no word for."""
-    excused = [
-        f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
-    ]
-    if excused:
-        yield f"Excused, which an import cannot tell Moodle: {', '.join(excused)}. Exclude those grades there by hand."
-
-
-def describe_earlier(reached: Scores) -> Iterator[str]:
-    """Whose grades another course than today's has judged: files for other systems have no place to say it."""
-    earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
-    if earlier:
-        names = ", ".join(
-            f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:12]
-        )
-        more = " …" if earlier[12:] else ""
-        yield f"Judged by an earlier course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
-
-
-def describe_left_out(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> Iterator[str]:
-    """Whom and what Canvas's file leaves out, since it may hold no empty cell."""
-    built = _built(manifest)
-    chosen, columns = choose_complete(rows, built, reached)
-    nobody = [m for m in built if all(reached[row.id][m.id].points is None for row in rows)]
-    if nobody:
-        yield f"Left out, since nobody has points yet: milestone {', '.join(str(m.id) for m in nobody)}."
-    if others := [m for m in built if m not in columns and m not in nobody]:
-        yield f"Left out, since not everybody has points: milestone {', '.join(str(m.id) for m in others)}."
-    kept = {row.id for row in chosen}
-    some = [r.id for r in rows if r.id not in kept and any(s.points is not None for s in reached[r.id].values())]
-    none = [r.id for r in rows if r.id not in kept and r.id not in some]
-    for names, why in ((none, "they have no points yet"), (some, "not all of their milestones have points")):
-        if names:
-            yield f"Left out, since {why}: {', '.join(names[:12])}{' …' if names[12:] else ''}."
-    if others or some:
-        yield (
-            "An empty cell would erase a grade in Canvas. To import what is left out, write one milestone at a time, "
-            "with --milestone."
-        )
-
-
-def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[tuple[Row, ...], list[str]]:
-    """The students whom Moodle knows, by the addresses of its list of participants as it spells them, and notes.
-
-    UsageError when that list cannot be read or holds no address.
-    """
-    if participants is None:
-        note = (
-            "Moodle stops at the first e-mail address it does not know, and imports nothing. Check before: export "
-            "the course's participants there, and name that file with --participants."
-        )
-        return tuple(rows), [note]
-    try:
-        cells = re.split(r"[,;\t\r\n]", participants.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{participants} cannot be read: {error}. Export the participants in Moodle as CSV.") from None
-    spelled = {cell.casefold(): cell for cell in (cell.strip().strip('"') for cell in cells) if EMAIL.fullmatch(cell)}
-    if not spelled:
-        raise UsageError(f"{participants} holds no e-mail address. Export the participants in Moodle as CSV.")
-    known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
-    here = {row.id for row in known}
-    unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]
-    return tuple(known), [f"Left out, since Moodle does not know them: {', '.join(unknown)}."] if unknown else []
 
 
 def _built(manifest: Manifest) -> list[Milestone]:

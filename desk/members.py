@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from desk.folder import format_option
 from desk.gradebook import FILE, Gradebook, open_gradebook
 from desk.repository import same_repository
 from desk.roster import Row
@@ -72,10 +73,9 @@ def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
     if changes.gone:
         yield f"No longer in the roster: {_list_names(changes.gone)}. What they handed in is kept."
     for one in changes.renamed:
-        where = "" if folder == Path("class") else f" --folder {folder}"
         yield (
             f"{one.new} seems to be {one.old} under a new id: {one.because}. "
-            f"If so, take over the records: inv rename --old {one.old} --new {one.new}{where}"
+            f"If so, take over the records: inv rename --old {one.old} --new {one.new}{format_option(folder)}"
         )
 
 

@@ -33,7 +33,8 @@ from grading.manifest.problems import Problem
 from grading.render.text import one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
-LONGEST = 1000
+LONGEST = 300
+"""Characters of a text: as many as a cell of the exports holds."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 

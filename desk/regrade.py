@@ -15,6 +15,7 @@ from pathlib import Path
 from desk.collect import Trouble, grade_tasks, locked
 from desk.courses import compare_courses, describe_course
 from desk.decisions import Policy, Regrade, add_course, add_regrade, read_courses, read_regrades, select_regrades
+from desk.folder import format_option
 from desk.gradebook import FILE, Gradebook, Grading, open_gradebook
 from desk.grader import Task
 from desk.look import Class, targets
@@ -201,7 +202,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     """
     if not (folder / FILE).is_file():
         return
-    manifest = load_at_desk(root)
+    manifest, where = load_at_desk(root), format_option(folder)
     now = describe_course(root, manifest)
     with open_gradebook(folder / FILE) as book:
         reached, courses = scores(book, manifest, today=now.digest), read_courses(book)
@@ -223,9 +224,9 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
                 f"Since {course.label}: {sentence}" for sentence in compare_courses(course.contents, now.contents)
             )
     if decided.get(now.digest) == "pin":
-        yield "Earlier grades are pinned. To regrade them after all: inv regrade"
+        yield f"Earlier grades are pinned. To regrade them after all: inv regrade{where}"
     else:
-        yield "Who would change: inv regrade --preview. To decide: inv regrade, perhaps with --keep-better or --pin."
+        yield f"Who would change: inv regrade --preview{where}. Decide with inv regrade, --keep-better or --pin."
 
 
 def format_points(score: Score) -> str:

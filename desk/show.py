@@ -27,7 +27,9 @@ def roster(found: Roster) -> None:
     problems(found.problems)
     sections = {row.section for row in found.rows if row.section}
     without = sum(row.repository is None for row in found.rows)
-    told = f"{len(found.rows)} students" + (f" in {len(sections)} sections" if sections else "")
+    told = f"{len(found.rows)} students" + (
+        f" in {len(sections)} section{'s' * (len(sections) > 1)}" if sections else ""
+    )
     out.print(f"{told}{f', {without} without a repository' if without else ''}.")
     if found.problems:
         out.print(f"{len(found.problems)} to fix.")

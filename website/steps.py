@@ -59,6 +59,8 @@ class Step:
     reason: str | None
     is_replaced: bool
     """Whether a regrade counts instead."""
+    course: str
+    """Which course judged an official result; empty for any other record."""
     then: str = ""
     """What came next, and after how long."""
 
@@ -99,7 +101,14 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
             verified=entry.verified,
             reason=entry.reason,
             is_replaced=entry.is_replaced,
+            course=describe_course(result, is_current=entry.is_current) if result and result.official else "",
         )
+
+
+def describe_course(result: Result, *, is_current: bool) -> str:
+    """The course that judged a result, and whether it has changed since."""
+    course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
+    return course if is_current else f"{course}, which has changed since"
 
 
 def _kind(event: Event, result: Result | None) -> str:

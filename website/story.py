@@ -21,7 +21,7 @@ from grading.progress import PASSING, Event, History
 from grading.render import words
 from grading.render.text import clean, one_line
 from grading.result import WRITTEN, Curve, Picture, Result, Writing
-from website.steps import Figure, Read, Step, drawable, figures_of, tell_steps
+from website.steps import Figure, Read, Step, describe_course, drawable, figures_of, tell_steps
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ def _clean_writing(writing: Writing) -> Writing:
 
 def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
     """How it was measured, as terms and values."""
-    course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
-    yield "Course", course if is_current else f"{course}, which has changed since"
+    yield "Course", describe_course(result, is_current=is_current)
     for data in result.data[:5]:
         stand_in = f", in place of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
         yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"

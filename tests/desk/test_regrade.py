@@ -15,8 +15,9 @@ from desk.cohort import booked, enrolled
 from desk.collect import FILE, collect
 from desk.courses import compare_courses, describe_course
 from desk.decisions import Policy, Regrade, add_regrade, read_courses, read_regrades
-from desk.export import describe_earlier, plain
+from desk.export import plain
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
+from desk.left_out import describe_earlier
 from desk.pushes import Reflogs
 from desk.regrade import Regraded, describe_course_change, regrade
 from desk.regrade_page import format_csv, page, summarize
@@ -30,6 +31,7 @@ from grading.result import CourseRecord
 from grading.sandbox.launch import choose
 from tests.desk.books import graded, sha
 from tests.desk.school import BROKEN, ROOT, TERM, School, released
+from website.story import tell
 
 OLD, NEW = "a" * 64, "b" * 64
 DAY = timedelta(days=1)
@@ -140,6 +142,8 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     why = "a regrade by another version of the course has taken its place"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
+    (step,) = tell(booked(path, students["cyd"]), load(ROOT)).steps
+    assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
     assert {student.id: mark for student, mark in enrolled(path)}["ada"] != marks["ada"]
 
 

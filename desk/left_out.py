@@ -1,0 +1,104 @@
+"""Whom and what a file for another system cannot hold, said before its import erases a grade or stops half-way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from desk.roster import EMAIL, Row
+from desk.scores import Score
+from grading.errors import UsageError
+from grading.manifest.model import Milestone
+
+Scores = dict[str, dict[int, Score]]
+"""Student → milestone → score."""
+SHOWN = 12
+
+
+def has_grade(score: Score) -> bool:
+    """Whether there is something to import: points, or an excuse."""
+    return score.points is not None or score.by_hand.excused
+
+
+def choose_complete(
+    rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
+) -> tuple[list[Row], list[Milestone]]:
+    """The students and milestones of the table without an empty cell that holds most grades."""
+
+    def has(row: Row, milestone: Milestone) -> bool:
+        return has_grade(reached[row.id][milestone.id])
+
+    by_grades = sorted(milestones, key=lambda m: -sum(has(row, m) for row in rows))
+    tables = [
+        ([row for row in rows if all(has(row, m) for m in by_grades[:count])], by_grades[:count])
+        for count in range(1, len(by_grades) + 1)
+    ]
+    chosen, columns = max(tables, key=lambda table: len(table[0]) * len(table[1]), default=([], []))
+    return chosen, [m for m in milestones if m in columns]
+
+
+def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
+    """Whom and what Canvas's file leaves out, since it may hold no empty cell."""
+    chosen, columns = choose_complete(rows, built, reached)
+    nobody = [m for m in built if not any(has_grade(reached[row.id][m.id]) for row in rows)]
+    if nobody:
+        yield f"Left out, since nobody has points yet: milestone {', '.join(str(m.id) for m in nobody)}."
+    if others := [m for m in built if m not in columns and m not in nobody]:
+        yield f"Left out, since not everybody has points: milestone {', '.join(str(m.id) for m in others)}."
+    kept = {row.id for row in chosen}
+    some = [r.id for r in rows if r.id not in kept and any(map(has_grade, reached[r.id].values()))]
+    none = [r.id for r in rows if r.id not in kept and r.id not in some]
+    for names, why in ((none, "they have no points yet"), (some, "not all of their milestones have points")):
+        if names:
+            yield f"Left out, since {why}: {', '.join(names[:SHOWN])}{' …' if names[SHOWN:] else ''}."
+    if others or some:
+        yield (
+            "An empty cell would erase a grade in Canvas. To import what is left out, write one milestone at a time, "
+            "with --milestone."
+        )
+
+
+def describe_earlier(reached: Scores) -> Iterator[str]:
+    """Whose grades another course than today's has judged: files for other systems have no place to say it."""
+    earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
+    if earlier:
+        names = ", ".join(
+            f"{s.student} (milestone {s.milestone}: {s.course.label if s.course else ''})" for s in earlier[:SHOWN]
+        )
+        more = " …" if earlier[SHOWN:] else ""
+        yield f"Judged by an earlier course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
+
+
+def describe_excused(reached: Scores) -> Iterator[str]:
+    """Who is excused, which Moodle's import has no word for."""
+    excused = [
+        f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
+    ]
+    if excused:
+        yield f"Excused, which an import cannot tell Moodle: {', '.join(excused)}. Exclude those grades there by hand."
+
+
+def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[tuple[Row, ...], list[str]]:
+    """The students whom Moodle knows, by the addresses of its list of participants as it spells them, and notes.
+
+    UsageError when that list cannot be read or holds no address.
+    """
+    if participants is None:
+        note = (
+            "Moodle stops at the first e-mail address it does not know, and imports nothing. Check before: export "
+            "the course's participants there, and name that file with --participants."
+        )
+        return tuple(rows), [note]
+    try:
+        cells = re.split(r"[,;\t\r\n]", participants.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{participants} cannot be read: {error}. Export the participants in Moodle as CSV.") from None
+    spelled = {cell.casefold(): cell for cell in (cell.strip().strip('"') for cell in cells) if EMAIL.fullmatch(cell)}
+    if not spelled:
+        raise UsageError(f"{participants} holds no e-mail address. Export the participants in Moodle as CSV.")
+    known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
+    here = {row.id for row in known}
+    unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]
+    return tuple(known), [f"Left out, since Moodle does not know them: {', '.join(unknown)}."] if unknown else []
