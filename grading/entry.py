@@ -14,6 +14,7 @@ from grading.render.text import clean
 
 NOT_YOURS = "The grader could not do its work; this says nothing about your code."
 LONGEST = 8000
+INTERRUPTED = 130
 
 
 def run_command(
@@ -31,15 +32,17 @@ def run_command(
     accept_any_text()
     try:
         code = command()
+        if code == INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except UsageError as error:
         return _say(str(error), 2)
     except GraderError as error:
         return _say(f"{preface}{error}", 3)
     except Interrupted as error:
-        return _say(str(error), 130)
+        return _say(str(error), INTERRUPTED)
     except (KeyboardInterrupt, EOFError):
-        return _say(interrupted, 130)
+        return _say(interrupted, INTERRUPTED)
     except SystemExit as ended:  # so Rich and the parser end, with 1, where nobody reads any more
         return ended.code if isinstance(ended.code, int) and ended.code != 1 else 3
     except OSError as error:
@@ -48,7 +51,7 @@ def run_command(
     except Exception as error:
         # The parser's exceptions are recognised by their attributes: importing it would slow down every other command.
         if type(error).__name__ == "Abort":
-            return _say(interrupted, 130)
+            return _say(interrupted, INTERRUPTED)
         show = getattr(error, "show", None)
         if callable(show) and isinstance(getattr(error, "exit_code", None), int):
             show()

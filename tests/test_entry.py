@@ -18,7 +18,7 @@ import typer
 
 from grading import __main__ as grader
 from grading.entry import run_command
-from grading.errors import GraderError, UsageError
+from grading.errors import GraderError, Interrupted, UsageError
 from grading.files import BusyError, lock_file
 from grading.manifest.problems import ManifestError, Problem
 
@@ -166,6 +166,8 @@ def raising(error: BaseException) -> Any:
         (raising(KeyboardInterrupt()), 130, "Interrupted"),
         (raising(EOFError()), 130, "Interrupted"),
         (raising(typer.Abort()), 130, "Interrupted"),
+        (lambda: 130, 130, "Interrupted"),
+        (raising(Interrupted("three answers are kept")), 130, "three answers are kept"),
     ],
 )
 def test_an_exit_code_says_whose_the_trouble_is(

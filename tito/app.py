@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from grading.entry import run_command
 from tito.console import find_repository
 
-INTERRUPTED = 130
-
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
@@ -36,10 +34,7 @@ def _dispatch(arguments: tuple[str, ...]) -> int | None:
 
     if not completing and arguments in ((), ("module",), ("milestone",)):
         arguments += ("--help",)  # what these mean: no mistake, so no exit code of one
-    code = app(args=list(arguments), prog_name="tito", standalone_mode=False)
-    if code == INTERRUPTED:  # what the command line makes of Ctrl-C, without a word
-        raise KeyboardInterrupt
-    return code
+    return app(args=list(arguments), prog_name="tito", standalone_mode=False)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from grading.render.progress import watch_for
-from tito.console import console, item, print_json
+from tito.console import console, item, print_json, say_if_interrupted
 from tito.options import Json
 
 app = typer.Typer(
@@ -51,7 +51,8 @@ def fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="Which, such 
     from grading.data.load import load, load_text, source_named
 
     source, out = source_named(name), console()
-    with watch_for(out) as watch:
+    interrupted = f"Interrupted: what was downloaded so far is kept. Go on: tito data fetch {name}"
+    with say_if_interrupted(interrupted), watch_for(out) as watch:
         if not find(source).own:
             fetch_into_cache(source, watch)
         watch.phase(f"Reading {name}", None)
