@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,8 +26,13 @@ from grading.remote import Frame
 from grading.testing.expect import Mismatch
 from grading.worker.frames import list_student_frames
 
+if TYPE_CHECKING:
+    from grading.manifest.model import Task
+
 STUDENTS = pytest.StashKey[Any]()
 SEED = pytest.StashKey[int]()
+TASKS = pytest.StashKey["dict[str, Task]"]()
+"""The manifest's, once a failure has needed their hints."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +175,7 @@ def describe_test(item: pytest.Item, root: Path) -> FailedTest:
 
 
 def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
-    from grading.manifest.load import load  # slow to import, and of no use to a test that passes
-    from grading.testing.failures import explain_failure, write_brief
+    from grading.testing.failures import explain_failure, write_brief  # slow to import, and of no use to a passing test
 
     root = item.config.rootpath
     raised = error.__cause__ if isinstance(error, Mismatch) and error.__cause__ is not None else error
@@ -180,11 +184,20 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
         for file, line, function in list_student_frames(raised, str(root))
         if file.startswith("modules") and not Path(file).name.startswith("test_")
     ]
+    if TASKS not in item.config.stash:
+        item.config.stash[TASKS] = _read_tasks(root)
+    test, tasks = describe_test(item, root), item.config.stash[TASKS]
+    return write_brief(explain_failure(error, test, tasks, frames=frames, printed=printed))
+
+
+def _read_tasks(root: Path) -> dict[str, Task]:
+    """Every task by its id; none where the manifest cannot be read, since a failure is told all the same."""
+    from grading.manifest.load import load
+
     try:
-        tasks = {task.id: task for module in load(root).modules for task in module.tasks}
-    except UsageError:  # the failure is told all the same
-        tasks = {}
-    return write_brief(explain_failure(error, describe_test(item, root), tasks, frames=frames, printed=printed))
+        return {task.id: task for module in load(root).modules for task in module.tasks}
+    except UsageError:
+        return {}
 
 
 @pytest.fixture
