@@ -13,6 +13,7 @@ from typing import Any
 
 from desk.folder import make_class_folder
 from desk.gradebook import Gradebook
+from desk.left_out import has_grade
 from desk.roster import COLUMNS, Row
 from desk.scores import FULL, Score
 from grading.errors import UsageError
@@ -113,7 +114,8 @@ def theirs(
     """Its scores.json with our scores as the teacher's own, which its collection leaves alone.
 
     An assignment with `milestone-2` in its name is that milestone, as for our autograder; any other is all of them.
-    What `existing` holds of other assignments, of other students, and of these students' own submissions stays.
+    What `existing` holds of other assignments, of other students, of these students' own submissions, and of those who
+    have no points yet, stays.
     UsageError when that is no scores.json.
     """
     named = re.search(r"milestone-(\d+)", assignment)
@@ -124,13 +126,15 @@ def theirs(
     bucket = document["assignments"].setdefault(assignment, {"type": "individual", "entries": []})
     entries: list[dict[str, Any]] = bucket["entries"]
     for row in rows:
+        reached = [s for number, s in scores[row.id].items() if only in (None, number) and not s.by_hand.excused]
+        if not any(map(has_grade, reached)):
+            continue  # a score of 0 would take the place of one that somebody has entered
         owner = row.github or row.id
         found = [entry for entry in entries if str(entry.get("owner", "")).lower() == owner.lower()]
         entry: dict[str, Any] = found[0] if found else {"owner": owner, "submissions": []}
         if not found:
             entries.append(entry)
         own = [s for s in entry.get("submissions", []) if not str(s.get("submission", "")).startswith("submit/manual-")]
-        reached = [s for number, s in scores[row.id].items() if only in (None, number) and not s.by_hand.excused]
         record = _record(book, reached, owner, classroom, own)
         entry |= {"override": True, "submissions": [record, *own]}
     entries.sort(key=lambda entry: str(entry.get("owner", "")).lower())

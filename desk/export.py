@@ -18,6 +18,7 @@ from desk.left_out import (
     describe_earlier,
     describe_excused,
     describe_left_out,
+    describe_ungraded,
 )
 from desk.roster import Row
 from desk.scores import FULL, Score, scores
@@ -163,6 +164,7 @@ def write(
         elif form == "canvas":
             notes += describe_left_out(rows, _built(manifest), found)
         if form == "classroom50":
+            notes += describe_ungraded(rows, found)
             text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
         else:
             text = FORMATS[form](rows, found, manifest)

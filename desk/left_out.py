@@ -60,6 +60,13 @@ def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: 
         )
 
 
+def describe_ungraded(rows: Sequence[Row], reached: Scores) -> Iterator[str]:
+    """Whom Classroom 50's file leaves as it was."""
+    none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
+    if none:
+        yield f"Left as they were, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
+
+
 def describe_earlier(reached: Scores) -> Iterator[str]:
     """Whose grades another course than today's has judged: files for other systems have no place to say it."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from grading.errors import GraderError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,3 +37,16 @@ def test_an_option_that_is_missing_is_named(tmp_path: Path) -> None:
     done = type_chore("release", "--to", "--help", folder=tmp_path)
     assert (done.returncode, "--to has no value before --help" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_damaged_gradebook() -> None:
+    """Nobody should bring back a backup for it."""
+    spec = importlib.util.spec_from_file_location("tasks_of_the_course", ROOT / "tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tasks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tasks)
+    with pytest.raises(GraderError, match="Is its disk full"), tasks.readable_gradebook():
+        raise sqlite3.OperationalError("database or disk is full")
+    with pytest.raises(GraderError, match="Bring it back from a backup"), tasks.readable_gradebook():
+        raise sqlite3.DatabaseError("database disk image is malformed")

@@ -18,7 +18,7 @@ from course.checks.leaks import no_leaks
 from course.skeleton import SkeletonError
 from grading.entry import run_command
 from grading.errors import GraderError, UsageError
-from grading.manifest.load import load
+from grading.manifest.load import load_at_desk
 from grading.manifest.problems import ManifestError, Problem, did_you_mean
 from grading.render.progress import Watch, watch_for
 
@@ -62,7 +62,7 @@ def main(names: Iterable[str], root: Path = ROOT) -> int:
             console.print(Text(f"There is no check {name}. {did_you_mean(name, known)}"))
             return 2
     try:
-        course = Course(root, load(root))
+        course = Course(root, load_at_desk(root))
     except ManifestError as error:
         console.print(Text(str(error)))
         return 1

@@ -11,7 +11,7 @@ import typer
 from grading.entry import run_command
 from grading.files import write_atomically
 from grading.manifest.files import check_files
-from grading.manifest.load import load
+from grading.manifest.load import load_at_desk
 from grading.manifest.problems import ManifestError
 from grading.manifest.questions import check_questions
 from grading.manifest.schema import PATH, schema_text
@@ -26,7 +26,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 def check(root: Root = ROOT) -> None:
     """Say what is wrong with milestones.yaml, with line and repair. Exit 0: nothing; 2: something."""
     try:
-        manifest = load(root)
+        manifest = load_at_desk(root)
         if problems := check_files(manifest, root) + check_questions(manifest, root):
             raise ManifestError(problems)
     except ManifestError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ValidationError
@@ -39,25 +40,27 @@ __all__ = ["FILE", "ManifestError", "Problem", "load", "load_at_desk", "located"
 def load(root: Path) -> Manifest:
     """The manifest of the repository at `root`; ManifestError when it is missing or wrong.
 
-    Files that it names are not looked for: see `grading.manifest.files`.
+    Files that it names are not looked for: see `grading.manifest.files`. Wrong deadlines are as good as none: no
+    student's command looks at them, so they stop no student. `load_at_desk` tells instructors.
     """
     source = read(root)
-    try:
-        # JSON's strict mode takes a list for a tuple but no "5" for a 5.
-        manifest = Manifest.model_validate_json(json.dumps(source.data), strict=True)
-    except ValidationError as error:
-        raise ManifestError(located(source, map(_finding, error.errors(include_url=False)))) from None
-    if problems := located(source, broken_rules(manifest)):
-        raise ManifestError(problems)
+    data, (manifest, findings) = source.data, _validate(source.data)
+    if isinstance(data, dict) and findings and all(finding.path[:1] == ("deadlines",) for finding in findings):
+        manifest, findings = _validate({key: value for key, value in data.items() if key != "deadlines"})
+    if manifest is None:
+        raise ManifestError(located(source, findings))
     return manifest
 
 
 def load_at_desk(root: Path) -> Manifest:
-    """The manifest as instructors' commands read it: ManifestError for an unknown time zone, too.
+    """The manifest as instructors' commands read it: ManifestError for wrong deadlines and unknown time zones, too.
 
     Students' commands never look at the zone: their machine may know fewer.
     """
-    manifest = load(root)
+    source = read(root)
+    manifest, findings = _validate(source.data)
+    if manifest is None:
+        raise ManifestError(located(source, findings))
     if manifest.deadlines is not None:
         name = manifest.deadlines.timezone
         try:
@@ -65,8 +68,19 @@ def load_at_desk(root: Path) -> Manifest:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             message = f"`timezone: {name[:60]}` is not a known time zone."
             finding = Finding(("deadlines", "timezone"), message, "Write an IANA name such as Europe/Berlin, or UTC.")
-            raise ManifestError(located(read(root), [finding])) from None
+            raise ManifestError(located(source, [finding])) from None
     return manifest
+
+
+def _validate(data: Any) -> tuple[Manifest | None, list[Finding]]:
+    """The manifest that this data is, or what is wrong with it."""
+    try:
+        # JSON's strict mode takes a list for a tuple but no "5" for a 5.
+        manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        return None, list(map(_finding, error.errors(include_url=False)))
+    findings = list(broken_rules(manifest))
+    return (None, findings) if findings else (manifest, [])
 
 
 def read(root: Path) -> Source:

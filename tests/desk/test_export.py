@@ -234,6 +234,9 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
     assert (ada["submissions"][0]["score"], bob["submissions"][0]["score"]) == (100, 50)
     assert ada["submissions"][0]["max-score"] == 100 * len(scores(book_of, manifest)["ada"])
     assert zoe == {"owner": "zoe", "submissions": []}
+    with open_gradebook(fill(tmp_path / "none.sqlite", ROWS, {})) as book:
+        rest = theirs(book, book.students(), scores(book, manifest), "fall", "tinytorch", existing)
+    assert json.loads(rest)["assignments"] == found  # nobody has points there, so nobody's are taken away
     existing.write_text("[]")
     with pytest.raises(UsageError, match="is no classroom50/scores/v1"):
         theirs(book_of, book_of.students(), scores(book_of, manifest), "fall", "tinytorch", existing)

@@ -61,11 +61,12 @@ def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
 def test_a_wrong_deadline_is_answered_with_its_line(
     root: Path, tmp_path: Path, old: str, new: str, message: str, mend: str
 ) -> None:
-    """The problem names the line, what is wrong and how to fix it."""
+    """At the desk, the problem names the line, what is wrong and how to fix it; a student's commands go on."""
     assert RIGHT.count(old) == 1
     folder = with_deadlines(root, tmp_path, RIGHT.replace(old, new))
+    assert load(folder) == load(root)
     with pytest.raises(ManifestError) as caught:
-        load(folder)
+        load_at_desk(folder)
     found: tuple[Problem, ...] = caught.value.problems
     assert [p for p in found if message in p.message and mend in p.mend], found
     begins = (folder / "milestones.yaml").read_text("utf-8").splitlines().index("deadlines:") + 1
