@@ -200,6 +200,26 @@ def test_a_tokenizer_that_is_refused_leads_to_its_own_topic():
         assert topics_for(five, [result]) == ("the-tokenizer-is-refused", "claims-of-stories-are-false")
 
 
+@pytest.mark.parametrize("milestone", MANIFEST.milestones, ids=lambda m: str(m.id))
+def test_the_first_pages_say_of_each_milestone_what_the_manifest_does(milestone):
+    """README's table and commands, and the headings of the troubleshooting page, follow its status."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.splitlines()]
+    (row,) = [row for row in rows if row[:2] == [str(milestone.id), milestone.name]]
+    assert (row[2], row[-1]) == (milestone.trigger, milestone.status.value)
+    built = milestone.status is Status.BUILT
+    assert (f"nox -s milestone-{milestone.id}\n" in readme) == built
+    heading = f"## Milestone {milestone.id}: {milestone.name}{'' if built else ' (planned)'}\n"
+    assert heading in (ROOT / DOCUMENT).read_text(encoding="utf-8")
+
+
+def test_where_nothing_is_planned_no_page_says_so():
+    """Once all is built, the first page does not explain what planned means, nor do the changes."""
+    if all(part.status is Status.BUILT for part in (*MANIFEST.modules, *MANIFEST.milestones)):
+        assert "planned" not in (ROOT / "README.md").read_text(encoding="utf-8").lower()
+        assert "still planned" not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").lower()
+
+
 def test_every_topic_of_milestone_5_is_led_to():
     """By a criterion that was not met, or by what its failure says."""
     milestone = MANIFEST.milestone(5)
