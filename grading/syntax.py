@@ -52,9 +52,13 @@ def _syntax(error: Exception, path: str) -> Failure:
             line=error.lineno or 1,
             detail=pointed,
         )
+    deep = isinstance(error, RecursionError | MemoryError)
     return Failure(
         title="The file is valid Python",
-        got=f"{type(error).__name__}: {error}" if not isinstance(error, RecursionError) else "it is nested too deeply",
+        got="it is nested too deeply" if deep else f"{type(error).__name__}: {error}",
         expected="a file that Python can read",
+        hint="Break the longest expression into several lines."
+        if deep
+        else "Something in the file is no text: delete it.",
         file=path,
     )

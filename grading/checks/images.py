@@ -17,6 +17,7 @@ from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
 from grading.remote import DeadlineError
 from grading.result import Curve, Failure, Picture
+from grading.testing.failures import find_hint
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
@@ -206,7 +207,7 @@ def broken(error: Exception, milestone: Milestone, seed: int) -> Failure:
             f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. Is the convolution one matrix "
             "product, and the number of epochs moderate?"
             if isinstance(error, DeadlineError)
-            else f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
+            else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
         ),
         **in_words(error),
     )

@@ -97,8 +97,7 @@ def explain_failure(
             told["got"], hint = _explain_none(printed)
     elif isinstance(error, WorkerFailureError):
         told["got"] = str(error)
-        known = next((advice for part, advice in ENDED.items() if part in str(error)), None)
-        hint = known or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
+        hint = find_hint(error) or (NEVER_ENDS if isinstance(error, DeadlineError) else hint)
     elif frames or isinstance(error, RemoteError):
         told |= {"call": _find_call(error, frames), "got": _describe_exception(error)}
         hint = find_hint(error) or hint
@@ -120,8 +119,13 @@ def find_gap(error: BaseException | None) -> str | None:
 
 
 def find_hint(error: BaseException) -> str | None:
-    """The hint that goes with an exception of student code wherever it is raised; None where the task's fits better."""
+    """The hint that goes with an exception of student code, or a worker's end, wherever it happens.
+
+    None where there is none that fits better than the task's, or the check's.
+    """
     kind, message = name_of(error), str(error)
+    if isinstance(error, WorkerFailureError):
+        return next((hint for part, hint in ENDED.items() if part in message), None)
     return next((hint for kinds, part, hint in RAISED if kind in kinds.split("|") and re.search(part, message)), None)
 
 
