@@ -16,7 +16,7 @@ from grading.manifest.load import load
 from grading.remote import DeadlineError, Frame, RemoteError, WorkerDiedError, choose_frame
 from grading.testing import expect
 from grading.testing.diagnose import diagnose
-from grading.testing.failures import explain_failure
+from grading.testing.failures import explain_failure, find_hint
 from grading.testing.gradients import check_gradient, list_arguments
 from grading.testing.plugin import FailedTest
 from grading.testing.runner import run_tests
@@ -231,6 +231,41 @@ def test_the_module_that_is_worked_on_comes_first() -> None:
     test = FailedTest("modules/04_layers/test_layers.py::test_it", "It works.", None)
     failure = explain_failure(error, test, {})
     assert (failure.file, failure.line) == (layers, 80)
+
+
+def fails(text: str) -> Exception:
+    """What Python raises for an expression."""
+    try:
+        eval(text, {"np": np, "a": np.ones(3), "f": lambda x: x})  # noqa: S307 - those below
+    except Exception as error:
+        return error
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2.0 ^ a", "`**`"),
+        ("np.ones(2.0 ** 2)", "`//`"),
+        ("a[1.0]", "`//`"),
+        ("a[0:4/2]", "`//`"),
+        ("not a", "one truth value"),
+        ("a @ None", "None"),
+        ("(1, 2) - 1", "operator"),
+        ("(2, 3)[2]", "fewer axes"),
+        ("a[0, 1]", "fewer axes"),
+        ("f()", "`def` line"),
+        ("f(1, 2)", "`def` line"),
+        ("f(y=1)", "`def` line"),
+        ("aa", "misspelt"),
+        ("(lambda g: g(g))(lambda g: g(g))", "calls itself"),
+        ("[x for (x,) in [a]]", "comma"),
+        ("[x + y for x, y in [a]]", "names on the left"),
+    ],
+)
+def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) -> None:
+    """A slip of Python's is none of the task's, and the task's hint is about other things."""
+    assert words in (find_hint(fails(text)) or "")
 
 
 @pytest.mark.parametrize(
