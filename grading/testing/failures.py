@@ -30,6 +30,7 @@ KEEP_NAMES = "The tests and later modules look for this name: was it renamed or 
 NONE = "Something on this line is None: a function without a `return`, or a value that was never set."
 UNKNOWN_NAME = "Python does not know this name here: is it misspelt, not imported, or set only after this line?"
 POWER = "`^` is no power in Python: write `**`."
+ATTRIBUTE = "It was never set, is misspelt, or what stands before the dot is another kind of value than you think."
 WHOLE = "A whole number is needed on this line: `/` always gives a float, `//` divides whole numbers."
 TRUTH = "`if`, `not`, `and` and `or` want one truth value: on arrays use `~`, `&`, `|`, or `.any()` and `.all()`."
 OPERATOR = "An operator on this line does not go with what stands on its sides: look at the types of both."
@@ -56,11 +57,12 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("TypeError", r"'bitwise_xor'|for \^", POWER),
     (
         "TypeError|IndexError",
-        r"'float' object cannot be interpreted as an integer|must be integers|only integers",
+        r"'float' object cannot be interpreted|integers? or a single integer|integers, slices|be integers",
         WHOLE,
     ),
     ("ValueError", r"truth value of an array", TRUTH),
-    ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported", OPERATOR),
+    ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported|not supported between", OPERATOR),
+    ("AttributeError", r"object has no attribute", ATTRIBUTE),
     ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
