@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from grading.testing import check_gradient, expect, task, traced, values
+from grading.testing.reports import Reports
 
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
 CODE = b"""
@@ -947,7 +948,220 @@ def test_generation_records_nothing_and_ends_at_the_context(student):
         generate(model, prompt, 6, rng=student.rng(1))
 
 
+# 16.13 to 16.15: the recipe of milestone 5
+
+
+def build_recipe(student, text=CODE * 20, seed=3):
+    """The recipe, the merges it learns from a text, and the network it builds for them."""
+    ours = student.recipe("16_tinygpt")
+    merges = ours.learn_merges(np.frombuffer(text, np.uint8))
+    return ours, merges, ours.build(merges, student.rng(seed))
+
+
+@task("16.13")
+def test_recipe_learns_merges_of_the_text_it_is_given(student):
+    """The merges are int64 (m, 2), each of two earlier tokens; the first one is the text's most frequent pair."""
+    ours = student.recipe("16_tinygpt")
+    for text in (CODE * 20, b"zqzq zqzq. " * 40):
+        got = expect.pull(ours.learn_merges(np.frombuffer(text, np.uint8)), call="learn_merges(text)")
+        fits = got.dtype == np.int64 and got.ndim == 2 and got.shape[1] == 2 and len(got) > 0
+        expect.that(
+            fits, call="learn_merges(text)", got=expect.describe(got), expected="an int64 array of shape (m, 2)"
+        )
+        later = (got >= 256 + np.arange(len(got))[:, None]).any()
+        expect.that(not later, call="learn_merges(text)", got="a merge of later tokens", expected="of earlier ones")
+    expect.equal(tuple(got[0].tolist()), (122, 113), call="the first merge of b'zqzq zqzq. ' again and again")
+
+
+@task("16.13")
+def test_recipe_learns_no_merges_of_a_text_without_pairs(student):
+    """Where no pair occurs twice there are no merges, and their array has the shape (0, 2)."""
+    got = expect.pull(
+        student.recipe("16_tinygpt").learn_merges(np.frombuffer(b"a b\nc", np.uint8)), call="learn_merges"
+    )
+    expect.equal((got.shape, str(got.dtype)), ((0, 2), "int64"), call="shape and dtype of learn_merges(b'a b\\nc')")
+
+
+@task("16.13")
+def test_recipe_encodes_any_bytes(student, rng):
+    """The tokens' bytes, joined, are those that were given, and there are fewer tokens than bytes."""
+    ours, merges, _ = build_recipe(student)
+    table = [bytes([byte]) for byte in range(256)]
+    for left, right in np.asarray(expect.pull(merges, call="learn_merges")).tolist():
+        table.append(table[left] + table[right])
+    for data in (CODE, b"", bytes(rng.integers(0, 256, 200).tolist()), "größer \0".encode()):
+        tokens = expect.pull(ours.encode(merges, data), call="encode(merges, data)")
+        expect.equal(str(tokens.dtype), "int64", call="the dtype of encode(merges, data)")
+        expect.equal(b"".join(table[token] for token in tokens), data, call="the bytes of encode(merges, data)")
+    shorter = len(expect.pull(ours.encode(merges, CODE), call="encode")) < len(CODE) / 2
+    expect.that(shorter, call="encode(merges, code)", got="as many tokens as bytes", expected="less than half as many")
+
+
+@task("16.13")
+def test_recipe_builds_its_network_from_the_generator_alone(student):
+    """The same seed builds the same network, another seed another one; all its weights are float32."""
+    ours, merges, _ = build_recipe(student)
+    one, same, other = ([values(p) for p in ours.build(merges, student.rng(seed)).parameters()] for seed in (1, 1, 2))
+    for a, b in zip(one, same, strict=True):
+        expect.array(b, a, dtype="float32", call="a parameter of build(merges, rng), from the same seed again", **EXACT)
+    differs = any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    expect.that(
+        differs, call="the parameters of build(merges, rng) from another seed", got="the same", expected="others"
+    )
+
+
+@task("16.13")
+def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
+    """next_logits is the last of logits; each row counts for itself; a row may be longer than the context."""
+    ours, merges, network = build_recipe(student)
+    size = 256 + len(expect.pull(merges, call="learn_merges"))
+    tokens = rng.integers(0, size, (3, 20))
+    every = expect.pull(ours.logits(network, tokens), call="logits(network, 3 rows of 20 tokens)")
+    expect.equal(every.shape, (3, 20, size), call="logits(network, 3 rows of 20 tokens).shape")
+    for length in (1, 7, 20):
+        call = f"next_logits(network, 3 rows of {length} tokens)"
+        got = ours.next_logits(network, tokens[:, :length])
+        expect.array(got, every[:, length - 1], call=call, rtol=1e-3, atol=1e-4, hint="the logits at the last place")
+    alone = ours.next_logits(network, tokens[1:2])
+    expect.array(alone, every[1:2, -1], call="next_logits(network, the second row alone)", rtol=1e-3, atol=1e-4)
+    long = rng.integers(0, size, (2, 700))
+    hint = "of a long row the last tokens count: tokens[:, -CONTEXT:]"
+    got = expect.pull(ours.next_logits(network, long), call="next_logits(network, 2 rows of 700 tokens)")
+    expect.equal(got.shape, (2, size), call="next_logits(network, 2 rows of 700 tokens).shape", hint=hint)
+    other = long.copy()
+    other[:, -1] = (other[:, -1] + 1) % size
+    differs = not np.allclose(got, expect.pull(ours.next_logits(network, other), call="next_logits"), atol=1e-6)
+    expect.that(differs, call="next_logits for another last token", got="the same", expected="others", hint=hint)
+
+
+@task("16.13")
+def test_recipe_sees_no_future(student, rng):
+    """What comes later changes no logit."""
+    ours, merges, network = build_recipe(student)
+    size = 256 + len(expect.pull(merges, call="learn_merges"))
+    tokens = rng.integers(0, size, (2, 16))
+    before = expect.pull(ours.logits(network, tokens), call="logits(network, tokens)")[:, :8].copy()
+    tokens[:, 8:] = rng.integers(0, size, (2, 8))
+    expect.array(ours.logits(network, tokens)[:, :8], before, call="logits before a changed token", rtol=0, atol=1e-5)
+
+
+@task("16.13")
+def test_recipe_expects_every_token_alike_at_first(student, rng):
+    """A fresh network's loss is near ln V: at most a tenth below it, and not far above."""
+    ours, merges, network = build_recipe(student)
+    size = 256 + len(expect.pull(merges, call="learn_merges"))
+    tokens = rng.integers(0, size, (8, 41))
+    logits = values(ours.logits(network, tokens[:, :-1])).astype("float64").reshape(-1, size)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(shifted)), tokens[:, 1:].ravel()]
+    share = float(nats.mean() / np.log(size))
+    hint = "every weight drawn from rng, and small"
+    call = "the loss of a fresh network on random tokens, divided by ln V"
+    expect.that(0.9 <= share <= 1.3, call=call, got=share, expected="from 0.9 to 1.3", hint=hint)
+
+
+@task("16.13")
+def test_recipe_shows_where_attention_looks(student, rng):
+    """attention_maps gives one map for each row, layer and head: rows that sum to 1, with nothing for later tokens."""
+    ours, merges, network = build_recipe(student)
+    size = 256 + len(expect.pull(merges, call="learn_merges"))
+    tokens = rng.integers(0, size, (2, 9))
+    call = "attention_maps(network, 2 rows of 9 tokens)"
+    got = expect.pull(ours.attention_maps(network, tokens), call=call)
+    fits = got.ndim == 5 and got.shape[0] == 2 and got.shape[3:] == (9, 9) and min(got.shape) > 0
+    expect.that(fits, call=f"{call}.shape", got=got.shape, expected="(2, layers, heads, 9, 9)")
+    expect.array(got.sum(axis=-1), np.ones(got.shape[:-1]), call=f"the sums of rows of {call}", rtol=1e-3)
+    expect.array(np.triu(got, 1), np.zeros_like(got), call=f"what {call} gives to later tokens", atol=1e-6)
+    expect.that(
+        got.shape[1] > 1, call=f"layers of {call}", got=got.shape[1], expected="one for each block: two or more"
+    )
+    expect.array(ours.attention_maps(network, tokens[1:])[0], got[1], call="the map of the second row alone", rtol=1e-3)
+
+
+@task("16.14")
+def test_windows_begin_with_a_document(student):
+    """Of a hundred documents or more each begins a window, as long as all but two in a hundred of them."""
+    ours = student.recipe("16_tinygpt")
+    for sizes in ([5] * 100, [*[4] * 97, 9, 9, 9], [*range(2, 12)] * 15, [3] * 200):
+        documents = [[*range(1, size), 0] for size in sizes]
+        tokens = np.array([token for document in documents for token in document])
+        call = f"find_windows(tokens of {len(sizes)} documents of {min(sizes)} to {max(sizes)} tokens)"
+        starts, length = ours.find_windows(tokens)
+        ends = np.cumsum(sizes)
+        wanted = sorted(sizes)[0] if max(sizes) == min(sizes) else int(np.quantile(sizes, 0.98))
+        hint = "ends are where tokens == END; a document has its END, and the next one begins behind it"
+        expect.equal(int(length), wanted, call=f"the length of {call}", hint=hint)
+        begin = np.append(0, ends[:-1])
+        begin = begin[begin + wanted < len(tokens)]
+        expect.array(starts, begin, dtype="int64", call=f"the starts of {call}", hint="a window needs one token more")
+
+
+@task("16.14")
+def test_windows_of_a_text_without_documents_begin_anywhere(student):
+    """With fewer than a hundred ends a window begins at every place that has enough tokens behind it."""
+    ours = student.recipe("16_tinygpt")
+    most = int(ours.CONTEXT)
+    for count, ends in ((most + 40, 0), (most + 40, 3), (20, 0), (most + 1, 0), (3 * most + 99, 99)):
+        tokens = np.arange(1, count + 1) % 200 + 1
+        tokens[len(tokens) - 2 * ends :: 2] = 0
+        starts, length = ours.find_windows(tokens)
+        call = f"find_windows({count} tokens, {ends} of them END)"
+        wanted = min(most, count - 1)
+        expect.equal(int(length), wanted, call=f"the length of {call}", hint="CONTEXT, unless the text is shorter")
+        expect.array(starts, np.arange(count - wanted), dtype="int64", call=f"the starts of {call}")
+
+
+@task("16.14")
+def test_windows_are_no_longer_than_the_context(student):
+    """Documents longer than the context are cut: their windows begin with them."""
+    ours = student.recipe("16_tinygpt")
+    most = int(ours.CONTEXT)
+    tokens = np.array([*[1] * (most + 9), 0] * 120)
+    starts, length = ours.find_windows(tokens)
+    call = "find_windows(tokens of 120 documents longer than CONTEXT)"
+    expect.equal(int(length), most, call=f"the length of {call}")
+    expect.array(starts, np.arange(120) * (most + 10), dtype="int64", call=f"the starts of {call}")
+
+
+@task("16.15")
+def test_recipe_reports_its_training(student, rng):
+    """Progress hears of rising steps to the last, with losses that fall from about ln V; every parameter moves."""
+    text = echoes(rng, 120)
+    ours, _, network = build_recipe(student, text)
+    before = [values(parameter) for parameter in network.parameters()]
+    heard = Reports("step", "steps", "loss")
+    ours.train(network, np.frombuffer(text, np.uint8), rng=student.rng(1), progress=heard)
+    heard.check_types(int, int, float)
+    steps, losses = ([report[name] for report in heard.calls] for name in ("step", "loss"))
+    call = "progress(step, steps, loss) while training"
+    rises = all(a < b for a, b in itertools.pairwise(steps)) and steps[-1] == heard.calls[-1]["steps"]
+    expect.that(rises, call=call, got=heard.calls[-3:], expected="rising steps, the last one included")
+    expect.that(5 <= len(steps) <= 500, call=f"the number of calls of {call}", got=len(steps), expected="about 50")
+    expect.that(losses[-1] < losses[0] / 2, call=call, got=losses[::10], expected="a loss that falls to less than half")
+    for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
+        still = np.array_equal(values(parameter), old)
+        expect.that(not still, call=f"parameters()[{number}] after training", got="unchanged", expected="moved")
+
+
+@task("16.15")
+def test_recipe_trains_on_a_text_without_documents(student):
+    """A short text without any END is learned, too."""
+    text = CODE * 80
+    ours, _, network = build_recipe(student, text)
+    heard = Reports("step", "steps", "loss")
+    ours.train(network, np.frombuffer(text, np.uint8), rng=student.rng(1), progress=heard)
+    losses = [report["loss"] for report in heard.calls]
+    call = "the loss that progress hears, on one text of 15 KB"
+    expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
+
+
 # What is expected, computed on this side
+
+
+def echoes(rng, count):
+    """Documents that say a word of three letters twice: "say tok: tok"."""
+    words = rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()
+    return b"".join(b"say " + bytes(word) + b": " + bytes(word) + b"\0" for word in words)
 
 
 def cut(data):

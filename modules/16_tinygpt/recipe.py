@@ -1,0 +1,114 @@
+"""The recipe of milestone 5: how the network that writes is built, trained and asked.
+
+The grader calls these functions with arrays of its own. A text is uint8, its bytes. It is made of documents, each of
+which ends with a byte 0, or it is one long text without any. Which words and rules it has you do not know beforehand:
+some are made up for this run. Three texts are learned, by a network each: small Python functions, stories, real text.
+
+Only prefixes are sent: `next_logits` answers with logits, and the grader chooses the next token itself. What your
+network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of the process
+that trained, adds a little noise, and puts them into a network that `build` made elsewhere from the same merges.
+"""
+
+import numpy as np
+from tinytorch.attention import sinusoidal_positions
+from tinytorch.autograd import no_grad
+from tinytorch.optimizers import AdamW, OneCycleLR
+from tinytorch.tensor import Tensor
+from tinytorch.tinygpt import GPT, Tokenizer, next_token_loss, train_bpe
+from tinytorch.training import Trainer
+
+VOCAB, CONTEXT, WIDTH, HEADS, DEPTH = 768, 96, 64, 4, 3
+BATCH, STEPS, EPOCHS, LR = 16, 1600, 40, 3e-3
+END = 0  # the token of the byte that ends each document
+
+
+def learn_merges(text: np.ndarray) -> np.ndarray:
+    """Return the merges of a tokenizer for this text, int64 of (m, 2): merge i makes the token 256 + i of two others."""
+    # BEGIN SOLUTION 16.13
+    return np.array(train_bpe(text.tobytes(), VOCAB), np.int64).reshape(-1, 2)
+    # END SOLUTION
+
+
+def encode(merges: np.ndarray, data: bytes) -> np.ndarray:
+    """Return the tokens of some bytes, int64 of (t,)."""
+    # BEGIN SOLUTION 16.13
+    return Tokenizer(merges).encode(data)
+    # END SOLUTION
+
+
+def build(merges: np.ndarray, rng: np.random.Generator) -> GPT:
+    """Return a fresh network for the tokens that these merges make, its weights drawn from `rng`.
+
+    Its token embeddings begin five times as large as `Embedding` makes them, and its positions as module 07's waves,
+    a tenth as high. Its attribute `tokenizer` is theirs: `train` is given bytes.
+    """
+    # BEGIN SOLUTION 16.13
+    network = GPT(256 + len(merges), CONTEXT, embed_dim=WIDTH, num_heads=HEADS, num_layers=DEPTH, rng=rng)
+    network.token_embedding.weight.data *= 5  # a standard deviation of 0.1
+    network.position_embedding.weight.data[...] = 0.1 * sinusoidal_positions(CONTEXT, WIDTH)
+    network.tokenizer = Tokenizer(merges)
+    return network
+    # END SOLUTION
+
+
+def logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
+    """Return the logits after each token: ints of (n, t), t up to the context length → (n, t, V)."""
+    # BEGIN SOLUTION 16.13
+    with no_grad():
+        return network(Tensor(tokens)).numpy()
+    # END SOLUTION
+
+
+def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
+    """Return the logits of the token after each row: (n, t), for any t above 0 → (n, V); of a long row the last count."""
+    # BEGIN SOLUTION 16.13
+    return logits(network, tokens[:, -CONTEXT:])[:, -1]
+    # END SOLUTION
+
+
+def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
+    """Return how much each token looks at each: (n, t) → (n, layers, heads, t, t), for people to look at."""
+    # BEGIN SOLUTION 16.13
+    logits(network, tokens)
+    return np.stack([block.self_attn.weights.numpy() for block in network.blocks], axis=1)
+    # END SOLUTION
+
+
+def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return where a training window may begin, int64 of (k,), and its length: so many inputs, and one token more.
+
+    In a text of a hundred documents or more a window begins with a document, and has the length of the document, END
+    included, than which two in a hundred are longer (np.quantile, rounded down). In any other it begins anywhere. Its
+    length is at most CONTEXT, and no window reaches beyond the text.
+    """
+    # BEGIN SOLUTION 16.14
+    ends = np.flatnonzero(tokens == END)
+    starts, length = np.arange(len(tokens)), CONTEXT
+    if len(ends) >= 100:
+        starts = np.append(0, ends[:-1] + 1)
+        length = min(CONTEXT, int(np.quantile(ends + 1 - starts, 0.98)))
+    length = min(length, len(tokens) - 1)
+    return starts[starts + length < len(tokens)], length
+    # END SOLUTION
+
+
+def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress) -> None:
+    """Train the network in place on a text. `rng` is for whatever is random in training.
+
+    Call `progress(step, steps, loss)` about 50 times, after a step, the last one included: two ints, and the loss of
+    that step's batch as a Python float. It may ask `logits` and `next_logits`. A text may be short (tests have some with
+    2 KB): none is read more than EPOCHS times. All of it may take `train_seconds` of CPU time.
+    """
+    # BEGIN SOLUTION 16.15
+    tokens = network.tokenizer.encode(text.tobytes())
+    starts, length = find_windows(tokens)
+    steps = min(STEPS * CONTEXT, EPOCHS * len(tokens) // BATCH) // length
+    optimizer = AdamW(network.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.1)
+    schedule = OneCycleLR(optimizer, max_lr=LR, total_steps=steps, pct_start=0.03)
+    trainer = Trainer(network, next_token_loss, optimizer, scheduler=schedule, max_norm=1.0, metrics={})
+    for step in range(1, steps + 1):
+        windows = tokens[rng.choice(starts, BATCH)[:, None] + np.arange(length + 1)]
+        figures = trainer.train_step(Tensor(windows[:, :-1]), Tensor(windows[:, 1:]))
+        if step % max(1, steps // 50) == 0 or step == steps:
+            progress(step, steps, figures["loss"])
+    # END SOLUTION
