@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from grading.language.corpus import Prompt
+from grading.language.functions import MOST
 
 Value = bool | int | float | list
 LARGEST = 10**12
@@ -219,7 +220,8 @@ def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    return tuple(int(rng.integers(-99 if place == 0 else 1, 100)) for place in range(count))
+    most = 2 * MOST if rng.random() < 0.5 else 9  # limits from 2 to MOST are passed in both directions
+    return tuple(rng.integers(-most, most + 1, count).tolist())
 
 
 def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:

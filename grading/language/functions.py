@@ -66,6 +66,8 @@ CONDITIONS = {
     "other": ("other than {n}", "x != {n}"),
     "divisible": ("divisible by {n}", "x % {n} == 0"),
 }
+TRIVIAL = {("first", "equal"), ("last", "equal")}
+"""Idioms and conditions that are never combined: these are their second argument."""
 # What made-up words may mean; c is drawn with the word.
 OPERATION_MEANINGS = (
     "{a} ** 2 + {b}",
@@ -109,10 +111,10 @@ CONDITION_MEANINGS = (
     "x + {n} > {c}",
     "x + {n} < {c}",
 )
-MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 3, 3, 2
-HELD_NUMBERS, HELD_LISTS = 18, 5
+MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 4, 4, 4
+HELD_NUMBERS, HELD_LISTS = 16, 4
 """So many (operation, continuation) and (idiom, condition) pairs are not in the training text."""
-MOST_OF_ONE, MOST_OF_ONE_LIST = 5, 3
+MOST_OF_ONE, MOST_OF_ONE_LIST = 2, 1
 """So many of those may have one operation or continuation, and one idiom or condition, in common."""
 
 
@@ -169,7 +171,7 @@ def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prom
     """A training text of so many functions, and three sets of so many prompts."""
     language = draw_language(rng)
     of_numbers = [(o, c) for o in language.operations for c in language.continuations]
-    of_lists = [(i, c) for i in IDIOMS for c in language.conditions]
+    of_lists = [(i, c) for i in IDIOMS for c in language.conditions if (i, c) not in TRIVIAL]
     seen_numbers = [pair for pair in of_numbers if pair not in language.held_numbers]
     seen_lists = [pair for pair in of_lists if pair not in language.held_lists]
     all_names = [(a, b) for a in NAMES + LISTS for b in NAMES if a != b]

@@ -1,8 +1,8 @@
 """Stories of a small world, made from a run's seed: who has what, what happened to it, who goes home with what.
 
-What happens is said with a made-up verb; which of three things it means, the training text alone tells. So the last two
+What happens is said with a made-up verb; which of four things it means, the training text alone tells. So the last two
 sentences, the claims, can be checked against the rest, and neither a phrase nor a program made beforehand gets them
-right. Some pairs of a colour and a thing are never in the training text, and each story that is asked has two of them.
+right. Some characters never meet in the training text, and those of each story that is asked are two of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 
@@ -20,25 +21,20 @@ CHARACTERS = tuple("Ben Mia Tom Ada Sam Eva Max Zoe Jim Amy Leo Kim Dan Ida Bob 
 ANIMALS = tuple("dog cat pony duck goat hen frog mouse".split())
 COLOURS = tuple("red blue black white green yellow brown pink grey golden".split())
 THINGS = tuple("car kite ball boat drum hat lamp book cup bell".split())
-HELD_PAIRS = 15
-"""So many of the 100 pairs of colour and thing are not in the training text."""
-HAVING = ("{who} had a {animal} and a {colour} {thing}.", "{who} had a {colour} {thing} and a {animal}.")
+HELD_MEETINGS = 24
+"""So many of the 190 pairs of characters have no story in the training text."""
+HAVING = ("{who} had a {animal} and a {thing}.", "{who} had a {thing} and a {animal}.")
 REMARKS = (
-    "The sun was warm.",
-    "It rained a little.",
-    "They met at the river.",
-    "They met near the old tree.",
-    "They sat on a wall.",
-    '"What a day," said {who}.',
-    '"I like your {animal}," said {who}.',
-    "{who} was hungry.",
-    "{who} told a joke.",
-    "They laughed.",
-    "A bird sang.",
-    "They walked for an hour.",
+    "{owner} showed {other} the {thing}.",
+    "{owner} put down the {thing}.",
+    "{other} asked {owner} for the {thing}.",
+    "{owner} fed the {animal}.",
+    "{owner} called the {animal}.",
+    "{other} liked {owner} and the {animal}.",
 )
-EVENTS = ("swap", "give", "keep")
-"""They swap their things; the first gives the second a thing; each keeps it."""
+"""All can be foreseen from who has what once they have named the owner: so more than the claims teaches that."""
+EVENTS = ("swap", "give", "take", "keep")
+"""The first and the second swap their things; the first gives its thing, or takes the second's; each keeps its own."""
 CLAIM = re.compile(r"(?:At night )?([A-Z][a-z]+) went home with ([a-z, ]+)\.")
 
 
@@ -54,22 +50,21 @@ class Stories:
 
 
 def draw_stories(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Stories:
-    """A training text of so many stories, and so many prompts with pairs of colour and thing that it does not have."""
+    """A training text of so many stories, and so many prompts with characters that do not meet in it."""
     known = [*CHARACTERS, *ANIMALS, *COLOURS, *THINGS, *" ".join((*REMARKS, *HAVING)).split()]
     words = draw_words(len(EVENTS), rng, [word.lower() for word in known])
     verbs = {event: word + "ed" for event, word in zip(EVENTS, words, strict=True)}
-    pairs = [(colour, thing) for colour in COLOURS for thing in THINGS]
-    order = rng.permutation(len(pairs))
-    held, seen = ([pairs[index] for index in part] for part in (order[:HELD_PAIRS], order[HELD_PAIRS:]))
+    meetings = list(combinations(CHARACTERS, 2))
+    order = rng.permutation(len(meetings))
+    held, seen = ([meetings[index] for index in part] for part in (order[:HELD_MEETINGS], order[HELD_MEETINGS:]))
 
     text = tuple(one.text + one.answer for one in (_tell(rng, verbs, seen) for _ in range(documents)))
     return Stories(text, join_documents(text), tuple(_tell(rng, verbs, held) for _ in range(prompts)), verbs)
 
 
-def _tell(rng: np.random.Generator, verbs: dict[str, str], pairs: list[tuple[str, str]]) -> Prompt:
+def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
     """One story, cut behind what happened."""
-    draws = rng.random(24).tolist()
-    draw = iter(draws)
+    draw = iter(rng.random(24).tolist())
 
     def pick(items):
         return items[int(next(draw) * len(items))]
@@ -79,32 +74,32 @@ def _tell(rng: np.random.Generator, verbs: dict[str, str], pairs: list[tuple[str
         second = (first + 1 + int(next(draw) * (len(items) - 1))) % len(items)
         return items[first], items[second]
 
-    who, animals, things = pick_two(CHARACTERS), pick_two(ANIMALS), pick_two(pairs)
+    who, animals = pick_two(pick(meetings)), pick_two(ANIMALS)
+    things = [f"{colour} {thing}" for colour, thing in pick_two(list(product(COLOURS, THINGS)))]
     event = pick(EVENTS)
-    sentences: list[str] = []
-    for one, animal, (colour, thing) in zip(who, animals, things, strict=True):
-        said = pick(HAVING).format(who=one, animal=animal, colour=colour, thing=thing)
-        sentences.insert(int(next(draw) * (len(sentences) + 1)), said)
-    for _ in range(pick((1, 2, 3))):
-        speaker = int(next(draw) * 2)
-        remark = pick(REMARKS).format(who=who[speaker], animal=animals[1 - speaker])
-        sentences.insert(int(next(draw) * (len(sentences) + 1)), remark)
-    first = int(next(draw) * 2)
-    sentences.append(f"{who[first]} {verbs[event]} {who[1 - first]}.")
+    sentences = [
+        pick(HAVING).format(who=one, animal=animal, thing=thing)
+        for one, animal, thing in zip(who, animals, things, strict=True)
+    ]
+    for _ in range(pick((0, 1))):
+        side = pick((0, 1))
+        names = {"owner": who[side], "other": who[1 - side]}
+        sentences.append(pick(REMARKS).format(**names, animal=animals[side], thing=things[side]))
+    sentences.append(f"{who[0]} {verbs[event]} {who[1]}.")
 
-    owned: tuple[list, list] = ([things[0]], [things[1]])
-    if event == "swap":
-        owned = owned[::-1]
-    elif event == "give":
-        owned[1 - first].extend(owned[first])
-        owned[first].clear()
-    homes = [f"{who[side]} went home with {_list_things(animals[side], owned[side])}." for side in (0, 1)]
+    first, second = {
+        "swap": (things[1:], things[:1]),
+        "give": ([], things),
+        "take": (things, []),
+        "keep": (things[:1], things[1:]),
+    }[event]
+    homes = [_go_home(*each) for each in zip(who, animals, (first, second), strict=True)]
     return Prompt(" ".join(sentences), f" At night {' '.join(homes)}")
 
 
-def _list_things(animal: str, things: list[tuple[str, str]]) -> str:
-    *most, last = [f"the {animal}", *(f"the {colour} {thing}" for colour, thing in things)]
-    return f"{', '.join(most)} and {last}" if most else last
+def _go_home(who: str, animal: str, things: list[str]) -> str:
+    *most, last = [f"the {each}" for each in (animal, *things)]
+    return f"{who} went home with {' and '.join([*filter(None, [', '.join(most)]), last])}."
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:

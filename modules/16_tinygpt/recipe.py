@@ -18,12 +18,12 @@ from tinytorch.tinygpt import GPT, Tokenizer, next_token_loss, train_bpe
 from tinytorch.training import Trainer
 
 VOCAB, CONTEXT, WIDTH, HEADS, DEPTH = 768, 96, 64, 4, 3
-BATCH, STEPS, EPOCHS, LR = 16, 1600, 40, 3e-3
+BATCH, STEPS, EPOCHS, LR = 8, 2500, 40, 3e-3
 END = 0  # the token of the byte that ends each document
 
 
 def learn_merges(text: np.ndarray) -> np.ndarray:
-    """Return the merges of a tokenizer for this text, int64 of (m, 2): merge i makes the token 256 + i of two others."""
+    """Return the merges of a tokenizer for this text, int64 of (m, 2): merge i joins two tokens to number 256 + i."""
     # BEGIN SOLUTION 16.13
     return np.array(train_bpe(text.tobytes(), VOCAB), np.int64).reshape(-1, 2)
     # END SOLUTION
@@ -60,7 +60,7 @@ def logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
-    """Return the logits of the token after each row: (n, t), for any t above 0 → (n, V); of a long row the last count."""
+    """Return the logits of the token after each row: (n, t) → (n, V); of rows beyond CONTEXT the last tokens count."""
     # BEGIN SOLUTION 16.13
     return logits(network, tokens[:, -CONTEXT:])[:, -1]
     # END SOLUTION
@@ -77,17 +77,15 @@ def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
 def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """Return where a training window may begin, int64 of (k,), and its length: so many inputs, and one token more.
 
-    In a text of a hundred documents or more a window begins with a document, and has the length of the document, END
-    included, than which two in a hundred are longer (np.quantile, rounded down). In any other it begins anywhere. Its
-    length is at most CONTEXT, and no window reaches beyond the text.
+    Where there are a hundred documents or more, and all but two in a hundred have at most CONTEXT tokens, END included,
+    a window begins with a document, and has the length that these have at most (np.quantile, rounded down). In any
+    other text it begins anywhere, and is CONTEXT long, or what a short text allows. None reaches beyond the text.
     """
     # BEGIN SOLUTION 16.14
     ends = np.flatnonzero(tokens == END)
-    starts, length = np.arange(len(tokens)), CONTEXT
-    if len(ends) >= 100:
-        starts = np.append(0, ends[:-1] + 1)
-        length = min(CONTEXT, int(np.quantile(ends + 1 - starts, 0.98)))
-    length = min(length, len(tokens) - 1)
+    starts = np.append(0, ends[:-1] + 1)
+    if len(ends) < 100 or (length := int(np.quantile(ends + 1 - starts, 0.98))) > CONTEXT:
+        starts, length = np.arange(len(tokens)), min(CONTEXT, len(tokens) - 1)
     return starts[starts + length < len(tokens)], length
     # END SOLUTION
 
@@ -96,8 +94,8 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     """Train the network in place on a text. `rng` is for whatever is random in training.
 
     Call `progress(step, steps, loss)` about 50 times, after a step, the last one included: two ints, and the loss of
-    that step's batch as a Python float. It may ask `logits` and `next_logits`. A text may be short (tests have some with
-    2 KB): none is read more than EPOCHS times. All of it may take `train_seconds` of CPU time.
+    that step's batch as a Python float. It may ask `logits` and `next_logits`. A text may be short, as those of the
+    tests are: none is read more than EPOCHS times. All of it may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 16.15
     tokens = network.tokenizer.encode(text.tobytes())

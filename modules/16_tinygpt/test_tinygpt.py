@@ -1112,15 +1112,17 @@ def test_windows_of_a_text_without_documents_begin_anywhere(student):
 
 
 @task("16.14")
-def test_windows_are_no_longer_than_the_context(student):
-    """Documents longer than the context are cut: their windows begin with them."""
+def test_windows_of_long_documents_begin_anywhere(student):
+    """Documents that do not fit into the context are read like one long text; of those that just fit each begins one."""
     ours = student.recipe("16_tinygpt")
     most = int(ours.CONTEXT)
-    tokens = np.array([*[1] * (most + 9), 0] * 120)
-    starts, length = ours.find_windows(tokens)
-    call = "find_windows(tokens of 120 documents longer than CONTEXT)"
-    expect.equal(int(length), most, call=f"the length of {call}")
-    expect.array(starts, np.arange(120) * (most + 10), dtype="int64", call=f"the starts of {call}")
+    for size in (most, most + 1):
+        tokens = np.array([*[1] * (size - 1), 0] * 120)
+        wanted = np.arange(119) * size if size == most else np.arange(len(tokens) - most)
+        starts, length = ours.find_windows(tokens)
+        call = f"find_windows(tokens of 120 documents of {size} tokens, where CONTEXT is {most})"
+        expect.equal(int(length), most, call=f"the length of {call}")
+        expect.array(starts, wanted, dtype="int64", call=f"the starts of {call}")
 
 
 @task("16.15")

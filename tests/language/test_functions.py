@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 import time
 from collections import Counter
@@ -12,12 +14,18 @@ import pytest
 from grading.language.corpus import END
 from grading.language.evaluate import draw_cases, find_mistake
 from grading.language.functions import (
+    CONDITION_MEANINGS,
     CONDITIONS,
+    CONTINUATION_MEANINGS,
     CONTINUATIONS,
     IDIOMS,
+    LEAST,
+    MOST,
+    OPERATION_MEANINGS,
     OPERATIONS,
     Functions,
     draw_functions,
+    draw_language,
 )
 
 HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
@@ -114,3 +122,25 @@ def test_the_whole_text_is_made_quickly_and_is_not_large():
     text = draw_functions(np.random.default_rng(3)).text
     assert time.process_time() - started < 2
     assert 2_000_000 < text.size < 4_000_000
+
+
+@pytest.mark.parametrize("c", [3, 9])
+@pytest.mark.parametrize("k", [LEAST, MOST])
+def test_no_function_that_can_be_drawn_is_a_constant(c, k):
+    """For every operation with every continuation, whatever is drawn, there are inputs that give different values."""
+    rng = np.random.default_rng(0)
+    meanings = {f"word{n}": meaning.replace("{c}", str(c)) for n, meaning in enumerate(OPERATION_MEANINGS)}
+    wraps = {f"wrap{n}": ("", wrap.replace("{c}", str(c))) for n, wrap in enumerate(CONTINUATION_MEANINGS)}
+    tests = {f"test{n}": ("", test.replace("{c}", str(c))) for n, test in enumerate(CONDITION_MEANINGS)}
+    language = dataclasses.replace(
+        draw_language(rng),
+        operations=OPERATIONS | meanings,
+        continuations=CONTINUATIONS | wraps,
+        conditions=CONDITIONS | tests,
+    )
+    for operation, continuation in itertools.product(language.operations, language.continuations):
+        cases = draw_cases(language.write_of_numbers(operation, continuation, "a", "b", k), rng)
+        assert len({repr(case.expected) for case in cases}) > 1
+    for idiom, condition in itertools.product(IDIOMS, language.conditions):
+        cases = draw_cases(language.write_of_list(idiom, condition, "xs", "n"), rng)
+        assert len({repr(case.expected) for case in cases}) > 1
