@@ -78,6 +78,7 @@ ONLY_NAMED = {
     "nox -s milestone-2": "CI runs it",
     "nox -s milestone-3": "trains for minutes; tests/checks does it with few images",
     "nox -s milestone-4": "the same",
+    "nox -s milestone-5": "the same",
     "tito milestone test 2": "trains for a minute or more; CI runs nox -s milestone-2",
     "tito module complete 06_spatial": "goes on to milestone 2; 04_layers, which goes on to milestone 1, is run",
     "tito milestone test 3": "trains for minutes; tests/checks does it with few images",

@@ -1113,7 +1113,7 @@ def test_windows_of_a_text_without_documents_begin_anywhere(student):
 
 @task("16.14")
 def test_windows_of_long_documents_begin_anywhere(student):
-    """Documents that do not fit into the context are read like one long text; of those that just fit each begins one."""
+    """Documents that do not fit into the context are read like one long text; each that just fits begins a window."""
     ours = student.recipe("16_tinygpt")
     most = int(ours.CONTEXT)
     for size in (most, most + 1):
