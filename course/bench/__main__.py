@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, hostile, kernels, site, training
+from course.bench import colours, desk, digits, github, grader, hostile, kernels, language, site, training
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -51,6 +51,13 @@ GROUPS: dict[str, list[Step]] = {
         ("Taking steps beside PyTorch's", kernels.beside_pytorch),
         ("Training until 75% is passed", training.seconds_until_goal),
         ("Grading milestone 4 twice", lambda: digits.milestone(NOX, 4, 360)),
+    ],
+    "milestone-5": [
+        ("Taking steps beside PyTorch's", language.beside_pytorch),
+        ("Writing with the cache", language.writing),
+        ("Making the texts of a run", language.corpora),
+        ("Watching the memory of training", language.memory),
+        ("Grading milestone 5 twice", lambda: digits.milestone(NOX, 5, 480, "compositions")),
     ],
     "github": [
         ("Grading a pull request up to its comment", github.waiting),

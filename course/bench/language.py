@@ -1,0 +1,137 @@
+"""Milestone 5: a training step of the GPT beside PyTorch's, writing with the cache, and what the grader makes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from course.bench.beside import in_turns, pytorch, solution, threads
+from course.bench.figure import Figure, seconds
+from course.bench.memory import peak_of
+from grading.language.functions import draw_functions
+from grading.language.stories import draw_stories
+
+VOCAB, HEADS = 768, 4
+SIZES = {"as the recipe's": (64, 3, 8, 60), "twice as wide": (128, 4, 32, 64)}
+"""Width, blocks, rows and tokens of a training step, by what it is called."""
+TURNS = 20
+WIDTH, BLOCKS, WRITTEN = 128, 3, 240
+"""Of the network that writes, and how many tokens."""
+
+
+def beside_pytorch() -> Iterator[Figure]:
+    """Forward, backward, clipping and AdamW, one thread, processor time."""
+    for name, (width, blocks, rows, length) in SIZES.items():
+        tokens = np.random.default_rng(0).integers(0, VOCAB, (rows, length + 1))
+        works = our_step(width, blocks, tokens), their_step(width, blocks, tokens)
+        with threads(1):
+            ours, theirs = in_turns(*works, turns=TURNS, clock=time.process_time)
+        how = f"width {width}, {blocks} blocks, {rows} × {length} tokens: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms"
+        yield Figure(f"milestone 5, a training step against PyTorch, {name}", ours / theirs, 1.0, "×", how)
+
+
+def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
+    """One step of the solution's Trainer."""
+    student = solution()
+    gpt, tensor = student.tinygpt, student.tensor.Tensor
+    net = gpt.GPT(VOCAB, tokens.shape[1] - 1, width, HEADS, blocks, rng=np.random.default_rng(0))
+    optimizer = student.optimizers.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
+    trainer = student.training.Trainer(net, gpt.next_token_loss, optimizer, max_norm=1.0, metrics={})
+    inputs, targets = tensor(tokens[:, :-1]), tensor(tokens[:, 1:])
+    return lambda: trainer.train_step(inputs, targets)
+
+
+def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
+    """The same step of the same network in PyTorch, eager, with its own fused attention."""
+    torch = pytorch()
+    net = their_network(torch, width, blocks, tokens.shape[1] - 1)
+    parameters = [parameter for layer in net.values() for parameter in layer.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
+    inputs, targets = torch.from_numpy(tokens[:, :-1].copy()), torch.from_numpy(tokens[:, 1:].copy())
+
+    def step() -> None:
+        logits = their_logits(torch, net, blocks, inputs)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def their_network(torch: Any, width: int, blocks: int, length: int) -> dict[str, Any]:
+    """The layers of the GPT in PyTorch, by name; the head is the token embedding's weight."""
+    nn = torch.nn
+    net = {"tokens": nn.Embedding(VOCAB, width), "places": nn.Embedding(length, width), "norm": nn.LayerNorm(width)}
+    for number in range(blocks):
+        net |= {
+            f"norm1.{number}": nn.LayerNorm(width),
+            f"qkv.{number}": nn.Linear(width, 3 * width),
+            f"out.{number}": nn.Linear(width, width),
+            f"norm2.{number}": nn.LayerNorm(width),
+            f"mlp.{number}": nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width)),
+        }
+    return net
+
+
+def their_logits(torch: Any, net: dict[str, Any], blocks: int, tokens: Any) -> Any:
+    """Logits after each token."""
+    rows, length = tokens.shape
+    x = net["tokens"](tokens) + net["places"](torch.arange(length))
+    for number in range(blocks):
+        qkv = net[f"qkv.{number}"](net[f"norm1.{number}"](x)).view(rows, length, 3, HEADS, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + net[f"out.{number}"](seen.transpose(1, 2).flatten(2))
+        x = x + net[f"mlp.{number}"](net[f"norm2.{number}"](x))
+    return torch.nn.functional.linear(net["norm"](x), net["tokens"].weight)
+
+
+def writing() -> Iterator[Figure]:
+    """One sequence written with the cache, processor time for each token."""
+    gpt, rng = solution().tinygpt, np.random.default_rng(0)
+    net = gpt.GPT(VOCAB, WRITTEN + 1, WIDTH, HEADS, BLOCKS, rng=rng)
+    with threads(1):
+        times = [seconds(lambda: gpt.generate(net, [[1]], WRITTEN, rng=rng), time.process_time) for _ in range(7)]
+    each = 1e3 * float(np.median(times)) / WRITTEN
+    how = f"width {WIDTH}, {BLOCKS} blocks, {WRITTEN} tokens, with the cache: {1e3 / each:,.0f} tokens in a second"
+    yield Figure("milestone 5, writing a token", each, 1, "ms", how)
+
+
+def corpora() -> Iterator[Figure]:
+    """The texts that the grader makes for one run, processor time."""
+    taken = seconds(
+        lambda: [draw(np.random.default_rng(0)) for draw in (draw_functions, draw_stories)], time.process_time
+    )
+    yield Figure("milestone 5, making the texts of a run", taken, 3, "s", "functions and stories, processor time")
+
+
+def memory() -> Iterator[Figure]:
+    """The peak of a process that begins to train on as many functions as the milestone has."""
+    _, peak = peak_of("from course.bench.language import train_a_little as work")
+    how = "resident memory of a process that encodes 20,000 functions and takes the recipe's first steps"
+    yield Figure("peak memory of training milestone 5", peak, 1024, "MiB", how)
+
+
+class _EnoughError(Exception):
+    """Some steps have been taken."""
+
+
+def train_a_little() -> None:
+    """Begin the recipe's training on functions, and stop at its first report."""
+    recipe, rng = solution().recipe("16_tinygpt"), np.random.default_rng(0)
+    text = draw_functions(rng).text
+    net = recipe.build(recipe.learn_merges(text), rng)
+
+    def progress(*_: float) -> None:
+        raise _EnoughError
+
+    try:
+        recipe.train(net, text, rng=rng, progress=progress)
+    except _EnoughError:
+        recipe.next_logits(net, np.ones((100, 60), np.int64))
