@@ -26,6 +26,7 @@ def negated_sum(time,  first):
 \treturn -(time + first)  \x20
 """
 EXACT = {"rtol": 0, "atol": 0}
+CONTEXT = 96  # of the recipe, as it is given
 
 # 16.1: one merge
 
@@ -1100,14 +1101,15 @@ def test_windows_begin_with_a_document(student):
 def test_windows_of_a_text_without_documents_begin_anywhere(student):
     """With fewer than a hundred ends a window begins at every place that has enough tokens behind it."""
     ours = student.recipe("16_tinygpt")
-    most = int(ours.CONTEXT)
-    for count, ends in ((most + 40, 0), (most + 40, 3), (20, 0), (most + 1, 0), (3 * most + 99, 99)):
+    for count, ends in ((CONTEXT + 40, 0), (CONTEXT + 40, 3), (20, 0), (CONTEXT + 1, 0), (3 * CONTEXT + 99, 99)):
         tokens = np.arange(1, count + 1) % 200 + 1
         tokens[len(tokens) - 2 * ends :: 2] = 0
         starts, length = ours.find_windows(tokens)
         call = f"find_windows({count} tokens, {ends} of them END)"
-        wanted = min(most, count - 1)
-        expect.equal(int(length), wanted, call=f"the length of {call}", hint="CONTEXT, unless the text is shorter")
+        wanted = min(CONTEXT, count - 1)
+        expect.equal(
+            int(length), wanted, call=f"the length of {call}", hint=f"CONTEXT, {CONTEXT}, unless the text is shorter"
+        )
         expect.array(starts, np.arange(count - wanted), dtype="int64", call=f"the starts of {call}")
 
 
@@ -1115,13 +1117,12 @@ def test_windows_of_a_text_without_documents_begin_anywhere(student):
 def test_windows_of_long_documents_begin_anywhere(student):
     """Documents that do not fit into the context are read like one long text; each that just fits begins a window."""
     ours = student.recipe("16_tinygpt")
-    most = int(ours.CONTEXT)
-    for size in (most, most + 1):
+    for size in (CONTEXT, CONTEXT + 1):
         tokens = np.array([*[1] * (size - 1), 0] * 120)
-        wanted = np.arange(119) * size if size == most else np.arange(len(tokens) - most)
+        wanted = np.arange(119) * size if size == CONTEXT else np.arange(len(tokens) - CONTEXT)
         starts, length = ours.find_windows(tokens)
-        call = f"find_windows(tokens of 120 documents of {size} tokens, where CONTEXT is {most})"
-        expect.equal(int(length), most, call=f"the length of {call}")
+        call = f"find_windows(tokens of 120 documents of {size} tokens, where CONTEXT is {CONTEXT})"
+        expect.equal(int(length), CONTEXT, call=f"the length of {call}")
         expect.array(starts, wanted, dtype="int64", call=f"the starts of {call}")
 
 
