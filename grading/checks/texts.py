@@ -12,6 +12,7 @@ from grading.checks.network import Weights, differ_by
 from grading.checks.seeds import own_draws
 from grading.checks.writer import LONGEST_TOKEN, StudentWriter, learn_merges
 from grading.client import Worker
+from grading.language.corpus import END
 from grading.manifest.model import LanguageExperiment, Milestone
 from grading.result import Curve
 
@@ -23,7 +24,7 @@ PROBE_BYTES = (CAUSAL_TOKENS + 1) * LONGEST_TOKEN
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Places of the training text: what stands before a token, and the token."""
+    """Places of the training text: what stands before a token in its document, and the token."""
 
     prefixes: np.ndarray
     targets: np.ndarray
@@ -118,10 +119,12 @@ def train_and_carry(
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> Probe:
-    """Places anywhere in a text, each with the tokens before it."""
+    """A place in each of some documents, and the tokens before it, from where a network is trained to begin."""
     data = text.tobytes()
-    starts = rng.integers(0, len(data) - PROBE_BYTES, experiment.probe_places).tolist()
-    windows = [writer.encode(data[start : start + PROBE_BYTES])[: CAUSAL_TOKENS + 1] for start in starts]
+    ends = np.flatnonzero(text == ord(END))
+    begins = np.append(0, ends + 1)
+    starts = rng.choice(begins[begins < len(data) - PROBE_BYTES], experiment.probe_places)
+    windows = [writer.encode(data[start : start + PROBE_BYTES])[: CAUSAL_TOKENS + 1] for start in starts.tolist()]
     stacked = np.stack(windows)
     return Probe(stacked[:, :-1], stacked[:, -1])
 

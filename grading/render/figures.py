@@ -12,7 +12,7 @@ _ASCII_LEVELS = "_.-=+*%#"
 
 
 def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
-    """A figure as a reader expects it: 97.3%, 0.042, 12, 3.1×; a dash for none.
+    """A figure as a reader expects it: 97.3%, 0.042, 12, 3.12×; a dash for none.
 
     `decimals` counts from the first that is usual for the unit.
 
@@ -29,7 +29,7 @@ def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
         case Unit.LOSS:
             return f"{value:.{decimals}e}" if 0 < abs(value) < 10 ** -(decimals + 2) else _trimmed(value, decimals + 2)
         case Unit.RATIO:
-            return f"{_trimmed(value, decimals)}×"
+            return f"{_trimmed(value, decimals + 1)}×"
         case Unit.COUNT:
             return _trimmed(value, decimals)
 
