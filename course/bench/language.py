@@ -15,7 +15,7 @@ from grading.language.functions import draw_functions
 from grading.language.stories import draw_stories
 
 VOCAB, HEADS = 768, 4
-SIZES = {"as the recipe's": (64, 3, 8, 60), "twice as wide": (128, 4, 32, 64)}
+SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
 """Width, blocks, rows and tokens of a training step, by what it is called."""
 TURNS = 20
 WIDTH, BLOCKS, WRITTEN = 128, 3, 240

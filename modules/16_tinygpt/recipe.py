@@ -18,7 +18,7 @@ from tinytorch.tinygpt import GPT, Tokenizer, next_token_loss, train_bpe
 from tinytorch.training import Trainer
 
 VOCAB, CONTEXT, WIDTH, HEADS, DEPTH = 768, 96, 64, 4, 3
-BATCH, STEPS, EPOCHS, LR = 8, 2500, 40, 3e-3
+BATCH, STEPS, EPOCHS, LR = 16, 1600, 40, 3e-3
 END = 0  # the token of the byte that ends each document
 
 

@@ -52,7 +52,7 @@ def test_colons_in_ordinary_code_stay(code: str) -> None:
 def test_cutting_is_visible_and_counts_right() -> None:
     """A cut text says how many characters are missing, those dropped early included."""
     assert cut("abcdef", 5) == "abcde… (1 more character)"
-    assert clean("a" * 1_000_000, 10) == "a" * 10 + "… (999990 more characters)"
+    assert clean("a" * 1_000_000, 10) == "a" * 10 + "… (999,990 more characters)"
     assert one_line("a\n" * 50, 9) == "a a a a a… (90 more characters)"
 
 
