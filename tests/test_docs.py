@@ -86,6 +86,9 @@ ONLY_NAMED = {
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "tito module complete 13_kernels": "goes on to milestone 4, which does so as well",
     "tito module complete 16_tinygpt": "goes on to milestone 5, which does so as well",
+    "tito --install-completion": "changes the files of the reader's shell",
+    "tito module test": "is run with a number; without one it is about whatever was begun last",
+    "tito module complete": "the same",
     "python3 -m venv .venv": "is what these tests begin with",
     "source .venv/bin/activate": "the same",
     "nox -s github -- plan": "is run with a student's tree on the same page",
@@ -149,6 +152,7 @@ NEEDS = {
     "inv collect --shard 1/2": "inv collect",
     "inv merge --shards ../shards": "inv collect",
     **dict.fromkeys(OF_A_CLASS, "inv collect"),
+    "tito milestone celebrate 1": "tito milestone test 1",
     "nox -s export -- --format junit --result result.json --to junit.xml": "nox -s milestone-1 -- --json result.json",
     "nox -s github -- plan --student ../tinytorch-student": "inv release --to ../tinytorch-student",
     "nox -s module-02_tensor -- --submission ../tinytorch-student --exit-zero --json result.json": (
