@@ -339,6 +339,37 @@ class TestInABrowser:
             expect(page.locator("#returned")).to_contain_text("four is no number")
             expect(page.locator("#trouble")).to_be_hidden()
 
+    def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, task: Task) -> None:
+        """What was written until then stays, and another function can be asked for."""
+        answer = task.exercises[0].prompt.answer.strip()
+        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+            page = opened()
+            page.locator("#examples button").first.click()
+            page.get_by_role("button", name="Stop").click()
+            expect(page.get_by_role("button", name="Write")).to_be_visible()
+            page.wait_for_timeout(500)
+            assert answer not in page.locator("#program").inner_text()
+            page.get_by_role("button", name="Write").click()
+            expect(page.locator("#program")).to_contain_text(answer, timeout=30_000)
+
+    def test_it_is_live(self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Curves and history change while it learns; what is asked for meanwhile is written as well as it can then."""
+        go = {3: threading.Event(), 9: threading.Event()}
+        monkeypatch.setattr(Pupil, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
+        with taught() as running, running.serve() as served, opener(browser, served) as opened:
+            page = opened(finished=False)
+            expect(page.locator("#history li")).to_have_text([re.compile("step 0: .*no function")])
+            expect(page.locator("#learned")).to_contain_text("after 2 of 12 steps")
+            page.locator("#examples button").first.click()
+            go[3].set()
+            expect(page.locator("#verdict")).to_contain_text("It ", timeout=30_000)
+            expect(page.locator("#history li").last).to_contain_text("wrong")
+            expect(page.locator("#working")).to_be_visible()
+            go[9].set()
+            expect(page.locator("#working")).to_be_hidden(timeout=30_000)
+            expect(page.locator("#history li").last).to_contain_text("right")
+            expect(page.locator("#ladder tr").first).to_contain_text("30 (10 + 10 + 10)")
+
     def test_what_student_code_says_is_text(
         self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -171,3 +171,36 @@ def test_screens_show_or_keep_frames() -> None:
         for i in range(5):
             screen.frame(Text(f"frame {i}"))
     assert all(f"frame {i}" in live.getvalue() for i in range(5))
+
+
+class Keyboard(io.StringIO):
+    """Somebody types these lines."""
+
+    def isatty(self) -> bool:
+        """As a terminal is."""
+        return True
+
+
+def test_only_who_looks_on_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal with a keyboard, line by line until one is empty or none comes; elsewhere there is no answer."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdin", Keyboard("  the sum [bold] \n\n"))
+    with screen_for(Console(file=out, width=80, force_terminal=True)) as screen:
+        screen.frame(Text("kept"), keep=True)
+        assert [screen.ask("Yours [red]: ") for _ in range(3)] == ["the sum [bold]", None, None]
+        screen.frame(Text("after"))
+    assert "Yours [red]: " in out.getvalue()
+    assert out.getvalue().index("kept") < out.getvalue().index("Yours") < out.getvalue().index("after")
+    with screen_for(Console(file=io.StringIO(), width=80)) as log:
+        assert log.ask("Yours: ") is None
+    assert RecordingScreen().ask("Yours: ") is None
+    monkeypatch.setattr("sys.stdin", io.StringIO("the sum\n"))
+    with screen_for(Console(file=io.StringIO(), width=80, force_terminal=True)) as piped:
+        assert piped.ask("Yours: ") is None
+
+
+def test_who_looks_on_is_known() -> None:
+    """A log is read, too; a recording is for nobody."""
+    consoles = Console(file=io.StringIO()), Console(file=io.StringIO(), force_terminal=True)
+    assert [screen_for(console).watched for console in consoles] == [True, True]
+    assert not RecordingScreen().watched

@@ -311,7 +311,8 @@ function showLooks() {
   const spans = [...$("program").children];
   const row = selected - 1 - attended.first;
   const seen = spans.map((_, i) => (row < 0 || i < attended.first || i >= selected ? 0 : weight(...head, row, i - attended.first)));
-  spans.forEach((span, i) => span.style.setProperty("--seen", seen[i]));
+  const largest = Math.max(...seen, 1e-9);
+  spans.forEach((span, i) => span.style.setProperty("--seen", seen[i] / largest));
   const [layer, h] = head;
   const name = visible(spans[selected]?.textContent ?? "");
   if (row < 0) {
