@@ -353,8 +353,8 @@ class TestInABrowser:
             expect(page.locator("#program")).to_contain_text(answer, timeout=30_000)
 
     def test_it_is_live(self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Curves and history change while it learns; what is asked for meanwhile is written as well as it can then."""
-        go = {3: threading.Event(), 9: threading.Event()}
+        """Curves and history change while it learns; what is asked for meanwhile is written."""
+        go = {3: threading.Event(), 7: threading.Event()}
         monkeypatch.setattr(Pupil, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened(finished=False)
@@ -362,11 +362,11 @@ class TestInABrowser:
             expect(page.locator("#learned")).to_contain_text("after 2 of 12 steps")
             page.locator("#examples button").first.click()
             go[3].set()
-            expect(page.locator("#verdict")).to_contain_text("It ", timeout=30_000)
             expect(page.locator("#history li").last).to_contain_text("wrong")
             expect(page.locator("#working")).to_be_visible()
-            go[9].set()
+            go[7].set()
             expect(page.locator("#working")).to_be_hidden(timeout=30_000)
+            expect(page.locator("#verdict")).to_contain_text("It ", timeout=30_000)
             expect(page.locator("#history li").last).to_contain_text("right")
             expect(page.locator("#ladder tr").first).to_contain_text("30 (10 + 10 + 10)")
 

@@ -211,7 +211,7 @@ function showTrial({ runs, verdict, parameters }) {
   $("own").hidden = !parameters.length;
   const fields = parameters.map((name) => {
     const label = element("label", name);
-    label.append(element("input", "", { type: "text", autocomplete: "off", placeholder: "12, or a list: 3, 5, 8" }));
+    label.append(element("input", "", { type: "text", autocomplete: "off", placeholder: "12 or 3, 5, 8" }));
     return label;
   });
   $("inputs").replaceChildren(...fields);
