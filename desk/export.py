@@ -152,10 +152,11 @@ def write(
     """
     if form not in (*FORMATS, "classroom50"):
         raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
-    manifest = _limit(load_at_desk(root), milestone)
+    whole = load_at_desk(root)
+    manifest = _limit(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
-        today = course_record(root, load_at_desk(root)).digest
+        today = course_record(root, whole).digest
         rows, found = book.students(), scores(book, manifest, today=today)
         notes += describe_earlier(found)
         if form == "moodle":

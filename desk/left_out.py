@@ -26,17 +26,14 @@ def choose_complete(
     rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
 ) -> tuple[list[Row], list[Milestone]]:
     """The students and milestones of the table without an empty cell that holds most grades."""
-
-    def has(row: Row, milestone: Milestone) -> bool:
-        return has_grade(reached[row.id][milestone.id])
-
-    by_grades = sorted(milestones, key=lambda m: -sum(has(row, m) for row in rows))
-    tables = [
-        ([row for row in rows if all(has(row, m) for m in by_grades[:count])], by_grades[:count])
-        for count in range(1, len(by_grades) + 1)
-    ]
-    chosen, columns = max(tables, key=lambda table: len(table[0]) * len(table[1]), default=([], []))
-    return chosen, [m for m in milestones if m in columns]
+    graded = {row.id: {m.id for m in milestones if has_grade(reached[row.id][m.id])} for row in rows}
+    by_grades = sorted(milestones, key=lambda m: -sum(m.id in found for found in graded.values()))
+    tables = []
+    for count in range(1, len(by_grades) + 1):
+        columns = {milestone.id for milestone in by_grades[:count]}
+        tables.append(([row for row in rows if columns <= graded[row.id]], columns))
+    chosen, columns = max(tables, key=lambda table: len(table[0]) * len(table[1]), default=([], set()))
+    return chosen, [m for m in milestones if m.id in columns]
 
 
 def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
