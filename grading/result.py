@@ -96,7 +96,7 @@ class CriterionResult(Record):
     comparison: Literal["at_least", "at_most"]
     unit: Unit
     why: str
-    weight: FiniteFloat = 1.0
+    weight: Annotated[float, Field(ge=0, le=100)] = 1.0
     """What it counts among the milestone's criteria."""
     partial: bool = False
     """Whether it still earns the share of its tests that pass when it is not met."""

@@ -142,3 +142,10 @@ def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, r
 def class_folder(tmp_path: Path) -> Path:
     """A class's folder."""
     return tmp_path
+
+
+@pytest.mark.parametrize("weight", [-1.0, 1e300, float("nan"), float("inf")])
+def test_a_record_s_weight_is_one_that_a_manifest_may_have(weight: float) -> None:
+    """Records come from elsewhere as well, and what shows them must not fail at one."""
+    with pytest.raises(ValueError, match="weight"):
+        criterion(weight=weight)
