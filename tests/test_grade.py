@@ -142,10 +142,12 @@ def test_one_task_can_be_tested_alone(root):
 
 def test_planned_and_unknown_are_wrong_usage(root, tmp_path):
     """A clear sentence; nothing is pretended."""
-    name, manifest = "  - id: 16_tinygpt\n", (root / "milestones.yaml").read_text(encoding="utf-8")
-    (tmp_path / "milestones.yaml").write_text(manifest.replace(name, f"{name}    status: planned\n"), "utf-8")
+    manifest = (root / "milestones.yaml").read_text(encoding="utf-8")
+    for name in ("  - id: 16_tinygpt\n", "  - id: 5\n"):
+        manifest = manifest.replace(name, f"{name}    status: planned\n")
+    (tmp_path / "milestones.yaml").write_text(manifest, "utf-8")
     with pytest.raises(UsageError, match="planned"):
-        grade_milestone(root, 5)
+        grade_milestone(tmp_path, 5)
     with pytest.raises(UsageError, match="no milestone 9"):
         grade_milestone(root, 9)
     with pytest.raises(UsageError, match="planned"):

@@ -79,8 +79,10 @@ def test_a_misspelt_command_is_answered_with_the_right_one(tito, wrong: tuple[st
 )
 def test_what_is_planned_cannot_be_worked_on(repo: Path, tito, arguments: tuple[str, ...]) -> None:
     """A planned part is named as planned, exit code 2, and nothing is recorded."""
-    manifest, name = repo / "milestones.yaml", "  - id: 16_tinygpt\n"
-    manifest.write_text(manifest.read_text(encoding="utf-8").replace(name, f"{name}    status: planned\n"), "utf-8")
+    manifest = (repo / "milestones.yaml").read_text(encoding="utf-8")
+    for name in ("  - id: 16_tinygpt\n", "  - id: 5\n"):
+        manifest = manifest.replace(name, f"{name}    status: planned\n")
+    (repo / "milestones.yaml").write_text(manifest, "utf-8")
     answer = tito(*arguments)
     assert answer.code == 2
     assert "is planned" in answer.err
