@@ -17,7 +17,7 @@ from grading.testing import expect
 
 BYTES = 256
 MOST_MERGES = 1_000
-LONGEST_TOKEN = 32
+LONGEST_TOKEN = 100
 """Bytes."""
 TOKENS_PER_CALL = 8_192
 """So many tokens of prefixes are asked at once, at most."""
