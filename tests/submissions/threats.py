@@ -36,6 +36,7 @@ SUBMITTED = {
     "identified-inputs": "recognises test inputs by what a change of them keeps",
     "faked-speed": "is measured faster than it is, or beside a baseline made slow",
     "faked-size": "weighs less than what it answers from",
+    "canned-text": "text that was recited, read ahead, or written by rules or by a network that lacks a part",
     # In the amount
     "stored-data": "data among the code, in whatever spelling, or in another file that is handed in",
     "grader-memory": "sizes that a student names, and answers that add up, in the grader's own memory",

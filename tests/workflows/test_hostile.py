@@ -1,6 +1,6 @@
 """Hostile submissions as pull requests: what the steps of the workflows make of them, up to the comment.
 
-`nox -s hostile -- -n 2` hands in all of them but most of milestone 4's; the ordinary tests two that differ most.
+`nox -s hostile -- -n 2` hands in all of them but most of milestones 4 and 5; the ordinary tests two that differ most.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.skipif(not has_nox(), reason="nox is not installed here"),
 ]
 TWO = ("markdown_in_an_exception", "exit_with_success_past_the_audit")
-OF_MILESTONE_4 = ("m4_slow_baseline", "m4_floats_beside_int8")
-"""Each trains for minutes; the others of that milestone differ in what is measured, not in their way to GitHub."""
+OF_MILESTONES_4_AND_5 = ("m4_slow_baseline", "m4_floats_beside_int8", "m5_tokens_that_lie")
+"""Each takes minutes; the others of those milestones differ in what is measured, not in their way to GitHub."""
 OF_THE_COMMAND = {"student", "environment", "seed"}
 """What the miniature's own command line says and a workflow does not: then the verdict may be another one."""
 OURS = re.compile(r"\[([^\]]*)\]\(https://github\.com/class/[\w./-]*\)|<!--[^>]*-->")
@@ -47,7 +47,7 @@ def session_of(miniature: Miniature) -> str:
 
 def possible(miniature: Miniature) -> bool:
     """Git holds no pipes; and whoever edits the workflow itself has a run that says what they like, as we say, too."""
-    if miniature.about.get("milestone") == 4 and miniature.folder.name not in OF_MILESTONE_4:
+    if miniature.about.get("milestone") in (4, 5) and miniature.folder.name not in OF_MILESTONES_4_AND_5:
         return False
     edits = miniature.about.get("edits", [])
     return not any("fifo" in edit or edit["file"].startswith(".github/") for edit in edits)
