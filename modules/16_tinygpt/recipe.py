@@ -77,9 +77,9 @@ def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
 def find_windows(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """Return where a training window may begin, int64 of (k,), and its length: so many inputs, and one token more.
 
-    Where there are a hundred documents or more, and all but two in a hundred have at most CONTEXT tokens, END included,
-    a window begins with a document, and has the length that these have at most (np.quantile, rounded down). In any
-    other text it begins anywhere, and is CONTEXT long, or what a short text allows. None reaches beyond the text.
+    Where there are a hundred documents or more, take the 0.98 quantile of their sizes, END included, rounded down. If
+    it is at most CONTEXT, it is the length, and a window begins with a document. In any other text a window begins
+    anywhere and is CONTEXT long, or what a short text allows. None reaches beyond the text.
     """
     # BEGIN SOLUTION 16.14
     ends = np.flatnonzero(tokens == END)
@@ -94,13 +94,14 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     """Train the network in place on a text. `rng` is for whatever is random in training.
 
     Call `progress(step, steps, loss)` about 50 times, after a step, the last one included: two ints, and the loss of
-    that step's batch as a Python float. It may ask `logits` and `next_logits`. A text may be short, as those of the
-    tests are: none is read more than EPOCHS times. All of it may take `train_seconds` of CPU time.
+    that step's batch as a Python float. It may ask `logits` and `next_logits`. There are as many steps as read STEPS
+    · CONTEXT tokens in each row of a batch, or EPOCHS times the text, whichever is less, and at least one. All of it
+    may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 16.15
     tokens = network.tokenizer.encode(text.tobytes())
     starts, length = find_windows(tokens)
-    steps = min(STEPS * CONTEXT, EPOCHS * len(tokens) // BATCH) // length
+    steps = max(1, min(STEPS * CONTEXT, EPOCHS * len(tokens) // BATCH) // length)
     optimizer = AdamW(network.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.1)
     schedule = OneCycleLR(optimizer, max_lr=LR, total_steps=steps, pct_start=0.03)
     trainer = Trainer(network, next_token_loss, optimizer, scheduler=schedule, max_norm=1.0, metrics={})

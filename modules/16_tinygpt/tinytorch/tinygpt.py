@@ -25,7 +25,7 @@ from tinytorch.tensor import Op, Tensor, apply, wrap
 
 BYTES = 256  # the first tokens are the bytes themselves
 # Where text is cut before pairs are counted, so that no token reaches from one word into the next. A word, a digit or
-# a run of signs takes the space before it along. White space and the byte 0, which ends a document, are left.
+# a run of signs takes the space before it with it. White space and the byte 0, which ends a document, stand alone.
 PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\s\x00A-Za-z0-9]+| +(?= )|[\s\x00]")
 
 
@@ -118,7 +118,7 @@ class Tokenizer:
 
 
 def embedding_forward(weight, *, indices):
-    """Return the rows of `weight`, (V, E), at `indices`, ints of any shape (…): an array of (…, E)."""
+    """Return rows of `weight`, (V, E), at `indices`, ints of any shape (…): (…, E). Raises as `check_tokens` does."""
     # BEGIN SOLUTION 16.4
     return weight[check_tokens(indices, len(weight))]
     # END SOLUTION
@@ -138,7 +138,7 @@ embedding = Op("embedding", embedding_forward, embedding_backward)
 
 
 class Composite(Sequential):
-    """A layer of other `layers` that are no chain. It has their parameters and buffers; a second input is caches."""
+    """A layer of other `layers` that are no chain. It has all parameters and buffers; a second input is the caches."""
 
     def __call__(self, *inputs) -> Tensor:
         """Return `forward(*inputs)`."""
@@ -243,7 +243,7 @@ class KVCache:
 class CausalSelfAttention(MultiHeadAttention):
     """Module 07's attention of each token to itself and to those before it: (N, L, E) → (N, L, E)."""
 
-    __call__ = Composite.__call__  # module 07's hands on a key, a value and a mask
+    __call__ = Composite.__call__  # module 07's passes on a key, a value and a mask
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """Return what each token takes from the values. With a cache `x` are new tokens, after those in the cache."""
@@ -327,10 +327,10 @@ def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def evaluate_text(model: GPT, tokenizer: Tokenizer, data: bytes) -> dict[str, float]:
-    """Return {"loss": nats per token, "perplexity": e to that, "bits_per_byte": …} of a text, with nothing recorded.
+    """Return {"loss": nats per token, "perplexity": e to that, "bits_per_byte": bits ÷ predicted bytes} of a text.
 
-    The first token is given, and each other one predicted once. Windows are of context_length tokens, and begin with
-    the last token that the one before predicts. ValueError for a text of fewer than two tokens.
+    The first token is given, and each other one predicted once, with nothing recorded. Windows are of context_length
+    tokens, and begin with the last token that the one before predicts. ValueError for a text of fewer than two tokens.
     """
     tokens, nats = tokenizer.encode(data), 0.0
     if len(tokens) < 2:
