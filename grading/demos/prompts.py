@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grading.language.corpus import Prompt
-from grading.language.functions import IDIOMS, LEAST, LISTS, MOST, NAMES, Language
+from grading.language.functions import IDIOMS, LEAST, LISTS, MOST, NAMES, TRIVIAL, Language
 
 LONGEST = 400
 """Characters that may be typed."""
@@ -134,7 +134,7 @@ def _explain(parts: _Parts, language: Language) -> str:
 def _note(parts: _Parts, language: Language) -> list[str]:
     """What the training text has not, and which words were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in language.made_up]
-    held = language.held_lists if parts.of_list else language.held_numbers
+    held = language.held_lists | TRIVIAL if parts.of_list else language.held_numbers
     if parts.pair in held:
         notes.append("The training text never has these two parts together.")
     first, second = parts.names

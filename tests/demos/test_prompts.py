@@ -64,6 +64,8 @@ def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> N
     assert "has no foo there" in beginning.understood
     assert "from 2 to 99" in beginning.understood
     assert beginning.answer == "\n    return (foo + age) + 500\n"
+    trivial = understand("the first number in prices that is equal to limit", functions.language)
+    assert "never has these two parts together" in trivial.understood
 
 
 @pytest.mark.parametrize(
