@@ -40,7 +40,6 @@ from grading.result import Failure, Picture, Writing
 
 SETS = ("compositions", "made_up", "names")
 UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
-ROWS_PER_CALL = 100
 SAMPLE_START = 60
 """Characters of a passage that a sample continues."""
 SHOWN = 2
@@ -233,17 +232,22 @@ def _measure_forgotten(run: TextRun) -> dict[str, float]:
 
 
 def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
-    """Bits per byte of held-out tokens, each predicted from those before it, in random order."""
+    """Bits per byte of held-out tokens, each predicted from those before it.
+
+    A request has one place of each passage, and the next one places further on: no row shows what is asked in another
+    one, or later, to a program that keeps the rows.
+    """
     before = experiment.context_tokens
-    long_enough = [tokens for tokens in run.held_out if len(tokens) > before]
-    windows = np.concatenate([np.lib.stride_tricks.sliding_window_view(tokens, before + 1) for tokens in long_enough])
-    chosen = windows[rng.permutation(len(windows))[: experiment.scored_tokens]]
-    bits = 0.0
-    for start in range(0, len(chosen), ROWS_PER_CALL):
-        part = chosen[start : start + ROWS_PER_CALL]
-        probabilities = softmax(run.writer.next_logits(list(part[:, :-1])))
-        bits -= np.log2(np.maximum(probabilities[np.arange(len(part)), part[:, -1]], 1e-12)).sum()
-    return bits / sum(len(run.writer.table[token]) for token in chosen[:, -1].tolist())
+    passages = [tokens for tokens in run.held_out if len(tokens) > before]
+    rounds = -(-experiment.scored_tokens // len(passages))
+    places = np.stack([np.sort(rng.integers(before, len(tokens), rounds)) for tokens in passages], axis=1)
+    bits, size = 0.0, 0
+    for row in places:
+        asked = np.stack([tokens[place - before : place + 1] for tokens, place in zip(passages, row, strict=True)])
+        probabilities = softmax(run.writer.next_logits(list(asked[:, :-1])))
+        bits -= np.log2(np.maximum(probabilities[np.arange(len(asked)), asked[:, -1]], 1e-12)).sum()
+        size += sum(len(run.writer.table[token]) for token in asked[:, -1].tolist())
+    return bits / size
 
 
 def _sample(run: TextRun, made: Passages, experiment: LanguageExperiment, rng: np.random.Generator) -> list[str]:

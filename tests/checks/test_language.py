@@ -389,6 +389,25 @@ def test_looking_ahead_is_seen(measure, criteria):
     assert "causality" in missed(measure(LookingAhead), criteria)
 
 
+def test_no_row_shows_what_is_asked_in_another_or_later():
+    """Who keeps the rows of real text finds in none of them the token that is asked for."""
+    shown: set[int] = set()
+    asked = 0
+
+    def next_logits(rows):
+        nonlocal asked
+        asked += len(rows)
+        shown.update(token for row in rows for token in row.tolist())
+        assert not shown & {row[-1] + 1 for row in rows}
+        return np.zeros((len(rows), 600))
+
+    writer = SimpleNamespace(next_logits=next_logits, table=[b"ab"] * 600)
+    run: Any = SimpleNamespace(held_out=[np.arange(300), np.arange(300, 500), np.arange(500, 600)], writer=writer)
+    bits = checked._measure_bits(run, EXPERIMENT, np.random.default_rng(3))
+    assert bits == pytest.approx(np.log2(600) / 2)
+    assert asked >= EXPERIMENT.scored_tokens
+
+
 def test_tokens_that_are_not_the_texts_measure_nothing(measure, criteria):
     """A tokenizer that drops bytes makes text cheap, and ends the measurement."""
     measured = measure(Lying)
