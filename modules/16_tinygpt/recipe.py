@@ -67,7 +67,7 @@ def next_logits(network: GPT, tokens: np.ndarray) -> np.ndarray:
 
 
 def attention_maps(network: GPT, tokens: np.ndarray) -> np.ndarray:
-    """Return how much each token looks at each: (n, t) → (n, layers, heads, t, t), for people to look at."""
+    """Return how much each token looks at each: (n, t), t up to CONTEXT → (n, layers, heads, t, t), for people."""
     # BEGIN SOLUTION 16.13
     logits(network, tokens)
     return np.stack([block.self_attn.weights.numpy() for block in network.blocks], axis=1)
