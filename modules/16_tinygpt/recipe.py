@@ -102,7 +102,7 @@ def train(network: GPT, text: np.ndarray, *, rng: np.random.Generator, progress)
     tokens = network.tokenizer.encode(text.tobytes())
     starts, length = find_windows(tokens)
     steps = max(1, min(STEPS * CONTEXT, EPOCHS * len(tokens) // BATCH) // length)
-    optimizer = AdamW(network.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.1)
+    optimizer = AdamW(network.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = OneCycleLR(optimizer, max_lr=LR, total_steps=steps, pct_start=0.03)
     trainer = Trainer(network, next_token_loss, optimizer, scheduler=schedule, max_norm=1.0, metrics={})
     for step in range(1, steps + 1):

@@ -260,6 +260,7 @@ class TestInABrowser:
     def test_it_works_by_keyboard(self, open_page: Open, colours: Images) -> None:
         """Tab to the file, which Space opens, and to the samples, which Enter takes; each has an outline and a name."""
         page = open_page()
+        page.on("filechooser", lambda _: None)  # from now on Chromium reports them: it takes its time to begin
         page.keyboard.press("Tab")
         expect(page.locator("#file")).to_be_focused()
         with page.expect_file_chooser():
