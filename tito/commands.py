@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,8 +26,17 @@ Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grade
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tito {metadata.version('tinytorch-course')}")
+        typer.echo(f"tito {_find_version()}")
         raise typer.Exit
+
+
+def _find_version() -> str:
+    """The installed package's version; where tito runs from its folder, as in a nox session, that of pyproject.toml."""
+    try:
+        return metadata.version("tinytorch-course")
+    except metadata.PackageNotFoundError:
+        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])
 
 
 app = typer.Typer(

@@ -1164,12 +1164,12 @@ def test_recipe_reports_its_training(student, rng):
 @task("16.15")
 def test_recipe_trains_on_a_text_without_documents(student):
     """A short text without any END is learned, too."""
-    text = CODE * 80
+    text = CODE * 20
     ours, _, network = build_recipe(student, text)
     heard = Reports("step", "steps", "loss")
     ours.train(network, np.frombuffer(text, np.uint8), rng=student.rng(1), progress=heard)
     losses = [report["loss"] for report in heard.calls]
-    call = "the loss that progress hears, on one text of 15 KB"
+    call = "the loss that progress hears, on one text of 5 KB"
     expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
 
 
