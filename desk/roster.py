@@ -222,7 +222,7 @@ class _Reader:
         try:
             return parse_days(value)
         except ValueError:
-            mend = "Write a whole number of days, or 2:5 for five days of milestone 2 alone; empty means none."
+            mend = "Write a whole number of days, or 2:5 for five days of milestone 2 alone; leave it empty for none."
             self._problem(line, f"extension_days is {value!r}.", mend)
             return 0, ()
 

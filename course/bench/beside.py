@@ -7,9 +7,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from course.bench.figure import ROOT, seconds
 from grading.manifest.load import load
@@ -33,6 +36,21 @@ def pytorch() -> ModuleType:
     import torch
 
     return torch
+
+
+class _EnoughError(Exception):
+    """The steps asked for have been taken."""
+
+
+def take_steps(train: Callable[..., None], *arguments: Any, rng: np.random.Generator, steps: int) -> None:
+    """Run a recipe's training, and leave it at its first report of so many steps or more."""
+
+    def progress(step: int, *_: float) -> None:
+        if step >= steps:
+            raise _EnoughError
+
+    with suppress(_EnoughError):
+        train(*arguments, rng=rng, progress=progress)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course.bench.beside import in_turns, pytorch, solution, threads
+from course.bench.beside import in_turns, pytorch, solution, take_steps, threads
 from course.bench.figure import ROOT, Figure, outside, quietly, seconds
 from course.bench.memory import peak_of
 
@@ -91,24 +91,13 @@ def memory() -> Iterator[Figure]:
     yield Figure("peak memory of training milestone 2", peak, 1024, "MiB", how)
 
 
-class _EnoughError(Exception):
-    """The steps asked for have been taken."""
-
-
 def train_on_noise() -> None:
     """Train a little on 60,000 images, and ask for some predictions."""
     recipe, rng = solution().recipe("06_spatial"), np.random.default_rng(0)
     images = rng.integers(0, 256, (60_000, 1, 28, 28), dtype=np.uint8)
     net = recipe.build(rng)
-
-    def progress(step: int, *_: float) -> None:
-        if step >= 100:
-            raise _EnoughError
-
-    try:
-        recipe.train(net, images, rng.integers(0, 10, len(images)), rng=rng, progress=progress)
-    except _EnoughError:
-        recipe.predict(net, images[:1000])
+    take_steps(recipe.train, net, images, rng.integers(0, 10, len(images)), rng=rng, steps=100)
+    recipe.predict(net, images[:1000])
 
 
 def milestone(nox: str, number: int, goal: float, criterion: str = "accuracy") -> Iterator[Figure]:

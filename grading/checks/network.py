@@ -265,6 +265,14 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
     return values.astype(np.float64)
 
 
+def check_distributions(values: np.ndarray, call: str, what: str) -> None:
+    """RecipeError unless nothing is negative, and the values along the last axis add up to 1."""
+    sums = values.sum(axis=-1)
+    if values.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
+        got = f"values from {values.min():.3g}, which add up to {sums.min():.3g} to {sums.max():.3g}"
+        raise RecipeError(call, got, f"{what}: not negative, and together 1")
+
+
 def _kind_of(value: Any) -> str:
     """What came instead of an array of floats: its dtype, or what it is."""
     if type(value) is np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import TOLERANCE, Progress, RecipeError, StudentNetwork, check_floats
+from grading.checks.network import Progress, RecipeError, StudentNetwork, check_distributions, check_floats
 from grading.client import MAX_MEMORY, Worker
 from grading.testing import expect
 
@@ -105,10 +105,7 @@ class StudentWriter(StudentNetwork):
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"
         maps = check_floats(answer, call, (len(tokens), None, None, tokens.shape[1], tokens.shape[1]))
-        sums = maps.sum(axis=-1)
-        if maps.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
-            got = f"weights from {maps.min():.3g}, rows that add up to {sums.min():.3g} to {sums.max():.3g}"
-            raise RecipeError(call, got, "attention weights: not negative, and each row adds up to 1")
+        check_distributions(maps, call, "attention weights")
         return maps
 
     @property

@@ -15,7 +15,7 @@ from grading.demos.caching import CacheRace, race_cache, summarize_cache
 from grading.demos.frames import Framed, Gallery
 from grading.demos.pictures import Curve, Likeliest, Picture, shrunk
 from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, understand
-from grading.demos.trial import UNENDED, Trial, try_written
+from grading.demos.trial import UNENDED, Trial, try_rivals, try_written
 from grading.demos.writing import (
     KINDS,
     UNWATCHED_SECONDS,
@@ -28,10 +28,9 @@ from grading.demos.writing import (
     count_by_kind,
     count_right,
     draw_task,
-    judge_rivals,
+    judge_all,
     summarize_attempts,
 )
-from grading.language.corpus import Prompt
 from grading.language.rivals import Complete, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.figures import bar
@@ -51,7 +50,6 @@ HISTORY = 4
 SURE, UNSURE = 0.9, 0.5
 """Probabilities from which a token is green, and below which it is red."""
 MAP_SIDE = 14
-NETWORK = "your network"
 CACHE = "the cache"
 QUESTION = "Your function, in words (Enter alone ends): "
 
@@ -68,7 +66,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
         show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
     tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
     screen.frame(Framed("what its heads look at", Heads(writer.attend(tokens))), keep=True)
-    attempts = {NETWORK: writer.attempt(task.exercises), **judge_rivals(rivals, task.exercises)}
+    attempts = judge_all(writer, rivals, task.exercises)
     screen.frame(Framed("your network and its rivals", Ladder(attempts)), keep=True)
     prompt = writer.encode(task.exercises[0].prompt.text)
     race = race_cache(worker, writer.student, prompt, lambda race: screen.frame(Framed(CACHE, Speeds(race))))
@@ -103,8 +101,7 @@ def show_writing(
         screen.frame(Framed(title, Writing(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
     text = "".join(token.text for token in tokens)
     trial = try_written(beginning, text, np.random.default_rng(seed)) if tokens[-1].ends else UNENDED
-    written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
-    tried = {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
+    tried = try_rivals(beginning, rivals, seed)
     screen.frame(Framed(title, Written(beginning, tokens, trial, tried)), keep=True)
 
 

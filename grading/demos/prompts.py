@@ -19,7 +19,7 @@ DOCSTRING = re.compile(r'""" ?(.+?) ?("""|$)')
 
 
 class NotUnderstoodError(ValueError):
-    """What was typed is no beginning of a function; says what would be."""
+    """What was typed is not the beginning of a function; says what would be."""
 
 
 @dataclass(frozen=True)

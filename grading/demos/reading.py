@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.data.load import obtain
 from grading.data.sources import DIGITS, SOURCES
+from grading.demos.points import Progress, measure_training
 from grading.manifest.model import ImageExperiment, Milestone
 from grading.render.progress import Watch
 
@@ -98,27 +98,16 @@ class Reader:
         ``between`` is called whenever the student's training reports, and may ask the network for answers.
         """
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
-        told = 0
-        last = (0.0, 0.0)
 
         def measure(step: float, steps: float) -> None:
-            nonlocal told
-            told += 1
             p = self.read(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
             tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
-        def progress(step: float, steps: float) -> None:
-            nonlocal last
-            if math.isfinite(step) and math.isfinite(steps) and steps > 0:
-                last = (min(max(step, 0.0), steps), steps)
-                if step >= told * steps / POINTS and told < POINTS:
-                    measure(*last)
-            between()
+        def train(progress: Progress) -> None:
+            self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
 
-        measure(0, 0)
-        self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
-        measure(*last)
+        measure_training(train, measure, POINTS, between)
 
     def compress(self, images: np.ndarray) -> Reader:
         """The network made smaller by the student's `compress`, calibrated on these images; this one stays."""

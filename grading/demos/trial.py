@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from grading.language.evaluate import (
     parse_function,
     run_function,
 )
+from grading.language.rivals import Complete
 
 RUNS = 3
 """So many inputs are shown."""
@@ -71,6 +72,12 @@ def try_written(beginning: Beginning, written: str, rng: np.random.Generator) ->
     return Trial(runs, verdict, mistake is None)
 
 
+def try_rivals(beginning: Beginning, rivals: Mapping[str, Complete], seed: int) -> dict[str, tuple[str, Trial]]:
+    """What each rival writes after a beginning, and what comes of it, by name; all on the same inputs."""
+    written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
+    return {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
+
+
 def run_own(source: str, typed: Sequence[Any]) -> Run:
     """Run a function on inputs that somebody typed, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
 
@@ -83,7 +90,7 @@ def run_own(source: str, typed: Sequence[Any]) -> Run:
 
 
 def list_parameters(source: str) -> list[str]:
-    """The names of a function's parameters; none of what is no function."""
+    """The names of a function's parameters; none of a text that is not one function."""
     try:
         return [argument.arg for argument in parse_function(source).args.args]
     except RefusedError:
@@ -104,7 +111,7 @@ def _read_number(text: str) -> int | float:
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
-    raise ValueError(f"{text.strip() or 'nothing'} is no number, nor a list such as 3, 5, 8")
+    raise ValueError(f"{text.strip() or 'nothing'} is not a number or a list such as 3, 5, 8")
 
 
 def run_once(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> Run:

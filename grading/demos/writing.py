@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.network import TOLERANCE, RecipeError, check_floats
+from grading.checks.network import check_distributions, check_floats
 from grading.checks.texts import CAUSAL_TOKENS, softmax
 from grading.checks.writer import StudentWriter, learn_merges
 from grading.client import Worker
+from grading.demos.points import Progress, measure_training
 from grading.language.corpus import END, Prompt
 from grading.language.evaluate import Case, RefusedError, draw_cases, find_mistake, parse_function
 from grading.language.functions import Functions, draw_functions
@@ -32,6 +33,8 @@ MOST_BYTES = 100
 """A completion is at most so long; the longest right one has 80."""
 UNWATCHED_SECONDS = 15.0
 """Of processor time, after which training is left where nobody looks on."""
+NETWORK = "your network"
+"""Its name beside those of its rivals."""
 LIKELIEST = 5
 """Tokens that are shown for each place."""
 
@@ -146,27 +149,21 @@ class FunctionWriter:
         from there as it does whenever training reports.
         """
         watched = task.exercises[:WATCHED]
-        told, last, started = 0, (0.0, 0.0), 0.0 if seconds == math.inf else self._worker.read_clock()
+        started = 0.0 if seconds == math.inf else self._worker.read_clock()
 
         def measure(step: float, steps: float) -> None:
-            nonlocal told
-            told += 1
             tell(Point(step, steps, self._measure_loss(watched), self.attempt(watched)))
 
-        def progress(step: float, steps: float) -> None:
-            nonlocal last
-            if math.isfinite(step) and math.isfinite(steps) and steps > 0:
-                last = (min(max(step, 0.0), steps), steps)
-                if step >= told * steps / POINTS and told < POINTS:
-                    measure(*last)
+        def stop_in_time() -> None:
             between()
             if seconds < math.inf and self._worker.read_clock() - started > seconds:
                 raise _EnoughError
 
-        measure(0, 0)
-        with contextlib.suppress(_EnoughError):
-            self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
-        measure(*last)
+        def train(progress: Progress) -> None:
+            with contextlib.suppress(_EnoughError):
+                self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
+
+        measure_training(train, measure, POINTS, stop_in_time)
 
     def attempt(self, exercises: Sequence[Exercise]) -> list[Attempt]:
         """What the network writes for each, always the likeliest token."""
@@ -187,7 +184,7 @@ class FunctionWriter:
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
     def extend(self, text: str, written: Sequence[int]) -> np.ndarray:
-        """The tokens of a text, and those written after it; ValueError for a token that is none of the network's."""
+        """The tokens of a text, and those written after it; ValueError for one that the network does not have."""
         if not all(token < len(self._writer.table) for token in written):
             raise ValueError(f"the network has only {len(self._writer.table)} tokens")
         return np.append(self.encode(text), np.array(written, np.int64))
@@ -231,9 +228,7 @@ class FunctionWriter:
         module = self._worker.module("tinygpt")
         found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)
         chances = check_floats(found, call, logits.shape)[0]
-        if chances.min() < 0 or abs(chances.sum() - 1) > TOLERANCE:
-            got = f"values from {chances.min():.3g} that add up to {chances.sum():.3g}"
-            raise RecipeError(call, got, "probabilities: not negative, and together 1")
+        check_distributions(chances, call, "probabilities")
         return chances
 
     def _measure_loss(self, exercises: Sequence[Exercise]) -> float:
@@ -273,10 +268,12 @@ def count_right(attempts: Sequence[Attempt]) -> int:
     return sum(attempt.mistake is None for attempt in attempts)
 
 
-def judge_rivals(rivals: Mapping[str, Complete], exercises: Sequence[Exercise]) -> dict[str, list[Attempt]]:
-    """What each rival writes for the exercises."""
+def judge_all(
+    writer: FunctionWriter, rivals: Mapping[str, Complete], exercises: Sequence[Exercise]
+) -> dict[str, list[Attempt]]:
+    """What the network (NETWORK, the first) and each rival write for the exercises."""
     prompts = [exercise.prompt for exercise in exercises]
-    return {
+    return {NETWORK: writer.attempt(exercises)} | {
         name: [judge(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
         for name, complete in rivals.items()
     }

@@ -21,6 +21,7 @@ CHARACTERS = tuple("Ben Mia Tom Ada Sam Eva Max Zoe Jim Amy Leo Kim Dan Ida Bob 
 ANIMALS = tuple("dog cat pony duck goat hen frog mouse".split())
 COLOURS = tuple("red blue black white green yellow brown pink grey golden".split())
 THINGS = tuple("car kite ball boat drum hat lamp book cup bell".split())
+COLOURED_THINGS = tuple(product(COLOURS, THINGS))
 HELD_MEETINGS = 24
 """So many of the 190 pairs of characters have no story in the training text."""
 HAVING = ("{who} had a {animal} and a {thing}.", "{who} had a {thing} and a {animal}.")
@@ -75,7 +76,7 @@ def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[
         return items[first], items[second]
 
     who, animals = pick_two(pick(meetings)), pick_two(ANIMALS)
-    things = [f"{colour} {thing}" for colour, thing in pick_two(list(product(COLOURS, THINGS)))]
+    things = [f"{colour} {thing}" for colour, thing in pick_two(COLOURED_THINGS)]
     event = pick(EVENTS)
     sentences = [
         pick(HAVING).format(who=one, animal=animal, thing=thing)
@@ -99,7 +100,8 @@ def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[
 
 def _go_home(who: str, animal: str, things: list[str]) -> str:
     *most, last = [f"the {each}" for each in (animal, *things)]
-    return f"{who} went home with {' and '.join([*filter(None, [', '.join(most)]), last])}."
+    listed = f"{', '.join(most)} and {last}" if most else last
+    return f"{who} went home with {listed}."
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:

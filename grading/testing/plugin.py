@@ -191,7 +191,7 @@ def _write_failure(error: Exception, item: pytest.Item, printed: str) -> str:
 
 
 def _read_tasks(root: Path) -> dict[str, Task]:
-    """Every task by its id; none where the manifest cannot be read, since a failure is told all the same."""
+    """Every task by its id; none where the manifest cannot be read: the failure is explained without them."""
     from grading.manifest.load import load
 
     try:

@@ -11,13 +11,13 @@ def draw_words(rng, count):
     return [b"".join(b" %d" % digit for digit in word) for word in rng.integers(0, 10, (count, 3)).tolist()]
 
 
-def train_on_echoes(student, rng, *, count=130, progress=ignore_reports, seed=5):
+def train_on_echoes(student, rng, count=130):
     """The recipe, its merges, and a network that was trained on so many lines such as "say 4 7 2: 4 7 2"."""
     text = b"".join(b"say" + word + b":" + word + b"\0" for word in draw_words(rng, count))
     ours, array = student.recipe("16_tinygpt"), np.frombuffer(text, np.uint8)
     merges = ours.learn_merges(array)
-    network = ours.build(merges, student.rng(seed))
-    ours.train(network, array, rng=student.rng(seed), progress=progress)
+    network = ours.build(merges, student.rng(5))
+    ours.train(network, array, rng=student.rng(5), progress=ignore_reports)
     return ours, merges, network, text
 
 

@@ -735,9 +735,7 @@ def test_a_text_is_evaluated_in_windows(student, rng):
     model = student.tinygpt.GPT(264, 7, 4, 2, 1, rng=student.rng(1))
     arrays = draw(model, rng, 0.6)
     tokens = [token for piece in cut(CODE) for token in naive_encode(piece, merges)]
-    pieces = [bytes([byte]) for byte in range(256)]
-    for left, right in merges:
-        pieces.append(pieces[left] + pieces[right])
+    pieces = spell_tokens(merges)
     for count in (2, 7, 8, 9, 15, 16, 22, 23, 30):
         some = tokens[:count]
         data = b"".join(pieces[token] for token in some)
@@ -987,9 +985,7 @@ def test_recipe_learns_no_merges_of_a_text_without_pairs(student):
 def test_recipe_encodes_any_bytes(student, rng):
     """The tokens' bytes, joined, are those that were given, and there are fewer tokens than bytes."""
     ours, merges, _ = build_recipe(student)
-    table = [bytes([byte]) for byte in range(256)]
-    for left, right in np.asarray(expect.pull(merges, call="learn_merges")).tolist():
-        table.append(table[left] + table[right])
+    table = spell_tokens(np.asarray(expect.pull(merges, call="learn_merges")).tolist())
     for data in (CODE, b"", bytes(rng.integers(0, 256, 200).tolist()), "größer \0".encode()):
         tokens = expect.pull(ours.encode(merges, data), call="encode(merges, data)")
         expect.equal(str(tokens.dtype), "int64", call="the dtype of encode(merges, data)")
@@ -1174,6 +1170,14 @@ def test_recipe_trains_on_a_text_without_documents(student):
 
 
 # What is expected, computed on this side
+
+
+def spell_tokens(merges):
+    """The bytes of each token."""
+    table = [bytes([byte]) for byte in range(256)]
+    for left, right in merges:
+        table.append(table[left] + table[right])
+    return table
 
 
 def echoes(rng, count):

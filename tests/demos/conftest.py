@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
 from grading.client import Worker
 from grading.data.dataset import DataSet
@@ -25,13 +26,23 @@ from grading.render.progress import Silent
 from grading.sandbox.launch import choose
 from grading.submission import take
 from grading.workers import start_worker
-from tests.browsers import browser  # noqa: F401 - a fixture
+from tests.browsers import Open, browser, opener  # noqa: F401 - browser is a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get(VARIABLE) or ROOT.parent / "shared" / "data").absolute()
 """Where MNIST may be; without it the tests use the digits that stand in for it."""
 
 Start = Callable[..., Iterator[Worker]]
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:  # noqa: F811 - pytest's way to ask for the other
+    """`open_page(width, height, …)` opens the page that serves at a file's own `address`.
+
+    In the end nothing may have been said in any console.
+    """
+    with opener(browser, address) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ class Kept(Feed):
 
 
 class RunningPage:
-    """A running page, the states that were sent to it, and what the terminal was told. Use as a context manager."""
+    """A running page, with the states that were sent to it and the sentences for the terminal; a context manager."""
 
     def __init__(self, kind: type[NetworkPage], material: Any, milestone: Milestone, worker: Any = None):
         self.feed, self.ready = Kept(), threading.Event()

@@ -19,7 +19,7 @@ from grading.demos.reading import Images
 from grading.demos.web.digits import DigitPage
 from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
-from tests.browsers import IN_A_BROWSER, Open, opener
+from tests.browsers import IN_A_BROWSER, Open
 from tests.demos.conftest import Start
 from tests.demos.running import RunningPage
 
@@ -48,13 +48,6 @@ def address(running: RunningPage) -> Iterator[str]:
     """Where it is served."""
     with running.serve() as served:
         yield served
-
-
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    with opener(browser, address) as opened:
-        yield opened
 
 
 def draw(page: Page, points: Points, *, each: int = 6) -> None:

@@ -143,7 +143,7 @@ def test_what_student_code_raises_comes_through(
     error: type[Exception],
     said: str,
 ) -> None:
-    """Whoever plays the demonstration is told what stopped it."""
+    """Whoever plays the demonstration sees what stopped it."""
     monkeypatch.setattr(demo, "gather", lambda *_: digits)
 
     def edited(text: str) -> str:

@@ -157,13 +157,6 @@ def address(start_kernels: Start, colours: Images, kernel_milestone: Milestone) 
                 yield served
 
 
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    with opener(browser, address) as opened:
-        yield opened
-
-
 def give(page: Page, name: str, data: bytes) -> None:
     """Choose a file."""
     page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": data})

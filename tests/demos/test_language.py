@@ -333,7 +333,7 @@ def test_it_goes_on_inside_a_training_that_is_left(
 
 
 def test_what_student_code_raises_comes_through(start_writing: Start, language_milestone: Milestone) -> None:
-    """Whoever plays the demonstration is told what stopped it."""
+    """Whoever plays the demonstration sees what stopped it."""
     broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
     with start_writing(broken) as worker, pytest.raises(RemoteError, match="lost"):
         play(worker, RecordingScreen(), language_milestone, 1)

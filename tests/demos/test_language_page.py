@@ -127,7 +127,7 @@ def test_a_function_is_run(task: Task) -> None:
     assert run(asked | {"arguments": ["3", " -1.5"]})["own"]["call"] == "larger(3, -1.5)"
     assert run(asked | {"arguments": ["3", "2, 8"]})["own"]["returned"].startswith("no value")
     assert "takes 2 arguments" in run(asked | {"arguments": ["1"] * 11})["own"]["returned"]
-    assert "one is no number" in run(asked | {"arguments": ["one", "2"]})["refused"]
+    assert "one is not a number" in run(asked | {"arguments": ["one", "2"]})["refused"]
     assert "an input is text" in run(asked | {"arguments": [1, "2"]})["refused"]
     assert "no function" in run(asked | {"written": "\n    import os\n", "arguments": ["1", "2"]})["refused"]
     wrong = run(asked | {"written": "\n    return width\n"})
@@ -236,13 +236,6 @@ def address(start_writing: Start, task: Task, language_milestone: Milestone) -> 
         yield served
 
 
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    with opener(browser, address) as opened:
-        yield opened
-
-
 def write_in(page: Page, typed: str) -> None:
     """Type and write, until attention is shown."""
     page.locator("#typed").fill(typed)
@@ -321,7 +314,7 @@ class TestInABrowser:
             assert found.violations_count == 0, found.generate_report()
 
     def test_a_right_function_is_run(self, browser: Browser, taught: Taught, task: Task) -> None:
-        """Values and verdict, then inputs of one's own; what is no number is said."""
+        """Values and verdict, then inputs of one's own; one that is not a number is refused in words."""
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
@@ -336,7 +329,7 @@ class TestInABrowser:
             expect(page.locator("#returned")).to_contain_text("(3, 4) = ")
             fields.nth(1).fill("four")
             page.keyboard.press("Enter")
-            expect(page.locator("#returned")).to_contain_text("four is no number")
+            expect(page.locator("#returned")).to_contain_text("four is not a number")
             expect(page.locator("#trouble")).to_be_hidden()
 
     def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, task: Task) -> None:

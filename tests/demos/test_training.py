@@ -218,7 +218,7 @@ def test_what_it_is_trained_on_is_named(
 def test_what_student_code_raises_comes_through(
     start_colours: Start, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever plays the demonstration is told what stopped it."""
+    """Whoever plays the demonstration sees what stopped it."""
     monkeypatch.setattr(demo, "gather", lambda *_: colours)
     broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
     with start_colours(broken) as worker, pytest.raises(RemoteError, match="lost"):

@@ -146,13 +146,6 @@ def address(start_colours: Start, colours: Images, colour_milestone: Milestone) 
         yield served
 
 
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """`open_page(width, height, …)` opens the page; in the end nothing may have been said in any console."""
-    with opener(browser, address) as opened:
-        yield opened
-
-
 class TestInABrowser:
     """With the page as people see it."""
 

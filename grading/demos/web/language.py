@@ -12,7 +12,7 @@ import numpy as np
 from grading.client import Worker
 from grading.demos.caching import CacheRace, race_cache, summarize_cache
 from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, extract_phrase, understand
-from grading.demos.trial import list_parameters, run_own, try_written
+from grading.demos.trial import list_parameters, run_own, try_rivals, try_written
 from grading.demos.web.answering import AnsweringPage
 from grading.demos.web.feed import Feed
 from grading.demos.web.images import in_base64
@@ -20,6 +20,7 @@ from grading.demos.web.page import Ready, Report
 from grading.demos.web.server import Call
 from grading.demos.writing import (
     MOST_BYTES,
+    NETWORK,
     Attempt,
     FunctionWriter,
     Point,
@@ -28,10 +29,9 @@ from grading.demos.writing import (
     count_by_kind,
     count_right,
     draw_task,
-    judge_rivals,
+    judge_all,
     summarize_attempts,
 )
-from grading.language.corpus import Prompt
 from grading.language.rivals import Complete, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.progress import Watch
@@ -113,13 +113,11 @@ class LanguagePage(AnsweringPage):
     def ask_rivals(self, question: Any) -> dict[str, Any]:
         """How each rival continues a beginning, and what comes of it."""
         (text,) = _fields(question, text=str)
-        beginning, rng = self._begin(text), np.random.default_rng(0)
-        written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in self._rivals.items()}
-        tried = {name: try_written(beginning, one, rng) for name, one in written.items()}
+        tried = try_rivals(self._begin(text), self._rivals, seed=0)
         return {
             "rivals": [
-                {"name": name, "written": clean(one, 200), "verdict": tried[name].verdict, "right": tried[name].right}
-                for name, one in written.items()
+                {"name": name, "written": clean(written, 200), "verdict": trial.verdict, "right": trial.right}
+                for name, (written, trial) in tried.items()
             ]
         }
 
@@ -192,14 +190,12 @@ class LanguagePage(AnsweringPage):
         writer = FunctionWriter(worker, milestone, seed, self._task.functions.text)
         writer.train(self._task, self._tell, lambda: self._between(writer, report))
         exercises = self._task.exercises
-        attempts = {"your network": writer.attempt(exercises), **judge_rivals(self._rivals, exercises)}
+        attempts = judge_all(writer, self._rivals, exercises)
         right = {name: [count_right(some), *count_by_kind(some)] for name, some in attempts.items()}
         prompt = writer.encode(exercises[0].prompt.text)
         race = race_cache(worker, writer.student, prompt, lambda _: self._between(writer, report))
         self._publish("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
-        ready(
-            f"Your network writes {right['your network'][0]} of {len(exercises)} functions rightly. Ask it for yours."
-        )
+        ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions rightly. Ask it for yours.")
         self._afterwards(writer, report)
 
     def _between(self, network: FunctionWriter, report: Report) -> None:

@@ -1,0 +1,36 @@
+"""When a training that somebody watches is measured: once before it, some times meanwhile, and once after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Progress = Callable[[float, float], None]
+"""Called with a step, and how many there are."""
+
+
+def measure_training(
+    train: Callable[[Progress], None], measure: Progress, count: int, between: Callable[[], None]
+) -> None:
+    """Call ``train`` with a progress of its own, and ``measure`` before it, about ``count`` times meanwhile, and after.
+
+    ``between`` is called at each report that training makes; what it raises comes out of training.
+    """
+    measured, last = 0, (0.0, 0.0)
+
+    def measure_next(step: float, steps: float) -> None:
+        nonlocal measured
+        measured += 1
+        measure(step, steps)
+
+    def progress(step: float, steps: float) -> None:
+        nonlocal last
+        if math.isfinite(step) and math.isfinite(steps) and steps > 0:
+            last = (min(max(step, 0.0), steps), steps)
+            if step >= measured * steps / count and measured < count:
+                measure_next(*last)
+        between()
+
+    measure_next(0, 0)
+    train(progress)
+    measure_next(*last)
