@@ -6,9 +6,9 @@ import statistics
 
 from grading.checks.images import (
     Run,
-    broken,
     curves_of,
     experiment_of,
+    explain_broken_seed,
     failures_of_all,
     figures_of_all,
     find_worst,
@@ -46,7 +46,7 @@ def cifar10_convergence(context: Context) -> Measured:
             runs.append(train_and_carry(context, trainer, receiver, seed, data))
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        told = broken(error, milestone, seeds[len(runs)])
+        told = explain_broken_seed(error, milestone, seeds[len(runs)])
         return measure_nothing("cifar10_convergence", told, how=how, curves=curves_of(runs), data=data.record)
     late = [late_fall(run.steps, run.losses) for run in runs]
     worst = find_worst(runs)

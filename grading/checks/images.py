@@ -9,15 +9,13 @@ import numpy as np
 
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
 from grading.checks.measured import Context, Measured
-from grading.checks.network import StudentNetwork, Weights, differ_by, in_words
+from grading.checks.network import StudentNetwork, Weights, differ_by, explain_broken_recipe
 from grading.checks.pictures import count_confusions, pick_filters
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
-from grading.remote import DeadlineError
 from grading.result import Curve, Failure, Picture
-from grading.testing.failures import find_hint
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
@@ -199,18 +197,10 @@ def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == targets).mean())
 
 
-def broken(error: Exception, milestone: Milestone, seed: int) -> Failure:
-    """The recipe did not come to its end."""
-    return Failure(
-        title=f"The recipe builds, trains and predicts (seed {seed})",
-        hint=(
-            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. Is the convolution one matrix "
-            "product, and the number of epochs moderate?"
-            if isinstance(error, DeadlineError)
-            else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
-        ),
-        **in_words(error),
-    )
+def explain_broken_seed(error: Exception, milestone: Milestone, seed: int) -> Failure:
+    """The Failure of a recipe that did not come to its end with this seed."""
+    when_slow = "Is the convolution one matrix product, and the number of epochs moderate?"
+    return explain_broken_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
 def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, Failure]:

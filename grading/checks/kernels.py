@@ -9,9 +9,9 @@ from grading.checks.images import (
     Run,
     accuracy,
     ask,
-    broken,
     curves_of,
     experiment_of,
+    explain_broken_seed,
     failures_of_all,
     figures_of_all,
     find_worst,
@@ -63,7 +63,7 @@ def cifar10_kernels(context: Context) -> Measured:
             compressed.append(compress_and_carry(context, runs[-1], next(workers), seed))
             receiver.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        failure = broken(error, milestone, seeds[len(compressed)])
+        failure = explain_broken_seed(error, milestone, seeds[len(compressed)])
         return measure_nothing("cifar10_kernels", failure, how=how, curves=curves_of(runs), data=data.record)
     figures = figures_of_all(runs) | {
         "int8_loss": max(small.lost for small in compressed),

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.language_failures import explain_all, explain_broken, explain_function, explain_story, explain_text
+from grading.checks.language_failures import (
+    explain_all,
+    explain_broken_text,
+    explain_function,
+    explain_story,
+    explain_text,
+)
 from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError
 from grading.checks.pictures import MOST_ROWS, MOST_TOKENS, compare_bits, compare_rivals, show_attention
@@ -86,7 +92,7 @@ def language(context: Context) -> Measured:
         found.append(_ask_for_stories(context, workers, seed, rng, runs))
         found.append(_ask_for_text(context, workers, seed, rng, data.data, runs))
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        failure = explain_broken(error, milestone, ("functions", "stories", "text")[len(found)])
+        failure = explain_broken_text(error, milestone, ("functions", "stories", "text")[len(found)])
         curves = tuple(run.curve for run in runs)
         return measure_nothing("language", failure, how=how, curves=curves, data=data.record)
     figures: dict[str, float | None] = {name: figure for one in found for name, figure in one.figures.items()}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from grading.checks.network import in_words
+from grading.checks.network import explain_broken_recipe
 from grading.language.corpus import Prompt
 from grading.manifest.model import Milestone
-from grading.remote import DeadlineError
 from grading.result import Failure
 
 SHOWN = 200
@@ -113,18 +112,10 @@ def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
     }
 
 
-def explain_broken(error: Exception, milestone: Milestone, text: str) -> Failure:
-    """The recipe did not come to its end."""
-    return Failure(
-        title=f"The recipe builds, trains and predicts ({text})",
-        hint=(
-            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time for each text. Are the windows as long "
-            "as a document and no longer, and the number of steps moderate?"
-            if isinstance(error, DeadlineError)
-            else f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
-        ),
-        **in_words(error),
-    )
+def explain_broken_text(error: Exception, milestone: Milestone, text: str) -> Failure:
+    """The Failure of a recipe that did not come to its end with this text."""
+    when_slow = "Are the windows as long as a document and no longer, and the number of steps moderate?"
+    return explain_broken_recipe(error, milestone, text, when_slow)
 
 
 def _add_fresh(fresh: float) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grading.checks.images import (
     Run,
-    broken,
     experiment_of,
+    explain_broken_seed,
     failures_of_all,
     figures_of_all,
     how_trained,
@@ -30,7 +30,7 @@ def mnist(context: Context) -> Measured:
         workers = context.workers(2)
         run = train_and_carry(context, next(workers), next(workers), seed, data)
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        return measure_nothing("mnist", broken(error, milestone, seed), how=how, data=data.record)
+        return measure_nothing("mnist", explain_broken_seed(error, milestone, seed), how=how, data=data.record)
     figures = figures_of_all([run])
     told = failures_of_all(figures, run) | {"accuracy": _too_few(run)}
     return Measured(

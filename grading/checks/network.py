@@ -17,8 +17,11 @@ import numpy as np
 
 from grading.checks.seeds import student_seed
 from grading.client import Worker
-from grading.remote import WorkerFailureError, choose_frame
+from grading.manifest.model import Milestone
+from grading.remote import DeadlineError, WorkerFailureError, choose_frame
+from grading.result import Failure
 from grading.testing import expect
+from grading.testing.failures import find_hint
 
 TOLERANCE = 1e-3
 """Of probabilities in float32."""
@@ -279,6 +282,19 @@ def _kind_of(value: Any) -> str:
         return f"an array of {value.dtype}"
     name = expect.name_type(value)
     return "a Tensor; call .numpy()" if name == "Tensor" else f"an object of type {name}"
+
+
+def explain_broken_recipe(error: Exception, milestone: Milestone, run: str, when_slow: str) -> Failure:
+    """The Failure of a recipe that did not come to its end; `when_slow` asks what may take so long."""
+    return Failure(
+        title=f"The recipe builds, trains and predicts ({run})",
+        hint=(
+            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. {when_slow}"
+            if isinstance(error, DeadlineError)
+            else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
+        ),
+        **in_words(error),
+    )
 
 
 def in_words(error: Exception) -> dict[str, Any]:

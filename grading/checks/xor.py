@@ -8,13 +8,12 @@ import numpy as np
 
 from grading.checks.draws import CORNERS, XOR, Square, draw_square
 from grading.checks.measured import Context, Measured, measure_nothing
-from grading.checks.network import RecipeError, StudentNetwork, differ_by, in_words
+from grading.checks.network import RecipeError, StudentNetwork, differ_by, explain_broken_recipe
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.manifest.model import Milestone, XorExperiment
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
-from grading.testing.failures import find_hint
 
 POINTS, LABELS = CORNERS, np.array(XOR, np.float32)[:, None]
 """XOR as everybody knows it: what the demonstration shows."""
@@ -43,7 +42,7 @@ class Run:
 
 def xor(context: Context) -> Measured:
     """Train from every seed on XOR of a drawn square, then on other labels; keep the worst of each figure."""
-    _, experiment = _experiment(context)
+    milestone, experiment = _experiment(context)
     count = experiment.seeds + experiment.controls
     seeds = context.seeds("xor", count)
     context.watch.phase("Training XOR networks", count)
@@ -55,11 +54,8 @@ def xor(context: Context) -> Measured:
             runs.append(_train_and_carry(context, next(workers), next(workers), seed, square))
             context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        told = Failure(
-            title=f"The recipe builds, trains and predicts (seed {seeds[len(runs)]})",
-            hint=find_hint(error) or "Run the recipe's tests first: pytest modules/04_layers --task 4.8 --task 4.9",
-            **in_words(error),
-        )
+        when_slow = "Is the number of steps moderate?"
+        told = explain_broken_recipe(error, milestone, f"seed {seeds[len(runs)]}", when_slow)
         return measure_nothing("xor", told, how=_how(context))
     main, control = runs[: experiment.seeds], min(runs[experiment.seeds :], key=lambda run: run.accuracy)
     figures: dict[str, float | None] = {
