@@ -38,7 +38,7 @@ class Gap:
 
 
 def skeleton(source: str, manifest: Manifest, path: Path) -> str:
-    """The source with every block replaced by a NotImplementedError that gives its task's hint."""
+    """The source with every block replaced by a NotImplementedError that gives its task's first hint."""
     return _rewritten(source, manifest, path, lambda _: True)
 
 
@@ -90,7 +90,7 @@ def _rewritten(source: str, manifest: Manifest, path: Path, is_open: Callable[[s
 
 def _raise(task: Task, indent: int) -> list[str]:
     """The statement that stands in a gap, as a formatter would leave it."""
-    text, space = f"Task {task.id}: {' '.join(task.hint.split())}", " " * indent
+    text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
     one_line = f"{space}raise NotImplementedError({_quoted(text)})"
     if len(one_line) <= LINE_LENGTH:
         return [one_line]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tito import data, doctor, milestone, module, portfolio
+from tito import data, doctor, hints, milestone, module, portfolio
 
 HELP = """Learn by building: modules, milestones, and how far you are.
 
@@ -19,6 +19,7 @@ Start here:
   tito module view        read the current module's lesson
   tito module start       begin it
   tito module test        have it tested
+  tito hint               the next hint for the task you are at
   tito module complete    have it tested and recorded, and go on
 
 Exit codes: 0 unlocked, provisional or passed; 1 not yet; 2 wrong usage; 3 grader or machine error."""
@@ -63,4 +64,5 @@ app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
+app.command("hint")(hints.hint)
 app.command("portfolio")(portfolio.portfolio)

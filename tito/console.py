@@ -41,6 +41,16 @@ def repository(start: Path | None = None) -> Path:
     return folder
 
 
+def make_own_folder(root: Path) -> Path:
+    """The folder in which tito keeps what is nobody's work: hints seen, what an update replaced. Git ignores it."""
+    folder = root / ".tito"
+    folder.mkdir(exist_ok=True)
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n", encoding="utf-8")
+    return folder
+
+
 @contextmanager
 def say_if_interrupted(message: str) -> Iterator[None]:
     """What was kept and what was not, where Ctrl-C ends the block."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -16,6 +16,9 @@ from tito import complete, names
 from tito.console import console, item, print_json, repository
 from tito.options import Json, Seed
 from tito.outline import outline
+
+if TYPE_CHECKING:  # the model is slow to import
+    from grading.manifest.model import Module
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Modules: read a lesson, begin it, test it, complete it."
@@ -119,9 +122,8 @@ def start(name: Name = None) -> int:
     earlier = [s.id for s in journey.module_states(manifest, history) if s.id < module.id and s.completed_at is None]
     if earlier:
         out.print(Text(f"Not completed yet before it: {', '.join(earlier)}. It builds on them.\n", style="yellow"))
-    recipe = module.folder / "recipe.py"  # beside a milestone's last module
-    files = [module.code, recipe] if (root / recipe).exists() else [module.code]
-    gaps = open_tasks(*(root / file for file in files))
+    files = list_student_files(root, module)
+    gaps = find_open_tasks(root, module)
     out.print(Text.assemble("Read    ", (f"tito module view {module.id}", "bold")))
     for file in files:
         out.print(Text.assemble("Open    ", (file.as_posix(), "bold")))
@@ -131,7 +133,7 @@ def start(name: Name = None) -> int:
     first = next((t for t in module.tasks if gaps is None or t.id in gaps), None)
     if first is not None:
         out.print(
-            item("First  ", Text.assemble((f"Task {first.id}: {first.title}", "bold"), f"\n{first.hint}"), indent=0)
+            item("First  ", Text.assemble((f"Task {first.id}: {first.title}", "bold"), f"\n{first.hints[0]}"), indent=0)
         )
     else:
         out.print("Every task is written.")
@@ -151,6 +153,17 @@ def find_module(root: Path, course: journey.CourseLike, name: str | None) -> jou
     if current is None:
         raise UsageError("Every module is completed. Say which one you mean, such as: tito module view 02")
     return names.module(course.modules, current.id)
+
+
+def list_student_files(root: Path, module: Module) -> list[Path]:
+    """What students write in a module, relative to the repository: its file, and a milestone's recipe."""
+    recipe = module.folder / "recipe.py"
+    return [module.code, recipe] if (root / recipe).exists() else [module.code]
+
+
+def find_open_tasks(root: Path, module: Module) -> set[str] | None:
+    """The module's tasks whose gap is still there; None when a file cannot be read."""
+    return open_tasks(*(root / file for file in list_student_files(root, module)))
 
 
 def open_tasks(*files: Path) -> set[str] | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from grading.errors import UsageError
 from grading.journey import MilestoneLike, ModuleLike
+
+if TYPE_CHECKING:  # the model is slow to import
+    from grading.manifest.model import Module, Task
 
 M = TypeVar("M", bound=ModuleLike)
 S = TypeVar("S", bound=MilestoneLike)
@@ -22,6 +25,23 @@ def module(modules: Sequence[M], said: str) -> M:
             return candidate
     known = {m.id: m.id for m in modules} | {m.id.partition("_")[2]: m.id for m in modules}
     raise UsageError(f"There is no module {said!r}. {_close(word, known)} `tito module list` shows all of them.")
+
+
+def task(modules: Sequence[Module], said: str, current: str | None = None) -> Task:
+    """The task called "4.2", "Task 4.2" or, in the module with the id ``current``, "2"; UsageError otherwise."""
+    word = said.strip().lower().removeprefix("task").strip()
+    number = [str(int(part)) for part in word.split(".") if part.isdecimal()]
+    if len(number) == 1 and word.isdecimal() and current is not None:
+        number.insert(0, str(int(current[:2])))
+    for one in modules:
+        for candidate in one.tasks:
+            if candidate.id == ".".join(number):
+                return candidate
+    inside = next((one for one in modules if number and str(one.number) == number[0] and one.tasks), None)
+    if inside is None:
+        raise UsageError(f"There is no task {said!r}. A task is called by its number: 4.2 is the second of module 04.")
+    known = f"{inside.tasks[0].id} to {inside.tasks[-1].id}"
+    raise UsageError(f"There is no task {said!r}. The tasks of module {inside.id} are {known}.")
 
 
 def milestone(milestones: Sequence[S], said: str) -> S:

@@ -15,6 +15,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", 
 ModuleId = Annotated[str, StringConstraints(pattern=r"^\d\d_[a-z0-9]+$")]
 TaskId = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d{1,2}$")]
 Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
+Hint = Annotated[str, StringConstraints(min_length=20, max_length=480, strip_whitespace=True)]
 
 
 class Frozen(BaseModel):
@@ -35,7 +36,13 @@ class Task(Frozen):
 
     id: TaskId
     title: Sentence
-    hint: Sentence
+    hints: tuple[Hint, ...] = Field(min_length=1, max_length=3)
+    """Three steps, each of which says more: what to think of, how to begin, the lesson's formula or line."""
+
+    @property
+    def hint(self) -> str:
+        """The step that a failed test shows: how to begin."""
+        return self.hints[len(self.hints) // 2]
 
 
 class Module(Frozen):

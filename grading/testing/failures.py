@@ -99,7 +99,7 @@ def explain_failure(
     gap = find_gap(error)
     if gap is not None and gap in tasks:
         told |= {"task": gap, "title": tasks[gap].title, "got": f"Task {gap} is not written yet."}
-        hint = tasks[gap].hint
+        hint = tasks[gap].hints[0]
     elif isinstance(error, Mismatch):
         told |= {"call": error.call, "got": error.got, "expected": error.expected}
         hint = (cause and find_hint(cause)) or join_hints(error.diagnosis, error.hint or hint)

@@ -32,8 +32,24 @@ def miniature_manifest(root: Path) -> Manifest:
         title="Shapes",
         summary="Areas of shapes.",
         tasks=(
-            Task(id="1.1", title="A square", hint="Multiply the side by itself."),
-            Task(id="1.2", title="A rectangle", hint="Multiply the sides, and refuse a negative one."),
+            Task(
+                id="1.1",
+                title="A square",
+                hints=(
+                    "Multiply the side by itself.",
+                    "One line with `*` is enough.",
+                    "The area of a square is side · side.",
+                ),
+            ),
+            Task(
+                id="1.2",
+                title="A rectangle",
+                hints=(
+                    "Multiply the sides, and refuse a negative one.",
+                    "Refuse before you compute.",
+                    "The area is width · height, for sizes that are 0 or more.",
+                ),
+            ),
         ),
     )
     milestone = first.model_copy(update={"trigger": module.id, "questions": tuple(kinds.values())})

@@ -58,7 +58,7 @@ def test_a_solved_file_is_the_source_without_its_markers(whole):
 )
 def test_any_hint_becomes_tidy_python(whole, hint, tmp_path):
     """The hint is read back word for word, lines keep to the limit, and a formatter changes nothing."""
-    task = Task(id="1.1", title="A square", hint=hint)
+    task = Task.model_construct(id="1.1", title="A square", hints=(hint,))
     module = whole.manifest.modules[0].model_copy(update={"tasks": (task, whole.manifest.modules[0].tasks[1])})
     manifest = whole.manifest.model_copy(update={"modules": (module,)})
     text = skeleton(whole.text(CODE), manifest, CODE)

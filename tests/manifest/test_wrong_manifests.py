@@ -116,7 +116,7 @@ EDITS = {
     "module out of order": ("  - id: 05_dense", "  - id: 17_dense", 0, "17_dense is out of order", "05_dense"),
     "module number twice": ("  - id: 03_act", "  - id: 02_act", 0, "number 03 is due here", "03_activations"),
     "task twice": ('      - id: "2.2"', '      - id: "2.1"', 0, "task 2.1 is there twice", "Rename or delete"),
-    "task out of order": ('      - id: "2.2"', '      - id: "2.9"', 5, "2.3 is out of order", "Order the tasks"),
+    "task out of order": ('      - id: "2.3"', '      - id: "2.0"', 0, "2.0 is out of order", "Order the tasks"),
     "task of another module": (
         '      - id: "2.2"',
         '      - id: "4.2"',

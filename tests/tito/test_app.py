@@ -26,7 +26,8 @@ MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
 GROUPS = {"module": ["list", "view", "start", "test", "complete"]}
 GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "celebrate", "troubleshoot"]
 GROUPS["data"] = ["list", "fetch", "where"]
-COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [("doctor",), ("portfolio",)]
+ALONE = ["doctor", "hint", "portfolio"]
+COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [(name,) for name in ALONE]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -39,7 +40,7 @@ def test_there_are_exactly_these_commands() -> None:
     """The command line has the commands of the course and no others."""
     command = typer.main.get_command(app)
     found = {name: sorted(getattr(c, "commands", {})) for name, c in command.commands.items()}
-    assert found == {"doctor": [], "portfolio": []} | {group: sorted(names) for group, names in GROUPS.items()}
+    assert found == {name: [] for name in ALONE} | {group: sorted(names) for group, names in GROUPS.items()}
 
 
 @pytest.mark.parametrize("command", [(), ("module",), ("milestone",), *COMMANDS])

@@ -1,0 +1,74 @@
+"""`tito hint`: one step at a time, remembered, for the task that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grading.manifest.load import load
+from tito.console import make_own_folder
+from tito.hints import FILE, read_seen
+
+
+def in_one_line(text: str) -> str:
+    """The text without its line breaks."""
+    return " ".join(text.split())
+
+
+def test_each_time_the_next_hint_is_shown(repo: Path, tito) -> None:
+    """Three commands show three steps, one each; the fourth shows the last one again and where all of them are."""
+    hints = [in_one_line(hint) for hint in load(repo).task("4.2").hints]
+    shown = [in_one_line(tito("hint", "--task", "4.2").out) for _ in range(len(hints) + 1)]
+    for number, text in enumerate(shown[:-1]):
+        assert [hint in text for hint in hints] == [place == number for place in range(len(hints))]
+        assert ("Still stuck? tito hint --task 4.2" in text) == (number < len(hints) - 1)
+    assert hints[-1] in shown[-1]
+    assert "tito hint --task 4.2 --all" in shown[-1]
+    assert read_seen(repo) == {"4.2": len(hints)}
+
+
+def test_all_shows_every_step(repo: Path, tito) -> None:
+    """`--all` shows the three steps in order, and other tasks' are untouched."""
+    text = in_one_line(tito("hint", "--task", "4.2", "--all").out)
+    places = [text.index(in_one_line(hint)) for hint in load(repo).task("4.2").hints]
+    assert places == sorted(places)
+    assert set(read_seen(repo)) == {"4.2"}
+
+
+def test_without_a_task_it_is_the_first_one_not_written(repo: Path, tito) -> None:
+    """The first gap of the current module; where there is none, the sentence says how to name a task."""
+    code = repo / "modules" / "01_setup" / "tinytorch" / "setup.py"
+    assert tito("hint").code == 2
+    assert "tito hint --task 1.5" in tito("hint").err
+    code.write_text('raise NotImplementedError("Task 1.3: a")\nraise NotImplementedError("Task 1.4: b")\n')
+    assert "Task 1.3: " in tito("hint").out
+
+
+@pytest.mark.usefixtures("repo")
+@pytest.mark.parametrize(
+    ("said", "found"), [("2.10", "2.10"), ("Task 2.3", "2.3"), ("02.03", "2.3"), ("3", "4.3"), (" 4.1 ", "4.1")]
+)
+def test_a_task_is_found_by_its_number(tito, said: str, found: str) -> None:
+    """By the whole number, or by its place in the current module."""
+    tito("module", "start", "04")
+    assert f"Task {found}: " in tito("hint", "--task", said).out
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("4.99", "04_layers are 4.1 to 4.9"), ("99.1", "no task '99.1'"), ("²", "by its number: 4.2")]
+)
+def test_a_task_that_does_not_exist_is_answered_with_those_that_do(repo: Path, tito, said: str, words: str) -> None:
+    """Exit 2, the module's tasks, and nothing is remembered."""
+    answer = tito("hint", "--task", said)
+    assert answer.code == 2
+    assert words in in_one_line(answer.err)
+    assert read_seen(repo) == {}
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"4.2": "x"}', "{" * 100_000, '{"4.2": -1}', '{"4.2": 77}'])
+def test_a_damaged_memory_costs_nothing(repo: Path, tito, damage: str) -> None:
+    """What was seen is forgotten, a hint is shown all the same, and Git ignores the folder."""
+    (make_own_folder(repo) / FILE).write_text(damage)
+    assert "Task 4.2: " in tito("hint", "--task", "4.2").out
+    assert (repo / ".tito" / ".gitignore").read_text() == "*\n"
