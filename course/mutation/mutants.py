@@ -22,6 +22,7 @@ class Mutant:
 
     path: Path
     line: int
+    task: str
     operator: str
     before: str
     """The line as it is, without indentation."""
@@ -33,18 +34,18 @@ class Mutant:
 
 def mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
     """Every different change inside the marked blocks, in the order of lines."""
-    blocks = {line for gap in gaps for line in range(gap.begin + 1, gap.end)}
+    tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
     for name, operator in _operators():
         places = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, line in enumerate(places):
-            if line not in blocks:
+            if line not in tasks:
                 continue
             changed = mutate_code(source, operator, occurrence)
             if changed != source and changed not in found and _is_python(changed):
                 before, after = _difference(source, changed, line)
-                found[changed] = Mutant(path, line, name, before, after, changed)
+                found[changed] = Mutant(path, line, tasks[line], name, before, after, changed)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 
 

@@ -20,8 +20,11 @@ from cosmic_ray.util import restore_contents
 from cosmic_ray.work_item import TestOutcome
 
 from course.mutation.mutants import Mutant
+from course.mutation.order import FIRST
 
 COPIED = ("pyproject.toml", "grading", "modules")
+COURSE = Path(__file__).parents[2]
+"""Where the plugin is; the copy comes before it."""
 PATIENCE = 4
 """A mutant that takes so many times as long as the solution never ends."""
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -41,25 +44,26 @@ class Trial:
     tests: tuple[Path, ...]
     timeout: float = 600
 
-    @property
-    def command(self) -> list[str]:
-        """What a student types, without what pytest writes, and stopped at the first failure."""
-        paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders)]))
+    def command(self, task: str = "") -> list[str]:
+        """What a student types, this task's tests first, without what pytest writes, stopped at the first failure."""
+        paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
         environment = [
             f"PYTHONPATH={paths}",
             "OPENBLAS_NUM_THREADS=1",
             "OMP_NUM_THREADS=1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
+            f"{FIRST}={task}",
         ]
-        pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        plugins = ["-p", "no:cacheprovider", "-p", "course.mutation.order"]
+        pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", *plugins]
         where = ["-c", str(self.root / "pyproject.toml"), "--rootdir", str(self.root)]
         return ["env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
-    def kills(self, path: Path, source: str) -> bool:
+    def kills(self, path: Path, source: str, task: str = "") -> bool:
         """Whether a test fails, or none ends in time, while this source stands in the place of the file."""
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
-            outcome, output = run_tests(shlex.join(self.command), self.timeout)
+            outcome, output = run_tests(shlex.join(self.command(task)), self.timeout)
         if outcome is TestOutcome.INCOMPETENT:
             raise TrialError(f"the tests could not be started:\n{output}")
         return outcome is TestOutcome.KILLED
@@ -67,7 +71,7 @@ class Trial:
     def prepared(self, path: Path) -> Trial:
         """The same trial with its time limit, after a proof that it passes the solution and imports the copy's file."""
         started = time.perf_counter()
-        done = subprocess.run(self.command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        done = subprocess.run(self.command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
             raise TrialError(f"the solution itself fails its tests:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         limit = PATIENCE * (time.perf_counter() - started) + 5
@@ -92,7 +96,7 @@ def judged(
         def judge(mutant: Mutant) -> tuple[Mutant, bool]:
             trial = copies.get()
             try:
-                return mutant, trial.kills(mutant.path, mutant.source)
+                return mutant, trial.kills(mutant.path, mutant.source, mutant.task)
             finally:
                 copies.put(trial)
 

@@ -94,10 +94,21 @@ def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
     assert dataclasses.replace(trial, timeout=3).kills(CODE, "while True:\n    pass\n")
 
 
+def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) -> None:
+    """A mutant is given to its own task's tests before all others, which need not run when those notice it."""
+    text = TEST.format(cases=GOOD) + "ran = []\n"
+    text += '@pytest.mark.task("2.2")\ndef test_later():\n    assert ran == [1]\n'
+    text += '@pytest.mark.task("2.1")\ndef test_first():\n    ran.append(1)\n'
+    (miniature / load(root).modules[1].tests).write_text(text)
+    trial = Trial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
+    assert trial.kills(CODE, SOURCE, "2.2")
+    assert not trial.kills(CODE, SOURCE, "2.1")
+
+
 def test_only_solutions_are_mutated(root: Path) -> None:
     """Lines that students are given have no mutants, and every mutant is Python with one line changed."""
     found = mutants(SOURCE, find_gaps(SOURCE, load(root), CODE), CODE)
-    assert {mutant.line for mutant in found} == {9, 10}
+    assert {(mutant.line, mutant.task) for mutant in found} == {(9, "2.1"), (10, "2.1")}
     assert len({mutant.source for mutant in found}) == len(found)
     for mutant in found:
         assert mutant.source == SOURCE.replace(mutant.before, mutant.after)
@@ -113,7 +124,7 @@ def test_own_operators_change_what_they_say(operator: type) -> None:
 
 def survivor(after: str = EQUIVALENT.after) -> Mutant:
     """A mutant of the miniature that lives."""
-    return Mutant(CODE, 9, "Some", EQUIVALENT.before, after, "")
+    return Mutant(CODE, 9, "2.1", "Some", EQUIVALENT.before, after, "")
 
 
 def test_a_survivor_needs_a_reason() -> None:
