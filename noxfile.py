@@ -117,6 +117,7 @@ def github(session: nox.Session) -> None:
 
 
 if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's repository has none of them
+    TOOLS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "site")))}
 
     @nox.session
     def tests(session: nox.Session) -> None:
@@ -131,7 +132,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def desk(session: nox.Session) -> None:
         """An instructor's chore in an environment of its own, as workflows run it: nox -s desk -- collect."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
-        session.run("inv", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+        session.run("inv", *session.posargs, env=TOOLS)
 
     @nox.session
     def lint(session: nox.Session) -> None:
@@ -165,7 +166,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
     def fuzz(session: nox.Session) -> None:
         """A hundred thousand nearly right inputs for every reader of what students hand in (half an hour)."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        session.run("python", "-m", "tests.fuzz", *session.posargs)
+        session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 
     @nox.session
     def hostile(session: nox.Session) -> None:
@@ -184,4 +185,4 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
         install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
         # By pip, whose configuration says where a build for the processor alone is to be had: others take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
-        session.run("python", "-m", "course.bench", *session.posargs)
+        session.run("python", "-m", "course.bench", *session.posargs, env=TOOLS)

@@ -189,7 +189,7 @@ def test_every_program_of_the_course_ends_by_the_one_piece() -> None:
     others = {"grading/worker/main.py", "grading/checks/calibration.py", "desk/grader.py"}
     others |= {f"course/{name}.py" for name in ("digits", "significance", "trajectories", "transformer_values")}
     others.add("course/templates/classroom50/autograder.py")  # it runs where nothing of the course can be imported
-    for folder in ("grading", "tito", "desk", "website", "course"):
+    for folder in ("grading", "tito", "desk", "site/website", "course"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text("utf-8")
             starts = re.search(r"^if __name__ == .__main__.:", text, re.MULTILINE)

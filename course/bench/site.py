@@ -61,7 +61,7 @@ def memory() -> Iterator[Figure]:
             f"if __name__ == '__main__':\n    watched({str(folder / 'records')!r}, {str(folder / 'site')!r})\n"
         )
         report = folder / "peaks"
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "site")))}
         with report.open("w") as said:
             subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, stdout=said, check=True)  # noqa: S603 - ourselves
         _, parent, child, processes = map(float, report.read_text().split())

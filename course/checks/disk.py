@@ -55,10 +55,10 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
     problems = []
     text = course.text(Path("pyproject.toml"))
     listed = tomllib.loads(text)["tool"]["hatch"]["build"]["dev-mode-dirs"]
-    wanted = [".", *(module.folder.as_posix() for module in course.built)]
+    wanted = [".", "site", *(module.folder.as_posix() for module in course.built)]
     if listed != wanted:
         line = next((n for n, one in enumerate(text.splitlines(), 1) if "dev-mode-dirs" in one), 1)
-        message = f"dev-mode-dirs is {listed}, and the built modules are {wanted[1:]}."
+        message = f"dev-mode-dirs is {listed}, and the site and the built modules are {wanted[1:]}."
         problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
     for path, current, command in (
         (schema.PATH, schema.schema_text(), "python -m grading.manifest schema"),

@@ -21,8 +21,8 @@ from website.drawing import draw
 from website.lesson import inline
 from website.spans import plural
 
-HERE = Path(__file__).resolve().parent
-STATIC = HERE / "static"
+SITE = Path(__file__).resolve().parents[1]
+STATIC = SITE / "static"
 COURSE = ("Course", "course/index.html")
 NAVIGATION = (COURSE, ("Class", "class/index.html"))
 
@@ -58,7 +58,7 @@ class Site:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(SITE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-STATIC = Path(__file__).with_name("static")
+STATIC = Path(__file__).parents[1] / "static"
 SERIF, SERIF_EXTENDED = "source-serif-4-latin.woff2", "source-serif-4-latin-ext.woff2"
 SANS = "source-sans-3-latin.woff2"
 SIZE = (1200, 630)

@@ -16,7 +16,7 @@ from grading.manifest.load import load
 from website.class_pages import class_pages
 from website.course_pages import course_pages, sources
 from website.overview import overlook
-from website.render import HERE, Files, Site, static_files
+from website.render import SITE, Files, Site, static_files
 from website.source import Known, Source
 from website.state import Made, State, write_state
 from website.story import tell
@@ -24,13 +24,20 @@ from website.student_pages import student_pages
 from website.summary import summarise
 from website.target import begin, remove, sizes, write
 
-ROOT = HERE.parent
+ROOT = SITE.parent
 CHUNK = 25
 ALONE = 100
 """Up to so many students are rendered without other processes: starting those takes as long."""
 
-CODE = ("website/*.py", "grading/*.py", "grading/render/*", "grading/manifest/*.py", "desk/cohort.py", "desk/scores.py")
-SHARED = ("website/templates/base.html.jinja", "website/templates/parts.jinja", "website/static/*")
+CODE = (
+    "site/website/*.py",
+    "grading/*.py",
+    "grading/render/*",
+    "grading/manifest/*.py",
+    "desk/cohort.py",
+    "desk/scores.py",
+)
+SHARED = ("site/templates/base.html.jinja", "site/templates/parts.jinja", "site/static/*")
 TEMPLATES = {
     "student": ("timeline.html", "portfolio.html", "feed.xml"),
     "class": ("class.html", "items.html"),
@@ -196,7 +203,7 @@ def _shown(student: Student) -> tuple[str, ...]:
 
 def _files(kind: str) -> list[Path]:
     """The code and templates that make pages of this kind."""
-    patterns = (*CODE, *SHARED, *(f"website/templates/{name}.jinja" for name in TEMPLATES[kind]))
+    patterns = (*CODE, *SHARED, *(f"site/templates/{name}.jinja" for name in TEMPLATES[kind]))
     return sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
 
 
