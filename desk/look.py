@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from desk import git
-from desk.deadlines import Terms, terms
+from desk.deadlines import terms
 from desk.git import GitError
 from desk.gradebook import Published, Visit
 from desk.pushes import Push, PushTimes, at_deadline
@@ -19,6 +19,7 @@ from desk.repository import address
 from desk.roster import Row
 from desk.tree import write_tree
 from grading import progress
+from grading.deadlines import Terms
 from grading.errors import GraderError
 from grading.github import ledger
 from grading.lock import is_untouched

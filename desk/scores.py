@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from desk.deadlines import Terms, terms
+from desk.deadlines import terms
 from desk.decisions import (
     Course,
     InForce,
@@ -19,6 +19,7 @@ from desk.decisions import (
 from desk.gradebook import Gradebook, Grading, HandedIn, Visit
 from desk.pushes import Push, arrived
 from desk.roster import Row
+from grading.deadlines import Terms
 from grading.manifest.model import Manifest, Milestone, Status
 
 FULL = 100.0

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from desk.deadlines import Terms, find_idle_extensions, terms
+from desk.deadlines import find_idle_extensions, terms
 from desk.gradebook import HandedIn, Visit, open_gradebook
 from desk.pushes import NONE, Push, Reflogs, arrived, at_deadline
 from desk.roster import Row
 from desk.scores import scores
+from grading.deadlines import Terms
 from grading.manifest.load import load
 from grading.manifest.model import Deadlines, Manifest
 from tests.desk.books import MAIN, fill, graded, sha
