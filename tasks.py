@@ -348,6 +348,32 @@ def override(
         show.overridden(overrides.list_overrides(book))
 
 
+@chore(
+    help={
+        **FOLDER,
+        "send": "Open the issues and bring them up to date; without it nothing is sent.",
+        "to": "Also write each student's text to this folder: to look at, or for those without a repository on GitHub.",
+        "author": "Whose token GITHUB_TOKEN is, where it is an app's: only issues of theirs are ours.",
+    }
+)
+def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
+    """Tell each student their official results in an issue of their repository. Exit 1 if somebody was left out."""
+    from desk import show
+    from desk.feedback import send_feedback
+    from desk.roster import FILE, read_roster
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    here, files = Path(folder), Path(to) if to else None
+    rows = read_roster(here / FILE).rows
+    with watch_for(console()) as watch:
+        found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
+    show.feedback(found, send=send, to=files)
+    if found.stopped is not None:
+        raise GraderError(f"{found.stopped}\nWhat was sent is kept; the same command goes on from there.")
+    return 1 if found.troubles else 0
+
+
 @chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
     """In a workflow: begin with the gradebook that its last run, or another workflow's, handed over."""

@@ -35,7 +35,6 @@ from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 from grading.sandbox.launch import choose
 
-LOCK = "collect.lock"
 AT_ONCE = 16
 """Repositories that are asked at the same time: most of it is waiting."""
 FREE_BYTES = 1 << 30
@@ -107,14 +106,14 @@ def collect(
 
 
 @contextlib.contextmanager
-def locked(folder: Path, watch: Watch) -> Iterator[None]:
-    """The folder is one collection's alone; a killed one leaves it free. UsageError while another is at work."""
-    with (folder / LOCK).open("w") as file:
+def locked(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]:
+    """One chore of this name at a time works in the folder; a killed one leaves it free. UsageError for a second."""
+    with (folder / f"{chore}.lock").open("w") as file:
         try:
             if not lock_file(file):
-                watch.phase(f"The disk of {folder} has no locks: run one `inv collect` at a time", None)
+                watch.phase(f"The disk of {folder} has no locks: run one `inv {chore}` at a time", None)
         except BusyError:
-            raise UsageError(f"Another `inv collect` is at work in {folder}. Wait for it, or end it.") from None
+            raise UsageError(f"Another `inv {chore}` is at work in {folder}. Wait for it, or end it.") from None
         yield
 
 

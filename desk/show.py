@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
@@ -12,6 +14,9 @@ from desk.roster import Roster
 from grading.manifest.problems import Problem
 from grading.render.text import one_line
 from tito.console import console
+
+if TYPE_CHECKING:  # it brings GitHub's client, which is slow to import
+    from desk.feedback import Feedback, Outcome
 
 SHOWN = 30
 
@@ -93,3 +98,35 @@ def collected(found: Collected) -> None:
         f"{found.students} students: {found.changed} with something new, {found.graded} submissions graded, "
         f"{len(found.troubles)} troubles."
     )
+
+
+_OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
+    ("open", "issues opened", "issues to open"),
+    ("update", "brought up to date", "to bring up to date"),
+    ("same", "unchanged", "unchanged"),
+)
+"""What was done, and what it would be."""
+_WITHOUT_ISSUE: tuple[tuple[Outcome, str], ...] = (
+    ("public", "whose repository is public: everybody could read the grades there"),
+    ("elsewhere", "whose repository is not on GitHub"),
+)
+
+
+def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
+    """What became of everybody's feedback, who got none, and what to type next."""
+    out = console()
+    troubles(found.troubles)
+    for outcome, why in _WITHOUT_ISSUE:
+        students = [student for student, one in found.outcomes.items() if one == outcome]
+        if students:
+            names = ", ".join(one_line(student, 40) for student in students[:SHOWN]) + " …" * bool(students[SHOWN:])
+            out.print(f"No issue for {len(students)}, {why}: {names}." + ("" if to else " --to DIR writes files."))
+    counts = [
+        f"{count} {done if send else planned}"
+        for outcome, done, planned in _OUTCOMES
+        if (count := sum(one == outcome for one in found.outcomes.values()))
+    ]
+    if counts:
+        out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent; to send it: inv feedback --send"))
+    if to is not None:
+        out.print(f"{found.written} files written to {to}, those that have changed.")

@@ -31,6 +31,10 @@ SAFE = {"GET", "HEAD", "PUT", "DELETE"}
 annotations to those that are there: see `settled`."""
 
 
+class RateLimitedError(GraderError):
+    """GitHub takes no more requests of this account for a while; none of them would go better at once."""
+
+
 def client(environ: Mapping[str, str]) -> Client:
     """A client from GITHUB_TOKEN and GITHUB_API_URL; UsageError when there is no token."""
     token = environ.get("GITHUB_TOKEN", "")
@@ -113,7 +117,9 @@ def translate_errors(what: str) -> Iterator[None]:
         yield
     except RateLimitExceeded as error:
         minutes = round(error.retry_after.total_seconds() / 60) + 1
-        raise GraderError(f"GitHub's rate limit is used up ({what}). Run the job again in {minutes} minutes.") from None
+        raise RateLimitedError(
+            f"GitHub's rate limit is used up ({what}). Run the job again in {minutes} minutes."
+        ) from None
     except RequestFailed as error:
         raise GraderError(f"{_sentence(error)} ({what}).") from None
     except ValidationError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.collect import FILE, LOCK, Collected, collect, locked, work
+from desk.collect import FILE, Collected, collect, locked, work
 from desk.gradebook import open_gradebook
 from desk.pushes import Reflogs
 from desk.roster import Row
@@ -327,7 +327,7 @@ def test_a_full_disk_is_told_with_its_own_option(
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
     """The second is told so, and does nothing."""
-    with (class_folder / LOCK).open("w") as file:
+    with (class_folder / "collect.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="Another `inv collect` is at work"):
             run(school, class_folder)

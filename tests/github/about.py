@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tests.github.local import NAME, Answer, Hub, Repository, Request, route
+from tests.github.local import NAME, Answer, Hub, Repository, Request, error, route
 
 
 def number_of(name: str) -> int:
@@ -14,11 +14,21 @@ def number_of(name: str) -> int:
 
 
 @route("GET", NAME)
-def get_repository(hub: Hub, request: Request, _repository: Repository) -> Answer:
-    """GitHub's number of it is what counts here."""
+def get_repository(hub: Hub, request: Request, repository: Repository) -> Answer:
+    """GitHub's number of it is what counts here, and who may read it."""
     name = request.path.removeprefix("/repos/")
     changes: dict[str, Any] = {"id": number_of(name), "name": name.partition("/")[2], "full_name": name}
+    changes |= {"private": repository.private, "visibility": "private" if repository.private else "public"}
     found = hub.example("full-repository-default-response", language=None, **changes)
     for other in ("source", "parent"):  # the example's own forks lack what the description requires of them
         found.pop(other, None)
     return Answer(200, found)
+
+
+@route("GET", "/user")
+def get_user(hub: Hub, request: Request) -> Answer:
+    """Whose token it is; an app's has no account."""
+    if request.user.endswith("[bot]"):
+        return error(403, "Resource not accessible by integration")
+    name = "private-user-response-with-public-profile-information"
+    return Answer(200, hub.example(name, login=request.user, user_view_type="public"))

@@ -12,11 +12,11 @@ from typing import Any
 FILE = Path("node_modules/@octokit/openapi/generated/api.github.com.json")
 REPOSITORY = "/repos/{owner}/{repo}"
 USED = re.compile(
-    r"/orgs/\{org\}/actions/permissions|" + re.escape(REPOSITORY) + r"(|/activity"
+    r"/user|/orgs/\{org\}/actions/permissions|" + re.escape(REPOSITORY) + r"(|/activity"
     r"|/actions/permissions|/actions/workflows/\{workflow_id\}/runs|/actions/artifacts/.*"
     r"|/actions/runs/\{run_id\}(/artifacts)?|/branches/\{branch\}"
     r"|/check-runs(/\{check_run_id\}(/annotations)?)?|/commits/\{(ref|commit_sha)\}(/check-runs|/pulls)?"
-    r"|/contents/\{path\}|/git/.*|/issues/comments/\{comment_id\}|/issues/\{issue_number\}/comments|/pulls(/\{pull_number\})?)"
+    r"|/contents/\{path\}|/git/.*|/issues/comments/\{comment_id\}|/issues(/\{issue_number\}(/comments)?)?|/pulls(/\{pull_number\})?)"
 )
 DEEP = re.compile(r"/git/(ref|refs|matching-refs)/\{ref\}|/contents/\{path\}")
 """Paths whose last parameter may hold slashes: GitHub takes them, a path of OpenAPI cannot say so."""

@@ -58,6 +58,9 @@ class Fault:
 class Repository:
     """What one repository holds. Objects are as GitHub gives them."""
 
+    private: bool = True
+    has_issues: bool = True
+    issues: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     check_runs: list[dict[str, Any]] = field(default_factory=list)
     annotations: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -172,6 +175,8 @@ def _route(hub: Hub, request: Request) -> Answer:
     for method, path, handler in ROUTES:
         found = path.fullmatch(request.path)
         if method == request.method and found:
+            if not path.groups:  # about the one who asks
+                return handler(hub, request)
             name, *groups = found.groups()
             if name not in hub.repositories:
                 return error(404, "Not Found")
@@ -182,7 +187,7 @@ def _route(hub: Hub, request: Request) -> Answer:
 @contextmanager
 def serve(examples: dict[str, Any]) -> Iterator[Hub]:
     """The running copy."""
-    from tests.github import about, activity, artifacts, conversation, git  # noqa: F401 - they declare their routes
+    from tests.github import about, activity, artifacts, conversation, git, issues  # noqa: F401 - they declare routes
 
     hub = Hub(examples)
 

@@ -1,0 +1,118 @@
+"""`inv feedback`: each student's official results, in an issue of their own repository or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from desk.collect import Trouble, locked
+from desk.decisions import read_courses
+from desk.feedback_text import Official, collect_receipts, write_feedback
+from desk.folder import make_class_folder
+from desk.gradebook import FILE, Gradebook, open_gradebook
+from desk.issues import Done, Issues, look_up_login
+from desk.repository import full_name
+from desk.roster import Row
+from desk.scores import scores
+from grading.errors import GraderError, UsageError
+from grading.files import write_atomically
+from grading.github.api import RateLimitedError, client
+from grading.grade import course_record
+from grading.manifest.load import load_at_desk
+from grading.manifest.model import Manifest
+from grading.render.progress import Watch
+
+Outcome = Done | Literal["elsewhere"]
+"""`elsewhere`: the repository is not on GitHub, or there is none."""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What became of everybody's feedback."""
+
+    outcomes: Mapping[str, Outcome]
+    """By student, of those GitHub was asked about, and those it was not."""
+    troubles: tuple[Trouble, ...] = ()
+    written: int = 0
+    """Files that were written because they had changed."""
+    stopped: str | None = None
+    """Why it ended before the last student."""
+
+
+def send_feedback(
+    root: Path,
+    folder: Path,
+    rows: Sequence[Row],
+    environ: Mapping[str, str],
+    watch: Watch,
+    *,
+    send: bool = False,
+    author: str = "",
+    to: Path | None = None,
+) -> Feedback:
+    """Compare everybody's issue with the gradebook and, with `send`, open it or bring it up to date.
+
+    ``rows`` are the roster's, which says where repositories are; `to` is a folder for the texts as files. What goes
+    wrong with one student is in `troubles`. UsageError and GraderError as the gradebook and GITHUB_TOKEN raise them.
+    """
+    manifest = load_at_desk(root)
+    with open_gradebook(folder / FILE) as book:
+        texts = {o.row.id: write_feedback(o, manifest) for o in read_official(book, manifest, root)}
+        earlier: dict[str, list[str]] = {}
+        for old, new in book.renames().items():
+            earlier.setdefault(new, []).append(old)
+    written = write_files(texts, to) if to is not None else 0
+    troubles = [Trouble(r.id, "it was never collected. Type: inv collect") for r in rows if r.id not in texts]
+    places = {row.id: full_name(row.repository or "") for row in rows if row.id in texts}
+    outcomes: dict[str, Outcome] = {student: "elsewhere" for student, name in places.items() if name is None}
+    on_github = {student: name for student, name in places.items() if name is not None}
+    if not on_github:
+        return Feedback(outcomes, tuple(troubles), written)
+    with locked(folder, watch, "feedback"), client(environ) as github:
+        issues = Issues(github, author or look_up_login(github))
+        watch.phase(f"Looking at the feedback in {len(on_github)} repositories", len(on_github))
+        for done, (student, name) in enumerate(on_github.items(), start=1):
+            try:
+                outcomes[student] = issues.put(name, student, earlier.get(student, ()), texts[student], send=send)
+            except RateLimitedError as error:
+                return Feedback(outcomes, tuple(troubles), written, str(error))
+            except GraderError as error:
+                troubles.append(Trouble(student, str(error)))
+            watch.advance(done, student)
+    return Feedback(outcomes, tuple(troubles), written)
+
+
+def read_official(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[Official]:
+    """What the gradebook tells each enrolled student; nobody's rows are in another's."""
+    courses, pushes = read_courses(book), book.pushes()
+    handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for one in book.handed_in():
+        course = courses.get(one.course_digest)
+        label = course.label if course is not None else one.course_digest[:8]
+        milestones = handed_in.setdefault(one.student, {}).setdefault(one.commit, {}).setdefault(label, [])
+        milestones += [one.milestone] if one.submission_digest else []
+    reached = scores(book, manifest, today=course_record(root, manifest).digest)
+    zone = ZoneInfo(manifest.deadlines.timezone) if manifest.deadlines is not None else UTC
+    for row in book.students():
+        of = tuple(reached[row.id].values())
+        results = {score.milestone: book.result(score.grading.id) for score in of if score.grading is not None}
+        receipts = collect_receipts(pushes.get(row.id, ()), handed_in.get(row.id, {}))
+        yield Official(row, of, results, receipts, zone)
+
+
+def write_files(texts: Mapping[str, str], to: Path) -> int:
+    """Write each student's text as ID.md into a folder that git ignores; how many have changed."""
+    if to.exists() and not to.is_dir():
+        raise UsageError(f"{to} is not a folder. Name one with --to.")
+    make_class_folder(to)
+    changed = 0
+    for student, text in texts.items():
+        path = to / f"{student}.md"
+        if not path.is_file() or path.read_text("utf-8") != text:
+            write_atomically(path, text.encode())
+            changed += 1
+    return changed

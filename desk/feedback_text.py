@@ -1,0 +1,199 @@
+"""What a student reads of the gradebook: a pure function of their own rows, as Markdown in which no text is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from desk.pushes import Push
+from desk.roster import Row
+from desk.scores import FULL, Score
+from grading.manifest.model import Manifest, Milestone
+from grading.render import figures, words
+from grading.render.markdown import LIMIT, Block, Fold, code, escape, failure, fit
+from grading.result import CriterionResult, CriterionStatus, Result, Verdict
+
+TITLE = "Your official results"
+MARKER = "<!-- tinytorch:feedback {student} -->"
+UNMET = 8
+"""Criteria that are named as not met."""
+RECEIPTS = 200
+"""Pushes that are listed, the newest ones."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A push that was collected, and what became of it."""
+
+    push: Push
+    collected: tuple[tuple[str, tuple[int, ...]], ...]
+    """(course, milestones that were handed in to it), by course."""
+
+
+@dataclass(frozen=True)
+class Official:
+    """Everything that the gradebook tells one student."""
+
+    row: Row
+    scores: tuple[Score, ...]
+    """One for each milestone that is built."""
+    results: Mapping[int, Result]
+    """Of each milestone that was graded, the record that counts."""
+    receipts: tuple[Receipt, ...] = ()
+    zone: tzinfo = UTC
+    """In which times are written."""
+
+
+def write_feedback(official: Official, manifest: Manifest) -> str:
+    """The text of the student's issue, from its marker on; the same rows give the same text."""
+    marker = MARKER.format(student=official.row.id)
+    return f"{marker}\n\n{fit(_blocks(official, manifest), LIMIT - len(marker) - 3)}\n"
+
+
+def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
+    row = official.row
+    who = f"{escape(row.name)} ({code(row.id)})" if row.name else code(row.id)
+    yield (
+        f"What your instructor's gradebook holds for {who}. These are the results that count. "
+        "This text is brought up to date here; what somebody else writes into it is replaced. "
+        "Questions go below, as comments."
+    )
+    yield _table(official, manifest)
+    yield "### What to do next"
+    yield from _next(official, manifest)
+    for score in official.scores:
+        yield from _milestone(score, manifest.milestone(score.milestone), official.results.get(score.milestone))
+    if official.receipts:
+        count = len(official.receipts)
+        yield Fold(f"Receipts: {count} push{'es' * (count > 1)} collected", (_receipts(official),))
+
+
+def _table(official: Official, manifest: Manifest) -> str:
+    """A row for each milestone; deadlines and lateness where the course has them."""
+    dated = manifest.deadlines is not None
+    heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
+    lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
+    for score in official.scores:
+        graded, milestone = score.grading, manifest.milestone(score.milestone)
+        cells = [
+            f"**{milestone.id}: {escape(milestone.name, 60)}**",
+            _describe_verdict(score),
+            "" if graded is None else f"{graded.met} of {graded.criteria}",
+            _describe_points(score),
+            "" if score.push is None or graded is None else _format_time(score.push.at, official.zone),
+        ]
+        if dated:
+            cells += ["" if score.terms is None else f"{score.terms.local:%Y-%m-%d %H:%M}", _describe_lateness(score)]
+        lines.append(cells)
+    zone = manifest.deadlines.timezone if manifest.deadlines is not None else "UTC"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\nAll times: {escape(zone, 60)}."
+
+
+def _describe_verdict(score: Score) -> str:
+    if score.verdict is not None:
+        return words.verdict_word(Verdict(score.verdict), module=False)
+    return "Not begun in time" if score.closed else "Not begun"
+
+
+def _describe_points(score: Score) -> str:
+    if score.by_hand.excused:
+        return "excused"
+    return "—" if score.points is None else f"{score.points:g} of {FULL:g}"
+
+
+def _describe_lateness(score: Score) -> str:
+    if score.terms is None or score.push is None or score.grading is None:
+        return ""
+    return score.terms.describe_lateness(score.push.at)
+
+
+def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
+    """The first milestone that is not passed, and what leads there."""
+    open_ones = [
+        s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
+    ]
+    if not open_ones:
+        yield f"Nothing is left to unlock. {code('tito portfolio')} shows what your network can do."
+        return
+    score = open_ones[0]
+    milestone, result = manifest.milestone(score.milestone), official.results.get(score.milestone)
+    due = f" It is due on {score.terms.describe_due()}." if score.terms is not None and not score.closed else ""
+    if score.verdict == Verdict.ERROR:
+        yield (
+            f"Milestone {milestone.id} could not be judged. This is the grader's or the machine's failure, not your "
+            "code's: it will be graded again, and you need do nothing."
+        )
+    elif result is not None:
+        yield f"Fix this first, for milestone {milestone.id}, {escape(milestone.name, 60)}.{due}"
+        unmet = next((c for c in result.criteria if c.status is CriterionStatus.FAILED), None)
+        if result.first_to_mend is not None:
+            yield failure(result.first_to_mend)
+        elif unmet is not None:
+            yield f"**{escape(unmet.title)}.** {escape(unmet.explanation or unmet.why)}"
+        yield f"Grade it at your desk: {code(f'nox -s milestone-{milestone.id}')}"
+    else:
+        yield (
+            f"Milestone {milestone.id}, {escape(milestone.name, 60)}: {escape(milestone.victory)}.{due} "
+            f"Type {code('tito')} in your repository: it names the next step."
+        )
+
+
+def _milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
+    """What there is to say of one milestone besides its row; nothing where nothing was graded or decided."""
+    by_hand = score.by_hand.describe()
+    if result is None and not by_hand and not score.by_hand.comment:
+        return
+    yield f"### Milestone {milestone.id}: {escape(milestone.name, 60)}"
+    if score.by_hand.comment:
+        yield f"From your instructor: {escape(score.by_hand.comment, 1000)}"
+    if by_hand:
+        yield f"Decided by your instructor: {escape(by_hand)}."
+    if result is None:
+        return
+    for reason in result.provisional_because[:3]:
+        yield f"Provisional: {escape(reason)}"
+    if unmet := [c for c in result.criteria if c.status is not CriterionStatus.PASSED]:
+        more = [f"… and {len(unmet) - UNMET} more"] if unmet[UNMET:] else []
+        yield "Not met:\n\n" + "\n".join(f"- {line}" for line in [*map(_describe_unmet, unmet[:UNMET]), *more])
+    commit = code((result.submission.commit or "")[:12])
+    yield f"Judged by the course {escape(score.judged_by)}, from commit {commit}."
+
+
+def _describe_unmet(criterion: CriterionResult) -> str:
+    title = escape(criterion.title)
+    if criterion.status is not CriterionStatus.FAILED:
+        return f"{title}: {escape(words.not_measured(criterion))}"
+    return f"{title}: {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
+
+
+def _receipts(official: Official) -> str:
+    lines = ["| Commit | Received | Collected for the course | Handed in |", "| --- | --- | --- | --- |"]
+    shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
+    for receipt in shown[:RECEIPTS]:
+        when = _format_time(receipt.push.at, official.zone)
+        # The time of a push that no server told is the collection's own, which is later.
+        seen = ", when it was first seen" if receipt.push.source == "seen" else ""
+        for course, milestones in receipt.collected:
+            handed_in = ", ".join(f"milestone {number}" for number in milestones) or "no milestone begun"
+            lines.append(f"| {code(receipt.push.commit)} | {when}{seen} | {escape(course, 60)} | {handed_in} |")
+    left = len(shown) - RECEIPTS
+    return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which the gradebook holds." if left > 0 else "")
+
+
+def _format_time(at: datetime, zone: tzinfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def collect_receipts(
+    pushes: Sequence[Push], handed_in: Mapping[str, Mapping[str, Sequence[int]]]
+) -> tuple[Receipt, ...]:
+    """A receipt for each push whose commit was collected; `handed_in` is commit → course → milestones."""
+    first: dict[str, Push] = {}
+    for push in sorted(pushes, key=lambda p: (p.source == "seen", p.at)):
+        first.setdefault(push.commit, push)
+    return tuple(
+        Receipt(push, tuple((course, tuple(sorted(m))) for course, m in sorted(handed_in[commit].items())))
+        for commit, push in first.items()
+        if commit in handed_in
+    )

@@ -1,0 +1,121 @@
+"""One issue of ours in a student's repository: found by marker and author, opened once, then brought up to date."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from githubkit.exception import RequestFailed
+
+from desk.feedback_text import MARKER, TITLE
+from grading.errors import GraderError, UsageError
+from grading.github.api import Client, Part, settled, taken, translate_errors
+
+Done = Literal["open", "update", "same", "public"]
+"""What was done with an issue, or would be: `public` is a repository that everybody reads, so nothing is sent."""
+PAUSE = 1.0
+"""Seconds between two writes: GitHub asks for it, and takes 80 in a minute and 500 in an hour."""
+_MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
+
+
+class _User(Part):
+    login: str
+
+
+class _Issue(Part):
+    number: int
+    body: str | None = None
+    user: _User | None = None
+    pull_request: dict[str, object] | None = None
+
+
+class _Repository(Part):
+    private: bool
+
+
+def look_up_login(github: Client) -> str:
+    """Whose token this is; UsageError where GitHub does not say it, as to an app."""
+    with translate_errors("the account of the token"):
+        try:
+            return taken(_User, github.rest.users.get_authenticated()).login
+        except RequestFailed as error:
+            if error.response.status_code != 403:
+                raise
+    raise UsageError('GITHUB_TOKEN is an app\'s, which has no account. Name it: --author "your-app[bot]"')
+
+
+class Issues:
+    """The issues of one account; writes keep their distance from each other."""
+
+    def __init__(self, github: Client, author: str) -> None:
+        self._github = github
+        self._author = author
+        self._next_write = 0.0
+
+    def put(self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool) -> Done:
+        """Open the student's issue or bring it up to date, or, without `send`, say which it would be.
+
+        GitHub cannot update an issue only if it is still as it was read, so the text is compared with what is there.
+        GraderError where GitHub refuses, and where the issue there is another student's.
+        """
+        owner, name = repository.split("/")
+
+        def once() -> Done:
+            found = self._find(repository, {student, *earlier_ids})
+            if found is not None and _normalize(found.body) == _normalize(body):
+                return "same"
+            if not taken(_Repository, self._github.rest.repos.get(owner, name)).private:
+                return "public"
+            if send and found is None:
+                self._wait()
+                self._github.rest.issues.create(owner, name, title=TITLE, body=body)
+            elif send and found is not None:
+                self._wait()
+                self._github.rest.issues.update(owner, name, found.number, body=body)
+            return "open" if found is None else "update"
+
+        with translate_errors(f"the feedback in {repository}"):
+            return settled(once)
+
+    def _find(self, repository: str, ids: set[str]) -> _Issue | None:
+        """Our issue, the oldest; None when there is none. GraderError when it is about somebody else.
+
+        The marker alone proves nothing, since anybody may open an issue with it.
+        """
+        owner, name = repository.split("/")
+        pages: Iterable[_Issue] = self._github.rest.paginate(
+            self._github.rest.issues.list_for_repo,
+            map_func=lambda answer: taken(list[_Issue], answer),
+            owner=owner,
+            repo=name,
+            state="all",
+            sort="created",
+            direction="asc",
+            per_page=100,
+        )
+        for issue in pages:
+            marked = _MARKER.match(issue.body or "")
+            ours = issue.pull_request is None and issue.user is not None and issue.user.login == self._author
+            if not ours or marked is None:
+                continue
+            if marked[1] not in ids:
+                raise GraderError(
+                    f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's column repository "
+                    f"right? If that is one person: inv rename --old {marked[1]} --new ID. Else delete that issue"
+                )
+            return issue
+        return None
+
+    def _wait(self) -> None:
+        """Keep the distance between two writes."""
+        pause = self._next_write - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+        self._next_write = time.monotonic() + PAUSE
+
+
+def _normalize(body: str | None) -> str:
+    """A text as it is compared: GitHub may keep other line ends, and none at the end."""
+    return (body or "").replace("\r\n", "\n").strip()

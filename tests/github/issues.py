@@ -1,0 +1,48 @@
+"""The local copy's issues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.github.conversation import LONGEST, now
+from tests.github.local import NAME, Answer, Hub, Repository, Request, error, page, route
+
+
+def add_issue(hub: Hub, repository: Repository, title: str, body: str, user: str, **changes: Any) -> dict[str, Any]:
+    """An open issue of somebody's."""
+    fields = {"id": hub.number(), "number": len(repository.issues) + 1, "title": title, "body": body, "state": "open"}
+    issue = hub.example("issue", user=hub.account(user), created_at=now(), **fields, **changes)
+    for other in ("pull_request", "milestone", "assignee", "closed_by"):
+        if other not in changes:
+            issue.pop(other, None)
+    issue |= {"assignees": [], "labels": [], "closed_at": None, "assignee": None, "milestone": None}
+    repository.issues.append(issue)
+    return issue
+
+
+@route("GET", f"{NAME}/issues")
+def list_issues(hub: Hub, request: Request, repository: Repository) -> Answer:
+    """Oldest first, as asked; pull requests are issues as well."""
+    state = request.query.get("state", "open")
+    return page(hub, request, [i for i in repository.issues if state in ("all", i["state"])])
+
+
+@route("POST", f"{NAME}/issues")
+def create_issue(hub: Hub, request: Request, repository: Repository) -> Answer:
+    """Refused where issues are switched off, and when the text is too long."""
+    if not repository.has_issues:
+        return error(410, "Issues has been disabled in this repository.")
+    if len(request.body["body"]) > LONGEST:
+        return error(422, f"Body is too long (maximum is {LONGEST} characters)")
+    issue = add_issue(hub, repository, request.body["title"], request.body["body"], request.user)
+    return Answer(201, issue, {"Location": issue["url"]})
+
+
+@route("PATCH", f"{NAME}/issues/(\\d+)")
+def update_issue(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
+    """Its author stays the same, whoever edits it."""
+    found = [issue for issue in repository.issues if issue["number"] == int(number)]
+    if not found:
+        return error(404, "Not Found")
+    found[0].update(body=request.body["body"], updated_at=now())
+    return Answer(200, found[0])
