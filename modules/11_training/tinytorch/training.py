@@ -216,7 +216,8 @@ class Trainer:
         """Take over what `state_dict` of a trainer built alike has returned; all tensors stay the same.
 
         `loader` is like the one trained with; without one, as to evaluate only, "loader.rng" is left out. ValueError,
-        with what it is about, for names, shapes and generators that differ: then nothing but `loader` has changed.
+        that says which, for names, shapes and generators that differ, and for a slot, such as "step", that holds text
+        where a number belongs: then nothing but `loader` has changed.
         """
         self.loader = loader
         # BEGIN SOLUTION 11.8
