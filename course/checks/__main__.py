@@ -14,7 +14,7 @@ from course.checks.allocations import sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
 from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
-from course.checks.leaks import no_leaks
+from course.checks.leaks import hints_hide_solutions, no_leaks
 from course.skeleton import SkeletonError
 from grading.entry import run_command
 from grading.errors import GraderError, UsageError
@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     sizes_are_kept,
     settings_agree,
     no_leaks,
+    hints_hide_solutions,
     sizes_are_the_judges,
     solutions_pass,
     skeletons_fail,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from course.checks.course import Course
 from course.release import release_files
-from course.skeleton import MENTION, find_gaps, skeleton, solution_lines
-from grading.manifest.model import NumberQuestion
-from grading.manifest.problems import Problem
+from course.skeleton import MENTION, Gap, find_gaps, solution_lines
+from grading.manifest.model import Module, NumberQuestion
+from grading.manifest.problems import FILE, Problem
 from grading.render.progress import Watch
 
 SHORTEST = 20
@@ -30,6 +30,12 @@ TOP = {
     "pyproject.toml",
     "tito",
 }
+SHORTEST_IN_A_HINT = 8
+"""The same in a hint, which is read beside the gap: `np.maximum(x, 0)` is all of ReLU."""
+SHORTEST_CALL = 12
+"""The same for what only calls: `disable()` is a name that a hint may say."""
+STATEMENT = re.compile(r"^(return|yield|raise|if|elif|while|with) ")
+ASSIGNMENT = re.compile(r" (?:[-+*/@|&]|//|\*\*)?= ")
 BLANKS = re.compile(r"\s+")
 
 
@@ -56,8 +62,9 @@ def secrets(course: Course) -> list[Secret]:
     """Distinctive solution lines, formulas of answers, and where this repository is."""
     found = [Secret(str(course.root), "the path of this repository")]
     for path, source in course.sources.items():
-        given = _squeezed(skeleton(source, course.manifest, path))
-        for number, line in solution_lines(source, find_gaps(source, course.manifest, path)):
+        gaps = find_gaps(source, course.manifest, path)
+        given = _squeezed(_given_text(source, gaps))
+        for number, line in solution_lines(source, gaps):
             text = _squeezed(line.strip().removeprefix("return ").partition("  # ")[0])
             if len(text) >= SHORTEST and COMPUTES.search(text) and text not in given:
                 found.append(Secret(text, f"line {number} of {path.as_posix()}'s solution"))
@@ -68,6 +75,41 @@ def secrets(course: Course) -> list[Secret]:
         if isinstance(q, NumberQuestion) and q.answer
     ]
     return found
+
+
+def hints_hide_solutions(course: Course, watch: Watch) -> list[Problem]:
+    """No hint holds a line of a solution of its module, nor what a line of it computes."""
+    watch.phase("Comparing hints with solutions", None)
+    return [problem for module in course.built for problem in _telling_hints(course, module)]
+
+
+def _telling_hints(course: Course, module: Module) -> Iterator[Problem]:
+    """Hints of the module's tasks that hold code which neither its lesson nor its files give away."""
+    sources = {path: source for path, source in course.sources.items() if module.folder in path.parents}
+    gaps = {path: find_gaps(source, course.manifest, path) for path, source in sources.items()}
+    given = _squeezed("\n".join([course.text(module.lesson), *(_given_text(sources[p], gaps[p]) for p in sources)]))
+    lines = [line for path, source in sources.items() for _, line in solution_lines(source, gaps[path])]
+    secret = {part for line in lines for part in _parts(line) if part not in given}
+    for task in module.tasks:
+        for number, hint in enumerate(task.hints, start=1):
+            squeezed = _squeezed(hint)
+            if part := max((part for part in secret if part in squeezed), key=len, default=None):
+                message = f"hint {number} of task {task.id} holds code of the solution: {part[:60]}"
+                yield Problem(FILE, 1, message, "Say it in words, or as the lesson's formula.")
+
+
+def _parts(line: str) -> Iterator[str]:
+    """What a line of code computes, without its blanks: itself and what it assigns, if long enough to tell."""
+    code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
+    for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
+        if len(text := _squeezed(part)) >= (SHORTEST_IN_A_HINT if COMPUTES.search(part) else SHORTEST_CALL):
+            yield text
+
+
+def _given_text(source: str, gaps: tuple[Gap, ...]) -> str:
+    """The lines of a source file that students are given: those outside its solutions."""
+    hidden = {number for number, _ in solution_lines(source, gaps)}
+    return "\n".join(line for number, line in enumerate(source.splitlines(), start=1) if number not in hidden)
 
 
 def _leaks(path: Path, data: bytes, hidden: list[Secret]) -> Iterator[Problem]:
@@ -87,7 +129,7 @@ def _leaks(path: Path, data: bytes, hidden: list[Secret]) -> Iterator[Problem]:
 
 
 def _squeezed(text: str) -> str:
-    return BLANKS.sub("", text)
+    return BLANKS.sub("", text).replace("'", '"')
 
 
 def _line(text: str, at: int) -> int:

@@ -145,6 +145,12 @@ def _mend(kind: str, context: dict) -> str:
             return "Write a finite number."
         case "int_type" | "float_type" | "int_from_float":
             return "Write a number without quotes."
+        case "too_short" | "too_long" if "min_length" in context:
+            return f"Write at least {context['min_length']} entries."
+        case "too_short" | "too_long":
+            return f"Write at most {context['max_length']} entries."
+        case "string_too_long":
+            return f"Write at most {context['max_length']} characters."
         case "tuple_type":
             return "Write a list: one `- …` line for each entry."
         case "model_type" | "dict_type":

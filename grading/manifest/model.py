@@ -36,13 +36,13 @@ class Task(Frozen):
 
     id: TaskId
     title: Sentence
-    hints: tuple[Hint, ...] = Field(min_length=1, max_length=3)
+    hints: tuple[Hint, ...] = Field(min_length=3, max_length=3)
     """Three steps, each of which says more: what to think of, how to begin, the lesson's formula or line."""
 
     @property
     def hint(self) -> str:
         """The step that a failed test shows: how to begin."""
-        return self.hints[len(self.hints) // 2]
+        return self.hints[1]
 
 
 class Module(Frozen):

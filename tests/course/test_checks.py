@@ -11,7 +11,7 @@ from course.checks.allocations import find_allocations, sizes_are_the_judges
 from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_pass
 from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
-from course.checks.leaks import find_leaks, no_leaks, secrets
+from course.checks.leaks import find_leaks, hints_hide_solutions, no_leaks, secrets
 from course.release import release_files
 from grading.render.progress import Silent
 
@@ -100,6 +100,21 @@ def test_common_lines_are_no_leak(whole):
     """What everybody writes, and what students are given, gives nothing away."""
     planted = {Path("README.md"): b"return x\nself.width, self.height = width, height\nexcept ValueError as error:\n"}
     assert find_leaks(planted, secrets(whole)) == []
+
+
+@pytest.mark.parametrize("step", range(3))
+@pytest.mark.parametrize(
+    "code", ["`self.width*self.height`", "return min(self.width, self.height) < 0", "side  * side"]
+)
+def test_a_hint_that_tells_the_solution_is_named(whole, step, code):
+    """In whichever of the three steps it is, whole or in part, however it is spaced."""
+    module = whole.manifest.modules[0]
+    hints = list(module.tasks[1].hints)
+    hints[step] = f"Think, and write {code} then."
+    tasks = (module.tasks[0], module.tasks[1].model_copy(update={"hints": tuple(hints)}))
+    manifest = whole.manifest.model_copy(update={"modules": (module.model_copy(update={"tasks": tasks}),)})
+    said = told(hints_hide_solutions, Course(whole.root, manifest))
+    assert f"hint {step + 1} of task 1.2 holds code of the solution" in said
 
 
 def test_a_lesson_that_shows_the_solution_is_found_in_the_release(course):

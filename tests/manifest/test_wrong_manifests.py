@@ -116,6 +116,20 @@ EDITS = {
     "module out of order": ("  - id: 05_dense", "  - id: 17_dense", 0, "17_dense is out of order", "05_dense"),
     "module number twice": ("  - id: 03_act", "  - id: 02_act", 0, "number 03 is due here", "03_activations"),
     "task twice": ('      - id: "2.2"', '      - id: "2.1"', 0, "task 2.1 is there twice", "Rename or delete"),
+    "four hints": (
+        "        hints:\n",
+        "        hints:\n          - One more hint than there are steps.\n",
+        0,
+        "`hints` is",
+        "at most 3 entries",
+    ),
+    "hint that is a page": (
+        "            A figure means nothing",
+        f"            A figure {'really ' * 90}means nothing",
+        -1,
+        "at most 480 characters",
+        "Write at most 480 characters",
+    ),
     "task out of order": ('      - id: "2.3"', '      - id: "2.0"', 0, "2.0 is out of order", "Order the tasks"),
     "task of another module": (
         '      - id: "2.2"',
