@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from course.mutation.order import FIRST
 COPIED = ("pyproject.toml", "grading", "modules")
 COURSE = Path(__file__).parents[2]
 """Where the plugin is; the copy comes before it."""
-PATIENCE = 4
-"""A mutant that takes so many times as long as the solution never ends."""
+PATIENCE, MACHINE = 4, 10
+"""A mutant that takes so many times the solution's processor time never ends; a busy machine takes longer than that."""
 WORKERS = min(os.cpu_count() or 1, 8)
 
 
@@ -42,11 +41,15 @@ class Trial:
     folders: tuple[Path, ...]
     """The modules' folders, which make `tinytorch` together."""
     tests: tuple[Path, ...]
-    timeout: float = 600
+    cpu_seconds: int = 600
+    timeout: float = 1200
+    """On the clock, for a mutant that waits and computes nothing."""
 
     def command(self, task: str = "") -> list[str]:
         """What a student types, this task's tests first, without what pytest writes, stopped at the first failure."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
+        # Limited by a shell of its own: an endless mutant ends by a signal, which is as good as a failed test.
+        limit = ["sh", "-c", f'ulimit -t {self.cpu_seconds} && exec "$@"', "sh"]
         environment = [
             f"PYTHONPATH={paths}",
             "OPENBLAS_NUM_THREADS=1",
@@ -57,7 +60,7 @@ class Trial:
         plugins = ["-p", "no:cacheprovider", "-p", "course.mutation.order"]
         pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", *plugins]
         where = ["-c", str(self.root / "pyproject.toml"), "--rootdir", str(self.root)]
-        return ["env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
+        return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
     def kills(self, path: Path, source: str, task: str = "") -> bool:
         """Whether a test fails, or none ends in time, while this source stands in the place of the file."""
@@ -70,14 +73,16 @@ class Trial:
 
     def prepared(self, path: Path) -> Trial:
         """The same trial with its time limit, after a proof that it passes the solution and imports the copy's file."""
-        started = time.perf_counter()
+        before = os.times()
         done = subprocess.run(self.command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
             raise TrialError(f"the solution itself fails its tests:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-        limit = PATIENCE * (time.perf_counter() - started) + 5
+        after = os.times()
+        seconds = after.children_user + after.children_system - before.children_user - before.children_system
+        limit = round(PATIENCE * seconds + 5)
         # A mutant as long as its file and written in the same second would be taken for the compiled solution.
         shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
-        trial = Trial(self.root, self.folders, self.tests, limit)
+        trial = Trial(self.root, self.folders, self.tests, limit, MACHINE * limit)
         if not trial.kills(path, 'raise ImportError("no solution")\n'):
             raise TrialError(f"{path}: another file than the copy's is imported, so nothing can be told.")
         return trial

@@ -91,7 +91,8 @@ def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
     (miniature / load(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
     trial = Trial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepared(CODE)
     assert not trial.kills(CODE, SOURCE)
-    assert dataclasses.replace(trial, timeout=3).kills(CODE, "while True:\n    pass\n")
+    assert dataclasses.replace(trial, cpu_seconds=2).kills(CODE, "while True:\n    pass\n")
+    assert dataclasses.replace(trial, timeout=3).kills(CODE, "import time\n\ntime.sleep(99)\n")
 
 
 def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) -> None:
