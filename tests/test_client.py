@@ -118,7 +118,7 @@ def test_an_endless_loop_ends_at_the_deadline(worker_of):
         code.f()
     with pytest.raises(DeadlineError):
         code.f()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_who_reports_until_the_deadline_is_told_how_long_there_was(worker_of, monkeypatch):

@@ -62,9 +62,9 @@ def test_cutting_is_visible_and_counts_right() -> None:
 )
 def test_cleaning_takes_no_longer_than_the_text_is(unit: str) -> None:
     """Hundreds of thousands of escapes without an end are cleaned at once."""
-    started = time.monotonic()
+    started = time.process_time()
     one_line(unit * 300_000, 600)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("text", ["::a b::c", "x ::error f=1 :: y", "::a::b::c", "::group::\t::endgroup::"])

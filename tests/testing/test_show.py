@@ -25,9 +25,9 @@ from grading.testing.gradients import check_gradient
 )
 def test_no_value_takes_long_to_show(value):
     """NumPy shortens long axes, and writes out whole what has many short ones."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(expect.describe(value)) < 1000
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(

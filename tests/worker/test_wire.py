@@ -228,12 +228,12 @@ def test_arrays_share_no_bytes_and_leave_none_over():
 def test_a_message_of_millions_of_objects_is_refused_unread(unit):
     """What would fill the grader's memory with small objects is refused by its size alone, on both sides."""
     count = wire.MAX_PLAIN // len(unit) + 1
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(wire.WireError, match="plain values"):
         wire.decode(framed(b"\xdd" + count.to_bytes(4, "big") + unit * count), resolve)
     with pytest.raises(wire.WireError, match="an array may be larger"):
         wire.encode(["ab"] * count, refuse)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_boolean_array_holds_only_true_and_false():
@@ -268,6 +268,6 @@ def test_a_reply_that_drips_runs_into_the_deadline():
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             wire.receive(ours, max_bytes=1 << 20, wait=wait_until(started + 0.3))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10  # all of it would take 20
         stop.set()
         thread.join()
