@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,13 +95,21 @@ def release_files(root: Path) -> dict[Path, bytes]:
     if manifest.course.grader is not None:
         files |= released_workflows(root, manifest.course.grader)
     files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
-    return files | {name: text.encode() for name, text in rendered(root, manifest).items()}
+    files |= {name: text.encode() for name, text in rendered(root, manifest).items()}
+    own = own_files(files, manifest)
+    return files | {lock.BASE: lock.encode_base({path: data for path, data in files.items() if path in own})}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
     """The files students write: each built module's code, and the recipes of built milestones."""
     code = [module.code for module in manifest.modules if module.status is Status.BUILT]
     return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
+
+
+def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
+    """Those that students may change without a word: code and recipes, and what makes no verdict, such as Markdown."""
+    own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
+    return own | {path for path in files if path.parts[0] == ".github"}
 
 
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
@@ -167,9 +176,8 @@ def _toml_list(items: list[str]) -> str:
 
 
 def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
-    """Code and recipes are the student's; what makes no verdict may be changed: Markdown, GitHub's files."""
-    own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
-    own |= {path for path in files if path.parts[0] == ".github"}
+    """Digests of the course's files, and of those that are the student's."""
+    own = own_files(files, manifest)
     return lock.lock(new, set(files) - own, own)
 
 

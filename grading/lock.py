@@ -11,6 +11,9 @@ from pathlib import Path
 from grading.errors import UsageError
 
 FILE = Path("course.lock.json")
+BASE = Path("course.base.json")
+"""The texts of the files that students may change, as they were released: what `tito module reset` puts back, and what
+`tito update` merges from."""
 SCHEMA = "tinytorch/lock/v1"
 
 
@@ -53,6 +56,31 @@ def student_files(root: Path) -> dict[str, str]:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UsageError(f"{root / FILE} cannot be read. Release the course again: inv release --to DIR") from None
     return given
+
+
+def encode_base(texts: Mapping[Path, bytes]) -> bytes:
+    """The bytes of `course.base.json`; `read_base` reads them."""
+    released = {path.as_posix(): texts[path].decode() for path in sorted(texts)}
+    return (json.dumps(released, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_base(root: Path) -> dict[str, str]:
+    """The texts of the files that students may change, as they were released: path → text.
+
+    UsageError where there are none, as in the course's own repository, or where they cannot be read.
+    """
+    try:
+        texts = json.loads((root / BASE).read_text(encoding="utf-8"))
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            raise ValueError
+    except FileNotFoundError:
+        raise UsageError(
+            f"There is no {BASE} here, which says what your files began as: only a released course has one. "
+            f"If you deleted it: git checkout -- {BASE}"
+        ) from None
+    except (OSError, ValueError, RecursionError):
+        raise UsageError(f"{BASE} cannot be read. Restore it: git checkout -- {BASE}") from None
+    return texts
 
 
 def is_untouched(root: Path, name: str, given: Mapping[str, str]) -> bool:

@@ -86,6 +86,8 @@ ONLY_NAMED = {
     "tito module complete 11_training": "goes on to milestone 3, which trains for minutes",
     "tito module complete 13_kernels": "goes on to milestone 4, which does so as well",
     "tito module complete 16_tinygpt": "goes on to milestone 5, which does so as well",
+    "tito module reset 02": "puts gaps where the other commands need solutions; tests/tito/test_reset.py does it",
+    "tito module reset 02 --task 2.3": "the same",
     "tito --install-completion": "changes the files of the reader's shell",
     "tito module test": "is run with a number; without one it is about whatever was begun last",
     "tito module complete": "the same",
@@ -129,6 +131,7 @@ OF_A_CLASS = (
 
 EXITS = {
     ("course", "inv doctor"): (3, "before the first class there is no roster"),
+    ("student", "tito hint"): (2, "every task is written: it says how to name one"),
     ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --student ada --json result.json"): (
         1 if SANDBOX else 3,

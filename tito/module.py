@@ -196,6 +196,35 @@ def check(name: Name = None, task: Task = None, seed: Seed = None) -> int:
     return result.verdict.exit_code
 
 
+@app.command()
+def reset(name: Name = None, task: Task = None) -> int:
+    """Put a module, or one of its tasks, back as it was given; what you wrote is kept beside it.
+
+    \b
+    Examples:
+      tito module reset 02
+      tito module reset 02 --task 2.3
+    """
+    from grading.manifest.load import load  # slow to import
+    from tito.reset import reset_files
+
+    root = repository()
+    manifest = load(root)
+    module = manifest.module(find_module(root, manifest, name).id)
+    one = None if task is None else names.task([module], task, module.id).id
+    kept = reset_files(root, list_student_files(root, module), one)
+    out, what = console(), f"Task {one}" if one else f"Module {module.id}"
+    if not kept:
+        out.print(f"{what} is as it was given: nothing to put back.")
+        return 0
+    out.print(Text(f"{what} is as it was given.", style="bold"))
+    for file in kept:
+        if file.copy != file.file:
+            out.print(f"\nWhat you had is in {file.copy.as_posix()}. To get it back:", soft_wrap=True)
+            out.print(Text(f"  mv {file.copy.as_posix()} {file.file.as_posix()}", style="bold"), soft_wrap=True)
+    return 0
+
+
 @app.command("complete")
 def complete_(name: Name = None) -> int:
     """Test a module and record that it is done; after a trigger module, go straight on to its milestone.

@@ -22,6 +22,7 @@ TOP = {
     ".gitignore",
     "LICENSE",
     "README.md",
+    "course.base.json",
     "docs",
     "grading",
     "milestones.yaml",

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from course.skeleton import skeleton
+from grading import lock
+from grading.manifest.load import load
 from tito.app import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +38,18 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def released(repo: Path) -> Path:
+    """The same as a release gives it: gaps in modules 02 and 04, and the texts that students' files began as."""
+    manifest, given = load(repo), {}
+    for name in ("02_tensor/tinytorch/tensor.py", "04_layers/tinytorch/layers.py", "04_layers/recipe.py"):
+        path = Path("modules", name)
+        given[path] = skeleton((repo / path).read_text("utf-8"), manifest, path).encode()
+        (repo / path).write_bytes(given[path])
+    (repo / lock.BASE).write_bytes(lock.encode_base(given))
+    return repo
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""`tito module reset`: what was given is back, what was written is kept, and other tasks are left alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from course.skeleton import solved
+from grading import lock
+from grading.manifest.load import load
+from tito.module import open_tasks
+
+from .conftest import ROOT
+
+CODE = Path("modules/04_layers/tinytorch/layers.py")
+RECIPE = Path("modules/04_layers/recipe.py")
+TENSOR = Path("modules/02_tensor/tinytorch/tensor.py")
+
+
+def solve(repo: Path, path: Path, extra: str = "") -> str:
+    """Write the solution into a student's file, with something of their own; the text."""
+    text = solved((ROOT / path).read_text("utf-8"), load(repo), path) + extra
+    (repo / path).write_text(text, encoding="utf-8")
+    return text
+
+
+def list_copies(repo: Path, path: Path) -> list[Path]:
+    """What was kept of a file."""
+    return sorted((repo / path).parent.glob(f"{path.stem}.kept-*.py"))
+
+
+def test_a_module_is_put_back_and_kept(released: Path, tito) -> None:
+    """Code and recipe are as given, each copy holds what was there, and the command that is named restores it."""
+    given = {path: (released / path).read_text("utf-8") for path in (CODE, RECIPE)}
+    mine = {path: solve(released, path, f"# mine: {path.name}\n") for path in given}
+    answer = tito("module", "reset", "04")
+    assert answer.code == 0
+    for path, text in given.items():
+        assert (released / path).read_text("utf-8") == text
+        (copy,) = list_copies(released, path)
+        assert copy.read_text("utf-8") == mine[path]
+        assert re.search(r"\.kept-\d{4}-\d\d-\d\d-\d{6}\.py$", copy.name)
+        command = f"mv {copy.relative_to(released).as_posix()} {path.as_posix()}"
+        assert command in " ".join(answer.out.split())
+
+
+def test_a_second_reset_writes_over_no_copy(released: Path, tito) -> None:
+    """Two resets within a second keep two texts."""
+    for word in ("first", "second"):
+        (released / TENSOR).write_text(f"# {word}\n")
+        assert tito("module", "reset", "tensor").code == 0
+    assert {copy.read_text() for copy in list_copies(released, TENSOR)} == {"# first\n", "# second\n"}
+
+
+def test_what_is_as_given_is_left_alone(released: Path, tito) -> None:
+    """No copy is made, and the sentence says so; line ends alone are no work."""
+    (released / TENSOR).write_bytes((released / TENSOR).read_bytes().replace(b"\n", b"\r\n"))
+    answer = tito("module", "reset", "02")
+    assert (answer.code, "nothing to put back" in answer.out) == (0, True)
+    assert list_copies(released, TENSOR) == []
+
+
+def test_a_deleted_file_comes_back(released: Path, tito) -> None:
+    """Nothing is there to keep."""
+    given = (released / TENSOR).read_bytes()
+    (released / TENSOR).unlink()
+    assert tito("module", "reset", "02").code == 0
+    assert (released / TENSOR).read_bytes() == given
+    assert list_copies(released, TENSOR) == []
+
+
+@pytest.mark.parametrize(("said", "task"), [("2.4", "2.4"), ("6", "2.6"), ("2.3", "2.3"), ("2.10", "2.10")])
+def test_one_task_is_put_back_and_no_other(released: Path, tito, said: str, task: str) -> None:
+    """Its gaps are open, also in functions inside functions; every other line is the student's."""
+    given = (released / TENSOR).read_text("utf-8")
+    mine = solve(released, TENSOR, "\n\ndef helper():\n    return 1\n")
+    assert tito("module", "reset", "02", "--task", said).code == 0
+    text = (released / TENSOR).read_text("utf-8")
+    ast.parse(text)
+    assert open_tasks(released / TENSOR) == {task}
+    assert text.count("raise NotImplementedError") == len(re.findall(rf'"Task {re.escape(task)}:', given))
+    assert text.endswith("def helper():\n    return 1\n")
+    assert set(text.splitlines()) <= set(mine.splitlines()) | set(given.splitlines())
+    assert list_copies(released, TENSOR)[0].read_text("utf-8") == mine
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def broken(:\n", "not valid Python in line 1"),
+        ("x = 1\n", "has no `result_dtype` any more"),
+    ],
+)
+def test_a_task_without_a_place_is_refused(released: Path, tito, text: str, words: str) -> None:
+    """What cannot be found is not guessed: the sentence says why, what to type instead, and nothing was changed."""
+    (released / TENSOR).write_text(text)
+    answer = tito("module", "reset", "02", "--task", "2.3")
+    assert answer.code == 2
+    assert words in " ".join(answer.err.split())
+    assert "leave out --task" in " ".join(answer.err.split())
+    assert (released / TENSOR).read_text() == text
+    assert list_copies(released, TENSOR) == []
+
+
+def test_only_a_release_can_be_put_back(repo: Path, tito) -> None:
+    """In the course's own repository, and where the given texts are damaged, nothing is touched."""
+    before = (repo / TENSOR).read_bytes()
+    answer = tito("module", "reset", "02")
+    assert (answer.code, "only a released course has one" in " ".join(answer.err.split())) == (2, True)
+    (repo / lock.BASE).write_text("[]")
+    answer = tito("module", "reset", "02")
+    assert (answer.code, "git checkout -- course.base.json" in " ".join(answer.err.split())) == (2, True)
+    assert (repo / TENSOR).read_bytes() == before
+
+
+@pytest.mark.usefixtures("released")
+def test_a_task_of_another_module_is_refused(tito) -> None:
+    """The module's own tasks are named."""
+    answer = tito("module", "reset", "02", "--task", "4.1")
+    assert answer.code == 2
+    assert "no task '4.1'" in answer.err
