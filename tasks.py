@@ -93,6 +93,8 @@ def release(_context: Context, to: str, force: bool = False) -> None:
 
     report = write_release(ROOT, Path(to), force=force)
     sys.stdout.write(f"{len(report.files)} files, {report.size / 1024:.0f} KiB, written to {report.target}\n")
+    if report.has_solutions:
+        sys.stdout.write("With the solutions in solutions/, as `course.solutions` in milestones.yaml says.\n")
     if not report.has_workflows:
         sys.stdout.write(
             "Without workflows, so GitHub grades nothing yet: milestones.yaml says no `course.grader`, the repository\n"

@@ -8,12 +8,13 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from course.manifest_text import manifest_text, sealed
-from course.skeleton import skeleton
+from course.skeleton import skeleton, solved
 from course.workflows import FOLDER as WORKFLOWS
 from course.workflows import released_workflows
 from grading import lock
@@ -24,6 +25,8 @@ from grading.manifest.model import Manifest, Status
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("grading", "tito")
+SOLUTIONS = Path("solutions")
+"""Where a release carries the solutions, if it may: 04_layers/tinytorch/layers.py and so on."""
 SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz", ".html", ".css", ".js", ".svg"}
 AS_THEY_ARE = (
     "LICENSE",
@@ -48,6 +51,11 @@ class Report:
     """Relative to the target, sorted."""
     size: int
     """Bytes in all."""
+
+    @property
+    def has_solutions(self) -> bool:
+        """Whether students are given the solutions."""
+        return any(path.parts[0] == SOLUTIONS.name for path in self.files)
 
     @property
     def has_workflows(self) -> bool:
@@ -92,12 +100,18 @@ def release_files(root: Path) -> dict[Path, bytes]:
         files[path] = (root / path).read_bytes()
     for path in student_files(manifest):
         files[path] = skeleton((root / path).read_text(encoding="utf-8"), manifest, path).encode()
+    if manifest.course.gives_solutions(datetime.now(UTC).date()):
+        for path in student_files(manifest):
+            files[SOLUTIONS / path.relative_to("modules")] = solved(
+                (root / path).read_text("utf-8"), manifest, path
+            ).encode()
     if manifest.course.grader is not None:
         files |= released_workflows(root, manifest.course.grader)
     files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
     files |= {name: text.encode() for name, text in rendered(root, manifest).items()}
     own = own_files(files, manifest)
-    return files | {lock.BASE: lock.encode_base({path: data for path, data in files.items() if path in own})}
+    texts = {path: data for path, data in files.items() if path in own and path.parts[0] != SOLUTIONS.name}
+    return files | {lock.BASE: lock.encode_base(texts)}
 
 
 def student_files(manifest: Manifest) -> list[Path]:
@@ -109,7 +123,7 @@ def student_files(manifest: Manifest) -> list[Path]:
 def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
     """Those that students may change without a word: code and recipes, and what makes no verdict, such as Markdown."""
     own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
-    return own | {path for path in files if path.parts[0] == ".github"}
+    return own | {path for path in files if path.parts[0] in (".github", SOLUTIONS.name)}
 
 
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:

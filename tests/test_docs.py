@@ -88,6 +88,7 @@ ONLY_NAMED = {
     "tito module complete 16_tinygpt": "goes on to milestone 5, which does so as well",
     "tito module reset 02": "puts gaps where the other commands need solutions; tests/tito/test_reset.py does it",
     "tito module reset 02 --task 2.3": "the same",
+    "tito module solution 02": "needs a release with solutions; tests/tito/test_solution.py does it",
     "tito --install-completion": "changes the files of the reader's shell",
     "tito module test": "is run with a number; without one it is about whatever was begun last",
     "tito module complete": "the same",

@@ -6,7 +6,8 @@ import os
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -139,6 +140,16 @@ def _shift(found: re.Match[str], table: dict[int, int]) -> str:
 
 
 def _page(out: Console, lesson: Lesson) -> None:
+    with page_through(out):
+        out.print(lesson, crop=False)
+
+
+@contextmanager
+def page_through(out: Console) -> Iterator[None]:
+    """What is printed in the block is read page by page on a terminal, and written as it is elsewhere."""
+    if not out.is_terminal:
+        yield
+        return
     os.environ.setdefault("LESS", PAGER)
     with out.pager(styles=True):
-        out.print(lesson, crop=False)
+        yield

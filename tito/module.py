@@ -225,6 +225,46 @@ def reset(name: Name = None, task: Task = None) -> int:
     return 0
 
 
+@app.command()
+def solution(name: Name = None) -> int:
+    """Show the course's solution beside your own code, once your module is completed and if the course gives it out.
+
+    \b
+    Examples:
+      tito module solution 02
+    """
+    from grading.manifest.load import load  # slow to import
+    from tito.lesson import page_through
+    from tito.solution import read_solution, show_versions
+
+    root = repository()
+    manifest = load(root)
+    module = manifest.module(find_module(root, manifest, name).id)
+    history = progress.read(root, thorough=False)
+    state = next(s for s in journey.module_states(manifest, history) if s.id == module.id)
+    if state.completed_at is None:
+        raise UsageError(
+            f"The solution of {module.id} is shown once its tests have passed: tito module complete {module.id}"
+        )
+    files = list_student_files(root, module)
+    solutions = {file: read_solution(root, manifest, file) for file in files}
+    out = console()
+    with page_through(out):
+        for file, text in solutions.items():
+            show_versions(out, file, read_own(root / file), text)
+    return 0
+
+
+def read_own(path: Path) -> str:
+    """A student's file; nothing where it is not there. UsageError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+
+
 @app.command("complete")
 def complete_(name: Name = None) -> int:
     """Test a module and record that it is done; after a trigger module, go straight on to its milestone.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from course.checks.course import Course
-from course.release import release_files
+from course.release import SOLUTIONS, release_files
 from course.skeleton import MENTION, Gap, find_gaps, solution_lines
 from grading.manifest.model import Module, NumberQuestion
 from grading.manifest.problems import FILE, Problem
@@ -46,17 +47,24 @@ class Secret:
 
     text: str
     what: str
+    is_solution: bool = False
+    """Whether it is a line of a solution: these are given out where the manifest says so."""
 
 
 def no_leaks(course: Course, watch: Watch) -> list[Problem]:
     """No marker, solution line, answer key, course-only file or path of this machine is in the release."""
     watch.phase("Searching the release for leaks", None)
-    return find_leaks(release_files(course.root), secrets(course))
+    files, hidden, given = release_files(course.root), secrets(course), {}
+    if course.manifest.course.gives_solutions(datetime.now(UTC).date()):
+        # These files, and no others, may then hold what solutions are made of.
+        given = {path: data for path, data in files.items() if path.parts[0] == SOLUTIONS.name}
+    problems = find_leaks({path: data for path, data in files.items() if path not in given}, hidden)
+    return problems + find_leaks(given, [secret for secret in hidden if not secret.is_solution], {SOLUTIONS.name})
 
 
-def find_leaks(files: Mapping[Path, bytes], hidden: list[Secret]) -> list[Problem]:
-    """Every leak in these files: path → bytes."""
-    return sorted({problem for path, data in files.items() for problem in _leaks(path, data, hidden)})
+def find_leaks(files: Mapping[Path, bytes], hidden: list[Secret], top: Set[str] = TOP) -> list[Problem]:
+    """Every leak in these files: path → bytes. ``top`` are the files and folders a release may have."""
+    return sorted({problem for path, data in files.items() for problem in _leaks(path, data, hidden, top)})
 
 
 def secrets(course: Course) -> list[Secret]:
@@ -68,7 +76,7 @@ def secrets(course: Course) -> list[Secret]:
         for number, line in solution_lines(source, gaps):
             text = _squeezed(line.strip().removeprefix("return ").partition("  # ")[0])
             if len(text) >= SHORTEST and COMPUTES.search(text) and text not in given:
-                found.append(Secret(text, f"line {number} of {path.as_posix()}'s solution"))
+                found.append(Secret(text, f"line {number} of {path.as_posix()}'s solution", is_solution=True))
     questions = [q for milestone in course.manifest.milestones for q in milestone.questions]
     found += [
         Secret(_squeezed(q.answer), f"the answer to question {q.id}")
@@ -113,9 +121,9 @@ def _given_text(source: str, gaps: tuple[Gap, ...]) -> str:
     return "\n".join(line for number, line in enumerate(source.splitlines(), start=1) if number not in hidden)
 
 
-def _leaks(path: Path, data: bytes, hidden: list[Secret]) -> Iterator[Problem]:
+def _leaks(path: Path, data: bytes, hidden: list[Secret], top: Set[str]) -> Iterator[Problem]:
     name = path.as_posix()
-    if path.parts[0] not in TOP or "__pycache__" in path.parts:
+    if path.parts[0] not in top or "__pycache__" in path.parts:
         yield Problem(name, 1, "is not for students.", "Leave it out in course/release.py.")
     text = data.decode("utf-8", "replace")
     for number, line in enumerate(text.splitlines(), start=1):

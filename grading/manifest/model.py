@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -482,6 +482,24 @@ class Course(Frozen):
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
     grader: Grader | None = None
     """Without it a release has no workflows: students' repositories must never run a repository nobody owns."""
+    solutions: Annotated[str, StringConstraints(pattern=r"^(never|always|\d{4}-\d{2}-\d{2})$")] = "never"
+    """Whether a release carries the solutions: `always` for people who learn by themselves, or from a day on."""
+
+    @model_validator(mode="after")
+    def _a_day_that_exists(self) -> Course:
+        if self.solutions not in ("never", "always"):
+            try:
+                date.fromisoformat(self.solutions)
+            except ValueError:
+                message = f"`solutions: {self.solutions}` is not a day."
+                raise _value_error("solutions", message, "Write it as 2026-12-20, or `always` or `never`.") from None
+        return self
+
+    def gives_solutions(self, today: date) -> bool:
+        """Whether a release of this day carries them."""
+        if self.solutions in ("never", "always"):
+            return self.solutions == "always"
+        return today >= date.fromisoformat(self.solutions)
 
 
 class Manifest(Frozen):

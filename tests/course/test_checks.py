@@ -13,6 +13,7 @@ from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
 from course.checks.leaks import find_leaks, hints_hide_solutions, no_leaks, secrets
 from course.release import release_files
+from grading.manifest.load import load
 from grading.render.progress import Silent
 
 from .conftest import CODE, LESSON, TESTS
@@ -100,6 +101,21 @@ def test_common_lines_are_no_leak(whole):
     """What everybody writes, and what students are given, gives nothing away."""
     planted = {Path("README.md"): b"return x\nself.width, self.height = width, height\nexcept ValueError as error:\n"}
     assert find_leaks(planted, secrets(whole)) == []
+
+
+@pytest.mark.parametrize("said", ["never", "always"])
+def test_solutions_that_are_given_out_are_no_leak(course, monkeypatch, said):
+    """Where the manifest allows it; where it does not, and for keys and paths of this machine, they are."""
+    file = course.root / "milestones.yaml"
+    file.write_text(file.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
+    given = Course(course.root, load(course.root))
+    assert told(no_leaks, given) == ""
+    path, text = Path("solutions/01_shapes/tinytorch/shapes.py"), "return self.width * self.height\n"
+    for more, leaks in (("", said == "never"), (f"HOME = '{course.root}'\n", True), ("# BEGIN SOLUTION 1.1\n", True)):
+        files = release_files(course.root) | {path: (text + more).encode()}
+        monkeypatch.setattr("course.checks.leaks.release_files", lambda _, files=files: files)
+        assert bool(told(no_leaks, given)) == leaks
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("step", range(3))

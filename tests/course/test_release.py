@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from course.checks.course import Course
 from course.release import write_release
 from grading.errors import UsageError
 from grading.lock import changed_course_files
@@ -84,6 +85,40 @@ def test_workflows_make_no_verdict(course, tmp_path):
     target = write_release(course.root, tmp_path / "student").target
     (target / ".github/workflows/autograde.yml").unlink()
     assert changed_course_files(target) == ()
+
+
+def give_solutions_out(course, said: str) -> Course:
+    """The course with this word on when students get the solutions."""
+    path = course.root / "milestones.yaml"
+    path.write_text(path.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
+    return Course(course.root, load(course.root))
+
+
+@pytest.mark.parametrize(
+    ("said", "given"), [("never", False), ("always", True), ("2020-01-31", True), ("2999-12-31", False)]
+)
+def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, given):
+    """They are in a folder of their own, complete and without markers; nothing else of the release holds them."""
+    report = write_release(give_solutions_out(course, said).root, tmp_path / "student")
+    files = tree(report.target)
+    shipped = {name: data.decode() for name, data in files.items() if name.startswith("solutions/")}
+    assert report.has_solutions == bool(shipped) == given
+    if given:
+        assert set(shipped) == {"solutions/01_shapes/tinytorch/shapes.py", "solutions/01_shapes/recipe.py"}
+        assert "return side * side" in shipped["solutions/01_shapes/tinytorch/shapes.py"]
+        assert "SOLUTION" not in "".join(shipped.values())
+    elsewhere = b"".join(data for name, data in files.items() if not name.startswith("solutions/"))
+    assert b"self.width * self.height" not in elsewhere
+    (report.target / "solutions").mkdir(exist_ok=True)
+    (report.target / "solutions" / "notes.py").write_text("mine = 1\n")
+    assert changed_course_files(report.target) == ()
+
+
+@pytest.mark.parametrize("said", ["soon", "2026-02-30", "true"])
+def test_a_day_that_does_not_exist_releases_nothing(course, tmp_path, said):
+    """What the manifest says of solutions is a word it knows or a day."""
+    with pytest.raises(ManifestError, match="solutions"):
+        write_release(give_solutions_out(course, said).root, tmp_path / "student")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tito import status as drawn
 from tito.commands import app
 
 MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
-GROUPS = {"module": ["list", "view", "start", "test", "reset", "complete"]}
+GROUPS = {"module": ["list", "view", "start", "test", "reset", "solution", "complete"]}
 GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "celebrate", "troubleshoot"]
 GROUPS["data"] = ["list", "fetch", "where"]
 ALONE = ["doctor", "hint", "portfolio"]

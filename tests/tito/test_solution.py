@@ -1,0 +1,105 @@
+"""`tito module solution`: only after the tests have passed, only where the course gives it out, and readable."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from course.skeleton import solved
+from grading import progress
+from grading.manifest.load import load
+from tito.solution import WIDE, align, show_versions
+
+from .conftest import ROOT
+
+CODE = Path("modules/02_tensor/tinytorch/tensor.py")
+SHIPPED = Path("solutions/02_tensor/tinytorch/tensor.py")
+
+
+def give_solution(repo: Path) -> str:
+    """Put the solution where a release has it; its text."""
+    text = solved((ROOT / CODE).read_text("utf-8"), load(ROOT), CODE)
+    (repo / SHIPPED).parent.mkdir(parents=True)
+    (repo / SHIPPED).write_text(text, encoding="utf-8")
+    return text
+
+
+def hand_out(repo: Path, said: str) -> None:
+    """Let the manifest say when solutions are given."""
+    path = repo / "milestones.yaml"
+    path.write_text(path.read_text("utf-8").replace("course:\n", f"course:\n  solutions: {said}\n", 1), "utf-8")
+
+
+def pass_module(repo: Path) -> None:
+    """Record that module 02 is completed."""
+    progress.record(repo, progress.module_event(progress.Kind.MODULE_COMPLETED, "02_tensor"))
+
+
+def test_before_the_tests_have_passed_nothing_is_shown(released: Path, tito) -> None:
+    """A module that was only begun has no solution to show, and the sentence says what to type."""
+    text = give_solution(released)
+    tito("module", "start", "02")
+    answer = tito("module", "solution", "02")
+    assert answer.code == 2
+    assert "tito module complete 02_tensor" in answer.err
+    assert answer.out == ""
+    assert text.splitlines()[-1] not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("never", "hands out no solutions"),
+        (f"{datetime.now(UTC).date() + timedelta(days=2)}", f"from {datetime.now(UTC).date() + timedelta(days=2)} on"),
+        (f"{datetime.now(UTC).date() - timedelta(days=2)}", "tito update"),
+        ("always", "tito update"),
+    ],
+)
+def test_a_release_without_solutions_says_why(released: Path, tito, said: str, words: str) -> None:
+    """Never, not yet, or not in this release: three different sentences."""
+    hand_out(released, said)
+    pass_module(released)
+    answer = tito("module", "solution", "02")
+    assert answer.code == 2
+    assert words in " ".join(answer.err.split())
+
+
+def test_what_differs_is_shown(released: Path, tito) -> None:
+    """Without a terminal: a unified diff, whose lines are the two files' own."""
+    pass_module(released)
+    solution = give_solution(released)
+    mine = solution.replace("return self.data.tolist()", "return list(self.data)")
+    (released / CODE).write_text(mine, encoding="utf-8")
+    lines = tito("module", "solution", "02").out.splitlines()
+    assert "-        return list(self.data)" in lines
+    assert "+        return self.data.tolist()" in lines
+    assert len([line for line in lines if line[:1] in "+-"]) == 4  # with the two names
+    (released / CODE).write_text(solution, encoding="utf-8")
+    assert "the same, line for line" in tito("module", "solution", "02").out
+
+
+@pytest.mark.parametrize(("width", "columns"), [(WIDE, True), (WIDE - 1, False)])
+def test_two_columns_where_there_is_room(width: int, columns: bool) -> None:
+    """A wide terminal shows both versions in one line, a narrow one below each other."""
+    out = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    show_versions(out, CODE, "a = 1\nmine = 2\nc = 3\n", "a = 1\ntheirs = 22\nc = 3\n")
+    shown = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    both = [line for line in shown if "mine = 2" in line and "theirs = 22" in line]
+    assert bool(both) == columns
+    assert any("mine = 2" in line for line in shown)
+
+
+def test_lines_are_aligned_with_their_numbers() -> None:
+    """A line more on one side leaves the other empty; equal lines far away are left out."""
+    mine = ["x"] * 9 + ["a"] + ["y"] * 9 + ["b"]
+    theirs = ["x"] * 9 + ["a", "a2"] + ["y"] * 9 + ["b", "c"]
+    rows = list(align(mine, theirs))
+    assert (0, "", 11, "a2") in rows
+    assert (0, "", 22, "c") in rows
+    assert (10, "a", 10, "a") in rows
+    assert None in rows
+    assert len(rows) < len(theirs)
