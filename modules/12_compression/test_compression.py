@@ -150,7 +150,8 @@ def test_the_schedule_is_a_cubic(student, rng):
         got = schedule(step, begin, begin + length, final)
         expect.array(got, final - final * left * left * left, rtol=1e-9, atol=1e-12, call=call)
     for step, wanted in ((6, 0.0), (699, 0.0), (700, 0.8), (701, 0.8)):
-        call, hint = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)", "final from `end` on, also if begin = end"
+        call = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)"
+        hint = "final from `end` on, also if begin = end"
         expect.array(schedule(step, 700, 700, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
 
 
