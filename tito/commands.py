@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tito import data, doctor, hints, milestone, module, portfolio
+from tito import data, doctor, hints, milestone, module, portfolio, update
 
 HELP = """Learn by building: modules, milestones, and how far you are.
 
@@ -66,3 +66,4 @@ app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
 app.command("hint")(hints.hint)
 app.command("portfolio")(portfolio.portfolio)
+app.command("update")(update.update)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +9,7 @@ from pathlib import Path
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
-
-GAP = re.compile(r"""^ *raise NotImplementedError\(\s*["']Task (\d+\.\d+)\b""", re.MULTILINE)
-"""The statement that stands in a gap; it may go on over several lines."""
+from tito.gaps import find_gaps, lines_of, list_functions, split_lines
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def reset_files(root: Path, files: list[Path], task: str | None = None, *, now: 
             raise UsageError(f"{lock.BASE} does not know {file.as_posix()}, so it cannot be put back.")
         if task is None or not (root / file).exists():
             new[file] = given
-        elif any(gap == task for gap in GAP.findall(given)):
+        elif task in find_gaps(given).values():
             new[file] = put_back(_read(root / file), given, task, file)
     return [
         _replace(root, file, text, now or datetime.now()) for file, text in new.items() if _differs(root, file, text)
@@ -47,50 +43,23 @@ def reset_files(root: Path, files: list[Path], task: str | None = None, *, now: 
 def put_back(mine: str, given: str, task: str, file: Path) -> str:
     """The student's text with each function that has a gap of this task replaced by the given one."""
     try:
-        own = find_functions(mine)
+        own = list_functions(mine)
     except SyntaxError as error:
         raise UsageError(
             f"{file.as_posix()} is not valid Python in line {error.lineno}, so its functions cannot be told apart. "
             "Fix that line, or put back the whole module: leave out --task."
         ) from None
-    lines, given_lines, functions = _split(mine), _split(given), find_functions(given)
-    texts = {name: given_lines[first - 1 : last] for name, (first, last) in functions.items()}
-    with_gap = [name for name, text in texts.items() if task in GAP.findall("\n".join(text))]
-    # Of functions inside each other the innermost is the one that is left to the student.
-    left = [name for name in with_gap if not any(other.startswith(f"{name}.") for other in with_gap)]
+    lines, given_lines, functions = split_lines(mine), split_lines(given), list_functions(given)
+    left = [name for name, gap in find_gaps(given).items() if gap == task]
     if missing := [name for name in left if name not in own]:
         raise UsageError(
             f"{file.as_posix()} has no `{missing[0]}` any more, so task {task} has no place in it. "
             "Put back the whole module: leave out --task."
         )
-    for name in sorted(left, key=lambda name: own[name], reverse=True):
-        first, last = own[name]
-        lines[first - 1 : last] = texts[name]
+    for name in sorted(left, key=lambda name: own[name].lineno, reverse=True):
+        (first, last), (start, end) = lines_of(own[name]), lines_of(functions[name])
+        lines[first - 1 : last] = given_lines[start - 1 : end]
     return "\n".join(lines)
-
-
-def find_functions(text: str) -> dict[str, tuple[int, int]]:
-    """Every function by its name, methods and inner ones with their surroundings: name → first and last line."""
-    found: dict[str, tuple[int, int]] = {}
-
-    def visit(node: ast.AST, around: str) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                name = f"{around}{child.name}"
-                if not isinstance(child, ast.ClassDef):
-                    first = min([child.lineno, *(one.lineno for one in child.decorator_list)])
-                    found[name] = first, child.end_lineno or child.lineno
-                visit(child, f"{name}.")
-            else:
-                visit(child, around)
-
-    visit(ast.parse(text), "")
-    return found
-
-
-def _split(text: str) -> list[str]:
-    """Lines as Python counts them: a form feed ends none."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _read(path: Path) -> str:
@@ -113,13 +82,14 @@ def _replace(root: Path, file: Path, text: str, now: datetime) -> Kept:
 def keep_copy(root: Path, file: Path, now: datetime) -> Path:
     """Copy a file to a name beside it that says when, never over another; the copy, relative to the repository.
 
-    tensor.py → tensor.kept-2026-11-30-093000.py. A file that is not there needs no copy: then it is the file itself.
+    tensor.py → kept-2026-11-30-093000-tensor.py: pytest takes no such name for a test. A file that is not there needs
+    no copy: then it is the file itself.
     """
     path = root / file
     if not path.exists():
         return file
-    stem = f"{path.stem}.kept-{now:%Y-%m-%d-%H%M%S}"
-    names = (f"{stem}{more}{path.suffix}" for more in ("", *(f"-{number}" for number in range(2, 1000))))
+    start = f"kept-{now:%Y-%m-%d-%H%M%S}"
+    names = (f"{start}{more}-{path.name}" for more in ("", *(f"-{number}" for number in range(2, 1000))))
     copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     write_atomically(copy, path.read_bytes())
     return copy.relative_to(root)
