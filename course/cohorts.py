@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from grading import progress
 from grading.github import ledger
@@ -20,6 +23,7 @@ from grading.result import (
     DataRecord,
     Failure,
     MachineRecord,
+    NamedImage,
     Picture,
     Result,
     SubmissionRecord,
@@ -136,6 +140,7 @@ def _milestone(
         curves=curves if wrong != "module_tests" else (),
         pictures=_pictures(milestone, rng) if wrong != "module_tests" else (),
         writings=_writings(milestone) if wrong != "module_tests" else (),
+        named_images=_named_images(milestone, rng) if wrong != "module_tests" else (),
         provisional_because=("Digits of scikit-learn stand in for MNIST.",) if data and data[0].stand_in_for else (),
     )
 
@@ -181,6 +186,19 @@ def _writings(milestone: Milestone) -> tuple[Writing, ...]:
         Writing(kind="function", prompt=head, written="\n    return 2 * (a - b)\n", right=False),
         Writing(kind="story", prompt="Ben had a dog.", written=" At night Ben went home with the dog.", right=True),
         Writing(kind="text", prompt="What light through", written=" the morning of the day"),
+    )
+
+
+def _named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
+    """Images that a network named, of noise; none of one that writes."""
+    if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
+        return ()
+    shape: tuple[Literal[1, 3], int, int] = (1, 28, 28) if milestone.data == "mnist" else (3, 32, 32)
+    pixels = [base64.b64encode(rng.randbytes(math.prod(shape))).decode() for _ in range(3)]
+    names = (("class 1", "class 1"), ("class 2", "class 2"), ("class 4", "class 9"))
+    return tuple(
+        NamedImage(shows=shows, named=named, percent=rng.randrange(50, 100), shape=shape, pixels=of)
+        for (shows, named), of in zip(names, pixels, strict=True)
     )
 
 

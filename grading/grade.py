@@ -218,9 +218,13 @@ def _grade(
         curves=tuple(curve for m in measured for curve in m.curves),
         pictures=tuple(picture for m in measured for picture in m.pictures),
         writings=tuple(writing for m in measured for writing in m.writings),
+        named_images=tuple(image for m in measured for image in m.named_images),
         student_output=log.printed(PRINTED),
         timing=Timing(
-            total=round(total, 3), student=round(log.student_seconds, 3), grader=round(total - log.student_seconds, 3)
+            total=round(total, 3),
+            student=round(log.student_seconds, 3),
+            grader=round(total - log.student_seconds, 3),
+            training=tuple(round(seconds, 3) for m in measured for seconds in m.training_seconds),
         ),
     )
     if milestone and not any(d.stand_in_for for d in data):  # the real data may be there the next time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from datetime import datetime
 from enum import StrEnum
@@ -173,6 +175,34 @@ class Writing(Record):
         return self
 
 
+class NamedImage(Record):
+    """A test image, upright, as a network was shown it, and what the network named it."""
+
+    shows: Annotated[str, _cut(40)]
+    named: Annotated[str, _cut(40)]
+    percent: Annotated[int, Field(ge=0, le=100)]
+    """How sure the network was of that."""
+    shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=32)], Annotated[int, Field(ge=1, le=32)]]
+    """Channels (grey; or red, green and blue), height, width."""
+    pixels: Annotated[str, Field(max_length=4096)]
+    """A byte for each, as base64, in the order of an array of this shape."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the pixels."""
+        return base64.b64decode(self.pixels, validate=True)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        try:
+            size = len(self.content)
+        except binascii.Error:
+            raise ValueError("the pixels are not base64") from None
+        if size != math.prod(self.shape):
+            raise ValueError(f"{size} bytes do not make an image of the shape {self.shape}")
+        return self
+
+
 class FileRecord(Record):
     """One file that was graded."""
 
@@ -236,6 +266,8 @@ class Timing(Record):
     total: FiniteFloat
     student: FiniteFloat
     grader: FiniteFloat
+    training: Annotated[tuple[FiniteFloat, ...], Field(max_length=12)] = ()
+    """CPU time of training each network that names images, without what the grader asked in between."""
 
 
 class Result(Record):
@@ -263,6 +295,7 @@ class Result(Record):
     curves: tuple[Curve, ...] = ()
     pictures: Annotated[tuple[Picture, ...], Field(max_length=12)] = ()
     writings: Annotated[tuple[Writing, ...], Field(max_length=12)] = ()
+    named_images: Annotated[tuple[NamedImage, ...], Field(max_length=20)] = ()
     student_output: str = ""
     """The end of what student code printed."""
     timing: Timing

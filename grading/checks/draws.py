@@ -57,10 +57,17 @@ class ImageTask:
     data: DataSet
     renumbered: np.ndarray
     """The run's number of each class."""
+    quarters: int
+    """By how many quarter turns the images are turned, before they may be mirrored."""
+    mirrored: bool
 
     def true_classes(self, probabilities: np.ndarray) -> np.ndarray:
         """The columns of (n, 10) probabilities in the order of the data set's own classes."""
         return probabilities[:, self.renumbered]
+
+    def turn_back(self, images: np.ndarray) -> np.ndarray:
+        """Images of the run as the data set has them, upright."""
+        return np.rot90(images[..., ::-1] if self.mirrored else images, -self.quarters, axes=(2, 3))
 
 
 def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
@@ -83,7 +90,7 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
         test_inputs=turn(data.test_inputs),
         test_targets=renumbered[data.test_targets],
     )
-    return ImageTask(drawn, renumbered)
+    return ImageTask(drawn, renumbered, quarters, mirrored)
 
 
 def perturb_images(images: np.ndarray, experiment: ImageExperiment, rng: np.random.Generator) -> np.ndarray:

@@ -10,12 +10,12 @@ import numpy as np
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
 from grading.checks.measured import Context, Measured
 from grading.checks.network import StudentNetwork, Weights, differ_by, explain_broken_recipe
-from grading.checks.pictures import count_confusions, pick_filters
+from grading.checks.pictures import count_confusions, pick_filters, pick_named_images
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
-from grading.result import Curve, Failure, Picture
+from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
@@ -63,8 +63,11 @@ class Run:
     """Of fixed training images, the first before training."""
     seconds: float
     """Of training, the grader's measurements in between included."""
+    cpu_seconds: float
+    """Of training alone, as the kernel counts them."""
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
+    named_images: tuple[NamedImage, ...]
     carried: Carried
 
 
@@ -77,6 +80,8 @@ class Training:
     losses: tuple[float, ...]
     accuracies: tuple[float, ...]
     seconds: float
+    cpu_seconds: float
+    """Without what the grader asked in between."""
 
 
 def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
@@ -102,7 +107,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
     network = StudentNetwork(worker, milestone.trigger, seed, outputs=CLASSES)
     network.weights()  # the contract, before minutes are spent on training
     fresh = accuracy(ask(context, network, some, rng), answers)
-    seen = _train(context, network, seed, task, rng)
+    seen = _train(context, worker, network, seed, task, rng)
     there, weights = ask(context, network, some, rng), network.weights()
     worker.close()
 
@@ -115,7 +120,8 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
     known_accuracy = accuracy(ask(context, receiver, known_inputs, rng), task.data.train_targets[known])
     receiver.put(own)
     forgotten = accuracy(ask(context, receiver, some, rng), answers)
-    named = task.true_classes(answered).argmax(axis=1)
+    probabilities = task.true_classes(answered)
+    named = probabilities.argmax(axis=1)
     return Run(
         seed=seed,
         fresh_accuracy=max(fresh, fresh_elsewhere),
@@ -129,16 +135,22 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
         steps=tuple(min(s / t, 1.0) if t > 0 else 0.0 for s, t in zip(seen.steps, seen.totals, strict=True)),
         losses=seen.losses,
         seconds=seen.seconds,
+        cpu_seconds=seen.cpu_seconds,
         curves=(
             Curve(name="loss", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.losses)),
             Curve(name="accuracy", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.accuracies)),
         ),
         pictures=(count_confusions(data.test_targets, named, data.classes, seed), *pick_filters(weights, inputs, seed)),
+        named_images=pick_named_images(
+            task.turn_back(inputs), data.test_targets, probabilities, data.classes, own_draws(seed, "named images")
+        ),
         carried=carried,
     )
 
 
-def _train(context: Context, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator) -> Training:
+def _train(
+    context: Context, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
+) -> Training:
     """Run the recipe's training; between its steps, measure loss and accuracy on fixed training images."""
     _, experiment = experiment_of(context)
     data = task.data
@@ -148,9 +160,12 @@ def _train(context: Context, network: StudentNetwork, seed: int, task: ImageTask
     totals: list[float] = []
     losses: list[float] = []
     accuracies: list[float] = []
+    asked: list[float] = []
 
     def measure(step: float, total: float) -> None:
+        clock = worker.read_clock()
         probabilities = network.predict(probe_inputs)
+        asked.append(worker.read_clock() - clock)
         steps.append(step)
         totals.append(total)
         losses.append(cross_entropy(probabilities, probe_targets))
@@ -165,11 +180,12 @@ def _train(context: Context, network: StudentNetwork, seed: int, task: ImageTask
 
     measure(0, 1)
     order = rng.permutation(len(data.train_inputs))
-    started = time.monotonic()
+    started, clock, before = time.monotonic(), worker.read_clock(), sum(asked)
     network.train(data.train_inputs[order], data.train_targets[order], seed, context.budget.train_seconds, progress)
     seconds = time.monotonic() - started
+    cpu_seconds = worker.read_clock() - clock - (sum(asked) - before)
     context.watch.advance(100, f"{seconds:.0f} s")
-    return Training(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds)
+    return Training(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds, cpu_seconds)
 
 
 def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -263,6 +279,8 @@ def measure_worst(
         how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
         curves=curves_of(runs),
         pictures=find_worst(runs).pictures,
+        named_images=find_worst(runs).named_images,
+        training_seconds=tuple(run.cpu_seconds for run in runs),
         data=data.record,
     )
 

@@ -13,7 +13,7 @@ from grading.client import Worker
 from grading.manifest.figures import FIGURES
 from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
-from grading.result import Curve, DataRecord, Failure, Picture, Writing
+from grading.result import Curve, DataRecord, Failure, NamedImage, Picture, Writing
 from grading.submission import Submission
 
 
@@ -89,6 +89,9 @@ class Measured:
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()
+    named_images: tuple[NamedImage, ...] = ()
+    training_seconds: tuple[float, ...] = ()
+    """CPU time of each network's training, without what the grader asked in between."""
     data: DataRecord | None = None
     """The data set the figures come from."""
 

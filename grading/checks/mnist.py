@@ -39,6 +39,8 @@ def mnist(context: Context) -> Measured:
         how=f"{how}; trained in {run.seconds:.0f} s",
         curves=run.curves,
         pictures=run.pictures,
+        named_images=run.named_images,
+        training_seconds=(run.cpu_seconds,),
         data=data.record,
     )
 

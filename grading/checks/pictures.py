@@ -5,12 +5,13 @@ What was taken for what, the first kernels, how long a step takes; what rivals r
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from grading.checks.network import Weights
-from grading.result import RIVAL_SETS, Picture
+from grading.result import RIVAL_SETS, NamedImage, Picture
 
 MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
 """Of the first convolution's kernels: enough to see what it looks for, and few enough for a record."""
@@ -18,6 +19,8 @@ LARGEST = 127
 MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
 """Of attention: the first layers, the first tokens that were written, all tokens with those before, and all numbers."""
 NETWORK = "this network"
+MOST_NAMED, MOST_BYTES = 10, 16_384
+"""Images that were named correctly, and as many that were not: how many, and their bytes."""
 
 
 def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
@@ -44,6 +47,33 @@ def pick_filters(weights: Weights, images: np.ndarray, seed: int) -> tuple[Pictu
             values = tuple(shown.ravel().tolist())
             return (Picture(name="filters", seed=seed, shape=shown.shape, values=values),)
     return ()
+
+
+def pick_named_images(
+    images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], rng: np.random.Generator
+) -> tuple[NamedImage, ...]:
+    """A few images that were named correctly, each of another class, then those named wrongly with most certainty.
+
+    ``images`` are uint8, (n, channels, height, width), ``probabilities`` (n, classes), both in the data set's own order
+    of classes.
+    """
+    count = min(MOST_NAMED, MOST_BYTES // images[0].size)
+    answers, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right, wrong = rng.permutation(np.flatnonzero(answers == targets)), np.flatnonzero(answers != targets)
+    _, first_of_class = np.unique(targets[right], return_index=True)  # by class
+    some = np.sort(rng.permutation(len(first_of_class))[:count])
+    confused = wrong[np.argsort(-sure[wrong], kind="stable")][:count]
+    kept = [*right[first_of_class[some]], *confused]
+    return tuple(
+        NamedImage(
+            shows=classes[targets[image]],
+            named=classes[answers[image]],
+            percent=round(100 * float(np.clip(sure[image], 0, 1))),
+            shape=images[image].shape,
+            pixels=base64.b64encode(images[image].tobytes()).decode(),
+        )
+        for image in map(int, kept)
+    )
 
 
 def show_times(seconds: Mapping[str, float], seed: int) -> Picture:

@@ -8,8 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from grading.manifest.model import Kind, Unit
 from grading.render import figures, words
+from grading.render.medal import draw_medal, name_medal
 from grading.render.text import one_line
-from grading.result import Result
+from grading.result import Result, Verdict
 
 
 def badge(result: Result) -> str:
@@ -21,14 +22,13 @@ def badge(result: Result) -> str:
     best = min(measured, key=lambda c: (c.unit is not Unit.FRACTION, c.comparison == "at_most"), default=None)
     facts = [f"{words.verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:
-        facts.append(f"Medal: {one_line(result.medal, 50)}")
+        facts.append(f"Medal: {one_line(name_medal(result.medal), 50)}")
     if best is not None:
         facts.append(f"{one_line(best.title, 60)}: {figures.measured(best)}")
     return _template().render(
         title=f"{one_line(result.course.name, 40)}, {words.heading(result)}",
-        number=result.milestone,
+        medal=draw_medal(result.milestone, result.medal or "", provisional=result.verdict is Verdict.PROVISIONAL),
         name=one_line(result.name, 40),
-        state=result.verdict.value,
         facts=facts,
     )
 
@@ -40,9 +40,8 @@ def pending_badge(course: str, number: int, name: str, best: Result | None = Non
         facts.append(f"Best attempt: {words.meaning(best).partition('.')[0]}")
     return _template().render(
         title=f"{one_line(course, 40)}, {one_line(f'Milestone {number}: {name}')}",
-        number=number,
+        medal=draw_medal(number, "", earned=False),
         name=one_line(name, 40),
-        state="not_yet",
         facts=facts,
     )
 

@@ -70,6 +70,44 @@ def share(criterion: CriterionResult) -> float:
     return min(max(near, 0.0), 0.99)
 
 
+def margin(criterion: CriterionResult) -> str:
+    """How much is to spare at the threshold, or missing: "2.3 points to spare", "12% short".
+
+    In points for a share, otherwise in percent of the threshold. Empty where nothing can be to spare, as at 100%.
+    """
+    if criterion.measured is None or not math.isfinite(criterion.measured):
+        return ""
+    met = _meets(criterion, criterion.measured)
+    if met and _room(criterion, better=True) == 0:
+        return ""
+    distance = abs(criterion.measured - criterion.threshold)
+    if distance == 0:
+        return "exactly met"
+    if criterion.unit is not Unit.FRACTION and criterion.threshold == 0:
+        return f"{figure(distance, criterion.unit)} over" if criterion.comparison == "at_most" else ""
+    share = distance if criterion.unit is Unit.FRACTION else distance / abs(criterion.threshold)
+    unit = " points" if criterion.unit is Unit.FRACTION else "%"
+    number = "under 0.1" if 0 < share < 0.0005 else _trimmed(100 * share, 1 if share < 0.1 else 0)
+    return f"{number}{unit} {'to spare' if met else 'short' if criterion.comparison == 'at_least' else 'over'}"
+
+
+def margin_share(criterion: CriterionResult) -> float:
+    """The same as a share of all that is possible: from -1 over 0, at the threshold, to 1."""
+    value = criterion.measured
+    if value is None or not math.isfinite(value):
+        return 0.0
+    better = value - criterion.threshold if criterion.comparison == "at_least" else criterion.threshold - value
+    room = _room(criterion, better=better >= 0)
+    return min(max(better / room, -1.0), 1.0) if room else math.copysign(1, better) if better else 0.0
+
+
+def _room(criterion: CriterionResult, *, better: bool) -> float:
+    """How far a figure can be on one side of its threshold; as far as the threshold itself where nothing bounds it."""
+    if criterion.unit is Unit.FRACTION and better == (criterion.comparison == "at_least"):
+        return 1 - criterion.threshold
+    return abs(criterion.threshold)
+
+
 def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
     """A bar of `width` characters; full only when the part is 1.
 

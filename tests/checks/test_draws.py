@@ -109,6 +109,7 @@ def test_images_are_turned_all_alike_and_classes_renumbered(symmetry, ways):
         assert np.array_equal(task.data.train_targets, task.renumbered[data.train_targets])
         assert sorted(task.renumbered) == list(range(10))
         seen.add(task.data.train_inputs[1].tobytes())
+        assert np.array_equal(task.turn_back(task.data.train_inputs), image)
         perfect = np.eye(10)[task.data.test_targets]
         assert np.array_equal(task.true_classes(perfect).argmax(axis=1), data.test_targets)
     assert len(seen) == ways

@@ -15,6 +15,7 @@ from grading.checks.pictures import (
     compare_rivals,
     count_confusions,
     pick_filters,
+    pick_named_images,
     show_attention,
     show_times,
 )
@@ -120,3 +121,29 @@ def test_attention_is_small_however_much_there_is(layers, size, written):
     assert shown.shape[1] <= MOST_ROWS
     assert len(shown.labels) == shown.shape[2] + 1
     assert shown.labels[shown.shape[2] - shown.shape[1]] == tokens[size - written].decode()
+
+
+def test_images_named_correctly_and_the_surest_mistakes_are_kept():
+    """One image of each class that was named correctly, then the mistakes, the surest first, with their pixels."""
+    images = np.arange(6 * 4, dtype=np.uint8).reshape(6, 1, 2, 2)
+    targets = np.array([0, 0, 1, 1, 1, 0])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3], [0.99, 0.01], [0.6, 0.4]])
+    kept = pick_named_images(images, targets, probabilities, ("cat", "dog"), np.random.default_rng(0))
+    assert [(one.shows, one.named) for one in kept] == [("cat", "cat"), ("dog", "dog"), ("dog", "cat"), ("dog", "cat")]
+    assert [one.percent for one in kept[2:]] == [99, 70]
+    assert kept[2].content == images[4].tobytes()
+    assert kept[0].content in {images[n].tobytes() for n in (0, 1, 5)}
+
+
+@pytest.mark.parametrize(("shape", "most"), [((1, 28, 28), 20), ((3, 32, 32), 10)])
+@pytest.mark.parametrize("right", [0, 50, 100])
+def test_few_images_are_kept(shape, most, right):
+    """However many there are, and whether all or none are named correctly; turned views are kept as they look."""
+    images = np.rot90(np.zeros((100, *shape), np.uint8), axes=(2, 3))
+    targets = np.arange(100) % 10
+    probabilities = np.eye(10)[np.where(np.arange(100) < right, targets, (targets + 1) % 10)]
+    kept = pick_named_images(images, targets, probabilities, tuple("0123456789"), np.random.default_rng(0))
+    correct = [one for one in kept if one.shows == one.named]
+    assert len(correct) == (most // 2 if right else 0)
+    assert len(kept) - len(correct) == (most // 2 if right < 100 else 0)
+    assert len({one.shows for one in correct}) == len(correct)

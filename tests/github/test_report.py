@@ -41,7 +41,7 @@ def test_a_run_is_told_in_comment_summary_and_check_run(runs: Runs, manifest: Ma
     assert undelivered == []
     assert [r.session for r in made.results] == ["module-02_tensor", "milestone-1"]
     [body] = runs.bodies
-    assert "Unlocked: 🥉 Bronze — First Light" in body
+    assert "Unlocked: Bronze — First Light" in body
     assert "[[11, 22], [13, 24]]" in body
     assert "nox -s module-02_tensor -- --seed 42" in body
     assert f"{REPOSITORY}/actions/runs/{RUN}" in body

@@ -46,7 +46,7 @@ def without(pattern, text):
 
 
 EDITS = {
-    "unknown key": ("    medal: 🥉", "    medall: 🥉", 0, "unknown key `medall`", "Did you mean `medal`?"),
+    "unknown key": ("    medal: Bronze", "    medall: Bronze", 0, "unknown key `medall`", "Did you mean `medal`?"),
     "unknown key of a criterion": (
         "        figure: violations",
         "        figur: violations",

@@ -20,7 +20,17 @@ from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, code, escape, fence, markdown
 from grading.render.record import from_json, to_json
-from grading.result import WRITTEN, CourseRecord, DataRecord, Note, Picture, Result, SubmissionRecord, Verdict
+from grading.result import (
+    WRITTEN,
+    CourseRecord,
+    DataRecord,
+    NamedImage,
+    Note,
+    Picture,
+    Result,
+    SubmissionRecord,
+    Verdict,
+)
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import hostile_result
 
@@ -299,3 +309,29 @@ def test_every_field_of_the_record_is_documented() -> None:
     fields = {name for model in models for name in model.model_fields}
     assert issubclass(Result, BaseModel)
     assert not {name for name in fields if not re.search(rf"[`.]{name}`", document)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels"),
+    [
+        ((1, 2, 2), "AAAA"),
+        ((1, 2, 2), "AAAAAA=="[:-1]),
+        ((1, 2, 2), "<b>?"),
+        ((2, 1, 2), "AAAAAA=="),
+        ((1, 1, 33), "A" * 44),
+        ((3, 0, 1), ""),
+    ],
+    ids=str,
+)
+def test_an_image_that_does_not_fit_its_shape_is_refused(shape: tuple[int, int, int], pixels: str) -> None:
+    """Another number of bytes, what is no base64, other channels, sides that are too long or none."""
+    with pytest.raises(ValidationError):
+        NamedImage.model_validate({"shows": "7", "named": "1", "percent": 3, "shape": shape, "pixels": pixels})
+
+
+def test_a_badge_needs_no_font_with_signs() -> None:
+    """The medal is drawn; its name stands beside it without the sign that older records have before it."""
+    svg = badge(result(medal="\N{THIRD PLACE MEDAL} Bronze — First Light"))
+    assert "Medal: Bronze — First Light" in svg
+    assert all(ord(character) < 0x2190 for character in svg)
+    assert 'fill="#d9a066"' in svg

@@ -58,3 +58,30 @@ def test_a_sparkline_has_its_ends_and_gaps() -> None:
     assert figures.sparkline((1.0, None, math.nan, 2.0), 9) == "▁  █"
     assert figures.sparkline((3.0, 3.0), 9) == "▁▁"
     assert figures.sparkline((None,), 9) == ""
+
+
+@pytest.mark.parametrize(
+    ("measured", "threshold", "comparison", "unit", "said", "share"),
+    [
+        (0.973, 0.95, "at_least", Unit.FRACTION, "2.3 points to spare", 0.46),
+        (0.9, 0.95, "at_least", Unit.FRACTION, "5 points short", -0.05 / 0.95),
+        (0.0296, 0.02, "at_most", Unit.FRACTION, "1 points over", -0.0096 / 0.98),
+        (0.9499999, 0.95, "at_least", Unit.FRACTION, "under 0.1 points short", 0),
+        (1.0, 1.0, "at_least", Unit.FRACTION, "", 0),
+        (0.99, 1.0, "at_least", Unit.FRACTION, "1 points short", -0.01),
+        (0.0, 0.0, "at_most", Unit.COUNT, "", 0),
+        (3.0, 0.0, "at_most", Unit.COUNT, "3 over", -1),
+        (12_000.0, 40_000.0, "at_most", Unit.COUNT, "70% to spare", 0.7),
+        (0.06, 0.05, "at_most", Unit.LOSS, "20% over", -0.2),
+        (2.25, 1.5, "at_least", Unit.RATIO, "50% to spare", 0.5),
+        (9.0, 1.5, "at_least", Unit.RATIO, "500% to spare", 1),
+        (1.5, 1.5, "at_least", Unit.RATIO, "exactly met", 0),
+        (None, 1.5, "at_least", Unit.RATIO, "", 0),
+        (math.inf, 1.5, "at_least", Unit.RATIO, "", 0),
+    ],
+)
+def test_a_margin_says_how_much_is_to_spare_or_missing(measured, threshold, comparison, unit, said, share) -> None:
+    """In points of a share, else in percent of the threshold; where nothing can be to spare, nothing is said."""
+    one = criterion(measured=measured, threshold=threshold, comparison=comparison, unit=unit)
+    assert figures.margin(one) == said
+    assert figures.margin_share(one) == pytest.approx(share, abs=1e-6)
