@@ -456,6 +456,30 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
         console().print(part)
 
 
+@chore(
+    help={
+        **FOLDER,
+        "runs": "How often each is to have been run on this machine; 0 only shows what there is.",
+        "milestone": "Only this milestone.",
+    }
+)
+def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
+    """Run again what those who agreed have unlocked, and rank it. Exit 1 if something could not be run."""
+    from desk import show
+    from desk.gradebook import FILE, open_gradebook
+    from desk.leaderboard import rank_boards, run_again
+    from grading.render.progress import watch_for
+    from tito.console import console
+
+    with watch_for(console()) as watch:
+        only = (milestone,) if milestone else ()
+        troubles = run_again(ROOT, Path(folder), watch, runs=runs, milestones=only)
+    show.notes(troubles)
+    with open_gradebook(Path(folder, FILE)) as book:
+        show.rankings(tuple(rank_boards(book)), Path(folder))
+    return 1 if troubles else 0
+
+
 @chore(help={**FOLDER, "to": "The page to write."})
 def similar(_context: Context, to: str, folder: str = "class") -> None:
     """Compare what students have handed in, and write the pairs that are alike side by side."""

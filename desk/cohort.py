@@ -39,6 +39,8 @@ class Student:
     public: bool
     pseudonym: str
     """What the site calls them, and their page: quiet-otter-40391."""
+    links: bool = False
+    """Whether the site may lead to their repository."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Entry:
     """Whether the course that judged it is the course as it is now, as far as that is known."""
     is_replaced: bool = False
     """Whether a regrade counts instead."""
+    file: str | None = None
+    """Where it is on the student's branch `progress`, if it was published."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ def _booked(book: Gradebook, student: str) -> list[Entry]:
         found.append((at, 0, Entry(event, not is_replaced, reason, is_current, is_replaced)))
     for record in book.records(student):
         event = progress.parse(record.event.encode())
-        found.append((event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason)))
+        found.append(
+            (event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason, file=record.file))
+        )
     return [entry for *_, entry in sorted(found, key=lambda f: f[:2])]
 
 
@@ -159,7 +165,7 @@ def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: b
 def _students(rows: Iterable[Row], key: bytes) -> tuple[Student, ...]:
     ordered = sorted(rows, key=lambda row: row.id)
     names = pseudonyms((row.id for row in ordered), key)
-    return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id]) for r in ordered)
+    return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id], r.links) for r in ordered)
 
 
 def _rows(folder: Path, roster: Path | None) -> tuple[Row, ...]:
@@ -190,4 +196,4 @@ def _entries(folder: Path, *, thorough: bool) -> Iterator[Entry]:
         lines = []
     for found in ledger.verify(lines, files, thorough=thorough):
         if found.event is not None:
-            yield Entry(found.event, found.verified, found.reason)
+            yield Entry(found.event, found.verified, found.reason, file=found.file)

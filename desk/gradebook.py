@@ -292,7 +292,7 @@ class Gradebook:
         self._db.execute("COMMIT")
 
 
-OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override")
+OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override", "rerun")
 """The tables whose rows are a student's."""
 
 
@@ -403,7 +403,8 @@ def _cells(row: Row) -> tuple[object, ...]:
 def _row(cells: dict[str, Any]) -> Row:
     """A student of the table."""
     of_milestones = parse_days(cells["milestone_days"])[1]
-    return Row(**{**cells, "public": bool(cells["public"]), "milestone_days": of_milestones})
+    agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
+    return Row(**{**cells, **agreed, "milestone_days": of_milestones})
 
 
 def _grading(row: tuple[Any, ...]) -> Grading:

@@ -48,6 +48,10 @@ class Row:
     """(milestone, days): added to that deadline instead. Written into the column `extension_days`, too."""
     sis_login: str | None = None
     """What Canvas knows them by, where that is neither `email` nor `id`."""
+    links: bool = False
+    """Whether they agreed that their portfolio leads to their repository; of those who are named there."""
+    leaderboard: bool = False
+    """Whether they agreed to be on the leaderboard, by name if `public`."""
 
     def days_for(self, milestone: int) -> int:
         """What is added to the student's deadline for a milestone."""
@@ -184,14 +188,26 @@ class _Reader:
         self._alone(line, "repository", repository, same_repository)
         self._alone(line, "email", email, str.casefold)
         self._alone(line, "sis_login", given["sis_login"], str.casefold)
-        public, (days, of_milestones) = (
-            self._public(line, given["public"] or ""),
-            self._days(line, given["extension_days"] or ""),
-        )
+        agreed = {name: self._agreed(line, name, given[name] or "") for name in ("public", "links", "leaderboard")}
+        if agreed["links"] and not agreed["public"]:
+            self._problem(
+                line, "links is yes and public is not.", "A repository's address names its owner: agree to both."
+            )
+        days, of_milestones = self._days(line, given["extension_days"] or "")
         if id_ is None:
             return None
-        section, sis_login = given["section"], given["sis_login"]
-        return Row(id_, given["name"], email, github, repository, section, public, days, of_milestones, sis_login)
+        return Row(
+            id=id_,
+            name=given["name"],
+            email=email,
+            github=github,
+            repository=repository,
+            section=given["section"],
+            extension_days=days,
+            milestone_days=of_milestones,
+            sis_login=given["sis_login"],
+            **agreed,
+        )
 
     def _user(self, line: int, column: str, value: str | None) -> str | None:
         if value is None:
@@ -212,9 +228,9 @@ class _Reader:
         if first != line:
             self._problem(line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two.")
 
-    def _public(self, line: int, value: str) -> bool:
+    def _agreed(self, line: int, column: str, value: str) -> bool:
         if value.lower() not in WORDS:
-            self._problem(line, f"public is {value!r}.", "Write yes or no; empty means no.")
+            self._problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
     def _days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:

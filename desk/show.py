@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
+from rich.text import Text
 
 from desk.collect import Collected, Trouble
+from desk.leaderboard import Ranking, write_value
 from desk.overrides import Overridden
 from desk.roster import Roster
 from grading.manifest.problems import Problem
@@ -130,3 +132,18 @@ def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
         out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent; to send it: inv feedback --send"))
     if to is not None:
         out.print(f"{found.written} files written to {to}, those that have changed.")
+
+
+def rankings(found: Sequence[Ranking], folder: Path) -> None:
+    """The leaderboard's boards; what to do where there is none."""
+    if not found:
+        where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
+        console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")
+    for ranking in found:
+        table = plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
+        for entry in ranking.entries:
+            middle, low, high = (write_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
+            runs = f"{entry.runs}" + (f" ({entry.failed} not unlocked)" if entry.failed else "")
+            table.add_row(str(entry.rank or ""), entry.student or "the course", middle, f"{low} to {high}", runs)
+        console().print(Text(f"\n{ranking.board.title} ({ranking.machine})", style="bold"))
+        console().print(table)

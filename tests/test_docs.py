@@ -122,6 +122,7 @@ OF_A_CLASS = (
     "inv feedback",
     "inv feedback --to class/feedback",
     "inv feedback --send",
+    "inv leaderboard",
     "inv regrade --preview",
     "inv regrade --preview --to class/regrade.html --csv class/regrade.csv",
     "inv regrade --keep-better",

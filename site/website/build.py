@@ -13,6 +13,7 @@ from pathlib import Path
 from desk.cohort import Student
 from grading.errors import UsageError
 from grading.manifest.load import load
+from website.board_pages import board_pages
 from website.class_pages import class_pages
 from website.course_pages import course_pages, sources
 from website.overview import overlook
@@ -36,11 +37,12 @@ CODE = (
     "grading/manifest/*.py",
     "desk/cohort.py",
     "desk/scores.py",
+    "desk/leaderboard.py",
 )
 SHARED = ("site/templates/base.html.jinja", "site/templates/parts.jinja", "site/static/*")
 TEMPLATES = {
     "student": ("timeline.html", "portfolio.html", "feed.xml"),
-    "class": ("class.html", "items.html"),
+    "class": ("class.html", "items.html", "leaderboard.html"),
     "course": ("index.html", "course.html", "document.html", "lesson.html", "milestone.html"),
 }
 
@@ -74,13 +76,15 @@ def build(
     `left_out` are ids of students of whom there is to be nothing. Raises UsageError for a target that holds anything no
     build has written, an id that nobody has, or an address that is none; ManifestError for a wrong manifest.
     """
-    site = Site(load(root), _address(base_url))
     known = _without(source.known(), left_out)
+    shown = {k.student.id: k.student for k in known}
+    rankings = [r for r in source.rankings() if any(entry.student in shown for entry in r.entries)]
+    site = Site(load(root), _address(base_url), bool(rankings))
     before = begin(target)
     there = sizes(target)
     maker = _Maker(site, target, before, there)
 
-    manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "")
+    manifest_digest = _digest([root / "milestones.yaml"], site.base_url or "", str(site.has_leaderboard))
     base = {kind: _digest(_files(kind), manifest_digest) for kind in TEMPLATES}
     wanted = {k.student.pseudonym: _text_digest(base["student"], k.mark, *_shown(k.student)) for k in known}
     _refuse_other_names(before, wanted, target)
@@ -99,6 +103,9 @@ def build(
     written += maker.part(
         parts, "class", class_digest, lambda: class_pages(overlook([s for s in summaries if s], site.manifest), site)
     )
+    if rankings:
+        digest = _text_digest(base["class"], repr(rankings), *(repr(_shown(student)) for student in shown.values()))
+        written += maker.part(parts, "leaderboard", digest, lambda: board_pages(rankings, shown, site))
     state = State(parts)
     removed = remove(target, set(there) - state.files)
     write_state(target, state)
@@ -198,7 +205,8 @@ def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
 
 def _shown(student: Student) -> tuple[str, ...]:
     """What of the roster is on the student's pages."""
-    return (student.pseudonym, (student.name or "") if student.public else "")
+    name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
+    return (student.pseudonym, name, repository if student.links else "")
 
 
 def _files(kind: str) -> list[Path]:

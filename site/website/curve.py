@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 32
 POINTS = 80
 """Of one line; more could not be seen."""
+SPARK_WIDTH, SPARK_HEIGHT = 80, 18
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,27 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
         up=tuple(Tick(place(left, mark)[1], f"{mark:.3g}") for mark in marks),
         ends=tuple(place(*run[-1]) for run in runs),
     )
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A curve as small as a word, SPARK_WIDTH wide and SPARK_HEIGHT high, and what it says."""
+
+    line: str
+    """The `d` of its path."""
+    said: str
+
+
+def spark(curves: Sequence[Curve]) -> Spark | None:
+    """The first run; None when there is nothing to draw."""
+    runs = [run for curve in curves[:1] if len(run := _points(curve)) > 1]
+    if not runs:
+        return None
+    (run,), name = runs, one_line(curves[0].name, 60).replace("_", " ")
+    xs, ys = [x for x, _ in run], [y for _, y in run]
+    wide, tall = SPARK_WIDTH / ((xs[-1] - xs[0]) or 1.0), (SPARK_HEIGHT - 2) / ((max(ys) - min(ys)) or 1.0)
+    places = [f"{(x - xs[0]) * wide:.1f} {1 + (max(ys) - y) * tall:.1f}" for x, y in run]
+    return Spark("M" + "L".join(places), f"{name} {ys[0]:.3g} to {ys[-1]:.3g}")
 
 
 def _points(curve: Curve) -> list[tuple[float, float]]:

@@ -108,6 +108,8 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
         shapes.append(_word(left + width + 8, y + 20, text))
         parts.append(f"{label} {text}")
     said = f"Processor time of one training step: {', '.join(parts)}."
+    if len(times) > 1 and times[1] > 0:
+        said += f" With {labels[1]} a step is {times[0] / times[1]:.1f} times as fast as with {labels[0]}."
     return Drawing("What a training step takes", said, tall * len(times), _svg(shapes))
 
 

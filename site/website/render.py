@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from grading.manifest.model import Manifest
-from grading.render import figures, words
+from grading.render import figures, medal, words
 from grading.scoring import describe_scheme
-from website.curve import plot
+from website.curve import SPARK_HEIGHT, SPARK_WIDTH, plot, spark
 from website.drawing import draw
+from website.gallery import CELL
 from website.lesson import inline
 from website.spans import plural
 
@@ -25,6 +27,7 @@ SITE = Path(__file__).resolve().parents[1]
 STATIC = SITE / "static"
 COURSE = ("Course", "course/index.html")
 NAVIGATION = (COURSE, ("Class", "class/index.html"))
+LEADERBOARD = ("Leaderboard", "class/leaderboard.html")
 
 Files = dict[str, bytes]
 """Pages and what goes with them: path below the site's root → content."""
@@ -37,6 +40,7 @@ class Site:
     manifest: Manifest
     base_url: str | None = None
     """Where it will be served, with a slash at its end; only pictures and feeds need to know."""
+    has_leaderboard: bool = False
 
     def page(self, template: str, path: str, /, **values: Any) -> bytes:
         """The page at `path`, whose links lead to the root by as many steps as it is deep.
@@ -47,7 +51,7 @@ class Site:
             "course": self.manifest.course,
             "manifest": self.manifest,
             "static": static_names(),
-            "navigation": NAVIGATION,
+            "navigation": (*NAVIGATION, LEADERBOARD) if self.has_leaderboard else NAVIGATION,
             "root": "../" * path.count("/"),
             "here": path,
             "base_url": self.base_url,
@@ -66,11 +70,19 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    environment.globals |= {
+        "draw_medal": lambda *what, **how: Markup(medal.draw_medal(*what, **how)),  # noqa: S704 - numbers and colours
+        "MEDAL": (medal.WIDTH, medal.HEIGHT),
+        "SPARK": (SPARK_WIDTH, SPARK_HEIGHT),
+        "CELL": CELL,
+    }
     environment.filters |= {
         "date": date,
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "plural": plural,
         "plot": plot,
+        "spark": spark,
+        "medal_name": medal.name_medal,
         "draw": draw,
         "inline": inline,
         "describe_writing": words.describe_writing,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from desk.cohort import Member, Student, booked, enrolled, member, students
+from desk.gradebook import open_gradebook
+from desk.leaderboard import Ranking, rank_boards
 from grading import progress
 
 
@@ -30,6 +32,9 @@ class Source(Protocol):
     def member(self, student: Student) -> Member:
         """One student's records."""
 
+    def rankings(self) -> tuple[Ranking, ...]:
+        """The leaderboard's boards."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -48,6 +53,10 @@ class Folder:
         """Read from the student's folder."""
         return member(self.folder, student)
 
+    def rankings(self) -> tuple[Ranking, ...]:
+        """None: published records are no runs of one machine."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Book:
@@ -62,6 +71,11 @@ class Book:
     def member(self, student: Student) -> Member:
         """Read from the gradebook, which is opened each time: no connection goes to another process."""
         return booked(self.path, student)
+
+    def rankings(self) -> tuple[Ranking, ...]:
+        """What `inv leaderboard` has measured."""
+        with open_gradebook(self.path) as book:
+            return tuple(rank_boards(book))
 
 
 def _mark(folder: Path) -> str:

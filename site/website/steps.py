@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from desk.cohort import Entry
 from grading.manifest.model import Kind, Manifest
@@ -28,8 +28,10 @@ class Figure:
     measured: str
     threshold: str
     met: bool
-    share: int
-    """How near to its threshold, in percent; 100 exactly when it is met."""
+    margin: str
+    """What is to spare or missing; empty where it is met and nothing can be to spare."""
+    margin_share: int
+    """The same in percent of what is possible: from -100 to 100."""
     how: str
 
 
@@ -63,6 +65,35 @@ class Step:
     """Which course judged an official result; empty for any other record."""
     then: str = ""
     """What came next, and after how long."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Records in a row of the same module or milestone: one of them is told, and the others are folded."""
+
+    step: Step
+    others: tuple[Step, ...]
+    tries: int
+    then: str
+    """What came after the last of them."""
+
+
+RANKS = {"unlocked": 3, "completed": 3, "attempt": 2, "tested": 2, "started": 1, "error": 0}
+
+
+def group_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
+    """The steps as turns. Told is the first that unlocked or completed something, else the newest."""
+    return tuple(_turn(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
+
+
+def _turn(steps: list[Step]) -> Turn:
+    def weight(step: Step) -> tuple[bool, int, int]:
+        rank = RANKS[step.kind]
+        return step.verified, rank, -step.number if rank == RANKS["unlocked"] else step.number
+
+    told = max(steps, key=weight)
+    others = tuple(step for step in steps if step is not told)
+    return Turn(told, others, sum(step.kind != "started" for step in steps), steps[-1].then)
 
 
 def tell_steps(read: Sequence[Read], manifest: Manifest) -> tuple[Step, ...]:
@@ -144,7 +175,8 @@ def _figure(criterion: CriterionResult, before: CriterionResult | None) -> Figur
         measured=figures.measured(criterion),
         threshold=figures.threshold(criterion),
         met=criterion.status is CriterionStatus.PASSED,
-        share=round(100 * figures.share(criterion)),
+        margin=figures.margin(criterion),
+        margin_share=round(100 * figures.margin_share(criterion)),
         how=one_line(how or "", 300),
     )
 

@@ -2,12 +2,12 @@
 
 Records come from a repository that its student may write to. So nothing of a record gets further than here before it
 has been checked whole (`grading.result.Result`) and its text cleaned, and only what is named here is ever shown: no
-student's id, no output of their code, no path of a machine.
+student's id, no output of their code, no path of a machine; a commit and a repository only of a student who agreed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,8 +20,9 @@ from grading.manifest.model import Kind, Manifest, Milestone
 from grading.progress import PASSING, Event, History
 from grading.render import words
 from grading.render.text import clean, one_line
-from grading.result import WRITTEN, Curve, Picture, Result, Writing
-from website.steps import Figure, Read, Step, describe_course, drawable, figures_of, tell_steps
+from grading.result import WRITTEN, Curve, NamedImage, Picture, Result, Writing
+from website.links import Repository, find_repository
+from website.steps import Figure, Read, Step, Turn, describe_course, drawable, figures_of, group_steps, tell_steps
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,16 @@ class Capability:
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
+    named_images: tuple[NamedImage, ...]
     writings: tuple[Writing, ...]
     provisional: tuple[str, ...]
     official: bool
     attempts: int
     evidence: tuple[tuple[str, str], ...]
+    code: tuple[tuple[str, str], ...]
+    """What was graded, as links; none unless the student agreed."""
+    record: str | None
+    """The address of its published record, likewise."""
     result: Result
 
 
@@ -49,7 +55,11 @@ class Story:
     name: str
     """What they are called: their name if they agreed to it, otherwise the pseudonym in words."""
     named: bool
+    repository: Repository | None
+    """None unless the student agreed that their pages lead there."""
     steps: tuple[Step, ...]
+    turns: tuple[Turn, ...]
+    """The steps again, those in a row of the same module or milestone together."""
     modules: tuple[ModuleState, ...]
     milestones: tuple[MilestoneState, ...]
     capabilities: tuple[Capability, ...]
@@ -79,15 +89,19 @@ def tell(member: Member, manifest: Manifest) -> Story:
     earlier = frozenset(id(entry.event) for entry, _ in read if not entry.is_current)
     student = member.student
     named = student.public and bool(student.name)
+    repository = find_repository(student.repository) if student.public and student.links else None
+    steps = tell_steps(read, manifest)
     modules, milestones = journey.module_states(manifest, history), journey.milestone_states(manifest, history)
     return Story(
         pseudonym=student.pseudonym,
         name=one_line(student.name or "", 80) if named else called(student.pseudonym),
         named=named,
-        steps=tell_steps(read, manifest),
+        repository=repository,
+        steps=steps,
+        turns=group_steps(steps),
         modules=modules,
         milestones=milestones,
-        capabilities=tuple(_capabilities(manifest, history, earlier)),
+        capabilities=tuple(_capabilities(manifest, history, earlier, repository, _find_published(read))),
         goal=_goal(manifest, history, (*modules, *milestones)),
         damaged=len(member.entries) - len(read),
         any_verified=any_verified,
@@ -111,7 +125,22 @@ def _read(entries: Iterable[Entry]) -> Iterator[Read]:
             continue
 
 
-def _capabilities(manifest: Manifest, history: History, earlier: frozenset[int]) -> Iterator[Capability]:
+def _find_published(read: Sequence[Read]) -> dict[int, str]:
+    """The file of each milestone's newest published record that unlocked it, and that the ledger vouches for."""
+    return {
+        entry.event.milestone: entry.file
+        for entry, result in read
+        if entry.verified and entry.file and entry.event.milestone and result and result.verdict.value in PASSING
+    }
+
+
+def _capabilities(
+    manifest: Manifest,
+    history: History,
+    earlier: frozenset[int],
+    repository: Repository | None,
+    published: dict[int, str],
+) -> Iterator[Capability]:
     """The unlocked milestones; of the events in ``earlier`` another course than today's was the judge."""
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
@@ -125,10 +154,13 @@ def _capabilities(manifest: Manifest, history: History, earlier: frozenset[int])
             curves=drawable(result),
             pictures=result.pictures,
             writings=tuple(_clean_writing(writing) for writing in result.writings),
+            named_images=tuple(_clean_image(image) for image in result.named_images),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]),
             official=result.official,
             attempts=sum(e.at <= best.at for e in history.attempts(milestone.id)),
             evidence=tuple(_evidence(result, is_current=id(best) not in earlier)),
+            code=repository.code(result, milestone, manifest.module(milestone.trigger)) if repository else (),
+            record=repository.record(published.get(milestone.id)) if repository else None,
             result=result,
         )
 
@@ -137,6 +169,11 @@ def _clean_writing(writing: Writing) -> Writing:
     """The same without what nobody sees or what would be an order to somebody."""
     prompt, written = (clean(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
+
+
+def _clean_image(image: NamedImage) -> NamedImage:
+    """The same with names of classes that are words."""
+    return image.model_copy(update={"shows": one_line(image.shows, 30), "named": one_line(image.named, 30)})
 
 
 def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,8 @@ from grading.journey import State
 from grading.manifest.model import Status
 from grading.render.badge import badge
 from website.card import Line, card
+from website.days import draw_calendar
+from website.gallery import draw_sheet
 from website.render import COURSE, Files, Site
 from website.story import Story
 
@@ -25,6 +27,7 @@ def student_pages(story: Story, site: Site) -> Files:
         # Whoever is sent a portfolio is led to the student's own pages and the course, not to the class.
         "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
         "story": story,
+        "calendar": draw_calendar(story.steps),
         "done": sum(m.state is State.COMPLETED for m in story.modules),
         "unlocked": story.capabilities,
         "lessons": {m.id for m in site.manifest.modules if m.status is Status.BUILT},
@@ -39,7 +42,10 @@ def student_pages(story: Story, site: Site) -> Files:
         site.manifest.course.name, story.name, _lines(story), verified=story.any_verified
     )
     for capability in story.capabilities:
-        files[f"{folder}/milestone-{capability.milestone.id}.svg"] = badge(capability.result).encode()
+        name = f"{folder}/milestone-{capability.milestone.id}"
+        files[f"{name}.svg"] = badge(capability.result).encode()
+        if capability.named_images:
+            files[f"{name}-images.png"] = draw_sheet(capability.named_images)
     return files
 
 

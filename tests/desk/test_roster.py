@@ -51,6 +51,8 @@ HEAD = "id,name,email,github,repository,section,public,extension_days\n"
         (HEAD + "ada,,ada,,,,,\n", 2, "no e-mail address", "name@host"),
         (HEAD + "ada,,=1+1@x.org,,,,,\n", 2, "no e-mail address", "name@host"),
         (HEAD + "ada,,,,,,maybe,\n", 2, "public is 'maybe'", "yes or no"),
+        ("id,public,links\nada,no,yes\n", 2, "links is yes and public is not", "agree to both"),
+        ("id,leaderboard\nada,perhaps\n", 2, "leaderboard is 'perhaps'", "yes or no"),
         (HEAD + "ada,,,,,,,two\n", 2, "extension_days is 'two'", "whole number"),
         (HEAD + "ada,,,,,,,-2\n", 2, "extension_days is '-2'", "whole number"),
         (HEAD + "ada,,,,,,,3 4\n", 2, "extension_days is '3 4'", "2:5 for five days of milestone 2"),

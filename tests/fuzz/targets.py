@@ -35,12 +35,13 @@ from grading.render import record
 from grading.render.badge import badge
 from grading.render.junit import junit
 from grading.render.markdown import LIMIT, markdown
-from grading.result import Picture, Writing
+from grading.result import NamedImage, Picture, Writing
 from grading.sandbox.launch import Confinement
 from grading.worker import wire
 from tests.fuzz.mutations import altered, json_like, mutated, noise
 from tests.render.results import loss, not_yet, result
 from website.drawing import draw
+from website.gallery import draw_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -273,7 +274,8 @@ def results() -> tuple[dict[str, Any], ...]:
     )
     wrote = (Writing(kind="function", prompt="def f(a):", written=" return a", right=True),)
     judged = (loss("passed", 0.01, how="5 seeds"),)
-    some = (result(), not_yet(), result(criteria=judged, pictures=pictures, writings=wrote))
+    named = (NamedImage(shows="a", named="b", percent=9, shape=(1, 2, 2), pixels="AAAAAA=="),)
+    some = (result(), not_yet(), result(criteria=judged, pictures=pictures, writings=wrote, named_images=named))
     return tuple(r.model_dump(mode="json") for r in some)
 
 
@@ -295,6 +297,7 @@ def read_result(data: bytes) -> bool:
         assert badge(found).startswith("<svg")
     for picture in found.pictures:
         assert draw(picture) == draw(picture)
+    assert not found.named_images or draw_sheet(found.named_images)
     return True
 
 

@@ -48,7 +48,13 @@ def open_page(browser: Browser, address: str, paths: dict[str, str]) -> Iterator
 def test_the_students_are_worth_looking_at(made: Class, paths: dict[str, str]) -> None:
     """The pages tested here show unlocked milestones, failed attempts and curves."""
     page = (made.site / paths["timeline"]).read_text("utf-8")
-    for part in ('class="step unlocked"', 'class="step attempt"', 'class="step tested"', 'class="curve"'):
+    for part in (
+        'class="step unlocked"',
+        'class="try attempt"',
+        'class="try tested"',
+        'class="curve"',
+        'class="spark"',
+    ):
         assert part in page
     assert 'class="picture"' in (made.site / paths["portfolio"]).read_text("utf-8")
 
@@ -158,21 +164,21 @@ def test_forced_colours_leave_marks_that_can_be_seen(open_page: Open) -> None:
     """Curves, bars and discs keep a colour of the system's that differs from the ground."""
     page = open_page("portfolio", forced_colors="active")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    for mark, what in ((".curve path", "stroke"), (".bar .fill", "fill"), (".curve text", "fill")):
+    for mark, what in ((".curve path", "stroke"), (".margin .met", "fill"), (".curve text", "fill")):
         assert page.locator(mark).first.evaluate(f"one => getComputedStyle(one).{what}") != ground
-    disc = open_page("timeline", forced_colors="active").locator(".way .disc").first
-    assert disc.evaluate("one => getComputedStyle(one).borderTopColor") != ground
-    assert disc.evaluate("one => getComputedStyle(one).borderTopWidth") == "2px"
+    page = open_page("timeline", forced_colors="active")
+    for mark in (".way .medal circle", ".day.level-4", ".spark path"):
+        assert page.locator(mark).first.evaluate("one => getComputedStyle(one).stroke") != ground
 
 
 def test_print_leaves_out_what_paper_cannot_do(open_page: Open) -> None:
-    """No navigation, dark ground or cut tables; the portfolio fits the page's width, curves and badges included."""
+    """No navigation, dark ground or cut tables; the portfolio fits the page's width, curves and medals included."""
     page = open_page("portfolio", color_scheme="dark")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 680, "height": 900})
     expect(page.locator(".top nav")).to_be_hidden()
     expect(page.locator(".curve").first).to_be_visible()
-    expect(page.locator(".badge").first).to_be_visible()
+    expect(page.locator(".headline .medal").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.pdf(format="A4").startswith(b"%PDF")

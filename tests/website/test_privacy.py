@@ -14,7 +14,7 @@ from desk.cohort import Entry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.progress import Event
-from grading.result import Picture, Writing
+from grading.result import NamedImage, Picture, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.website.conftest import PUBLIC, SECRETS, Class, attempt, member, tree
 from website.build import build
@@ -127,6 +127,10 @@ def hostile_events(text: str) -> list[Event | Entry]:
                 Picture(name="rivals_on_text", seed=1, shape=(1,), labels=(text,), values=(9,)),
             ),
             writings=(Writing(kind="function", prompt=text, written=text, right=True),),
+            named_images=(
+                NamedImage(shows=text, named=text, percent=1, shape=(1, 1, 3), pixels="AAAA"),
+                NamedImage(shows=text, named="b", percent=1, shape=(1, 1, 3), pixels="AAAA"),
+            ),
         ),
     ]
     for event in events:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from desk.cohort import Entry
+from desk.cohort import Entry, Member
 from grading.manifest.model import Manifest
 from tests.render.results import criterion, failure, not_yet, result
 from tests.website.conftest import attempt, member, started
+from website.days import draw_calendar
 from website.render import Site
 from website.story import tell
 from website.student_pages import student_pages
@@ -35,8 +36,8 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
     """As in every other rendering; the way of measuring is told once for rows that share it."""
     same = {"how": "3 runs"}
     story = tell(member(attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest)
-    told = [(f.measured, f.threshold, f.met, f.share, f.how) for f in story.steps[0].figures]
-    assert told == [("100%", "≥ 100%", True, 100, "3 runs"), ("50%", "≥ 100%", False, 50, "")]
+    told = [(f.measured, f.threshold, f.met, f.margin, f.margin_share, f.how) for f in story.steps[0].figures]
+    assert told == [("100%", "≥ 100%", True, "", 0, "3 runs"), ("50%", "≥ 100%", False, "50 points short", -50, "")]
 
 
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
@@ -107,3 +108,89 @@ def test_a_later_provisional_result_takes_no_unlocking_away(manifest: Manifest) 
     assert story.capabilities[0].provisional == ()
     assert story.capabilities[0].at == first.at
     assert story.steps[1].at - story.steps[0].at == timedelta(days=5)
+
+
+def test_repeats_are_told_as_one(manifest: Manifest) -> None:
+    """The record that unlocked it, how many tries it took, and the others below; what followed the last of them."""
+    events = (started("04_layers"), attempt(not_yet(), 1), attempt(not_yet(), 2), attempt(result(), 3))
+    story = tell(member(*events, attempt(not_yet(), 4), started("05_dense", 6)), manifest)
+    assert [(t.step.kind, t.tries, [s.number for s in t.others]) for t in story.turns] == [
+        ("started", 0, []),
+        ("unlocked", 4, [2, 3, 5]),
+        ("started", 0, []),
+    ]
+    assert story.turns[1].then == "2 days later: Module 05_dense started"
+    page = student_pages(story, Site(manifest))["student/quiet-otter-40391/index.html"].decode()
+    assert ", 4 tries</span>" in page
+    assert [f'id="r{number}"' in page for number in range(1, 7)] == [True] * 6
+
+
+def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
+    """It is folded below what the ledger vouches for."""
+    forged = Entry(attempt(result(), 2), verified=False, reason=FORGED)
+    (turn,) = tell(member(attempt(not_yet(), 1), forged), manifest).turns
+    assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
+
+
+def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
+    """Days in UTC, the fullest darkest, a ring where a milestone was unlocked; nothing without a record."""
+    records = (started("01_setup"), started("02_tensor"), started("03_activations", 8), attempt(result(), 8.5))
+    shown = draw_calendar(tell(member(*records), manifest).steps)
+    assert shown is not None
+    assert shown.said.startswith("Records on 3 days from 1 Oct 2026 to 10 Oct 2026, most on 1 Oct 2026: 2. ")
+    assert shown.shapes.count('class="day level-4"') == 1
+    assert shown.shapes.count('class="day level-2 gold"') == 1
+    assert shown.shapes.count('class="day level-0"') + shown.shapes.count('class="day"') == 7
+    assert draw_calendar(()) is None
+
+
+def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
+    """The newest 53 weeks are shown, however far apart the records are."""
+    shown = draw_calendar(tell(member(started("01_setup"), started("02_tensor", 4000)), manifest).steps)
+    assert shown is not None
+    assert shown.shapes.count("<rect") <= 53 * 7
+    assert shown.width < 800
+
+
+COMMIT = "c0ffee" + "0" * 34
+
+
+def linked(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> Member:
+    """Ada, whose unlocked milestone 1 was graded officially and published."""
+    official = attempt(result(official=True))
+    assert official.raw is not None
+    official.raw["submission"]["commit"] = commit
+    published = Entry(attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
+    one = member(official, published, name="Ada", public=True)
+    return replace(one, student=replace(one.student, repository=repository, links=agreed))
+
+
+def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None:
+    """Repository, commit, the layer's file, the recipe and the published record; nothing of it for anybody else."""
+    for agreed in (True, False):
+        files = student_pages(tell(linked(agreed), manifest), Site(manifest))
+        page = files["student/quiet-otter-40391/portfolio.html"].decode()
+        for address in (
+            'href="https://github.com/octo/framework"',
+            f'href="https://github.com/octo/framework/tree/{COMMIT}"',
+            f"/blob/{COMMIT}/modules/04_layers/tinytorch/layers.py",
+            f"/blob/{COMMIT}/modules/04_layers/recipe.py",
+            "/blob/progress/progress/20261002T000000Z-milestone-1.json",
+            f"git -C handed-in checkout {COMMIT}",
+        ):
+            assert (address in page) == agreed, address
+        assert "nox -s milestone-1 -- --submission ../handed-in --seed 42" in page
+        assert agreed or not any(b"octo" in data or b"c0ffee" in data for data in files.values())
+
+
+def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
+    """No commit but 40 digits, no page for a path, and code by commit only where its address is known."""
+    for repository, commit, wanted in (
+        ("octo/framework", "main?x", ["https://github.com/octo/framework"]),
+        ("https://git.school.example/ada/work.git", COMMIT, ["https://git.school.example/ada/work"]),
+        ("./server/ada.git", COMMIT, []),
+        ("git@git.school.example:ada/work.git", COMMIT, []),
+    ):
+        story = tell(linked(True, repository, commit), manifest)
+        assert ([story.repository.address] if story.repository else []) == wanted
+        assert story.capabilities[0].code == ()

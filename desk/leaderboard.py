@@ -1,0 +1,277 @@
+"""The leaderboard: what milestones measure anyway, run again several times on one machine, of those who agreed.
+
+No grade comes of these runs: they are kept in a table of their own. A place is worth what the runs can tell: each
+entry is the range of its runs, and those whose ranges overlap share a rank.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from desk.gradebook import FILE, Gradebook, format_time, open_gradebook
+from desk.grader import Task
+from desk.pool import grade_all
+from desk.roster import Row
+from desk.scores import scores
+from grading.errors import GraderError
+from grading.grade import course_record, grade_milestone
+from grading.manifest.load import load_at_desk
+from grading.progress import PASSING
+from grading.render.progress import Watch
+from grading.result import Picture, Result
+
+COURSE = ""
+"""Whose runs are those of the course's own solution, among the students."""
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Board:
+    """One thing that is compared."""
+
+    name: str
+    milestone: int
+    title: str
+    unit: str
+    lower_is_better: bool
+    read: Callable[[Result], tuple[float, ...]]
+    """What a passing run has measured, once or several times."""
+    is_relative: bool = False
+    """Whether it is shown as so many times the course's own."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run for the leaderboard."""
+
+    student: str
+    milestone: int
+    commit: str
+    course: str
+    machine: str
+    at: str
+    verdict: str
+    measured: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One student, or the course, on a board."""
+
+    student: str
+    rank: int | None
+    """None for the course."""
+    low: float
+    middle: float
+    high: float
+    runs: int
+    failed: int
+    """Runs in which the milestone was not unlocked again."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A board with its entries, the best first."""
+
+    board: Board
+    entries: tuple[Entry, ...]
+    machine: str
+
+
+def _numbers(result: Result) -> tuple[float, ...]:
+    return _figure(result, "numbers")
+
+
+def _figure(result: Result, name: str) -> tuple[float, ...]:
+    return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
+
+
+def _picture(result: Result, name: str) -> Picture | None:
+    return next((picture for picture in result.pictures if picture.name == name), None)
+
+
+def _step(result: Result) -> tuple[float, ...]:
+    """A training step of the student's kernels, in matrix products of the grader's at the same time: less is faster."""
+    shown = _picture(result, "step_microseconds")
+    return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
+
+
+def _bits(result: Result) -> tuple[float, ...]:
+    shown = _picture(result, "rivals_on_text")
+    return (shown.values[0] / 1000,) if shown else ()
+
+
+BOARDS = (
+    Board("smallest", 2, "Smallest network at 95% on MNIST", "numbers", True, _numbers),
+    Board("kernels", 4, "Fastest kernels", "times the course's own speed", False, _step, is_relative=True),
+    Board("seconds", 4, "Fastest to 75% on CIFAR-10", "seconds of training", True, lambda one: one.timing.training),
+    Board("bits", 5, "Best at predicting text", "bits for each byte", True, _bits),
+    Board("functions", 5, "Most functions written right", "pass@1", False, lambda one: _figure(one, "compositions")),
+)
+
+
+def run_again(root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, milestones: Sequence[int] = ()) -> list[str]:
+    """Grade what those who agreed have unlocked until each has so many runs on this machine; what went wrong.
+
+    One at a time, everybody once before anybody twice, so that what else the machine does falls on all alike. What is
+    there already is not run again: an interrupted leaderboard goes on.
+    """
+    course, machine = course_record(root, load_at_desk(root)).digest, name_machine()
+    troubles: list[str] = []
+    with open_gradebook(folder / FILE) as book:
+        tasks = [task for task in list_tasks(book, root, folder) if not milestones or task.milestone in milestones]
+        have = [
+            (r.student, r.milestone, r.commit) for r in read_runs(book) if (r.course, r.machine) == (course, machine)
+        ]
+        todo = [task for turn in range(runs) for task in tasks if have.count(_key(task)) <= turn]
+        watch.phase(f"Running {len(todo)} gradings, one at a time", len(todo))
+        for done, task in enumerate(todo, start=1):
+            watch.advance(done, f"{task.student or 'the course'}, milestone {task.milestone}")
+            try:
+                result = _grade(task, root)
+            except GraderError as error:
+                troubles.append(f"{task.student or 'the course'}, milestone {task.milestone}: {error}")
+                continue
+            keep_run(book, task, result, course, machine)
+    return troubles
+
+
+def list_tasks(book: Gradebook, root: Path, folder: Path) -> list[Task]:
+    """What is to be run: the unlocked commit of each who agreed, and the course's own where speeds are relative."""
+    manifest = load_at_desk(root)
+    reached, rows = scores(book, manifest), [row for row in book.students() if row.leaderboard]
+    tasks = []
+    for number in sorted({board.milestone for board in BOARDS} & {m.id for m in manifest.milestones}):
+        for row in rows:
+            score = reached[row.id].get(number)
+            if score is not None and score.grading is not None and score.verdict == "unlocked":
+                repository = folder.resolve() / "repositories" / f"{row.id}.git"
+                tasks.append(Task(row.id, number, score.grading.commit, str(repository)))
+        if any(task.milestone == number for task in tasks) and any(
+            b.is_relative and b.milestone == number for b in BOARDS
+        ):
+            tasks.append(Task(COURSE, number, "", ""))
+    return tasks
+
+
+def _key(task: Task) -> tuple[str, int, str]:
+    return task.student, task.milestone, task.commit
+
+
+def _grade(task: Task, root: Path) -> Result:
+    """One official grading; GraderError when there is none, or when the grader could not judge."""
+    if task.student == COURSE:
+        result = grade_milestone(root, task.milestone, official=True, student="course")
+    else:
+        (found,) = grade_all([task], root, load_at_desk(root), jobs=1)
+        if found.result is None:
+            raise GraderError(found.problem or "no result")
+        result = found.result
+    if result.verdict == "error":
+        raise GraderError(next((c.explanation for c in result.criteria if c.explanation), None) or "it was not judged")
+    return result
+
+
+def keep_run(book: Gradebook, task: Task, result: Result, course: str, machine: str) -> None:
+    """Keep what a run has measured; nothing of one that has not unlocked the milestone but that it was so."""
+    passed = result.verdict.value in PASSING
+    boards = [board for board in BOARDS if board.milestone == task.milestone]
+    measured = {board.name: board.read(result) for board in boards if passed and board.read(result)}
+    row = (
+        *_key(task),
+        course,
+        machine,
+        format_time(result.started_at),
+        result.verdict.value,
+        json.dumps(measured),
+    )
+    with book.writing() as db:
+        db.execute(f"INSERT OR IGNORE INTO rerun VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - of ours
+
+
+def read_runs(book: Gradebook) -> list[Run]:
+    """Every run for the leaderboard, oldest first."""
+    columns = "student, milestone, commit_sha, course_digest, machine, at, verdict, measured"
+    found = book.read(f"SELECT {columns} FROM rerun ORDER BY at, student")  # noqa: S608 - names of ours
+    names = [field.name for field in fields(Run)][:-1]
+    return [Run(**dict(zip(names, cells, strict=True)), measured=json.loads(last)) for *cells, last in found]
+
+
+def name_machine() -> str:
+    """The machine as far as speeds can be compared on it: its name and kind."""
+    return f"{platform.node()}, {platform.machine()}"
+
+
+def rank_boards(book: Gradebook, rows: Iterable[Row] | None = None) -> Iterator[Ranking]:
+    """Each board that has an entry, of ``rows``, or of all who are enrolled and agree today.
+
+    Only runs by the course and on the machine of the newest are compared, and each student's newest commit.
+    """
+    agreed = {row.id for row in (book.students() if rows is None else rows) if row.leaderboard}
+    runs = read_runs(book)
+    for board in BOARDS:
+        mine = [run for run in runs if run.milestone == board.milestone and run.student in agreed | {COURSE}]
+        if not mine:
+            continue
+        comparable = [run for run in mine if (run.course, run.machine) == (mine[-1].course, mine[-1].machine)]
+        entries = list(_list_entries(board, comparable))
+        if any(entry.student != COURSE for entry in entries):
+            yield Ranking(board, rank_entries(entries, lower_is_better=board.lower_is_better), mine[-1].machine)
+
+
+def _list_entries(board: Board, runs: Sequence[Run]) -> Iterator[Entry]:
+    own = [value for run in runs if run.student == COURSE for value in run.measured.get(board.name, ())]
+    for student in sorted({run.student for run in runs}):
+        of_student = [run for run in runs if run.student == student]
+        tried = [run for run in of_student if run.commit == of_student[-1].commit]
+        values = [value for run in tried for value in run.measured.get(board.name, ())]
+        if board.is_relative:
+            values = [statistics.median(own) / value for value in values if value > 0] if own else []
+        if values:
+            failed = sum(run.verdict not in PASSING for run in tried)
+            yield Entry(student, None, min(values), statistics.median(values), max(values), len(tried), failed)
+
+
+def write_value(board: Board, value: float) -> str:
+    """A value as the board shows it.
+
+    >>> write_value(BOARDS[0], 12345.0), write_value(BOARDS[1], 1.234), write_value(BOARDS[4], 0.625)
+    ('12,345', '1.23×', '62.5%')
+    """
+    if board.is_relative:
+        return f"{value:.2f}×"
+    if board.unit == "pass@1":
+        return f"{100 * value:.1f}%"
+    return (
+        f"{value:,.0f}" if board.unit == "numbers" else f"{value:,.1f} s" if "seconds" in board.unit else f"{value:.3f}"
+    )
+
+
+def rank_entries(entries: Iterable[Entry], *, lower_is_better: bool) -> tuple[Entry, ...]:
+    """The entries, the best first. Whose ranges overlap share a rank, and so do all that are linked by overlaps.
+
+    The course stands among them without a rank.
+    """
+    sign = 1 if lower_is_better else -1
+
+    def ends(entry: Entry) -> tuple[float, float]:
+        return (entry.low, entry.high) if lower_is_better else (-entry.high, -entry.low)
+
+    ranked: list[Entry] = []
+    reach, rank, place = float("-inf"), 0, 0
+    for entry in sorted(entries, key=lambda one: (ends(one), one.student)):
+        if entry.student == COURSE:
+            ranked.append(entry)
+            continue
+        place += 1
+        best, worst = ends(entry)
+        if best > reach:
+            rank = place
+        reach = max(reach, worst)
+        ranked.append(replace(entry, rank=rank))
+    return tuple(sorted(ranked, key=lambda one: (sign * one.middle, one.student)))

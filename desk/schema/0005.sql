@@ -1,0 +1,3 @@
+-- What students agreed to besides their name.
+
+ALTER TABLE student ADD COLUMN links INTEGER NOT NULL DEFAULT 0;

@@ -1,0 +1,63 @@
+"""The leaderboard's page: for each board the entries with the range of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from desk.cohort import Student
+from desk.leaderboard import COURSE, Entry, Ranking, write_value
+from grading.render.text import one_line
+from website.render import Files, Site
+from website.story import called
+
+PATH = "class/leaderboard.html"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of a board."""
+
+    entry: Entry
+    name: str
+    address: str | None
+    """Of their portfolio; None for the course."""
+    value: str
+    low: str
+    high: str
+    left: float
+    """Where the range begins, of 100."""
+    width: float
+    middle: float
+
+
+def board_pages(rankings: Sequence[Ranking], students: Mapping[str, Student], site: Site) -> Files:
+    """The page; none where nobody is on a board. ``students`` are those whom the site shows."""
+    boards = [(ranking, _list_places(ranking, students)) for ranking in rankings]
+    shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
+    return {PATH: site.page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
+
+
+def _list_places(ranking: Ranking, students: Mapping[str, Student]) -> list[Place]:
+    entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
+    low, high = min(e.low for e in entries), max(e.high for e in entries)
+    span = (high - low) or 1.0
+
+    def scale(value: float) -> float:
+        return round(4 + 92 * (value - low) / span, 2)
+
+    def place(entry: Entry) -> Place:
+        name, address = _describe(students.get(entry.student))
+        value, least, most = (write_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
+        left, width = scale(entry.low), max(0.8, round(scale(entry.high) - scale(entry.low), 2))
+        return Place(entry, name, address, value, least, most, left, width, scale(entry.middle))
+
+    return [place(entry) for entry in entries]
+
+
+def _describe(student: Student | None) -> tuple[str, str | None]:
+    """What they are called, and where their portfolio is."""
+    if student is None:
+        return "The course’s own solution", None
+    name = one_line(student.name, 80) if student.public and student.name else called(student.pseudonym)
+    return name, f"student/{student.pseudonym}/portfolio.html"

@@ -1,0 +1,207 @@
+"""The leaderboard ranks what runs can tell apart, of those who agreed, and moves no grade."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from desk import leaderboard
+from desk.gradebook import FILE, open_gradebook
+from desk.grader import Task
+from desk.leaderboard import COURSE, Entry, list_tasks, rank_boards, rank_entries, read_runs, run_again
+from desk.members import rename_student
+from desk.pool import Graded
+from desk.roster import Row
+from desk.scores import scores
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.render.progress import Silent
+from grading.result import Picture, Result, Verdict
+from tests.desk.books import graded
+from tests.desk.school import ROOT, TERM
+from website.build import build
+from website.source import Book
+
+ROWS = [
+    Row("ada", "Ada Lovelace", public=True, leaderboard=True),
+    Row("bob", "Bob Hidden", leaderboard=True),
+    Row("cyd", "Cyd", public=True),
+    Row("dan", "Dan", leaderboard=True),
+]
+SPEEDS = {"ada": (20_000, 22_000, 21_000), "bob": (21_500, 24_000, 23_000), COURSE: (30_000, 29_000, 31_000)}
+"""Microseconds of a training step, run by run."""
+
+
+def entry(student: str, low: float, high: float) -> Entry:
+    """An entry of three runs."""
+    return Entry(student, None, low, (low + high) / 2, high, 3, 0)
+
+
+def ranks(*entries: Entry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
+    """Who has which rank, the best first."""
+    return [(one.student, one.rank) for one in rank_entries(entries, lower_is_better=lower_is_better)]
+
+
+def test_overlapping_ranges_share_a_rank() -> None:
+    """The next one is behind all of them; ends that touch overlap; alone among equals is first."""
+    assert ranks(entry("a", 1, 3), entry("b", 2, 4), entry("c", 5, 6)) == [("a", 1), ("b", 1), ("c", 3)]
+    assert ranks(entry("a", 1, 2), entry("b", 2, 3)) == [("a", 1), ("b", 1)]
+    assert ranks(entry("a", 1, 2), entry("b", 2.1, 3), entry("c", 2.5, 9)) == [("a", 1), ("b", 2), ("c", 2)]
+    assert ranks(entry("a", 7, 7), entry("b", 7, 7)) == [("a", 1), ("b", 1)]
+
+
+def test_who_is_linked_by_overlaps_shares_a_rank() -> None:
+    """A wide range joins those at its two ends, whichever way is better."""
+    three = (entry("a", 1, 2), entry("wide", 1.5, 9), entry("b", 8, 9))
+    assert {rank for _, rank in ranks(*three)} == {1}
+    assert {rank for _, rank in ranks(*three, lower_is_better=False)} == {1}
+    assert ranks(entry("a", 1, 2), entry("b", 3, 4), lower_is_better=False) == [("b", 1), ("a", 2)]
+
+
+def test_the_course_takes_nobody_s_place() -> None:
+    """It stands where its middle puts it, and neither has a rank nor joins anybody's."""
+    found = ranks(entry("a", 1, 2), entry(COURSE, 1, 9), entry("b", 3, 4))
+    assert found == [("a", 1), ("b", 2), (COURSE, None)]
+
+
+def measured(student: str, turn: int, number: int) -> Result:
+    """What a grading of milestone 4 finds."""
+    step = SPEEDS.get(student, SPEEDS[COURSE])[turn]
+    times = Picture(
+        name="step_microseconds", seed=1, shape=(3,), labels=("06", "13", "alone"), values=(50_000, step, 10_000)
+    )
+    found = graded(number, milestone=4, at=TERM + timedelta(days=number, seconds=turn), pictures=(times,))
+    timing = found.timing.model_copy(update={"training": (100.0 + turn, 104.0 + turn)})
+    return found.model_copy(update={"timing": timing})
+
+
+@pytest.fixture
+def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """A class in which Ada, Bob and Cyd have milestone 4; how often each is run, by a grader that only looks it up."""
+    runs: Counter[str] = Counter()
+    with open_gradebook(class_folder / FILE, make=True) as book:
+        book.enroll(ROWS)
+        for number, student in enumerate(("ada", "bob", "cyd"), start=1):
+            book.add_result(student, graded(number, milestone=4))
+
+    def look_up(student: str, number: int) -> Result:
+        runs[student] += 1
+        return measured(student, runs[student] - 1, number)
+
+    def grade_all(tasks: list[Task], *_: object, jobs: int) -> Iterator[Graded]:
+        assert jobs == 1
+        for task in tasks:
+            yield Graded(task, look_up(task.student, int(task.commit, 16)), None)
+
+    monkeypatch.setattr(leaderboard, "grade_all", grade_all)
+    monkeypatch.setattr(leaderboard, "grade_milestone", lambda *_, **__: look_up(COURSE, 9))
+    return runs
+
+
+def test_only_who_agreed_and_has_it_is_run(class_folder: Path, asked: Counter[str]) -> None:
+    """Each three times, and the course as often, since kernels are compared with its own."""
+    assert run_again(ROOT, class_folder, Silent()) == []
+    assert asked == {"ada": 3, "bob": 3, COURSE: 3}
+    assert run_again(ROOT, class_folder, Silent()) == []
+    assert asked.total() == 9  # what is there is not run again
+    run_again(ROOT, class_folder, Silent(), runs=0)
+    assert run_again(ROOT, class_folder, Silent(), milestones=(2,)) == []
+    assert asked.total() == 9
+
+
+def test_an_interrupted_leaderboard_goes_on(class_folder: Path, asked: Counter[str]) -> None:
+    """Everybody is run once before anybody is run twice, and what was measured is kept."""
+    run_again(ROOT, class_folder, Silent(), runs=1)
+    assert asked == {"ada": 1, "bob": 1, COURSE: 1}
+    run_again(ROOT, class_folder, Silent(), runs=3)
+    assert asked == {"ada": 3, "bob": 3, COURSE: 3}
+
+
+@pytest.mark.usefixtures("asked")
+def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
+    """30 ms of the course over 20 to 22 of Ada's; Bob's range overlaps hers; training times come from each network."""
+    run_again(ROOT, class_folder, Silent())
+    with open_gradebook(class_folder / FILE) as book:
+        kernels, seconds = rank_boards(book)
+    assert (kernels.board.name, seconds.board.name) == ("kernels", "seconds")
+    ada, bob, course = kernels.entries
+    assert (ada.student, ada.rank, ada.low, ada.high) == ("ada", 1, pytest.approx(30 / 22), 1.5)
+    assert (bob.student, bob.rank, bob.runs) == ("bob", 1, 3)
+    assert (course.student, course.rank, course.middle) == (COURSE, None, 1)
+    assert (seconds.entries[0].low, seconds.entries[0].high) == (100, 106)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It measures nothing, and is said; what the grader could not judge is a trouble, and is tried again."""
+    usual = leaderboard.grade_milestone
+
+    def fail(*_: object, **__: object) -> Result:
+        raise GraderError("the disk is full")
+
+    monkeypatch.setattr(leaderboard, "grade_milestone", fail)
+    assert run_again(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
+    monkeypatch.setattr(leaderboard, "grade_milestone", usual)
+    never = measured("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
+    monkeypatch.setattr(leaderboard, "grade_all", lambda tasks, *_, **__: [Graded(tasks[0], never, None)])
+    run_again(ROOT, class_folder, Silent(), runs=2)
+    with open_gradebook(class_folder / FILE) as book:
+        kernels, _ = rank_boards(book)
+    bob = next(one for one in kernels.entries if one.student == "bob")
+    assert (bob.runs, bob.failed, bob.low == bob.high) == (2, 1, True)
+
+
+@pytest.mark.usefixtures("asked")
+def test_no_grade_comes_of_it(class_folder: Path) -> None:
+    """Scores are what they were, and a student who is renamed keeps their place."""
+    manifest = load(ROOT)
+    with open_gradebook(class_folder / FILE) as book:
+        before = scores(book, manifest)
+    run_again(ROOT, class_folder, Silent())
+    with open_gradebook(class_folder / FILE) as book:
+        assert scores(book, manifest) == before
+        assert len(book.gradings()) == 3
+    renamed = [Row("ada_uni", leaderboard=True), *ROWS[1:]]
+    with open_gradebook(class_folder / FILE) as book:
+        book.enroll(renamed)
+    rename_student(class_folder, renamed, "ada", "ada_uni")
+    with open_gradebook(class_folder / FILE) as book:
+        assert {run.student for run in read_runs(book)} == {"ada_uni", "bob", COURSE}
+        assert [task.student for task in list_tasks(book, ROOT, class_folder)] == ["ada_uni", "bob", COURSE]
+
+
+@pytest.mark.usefixtures("asked")
+def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
+    """Runs stay in the gradebook; nothing of them is shown."""
+    run_again(ROOT, class_folder, Silent())
+    with open_gradebook(class_folder / FILE) as book:
+        book.enroll([ROWS[0], Row("bob", "Bob Hidden")])
+        assert {e.student for ranking in rank_boards(book) for e in ranking.entries} == {"ada", COURSE}
+        book.enroll([Row("ada")])
+        assert list(rank_boards(book)) == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) -> None:
+    """Bob is on the board under his pseudonym; nobody else is in any page but by their pseudonym."""
+    source, site = Book(class_folder / FILE), class_folder.parent / "site"
+    build(source, site)
+    assert not (site / "class" / "leaderboard.html").exists()
+    assert "leaderboard" not in (site / "class" / "index.html").read_text("utf-8")
+    run_again(ROOT, class_folder, Silent())
+    assert build(source, site, left_out=("cyd",)).written
+    page = (site / "class" / "leaderboard.html").read_text("utf-8")
+    assert "Ada Lovelace" in page
+    assert "Hidden" not in page
+    assert page.count("/portfolio.html") == 4
+    assert "1.43×" in page
+    assert 'href="../class/leaderboard.html"' in (site / "class" / "index.html").read_text("utf-8")
+    assert build(source, site, left_out=("cyd",)).written == 0
+    build(source, site, left_out=("bob", "cyd"))
+    assert (site / "class" / "leaderboard.html").read_text("utf-8").count("/portfolio.html") == 2
+    build(source, site, left_out=("ada", "bob", "cyd"))
+    assert not (site / "class" / "leaderboard.html").exists()
