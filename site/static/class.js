@@ -1,9 +1,8 @@
-// The class's tables: buttons in the heads sort, and the form above the students filters. Without this file the tables
-// stand in the order that matters most.
+// The class's tables: buttons in the heads sort. Without this file the tables stand in the order that matters most.
 
 function value(row, column, numeric) {
   const text = row.cells[column].textContent.trim();
-  return numeric ? parseFloat(text) : text;
+  return numeric ? parseFloat(text.replace("−", "-")) : text;
 }
 
 function sortable(table) {
@@ -33,33 +32,4 @@ function sortable(table) {
   });
 }
 
-function filterable(form, table) {
-  const name = form.querySelector("#filter-name");
-  const towards = form.querySelector("#filter-towards");
-  const stuck = form.querySelector("#filter-stuck");
-  const count = form.querySelector("#filter-count");
-  const rows = [...table.tBodies[0].rows];
-
-  function apply() {
-    const wanted = name.value.trim().toLowerCase();
-    let shown = 0;
-    for (const row of rows) {
-      const fits =
-        row.cells[0].textContent.toLowerCase().includes(wanted) &&
-        (!towards.value || row.dataset.towards === towards.value) &&
-        (!stuck.checked || row.classList.contains("stuck"));
-      row.hidden = !fits;
-      shown += fits;
-    }
-    count.textContent = `${shown} of ${rows.length} shown`;
-  }
-
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.hidden = false;
-  apply();
-}
-
 document.querySelectorAll("table:has(th[data-sort])").forEach(sortable);
-const form = document.querySelector("#filter");
-if (form) filterable(form, document.querySelector("#students-table"));

@@ -38,12 +38,14 @@ CODE = (
     "desk/cohort.py",
     "desk/scores.py",
     "desk/leaderboard.py",
+    "desk/stuck.py",
+    "desk/item_statistics.py",
 )
 SHARED = ("site/templates/base.html.jinja", "site/templates/parts.jinja", "site/static/*")
 TEMPLATES = {
     "student": ("timeline.html", "portfolio.html", "feed.xml"),
-    "class": ("class.html", "items.html", "leaderboard.html"),
-    "course": ("index.html", "course.html", "document.html", "lesson.html", "milestone.html"),
+    "class": ("index.html", "class.html", "students.html", "student_row", "items.html", "leaderboard.html"),
+    "course": ("course.html", "document.html", "lesson.html", "milestone.html"),
 }
 
 
@@ -69,12 +71,14 @@ def build(
     base_url: str | None = None,
     left_out: Sequence[str] = (),
     root: Path = ROOT,
+    sections: bool = False,
     processes: int | None = None,
 ) -> Built:
     """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
 
-    `left_out` are ids of students of whom there is to be nothing. Raises UsageError for a target that holds anything no
-    build has written, an id that nobody has, or an address that is none; ManifestError for a wrong manifest.
+    `sections` says that the site may tell who is in which section of the roster. `left_out` are ids of students of
+    whom there is to be nothing. Raises UsageError for a target that holds anything no build has written, an id that
+    nobody has, or an address that is none; ManifestError for a wrong manifest.
     """
     known = _without(source.known(), left_out)
     shown = {k.student.id: k.student for k in known}
@@ -96,12 +100,16 @@ def build(
         written += count
 
     summaries = [parts[name].summary for name in wanted]
-    class_digest = _text_digest(base["class"], *(repr(s) for s in summaries))
+    where = {k.student.pseudonym: k.student.section for k in known if sections and k.student.section}
+    class_digest = _text_digest(base["class"], *(repr(s) for s in summaries), repr(where))
     course_digest = _digest(sources(root, site.manifest), base["course"])
     written += maker.part(parts, "static", base["course"], lambda: static_files(site.manifest.course.name))
     written += maker.part(parts, "course", course_digest, lambda: course_pages(root, site))
     written += maker.part(
-        parts, "class", class_digest, lambda: class_pages(overlook([s for s in summaries if s], site.manifest), site)
+        parts,
+        "class",
+        class_digest,
+        lambda: class_pages(overlook([s for s in summaries if s], site.manifest, where), site),
     )
     if rankings:
         digest = _text_digest(base["class"], repr(rankings), *(repr(_shown(student)) for student in shown.values()))

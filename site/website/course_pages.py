@@ -1,4 +1,4 @@
-"""The course's pages: lessons, milestones, troubleshooting, and the front page."""
+"""The course's pages: lessons, milestones, troubleshooting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
 
 
 def course_pages(root: Path, site: Site) -> Files:
-    """The front page, and all files below course/. UsageError for a link that leads nowhere on the site."""
+    """All files below course/. UsageError for a link that leads nowhere on the site."""
     manifest = site.manifest
     built = built_modules(manifest)
     lessons = {module.id for module in built}
@@ -23,7 +23,6 @@ def course_pages(root: Path, site: Site) -> Files:
     text = shelf.read_text("utf-8")
     topics = sections(text, _links(TROUBLESHOOTING, manifest))
     files = {
-        "index.html": site.page("index.html.jinja", "index.html"),
         "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons),
         "course/troubleshooting.html": site.page(
             "document.html.jinja",

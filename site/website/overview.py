@@ -1,18 +1,21 @@
-"""What the class's pages show: who is where, who is stuck, and which task and question is missed most."""
+"""What the class's pages show: who is where, who may be stuck, and what has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from statistics import median_low
 
+from desk.stuck import Need, rank_needs, select_stuck
 from grading.manifest.model import Manifest, Status
-from website.summary import Missed, Summary
+from website.items import Items, analyse
+from website.spans import plural
+from website.summary import Summary
 
-QUIET_DAYS = 7
-"""So many days without progress, and somebody may be stuck."""
-SAME_TASK = 3
-"""So many records in a row that fail the same task first, and somebody may be stuck."""
+WEEK = timedelta(days=7)
+WEEKS = 20
+"""At most so many points of the picture of what was unlocked when; a longer time takes longer steps."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,14 @@ class Row:
     """A student in the class's table."""
 
     summary: Summary
+    section: str | None
+    """None where the site is not to tell it."""
     days: int | None
     """Days from their last progress to the newest record of the class; None without any record."""
+    need: Need
     reasons: tuple[str, ...]
-    """Why they may be stuck; empty when they are not."""
+    """What the score is made of, in words."""
+    is_stuck: bool
     finished: bool
 
 
@@ -39,28 +46,26 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One task or question, over the class."""
+class Change:
+    """How many did one thing in the week up to the newest record, and in the week before."""
 
-    id: str
-    title: str
-    where: str
-    """The module's or the milestone's page."""
-    met: int
-    """Students whose work on it was graded."""
-    failed: int
-    """Of these, how many failed it at least once."""
-    records: int
-    """Records in which it failed, of all students together."""
-    open: int
-    """Students whose latest record on it fails it."""
+    label: str
+    now: int
+    before: int
     milestone: int | None = None
-    """The one that asks the question; None for a task."""
+    who: tuple[Summary, ...] = ()
+    """Who unlocked the milestone, the newest first."""
 
-    @property
-    def percent(self) -> float:
-        """The share of the students that failed it at least once."""
-        return 100 * self.failed / self.met if self.met else 0.0
+
+@dataclass(frozen=True)
+class Unlocks:
+    """How many had each milestone at the end of each step of time."""
+
+    ends: tuple[datetime, ...]
+    days: int
+    """Of one step."""
+    counts: tuple[tuple[int, ...], ...]
+    """By milestone, then by step."""
 
 
 @dataclass(frozen=True)
@@ -68,102 +73,142 @@ class Overview:
     """The whole class."""
 
     rows: tuple[Row, ...]
-    """Stuck first: the longest without progress before the others."""
+    """The highest score first."""
     unlocked: tuple[Share, ...]
     """For each milestone, how many have unlocked it."""
+    completed: tuple[Share, ...]
+    """For each module, how many have completed it."""
     places: tuple[Share, ...]
     """For each module that is built, how many work on it."""
-    tasks: tuple[Item, ...]
-    questions: tuple[Item, ...]
+    changes: tuple[Change, ...]
+    unlocks: Unlocks | None
+    items: Items
     newest: datetime | None
     """The newest record that counts: every age is told as of then."""
 
     @property
-    def stuck(self) -> int:
-        """How many may be stuck."""
-        return sum(bool(row.reasons) for row in self.rows)
+    def stuck(self) -> tuple[Row, ...]:
+        """Who may be stuck, the highest score first."""
+        return tuple(row for row in self.rows if row.is_stuck)
+
+    @property
+    def finished(self) -> int:
+        """How many have every milestone that is built."""
+        return sum(row.finished for row in self.rows)
 
 
-def overlook(summaries: Iterable[Summary], manifest: Manifest) -> Overview:
-    """The class, from its students' summaries."""
+def overlook(summaries: Iterable[Summary], manifest: Manifest, sections: Mapping[str, str] | None = None) -> Overview:
+    """The class, from its students' summaries; ``sections`` by pseudonym, where the site is to tell them."""
     students = sorted(summaries, key=lambda s: s.pseudonym)
     # A date of nobody's making decides how long ago everything is: records that nothing vouches for only where all are.
     dated = [s for s in students if s.verified] if any(s.verified and s.newest for s in students) else students
     newest = max((datetime.fromisoformat(s.newest) for s in dated if s.newest), default=None)
-    rows = sorted((_row(s, newest) for s in students), key=_rank)
     return Overview(
-        rows=tuple(rows),
+        rows=tuple(_rank_rows(students, dated, newest, sections or {})),
         unlocked=tuple(_unlocked(students, manifest)),
+        completed=tuple(_completed(students, manifest)),
         places=tuple(_places(students, manifest)),
-        tasks=_tasks(students, manifest),
-        questions=_questions(students, manifest),
+        changes=tuple(_list_changes(students, manifest, newest)) if newest else (),
+        unlocks=_count_unlocks(dated, manifest, newest),
+        items=analyse(students, manifest),
         newest=newest,
     )
 
 
-def _row(summary: Summary, newest: datetime | None) -> Row:
-    days = None
-    if summary.progress_at and newest:
-        days = max(0, (newest - datetime.fromisoformat(summary.progress_at)).days)
-    finished = summary.towards is None
-    reasons = []
-    if not finished and summary.times >= SAME_TASK:
-        reasons.append(f"task {summary.repeated} failed {summary.times} times in a row")
-    if not finished and days is not None and days >= QUIET_DAYS:
-        reasons.append(f"{days} days without progress")
-    if summary.progress_at is None:
-        reasons.append("nothing recorded yet" if not summary.records else "no progress yet")
-    return Row(summary, days, tuple(reasons), finished)
+def _rank_rows(
+    students: list[Summary], dated: list[Summary], newest: datetime | None, sections: Mapping[str, str]
+) -> Iterable[Row]:
+    begun = [datetime.fromisoformat(s.first) for s in dated if s.first]
+    middle = median_low(s.modules_done for s in students) if students else 0
+    days = {s.pseudonym: _days_since(s.progress_at, newest) for s in students}
+    whole = _days_since(min(begun).isoformat(), newest) if begun else None
+
+    def need(s: Summary) -> Need:
+        if s.towards is None:
+            return Need()
+        idle = days[s.pseudonym] if s.progress_at else whole
+        return Need(s.times, idle or 0, middle - s.modules_done)
+
+    needs = {s.pseudonym: need(s) for s in students}
+    recent = {s.pseudonym: datetime.fromisoformat(s.newest).timestamp() for s in students if s.newest}
+    ranked = rank_needs(needs, recent)
+    stuck = set(select_stuck(ranked, needs, len(students)))
+    by_name = {s.pseudonym: s for s in students}
+    for name in ranked:
+        s = by_name[name]
+        reasons = tuple(_list_reasons(s, needs[name]))
+        yield Row(s, sections.get(name), days[name], needs[name], reasons, name in stuck, s.towards is None)
 
 
-def _rank(row: Row) -> tuple[bool, bool, int, int, str]:
-    days = row.days if row.days is not None else -1
-    return (not row.reasons, row.summary.times < SAME_TASK, -days, -row.summary.times, row.summary.pseudonym)
+def _list_reasons(summary: Summary, need: Need) -> Iterable[str]:
+    if need.failures > 1:
+        yield f"task {summary.repeated} failed {need.failures} times in a row"
+    if not summary.records:
+        yield "nothing recorded yet"
+    elif need.days >= WEEK.days:
+        yield f"{need.days} days without progress"
+    if need.behind > 1:
+        yield f"{plural(need.behind, 'module')} behind"
+
+
+def _days_since(at: str | None, newest: datetime | None) -> int | None:
+    return max(0, (newest - datetime.fromisoformat(at)).days) if at and newest else None
 
 
 def _unlocked(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
     for milestone in manifest.milestones:
         having = [u for s in students for u in s.unlocked if u.milestone == milestone.id]
-        percent = 100 * len(having) / len(students) if students else 0.0
         label = f"{milestone.id} {milestone.name}"
-        yield Share(label, len(having), percent, milestone.id, sum(u.provisional for u in having))
+        provisional = sum(u.provisional for u in having)
+        yield Share(label, len(having), _percent(len(having), students), milestone.id, provisional)
+
+
+def _completed(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+    for module in manifest.modules:
+        count = sum(module.id in s.efforts and s.efforts[module.id].completed_at is not None for s in students)
+        yield Share(module.id.replace("_", " "), count, _percent(count, students))
 
 
 def _places(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
     built = [m for m in manifest.modules if m.status is Status.BUILT]
     for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all of it completed")]:
         count = sum(s.place == place for s in students)
-        yield Share(label, count, 100 * count / len(students) if students else 0.0)
+        yield Share(label, count, _percent(count, students))
 
 
-def _tasks(students: list[Summary], manifest: Manifest) -> tuple[Item, ...]:
-    items = []
-    for module in manifest.modules:
-        graded = [s for s in students if module.id in s.graded]
-        for task in module.tasks:
-            missed = [s.tasks[task.id] for s in graded if task.id in s.tasks]
-            items.append(_item(task.id, task.title, f"course/{module.id}.html", len(graded), missed))
-    return _worst_first(items)
+def _percent(count: int, students: list[Summary]) -> float:
+    return 100 * count / len(students) if students else 0.0
 
 
-def _questions(students: list[Summary], manifest: Manifest) -> tuple[Item, ...]:
-    items = []
+def _list_changes(students: list[Summary], manifest: Manifest, newest: datetime) -> Iterable[Change]:
+    """The week up to the newest record beside the week before it."""
+
+    def weeks_ago(at: str | None) -> int:
+        return (newest - datetime.fromisoformat(at)) // WEEK if at else -1
+
+    completed = [weeks_ago(e.completed_at) for s in students for e in s.efforts.values()]
+    active = [[weeks_ago(day) for day in s.days] for s in students]
+    yield Change("Students with a record", *(sum(week in weeks for weeks in active) for week in (0, 1)))
+    yield Change("Modules completed", completed.count(0), completed.count(1))
     for milestone in manifest.milestones:
-        asked = [s for s in students if milestone.id in s.asked]
-        for question in milestone.questions:
-            key = f"{milestone.id}/{question.id}"
-            missed = [s.questions[key] for s in asked if key in s.questions]
-            title = question.id.replace("_", " ").capitalize()
-            where = f"course/milestone-{milestone.id}.html"
-            items.append(_item(key, title, where, len(asked), missed, milestone.id))
-    return _worst_first(items)
+        having = [(u.at, s) for s in students for u in s.unlocked if u.milestone == milestone.id]
+        now = sorted(((at, s) for at, s in having if weeks_ago(at) == 0), key=lambda one: one[0], reverse=True)
+        before = sum(weeks_ago(at) == 1 for at, _ in having)
+        label = f"Milestone {milestone.id} unlocked"
+        yield Change(label, len(now), before, milestone.id, tuple(s for _, s in now))
 
 
-def _item(id_: str, title: str, where: str, met: int, missed: list[Missed], milestone: int | None = None) -> Item:
-    records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
-    return Item(id_, title, where, met, len(missed), records, still_open, milestone)
-
-
-def _worst_first(items: Iterable[Item]) -> tuple[Item, ...]:
-    """Only what somebody has met; equal ones in the manifest's order."""
-    return tuple(sorted((i for i in items if i.met), key=lambda i: (-i.percent, -i.records)))
+def _count_unlocks(students: list[Summary], manifest: Manifest, newest: datetime | None) -> Unlocks | None:
+    """None before the second step of time."""
+    times = [
+        [datetime.fromisoformat(u.at) for s in students for u in s.unlocked if u.milestone == m.id]
+        for m in manifest.milestones
+    ]
+    first = min((datetime.fromisoformat(s.first) for s in students if s.first), default=None)
+    if newest is None or first is None or newest - first < WEEK:
+        return None
+    weeks = -((first - newest) // WEEK)
+    step = WEEK * -(-weeks // WEEKS)
+    count = -((first - newest) // step)
+    ends = tuple(newest - step * (count - number) for number in range(count + 1))
+    return Unlocks(ends, step.days, tuple(tuple(sum(at <= end for at in found) for end in ends) for found in times))

@@ -59,6 +59,11 @@ class Site:
         return _environment().get_template(template).render(shared | values).encode()
 
 
+def load_macros(template: str) -> Any:
+    """The macros of a template, for parts that many pages share."""
+    return _environment().get_template(template).module
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

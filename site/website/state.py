@@ -10,7 +10,7 @@ from typing import Any
 
 from website.summary import Summary, from_plain
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ def place_of(target: Path) -> Path:
 
 
 def read_state(target: Path) -> State | None:
-    """What the last run at `target` left; None when there is nothing, or nothing this version can use."""
+    """What the last run at `target` left; None when there is nothing that this version can use."""
     try:
         said = json.loads(place_of(target).read_bytes())
-        if said["version"] != VERSION:
+        if said["version"] < VERSION:  # all of it is made again
+            return State()
+        if said["version"] > VERSION:
             return None
         return State({name: _made(part) for name, part in said["parts"].items()})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

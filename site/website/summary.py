@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from desk.item_statistics import Outcome
 from grading.checks.quiz import find_judged
 from grading.journey import State
 from grading.manifest.model import Manifest
@@ -16,6 +17,8 @@ from grading.progress import Kind as EventKind
 from grading.render import words
 from grading.result import CriterionStatus, Result
 from website.story import Story
+
+DAYS = timedelta(days=15)
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,30 @@ class Unlocked:
 
 @dataclass(frozen=True)
 class Missed:
-    """A task or question they failed at least once: in how many records, and whether in the last one, too."""
+    """A task, question or criterion that they failed at least once."""
 
     records: int
+    """In which it failed."""
     open: bool
+    """Whether the last record fails it, too."""
+    first: bool
+    """Whether the first one did."""
+    tries: int
+    """Records until the first that passes, that one included; 0 while none does."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """As the statistics of items need it."""
+        return Outcome(passed_first=not self.first, tries=self.tries)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """A module that they have begun."""
+
+    tries: int
+    """Graded records until its tests pass, that one included; all of them while they do not."""
+    completed_at: str | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +73,11 @@ class Summary:
     attempts: int
     """At that milestone."""
     records: int
+    first: str | None
     newest: str | None
+    """When the first and the newest record were made."""
+    days: tuple[str, ...]
+    """The newest record of each day of the two weeks up to their newest."""
     progress_at: str | None
     """When something last was started, completed or unlocked."""
     repeated: str | None
@@ -61,9 +88,15 @@ class Summary:
     """The modules whose tasks were graded at least once."""
     asked: tuple[int, ...]
     """The milestones whose questions were."""
+    measured: tuple[str, ...]
+    """The criteria that were measured at least once, by milestone and name: 1/module_tests."""
     tasks: dict[str, Missed]
     questions: dict[str, Missed]
     """By milestone and id: 1/linear_network."""
+    criteria: dict[str, Missed]
+    """By milestone and name."""
+    efforts: dict[str, Effort]
+    """By module, of those they have begun."""
     verified: bool
 
     def plain(self) -> dict[str, Any]:
@@ -78,9 +111,11 @@ def from_plain(plain: dict[str, Any]) -> Summary:
             **plain,
             "unlocked": tuple(Unlocked(**u) for u in plain["unlocked"]),
             "graded": tuple(plain["graded"]),
+            "days": tuple(plain["days"]),
             "asked": tuple(plain["asked"]),
-            "tasks": {task: Missed(**missed) for task, missed in plain["tasks"].items()},
-            "questions": {question: Missed(**missed) for question, missed in plain["questions"].items()},
+            "measured": tuple(plain["measured"]),
+            "efforts": {module: Effort(**effort) for module, effort in plain["efforts"].items()},
+            **{kind: {i: Missed(**m) for i, m in plain[kind].items()} for kind in ("tasks", "questions", "criteria")},
         }
     )
 
@@ -92,6 +127,7 @@ def summarise(story: Story, manifest: Manifest) -> Summary:
     place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)
     repeated, times = _repeated(story, manifest)
     tasks, questions = list(_tasks(story, manifest)), list(_questions(story, manifest))
+    criteria = list(_criteria(story, manifest))
     return Summary(
         pseudonym=story.pseudonym,
         name=story.name,
@@ -103,20 +139,32 @@ def summarise(story: Story, manifest: Manifest) -> Summary:
         towards=towards.id if towards else None,
         attempts=towards.attempts if towards else 0,
         records=len(events),
+        first=_iso(min(e.at for e in events)) if events else None,
         newest=_iso(max(e.at for e in events)) if events else None,
+        days=_list_days(events),
         progress_at=_progress(events),
         repeated=repeated,
         times=times,
         graded=tuple(sorted({module for module, _ in tasks})),
         asked=tuple(sorted({milestone for milestone, _ in questions})),
+        measured=tuple(sorted({criterion for _, measured in criteria for criterion in measured})),
         tasks=_missed(tasks),
         questions=_missed(questions),
+        criteria=_missed(criteria),
+        efforts=_count_efforts(story, tasks),
         verified=story.any_verified or not events,
     )
 
 
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
+
+
+def _list_days(events: list[Event]) -> tuple[str, ...]:
+    """The newest record of each of the last fifteen days: two weeks, at whatever hour they begin."""
+    newest = max((e.at for e in events), default=None)
+    by_day = {e.at.date(): _iso(e.at) for e in sorted(events, key=lambda e: e.at) if newest and newest - e.at < DAYS}
+    return tuple(by_day.values())
 
 
 def _progress(events: list[Event]) -> str | None:
@@ -170,15 +218,52 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
             yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 
 
+def _criteria(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
+    """For each attempt its milestone, and of the criteria that were measured whether they failed."""
+    known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
+    for event, result in story.counted:
+        number = event.milestone or 0
+        if result is not None and number in known:
+            judged = [c for c in result.criteria if c.name in known[number] and c.status in JUDGED]
+            yield number, {f"{number}/{c.name}": c.status is CriterionStatus.FAILED for c in judged}
+
+
+JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
+
+
 def _was_measured(result: Result, name: str) -> bool:
-    return any(c.name == name and c.status in (CriterionStatus.PASSED, CriterionStatus.FAILED) for c in result.criteria)
+    return any(c.name == name and c.status in JUDGED for c in result.criteria)
+
+
+def _count_efforts(story: Story, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, Effort]:
+    """Each module that was begun, with what it took."""
+    tries: Counter[str] = Counter()
+    passed: set[str] = set()
+    for module, failed in tasks:
+        tries[module] += module not in passed
+        if not any(failed.values()):
+            passed.add(module)
+    return {
+        m.id: Effort(tries[m.id], _iso(m.completed_at) if m.completed_at else None)
+        for m in story.modules
+        if m.state in (State.COMPLETED, State.IN_PROGRESS)
+    }
 
 
 def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, Missed]:
     """What was failed at least once."""
+    met: Counter[str] = Counter()
     records: Counter[str] = Counter()
+    first: dict[str, bool] = {}
+    tries: dict[str, int] = {}
     last: dict[str, bool] = {}
     for _, wrong in outcomes:
         last |= wrong
-        records.update(item for item, failed in wrong.items() if failed)
-    return {item: Missed(count, last[item]) for item, count in sorted(records.items())}
+        for item, failed in wrong.items():
+            met[item] += 1
+            first.setdefault(item, failed)
+            if failed:
+                records[item] += 1
+            else:
+                tries.setdefault(item, met[item])
+    return {item: Missed(count, last[item], first[item], tries.get(item, 0)) for item, count in sorted(records.items())}

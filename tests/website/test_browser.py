@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urljoin
@@ -16,7 +17,8 @@ from tests.website.conftest import Class, tree
 
 pytestmark = IN_A_BROWSER
 
-KINDS = ["home", "course", "lesson", "milestone", "troubleshooting", "class", "items", "timeline", "portfolio", "empty"]
+KINDS = ["home", "course", "lesson", "milestone", "troubleshooting", "class", "students", "items", "timeline"]
+KINDS += ["portfolio", "empty"]
 """Every kind of page; `empty` is a timeline without a record."""
 
 
@@ -31,6 +33,7 @@ def paths(made: Class) -> dict[str, str]:
         "milestone": "course/milestone-2.html",
         "troubleshooting": "course/troubleshooting.html",
         "class": "class/index.html",
+        "students": "class/students.html",
         "items": "class/items.html",
         "timeline": f"student/{ada}/index.html",
         "portfolio": f"student/{ada}/portfolio.html",
@@ -155,9 +158,6 @@ def test_it_can_be_read_without_scripts(open_page: Open, kind: str) -> None:
     page = open_page(kind, java_script_enabled=False)
     assert page.locator("main h1, main h2, main h3, main p, main li, main tr").count() == with_scripts
     expect(page.locator("h1")).to_be_visible()
-    expect(page.locator("#filter")).to_have_count(1 if kind == "class" else 0)
-    if kind == "class":
-        expect(page.locator("#filter")).to_be_hidden()
 
 
 def test_forced_colours_leave_marks_that_can_be_seen(open_page: Open) -> None:
@@ -190,7 +190,7 @@ def names(page: Page) -> list[str]:
 
 def test_the_class_can_be_sorted(open_page: Open) -> None:
     """By each column, up and down, by keyboard; the head says how."""
-    page = open_page("class")
+    page = open_page("students")
     first = names(page)
     head = page.locator("#students-table th", has_text="Student")
     head.get_by_role("button").focus()
@@ -201,26 +201,37 @@ def test_the_class_can_be_sorted(open_page: Open) -> None:
     assert names(page) == sorted(first, reverse=True)
     expect(head).to_have_attribute("aria-sort", "descending")
     page.get_by_role("button", name="Milestones").click()
-    counts = [int(text) for text in page.locator("#students-table tbody td:nth-child(4)").all_inner_texts()]
+    counts = [int(text) for text in page.locator("#students-table tbody td:nth-child(5)").all_inner_texts()]
     assert counts == sorted(counts, reverse=True)
     assert head.get_attribute("aria-sort") is None
 
 
-def test_the_class_can_be_filtered(open_page: Open) -> None:
-    """By name, by milestone, by being stuck; how many are shown is said."""
+def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
+    """Each row is a link that says how far its student is, and the table below holds the same for each module."""
+    page = open_page("students")
+    ada = page.get_by_role("link", name="Ada Łubieńska: ")
+    expect(ada).to_have_accessible_name(re.compile(r"Ada Łubieńska: \d+ of 16 modules completed"))
+    ada.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Ada Łubieńska")
+    page.go_back()
+    page.get_by_text("The same as a table").click()
+    rows = page.locator(".heat-table tbody tr")
+    assert rows.count() == page.locator("svg.heat a").count() == 4
+    assert all(len(text.split("\t")) == 17 for text in rows.all_inner_texts())
+
+
+def test_the_lists_lead_to_everybody(open_page: Open) -> None:
+    """By name, and by what they work towards; the list that is shown says so."""
     page = open_page("class")
-    everybody = names(page)
-    page.get_by_label("Name").fill("ada")
-    assert names(page) == ["Ada Łubieńska"]
-    expect(page.get_by_role("status")).to_have_text(f"1 of {len(everybody)} shown")
-    page.get_by_label("Name").fill("")
-    page.get_by_label("may be stuck").check()
-    stuck = page.locator("#students-table tr.stuck th a").all_inner_texts()
-    assert names(page) == stuck
-    assert 0 < len(stuck) < len(everybody)
-    page.get_by_label("may be stuck").uncheck()
-    page.get_by_label("Working towards").select_option("1")
-    assert names(page) == page.locator("#students-table tr[data-towards='1'] th a").all_inner_texts()
+    lists = page.get_by_role("navigation", name="Lists of students")
+    lists.get_by_role("link", name="By name").click()
+    assert names(page) == sorted(names(page), key=str.casefold)
+    expect(page.locator("[aria-current=page]")).to_have_text("By name")
+    towards = lists.get_by_role("link", name="Towards").first
+    expected = towards.locator("xpath=..").locator(".small").inner_text()
+    towards.click()
+    assert len(names(page)) == int(expected)
 
 
 def test_items_are_sorted_by_number_and_not_by_letter(open_page: Open) -> None:

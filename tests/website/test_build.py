@@ -63,7 +63,7 @@ def test_one_new_record_touches_its_student_and_the_class(own: Class) -> None:
     assert done.rendered == 1
     folder = f"student/{own.pseudonym('zz-grace-canary')}/"
     assert changed
-    assert all(path.startswith((folder, "class/")) for path in changed)
+    assert all(path.startswith((folder, "class/", "index.html")) for path in changed)
     fresh = own.site.with_name("fresh")
     build(own.source, fresh)
     assert tree(fresh) == after
@@ -108,6 +108,29 @@ def test_another_key_does_not_rename_the_class_unasked(own: Class) -> None:
     with pytest.raises(UsageError, match=r"pseudonyms\.key"):
         build(own.source, own.site)
     assert tree(own.site) == before
+
+
+def test_a_site_of_an_earlier_version_is_made_again(own: Class) -> None:
+    """What an earlier version kept beside it cannot be read; its folder is still a site's."""
+    build(own.source, own.site)
+    before = tree(own.site)
+    place_of(own.site).write_text('{"version": 1, "parts": {"class": {"gone": true}}}', "utf-8")
+    (own.site / "class" / "2.html").write_text("a page that is no more", "utf-8")
+    done = build(own.source, own.site)
+    assert (done.rendered, done.removed) == (4, 1)
+    assert tree(own.site) == before
+
+
+def test_sections_are_told_only_when_asked(own: Class) -> None:
+    """Each has a list of its own; without the option no file says who is in which."""
+    build(own.source, own.site)
+    assert not (own.site / "class" / "section-1.html").exists()
+    assert not any(b"Section-Canary" in data for data in tree(own.site).values())
+    build(own.source, own.site, sections=True)
+    page = (own.site / "class" / "section-1.html").read_text("utf-8")
+    assert "<h1>Section Section-Canary</h1>" in page
+    assert page.count('<th scope="row">') == 4, "two students, in both tables"
+    assert "No section" in (own.site / "class" / "index.html").read_text("utf-8")
 
 
 def test_who_leaves_the_class_leaves_the_site(own: Class) -> None:
@@ -179,7 +202,7 @@ def interrupted(*_: object) -> None:
 def test_a_damaged_state_is_told_as_a_folder_of_others(own: Class) -> None:
     """Nothing is guessed from it."""
     build(own.source, own.site)
-    place_of(own.site).write_text('{"version": 1, "parts": 3}', "utf-8")
+    place_of(own.site).write_text('{"version": 2, "parts": 3}', "utf-8")
     with pytest.raises(UsageError, match="no site has been built there"):
         build(own.source, own.site)
 

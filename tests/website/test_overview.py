@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from desk.cohort import Entry, Member
+from desk.stuck import LEAST
 from grading.manifest.model import Manifest
 from grading.result import Failure, Result
 from tests.render.results import criterion, failure, not_yet, result
@@ -27,8 +28,8 @@ def test_a_summary_comes_back_from_json(manifest: Manifest) -> None:
     assert not made.tasks["2.3"].open
 
 
-def test_those_who_fail_the_same_task_again_come_first(manifest: Manifest) -> None:
-    """Then those without progress for long, then the others; each with the reason."""
+def test_the_highest_score_comes_first(manifest: Manifest) -> None:
+    """Failing the same task again weighs most, then weeks without progress; each score with what it is made of."""
     again = [attempt(failing(), day) for day in (1, 2, 3)]
     overview = overlook(
         [
@@ -39,14 +40,92 @@ def test_those_who_fail_the_same_task_again_come_first(manifest: Manifest) -> No
         ],
         manifest,
     )
-    told = [(row.summary.pseudonym, row.reasons) for row in overview.rows]
+    told = [(row.summary.pseudonym, row.need.score, row.reasons) for row in overview.rows]
     assert told == [
-        ("again-c-1", ("task 2.3 failed 3 times in a row", "20 days without progress")),
-        ("quiet-b-1", ("15 days without progress",)),
-        ("empty-d-1", ("nothing recorded yet",)),
-        ("fresh-a-1", ()),
+        ("again-c-1", 5, ("task 2.3 failed 3 times in a row", "20 days without progress")),
+        ("quiet-b-1", 2, ("15 days without progress",)),
+        ("empty-d-1", 2, ("nothing recorded yet",)),
+        ("fresh-a-1", 0, ()),
     ]
-    assert overview.stuck == 3
+    assert [row.summary.pseudonym for row in overview.stuck] == ["again-c-1"]
+
+
+def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
+    """However many have earned the points; of equals those who worked last."""
+    again = [
+        summary(manifest, member(*(attempt(failing(), d + n / 100) for d in (1, 2, 3))), f"a-{n}") for n in range(25)
+    ]
+    overview = overlook(again, manifest)
+    assert all(row.need.score >= LEAST for row in overview.rows)
+    assert [row.summary.pseudonym for row in overview.stuck] == ["a-24", "a-23"]
+
+
+def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
+    """Weeks without a record are no need of help then."""
+    done = replace(summary(manifest, member(started("01_setup"))), towards=None)
+    late = summary(manifest, member(started("01_setup", 40)), "late-b-1")
+    assert {row.summary.pseudonym: row.need.score for row in overlook([done, late], manifest).rows}[done.pseudonym] == 0
+
+
+def test_a_module_has_the_results_it_took(manifest: Manifest) -> None:
+    """Up to the first that passes; later failures of it do not count, and an open module counts all."""
+    events = [attempt(failing(), 1), attempt(failing(), 2), attempt(passing(), 3), attempt(failing(), 4)]
+    efforts = summary(manifest, member(started("01_setup"), *events, started("05_dense", 5))).efforts
+    assert (efforts["02_tensor"].tries, efforts["02_tensor"].completed_at is not None) == (3, True)
+    assert (efforts["01_setup"].tries, efforts["05_dense"].tries) == (1, 0)
+    assert efforts["05_dense"].completed_at is None
+    assert "06_spatial" not in efforts
+
+
+def test_the_week_is_told_beside_the_one_before(manifest: Manifest) -> None:
+    """Counted back from the newest record, with who unlocked what."""
+    students = [
+        summary(manifest, member(attempt(result(), 20)), "new-a-1"),
+        summary(manifest, member(started("01_setup", 5), attempt(result(), 10)), "old-b-1"),
+        summary(manifest, member(started("01_setup", 19)), "try-c-1"),
+    ]
+    changes = {change.label: change for change in overlook(students, manifest).changes}
+    first = changes["Milestone 1 unlocked"]
+    assert (first.now, first.before, [s.pseudonym for s in first.who]) == (1, 1, ["new-a-1"])
+    assert (changes["Students with a record"].now, changes["Students with a record"].before) == (2, 1)
+    assert (changes["Modules completed"].now, changes["Modules completed"].before) == (4, 4)
+
+
+def test_unlocks_add_up_over_time(manifest: Manifest) -> None:
+    """Week by week until the newest record; a long term takes longer steps, and a few days have no picture."""
+    early, late = member(started("01_setup"), attempt(result(), 3)), member(attempt(result(), 27))
+    unlocks = overlook([summary(manifest, early, "a-a-1"), summary(manifest, late, "b-b-1")], manifest).unlocks
+    assert unlocks is not None
+    assert (unlocks.days, unlocks.counts[0], unlocks.counts[1]) == (7, (0, 1, 1, 1, 2), (0, 0, 0, 0, 0))
+    year = overlook([summary(manifest, member(started("01_setup"), attempt(result(), 365)))], manifest).unlocks
+    assert year is not None
+    assert (year.days, len(year.ends) <= 21) == (21, True)
+    assert overlook([summary(manifest, early)], manifest).unlocks is None
+
+
+def test_criteria_are_items_with_attempts_and_discrimination(manifest: Manifest) -> None:
+    """What was not measured was not met; the weak half fails both criteria, so they tell it from the other."""
+    name = manifest.milestone(1).criteria[1].name
+    weak = [
+        criterion("failed", 0.5, name="module_tests", failures=(failure(task="2.3"), failure(task="3.1"))),
+        criterion("failed", 0.5, name=name),
+    ]
+    students = [
+        summary(manifest, member(attempt(not_yet(criteria=tuple(weak)), 1), attempt(passing(), 2)), f"weak-{n}")
+        for n in range(6)
+    ] + [
+        summary(manifest, member(attempt(result(criterion(name="module_tests"), criterion(name=name)), 1)), f"s-{n}")
+        for n in range(6)
+    ]
+    items = overlook(students, manifest).items
+    tests = next(item for item in items.criteria if item.id == "1/module_tests")
+    assert (tests.met, tests.failed, tests.open) == (12, 6, 0)
+    assert (tests.statistics.passed_first, tests.statistics.tries, tests.statistics.discrimination) == (6, 1.5, 1.0)
+    other = next(item for item in items.criteria if item.id == f"1/{name}")
+    assert (other.statistics.unpassed, other.open) == (6, 6)
+    task = next(item for item in items.tasks if item.id == "2.3")
+    assert task.statistics.discrimination == 1.0
+    assert next(item for item in items.tasks if item.id == "1.1").statistics.discrimination is None
 
 
 def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
@@ -70,7 +149,7 @@ def test_tasks_are_counted_over_students_whose_work_was_graded(manifest: Manifes
         summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2)), "a-a-1"),
         summary(manifest, member(attempt(passing(), 1)), "b-b-1"),
     ]
-    items = {item.id: item for item in overlook(students, manifest).tasks}
+    items = {item.id: item for item in overlook(students, manifest).items.tasks}
     assert (items["2.3"].met, items["2.3"].failed, items["2.3"].open, items["2.3"].records) == (2, 1, 0, 1)
     assert items["2.3"].percent == 50
     assert items["4.1"].failed == 0
@@ -85,10 +164,10 @@ def test_questions_are_known_by_their_titles(manifest: Manifest) -> None:
         Failure(title="Question <b>x</b> is answered correctly"),
     )
     quiz = criterion("failed", 0.5, name="quiz", failures=missed)
-    overview = overlook([summary(manifest, member(attempt(not_yet(criteria=(quiz,)))))], manifest)
-    worst = overview.questions[0]
+    questions = overlook([summary(manifest, member(attempt(not_yet(criteria=(quiz,)))))], manifest).items.questions
+    worst = questions[0]
     assert (worst.id, worst.met, worst.failed, worst.open) == (f"1/{question}", 1, 1, 1)
-    assert [item.failed for item in overview.questions[1:]] == [0] * (len(manifest.milestone(1).questions) - 1)
+    assert [item.failed for item in questions[1:]] == [0] * (len(manifest.milestone(1).questions) - 1)
 
 
 def test_the_distribution_adds_up(manifest: Manifest) -> None:

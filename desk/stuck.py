@@ -1,0 +1,58 @@
+"""Who may be stuck: a score that anybody can work out again, and at most a tenth of a class. For report and site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+FAILURES, WEEKS, PAIRS_BEHIND = 5, 2, 2
+"""The most points for each reason. A student who left long ago must not outrank one who is trying now."""
+LEAST = 3
+"""Fewer points are ordinary work."""
+SHARE = 10
+"""One of so many students is named, those with the most points."""
+_PART = (
+    f"one for each result in a row that fails the same thing first (at most {FAILURES})",
+    f"one for each week without progress (at most {WEEKS})",
+    f"one for every two modules behind the median of the class (at most {PAIRS_BEHIND})",
+)
+FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
+FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
+"""Where modules are not known, as in a gradebook of milestones."""
+SELECTION = f"Named are those with {LEAST} points or more, the highest first, and at most one in {SHARE} of a class."
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Why somebody may be stuck."""
+
+    failures: int = 0
+    """Results in a row, until now, that fail the same thing first."""
+    days: int = 0
+    """Since the last progress."""
+    behind: int = 0
+    """Modules behind the median of the class."""
+
+    @property
+    def score(self) -> int:
+        """The points of `FORMULA`.
+
+        >>> Need(failures=3, days=9, behind=5).score
+        6
+        """
+        pairs = max(0, self.behind) // 2
+        return min(self.failures, FAILURES) + min(self.days // 7, WEEKS) + min(pairs, PAIRS_BEHIND)
+
+
+def rank_needs(needs: Mapping[Key, Need], recent: Mapping[Key, float]) -> list[Key]:
+    """Everybody, the most points first; of equals whoever worked last, since they can still be reached."""
+    return sorted(needs, key=lambda key: (-needs[key].score, -recent.get(key, 0.0), str(key)))
+
+
+def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, Need], students: int) -> list[Key]:
+    """Of a ranking those to be named, in a class of so many; a class of fewer than ten may have one."""
+    named = [key for key in ranked if needs[key].score >= LEAST]
+    return named[: max(1, students // SHARE)]

@@ -1,0 +1,180 @@
+"""Pictures of a class, as numbers that the templates draw: efforts by module, unlocks over time, its progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grading.manifest.model import Manifest
+from website.overview import Overview, Unlocks
+from website.spans import plural
+from website.summary import Summary
+
+LEFT, CELL, HIGH = 190, 26, 26
+"""Of the heat map: where its cells begin, and their width and height."""
+WIDTH, TALL = 640, 240
+MOST_TRIES = 4
+"""Shades of a completed module: so many tries, or more, are the darkest."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student's work on one module."""
+
+    module: str
+    x: int
+    shade: int
+    """0 not begun, 1 to `MOST_TRIES` completed, by tries; -1 begun."""
+    tries: int
+
+    @property
+    def words(self) -> str:
+        """As the table says it."""
+        if self.shade == 0:
+            return "–"
+        tried = f"{self.tries} tr{'y' if self.tries == 1 else 'ies'}"
+        if self.shade > 0:
+            return tried if self.tries else "done"
+        return f"open, {tried}" if self.tries else "open"
+
+
+def heat_cells(summary: Summary, manifest: Manifest) -> list[Cell]:
+    """A row of the heat map: one cell for each module."""
+    cells = []
+    for column, module in enumerate(manifest.modules):
+        effort = summary.efforts.get(module.id)
+        shade = 0
+        if effort is not None:
+            shade = min(max(effort.tries, 1), MOST_TRIES) if effort.completed_at else -1
+        cells.append(Cell(module.id, LEFT + CELL * column, shade, effort.tries if effort else 0))
+    return cells
+
+
+@dataclass(frozen=True)
+class Line:
+    """How many had one milestone, over time."""
+
+    milestone: int
+    path: str
+    end: tuple[float, float]
+    label: float
+    """Where its number is written, moved off its neighbours."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Unlocks over time."""
+
+    said: str
+    lines: tuple[Line, ...]
+    up: tuple[tuple[float, int], ...]
+    """Marks of the upright axis: where, and how many students."""
+    right: float
+    bottom: float
+
+
+def draw_unlocks(unlocks: Unlocks, manifest: Manifest) -> Chart:
+    """One line for each milestone that somebody has, its number at its end."""
+    left, right, top, bottom = 44, WIDTH - 40, 12, TALL - 30
+    most = max((count for counts in unlocks.counts for count in counts), default=0)
+    step = _round_step(most)
+    high = step * -(-most // step) or 1
+    start, span = unlocks.ends[0], unlocks.ends[-1] - unlocks.ends[0]
+
+    def place(index: int, count: int) -> tuple[float, float]:
+        share = (unlocks.ends[index] - start) / span
+        return round(left + share * (right - left), 1), round(bottom - count / high * (bottom - top), 1)
+
+    drawn = []
+    for milestone, counts in zip(manifest.milestones, unlocks.counts, strict=True):
+        if counts[-1]:
+            points = [place(index, count) for index, count in enumerate(counts)]
+            path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
+            drawn.append((milestone.id, path, points[-1]))
+    labels = _spread([end[1] for _, _, end in drawn], 15)
+    lines = tuple(Line(id_, path, end, label) for (id_, path, end), label in zip(drawn, labels, strict=True))
+    ends = ", ".join(
+        f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
+    )
+    marks = tuple((place(0, count)[1], count) for count in range(0, high + 1, step))
+    return Chart(f"Students who have each milestone, in the end {ends}.", lines, marks, right, bottom)
+
+
+def _round_step(most: int) -> int:
+    """A round number of students that divides the axis into two to five parts."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if most <= 5 * step:
+                return step
+        size *= 10
+
+
+def _spread(places: list[float], apart: float) -> list[float]:
+    """The same places, each at least so far from the one above it."""
+    moved = dict.fromkeys(range(len(places)), 0.0)
+    last = float("inf")
+    for index in sorted(range(len(places)), key=places.__getitem__, reverse=True):
+        last = moved[index] = round(min(places[index], last - apart), 1)
+    return list(moved.values())
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One module on the front page's picture."""
+
+    module: str
+    title: str
+    x: float
+    y: float
+    height: float
+    number: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One milestone on that picture, above the module that sets it off."""
+
+    milestone: int
+    x: float
+    y: float
+    reached: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the class has come."""
+
+    said: str
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    wide: float
+    bottom: float
+
+
+def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
+    """A bar for each module, as high as the share of the class that has completed it; milestones stand above."""
+    top, bottom = 56.0, TALL - 26.0
+    pitch = WIDTH / len(manifest.modules)
+    bars = []
+    for module, share in zip(manifest.modules, overview.completed, strict=True):
+        height = round((bottom - top) * share.percent / 100, 1)
+        x = round(pitch * (module.number - 1) + 3, 1)
+        bars.append(
+            Bar(
+                module.id,
+                f"{module.title}: {share.count} of {len(overview.rows)}",
+                x,
+                bottom - height,
+                height,
+                module.number,
+            )
+        )
+    at = {bar.module: bar for bar in bars}
+    marks = tuple(
+        Mark(m.id, round(at[m.trigger].x + pitch / 2 - 3, 1), round(at[m.trigger].y - 24, 1), share.count > 0)
+        for m, share in zip(manifest.milestones, overview.unlocked, strict=True)
+    )
+    having = ", ".join(f"milestone {share.milestone} {share.count}" for share in overview.unlocked)
+    first, last = overview.completed[0].count, overview.completed[-1].count
+    said = f"Of {plural(len(overview.rows), 'student')} {first} completed the first module and {last} the last one."
+    return Progress(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), bottom)

@@ -1,0 +1,98 @@
+"""Tasks, questions and criteria over a class: how often each is missed, and how well it tells who can do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from desk.item_statistics import PASSED, ItemStatistics, Outcome, analyse_items
+from grading.manifest.model import Manifest
+from website.summary import Missed, Summary
+
+
+@dataclass(frozen=True)
+class Item:
+    """One task, question or criterion, over the class."""
+
+    id: str
+    title: str
+    where: str
+    """The module's or the milestone's page."""
+    failed: int
+    """Students who failed it at least once."""
+    records: int
+    """Records in which it failed, of all students together."""
+    open: int
+    """Students whose latest record on it fails it."""
+    statistics: ItemStatistics
+    milestone: int | None = None
+    """The one that asks for it; None for a task."""
+
+    @property
+    def met(self) -> int:
+        """Students whose work on it was graded."""
+        return self.statistics.met
+
+    @property
+    def percent(self) -> float:
+        """The share of these that failed it at least once."""
+        return 100 * self.failed / self.met if self.met else 0.0
+
+
+@dataclass(frozen=True)
+class Items:
+    """All of them, those missed most first."""
+
+    tasks: tuple[Item, ...]
+    questions: tuple[Item, ...]
+    criteria: tuple[Item, ...]
+
+
+Named = tuple[str, str, str, int | None]
+"""Id, title, page, milestone."""
+
+
+def analyse(students: list[Summary], manifest: Manifest) -> Items:
+    """Every item that somebody has met. Each kind is compared with the others of its kind."""
+    tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
+    questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
+    missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]
+    missed_questions = [{q: s.questions.get(q) for m in s.asked for q in questions.get(m, ())} for s in students]
+    missed_criteria = [{criterion: s.criteria.get(criterion) for criterion in s.measured} for s in students]
+    return Items(
+        tasks=_worst_first(_name_tasks(manifest), missed_tasks),
+        questions=_worst_first(_name_questions(manifest), missed_questions),
+        criteria=_worst_first(_name_criteria(manifest), missed_criteria),
+    )
+
+
+def _name_tasks(manifest: Manifest) -> Iterator[Named]:
+    for module in manifest.modules:
+        yield from ((task.id, task.title, f"course/{module.id}.html", None) for task in module.tasks)
+
+
+def _name_questions(manifest: Manifest) -> Iterator[Named]:
+    for milestone in manifest.milestones:
+        for question in milestone.questions:
+            title = question.id.replace("_", " ").capitalize()
+            yield f"{milestone.id}/{question.id}", title, f"course/milestone-{milestone.id}.html", milestone.id
+
+
+def _name_criteria(manifest: Manifest) -> Iterator[Named]:
+    for milestone in manifest.milestones:
+        for criterion in milestone.criteria:
+            where = f"course/milestone-{milestone.id}.html"
+            yield f"{milestone.id}/{criterion.name}", criterion.title, where, milestone.id
+
+
+def _worst_first(named: Iterable[Named], met: list[dict[str, Missed | None]]) -> tuple[Item, ...]:
+    """Only what somebody has met; equal ones in the manifest's order. Of each student what they met, and missed."""
+    known = {name[0]: name for name in named}
+    outcomes: list[dict[str, Outcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
+    statistics = analyse_items(outcomes, list(known))
+    found = []
+    for id_, title, where, milestone in known.values():
+        missed = [m for one in met if (m := one.get(id_)) is not None]
+        records, still_open = sum(m.records for m in missed), sum(m.open for m in missed)
+        found.append(Item(id_, title, where, len(missed), records, still_open, statistics[id_], milestone))
+    return tuple(sorted((i for i in found if i.met), key=lambda i: (-i.percent, -i.records)))

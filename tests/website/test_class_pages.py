@@ -1,0 +1,94 @@
+"""The class's pages at the size of a large class: lists of a sensible length, and pictures that say what they show."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+
+from grading.manifest.model import Manifest
+from tests.render.results import result
+from tests.website.conftest import attempt, member, started
+from tests.website.test_overview import failing, passing, summary
+from website.class_drawing import draw_progress, draw_unlocks, heat_cells
+from website.class_pages import PAGE, class_pages, list_views
+from website.overview import Overview, overlook
+from website.render import Site
+from website.summary import Summary
+
+
+@pytest.fixture(scope="module")
+def large(manifest: Manifest) -> Overview:
+    """A hundred students in three sections, of whom every second fails a task again and again."""
+    kinds = [
+        summary(manifest, member(started("01_setup"), attempt(passing(), 9), attempt(result(), 20))),
+        summary(manifest, member(*(attempt(failing(), day) for day in range(6)))),
+    ]
+    students = [replace(kinds[n % 2], pseudonym=f"quiet-otter-{n}", name=f"Quiet Otter {n:03}") for n in range(100)]
+    return overlook(students, manifest, {s.pseudonym: "ABC"[n % 3] for n, s in enumerate(students[:90])})
+
+
+def test_no_page_is_longer_than_its_list_allows(large: Overview, manifest: Manifest) -> None:
+    """Everybody stands once in each order, on pages of so many, each of which leads to the others."""
+    files = class_pages(large, Site(manifest))
+    for slug in ("students", "names"):
+        pages = [data.decode() for path, data in files.items() if re.fullmatch(rf"class/{slug}(-\d+)?\.html", path)]
+        assert [page.count('<g transform="translate') for page in pages] == [PAGE, PAGE, 100 - 2 * PAGE]
+        assert len(set(re.findall(r"student/(quiet-otter-\d+)/", "".join(pages)))) == 100
+        assert all(f'href="../class/{slug}-3.html"' in page for page in pages)
+    assert max(map(len, files.values())) < 250_000
+    overview = files["class/index.html"].decode()
+    assert "10 students may be stuck" in overview
+    assert overview.count("points: task") == 10
+
+
+def test_every_section_and_milestone_has_a_list(large: Overview, manifest: Manifest) -> None:
+    """Also those who are in none; together they are the class."""
+    views = {view.slug: view for view in list_views(large, manifest)}
+    sections = [len(views[slug].rows) for slug in ("section-1", "section-2", "section-3", "section-none")]
+    assert sections == [30, 30, 30, 10]
+    assert sum(len(view.rows) for slug, view in views.items() if slug.startswith(("towards", "finished"))) == 100
+
+
+def test_the_heat_map_tells_tries_from_open_modules(manifest: Manifest) -> None:
+    """Shades go by tries; a module that was begun is outlined, with the tries so far."""
+    made = summary(manifest, member(attempt(failing(), 1), attempt(passing(), 2), started("05_dense", 3)))
+    cells = {cell.module: cell for cell in heat_cells(made, manifest)}
+    assert [(cells[m].shade, cells[m].words) for m in ("02_tensor", "05_dense", "06_spatial")] == [
+        (2, "2 tries"),
+        (-1, "open"),
+        (0, "–"),
+    ]
+
+
+def test_a_milestone_that_nobody_has_looks_different(large: Overview, manifest: Manifest) -> None:
+    """On the front page: dotted in the picture and on its card, which says so in words."""
+    marks = draw_progress(large, manifest).marks
+    assert [mark.reached for mark in marks] == [True, False, False, False, False]
+    front = class_pages(large, Site(manifest))["index.html"].decode()
+    assert front.count('<li class="locked">') == 4
+    assert front.count("Nobody has unlocked it yet") == 4
+    assert "50 of 100 have it" in front
+    assert "Of 100 students" in front
+
+
+def test_unlocks_are_drawn_inside_their_axes(large: Overview, manifest: Manifest) -> None:
+    """One line for each milestone that somebody has; labels of neighbours do not cover each other."""
+    assert large.unlocks is not None
+    chart = draw_unlocks(large.unlocks, manifest)
+    assert [line.milestone for line in chart.lines] == [1]
+    assert chart.lines[0].end[1] < chart.bottom
+    assert [count for _, count in chart.up] == [0, 10, 20, 30, 40, 50]
+    close = replace(large.unlocks, counts=((0,) * 3 + (50,), (0,) * 3 + (50,), (0,) * 3 + (49,), (0,) * 4, (0,) * 4))
+    labels = sorted(line.label for line in draw_unlocks(close, manifest).lines)
+    assert all(after - before >= 15 for before, after in itertools.pairwise(labels))
+
+
+def test_an_empty_class_has_pages(manifest: Manifest) -> None:
+    """They say that nothing is there, and the front page draws nothing."""
+    nobody: list[Summary] = []
+    files = class_pages(overlook(nobody, manifest), Site(manifest))
+    assert b"Nobody is in the class yet" in files["class/students.html"]
+    assert b"How far the class is" not in files["index.html"]
