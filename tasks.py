@@ -436,10 +436,13 @@ def gradebook(
     sys.stdout.write(f"{written.students} students, written to {to}\n")
 
 
-@chore(help={**FOLDER, "to": "The page to write; only the terminal's tables without it."})
+@chore(
+    help={**FOLDER, "to": "The page to write, a folder of evidence beside it; only the terminal's tables without it."}
+)
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
     from desk.courses import describe_course
+    from desk.evidence import write_evidence
     from desk.gradebook import FILE, open_gradebook
     from desk.report import report as of
     from desk.report_page import page, terminal
@@ -447,11 +450,13 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
     from grading.manifest.load import load_at_desk
     from tito.console import console
 
+    path = writable(to) if to else None
     with open_gradebook(Path(folder, FILE)) as book:
         manifest = load_at_desk(ROOT)
         found = of(book, manifest, describe_course(ROOT, manifest))
-    if to:
-        write_atomically(writable(to), page(found).encode())
+        if path is not None:
+            write_evidence(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
+            write_atomically(path, page(found, evidence=f"{path.stem}-evidence").encode())
     for part in terminal(found):
         console().print(part)
 
@@ -480,15 +485,22 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     return 1 if troubles else 0
 
 
-@chore(help={**FOLDER, "to": "The page to write."})
-def similar(_context: Context, to: str, folder: str = "class") -> None:
+@chore(
+    iterable=["against"],
+    help={
+        **FOLDER,
+        "to": "The page to write.",
+        "against": "The folder of another class, such as last year's, to compare with. May be given several times.",
+    },
+)
+def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
     """Compare what students have handed in, and write the pairs that are alike side by side."""
     from desk.similar_page import compare
     from grading.render.progress import watch_for
     from tito.console import console
 
     with watch_for(console()) as watch:
-        pairs = compare(ROOT, Path(folder), writable(to), watch)
+        pairs = compare(ROOT, Path(folder), writable(to), watch, [Path(name) for name in against or ()])
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
 
@@ -511,6 +523,7 @@ def doctor(_context: Context, folder: str = "class") -> int:
         "records": "Instead of a gradebook, a folder with one folder for each student, each with its progress/.",
         "roster": "With --records: a CSV file of the class; without it everybody with a folder is in the class.",
         "base-url": "Where the site will be served: previews of links and feeds need whole addresses.",
+        "sections": "List each section's students; without it the site does not say who is in which.",
         "leave-out": "The id of a student of whom the site is to show nothing. May be given several times.",
     },
 )
@@ -521,6 +534,7 @@ def site(
     records: str = "",
     roster: str = "",
     base_url: str = "",
+    sections: bool = False,
     leave_out: list[str] | None = None,
 ) -> None:
     """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
@@ -529,7 +543,7 @@ def site(
     from website.source import Book, Folder
 
     source = Folder(Path(records), Path(roster) if roster else None) if records else Book(Path(folder, FILE))
-    done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or ())
+    done = build(source, Path(to), base_url=base_url or None, left_out=leave_out or (), sections=sections)
     sys.stdout.write(
         f"{done.students} students, {done.rendered} rendered; {done.files} files in {to}, "
         f"{done.written} written, {done.removed} removed\n"

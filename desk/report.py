@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from desk.decisions import Course
 from desk.gradebook import Gradebook, Visit
+from desk.item_statistics import ItemStatistics, Outcome, analyse_items
 from desk.roster import Row
-from desk.scores import Score, find_previews, scores
+from desk.scores import FULL, Score, find_previews, scores
+from desk.stale import find_stale
+from desk.stuck import Need, rank_needs, select_stuck
 from grading.checks.quiz import OPEN, question_in, was_answered
 from grading.manifest.model import Manifest, Milestone, Status
 
@@ -24,6 +27,9 @@ WORDS = {
     "error": "not judged",
     "not_begun": "not begun",
 }
+ItemKind = Literal["failure", "question", "criterion"]
+BINS = 10
+"""Bars of a histogram."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,22 @@ class Distribution:
     mean: float | None
     """Of the points of those who have some."""
     late: int
+    histogram: tuple[int, ...]
+    """Students with 0 to 10 points, and so on; bonus points are in the last bar."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the class; the students without one have a section without a name."""
+
+    name: str
+    students: int
+    having: tuple[int, ...]
+    """For each milestone that is built, how many have unlocked it."""
+    means: tuple[float | None, ...]
+    """For each milestone, of the points of those who have some."""
+    total: float
+    """The mean of everybody's points together."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,14 @@ class Line:
     scores: tuple[Score, ...]
     total: float
     visit: Visit | None
+    stale: tuple[tuple[str, ...], ...] = ()
+    """For each score why it may be out of date; empty where it is not."""
+    is_stuck: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether any of them is."""
+        return any(self.stale)
 
 
 @dataclass(frozen=True)
@@ -60,17 +90,20 @@ class Stuck:
     """Gradings in a row, until now, whose first thing to fix was the same."""
     days: int
     """Since the first of those tries was pushed or graded."""
+    score: int
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that students fail: a task's test, or a question."""
+    """Something that students fail: a task's test, a question, or a criterion."""
 
     milestone: int
+    kind: ItemKind
     title: str
     students: int
     of: int
     """Students who have begun the milestone."""
+    statistics: ItemStatistics
 
 
 @dataclass(frozen=True)
@@ -82,15 +115,25 @@ class Report:
     """When a repository was last looked at; None before the first collection."""
     lines: tuple[Line, ...]
     distributions: tuple[Distribution, ...]
+    sections: tuple[Section, ...]
+    """Empty where the roster has none."""
     stuck: tuple[Stuck, ...]
+    trying: int
+    """Milestones that were tried and are not unlocked, over the class."""
     items: tuple[Item, ...]
     questions: tuple[Item, ...]
+    criteria: tuple[Item, ...]
     troubles: tuple[tuple[Row, str], ...]
 
     @property
     def earlier(self) -> int:
         """Grades that another course than today's has judged."""
         return sum(not score.is_current for line in self.lines for score in line.scores)
+
+    @property
+    def stale(self) -> int:
+        """Grades that may be out of date."""
+        return sum(bool(reasons) for line in self.lines for reasons in line.stale)
 
 
 def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> Report:
@@ -99,28 +142,35 @@ def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> 
     reached = scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
     at = max((visits[row.id].at for row in rows if row.id in visits), default=None)
+    history = _history(book, {row.id for row in rows})
+    newest = {key: results[-1] for key, results in history.items()}
+    stuck, trying = _find_stuck(rows, history, at)
+    named = {one.row.id for one in stuck}
+    stale = find_stale(book, reached, at)
     lines = tuple(
         Line(
             row,
             tuple(reached[row.id][m.id] for m in built),
             round(sum(reached[row.id][m.id].points or 0.0 for m in built), 2),
             visits.get(row.id),
+            tuple(stale.get((row.id, m.id), ()) for m in built),
+            row.id in named,
         )
         for row in rows
     )
-    history = _history(book, {row.id for row in rows})
-    newest = {key: results[-1] for key, results in history.items()}
-    troubles = tuple((row, v.problem) for row in rows if (v := visits.get(row.id)) is not None and v.problem)
-    items = _items(newest, built)
+    items = _items(newest, history, built)
     return Report(
         course=f"{manifest.course.name} {today.label if today else manifest.course.version}",
         at=at,
         lines=lines,
         distributions=tuple(_distribution(m, [line.scores[i] for line in lines]) for i, m in enumerate(built)),
-        stuck=_stuck(rows, history, at),
-        items=tuple(item for item in items if question_in(item.title) is None),
-        questions=tuple(item for item in items if question_in(item.title) is not None),
-        troubles=troubles,
+        sections=tuple(_sections(lines)),
+        stuck=stuck,
+        trying=trying,
+        items=tuple(item for item in items if item.kind == "failure"),
+        questions=tuple(item for item in items if item.kind == "question"),
+        criteria=tuple(item for item in items if item.kind == "criterion"),
+        troubles=tuple((row, v.problem) for row in rows if (v := visits.get(row.id)) is not None and v.problem),
     )
 
 
@@ -131,11 +181,41 @@ def state(score: Score) -> str:
 
 def _distribution(milestone: Milestone, of: Sequence[Score]) -> Distribution:
     counts = Counter(map(state, of))
-    touched = [score for score in of if score.grading is not None or score.by_hand.describe()]
-    points = [score.points for score in touched if score.points is not None]
-    mean = round(sum(points) / len(points), 1) if points else None
+    points = _points(of)
+    bars = Counter(min(max(int(BINS * one / FULL), 0), BINS - 1) for one in points)
     late = sum(score.days_late > 0 for score in of)
-    return Distribution(milestone.id, milestone.name, {name: counts[name] for name in STATES}, mean, late)
+    return Distribution(
+        milestone.id,
+        milestone.name,
+        {name: counts[name] for name in STATES},
+        _mean(points),
+        late,
+        tuple(bars[place] for place in range(BINS)),
+    )
+
+
+def _points(of: Iterable[Score]) -> list[float]:
+    """The points of who has some: graded, or given by hand."""
+    touched = [score for score in of if score.grading is not None or score.by_hand.describe()]
+    return [score.points for score in touched if score.points is not None]
+
+
+def _mean(points: Sequence[float]) -> float | None:
+    return round(sum(points) / len(points), 1) if points else None
+
+
+def _sections(lines: Sequence[Line]) -> Iterable[Section]:
+    """One for each section of the roster, those without one last."""
+    if not any(line.row.section for line in lines):
+        return
+    by_name: dict[str, list[Line]] = {}
+    for line in lines:
+        by_name.setdefault(line.row.section or "", []).append(line)
+    for name, found in sorted(by_name.items(), key=lambda one: (not one[0], one[0])):
+        columns = list(zip(*(line.scores for line in found), strict=True))
+        having = tuple(sum(score.verdict in ("unlocked", "provisional") for score in column) for column in columns)
+        total = _mean([line.total for line in found]) or 0.0
+        yield Section(name, len(found), having, tuple(_mean(_points(column)) for column in columns), total)
 
 
 @dataclass(frozen=True)
@@ -148,6 +228,10 @@ class _Tried:
     """Titles, in the order in which to fix them."""
     unanswered: frozenset[str]
     """Titles of questions that are open, and so not missed."""
+    asked_by: Mapping[str, str]
+    """Title of a failure → the criterion it belongs to."""
+    judged: Mapping[str, bool]
+    """Title of each criterion that was measured → whether it was met."""
 
 
 def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Tried]]:
@@ -160,7 +244,7 @@ def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[
         if student in students and raw["verdict"] != "error" and id_ not in hidden:
             at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
             found.setdefault((student, raw["milestone"]), []).append(
-                _Tried(at, raw["verdict"], tuple(_titles(raw)), _open(raw))
+                _Tried(at, raw["verdict"], tuple(_titles(raw)), _open(raw), dict(_asked_by(raw)), dict(_judged(raw)))
             )
     return found
 
@@ -171,18 +255,32 @@ def _open(raw: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(t for t, got in titles if (question_in(t) or t == OPEN) and not was_answered(got))
 
 
+def _title(failure: Mapping[str, Any]) -> str:
+    task = failure.get("task")
+    return f"Task {task}: {failure['title']}" if task else str(failure["title"])
+
+
 def _titles(raw: Mapping[str, Any]) -> Iterable[str]:
+    return (title for title, _ in _asked_by(raw))
+
+
+def _asked_by(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for criterion in raw["criteria"]:
         for failure in criterion.get("failures", ()):
-            task = failure.get("task")
-            yield f"Task {task}: {failure['title']}" if task else str(failure["title"])
+            yield _title(failure), str(criterion["title"])
 
 
-def _stuck(
+def _judged(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
+    for criterion in raw["criteria"]:
+        if criterion["status"] in ("passed", "failed"):
+            yield str(criterion["title"]), criterion["status"] == "passed"
+
+
+def _find_stuck(
     rows: Sequence[Row], history: Mapping[tuple[str, int], list[_Tried]], at: datetime | None
-) -> tuple[Stuck, ...]:
-    """Those whose newest grading is not yet, the longest at the same thing first."""
-    by_id, found = {row.id: row for row in rows}, []
+) -> tuple[tuple[Stuck, ...], int]:
+    """Of those whose newest grading is not yet, the ones to be named, and how many there are."""
+    by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
         if last.verdict != "not_yet":
@@ -191,16 +289,45 @@ def _stuck(
         same = 0
         while same < len(tried) and tried[-1 - same].failures[:1] == last.failures[:1]:
             same += 1
-        since = (at or last.at) - tried[-same].at
-        found.append(Stuck(by_id[student], milestone, first, same, max(0, since // timedelta(days=1))))
-    return tuple(sorted(found, key=lambda s: (-s.days, -s.tries, s.row.id)))
+        days = max(0, ((at or last.at) - tried[-same].at) // timedelta(days=1))
+        key = (student, milestone)
+        needs[key] = Need(same, days)
+        found[key] = Stuck(by_id[student], milestone, first, same, days, needs[key].score)
+    ranked = rank_needs(needs, {key: history[key][-1].at.timestamp() for key in needs})
+    return tuple(found[key] for key in select_stuck(ranked, needs, len(rows))), len(found)
 
 
-def _items(newest: Mapping[tuple[str, int], _Tried], built: Sequence[Milestone]) -> list[Item]:
-    """What the newest gradings fail, most often first."""
+def _items(
+    newest: Mapping[tuple[str, int], _Tried],
+    history: Mapping[tuple[str, int], list[_Tried]],
+    built: Sequence[Milestone],
+) -> list[Item]:
+    """What the newest gradings fail, most often first, and each criterion."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]
-        counts = Counter(title for one in tried for title in dict.fromkeys(one.failures) if title not in one.unanswered)
-        items += [Item(milestone.id, title, count, len(tried)) for title, count in counts.items()]
+        everything = [found for (_, number), found in history.items() if number == milestone.id]
+        missed = Counter(t for one in tried for t in dict.fromkeys(one.failures) if t not in one.unanswered)
+        unmet = Counter(title for one in tried for title, met in one.judged.items() if not met)
+        parents = {t: by for one in tried for t, by in one.asked_by.items() if t in missed}
+        criteria = {title: title for one in tried for title in one.judged}
+        for counts, titles in ((missed, parents), (unmet, criteria)):
+            statistics = analyse_items([_find_outcomes(found, titles) for found in everything], list(titles))
+            for title, by in titles.items():
+                kind: ItemKind = "criterion" if title == by else "question" if question_in(title) else "failure"
+                items.append(Item(milestone.id, kind, title, counts[title], len(tried), statistics[title]))
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))
+
+
+def _find_outcomes(tried: Sequence[_Tried], titles: Mapping[str, str]) -> dict[str, Outcome]:
+    """What one student made of each item, by the gradings that measured its criterion; a criterion is its own."""
+    found = {}
+    for title, criterion in titles.items():
+        met = [
+            one.judged[criterion] if title == criterion else title not in one.asked_by
+            for one in tried
+            if criterion in one.judged
+        ]
+        if met:
+            found[title] = Outcome(met[0], met.index(True) + 1 if any(met) else 0)
+    return found

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from rich.console import RenderableType
 
+from desk.item_statistics import DISCRIMINATION
 from desk.report import STATES, WORDS, Report, state
+from desk.repository import commit_address
 from desk.show import plain_table
+from desk.stuck import FORMULA_OF_RESULTS, SELECTION
 from grading.render.text import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
+SCRIPTS = (TEMPLATES.parent.parent / "website" / "static" / "class.js", TEMPLATES / "report.js")
+"""What the page sorts and filters with; the first is the site's, too."""
 MOST = 15
 """Rows of each list in the terminal; the page has all of them."""
 
@@ -26,9 +34,28 @@ def environment() -> Environment:
     return made
 
 
-def page(report: Report) -> str:
-    """The report as HTML: no script, no request, light and dark, fit to print."""
-    return environment().get_template("report.html.jinja").render(report=report, states=STATES, state=state)
+def page(report: Report, evidence: str = "") -> str:
+    """The report as HTML: no request, light and dark, fit to print; its one script sorts and filters.
+
+    ``evidence`` is the folder beside the page with the students' own pages (`desk.evidence`).
+    """
+    script = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            states=STATES,
+            state=state,
+            evidence=evidence,
+            commit_of=commit_address,
+            formula=FORMULA_OF_RESULTS,
+            selection=SELECTION,
+            discrimination=DISCRIMINATION,
+            script=Markup(script),  # noqa: S704 - our own files
+            script_digest=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        )
+    )
 
 
 def terminal(report: Report) -> Iterator[RenderableType]:
@@ -43,6 +70,17 @@ def terminal(report: Report) -> Iterator[RenderableType]:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
+    if report.stale:
+        yield f"{report.stale} grades may be out of date; the page says which, and why."
+    if report.sections:
+        yield ""
+        numbers = [str(one.milestone) for one in report.distributions]
+        table = plain_table("section", "students", *(f"milestone {number}" for number in numbers), "mean of all points")
+        for section in report.sections:
+            having = map(str, section.having)
+            name = one_line(section.name or "none", 40)
+            table.add_row(name, str(section.students), *having, f"{section.total:g}")
+        yield table
     if report.stuck:
         yield ""
         table = plain_table("stuck", "milestone", "days", "tries", "first failure")

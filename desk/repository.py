@@ -38,6 +38,16 @@ def full_name(text: str) -> str | None:
     return found[1] if found else None
 
 
+def commit_address(text: str | None, commit: str) -> str | None:
+    """The page of a commit; None where it has none that we know: a repository that is not on GitHub.
+
+    >>> commit_address("octo/hello", "c0ffee")
+    'https://github.com/octo/hello/commit/c0ffee'
+    """
+    name = full_name(text) if text else None
+    return f"{HOST}/{name}/commit/{commit}" if name else None
+
+
 def same_repository(text: str) -> str:
     """Equal for the same repository, however it is written."""
     return (full_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

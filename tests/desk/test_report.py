@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -10,13 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from desk.gradebook import Visit, open_gradebook
+from desk.evidence import write_evidence
+from desk.gradebook import HandedIn, Visit, open_gradebook
+from desk.pushes import Push
 from desk.report import Report, report
 from desk.report_page import page, terminal
 from desk.roster import Row
 from grading.checks.quiz import OPEN
 from grading.manifest.load import load
-from tests.desk.books import fill, graded, sha
+from tests.desk.books import MAIN, fill, graded, sha
 from tests.desk.school import ROOT, TERM
 from tests.render.results import criterion, failure, loss
 
@@ -46,15 +50,16 @@ def found(class_folder: Path) -> Report:
 
 
 def test_it_counts_and_finds_who_is_stuck(found: Report) -> None:
-    """The longest at the same thing comes first, with how often it was tried; who is through is not stuck."""
+    """At most one of a class this small is named, with how often it was tried; who is through is not stuck."""
     first = found.distributions[0]
     assert first.counts == {"unlocked": 1, "provisional": 0, "not_yet": 2, "error": 0, "not_begun": 1}
     assert first.mean == pytest.approx(33.3)
     assert found.at == TERM + 9 * DAY
     assert [(s.row.id, s.first_to_mend, s.tries, s.days) for s in found.stuck] == [
         ("bob", "Task 2.3: Fact 2.3", 3, 8),
-        ("cyd", "Task 3.1: Fact 3.1", 1, 2),
     ]
+    assert (found.stuck[0].score, found.trying) == (4, 2)
+    assert [line.is_stuck for line in found.lines] == [False, True, False, False]
     assert [(i.title, i.students, i.of) for i in found.items] == [
         ("Task 2.3: Fact 2.3", 1, 3),
         ("Task 3.1: Fact 3.1", 1, 3),
@@ -74,7 +79,7 @@ def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
         found = report(book, load(ROOT))
     assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 3)]
     assert found.items == ()
-    assert [s.first_to_mend for s in found.stuck] == [asked, asked, OPEN]
+    assert found.trying == 3
 
 
 class Tags(HTMLParser):
@@ -89,16 +94,21 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_runs_nothing_and_asks_for_nothing(found: Report) -> None:
-    """A name is text, whatever it holds; there is no script, no link outside, no picture."""
+def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: Report) -> None:
+    """A name is text, whatever it holds; the policy lets our own script run and nothing else."""
     text = page(found)
     tags = Tags()
     tags.feed(text)
-    assert not {"script", "img", "link", "iframe", "object", "form"} & {tag for tag, _ in tags.tags}
+    names = [tag for tag, _ in tags.tags]
+    assert not {"img", "link", "iframe", "object"} & set(names)
+    assert names.count("script") == 1
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     assert not [attrs for _, attrs in tags.tags if {"src", "onclick"} & set(attrs)]
-    assert "&lt;script&gt;" in text
+    assert "&lt;script&gt;alert(1)" in text
     assert "\x1b" not in text
-    assert "49" not in text
+    assert "{{ 7 * 7 }}" in text
     assert 'content="noindex"' in text
     assert text == page(found)
 
@@ -121,3 +131,75 @@ def test_a_class_before_its_first_collection_has_a_report(class_folder: Path) ->
         empty = report(book, load(ROOT))
     assert "not collected yet" in page(empty)
     assert "not collected yet" in str(next(terminal(empty)))
+
+
+def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
+    """Each section has its unlocks and means, those without one come last; a histogram counts everybody with points."""
+    rows = [Row("ada", section="B"), Row("bob", section="A"), Row("cyd", section="A"), Row("dan")]
+    work = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": [(3, 2, TERM)]}
+    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+        found = report(book, load(ROOT))
+    told = [(s.name, s.students, s.having[0], s.means[0], s.total) for s in found.sections]
+    assert told == [("A", 2, 1, 75.0, 75.0), ("B", 1, 1, 100.0, 100.0), ("", 1, 0, None, 0.0)]
+    assert found.distributions[0].histogram == (0, 0, 0, 0, 0, 1, 0, 0, 0, 2)
+    text = page(found)
+    assert "<option>A</option><option>B</option>" in text
+    assert "50 to 60: 1, 60 to 70: 0" in text
+
+
+def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
+    """A push that is not graded, another course, a repository that was not looked at since; others are not marked."""
+    names = ("ada", "bob", "cyd", "dan", "eve")
+    rows = [Row(name) for name in names]
+    work = {name: [(number, 2, TERM)] for number, name in enumerate(names, 1)}
+    with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
+        digest = book.gradings("ada")[0].course_digest
+        book.add_pushes("bob", [Push(MAIN, sha(12), TERM + 5 * DAY, "github")])
+        book.add_pushes("cyd", [Push(MAIN, sha(13), TERM + 5 * DAY, "github")])
+        book.hand_in([HandedIn("cyd", sha(13), digest, 1, f"{3:064x}")])  # the same files as before
+        book.add_pushes("dan", [Push("refs/heads/try", sha(14), TERM + 5 * DAY, "github")])
+        for number, name in enumerate(names[:4], 1):
+            book.visit(Visit(name, TERM + 6 * DAY, MAIN, sha(number)))
+        found = report(book, load(ROOT))
+    stale = {line.row.id: line.stale[0] for line in found.lines}
+    assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC is not graded yet",)
+    assert stale["eve"] == (f"the repository was last looked at on {TERM:%Y-%m-%d}",)
+    assert (stale["ada"], stale["cyd"], stale["dan"]) == ((), (), ())
+    assert found.stale == 2
+    assert "stale</b>: the push of" in page(found)
+
+
+def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> None:
+    """The student's page has every criterion and how the grade came about; a path on this machine is no address."""
+    rows = [Row("ada", NASTY, repository="octo/tiny-ada", section="A"), Row("bob", repository="./bob.git"), Row("cyd")]
+    with open_gradebook(fill(class_folder / "g.sqlite", rows, {"ada": [(1, 1, TERM)], "bob": [(2, 2, TERM)]})) as book:
+        found = report(book, load(ROOT))
+        assert write_evidence(book, found, class_folder / "evidence", "report.html") == 2
+    text, address = page(found, evidence="evidence"), f"https://github.com/octo/tiny-ada/commit/{sha(1)}"
+    assert f'href="{address}"' in text
+    assert 'href="evidence/ada.html#m1"' in text
+    assert "bob.git" not in text
+    assert sorted(path.name for path in (class_folder / "evidence").iterdir()) == ["ada.html", "bob.html"]
+    evidence = (class_folder / "evidence" / "ada.html").read_text("utf-8")
+    for part in (address, 'href="../report.html"', "Judged by", f"{1:064x}"[:16], "not yet", "50.0 points"):
+        assert part in evidence
+    assert "<script>" not in evidence
+
+
+def test_items_are_told_apart_by_who_passes_them(class_folder: Path) -> None:
+    """Of twelve students the six who fail much fail 2.3, and any half of them 3.1: only 2.3 tells them apart."""
+    rows = [Row(f"s{n:02}") for n in range(12)]
+    with open_gradebook(fill(class_folder / "g.sqlite", rows, {})) as book:
+        for n, row in enumerate(rows):
+            weak = ("2.3", "4.1", "4.2") if n < 6 else ()
+            book.add_result(row.id, failing(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
+        book.add_result("s00", failing(40, 1, "1.1"))
+        found = report(book, load(ROOT))
+    items = {item.title: item for item in found.items}
+    figures = items["Task 2.3: Fact 2.3"].statistics
+    assert (figures.met, figures.passed_first, figures.unpassed, figures.tries) == (12, 6, 5, 1.0)
+    assert figures.discrimination is not None
+    assert figures.discrimination > 0.8
+    assert abs(items["Task 3.1: Fact 3.1"].statistics.discrimination or 0) < 0.3
+    assert items["Task 1.1: Fact 1.1"].statistics.discrimination is None, "everybody fails it"
+    assert {item.kind for item in found.criteria} == {"criterion"}

@@ -1,0 +1,122 @@
+"""What a grade rests on: a page for each student, with every criterion of each result that counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from desk.gradebook import Gradebook
+from desk.report import Line, Report, state
+from desk.report_page import environment
+from desk.repository import commit_address
+from desk.scores import Score
+from grading.files import write_atomically
+from grading.manifest.model import Unit
+from grading.render import figures, words
+from grading.result import CriterionResult, CriterionStatus
+
+FAILURES = 5
+"""Failures of one criterion that are shown."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One criterion of a result."""
+
+    title: str
+    status: str
+    measured: str
+    needed: str
+    how: str
+    failures: tuple[str, ...]
+    more: int
+    """Failures besides."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One grade with what it rests on."""
+
+    score: Score
+    name: str
+    """Of the milestone."""
+    state: str
+    commit: str | None
+    """The address of the commit's page."""
+    measured: tuple[Measurement, ...]
+    facts: tuple[tuple[str, str], ...]
+    stale: tuple[str, ...]
+
+
+def write_evidence(book: Gradebook, report: Report, folder: Path, back: str) -> int:
+    """Write `folder/ID.html` for each student with a result, linked to the report `back`; how many."""
+    template = environment().get_template("evidence.html.jinja")
+    folder.mkdir(exist_ok=True)
+    written = 0
+    for line in report.lines:
+        if any(score.grading is not None for score in line.scores):
+            grades = list(_collect_evidence(book, report, line))
+            text = template.render(line=line, grades=grades, report=report, back=f"../{back}")
+            write_atomically(folder / f"{line.row.id}.html", text.encode())
+            written += 1
+    return written
+
+
+def _collect_evidence(book: Gradebook, report: Report, line: Line) -> Iterator[Evidence]:
+    results = dict(book.results(line.row.id))
+    for one, score, stale in zip(report.distributions, line.scores, line.stale, strict=True):
+        if score.grading is None:
+            continue
+        raw = json.loads(results[score.grading.id])
+        yield Evidence(
+            score=score,
+            name=one.name,
+            state=state(score),
+            commit=commit_address(line.row.repository, score.grading.commit),
+            measured=tuple(map(_measure, raw["criteria"])),
+            facts=tuple(_list_facts(score, raw)),
+            stale=stale,
+        )
+
+
+def _measure(raw: dict[str, Any]) -> Measurement:
+    """A criterion of a record of ours, which was checked when it was made; checking 10,000 again takes seconds."""
+    known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
+    criterion = CriterionResult.model_construct(**known)
+    failures = [
+        (f"Task {f['task']}: " if f.get("task") else "") + f["title"] + (f" (got {f['got']})" if f.get("got") else "")
+        for f in raw.get("failures", ())
+    ]
+    return Measurement(
+        title=criterion.title,
+        status=words.STATUSES[CriterionStatus(criterion.status)],
+        measured=figures.measured(criterion),
+        needed=figures.threshold(criterion),
+        how=raw.get("how") or raw.get("explanation") or "",
+        failures=tuple(failures[:FAILURES]),
+        more=max(0, len(failures) - FAILURES),
+    )
+
+
+def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How the grade came about, as terms and values."""
+    assert score.grading is not None
+    yield "Judged by", score.judged_by
+    yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"
+    if score.push is not None:
+        yield "Pushed", f"{score.push.at:%Y-%m-%d %H:%M} UTC, says {score.push.source}"
+    if score.terms is not None:
+        yield "Late", f"{score.days_late} day{'' if score.days_late == 1 else 's'}, which leaves {score.factor:.0%}"
+    yield "Different submissions graded", str(score.attempts)
+    yield "Files", f"{score.grading.submission_digest[:16]} (SHA-256)"
+    yield "Seed", str(raw.get("seed", ""))
+    yield "Machine", f"{raw['machine']['system']}, {words.describe_sandbox(raw['machine']['sandbox'])}"
+    for data in raw.get("data", ()):
+        yield "Data", data["name"] + (f", in place of {data['stand_in_for']}" if data.get("stand_in_for") else "")
+    if score.by_hand.describe():
+        yield "By hand", score.by_hand.describe()
+    if score.by_hand.comment:
+        yield "For the student", score.by_hand.comment

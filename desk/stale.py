@@ -1,0 +1,60 @@
+"""Which grades may not be what a student has by now: a newer push, another course, a repository not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from desk.gradebook import Gradebook, Visit
+from desk.pushes import Push
+from desk.scores import Score
+
+LATE = timedelta(days=1)
+"""A repository that was looked at so much earlier than the others was left out since."""
+Scores = Mapping[str, Mapping[int, Score]]
+
+
+def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tuple[str, int], tuple[str, ...]]:
+    """For each grade that may be out of date, by student and milestone, why; ``at`` is the class's newest visit."""
+    visits, pushes = book.visits(), book.pushes()
+    handed_in: dict[tuple[str, str, int], str | None] = {}
+    for one in book.handed_in():
+        key = (one.student, one.commit, one.milestone)
+        handed_in[key] = handed_in.get(key) or one.submission_digest
+    graded = {(g.student, g.milestone, g.submission_digest) for g in book.gradings() if g.verdict != "error"}
+    graded |= {(g.student, g.milestone, g.commit) for g in book.gradings() if g.verdict != "error"}
+    found = {}
+    for student, by_milestone in scores.items():
+        visit = visits.get(student)
+        newest = _find_newest(pushes.get(student, ()), visit)
+        for milestone, score in by_milestone.items():
+            reasons = []
+            if newest is not None:
+                key = (student, newest.commit, milestone)
+                digest = handed_in.get(key)
+                known = key in handed_in or (student, milestone, newest.commit) in graded
+                is_newer = score.grading is not None and newest.at > score.grading.started_at
+                if (digest and (student, milestone, digest) not in graded) or (is_newer and not known):
+                    reasons.append(f"the push of {newest.at:%Y-%m-%d %H:%M} UTC is not graded yet")
+            reasons += _explain(score, visit, at)
+            if reasons:
+                found[student, milestone] = tuple(reasons)
+    return found
+
+
+def _find_newest(pushes: tuple[Push, ...], visit: Visit | None) -> Push | None:
+    """The newest push to the branch that is graded."""
+    if visit is not None and visit.branch is not None:
+        pushes = tuple(push for push in pushes if push.branch == visit.branch)
+    return pushes[-1] if pushes else None
+
+
+def _explain(score: Score, visit: Visit | None, at: datetime | None) -> Iterator[str]:
+    if score.grading is None:
+        return
+    if not score.is_current:
+        yield f"it was judged by {score.judged_by}"
+    if visit is not None and visit.problem:
+        yield "the last collection could not read the repository"
+    elif visit is not None and at is not None and at - visit.at > LATE:
+        yield f"the repository was last looked at on {visit.at:%Y-%m-%d}"
