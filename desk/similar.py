@@ -10,10 +10,11 @@ import hashlib
 import io
 import keyword
 import tokenize
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cache
+
+import numpy as np
 
 GRAM = 14
 """Tokens of one fingerprint: a shorter match is chance."""
@@ -23,20 +24,18 @@ COMMON = 0.25
 """What more than this share of the class has is everybody's."""
 FEW, MANY = 4, 20
 """So many may have the same before it can count as common, however small the class; and no more, however large."""
+GROUPS = 20_000
+"""Fingerprints that are paired at a time."""
 _STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
 _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
 """From Python 3.12 on f-strings come in parts, from 3.14 on t-strings; before, one is a single token, as here."""
 _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
-@dataclass(frozen=True)
-class Print:
-    """One kept fingerprint of a file, and the lines it stands on."""
-
-    value: int
-    file: str
-    first: int
-    last: int
+PRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
+"""One kept fingerprint of a file, and the lines it stands on."""
+Prints = Mapping[str, np.ndarray]
+"""A student's fingerprints: file → array of `PRINT`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,11 @@ class Pair:
     share: float
     """Of the fingerprints of whoever has fewer, 0 to 1."""
     common: int
+    """Fingerprints that both have."""
+    alone: int
+    """Of these, the ones that nobody else has."""
+    rarity: float
+    """Each of them counts 1 / (holders - 1): 1 where only these two have it, and little where many do."""
     matches: tuple[Match, ...]
 
 
@@ -96,68 +100,135 @@ def _kind(token: tokenize.TokenInfo) -> str:
     return "0" if token.type == tokenize.NUMBER else token.string
 
 
-def prints(file: str, source: str) -> list[Print]:
-    """The fingerprints that winnowing keeps of a file: of each window the smallest, the last of equals."""
+def fingerprint(source: str, known: np.ndarray) -> np.ndarray:
+    """What winnowing keeps of a file: of each window the smallest fingerprint, the last of equals; none of `known`."""
     sequence = tokens(source)
-    grams = [
-        Print(_hash([kind for kind, _ in part]), file, part[0][1], part[-1][1])
-        for part in (sequence[start : start + GRAM] for start in range(len(sequence) - GRAM + 1))
-    ]
-    kept: dict[int, Print] = {}
-    for start in range(max(1, len(grams) - WINDOW + 1)) if grams else ():
-        window = range(start, min(start + WINDOW, len(grams)))
-        place = min(window, key=lambda index: (grams[index].value, -index))
-        kept[place] = grams[place]
-    return list(kept.values())
+    values = hash_grams([kind for kind, _ in sequence])
+    if not len(values):
+        return np.empty(0, PRINT)
+    windows = np.lib.stride_tricks.sliding_window_view(values, min(WINDOW, len(values)))
+    width = windows.shape[1]
+    kept = np.unique(np.arange(len(windows)) + width - 1 - windows[:, ::-1].argmin(axis=1))
+    lines = np.array([line for _, line in sequence], np.uint32)
+    found = np.empty(len(kept), PRINT)
+    found["value"], found["first"], found["last"] = values[kept], lines[kept], lines[kept + GRAM - 1]
+    return found[~np.isin(found["value"], known)]
 
 
-def _hash(kinds: Sequence[str]) -> int:
-    return int.from_bytes(hashlib.blake2b("\0".join(kinds).encode(), digest_size=8).digest())
+def hash_grams(kinds: Sequence[str]) -> np.ndarray:
+    """A hash of each run of `GRAM` tokens: a polynomial in their digests, modulo 2⁶⁴."""
+    count = len(kinds) - GRAM + 1
+    if count < 1:
+        return np.empty(0, np.uint64)
+    digests = np.array([_digest(kind) for kind in kinds], np.uint64)
+    values = np.zeros(count, np.uint64)
+    for place in range(GRAM):
+        values = values * np.uint64(0x9E3779B97F4A7C15) + digests[place : place + count]
+    return values
 
 
-def grams_of(source: str) -> set[int]:
-    """Every fingerprint of a text, not only those that are kept: what is given must be known wherever it stands."""
-    sequence = tokens(source)
-    return {_hash([kind for kind, _ in sequence[s : s + GRAM]]) for s in range(len(sequence) - GRAM + 1)}
+@cache
+def _digest(kind: str) -> int:
+    return int.from_bytes(hashlib.blake2b(kind.encode(), digest_size=8).digest())
 
 
-def similar(
-    class_files: Mapping[str, Mapping[str, str]], given: Iterable[str], *, least: float = 0.2, most: int = 200
+def hash_given(given: Iterable[str]) -> np.ndarray:
+    """Every fingerprint of these texts, not only the kept ones: what is given must be known wherever it stands."""
+    found = [hash_grams([kind for kind, _ in tokens(text)]) for text in given]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+
+
+def compare_prints(
+    own: Mapping[str, Prints], others: Mapping[str, Prints], *, least: float = 0.2, most: int = 200
 ) -> tuple[Pair, ...]:
-    """The pairs that resemble each other most: student → file → text; `given` are texts of the course.
+    """The pairs that resemble each other, those that share the rarest first: within `own`, and with `others`.
 
-    Pairs below `least` are left out, and all but the first `most`. Cost: one pass over the files, then over what is
-    shared.
+    Pairs below `least` are left out, and all but the first `most`. What many have counts for nothing.
     """
-    known = set().union(*map(grams_of, given))
-    own = {
-        student: [p for name, text in sorted(files.items()) for p in prints(name, text) if p.value not in known]
-        for student, files in sorted(class_files.items())
-    }
-    holders: dict[int, list[str]] = defaultdict(list)
-    for student, found in own.items():
-        for value in {p.value for p in found}:
-            holders[value].append(student)
-    limit = max(FEW, min(MANY, int(COMMON * len(own))))
-    rare = {value for value, students in holders.items() if len(students) <= limit}
-    shared: Counter[tuple[str, str]] = Counter()
-    for value in rare:
-        shared.update(combinations(holders[value], 2))
-    sizes = {student: len({p.value for p in found if p.value in rare}) for student, found in own.items()}
-    pairs = [(common / min(sizes[left], sizes[right]), common, left, right) for (left, right), common in shared.items()]
-    chosen = sorted((p for p in pairs if p[0] >= least), key=lambda p: (-p[0], -p[1], p[2], p[3]))[:most]
+    everybody = {**own, **others}
+    names = list(everybody)
+    values, holders = _list_holders(everybody)
+    unique, starts, counts = np.unique(values, return_index=True, return_counts=True)
+    limit = max(FEW, min(MANY, int(COMMON * len(names))))
+    rare = counts <= limit
+    sizes = np.bincount(holders[np.repeat(rare, counts)], minlength=len(names))
+    codes, common, alone, rarity = _count_shared(holders, starts, counts, limit, len(own), len(names))
+    left, right = codes // max(1, len(names)), codes % max(1, len(names))
+    share = common / np.maximum(np.minimum(sizes[left], sizes[right]), 1)
+    order = sorted(np.flatnonzero(share >= least).tolist(), key=lambda at: (-rarity[at], -share[at], int(codes[at])))[
+        :most
+    ]
+    kept = unique[rare]
     return tuple(
-        Pair(left, right, round(share, 3), n, _matches(own[left], own[right], rare)) for share, n, left, right in chosen
+        Pair(
+            names[left[at]],
+            names[right[at]],
+            round(float(share[at]), 3),
+            int(common[at]),
+            int(alone[at]),
+            round(float(rarity[at]), 1),
+            _matches(everybody[names[left[at]]], everybody[names[right[at]]], kept),
+        )
+        for at in order
     )
 
 
-def _matches(left: Sequence[Print], right: Sequence[Print], rare: set[int]) -> tuple[Match, ...]:
+def _list_holders(everybody: Mapping[str, Prints]) -> tuple[np.ndarray, np.ndarray]:
+    """Every fingerprint once for each student who has it, in order, and the number of that student."""
+    empty = np.empty(0, np.uint64)
+    own = [np.unique(np.concatenate([empty, *(p["value"] for p in files.values())])) for files in everybody.values()]
+    values = np.concatenate([empty, *own])
+    holders = np.repeat(np.arange(len(own)), [len(found) for found in own])
+    order = np.argsort(values, kind="stable")
+    return values[order], holders[order]
+
+
+def _count_shared(
+    holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, home: int, students: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each pair (left x students + right): what they share, what only they do, and its rarity."""
+    found = [np.zeros((0, 4))]
+    for size, groups in _group(starts, counts, limit):
+        members = holders[groups[:, None] + np.arange(size)]
+        i, j = np.triu_indices(size, 1)
+        left, right = members[:, i].ravel(), members[:, j].ravel()
+        codes, times = np.unique((left * students + right)[left < home], return_counts=True)
+        found.append(np.column_stack([codes, times, times * (size == 2), times / (size - 1)]))
+    every = np.concatenate(found)
+    codes, where = np.unique(every[:, 0].astype(np.int64), return_inverse=True)
+    sums = [np.bincount(where, weights=every[:, column], minlength=len(codes)) for column in (1, 2, 3)]
+    return codes, *sums
+
+
+def _group(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Where the fingerprints stand that so many students have, some at a time."""
+    for size in range(2, limit + 1):
+        of_size = starts[counts == size]
+        for at in range(0, len(of_size), GROUPS):
+            yield size, of_size[at : at + GROUPS]
+
+
+def similar(
+    class_files: Mapping[str, Mapping[str, str]],
+    given: Iterable[str],
+    against: Mapping[str, Mapping[str, str]] | None = None,
+) -> tuple[Pair, ...]:
+    """The same for texts: student → file → text; `given` are texts of the course, `against` other students."""
+    known = hash_given(given)
+
+    def prints(students: Mapping[str, Mapping[str, str]]) -> dict[str, Prints]:
+        return {
+            s: {f: fingerprint(text, known) for f, text in sorted(of.items())} for s, of in sorted(students.items())
+        }
+
+    return compare_prints(prints(class_files), prints(against or {}))
+
+
+def _matches(left: Prints, right: Prints, rare: np.ndarray) -> tuple[Match, ...]:
     """The lines the shared fingerprints stand on, neighbours joined, in the order of the left files."""
-    places = {p.value: p for p in right if p.value in rare}
+    places = {value: (file, first, last) for file, value, first, last in _list_rare(right, rare)}
     found = sorted(
-        (p.file, p.first, p.last, places[p.value].file, places[p.value].first, places[p.value].last)
-        for p in left
-        if p.value in places
+        (file, first, last, *places[value]) for file, value, first, last in _list_rare(left, rare) if value in places
     )
     joined: list[Match] = []
     for file, first, last, other, other_first, other_last in found:
@@ -177,3 +248,10 @@ def _matches(left: Sequence[Print], right: Sequence[Print], rare: set[int]) -> t
         else:
             joined.append(Match(file, (first, last), other, (other_first, other_last)))
     return tuple(joined)
+
+
+def _list_rare(prints: Prints, rare: np.ndarray) -> Iterator[tuple[str, int, int, int]]:
+    """File, value, first and last line of each fingerprint that few have."""
+    for file, found in prints.items():
+        for value, first, last in found[np.isin(found["value"], rare)].tolist():
+            yield file, value, first, last

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.skeleton import skeleton
-from desk.git import GitError
-from desk.gradebook import FILE, open_gradebook
 from desk.report_page import environment
-from desk.similar import Pair, similar
-from desk.tree import write_tree
+from desk.similar import Pair, compare_prints
+from desk.similar_read import ReadFiles, Submitted, list_submitted, read_submissions
 from grading.files import write_atomically
-from grading.manifest.load import load
-from grading.manifest.model import Manifest, Status
 from grading.render.progress import Watch
 from grading.render.text import clean
-from grading.submission import source_files
 
 CONTEXT = 2
 """Lines shown before and after a match."""
@@ -39,59 +32,69 @@ class Side:
     """Lines of the match that are not shown."""
 
 
-def compare(root: Path, folder: Path, to: Path, watch: Watch) -> tuple[Pair, ...]:
-    """Compare what each student has handed in last, and write the page. UsageError without a gradebook."""
-    manifest = load(root)
-    with open_gradebook(folder / FILE) as book:
-        visits, rows = book.visits(), book.students()
-    watch.phase(f"Reading {len(rows)} submissions", len(rows))
-    files: dict[str, dict[str, str]] = {}
-    for done, row in enumerate(rows, start=1):
-        visit = visits.get(row.id)
-        repository = folder / "repositories" / f"{row.id}.git"
-        if visit is not None and visit.commit is not None and repository.is_dir():
-            try:
-                files[row.id] = _read(repository, visit.commit, manifest)
-            except GitError:
-                continue  # the report says what is wrong with it
-        watch.advance(done, row.id)
+@dataclass(frozen=True)
+class Shown:
+    """A pair with what the page shows of it."""
+
+    pair: Pair
+    left: str
+    right: str
+    """Who they are, and of which section or class."""
+    lines: tuple[int, int]
+    """How many lines of each are like the other's."""
+    matches: tuple[tuple[Side, Side], ...]
+    left_out: int
+    """Matches that are not shown, the shortest."""
+
+
+def compare(root: Path, folder: Path, to: Path, watch: Watch, against: Sequence[Path] = ()) -> tuple[Pair, ...]:
+    """Compare what each student has handed in last with the others, and with the classes in `against`; write the page.
+
+    UsageError for a folder without a gradebook or repositories.
+    """
+    own = list_submitted(folder)
+    others = [one for number, place in enumerate(against, 1) for one in list_submitted(place, f"{number}:")]
+    read = read_submissions(root, [*own, *others], watch)
     watch.phase("Comparing", None)
-    given = [skeleton((root / path).read_text("utf-8"), manifest, path) for path in _sources(manifest)]
-    pairs = similar(files, given)
-    names = {row.id: row.name or row.id for row in rows}
-    write_atomically(to, page(pairs, files, names).encode())
+    prints = [{one.key: read[one.key].prints for one in part if one.key in read} for part in (own, others)]
+    by_key = {one.key: one for one in (*own, *others)}
+    pairs = tuple(
+        pair
+        for pair in compare_prints(*prints)
+        # Whoever takes the course again may build on their own work.
+        if by_key[pair.left].row.id != by_key[pair.right].row.id
+    )
+    names = {one.key: _describe(one, folder) for one in by_key.values()}
+    write_atomically(to, page(pairs, read, names).encode())
     return pairs
 
 
-def _sources(manifest: Manifest) -> list[Path]:
-    return [f.path for f in source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])]
+def _describe(one: Submitted, folder: Path) -> str:
+    """Ada Lovelace (A); the class's folder, where it is another class."""
+    where = [one.row.section] if one.row.section else []
+    where += [one.folder.name] if one.folder != folder else []
+    return (one.row.name or one.row.id) + (f" ({', '.join(where)})" if where else "")
 
 
-def _read(repository: Path, commit: str, manifest: Manifest) -> dict[str, str]:
-    """A commit's files of Python that students write; what is a link or no text is left out."""
-    with tempfile.TemporaryDirectory(prefix="tinytorch-similar-") as tree:
-        write_tree(repository, commit, manifest, Path(tree))
-        found = {}
-        for path in _sources(manifest):
-            file = Path(tree, path)
-            if file.is_file() and not any(p.is_symlink() for p in (file, *file.parents) if p.is_relative_to(tree)):
-                found[path.as_posix()] = file.read_text("utf-8", errors="replace")
-    return found
+def page(pairs: Sequence[Pair], read: Mapping[str, ReadFiles], names: Mapping[str, str]) -> str:
+    """The pairs as HTML, each folded, with its matches side by side."""
+    shown = [_show(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
+    return environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
 
 
-def page(pairs: Sequence[Pair], files: Mapping[str, Mapping[str, str]], names: Mapping[str, str]) -> str:
-    """The pairs as HTML, each with its matches side by side."""
-    shown = [
-        {
-            "pair": pair,
-            "matches": [
-                (_side(files[pair.left], m.file, m.left), _side(files[pair.right], m.right_file, m.right))
-                for m in sorted(pair.matches, key=lambda m: m.left[0] - m.left[1])[:MATCHES]
-            ],
-        }
-        for pair in pairs
-    ]
-    return environment().get_template("similar.html.jinja").render(shown=shown, names=names)
+def _show(pair: Pair, left: Mapping[str, str], right: Mapping[str, str], names: Mapping[str, str]) -> Shown:
+    longest = sorted(pair.matches, key=lambda m: m.left[0] - m.left[1])[:MATCHES]
+    return Shown(
+        pair,
+        names[pair.left],
+        names[pair.right],
+        (
+            len({(m.file, line) for m in pair.matches for line in range(m.left[0], m.left[1] + 1)}),
+            len({(m.right_file, line) for m in pair.matches for line in range(m.right[0], m.right[1] + 1)}),
+        ),
+        tuple((_side(left, m.file, m.left), _side(right, m.right_file, m.right)) for m in longest),
+        len(pair.matches) - len(longest),
+    )
 
 
 def _side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> Side:

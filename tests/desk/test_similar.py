@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from desk.similar import GRAM, WINDOW, grams_of, prints, similar, tokens
+from desk.roster import Row
+from desk.similar import GRAM, PRINT, WINDOW, fingerprint, hash_given, similar, tokens
 from desk.similar_page import page
+from desk.similar_read import ReadFiles
+from grading.errors import UsageError
 from tests.desk.school import released, worked_out
 
+NOTHING = np.empty(0, np.uint64)
 OWN = '''
 def moving_average(values, width):
     """The mean of each window."""
@@ -62,12 +71,12 @@ def test_a_string_is_one_token_in_every_version_of_python(text: str) -> None:
 def test_every_match_long_enough_is_found() -> None:
     """Of any GRAM + WINDOW - 1 tokens in a row at least one fingerprint is kept."""
     source = "\n".join(f"a{n} = b[{n}] + {'-' * (n % 5)}c({', '.join('x' * (n % 4))})" for n in range(60))
-    kept = {p.value for p in prints("f", source)}
+    kept = set(fingerprint(source, NOTHING)["value"].tolist())
     lines = source.splitlines()
     for start in range(0, 50, 5):
         part = "\n".join(lines[start : start + 8])
         assert len(tokens(part)) >= GRAM + WINDOW - 1
-        assert kept & grams_of(part)
+        assert kept & set(hash_given([part]).tolist())
 
 
 def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
@@ -103,19 +112,43 @@ def test_a_copy_among_honest_work_is_first() -> None:
 )
 def test_what_is_no_python_is_read_as_far_as_it_goes(source: str) -> None:
     """Nothing a student wrote stops the comparison."""
-    assert isinstance(prints("f", source), list)
+    assert fingerprint(source, NOTHING).dtype == PRINT
 
 
 def test_the_page_shows_pairs_side_by_side_as_text() -> None:
     """Nothing of the code or a name is live."""
     evil = OWN + "\nx = '</pre><script>alert(1)</script>'\n"
     files = {"ada": {"a.py": evil}, "bob": {"a.py": evil}}
-    text = page(similar(files, []), files, {"ada": "Ada <b>", "bob": "Bob"})
+    text = page(similar(files, []), packed(files), {"ada": "Ada <b>", "bob": "Bob"})
     assert "<script>" not in text
     assert "Ada &lt;b&gt;" in text
     assert text.count("<figure>") % 2 == 0
     assert text.count("<mark>") == text.count("</mark>") > 0
     assert "No two submissions" in page((), {}, {})
+    assert "100% in common" in text
+    assert text.count("<details>") == 1
+
+
+def packed(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, ReadFiles]:
+    return {s: ReadFiles(zlib.compress(json.dumps(files).encode()), {}) for s, files in class_files.items()}
+
+
+def test_what_few_share_weighs_more_than_what_many_share() -> None:
+    """Two pairs share a whole file each; one of the files has two more owners, so its pairs come last."""
+    rare, usual = OWN, OTHER
+    files = {f"s{n}": {"a.py": text} for n, text in enumerate([usual, usual, usual, usual, rare, rare])}
+    pairs = similar(files, [])
+    assert (pairs[0].left, pairs[0].right) == ("s4", "s5")
+    assert pairs[0].alone == pairs[0].common == pairs[0].rarity
+    assert len(pairs) == 7
+    assert all(pair.alone == 0 and pair.rarity == pytest.approx(pair.common / 3, abs=0.06) for pair in pairs[1:])
+
+
+def test_other_classes_are_compared_with_and_not_among_themselves() -> None:
+    """A copy of last year's work is found; two of last year's that are alike are not this year's affair."""
+    before = {"1:old": {"a.py": OWN}, "1:older": {"a.py": OWN}}
+    pairs = similar({"ada": {"a.py": DISGUISED}, "bob": {"a.py": OTHER}}, [], before)
+    assert {(pair.left, pair.right) for pair in pairs} == {("ada", "1:old"), ("ada", "1:older")}
 
 
 def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_path: Path) -> None:
@@ -128,7 +161,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     from grading.submission import MAX_BYTES
     from tests.desk.school import ROOT, School
 
-    school = School(tmp_path / "school")
+    school, head_of = School(tmp_path / "school"), {}
     solution = released() | worked_out("03_activations")
     with open_gradebook(class_folder / FILE, make=True) as book:
         for student in ("ada", "bob", "gone"):
@@ -140,7 +173,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
                 layers.unlink()
                 layers.symlink_to("/etc/passwd")
                 school.push("bob", {})
-            head = git.remote_heads(f"file://{school.bare(student)}").commit
+            head = head_of[student] = git.remote_heads(f"file://{school.bare(student)}").commit
             repository = class_folder / "repositories" / f"{student}.git"
             git.prepare(repository)
             git.fetch(repository, f"file://{school.bare(student)}", [head], largest=MAX_BYTES)
@@ -150,6 +183,22 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     text = (tmp_path / "similar.html").read_text()
     assert "03_activations" in text
     assert "root:" not in text
+    with open_gradebook(tmp_path / "last" / FILE, make=True) as book:
+        book.enroll([Row("zoe", "Zoe", section="B"), Row("ada")])
+        for student in ("zoe", "ada"):
+            book.visit(Visit(student, school_day(), "refs/heads/main", head_of["ada"]))
+    with pytest.raises(UsageError, match="inv collect --only fetch --folder"):
+        compare(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+    for student in ("zoe", "ada"):
+        shutil.copytree(class_folder / "repositories/ada.git", tmp_path / f"last/repositories/{student}.git")
+    pairs = compare(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+    assert {(pair.left, pair.right) for pair in pairs} == {
+        ("ada", "bob"),
+        ("ada", "1:zoe"),
+        ("bob", "1:zoe"),
+        ("bob", "1:ada"),
+    }, "whoever takes the course again is not compared with their own work"
+    assert "Zoe (B, last)" in (tmp_path / "similar.html").read_text()
 
 
 def school_day():
