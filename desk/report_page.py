@@ -19,7 +19,7 @@ from desk.stuck import FORMULA_OF_RESULTS, SELECTION
 from grading.render.text import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
-SCRIPTS = (TEMPLATES.parent.parent / "website" / "static" / "class.js", TEMPLATES / "report.js")
+SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
 """What the page sorts and filters with; the first is the site's, too."""
 MOST = 15
 """Rows of each list in the terminal; the page has all of them."""

@@ -104,6 +104,9 @@ ONLY_NAMED = {
     "nox -s github -- sandbox": "changes the machine; tests/workflows runs it",
     "nox -s github -- report": "needs a run on GitHub; tests/workflows runs it with a copy of one",
     "nox -s github -- publish": "the same",
+    "inv similar --to class/similar.html --against ../last-year/class": (
+        "there is no class of last year; tests/desk/test_similar.py compares with one"
+    ),
     "inv rename --old ada --new ada_uni": "nobody is renamed in the rehearsal; tests/desk/test_members.py does it",
     "pytest tests/workflows": "CI runs it, for minutes, with the tools of the session `tests`",
 }

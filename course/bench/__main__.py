@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, hostile, kernels, language, site, training
+from course.bench import colours, desk, digits, github, grader, hostile, kernels, language, large_class, site, training
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -34,6 +34,8 @@ GROUPS: dict[str, list[Step]] = {
     "desk": [
         ("Collecting a class that has not changed", desk.unchanged),
         ("Grading on every core", desk.throughput),
+        ("Showing a class of 800", large_class.pages),
+        ("Comparing 800 submissions", large_class.similarity),
     ],
     "milestone-2": [
         ("Taking steps beside PyTorch's", digits.beside_pytorch),

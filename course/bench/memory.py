@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from course.bench.figure import ROOT
+from grading.errors import GraderError
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
@@ -42,3 +45,38 @@ def _mib(name: str) -> float:
     found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
     assert found, f"{STATUS} has no {name}"
     return int(found[1]) / 2**10
+
+
+def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Run a command: its seconds, and the most MiB that it and all it started held together, looked at every 50 ms.
+
+    What processes share counts for each of them. GraderError with the end of what it said when it fails.
+    """
+    with tempfile.TemporaryFile() as said:
+        started, peak = time.perf_counter(), 0.0
+        with subprocess.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=said) as process:  # noqa: S603 - ourselves
+            while process.poll() is None:
+                peak = max(peak, _sum_tree(process.pid))
+                time.sleep(0.05)
+        taken = time.perf_counter() - started
+        if process.returncode:
+            said.seek(0)
+            raise GraderError(f"{' '.join(command)} failed:\n{said.read().decode(errors='replace')[-3000:]}")
+    return taken, peak
+
+
+def _sum_tree(root: int) -> float:
+    """The resident memory of a process and its descendants, in MiB."""
+    parents, sizes = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(folder.name)], sizes[int(folder.name)] = int(fields[1]), int(fields[21])
+    found, front = 0, [root]
+    while front:
+        pid = front.pop()
+        found += sizes.get(pid, 0)
+        front += [child for child, parent in parents.items() if parent == pid]
+    return found * os.sysconf("SC_PAGE_SIZE") / 2**20

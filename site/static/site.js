@@ -4,7 +4,8 @@ const regions = document.querySelectorAll(".scroll, pre[tabindex]");
 
 function stops() {
   for (const region of regions) {
-    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    const scrolls = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight;
+    if (scrolls) region.tabIndex = 0;
     else region.removeAttribute("tabindex");
   }
 }

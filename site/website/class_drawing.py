@@ -12,6 +12,8 @@ from website.summary import Summary
 LEFT, CELL, HIGH = 190, 26, 26
 """Of the heat map: where its cells begin, and their width and height."""
 WIDTH, TALL = 640, 240
+PROGRESS_TOP = 40.0
+"""Where a bar of the whole class ends; above it there is room for a milestone."""
 MOST_TRIES = 4
 """Shades of a completed module: so many tries, or more, are the darkest."""
 
@@ -90,13 +92,13 @@ def draw_unlocks(unlocks: Unlocks, manifest: Manifest) -> Chart:
             points = [place(index, count) for index, count in enumerate(counts)]
             path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
             drawn.append((milestone.id, path, points[-1]))
-    labels = _spread([end[1] for _, _, end in drawn], 15)
+    labels = _spread([end[1] for _, _, end in drawn], 18)
     lines = tuple(Line(id_, path, end, label) for (id_, path, end), label in zip(drawn, labels, strict=True))
     ends = ", ".join(
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
     marks = tuple((place(0, count)[1], count) for count in range(0, high + 1, step))
-    return Chart(f"Students who have each milestone, in the end {ends}.", lines, marks, right, bottom)
+    return Chart(f"Students who have each milestone, at the end {ends}.", lines, marks, right, bottom)
 
 
 def _round_step(most: int) -> int:
@@ -148,12 +150,13 @@ class Progress:
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
     wide: float
+    top: float
     bottom: float
 
 
 def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
     """A bar for each module, as high as the share of the class that has completed it; milestones stand above."""
-    top, bottom = 56.0, TALL - 26.0
+    top, bottom = PROGRESS_TOP, TALL - 26.0
     pitch = WIDTH / len(manifest.modules)
     bars = []
     for module, share in zip(manifest.modules, overview.completed, strict=True):
@@ -177,4 +180,4 @@ def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
     having = ", ".join(f"milestone {share.milestone} {share.count}" for share in overview.unlocked)
     first, last = overview.completed[0].count, overview.completed[-1].count
     said = f"Of {plural(len(overview.rows), 'student')} {first} completed the first module and {last} the last one."
-    return Progress(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), bottom)
+    return Progress(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), top, bottom)

@@ -76,8 +76,8 @@ def class_pages(overview: Overview, site: Site) -> Files:
 def list_views(overview: Overview, manifest: Manifest) -> Iterator[View]:
     """Everybody by score and by name, then each section, and each milestone that somebody works towards."""
     rows = overview.rows
-    yield View("students", "Highest score first", rows)
-    yield View("names", "By name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
+    yield View("students", "Everybody by score", rows)
+    yield View("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
     sections = sorted({row.section for row in rows if row.section})
     for number, section in enumerate(sections, 1):
         yield View(
@@ -91,7 +91,7 @@ def list_views(overview: Overview, manifest: Manifest) -> Iterator[View]:
         if towards := tuple(row for row in rows if row.summary.towards == milestone.id):
             yield View(f"towards-{milestone.id}", f"Towards {milestone.name}", towards)
     if finished := tuple(row for row in rows if row.finished):
-        yield View("finished", "Every milestone", finished)
+        yield View("finished", "Every milestone unlocked", finished)
 
 
 def _label_pages(view: View) -> Iterator[str]:

@@ -166,7 +166,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
     assert stale["eve"] == (f"the repository was last looked at on {TERM:%Y-%m-%d}",)
     assert (stale["ada"], stale["cyd"], stale["dan"]) == ((), (), ())
     assert found.stale == 2
-    assert "stale</b>: the push of" in page(found)
+    assert page(found).count("stale</b>") == 2
 
 
 def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> None:

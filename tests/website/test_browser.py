@@ -225,9 +225,9 @@ def test_the_lists_lead_to_everybody(open_page: Open) -> None:
     """By name, and by what they work towards; the list that is shown says so."""
     page = open_page("class")
     lists = page.get_by_role("navigation", name="Lists of students")
-    lists.get_by_role("link", name="By name").click()
+    lists.get_by_role("link", name="Everybody by name").click()
     assert names(page) == sorted(names(page), key=str.casefold)
-    expect(page.locator("[aria-current=page]")).to_have_text("By name")
+    expect(page.locator("[aria-current=page]")).to_have_text("Everybody by name")
     towards = lists.get_by_role("link", name="Towards").first
     expected = towards.locator("xpath=..").locator(".small").inner_text()
     towards.click()

@@ -1,0 +1,189 @@
+"""A class of 800 that never was, as a gradebook and as submissions, and what looking at it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from course.bench.figure import ROOT, Figure, outside
+from course.bench.memory import run_watched
+from course.cohorts import START, write_student
+from course.skeleton import skeleton, solved
+from desk.folder import make_class_folder
+from desk.gradebook import FILE, Gradebook, HandedIn, Published, Visit, open_gradebook
+from desk.pushes import Push
+from desk.roster import Row
+from grading import progress
+from grading.errors import GraderError
+from grading.grade import course_record
+from grading.manifest.load import load
+from grading.manifest.model import Manifest, Status
+from grading.progress import Event
+from grading.result import CourseRecord, Result
+from grading.submission import source_files
+
+STUDENTS, RESULTS, TIMES = 800, 2444, 13
+MAIN = "refs/heads/main"
+
+
+def pages() -> Iterator[Figure]:
+    """Site, report and exports of 800 students, and report and export of thirteen times as many."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        small, large = place / "small", place / "large"
+        rows, results = write_gradebook(small, load(ROOT))
+        how, peaks = f"{STUDENTS} students with {results:,} results", []
+
+        def run(chore: str, folder: Path, *options: str) -> float:
+            command = [sys.executable, "-m", "invoke", chore, "--folder", str(folder), *options]
+            taken, peak = run_watched(command, ROOT, outside())
+            if folder == small:
+                peaks.append(peak)
+            return taken
+
+        site = ("--to", str(place / "site"))
+        yield Figure("a site from nothing", run("site", small, *site), 20, "s", how)
+        _change_one(small, rows[0])
+        yield Figure("the site with one student changed", run("site", small, *site), 2, "s", how)
+        report = ("report", "--to", str(place / "report.html"))
+        export = ("gradebook", "--format", "canvas", "--to", str(place / "canvas.csv"))
+        _multiply(small, large, TIMES)
+        for (chore, *options), goal, title in ((report, 3, "the class report"), (export, 1, "an export for Canvas")):
+            taken = run(chore, small, *options)
+            yield Figure(title, taken, goal, "s", how)
+            many = run(chore, large, *options)
+            told = f"{TIMES * STUDENTS:,} students in {many:.1f} s, {STUDENTS} in {taken:.1f} s"
+            yield Figure(
+                f"{title}, a student's cost in a class {TIMES} times as large", many / taken / TIMES, 1.25, "×", told
+            )
+        yield Figure("memory of all processes together", max(peaks), 500, "MiB", f"{how}: site, report and export")
+
+
+def similarity() -> Iterator[Figure]:
+    """Comparing 800 submissions."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_submissions(folder, load(ROOT))
+        command = [sys.executable, "-m", "invoke", "similar", "--folder", name, "--to", str(folder / "similar.html")]
+        taken, peak = run_watched(command, ROOT, outside())
+        how = f"{STUDENTS} students, from one module to all of them"
+        yield Figure("comparing submissions", taken, 60, "s", how)
+        yield Figure("memory of all processes of inv similar", peak, 500, "MiB", how)
+
+
+def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[Row], int]:
+    """A class whose records are published, and whose milestones are graded; its students, and how many results."""
+    rows = [Row(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
+    make_class_folder(folder)
+    left, course = RESULTS, course_record(ROOT, manifest)
+    with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
+        book.enroll(rows)
+        for number, row in enumerate(rows):
+            write_student(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
+            files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
+            events = [progress.parse(file.read_bytes()) for file in files]
+            modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
+            book.set_records(row.id, [_publish(row, file.name, event) for file, event in modules])
+            fair = -(-left // (STUDENTS - number))
+            graded = [e for e in events if e.milestone is not None][:fair]
+            for event in graded:
+                _grade(book, row, event, course, [m.id for m in manifest.milestones])
+            left -= len(graded)
+        for visit in book.visits().values():  # the last collection looked at everybody
+            book.visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
+    return rows, RESULTS - left
+
+
+def _publish(row: Row, name: str, event: Event) -> Published:
+    return Published(row.id, f"progress/{name}", event.at, 1, progress.encode(event).decode(), None)
+
+
+def _grade(book: Gradebook, row: Row, event: Event, course: CourseRecord, milestones: Sequence[int]) -> None:
+    """What a collection keeps of one submission."""
+    result = Result.model_validate(event.raw)
+    assert result.milestone is not None
+    commit = result.key[:40]
+    about = result.submission.model_copy(update={"commit": commit})
+    result = result.model_copy(update={"official": True, "submission": about, "course": course})
+    book.add_pushes(row.id, [Push(MAIN, commit, event.at, "github")])
+    before = {g.milestone: g.submission_digest for g in book.gradings(row.id)} | {result.milestone: about.digest}
+    book.hand_in(HandedIn(row.id, commit, course.digest, m, before.get(m)) for m in milestones)
+    book.add_result(row.id, result)
+    book.visit(Visit(row.id, event.at, MAIN, commit))
+
+
+def _change_one(folder: Path, row: Row) -> None:
+    """One more result of one student."""
+    with open_gradebook(folder / FILE) as book:
+        result = book.result(book.gradings(row.id)[-1].id)
+        book.add_result(row.id, result.model_copy(update={"seed": result.seed + 1}))
+
+
+def _multiply(small: Path, large: Path, times: int) -> None:
+    """The same class so many times over, under other ids."""
+    with open_gradebook(small / FILE) as book:
+        tables = {
+            table: [column for _, column, *_ in book.read(f"PRAGMA table_info({table})")]
+            for table in ("student", "visit", "push", "handed_in", "grading", "record")
+        }
+    make_class_folder(large)
+    with open_gradebook(large / FILE, make=True) as book, book.attached(small / FILE) as db:
+        db.execute("INSERT OR IGNORE INTO course SELECT * FROM shard.course")
+        for copy in range(times):
+            for table, columns in tables.items():
+                own = {"id", "student", "email", "file"} & set(columns)
+                values = ", ".join(f"{c} || '-{copy}'" if c in own else c for c in columns)
+                db.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM shard.{table}")  # noqa: S608
+
+
+def write_submissions(folder: Path, manifest: Manifest) -> None:
+    """A class whose students have worked out the first few modules, or all, each in a way of their own."""
+    make_class_folder(folder)
+    one = folder / "one.git"
+    modules = [module for module in manifest.modules if module.status is Status.BUILT]
+    paths = [(file.path, file.module.number) for file in source_files(manifest, modules)]
+    texts = {p: (ROOT / p).read_text("utf-8") for p, _ in paths}
+    given = {p: skeleton(text, manifest, p) for p, text in texts.items()}
+    own = {p: solved(text, manifest, p) for p, text in texts.items()}
+    rows = [Row(f"s{n:03}") for n in range(STUDENTS)]
+    stream = []
+    for number, row in enumerate(rows):
+        rng = random.Random(number)  # noqa: S311 - for play
+        stream.append(f"commit refs/heads/{row.id}\ncommitter s <s@example.org> 1790000000 +0000\ndata 0\n".encode())
+        for path, module in paths:
+            text = vary(own[path], rng) if module <= 1 + number % len(modules) else given[path]
+            data = text.encode()
+            stream.append(f"M 100644 inline {path.as_posix()}\ndata {len(data)}\n".encode() + data + b"\n")
+    _git(["init", "--quiet", "--bare", str(one)])
+    _git(["--git-dir", str(one), "fast-import", "--quiet"], b"".join(stream))
+    commits = _git(["--git-dir", str(one), "for-each-ref", "--format=%(objectname)", "--sort=refname"]).split()
+    (folder / "repositories").mkdir()
+    with open_gradebook(folder / FILE, make=True) as book:
+        book.enroll(rows)
+        for row, commit in zip(rows, commits, strict=True):
+            (folder / "repositories" / f"{row.id}.git").symlink_to(one)
+            book.visit(Visit(row.id, START, MAIN, commit.decode()))
+
+
+def vary(text: str, rng: random.Random) -> str:
+    """The same with statements of somebody's own before every third line or so, of ever other shapes."""
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.lstrip().startswith(("return ", "self.", "if ")) and rng.random() < 0.7:
+            lines.append(f"{indent}note = {' '.join(rng.choice(['+', '-', '~', 'not']) for _ in range(3))} (1, 2)")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _git(words: list[str], given: bytes = b"") -> bytes:
+    done = subprocess.run(["git", *words], input=given, capture_output=True, check=False)  # noqa: S603, S607 - ours
+    if done.returncode:
+        raise GraderError(f"git {words[0]} failed: {done.stderr.decode()}")
+    return done.stdout
