@@ -1,0 +1,114 @@
+"""The desk's pages in a real browser: readable by everybody on a phone, sorted and filtered by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from desk.evidence import write_evidence
+from desk.gradebook import Visit, open_gradebook
+from desk.report import report
+from desk.report_page import page as format_report
+from desk.roster import Row
+from desk.similar import similar
+from desk.similar_page import page as format_similar
+from grading.manifest.load import load
+from tests.browsers import IN_A_BROWSER, Open, browser, opener  # noqa: F401 - a fixture
+from tests.desk.books import MAIN, fill, sha
+from tests.desk.school import ROOT, TERM
+from tests.desk.test_report import DAY, failing
+from tests.desk.test_similar import DISGUISED, OTHER, OWN, packed
+
+pytestmark = IN_A_BROWSER
+PAGES = {"report": "report.html", "evidence": "evidence/s00.html", "similar": "similar.html"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class of twelve in two sections, one of them stuck and one not looked at since, and a copied file."""
+    place = tmp_path_factory.mktemp("pages")
+    rows = [Row(f"s{n:02}", f"Student {n}", repository=f"octo/tiny-{n}", section="AB"[n % 2]) for n in range(12)]
+    work = {row.id: [(n + 1, n % 3, TERM)] for n, row in enumerate(rows[:9])}
+    with open_gradebook(fill(place / "gradebook.sqlite", rows, work)) as book:
+        for days in range(4):
+            book.add_result("s10", failing(50 + days, days, "2.3"))
+        for n, row in enumerate(rows[1:], 2):
+            book.visit(Visit(row.id, TERM + 9 * DAY, MAIN, sha(n)))
+        found = report(book, load(ROOT))
+        write_evidence(book, found, place / "evidence", "report.html")
+    (place / "report.html").write_text(format_report(found, "evidence"), "utf-8")
+    files = {"ada": {"a.py": OWN}, "bob": {"b.py": DISGUISED}, "cyd": {"a.py": OTHER}}
+    names = {name: f"{name.capitalize()} (A)" for name in files}
+    (place / "similar.html").write_text(format_similar(similar(files, []), packed(files), names), "utf-8")
+    return place
+
+
+@pytest.fixture
+def open_page(browser: Browser, folder: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
+    """`open_page(kind, width, …)`; in the end no console has said anything, and nothing else was asked for."""
+    with opener(browser, f"file://{folder}/") as opened:
+        yield lambda kind, width=1280, **options: opened(width, path=PAGES[kind], finished=False, **options)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("kind", PAGES)
+def test_axe_finds_nothing_and_it_fits(open_page: Open, kind: str, width: int, scheme: str) -> None:
+    """With everything opened, in light and dark; only tables scroll sideways."""
+    page = open_page(kind, width, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#students-table tbody tr:visible th").all_inner_texts()
+
+
+def test_students_are_sorted_and_filtered(open_page: Open) -> None:
+    """By points from a head, by section, and by what needs a look; how many are shown is said."""
+    page = open_page("report")
+    everybody = names(page)
+    head = page.locator("#students-table th", has_text="Points")
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    points = [float(text) for text in page.locator("#students-table tbody td:last-child").all_inner_texts()]
+    assert points == sorted(points, reverse=True)
+    page.get_by_label("Section").select_option("B")
+    assert len(names(page)) == 6
+    expect(page.locator("output")).to_have_text(f"6 of {len(everybody)} shown")
+    page.get_by_label("Section").select_option("all")
+    page.get_by_label("stuck").check()
+    assert names(page) == ["Student 10"]
+    page.get_by_label("stuck").uncheck()
+    page.get_by_label("may be out of date").check()
+    assert names(page) == ["Student 0"]
+
+
+def test_points_lead_to_the_evidence_and_back(open_page: Open) -> None:
+    """The page of the student, at the milestone; without scripts as well."""
+    page = open_page("report", java_script_enabled=False)
+    assert page.locator("#students-table tbody tr").count() == 12
+    expect(page.locator("#filter")).to_be_hidden()
+    page.locator("#students-table tbody tr").first.get_by_role("link").first.click()
+    expect(page.locator("h1")).to_have_text("Student 0")
+    assert page.url.endswith("#m1")
+    page.get_by_role("link", name="Class report").click()
+    expect(page.locator("h1")).to_contain_text("Class report")
+
+
+def test_a_pair_is_folded_until_it_is_opened(open_page: Open) -> None:
+    """Its totals are seen at once, its code when it is asked for."""
+    page = open_page("similar", 390)
+    summary = page.locator("summary")
+    expect(summary).to_contain_text("Ada (A) and Bob (A)")
+    expect(summary).to_contain_text("100% in common")
+    expect(page.locator("figure").first).to_be_hidden()
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("figure").first).to_be_visible()
