@@ -1,7 +1,7 @@
 """How an item (a task, a question, a criterion) works: how hard it is, and whether it tells the strong from the weak.
 
-The figures are those of classical test theory, as assessment systems show them. An item is passed at first when its
-first result passes.
+The figures are those of classical test theory, as assessment systems show them. An item is passed at the
+first attempt when its first result passes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 FEWEST = 10
 """Students below whom a correlation says nothing."""
 DISCRIMINATION = (
-    "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)). M₁ and M₀ are the mean shares "
-    "of all other items passed at first, by those who passed this one at first and by those who did not; s is the "
-    "standard deviation of these shares, and p the part of the class that passed at first. Above 0.3 an item tells "
-    "strong from weak; near 0 it is chance, and below 0 something is wrong with it. It needs "
-    f"{FEWEST} students, and both outcomes among them."
+    "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
+    "first attempt and the share of all other items that were passed at the first attempt. M₁ is the mean of that share "
+    "over the students who passed the item, M₀ over those who did not, s its standard deviation, and p the proportion "
+    "who passed. Above 0.3 an item separates strong students from weak ones; near 0 it does not; below 0 something is "
+    f"wrong with it. It needs {FEWEST} students, and both outcomes among them."
 )
 
 

@@ -35,7 +35,7 @@ def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tup
                 known = key in handed_in or (student, milestone, newest.commit) in graded
                 is_newer = score.grading is not None and newest.at > score.grading.started_at
                 if (digest and (student, milestone, digest) not in graded) or (is_newer and not known):
-                    reasons.append(f"the push of {newest.at:%Y-%m-%d %H:%M} UTC is not graded yet")
+                    reasons.append(f"the push of {newest.at:%Y-%m-%d %H:%M} UTC has not been graded yet")
             reasons += _explain(score, visit, at)
             if reasons:
                 found[student, milestone] = tuple(reasons)

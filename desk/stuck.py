@@ -20,7 +20,9 @@ _PART = (
 FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
 FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
 """Where modules are not known, as in a gradebook of milestones."""
-SELECTION = f"Named are those with {LEAST} points or more, the highest first, and at most one in {SHARE} of a class."
+SELECTION = (
+    f"Named are students with {LEAST} points or more, the highest first, and at most one in {SHARE} of the class."
+)
 
 Key = TypeVar("Key")
 
