@@ -16,7 +16,7 @@ FEWEST = 10
 """Students below whom a correlation says nothing."""
 DISCRIMINATION = (
     "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
-    "first attempt and the share of all other items that were passed at the first attempt. M₁ is the mean of that share "
+    "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
     "over the students who passed the item, M₀ over those who did not, s its standard deviation, and p the proportion "
     "who passed. Above 0.3 an item separates strong students from weak ones; near 0 it does not; below 0 something is "
     f"wrong with it. It needs {FEWEST} students, and both outcomes among them."

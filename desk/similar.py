@@ -196,8 +196,8 @@ def _count_shared(
         found.append(np.column_stack([codes, times, times * (size == 2), times / (size - 1)]))
     every = np.concatenate(found)
     codes, where = np.unique(every[:, 0].astype(np.int64), return_inverse=True)
-    sums = [np.bincount(where, weights=every[:, column], minlength=len(codes)) for column in (1, 2, 3)]
-    return codes, *sums
+    common, alone, rarity = (np.bincount(where, every[:, column], len(codes)) for column in (1, 2, 3))
+    return codes, common, alone, rarity
 
 
 def _group(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -187,8 +187,8 @@ def _list_changes(students: list[Summary], manifest: Manifest, newest: datetime)
         return (newest - datetime.fromisoformat(at)) // WEEK if at else -1
 
     completed = [weeks_ago(e.completed_at) for s in students for e in s.efforts.values()]
-    active = [[weeks_ago(day) for day in s.days] for s in students]
-    yield Change("Students with a record", *(sum(week in weeks for weeks in active) for week in (0, 1)))
+    active = [week for s in students for week in {weeks_ago(day) for day in s.days}]
+    yield Change("Students with a record", active.count(0), active.count(1))
     yield Change("Modules completed", completed.count(0), completed.count(1))
     for milestone in manifest.milestones:
         having = [(u.at, s) for s in students for u in s.unlocked if u.milestone == milestone.id]

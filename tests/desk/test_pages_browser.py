@@ -79,14 +79,14 @@ def test_students_are_sorted_and_filtered(open_page: Open) -> None:
     expect(head).to_have_attribute("aria-sort", "descending")
     points = [float(text) for text in page.locator("#students-table tbody td:last-child").all_inner_texts()]
     assert points == sorted(points, reverse=True)
-    page.get_by_label("Section").select_option("B")
+    page.get_by_role("combobox").select_option("B")
     assert len(names(page)) == 6
     expect(page.locator("output")).to_have_text(f"6 of {len(everybody)} shown")
-    page.get_by_label("Section").select_option("all")
-    page.get_by_label("stuck").check()
+    page.get_by_role("combobox").select_option("all")
+    page.get_by_role("checkbox", name="stuck").check()
     assert names(page) == ["Student 10"]
-    page.get_by_label("stuck").uncheck()
-    page.get_by_label("may be out of date").check()
+    page.get_by_role("checkbox", name="stuck").uncheck()
+    page.get_by_role("checkbox", name="may be out of date").check()
     assert names(page) == ["Student 0"]
 
 
