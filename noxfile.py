@@ -18,7 +18,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from grading.entry import accept_any_text  # noqa: E402
+from grading.entry import accept_any_text, explain_platform  # noqa: E402
 from grading.manifest.load import ManifestError, load  # noqa: E402
 from grading.manifest.model import Milestone, Module, Status  # noqa: E402
 
@@ -29,6 +29,9 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = []
 
 accept_any_text()
+if (reason := explain_platform()) is not None:
+    print(reason, file=sys.stderr)
+    sys.exit(3)
 try:
     MANIFEST = load(ROOT)
 except ManifestError as error:

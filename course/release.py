@@ -28,7 +28,15 @@ PACKAGES = ("grading", "tito")
 SOLUTIONS = Path("solutions")
 """Where a release carries the solutions, if it may: 04_layers/tinytorch/layers.py and so on."""
 SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz", ".html", ".css", ".js", ".svg"}
+PLACES = (
+    ".devcontainer/devcontainer.json",
+    ".vscode/extensions.json",
+    ".vscode/launch.json",
+    ".vscode/settings.json",
+)
+"""Where students work: anybody may set their editor up in another way."""
 AS_THEY_ARE = (
+    *PLACES,
     "LICENSE",
     "noxfile.py",
     "docs/data.md",
@@ -38,6 +46,7 @@ AS_THEY_ARE = (
     "docs/schema/manifest.schema.json",
     "docs/schema/result.schema.json",
 )
+OWN_FOLDERS = {".github", ".vscode", ".devcontainer", SOLUTIONS.name}
 LEFTOVERS = {".git", ".nox", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".DS_Store"}
 """Names in an earlier release that are neither the course's nor a student's work."""
 
@@ -123,7 +132,7 @@ def student_files(manifest: Manifest) -> list[Path]:
 def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
     """Those that students may change without a word: code and recipes, and what makes no verdict, such as Markdown."""
     own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
-    return own | {path for path in files if path.parts[0] in (".github", SOLUTIONS.name)}
+    return own | {path for path in files if path.parts[0] in OWN_FOLDERS}
 
 
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:

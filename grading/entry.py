@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
@@ -15,6 +16,12 @@ from grading.render.text import clean
 NOT_YOURS = "The grader could not do its work; this says nothing about your code."
 LONGEST = 8000
 INTERRUPTED = 130
+POSIX_ONLY = ("fcntl", "resource")
+"""What confines student code and locks files; Python has them on Linux and macOS."""
+WINDOWS = (
+    "TinyTorch runs on Linux and macOS, and on Windows in WSL: this Python has no module `{name}`. "
+    "Type `wsl --install` in PowerShell, restart, open Ubuntu and go on there; README.md has the steps."
+)
 
 
 def run_command(
@@ -30,6 +37,8 @@ def run_command(
     their traceback. `preface` comes before a failure of the grader's, `advice` follows one of a file or the system.
     """
     accept_any_text()
+    if (reason := explain_platform()) is not None:
+        return _say(reason, 3)
     try:
         code = command()
         if code == INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
@@ -58,6 +67,16 @@ def run_command(
             return 2
         return _say(f"{traceback.format_exc()}\n{preface}Please report the lines above.", 3)
     return code if isinstance(code, int) else 0
+
+
+def explain_platform() -> str | None:
+    """Why the course cannot run on this system, and what to do about it; None where it can."""
+    for name in POSIX_ONLY:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            return WINDOWS.format(name=name)
+    return None
 
 
 def accept_any_text() -> None:

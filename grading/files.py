@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -38,6 +37,8 @@ def lock_file(file: IO[Any], *, wait: bool = False) -> bool:
 
     BusyError while another process holds the lock; `wait` waits for that one instead.
     """
+    import fcntl  # not on Windows, where `explain_platform` is to say so
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -95,6 +95,7 @@ ONLY_NAMED = {
     "tito update release.zip --yes": "the same",
     "tito update https://github.com/class/tinytorch --branch main": "the same",
     "tito update --undo": "the same",
+    "pip uninstall tinytorch": "removes what is not installed here; tests/test_places.py has such a package",
     "tito --install-completion": "changes the files of the reader's shell",
     "tito module test": "is run with a number; without one it is about whatever was begun last",
     "tito module complete": "the same",

@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from grading.render.text import one_line, write_count
+from grading.shadow import REMOVE_SHADOW, find_shadow
 from tito.console import console, item, print_json, repository
 
 T = TypeVar("T")
@@ -108,11 +109,12 @@ def manifest(root: Path) -> Finding:
 
 def editable_install(root: Path) -> Finding:
     """`import tinytorch` finds this repository's files and no others."""
+    if (shadow := find_shadow()) is not None:
+        return Finding("editable install", False, f"a package of the same name hides yours: {shadow}", REMOVE_SHADOW)
     mend = f"In {root}: pip install -e ."
     spec = importlib.util.find_spec("tinytorch")
     if spec is None or not spec.submodule_search_locations:
-        found = "tinytorch cannot be imported" if spec is None else f"tinytorch is another package: {spec.origin}"
-        return Finding("editable install", False, found, mend)
+        return Finding("editable install", False, "tinytorch cannot be imported", mend)
     places = [Path(place).resolve() for place in spec.submodule_search_locations]
     elsewhere = [place for place in places if not place.is_relative_to(root)]
     if elsewhere:

@@ -20,7 +20,9 @@ SHORTEST = 20
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
 """What a line must hold to say how something is done; `network.backward(criterion.backward())` only says what."""
 TOP = {
+    ".devcontainer",
     ".gitignore",
+    ".vscode",
     "LICENSE",
     "README.md",
     "course.base.json",

@@ -12,7 +12,7 @@ import inspect
 import linecache
 import weakref
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ import pytest
 
 from grading.errors import UsageError
 from grading.remote import Frame
+from grading.shadow import REMOVE_SHADOW, find_shadow
 from grading.testing.expect import Mismatch
 from grading.worker.frames import list_student_frames
 
@@ -120,6 +121,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of other tasks. UsageError for a task that none of them has."""
+    if config.option.collectonly and config.pluginmanager.has_plugin("vscode_pytest"):
+        show_tasks(items)
     if given := config.getoption("--task"):
         tasks = {item: {str(mark.args[0]) for mark in item.iter_markers("task")} for item in items}
         known = set().union(*tasks.values())
@@ -134,6 +137,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if tasks[item] & wanted]
 
 
+def show_tasks(items: Iterable[pytest.Item]) -> None:
+    """Put each test's task before its name in VS Code's list of tests; what is run goes by the node id, as before."""
+    for item in items:
+        for mark in item.iter_markers("task"):
+            item.name = f"{mark.args[0]} {item.name}"
+            if isinstance(item, pytest.Function):
+                item.originalname = f"{mark.args[0]} {item.originalname}"
+
+
 def find_tasks(name: str, known: set[str]) -> set[str]:
     """The tasks that are meant: 2.3; or 3, the third of a single module, and every task of module 03 among several."""
     modules = {task.partition(".")[0] for task in known}
@@ -145,7 +157,9 @@ def find_tasks(name: str, known: set[str]) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark, so that --strict-markers knows it."""
+    """Declare the mark, for --strict-markers. UsageError where another package hides the student's code."""
+    if config.stash.get(STUDENTS, None) is None and (shadow := find_shadow()) is not None:
+        raise pytest.UsageError(f"a package called tinytorch hides your own code: {shadow}. Type: {REMOVE_SHADOW}")
     config.addinivalue_line("markers", "task(id): the task of the module this test belongs to, such as 2.3")
 
 
