@@ -62,7 +62,8 @@ class Worker:
         self._modules: dict[str, Any] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
         self._reporting = 0
-        self._sources = _read_sources(confinement.submission)
+        self._sources: dict[str, list[str]] = {}
+        self._aborted = False
         self._launched: Launched = launch(confinement)
         self._ready_until: float | None = time.monotonic() + START_SECONDS
 
@@ -167,6 +168,11 @@ class Worker:
         if self.failure is None:
             self._fail(WorkerDiedError("the worker has been closed"))
 
+    def abort(self) -> None:
+        """From another thread: end whatever is awaited. The one who waits is told that the worker died."""
+        self._aborted = True
+        self._launched.kill()
+
     def _greet(self) -> None:
         """Before the first request: nothing of the student's runs yet, so what fails is the machine's.
 
@@ -175,7 +181,7 @@ class Worker:
         assert self._ready_until is not None
         # Started ahead, it may have been ready for long.
         reason = self._await_ready(max(self._ready_until, time.monotonic() + 1))
-        if reason is not None:
+        if reason is not None and not self._aborted:
             self._launched.end()
             try:
                 self._launched = launch(self.confinement)
@@ -189,6 +195,9 @@ class Worker:
             theirs, ours = ("Python {} with NumPy {}".format(*versions) for versions in (there, here))
             raise self._fail(GraderError(f"the worker runs {theirs}, the grader {ours}. {ADVICE}"))
         self._ready_until = None
+        # Only now: the files may have come after the worker was started.
+        self._sources = _read_sources(self.confinement.submission)
+        self._launched.watch_usage()
 
     def _await_ready(self, until: float) -> str | None:
         """Why the worker did not say it was ready, or None when it did."""

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ from grading.result import CourseRecord, CriterionResult, CriterionStatus, Resul
 from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose
 from grading.submission import Submission, copy_modules, take
+from grading.testing.runner import TestOutcome
 from grading.workers import start_worker
 
 CHECKS = {
@@ -67,6 +68,17 @@ MODULE_BUDGET = Budget(wall_seconds=180, call_seconds=10, train_seconds=10, memo
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What is the same in one grading and the next: who grades after every save finds it out once."""
+
+    manifest: Manifest
+    sandbox: str
+    course: CourseRecord
+    start: Callable[[Submission, tuple[Module, ...], Budget, str], Worker] = start_worker
+    """Starts a worker, or hands over one that was started ahead."""
+
+
+@dataclass(frozen=True)
 class Request:
     """What is to be graded and how."""
 
@@ -77,6 +89,7 @@ class Request:
     student: str | None
     again: bool
     commit: str | None = None
+    is_enough: Callable[[TestOutcome], bool] = lambda _: False
 
 
 def grade_milestone(
@@ -100,7 +113,8 @@ def grade_milestone(
     manifest = load(root)
     milestone = built_milestone(manifest, number)
     request = Request(root, submission or root, seed, official, student, again, _commit(commit))
-    return _grade(request, manifest, manifest.modules_for(milestone), milestone, watch or Silent())
+    prepared = prepare(root, manifest, official=official)
+    return _grade(request, prepared, manifest.modules_for(milestone), milestone, watch or Silent())
 
 
 def grade_module(
@@ -112,22 +126,46 @@ def grade_module(
     seed: int | None = None,
     commit: str | None = None,
     watch: Watch | None = None,
+    prepared: Prepared | None = None,
+    is_enough: Callable[[TestOutcome], bool] = lambda _: False,
 ) -> Result:
-    """Run one module's audit and tests, or those of one ``task``, through a worker; a Result without a milestone."""
-    manifest = load(root)
+    """Run one module's audit and tests, or those of one ``task``, through a worker; a Result without a milestone.
+
+    ``prepared`` saves preparing again; the first outcome that ``is_enough`` is the last of the tests.
+    """
+    manifest = prepared.manifest if prepared else load(root)
     try:
         module = manifest.module(module_id)
     except KeyError:
         raise UsageError(f"There is no module {module_id}; `tito module list` shows them.") from None
     if module.status is Status.PLANNED:
         raise UsageError(f"Module {module_id} is planned: it is not built yet and cannot be tested.")
-    request = Request(root, submission or root, seed, official=False, student=None, again=True, commit=_commit(commit))
+    request = Request(
+        root,
+        submission or root,
+        seed,
+        official=False,
+        student=None,
+        again=True,
+        commit=_commit(commit),
+        is_enough=is_enough,
+    )
     if task is not None:
         known = [one.id for one in module.tasks]
         task = next((one for one in known if one in (task, f"{module.number}.{task}")), None)
         if task is None:
             raise UsageError(f"Module {module_id} has no such task; it has {', '.join(known)}.")
-    return _grade(request, manifest, (module,), None, watch or Silent(), task)
+    return _grade(request, prepared or prepare(root, manifest), (module,), None, watch or Silent(), task)
+
+
+def modules_up_to(manifest: Manifest, last: Module) -> tuple[Module, ...]:
+    """What a worker sees in a grading of this module: its tests may lean on the built modules before it."""
+    return tuple(m for m in manifest.modules if m.number <= last.number and m.status is Status.BUILT)
+
+
+def prepare(root: Path, manifest: Manifest, *, official: bool = False) -> Prepared:
+    """The fence and the course that the repository at ``root`` grades with. GraderError where nothing may be graded."""
+    return Prepared(manifest, choose(official=official), course_record(root, manifest))
 
 
 def built_milestone(manifest: Manifest, number: int) -> Milestone:
@@ -143,7 +181,7 @@ def built_milestone(manifest: Manifest, number: int) -> Milestone:
 
 def _grade(
     request: Request,
-    manifest: Manifest,
+    prepared: Prepared,
     modules: tuple[Module, ...],
     milestone: Milestone | None,
     watch: Watch,
@@ -151,14 +189,12 @@ def _grade(
 ) -> Result:
     started, clock = datetime.now(UTC), time.monotonic()
     _require_tests(request.root, modules, milestone)
-    sandbox = choose(official=request.official)
-    on_path = tuple(m for m in manifest.modules if m.number <= modules[-1].number and m.status is Status.BUILT)
+    manifest, sandbox, course = prepared.manifest, prepared.sandbox, prepared.course
+    on_path = modules_up_to(manifest, modules[-1])
     budget = milestone.budget if milestone else MODULE_BUDGET
     with temporary_folder("tinytorch-submission-") as folder:
-        # A module's tests may lean on the modules before it, so all of those are copied.
         handed_in = take(request.submission, manifest, on_path, milestone, folder)
         student = request.student or _student(handed_in)
-        course = course_record(request.root, manifest)
         key = _key(handed_in, course, modules, milestone, student, sandbox)
         fresh = request.again or request.official or request.seed is not None
         if not fresh and (known := cache.find(key)) is not None:
@@ -171,7 +207,7 @@ def _grade(
             if last is not None:
                 modules = tuple(m for m in on_path if m.number <= last)
                 visible = copy_modules(handed_in, modules, folder / f"up-to-{last}")
-            log.workers.append(start_worker(visible, modules, budget, sandbox))
+            log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
         seed = request.seed if request.seed is not None else secrets.randbelow(1 << 31)
@@ -189,6 +225,7 @@ def _grade(
             watch=watch,
             log=log,
             task=task,
+            is_enough=request.is_enough,
         )
         criteria, measured = _judge(context, asked(manifest, milestone.id if milestone else None))
     total = time.monotonic() - clock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -105,12 +104,6 @@ def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unloc
     assert cache.find(real.key) is None
 
 
-def forget_tests(name: str) -> None:
-    """Let pytest load a file of tests again: it keeps those of other folders by name."""
-    for module in [module for module in sys.modules if module.endswith(name)]:
-        del sys.modules[module]
-
-
 def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
     """It is neither the student's failure nor the machine's: the course's own files are asked back."""
     course = tmp_path / "course"
@@ -122,9 +115,7 @@ def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
         grade_module(course, "01_setup")
     for text in ("", "def test_it(:"):
         tests.write_text(text)
-        forget_tests("test_setup")
         (tests_criterion,) = [c for c in grade_module(course, "01_setup").criteria if c.name == "module_tests"]
-        forget_tests("test_setup")
         assert tests_criterion.status is CriterionStatus.ERROR
         assert "git checkout -- modules/01_setup/test_setup.py" in tests_criterion.explanation
 

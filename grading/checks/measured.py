@@ -15,6 +15,7 @@ from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
 from grading.result import Curve, DataRecord, Failure, NamedImage, Picture, Writing
 from grading.submission import Submission
+from grading.testing.runner import TestOutcome
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Context:
     log: Log
     task: str | None = None
     """The only task whose tests are run; None for all."""
+    is_enough: Callable[[TestOutcome], bool] = lambda _: False
+    """Whether the tests after this outcome need not be run."""
 
     def workers(self, count: int) -> Iterator[Worker]:
         """``count`` fresh workers; each is started while the one before is at work."""

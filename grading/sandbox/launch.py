@@ -99,12 +99,19 @@ class Launched:
         self._private, self._confinement = private, confinement
         self._excess: str | None = None
         self._watch: Watchdog | None = None
-        if confinement.sandbox != "bubblewrap":
-            max_tasks = MAX_TASKS + confinement.threads
-            self._watch = Watchdog(process.pid, private / "home", max_tasks, self._stop_excess)
+
+    def watch_usage(self) -> None:
+        """From now on student code may run: look at what no limit of the kernel's counts, where that is needed."""
+        if self._confinement.sandbox != "bubblewrap" and self._watch is None:
+            max_tasks = MAX_TASKS + self._confinement.threads
+            self._watch = Watchdog(self.process.pid, self._private / "home", max_tasks, self._stop_excess)
 
     def _stop_excess(self, reason: str) -> None:
         self._excess = reason
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and its group; `end` clears up after it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -152,8 +159,7 @@ class Launched:
         """Kill the process and everything it started; forget its private folder."""
         if self._watch is not None:
             self._watch.stop()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.kill()
         self.process.wait()
         _live.discard(self.process.pid)
         end_strays(_live)
