@@ -47,9 +47,9 @@ def solved(source: str, manifest: Manifest, path: Path) -> str:
     return _rewritten(source, manifest, path, lambda _: False)
 
 
-def with_open(source: str, manifest: Manifest, path: Path, task_id: str) -> str:
-    """The source with this task's blocks replaced and all others solved, without markers."""
-    return _rewritten(source, manifest, path, lambda task: task == task_id)
+def with_open(source: str, manifest: Manifest, path: Path, *tasks: str) -> str:
+    """The source with these tasks' blocks replaced and all others solved, without markers."""
+    return _rewritten(source, manifest, path, lambda task: task in tasks)
 
 
 def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tito import data, doctor, hints, milestone, module, portfolio, update
+from tito import data, doctor, hints, milestone, module, portfolio, update, watch
 
 HELP = """Learn by building: modules, milestones, and how far you are.
 
@@ -18,6 +18,7 @@ Start here:
   tito                    where you are and what is next
   tito module view        read the current module's lesson
   tito module start       begin it
+  tito watch              have every save tested, task by task
   tito module test        have it tested
   tito hint               the next hint for the task you are at
   tito module complete    have it tested and recorded, and go on
@@ -64,6 +65,7 @@ app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
+app.command("watch")(watch.watch)
 app.command("hint")(hints.hint)
 app.command("portfolio")(portfolio.portfolio)
 app.command("update")(update.update)

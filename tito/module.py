@@ -137,7 +137,9 @@ def start(name: Name = None) -> int:
         )
     else:
         out.print("Every task is written.")
-    out.print(Text("\nWhile you write, in your own process and with a debugger at hand:", style="dim"))
+    out.print(Text("\nWhile you write, after every save:", style="dim"))
+    out.print(Text(f"  tito watch {module.id}", style="bold"))
+    out.print(Text("In your own process, with a debugger at hand:", style="dim"))
     only = f" --task {first.id}" if first is not None else ""
     out.print(Text(f"  pytest {module.folder.as_posix()}{only} -x", style="bold"))
     out.print(Text("As it will be judged:", style="dim"))

@@ -15,7 +15,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import colours, desk, digits, github, grader, hostile, kernels, language, large_class, site, training
+from course.bench import (
+    colours,
+    desk,
+    digits,
+    github,
+    grader,
+    hostile,
+    kernels,
+    language,
+    large_class,
+    site,
+    training,
+    watch,
+)
 from course.bench.figure import Figure
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -30,6 +43,10 @@ GROUPS: dict[str, list[Step]] = {
         ("Asking for the status", grader.status),
         ("Grading milestone 1 twice", lambda: grader.milestone(NOX)),
         ("Grading in a fresh clone with nothing installed", grader.bare),
+    ],
+    "watch": [
+        ("Saving one task after the other", watch.verdicts),
+        ("Watching while nothing is saved", watch.idling),
     ],
     "desk": [
         ("Collecting a class that has not changed", desk.unchanged),

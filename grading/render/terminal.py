@@ -88,6 +88,12 @@ def show(console: Console, result: Result, *, again: str | None = None) -> None:
     console.print(Report(result, again), width=min(console.width, WIDEST), crop=False)
 
 
+def show_first_failure(console: Console, result: Result) -> None:
+    """Print of a report only what to fix first, what the code printed, and what was not graded."""
+    parts = [*_errors(result), *_output(result), *_notes(result), *_first_to_mend(result, again=None)]
+    console.print(Group(*parts), width=min(console.width, WIDEST), crop=False)
+
+
 def _verdict(result: Result) -> RenderableType:
     colour = _COLOURS[result.verdict]
     parts = [Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))]
@@ -220,7 +226,15 @@ def _notes(result: Result) -> Iterator[RenderableType]:
         yield Hanging(Text(f"{text}The verdict that counts is made with the released ones.", style="yellow"))
 
 
-def _first_to_mend(result: Result, again: str) -> Iterator[RenderableType]:
+def _errors(result: Result) -> Iterator[RenderableType]:
+    """What the grader or this machine could not do."""
+    for criterion in result.criteria:
+        if criterion.status is CriterionStatus.ERROR:
+            yield Hanging(Text(f"{words.meaning(result)}\n{words.not_measured(criterion)}", style="magenta"))
+            return
+
+
+def _first_to_mend(result: Result, again: str | None) -> Iterator[RenderableType]:
     failure = result.first_to_mend
     if failure is None:
         return
@@ -230,8 +244,9 @@ def _first_to_mend(result: Result, again: str) -> Iterator[RenderableType]:
     if fast := words.fast_loop(failure):
         yield Text("Try it, with a debugger at hand:", style="dim")
         yield command(fast)
-    yield Text("Grade again:", style="dim")
-    yield command(one_line(again, 300))
+    if again is not None:
+        yield Text("Grade again:", style="dim")
+        yield command(one_line(again, 300))
 
 
 def command(line: str) -> Text:

@@ -1,0 +1,113 @@
+"""What `tito watch` promises: a verdict in the time of a thought, and nothing done while nobody saves."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from course.bench.figure import ROOT, Figure, outside
+from course.release import write_release
+from course.skeleton import with_open
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.manifest.model import Manifest, Module
+from grading.sandbox.processes import read_cpu_nanoseconds
+from grading.submission import source_files
+
+MODULES = 10
+PAUSE = 1.5
+"""Seconds between two saves, in which the next worker starts; nobody types faster."""
+IDLE = 20.0
+
+
+def verdicts() -> Iterator[Figure]:
+    """From a save to the verdict of one task, as a student's saves lead through each module."""
+    with tempfile.TemporaryDirectory() as place:
+        release = Path(place, "release")
+        write_release(ROOT, release)
+        manifest = load(ROOT)
+        for module in manifest.modules[:MODULES]:
+            yield _time_module(release, manifest, module)
+
+
+def idling() -> Iterator[Figure]:
+    """Processor time of the watch and all its processes while nothing is saved."""
+    with tempfile.TemporaryDirectory() as place:
+        write_release(ROOT, Path(place, "release"))
+        with _watched(Path(place, "release"), load(ROOT).modules[0]) as process:
+            _wait_for(process, "with a debugger at hand")
+            time.sleep(2 * PAUSE)
+            before = read_cpu_nanoseconds(process.pid)
+            time.sleep(IDLE)
+            after = read_cpu_nanoseconds(process.pid)
+    if before is None or after is None:
+        raise GraderError("the kernel does not say how much processor time a process takes: this figure needs Linux")
+    yield Figure("tito watch while nothing is saved", (after - before) / IDLE / 1e7, 1, "% CPU", f"{IDLE:.0f} s")
+
+
+def _time_module(release: Path, manifest: Manifest, module: Module) -> Figure:
+    """Fill one gap after the other, each time with a save, and time the tests of its task."""
+    times = []
+    tasks = [task.id for task in module.tasks]
+    _save(release, manifest, module, tasks)
+    with _watched(release, module) as process:
+        for done, task in enumerate(tasks, start=1):
+            _wait_for(process, "with a debugger at hand")
+            time.sleep(PAUSE)
+            started = time.perf_counter()
+            _save(release, manifest, module, tasks[done:])
+            _wait_for(process, f"Task {task} passes", instead="Fix this first")
+            times.append(time.perf_counter() - started)
+        _wait_for(process, "is completed", instead="Fix this first")
+    least, most = min(times) * 1e3, max(times) * 1e3
+    how = f"median of {len(times)} tasks, {least:.0f} to {most:.0f} ms"
+    return Figure(f"save to verdict, module {module.id[:2]}", statistics.median(times) * 1e3, 300, "ms", how)
+
+
+def _save(release: Path, manifest: Manifest, module: Module, still_open: list[str]) -> None:
+    """The module's files with these gaps, as an editor saves them; a file that stays the same is left alone."""
+    for file in source_files(manifest, [module]):
+        text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *still_open)
+        if (release / file.path).read_text("utf-8") != text:
+            new = (release / file.path).with_suffix(".new")
+            new.write_text(text, "utf-8")
+            new.rename(release / file.path)
+
+
+@contextmanager
+def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
+    """`tito watch`, without a terminal."""
+    command = [sys.executable, "-m", "tito", "watch", module.id]
+    environment = outside() | {"PYTHONPATH": str(release)}
+    with subprocess.Popen(  # noqa: S603 - our own command line
+        command,
+        cwd=release,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _wait_for(process: subprocess.Popen[str], words: str, *, instead: str | None = None) -> None:
+    """Read what it prints up to a line with these words; GraderError at its end, or at what comes instead."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return
+        if instead is not None and instead in line:
+            break
+    raise GraderError(f"tito watch did not come to “{words}”: {''.join([*lines, process.stdout.readline()])[-2000:]}")

@@ -1,0 +1,288 @@
+"""`tito watch` as it is typed: files are watched, keys are read, and a task is done at a real terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from course.skeleton import skeleton, solved
+from grading import progress
+from grading.errors import GraderError
+from grading.manifest.load import load
+from grading.testing.runner import TestOutcome
+from grading.warm import WarmGrader
+from tests.render.results import failure
+from tito import watch
+from tito.keys import read_keys
+
+CODE = Path("modules/01_setup/tinytorch/setup.py")
+PATIENCE = 60
+"""Seconds on a busy machine for what takes one."""
+
+
+def outcome(task: str | None, gap: str | None = None, *, failed: bool = True) -> TestOutcome:
+    """What a test of this task found."""
+    return TestOutcome("test_it", task, "It works", failure() if failed else None, gap)
+
+
+@pytest.mark.parametrize(
+    ("found", "decisive"),
+    [
+        (outcome("4.2"), True),
+        (outcome("4.2", failed=False), False),
+        (outcome("4.2", "4.2"), True),
+        (outcome("4.2", "2.10"), True),
+        (outcome("4.2", "4.10"), False),
+        (outcome("4.10", "4.9"), True),
+        (outcome(None), True),
+    ],
+)
+def test_the_first_failure_decides_unless_it_is_a_later_tasks_gap(found: TestOutcome, decisive: bool) -> None:
+    """What comes later is not the first thing to fix: other tests of the task may say what is."""
+    assert watch.is_decisive(found) is decisive
+
+
+def test_files_that_the_tests_depend_on_are_watched(root: Path) -> None:
+    """Those of the module and of earlier ones, recipes and the module's tests; nothing of later modules."""
+    grader = WarmGrader(root, "04_layers")
+    watched = watch.find_watched(grader, grader.manifest.module("04_layers"))
+    names = {path.relative_to(root / "modules").as_posix() for path in watched}
+    assert {"02_tensor/tinytorch/tensor.py", "04_layers/recipe.py", "04_layers/test_layers.py"} <= names
+    assert not [name for name in names if name.startswith(("05", "06")) or name.endswith(".md")]
+    assert "02_tensor/test_tensor.py" not in names
+
+
+@contextmanager
+def changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
+    """What is said of these files while the block runs: True for each change, or an error."""
+    said: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with watch._watch_files(root, frozenset(watched), lambda: said.put(True), said.put):
+        while said.empty():  # until the kernel watches
+            watched[0].touch()
+            time.sleep(0.01)
+        yield said
+        drain(said)
+
+
+def drain(said: queue.SimpleQueue[object]) -> None:
+    """Forget what has been said, once nothing more follows."""
+    try:
+        while True:
+            said.get(timeout=10 * watch.STEP_MS / 1000)
+    except queue.Empty:
+        return
+
+
+def replace(file: Path) -> None:
+    """Save as many editors do: a new file in the old one's place."""
+    new = file.with_suffix(".new")
+    new.write_text("1")
+    new.rename(file)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda file: file.write_text("1"),
+        replace,
+        lambda file: (file.unlink(), file.write_text("1")),
+        lambda file: (shutil.rmtree(file.parent), file.parent.mkdir(), file.write_text("1")),
+    ],
+    ids=["in place", "by rename", "deleted and restored", "with its folder"],
+)
+def test_each_way_to_save_is_seen(tmp_path: Path, save: Callable[[Path], object]) -> None:
+    """In place or by rename; a file, or its folder, that is gone and comes back."""
+    file = tmp_path / "modules/01_setup/tinytorch/setup.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("0")
+    with changes(tmp_path, file) as said:
+        drain(said)
+        save(file)
+        assert said.get(timeout=PATIENCE) is True
+
+
+def test_other_files_are_not_a_save(tmp_path: Path) -> None:
+    """Bytecode, an editor's own files, a lesson."""
+    file = tmp_path / "modules/01_setup/setup.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("0")
+    with changes(tmp_path, file) as said:
+        drain(said)
+        for name in ("setup.pyc", ".setup.py.swp", "4913", "README.md"):
+            file.with_name(name).write_text("1")
+        drained = said.empty()
+        file.write_text("1")
+        assert said.get(timeout=PATIENCE) is True
+    assert drained
+
+
+def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path) -> None:
+    """With what to try; the watch does not stand still as if nothing were saved."""
+    said: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with watch._watch_files(tmp_path, frozenset(), lambda: None, said.put):
+        error = said.get(timeout=PATIENCE)
+    assert isinstance(error, GraderError)
+    assert "WATCHFILES_FORCE_POLLING=1 tito watch" in str(error)
+
+
+def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Enter and without an echo; the arrow keys are no letters."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r") as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        monkeypatch.setattr("tito.keys.has_keyboard", lambda: True)
+        before, pressed = termios.tcgetattr(theirs), queue.SimpleQueue()
+        with read_keys(pressed.put):
+            for typed in (b"h", b"\x1b[A", b"q"):
+                os.write(ours, typed)
+                if typed.isalpha():
+                    assert pressed.get(timeout=PATIENCE) == typed.decode()
+                else:
+                    time.sleep(0.05)  # two keys that come together are one reading
+        assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+
+
+class Terminal:
+    """`tito watch` at a terminal of its own."""
+
+    def __init__(self, repo: Path, *arguments: str):
+        self.keyboard, theirs = pty.openpty()
+        self.settings = termios.tcgetattr(theirs)
+        environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS")}
+        environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "TERM": "xterm-256color"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tito", "watch", *arguments],
+            cwd=repo,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        self.theirs = theirs
+        self.text, self._more = "", threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self.keyboard, 1 << 16)
+            except OSError:
+                return
+            with self._more:
+                self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode(errors="replace"))
+                self._more.notify_all()
+
+    def wait_for(self, words: str) -> str:
+        """What has been shown up to these words, which are then forgotten; an error if they do not come."""
+        with self._more:
+            assert self._more.wait_for(lambda: words in self.text, PATIENCE), self.text
+            before, _, self.text = self.text.partition(words)
+        return before
+
+    def press(self, keys: str) -> None:
+        """Press some keys."""
+        os.write(self.keyboard, keys.encode())
+
+    def close(self) -> None:
+        """End what is still running."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.theirs)
+        os.close(self.keyboard)
+
+
+def _take_terminal() -> None:
+    import fcntl
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+def terminal(repo: Path, root: Path) -> Iterator[Terminal]:
+    """A student's first module, untouched, under watch."""
+    (repo / CODE).write_text(skeleton((root / CODE).read_text("utf-8"), load(root), CODE))
+    opened = Terminal(repo, "01")
+    yield opened
+    opened.close()
+
+
+def test_a_module_is_done_under_watch(repo: Path, root: Path, terminal: Terminal) -> None:
+    """Saves lead from one task to the next and to the end; keys help on the way; what was done is recorded."""
+    source, course = (root / CODE).read_text("utf-8"), load(root)
+    terminal.wait_for("Task 1.1 is not written yet.")
+    terminal.wait_for("q quit")
+    assert progress.read(repo).events[0].kind is progress.Kind.MODULE_STARTED
+    terminal.press("h")
+    terminal.wait_for("Hint 1 of ")
+    (repo / CODE).write_text("def half_typed(:\n")
+    terminal.wait_for("Python points at the line")
+    (repo / CODE).unlink()
+    terminal.wait_for("it was not handed in")
+    (repo / CODE).write_text(solved(source, course, CODE))
+    for task in course.module("01_setup").tasks:
+        terminal.wait_for(f"Task {task.id} passes")
+    terminal.wait_for("Module 01_setup is completed.")
+    terminal.wait_for("tito module start 02_tensor")
+    assert progress.read(repo).events[-1].kind is progress.Kind.MODULE_COMPLETED
+    terminal.press("q")
+    assert terminal.process.wait(PATIENCE) == 0
+    assert termios.tcgetattr(terminal.theirs) == terminal.settings
+
+
+def test_ctrl_c_ends_a_test_that_never_ends(repo: Path, terminal: Terminal) -> None:
+    """As q does: exit code 0, how to go on, and a terminal as it was."""
+    terminal.wait_for("Task 1.1 is not written yet.")
+    (repo / CODE).write_text("while True:\n    pass\n")
+    terminal.wait_for("Testing task 1.1")
+    terminal.press("\x03")
+    terminal.wait_for("To go on: tito watch 01")
+    assert terminal.process.wait(PATIENCE) == 0
+    assert termios.tcgetattr(terminal.theirs) == terminal.settings
+
+
+def test_without_a_terminal_it_prints_and_a_signal_ends_it(repo: Path, root: Path) -> None:
+    """Keys are off, nothing is overwritten; the tests run after a save all the same."""
+    course = load(root)
+    (repo / CODE).write_text(skeleton((root / CODE).read_text("utf-8"), course, CODE))
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tito", "watch", "01"],
+        cwd=repo,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "with a debugger at hand" in line and len(lines) < 30:
+                (repo / CODE).write_text(solved((root / CODE).read_text("utf-8"), course, CODE))
+            if "is completed" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout
+    assert process.returncode == 0
+    text = "".join(lines)
+    assert [f"Task 1.{n} passes" in text for n in range(1, 6)] == [True] * 5
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "To go on: tito watch 01" in text
