@@ -111,6 +111,23 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
     sys.stdout.write(f"{size / 1024:.0f} KiB when packed, written to {Path(to).resolve()}\n")
 
 
+@chore(
+    iterable=["measure"],
+    help={
+        "measure": "Measure NAME again first: times of this machine, or a long training. May be given several times."
+    },
+)
+def figures(_context: Context, measure: list[str] | None = None) -> None:
+    """Draw the lessons' pictures from the solutions' own values, after a solution or a picture has changed."""
+    from course.figures import gallery
+    from grading.manifest.load import load
+
+    for name in measure or ():
+        gallery.measure(name)
+    for path in gallery.write_figures(ROOT, [module.id for module in load(ROOT).modules]):
+        sys.stdout.write(f"{path.relative_to(ROOT).as_posix()} written\n")
+
+
 @chore()
 def answers(_context: Context) -> None:
     """Write the course's own right answers, after a question has changed."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from course.figures.gallery import FOLDER, list_images
 from course.manifest_text import manifest_text, sealed
 from course.skeleton import skeleton, solved
 from course.workflows import FOLDER as WORKFLOWS
@@ -132,7 +133,7 @@ def student_files(manifest: Manifest) -> list[Path]:
 def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
     """Those that students may change without a word: code and recipes, and what makes no verdict, such as Markdown."""
     own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
-    return own | {path for path in files if path.parts[0] in OWN_FOLDERS}
+    return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FOLDER}
 
 
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
@@ -170,11 +171,13 @@ def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
-    """Lessons and tests of what is built, and the figures that some tests compare with."""
+    """Lessons with their pictures, tests of what is built, and the figures that some tests compare with."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
-    return [path for module in built for path in (module.lesson, module.tests)] + tests + references
+    lessons = {module: (root / module.lesson).read_text(encoding="utf-8") for module in built}
+    pictures = [module.folder / image for module, lesson in lessons.items() for image in list_images(lesson)]
+    return [path for module in built for path in (module.lesson, module.tests)] + pictures + tests + references
 
 
 def _package_files(root: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 FOLD = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
+PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)\\\n", re.MULTILINE)
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 PAGER = "-EFRSX"
 """For less: end with the text, colours, long lines whole (the arrow keys move sideways), and leave it on the screen."""
@@ -68,7 +69,7 @@ def show_lesson(
     page = page or _page
     for part in split_lesson(text):
         if part.text.strip():
-            page(out, Lesson(write_formulas(part.text)))
+            page(out, Lesson(write_formulas(write_pictures(part.text))))
         if part.question is None:
             continue
         out.print(Text.assemble(("\n? ", "bold yellow"), (part.question, "bold")))
@@ -90,6 +91,15 @@ def split_lesson(text: str) -> list[Part]:
         for before, question, answer in zip(pieces[0::3], pieces[1::3], pieces[2::3], strict=False)
     ]
     return [*parts, Part(pieces[-1])]
+
+
+def write_pictures(text: str) -> str:
+    """The Markdown with each picture as a quotation: where it is, what it shows, and its caption, which follows it."""
+
+    def quote(found: re.Match[str]) -> str:
+        return f"> **{found[2]}** {' '.join(found[1].split())}\\\n> "
+
+    return PICTURE.sub(quote, text)
 
 
 def write_formulas(text: str) -> str:

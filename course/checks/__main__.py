@@ -15,6 +15,7 @@ from course.checks.behaviour import gaps_fail_alone, skeletons_fail, solutions_p
 from course.checks.course import Course
 from course.checks.disk import manifest_and_disk, settings_agree, sizes_are_kept, tasks_are_whole
 from course.checks.leaks import hints_hide_solutions, no_leaks
+from course.checks.pictures import pictures_are_current
 from course.skeleton import SkeletonError
 from grading.entry import run_command
 from grading.errors import GraderError, UsageError
@@ -32,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     no_leaks,
     hints_hide_solutions,
     sizes_are_the_judges,
+    pictures_are_current,
     solutions_pass,
     skeletons_fail,
     gaps_fail_alone,

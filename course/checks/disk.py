@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course.checks.course import Course
+from course.figures.gallery import list_images
 from course.release import LEFTOVERS
 from course.skeleton import solved
 from grading import result_schema
@@ -73,6 +74,7 @@ def _strangers(course: Course) -> Iterator[Problem]:
     """Files and folders under modules/ that the manifest does not name."""
     named = {path for module in course.built for path in (module.lesson, module.code, module.tests, module.reference)}
     named |= {*course.sources, *course.integration_tests}
+    named |= {module.folder / image for module in course.built for image in list_images(course.text(module.lesson))}
     folders = {parent for path in named for parent in path.parents}
     for full in sorted((course.root / "modules").rglob("*")):
         path = full.relative_to(course.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from grading.errors import UsageError
@@ -30,13 +31,15 @@ def course_pages(root: Path, site: Site) -> Files:
             page=render(text, _links(TROUBLESHOOTING, manifest)),
         ),
     }
+    pictures = _pictures(root, manifest)
+    files |= {f"course/{name}": (root / path).read_bytes() for path, name in pictures.items()}
     for index, module in enumerate(built):
         path = f"course/{module.id}.html"
         files[path] = site.page(
             "lesson.html.jinja",
             path,
             module=module,
-            page=render((root / module.lesson).read_text("utf-8"), _links(module.lesson, manifest)),
+            page=render((root / module.lesson).read_text("utf-8"), _links(module.lesson, manifest, pictures)),
             before=built[index - 1] if index else None,
             after=built[index + 1] if index + 1 < len(built) else None,
         )
@@ -61,7 +64,7 @@ def built_modules(manifest: Manifest) -> list[Module]:
 def sources(root: Path, manifest: Manifest) -> list[Path]:
     """Every file that these pages are made of."""
     lessons = (module.lesson for module in built_modules(manifest))
-    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *lessons)]
+    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *lessons, *_pictures(root, manifest))]
 
 
 def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
@@ -74,10 +77,21 @@ def _topics(milestone: Milestone, topics: dict[str, Section]) -> list[Section]:
     return [topics[anchor] for anchor in named if anchor in topics]
 
 
-def _links(source: Path, manifest: Manifest) -> Link:
+def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
+    """The lessons' pictures, and where each is beside the pages of the course."""
+    folders = {module: root / module.folder / "figures" for module in built_modules(manifest)}
+    return {
+        path.relative_to(root): f"{module.id}/{path.name}"
+        for module, folder in folders.items()
+        for path in sorted(folder.glob("*.svg"))
+    }
+
+
+def _links(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> Link:
     """Addresses in a document of the course, as those of the site; what is elsewhere stays."""
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in built_modules(manifest)}
     pages[TROUBLESHOOTING.as_posix()] = "troubleshooting.html"
+    pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
 
     def link(address: str) -> str:
         if re.match(r"[a-z]+:|#", address):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grading.render.svg import find_round_step
 from grading.render.text import one_line
 from grading.result import Curve
 
@@ -46,7 +47,7 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
         return None
     xs, ys = [x for run in runs for x, _ in run], [y for run in runs for _, y in run]
     left, right, low, high = min(xs), max(xs), min(0.0, *ys), max(ys)
-    step = _step(high - low)
+    step = find_round_step(high - low)
     high = low + step * math.ceil((high - low) / step - 1e-9) if step else low + 1
 
     wide, tall = (WIDTH - LEFT - RIGHT) / ((right - left) or 1.0), (HEIGHT - TOP - BOTTOM) / (high - low)
@@ -99,11 +100,3 @@ def _points(curve: Curve) -> list[tuple[float, float]]:
     if len(known) <= POINTS:
         return known
     return [known[round(i * (len(known) - 1) / (POINTS - 1))] for i in range(POINTS)]
-
-
-def _step(span: float) -> float:
-    """A round distance that divides the span into two to five parts; 0 for a span of nothing."""
-    if not span > 1e-12:
-        return 0.0
-    size = 10.0 ** math.floor(math.log10(span / 2))
-    return next(size * m for m in (10, 5, 2.5, 2, 1) if span / (size * m) >= 2 or m == 1)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from grading.render.svg import draw_box, write_word
 from grading.render.text import one_line
 from grading.result import RIVAL_SETS, Picture
 
@@ -57,14 +58,17 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
     shapes = []
     for row, label in enumerate(labels):
         y = top + tall * row
-        shapes += [_word(left - 8, y + 18, label, "end"), _word(left + wide * (row + 0.4), top - 8, label, turn=-45)]
+        shapes += [
+            write_word(left - 8, y + 18, label, "end"),
+            write_word(left + wide * (row + 0.4), top - 8, label, turn=-45),
+        ]
         for column in range(classes):
             x, count = left + wide * column, int(counts[row, column])
             kind, most = ("right", 1.0) if row == column else ("wrong", 0.4)
             opacity = 0.6 * min(1.0, float(shares[row, column]) / most)
-            shapes.append(_box(x, y, wide - 2, tall - 2, f'class="{kind}" fill-opacity="{opacity:.2f}"'))
+            shapes.append(draw_box(x, y, wide - 2, tall - 2, f'class="{kind}" fill-opacity="{opacity:.2f}"'))
             if count:
-                shapes.append(_word(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
+                shapes.append(write_word(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
     said = f"Of {total:,} test images {int(np.trace(counts)):,} were named correctly."
     wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
     if wrong.max() > 0:
@@ -89,7 +93,7 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
         for row, column in np.ndindex(rows, columns):
             red, green, blue = shades[place, :, row, column].tolist()
             x, y = left + column * pixel, top + row * pixel
-            shapes.append(_box(x, y, pixel, pixel, f'fill="#{red:02x}{green:02x}{blue:02x}"'))
+            shapes.append(draw_box(x, y, pixel, pixel, f'fill="#{red:02x}{green:02x}{blue:02x}"'))
     what = "in red, green and blue" if channels == 3 else "light where a pixel counts, dark where it counts against"
     said = f"{maps} kernels of the first convolution, {rows}×{columns} pixels each, {what}."
     return Drawing("What the first layer looks for", said, -(-maps // across) * (rows * pixel + gap), _svg(shapes))
@@ -104,8 +108,8 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
     shapes, parts = [], []
     for place, (label, time) in enumerate(zip(labels, times.tolist(), strict=True)):
         y, width, text = tall * place, (WIDTH - left - right) * time / longest, f"{time / 1000:.1f} ms"
-        shapes += [_word(left - 8, y + 20, label, "end"), _box(left, y + 4, width, tall - 8, 'class="time"')]
-        shapes.append(_word(left + width + 8, y + 20, text))
+        shapes += [write_word(left - 8, y + 20, label, "end"), draw_box(left, y + 4, width, tall - 8, 'class="time"')]
+        shapes.append(write_word(left + width + 8, y + 20, text))
         parts.append(f"{label} {text}")
     said = f"Processor time of one training step: {', '.join(parts)}."
     if len(times) > 1 and times[1] > 0:
@@ -120,7 +124,7 @@ def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
     shapes, parts, top = [], [], 0.0
     for column, title in enumerate(SETS[name] for name in RIVAL_SETS):
         rungs = shares[:, column].tolist()
-        shapes.append(_word(0, top + 18, title, kind="heading"))
+        shapes.append(write_word(0, top + 18, title, kind="heading"))
         drawn, height = _ladder(rungs, labels, 1000, lambda share: f"{share / 1000:.0%}", top + 26, falling=True)
         shapes, top = shapes + drawn, top + 26 + height + 14
         parts.append(f"{title}: {rungs[0] / 1000:.0%}, the best rival {max(rungs[1:], default=0) / 1000:.0%}.")
@@ -149,9 +153,9 @@ def _ladder(
     for place, rung in enumerate(order):
         y, width = top + tall * place, (WIDTH - left - right) * rungs[rung] / longest
         kind = "rival" if rung else "time"
-        shapes.append(_word(left - 8, y + 16, labels[rung], "end", kind="" if rung else "heading"))
-        shapes.append(_box(left, y + 3, width, tall - 6, f'class="{kind}"'))
-        shapes.append(_word(left + width + 8, y + 16, write(rungs[rung])))
+        shapes.append(write_word(left - 8, y + 16, labels[rung], "end", kind="" if rung else "heading"))
+        shapes.append(draw_box(left, y + 3, width, tall - 6, f'class="{kind}"'))
+        shapes.append(write_word(left + width + 8, y + 16, write(rungs[rung])))
     return shapes, tall * len(rungs)
 
 
@@ -163,17 +167,19 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
     wide = (WIDTH - left) / size
     if len(labels) != size + 1 or wide < SMALLEST_CELL or percent.min() < 0:
         return None
-    shapes = [_word(left + wide * (place + 0.6), top - 6, label, turn=-60) for place, label in enumerate(labels[:size])]
+    shapes = [
+        write_word(left + wide * (place + 0.6), top - 6, label, turn=-60) for place, label in enumerate(labels[:size])
+    ]
     y = float(top)
     for layer in range(layers):
-        shapes.append(_word(0, y + 16, f"Layer {layer + 1}", kind="heading"))
+        shapes.append(write_word(0, y + 16, f"Layer {layer + 1}", kind="heading"))
         y += 22
         for row, label in enumerate(labels[-written:]):
-            shapes.append(_word(left - 8, y + 12, label, "end"))
-            shapes.append(_box(left, y, wide * (before + row + 1) - 1, tall - 1, 'class="rest"'))
+            shapes.append(write_word(left - 8, y + 12, label, "end"))
+            shapes.append(draw_box(left, y, wide * (before + row + 1) - 1, tall - 1, 'class="rest"'))
             for column in np.flatnonzero(percent[layer, row, : before + row + 1] >= FAINTEST).tolist():
                 look = f'class="time" fill-opacity="{min(100, int(percent[layer, row, column])) / 100:.2f}"'
-                shapes.append(_box(left + wide * column, y, wide - 1, tall - 1, look))
+                shapes.append(draw_box(left + wide * column, y, wide - 1, tall - 1, look))
             y += tall
         y += 8
     back = np.where(np.arange(size) < before + np.arange(written)[:, None], percent, 0)  # the token itself is near
@@ -194,18 +200,7 @@ def _clean_label(label: str, name: str) -> str:
 
 
 def _svg(shapes: list[str]) -> Markup:
-    return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `_word` has escaped
-
-
-def _box(x: float, y: float, width: float, height: float, look: str) -> str:
-    return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {look}/>'
-
-
-def _word(x: float, y: float, text: str, anchor: str = "start", turn: int = 0, kind: str = "") -> str:
-    """Text that begins, ends or is centred at a point; `turn` is in degrees."""
-    more = f' transform="rotate({turn} {x:.5g} {y:.5g})"' if turn else ""
-    more += f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
+    return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `write_word` has escaped
 
 
 DRAW: dict[str, Callable[[np.ndarray, list[str]], Drawing | None]] = {

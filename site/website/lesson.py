@@ -103,8 +103,9 @@ def _mend(tokens: Sequence[Token], link: Link) -> None:
         if token.type == "heading_open":
             token.attrs["id"] = slug(_plain(tokens[i + 1]))
         for child in token.children or ():
-            if child.type == "link_open":
-                child.attrs["href"] = link(str(child.attrs["href"]))
+            for kind, name in (("link_open", "href"), ("image", "src")):
+                if child.type == kind:
+                    child.attrs[name] = link(str(child.attrs[name]))
 
 
 def _plain(token: Token) -> str:

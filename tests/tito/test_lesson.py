@@ -21,6 +21,11 @@ $$a \\cdot b = \\sum_i a_i b_i$$
       below
 ```
 
+![A stone,
+falling.](figures/fall.svg)\\
+*It falls ever
+faster.*
+
 ## Check yourself
 
 <details><summary>How many
@@ -89,6 +94,14 @@ def test_a_figure_is_not_broken() -> None:
     """Its lines stay whole on a narrow terminal, without the margin that all of them have."""
     shown, _ = read(None, width=40)
     assert "\n" + "x" * 120 + "\n  below" in shown
+
+
+def test_a_picture_is_told_in_words() -> None:
+    """Its file, what it shows, and its caption, set apart from the text, and nothing of Markdown's signs."""
+    shown, _ = read(None)
+    assert re.search(r"▌ figures/fall.svg A stone, falling\.\s+▌ It falls ever faster\.", shown)
+    assert "🌆" not in shown
+    assert "![" not in shown
 
 
 def test_formulas_are_readable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 
 import pytest
 from PIL import Image
@@ -124,6 +125,21 @@ def test_links_between_lessons_lead_to_pages(manifest: Manifest) -> None:
     pages = course_pages(ROOT, Site(manifest))
     assert b'href="02_tensor.html"' in pages["course/03_activations.html"]
     assert not any(b'.md"' in data or b".md#" in data for data in pages.values())
+
+
+def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
+    """Each beside its lesson's page, which says in words what it shows."""
+    pages = course_pages(ROOT, Site(manifest))
+    shown = {
+        f"course/{source}": words
+        for name, page in pages.items()
+        if name.endswith(".html")
+        for source, words in re.findall(r'<img src="([^"]+)" alt="([^"]+)"', page.decode())
+    }
+    assert shown.keys() == {name for name in pages if name.endswith(".svg")}
+    assert all(len(words) > 20 for words in shown.values())
+    picture = "modules/02_tensor/figures/strides.svg"
+    assert pages["course/02_tensor/strides.svg"] == (ROOT / picture).read_bytes()
 
 
 def test_every_topic_of_the_manifest_is_on_its_milestones_page(manifest: Manifest) -> None:

@@ -1,0 +1,46 @@
+"""Every lesson shows its pictures, with words for those who cannot see them, and each is what the code draws now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from course.checks.course import Course
+from course.figures.gallery import FOLDER, LARGEST, SHOWN, draw_module, is_current, list_images
+from grading.manifest.model import Module
+from grading.manifest.problems import Problem
+from grading.render.progress import Watch
+
+SHORTEST = 20
+"""Characters of what is said in place of a picture."""
+
+
+def pictures_are_current(course: Course, watch: Watch) -> list[Problem]:
+    """Each lesson's pictures are what the code draws now, and have a text in their place and a caption."""
+    watch.phase("Drawing the lessons' pictures", len(course.built))
+    problems: list[Problem] = []
+    for done, module in enumerate(course.built, start=1):
+        problems += _check_module(course, module)
+        watch.advance(done)
+    return problems
+
+
+def _check_module(course: Course, module: Module) -> Iterator[Problem]:
+    lesson, drawn = course.text(module.lesson), draw_module(module.id)
+    shown = {name: said for said, name, _ in SHOWN.findall(lesson)}
+    for name, svg in drawn.items():
+        path = module.folder / FOLDER / name
+        if not is_current(course.root / path, svg):
+            yield Problem(path.as_posix(), 1, "is not what the code draws now.", "Run `inv figures`.")
+        if len(svg.encode()) > LARGEST:
+            yield Problem(path.as_posix(), 1, f"has more than {LARGEST // 1024} KB.", "Draw fewer shapes.")
+        if name not in shown:
+            message = f"does not show {FOLDER}/{name} with a caption."
+            mend = f"Write `![what it shows]({FOLDER}/{name})\\`, and on the next line the caption in italics."
+            yield Problem(module.lesson.as_posix(), 1, message, mend)
+        elif len(shown[name]) < SHORTEST:
+            message = f"says too little in place of {FOLDER}/{name}."
+            yield Problem(module.lesson.as_posix(), 1, message, "Say between the brackets what it shows.")
+    for image in list_images(lesson):
+        if image.removeprefix(f"{FOLDER}/") not in drawn:
+            message = f"shows {image}, which no code draws."
+            yield Problem(module.lesson.as_posix(), 1, message, "Add it to course/figures, or delete it.")

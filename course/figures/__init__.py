@@ -1,0 +1,1 @@
+"""The lessons' pictures, drawn from what the modules' solutions compute: one file for each module."""

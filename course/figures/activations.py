@@ -1,0 +1,93 @@
+"""Pictures of module 03: the functions with their slopes, and what is left of a gradient after ten of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinytorch.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinytorch.dense import MLP, he_normal, xavier_uniform
+from tinytorch.tensor import Tensor
+
+from course.figures.canvas import WIDTH, Figure, draw_dot, draw_line
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from grading.render.svg import write_word
+
+LAYERS, UNITS = 10, 64
+
+
+def draw_functions() -> Figure:
+    """Six activations, each with its slope beneath it; softmax for the first of three scores, the others 0."""
+    x = np.linspace(-4, 4, 81)
+    layers = {
+        "ReLU": ReLU(),
+        "LeakyReLU(0.1)": LeakyReLU(0.1),
+        "Sigmoid": Sigmoid(),
+        "Tanh": Tanh(),
+        "Softmax (x, 0, 0)": Softmax(),
+        "GELU": GELU(),
+    }
+    shapes = []
+    for place, (name, layer) in enumerate(layers.items()):
+        left, top = 34 + 154 * (place % 3), 40 + 216 * (place // 3)
+        points = np.stack([x, 0 * x, 0 * x], axis=1) if name.startswith("Soft") else x[:, None]
+        values = layer(Tensor(points)).numpy()[:, 0]
+        grad = np.zeros_like(points)
+        grad[:, 0] = 1
+        slopes = layer.backward(Tensor(grad)).numpy()[:, 0]
+        high = Chart(left, top, 118, 84, Scale(-4, 4), Scale(-1.2, 2.2))
+        low = Chart(left, top + 98, 118, 58, Scale(-4, 4), Scale(-0.2, 1.2))
+        shapes.append(write_word(left, top - 12, name, kind="bold"))
+        shapes += draw_frame(high, [], [(-1.0, "-1"), (0.0, "0"), (1.0, "1"), (2.0, "2")])
+        shapes += draw_frame(low, [(-4, "-4"), (0, "0"), (4, "4")], [(0.0, "0"), (1.0, "1")])
+        shapes.append(draw_line(high.across(0), high.top, high.across(0), low.top + low.height, "grid"))
+        shapes.append(draw_curve(high, x, values, "line-a"))
+        shapes.append(draw_curve(low, x, slopes, "line-b"))
+    shapes.append(write_word(34, 470, "function", kind="bold word-a"))
+    shapes.append(write_word(110, 470, "slope", kind="bold word-b"))
+    return Figure("Six activations with their slopes", 484, shapes)
+
+
+def draw_vanishing() -> Figure:
+    """The size of the gradient on its way back through ten layers, with sigmoids and with ReLUs."""
+    chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
+    x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
+    y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
+    shapes = draw_frame(chart, x, y, below="layers still to go, on the way back")
+    shapes.append(write_word(14, 24, "size of the gradient, 1 where it starts"))
+    for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
+        sizes = _measure_gradients(activation, init)
+        shapes.append(draw_curve(chart, range(LAYERS, -1, -1), sizes, f"line-{kind}"))
+        for layer, size in zip(range(LAYERS, -1, -1), sizes, strict=True):
+            shapes.append(draw_dot(chart.across(layer), chart.up(size), f"fill-{kind}", 3))
+        middle = chart.across(4), chart.up(sizes[LAYERS - 4])
+        anchor, shift = ("start", -14) if kind == "a" else ("end", 22)
+        shapes.append(write_word(middle[0], middle[1] + shift, name, anchor, kind=f"bold word-{kind}"))
+        shapes.append(
+            write_word(
+                chart.across(0),
+                chart.up(sizes[-1]) + (18 if kind == "b" else -10),
+                f"{sizes[-1]:.2g}".replace("e-0", "e-"),
+                "end",
+                kind="small",
+            )
+        )
+    return Figure("Size of a gradient through ten layers of sigmoids and of ReLUs", 304, shapes)
+
+
+def _measure_gradients(activation, init) -> list[float]:
+    """The root mean square of the gradient behind the last layer, and before each, from last to first."""
+    rng = np.random.default_rng(0)
+    network = MLP([UNITS] * (LAYERS + 1), activation, init, rng=rng)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.astype(np.float64)
+    network(Tensor(rng.normal(size=(32, UNITS))))
+    grad = Tensor(rng.normal(size=(32, UNITS)))
+    sizes = [1.0]
+    first = float(np.sqrt((grad.numpy() ** 2).mean()))
+    for layer in reversed(network.layers):
+        grad = layer.backward(grad)
+        if hasattr(layer, "weight"):
+            sizes.append(float(np.sqrt((grad.numpy() ** 2).mean())) / first)
+    return sizes
+
+
+FIGURES = {"functions": draw_functions, "vanishing": draw_vanishing}

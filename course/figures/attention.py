@@ -1,0 +1,100 @@
+"""Pictures of module 07: masks, the scale of scores, positions, and why queries and keys are different vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinytorch.activations import softmax
+from tinytorch.attention import attention_scores, causal_mask, scaled_dot_product_attention, sinusoidal_positions
+from tinytorch.tensor import Tensor, apply
+
+from course.figures.canvas import WIDTH, Figure, draw_dot
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame, draw_shades
+from grading.render.svg import draw_box, write_word
+
+TOKENS = 12
+
+
+def draw_masks() -> Figure:
+    """Attention weights of the same tokens without a mask and with the causal one."""
+    queries, keys = (Tensor(part) for part in np.random.default_rng(4).normal(size=(2, TOKENS, 16)) * 1.2)
+    shapes = []
+    for place, (name, mask) in enumerate((("everyone may look", None), ("causal_mask", causal_mask(TOKENS)))):
+        _, weights = scaled_dot_product_attention(queries, keys, keys, mask)
+        shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
+    shapes.append(
+        write_word(40, 282, "a row for each query, a column for each key; full colour: weight 1", kind="small")
+    )
+    shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
+    return Figure("Attention weights without a mask and with the causal mask", 298, shapes)
+
+
+def draw_scaling() -> Figure:
+    """The mean of the largest of ten weights against d, with scores divided by √d and without."""
+    rng, sizes = np.random.default_rng(0), [4, 16, 64, 256, 1024]
+    chart = Chart(52, 46, WIDTH - 82, 180, Scale(4, 1024, log=True), Scale(0, 1))
+    found: tuple[list[float], list[float]] = ([], [])
+    for d in sizes:
+        query, key = Tensor(rng.normal(size=(1000, d))), Tensor(rng.normal(size=(10, d)))
+        for which, scores in enumerate((query @ key.T, attention_scores(query, key))):
+            found[which].append(apply(softmax, scores, axis=-1).max(axis=-1).mean().item())
+    y = [(k / 4, f"{k / 4:g}") for k in range(5)]
+    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, below="features d of each query and key")
+    shapes.append(write_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
+    for values, name, kind in zip(found, ("products as they are", "divided by √d"), "ba", strict=True):
+        shapes.append(draw_curve(chart, sizes, values, f"line-{kind}"))
+        shapes += [
+            draw_dot(chart.across(d), chart.up(v), f"fill-{kind}", 3) for d, v in zip(sizes, values, strict=True)
+        ]
+        shapes.append(write_word(chart.across(256), chart.up(values[3]) + 22, name, "middle", kind=f"bold word-{kind}"))
+    at = chart.up(0.1)
+    shapes.append(write_word(chart.left + 4, at - 4, "0.1: all equal", kind="small"))
+    shapes.append(draw_curve(chart, [4, 1024], [0.1, 0.1], "axis dash"))
+    return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
+
+
+def draw_positions() -> Figure:
+    """Positions as rows of waves, and the dot product of each with each."""
+    positions = sinusoidal_positions(48, 32).astype(np.float64)
+    products = positions @ positions.T
+    shapes = [
+        write_word(40, 24, "48 positions, 32 columns", kind="bold"),
+        write_word(276, 24, "dot products", kind="bold"),
+    ]
+    shapes.append(draw_shades(positions, 40, 36, 6, 1.0, tall=4))
+    shapes.append(draw_box(40, 36, 192, 192, 'fill="none" class="axis"'))
+    shapes.append(draw_shades(products, 276, 36, 4, products.max()))
+    shapes.append(draw_box(276, 36, 192, 192, 'fill="none" class="axis"'))
+    shapes.append(write_word(32, 132, "position", "middle", -90, kind="small"))
+    shapes.append(write_word(136, 246, "fast waves     …     slow waves", "middle", kind="small"))
+    shapes.append(write_word(372, 246, "position with position", "middle", kind="small"))
+    shapes.append(write_word(40, 268, "blue: above 0, orange: below", kind="small"))
+    return Figure("Sinusoidal positions and their dot products", 282, shapes)
+
+
+def draw_projections() -> Figure:
+    """Weights of positions that ask with what they are found by, and of those whose key is turned by one position."""
+    positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
+    keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
+    mask, shapes = causal_mask(TOKENS), []
+    for place, (name, key) in enumerate((("query = key", positions), ("own projection for keys", keys))):
+        _, weights = scaled_dot_product_attention(Tensor(positions), Tensor(key), Tensor(positions), mask)
+        shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
+    shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
+    shapes.append(write_word(40, 282, "left: each finds itself; right: each finds the one before it", kind="small"))
+    return Figure("Attention weights with one projection for queries and keys, and with two", 298, shapes)
+
+
+def _draw_weights(weights: np.ndarray, left: float, top: float, size: float, name: str) -> list[str]:
+    """A square of weights below its name and the axis of the keys."""
+    side = size * len(weights)
+    shapes = [write_word(left, top - 30, name, kind="bold"), write_word(left, top - 8, "keys", kind="small")]
+    shapes.append(draw_shades(weights, left, top, size, 1.0))
+    return [*shapes, draw_box(left, top, side, side, 'fill="none" class="axis"')]
+
+
+FIGURES = {
+    "masks": draw_masks,
+    "scaling": draw_scaling,
+    "positions": draw_positions,
+    "projections": draw_projections,
+}

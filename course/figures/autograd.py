@@ -1,0 +1,96 @@
+"""Pictures of module 09: a graph with values and gradients, and what a training step holds in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinytorch.activations import ReLU
+from tinytorch.autograd import Tape, require_grad
+from tinytorch.dense import MLP, CrossEntropyLoss
+from tinytorch.tensor import Tensor
+
+from course.figures.canvas import WIDTH, Figure, draw_arrow, draw_dot
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from grading.render.svg import write_word
+
+
+def draw_graph() -> Figure:
+    """The graph of (a · b + b)², with each value above and each gradient beneath it, as the tape finds them."""
+    a, b = Tensor(2.0), Tensor(3.0)
+    require_grad([a, b])
+    with Tape() as tape:
+        v1 = a * b
+        v2 = v1 + b
+        loss = v2**2
+    grads = _trace_gradients(tape, loss)
+    nodes = {
+        "a": (48, 66, a, a.grad), "b": (48, 196, b, b.grad), "a·b": (174, 66, v1, grads[0]),
+        "+b": (300, 66, v2, grads[1]), "²": (426, 66, loss, grads[2]),
+    }  # fmt: skip
+    shapes = []
+    for start, end in (("a", "a·b"), ("b", "a·b"), ("a·b", "+b"), ("b", "+b"), ("+b", "²")):
+        (x1, y1), (x2, y2) = nodes[start][:2], nodes[end][:2]
+        length = np.hypot(x2 - x1, y2 - y1)
+        u, v = (x2 - x1) / length, (y2 - y1) / length
+        shapes.append(draw_arrow(x1 + 34 * u, y1 + 34 * v, x2 - 34 * u, y2 - 34 * v, "axis"))
+    for name, (x, y, value, grad) in nodes.items():
+        shapes.append(draw_dot(x, y, "fill-paper", 31))
+        shapes.append(f'<circle class="axis" fill="none" cx="{x}" cy="{y}" r="30"/>')
+        shapes.append(write_word(x, y - 8, name, "middle", kind="small bold"))
+        shapes.append(write_word(x, y + 14, f"{value.item():g}", "middle", kind="bold word-a"))
+        shapes.append(write_word(x, y + 50, f"{grad.item():g}", "middle", kind="bold word-b"))
+    shapes.append(write_word(190, 202, "value, going right", kind="bold word-a"))
+    shapes.append(write_word(190, 224, "gradient, coming back", kind="bold word-b"))
+    shapes.append(write_word(190, 246, "b has two arrows: 18 · 1 + 18 · 2 = 54", kind="small"))
+    return Figure("The graph of (a times b plus b) squared with values and gradients", 268, shapes)
+
+
+def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
+    """Go backward, and keep by entry number the gradient that each was handed."""
+    seen: dict[int, Tensor] = {}
+    entries, play = list(tape.entries), tape.play
+
+    def watch(entry, grad, grads):
+        seen[next(i for i, known in enumerate(entries) if known is entry)] = Tensor(grad)
+        return play(entry, grad, grads)
+
+    tape.play = watch
+    loss.backward()
+    return seen
+
+
+def draw_memory() -> Figure:
+    """Bytes of outputs that the tape holds after each op forward, and after each rule backward."""
+    rng = np.random.default_rng(0)
+    network, criterion = MLP((784, 256, 256, 256, 10), ReLU, rng=rng), CrossEntropyLoss()
+    require_grad(network.parameters())
+    images, labels = Tensor(rng.normal(size=(256, 784)).astype("float32")), Tensor(rng.integers(0, 10, 256))
+    with Tape() as tape:
+        loss = criterion(network(images), labels)
+    sizes = [entry[3].nbytes for entry in tape.entries]
+    held = np.cumsum([0, *sizes]) / 2**20
+    weights = sum(parameter.data.nbytes for parameter in network.parameters()) / 2**20
+    loss.backward()
+    steps = len(sizes)
+    most = float(np.ceil(held.max() * 2) / 2)
+    chart = Chart(46, 60, WIDTH - 66, 170, Scale(0, 2 * steps), Scale(0, max(most, 1.5)))
+    shapes = draw_frame(chart, [], [(v, f"{v:g}") for v in np.arange(0, chart.y.high + 0.1, 0.5)])
+    shapes.append(write_word(14, 24, "MiB of outputs that are needed later", kind="bold"))
+    x, y = [0.0], [0.0]
+    for step in range(steps):
+        x += [step, step + 1]
+        y += [held[step], held[step + 1]]
+    for step in range(steps):
+        x += [steps + step, steps + step + 1]
+        y += [held[steps - step], held[steps - step - 1]]
+    shapes.append(draw_curve(chart, x, y, "line-a"))
+    shapes.append(draw_curve(chart, [0, 2 * steps], [weights, weights], "line-b dash"))
+    shapes.append(write_word(chart.across(0) + 6, chart.up(weights) - 6, "all parameters", kind="small word-b"))
+    middle = chart.across(steps)
+    shapes.append(
+        write_word((chart.left + middle) / 2, 250, "forward: every op adds its output", "middle", kind="small")
+    )
+    shapes.append(write_word((middle + WIDTH - 20) / 2, 250, "backward: used, then let go", "middle", kind="small"))
+    return Figure("Memory for outputs through forward and backward", 266, shapes)
+
+
+FIGURES = {"graph": draw_graph, "memory": draw_memory}

@@ -1,0 +1,115 @@
+"""A picture as an SVG document, and the shapes it is made of: lines, dots, arrows, images of pixels.
+
+All are 480 wide, so that 14 px of text can be read on a phone. A picture has its own paper, because a page may be dark
+where the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes, `word-a` is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from markupsafe import escape
+
+WIDTH = 480
+EDGE = 14
+"""From the paper's edge to what is drawn."""
+
+LIGHT = {"paper": "#fffdf9", "ink": "#1f1d1a", "quiet": "#5e5a53", "faint": "#e0dacf"}
+DARK = {"paper": "#181d23", "ink": "#eceae6", "quiet": "#b3aea5", "faint": "#3a424c"}
+LIGHT |= {"a": "#0b5a9d", "b": "#b4480a", "c": "#1b7340", "d": "#7b3fa0", "e": "#8a6d00"}
+DARK |= {"a": "#6cb4f5", "b": "#ffa262", "c": "#67d18e", "d": "#d09bf5", "e": "#e3c74f"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture: what it shows in a few words, how tall it is, and its shapes in order."""
+
+    title: str
+    height: float
+    shapes: Sequence[str]
+
+
+def write_svg(figure: Figure) -> str:
+    """The picture's file, the same bytes for the same picture."""
+    height = format_number(figure.height)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+        f'role="img">\n<title>{escape(figure.title)}</title>\n<style>\n{_STYLE}</style>\n'
+        f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>\n'
+    )
+    return head + "\n".join(figure.shapes) + "\n</svg>\n"
+
+
+def format_number(value: float) -> str:
+    """A coordinate with one decimal at most: 3.0 → '3', -0.04 → '0'."""
+    text = f"{float(value):.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def draw_path(points: Iterable[tuple[float, float]], kind: str, *, closed: bool = False) -> str:
+    """Straight lines from point to point."""
+    along = "L".join(f"{format_number(x)} {format_number(y)}" for x, y in points)
+    return f'<path class="{kind}" d="M{along}{"Z" if closed else ""}"/>'
+
+
+def draw_line(x1: float, y1: float, x2: float, y2: float, kind: str = "axis") -> str:
+    """One straight line."""
+    return draw_path([(x1, y1), (x2, y2)], kind)
+
+
+def draw_arrow(x1: float, y1: float, x2: float, y2: float, kind: str = "line-ink") -> str:
+    """A line with a head of two strokes at its end."""
+    length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
+    u, v = (x2 - x1) / length * 7, (y2 - y1) / length * 7
+    head = [(x2 - u - v * 0.6, y2 - v + u * 0.6), (x2, y2), (x2 - u + v * 0.6, y2 - v - u * 0.6)]
+    return draw_line(x1, y1, x2, y2, kind) + draw_path(head, kind)
+
+
+def draw_dot(x: float, y: float, kind: str, radius: float = 4) -> str:
+    """A filled circle."""
+    return f'<circle class="{kind}" cx="{format_number(x)}" cy="{format_number(y)}" r="{format_number(radius)}"/>'
+
+
+def draw_pixels(
+    levels: np.ndarray, x: float, y: float, size: float, looks: Sequence[str], *, tall: float | None = None
+) -> str:
+    """An image of whole numbers: pixel (row, column) has the look `looks[levels[row, column]]`, and none below 0.
+
+    `size` is how wide a pixel is, and how tall unless `tall` says so. Equal neighbours in a row are one stroke.
+    """
+    runs: dict[int, list[str]] = {}
+    for row, values in enumerate(np.asarray(levels)):
+        ends = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+        for start, end in pairwise(ends):
+            if (level := int(values[start])) >= 0:
+                runs.setdefault(level, []).append(f"M{start} {row + 0.5:g}h{end - start}")
+    paths = [f'<path {looks[level]} d="{"".join(strokes)}"/>' for level, strokes in sorted(runs.items())]
+    scale = f"{size:.4g}" if tall is None else f"{size:.4g} {tall:.4g}"
+    where = f"translate({format_number(x)} {format_number(y)}) scale({scale})"
+    return f'<g class="pixels" transform="{where}">{"".join(paths)}</g>'
+
+
+def _write_style() -> str:
+    """The style sheet: classes for light pages, and what changes on dark ones."""
+    names = "".join(f"--{name}:{colour};" for name, colour in LIGHT.items())
+    dark = "".join(f"--{name}:{colour};" for name, colour in DARK.items())
+    classes = [
+        f".fill-{name}{{fill:var(--{name})}}.word-{name}{{fill:var(--{name})}}"
+        f".line-{name}{{stroke:var(--{name});stroke-width:2}}.pixel-{name}{{stroke:var(--{name})}}"
+        for name in LIGHT
+    ]
+    return (
+        f"svg{{{names}color-scheme:light dark}}\n"
+        f"@media (prefers-color-scheme:dark){{svg{{{dark}}}}}\n"
+        "text{font:14px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--ink)}\n"
+        "path{fill:none;stroke-linejoin:round}.paper{fill:var(--paper)}.small{font-size:12px;fill:var(--quiet)}\n"
+        ".bold{font-weight:600}.code{font-family:ui-monospace,Menlo,Consolas,monospace}\n"
+        ".axis{stroke:var(--quiet)}.grid{stroke:var(--faint)}.dash{stroke-dasharray:5 4}.thin{stroke-width:1}\n"
+        ".pixels{shape-rendering:crispEdges;stroke-width:1}\n" + "\n".join(classes) + "\n"
+    )
+
+
+_STYLE = _write_style()

@@ -1,0 +1,97 @@
+"""Pictures of module 08: one image in sixteen versions, and loading beside training."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+from tinytorch.dataloader import Compose, RandomCrop, RandomHorizontalFlip, prefetch
+
+from course.figures.canvas import WIDTH, Figure, draw_pixels
+from course.figures.charts import Chart, Scale, draw_frame
+from course.figures.records import read_record, round_values, write_record
+from grading.render.svg import draw_box, write_word
+
+SIZE = 24
+BLACK, SKY, SEA, HULL, SAIL, SUN = range(6)
+COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
+
+
+def draw_versions() -> Figure:
+    """A boat of 24×24 pixels, and what flip and crop make of it in sixteen epochs."""
+    boat = _paint_boat()
+    transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
+    versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
+    looks = [f'stroke="{colour}"' for colour in COLOURS]
+    shapes = [write_word(14, 24, "as stored", kind="bold"), draw_pixels(boat, 14, 36, 3.5, looks)]
+    shapes.append(write_word(122, 24, "as sixteen epochs see it", kind="bold"))
+    for place, version in enumerate(versions):
+        shapes.append(draw_pixels(version, 122 + 86 * (place % 4), 36 + 86 * (place // 4), 3.3, looks))
+    return Figure("One image of a boat, and sixteen augmented versions of it", 392, shapes)
+
+
+def _paint_boat() -> np.ndarray:
+    """The image, as numbers of COLOURS."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    boat = np.where(y < 15, SKY, SEA)
+    boat[(x - 19) ** 2 + (y - 4) ** 2 < 7] = SUN
+    boat[(y >= 3) & (y < 14) & (x > 9) & (x <= 9 + (y - 3) * 0.75)] = SAIL
+    boat[(y >= 3) & (y < 15) & (x == 9)] = HULL
+    boat[(y >= 14) & (y < 19) & (x >= y - 11) & (x < 32 - y)] = HULL
+    return boat
+
+
+def draw_pipeline() -> Figure:
+    """When batches were loaded and trained on, one after the other and with prefetch, as it was measured."""
+    record = read_record("pipeline")
+    last = max(end for run in record.values() for _, _, end in run)
+    shapes = []
+    titles = (
+        ("plain", "one after the other"),
+        ("prefetch", "prefetch(batches, 2)"),
+        ("starved", "the same, loading slower"),
+    )
+    for row, (name, title) in enumerate(titles):
+        top = 34 + 92 * row
+        chart = Chart(62, top, WIDTH - 82, 56, Scale(0, last), Scale(0, 2))
+        end = max(end for _, _, end in record[name])
+        shapes.append(write_word(62, top - 10, title, kind="bold"))
+        shapes.append(write_word(WIDTH - 20, top - 10, f"{end:.0f} ms", "end", kind="small"))
+        for lane, (what, kind) in enumerate((("load", "b"), ("train", "a"))):
+            shapes.append(write_word(54, top + 20 + 28 * lane, what, "end", kind="small"))
+            for _, start, stop in (part for part in record[name] if part[0] == what):
+                x, wide = chart.across(start), chart.across(stop) - chart.across(start)
+                shapes.append(draw_box(x, top + 4 + 28 * lane, max(wide - 1.5, 1), 22, f'class="fill-{kind}"'))
+    shapes += draw_frame(chart, [(t, f"{t:g}") for t in np.arange(0, last, 100)], [], below="milliseconds")
+    return Figure("When batches are loaded and trained on, with and without prefetching", 318, shapes)
+
+
+def measure_pipeline() -> None:
+    """Load six batches, and train on each, both by waiting: 30 and 50 ms, then 70 and 50."""
+    runs: dict[str, list] = {}
+    for name, load, ahead in (("plain", 0.03, False), ("prefetch", 0.03, True), ("starved", 0.07, True)):
+        parts: list[tuple[str, float, float]] = []
+        begin, lock = time.perf_counter(), threading.Lock()
+
+        def work(what: str, seconds: float, begin=begin, lock=lock, parts=parts) -> None:
+            start = time.perf_counter()
+            time.sleep(seconds)
+            with lock:
+                parts.append((what, 1000 * (start - begin), 1000 * (time.perf_counter() - begin)))
+
+        def batches(load=load, work=work):
+            for _ in range(6):
+                work("load", load)
+                yield None
+
+        for _ in prefetch(batches(), 2) if ahead else batches():
+            work("train", 0.05)
+        runs[name] = [
+            [what, *round_values(np.array(times), 4)] for what, *times in sorted(parts, key=lambda part: part[1])
+        ]
+    write_record("pipeline", "six batches: 30 or 70 ms to load, 50 ms to train, both by time.sleep; times in ms", runs)
+
+
+FIGURES = {"versions": draw_versions, "pipeline": draw_pipeline}
+MEASUREMENTS = {"pipeline": measure_pipeline}

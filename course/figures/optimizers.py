@@ -1,0 +1,91 @@
+"""Pictures of module 10: four optimisers in one valley, and three schedules."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinytorch.autograd import Tape
+from tinytorch.optimizers import SGD, Adam, CosineAnnealingLR, OneCycleLR, Optimizer, StepLR
+from tinytorch.tensor import Tensor
+
+from course.figures.canvas import WIDTH, Figure, draw_dot
+from course.figures.charts import Chart, Scale, draw_curve, draw_frame
+from grading.render.svg import write_word
+
+STEPS = 40
+RATES = 100
+
+
+def draw_valley() -> Figure:
+    """Paths of four optimisers from (10, 1) in the valley ½ (a² + 25 b²)."""
+    kinds = {
+        "plain, lr 0.07": lambda place: Optimizer([place], lr=0.07),
+        "momentum 0.8, lr 0.04": lambda place: SGD([place], lr=0.04, momentum=0.8),
+        "Nesterov 0.8, lr 0.04": lambda place: SGD([place], lr=0.04, momentum=0.8, nesterov=True),
+        "Adam, lr 0.5": lambda place: Adam([place], lr=0.5),
+    }
+    shapes, angle = [], np.linspace(0, 2 * np.pi, 49)
+    for row, (name, make) in enumerate(kinds.items()):
+        chart = Chart(40, 36 + 116 * row, WIDTH - 60, 74, Scale(-4, 11), Scale(-1.3, 1.3))
+        path, losses = _follow(make)
+        shapes.append(write_word(40, chart.top - 10, name, kind="bold"))
+        said = f"loss after {STEPS} steps: {losses[-1]:.1g}"
+        shapes.append(write_word(WIDTH - 20, chart.top - 10, said, "end", kind="small"))
+        for level in (1, 4, 12, 30, 60):
+            radius = np.sqrt(2 * level)
+            parts = _cut_out(radius * np.cos(angle), radius / 5 * np.sin(angle), chart)
+            shapes += [draw_curve(chart, *part, "grid") for part in parts]
+        shapes += draw_frame(chart, [(a, f"{a}") for a in (-4, 0, 4, 8)], [(-1, "-1"), (0, "0"), (1, "1")], grid=False)
+        shapes.append(draw_curve(chart, path[:, 0], path[:, 1], f"line-{'bacd'[row]}"))
+        for a, b in path:
+            shapes.append(draw_dot(chart.across(a), chart.up(np.clip(b, -1.3, 1.3)), f"fill-{'bacd'[row]}", 2.5))
+        shapes.append(draw_dot(chart.across(0), chart.up(0), "fill-ink", 3))
+    return Figure("Paths of four optimisers through one valley", 496, shapes)
+
+
+def _follow(make) -> tuple[np.ndarray, list[float]]:
+    """Where an optimiser goes in STEPS steps, and the loss at each place."""
+    place, scale = Tensor(np.array([10.0, 1.0])), Tensor(np.array([1.0, 25.0]))
+    optimizer = make(place)
+    path, losses = [place.numpy().copy()], []
+    for _ in range(STEPS):
+        with Tape():
+            loss = 0.5 * (scale * place * place).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        path.append(place.numpy().copy())
+        losses.append(float((place.numpy() ** 2 * [0.5, 12.5]).sum()))
+    return np.array(path), losses
+
+
+def _cut_out(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The parts of a line that lie between the chart's left and right end."""
+    inside = (x >= chart.x.low) & (x <= chart.x.high)
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
+    return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]
+
+
+def draw_schedules() -> Figure:
+    """What three schedules make of the learning rate in a hundred steps."""
+    chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
+    x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
+    shapes = draw_frame(chart, x, y, below="steps taken")
+    shapes.append(write_word(14, 24, "learning rate, as a share of the largest", kind="bold"))
+    schedules = (
+        ("StepLR", lambda optimizer: StepLR(optimizer, 30, 0.3), "c"),
+        ("CosineAnnealingLR", lambda optimizer: CosineAnnealingLR(optimizer, RATES), "a"),
+        ("OneCycleLR", lambda optimizer: OneCycleLR(optimizer, 1.0, RATES), "b"),
+    )
+    for place, (name, make, kind) in enumerate(schedules):
+        optimizer = SGD([Tensor([0.0])], lr=1.0)
+        schedule, rates = make(optimizer), []
+        for step in range(RATES):
+            rates.append(optimizer.lr)
+            if step < RATES - 1:
+                schedule.step()
+        shapes.append(draw_curve(chart, range(RATES), rates, f"line-{kind}"))
+        shapes.append(write_word((52, 150, 320)[place], 282, name, kind=f"bold word-{kind}"))
+    return Figure("Learning rate of StepLR, CosineAnnealingLR and OneCycleLR over 100 steps", 298, shapes)
+
+
+FIGURES = {"valley": draw_valley, "schedules": draw_schedules}

@@ -1,0 +1,79 @@
+"""Pictures of module 06: kernels with what they find in a digit, and how often windows overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinytorch.spatial import col2im, conv2d
+
+from course.figures.canvas import Figure
+from course.figures.charts import draw_shades
+from course.figures.recipes import load_recipe
+from course.figures.records import read_record, round_values, write_record
+from grading.render.svg import draw_box, write_word
+
+
+def draw_kernels() -> Figure:
+    """A digit, the eight kernels that module 06's network has learned, and the map of each."""
+    record = read_record("digits")
+    kernels, bias = np.array(record["kernels"]), np.array(record["bias"])
+    digit = np.array(record["digit"])
+    image = (digit / 255 - 0.13) / 0.31
+    maps = conv2d.forward(image[None, None], kernels[:, None], bias, stride=(2, 2), padding=(2, 2))[0]
+    shapes = [write_word(14, 24, "the image", kind="bold"), draw_shades(digit / 255, 14, 36, 3.5, 1.0, kinds="ca")]
+    shapes.append(draw_box(14, 36, 98, 98, 'fill="none" class="axis"'))
+    shapes.append(write_word(132, 24, "eight kernels of 5×5, and the map of each", kind="bold"))
+    most = np.abs(kernels).max()
+    for place in range(8):
+        left, top = 132 + 84 * (place % 4), 36 + 142 * (place // 4)
+        shapes.append(draw_shades(kernels[place], left, top, 9, most))
+        shapes.append(draw_box(left, top, 45, 45, 'fill="none" class="axis"'))
+        shapes.append(draw_shades(np.maximum(maps[place], 0), left, top + 52, 5, maps.max()))
+        shapes.append(draw_box(left, top + 52, 70, 70, 'fill="none" class="grid"'))
+    shapes.append(write_word(14, 160, "kernels:", kind="small"))
+    shapes.append(write_word(14, 178, "blue above 0,", kind="small"))
+    shapes.append(write_word(14, 196, "orange below", kind="small"))
+    shapes.append(write_word(14, 222, "maps: after ReLU", kind="small"))
+    return Figure("A handwritten digit, eight learned kernels and their feature maps", 320, shapes)
+
+
+def draw_overlaps() -> Figure:
+    """Windows of 3×3 on an image of 7×7, and in how many windows each pixel is, for strides 1, 2 and 3."""
+    shapes = []
+    for place, stride in enumerate((1, 2, 3)):
+        count = (7 - 3) // stride + 1
+        ones = np.ones((1, 9, count * count))
+        counts = col2im(ones, (1, 1, 7, 7), (3, 3), (stride, stride), (0, 0))[0, 0]
+        left, size = 14 + 156 * place, 20
+        shapes.append(write_word(left, 24, f"stride {stride}", kind="bold"))
+        shapes.append(draw_shades(counts, left, 40, size, 12.0))
+        for (row, column), value in np.ndenumerate(counts):
+            x, y = left + size * (column + 0.5), 40 + size * (row + 0.5) + 5
+            shapes.append(write_word(x, y, f"{value:g}", "middle", kind="small word-ink"))
+        shapes.append(draw_box(left, 40, 140, 140, 'fill="none" class="axis"'))
+        for step, kind in ((0, "b"), (1, "c")):
+            x = left + size * stride * step
+            shapes.append(draw_box(x + 1.5, 41.5, 57, 57, f'fill="none" class="line-{kind}"'))
+    shapes.append(write_word(14, 204, "orange and green: the first two windows", kind="small"))
+    return Figure("How many windows of 3 by 3 each pixel is in, for strides 1, 2 and 3", 220, shapes)
+
+
+def measure_digits() -> None:
+    """Train module 06's network on MNIST as its recipe does, and keep its kernels and one test image."""
+    from grading.data.load import load
+
+    recipe, data, rng = load_recipe("06_spatial"), load("mnist"), np.random.default_rng(0)
+    network = recipe.build(rng)
+    recipe.train(network, data.train_inputs[:6000], data.train_targets[:6000], rng=rng, progress=lambda *_: None)
+    answers = recipe.predict(network, data.test_inputs).argmax(axis=1)
+    right = (answers == data.test_targets).mean()
+    about = f"kernels of module 06's recipe, trained on 6,000 images of {data.name} from seed 0 to {right:.2%}"
+    values = {
+        "kernels": round_values(network[0].weight.numpy()[:, 0]),
+        "bias": round_values(network[0].bias.numpy()),
+        "digit": data.test_inputs[int(np.flatnonzero(data.test_targets == 5)[0]), 0].tolist(),
+    }
+    write_record("digits", about, values)
+
+
+FIGURES = {"kernels": draw_kernels, "overlaps": draw_overlaps}
+MEASUREMENTS = {"digits": measure_digits}

@@ -1,0 +1,126 @@
+"""The lessons' pictures: what the code draws, with words in their place, to be read in light and in dark."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from course.checks.course import Course
+from course.checks.pictures import pictures_are_current
+from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
+from course.figures.charts import Chart, Scale, draw_curve
+from course.figures.gallery import is_current, write_figures
+from course.release import release_files, write_release
+from grading.lock import changed_course_files
+from grading.manifest.load import load_at_desk
+from grading.render.progress import Silent
+
+from .conftest import LESSON
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 2.5L3 4"/><text>0.37</text></svg>\n'
+
+
+def test_the_lessons_pictures_are_what_the_code_draws_now(root: Path) -> None:
+    """Of all modules, two or more each, all with a caption and with words in their place."""
+    course = Course(root, load_at_desk(root))
+    assert pictures_are_current(course, Silent()) == []
+    pictures = [len(list((root / module.folder / "figures").glob("*.svg"))) for module in course.built]
+    assert min(pictures) >= 2
+
+
+@pytest.mark.parametrize(
+    ("old", "current"),
+    [
+        (SVG, True),
+        (SVG.replace("2.5", "2.6"), True),
+        (SVG.replace("2.5", "2.7"), False),
+        (SVG.replace("0.37", "0.38"), True),
+        (SVG.replace("0.37", "0.39"), False),
+        (SVG.replace("L3 4", "L3 4L5 6"), False),
+        (SVG.replace("path", "line"), False),
+    ],
+)
+def test_a_picture_is_stale_when_more_than_a_last_place_differs(tmp_path: Path, old: str, current: bool) -> None:
+    """Another processor may round a coordinate the other way; anything else is another picture."""
+    (tmp_path / "a.svg").write_text(old)
+    assert is_current(tmp_path / "a.svg", SVG) is current
+    assert not is_current(tmp_path / "none.svg", SVG)
+
+
+def test_a_stale_picture_is_named_and_drawn_again(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check says which, and what draws it; afterwards the lesson must show it."""
+    drawn = {"side.svg": write_svg(Figure("A side", 40, [draw_line(0, 0, 9, 9)]))}
+    monkeypatch.setattr("course.checks.pictures.draw_module", lambda _: drawn)
+    monkeypatch.setattr("course.figures.gallery.draw_module", lambda _: drawn)
+    said = [str(problem) for problem in pictures_are_current(course, Silent())]
+    assert "modules/01_shapes/figures/side.svg:1" in said[0]
+    assert "inv figures" in said[0]
+    assert "does not show figures/side.svg" in said[1]
+    assert [path.name for path in write_figures(course.root, ["01_shapes"])] == ["side.svg"]
+    assert write_figures(course.root, ["01_shapes"]) == []
+    lesson = course.root / LESSON
+    lesson.write_text(lesson.read_text() + "\n![A side of a square, drawn](figures/side.svg)\\\n*It is\nstraight.*\n")
+    assert pictures_are_current(Course(course.root, course.manifest), Silent()) == []
+
+
+def test_an_image_that_no_code_draws_is_named(course: Course) -> None:
+    """A picture from elsewhere could never be told stale."""
+    lesson = course.root / LESSON
+    lesson.write_text(lesson.read_text() + "\n![A photograph of a square](figures/photo.svg)\n")
+    problems = pictures_are_current(Course(course.root, course.manifest), Silent())
+    assert ["figures/photo.svg, which no code draws" in str(problem) for problem in problems] == [True]
+
+
+def test_a_release_carries_the_pictures(course: Course, tmp_path: Path) -> None:
+    """They are the lesson's: a student may change them, and no verdict depends on that."""
+    lesson, picture = course.root / LESSON, LESSON.parent / "figures/side.svg"
+    lesson.write_text(lesson.read_text() + "\n![A side of a square](figures/side.svg)\\\n*Straight.*\n")
+    (course.root / picture).parent.mkdir()
+    (course.root / picture).write_text(SVG)
+    assert release_files(course.root)[picture] == SVG.encode()
+    target = write_release(course.root, tmp_path / "student").target
+    (target / picture).write_text("another")
+    assert not changed_course_files(target)
+
+
+def list_pictures(root: Path) -> list[Path]:
+    """The files of all lessons' pictures."""
+    return sorted(root.glob("modules/*/figures/*.svg"))
+
+
+def test_a_picture_is_sound_small_and_says_what_it_is(root: Path) -> None:
+    """It is XML with a title, has less than 60 KB, colours for both kinds of page, and fetches nothing."""
+    for path in list_pictures(root):
+        text = path.read_text(encoding="utf-8")
+        title = ET.fromstring(text).find("{http://www.w3.org/2000/svg}title")  # noqa: S314 - our own file
+        assert title is not None, path
+        assert title.text, path
+        assert len(text.encode()) < 60 * 1024, path
+        assert "prefers-color-scheme:dark" in text, path
+        assert not re.search(r"href|url\(|@import|<script", text), path
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_words_and_lines_stand_out_from_the_paper(colours: dict[str, str]) -> None:
+    """Contrast is at least 4.5 to 1, as WCAG asks of text, for ink and for each colour."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    paper = luminance(colours["paper"])
+    for name in ("ink", "quiet", "a", "b", "c", "d", "e"):
+        low, high = sorted((paper, luminance(colours[name])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, name
+
+
+def test_a_curve_is_cut_off_where_it_leaves_its_chart() -> None:
+    """What lies above the chart is not drawn, and the line ends at the very edge."""
+    chart = Chart(0, 0, 100, 100, Scale(0, 4), Scale(0, 1))
+    assert draw_curve(chart, [0, 2, 4], [0.5, 1.5, 0.5], "line-a").count("<path") == 2
+    assert 'd="M0 50L25 0"' in draw_curve(chart, [0, 2], [0.5, 1.5], "line-a")
+    assert draw_curve(chart, [0, 2], [1.5, 2.5], "line-a") == ""
