@@ -10,17 +10,19 @@ from grading.quiz.answers import Answer, Answers, answers_file, save_answers
 from grading.quiz.identity import save_student_id
 from grading.quiz.questions import options_for, variant_of
 from grading.quiz.sealing import clear_key
+from grading.submission import OWN
 
 STUDENT = "course"
 
 
 def write_answers(root: Path) -> tuple[Path, ...]:
     """Write student.yaml and the right answers to every milestone that has questions; gives the answers' paths."""
-    save_student_id(root, STUDENT)
+    (root / OWN).mkdir(exist_ok=True)
+    save_student_id(root / OWN, STUDENT)
     asking = [milestone for milestone in load(root).milestones if milestone.questions]
     for milestone in asking:
-        save_answers(root, milestone.id, right_answers(milestone, STUDENT))
-    return tuple(answers_file(milestone.id) for milestone in asking)
+        save_answers(root / OWN, milestone.id, right_answers(milestone, STUDENT))
+    return tuple(OWN / answers_file(milestone.id) for milestone in asking)
 
 
 def right_answers(milestone: Milestone, student: str) -> Answers:

@@ -60,6 +60,10 @@ def source_files(manifest: Manifest, modules: Iterable[Module]) -> list[SourceFi
     return files
 
 
+OWN = Path("course", "solution")
+"""Where the course's own repository keeps what a student has at the top: `student.yaml` and `answers/`."""
+
+
 def answer_files(milestone: Milestone | None) -> list[Path]:
     """The student's data files: who they are and what they answered."""
     return [Path("student.yaml"), Path("answers", f"milestone-{milestone.id}.yaml")] if milestone else []
@@ -81,8 +85,9 @@ def take(
     for folder in (code, answers):
         folder.mkdir(parents=True)
     targets = {f.path: code for f in source_files(manifest, modules)} | dict.fromkeys(answer_files(milestone), answers)
+    prefix = OWN if (tree / OWN).is_dir() else Path()
     for path, folder in targets.items():
-        data = _read(tree, path)
+        data = _read(tree, path if folder == code else prefix / path)
         if data is None:
             if path.suffix == ".py":
                 missing.append(path.as_posix())

@@ -12,6 +12,7 @@ from grading.quiz.decimals import canonical
 from grading.quiz.identity import student_id
 from grading.quiz.judge import judge
 from grading.quiz.questions import for_student, variant_of, variants
+from grading.submission import OWN
 
 ANYTHING = (
     st.none()
@@ -103,9 +104,9 @@ def test_a_number_has_one_canonical_text(answer, digits, expected):
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_the_courses_own_answers_are_right(root, number):
     """The repository's own answers answer its own questions; `inv answers` writes them anew."""
-    student = student_id(root)
+    student = student_id(root / OWN)
     assert student == "course"
     milestone = load(root).milestone(number)
-    judged = judge(milestone, load_answers(root, number), student)
+    judged = judge(milestone, load_answers(root / OWN, number), student)
     assert [v.question_id for v in judged if not v.correct] == []
     assert len(judged) == len(milestone.questions) > 0

@@ -17,7 +17,7 @@ import yaml
 from course.skeleton import skeleton, solved, with_open
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
-from grading.submission import source_files
+from grading.submission import OWN, source_files
 from tests.submissions.stored import random_data, spell
 
 HERE = Path(__file__).resolve().parent
@@ -49,10 +49,10 @@ def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) ->
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, "utf-8")
     for name in ("student.yaml", "answers"):
-        if (root / name).is_dir():
-            shutil.copytree(root / name, target / name)
-        elif (root / name).is_file():
-            shutil.copy(root / name, target / name)
+        if (root / OWN / name).is_dir():
+            shutil.copytree(root / OWN / name, target / name)
+        elif (root / OWN / name).is_file():
+            shutil.copy(root / OWN / name, target / name)
     if (miniature.folder / "files").is_dir():
         shutil.copytree(miniature.folder / "files", target, dirs_exist_ok=True)
     for edit in miniature.about.get("edits", []):
