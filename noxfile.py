@@ -41,13 +41,30 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswith("nox")]
 
 
+def locked(session: nox.Session) -> tuple[str, ...]:
+    """The options that hold every package at the version this course was tested with.
+
+    A release brings `constraints.txt`; the course makes one from its `uv.lock`. TINYTORCH_NEWEST=1 tries the newest.
+    """
+    if os.environ.get("TINYTORCH_NEWEST"):
+        return ()
+    file = ROOT / "constraints.txt"
+    if not file.exists():
+        from course.constraints import write_constraints_text
+        from grading.files import write_atomically
+
+        file = session.cache_dir / "constraints.txt"
+        write_atomically(file, write_constraints_text(ROOT).encode())
+    return ("--constraint", str(file))
+
+
 def install(session: nox.Session, *packages: str) -> None:
-    """Install quietly; nothing happens when all of it is there.
+    """Install quietly, at the versions of the lock; nothing happens when all of it is there.
 
     Compiled at once, as pip does and uv does not by itself: otherwise every worker would compile NumPy anew.
     """
     try:
-        session.install("--quiet", *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
+        session.install("--quiet", *locked(session), *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
     except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
         print("The packages could not be installed; this says nothing about your code.", file=sys.stderr)
         sys.exit(3)
@@ -115,12 +132,24 @@ def export(session: nox.Session) -> None:
 def github(session: nox.Session) -> None:
     """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
     # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.
-    session.install("--quiet", *DEPENDENCIES, *nox.project.dependency_groups(PROJECT, "github"))
+    session.install("--quiet", *locked(session), *DEPENDENCIES, *nox.project.dependency_groups(PROJECT, "github"))
     run_here(session, "grading.github")
 
 
 if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's repository has none of them
     TOOLS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "site")))}
+
+    @nox.session(venv_backend="none")
+    def ci(session: nox.Session) -> None:
+        """Everything that CI checks, one after the other; the first failure ends it."""
+        for arguments in (
+            ("lint",),
+            ("course",),
+            ("milestone-1", "--", "--again"),
+            ("milestone-2", "--", "--again"),
+            ("tests",),
+        ):
+            session.run(sys.executable, "-m", "nox", "-s", *arguments)
 
     @nox.session
     def tests(session: nox.Session) -> None:

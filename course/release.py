@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from course import constraints
 from course.figures.gallery import FOLDER, list_images
 from course.manifest_text import manifest_text, sealed
 from course.skeleton import skeleton, solved
@@ -117,6 +118,7 @@ def release_files(root: Path) -> dict[Path, bytes]:
             ).encode()
     if manifest.course.grader is not None:
         files |= released_workflows(root, manifest.course.grader)
+    files[constraints.FILE] = _write_constraints(root, manifest).encode()
     files[Path("milestones.yaml")] = manifest_text(sealed(manifest)).encode()
     files |= {name: text.encode() for name, text in rendered(root, manifest).items()}
     own = own_files(files, manifest)
@@ -166,8 +168,13 @@ def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
     )
     environment.filters["toml_list"] = _toml_list
     environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
-    names = {"pyproject.toml": "pyproject.toml", "README.md": "README.md", ".gitignore": "gitignore"}
+    names = {name: name for name in ("AGENTS.md", "README.md", "pyproject.toml")} | {".gitignore": "gitignore"}
     return {Path(name): environment.get_template(f"{source}.jinja").render(values) for name, source in names.items()}
+
+
+def _write_constraints(root: Path, manifest: Manifest) -> str:
+    """The versions of everything that a student's sessions install."""
+    return constraints.write_constraints_text(root, constraints.list_requirements(root, manifest, "github"))
 
 
 def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:

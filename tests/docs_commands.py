@@ -18,7 +18,7 @@ from grading.manifest.load import load
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 PROGRAMS = ("tito", "nox", "inv", "pytest", "pip", "python", "python3", "source")
-DESCRIBING = ("ARCHITECTURE.md", "CHANGELOG.md")
+DESCRIBING = ("ARCHITECTURE.md", "docs/CHANGELOG.md", "docs/architecture/")
 """Pages whose backticks name things and tell nobody to type them."""
 PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bX\b|[{\[<]")
 
@@ -35,15 +35,17 @@ class Command:
 
 @cache
 def pages(root: Path) -> dict[str, str]:
-    """Every page of the repository, and the student's README as it is released: name → text."""
+    """Every page of the repository, and those that a release has from templates, as it has them: name → text."""
     found = [
         *root.glob("*.md"),
-        *root.glob("docs/*.md"),
+        *root.glob(".github/*.md"),
+        *root.glob("docs/**/*.md"),
         *root.glob("modules/*/README.md"),
         *(path for path in root.glob("tests/**/*.md") if "node_modules" not in path.parts),
     ]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
-    return texts | {"course/templates/README.md.jinja": rendered(root, load(root))[Path("README.md")]}
+    released = rendered(root, load(root))
+    return texts | {f"course/templates/{name}.jinja": released[Path(name)] for name in ("AGENTS.md", "README.md")}
 
 
 def place_of(page: str) -> str:
@@ -77,7 +79,7 @@ def in_pages(root: Path) -> Iterator[Command]:
                 if line.strip().startswith("$ "):
                     yield Command(line.strip()[2:], place_of(page), page)
         for code in said(text):
-            if page not in DESCRIBING and not PLACEHOLDER.search(code):
+            if not page.startswith(DESCRIBING) and not PLACEHOLDER.search(code):
                 yield Command(code, place_of(page), page)
 
 

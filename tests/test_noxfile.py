@@ -64,14 +64,14 @@ def test_a_grader_that_was_killed_is_no_not_yet(tmp_path, noxfile, monkeypatch, 
     assert exited.value.code == code
 
 
-def test_packages_that_cannot_be_installed_are_the_machines_trouble(noxfile, capsys):
+def test_packages_that_cannot_be_installed_are_the_machines_trouble(noxfile, tmp_path, capsys):
     """Without a network nox would end with 1, as for a milestone that is not unlocked yet."""
 
     def install(*_: object, **__: object) -> None:
         raise noxfile.nox.command.CommandFailed("uv pip install returned 1")
 
     with pytest.raises(SystemExit) as exited:
-        noxfile.install(SimpleNamespace(install=install))
+        noxfile.install(SimpleNamespace(install=install, cache_dir=tmp_path))
     assert exited.value.code == 3
     assert "says nothing about your code" in capsys.readouterr().err
 
@@ -81,3 +81,16 @@ def test_tests_of_a_group_stay_in_one_process(request):
     """Otherwise each process would live through a class's week of its own, which takes minutes."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         assert request.node.nodeid.endswith("@together")
+
+
+def test_sessions_install_the_lock_s_versions(noxfile, tmp_path, monkeypatch):
+    """The course's from uv.lock, a release's from its constraints.txt; the newest only where somebody asks for them."""
+    monkeypatch.delenv("TINYTORCH_NEWEST", raising=False)
+    session = SimpleNamespace(cache_dir=tmp_path)
+    option, file = noxfile.locked(session)
+    assert option == "--constraint"
+    assert "\nnumpy==" in Path(file).read_text()
+    monkeypatch.setattr(noxfile, "ROOT", tmp_path)
+    assert noxfile.locked(session) == ("--constraint", str(tmp_path / "constraints.txt"))
+    monkeypatch.setenv("TINYTORCH_NEWEST", "1")
+    assert noxfile.locked(session) == ()

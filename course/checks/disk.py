@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course.checks.course import Course
+from course.constraints import LOCK, find_unlocked
 from course.figures.gallery import list_images
 from course.release import LEFTOVERS
 from course.skeleton import solved
@@ -51,7 +52,7 @@ def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
 
 
 def settings_agree(course: Course, watch: Watch) -> list[Problem]:
-    """The project's editable install lists the built modules, and the published schemas are current."""
+    """The editable install lists the built modules, the lock fits the requirements, and the schemas are current."""
     watch.phase("Comparing settings and schemas", None)
     problems = []
     text = course.text(Path("pyproject.toml"))
@@ -61,6 +62,10 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
         line = next((n for n, one in enumerate(text.splitlines(), 1) if "dev-mode-dirs" in one), 1)
         message = f"dev-mode-dirs is {listed}, and the site and the built modules are {wanted[1:]}."
         problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
+    problems += [
+        Problem(LOCK.as_posix(), 1, f"has no version for {requirement}.", "Run `uv lock`.")
+        for requirement in find_unlocked(course.root, course.manifest)
+    ]
     for path, current, command in (
         (schema.PATH, schema.schema_text(), "python -m grading.manifest schema"),
         (result_schema.PATH, result_schema.schema(), "python -m grading.result_schema"),

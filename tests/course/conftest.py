@@ -61,7 +61,7 @@ def write_course(root: Path, target: Path) -> Path:
     shutil.copytree(HERE, target / "modules")
     for package in ("grading", "tito"):
         shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in AS_THEY_ARE:
+    for name in (*AS_THEY_ARE, "uv.lock"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)
     shutil.copytree(root / ".github", target / ".github")

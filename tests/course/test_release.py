@@ -53,7 +53,8 @@ def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
         assert Path(path).as_posix() in files
     top = {Path(name).parts[0] for name in files}
     assert top == {
-        ".devcontainer", ".gitignore", ".vscode", "LICENSE", "README.md", "course.base.json", "course.lock.json",
+        ".devcontainer", ".gitignore", ".vscode", "AGENTS.md", "LICENSE", "README.md", "constraints.txt",
+        "course.base.json", "course.lock.json",
         "docs", "grading", "milestones.yaml", "modules", "noxfile.py", "pyproject.toml", "tito",
     }  # fmt: skip
 

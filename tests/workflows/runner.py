@@ -131,8 +131,9 @@ class Runner:
         if self.run.event.from_fork:
             permissions = {what: "read" for what, level in permissions.items() if level != "none"}
         minutes = interpolate(job["timeout-minutes"], contexts)
-        if type(minutes) is not int or job["runs-on"] != "ubuntu-24.04":
-            raise NotModelled(f"{file.name}: {name} runs on {job['runs-on']} for {minutes!r} minutes")
+        system = interpolate(job["runs-on"], contexts)
+        if type(minutes) is not int or system not in ("ubuntu-24.04", "ubuntu-24.04-arm", "macos-15"):
+            raise NotModelled(f"{file.name}: {name} runs on {system} for {minutes!r} minutes")
         token = self.world.token(self.run.event.repository, permissions)
         found = JobRun(file.name, name, "success", permissions=permissions)
         found.concurrency = _filled(job.get("concurrency", {}), contexts)

@@ -1,0 +1,78 @@
+"""Exact versions of what sessions install, read from `uv.lock` and written as pip and uv take them: `-c FILE`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from grading.manifest.model import Manifest
+
+LOCK = Path("uv.lock")
+FILE = Path("constraints.txt")
+HEADER = "# The versions this course was tested with, which its nox sessions install. Newer ones: TINYTORCH_NEWEST=1\n"
+
+
+def write_constraints_text(root: Path, requirements: Iterable[str] | None = None) -> str:
+    """One line `name==version` per package of the lock, with a marker where the version depends on Python's.
+
+    With ``requirements``: of these packages, and of whatever they need.
+    """
+    packages = _read_packages(root)
+    wanted = {p["name"] for p in packages} if requirements is None else _find_needed(packages, requirements)
+    lines = [f"{p['name']}=={p['version']}{_format_marker(p)}\n" for p in packages if p["name"] in wanted]
+    return HEADER + "".join(lines)
+
+
+def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]:
+    """What the project, these dependency groups of it, and the sessions of modules and milestones require."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    named = [*project["project"]["dependencies"]]
+    named += [one for group in groups for one in project["dependency-groups"][group] if isinstance(one, str)]
+    named += [package for module in manifest.modules for package in module.packages]
+    return named + [package for milestone in manifest.milestones for package in milestone.environment.packages]
+
+
+def find_unlocked(root: Path, manifest: Manifest) -> list[str]:
+    """The requirements of anything in the project for which the lock has no version, or one that does not fit."""
+    groups = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    versions: dict[str, list[str]] = {}
+    for package in _read_packages(root):
+        versions.setdefault(package["name"], []).append(package["version"])
+
+    def is_locked(text: str) -> bool:
+        requirement = Requirement(text)
+        return any(requirement.specifier.contains(v) for v in versions.get(canonicalize_name(requirement.name), ()))
+
+    return sorted({text for text in list_requirements(root, manifest, *groups) if not is_locked(text)})
+
+
+def _read_packages(root: Path) -> list[dict[str, Any]]:
+    """The lock's packages, this project itself left out."""
+    return [p for p in tomllib.loads((root / LOCK).read_text("utf-8"))["package"] if "registry" in p["source"]]
+
+
+def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) -> set[str]:
+    """The names of these requirements and of everything below them in the lock."""
+    below: dict[str, set[str]] = {}
+    for package in packages:
+        extras = package.get("optional-dependencies", {}).values()
+        listed = [*package.get("dependencies", ()), *(one for extra in extras for one in extra)]
+        below.setdefault(package["name"], set()).update(one["name"] for one in listed)
+    waiting: set[str] = {canonicalize_name(Requirement(text).name) for text in requirements}
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in below and name not in found:
+            found.add(name)
+            waiting |= below[name]
+    return found
+
+
+def _format_marker(package: dict[str, Any]) -> str:
+    markers = package.get("resolution-markers", [])
+    return " ; " + " or ".join(f"({marker})" for marker in markers) if markers else ""

@@ -1,0 +1,63 @@
+"""The versions that sessions install: all of the lock in the course, and in a release those its sessions need."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from course.constraints import FILE, LOCK, find_unlocked, write_constraints_text
+from course.release import write_release
+
+REGISTRIES = ("https://pypi.org/", "https://files.pythonhosted.org/")
+
+
+def read_requirements(text: str) -> list[Requirement]:
+    """The lines that are no comment."""
+    return [Requirement(line) for line in text.splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("python", ["3.11.7", "3.12.1", "3.13.0", "3.14.0"])
+def test_under_every_python_a_package_has_one_version(root, python):
+    """Where versions depend on Python's, their markers exclude each other."""
+    lines = read_requirements(write_constraints_text(root))
+    here = [line for line in lines if line.marker is None or line.marker.evaluate({"python_full_version": python})]
+    names = [line.name for line in here]
+    assert len(set(names)) == len(names)
+    assert set(names) == {line.name for line in lines}
+    assert {"numpy", "pytest", "numba", "pydantic-core"} <= set(names)
+
+
+def test_a_release_holds_what_its_sessions_install_and_nothing_else(whole, tmp_path):
+    """NumPy, and what pydantic needs below it; not the browser that only the course's tests open."""
+    lines = read_requirements((write_release(whole.root, tmp_path / "student").target / FILE).read_text())
+    names = {line.name for line in lines}
+    assert {"numpy", "pydantic-core", "uv", "githubkit"} <= names
+    assert not names & {"playwright", "torch", "ruff", "tinytorch-course"}
+
+
+def test_a_requirement_that_the_lock_does_not_meet_is_named(course):
+    """A package that is not in it, and a bound that its version does not keep."""
+    assert find_unlocked(course.root, course.manifest) == []
+    path = course.root / "pyproject.toml"
+    text = path.read_text()
+    path.write_text(text.replace('"msgpack>=1.1"', '"msgpack>=99"').replace('"numpy>=2.0,<3",', '"numpy", "new-one",'))
+    assert find_unlocked(course.root, course.manifest) == ["msgpack>=99", "new-one"]
+
+
+def test_the_lock_names_the_public_registry_alone(root):
+    """Not one of the machine on which it was made."""
+    for package in tomllib.loads((root / LOCK).read_text("utf-8"))["package"]:
+        if "registry" in package["source"]:
+            files = [package["sdist"]] if "sdist" in package else []
+            places = [package["source"]["registry"] + "/", *(f["url"] for f in [*files, *package.get("wheels", [])])]
+            assert all(place.startswith(REGISTRIES) for place in places), package["name"]
+
+
+def test_pre_commit_checks_style_with_the_session_s_version(root):
+    """Two versions of ruff would disagree about a file."""
+    hook = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"][0]
+    (ruff,) = [line for line in read_requirements(write_constraints_text(root)) if line.name == "ruff"]
+    assert str(ruff.specifier) == f"=={hook['rev'].removeprefix('v')}"
