@@ -54,8 +54,9 @@ def draw_calendar(steps: Sequence[Step]) -> Calendar | None:
             if first <= day <= last:
                 shapes.append(_cell(week, row, records[day], records[busiest], day in unlocked))
     days = plural(len(records), "day")
-    said = f"Records on {days} from {_name(min(records))} to {_name(last)}"
+    said = f"Records on {days}, {_name(last)}"
     if len(records) > 1:
+        said = f"Records on {days} from {_name(min(records))} to {_name(last)}"
         said += f", most on {_name(busiest)}: {records[busiest]}"
     if unlocked:
         said += ". A ring marks a day on which a milestone was unlocked"

@@ -164,12 +164,10 @@ def _summary(event: Event, result: Result | None) -> str:
 def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
     """Every measured criterion of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
-    return tuple(_figure(c, before) for c, before in zip(measured[:30], [None, *measured], strict=False))
+    return tuple(_figure(criterion) for criterion in measured[:30])
 
 
-def _figure(criterion: CriterionResult, before: CriterionResult | None) -> Figure:
-    """One row; what it shares with the row before, the way of measuring, is told only there."""
-    how = "" if before is not None and before.how == criterion.how else criterion.how
+def _figure(criterion: CriterionResult) -> Figure:
     return Figure(
         title=one_line(criterion.title, 120),
         measured=figures.measured(criterion),
@@ -177,7 +175,7 @@ def _figure(criterion: CriterionResult, before: CriterionResult | None) -> Figur
         met=criterion.status is CriterionStatus.PASSED,
         margin=figures.margin(criterion),
         margin_share=round(100 * figures.margin_share(criterion)),
-        how=one_line(how or "", 300),
+        how=one_line(criterion.how or "", 400),
     )
 
 
