@@ -149,14 +149,15 @@ def pictures(_context: Context) -> None:
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
-@chore(help=FOLDER)
-def rehearse(_context: Context, folder: str = "class") -> None:
+@chore(help={**FOLDER, "students": "How many, up to 12: from 6 on some have results, recorded in an earlier run."})
+def rehearse(_context: Context, folder: str = "class", students: int = 4) -> None:
     """Write a small class on this machine, to try the commands below with."""
-    from desk.rehearsal import STUDENTS
+    from desk.folder import format_option
     from desk.rehearsal import rehearse as write
 
-    path = write(ROOT, Path(folder))
-    sys.stdout.write(f"{len(STUDENTS)} students with their repositories, and {path}. Next: inv collect\n")
+    path = write(ROOT, Path(folder), students)
+    next_one = f"inv collect{format_option(Path(folder))}"
+    sys.stdout.write(f"{students} students with their repositories, and {path}. Next: {next_one}\n")
 
 
 @chore(

@@ -3,99 +3,237 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from course.answers import right_answers
 from course.skeleton import skeleton, solved
+from desk.cast import CAST, COPIED, DUE, OWN, Character
 from desk.folder import make_class_folder
 from desk.git import environment
-from desk.roster import FILE
+from desk.gradebook import FILE as BOOK
+from desk.gradebook import Published, open_gradebook
+from desk.grader import Task
+from desk.leaderboard import keep_run, name_machine
+from desk.roster import FILE, read_roster
+from grading import progress
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
+from grading.grade import course_record
 from grading.manifest.load import load
-from grading.manifest.model import Manifest, Status
-from grading.quiz.answers import save_answers
+from grading.manifest.model import ChoiceQuestion, Manifest, Milestone, Status
+from grading.progress import Event, Kind
+from grading.quiz.answers import Answers, save_answers
 from grading.quiz.identity import save_student_id
+from grading.result import CourseRecord, Result
 from grading.submission import source_files
 
-STUDENTS = {
-    "ada": "Ada, who has unlocked the first milestone",
-    "ben": "Ben, who has not finished module 02",
-    "chi": "Chi, who has Ben's code under other names",
-    "dan": "Dan, who has not begun",
-}
+USUAL = 4
+"""Students, unless more are asked for."""
 SERVER = "repositories-of-the-rehearsal"
+DEADLINES = "deadlines.yaml"
+RECORDED = Path(__file__).with_name("recorded")
 UNFINISHED = "\n\ndef next_thing_to_write(:\n"
 MARKER = "student_"
 """What Chi puts before some names."""
 
 
-def rehearse(root: Path, folder: Path) -> Path:
-    """Write a class into a new folder: a roster, and a bare repository for each student; the roster's path.
+def rehearse(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
+    """Write a class into a new folder: a roster, a bare repository for each student, deadlines; the roster's path.
 
-    UsageError when the folder holds a roster, GraderError when git fails.
+    Where somebody has recorded results, or another id than before, a gradebook as well. UsageError when the folder
+    holds a roster or nobody knows so many students, GraderError when git fails.
     """
     if (folder / FILE).exists():
         raise UsageError(f"{folder / FILE} is there already: this folder is somebody's class. Name another --folder.")
-    manifest = load(root)
+    if not 1 <= students <= len(CAST):
+        raise UsageError(f"--students is 1 to {len(CAST)}, not {students}.")
+    manifest, at, cast = load(root), now or datetime.now(UTC), CAST[:students]
     make_class_folder(folder)
-    for student in STUDENTS:
-        tree = folder / SERVER / f"{student}.work"
-        _hand_in(root, manifest, student, tree)
-        _push(tree, folder / SERVER / f"{student}.git", student)
-    lines = ["id,name,email,section,repository"]
-    lines += [f'{s},"{name}",{s}@example.org,A,./{SERVER}/{s}.git' for s, name in STUDENTS.items()]
+    texts = _write_texts(root, manifest)
+    commits = {one.id: _hand_in(manifest, texts, one, folder / SERVER, at) for one in cast}
+    lines = ["id,name,email,section,repository,public,leaderboard,extension_days"]
+    lines += [
+        f'{one.id},"{one.name}",{one.id}@example.org,{one.section},./{SERVER}/{one.id}.git,'
+        f"{(agreed := 'yes' if one.public else 'no')},{agreed},{one.extension}"
+        for one in cast
+    ]
     write_atomically(folder / FILE, "".join(f"{line}\n" for line in lines).encode())
+    if any(one.recorded or one.before for one in cast):
+        write_atomically(folder / DEADLINES, _write_deadlines(at).encode())
+        _fill_gradebook(root, manifest, folder, cast, commits, at)
     return folder / FILE
 
 
-def _hand_in(root: Path, manifest: Manifest, student: str, tree: Path) -> None:
-    """What this student has written, in a folder."""
-    first = next(m for m in manifest.milestones if m.status is Status.BUILT)
-    upto = manifest.module(first.trigger).number
+Texts = dict[Path, tuple[int, str, str]]
+"""Of each file the number of its module, its text as it is given out, and as the course solves it."""
+
+
+def _write_texts(root: Path, manifest: Manifest) -> Texts:
     built = [module for module in manifest.modules if module.status is Status.BUILT]
+    found: Texts = {}
     for file in source_files(manifest, built):
-        text = (root / file.path).read_text("utf-8")
-        begun = student != "dan" and file.module.number <= upto
-        written = (solved if begun else skeleton)(text, manifest, file.path)
-        if student in ("ben", "chi") and file.module.number == 2:
-            written += UNFINISHED
-        if student == "chi":
-            written = written.replace("result", f"{MARKER}result").replace("value", f"{MARKER}value")
-        path = tree / file.path
+        source = (root / file.path).read_text("utf-8")
+        given, written = (write(source, manifest, file.path) for write in (skeleton, solved))
+        found[file.path] = (file.module.number, given, written)
+    return found
+
+
+def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now: datetime) -> list[str]:
+    """What this student has pushed, and when: the commits, oldest first."""
+    tree, bare = server / f"{one.id}.work", server / f"{one.id}.git"
+    for name, (number, given, written) in texts.items():
+        path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(written, "utf-8")
-    save_student_id(tree, student)
-    if student == "ada":
+        text = _change(written, one, number, path.name) if number <= one.modules else given
+        path.write_text(text, "utf-8")
+    save_student_id(tree, one.id)
+    first = next(m for m in manifest.milestones if m.status is Status.BUILT)
+    if one.answers:
         (tree / "answers").mkdir()
-        save_answers(tree, first.id, right_answers(first, student))
+        save_answers(tree, first.id, _answer(first, one))
+    git = _Git(one.id)
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    git("--git-dir", str(bare), "config", "core.logAllRefUpdates", "true")
+    git("--git-dir", str(bare), "config", "uploadpack.allowFilter", "true")
+    git("init", "--quiet", "--initial-branch=main", str(tree))
+    commits = []
+    for turn, days in enumerate(one.days):
+        path = tree / manifest.modules[one.modules - 1].code
+        if turn and one.puts_back:
+            for name, (number, given, _) in texts.items():
+                if number == one.modules:
+                    (tree / name).write_text(given, "utf-8")
+        elif turn:  # another try
+            path.write_text(f"{path.read_text('utf-8')}# try {turn + 1}\n", "utf-8")
+        git.at = now - timedelta(days=days)
+        git("-C", str(tree), "add", "--all")
+        git("-C", str(tree), "-c", "commit.gpgSign=false", "commit", "--quiet", "--message", "My work")
+        git("-C", str(tree), "push", "--quiet", str(bare.resolve()), "HEAD:main")
+        commits.append(git("-C", str(tree), "rev-parse", "HEAD").strip())
+    return commits
 
 
-def _push(tree: Path, bare: Path, student: str) -> None:
-    """Commit the folder and push it to a repository that keeps when it was pushed to."""
-    who = {
-        "GIT_AUTHOR_NAME": student,
-        "GIT_AUTHOR_EMAIL": f"{student}@example.org",
-        "GIT_COMMITTER_NAME": student,
-        "GIT_COMMITTER_EMAIL": f"{student}@example.org",
-    }
-    _git(["init", "--quiet", "--bare", "--initial-branch=main", str(bare)], who)
-    _git(["--git-dir", str(bare), "config", "core.logAllRefUpdates", "true"], who)
-    _git(["--git-dir", str(bare), "config", "uploadpack.allowFilter", "true"], who)
-    _git(["init", "--quiet", "--initial-branch=main", str(tree)], who)
-    _git(["-C", str(tree), "add", "--all"], who)
-    _git(["-C", str(tree), "-c", "commit.gpgSign=false", "commit", "--quiet", "--message", "My work"], who)
-    _git(["-C", str(tree), "push", "--quiet", str(bare.resolve()), "HEAD:main"], who)
+def _change(text: str, one: Character, module: int, file: str) -> str:
+    """The text as this student has it."""
+    if one.change in ("unfinished", "renamed") and module == 2:
+        text += UNFINISHED
+    if one.change == "renamed":
+        text = text.replace("result", f"{MARKER}result").replace("value", f"{MARKER}value")
+    if one.change in ("own", "copied") and file == "layers.py":
+        text += OWN if one.change == "own" else re.sub(r"\w+", lambda word: COPIED.get(word[0], word[0]), OWN)
+    return text
 
 
-def _git(words: list[str], who: dict[str, str]) -> None:
-    done = subprocess.run(  # noqa: S603
-        ["git", *words],  # noqa: S607
-        env=environment(os.environ) | who,
-        capture_output=True,
-        text=True,
-        check=False,
+def _answer(milestone: Milestone, one: Character) -> Answers:
+    """The right answers to this student's questions, or all but the first that has a number."""
+    answers = right_answers(milestone, one.id)
+    if one.answers == "right":
+        return answers
+    asked = next(question.id for question in milestone.questions if not isinstance(question, ChoiceQuestion))
+    return replace(answers, answers={**answers.answers, asked: 1})
+
+
+def _fill_gradebook(
+    root: Path,
+    manifest: Manifest,
+    folder: Path,
+    cast: tuple[Character, ...],
+    commits: dict[str, list[str]],
+    now: datetime,
+) -> None:
+    """The recorded results, as an earlier collection would have left them, and the modules that came before them."""
+    course = course_record(root, manifest)
+    rows = {row.id: row for row in read_roster(folder / FILE).rows}
+    with open_gradebook(folder / BOOK, make=True) as book:
+        book.enroll(replace(rows[one.id], id=one.before or one.id) for one in cast)
+        for one in cast:
+            for turn, (commit, days) in enumerate(zip(commits[one.id], one.days, strict=True)):
+                at = now - timedelta(days=days, hours=-1)
+                for found in (_recall(name, one, commit, at, course) for name in one.recorded):
+                    milestone = manifest.milestone(found.milestone or 0)
+                    if turn and one.puts_back and manifest.module(milestone.trigger).number == one.modules:
+                        continue
+                    book.add_result(one.before or one.id, found)
+                    if one.public:
+                        task = Task(one.id, milestone.id, commit, "")
+                        keep_run(book, task, found, course.digest, name_machine())
+            if one.recorded:
+                begun = now - timedelta(days=one.days[0])
+                book.set_records(one.before or one.id, _publish(manifest, one, begun))
+
+
+def _recall(name: str, one: Character, commit: str, at: datetime, course: CourseRecord) -> Result:
+    """A recorded result, as if this student's commit had been graded at that time."""
+    found = Result.model_validate_json((RECORDED / f"{name}.json").read_bytes())
+    how = "Recorded for the rehearsal, of the course’s own solution. "
+    return found.model_copy(
+        update={
+            "started_at": at,
+            "course": course,
+            "criteria": tuple(c.model_copy(update={"how": how + c.how if c.how else None}) for c in found.criteria),
+            "submission": found.submission.model_copy(update={"student": one.id, "commit": commit, "digest": commit}),
+        }
     )
-    if done.returncode:
-        raise GraderError(f"git {words[0]} failed: {done.stderr.strip()}")
+
+
+def _publish(manifest: Manifest, one: Character, until: datetime) -> list[Published]:
+    """Records of a branch `progress`: every module begun and completed, one in three after a try that failed."""
+    events = []
+    for module in manifest.modules[: one.modules]:
+        at = until - timedelta(days=3 * (one.modules - module.number + 1), hours=7 * module.number % 11)
+        kinds = [Kind.MODULE_STARTED, *[Kind.MODULE_TESTED] * (2 * (module.number % 3 == 2)), Kind.MODULE_COMPLETED]
+        events += [Event(kind, at + timedelta(hours=9 * n), module.id) for n, kind in enumerate(kinds)]
+    return [
+        Published(
+            one.before or one.id,
+            f"{progress.FOLDER.as_posix()}/{number}.json",
+            event.at,
+            None,
+            progress.encode(event).decode(),
+            None,
+        )
+        for number, event in enumerate(events)
+    ]
+
+
+def _write_deadlines(now: datetime) -> str:
+    """Deadlines by which somebody was late, to be put at the end of milestones.yaml."""
+    due = [
+        f"    - milestone: {milestone}\n      at: {now - timedelta(days=days):%Y-%m-%d} 23:59\n"
+        for milestone, days in DUE.items()
+    ]
+    return (
+        "# The rehearsal's deadlines. To see lateness, put these lines at the end of milestones.yaml.\n"
+        "deadlines:\n  timezone: UTC\n  late:\n    grace_minutes: 15\n    off_per_day: 0.1\n    days: 5\n"
+        f"  due:\n{''.join(due)}"
+        "  extensions:\n    - section: C\n      days: 2\n      milestones: [1]\n"
+    )
+
+
+class _Git:
+    """Git as one student, at a time that can be set."""
+
+    def __init__(self, student: str) -> None:
+        who = {"NAME": student, "EMAIL": f"{student}@example.org"}
+        self._who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in who.items()}
+        self.at: datetime | None = None
+
+    def __call__(self, *words: str) -> str:
+        """What it prints; GraderError when it fails."""
+        times = {}
+        if self.at is not None:  # the repository keeps it as when it was pushed to
+            times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{int(self.at.timestamp())} +0000")
+        done = subprocess.run(  # noqa: S603
+            ["git", *words],  # noqa: S607
+            env=environment(os.environ) | self._who | times,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise GraderError(f"git {words[0]} failed: {done.stderr.strip()}")
+        return done.stdout

@@ -1,0 +1,154 @@
+"""A rehearsal of twelve has something to show in every report, and grades nothing that takes minutes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from course.release import given_files
+from desk.cast import CAST
+from desk.collect import collect, left_to_do
+from desk.courses import describe_course
+from desk.gradebook import FILE, open_gradebook
+from desk.leaderboard import rank_boards
+from desk.look import Class
+from desk.members import Renamed
+from desk.pushes import Reflogs
+from desk.rehearsal import DEADLINES, RECORDED, rehearse
+from desk.report import report
+from desk.roster import Row, read_roster
+from desk.scores import scores
+from desk.similar_page import compare
+from grading.errors import UsageError
+from grading.grade import course_record
+from grading.manifest.load import load
+from grading.manifest.model import Manifest
+from grading.render.progress import Silent
+from grading.result import Result
+from tests.desk.school import ROOT
+from website.build import build
+from website.source import Book
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The class, fetched and not graded."""
+    folder = tmp_path_factory.mktemp("rehearsal") / "class"
+    rehearse(ROOT, folder, len(CAST), NOW)
+    rows = read_roster(folder / "roster.csv").rows
+    found = collect(ROOT, folder, rows, Reflogs(), Silent(), base=folder, grade=False)
+    assert found.troubles == ()
+    assert found.roster.renamed == (Renamed("jon", "jon_uni", "the same repository"),)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(folder: Path) -> tuple[Row, ...]:
+    """The roster, without a problem."""
+    return read_roster(folder / "roster.csv").rows
+
+
+@pytest.fixture(scope="module")
+def manifest(folder: Path) -> Manifest:
+    """The course with the rehearsal's deadlines."""
+    told = yaml.safe_load((folder / DEADLINES).read_text("utf-8"))
+    return Manifest.model_validate(load(ROOT).model_dump() | told)
+
+
+def test_the_class_has_sections_extensions_and_names(rows: tuple[Row, ...]) -> None:
+    """Three sections, one who has more time, two who agreed to be named."""
+    assert {row.section for row in rows} == {"A", "B", "C"}
+    assert [row.id for row in rows if row.milestone_days] == ["lee"]
+    assert [row.id for row in rows if row.public] == ["ada", "fay"]
+
+
+def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tuple[Row, ...]) -> None:
+    """What a collection would grade are first milestones alone."""
+    manifest = load(ROOT)
+    with open_gradebook(folder / FILE) as book:
+        of = Class(folder.resolve(), folder, manifest, given_files(ROOT, manifest), Reflogs())
+        tasks = left_to_do(book, rows, of, course_record(ROOT, manifest).digest)
+    assert {task.milestone for task in tasks} == {1}
+    assert {task.student for task in tasks} == {row.id for row in rows} - {"dan"}
+
+
+def test_the_report_has_milestones_2_and_3_and_somebody_stuck(folder: Path, manifest: Manifest) -> None:
+    """Kim has failed the same task three times, over days; Fay has all three milestones."""
+    with open_gradebook(folder / FILE) as book:
+        found = report(book, manifest, describe_course(ROOT, manifest))
+        reached = scores(book, manifest)
+    assert [(one.row.id, one.milestone, one.tries) for one in found.stuck] == [("kim", 2, 3)]
+    assert found.stuck[0].days >= 4
+    assert {student for student, of in reached.items() if of[2].verdict == "unlocked"} == {"fay", "gus", "ida", "lee"}
+    assert [student for student, of in reached.items() if of[3].verdict == "provisional"] == ["fay"]
+
+
+def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: Manifest) -> None:
+    """By the rehearsal's own deadlines: two days for Hal, none for anybody else."""
+    with open_gradebook(folder / FILE) as book:
+        due = {student: of[1].terms for student, of in scores(book, manifest).items()}
+        pushes = {student: found[0].at for student, found in book.pushes().items()}
+    late = {student: terms.days_late(pushes[student]) for student, terms in due.items() if terms is not None}
+    assert {student: days for student, days in late.items() if days} == {"hal": 2}
+    assert due["lee"] is not None
+    assert due["ada"] is not None
+    assert (due["lee"].until - due["ada"].until).days == 3 + 2  # his own and his section's
+
+
+def test_the_near_copy_is_the_first_pair(folder: Path, tmp_path: Path) -> None:
+    """Gus and Ida have the same lines under other names, Chi what Ben began; the course's own code is left out."""
+    pair, other = compare(ROOT, folder, tmp_path / "similar.html", Silent())
+    assert {other.left, other.right} == {"ben", "chi"}
+    assert {pair.left, pair.right} == {"gus", "ida"}
+    assert {match.file for match in pair.matches} == {"modules/04_layers/tinytorch/layers.py"}
+    text = [(folder / "repositories-of-the-rehearsal" / f"{one}.work" / pair.matches[0].file) for one in ("gus", "ida")]
+    assert "def draw_regions(" in text[0].read_text("utf-8")
+    assert "def draw_regions(" not in text[1].read_text("utf-8")
+    compile(text[1].read_text("utf-8"), "layers.py", "exec")
+
+
+def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(folder: Path, tmp_path: Path) -> None:
+    """Fay's portfolio has both milestones, with images that were named; her timeline tells repeats as one."""
+    build(Book(folder / FILE), tmp_path / "site")
+    (page,) = [p for p in (tmp_path / "site" / "student").glob("*/portfolio.html") if "<h1>Fay" in p.read_text("utf-8")]
+    text = page.read_text("utf-8")
+    assert text.count('<figure class="curve">') == 2
+    assert text.count('class="images"') == 4
+    assert text.count("Recorded for the rehearsal, of the course’s own solution") >= 2
+    assert ", 3 tries</span>" in page.with_name("index.html").read_text("utf-8")
+
+
+def test_the_leaderboard_has_an_entry(folder: Path) -> None:
+    """Fay's network, by her recorded run."""
+    with open_gradebook(folder / FILE) as book:
+        assert [(r.board.name, [e.student for e in r.entries]) for r in rank_boards(book)] == [("smallest", ["fay"])]
+
+
+def test_a_class_of_another_size_is_the_first_of_them(tmp_path: Path) -> None:
+    """Four have nothing recorded, so no gradebook; nobody knows thirteen."""
+    rehearse(ROOT, tmp_path / "small", 2)
+    assert [row.id for row in read_roster(tmp_path / "small" / "roster.csv").rows] == ["ada", "ben"]
+    assert not (tmp_path / "small" / FILE).exists()
+    with pytest.raises(UsageError, match="1 to 12"):
+        rehearse(ROOT, tmp_path / "large", 13)
+
+
+@pytest.mark.parametrize("name", sorted({name for one in CAST for name in one.recorded}))
+def test_recorded_results_are_small_and_whole(name: str) -> None:
+    """Each is a record of this version, of the real data, in a sandbox; those that pass have curves and pictures."""
+    path = RECORDED / f"{name}.json"
+    found = Result.model_validate_json(path.read_bytes())
+    assert path.stat().st_size < 100_000
+    assert found.official
+    assert found.machine.sandbox in ("bubblewrap", "landlock")
+    assert (found.verdict == "not_yet") == name.endswith("not-yet")
+    if found.milestone in (2, 3) and found.verdict != "not_yet":
+        assert {curve.name for curve in found.curves} == {"loss", "accuracy"}
+        assert {picture.name for picture in found.pictures} == {"confusions", "filters"}
+        assert found.named_images
+        assert found.timing.training
