@@ -87,7 +87,7 @@ def draw_roofline() -> Figure:
             -4 if name in ("conv2d backward", "batch_norm") else 14 if name in ("conv2d", "batch_norm backward") else 4
         )
         shapes.append(
-            write_word(at[0] + (-8 if left else 8), at[1] + drop, name, "end" if left else "start", kind="small")
+            write_word(at[0] + (-8 if left else 8), at[1] + drop, name, "end" if left else "start", kind="small halo")
         )
     return Figure("Roofline of one training step", 322, shapes)
 

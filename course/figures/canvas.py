@@ -106,6 +106,7 @@ def _write_style() -> str:
         f"@media (prefers-color-scheme:dark){{svg{{{dark}}}}}\n"
         "text{font:14px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--ink)}\n"
         "path{fill:none;stroke-linejoin:round}.paper{fill:var(--paper)}.small{font-size:12px;fill:var(--quiet)}\n"
+        ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px}"
         ".bold{font-weight:600}.code{font-family:ui-monospace,Menlo,Consolas,monospace}\n"
         ".axis{stroke:var(--quiet)}.grid{stroke:var(--faint)}.dash{stroke-dasharray:5 4}.thin{stroke-width:1}\n"
         ".pixels{shape-rendering:crispEdges;stroke-width:1}\n" + "\n".join(classes) + "\n"
