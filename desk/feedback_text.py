@@ -154,8 +154,11 @@ def _milestone(score: Score, milestone: Milestone, result: Result | None) -> Ite
     for reason in result.provisional_because[:3]:
         yield f"Provisional: {escape(reason)}"
     if unmet := [c for c in result.criteria if c.status is not CriterionStatus.PASSED]:
-        more = [f"… and {len(unmet) - UNMET} more"] if unmet[UNMET:] else []
-        yield "Not met:\n\n" + "\n".join(f"- {line}" for line in [*map(_describe_unmet, unmet[:UNMET]), *more])
+        one, several = words.gather_not_attempted(tuple(unmet))
+        lines = [_describe_unmet(criterion) for criterion in one[:UNMET]]
+        lines += [f"{len(criteria)} more: {escape(why, 600)}" for why, criteria in several.items()]
+        lines += [f"… and {len(one) - UNMET} more"] if one[UNMET:] else []
+        yield "Not met:\n\n" + "\n".join(f"- {line}" for line in lines)
     commit = code((result.submission.commit or "")[:12])
     yield f"Judged by the course {escape(score.judged_by)}, from commit {commit}."
 

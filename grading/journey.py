@@ -111,6 +111,9 @@ class Goal:
     command: str
 
 
+COMPLETED = Goal("Every module and every milestone is completed.", "tito portfolio")
+
+
 def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ...]:
     """Every module: completed by its own record, or by an attempt at a milestone in which its tests passed."""
     states: list[ModuleState] = []
@@ -200,15 +203,31 @@ def next_goal(course: CourseLike, history: History) -> Goal:
                 "tito portfolio",
             )
         if module.state is not State.COMPLETED:
-            number = next(m for m in course.milestones if _position(course, m.trigger) >= _position(course, module.id))
-            towards = f"on the way to milestone {number.id}, {number.name}"
             if module.state is State.IN_PROGRESS:
-                return Goal(f"Finish module {module.id}, {towards}.", f"tito module test {module.id}")
-            return Goal(f"Start module {module.id}, {towards}.", f"tito module start {module.id}")
+                sentence = f"Finish module {module.id}, {_name_direction(course, module.id)}."
+                return Goal(sentence, f"tito module test {module.id}")
+            return _start(course, module.id)
         milestone = by_trigger.get(module.id)
         if milestone is not None and milestone.id not in completed:
             return Goal(f"Unlock milestone {milestone.id}, {milestone.name}.", f"tito milestone test {milestone.id}")
-    return Goal("Every module and every milestone is completed.", "tito portfolio")
+    return COMPLETED
+
+
+def goal_after(course: CourseLike, milestone: int) -> Goal:
+    """What comes after an unlocked milestone: the next module, or, after the last, what was reached."""
+    trigger = next(m.trigger for m in course.milestones if m.id == milestone)
+    following = course.modules[_position(course, trigger) + 1 :]
+    return _start(course, following[0].id) if following and following[0].status != "planned" else COMPLETED
+
+
+def _start(course: CourseLike, module: str) -> Goal:
+    return Goal(f"Start module {module}, {_name_direction(course, module)}.", f"tito module start {module}")
+
+
+def _name_direction(course: CourseLike, module: str) -> str:
+    """Which milestone a module leads to."""
+    towards = next(m for m in course.milestones if _position(course, m.trigger) >= _position(course, module))
+    return f"on the way to milestone {towards.id}, {towards.name}"
 
 
 def _position(course: CourseLike, module: str) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from zoneinfo import ZoneInfoNotFoundError
 
+from grading.deadlines import Terms, find_terms
 from grading.github.changes import changes
 from grading.github.plan import Reused
 from grading.github.state import State, state_after, written
+from grading.journey import goal_after
+from grading.manifest.model import Kind, Manifest
 from grading.render import figures, words
-from grading.render.markdown import Block, Fold, blocks, code, escape, failure, fit, html
+from grading.render.markdown import Block, Fold, blocks, code, curves, escape, failure, fit, html
 from grading.result import CriterionStatus, Result, Verdict
 
 MARKER = "<!-- tinytorch:report -->"
@@ -23,6 +27,10 @@ MOST_ROWS = 40
 TROUBLE = (
     "This is the grader's, the machine's or GitHub's trouble, not your code's. "
     "Run the job again; if it stays, tell your instructor."
+)
+LATENESS = (
+    "Lateness counts from when this run began, without the extensions of a section or of your own. "
+    "The gradebook counts from when the server got your push."
 )
 SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET: "❌", Verdict.ERROR: "⚠️"}
 
@@ -53,6 +61,8 @@ class Report:
     """What the last report said."""
     from_fork: bool = False
     """Whether another repository's own workflow has graded."""
+    manifest: Manifest | None = None
+    """The course, which knows deadlines and what comes next."""
 
     @property
     def ordered(self) -> tuple[Result, ...]:
@@ -97,6 +107,7 @@ def headline(report: Report) -> str:
 
 def _front(report: Report) -> Iterator[Block]:
     results = report.ordered
+    passes = [r for r in results if r.milestone is not None and r.verdict.exit_code == 0]
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape(course, 60)}: {escape(headline(report))}"
     yield _which(report)
@@ -111,6 +122,11 @@ def _front(report: Report) -> Iterator[Block]:
         yield "### Fix this first"
         yield failure(first.first_to_mend)
         yield f"Grade again: {code(first.command)}"
+    for result in passes:
+        yield from _passed(result)
+    if passes and first is None and report.manifest is not None and passes[-1].milestone is not None:
+        goal = goal_after(report.manifest, passes[-1].milestone)
+        yield f"### Next\n\n{escape(goal.sentence)} Type {code(goal.command)}."
     if report.previous is not None and results:
         yield f"### Since {code(report.previous.commit[:7])}"
         yield _listed(changes(results, report.previous))
@@ -135,22 +151,61 @@ def _which(report: Report) -> str:
 
 
 def _verdicts(report: Report) -> str:
-    """A row for each result, and for each that is answered from its record."""
-    lines = ["| | | Verdict | Criteria met | |", "| --- | --- | --- | ---: | --- |"]
+    """A row for each result, and for each that is answered from its record; points and deadlines where there are."""
+    due = {r.session: terms for r in report.ordered if (terms := _find_terms(report.manifest, r)) is not None}
+    pointed = any(words.points(result) for result in report.ordered)
+    more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
+    lines = [_line("", "", "Verdict", "Criteria met", "", *more)]
+    lines.append(_line("---", "---", "---", "---:", "---", *["---:" if name == "Points" else "---" for name in more]))
     for result in report.ordered:
         met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
         medal = f": {escape(result.medal, 40)}" if result.medal and result.verdict.exit_code == 0 else ""
         bar = figures.bar(met / len(result.criteria) if result.criteria else 0.0, 10)
-        lines.append(
-            f"| {_sign(result)} | **{escape(words.heading(result), 60)}** | {words.verdict(result)}{medal} "
-            f"| {met} of {len(result.criteria)} | {bar} |"
-        )
+        cells = [_sign(result), f"**{escape(words.heading(result), 60)}**", f"{words.verdict(result)}{medal}"]
+        cells += [f"{met} of {len(result.criteria)}", bar]
+        cells += [words.reached_points(result) if words.points(result) else ""] if pointed else []
+        cells += [_describe_due(due.get(result.session), result)] if due else []
+        lines.append(_line(*cells))
     for reused in report.reused[: MOST_ROWS - len(report.ordered)]:
         name, verdict = words.heading_of(reused.session, reused.title), Verdict(reused.verdict)
         told = words.verdict_word(verdict, module=reused.session.startswith("module-"))
         when = f"{told} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
-        lines.append(f"| {SIGNS[verdict]} | **{escape(name, 60)}** | {when} | | |")
-    return "\n".join(lines)
+        lines.append(_line(SIGNS[verdict], f"**{escape(name, 60)}**", when, "", "", *[""] * len(more)))
+    table = "\n".join(lines)
+    return f"{table}\n\n{LATENESS}" if due else table
+
+
+def _line(*cells: str) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def _find_terms(manifest: Manifest | None, result: Result) -> Terms | None:
+    """The course's deadline; an unknown time zone is the desk's to correct and stops no report."""
+    if manifest is None or result.milestone is None:
+        return None
+    try:
+        return find_terms(manifest.deadlines, result.milestone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _describe_due(terms: Terms | None, result: Result) -> str:
+    if terms is None:
+        return ""
+    return f"{terms.describe_due()}: {terms.describe_lateness(result.started_at)}"
+
+
+def _passed(result: Result) -> Iterator[Block]:
+    """What a pass has reached: each figure with its margin, and the curve of the training."""
+    yield f"### {_sign(result)} {escape(words.heading(result), 120)}"
+    rows = [
+        f"| {escape(c.title)} | {figures.measured(c)} | {figures.threshold(c)} | {figures.margin(c)} |"
+        for c in result.criteria[:MOST_ROWS]
+        if c.kind is Kind.PERFORMANCE and c.status is CriterionStatus.PASSED
+    ]
+    if rows:
+        yield "\n".join(["| | Measured | Needed | Margin |", "| --- | ---: | ---: | --- |", *rows])
+    yield from curves(result)
 
 
 def _order(result: Result) -> tuple[int, str]:

@@ -87,7 +87,7 @@ def report(environ: Mapping[str, str], manifest: Manifest, author: str = sticky.
 
 def gather(github: Client, event: Event, run: Run, manifest: Manifest) -> Report:
     """What was planned and what of it the run has handed over."""
-    empty = Report((), event.sha, run, from_fork=event.from_fork)
+    empty = Report((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
     try:
         plan = planned(github, event.repository, run.id, manifest)
     except Refused as refusal:

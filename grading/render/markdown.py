@@ -120,7 +120,7 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
         shown = tuple(failure(other) for other in others[:SHOWN])
         left = (f"… and {len(others) - SHOWN} more.",) if len(others) > SHOWN else ()
         yield Fold(f"{len(others)} more to fix", shown + left)
-    yield from _curves(result)
+    yield from curves(result)
     if result.student_output.strip():
         yield Fold("What the code printed", (fence(quote(result.student_output), 6100),))
     yield from _notes(result)
@@ -130,9 +130,13 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
 def _table(result: Result) -> str:
     lines = ["| | Criterion | Measured | Needed | |", "| --- | --- | ---: | ---: | --- |"]
     shown = result.criteria[:MOST_CRITERIA]
-    for kind, criteria in words.by_kind(shown):
+    one, several = words.gather_not_attempted(shown)
+    for kind, criteria in words.by_kind(one):
         lines.append(f"| | **{words.KINDS[kind]}** | | | |")
         lines += [_row(criterion) for criterion in criteria]
+    for why, criteria in several.items():
+        name = f"{len(criteria)} criteria of {words.name_kinds(criteria)}<br>{escape(why, 600)}"
+        lines.append(f"| {_describe_status(CriterionStatus.NOT_ATTEMPTED)} | {name} | | | |")
     if len(shown) < len(result.criteria):
         lines.append(f"| | … and {len(result.criteria) - len(shown)} more | | | |")
     return "\n".join(lines)
@@ -144,9 +148,13 @@ def _row(criterion: CriterionResult) -> str:
         name += f"<br>{escape(words.not_measured(criterion), 600)}"
     elif criterion.status is CriterionStatus.FAILED:
         name += f"<br>{escape(criterion.explanation or criterion.why)}"
-    sign = f"{_SIGNS[criterion.status]} {words.STATUSES[criterion.status]}"
     bar = "" if criterion.measured is None else figures.bar(figures.share(criterion), 10)
-    return f"| {sign} | {name} | {figures.measured(criterion)} | {figures.threshold(criterion)} | {bar} |"
+    sign, measured = _describe_status(criterion.status), figures.measured(criterion)
+    return f"| {sign} | {name} | {measured} | {figures.threshold(criterion)} | {bar} |"
+
+
+def _describe_status(status: CriterionStatus) -> str:
+    return f"{_SIGNS[status]} {words.STATUSES[status]}"
 
 
 def failure(failure: Failure) -> str:
@@ -165,7 +173,8 @@ def failure(failure: Failure) -> str:
     return "\n\n".join(lines)
 
 
-def _curves(result: Result) -> Iterator[str]:
+def curves(result: Result) -> Iterator[str]:
+    """The curves of the training, a line each, as one block; nothing where there are none."""
     lines = []
     for curve in result.curves[:6]:
         known = [v for v in curve.values if v is not None]

@@ -72,14 +72,38 @@ def points(result: Result) -> str | None:
     """What a milestone's result is worth, and by which scheme; None for a module, and where nobody could judge."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
+    return f"{reached_points(result)} points. {one_line(describe_scheme(result.criteria), 1000)}"
+
+
+def reached_points(result: Result) -> str:
+    """The same figure alone: "92.3 of 100"."""
     share = math.floor(1000 * score_share(result)) / 1000  # never rounded up to what was not reached
-    return f"{FULL * share:g} of {FULL} points. {one_line(describe_scheme(result.criteria), 1000)}"
+    return f"{FULL * share:g} of {FULL}"
 
 
 def not_measured(criterion: CriterionResult) -> str:
     """Why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
     status, why = STATUSES[criterion.status], one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
+
+
+def gather_not_attempted(
+    criteria: tuple[CriterionResult, ...],
+) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
+    """The criteria that need a line each, and, by their reason, those that several share and one line says for all."""
+    groups: dict[str, list[CriterionResult]] = {}
+    for criterion in criteria:
+        if criterion.status is CriterionStatus.NOT_ATTEMPTED:
+            groups.setdefault(not_measured(criterion), []).append(criterion)
+    several = {why: found for why, found in groups.items() if len(found) > 1}
+    one = [c for c in criteria if c.status is not CriterionStatus.NOT_ATTEMPTED or not_measured(c) not in several]
+    return tuple(one), several
+
+
+def name_kinds(criteria: list[CriterionResult]) -> str:
+    """What kinds these are of: "performance, reliability and understanding"."""
+    *first, last = [KINDS[kind].lower() for kind, _ in by_kind(tuple(criteria))]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Kind, list[CriterionResult]]]:

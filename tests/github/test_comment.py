@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from markdown_it import MarkdownIt
 
 from grading.github.comment import LIMIT, MARKER, Report, Run, comment, front, headline, summary
 from grading.github.state import Criterion, Standing, State, read
+from grading.manifest.model import Kind, Unit
 from grading.result import CourseRecord, Curve, Note, Result, SubmissionRecord, Verdict
-from tests.github.runs import COMMIT, made_for, reused
+from tests.desk.test_deadlines import DEADLINES
+from tests.github.runs import COMMIT, MANIFEST, made_for, reused
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_documents import LIVE
 from tests.render.test_terminal import hostile_result
@@ -109,6 +113,51 @@ def test_each_criterion_has_its_figure_threshold_and_bar() -> None:
     text = comment(report(unlocked(criteria=(criterion("failed", 0.9), loss(how="5 seeds")), verdict=Verdict.NOT_YET)))
     for part in ("| 90% | ≥ 100% | █████████░ |", "| 0.042 | ≤ 0.05 | ██████████ |", "█▄▁", "- 5 seeds", "sandbox"):
         assert part in text.partition("<details>")[2]
+
+
+DUE_COURSE = MANIFEST.model_copy(update={"deadlines": DEADLINES})
+"""The course with a deadline for milestone 1: 2026-10-23 23:59 in Berlin, three days of a tenth each."""
+
+
+def passed() -> Report:
+    """Milestone 1 unlocked, a day after it was due."""
+    accuracy = loss(name="accuracy", title="The worst network is right", measured=0.973, threshold=0.95)
+    accuracy = accuracy.model_copy(update={"comparison": "at_least", "unit": Unit.FRACTION})
+    made = unlocked(criteria=(criterion(), loss(), accuracy), started_at=datetime(2026, 10, 24, 9, tzinfo=UTC))
+    return report(made, manifest=DUE_COURSE)
+
+
+def stopped() -> Report:
+    """Milestone 1 whose module tests fail, so that nine criteria were not attempted; on time."""
+    later = "Not attempted: fix the module tests first."
+    kinds = [Kind.PERFORMANCE] * 6 + [Kind.RELIABILITY] * 3
+    nine = [loss("not_attempted", None, kind=kind, name=f"c{n}", explanation=later) for n, kind in enumerate(kinds)]
+    quiz = criterion("failed", 0.5, kind=Kind.UNDERSTANDING, name="quiz", title="The questions are answered")
+    criteria = (criterion("failed", 0.9, failures=(failure(),)), *nine, quiz)
+    return report(made_for(not_yet(criteria=criteria)), manifest=DUE_COURSE)
+
+
+@pytest.mark.parametrize(("name", "told"), [("passed", passed()), ("stopped", stopped())])
+def test_the_whole_report_reads_as_it_should(name: str, told: Report) -> None:
+    """A pass with points, lateness, margins, curve and the next step; and nine criteria that nobody attempted."""
+    assert summary(told) == Path(__file__).with_name(f"report_{name}.md").read_text("utf-8")
+
+
+def test_an_unknown_time_zone_stops_no_report() -> None:
+    """The deadline is left out: it is the desk's to correct."""
+    nowhere = DEADLINES.model_copy(update={"timezone": "Nowhere/Atlantis"})
+    told = report(unlocked(), manifest=MANIFEST.model_copy(update={"deadlines": nowhere}))
+    assert "| Due |" not in front(told)
+    assert "| Points |" in front(told)
+
+
+def test_the_last_milestone_leads_to_the_portfolio_and_a_failure_to_what_is_to_fix() -> None:
+    """One next step: after a pass alone, what comes next; beside a failure, the failure."""
+    last = unlocked(milestone=5, name="Language Generation")
+    assert "Type `tito portfolio`." in front(report(last, manifest=MANIFEST))
+    both = front(report(unlocked(), failing(), manifest=MANIFEST))
+    assert "### Next" not in both
+    assert "### Fix this first" in both
 
 
 def test_what_the_grader_did_wrong_is_not_put_on_the_student() -> None:
