@@ -84,6 +84,12 @@ def writable(name: str) -> Path:
     return path
 
 
+def check_cluster(cluster: str, jobs: int) -> None:
+    """UsageError for both: how many gradings a cluster does at a time, its workers say."""
+    if cluster and jobs:
+        raise UsageError("--jobs is for this machine. Start as many workers as the cluster is to grade at a time.")
+
+
 @chore(
     help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that is as it was written."}
 )
@@ -216,6 +222,7 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
     help={
         **FOLDER,
         "jobs": "Gradings at the same time; as many as cores unless given.",
+        "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
         "only": "fetch: ask and fetch, run nobody's code. grade: grade what was fetched, ask no server.",
         "shard": "Only this part of the class, such as 3/12.",
         "plan-matrix": "Only print the shards of what is to be graded, as a matrix of GitHub Actions.",
@@ -230,6 +237,7 @@ def collect(
     shard: str = "",
     plan_matrix: bool = False,
     exit_zero: bool = False,
+    cluster: str = "",
 ) -> int:
     """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
     from desk import show
@@ -246,6 +254,7 @@ def collect(
     rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only is fetch or grade, not {only}.")
+    check_cluster(cluster, jobs)
     if plan_matrix:
         tell(matrix(work(ROOT, here, rows)), os.environ)
         return 0
@@ -262,6 +271,7 @@ def collect(
             students=of_shard(rows, shard) if shard else None,
             fetch=only != "grade",
             grade=only != "fetch",
+            cluster=cluster,
         )
     show.notes(describe_changes(found.roster, here))
     show.collected(found)
@@ -278,6 +288,7 @@ def collect(
         "to": "Write the changes as a page.",
         "by": "Who decides; the user of this machine unless given.",
         "jobs": "Gradings at the same time; as many as cores unless given.",
+        "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
     }
 )
 def regrade(
@@ -290,6 +301,7 @@ def regrade(
     to: str = "",
     by: str = "",
     jobs: int = 0,
+    cluster: str = "",
 ) -> int:
     """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if something could not be."""
     from desk import show
@@ -302,6 +314,7 @@ def regrade(
 
     if pin and keep_better:
         raise UsageError("--pin keeps every grade, --keep-better the better of two: name one of them.")
+    check_cluster(cluster, jobs)
     here, files = Path(folder), [writable(name) for name in (csv, to) if name]
     with watch_for(console()) as watch:
         found = run(
@@ -313,6 +326,7 @@ def regrade(
             preview=preview,
             by=by,
             jobs=jobs or None,
+            cluster=cluster,
         )
     for path in files:
         text = page(found, preview=preview) if to and path == Path(to) else format_csv(found)

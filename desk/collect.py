@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from course.release import given_files
@@ -22,7 +23,7 @@ from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
 from desk.grader import Task
 from desk.look import Class, Found, Known, look, targets
 from desk.members import Changes, compare_roster
-from desk.pool import cores, grade_all
+from desk.pool import Graded, cores, grade_all
 from desk.pushes import PushTimes, Reflogs, arrived
 from desk.roster import Row
 from grading.data.files import find
@@ -76,17 +77,18 @@ def collect(
     students: frozenset[str] | None = None,
     fetch: bool = True,
     grade: bool = True,
+    cluster: str = "",
 ) -> Collected:
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
     ``base`` is where the roster's relative paths start; ``students`` are those of a shard. Without ``fetch`` only what
     was fetched before is graded, and nothing is asked of any server: no token is needed where student code runs.
-    Without ``grade`` no student code is run. Raises ManifestError, UsageError or GraderError before anything is
-    touched; what goes wrong with one student is in `troubles`.
+    Without ``grade`` no student code is run; ``cluster`` is the address of a Dask scheduler whose workers grade. Raises
+    ManifestError, UsageError or GraderError before anything is touched, and GraderError when the cluster is gone; what
+    goes wrong with one student is in `troubles`.
     """
     manifest, choice = load_at_desk(root), [row for row in rows if students is None or row.id in students]
-    if grade:
-        choose(official=True)
+    graders = choose_graders(root, manifest, watch, jobs, cluster) if grade else None
     version()
     now = describe_course(root, manifest)
     course = now.digest
@@ -98,8 +100,7 @@ def collect(
         book.enroll(rows)
         of = Class(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
         changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
-        tasks = left_to_do(book, choice, of, course) if grade else []
-        graded = grade_tasks(book, tasks, root, manifest, watch, jobs or cores(), troubles)
+        graded = grade_tasks(book, left_to_do(book, choice, of, course), graders, watch, troubles) if graders else 0
         guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
     troubles.sort(key=lambda trouble: trouble.student)
     return Collected(len(choice), changed, graded, tuple(troubles), guessed, roster)
@@ -230,21 +231,31 @@ def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
     return sum(push is not None and push.source == "seen" for push in found)
 
 
-def grade_tasks(
-    book: Gradebook,
-    tasks: Sequence[Task],
-    root: Path,
-    manifest: Manifest,
-    watch: Watch,
-    jobs: int,
-    troubles: list[Trouble],
-) -> int:
+Graders = Callable[[Sequence[Task]], Iterator[Graded]]
+"""Who grades: each task is answered once, in whatever order they are done."""
+
+
+def choose_graders(root: Path, manifest: Manifest, watch: Watch, jobs: int | None, cluster: str) -> Graders:
+    """The processes of this machine, or a cluster's workers. GraderError where this machine has no sandbox."""
+    if cluster:
+        from desk.cluster import grade_on_cluster, require_dask
+
+        require_dask()
+        return partial(grade_on_cluster, address=cluster, root=root, manifest=manifest, watch=watch)
+    choose(official=True)
+    processes = jobs or cores()
+
+    def grade_here(tasks: Sequence[Task]) -> Iterator[Graded]:
+        watch.phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
+        return grade_all(tasks, root, manifest, jobs=processes)
+
+    return grade_here
+
+
+def grade_tasks(book: Gradebook, tasks: Sequence[Task], graders: Graders, watch: Watch, troubles: list[Trouble]) -> int:
     """Grade every task; each result is in the gradebook before the next is looked at."""
     graded = 0
-    if not tasks:
-        return graded
-    watch.phase(f"Grading {len(tasks)} submissions, {min(jobs, len(tasks))} at a time", len(tasks))
-    for done, one in enumerate(grade_all(tasks, root, manifest, jobs=jobs), start=1):
+    for done, one in enumerate(graders(tasks) if tasks else (), start=1):
         about = f"milestone {one.task.milestone}"
         if one.result is not None:
             book.add_result(one.task.student, one.result)

@@ -62,9 +62,7 @@ def send_feedback(
     manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
         texts = {o.row.id: write_feedback(o, manifest) for o in read_official(book, manifest, root)}
-        earlier: dict[str, list[str]] = {}
-        for old, new in book.renames().items():
-            earlier.setdefault(new, []).append(old)
+        earlier = find_earlier_ids(book.renames())
     written = write_files(texts, to) if to is not None else 0
     troubles = [Trouble(r.id, "it was never collected. Type: inv collect") for r in rows if r.id not in texts]
     places = {row.id: full_name(row.repository or "") for row in rows if row.id in texts}
@@ -84,6 +82,22 @@ def send_feedback(
                 troubles.append(Trouble(student, str(error)))
             watch.advance(done, student)
     return Feedback(outcomes, tuple(troubles), written)
+
+
+def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
+    """Each id that somebody has now, and all they had before.
+
+    >>> find_earlier_ids({"ada": "ada_b", "ada_b": "ada_c"}) == {"ada_c": {"ada", "ada_b"}}
+    True
+    """
+    found: dict[str, set[str]] = {}
+    for old in renames:
+        seen, now = {old}, renames[old]
+        while now in renames and now not in seen:
+            seen.add(now)
+            now = renames[now]
+        found.setdefault(now, set()).update(seen - {now})
+    return found
 
 
 def read_official(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[Official]:

@@ -14,7 +14,7 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import Client, Part, settled, taken, translate_errors
 
 Done = Literal["open", "update", "same", "public"]
-"""What was done with an issue, or would be: `public` is a repository that everybody reads, so nothing is sent."""
+"""What was done with an issue, or would be: `public` is a repository that others read, so nothing is sent."""
 PAUSE = 1.0
 """Seconds between two writes: GitHub asks for it, and takes 80 in a minute and 500 in an hour."""
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
@@ -33,6 +33,8 @@ class _Issue(Part):
 
 class _Repository(Part):
     private: bool
+    visibility: str | None = None
+    """`internal` is private, and everybody of an enterprise reads it."""
 
 
 def look_up_login(github: Client) -> str:
@@ -66,7 +68,8 @@ class Issues:
             found = self._find(repository, {student, *earlier_ids})
             if found is not None and _normalize(found.body) == _normalize(body):
                 return "same"
-            if not taken(_Repository, self._github.rest.repos.get(owner, name)).private:
+            about = taken(_Repository, self._github.rest.repos.get(owner, name))
+            if not about.private or about.visibility == "internal":
                 return "public"
             if send and found is None:
                 self._wait()

@@ -12,25 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desk.collect import Trouble, grade_tasks, locked
+from desk.collect import Graders, Trouble, choose_graders, grade_tasks, locked
 from desk.courses import compare_courses, describe_course
 from desk.decisions import Policy, Regrade, add_course, add_regrade, read_courses, read_regrades, select_regrades
 from desk.folder import format_option
 from desk.gradebook import FILE, Gradebook, Grading, open_gradebook
 from desk.grader import Task
 from desk.look import Class, targets
-from desk.pool import cores
 from desk.pushes import Reflogs
 from desk.roster import Row
 from desk.scores import Score, group_submissions, scores
-from grading.grade import course_record
 from grading.manifest.load import load_at_desk
-from grading.manifest.model import Manifest
 from grading.render import figures, words
 from grading.render.progress import Watch
 from grading.render.text import one_line
 from grading.result import CriterionResult, Result
-from grading.sandbox.launch import choose
 
 Reached = dict[str, dict[int, Score]]
 
@@ -79,6 +75,7 @@ def regrade(
     preview: bool = False,
     by: str = "",
     jobs: int | None = None,
+    cluster: str = "",
 ) -> Regraded:
     """Judge by today's course what earlier ones have judged, from what was collected, and decide that it counts.
 
@@ -86,8 +83,7 @@ def regrade(
     as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is touched.
     """
     manifest = load_at_desk(root)
-    if policy != "pin":
-        choose(official=True)
+    graders = choose_graders(root, manifest, watch, jobs, cluster) if policy != "pin" else None
     now = describe_course(root, manifest)
     decision = Regrade(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
     with locked(folder, watch), open_gradebook(folder / FILE) as book:
@@ -95,8 +91,9 @@ def regrade(
         troubles: list[Trouble] = []
         before = scores(book, manifest, today=now.digest)
         graded = 0
-        if policy != "pin":
-            graded = _judge_again(book, rows, folder, root, manifest, watch, jobs or cores(), troubles)
+        if graders is not None:
+            of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
+            graded = _judge_again(book, rows, of, now.digest, graders, watch, troubles)
         after = scores(book, manifest, today=now.digest, decision=decision)
         changes = tuple(_list_changes(book, before, after))
         if not preview:
@@ -117,22 +114,18 @@ def regrade(
 def _judge_again(
     book: Gradebook,
     rows: Sequence[Row],
-    folder: Path,
-    root: Path,
-    manifest: Manifest,
+    of: Class,
+    today: str,
+    graders: Graders,
     watch: Watch,
-    jobs: int,
     troubles: list[Trouble],
 ) -> int:
     """Grade until every grade that would count is by today's course, or cannot be; how many were graded."""
-    of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
     tried: set[Task] = set()
     graded = 0
-    while tasks := [
-        task for task in find_tasks(book, rows, of, course_record(root, manifest).digest) if task not in tried
-    ]:
+    while tasks := [task for task in find_tasks(book, rows, of, today) if task not in tried]:
         tried.update(tasks)
-        graded += grade_tasks(book, tasks, root, manifest, watch, jobs, troubles)
+        graded += grade_tasks(book, tasks, graders, watch, troubles)
     return graded
 
 

@@ -109,7 +109,7 @@ _OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
 )
 """What was done, and what it would be."""
 _WITHOUT_ISSUE: tuple[tuple[Outcome, str], ...] = (
-    ("public", "whose repository is public: everybody could read the grades there"),
+    ("public", "whose repository is not private: others could read the grades there"),
     ("elsewhere", "whose repository is not on GitHub"),
 )
 

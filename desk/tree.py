@@ -1,9 +1,10 @@
-"""What a commit hands in, written to a folder as a checkout would leave it, but only what the grader looks at."""
+"""What a commit hands in, as a checkout would leave it, but only what the grader looks at."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from desk.git import TreeEntry, contents, entries
@@ -15,11 +16,42 @@ BESIDE = 200
 LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
+@dataclass(frozen=True)
+class Tree:
+    """What counts of a commit, as plain data that another machine can be handed."""
+
+    files: Mapping[str, bytes | None]
+    """By path; None for one that is larger than may be handed in."""
+    links: Mapping[str, str]
+    """By path: where they lead."""
+    beside: tuple[str, ...] = ()
+    """Other names in the same folders, as empty files."""
+
+    def write(self, into: Path) -> None:
+        """Write it to an empty folder, as a checkout would leave it."""
+        for name in self.beside:
+            _touch(into / name)
+        for name, data in self.files.items():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            (into / name).write_bytes(b" " * (MAX_BYTES + 1) if data is None else data)
+        for name, leads_to in self.links.items():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            (into / name).symlink_to(leads_to)
+
+
 def write_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
     """Write what counts of a commit into the empty folder ``into``; the grader refuses there what it refuses anywhere.
 
+    GitError when the commit cannot be read.
+    """
+    read_tree(repository, commit, manifest).write(into)
+
+
+def read_tree(repository: Path, commit: str, manifest: Manifest) -> Tree:
+    """What counts of a commit. GitError when it cannot be read.
+
     A link stays a link, another repository inside stays one, a file that is too large stays too large; no filter, line
-    end or attribute of the repository changes a byte. GitError when the commit cannot be read.
+    end or attribute of the repository changes a byte.
     """
     wanted = _wanted(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}
@@ -31,28 +63,26 @@ def write_tree(repository: Path, commit: str, manifest: Manifest, into: Path) ->
     for names in (*levels, _names(wanted) + [f"{name}/" for name in _names(folders)]):
         for entry in entries(repository, commit, names):
             found[PurePosixPath(entry.path)] = entry
-    beside: dict[PurePosixPath, int] = {}
-    files: dict[PurePosixPath, str] = {}
-    links: dict[PurePosixPath, str] = {}
+    others: dict[PurePosixPath, int] = {}
+    files: dict[str, str] = {}
+    links: dict[str, str] = {}
+    beside: list[str] = []
     for path, entry in sorted(found.items()):
         if path in wanted and entry.mode in FILES:
-            files[path] = entry.digest
+            files[path.as_posix()] = entry.digest
         elif entry.mode == LINK and (path in wanted or path in above):
-            links[path] = entry.digest
+            links[path.as_posix()] = entry.digest
         elif entry.mode == REPOSITORY and path in above:
-            _touch(into / path / ".git")
-        elif path not in wanted and path.parent in folders and beside.get(path.parent, 0) < BESIDE:
-            beside[path.parent] = beside.get(path.parent, 0) + 1
-            _touch(into / path)
+            beside.append(f"{path.as_posix()}/.git")
+        elif path not in wanted and path.parent in folders and others.get(path.parent, 0) < BESIDE:
+            others[path.parent] = others.get(path.parent, 0) + 1
+            beside.append(path.as_posix())
     read = contents(repository, [*files.values(), *links.values()], largest=MAX_BYTES)
-    for path, digest in files.items():
-        (into / path).parent.mkdir(parents=True, exist_ok=True)
-        data = read[digest]
-        (into / path).write_bytes(b" " * (MAX_BYTES + 1) if data is None else data)
-    for path, digest in links.items():
-        (into / path).parent.mkdir(parents=True, exist_ok=True)
-        leads_to = os.fsdecode((read[digest] or b"?").replace(b"\0", b"?")[:1000])
-        (into / path).symlink_to(leads_to)
+    return Tree(
+        {name: read[digest] for name, digest in files.items()},
+        {name: os.fsdecode((read[digest] or b"?").replace(b"\0", b"?")[:1000]) for name, digest in links.items()},
+        tuple(beside),
+    )
 
 
 def _wanted(manifest: Manifest) -> set[PurePosixPath]:

@@ -115,6 +115,13 @@ ONLY_NAMED = {
     "inv similar --to class/similar.html --against ../last-year/class": (
         "there is no class of last year; tests/desk/test_similar.py compares with one"
     ),
+    "pip install -e . --group course --group desk --group cluster": "installs 14 more packages; CI's `tests` has them",
+    "dask scheduler --host 127.0.0.1 --scheduler-file scheduler.json": "never ends; tests/desk/test_cluster.py does it",
+    "dask worker --scheduler-file scheduler.json --nthreads 1 --nworkers 2": "the same",
+    "inv collect --cluster scheduler.json": "needs such a cluster; tests/desk/test_cluster.py has one",
+    "pip install dask-jobqueue": "is of use where there is Slurm",
+    "python cluster.py": "needs Slurm",
+    "inv collect --cluster tcp://10.1.2.3:8786": "the same",
     "inv rename --old ada --new ada_uni": "nobody is renamed in the rehearsal; tests/desk/test_members.py does it",
     "pytest tests/workflows": "CI runs it, for minutes, with the tools of the session `tests`",
 }

@@ -211,17 +211,20 @@ def test_another_student_s_issue_is_never_overwritten(
     assert [(t.student, "feedback for eve" in t.problem) for t in found.troubles] == [("ada", True)]
     assert bodies(class_hub, "ada") == ["<!-- tinytorch:feedback eve -->\n\nEve's"]
     with open_gradebook(folder / FILE) as book:
-        book.rename_student("eve", "ada", TERM)
+        book.rename_student("eve", "eve_uni", TERM)
+        book.rename_student("eve_uni", "ada", TERM + timedelta(days=1))
     assert run(folder, environ).outcomes["ada"] == "update"
 
 
-def test_a_public_repository_gets_no_grades(
+@pytest.mark.parametrize("visibility", ["public", "internal"])
+def test_a_repository_that_others_read_gets_no_grades(
     folder: Path,
     class_hub: Hub,
     environ: dict[str, str],  # noqa: F811
+    visibility: str,
 ) -> None:
-    """Everybody could read them there."""
-    class_hub.repository("class/ada").private = False
+    """Neither where everybody does, nor where everybody of an enterprise does."""
+    class_hub.repository("class/ada").visibility = visibility
     assert run(folder, environ).outcomes["ada"] == "public"
     assert bodies(class_hub, "ada") == []
 

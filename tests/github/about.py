@@ -18,7 +18,7 @@ def get_repository(hub: Hub, request: Request, repository: Repository) -> Answer
     """GitHub's number of it is what counts here, and who may read it."""
     name = request.path.removeprefix("/repos/")
     changes: dict[str, Any] = {"id": number_of(name), "name": name.partition("/")[2], "full_name": name}
-    changes |= {"private": repository.private, "visibility": "private" if repository.private else "public"}
+    changes |= {"private": repository.visibility != "public", "visibility": repository.visibility}
     found = hub.example("full-repository-default-response", language=None, **changes)
     for other in ("source", "parent"):  # the example's own forks lack what the description requires of them
         found.pop(other, None)

@@ -58,7 +58,7 @@ class Fault:
 class Repository:
     """What one repository holds. Objects are as GitHub gives them."""
 
-    private: bool = True
+    visibility: str = "private"
     has_issues: bool = True
     issues: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)

@@ -1,0 +1,225 @@
+"""`inv collect --cluster`: the same gradings on the workers of a Dask cluster, for a class that outgrows one machine.
+
+A task carries the submission's files and the digest of the course, so a worker needs neither git nor the gradebook.
+Each grading is a process of its own there, as it is here (`desk.pool`): what student code does to it is not the
+worker's end. Results come back one by one, in whatever order they are done.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import socket
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from desk.git import GitError
+from desk.grader import Task
+from desk.pool import TRIES, Graded, grade_all
+from desk.tree import Tree, read_tree
+from grading.errors import GraderError, UsageError
+from grading.grade import course_record
+from grading.manifest.load import load
+from grading.manifest.model import Manifest
+from grading.render.progress import Watch
+from grading.render.record import to_json
+from grading.render.text import one_line
+from grading.result import CourseRecord, Result
+from grading.sandbox.launch import choose
+
+ROOT = Path(__file__).resolve().parent.parent
+CONNECT_SECONDS = 30
+WORKERS_SECONDS = 1800
+"""So long the first worker may take to join: a queue starts it when there is room."""
+
+RETIREMENTS = 50
+"""Times that a worker is asked to leave."""
+
+
+def require_dask() -> None:
+    """UsageError where it is not installed: one machine does without."""
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError("--cluster needs Dask. Type: pip install -e . --group course --group desk --group cluster")
+
+
+def grade_on_cluster(
+    tasks: Sequence[Task], *, address: str, root: Path, manifest: Manifest, watch: Watch
+) -> Iterator[Graded]:
+    """Grade every task on the workers of the scheduler at this address, or of the file that a scheduler has written.
+
+    GraderError where no scheduler or worker answers, or when the scheduler ends: then what was
+    yielded is all there is.
+    """
+    import distributed
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
+    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    watch.phase(f"Waiting for workers at {address}", None)
+    try:
+        client = distributed.Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise GraderError(
+            f"No Dask scheduler answers at {address}: {one_line(str(error), 200)}. Start one: docs/slurm.md"
+        ) from None
+    arrived = 0
+    with client:
+        try:
+            client.run_on_scheduler(allow_one_death)
+            _wait_for_a_worker(client, address)
+            watch.phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
+            for graded in _Run(client, course_record(root, manifest), manifest, tasks).grade():
+                arrived += 1
+                yield graded
+        except ImportError as error:
+            raise GraderError(_describe_missing_code("The scheduler", error)) from None
+        except (OSError, distributed.CancelledError, distributed.client.FutureCancelledError) as error:
+            raise GraderError(
+                f"The cluster at {address} is gone: {one_line(str(error), 200)}. {arrived} of {len(tasks)} results had "
+                "arrived and are kept.\nStart its scheduler and workers again, and type the same command: it goes on "
+                "from there."
+            ) from None
+
+
+def _describe_missing_code(who: str, error: BaseException) -> str:
+    return (
+        f"{who} of the cluster cannot run the course's code: {one_line(repr(error), 300)}. Start scheduler and workers "
+        "in the course's repository, with its packages installed: docs/slurm.md"
+    )
+
+
+def _wait_for_a_worker(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+    except TimeoutError:
+        raise GraderError(
+            f"No worker has joined {address} within {WORKERS_SECONDS // 60} minutes. Start some: docs/slurm.md"
+        ) from None
+
+
+def allow_one_death(dask_scheduler: Any) -> None:
+    """Runs in the scheduler: a task whose worker ends is given to another one once; Dask's own habit is three times."""
+    dask_scheduler.allowed_failures = TRIES - 1
+
+
+class _Run:
+    """One collection's tasks on a cluster."""
+
+    def __init__(self, client: Any, course: CourseRecord, manifest: Manifest, tasks: Sequence[Task]) -> None:
+        self._client, self._course, self._manifest = client, course, manifest
+        self._waiting = deque(tasks)
+        self._running: dict[Any, Task] = {}
+        self._refusals: Counter[Task] = Counter()
+
+    def grade(self) -> Iterator[Graded]:
+        """Every task as it is done."""
+        import distributed
+
+        done = distributed.as_completed(loop=self._client.loop)
+        while self._waiting or self._running:
+            if self._client.status != "running":
+                raise distributed.CancelledError("its scheduler has ended")
+            yield from self._hand_out(done)
+            if not self._running:
+                continue
+            future = next(done)
+            graded = self._receive(future, self._running.pop(future))
+            if graded is not None:
+                yield graded
+
+    def _hand_out(self, done: Any) -> Iterator[Graded]:
+        """Give each thread of a worker one task, so that a worker that ends takes only those with it that it ran."""
+        room = max(1, sum(self._client.nthreads().values())) - len(self._running)
+        while self._waiting and room > 0:
+            task = self._waiting.popleft()
+            try:
+                tree = read_tree(Path(task.repository), task.commit, self._manifest)
+            except GitError as error:
+                yield Graded(task, problem=str(error))
+                continue
+            # Plain data alone, under a key that says nothing: the scheduler's page shows keys to whoever opens it.
+            handed = (json.dumps(asdict(task)), dict(tree.files), dict(tree.links), tree.beside, self._course.digest)
+            future = self._client.submit(grade_on_worker, *handed, pure=False)
+            self._running[future] = task
+            done.add(future)
+            room -= 1
+
+    def _receive(self, future: Any, task: Task) -> Graded | None:
+        """What became of a task; None when it is to be tried elsewhere."""
+        import distributed
+
+        if future.status == "cancelled":
+            raise distributed.CancelledError("its scheduler has ended")
+        error = future.exception()
+        if isinstance(error, distributed.KilledWorker):
+            return Graded(task, problem=f"the worker that graded it ended, {TRIES} times")
+        if error is not None:
+            raise GraderError(_describe_missing_code("A worker", error))
+        answer: Mapping[str, str] = future.result()
+        future.release()
+        if "refused" in answer:
+            return self._handle_refusal(task, answer)
+        if "problem" in answer:
+            return Graded(task, problem=answer["problem"])
+        try:
+            return Graded(task, Result.model_validate_json(answer["result"]))
+        except ValueError:
+            return Graded(task, problem="the answer of its worker is not a result")
+
+    def _handle_refusal(self, task: Task, answer: Mapping[str, str]) -> Graded | None:
+        """Let go of a worker that cannot grade: it would answer at once, and so be given everybody's tasks."""
+        reason = f"A worker of the cluster refuses: {answer['refused']}"
+        for _ in range(RETIREMENTS):  # none leaves while the scheduler believes that somebody wants its answer
+            if answer["worker"] not in self._client.nthreads():
+                break
+            self._client.retire_workers(workers=[answer["worker"]], close_workers=True)
+            time.sleep(0.1)
+        self._refusals[task] += 1
+        if not self._client.nthreads():
+            raise GraderError(f"{reason}\nNo other worker is left. Type the same command when that is corrected.")
+        if self._refusals[task] < TRIES:
+            self._waiting.append(task)
+            return None
+        return Graded(task, problem=reason)
+
+
+def grade_on_worker(
+    task: str, files: dict[str, bytes | None], links: dict[str, str], beside: tuple[str, ...], course: str
+) -> dict[str, str]:
+    """Runs in a worker: the `result` of one task as JSON, its `problem`, or why this `worker` has `refused` it."""
+    import distributed
+
+    try:
+        reason = find_refusal(course)
+        if reason is None:
+            with tempfile.TemporaryDirectory(prefix="tinytorch-cluster-") as folder:
+                Tree(files, links, beside).write(Path(folder))
+                here = replace(Task(**json.loads(task)), folder=folder)
+                [graded] = grade_all([here], ROOT, load(ROOT), jobs=1)
+            if graded.result is not None:
+                return {"result": to_json(graded.result)}
+            return {"problem": graded.problem or "no reason given"}
+    except OSError as error:  # a full disk, a folder that cannot be written: the machine's
+        reason = f"{socket.gethostname()}: {error}"
+    return {"refused": reason, "worker": distributed.get_worker().address}
+
+
+def find_refusal(course: str) -> str | None:
+    """Why this machine grades nothing for that course: it has another one, or no sandbox; None when it does."""
+    here = socket.gethostname()
+    try:
+        own = course_record(ROOT, load(ROOT))
+        if own.digest != course:
+            return (
+                f"{here} has another course in {ROOT}: {own.version} ({own.digest[:8]}) instead of {course[:8]}. "
+                "Bring it to the same commit, and start the worker again."
+            )
+        choose(official=True)
+    except (GraderError, UsageError) as error:
+        return f"{here}: {error}"
+    return None

@@ -1,0 +1,230 @@
+"""A class graded by a real Dask cluster of several processes: what ends there costs a retry and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from desk.collect import Collected, collect
+from desk.gradebook import FILE, open_gradebook
+from desk.pushes import Reflogs
+from grading.errors import GraderError, UsageError
+from grading.render.progress import Silent
+from grading.render.record import to_json
+from grading.sandbox.launch import choose
+from tests.desk.books import graded
+from tests.desk.school import BROKEN, RECIPE, ROOT, School
+
+pytest.importorskip("distributed", reason="Dask is not installed: the group cluster of pyproject.toml")
+pytestmark = [
+    pytest.mark.skipif(choose(official=False) == "process", reason="workers need a sandbox, and none works here"),
+    pytest.mark.xdist_group("cluster"),
+]
+
+GRADER = """
+import json, os, pathlib, signal, sys, time
+here = pathlib.Path(__file__).parent
+for line in sys.stdin:
+    task = json.loads(line)
+    student, marker = task["student"], here / f"{task['student']}.done"
+    handed_in = pathlib.Path(task["folder"], "RECIPE").read_text()
+    if student.startswith("dies") or (student.startswith("once") and not marker.exists()):
+        marker.touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit()
+    while student.startswith("slow") and not (here / "go").exists():
+        time.sleep(0.02)
+    result = json.loads((here / "result.json").read_text())
+    result["submission"] |= {"commit": task["commit"], "digest": task["commit"].ljust(64, "0")}
+    result["student_output"] = handed_in
+    print(json.dumps({"result": json.dumps(result)}), flush=True)
+"""
+"""A grading process that does what its task's name says: what is tested is who looks after it."""
+WORKER = """
+import pathlib, sys
+from desk import cluster, pool
+from distributed.cli.dask_worker import main
+pool.HERE = pathlib.Path(sys.argv[1])
+if sys.argv[2] != "same":
+    cluster.find_refusal = lambda course: f"it has another course instead of {course[:8]}"
+main(sys.argv[3:])
+"""
+
+
+class Cluster:
+    """A scheduler and its workers, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.fake = folder / "fake" / "desk"
+        self.desk = self.fake.parent  # where the package of the grading process is found
+        self.fake.mkdir(parents=True)
+        (self.fake / "__init__.py").touch()
+        (self.fake / "grader.py").write_text(GRADER.replace("RECIPE", RECIPE))
+        (self.fake / "result.json").write_text(to_json(graded(1)))
+        (folder / "worker.py").write_text(WORKER)
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """A scheduler that writes where it is to a file."""
+        self.file.unlink(missing_ok=True)
+        options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
+        process = self._start(ROOT, "-m", "distributed.cli.dask_scheduler", *options)
+        for _ in range(1200):
+            if self.file.is_file() and self.file.stat().st_size:
+                return process
+            time.sleep(0.05)
+        raise RuntimeError((self.folder / "log").read_text())
+
+    def start_worker(self, course: str = "same") -> subprocess.Popen[bytes]:
+        """A worker of one thread, which ends when its process does."""
+        options = ("--scheduler-file", str(self.file), "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        where = ("--host", "127.0.0.1", "--local-directory", str(self.folder), "--death-timeout", "60")
+        return self._start(self.desk, str(self.folder / "worker.py"), str(self.desk), course, *options, *where)
+
+    def _start(self, cwd: Path, *words: str) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, *words], cwd=cwd, env=environment, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """End all that is left."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A scheduler without any worker."""
+    monkeypatch.setattr("desk.cluster.WORKERS_SECONDS", 120)
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    try:
+        made.start_scheduler()
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    """An empty school."""
+    return School(tmp_path / "school")
+
+
+class Telling(Silent):
+    """A watch that does something when the first task is done."""
+
+    def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
+        self.happens = happens
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Do it."""
+        if done == 1 and "milestone" in note:
+            self.happens()
+
+
+def run(school: School, folder: Path, cluster: Cluster, watch: Silent | None = None) -> Collected:
+    """Collect the school's class, and grade on the cluster."""
+    return collect(ROOT, folder, school.rows, Reflogs(), watch or Silent(), cluster=str(cluster.file))
+
+
+def students_graded(folder: Path) -> list[str]:
+    """Who has a result in the gradebook."""
+    with open_gradebook(folder / FILE) as book:
+        return [grading.student for grading in book.gradings()]
+
+
+def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
+    school: School, class_folder: Path, cluster: Cluster
+) -> None:
+    """Four are graded by what they handed in, one at the second try; a worker that every try kills is named."""
+    for number in range(5):
+        student = ("ada", "bob", "cyd", "once", "dies")[number]
+        school.enroll(student, {RECIPE: f"# {student}\n"})
+    workers = [cluster.start_worker() for _ in range(4)]
+    found = run(school, class_folder, cluster)
+    assert (found.graded, [trouble.student for trouble in found.troubles]) == (4, ["dies"])
+    assert "ended, 2 times" in found.troubles[0].problem
+    with open_gradebook(class_folder / FILE) as book:
+        outputs = {grading.student: book.result(grading.id).student_output for grading in book.gradings()}
+    assert outputs == {student: f"# {student}\n" for student in ("ada", "bob", "cyd", "once")}
+    assert sum(worker.poll() == -signal.SIGKILL for worker in workers) == 3
+
+
+def test_a_scheduler_that_ends_loses_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
+    """What had arrived is kept, the command says how to go on, and going on grades the rest alone."""
+    for student in ("ada", "slow"):
+        school.enroll(student, {RECIPE: f"# {student}\n"})
+    cluster.start_worker()
+    cluster.start_worker()
+    with pytest.raises(GraderError, match=r"is gone.*1 of 2 results had arrived and are kept(?s:.)*same command"):
+        run(school, class_folder, cluster, Telling(cluster.processes[0].kill))
+    assert students_graded(class_folder) == ["ada"]
+    (cluster.fake / "go").touch()
+    cluster.start_scheduler()
+    cluster.start_worker()
+    assert run(school, class_folder, cluster).graded == 1
+    assert students_graded(class_folder) == ["ada", "slow"]
+
+
+def test_a_worker_with_another_course_grades_nothing(school: School, class_folder: Path, cluster: Cluster) -> None:
+    """It is let go; another one grades, and where there is none the command says what to correct."""
+    school.enroll("ada", {RECIPE: "# ada\n"})
+    cluster.start_worker(course="other")
+    with pytest.raises(GraderError, match=r"refuses: it has another course(?s:.)*No other worker is left"):
+        run(school, class_folder, cluster)
+    assert students_graded(class_folder) == []
+    cluster.start_worker(course="other")
+    cluster.start_worker()
+    assert run(school, class_folder, cluster).graded == 1
+
+
+def test_a_cluster_s_grading_is_a_grading_like_any_other(
+    school: School, class_folder: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    """By the real grader, of the same files: the same result as on this machine, but for seed, time and machine."""
+    cluster.desk = ROOT
+    cluster.start_worker()
+    school.enroll("ada", BROKEN)
+    assert run(school, class_folder, cluster).graded == 1
+    elsewhere = tmp_path / "elsewhere"
+    collect(ROOT, elsewhere, school.rows, Reflogs(), Silent(), jobs=1)
+    records = []
+    for folder in (class_folder, elsewhere):
+        with open_gradebook(folder / FILE) as book:
+            record = json.loads(to_json(book.result(book.gradings()[0].id)))
+        records.append({name: record[name] for name in ("criteria", "submission", "course", "verdict", "official")})
+    assert records[0] == records[1]
+
+
+def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder: Path) -> None:
+    """The address is named; what was fetched is kept."""
+    school.enroll("ada", {RECIPE: "# ada\n"})
+    with pytest.raises(GraderError, match=r"No Dask scheduler answers at nonsense://nowhere"):
+        collect(ROOT, class_folder, school.rows, Reflogs(), Silent(), cluster="nonsense://nowhere")
+    with open_gradebook(class_folder / FILE) as book:
+        assert len(book.handed_in()) > 0
+
+
+def test_without_dask_the_command_says_what_to_install(
+    school: School, class_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is touched."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(UsageError, match="--group cluster"):
+        collect(ROOT, class_folder, school.rows, Reflogs(), Silent(), cluster="tcp://x:1")
+    assert list(class_folder.iterdir()) == []
