@@ -103,6 +103,8 @@ ONLY_NAMED = {
     "tito watch 01": "the same",
     "tito watch 01_setup": "the same",
     "tito watch 04": "the same",
+    "tito compare": "is run with a number; without one it is about whatever was begun last",
+    "pip install torch --index-url https://download.pytorch.org/whl/cpu": "downloads 200 MB that no test needs",
     "tito --install-completion": "changes the files of the reader's shell",
     "tito module test": "is run with a number; without one it is about whatever was begun last",
     "tito module complete": "the same",
@@ -158,6 +160,9 @@ OF_A_CLASS = (
 EXITS = {
     ("course", "inv doctor"): (3, "before the first class there is no roster"),
     ("student", "tito hint"): (2, "every task is written: it says how to name one"),
+    ("student", "tito compare 06"): (2, "PyTorch is not installed there: it says how"),
+    ("student", "tito compare 06 --seed 1234"): (2, "the same"),
+    ("student", "tito compare 06 --svg speed.svg"): (2, "the same"),
     ("student", "tito milestone timeline --published"): (2, "nothing has been fetched: it says what to type first"),
     ("course", "nox -s milestone-1 -- --submission ../tinytorch-student --official --student ada --json result.json"): (
         1 if SANDBOX else 3,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tito import data, doctor, hints, milestone, module, portfolio, update, watch
+from tito import compare, data, doctor, hints, milestone, module, portfolio, update, watch
 
 HELP = """Learn by building: modules, milestones, and how far you are.
 
@@ -64,6 +64,7 @@ def main(
 app.add_typer(module.app, name="module")
 app.add_typer(milestone.app, name="milestone")
 app.add_typer(data.app, name="data")
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("watch")(watch.watch)
 app.command("hint")(hints.hint)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from course.bench.figure import ROOT, seconds
+from grading.compare.beside import measure_in_turns, pytorch
 from grading.manifest.load import load
 from grading.manifest.model import Status
 from grading.testing.plugin import DirectStudent
@@ -29,13 +29,6 @@ def solution() -> DirectStudent:
         if module.status is Status.BUILT and folder not in sys.path:
             sys.path.append(folder)
     return DirectStudent(ROOT, lambda: Path(tempfile.mkdtemp()))
-
-
-def pytorch() -> ModuleType:
-    """PyTorch, which only the bench session installs."""
-    import torch
-
-    return torch
 
 
 class _EnoughError(Exception):
@@ -72,8 +65,4 @@ def in_turns(
     *works: Callable[[], object], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
     """Median seconds of each work, measured in turns after a few unmeasured ones."""
-    for _ in range(5):
-        for work in works:
-            work()
-    measured = [[seconds(work, clock) for work in works] for _ in range(turns)]
-    return [statistics.median(times) for times in zip(*measured, strict=True)]
+    return measure_in_turns(*(partial(seconds, work, clock) for work in works), turns=turns, warm_ups=5)

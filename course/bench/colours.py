@@ -12,6 +12,7 @@ import numpy as np
 from course.bench.beside import in_turns, pytorch, solution, threads
 from course.bench.figure import Figure, seconds
 from course.bench.memory import peak_of
+from grading.compare.networks import their_training_step
 
 BATCH = 128
 STEPS = 8
@@ -60,13 +61,7 @@ def their_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[
     x, y = torch.from_numpy(images).contiguous(memory_format=order), torch.from_numpy(labels)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
-    def step() -> None:
-        loss = torch.nn.functional.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+    return their_training_step(torch, lambda: torch.nn.functional.cross_entropy(net(x), y), optimizer)
 
 
 def beside_pytorch() -> Iterator[Figure]:

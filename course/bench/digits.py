@@ -13,6 +13,7 @@ import numpy as np
 from course.bench.beside import in_turns, pytorch, solution, take_steps, threads
 from course.bench.figure import ROOT, Figure, outside, quietly, seconds
 from course.bench.memory import peak_of
+from grading.compare.networks import their_training_step
 
 BATCH, PART = 64, 200
 """Images of one training step, and of one part of `predict`, in the recipe."""
@@ -47,10 +48,9 @@ def beside_pytorch() -> Iterator[Figure]:
     x_torch, y_torch = torch.from_numpy(images[:BATCH]), torch.from_numpy(labels[:BATCH])
     part, part_torch = student.tensor.Tensor(images), torch.from_numpy(images)
 
-    def their_step() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(theirs(x_torch), y_torch).backward()
-        optimizer.step()
+    their_step = their_training_step(
+        torch, lambda: torch.nn.functional.cross_entropy(theirs(x_torch), y_torch), optimizer
+    )
 
     def their_pass() -> None:
         with torch.no_grad():
@@ -113,4 +113,4 @@ def milestone(nox: str, number: int, goal: float, criterion: str = "accuracy") -
     measured = next(c["measured"] for c in result["criteria"] if c["name"] == criterion)
     how = f"with {data['name']}, {criterion}: {measured:.2%}"
     yield Figure(f"nox -s {session}, environment made", total, goal, "s", how)
-    yield Figure(f"an unchanged milestone {number}", unchanged, 2, "s", "answered from its record, nox included")
+    yield Figure(f"an unchanged milestone {number}", unchanged, 2, "s", "answered from what is kept, nox included")

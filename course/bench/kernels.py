@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 from course.bench.beside import in_turns, pytorch, solution, threads
 from course.bench.colours import our_step, their_step
 from course.bench.figure import Figure
+from grading.compare.networks import our_image_network, their_image_network
 
-CHANNELS = (3, 16, 32, 64)
 CHAIN = 2000
 """Operations on tiny arrays in one measurement."""
 TURNS = 15
@@ -44,29 +43,10 @@ def compare(ours: float, others: list[float], goals: tuple[float, float], what: 
 
 def steps(threads: int) -> list[Callable[[], object]]:
     """A training step of the same network in module 06, optimised, and in PyTorch, NCHW and channels_last."""
-    plain, torch = our_network(), pytorch()
-    optimised = solution().kernels.optimise(our_network(), threads)
-    layouts = ("contiguous_format", "channels_last")
-    return [our_step(plain), our_step(optimised), *(their_step(their_network(torch), layout) for layout in layouts)]
-
-
-def our_network() -> Any:
-    """Three times convolution, batch normalisation, ReLU and max pool, and a dense layer, as in module 06."""
-    student, rng = solution(), np.random.default_rng(0)
-    spatial, layers = student.spatial, []
-    for before, after in pairwise(CHANNELS):
-        layers += [spatial.Conv2d(before, after, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(after)]
-        layers += [student.activations.ReLU(), spatial.MaxPool2d(2)]
-    return student.layers.Sequential(*layers, spatial.Flatten(), student.layers.Dense(64 * 4 * 4, 10, rng=rng))
-
-
-def their_network(torch: Any) -> Any:
-    """The same network in PyTorch."""
-    nn, layers = torch.nn, []
-    for before, after in pairwise(CHANNELS):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        layers += [nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
+    student, torch = solution(), pytorch()
+    plain, other = (our_image_network(student, np.random.default_rng(0)) for _ in range(2))
+    optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
+    return [our_step(plain), our_step(optimised), *(their_step(their_image_network(torch), one) for one in layouts)]
 
 
 def operations() -> Iterator[Figure]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from course.bench.beside import in_turns, pytorch, solution, take_steps, threads
 from course.bench.figure import Figure, seconds
 from course.bench.memory import peak_of
+from grading.compare.networks import their_gpt, their_text_loss, their_training_step
 from grading.language.functions import draw_functions
 from grading.language.stories import draw_stories
 
@@ -47,49 +47,10 @@ def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object
 def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
     """The same step of the same network in PyTorch, eager, with its own fused attention."""
     torch = pytorch()
-    net = their_network(torch, width, blocks, tokens.shape[1] - 1)
+    net = their_gpt(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
     parameters = [parameter for layer in net.values() for parameter in layer.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
-    inputs, targets = torch.from_numpy(tokens[:, :-1].copy()), torch.from_numpy(tokens[:, 1:].copy())
-
-    def step() -> None:
-        logits = their_logits(torch, net, blocks, inputs)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        loss.item()
-
-    return step
-
-
-def their_network(torch: Any, width: int, blocks: int, length: int) -> dict[str, Any]:
-    """The layers of the GPT in PyTorch, by name; the head is the token embedding's weight."""
-    nn = torch.nn
-    net = {"tokens": nn.Embedding(VOCAB, width), "places": nn.Embedding(length, width), "norm": nn.LayerNorm(width)}
-    for number in range(blocks):
-        net |= {
-            f"norm1.{number}": nn.LayerNorm(width),
-            f"qkv.{number}": nn.Linear(width, 3 * width),
-            f"out.{number}": nn.Linear(width, width),
-            f"norm2.{number}": nn.LayerNorm(width),
-            f"mlp.{number}": nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width)),
-        }
-    return net
-
-
-def their_logits(torch: Any, net: dict[str, Any], blocks: int, tokens: Any) -> Any:
-    """Logits after each token."""
-    rows, length = tokens.shape
-    x = net["tokens"](tokens) + net["places"](torch.arange(length))
-    for number in range(blocks):
-        qkv = net[f"qkv.{number}"](net[f"norm1.{number}"](x)).view(rows, length, 3, HEADS, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + net[f"out.{number}"](seen.transpose(1, 2).flatten(2))
-        x = x + net[f"mlp.{number}"](net[f"norm2.{number}"](x))
-    return torch.nn.functional.linear(net["norm"](x), net["tokens"].weight)
+    return their_training_step(torch, their_text_loss(torch, net, HEADS, tokens), optimizer, max_norm=1.0)
 
 
 def writing() -> Iterator[Figure]:

@@ -48,7 +48,10 @@ class WorkerStudent:
 
     def define(self, function: Callable[..., Any]) -> Any:
         """A function of a test's own, defined there from its source: it imports what it needs inside of itself."""
-        return self._worker.request("define", inspect.getsource(function), function.__name__)
+        source = "from __future__ import annotations\n" + inspect.getsource(
+            function
+        )  # no annotation is looked at there
+        return self._worker.request("define", source, function.__name__)
 
     def lives(self, thing: Any, name: str) -> Callable[[], bool]:
         """A function that tells whether anything on the student's side still keeps an attribute alive."""

@@ -1,0 +1,1 @@
+"""The student's ops beside PyTorch's, for `tito compare`: no verdict leans on any of this, and PyTorch is optional."""

@@ -1,0 +1,232 @@
+"""What is compared in modules 02 to 09: operations, activations, layers, losses, attention, and the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from grading.compare.beside import Case
+from grading.compare.forms import Draw, counts, function, layer, loss, normals, of_arrays, op, positives, shares
+
+HEADS, TOKENS, HEAD_WIDTH = 4, 64, 32
+EMBEDDING = HEADS * HEAD_WIDTH
+CAUSAL = np.tril(np.ones((TOKENS, TOKENS), bool))
+
+Operation = tuple[str, str, str, dict[str, Any], Callable[[Any], Any], dict[str, Draw], tuple[int, ...]]
+_ROWS = np.array([3, 1, 4, 1, 5, 9, 2, 6] * 16)
+OPERATIONS: list[Operation] = [
+    ("a + b, broadcast", "256×512 + 512", "add", {}, lambda torch: torch.add,
+     {"a": normals(256, 512), "b": normals(512)}, (256, 512)),
+    ("a * b", "512×512", "multiply", {}, lambda torch: torch.mul,
+     {"a": normals(512, 512), "b": normals(512, 512)}, (512, 512)),
+    ("a / b", "512×512", "divide", {}, lambda torch: torch.div,
+     {"a": normals(512, 512), "b": positives(512, 512)}, (512, 512)),
+    ("a ** b", "256×256", "power", {}, lambda torch: torch.pow,
+     {"a": positives(256, 256), "b": normals(256, 256)}, (256, 256)),
+    ("exp", "512×512", "exp", {}, lambda torch: torch.exp, {"a": normals(512, 512)}, (512, 512)),
+    ("log", "512×512", "log", {}, lambda torch: torch.log, {"a": positives(512, 512)}, (512, 512)),
+    ("sqrt", "512×512", "sqrt", {}, lambda torch: torch.sqrt, {"a": positives(512, 512)}, (512, 512)),
+    ("a @ b", "256×256 @ 256×256", "matmul", {}, lambda torch: torch.matmul,
+     {"a": normals(256, 256), "b": normals(256, 256)}, (256, 256)),
+    ("a @ b, batched", "16×64×64 @ 16×64×64", "matmul", {}, lambda torch: torch.matmul,
+     {"a": normals(16, 64, 64), "b": normals(16, 64, 64)}, (16, 64, 64)),
+    ("sum(axis=1)", "512×512", "reduce_sum", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.sum, dim=1),
+     {"a": normals(512, 512)}, (512,)),
+    ("mean(axis=0)", "512×512", "reduce_mean", {"axis": 0, "keepdims": False}, lambda torch: partial(torch.mean, dim=0),
+     {"a": normals(512, 512)}, (512,)),
+    ("max(axis=1)", "512×512", "reduce_max", {"axis": 1, "keepdims": False}, lambda torch: partial(torch.amax, dim=1),
+     {"a": normals(512, 512)}, (512,)),
+    ("a[rows], some twice", "128 of 64×256", "index", {"key": _ROWS}, lambda torch: lambda a: a[torch.tensor(_ROWS)],
+     {"a": normals(64, 256)}, (128, 256)),
+]  # fmt: skip
+
+
+def operations(*, differentiate: bool) -> list[Case]:
+    """The operations of module 02, as they are, or on the tape of module 09."""
+    return [
+        function(name, size, op("tensor", ours, **how), theirs, normals(*output) if differentiate else None, **draws)
+        for name, size, ours, how, theirs, draws, output in OPERATIONS
+    ]
+
+
+def activations() -> list[Case]:
+    """The layers of module 03."""
+    theirs: dict[str, Callable[[Any], Any]] = {
+        "ReLU": lambda torch: torch.nn.ReLU(),
+        "LeakyReLU": lambda torch: torch.nn.LeakyReLU(),
+        "Sigmoid": lambda torch: torch.nn.Sigmoid(),
+        "Tanh": lambda torch: torch.nn.Tanh(),
+        "Softmax": lambda torch: torch.nn.Softmax(-1),
+        "GELU": lambda torch: torch.nn.GELU(approximate="tanh"),
+    }
+
+    def make(name: str) -> Callable[[Any], Any]:
+        return lambda student: getattr(student.activations, name)()
+
+    shape = (256, 512)
+    return [
+        layer(name, "256×512", make(name), build, x=normals(*shape), grad=normals(*shape))
+        for name, build in theirs.items()
+    ]
+
+
+def layers() -> list[Case]:
+    """The layers and losses of module 04."""
+    return [
+        layer(
+            "Dense(256, 128)", "128×256",
+            lambda student: student.layers.Dense(256, 128, rng=student.rng(0)),
+            lambda torch: torch.nn.Linear(256, 128),
+            x=normals(128, 256), grad=normals(128, 128), weight=normals(128, 256), bias=normals(128),
+        ),
+        loss(
+            "MSELoss", "256×256",
+            lambda student: student.layers.MSELoss(), lambda torch: torch.nn.functional.mse_loss,
+            prediction=normals(256, 256), target=normals(256, 256),
+        ),
+        loss(
+            "BCELoss", "256×256",
+            lambda student: student.layers.BCELoss(), lambda torch: torch.nn.functional.binary_cross_entropy,
+            prediction=shares(256, 256), target=shares(256, 256),
+        ),
+    ]  # fmt: skip
+
+
+def deep_networks() -> list[Case]:
+    """The network and the loss of module 05."""
+    return [
+        layer(
+            "MLP((256, 128, 64, 10))", "128×256",
+            lambda student: student.dense.MLP([256, 128, 64, 10], rng=student.rng(0)),
+            lambda torch: torch.nn.Sequential(
+                torch.nn.Linear(256, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64), torch.nn.ReLU(),
+                torch.nn.Linear(64, 10),
+            ),
+            x=normals(128, 256), grad=normals(128, 10),
+            weight1=scaled(128, 256), bias1=normals(128), weight2=scaled(64, 128), bias2=normals(64),
+            weight3=scaled(10, 64), bias3=normals(10),
+        ),
+        loss(
+            "CrossEntropyLoss", "512×10",
+            lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
+            prediction=normals(512, 10), target=counts(10, 512),
+        ),
+        loss(
+            "CrossEntropyLoss", "256×1,000",
+            lambda student: student.dense.CrossEntropyLoss(), lambda torch: torch.nn.functional.cross_entropy,
+            prediction=normals(256, 1000), target=counts(1000, 256),
+        ),
+    ]  # fmt: skip
+
+
+def scaled(n_out: int, n_in: int) -> Draw:
+    """A weight that keeps the size of what passes through it."""
+    draw = normals(n_out, n_in)
+    return lambda rng: draw(rng) * np.float32(n_in**-0.5)
+
+
+def spatial() -> list[Case]:
+    """The layers of module 06."""
+    return [
+        layer(
+            "Conv2d(3, 16, 5, stride=2, padding=2)", "16×3×32×32",
+            lambda student: student.spatial.Conv2d(3, 16, 5, stride=2, padding=2, rng=student.rng(0)),
+            lambda torch: torch.nn.Conv2d(3, 16, 5, stride=2, padding=2),
+            x=normals(16, 3, 32, 32), grad=normals(16, 16, 16, 16), weight=normals(16, 3, 5, 5), bias=normals(16),
+        ),
+        *convolution(lambda conv, _student: conv),
+        layer(
+            "MaxPool2d(2)", "16×16×32×32",
+            lambda student: student.spatial.MaxPool2d(2), lambda torch: torch.nn.MaxPool2d(2),
+            x=normals(16, 16, 32, 32), grad=normals(16, 16, 16, 16),
+        ),
+        layer(
+            "AvgPool2d(2)", "16×16×32×32",
+            lambda student: student.spatial.AvgPool2d(2), lambda torch: torch.nn.AvgPool2d(2),
+            x=normals(16, 16, 32, 32), grad=normals(16, 16, 16, 16),
+        ),
+        layer(
+            "Flatten()", "64×16×8×8",
+            lambda student: student.spatial.Flatten(), lambda torch: torch.nn.Flatten(),
+            x=normals(64, 16, 8, 8), grad=normals(64, 1024),
+        ),
+        layer(
+            "BatchNorm2d(16), training", "16×16×32×32",
+            lambda student: student.spatial.BatchNorm2d(16), lambda torch: torch.nn.BatchNorm2d(16),
+            x=normals(16, 16, 32, 32), grad=normals(16, 16, 32, 32), weight=positives(16), bias=normals(16),
+        ),
+    ]  # fmt: skip
+
+
+def convolution(change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)") -> list[Case]:
+    """A convolution such as networks have in their middle, after ``change(conv, student)``."""
+    return [
+        layer(
+            name, "16×16×32×32",
+            lambda student: change(student.spatial.Conv2d(16, 32, 3, padding=1, rng=student.rng(0)), student),
+            lambda torch: torch.nn.Conv2d(16, 32, 3, padding=1),
+            x=normals(16, 16, 32, 32), grad=normals(16, 32, 32, 32), weight=normals(32, 16, 3, 3), bias=normals(32),
+        ),
+    ]  # fmt: skip
+
+
+def attend_with(layer: Any) -> Callable[..., Any]:
+    """An attention layer as a function of its input and its parameters; it runs on the student's side."""
+    parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
+
+    def call(x: Any, *weights: Any) -> Any:
+        for part, weight, bias in zip(parts, weights[::2], weights[1::2], strict=True):
+            part.weight, part.bias = weight, bias
+        return layer(x)
+
+    return call
+
+
+def their_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> Any:
+    """Attention with several heads, of x to itself."""
+    linear = torch.nn.functional.linear
+    parts = (linear(x, weights[i], weights[i + 1]) for i in (0, 2, 4))
+    heads = (part.view(*x.shape[:2], HEADS, HEAD_WIDTH).transpose(1, 2) for part in parts)
+    output = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=causal)
+    return linear(output.transpose(1, 2).flatten(2), weights[6], weights[7])
+
+
+def projections() -> dict[str, Draw]:
+    """The parameters of an attention layer, in their order."""
+    names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
+    return {name: scaled(EMBEDDING, EMBEDDING) if "weight" in name else normals(EMBEDDING) for name in names}
+
+
+def attention(*, differentiate: bool) -> list[Case]:
+    """Module 07's attention, as it is, or on the tape of module 09."""
+    shape = (8, HEADS, TOKENS, HEAD_WIDTH)
+    draws = {name: normals(*shape) for name in ("query", "key", "value")}
+    grad = normals(*shape) if differentiate else None
+    tokens = normals(8, TOKENS, EMBEDDING)
+    return [
+        function(
+            "scaled_dot_product_attention", "8×4×64×32",
+            of_arrays("attention", "scaled_dot_product_attention"),
+            lambda torch: torch.nn.functional.scaled_dot_product_attention, grad, **draws,
+        ),
+        function(
+            "attention, causal", "8×4×64×32",
+            of_arrays("attention", "scaled_dot_product_attention", mask=CAUSAL),
+            lambda torch: partial(torch.nn.functional.scaled_dot_product_attention, is_causal=True), grad, **draws,
+        ),
+        function(
+            "MultiHeadAttention(128, 4)", "8×64×128",
+            lambda student: student.define(attend_with)(
+                student.attention.MultiHeadAttention(EMBEDDING, HEADS, rng=student.rng(0))
+            ),
+            lambda torch: partial(their_attention, torch), tokens if differentiate else None, x=tokens, **projections(),
+        ),
+    ]  # fmt: skip
+
+
+def autograd() -> list[Case]:
+    """Module 09 differentiates what came before it."""
+    return operations(differentiate=True) + attention(differentiate=True)

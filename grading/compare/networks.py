@@ -1,0 +1,100 @@
+"""Whole networks on both sides, and a training step of PyTorch's: for the cases that train, and for the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+CHANNELS = (3, 16, 32, 64)
+
+
+def our_image_network(student: Any, rng: Any) -> Any:
+    """Three times convolution, batch normalisation, ReLU and max pool, and a dense layer, as in module 06."""
+    spatial, layers = student.spatial, []
+    for before, after in pairwise(CHANNELS):
+        layers += [spatial.Conv2d(before, after, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(after)]
+        layers += [student.activations.ReLU(), spatial.MaxPool2d(2)]
+    return student.layers.Sequential(*layers, spatial.Flatten(), student.layers.Dense(64 * 4 * 4, 10, rng=rng))
+
+
+def their_image_network(torch: Any) -> Any:
+    """The same network in PyTorch."""
+    nn, layers = torch.nn, []
+    for before, after in pairwise(CHANNELS):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
+
+
+def their_gpt(torch: Any, vocab: int, width: int, blocks: int, length: int) -> dict[str, Any]:
+    """The layers of a GPT in PyTorch, by name; the head is the token embedding's weight."""
+    nn = torch.nn
+    net = {"tokens": nn.Embedding(vocab, width), "places": nn.Embedding(length, width), "norm": nn.LayerNorm(width)}
+    for number in range(blocks):
+        net |= {
+            f"norm1.{number}": nn.LayerNorm(width),
+            f"qkv.{number}": nn.Linear(width, 3 * width),
+            f"out.{number}": nn.Linear(width, width),
+            f"norm2.{number}": nn.LayerNorm(width),
+            f"mlp.{number}": nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width)),
+        }
+    return net
+
+
+def their_logits(torch: Any, net: dict[str, Any], heads: int, tokens: Any) -> Any:
+    """Logits after each token, with PyTorch's own fused attention."""
+    rows, length = tokens.shape
+    x = net["tokens"](tokens) + net["places"](torch.arange(length))
+    for number in range(sum(name.startswith("qkv") for name in net)):
+        qkv = net[f"qkv.{number}"](net[f"norm1.{number}"](x)).view(rows, length, 3, heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + net[f"out.{number}"](seen.transpose(1, 2).flatten(2))
+        x = x + net[f"mlp.{number}"](net[f"norm2.{number}"](x))
+    return torch.nn.functional.linear(net["norm"](x), net["tokens"].weight)
+
+
+def their_text_loss(torch: Any, net: dict[str, Any], heads: int, tokens: np.ndarray) -> Callable[[], Any]:
+    """A function that computes the mean cross-entropy of each next token."""
+    inputs, targets = (torch.from_numpy(part.copy()) for part in (tokens[:, :-1], tokens[:, 1:]))
+    cross_entropy = torch.nn.functional.cross_entropy
+    return lambda: cross_entropy(their_logits(torch, net, heads, inputs).flatten(0, 1), targets.flatten())
+
+
+def gpt_parameters(net: dict[str, Any], blocks: int) -> list[Any]:
+    """Its parameters in the order of module 16's GPT, queries, keys and values apart."""
+    ordered = [net["tokens"].weight, net["places"].weight]
+    for number in range(blocks):
+        norm1, qkv, out, norm2, mlp = (net[f"{name}.{number}"] for name in ("norm1", "qkv", "out", "norm2", "mlp"))
+        thirds = zip(qkv.weight.chunk(3), qkv.bias.chunk(3), strict=True)
+        ordered += [norm1.weight, norm1.bias, *(part for third in thirds for part in third), out.weight, out.bias]
+        ordered += [norm2.weight, norm2.bias, *mlp.parameters()]
+    return [*ordered, net["norm"].weight, net["norm"].bias]
+
+
+def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any]) -> None:
+    """Put the values of arrays into PyTorch's parameters, in order."""
+    with torch.no_grad():
+        for array, parameter in zip(ours, theirs, strict=True):
+            parameter.copy_(torch.from_numpy(array))
+
+
+def their_training_step(
+    torch: Any, compute_loss: Callable[[], Any], optimizer: Any, max_norm: float | None = None
+) -> Callable[[], float]:
+    """One step in PyTorch, eager: loss, gradients, clipped below a norm if there is one, update. It gives the loss."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def step() -> float:
+        loss = compute_loss()
+        optimizer.zero_grad()
+        loss.backward()
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        optimizer.step()
+        return float(loss.item())
+
+    return step

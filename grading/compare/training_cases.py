@@ -1,0 +1,418 @@
+"""What is compared in modules 10 to 16: optimisers, schedules, training steps, int8, kernels, and the GPT."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from grading.compare.beside import Arrays, Case, Work, work_here, work_there
+from grading.compare.cases import EMBEDDING, HEADS, TOKENS, attend_with, convolution, projections, their_attention
+from grading.compare.forms import Draw, counts, draw_all, function, layer, normals, positives, read, to_numpy, to_torch
+from grading.compare.networks import (
+    copy_parameters,
+    gpt_parameters,
+    our_image_network,
+    their_gpt,
+    their_image_network,
+    their_text_loss,
+    their_training_step,
+)
+
+STEPS = 20
+"""Of an optimiser."""
+SCHEDULED = 60
+"""Of a schedule."""
+TRAINED = 3
+"""Training steps whose losses are compared: rounding takes networks apart that train for longer."""
+VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
+
+
+# What runs on the student's side: each function brings what it needs.
+
+
+def step_along(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
+    """Where an optimiser takes a parameter by these gradients, one a step."""
+    from tinytorch.tensor import Tensor
+
+    parameter.data = start.copy()
+    for grad in grads:
+        parameter.grad = Tensor(grad)
+        optimizer.step()
+    return parameter.data
+
+
+def follow_schedule(make_optimizer: Any, tensor: Any, make: Any, how: dict[str, Any], steps: int) -> list[float]:
+    """The learning rates of a schedule, from an optimiser of its own."""
+    optimizer = make_optimizer([tensor], 0.1)
+    schedule, rates = make(optimizer, **how), [optimizer.lr]
+    for _ in range(steps):
+        schedule.step()
+        rates.append(optimizer.lr)
+    return rates
+
+
+def clip_again(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
+    """Give the parameters their gradients once more, and clip them."""
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = grad
+    return clip(parameters, max_norm)
+
+
+def look_up(apply: Any, embedding: Any) -> Any:
+    """Module 16's op as a function of weight and tokens."""
+    return lambda weight, tokens: apply(embedding, weight, indices=tokens.data)
+
+
+# Module 10.
+
+
+def optimizer(name: str, **how: Any) -> Case:
+    """Steps of an optimiser along drawn gradients."""
+    shape = (256, 256)
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        make, step = getattr(student.optimizers, name), student.define(step_along)
+        parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
+
+        def compute() -> dict[str, Any]:
+            return {"the parameter": step(make([parameter], **how), parameter, arrays["start"], arrays["grads"])}
+
+        kept = [student.hold(student.tensor.Tensor(arrays[key]), "data") for key in ("start", "grads")]
+        return work_there(student, compute, step, make([timed], **how), timed, *kept)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        make = getattr(torch.optim, name)
+        start, grads = torch.from_numpy(arrays["start"]), torch.from_numpy(arrays["grads"])
+        parameter = start.clone().requires_grad_()
+
+        def step(optimizer: Any) -> None:
+            with torch.no_grad():
+                parameter.copy_(start)
+            for grad in grads:
+                parameter.grad = grad
+                optimizer.step()
+
+        def compute() -> dict[str, np.ndarray]:
+            step(make([parameter], **how))
+            return {"the parameter": to_numpy(parameter).copy()}
+
+        return work_here(compute, step, make([parameter], **how))
+
+    called = ", ".join(f"{key}={value}" for key, value in how.items())
+    draws = {"start": normals(*shape), "grads": normals(STEPS, *shape)}
+    return Case(f"{name}({called})", f"{STEPS} steps of 256×256", draw_all(**draws), prepare, prepare_theirs)
+
+
+def schedule(name: str, **how: Any) -> Case:
+    """The learning rates of a schedule."""
+
+    def prepare(student: Any, _arrays: Arrays) -> Work:
+        follow, tensor = student.define(follow_schedule), student.tensor.Tensor([0.0])
+        arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), how, SCHEDULED
+        return work_there(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
+
+    def prepare_theirs(torch: Any, _arrays: Arrays) -> Work:
+        make = getattr(torch.optim.lr_scheduler, name)
+        more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
+
+        def follow() -> list[float]:
+            optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it wants steps of the optimiser between those of the schedule
+                schedule, rates = make(optimizer, **how, **more), [optimizer.param_groups[0]["lr"]]
+                for _ in range(SCHEDULED):
+                    schedule.step()
+                    rates.append(optimizer.param_groups[0]["lr"])
+            return rates
+
+        return work_here(lambda: {"the rates": np.array(follow())}, follow)
+
+    called = ", ".join(f"{key}={value}" for key, value in how.items())
+    return Case(f"{name}({called})", f"{SCHEDULED} steps", lambda _rng: {}, prepare, prepare_theirs)
+
+
+def clipping() -> Case:
+    """`clip_grad_norm` of three gradients."""
+    shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        tensor, clip = student.tensor.Tensor, student.optimizers.clip_grad_norm
+        parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
+        arguments = clip, parameters, grads, 1.0
+
+        def compute() -> dict[str, Any]:
+            norm = student.define(clip_again)(*arguments)
+            clipped = {key: read(p.grad) for key, p in zip(arrays, parameters, strict=True)}
+            return {"the norm": np.array(norm), **clipped}
+
+        return work_there(student, compute, student.define(clip_again), *arguments)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        parameters = [to_torch(torch, array) for array in arrays.values()]
+
+        def step() -> Any:
+            for parameter, array in zip(parameters, arrays.values(), strict=True):
+                parameter.grad = torch.from_numpy(array.copy())
+            return torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+
+        def compute() -> dict[str, np.ndarray]:
+            norm = step()
+            clipped = {key: to_numpy(p.grad) for key, p in zip(arrays, parameters, strict=True)}
+            return {"the norm": to_numpy(norm), **clipped}
+
+        return work_here(compute, step)
+
+    draws = {name: normals(*shape) for name, shape in shapes.items()}
+    return Case("clip_grad_norm(parameters, 1.0)", "3 gradients", draw_all(**draws), prepare, prepare_theirs)
+
+
+def optimizers() -> list[Case]:
+    """Module 10."""
+    return [
+        optimizer("SGD", lr=0.01),
+        optimizer("SGD", lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
+        optimizer("Adam", lr=0.001),
+        optimizer("AdamW", lr=0.001, weight_decay=0.1),
+        clipping(),
+        schedule("StepLR", step_size=10, gamma=0.5),
+        schedule("CosineAnnealingLR", T_max=60),
+        schedule("OneCycleLR", max_lr=0.1, total_steps=SCHEDULED + 1),
+    ]
+
+
+# Module 11, and 13 once more: training steps.
+
+
+def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
+    """Steps of a convolutional network after ``change(network, student)``, by module 11's Trainer."""
+    how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        network = our_image_network(student, student.rng(0))
+        for parameter, array in zip(network.parameters(), list(arrays.values())[2:], strict=True):
+            parameter.data = array
+        network = change(network, student)
+        tensor, training = student.tensor.Tensor, student.training
+        optimizer = student.optimizers.SGD(network.parameters(), 0.01, **how)
+        trainer = training.Trainer(network, student.dense.CrossEntropyLoss(), optimizer, metrics={})
+        batch = tensor(arrays["images"]), tensor(arrays["labels"])
+        step = trainer.train_step
+        return work_there(
+            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINED)])}, step, *batch
+        )
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        network = their_image_network(torch)
+        copy_parameters(torch, list(arrays.values())[2:], network.parameters())
+        optimizer = torch.optim.SGD(network.parameters(), 0.01, **how)
+        x, y = (torch.from_numpy(arrays[key]) for key in ("images", "labels"))
+        step = their_training_step(torch, lambda: torch.nn.functional.cross_entropy(network(x), y), optimizer)
+        return work_here(lambda: {"losses": np.array([step() for _ in range(TRAINED)])}, step)
+
+    draws: dict[str, Draw] = {"images": normals(32, 3, 32, 32), "labels": counts(10, 32)}
+    for number, (before, after) in enumerate(((3, 16), (16, 32), (32, 64))):
+        draws[f"kernels{number}"] = kernels(after, before)
+        draws |= {f"scale{number}": positives(after), f"shift{number}": normals(after)}
+    draws |= {"weight": kernels(10, 1024, size=()), "bias": normals(10)}
+    return Case(name, "32×3×32×32", draw_all(**draws), prepare, prepare_theirs)
+
+
+def kernels(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
+    """Weights of He's size."""
+    shape = (n_out, n_in, *size)
+    return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
+
+
+def training() -> list[Case]:
+    """Module 11."""
+    return [training_step("Trainer.train_step, a convolutional network", lambda network, _student: network)]
+
+
+# Module 12.
+
+
+def to_int8_and_back(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
+    """Quantisation as a function of an array; it runs on the student's side."""
+    return lambda x: dequantize(quantize(x, scale, zero_point), scale, zero_point)
+
+
+def weight_to_int8_and_back(quantize_weight: Any, dequantize: Any) -> Any:
+    """Quantisation of a weight, likewise."""
+    return lambda weight: dequantize(*quantize_weight(weight))
+
+
+def rounding(name: str, size: str, draw: Draw, ours: Callable[[Any], Any], theirs: Callable[[Any, Any], Any]) -> Case:
+    """What is left of an array in int8, in float32 again: ``theirs(torch, array)``."""
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        round_trip, x = ours(student), student.hold(student.tensor.Tensor(arrays["x"]), "data")
+        return work_there(student, lambda: {"the numbers": round_trip(x)}, round_trip, x)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        x = torch.from_numpy(arrays["x"])
+        return work_here(lambda: {"the numbers": to_numpy(theirs(torch, x))}, theirs, torch, x)
+
+    return Case(name, size, draw_all(x=draw), prepare, prepare_theirs)
+
+
+def quantization() -> list[Case]:
+    """`quantize` with one scale and zero point, and `quantize_weight` with a scale for each output."""
+    scale, zero_point = 1 / 32, 5  # a power of two: PyTorch multiplies by its inverse
+
+    def ours(student: Any) -> Any:
+        made = student.compression
+        return student.define(to_int8_and_back)(made.quantize, made.dequantize, scale, zero_point)
+
+    def our_weight(student: Any) -> Any:
+        made = student.compression
+        return student.define(weight_to_int8_and_back)(made.quantize_weight, made.dequantize)
+
+    def their_weight(torch: Any, weight: Any) -> Any:
+        scales = weight.abs().flatten(1).amax(1) / 127
+        zeros = torch.zeros(len(weight), dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127)
+
+    return [
+        rounding(
+            "quantize, dequantize", "512×512", lambda rng: rng.uniform(-6, 6, (512, 512)).astype(np.float32), ours,
+            lambda torch, x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127),
+        ),
+        rounding("quantize_weight, dequantize", "64×32×3×3", normals(64, 32, 3, 3), our_weight, their_weight),
+    ]  # fmt: skip
+
+
+def compression() -> list[Case]:
+    """Module 12."""
+
+    def distil(torch: Any) -> Callable[..., Any]:
+        f = torch.nn.functional
+
+        def loss(logits: Any, teacher: Any, targets: Any) -> Any:
+            log_q, log_p = f.log_softmax(logits / 4, 1), f.log_softmax(teacher.detach() / 4, 1)
+            divergence = f.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+            # A teacher is not trained: 0 times it gives it the gradient that ours leaves out.
+            return 0.9 * 16 * divergence + 0.1 * f.cross_entropy(logits, targets) + 0 * teacher.sum()
+
+        return loss
+
+    def ours(student: Any) -> Any:
+        return student.define(distil_with_teacher)(student.compression.distillation_loss)
+
+    return [
+        *quantization(),
+        function(
+            "distillation_loss", "256×10", ours, distil, lambda _rng: np.ones((), np.float32),
+            logits=normals(256, 10), teacher=normals(256, 10), targets=counts(10, 256),
+        ),
+    ]  # fmt: skip
+
+
+def distil_with_teacher(loss: Any) -> Any:
+    """A loss whose teacher has a gradient, of zeros, beside the student's; it runs on the student's side."""
+    return lambda logits, teacher, targets: loss(logits, teacher, targets) + (teacher * 0.0).sum()
+
+
+# Module 13.
+
+
+def compiled() -> list[Case]:
+    """Module 13: module 06's layers, computed in other ways."""
+
+    def norm_and_relu(student: Any) -> Any:
+        return student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(16))
+
+    def pool(student: Any) -> Any:
+        return student.kernels.optimise(student.layers.Sequential(student.spatial.MaxPool2d(2)))
+
+    images = normals(16, 16, 32, 32)
+    return [
+        *convolution(lambda conv, student: student.kernels.BlockedConv2d(conv), "BlockedConv2d(Conv2d(16, 32, 3, …))"),
+        layer(
+            "BatchNormReLU(BatchNorm2d(16))", "16×16×32×32", norm_and_relu,
+            lambda torch: torch.nn.Sequential(torch.nn.BatchNorm2d(16), torch.nn.ReLU()),
+            x=images, grad=images, weight=positives(16), bias=normals(16),
+        ),
+        layer(
+            "optimise(MaxPool2d(2))", "16×16×32×32", pool, lambda torch: torch.nn.MaxPool2d(2),
+            x=images, grad=normals(16, 16, 16, 16),
+        ),
+        training_step("train_step after optimise(network)", lambda network, student: student.kernels.optimise(network)),
+    ]  # fmt: skip
+
+
+# Module 16.
+
+
+def gpt_step() -> Case:
+    """Steps of a small GPT, by module 11's Trainer with AdamW and clipping."""
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        gpt, tensor = student.tinygpt, student.tensor.Tensor
+        network = gpt.GPT(VOCAB, LENGTH, WIDTH, HEADS, BLOCKS, rng=student.rng(0))
+        for parameter, array in zip(network.parameters(), list(arrays.values())[1:], strict=True):
+            parameter.data = array
+        optimizer = student.optimizers.AdamW(network.parameters(), lr=1e-3, weight_decay=0.1)
+        trainer = student.training.Trainer(network, gpt.next_token_loss, optimizer, max_norm=1.0, metrics={})
+        tokens = arrays["tokens"]
+        batch, step = (tensor(tokens[:, :-1]), tensor(tokens[:, 1:])), trainer.train_step
+        return work_there(
+            student, lambda: {"losses": np.array([step(*batch)["loss"] for _ in range(TRAINED)])}, step, *batch
+        )
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        net = their_gpt(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
+        copy_parameters(torch, list(arrays.values())[1:], gpt_parameters(net, BLOCKS))
+        parameters = [parameter for part in net.values() for parameter in part.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
+        loss = their_text_loss(torch, net, HEADS, arrays["tokens"])
+        step = their_training_step(torch, loss, optimizer, max_norm=1.0)
+        return work_here(lambda: {"losses": np.array([step() for _ in range(TRAINED)])}, step)
+
+    draws: dict[str, Draw] = {"tokens": counts(VOCAB, ROWS, LENGTH + 1)}
+    for number, shape in enumerate(gpt_shapes()):
+        draws[f"parameter{number}"] = small(*shape)
+    return Case("Trainer.train_step of a GPT", "8 × 32 tokens", draw_all(**draws), prepare, prepare_theirs)
+
+
+def small(*shape: int) -> Draw:
+    """Values of a GPT's initial size."""
+    return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
+
+
+def gpt_shapes() -> list[tuple[int, ...]]:
+    """The shapes of the GPT's parameters, in its order."""
+    norm = [(WIDTH,), (WIDTH,)]
+    square = [(WIDTH, WIDTH), (WIDTH,)]
+    block = [*norm, *square * 4, *norm, (4 * WIDTH, WIDTH), (4 * WIDTH,), (WIDTH, 4 * WIDTH), (WIDTH,)]
+    return [(VOCAB, WIDTH), (LENGTH, WIDTH), *block * BLOCKS, *norm]
+
+
+def language() -> list[Case]:
+    """Module 16."""
+    tokens, width = (8, TOKENS), EMBEDDING
+    return [
+        function(
+            "Embedding(256, 128)", "8×64 tokens",
+            lambda student: student.define(look_up)(student.tensor.apply, student.tinygpt.embedding),
+            lambda torch: lambda weight, tokens: torch.nn.functional.embedding(tokens, weight),
+            normals(*tokens, width), weight=normals(VOCAB, width), tokens=counts(VOCAB, *tokens),
+        ),
+        layer(
+            "LayerNorm(128)", "8×64×128",
+            lambda student: student.tinygpt.LayerNorm(width), lambda torch: torch.nn.LayerNorm(width),
+            x=normals(*tokens, width), grad=normals(*tokens, width), weight=positives(width), bias=normals(width),
+        ),
+        function(
+            "CausalSelfAttention(128, 4)", "8×64×128",
+            lambda student: student.define(attend_with)(
+                student.tinygpt.CausalSelfAttention(width, HEADS, rng=student.rng(0))
+            ),
+            lambda torch: partial(their_attention, torch, causal=True), normals(*tokens, width),
+            x=normals(*tokens, width), **projections(),
+        ),
+        gpt_step(),
+    ]  # fmt: skip

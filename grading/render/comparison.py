@@ -1,0 +1,90 @@
+"""A comparison with PyTorch on a terminal: a table of differences and times, and the times as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grading.compare.beside import TOLERANCE, Comparison
+from grading.render import figures
+
+WIDE, BAR_WIDTH = 76, 40
+NOTE = (
+    f"Largest difference of any number; what differs by more than {TOLERANCE:g} of the largest number, or of 1 if that "
+    "is more, is not the same. One thread on each side, medians of turns. No verdict depends on any of this."
+)
+
+
+def show_comparison(console: Console, compared: Iterable[Comparison]) -> None:
+    """Print table and bars, as wide as the terminal allows."""
+    rows, ascii_only = tuple(compared), console.options.ascii_only
+    console.print(build_table(rows, wide=console.width >= WIDE, ascii_only=ascii_only))
+    console.print(Text(NOTE, style="dim"))
+    console.print(build_plot(rows, min(BAR_WIDTH, max(8, console.width - 24)), ascii_only=ascii_only))
+
+
+def build_table(rows: Iterable[Comparison], *, wide: bool, ascii_only: bool) -> RenderableType:
+    """One row for each case; on a narrow terminal its figures stand below its name."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("")
+    table.add_column("op", overflow="fold")
+    for heading in ("values", "gradients", "yours", "PyTorch", "ratio") if wide else ():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        good, bad = ("ok", "no") if ascii_only else ("✓", "✗")
+        sign = Text(good, style="green") if row.same else Text(bad, style="red")
+        name = Text.assemble(_plain(row.name, ascii_only), "\n", (_plain(row.size, ascii_only), "dim"))
+        if row.problem is not None:
+            name.append(f"\n{row.problem}", style="yellow")
+        told = describe_figures(row, ascii_only=ascii_only)
+        if not wide and row.problem is None:
+            name.append(f"\nvalues {told[0]}, gradients {told[1]}\nyours {told[2]}, PyTorch {told[3]}, ratio {told[4]}")
+        table.add_row(sign, name, *(told if wide else ()))
+    return table
+
+
+def describe_figures(row: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
+    """Differences, times and their ratio, in words."""
+    none = "-" if ascii_only else "—"
+    differences = [none if gap is None else f"{gap:.1e}" for gap in (row.difference, row.gradient_difference)]
+    times = [
+        none if seconds is None else format_time(seconds, ascii_only=ascii_only)
+        for seconds in (row.seconds, row.their_seconds)
+    ]
+    ratio = none
+    if row.seconds is not None and row.their_seconds:
+        ratio = f"{row.seconds / row.their_seconds:.1f}{'x' if ascii_only else '×'}"
+    return differences[0], differences[1], times[0], times[1], ratio
+
+
+def build_plot(rows: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
+    """Two bars for each case that was timed; the longer fills its line."""
+    lines: list[RenderableType] = [Text("\nTime for each, the slower side a full bar", style="bold")]
+    for row in rows:
+        if row.seconds is None or row.their_seconds is None:
+            continue
+        slower = max(row.seconds, row.their_seconds, 1e-12)
+        lines.append(Text(_plain(row.name, ascii_only)))
+        for who, seconds, colour in (("yours", row.seconds, "cyan"), ("PyTorch", row.their_seconds, "magenta")):
+            bar = figures.bar(seconds / slower, width, ascii_only=ascii_only)
+            lines.append(Text.assemble(f"  {who:8}", (bar, colour), f" {format_time(seconds, ascii_only=ascii_only)}"))
+    return Group(*lines) if len(lines) > 1 else Text()
+
+
+def format_time(seconds: float, *, ascii_only: bool = False) -> str:
+    """A short time in its unit.
+
+    >>> format_time(0.00123), format_time(0.0000456), format_time(2)
+    ('1.23 ms', '45.6 µs', '2 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us" if ascii_only else "µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.2g} {'us' if ascii_only else 'µs'}"
+
+
+def _plain(text: str, ascii_only: bool) -> str:
+    return text.replace("×", "x").replace("…", "...") if ascii_only else text

@@ -1,0 +1,228 @@
+"""Ops beside PyTorch's: what differs is found, what fails is named, and the solution computes what PyTorch does."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grading.compare import beside, run
+from grading.compare.beside import GRADIENT, Case, Comparison, compare_case, work_here
+from grading.compare.forms import layer, normals
+from grading.errors import GraderError, UsageError
+from grading.manifest.load import load
+from grading.remote import RemoteError, WorkerDiedError
+from grading.render.progress import Silent
+from grading.testing.plugin import DirectStudent
+from grading.testing.students import WorkerStudent
+
+has_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes is not what is tested."""
+    monkeypatch.setattr(beside, "TURNS", 1)
+    monkeypatch.setattr(beside, "MOST_CALLS", 1)
+
+
+@pytest.fixture(scope="module")
+def student(root: Path) -> Iterator[WorkerStudent]:
+    """The solution of every module, in one worker."""
+    manifest = load(root)
+    with run.student_of(root, manifest, manifest.modules[-1]) as found:
+        yield found
+
+
+def beside_itself(case: Case, change: Callable[[dict[str, np.ndarray]], object] = lambda _arrays: None) -> Case:
+    """The case with a counterpart that gives the student's own arrays, after a change of them."""
+    found: dict[str, np.ndarray] = {}
+
+    def ours(student: Any, arrays: Any) -> beside.Work:
+        work = case.ours(student, arrays)
+        return replace(work, compute=lambda: found)
+
+    def theirs(student: Any, arrays: Any) -> beside.Work:
+        found.update(case.ours(student, arrays).compute())
+        changed = {name: values.copy() for name, values in found.items()}
+        change(changed)
+        return work_here(lambda: changed, lambda: None)
+
+    return replace(case, ours=ours, theirs=theirs)
+
+
+def compare(case: Case, student: Any, change: Callable[[dict[str, np.ndarray]], object]) -> Comparison:
+    """A case beside its own arrays, changed."""
+    return compare_case(beside_itself(case, change), student, student, np.random.default_rng(1))
+
+
+DENSE = run.CASES["04_layers"]()[0]
+
+
+@pytest.mark.parametrize("module", run.CASES)
+def test_every_case_computes_the_same_from_the_same_inputs(module, student):
+    """Each gives arrays of numbers twice over, the gradients included, and seconds that the worker has measured."""
+    for case in run.CASES[module]():
+        found = compare_case(beside_itself(case), student, student, np.random.default_rng(7))
+        assert found.problem is None, f"{case.name}: {found.problem}"
+        assert (found.difference, found.gradient_difference or 0, found.same) == (0, 0, True), case.name
+        assert found.seconds > 0
+
+
+def test_every_module_with_ops_has_cases(root):
+    """Those without hold nothing that PyTorch has: measuring, loading, benchmarks, operations."""
+    without = {module.id for module in load(root).modules} - run.CASES.keys()
+    assert without == {"01_setup", "08_dataloader", "14_benchmarking", "15_mlops"}
+    for cases in run.CASES.values():
+        names = [(case.name, case.size) for case in cases()]
+        assert len(set(names)) == len(names)
+
+
+def test_a_wrong_value_and_a_wrong_gradient_are_told_apart(student):
+    """The largest difference of each stands in its own column."""
+
+    def shift(name: str) -> Callable[[dict[str, np.ndarray]], object]:
+        return lambda arrays: arrays[name].__setitem__(0, arrays[name][0] + 0.5)
+
+    wrong = compare(DENSE, student, shift("the output"))
+    assert (wrong.difference, wrong.gradient_difference, wrong.same) == (pytest.approx(0.5, rel=1e-4), 0, False)
+    wrong = compare(DENSE, student, shift(f"{GRADIENT}weight"))
+    assert (wrong.difference, wrong.gradient_difference, wrong.same) == (0, pytest.approx(0.5, rel=1e-4), False)
+
+
+def test_rounding_is_no_difference(student):
+    """float32 adds up in another order elsewhere: what counts is a share of the largest number."""
+    nearly = compare(DENSE, student, lambda arrays: arrays["the output"].__imul__(np.float32(1 + 1e-5)))
+    assert nearly.same
+    assert nearly.difference > 0
+
+
+def test_other_shapes_and_numbers_that_are_none_are_named(student):
+    """A difference of them would say nothing."""
+    other = compare(DENSE, student, lambda arrays: arrays.update({"the output": np.zeros((2, 3))}))
+    assert other.problem == "the output has the shape (128, 128), PyTorch's (2, 3)"
+    odd = compare(DENSE, student, lambda arrays: arrays["the output"].__setitem__((0, 0), np.nan))
+    assert odd.problem == "the output is NaN or infinite where PyTorch's is not"
+    assert not odd.same
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RemoteError("NotImplementedError", "Task 4.3: …", ()), "not written yet: Task 4.3: …"),
+        (RemoteError("ValueError", "\x1b[31mshapes\n differ", ()), "ValueError: shapes differ"),
+        (WorkerDiedError("your code ended the program"), "your code ended the program"),
+        (AttributeError("no weight"), "AttributeError: no weight"),
+    ],
+)
+def test_what_stops_the_students_side_is_told(student, error, told):
+    """A gap by its task, an exception by its kind; the other ops are compared all the same."""
+
+    def stop(*_: object) -> beside.Work:
+        raise error
+
+    found = compare_case(replace(beside_itself(DENSE), ours=stop), student, student, np.random.default_rng(1))
+    assert (found.problem, found.same, found.seconds) == (told, False, None)
+
+
+def test_a_missing_gradient_is_named(student):
+    """As it is for a parameter that backward has forgotten."""
+
+    def forget(arrays: dict[str, Any]) -> None:
+        arrays["gradient of extra"] = np.zeros(1)
+
+    case = beside_itself(DENSE, forget)
+    ours = case.ours
+
+    def without(student: Any, arrays: Any) -> beside.Work:
+        work = ours(student, arrays)
+        return replace(work, compute=lambda: {**work.compute(), "gradient of extra": None})
+
+    found = compare_case(replace(case, ours=without), student, student, np.random.default_rng(1))
+    assert found.problem == "gradient of extra: no array of numbers came back"
+
+
+def test_the_machines_failure_is_nobodys_op(student):
+    """A worker that cannot be started ends the command, and is not written beside a name."""
+
+    def stop(*_: object) -> beside.Work:
+        raise GraderError("no process")
+
+    with pytest.raises(GraderError, match="no process"):
+        compare_case(replace(beside_itself(DENSE), ours=stop), student, student, np.random.default_rng(1))
+
+
+def test_an_op_that_pytorch_no_longer_has_is_told(student):
+    """Its versions differ; what it still has can be compared."""
+
+    def stop(*_: object) -> beside.Work:
+        raise AttributeError("module 'torch' has no attribute 'fake'")
+
+    found = compare_case(replace(DENSE, theirs=stop), student, None, np.random.default_rng(1))
+    assert found.problem == "PyTorch's side failed: module 'torch' has no attribute 'fake'"
+
+
+def test_draws_follow_from_the_seed():
+    """The same seed gives the same inputs, another others."""
+    first, again, other = (DENSE.draw(np.random.default_rng([seed, 0])) for seed in (1, 1, 2))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not any(np.array_equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.usefixtures("solutions")
+def test_a_gap_stops_only_its_own_op(root, monkeypatch):
+    """It names its own task, and the others are compared."""
+    direct = DirectStudent(root, lambda: Path())
+
+    def gap(*_: object, **__: object) -> Any:
+        raise NotImplementedError("Task 3.1: compare with 0")
+
+    monkeypatch.setattr(direct.activations, "relu", replace(direct.activations.relu, forward=gap))
+    relu, leaky, *_ = (beside_itself(case) for case in run.CASES["03_activations"]())
+    assert compare_case(leaky, direct, direct, np.random.default_rng(1)).problem is None
+    plain = replace(relu, ours=run.CASES["03_activations"]()[0].ours, theirs=leaky.theirs)
+    found = compare_case(plain, direct, direct, np.random.default_rng(1))
+    assert found.problem == "not written yet: Task 3.1: compare with 0"
+
+
+def test_a_module_without_a_counterpart_says_so(root):
+    """It names those that have one."""
+    with pytest.raises(UsageError, match=r"nothing that module 01_setup could be compared with.*02, 03"):
+        run.compare_module(root, "01_setup", seed=1, watch=Silent())
+
+
+def test_without_pytorch_the_command_that_installs_it_is_given(root, monkeypatch):
+    """It is no dependency of the course."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(UsageError, match=r"pip install torch --index-url https://download\.pytorch\.org/whl/cpu"):
+        run.compare_module(root, "04_layers", seed=1, watch=Silent())
+
+
+@has_torch
+@pytest.mark.parametrize("module", run.CASES)
+def test_the_solution_computes_what_pytorch_does(module, student):
+    """Values and gradients of every case."""
+    torch = beside.pytorch()
+    with run.one_thread(torch):
+        for found in run.compare_cases(run.CASES[module](), student, torch, 3, Silent()):
+            assert found.problem is None, f"{found.name}: {found.problem}"
+            assert found.same, found
+
+
+@has_torch
+def test_a_wrong_layer_differs_from_pytorchs(student):
+    """Beside a layer of another slope."""
+    torch = beside.pytorch()
+    wrong = layer(
+        "LeakyReLU", "64×64", lambda student: student.activations.LeakyReLU(0.02),
+        lambda torch: torch.nn.LeakyReLU(0.01), x=normals(64, 64), grad=normals(64, 64),
+    )  # fmt: skip
+    found = compare_case(wrong, student, torch, np.random.default_rng(2))
+    assert not found.same
+    assert found.difference > 0.01
+    assert found.gradient_difference > 0.005

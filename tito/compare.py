@@ -1,0 +1,67 @@
+"""`tito compare`: the ops of a module beside PyTorch's, where it is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from grading.errors import UsageError
+from tito.console import console, print_json, repository, say_if_interrupted
+from tito.module import Name, find_module
+from tito.options import Json, Seed
+from tito.outline import outline
+
+
+def compare(
+    name: Name = None,
+    seed: Seed = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write table and bars as a picture.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare a module's ops with PyTorch's on random inputs: values, gradients, speed. No verdict depends on it.
+
+    PyTorch is not part of the course: pip install torch --index-url https://download.pytorch.org/whl/cpu
+
+    \b
+    Examples:
+      tito compare
+      tito compare 06
+      tito compare 06 --seed 1234
+      tito compare 06 --svg speed.svg
+    """
+    root = repository()
+    module = find_module(root, outline(root), name)
+    if svg is not None and not svg.absolute().parent.is_dir():
+        raise UsageError(f"{svg} cannot be written: there is no folder {svg.parent}.")
+    from grading.compare.run import compare_module  # imports the grader
+    from grading.render.comparison import show_comparison
+    from grading.render.progress import Silent, watch_for
+
+    drawn = secrets.randbelow(1 << 31) if seed is None else seed
+    out = console()
+    with say_if_interrupted("Interrupted: nothing was changed or recorded."):
+        if as_json:
+            compared = compare_module(root, module.id, seed=drawn, watch=Silent())
+            print_json({"module": module.id, "seed": drawn, "ops": [dataclasses.asdict(one) for one in compared]})
+            return 0
+        with watch_for(out) as watch:
+            compared = compare_module(root, module.id, seed=drawn, watch=watch)
+    again = Text.assemble("Inputs from seed ", str(drawn), ": ", (f"tito compare {module.id} --seed {drawn}", "bold"))
+    picture = Console(record=True, width=100, file=io.StringIO()) if svg else None
+    for screen in [out] if picture is None else [out, picture]:
+        screen.print(Text(f"{module.id}, {module.title}, beside PyTorch", style="bold"))
+        screen.print(again)
+        show_comparison(screen, compared)
+    if picture is not None and svg is not None:
+        picture.save_svg(str(svg), title=f"{module.title} beside PyTorch")
+        out.print(f"Written: {svg}")
+    return 0
