@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from grading.errors import UsageError
 from grading.export.write import Format, write
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
-from grading.render import record, terminal
+from grading.render import record, terminal, words
 from grading.render.junit import junit
 from grading.render.markdown import markdown
 from grading.render.progress import Watch, watch_for
@@ -58,7 +57,7 @@ def milestone(
     student: Annotated[
         str | None, typer.Option("--student", help="Whose questions these are, instead of what student.yaml says.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what is kept of earlier runs.")] = False,
     commit: Commit = None,
     exit_zero: ExitZero = False,
 ) -> None:
@@ -78,6 +77,10 @@ def milestone(
         )
 
     own = submission is None and not official
+    if own:
+        from tito.quiz import ask_open_questions  # at a student's desk alone
+
+        ask_open_questions(ROOT, number, Console(highlight=False, markup=False, emoji=False))
     raise typer.Exit(_exit_code(_run(grade, json, markdown_file, junit_file, own_attempt=own), exit_zero))
 
 
@@ -125,7 +128,7 @@ def _run(
     own_attempt: bool = False,
 ) -> Result:
     """Grade with a moving display, write the files asked for, and show the report: whatever a terminal does, last."""
-    console, started = Console(), datetime.now(UTC)
+    console = Console()
     for path in (json, markdown_file, junit_file):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
@@ -139,15 +142,15 @@ def _run(
             progress.record(ROOT, progress.attempt(result))
     finally:  # a disk that takes no record is no reason to keep the report back
         terminal.show(console, result)
-    if result.started_at < started:
-        told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
-        console.print(f"{told} To measure again, add: -- --again", markup=False, highlight=False)
+    if words.describe_kept(result):
+        console.print("To measure again, add: -- --again", markup=False, highlight=False)
     return result
 
 
 def main() -> None:
     """Run the command."""
-    sys.exit(run_command(lambda: app(standalone_mode=False)))
+    interrupted = "Interrupted: nothing was recorded. Checks of a milestone that had ended are kept for the next run."
+    sys.exit(run_command(lambda: app(standalone_mode=False), interrupted=interrupted))
 
 
 if __name__ == "__main__":

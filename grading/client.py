@@ -15,7 +15,15 @@ import numpy as np
 from grading.errors import GraderError
 from grading.limits import TimeLimit, find_passed_limit, wait_until, wall_limit
 from grading.proxy import Proxy
-from grading.remote import DeadlineError, Frame, ProtocolError, WorkerDiedError, WorkerFailureError, remote_error
+from grading.remote import (
+    DeadlineError,
+    Frame,
+    ProtocolError,
+    WorkerClosedError,
+    WorkerDiedError,
+    WorkerFailureError,
+    remote_error,
+)
 from grading.render.text import one_line
 from grading.sandbox.launch import ADVICE, Confinement, Launched, launch
 from grading.worker import wire
@@ -166,7 +174,7 @@ class Worker:
     def close(self) -> None:
         """End the worker and everything it started."""
         if self.failure is None:
-            self._fail(WorkerDiedError("the worker has been closed"))
+            self._fail(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
         """From another thread: end whatever is awaited. The one who waits is told that the worker died."""

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grading import cache
-from grading.checks.cifar10 import cifar10_convergence
-from grading.checks.demo import demo
-from grading.checks.imports import imports
-from grading.checks.kernels import cifar10_kernels
-from grading.checks.language import language
 from grading.checks.measured import Context, Log, Measured
-from grading.checks.mnist import mnist
-from grading.checks.quiz import quiz
-from grading.checks.source import source
-from grading.checks.speed import kernel_speed
-from grading.checks.tests import integration_tests, module_tests
-from grading.checks.xor import xor
 from grading.client import Worker
 from grading.criteria import asked, stated
-from grading.data.load import identity
+from grading.data.load import fetch_if_missing, identity
+from grading.dependencies import (
+    GRADER_SUFFIXES,
+    NEVER_KEPT,
+    Dependencies,
+    digest_files,
+    find_dependencies,
+    grader_files,
+    test_files,
+)
 from grading.errors import GraderError, UsageError
 from grading.lock import changed_course_files
 from grading.machine import machine
@@ -36,27 +36,41 @@ from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone,
 from grading.memory import limit_memory
 from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
+from grading.remote import WorkerClosedError, WorkerFailureError
 from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
 from grading.sandbox.folders import temporary_folder
 from grading.sandbox.launch import choose
 from grading.submission import Submission, copy_modules, take
-from grading.testing.runner import TestOutcome
 from grading.workers import start_worker
 
+if TYPE_CHECKING:
+    from grading.testing.runner import TestOutcome
+
+
+def _find_later(module: str, name: str) -> Callable[[Context], Measured]:
+    """A check that is imported when it first measures: whoever is answered from kept figures waits for none of them."""
+
+    def measure(context: Context) -> Measured:
+        found: Callable[[Context], Measured] = getattr(importlib.import_module(f"grading.checks.{module}"), name)
+        return found(context)
+
+    return measure
+
+
 CHECKS = {
-    "source": source,
-    "imports": imports,
-    "module_tests": module_tests,
-    "integration_tests": integration_tests,
-    "xor": xor,
-    "mnist": mnist,
-    "cifar10_convergence": cifar10_convergence,
-    "cifar10_kernels": cifar10_kernels,
-    "kernel_speed": kernel_speed,
-    "language": language,
-    "demo": demo,
-    "quiz": quiz,
+    "source": _find_later("source", "source"),
+    "imports": _find_later("imports", "imports"),
+    "module_tests": _find_later("tests", "module_tests"),
+    "integration_tests": _find_later("tests", "integration_tests"),
+    "xor": _find_later("xor", "xor"),
+    "mnist": _find_later("mnist", "mnist"),
+    "cifar10_convergence": _find_later("cifar10", "cifar10_convergence"),
+    "cifar10_kernels": _find_later("kernels", "cifar10_kernels"),
+    "kernel_speed": _find_later("speed", "kernel_speed"),
+    "language": _find_later("language", "language"),
+    "demo": _find_later("demo", "demo"),
+    "quiz": _find_later("quiz", "quiz"),
 }
 MOST_FAILURES = 40
 """Of one criterion, in the record: thousands of the same kind tell nobody more."""
@@ -106,9 +120,9 @@ def grade_milestone(
 ) -> Result:
     """Measure one milestone for the repository at ``root`` or another tree, ``submission``.
 
-    An unchanged milestone that this machine has seen pass is answered from that result, unless a seed is given, the
-    grading is official, or it is asked for ``again``. ``commit`` is what the tree was checked out from, for the record.
-    Raises ManifestError, UsageError or GraderError.
+    A check that this machine has measured, and whose figures depend on nothing that has changed since, is answered from
+    that, unless it is asked for ``again``, the grading is official, or a ``seed`` is given that is not its own.
+    ``commit`` is what the tree was checked out from, for the record. Raises ManifestError, UsageError or GraderError.
     """
     manifest = load(root)
     milestone = built_milestone(manifest, number)
@@ -196,10 +210,11 @@ def _grade(
         handed_in = take(request.submission, manifest, on_path, milestone, folder)
         student = request.student or _student(handed_in)
         key = _key(handed_in, course, modules, milestone, student, sandbox)
-        fresh = request.again or request.official or request.seed is not None
-        if not fresh and (known := cache.find(key)) is not None:
-            # The same files, perhaps of another commit: the record is of the one that is graded now.
-            return _of(known, request.commit)
+        criteria = asked(manifest, milestone.id if milestone else None)
+        dependencies, kept = None, {}
+        if milestone is not None and not request.official:
+            dependencies = find_dependencies(request.root, manifest, milestone, handed_in, sandbox)
+            kept = {} if request.again else _find_kept(dependencies, criteria, watch)
         log = Log()
 
         def start(last: int | None = None) -> Worker:
@@ -210,7 +225,9 @@ def _grade(
             log.workers.append(prepared.start(visible, modules, budget, sandbox))
             return log.workers[-1]
 
-        seed = request.seed if request.seed is not None else secrets.randbelow(1 << 31)
+        # A run goes on with the seed of what is kept: a report has one.
+        seeds = (request.seed, *(one.seed for one in kept.values()), secrets.randbelow(1 << 31))
+        seed = next(seed for seed in seeds if seed is not None)
         context = Context(
             root=request.root,
             manifest=manifest,
@@ -227,7 +244,8 @@ def _grade(
             task=task,
             is_enough=request.is_enough,
         )
-        criteria, measured = _judge(context, asked(manifest, milestone.id if milestone else None))
+        memory = RunMemory(dependencies, {check: one for check, one in kept.items() if one.seed == seed}, started)
+        judged, measured = _judge(context, criteria, memory)
     total = time.monotonic() - clock
     data = tuple(m.data for m in measured if m.data is not None)
     reasons = tuple(f"{d.name} stood in for {d.stand_in_for}" for d in data if d.stand_in_for is not None)
@@ -235,14 +253,14 @@ def _grade(
         reasons += ("only the submission's own student.yaml says whose questions these are: pass --student ID",)
     if course.changed:
         reasons += (f"course files differ from the release: {', '.join(course.changed[:3])}",)
-    result = Result(
+    return Result(
         milestone=milestone.id if milestone else None,
         module=None if milestone else modules[-1].id,
         name=milestone.name if milestone else f"{modules[-1].title}{f', task {task} alone' if task else ''}",
         medal=milestone.medal if milestone else None,
-        verdict=verdict_of(criteria, reasons),
+        verdict=verdict_of(judged, reasons),
         provisional_because=reasons,
-        criteria=criteria,
+        criteria=judged,
         seed=seed,
         official=request.official,
         started_at=started,
@@ -264,9 +282,6 @@ def _grade(
             training=tuple(round(seconds, 3) for m in measured for seconds in m.training_seconds),
         ),
     )
-    if milestone and not any(d.stand_in_for for d in data):  # the real data may be there the next time
-        cache.keep(result)
-    return result
 
 
 def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone | None) -> None:
@@ -279,7 +294,46 @@ def _require_tests(root: Path, modules: Iterable[Module], milestone: Milestone |
         )
 
 
-def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[CriterionResult, ...], list[Measured]]:
+def _find_kept(dependencies: Dependencies, criteria: Iterable[Criterion], watch: Watch) -> dict[str, cache.KeptFigures]:
+    """What is kept of each check, in the criteria's order; nothing of a stand-in once the data themselves have come."""
+    figures: dict[str, list[str]] = {}
+    for criterion in criteria:
+        figures.setdefault(criterion.check, []).append(criterion.figure)
+    kept = {}
+    for check, names in figures.items():
+        found = None
+        if check not in NEVER_KEPT:
+            found = cache.find_figures(dependencies.compute_key(check, CHECKS[check]), names)
+        data = found.measured.data if found else None
+        stands_in = data is not None and data.stand_in_for is not None
+        if found is not None and not (stands_in and fetch_if_missing(str(dependencies.milestone.data), watch)):
+            kept[check] = found
+    return kept
+
+
+@dataclass(frozen=True)
+class RunMemory:
+    """What is known of a run's checks from before, and where what it measures is kept."""
+
+    dependencies: Dependencies | None
+    """None: nothing is kept."""
+    kept: Mapping[str, cache.KeptFigures]
+    began: datetime
+
+    def keep(self, check: str, measured: Measured, context: Context, printed: str) -> None:
+        """Keep what a check has measured; a run that is interrupted later need not measure it again."""
+        if self.dependencies is not None and check not in NEVER_KEPT:
+            key = self.dependencies.compute_key(check, CHECKS[check])  # not before: data may have come meanwhile
+            cache.keep_figures(
+                cache.KeptFigures(
+                    key=key, seed=context.seed, measured_at=self.began, printed=printed[-PRINTED:], measured=measured
+                )
+            )
+
+
+def _judge(
+    context: Context, criteria: Iterable[Criterion], memory: RunMemory
+) -> tuple[tuple[CriterionResult, ...], list[Measured]]:
     """Every criterion in the manifest's order. When code quality fails, what costs more is not attempted."""
     measured: dict[str, Measured | GraderError] = {}
     judged: list[CriterionResult] = []
@@ -290,8 +344,11 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
             why = f"Not attempted: first fix “{stopped_by.title}”."
             judged.append(CriterionResult(status=CriterionStatus.NOT_ATTEMPTED, explanation=why, **base))
             continue
+        kept = memory.kept.get(criterion.check)
         if criterion.check not in measured:
-            measured[criterion.check] = _measure(criterion.check, context)
+            measured[criterion.check] = (
+                _take_kept(kept, context) if kept else _measure(criterion.check, context, memory)
+            )
         found = measured[criterion.check]
         if isinstance(found, GraderError):
             judged.append(CriterionResult(status=CriterionStatus.ERROR, explanation=str(found), **base))
@@ -303,6 +360,7 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
             CriterionResult(
                 status=CriterionStatus.PASSED if passed else CriterionStatus.FAILED,
                 measured=figure,
+                measured_at=kept.measured_at if kept else None,
                 how=found.rivals.get(criterion.figure, found.how),
                 failures=() if passed else found.failures.get(criterion.figure, ())[:MOST_FAILURES],
                 **base,
@@ -313,8 +371,18 @@ def _judge(context: Context, criteria: Iterable[Criterion]) -> tuple[tuple[Crite
     return tuple(judged), [m for m in measured.values() if isinstance(m, Measured)]
 
 
-def _measure(check: str, context: Context) -> Measured | GraderError:
-    """One check's figures; whatever breaks in the grader or its machine is an error, never the student's failure."""
+def _take_kept(kept: cache.KeptFigures, context: Context) -> Measured:
+    """What a check measured in an earlier run, with what student code printed then."""
+    context.log.output.append(kept.printed)
+    return kept.measured
+
+
+def _measure(check: str, context: Context, memory: RunMemory) -> Measured | GraderError:
+    """One check's figures, kept; whatever breaks in the grader or its machine is an error, never the student's failure.
+
+    Nothing is kept of a check of which a worker died: memory or time may have been the machine's.
+    """
+    before = len(context.log.output)
     try:
         with limit_memory(CHECK_HEADROOM):
             measured: Measured | GraderError = CHECKS[check](context)
@@ -329,7 +397,12 @@ def _measure(check: str, context: Context) -> Measured | GraderError:
         failures = [worker.failure for worker in context.log.workers]
         context.log.close()
     # Whatever the check made of it: a worker that the machine did not let work has measured nothing.
-    return next((failure for failure in failures if isinstance(failure, GraderError)), measured)
+    if broken := next((failure for failure in failures if isinstance(failure, GraderError)), None):
+        return broken
+    died = any(isinstance(one, WorkerFailureError) and not isinstance(one, WorkerClosedError) for one in failures)
+    if isinstance(measured, Measured) and not died:
+        memory.keep(check, measured, context, "".join(context.log.output[before:]))
+    return measured
 
 
 def _commit(commit: str | None) -> str | None:
@@ -337,11 +410,6 @@ def _commit(commit: str | None) -> str | None:
     if commit is not None and not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise UsageError(f"{commit!a:.60} is no full commit. Give the 40 hexadecimal digits of `git rev-parse HEAD`.")
     return commit
-
-
-def _of(result: Result, commit: str | None) -> Result:
-    """The same result, of this commit."""
-    return result.model_copy(update={"submission": result.submission.model_copy(update={"commit": commit})})
 
 
 def _student(submission: Submission) -> str | None:
@@ -357,22 +425,18 @@ def course_record(root: Path, manifest: Manifest) -> CourseRecord:
 
     Deadlines are no part of it: no verdict depends on them, and moving one must not grade a whole class anew.
     """
-    digest = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
-    for path in course_files(root):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    whole = hashlib.sha256(manifest.model_dump_json(exclude={"deadlines"}).encode())
     return CourseRecord(
         name=manifest.course.name,
         version=manifest.course.version,
-        digest=digest.hexdigest(),
+        digest=digest_files(root, course_files(root), whole),
         changed=changed_course_files(root),
     )
 
 
 def course_files(root: Path) -> list[Path]:
     """The files that a verdict depends on besides the manifest: tests, their references, the grader."""
-    files = sorted((root / "modules").glob("*/test_*.py"))
-    files += sorted((root / "modules").glob("*/reference.json"))
-    return files + sorted(p for p in (root / "grading").rglob("*") if p.suffix in (".py", ".ini"))
+    return test_files(root) + grader_files(root, *GRADER_SUFFIXES)
 
 
 def _key(

@@ -39,6 +39,10 @@ class WorkerDiedError(WorkerFailureError):
     """The process ended before it answered."""
 
 
+class WorkerClosedError(WorkerDiedError):
+    """The grader itself ended it: nothing went wrong."""
+
+
 class DeadlineError(WorkerFailureError):
     """The answer did not come in time; the worker was stopped."""
 

@@ -106,6 +106,8 @@ class CriterionResult(Record):
     """Why it was not attempted, or what the grader's error was."""
     how: str | None = None
     """How the figure was measured: seeds, noise, data."""
+    measured_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)] | None = None
+    """When an earlier run measured it; nothing it depends on has changed since. None: in this run."""
     failures: tuple[Failure, ...] = ()
 
 

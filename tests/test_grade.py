@@ -85,25 +85,22 @@ def test_the_record_fits_its_published_schema(unlocked, root):
     assert record.from_json(record.to_json(unlocked)) == unlocked
 
 
-def test_an_unchanged_milestone_is_answered_from_its_result(root, tree):
-    """The second run trains nothing, and a change of one file trains again."""
+def test_an_unchanged_milestone_is_measured_once(root, tree):
+    """The second run trains nothing and says when the first did, and a change of one file trains again."""
     first = grade_milestone(root, 1, submission=tree)
     assert first.verdict is Verdict.UNLOCKED, first.first_to_mend
-    assert grade_milestone(root, 1, submission=tree) == first
-    assert grade_milestone(root, 1, submission=tree, again=True).started_at > first.started_at
+    assert all(c.measured_at is None for c in first.criteria)
+    second = grade_milestone(root, 1, submission=tree)
+    assert (second.verdict, second.seed, second.curves) == (first.verdict, first.seed, first.curves)
+    for before, now in zip(first.criteria, second.criteria, strict=True):
+        assert now.measured_at == (None if now.name == "quiz" else first.started_at)
+        assert now.model_copy(update={"measured_at": None}) == before
+    assert second.timing.student == 0
     with (tree / "modules/04_layers/recipe.py").open("a") as file:
         file.write("# changed\n")
-    assert grade_milestone(root, 1, submission=tree).key != first.key
-
-
-def test_a_forged_cache_entry_with_another_key_is_not_believed(root, tree, unlocked, tmp_path):
-    """A record answers only for what it was measured on; a damaged one answers for nothing."""
-    real = grade_milestone(root, 1, submission=tree)
-    place = tmp_path / "cache" / "results" / f"{real.key}.json"
-    place.write_text(unlocked.model_copy(update={"key": "0" * 64}).model_dump_json())
-    assert cache.find(real.key) is None
-    place.write_text("{ not json")
-    assert cache.find(real.key) is None
+    third = grade_milestone(root, 1, submission=tree)
+    assert third.key != first.key
+    assert all(c.measured_at is None for c in third.criteria)
 
 
 def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
@@ -161,7 +158,7 @@ def test_the_record_names_the_commit_that_was_graded(root, tree):
     measured = grade_milestone(root, 1, submission=tree, commit=first)
     assert measured.submission.commit == first
     known = grade_milestone(root, 1, submission=tree, commit=second)
-    assert (known.started_at, known.submission.commit) == (measured.started_at, second)
+    assert (known.criteria[0].measured_at, known.submission.commit) == (measured.started_at, second)
     assert grade_milestone(root, 1, submission=tree).submission.commit is None
     assert grade_module(root, "01_setup", commit=first).submission.commit == first
     for wrong in ("", "HEAD", "a" * 39, "A" * 40, "a" * 40 + "\n"):

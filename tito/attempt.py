@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
 
 from grading import journey, progress
-from grading.demos import PAGES
-from grading.demos.run import run_demo, serve_demo
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
-from grading.render import terminal
+from grading.render import terminal, words
 from grading.render.badge import badge
 from grading.render.progress import watch_for
 from grading.render.screen import screen_for
@@ -22,6 +19,7 @@ from grading.result import Result, Verdict
 from tito.celebrate import celebrate
 from tito.console import console, say_if_interrupted
 from tito.identity import introduce
+from tito.quiz import ask_open_questions
 from tito.status import progress_line
 
 
@@ -42,19 +40,22 @@ def grade_and_show_module(
 
 def try_milestone(root: Path, number: int, *, seed: int | None = None, again: bool = False) -> int:
     """Grade a milestone, show and record the attempt; when it unlocks, all that goes with it. The exit code."""
-    out, began = console(), datetime.now(UTC)
+    out = console()
     before = progress.read(root).best(number)
     introduce(root, out)
-    interrupted = f"Interrupted: this attempt is not recorded, earlier ones are. Again: tito milestone test {number}"
+    ask_open_questions(root, number, out)
+    interrupted = (
+        "Interrupted: this attempt is not recorded, and what it had measured is kept. "
+        f"Again: tito milestone test {number}"
+    )
     with say_if_interrupted(interrupted), watch_for(out) as watch:
         result = grade_milestone(root, number, seed=seed, again=again, watch=watch)
     try:
         progress.record(root, progress.attempt(result))
     finally:  # a disk that takes no record is no reason to keep the report back
         terminal.show(out, result, again=f"tito milestone test {number} --seed {result.seed}")
-    if result.started_at < began:
-        told = f"Nothing has changed since {result.started_at:%Y-%m-%d %H:%M} UTC: answered from that measurement."
-        out.print(Text.assemble(f"\n{told} To measure again: ", (f"tito milestone test {number} --again", "bold")))
+    if words.describe_kept(result):
+        out.print(Text.assemble("\nTo measure again: ", (f"tito milestone test {number} --again", "bold")))
     if result.verdict.exit_code == 0:
         known = before is not None and before.verdict in ("unlocked", result.verdict)
         _unlocked(root, number, result, first=not known)
@@ -88,6 +89,8 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
 
 def play_demo(root: Path, number: int, *, seed: int) -> int:
     """The live demonstration; 1 and what stopped it when student code does not reach its end, else 0."""
+    from grading.demos.run import run_demo  # slow to import
+
     out = console()
     with screen_for(out) as screen:
         failure = run_demo(root, number, screen=screen, seed=seed)
@@ -100,6 +103,9 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
 
 def serve_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
     """The demonstration as a page, until Ctrl+C; 1 if student code failed meanwhile, else 0. UsageError without one."""
+    from grading.demos import PAGES
+    from grading.demos.run import serve_demo
+
     if number not in PAGES:
         has = ", ".join(map(str, PAGES))
         raise UsageError(

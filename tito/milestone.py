@@ -76,9 +76,11 @@ def timeline(
 def measure(
     number: Number,
     seed: Seed = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing has changed.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what is kept of earlier runs.")] = False,
 ) -> int:
     """Measure a milestone: code quality, performance, reliability, understanding.
+
+    Questions that are open are asked first. What was measured is kept until something it depends on changes.
 
     \b
     Examples:

@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markdown import Markdown
-from rich.prompt import Prompt
+from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
 from grading import journey, progress
 from grading.errors import Interrupted, UsageError
+from grading.grade import built_milestone
 from grading.manifest.load import load
 from grading.manifest.model import Milestone
 from grading.quiz.answers import Answer, Answers, answers_file, load_answers, save_answers
+from grading.quiz.identity import student_id
 from grading.quiz.judge import QuestionVerdict, judge
 from grading.quiz.questions import Asked, for_student
 from grading.quiz.safe_yaml import BadFile
@@ -50,6 +51,27 @@ def quiz(root: Path, number: int, given: list[str], student: str | None) -> int:
     if talking or given:
         _print_next_step(root, number, out, done=right == len(verdicts))
     return 0 if right == len(verdicts) else 1
+
+
+def ask_open_questions(root: Path, number: int, out: Console) -> None:
+    """Before what takes minutes: ask what is not answered rightly yet, where a student we know can be asked."""
+    if not can_ask(out):
+        return
+    milestone = built_milestone(load(root), number)
+    try:
+        who = student_id(root)
+        if who is None:
+            return
+        kept = _kept(root, number, who, out)
+    except UsageError:  # a damaged file, or somebody else's answers: the report says so
+        return
+    count = sum(not verdict.correct for verdict in judge(milestone, kept, who))
+    if not count:
+        return
+    out.print(f"{write_count(count, 'question')} of this milestone {'is' if count == 1 else 'are'} open.")
+    if Confirm.ask("Answer before the rest is measured?", console=out, default=True):
+        converse(root, milestone, for_student(milestone, who), kept, out)
+    out.print()
 
 
 def parse(said: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
@@ -152,6 +174,8 @@ def _print_questions(
 
 
 def _print_question(out: Console, question: Asked) -> None:
+    from rich.markdown import Markdown  # slow to import, and most runs ask nothing
+
     out.print(Markdown(question.prompt) if out.is_terminal else Text(question.prompt))
     for letter, text in question.options.items():
         out.print(item(f"{letter})", text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from grading.manifest.model import Budget, Manifest, Milestone, Module
 from grading.render.progress import Watch
 from grading.result import Curve, DataRecord, Failure, NamedImage, Picture, Writing
 from grading.submission import Submission
-from grading.testing.runner import TestOutcome
+
+if TYPE_CHECKING:  # pytest is slow to import, and whoever is answered from kept figures needs none
+    from grading.testing.runner import TestOutcome
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ def obtain_text(name: str, watch: Watch) -> TextSet:
     return load_text(name) if _fetch_unless_here(name, watch) else TEXT_STAND_INS[name]()
 
 
+def fetch_if_missing(name: str, watch: Watch) -> bool:
+    """Download a data set that is not here; whether it has come, so that its stand-in is needed no longer."""
+    place = find(source_named(name))
+    return bool(place.missing) and not place.own and _fetch_unless_here(name, watch)
+
+
 def _fetch_unless_here(name: str, watch: Watch) -> bool:
     """Whether the data set can be loaded now; False when nothing but its stand-in is left."""
     source = source_named(name)

@@ -115,6 +115,8 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
         yield escape(points, 1000)
     if how := dict.fromkeys(c.how for c in result.criteria[:MOST_CRITERIA] if c.how):
         yield "How it was measured:\n\n" + "\n".join(f"- {escape(text, 600)}" for text in how)
+    if kept := words.describe_kept(result):
+        yield kept
     others = words.failures(result)[1:]
     if others:
         shown = tuple(failure(other) for other in others[:SHOWN])

@@ -43,6 +43,8 @@ class Report:
         result, wide, plain = self.result, options.max_width >= WIDE, options.ascii_only
         yield _verdict(result)
         yield from _criteria(result, wide, plain)
+        if kept := words.describe_kept(result):
+            yield Text(f"\n{kept}", style="dim")
         yield from _other_failures(result)
         yield from _curves(result, options.max_width, plain)
         yield from _output(result)

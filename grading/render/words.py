@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from datetime import UTC
 
 from grading.manifest.model import Kind
 from grading.render.text import one_line
@@ -137,6 +138,17 @@ def fast_loop(failure: Failure) -> str | None:
     # Only printable ASCII: the command is meant to be pasted into a shell.
     node = "".join(c if c.isascii() and c.isprintable() else "?" for c in failure.test)[:300]
     return f"pytest {shlex.quote(node)}"
+
+
+def describe_kept(result: Result) -> str | None:
+    """When figures were measured that an earlier run has left; None when all are this run's."""
+    moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
+    if not moments:
+        return None
+    rest = [c for c in result.criteria if c.measured_at is None and c.kind is not Kind.UNDERSTANDING]
+    which = "Some figures were" if any(c.measured is not None for c in rest) else "All figures but the answers were"
+    at = " and ".join(f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in moments[-2:])
+    return f"{which} measured at {at}; nothing they depend on has changed since."
 
 
 def describe_writing(writing: Writing) -> tuple[str, str]:

@@ -89,9 +89,9 @@ def interpreter() -> Path:
 
 
 def folders_of_data() -> frozenset[Path]:
-    """Where data sets lie: test labels must not be found there."""
+    """Where data sets lie, and kept figures: neither test labels nor measurements may be found there."""
     named = os.environ.get(files.VARIABLE)
-    return frozenset({files.cache(), *([Path(named).expanduser()] if named else [])})
+    return frozenset({files.cache().parent, *([Path(named).expanduser()] if named else [])})
 
 
 def libraries(python: Path, folders: Iterable[Path]) -> set[Path]:

@@ -75,6 +75,8 @@ def run_tests(
         code = pytest.main(arguments, plugins=[plugin, collector])
     if collector.machine_failure is not None:
         raise collector.machine_failure
+    if code == pytest.ExitCode.INTERRUPTED and not collector.broken:  # pytest takes Ctrl-C for its own
+        raise KeyboardInterrupt
     if collector.broken or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         names = " ".join(file.as_posix() for file in files)
         why = collector.broken[0] if collector.broken else f"pytest ended with {pytest.ExitCode(code).name}"

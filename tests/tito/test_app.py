@@ -26,7 +26,7 @@ MAIN = [sys.executable, "-c", "from tito.app import main; main()"]
 GROUPS = {"module": ["list", "view", "start", "test", "reset", "solution", "complete"]}
 GROUPS["milestone"] = ["status", "timeline", "test", "demo", "quiz", "celebrate", "troubleshoot"]
 GROUPS["data"] = ["list", "fetch", "where"]
-ALONE = ["doctor", "hint", "portfolio", "update", "watch"]
+ALONE = ["compare", "doctor", "hint", "portfolio", "update", "watch"]
 COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in commands] + [(name,) for name in ALONE]
 
 

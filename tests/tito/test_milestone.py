@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,15 +14,20 @@ from rich.console import Console
 from rich.text import Text
 
 from grading import progress
+from grading.demos import run as demonstrations
 from grading.errors import GraderError
 from grading.manifest.load import load
+from grading.manifest.model import Milestone
 from grading.progress import FOLDER, attempt, read, record
+from grading.quiz.answers import Answers, load_answers, save_answers
+from grading.quiz.identity import save_student_id
 from grading.render.screen import Screen
 from grading.result import Result, Verdict, Writing
 from tests.render.results import criterion, failure, loss, not_yet, result
 from tests.render.test_terminal import HOSTILE, hostile_result
 from tito import attempt as attempts
 from tito import celebrate
+from tito import quiz as quizzes
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> list:
         planned.append(seed)
 
     monkeypatch.setattr(attempts, "grade_milestone", grade)
-    monkeypatch.setattr(attempts, "run_demo", play)
+    monkeypatch.setattr(demonstrations, "run_demo", play)
     return planned
 
 
@@ -89,12 +94,52 @@ def test_unlocking_celebrates_once(repo: Path, tito, grader: list) -> None:
 
 
 @pytest.mark.usefixtures("repo")
-def test_an_answer_from_an_earlier_measurement_says_so(tito, grader: list) -> None:
-    """A result that began before the command did is an earlier one, and the way to a new one is given."""
-    grader.append(result())
-    assert "tito milestone test 1 --again" in " ".join(tito("milestone", "test", "1").out.split())
-    grader[:] = [result(started_at=datetime.now(UTC) + timedelta(seconds=5))]
+def test_kept_figures_say_when_they_were_measured(tito, grader: list) -> None:
+    """The report says since when nothing has changed, and the way to new figures is given."""
+    at = datetime(2026, 11, 30, 8, 15, tzinfo=UTC)
+    grader.append(result(criterion(measured_at=at)))
+    answer = " ".join(tito("milestone", "test", "1").out.split())
+    assert "measured at 2026-11-30 08:15 UTC; nothing they depend on has changed since" in answer
+    assert "tito milestone test 1 --again" in answer
+    grader[:] = [result()]
     assert "--again" not in tito("milestone", "test", "1").out
+
+
+def test_open_questions_are_asked_before_anything_is_measured(repo: Path, tito, grader: list, monkeypatch) -> None:
+    """Where somebody can answer; what was answered is kept, and whoever puts it off is measured all the same."""
+    save_student_id(repo, "ada")
+    asked: list[str] = []
+
+    def confirm(question: str, **_: object) -> bool:
+        assert len(grader) == 1
+        asked.append(question)
+        return len(asked) > 1
+
+    def converse(root: Path, milestone: Milestone, questions: tuple, kept: Answers, _out: object) -> Answers:
+        assert len(grader) == 1
+        answers = Answers(kept.student, {question.question_id: 1 for question in questions})
+        save_answers(root, milestone.id, answers)
+        return answers
+
+    monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
+    monkeypatch.setattr(quizzes.Confirm, "ask", confirm)
+    monkeypatch.setattr(quizzes, "converse", converse)
+    for count in (1, 2):
+        grader[:] = [not_yet()]
+        assert "7 questions of this milestone are open." in tito("milestone", "test", "1").out
+        assert len(asked) == count
+        assert bool(load_answers(repo, 1).answers) is (count == 2)
+
+
+@pytest.mark.parametrize("student", ["id: [", "id: bob\n"])
+def test_damaged_or_foreign_answers_ask_nothing(repo: Path, tito, grader: list, monkeypatch, student: str) -> None:
+    """The report says what is wrong with them; nobody has to answer before that."""
+    (repo / "student.yaml").write_text(student)
+    save_answers(repo, 1, Answers("ada", {"training_memory": 1}))
+    monkeypatch.setattr(quizzes, "can_ask", lambda _out: True)
+    monkeypatch.setattr(quizzes.Confirm, "ask", lambda *_, **__: pytest.fail("asked"))
+    grader.append(not_yet())
+    assert tito("milestone", "test", "1").code == 1
 
 
 @pytest.mark.usefixtures("repo")
@@ -125,7 +170,7 @@ def test_a_demonstration_that_cannot_be_shown_takes_nothing_back(
     def fail(*_: object, **__: object) -> None:
         raise GraderError("no worker")
 
-    monkeypatch.setattr(attempts, "run_demo", fail)
+    monkeypatch.setattr(demonstrations, "run_demo", fail)
     grader.append(result())
     answer = tito("milestone", "test", "1")
     assert answer.code == 0
@@ -140,7 +185,7 @@ def test_a_demonstration_plays_or_says_what_stopped_it(
     answer = tito("milestone", "demo", "1", "--seed", "7")
     assert (answer.code, answer.out.strip()) == (0, "a frame")
     assert grader == [7]
-    monkeypatch.setattr(attempts, "run_demo", lambda *_, **__: failure(hint="Write it first."))
+    monkeypatch.setattr(demonstrations, "run_demo", lambda *_, **__: failure(hint="Write it first."))
     answer = tito("milestone", "demo", "1")
     assert answer.code == 1
     assert "stopped" in answer.out
@@ -172,7 +217,7 @@ def test_a_page_is_served(tito, monkeypatch: pytest.MonkeyPatch, *, well: bool, 
         served.append((number, seed, browser))
         return well
 
-    monkeypatch.setattr(attempts, "serve_demo", serve)
+    monkeypatch.setattr(demonstrations, "serve_demo", serve)
     assert tito("milestone", "demo", "2", "--web").code == code
     assert tito("milestone", "demo", "2", "--web", "--seed", "7", "--no-browser").code == code
     assert served == [(2, 1, True), (2, 7, False)]

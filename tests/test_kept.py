@@ -1,0 +1,389 @@
+"""Nothing is measured twice: figures are kept under the digest of all they depend on, and answer for nothing else."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from grading import cache, dependencies, grade
+from grading.checks.measured import Measured
+from grading.data import load as data_sets
+from grading.dependencies import find_dependencies
+from grading.errors import GraderError
+from grading.grade import grade_milestone, grade_module
+from grading.machine import machine
+from grading.manifest.load import load
+from grading.remote import WorkerDiedError
+from grading.render import words
+from grading.render.markdown import markdown
+from grading.render.progress import Silent
+from grading.result import CriterionStatus, DataRecord, Failure, Verdict
+from grading.submission import OWN, take
+from tests.submissions.build import student_files
+from tests.submissions.partial import passed
+
+COSTLY = ("module_tests", "integration_tests", "xor", "demo")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "kept")
+
+
+@pytest.fixture
+def tree(root: Path, tmp_path: Path) -> Path:
+    """A copy of the solution's files for milestone 1, to be changed."""
+    target = tmp_path / "tree"
+    for path in student_files(load(root)):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / path, target / path)
+    shutil.copytree(root / OWN, target, dirs_exist_ok=True)
+    return target
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each costly check of milestone 1 has been measured; each is passed without any work."""
+    calls: Counter[str] = Counter()
+
+    def count(check: str):
+        measure = passed(check)
+
+        def counting(context):
+            calls[check] += 1
+            return measure(context)
+
+        return counting
+
+    for check in COSTLY:
+        monkeypatch.setitem(grade.CHECKS, check, count(check))
+    return calls
+
+
+def test_answering_the_questions_measures_nothing_again(root, tree, counted):
+    """The answers alone are new, and the verdict with them; what was measured says when."""
+    answers = (tree / "answers/milestone-1.yaml").read_bytes()
+    (tree / "answers/milestone-1.yaml").unlink()
+    first = grade_milestone(root, 1, submission=tree)
+    assert first.verdict is Verdict.NOT_YET
+    (tree / "answers/milestone-1.yaml").write_bytes(answers)
+    second = grade_milestone(root, 1, submission=tree)
+    assert second.verdict is Verdict.UNLOCKED
+    assert counted == dict.fromkeys(COSTLY, 1)
+    assert second.seed == first.seed
+    assert {c.measured_at for c in second.criteria if c.name != "quiz"} == {first.started_at}
+    assert f"{first.started_at:%Y-%m-%d %H:%M} UTC" in words.describe_kept(second)
+    assert words.describe_kept(second) in markdown(second)
+    assert words.describe_kept(first) is None
+
+
+def test_what_an_interrupted_run_has_measured_is_kept(root, tree, counted, monkeypatch):
+    """The next run goes on from there, with the same seed."""
+    whole = grade.CHECKS["xor"]
+
+    def interrupt(_context):
+        raise KeyboardInterrupt
+
+    interrupt.__module__, interrupt.__qualname__ = whole.__module__, whole.__qualname__
+    monkeypatch.setitem(grade.CHECKS, "xor", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        grade_milestone(root, 1, submission=tree, seed=11)
+    monkeypatch.setitem(grade.CHECKS, "xor", whole)
+    result = grade_milestone(root, 1, submission=tree)
+    assert (result.verdict, result.seed) == (Verdict.UNLOCKED, 11)
+    assert counted == dict.fromkeys(COSTLY, 1)
+    assert words.describe_kept(result).startswith("Some figures were measured at")
+
+
+def test_ctrl_c_among_module_tests_ends_the_run(root):
+    """Pytest, which takes it for its own, does not make an error of the grader's of it."""
+
+    class Impatient(Silent):
+        def advance(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grade_module(root, "01_setup", watch=Impatient())
+
+
+def test_a_seed_is_answered_from_its_own_figures_only(root, tree, counted):
+    """Another seed draws other tasks; the same one, and none at all, are answered from what is there."""
+    assert grade_milestone(root, 1, submission=tree, seed=1).seed == 1
+    assert grade_milestone(root, 1, submission=tree, seed=1).seed == 1
+    assert grade_milestone(root, 1, submission=tree).seed == 1
+    assert counted["xor"] == 1
+    assert grade_milestone(root, 1, submission=tree, seed=2).seed == 2
+    assert counted["xor"] == 2
+    assert grade_milestone(root, 1, submission=tree).seed == 2
+    assert grade_milestone(root, 1, submission=tree, again=True, seed=2).seed == 2
+    assert counted["xor"] == 3
+
+
+def test_official_grading_neither_takes_nor_leaves_figures(root, tree, counted, tmp_path):
+    """What student code might have written, here or on a server, answers for nothing that counts."""
+    grade_milestone(root, 1, submission=tree)
+    files = {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    for _ in range(2):
+        result = grade_milestone(root, 1, submission=tree, official=True, student="course")
+        assert all(c.measured_at is None for c in result.criteria)
+    assert counted["xor"] == 3
+    assert {path: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == files
+
+
+def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
+    """Missed figures come back with what to fix; whatever the machine could not do is tried again."""
+    missed = Failure(title="Accuracy", got="0.5", hint="Train longer.")
+    figures = {c.figure: c.threshold for c in load(root).milestone(1).criteria if c.check == "xor"}
+
+    def miss(_context):
+        counted["miss"] += 1
+        return Measured({**figures, "accuracy": 0.5}, {"accuracy": (missed,)}, how="measured")
+
+    monkeypatch.setitem(grade.CHECKS, "xor", miss)
+    for _ in range(2):
+        result = grade_milestone(root, 1, submission=tree)
+        assert (result.verdict, result.first_to_mend) == (Verdict.NOT_YET, missed)
+    assert counted["miss"] == 1
+
+    def fail(_context):
+        counted["fail"] += 1
+        raise GraderError("no disk")
+
+    monkeypatch.setitem(grade.CHECKS, "xor", fail)
+    for _ in range(2):
+        assert grade_milestone(root, 1, submission=tree).verdict is Verdict.ERROR
+    assert counted["fail"] == 2
+
+
+def test_nothing_is_kept_of_a_check_in_which_a_worker_died(root, tree, counted, monkeypatch):
+    """Memory or time may have been the machine's; a worker that the grader ended is another matter."""
+    measure = passed("xor")
+
+    def with_worker(context):
+        worker = context.start()
+        worker.request("echo", 1)
+        counted["workers"] += 1
+        if counted["workers"] == 1:
+            worker._fail(WorkerDiedError("killed"))
+        worker.close()
+        return measure(context)
+
+    monkeypatch.setitem(grade.CHECKS, "xor", with_worker)
+    for expected in (1, 2, 2):
+        grade_milestone(root, 1, submission=tree)
+        assert counted["workers"] == expected
+
+
+def test_what_student_code_printed_comes_back(root, tree, counted, monkeypatch):
+    """A report made from kept figures shows it as the first one did."""
+    measure = passed("xor")
+
+    def printing(context):
+        context.log.output.append("hello from the network\n")
+        counted["printing"] += 1
+        return measure(context)
+
+    monkeypatch.setitem(grade.CHECKS, "xor", printing)
+    for _ in range(2):
+        assert grade_milestone(root, 1, submission=tree).student_output == "hello from the network\n"
+    assert counted["printing"] == 1
+
+
+# The key.
+
+
+def key_of(root: Path, tree: Path, into: Path, check: str = "xor", *, sandbox: str = "bubblewrap", **changes) -> str:
+    """The key of a check of milestone 1, after some changes of the milestone."""
+    manifest = load(root)
+    milestone = manifest.milestone(1).model_copy(update=changes)
+    shutil.rmtree(into, ignore_errors=True)
+    handed_in = take(tree, manifest, manifest.modules_for(milestone), milestone, into)
+    found = find_dependencies(root, manifest, milestone, handed_in, sandbox)
+    return found.compute_key(check, grade.CHECKS[check])
+
+
+def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_path, monkeypatch):
+    """Code, recipe, budget, fence and versions; of the course the grader's files, and for tests those that are run."""
+    into, budget = tmp_path / "into", load(root).milestone(1).budget
+    keys = [key_of(root, tree, into), key_of(root, tree, into, sandbox="landlock")]
+    keys.append(key_of(root, tree, into, budget=budget.model_copy(update={"threads": 2})))
+    keys.append(key_of(root, tree, into, check="demo"))
+    here = machine("bubblewrap").model_copy(update={"packages": {"numpy": "9.9"}})
+    with monkeypatch.context() as patched:
+        patched.setattr(dependencies, "machine", lambda _sandbox: here)
+        keys.append(key_of(root, tree, into))
+    course = tmp_path / "course"
+    for name in ("grading", "modules"):
+        shutil.copytree(root / name, course / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "milestones.yaml", course)
+    assert key_of(course, tree, into) == keys[0]
+    tests = key_of(course, tree, into, check="module_tests")
+    for name in ("modules/02_tensor/test_tensor.py", "grading/checks/xor.py"):
+        with (course / name).open("a") as file:
+            file.write("# changed\n")
+        changed = key_of(course, tree, into, check="module_tests")
+        assert changed != tests
+        tests = changed
+    keys.append(key_of(course, tree, into))
+    for name in ("modules/02_tensor/tinytorch/tensor.py", "modules/04_layers/recipe.py"):
+        with (tree / name).open("a") as file:
+            file.write("# changed\n")
+        keys.append(key_of(root, tree, into))
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_key_stays_when_nothing_changes_that_figures_depend_on(root, tree, tmp_path):
+    """Answers, who answers, questions and words of the manifest are no part of it, nor is another module's test."""
+    into = tmp_path / "into"
+    before = key_of(root, tree, into)
+    (tree / "answers/milestone-1.yaml").write_text("student: bob\nanswers: {}\n")
+    (tree / "student.yaml").write_text("id: bob\n")
+    (tree / "modules/06_spatial/tinytorch/spatial.py").write_text("# of a later milestone\n")
+    assert key_of(root, tree, into, questions=(), name="Another name", impact="Other words.") == before
+
+
+def test_only_checks_with_data_depend_on_the_data(root, monkeypatch, tmp_path):
+    """A data set that arrives takes module tests away from nobody."""
+    manifest = load(root)
+    milestone = manifest.milestone(2)
+    handed_in = take(root, manifest, manifest.modules_for(milestone), milestone, tmp_path / "into")
+    found = find_dependencies(root, manifest, milestone, handed_in, "process")
+
+    def keys() -> dict[str, str]:
+        return {check: found.compute_key(check, grade.CHECKS[check]) for check in ("module_tests", "mnist", "demo")}
+
+    monkeypatch.setattr(dependencies, "identity", lambda name: f"{name} is missing")
+    missing = keys()
+    monkeypatch.setattr(dependencies, "identity", lambda name: f"{name} is here")
+    assert {check for check, key in keys().items() if key == missing[check]} == {"module_tests"}
+
+
+def test_figures_of_a_stand_in_count_until_the_data_have_come(root, tree, counted, monkeypatch):
+    """Offline nothing is trained twice; once the download works, the data themselves are measured."""
+    measure = passed("xor")
+    record = DataRecord(name="digits", digest="0" * 64, stand_in_for="mnist")
+
+    def on_a_stand_in(context):
+        counted["stand-in"] += 1
+        return replace(measure(context), data=record)
+
+    monkeypatch.setitem(grade.CHECKS, "xor", on_a_stand_in)
+    online = False
+    monkeypatch.setattr(grade, "fetch_if_missing", lambda _name, _watch: online)
+    for _ in range(2):
+        assert grade_milestone(root, 1, submission=tree).verdict is Verdict.PROVISIONAL
+    assert counted["stand-in"] == 1
+    online = True
+    grade_milestone(root, 1, submission=tree)
+    assert counted["stand-in"] == 2
+
+
+def test_a_data_set_that_is_here_is_not_looked_for_elsewhere(monkeypatch):
+    """Neither one that is whole, nor one in a folder that the user has named."""
+    monkeypatch.setattr(data_sets, "fetch", lambda *_: pytest.fail("asked the network"))
+    for missing, own in (((), False), ((), True), (("train-images",), True)):
+        place = data_sets.Place(Path("/nowhere"), own=own, missing=missing)
+        monkeypatch.setattr(data_sets, "find", lambda _source, place=place: place)
+        assert data_sets.fetch_if_missing("mnist", None) is False
+
+
+# The files.
+
+
+def kept(key: str = "k", **figures: float | None) -> cache.KeptFigures:
+    """Figures to be kept."""
+    return cache.KeptFigures(
+        key=key,
+        seed=5,
+        measured_at=datetime(2026, 11, 30, tzinfo=UTC),
+        printed="",
+        measured=Measured(figures or {"accuracy": 1.0}),
+    )
+
+
+def test_figures_come_back_as_they_were():
+    """Also those that JSON has no word for, and None."""
+    before = kept(a=math.inf, b=-math.inf, c=None, d=0.1)
+    cache.keep_figures(before)
+    assert cache.find_figures("k", ["a", "d"]) == before
+    cache.keep_figures(kept(a=math.nan))
+    assert math.isnan(cache.find_figures("k", ["a"]).measured.figures["a"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{ not json", "[]", '{"record": "tinytorch/result/v1"}', kept("other").model_dump_json(), "\x00" * 9],
+    ids=["empty", "not JSON", "a list", "a result", "other figures", "null bytes"],
+)
+def test_a_damaged_or_forged_file_is_set_aside(text, tmp_path):
+    """It answers for nothing, disturbs nobody again, and is not lost."""
+    cache.keep_figures(kept())
+    (tmp_path / "kept" / "k.json").write_text(text)
+    assert cache.find_figures("k", ["accuracy"]) is None
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["k.json.damaged-1"]
+    cache.keep_figures(kept())
+    assert cache.find_figures("k", ["accuracy"]) is not None
+
+
+def test_figures_that_lack_one_that_is_asked_for_are_none():
+    """A check that measures more than it did has measured nothing yet."""
+    cache.keep_figures(kept(accuracy=1.0))
+    assert cache.find_figures("k", ["accuracy", "loss"]) is None
+
+
+def test_only_the_newest_files_stay(monkeypatch, tmp_path):
+    """Every change brings figures of its own, and a disk has an end."""
+    monkeypatch.setattr(cache, "MOST_FILES", 3)
+    for number in range(6):
+        cache.keep_figures(kept(str(number)))
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert "5.json" in names
+    assert len(names) == 3
+
+
+def test_without_a_disk_that_takes_them_grading_goes_on(root, tree, counted, monkeypatch, tmp_path):
+    """Nothing is kept then, and nothing else is different."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "file" / "kept")
+    for _ in range(2):
+        result = grade_milestone(root, 1, submission=tree)
+        assert {c.status for c in result.criteria} == {CriterionStatus.PASSED}
+    assert counted["xor"] == 2
+
+
+def test_student_code_reaches_no_kept_figures(worker_of, sandbox, tmp_path):
+    """In a sandbox it can neither read what is kept nor write something that would be taken for it."""
+    if sandbox == "process":
+        pytest.skip("a plain process is no sandbox, which is why official grading refuses one")
+    cache.keep_figures(kept())
+    file = tmp_path / "kept" / "k.json"
+    before = file.read_bytes()
+    worker = worker_of(
+        "import os\n"
+        "def attempt(folder):\n"
+        "    done = []\n"
+        "    for name, act in (\n"
+        "        ('list', lambda: os.listdir(folder)),\n"
+        "        ('read', lambda: open(folder + '/k.json').read()),\n"
+        "        ('write', lambda: open(folder + '/k.json', 'w').write('{}')),\n"
+        "        ('add', lambda: open(folder + '/new.json', 'w').write('{}')),\n"
+        "        ('remove', lambda: os.remove(folder + '/k.json')),\n"
+        "        ('replace', lambda: os.rename(folder, folder + '-gone')),\n"
+        "    ):\n"
+        "        try:\n"
+        "            act()\n"
+        "            done.append(name)\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    return done\n"
+    )
+    assert worker.module("code").attempt(str(file.parent)) == []
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == ["k.json"]
