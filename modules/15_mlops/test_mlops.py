@@ -640,9 +640,9 @@ def test_only_what_is_whole_serves(student):
     """What is unknown or damaged is neither promoted nor rolled back to; then nothing has changed."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
-    first, second, third = (registry.put(data) for data in (b"first", b"second", b"third"))
-    registry.promote(first)
-    registry.promote(second)
+    oldest, first, second, third = (registry.put(data) for data in (b"oldest", b"first", b"second", b"third"))
+    for one in (oldest, first, second):
+        registry.promote(one)
     (folder / "objects" / first).write_bytes(b"fir5t")
     (folder / "objects" / third).write_bytes(b"")
     for kind, call, function in (
@@ -652,11 +652,12 @@ def test_only_what_is_whole_serves(student):
     ):
         with expect.raises(kind, call=call, hint="self.get first"):
             function()
-        expect.equal(registry.history(), [first, second], call=f"history() after {call}")
+        expect.equal(registry.history(), [oldest, first, second], call=f"history() after {call}")
     (folder / "objects" / first).unlink()
     with expect.raises(KeyError, call="roll_back() to an object that is gone"):
         registry.roll_back()
-    expect.equal(registry.history(), [first, second], call="history() after roll_back() to an object that is gone")
+    call = "history() after roll_back() to an object that is gone"
+    expect.equal(registry.history(), [oldest, first, second], call=call)
 
 
 @task("15.3")
@@ -1080,6 +1081,8 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
     reference["flag"], current["flag"] = np.array([True, False] * 30), np.array([True] * 60)
     reference["half"], current["half"] = np.zeros(60, "float32"), np.ones(60, "float32")
     reference["level"], current["level"] = np.arange(60) % 5, np.arange(60) % 4
+    # The counts are far apart, and the steps of the two curves are not.
+    reference["code"], current["code"] = np.repeat([0, 1, 2], 20), np.repeat([0, 2], 30)
     current = dict(reversed(current.items()))
     got, wanted = student.mlops.find_drift(reference, current, 0.01), {}
     for name, one in reference.items():
@@ -1087,7 +1090,7 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
         wanted[name] = test(one, current[name])[1]
     rejected = student.mlops.holm(list(wanted.values()), 0.01)
     wanted = {name: p for (name, p), drifted in zip(wanted.items(), rejected, strict=True) if bool(drifted)}
-    expect.equal(sorted(got), sorted(wanted), call="the names in find_drift of 15 features, alpha=0.01")
+    expect.equal(sorted(got), sorted(wanted), call="the names in find_drift of 16 features, alpha=0.01")
     for name, p in wanted.items():
         expect.array(got[name], p, rtol=1e-6, atol=0, call=f"p of {name} in find_drift")
     a, b = np.arange(60.0), np.arange(60.0) + 16
@@ -1129,8 +1132,9 @@ def test_batches_are_taken_in_order(student, rng):
     run = student.define(run_batches)
     for count, size in ((10, 4), (8, 4), (3, 32), (5, 1)):
         rows = [np.array([float(k), float(rng.normal())]) for k in range(count)]
-        _, batches = run(make_batcher(student, size), rows, -1.0, PATIENCE)
-        call = f"{count} rows submitted before the block, max_batch={size}"
+        wait = 0.005 if count % size else 3600.0  # full batches wait for nothing
+        _, batches = run(make_batcher(student, size, wait), rows, -1.0, PATIENCE)
+        call = f"{count} rows submitted before the block, max_batch={size}, max_wait={wait}"
         numbers = [float(k) for k in range(count)]
         wanted = [numbers[start : start + size] for start in range(0, count, size)]
         expect.equal(
@@ -1441,7 +1445,7 @@ def test_metrics_count_and_measure(student, rng):
     expect.equal(ask(service, "GET", "/metrics"), (200, empty), call="GET /metrics before any prediction")
     for k in range(40):
         ask(service, "POST", "/predict", as_body([[1.0]]))
-        ask(service, "GET", "/health" if k % 2 else "/elsewhere")
+        ask(service, "GET", ("/health", "/elsewhere", "/version")[k % 3])
     for k in range(10):
         ask(service, "POST", "/predict", b"{" if k < 7 else b" " * 70_000)
     ordered = sorted([*waits, *[0.0] * 10])
@@ -1496,6 +1500,10 @@ def test_the_share_is_that_of_the_digest(student, rng):
             wanted = "canary" if place(user, salt) < share else "stable"
             hint = 'the first 8 digits of digest("salt:user"), below share · 16⁸'
             expect.equal(got, wanted, call=f"Canary({share}, {salt!r}).choose({user!r})", hint=hint)
+    for user in users[:10]:
+        got = student.mlops.Canary(place(user, "x"), "x").choose(user)
+        call, hint = f"Canary({place(user, 'x')!r}, 'x').choose({user!r}), whose place is the share", "below, not up to"
+        expect.equal(got, "stable", call=call, hint=hint)
 
 
 @task("15.15")
@@ -1610,6 +1618,17 @@ def test_each_look_has_its_share_of_alpha(student):
         *_, state = student.define(call_each)(record, [("canary", failed) for failed in answers])
         call = f"{failures} failures of 100 beside none of 100, a tail of {chance(failures, 100, 0, 100):.4f}"
         expect.equal(state, wanted, call=call, hint="alpha / len(looks), and alpha is 0.05 by default")
+
+
+@task("15.16")
+def test_a_tail_of_just_alpha_rolls_back(student):
+    """A canary whose tail is exactly its look's share of alpha goes."""
+    tail = student.mlops.fisher_tail(1, 1, 0, 1)
+    canary = student.mlops.Canary(0.5, "s", (1,), tail)
+    canary.record("stable", False)
+    call = f"the state after one failure of the canary's and none of the other's, looks=(1,), alpha={tail!r}"
+    state, hint = canary.record("canary", True), "roll back for a tail ≤ alpha / len(looks)"
+    expect.equal(state, "rolled back", call=call, hint=hint)
 
 
 @task("15.16")
