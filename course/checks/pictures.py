@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from course.checks.course import Course
+from course.figures import records
 from course.figures.gallery import FOLDER, LARGEST, SHOWN, draw_module, is_current, list_images
 from grading.manifest.model import Module
 from grading.manifest.problems import Problem
@@ -21,6 +22,10 @@ def pictures_are_current(course: Course, watch: Watch) -> list[Problem]:
     for done, module in enumerate(course.built, start=1):
         problems += _check_module(course, module)
         watch.advance(done)
+    for name, path in records.find_stale_records(course.root / "modules"):
+        message = f"{name} was measured of another modules/{path}."
+        mend = f"Run `inv figures --measure {name}`, and read the captions of its pictures again."
+        problems.append(Problem("course/figures/records.json", 1, message, mend))
     return problems
 
 

@@ -19,6 +19,7 @@ from course.figures.records import read_record, write_record
 from grading.render.svg import write_word
 
 ROWS = 10
+CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarking.py")
 
 
 def draw_turns() -> Figure:
@@ -118,7 +119,7 @@ def measure_step() -> None:
         if profiles[-1].bytes.get(name) and profiles[-1].flops.get(name)
     }
     values = {"peak": round(roofline.flops, -9), "bandwidth": round(roofline.bandwidth, -9), "ops": ops}
-    write_record("roofline", "one training step of module 13's example, medians of 12, processor time", values)
+    write_record("roofline", "one training step of module 13's example, medians of 12, processor time", values, CODE)
 
 
 FIGURES = {"turns": draw_turns, "roofline": draw_roofline}

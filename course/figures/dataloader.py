@@ -90,7 +90,8 @@ def measure_pipeline() -> None:
         runs[name] = [
             [what, *round_values(np.array(times), 4)] for what, *times in sorted(parts, key=lambda part: part[1])
         ]
-    write_record("pipeline", "six batches: 30 or 70 ms to load, 50 ms to train, both by time.sleep; times in ms", runs)
+    about = "six batches: 30 or 70 ms to load, 50 ms to train, both by time.sleep; times in ms"
+    write_record("pipeline", about, runs, ["08_dataloader/tinytorch/dataloader.py"])
 
 
 FIGURES = {"versions": draw_versions, "pipeline": draw_pipeline}

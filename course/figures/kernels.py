@@ -126,7 +126,8 @@ def measure_step() -> None:
         name: {key: float(f"{1000 * np.median([t[key] for t in times[5:]]):.3g}") for key in times[0]}
         for name, times in taken.items()
     }
-    write_record("step", "the training step of module 13's lesson, medians of 20 turns, processor time in ms", values)
+    about = "the training step of module 13's lesson, medians of 20 turns, processor time in ms"
+    write_record("step", about, values, ["06_spatial/tinytorch/spatial.py", "13_kernels/tinytorch/kernels.py"])
 
 
 def measure_whitening() -> None:
@@ -138,7 +139,8 @@ def measure_whitening() -> None:
     kernels = recipe.whitening_kernels(images, 27).reshape(27, 27)
     norms = np.linalg.norm(kernels, axis=1)
     values = {"vectors": round_values(kernels / norms[:, None], 3), "strengths": round_values(1 / norms**2 - 0.1, 3)}
-    write_record("whitening", f"whitening_kernels of module 13's recipe on 2,000 images of {data.name}", values)
+    about = f"whitening_kernels of module 13's recipe on 2,000 images of {data.name}"
+    write_record("whitening", about, values, ["13_kernels/recipe.py"])
 
 
 FIGURES = {"step": draw_step, "blocks": draw_blocks, "whitening": draw_whitening}

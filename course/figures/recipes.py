@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
-MODULES = Path(__file__).resolve().parents[2] / "modules"
+from course.figures.records import MODULES
 
 
 @cache

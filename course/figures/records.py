@@ -1,20 +1,24 @@
 """What is measured once and kept: times of this or that machine, and trainings too long for every check.
 
 Such values are no function of the code, so `inv figures --measure NAME` writes them to records.json, with where and how
-they were measured, and the pictures are drawn from there.
+they were measured and with digests of the solutions, and the pictures are drawn from there.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 RECORDS = Path(__file__).with_name("records.json")
+MODULES = Path(__file__).resolve().parents[2] / "modules"
 
 
 def read_record(name: str) -> dict[str, Any]:
@@ -22,8 +26,11 @@ def read_record(name: str) -> dict[str, Any]:
     return json.loads(RECORDS.read_text(encoding="utf-8"))[name]["values"]
 
 
-def write_record(name: str, about: str, values: dict[str, Any]) -> None:
-    """Keep the values of a measurement, `about` saying how it was made; the others stay as they are."""
+def write_record(name: str, about: str, values: dict[str, Any], code: Sequence[str]) -> None:
+    """Keep the values of a measurement; the others stay as they are.
+
+    `about` says how it was made, `code` of which files below modules/: once one of them changes, the record is stale.
+    """
     records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else {}
     machine = {
         "machine": platform.machine(),
@@ -32,9 +39,29 @@ def write_record(name: str, about: str, values: dict[str, Any]) -> None:
         "numpy": np.__version__,
         "openblas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "as many as processors"),
     }
-    records[name] = {"about": about, "machine": machine, "values": values}
+    digests = {path: digest_code((MODULES / path).read_text(encoding="utf-8")) for path in code}
+    records[name] = {"about": about, "machine": machine, "code": digests, "values": values}
     parts = [f"{json.dumps(key)}: {json.dumps(records[key])}" for key in sorted(records)]
     RECORDS.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
+    """Name each measurement, and the file below `modules` whose code is no longer what was measured."""
+    for name, record in json.loads(RECORDS.read_text(encoding="utf-8")).items():
+        for path, digest in record["code"].items():
+            if (modules / path).is_file() and digest_code((modules / path).read_text(encoding="utf-8")) != digest:
+                yield name, path
+
+
+def digest_code(source: str) -> str:
+    """A digest of what a file does: without docstrings, comments on lines of their own, and empty lines."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            first, last = node.body[0].lineno - 1, node.body[0].end_lineno or 0
+            lines[first:last] = [""] * (last - first)
+    code = [line.rstrip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()[:16]
 
 
 def round_values(values: np.ndarray, digits: int = 4) -> list[Any]:

@@ -15,6 +15,7 @@ from grading.render.svg import write_word
 
 SIZES = [10, 32, 100, 320, 1_000, 3_200, 10_000, 32_000, 100_000, 320_000, 1_000_000, 3_200_000, 10_000_000]
 CALLS = 200
+CODE = ["01_setup/tinytorch/setup.py"]
 
 
 def draw_speedup() -> Figure:
@@ -69,11 +70,9 @@ def measure_speedup() -> None:
         if (path / "type").read_text().strip() != "Instruction":
             size = (path / "size").read_text().strip()
             caches[f"L{(path / 'level').read_text().strip()}"] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
-    write_record(
-        "speedup",
-        "compare_dots of module 01, the median of three below 1,000,000 elements; caches in bytes",
-        {"sizes": SIZES, "speedups": round_values(np.array(speedups), 3), "caches": caches},
-    )
+    about = "compare_dots of module 01, the median of three below 1,000,000 elements; caches in bytes"
+    values = {"sizes": SIZES, "speedups": round_values(np.array(speedups), 3), "caches": caches}
+    write_record("speedup", about, values, CODE)
 
 
 def measure_timings() -> None:
@@ -86,7 +85,7 @@ def measure_timings() -> None:
         dot_vectorised(a, b)
         times.append(1e6 * (time.perf_counter() - start))
     about = "200 times dot_vectorised of module 01 with 100,000 elements, by the wall clock"
-    write_record("timings", about, {"microseconds": round_values(np.array(times))})
+    write_record("timings", about, {"microseconds": round_values(np.array(times))}, CODE)
 
 
 FIGURES = {"speedup": draw_speedup, "timings": draw_timings}

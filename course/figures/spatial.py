@@ -72,7 +72,7 @@ def measure_digits() -> None:
         "bias": round_values(network[0].bias.numpy()),
         "digit": data.test_inputs[int(np.flatnonzero(data.test_targets == 5)[0]), 0].tolist(),
     }
-    write_record("digits", about, values)
+    write_record("digits", about, values, ["06_spatial/tinytorch/spatial.py", "06_spatial/recipe.py"])
 
 
 FIGURES = {"kernels": draw_kernels, "overlaps": draw_overlaps}

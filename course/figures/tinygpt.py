@@ -108,11 +108,8 @@ def measure_copying() -> None:
     model(Tensor(np.array([list(LINE.encode())])))
     weights = np.stack([block.self_attn.weights.numpy()[0] for block in model.blocks])
     values = {"losses": round_values(np.array(losses), 3), "weights": np.round(weights, 3).tolist()}
-    write_record(
-        "copying",
-        "task 16.12's network after 500 steps; weights (block, head, query, key) for the line of the picture",
-        values,
-    )
+    about = "task 16.12's network after 500 steps; weights (block, head, query, key) for the line of the picture"
+    write_record("copying", about, values, ["16_tinygpt/tinytorch/tinygpt.py"])
 
 
 FIGURES = {"copying": draw_copying, "attention": draw_attention, "sampling": draw_sampling}

@@ -10,15 +10,17 @@ import pytest
 
 from course.checks.course import Course
 from course.checks.pictures import pictures_are_current
+from course.figures import records
 from course.figures.canvas import DARK, LIGHT, Figure, draw_line, write_svg
 from course.figures.charts import Chart, Scale, draw_curve
-from course.figures.gallery import is_current, write_figures
+from course.figures.gallery import is_current, measure, write_figures
 from course.release import release_files, write_release
+from grading.errors import UsageError
 from grading.lock import changed_course_files
 from grading.manifest.load import load_at_desk
 from grading.render.progress import Silent
 
-from .conftest import LESSON
+from .conftest import CODE, LESSON
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 2.5L3 4"/><text>0.37</text></svg>\n'
 
@@ -64,6 +66,27 @@ def test_a_stale_picture_is_named_and_drawn_again(course: Course, monkeypatch: p
     lesson = course.root / LESSON
     lesson.write_text(lesson.read_text() + "\n![A side of a square, drawn](figures/side.svg)\\\n*It is\nstraight.*\n")
     assert pictures_are_current(Course(course.root, course.manifest), Silent()) == []
+
+
+def test_a_measurement_of_other_code_is_named(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured once is stale when the solution does something else; comments and docstrings do not count."""
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "records.json")
+    monkeypatch.setattr(records, "MODULES", course.root / "modules")
+    code = course.root / CODE
+    records.write_record("areas", "of three squares", {"areas": [1, 4, 9]}, ["01_shapes/tinytorch/shapes.py"])
+    assert records.read_record("areas") == {"areas": [1, 4, 9]}
+    code.write_text("# A comment.\n" + code.read_text().replace('"""', '"""Really: ', 1))
+    assert pictures_are_current(course, Silent()) == []
+    code.write_text(code.read_text() + "\nSIDES = 4\n")
+    (problem,) = pictures_are_current(course, Silent())
+    assert "areas was measured of another modules/01_shapes/tinytorch/shapes.py" in str(problem)
+    assert "inv figures --measure areas" in str(problem)
+
+
+def test_a_measurement_that_does_not_exist_is_wrong_usage() -> None:
+    """The error names those that do."""
+    with pytest.raises(UsageError, match=r"There is no measurement speeds\. There are: copying, digits"):
+        measure("speeds")
 
 
 def test_an_image_that_no_code_draws_is_named(course: Course) -> None:
