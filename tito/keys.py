@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -13,10 +14,12 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-ESCAPE = b"\x1b"
-"""What arrow keys and their like begin with: they are several characters, and mean nothing here."""
-GONE = "q"
-"""What a terminal that has been closed comes to."""
+ARROWS = re.compile(rb"\x1b(?:\[[0-9;]*[A-Za-z~]|O?.)?")
+"""Arrow keys and their like are several characters, and mean nothing here."""
+END = "\x04"
+"""Ctrl-D, and what a terminal that has been closed comes to."""
+STOP = b"\0"
+"""No signal has this number."""
 
 
 def has_keyboard() -> bool:
@@ -32,34 +35,43 @@ def read_keys(put: Callable[[str], None]) -> Iterator[None]:
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+
+    def take_over() -> None:
+        if has_keyboard():
+            tty.setcbreak(keyboard, termios.TCSANOW)
 
     def read() -> None:
-        while awake not in select.select([keyboard, awake], [], [])[0]:
+        while True:
+            ready = select.select([keyboard, awake], [], [])[0]
+            if awake in ready:
+                if STOP in os.read(awake, 64):
+                    return
+                take_over()
+                continue
             try:
                 data = os.read(keyboard, 64)
             except OSError:
                 data = b""
+            for key in ARROWS.sub(b"", data).decode(errors="ignore") if data else END:
+                put(key)
             if not data:
-                put(GONE)
                 return
-            if not data.startswith(ESCAPE):
-                for key in data.decode(errors="ignore"):
-                    put(key)
 
-    def take_over(*_: object) -> None:
-        if has_keyboard():  # after `fg` the shell has put its own settings back
-            tty.setcbreak(keyboard)
-
-    reader = threading.Thread(target=read, daemon=True)
-    continued = signal.signal(signal.SIGCONT, take_over)
     take_over()
+    # After Ctrl-Z and `fg` the terminal is as the shell had it. The signal may come to any thread, and its handler
+    # would run only once the main one wakes up: so the reader is told by the pipe.
+    continued = signal.signal(signal.SIGCONT, lambda *_: None)
+    told = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
         yield
     finally:
-        os.write(wake, b".")
-        reader.join()
+        signal.set_wakeup_fd(told)
         signal.signal(signal.SIGCONT, continued)
+        os.write(wake, STOP)
+        reader.join()
         for descriptor in (awake, wake):
             os.close(descriptor)
         with contextlib.suppress(termios.error):

@@ -18,6 +18,7 @@ from grading.render.text import one_line
 from grading.result import Result
 from tito.console import item
 from tito.hints import show_next_hint
+from tito.keys import END
 from tito.lesson import show_lesson
 
 KEYS = "h hint  l list  t task  a all  q quit"
@@ -124,7 +125,7 @@ class Session:
         self._print(Text.assemble(f"\n{where}. To go on: ", (f"tito watch {self.module.id[:2]}", "bold")))
 
     def _press(self, key: str) -> bool:
-        if key == "q":
+        if key in ("q", END):
             return False
         if key == "a":
             self._news.clear()

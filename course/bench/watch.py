@@ -24,6 +24,8 @@ MODULES = 10
 PAUSE = 1.5
 """Seconds between two saves, in which the next worker starts; nobody types faster."""
 IDLE = 20.0
+FAILS, EXPLAINED = "Fix this first", "with a debugger at hand"
+"""How a failure begins, and what comes after it."""
 
 
 def verdicts() -> Iterator[Figure]:
@@ -41,7 +43,7 @@ def idling() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as place:
         write_release(ROOT, Path(place, "release"))
         with _watched(Path(place, "release"), load(ROOT).modules[0]) as process:
-            _wait_for(process, "with a debugger at hand")
+            _wait_for(process, EXPLAINED)
             time.sleep(2 * PAUSE)
             before = read_cpu_nanoseconds(process.pid)
             time.sleep(IDLE)
@@ -58,13 +60,14 @@ def _time_module(release: Path, manifest: Manifest, module: Module) -> Figure:
     _save(release, manifest, module, tasks)
     with _watched(release, module) as process:
         for done, task in enumerate(tasks, start=1):
-            _wait_for(process, "with a debugger at hand")
+            _wait_for(process, EXPLAINED)
             time.sleep(PAUSE)
             started = time.perf_counter()
             _save(release, manifest, module, tasks[done:])
-            _wait_for(process, f"Task {task} passes", instead="Fix this first")
+            _wait_for(process, f"Task {task} passes", FAILS)  # some tests need a later task
             times.append(time.perf_counter() - started)
-        _wait_for(process, "is completed", instead="Fix this first")
+        if _wait_for(process, "is completed", FAILS) == FAILS:
+            raise GraderError(f"the solution of {module.id} does not pass its tests")
     least, most = min(times) * 1e3, max(times) * 1e3
     how = f"median of {len(times)} tasks, {least:.0f} to {most:.0f} ms"
     return Figure(f"save to verdict, module {module.id[:2]}", statistics.median(times) * 1e3, 300, "ms", how)
@@ -100,14 +103,12 @@ def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-def _wait_for(process: subprocess.Popen[str], words: str, *, instead: str | None = None) -> None:
-    """Read what it prints up to a line with these words; GraderError at its end, or at what comes instead."""
+def _wait_for(process: subprocess.Popen[str], *words: str) -> str:
+    """Read what it prints up to a line with one of these words, and give them; GraderError at its end."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if words in line:
-            return
-        if instead is not None and instead in line:
-            break
-    raise GraderError(f"tito watch did not come to “{words}”: {''.join([*lines, process.stdout.readline()])[-2000:]}")
+        if found := next((one for one in words if one in line), None):
+            return found
+    raise GraderError(f"tito watch did not come to “{words[0]}”: {''.join(lines)[-2000:]}")

@@ -249,6 +249,7 @@ def test_q_ends_it(desk: Desk) -> None:
     desk.see(Saved())
     assert not desk.session.handle(Pressed("q"))
     assert not desk.session.handle(Pressed("Q"))
+    assert not desk.session.handle(Pressed("\x04"))
     desk.session.stop()
     assert desk.aborted == [desk.jobs[-1]]
     assert "Task 4.3 is open. To go on: tito watch 04" in ESCAPES.sub("", desk.screen.getvalue())
