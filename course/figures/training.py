@@ -33,7 +33,7 @@ def _build(optimizer, hidden: int, callbacks=()) -> Trainer:
 
 
 def draw_runs() -> Figure:
-    """A run that converges, one that learns its examples by heart, and one whose learning rate is too large."""
+    """A run that converges, one that overfits, and one whose learning rate is too large."""
     panels = (
         ("converged", 600, 0.0, lambda p: SGD(p, lr=0.02, momentum=0.9), 40, 32),
         ("overfitting", 60, 0.2, lambda p: Adam(p, lr=0.01), 60, 64),
