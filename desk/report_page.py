@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -28,7 +29,7 @@ MOST = 15
 def environment() -> Environment:
     """Templates of the desk's pages: everything is escaped, and cleaned of control characters by `line`."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters["line"] = one_line
+    made.filters["line"] = lru_cache(4096)(one_line)  # titles repeat on every row
     made.filters["words"] = WORDS.__getitem__
     made.tests["graded"] = lambda score: score.grading is not None
     return made

@@ -21,8 +21,8 @@ def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tup
     for one in book.handed_in():
         key = (one.student, one.commit, one.milestone)
         handed_in[key] = handed_in.get(key) or one.submission_digest
-    graded = {(g.student, g.milestone, g.submission_digest) for g in book.gradings() if g.verdict != "error"}
-    graded |= {(g.student, g.milestone, g.commit) for g in book.gradings() if g.verdict != "error"}
+    sound = [g for g in book.gradings() if g.verdict != "error"]
+    graded = {(g.student, g.milestone, mark) for g in sound for mark in (g.submission_digest, g.commit)}
     found = {}
     for student, by_milestone in scores.items():
         visit = visits.get(student)
