@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from desk import git
 from desk.gradebook import FILE, Gradebook, format_time, open_gradebook
 from desk.grader import Task
 from desk.pool import grade_all
 from desk.roster import Row
-from desk.scores import scores
 from grading.errors import GraderError
 from grading.grade import course_record, grade_milestone
 from grading.manifest.load import load_at_desk
@@ -142,21 +142,26 @@ def run_again(root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, miles
 
 
 def list_tasks(book: Gradebook, root: Path, folder: Path) -> list[Task]:
-    """What is to be run: the unlocked commit of each who agreed, and the course's own where speeds are relative."""
-    manifest = load_at_desk(root)
-    reached, rows = scores(book, manifest), [row for row in book.students() if row.leaderboard]
+    """What is to be run: what each who agreed unlocked last, and the course's own where speeds are relative."""
     tasks = []
-    for number in sorted({board.milestone for board in BOARDS} & {m.id for m in manifest.milestones}):
-        for row in rows:
-            score = reached[row.id].get(number)
-            if score is not None and score.grading is not None and score.verdict == "unlocked":
-                repository = folder.resolve() / "repositories" / f"{row.id}.git"
-                tasks.append(Task(row.id, number, score.grading.commit, str(repository)))
-        if any(task.milestone == number for task in tasks) and any(
-            b.is_relative and b.milestone == number for b in BOARDS
-        ):
+    built = {milestone.id for milestone in load_at_desk(root).milestones}
+    for number in sorted({board.milestone for board in BOARDS} & built):
+        for row in book.students():
+            repository = folder.resolve() / "repositories" / f"{row.id}.git"
+            commit = _choose_commit(book, row.id, number, repository) if row.leaderboard else None
+            if commit is not None:
+                tasks.append(Task(row.id, number, commit, str(repository)))
+        is_relative = any(board.is_relative and board.milestone == number for board in BOARDS)
+        if is_relative and any(task.milestone == number for task in tasks):
             tasks.append(Task(COURSE, number, "", ""))
     return tasks
+
+
+def _choose_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
+    """The newest commit that unlocked it and was fetched, or the newest; None where it was not unlocked."""
+    unlocked = [g.commit for g in book.gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
+    fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has(repository, commit))
+    return next(fetched, unlocked[-1] if unlocked else None)
 
 
 def _key(task: Task) -> tuple[str, int, str]:

@@ -164,10 +164,11 @@ def _summary(event: Event, result: Result | None) -> str:
 def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
     """Every measured criterion of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
-    return tuple(_figure(criterion) for criterion in measured[:30])
+    hows = {how: one_line(how or "", 500) for how in {criterion.how for criterion in measured}}
+    return tuple(_figure(criterion, hows[criterion.how]) for criterion in measured[:30])
 
 
-def _figure(criterion: CriterionResult) -> Figure:
+def _figure(criterion: CriterionResult, how: str) -> Figure:
     return Figure(
         title=one_line(criterion.title, 120),
         measured=figures.measured(criterion),
@@ -175,7 +176,7 @@ def _figure(criterion: CriterionResult) -> Figure:
         met=criterion.status is CriterionStatus.PASSED,
         margin=figures.margin(criterion),
         margin_share=round(100 * figures.margin_share(criterion)),
-        how=one_line(criterion.how or "", 400),
+        how=how,
     )
 
 

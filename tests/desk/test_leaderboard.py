@@ -21,7 +21,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import Picture, Result, Verdict
-from tests.desk.books import graded
+from tests.desk.books import graded, sha
 from tests.desk.school import ROOT, TERM
 from website.build import build
 from website.source import Book
@@ -111,6 +111,19 @@ def test_only_who_agreed_and_has_it_is_run(class_folder: Path, asked: Counter[st
     run_again(ROOT, class_folder, Silent(), runs=0)
     assert run_again(ROOT, class_folder, Silent(), milestones=(2,)) == []
     assert asked.total() == 9
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
+    """Of those that were fetched, where any was: a deadline's commit may never have been."""
+    with open_gradebook(class_folder / FILE) as book:
+        book.add_result("ada", graded(5, milestone=4, at=TERM + timedelta(days=1)))
+        book.add_result("ada", graded(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
+        assert list_tasks(book, ROOT, class_folder)[0].commit == sha(5)
+        fetched = class_folder / "repositories" / "ada.git" / "refs" / "tinytorch" / sha(1)
+        fetched.parent.mkdir(parents=True)
+        fetched.write_text(sha(1))
+        assert list_tasks(book, ROOT, class_folder)[0].commit == sha(1)
 
 
 def test_an_interrupted_leaderboard_goes_on(class_folder: Path, asked: Counter[str]) -> None:
