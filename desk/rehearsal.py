@@ -91,10 +91,9 @@ def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now
         text = _change(written, one, number, path.name) if number <= one.modules else given
         path.write_text(text, "utf-8")
     save_student_id(tree, one.id)
-    first = next(m for m in manifest.milestones if m.status is Status.BUILT)
-    if one.answers:
-        (tree / "answers").mkdir()
-        save_answers(tree, first.id, _answer(first, one))
+    reached = [m for m in manifest.milestones if manifest.module(m.trigger).number <= one.modules and one.answers]
+    for milestone in reached:
+        save_answers(tree, milestone.id, _answer(milestone, one))
     git = _Git(one.id)
     git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     git("--git-dir", str(bare), "config", "core.logAllRefUpdates", "true")
@@ -129,9 +128,9 @@ def _change(text: str, one: Character, module: int, file: str) -> str:
 
 
 def _answer(milestone: Milestone, one: Character) -> Answers:
-    """The right answers to this student's questions, or all but the first that has a number."""
+    """The right answers to this student's questions, or, to the first milestone's, all but the first with a number."""
     answers = right_answers(milestone, one.id)
-    if one.answers == "right":
+    if one.answers == "right" or milestone.id > 1:
         return answers
     asked = next(question.id for question in milestone.questions if not isinstance(question, ChoiceQuestion))
     return replace(answers, answers={**answers.answers, asked: 1})
