@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 from desk.cohort import Entry, Member
+from grading import progress
 from grading.manifest.model import Manifest
+from grading.render.record import to_json
 from tests.render.results import criterion, failure, not_yet, result
 from tests.website.conftest import attempt, member, started
 from website.days import draw_calendar
@@ -182,6 +185,8 @@ def test_a_portfolio_leads_to_the_work_of_who_agreed(manifest: Manifest) -> None
             f"/blob/{COMMIT}/modules/04_layers/recipe.py",
             "/blob/progress/progress/20261002T000000Z-milestone-1.json",
             f"git -C handed-in checkout {COMMIT}",
+            "https://github.com/octo/framework/raw/progress/progress/20261002T000000Z-milestone-1.json --output",
+            "gh attestation verify result.json --repo octo/framework",
         ):
             assert (address in page) == agreed, address
         assert "nox -s milestone-1 -- --submission ../handed-in --seed 42" in page
@@ -199,3 +204,10 @@ def test_a_link_is_only_what_it_can_be(manifest: Manifest) -> None:
         story = tell(linked(True, repository, commit), manifest)
         assert ([story.repository.address] if story.repository else []) == wanted
         assert story.capabilities[0].code == ()
+
+
+def test_what_was_signed_is_in_the_published_record() -> None:
+    """The command of the portfolio gives the bytes that the workflow has attested."""
+    signed = result(name="Grüße", seed=7)
+    record = progress.encode(progress.measured(signed))
+    assert json.dumps(json.loads(record)["result"], indent=2) + "\n" == to_json(signed)
