@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 import statistics
@@ -25,19 +26,24 @@ TURNS = 9
 TURN_SECONDS = 0.004
 """What a turn should take at least; so short work is done several times in one."""
 MOST_CALLS = 500
+INSTALL = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 Arrays = Mapping[str, np.ndarray]
 
 
 def pytorch() -> ModuleType:
-    """PyTorch; UsageError, with what installs it, where it is not."""
+    """PyTorch; UsageError, with what installs it, where it is not or cannot be loaded."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
             "PyTorch is not installed here; the course does not need it, comparing does. Install it without its "
-            "gigabytes for graphics cards: pip install torch --index-url https://download.pytorch.org/whl/cpu"
+            f"gigabytes for graphics cards: {INSTALL}"
         )
-    import torch
-
-    return torch
+    try:
+        return importlib.import_module("torch")
+    except (ImportError, OSError) as error:  # OSError: a library of its own is missing
+        reason = one_line(str(error), 200)
+        raise UsageError(
+            f"PyTorch is installed here and cannot be loaded: {reason}. Install it again: {INSTALL}"
+        ) from None
 
 
 def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) -> list[float]:

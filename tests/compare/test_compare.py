@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -201,6 +202,15 @@ def test_without_pytorch_the_command_that_installs_it_is_given(root, monkeypatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(UsageError, match=r"pip install torch --index-url https://download\.pytorch\.org/whl/cpu"):
         run.compare_module(root, "04_layers", seed=1, watch=Silent())
+
+
+def test_a_pytorch_that_cannot_be_loaded_is_told(tmp_path, monkeypatch):
+    """A library of its own may be missing: that is nobody's op, and no traceback."""
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch.so: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(UsageError, match=r"cannot be loaded: libtorch\.so: cannot open .* pip install torch"):
+        beside.pytorch()
 
 
 @has_torch
