@@ -97,6 +97,7 @@ def align(mine: list[str], theirs: list[str]) -> Iterator[tuple[int, str, int, s
 def _highlight(line: str) -> Text:
     code = Syntax("", "python", theme="ansi_dark").highlight(line)
     code.rstrip()
+    code.no_wrap, code.overflow = False, "fold"
     return code
 
 

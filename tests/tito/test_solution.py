@@ -93,6 +93,15 @@ def test_two_columns_where_there_is_room(width: int, columns: bool) -> None:
     assert any("mine = 2" in line for line in shown)
 
 
+def test_no_column_cuts_a_line() -> None:
+    """What is longer than a column goes on below."""
+    out = Console(file=io.StringIO(), force_terminal=True, width=WIDE, color_system=None)
+    long = "x = " + " + ".join(f"number_{n}" for n in range(20))
+    show_versions(out, CODE, "a = 1\n", f"{long}\n")
+    right = [line[WIDE // 2 + 5 :] for line in out.file.getvalue().splitlines()[2:]]  # type: ignore[attr-defined]
+    assert "".join("".join(right).split()) == "".join(long.split())
+
+
 def test_lines_are_aligned_with_their_numbers() -> None:
     """A line more on one side leaves the other empty; equal lines far away are left out."""
     mine = ["x"] * 9 + ["a"] + ["y"] * 9 + ["b"]
