@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from grading import __main__ as command
 from grading import cache, dependencies, grade
 from grading.checks.measured import Measured
 from grading.data import load as data_sets
@@ -23,10 +25,12 @@ from grading.remote import WorkerDiedError
 from grading.render import words
 from grading.render.markdown import markdown
 from grading.render.progress import Silent
-from grading.result import CriterionStatus, DataRecord, Failure, Verdict
+from grading.result import CriterionStatus, DataRecord, Failure, Result, Verdict
 from grading.submission import OWN, take
+from tests.render.results import result as some_result
 from tests.submissions.build import student_files
 from tests.submissions.partial import passed
+from tito import quiz
 
 COSTLY = ("module_tests", "integration_tests", "xor", "demo")
 
@@ -126,6 +130,21 @@ def test_a_seed_is_answered_from_its_own_figures_only(root, tree, counted):
     assert counted["xor"] == 3
 
 
+def test_a_run_that_was_given_up_early_takes_no_figures_away(root, tree, counted, monkeypatch):
+    """What it measured in a moment does not outweigh what an earlier one has measured in minutes."""
+    grade_milestone(root, 1, submission=tree, seed=1)
+
+    def interrupt(_context):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setitem(grade.CHECKS, "module_tests", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            grade_milestone(root, 1, submission=tree, seed=2)
+    assert grade_milestone(root, 1, submission=tree).seed == 1
+    assert counted == dict.fromkeys(COSTLY, 1)
+
+
 def test_official_grading_neither_takes_nor_leaves_figures(root, tree, counted, tmp_path):
     """What student code might have written, here or on a server, answers for nothing that counts."""
     grade_milestone(root, 1, submission=tree)
@@ -194,6 +213,22 @@ def test_what_student_code_printed_comes_back(root, tree, counted, monkeypatch):
     for _ in range(2):
         assert grade_milestone(root, 1, submission=tree).student_output == "hello from the network\n"
     assert counted["printing"] == 1
+
+
+def test_the_session_asks_open_questions_of_nobody_but_the_student(monkeypatch):
+    """Before it measures, and never where somebody else's repository is graded."""
+    happened: list[str] = []
+
+    def measure(*_: object, **__: object) -> Result:
+        happened.append("measured")
+        return some_result()
+
+    monkeypatch.setattr(quiz, "ask_open_questions", lambda *_: happened.append("asked"))
+    monkeypatch.setattr(command, "grade_milestone", measure)
+    monkeypatch.setattr(command.progress, "record", lambda *_: None)
+    for others in ((), ("--official",), ("--submission", "elsewhere")):
+        assert CliRunner().invoke(command.app, ["milestone", "1", *others]).exit_code == 0
+    assert happened == ["asked", "measured", "measured", "measured"]
 
 
 # The key.
