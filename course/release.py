@@ -49,7 +49,17 @@ AS_THEY_ARE = (
     "docs/schema/result.schema.json",
 )
 OWN_FOLDERS = {".github", ".vscode", ".devcontainer", SOLUTIONS.name}
-LEFTOVERS = {".git", ".nox", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".DS_Store"}
+LEFTOVERS = {
+    ".git",
+    ".nox",
+    ".tito",
+    ".venv",
+    "__pycache__",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".mypy_cache",
+    ".DS_Store",
+}
 """Names in an earlier release that are neither the course's nor a student's work."""
 
 

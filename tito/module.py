@@ -142,6 +142,8 @@ def start(name: Name = None) -> int:
     out.print(Text("In your own process, with a debugger at hand:", style="dim"))
     only = f" --task {first.id}" if first is not None else ""
     out.print(Text(f"  pytest {module.folder.as_posix()}{only} -x", style="bold"))
+    out.print(Text("When you are stuck:", style="dim"))
+    out.print(Text(f"  tito hint{only}", style="bold"))
     out.print(Text("As it will be judged:", style="dim"))
     out.print(Text(f"  tito module test {module.id}\n  tito module complete {module.id}", style="bold"))
     return 0
@@ -208,13 +210,13 @@ def reset(name: Name = None, task: Task = None) -> int:
       tito module reset 02 --task 2.3
     """
     from grading.manifest.load import load  # slow to import
-    from tito.reset import reset_files
+    from tito.reset import reset_module
 
     root = repository()
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
     one = None if task is None else names.task([module], task, module.id).id
-    kept = reset_files(root, list_student_files(root, module), one)
+    kept = reset_module(root, module.folder, one)
     out, what = console(), f"Task {one}" if one else f"Module {module.id}"
     if not kept:
         out.print(f"{what} is as it was given: nothing to put back.")

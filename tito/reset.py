@@ -20,21 +20,22 @@ class Kept:
     copy: Path
 
 
-def reset_files(root: Path, files: list[Path], task: str | None = None, *, now: datetime | None = None) -> list[Kept]:
-    """Put the files back as they were released, or only the functions that the task leaves to the student.
+def reset_module(root: Path, folder: Path, task: str | None = None, *, now: datetime | None = None) -> list[Kept]:
+    """Put a module's files back as they were released, or only the functions that the task leaves to the student.
 
     What a file held is in a copy beside it. UsageError, and nothing is changed, where the released text is not known or
     a function of the task cannot be found.
     """
-    released, new = lock.read_base(root), {}
+    released, new = {Path(name): text for name, text in lock.read_base(root).items()}, {}
+    files = [file for file in released if file.is_relative_to(folder) and file.suffix == ".py"]
+    if not files:
+        raise UsageError(f"{lock.BASE} knows no file of {folder.as_posix()}, so none can be put back.")
     for file in files:
-        given = released.get(file.as_posix())
-        if given is None:
-            raise UsageError(f"{lock.BASE} does not know {file.as_posix()}, so it cannot be put back.")
-        if task is None or not (root / file).exists():
+        given = released[file]
+        if task is None:
             new[file] = given
         elif task in find_gaps(given).values():
-            new[file] = put_back(_read(root / file), given, task, file)
+            new[file] = put_back(_read(root / file), given, task, file) if (root / file).exists() else given
     return [
         _replace(root, file, text, now or datetime.now()) for file, text in new.items() if _differs(root, file, text)
     ]

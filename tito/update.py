@@ -214,7 +214,10 @@ def _undo(root: Path, out: Console) -> int:
     states = sorted((root / ".tito" / UPDATES).glob(f"*/{STATE}"))
     if not states:
         raise UsageError("There is no update to take back here.")
-    folder, state = states[-1].parent, json.loads(states[-1].read_text(encoding="utf-8"))
+    try:
+        folder, state = states[-1].parent, json.loads(states[-1].read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{states[-1]} cannot be read. What was there before is in that folder.") from None
     kept = []
     for name, said in state["files"].items():
         present = _read(root / name)

@@ -64,12 +64,13 @@ def test_what_is_as_given_is_left_alone(released: Path, tito) -> None:
 
 
 def test_a_deleted_file_comes_back(released: Path, tito) -> None:
-    """Nothing is there to keep."""
-    given = (released / TENSOR).read_bytes()
-    (released / TENSOR).unlink()
-    assert tito("module", "reset", "02").code == 0
-    assert (released / TENSOR).read_bytes() == given
-    assert list_copies(released, TENSOR) == []
+    """A recipe, too; nothing is there to keep."""
+    for path, module in ((TENSOR, "02"), (RECIPE, "04")):
+        given = (released / path).read_bytes()
+        (released / path).unlink()
+        assert tito("module", "reset", module).code == 0
+        assert (released / path).read_bytes() == given
+        assert list_copies(released, path) == []
 
 
 @pytest.mark.parametrize(("said", "task"), [("2.4", "2.4"), ("6", "2.6"), ("2.3", "2.3"), ("2.10", "2.10")])
