@@ -251,10 +251,10 @@ def collect(
     from grading.render.progress import watch_for
     from tito.console import console
 
+    check_cluster(cluster, jobs)
     rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only is fetch or grade, not {only}.")
-    check_cluster(cluster, jobs)
     if plan_matrix:
         tell(matrix(work(ROOT, here, rows)), os.environ)
         return 0

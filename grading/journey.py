@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -209,15 +209,24 @@ def next_goal(course: CourseLike, history: History) -> Goal:
             return _start(course, module.id)
         milestone = by_trigger.get(module.id)
         if milestone is not None and milestone.id not in completed:
-            return Goal(f"Unlock milestone {milestone.id}, {milestone.name}.", f"tito milestone test {milestone.id}")
+            return _unlock(milestone)
     return COMPLETED
 
 
-def goal_after(course: CourseLike, milestone: int) -> Goal:
-    """What comes after an unlocked milestone: the next module, or, after the last, what was reached."""
-    trigger = next(m.trigger for m in course.milestones if m.id == milestone)
-    following = course.modules[_position(course, trigger) + 1 :]
-    return _start(course, following[0].id) if following and following[0].status != "planned" else COMPLETED
+def goal_after(course: CourseLike, modules: Iterable[str], milestones: Iterable[int]) -> Goal:
+    """What comes after the furthest of these that were passed: its milestone, the next module, or what was reached."""
+    passed = [(_position(course, module), False) for module in modules]
+    passed += [(_position(course, m.trigger), True) for m in course.milestones if m.id in set(milestones)]
+    place, is_unlocked = max(passed)
+    milestone = next((m for m in course.milestones if _position(course, m.trigger) == place), None)
+    if milestone is not None and milestone.status != "planned" and not is_unlocked:
+        return _unlock(milestone)
+    following = [module for module in course.modules[place + 1 :] if module.status != "planned"]
+    return _start(course, following[0].id) if following else COMPLETED
+
+
+def _unlock(milestone: MilestoneLike) -> Goal:
+    return Goal(f"Unlock milestone {milestone.id}, {milestone.name}.", f"tito milestone test {milestone.id}")
 
 
 def _start(course: CourseLike, module: str) -> Goal:

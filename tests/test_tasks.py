@@ -21,7 +21,7 @@ def type_chore(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("chore", ["release", "classroom50", "merge", "gradebook", "similar", "site"])
+@pytest.mark.parametrize("chore", ["release", "classroom50", "merge", "gradebook", "feedback", "similar", "site"])
 def test_help_is_help_and_no_value(chore: str, tmp_path: Path) -> None:
     """Of the chores that need an option, too; nothing is written."""
     done = type_chore(chore, "--help", folder=tmp_path)
@@ -37,6 +37,13 @@ def test_an_option_that_is_missing_is_named(tmp_path: Path) -> None:
     done = type_chore("release", "--to", "--help", folder=tmp_path)
     assert (done.returncode, "--to has no value before --help" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chore", ["collect", "regrade"])
+def test_a_cluster_has_as_many_gradings_as_workers(chore: str, tmp_path: Path) -> None:
+    """`--jobs` counts those of this machine, so both together are a misunderstanding."""
+    done = type_chore(chore, "--cluster", "tcp://10.0.0.1:8786", "--jobs", "4", folder=tmp_path)
+    assert (done.returncode, "Start as many workers" in done.stderr) == (2, True)
 
 
 def test_a_full_disk_is_no_damaged_gradebook() -> None:

@@ -107,7 +107,6 @@ def headline(report: Report) -> str:
 
 def _front(report: Report) -> Iterator[Block]:
     results = report.ordered
-    passes = [r for r in results if r.milestone is not None and r.verdict.exit_code == 0]
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape(course, 60)}: {escape(headline(report))}"
     yield _which(report)
@@ -122,10 +121,13 @@ def _front(report: Report) -> Iterator[Block]:
         yield "### Fix this first"
         yield failure(first.first_to_mend)
         yield f"Grade again: {code(first.command)}"
+    passes = [result for result in results if result.verdict.exit_code == 0]
     for result in passes:
-        yield from _passed(result)
-    if passes and first is None and report.manifest is not None and passes[-1].milestone is not None:
-        goal = goal_after(report.manifest, passes[-1].milestone)
+        if result.milestone is not None:
+            yield from _passed(result)
+    if report.manifest is not None and passes == list(results) and passes and not report.problems:
+        modules = [result.module for result in passes if result.module is not None]
+        goal = goal_after(report.manifest, modules, [r.milestone for r in passes if r.milestone is not None])
         yield f"### Next\n\n{escape(goal.sentence)} Type {code(goal.command)}."
     if report.previous is not None and results:
         yield f"### Since {code(report.previous.commit[:7])}"

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 import sqlite3
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from desk.courses import compare_courses, describe_course
 from desk.decisions import Policy, Regrade, add_regrade, read_courses, read_regrades
 from desk.export import plain
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
+from desk.grader import Task
 from desk.left_out import describe_earlier
+from desk.pool import Graded
 from desk.pushes import Reflogs
 from desk.regrade import Regraded, describe_course_change, regrade
 from desk.regrade_page import format_csv, page, summarize
@@ -29,7 +32,7 @@ from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import CourseRecord
 from grading.sandbox.launch import choose
-from tests.desk.books import graded, sha
+from tests.desk.books import fill, graded, sha
 from tests.desk.school import BROKEN, ROOT, TERM, School, released
 from website.story import tell
 
@@ -145,6 +148,24 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
     (step,) = tell(booked(path, students["cyd"]), load(ROOT)).steps
     assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
     assert {student.id: mark for student, mark in enrolled(path)}["ada"] != marks["ada"]
+
+
+def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers get what an earlier course has judged, and this machine needs no sandbox."""
+    pytest.importorskip("distributed")
+    rows = [Row("ada"), Row("bob")]
+    fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
+
+    def answer(tasks: Sequence[Task], *, address: str, **_: object) -> Iterator[Graded]:
+        return (Graded(task, problem=f"asked {address}") for task in tasks)
+
+    monkeypatch.setattr("desk.cluster.grade_on_cluster", answer)
+    monkeypatch.setattr("desk.collect.choose", None)
+    found = regrade(ROOT, class_folder, rows, Silent(), preview=True, by="prof", cluster="tcp://x:1")
+    assert {(t.student, t.problem.endswith("asked tcp://x:1")) for t in found.troubles} == {
+        ("ada", True),
+        ("bob", True),
+    }
 
 
 def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:

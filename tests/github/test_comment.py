@@ -151,10 +151,16 @@ def test_an_unknown_time_zone_stops_no_report() -> None:
     assert "| Points |" in front(told)
 
 
-def test_the_last_milestone_leads_to_the_portfolio_and_a_failure_to_what_is_to_fix() -> None:
-    """One next step: after a pass alone, what comes next; beside a failure, the failure."""
+def test_what_comes_next_follows_from_the_furthest_that_was_passed() -> None:
+    """The portfolio after the last milestone, a module's milestone, the next module; beside a failure, the failure."""
     last = unlocked(milestone=5, name="Language Generation")
     assert "Type `tito portfolio`." in front(report(last, manifest=MANIFEST))
+    module = unlocked(milestone=None, module="04_layers", name="Layers", medal=None)
+    assert "Unlock milestone 1, Basic Inference. Type `tito milestone test 1`." in front(
+        report(module, manifest=MANIFEST)
+    )
+    later = unlocked(milestone=None, module="05_dense", name="Dense", medal=None)
+    assert "Type `tito module start 06_spatial`." in front(report(later, unlocked(), module, manifest=MANIFEST))
     both = front(report(unlocked(), failing(), manifest=MANIFEST))
     assert "### Next" not in both
     assert "### Fix this first" in both
