@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONNECT_SECONDS = 30
 WORKERS_SECONDS = 1800
 """So long the first worker may take to join: a queue starts it when there is room."""
-
+LOOK_SECONDS = 5
+"""After so long without a result it is looked whether workers have joined."""
 RETIREMENTS = 50
 """Times that a worker is asked to leave."""
 
@@ -53,8 +54,7 @@ def grade_on_cluster(
 ) -> Iterator[Graded]:
     """Grade every task on the workers of the scheduler at this address, or of the file that a scheduler has written.
 
-    GraderError where no scheduler or worker answers, or when the scheduler ends: then what was
-    yielded is all there is.
+    GraderError where no scheduler or worker answers, or when the scheduler ends: then what was yielded is all there is.
     """
     import distributed
 
@@ -62,7 +62,7 @@ def grade_on_cluster(
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     watch.phase(f"Waiting for workers at {address}", None)
     try:
-        client = distributed.Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(**where, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise GraderError(
             f"No Dask scheduler answers at {address}: {one_line(str(error), 200)}. Start one: docs/slurm.md"
@@ -120,19 +120,22 @@ class _Run:
         """Every task as it is done."""
         import distributed
 
-        done = distributed.as_completed(loop=self._client.loop)
         while self._waiting or self._running:
             if self._client.status != "running":
                 raise distributed.CancelledError("its scheduler has ended")
-            yield from self._hand_out(done)
+            yield from self._hand_out()
             if not self._running:
                 continue
-            future = next(done)
-            graded = self._receive(future, self._running.pop(future))
-            if graded is not None:
-                yield graded
+            try:
+                done = distributed.wait(list(self._running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+            except TimeoutError:  # meanwhile workers may have joined
+                continue
+            for future in done:
+                graded = self._receive(future, self._running.pop(future))
+                if graded is not None:
+                    yield graded
 
-    def _hand_out(self, done: Any) -> Iterator[Graded]:
+    def _hand_out(self) -> Iterator[Graded]:
         """Give each thread of a worker one task, so that a worker that ends takes only those with it that it ran."""
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
@@ -146,15 +149,12 @@ class _Run:
             handed = (json.dumps(asdict(task)), dict(tree.files), dict(tree.links), tree.beside, self._course.digest)
             future = self._client.submit(grade_on_worker, *handed, pure=False)
             self._running[future] = task
-            done.add(future)
             room -= 1
 
     def _receive(self, future: Any, task: Task) -> Graded | None:
         """What became of a task; None when it is to be tried elsewhere."""
         import distributed
 
-        if future.status == "cancelled":
-            raise distributed.CancelledError("its scheduler has ended")
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
             return Graded(task, problem=f"the worker that graded it ended, {TRIES} times")
