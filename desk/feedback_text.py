@@ -55,9 +55,8 @@ def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
     row = official.row
     who = f"{escape(row.name)} ({code(row.id)})" if row.name else code(row.id)
     yield (
-        f"What your instructor's gradebook holds for {who}. These are the results that count. "
-        "This text is brought up to date here; what somebody else writes into it is replaced. "
-        "Questions go below, as comments."
+        f"These are the results for {who} in your instructor's gradebook, the ones that count. This text is updated in "
+        "place, and edits to it are overwritten. Ask questions in a comment below."
     )
     yield _table(official, manifest)
     yield "### What to do next"
