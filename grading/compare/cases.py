@@ -1,4 +1,4 @@
-"""What is compared in modules 02 to 09: operations, activations, layers, losses, attention, and the tape."""
+"""What is compared in modules 01 to 09: sums, operations, activations, layers, losses, attention, loading, the tape."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from grading.compare.beside import Case
-from grading.compare.forms import Draw, counts, function, layer, loss, normals, of_arrays, op, positives, shares
+from grading.compare.beside import Arrays, Case, Work, work_here, work_there
+from grading.compare.forms import (
+    Draw,
+    counts,
+    draw_all,
+    function,
+    layer,
+    loss,
+    normals,
+    of_arrays,
+    op,
+    plain_function,
+    positives,
+    shares,
+)
 
 HEADS, TOKENS, HEAD_WIDTH = 4, 64, 32
 EMBEDDING = HEADS * HEAD_WIDTH
@@ -42,6 +55,23 @@ OPERATIONS: list[Operation] = [
     ("a[rows], some twice", "128 of 64×256", "index", {"key": _ROWS}, lambda torch: lambda a: a[torch.tensor(_ROWS)],
      {"a": normals(64, 256)}, (128, 256)),
 ]  # fmt: skip
+
+
+def dot_products() -> list[Case]:
+    """Module 01: what a loop costs, and what NumPy makes of it."""
+
+    def make(name: str) -> Callable[[Any], Any]:
+        return lambda student: getattr(student.setup, name)
+
+    return [
+        plain_function(
+            "dot_loop", "1,000", make("dot_loop"), lambda torch: torch.dot, a=positives(1000), b=positives(1000)
+        ),
+        plain_function(
+            "dot_vectorised", "100,000", make("dot_vectorised"), lambda torch: torch.dot,
+            a=positives(100_000), b=positives(100_000),
+        ),
+    ]  # fmt: skip
 
 
 def operations(*, differentiate: bool) -> list[Case]:
@@ -225,6 +255,41 @@ def attention(*, differentiate: bool) -> list[Case]:
             lambda torch: partial(their_attention, torch), tokens if differentiate else None, x=tokens, **projections(),
         ),
     ]  # fmt: skip
+
+
+def read_epoch(loader: Any) -> Any:
+    """Every batch of an epoch; it runs on the student's side, and on the other."""
+    return list(loader)
+
+
+def join_epoch(loader: Any) -> list[Any]:
+    """All inputs and all targets of an epoch; it runs on the student's side."""
+    from numpy import concatenate
+
+    batches = [[tensor.numpy() for tensor in batch] for batch in loader]
+    return [concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def loading() -> list[Case]:
+    """Module 08: an epoch of images in their order."""
+    names = "the inputs", "the targets"
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        data = student.dataloader
+        loader = data.DataLoader(data.ArrayDataset(arrays["images"], arrays["labels"]), 64)
+        join = student.define(join_epoch)
+        return work_there(
+            student, lambda: dict(zip(names, join(loader), strict=True)), student.define(read_epoch), loader
+        )
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        data = torch.utils.data
+        dataset = data.TensorDataset(*(torch.from_numpy(arrays[name]) for name in ("images", "labels")))
+        loader = data.DataLoader(dataset, 64)
+        return work_here(lambda: dict(zip(names, join_epoch(loader), strict=True)), read_epoch, loader)
+
+    draws = draw_all(images=normals(1000, 1, 28, 28), labels=counts(10, 1000))
+    return [Case("DataLoader(dataset, 64), an epoch", "1,000×1×28×28", draws, prepare, prepare_theirs)]
 
 
 def autograd() -> list[Case]:

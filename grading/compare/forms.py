@@ -1,4 +1,4 @@
-"""The forms that cases have: a layer with its own backward, a loss, and a function of tensors, plain or on a tape."""
+"""The forms that cases have: a function of arrays, one of tensors, plain or on a tape, a layer, and a loss."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def read(tensor: Any) -> Any:
 
 
 # What runs on the student's side: each function brings what it needs.
+
+
+def keep(array: Any) -> Any:
+    """The array itself, to be held over there."""
+    return array
 
 
 def bind_op(apply: Callable[..., Any], op: Any, attributes: dict[str, Any]) -> Callable[..., Any]:
@@ -218,6 +223,21 @@ def function(name: str, size: str, ours: Build, theirs: Build, grad: Draw | None
 
     drawn = draws if grad is None else {"grad": grad, **draws}
     return Case(name, size, draw_all(**drawn), prepare, prepare_theirs)
+
+
+def plain_function(name: str, size: str, ours: Build, theirs: Build, **draws: Draw) -> Case:
+    """A function of arrays, which gives one."""
+
+    def prepare(student: Any, arrays: Arrays) -> Work:
+        made = ours(student)
+        held = [student.hold_result(student.define(keep), arrays[key]) for key in draws]
+        return work_there(student, lambda: {"the output": np.asarray(made(*held))}, made, *held)
+
+    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        made, tensors = theirs(torch), [torch.from_numpy(arrays[key]) for key in draws]
+        return work_here(lambda: {"the output": to_numpy(made(*tensors))}, made, *tensors)
+
+    return Case(name, size, draw_all(**draws), prepare, prepare_theirs)
 
 
 def op(module: str, name: str, **attributes: Any) -> Build:

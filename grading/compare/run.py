@@ -24,12 +24,14 @@ from grading.testing.students import WorkerStudent
 from grading.workers import start_worker
 
 CASES: dict[str, Callable[[], list[Case]]] = {
+    "01_setup": cases.dot_products,
     "02_tensor": partial(cases.operations, differentiate=False),
     "03_activations": cases.activations,
     "04_layers": cases.layers,
     "05_dense": cases.deep_networks,
     "06_spatial": cases.spatial,
     "07_attention": partial(cases.attention, differentiate=False),
+    "08_dataloader": cases.loading,
     "09_autograd": cases.autograd,
     "10_optimizers": training_cases.optimizers,
     "11_training": training_cases.training,

@@ -11,7 +11,19 @@ import numpy as np
 
 from grading.compare.beside import Arrays, Case, Work, work_here, work_there
 from grading.compare.cases import EMBEDDING, HEADS, TOKENS, attend_with, convolution, projections, their_attention
-from grading.compare.forms import Draw, counts, draw_all, function, layer, normals, positives, read, to_numpy, to_torch
+from grading.compare.forms import (
+    Draw,
+    counts,
+    draw_all,
+    function,
+    layer,
+    normals,
+    plain_function,
+    positives,
+    read,
+    to_numpy,
+    to_torch,
+)
 from grading.compare.networks import (
     copy_parameters,
     gpt_parameters,
@@ -245,20 +257,6 @@ def weight_to_int8_and_back(quantize_weight: Any, dequantize: Any) -> Any:
     return lambda weight: dequantize(*quantize_weight(weight))
 
 
-def rounding(name: str, size: str, draw: Draw, ours: Callable[[Any], Any], theirs: Callable[[Any, Any], Any]) -> Case:
-    """What is left of an array in int8, in float32 again: ``theirs(torch, array)``."""
-
-    def prepare(student: Any, arrays: Arrays) -> Work:
-        round_trip, x = ours(student), student.hold(student.tensor.Tensor(arrays["x"]), "data")
-        return work_there(student, lambda: {"the numbers": round_trip(x)}, round_trip, x)
-
-    def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
-        x = torch.from_numpy(arrays["x"])
-        return work_here(lambda: {"the numbers": to_numpy(theirs(torch, x))}, theirs, torch, x)
-
-    return Case(name, size, draw_all(x=draw), prepare, prepare_theirs)
-
-
 def quantization() -> list[Case]:
     """`quantize` with one scale and zero point, and `quantize_weight` with a scale for each output."""
     scale, zero_point = 1 / 32, 5  # a power of two: PyTorch multiplies by its inverse
@@ -271,17 +269,25 @@ def quantization() -> list[Case]:
         made = student.compression
         return student.define(weight_to_int8_and_back)(made.quantize_weight, made.dequantize)
 
-    def their_weight(torch: Any, weight: Any) -> Any:
-        scales = weight.abs().flatten(1).amax(1) / 127
-        zeros = torch.zeros(len(weight), dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127)
+    def theirs(torch: Any) -> Any:
+        return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127)
+
+    def their_weight(torch: Any) -> Any:
+        def quantize(weight: Any) -> Any:
+            scales = weight.abs().flatten(1).amax(1) / 127
+            zeros = torch.zeros(len(weight), dtype=torch.int32)
+            return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127)
+
+        return quantize
 
     return [
-        rounding(
-            "quantize, dequantize", "512×512", lambda rng: rng.uniform(-6, 6, (512, 512)).astype(np.float32), ours,
-            lambda torch, x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127),
+        plain_function(
+            "quantize, dequantize", "512×512", ours, theirs,
+            x=lambda rng: rng.uniform(-6, 6, (512, 512)).astype(np.float32),
         ),
-        rounding("quantize_weight, dequantize", "64×32×3×3", normals(64, 32, 3, 3), our_weight, their_weight),
+        plain_function(
+            "quantize_weight, dequantize", "64×32×3×3", our_weight, their_weight, weight=normals(64, 32, 3, 3)
+        ),
     ]  # fmt: skip
 
 

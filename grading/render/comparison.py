@@ -56,7 +56,9 @@ def describe_figures(row: Comparison, *, ascii_only: bool = False) -> tuple[str,
     ]
     ratio = none
     if row.seconds is not None and row.their_seconds:
-        ratio = f"{row.seconds / row.their_seconds:.1f}{'x' if ascii_only else '×'}"
+        times_as_long = row.seconds / row.their_seconds
+        digits = f"{times_as_long:.1f}" if times_as_long >= 1 else f"{times_as_long:.2g}"
+        ratio = f"{digits}{'x' if ascii_only else '×'}"
     return differences[0], differences[1], times[0], times[1], ratio
 
 

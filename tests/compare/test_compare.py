@@ -76,9 +76,9 @@ def test_every_case_computes_the_same_from_the_same_inputs(module, student):
 
 
 def test_every_module_with_ops_has_cases(root):
-    """Those without hold nothing that PyTorch has: measuring, loading, benchmarks, operations."""
+    """Those without hold nothing that PyTorch has: benchmarks and operations."""
     without = {module.id for module in load(root).modules} - run.CASES.keys()
-    assert without == {"01_setup", "08_dataloader", "14_benchmarking", "15_mlops"}
+    assert without == {"14_benchmarking", "15_mlops"}
     for cases in run.CASES.values():
         names = [(case.name, case.size) for case in cases()]
         assert len(set(names)) == len(names)
@@ -193,8 +193,8 @@ def test_a_gap_stops_only_its_own_op(root, monkeypatch):
 
 def test_a_module_without_a_counterpart_says_so(root):
     """It names those that have one."""
-    with pytest.raises(UsageError, match=r"nothing that module 01_setup could be compared with.*02, 03"):
-        run.compare_module(root, "01_setup", seed=1, watch=Silent())
+    with pytest.raises(UsageError, match=r"nothing that module 15_mlops could be compared with.*02, 03"):
+        run.compare_module(root, "15_mlops", seed=1, watch=Silent())
 
 
 def test_without_pytorch_the_command_that_installs_it_is_given(root, monkeypatch):
