@@ -35,7 +35,7 @@ def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
 
 def _trimmed(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
+    text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -23,6 +23,7 @@ from tests.render.results import criterion, loss
         (0.000012, Unit.LOSS, "1.2e-05"),
         (0.0, Unit.LOSS, "0"),
         (12.0, Unit.COUNT, "12"),
+        (150_000.0, Unit.COUNT, "150,000"),
         (3.14159, Unit.RATIO, "3.14×"),
         (None, Unit.LOSS, "—"),
         (math.nan, Unit.LOSS, "—"),
