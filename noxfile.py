@@ -61,13 +61,18 @@ def locked(session: nox.Session) -> tuple[str, ...]:
 def install(session: nox.Session, *packages: str) -> None:
     """Install quietly, at the versions of the lock; nothing happens when all of it is there.
 
+    An index may not have a version, or no longer: then those that fit are taken, and that is said.
     Compiled at once, as pip does and uv does not by itself: otherwise every worker would compile NumPy anew.
     """
-    try:
-        session.install("--quiet", *locked(session), *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
-    except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
-        print("The packages could not be installed; this says nothing about your code.", file=sys.stderr)
-        sys.exit(3)
+    for options in dict.fromkeys((locked(session), ())):
+        try:
+            session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
+            return
+        except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
+            if options:
+                print("The versions of the lock could not be installed; trying those that can be had.", file=sys.stderr)
+    print("The packages could not be installed; this says nothing about your code.", file=sys.stderr)
+    sys.exit(3)
 
 
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:

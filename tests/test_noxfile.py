@@ -94,3 +94,26 @@ def test_sessions_install_the_lock_s_versions(noxfile, tmp_path, monkeypatch):
     assert noxfile.locked(session) == ("--constraint", str(tmp_path / "constraints.txt"))
     monkeypatch.setenv("TINYTORCH_NEWEST", "1")
     assert noxfile.locked(session) == ()
+
+
+def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, capsys):
+    """What fits is installed instead, and that is said; only then nothing is left to try."""
+    tried = []
+
+    def fail(*options: str, **_: object) -> None:
+        tried.append("--constraint" in options)
+        if fail.times >= len(tried):
+            raise noxfile.nox.command.CommandFailed
+
+    monkeypatch.setattr(noxfile, "locked", lambda _: ("--constraint", "constraints.txt"))
+    session = SimpleNamespace(install=fail)
+    fail.times = 1
+    noxfile.install(session)
+    assert tried == [True, False]
+    assert "trying those that can be had" in capsys.readouterr().err
+    tried.clear()
+    fail.times = 2
+    with pytest.raises(SystemExit) as ended:
+        noxfile.install(session)
+    assert ended.value.code == 3
+    assert "says nothing about your code" in capsys.readouterr().err
