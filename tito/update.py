@@ -109,7 +109,13 @@ def make_plan(root: Path, manifest: Manifest, release: Release) -> Plan:
     """What the release would change in the repository at ``root``, whose manifest this is."""
     from tito.merging import merge
 
-    old, base = _read_lock(root), lock.read_base(root)
+    old = _read_lock(root)
+    if lock.BASE.as_posix() not in old["files"]:
+        raise UsageError(
+            f"Your release is older than `tito update`: it has no {lock.BASE}, which says what your files began as. "
+            "Copy your files under modules/ into a fresh copy of the new release instead."
+        )
+    base = lock.read_base(root)
     changes: list[Change] = []
     released = old["student"] | old["files"] | {lock.FILE.as_posix(): lock.digest_of(root, lock.FILE.as_posix())}
     for path, data in (release.course | release.student).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -276,6 +277,18 @@ def test_what_is_no_release_is_refused(releases, whole, student, tito, tmp_path)
     }.items():
         code, _, err = tito("update", source, "--yes")
         assert (code, words in " ".join(err.split())) == (2, True), err
+    assert tree(student) == before
+
+
+def test_a_release_that_does_not_know_its_beginnings_is_refused(releases, student, tito) -> None:
+    """One from before there was `tito update`: nothing is guessed, and the sentence says what to do instead."""
+    data = json.loads((student / lock.FILE).read_text())
+    del data["files"][lock.BASE.as_posix()]
+    (student / lock.FILE).write_text(json.dumps(data))
+    (student / lock.BASE).unlink()
+    before = tree(student)
+    code, _, err = tito("update", str(releases[1]), "--yes")
+    assert (code, "older than `tito update`" in err) == (2, True)
     assert tree(student) == before
 
 
