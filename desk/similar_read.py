@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +18,7 @@ from desk.gradebook import FILE, open_gradebook
 from desk.pool import cores
 from desk.roster import Row
 from desk.similar import Prints, fingerprint, hash_given
-from desk.tree import write_tree
+from desk.tree import read_tree
 from grading.errors import UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
@@ -122,19 +121,17 @@ def _prepare(root: Path) -> None:
 
 
 def _read(one: Submitted) -> tuple[str, ReadFiles | None]:
-    """A commit's files of Python that differ from what was given; what is a link or no text is left out."""
+    """A commit's files of Python that differ from what was given; a link, or what is too large, is left out."""
     assert _course is not None
-    files = {}
     try:
-        with tempfile.TemporaryDirectory(prefix="tinytorch-similar-") as tree:
-            write_tree(one.repository, one.commit, _course.manifest, Path(tree))
-            for path, given in _course.given.items():
-                file = Path(tree, path)
-                if file.is_file() and not any(p.is_symlink() for p in (file, *file.parents) if p.is_relative_to(tree)):
-                    text = file.read_text("utf-8", errors="replace")
-                    if text != given:
-                        files[path] = text
+        handed_in = read_tree(one.repository, one.commit, _course.manifest).files
     except GitError:
         return one.key, None
+    files = {}
+    for path, given in _course.given.items():
+        if (data := handed_in.get(path)) is not None:
+            text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+            if text != given:
+                files[path] = text
     prints = {path: fingerprint(text, _course.known) for path, text in files.items()}
     return one.key, ReadFiles(zlib.compress(json.dumps(files).encode()), prints)
