@@ -21,7 +21,7 @@ import pytest
 
 from course.skeleton import skeleton, solved
 from grading import progress
-from grading.errors import GraderError
+from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.testing.runner import TestOutcome
 from grading.warm import WarmGrader
@@ -137,6 +137,16 @@ def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path)
         error = said.get(timeout=PATIENCE)
     assert isinstance(error, GraderError)
     assert "WATCHFILES_FORCE_POLLING=1 tito watch" in str(error)
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is older than the course says what to type."""
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with (
+        pytest.raises(UsageError, match=r"pip install -e \."),
+        watch._watch_files(tmp_path, frozenset(), lambda: None, lambda _: None),
+    ):
+        pass
 
 
 def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
