@@ -41,7 +41,7 @@ def pages(root: Path) -> dict[str, str]:
         *root.glob(".github/*.md"),
         *root.glob("docs/**/*.md"),
         *root.glob("modules/*/README.md"),
-        *(path for path in root.glob("tests/**/*.md") if "node_modules" not in path.parts),
+        *(path for path in root.glob("tests/**/README.md") if "node_modules" not in path.parts),  # others are fixtures
     ]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
     released = rendered(root, load(root))
