@@ -1,1 +1,4 @@
-"""Maintainers' tools, not shipped: the student release, the course's checks, and chores around them."""
+"""Maintainers' tools, not shipped: the student release, the course's checks, and chores around them.
+
+Design: docs/architecture/release.md, in the course's repository.
+"""

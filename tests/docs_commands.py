@@ -18,7 +18,7 @@ from grading.manifest.load import load
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 PROGRAMS = ("tito", "nox", "inv", "pytest", "pip", "python", "python3", "source", "dask")
-DESCRIBING = ("ARCHITECTURE.md", "docs/CHANGELOG.md", "docs/architecture/")
+DESCRIBING = ("docs/CHANGELOG.md", "docs/architecture/")
 """Pages whose backticks name things and tell nobody to type them."""
 PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bX\b|[{\[<]")
 

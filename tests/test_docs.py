@@ -424,6 +424,20 @@ def linked(folder: Path, texts: dict[str, str]) -> list[str]:
     return [one for page, text in texts.items() for one in broken(folder, page, text)]
 
 
+def test_every_package_names_its_page_of_the_architecture() -> None:
+    """The page exists, and the overview links it, as it does every other."""
+    pages_there = {path.name for path in (ROOT / "docs/architecture").iterdir()}
+    overview = (ROOT / "docs/architecture/README.md").read_text(encoding="utf-8")
+    assert all(f"]({page}" in overview for page in pages_there - {"README.md"})
+    tops = ("course", "desk", "grading", "site", "tito")
+    packages = [path for top in tops for path in (ROOT / top).rglob("__init__.py")]
+    assert len(packages) > 15
+    for path in packages:
+        named = re.search(r"docs/architecture/([\w-]+\.md)", path.read_text(encoding="utf-8"))
+        assert named, f"{path.relative_to(ROOT)} names no page of docs/architecture"
+        assert named[1] in pages_there, f"{path.relative_to(ROOT)}: there is no {named[0]}"
+
+
 def failures(test: doctest.DocTest) -> str:
     """What of a test's examples came out differently."""
     told: list[str] = []

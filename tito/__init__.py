@@ -1,1 +1,4 @@
-"""The students' command line: parse, call, render."""
+"""The students' command line: parse, call, render.
+
+Design: docs/architecture/tito.md, in the course's repository.
+"""

@@ -1,1 +1,4 @@
-"""The figures this project promises, measured."""
+"""The figures this project promises, measured.
+
+Design: docs/architecture/tests.md, in the course's repository.
+"""

@@ -1,1 +1,4 @@
-"""How many small wrong changes to the solutions the students' tests notice. Cosmic Ray makes the changes."""
+"""How many small wrong changes to the solutions the students' tests notice. Cosmic Ray makes the changes.
+
+Design: docs/architecture/tests.md, in the course's repository.
+"""

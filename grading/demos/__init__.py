@@ -1,4 +1,7 @@
-"""The live demonstrations: course code that draws what the student's network does, frame by frame."""
+"""The live demonstrations: course code that draws what the student's network does, frame by frame.
+
+Design: docs/architecture/demonstrations.md, in the course's repository.
+"""
 
 from grading.demos.digits import play as play_digits
 from grading.demos.kernels import play as play_kernels

@@ -2,7 +2,7 @@
 
 One line per record, in the order of publication, each holding the SHA-256 of the line before. Pure functions on bytes:
 the same for a branch read through GitHub's API and for one read from a clone. What a chain proves and what it cannot
-stands in ARCHITECTURE.md.
+is in docs/architecture/github.md, in the course's repository.
 """
 
 from __future__ import annotations

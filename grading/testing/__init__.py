@@ -1,4 +1,7 @@
-"""What module tests import. Their fixtures, `student` and `rng`, come from the plugin."""
+"""What module tests import. Their fixtures, `student` and `rng`, come from the plugin.
+
+Design: docs/architecture/tests.md, in the course's repository.
+"""
 
 import pytest
 
