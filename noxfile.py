@@ -41,7 +41,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswith("nox")]
 
 
-def locked(session: nox.Session) -> tuple[str, ...]:
+def find_constraints(session: nox.Session) -> tuple[str, ...]:
     """The options that hold every package at the version this course was tested with.
 
     A release brings `constraints.txt`; the course makes one from its `uv.lock`. TINYTORCH_NEWEST=1 tries the newest.
@@ -64,7 +64,7 @@ def install(session: nox.Session, *packages: str) -> None:
     An index may not have a version, or no longer: then those that fit are taken, and that is said.
     Compiled at once, as pip does and uv does not by itself: otherwise every worker would compile NumPy anew.
     """
-    for options in dict.fromkeys((locked(session), ())):
+    for options in dict.fromkeys((find_constraints(session), ())):
         try:
             session.install("--quiet", *options, *DEPENDENCIES, *packages, env={"UV_COMPILE_BYTECODE": "1"})
             return
@@ -137,7 +137,8 @@ def export(session: nox.Session) -> None:
 def github(session: nox.Session) -> None:
     """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
     # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.
-    session.install("--quiet", *locked(session), *DEPENDENCIES, *nox.project.dependency_groups(PROJECT, "github"))
+    packages = nox.project.dependency_groups(PROJECT, "github")
+    session.install("--quiet", *find_constraints(session), *DEPENDENCIES, *packages)
     run_here(session, "grading.github")
 
 

@@ -87,13 +87,13 @@ def test_sessions_install_the_lock_s_versions(noxfile, tmp_path, monkeypatch):
     """The course's from uv.lock, a release's from its constraints.txt; the newest only where somebody asks for them."""
     monkeypatch.delenv("TINYTORCH_NEWEST", raising=False)
     session = SimpleNamespace(cache_dir=tmp_path)
-    option, file = noxfile.locked(session)
+    option, file = noxfile.find_constraints(session)
     assert option == "--constraint"
     assert "\nnumpy==" in Path(file).read_text()
     monkeypatch.setattr(noxfile, "ROOT", tmp_path)
-    assert noxfile.locked(session) == ("--constraint", str(tmp_path / "constraints.txt"))
+    assert noxfile.find_constraints(session) == ("--constraint", str(tmp_path / "constraints.txt"))
     monkeypatch.setenv("TINYTORCH_NEWEST", "1")
-    assert noxfile.locked(session) == ()
+    assert noxfile.find_constraints(session) == ()
 
 
 def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, capsys):
@@ -105,7 +105,7 @@ def test_a_version_that_is_not_to_be_had_stops_no_session(noxfile, monkeypatch, 
         if fail.times >= len(tried):
             raise noxfile.nox.command.CommandFailed
 
-    monkeypatch.setattr(noxfile, "locked", lambda _: ("--constraint", "constraints.txt"))
+    monkeypatch.setattr(noxfile, "find_constraints", lambda _: ("--constraint", "constraints.txt"))
     session = SimpleNamespace(install=fail)
     fail.times = 1
     noxfile.install(session)
