@@ -28,7 +28,7 @@ LINE = 24.4
 """The height that Rich gives a line of its SVG."""
 SECONDS = 9
 STUDENTS = 24
-PAGE: Any = {"width": 1200, "height": 680}
+PAGE: Any = {"width": 1200, "height": 830}
 QUALITY = 80
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -86,14 +86,14 @@ def render_terminal(shown: RenderableType) -> str:
 
 
 def photograph_site(root: Path) -> Path:
-    """The top of the class's page, in a browser's window."""
+    """The top of the front page, in a browser's window."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
     browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser_path is None:
         raise GraderError("the site's pages need a browser. Install one: apt-get install chromium")
-    path = root / TARGET / "site-class.webp"
+    path = root / TARGET / "site.webp"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder / "records", load(root), STUDENTS)
@@ -101,6 +101,6 @@ def photograph_site(root: Path) -> Path:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
             page = browser.new_page(viewport=PAGE)
-            page.goto((folder / "site" / "class" / "index.html").as_uri())
+            page.goto((folder / "site" / "index.html").as_uri())
             Image.open(io.BytesIO(page.screenshot())).save(path, quality=QUALITY, method=6)
     return path
