@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import select
-import signal
 import sys
 import termios
 import threading
@@ -18,8 +17,6 @@ ARROWS = re.compile(rb"\x1b(?:\[[0-9;]*[A-Za-z~]|O?.)?")
 """Arrow keys and their like are several characters, and mean nothing here."""
 END = "\x04"
 """Ctrl-D, and what a terminal that has been closed comes to."""
-STOP = b"\0"
-"""No signal has this number."""
 
 
 def has_keyboard() -> bool:
@@ -29,26 +26,21 @@ def has_keyboard() -> bool:
     return False
 
 
+def take_keyboard() -> None:
+    """Get each key at once and without an echo; again after Ctrl-Z and `fg`, when the shell has had the terminal."""
+    if has_keyboard():
+        tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)
+
+
 @contextmanager
 def read_keys(put: Callable[[str], None]) -> Iterator[None]:
-    """Hand over each key that is pressed while the block runs. Ctrl-C stays an interrupt, and nothing is echoed."""
+    """Hand over each key that is pressed while the block runs. Ctrl-C stays an interrupt."""
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
     awake, wake = os.pipe()
-    os.set_blocking(wake, False)
-
-    def take_over() -> None:
-        if has_keyboard():
-            tty.setcbreak(keyboard, termios.TCSANOW)
 
     def read() -> None:
-        while True:
-            ready = select.select([keyboard, awake], [], [])[0]
-            if awake in ready:
-                if STOP in os.read(awake, 64):
-                    return
-                take_over()
-                continue
+        while awake not in select.select([keyboard, awake], [], [])[0]:
             try:
                 data = os.read(keyboard, 64)
             except OSError:
@@ -58,19 +50,13 @@ def read_keys(put: Callable[[str], None]) -> Iterator[None]:
             if not data:
                 return
 
-    take_over()
-    # After Ctrl-Z and `fg` the terminal is as the shell had it. The signal may come to any thread, and its handler
-    # would run only once the main one wakes up: so the reader is told by the pipe.
-    continued = signal.signal(signal.SIGCONT, lambda *_: None)
-    told = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    take_keyboard()
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
         yield
     finally:
-        signal.set_wakeup_fd(told)
-        signal.signal(signal.SIGCONT, continued)
-        os.write(wake, STOP)
+        os.write(wake, b".")
         reader.join()
         for descriptor in (awake, wake):
             os.close(descriptor)

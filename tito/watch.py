@@ -69,8 +69,9 @@ def watch(name: Name = None) -> int:
 
 def run(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
     """Watch until somebody quits: this thread shows, one waits for files, one for keys, and one tests."""
-    from tito.keys import read_keys
+    from tito.keys import END, read_keys, take_keyboard
     from tito.session import Pressed, Saved, Session
+    from tito.signals import ENDING, hear_signals
 
     events: SimpleQueue[Event | Exception] = SimpleQueue()
     jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -84,8 +85,15 @@ def run(grader: WarmGrader, out: Console, *, has_keys: bool) -> None:
         abort=lambda job: grader.abort(job.aborted),
         has_keys=has_keys,
     )
+
+    def hear(number: int) -> None:
+        if number == signal.SIGCONT and has_keys:
+            take_keyboard()
+        elif number in ENDING:  # wakes this thread, which is interrupted then
+            events.put(Pressed(END))
+
     with ExitStack() as stack:
-        stack.enter_context(_interrupt_when_ended())
+        stack.enter_context(hear_signals(hear))
         stack.enter_context(_run_in_thread(lambda: run_jobs(grader, jobs.get, events.put), stop=lambda: jobs.put(None)))
         watched = find_watched(grader, module)
         stack.enter_context(_watch_files(grader.root, watched, lambda: events.put(Saved()), events.put))
@@ -213,14 +221,3 @@ def _run_in_thread(work: Callable[[], None], *, stop: Callable[[], None]) -> Ite
     finally:
         stop()
         thread.join(END_SECONDS)
-
-
-@contextmanager
-def _interrupt_when_ended() -> Iterator[None]:
-    """Let a closed terminal and `kill` end it as Ctrl-C does, so that nothing is left behind."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGHUP, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

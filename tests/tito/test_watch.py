@@ -27,7 +27,8 @@ from grading.testing.runner import TestOutcome
 from grading.warm import WarmGrader
 from tests.render.results import failure
 from tito import watch
-from tito.keys import read_keys
+from tito.keys import read_keys, take_keyboard
+from tito.signals import ENDING, hear_signals
 
 CODE = Path("modules/01_setup/tinytorch/setup.py")
 PATIENCE = 60
@@ -139,6 +140,22 @@ def test_folders_that_cannot_be_watched_are_the_machines_failure(tmp_path: Path)
     assert "WATCHFILES_FORCE_POLLING=1 tito watch" in str(error)
 
 
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_another_thread_gets_wakes_the_one_that_waits(number: int) -> None:
+    """The kernel may choose any thread; a handler alone would wait until the main one has something to do."""
+    events: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with hear_signals(events.put):
+        other = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), number))
+        interrupted = False
+        try:
+            other.start()
+            assert events.get(timeout=PATIENCE) == number
+            events.get(timeout=PATIENCE)
+        except KeyboardInterrupt:
+            interrupted = True
+    assert interrupted
+
+
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that is older than the course says what to type."""
     monkeypatch.setitem(sys.modules, "watchfiles", None)
@@ -156,7 +173,7 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was(monkeypatch
         monkeypatch.setattr(sys, "stdin", keyboard)
         monkeypatch.setattr("tito.keys.has_keyboard", lambda: True)
         before, pressed = termios.tcgetattr(theirs), queue.SimpleQueue()
-        with read_keys(pressed.put):
+        with hear_signals(lambda _: take_keyboard()), read_keys(pressed.put):
             os.write(ours, b"h\x1b[A\x1b[3~\x1bOBq")
             assert [pressed.get(timeout=PATIENCE) for _ in range(2)] == ["h", "q"]
             termios.tcsetattr(theirs, termios.TCSANOW, before)  # as a shell does

@@ -1,0 +1,44 @@
+"""Signals, for a main thread that waits: it must wake up before Python can act on one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, `kill`, and a terminal that is closed."""
+STOP = 0
+"""No signal has this number."""
+
+
+@contextmanager
+def hear_signals(hear: Callable[[int], None]) -> Iterator[None]:
+    """Call ``hear`` with the number of each signal that ends or continues this process, from a thread of its own.
+
+    Whatever thread the kernel hands it to. One that ends the process is a KeyboardInterrupt in the main thread, too.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+
+    def listen() -> None:
+        while (number := os.read(heard, 1)[0]) != STOP:
+            hear(number)
+
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    before[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: None)
+    told_before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(told_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.write(told, bytes([STOP]))
+        listener.join()
+        os.close(heard)
+        os.close(told)
