@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from course.bench.figure import ROOT, seconds
+from course.framework import put_framework_on_path
 from grading.compare.beside import measure_in_turns, pytorch
-from grading.manifest.load import load
-from grading.manifest.model import Status
 from grading.testing.plugin import DirectStudent
 
 TURNS = 60
@@ -24,10 +22,7 @@ TURNS = 60
 
 def solution() -> DirectStudent:
     """The course's own framework and recipes, in this process."""
-    for module in load(ROOT).modules:
-        folder = str(ROOT / module.folder)
-        if module.status is Status.BUILT and folder not in sys.path:
-            sys.path.append(folder)
+    put_framework_on_path()
     return DirectStudent(ROOT, lambda: Path(tempfile.mkdtemp()))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from course.figures.canvas import Figure, write_svg
+from course.framework import put_framework_on_path
 from grading.errors import UsageError
 
 FOLDER = "figures"
@@ -31,6 +32,7 @@ def list_drawings(module: str) -> dict[str, Callable[[], Figure]]:
     name = f"course.figures.{module.partition('_')[2]}"
     if importlib.util.find_spec(name) is None:
         return {}
+    put_framework_on_path()
     return {f"{key}.svg": draw for key, draw in importlib.import_module(name).FIGURES.items()}
 
 
