@@ -82,9 +82,12 @@ class Worker:
         self.close()
 
     def module(self, name: str) -> Any:
-        """`tinytorch.<name>` of the student's; asked for once."""
+        """`tinytorch.<name>` of the student's; asked for once. DeadlineError when its own lines never end."""
         if name not in self._modules:
-            self._modules[name] = self.request("module", f"tinytorch.{name}")
+            try:
+                self._modules[name] = self.request("module", f"tinytorch.{name}")
+            except DeadlineError as error:
+                raise DeadlineError(f"tinytorch.{name} was not loaded: {error}") from None
         return self._modules[name]
 
     def recipe(self, module_id: str) -> Any:

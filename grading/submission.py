@@ -17,6 +17,8 @@ from grading.result import FileRecord, Note, SubmissionRecord
 
 MAX_BYTES = 256 << 10
 """A student's file is source text; the longest of the course is a tenth of this."""
+KEPT = "kept-"
+"""How the names of copies begin that `tito` keeps beside a file it replaces."""
 MAX_NOTES = 20
 MAX_NAMES = 100_000
 """Looked at in one folder."""
@@ -161,7 +163,7 @@ def _ignored(tree: Path, manifest: Manifest, modules: tuple[Module, ...]) -> lis
         folder = tree / module.code.parent
         for entry in _names_in(folder):
             path = module.code.parent / entry
-            if path in expected or entry == "__pycache__":
+            if path in expected or entry == "__pycache__" or entry.startswith(KEPT):
                 continue
             shown = path.as_posix().encode("ascii", "backslashreplace").decode()
             notes.append(Note(path=shown[:200], message=f"not used: the module is one file, {module.code.name}"))

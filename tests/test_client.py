@@ -121,6 +121,12 @@ def test_an_endless_loop_ends_at_the_deadline(worker_of):
     assert time.monotonic() - started < 20
 
 
+def test_a_file_that_is_never_loaded_is_named(worker_of):
+    """An endless loop outside functions is not that of the function a test is about to call."""
+    with pytest.raises(DeadlineError, match=r"^tinytorch\.code was not loaded: .* endless loop"):
+        worker_of("while True: pass\n", call_seconds=1).module("code")
+
+
 def test_who_reports_until_the_deadline_is_told_how_long_there_was(worker_of, monkeypatch):
     """The patience is the whole call's, and not what was left of it after the last report."""
     monkeypatch.setattr(limits, "LEAST_WALL", 2.0)

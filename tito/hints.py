@@ -26,8 +26,9 @@ FILE = "hints.json"
 def hint(
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="ID", help="Such as 4.2; without one, the first task that is not written yet."),
+        typer.Argument(metavar="[TASK]", help="Such as 4.2; without one, the first task that is not written yet."),
     ] = None,
+    option: Annotated[str | None, typer.Option("--task", metavar="ID", help="The same, as pytest takes it.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all three steps at once.")] = False,
 ) -> int:
     """Show the next hint for a task: what to think of, how to begin, the formula; never the solution.
@@ -35,14 +36,14 @@ def hint(
     \b
     Examples:
       tito hint
-      tito hint --task 4.2
-      tito hint --task 4.2 --all
+      tito hint 4.2
+      tito hint 4.2 --all
     """
     from grading.manifest.load import load  # slow to import
 
     root = repository()
     manifest = load(root)
-    show_next_hint(root, find_task(root, manifest, task), console(), everything=everything)
+    show_next_hint(root, find_task(root, manifest, task or option), console(), everything=everything)
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from grading import lock
 from grading.errors import UsageError
 from grading.files import write_atomically
+from grading.submission import KEPT
 from tito.gaps import find_gaps, lines_of, list_functions, split_lines
 
 
@@ -89,7 +90,7 @@ def keep_copy(root: Path, file: Path, now: datetime) -> Path:
     path = root / file
     if not path.exists():
         return file
-    start = f"kept-{now:%Y-%m-%d-%H%M%S}"
+    start = f"{KEPT}{now:%Y-%m-%d-%H%M%S}"
     names = (f"{start}{more}-{path.name}" for more in ("", *(f"-{number}" for number in range(2, 1000))))
     copy = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     write_atomically(copy, path.read_bytes())

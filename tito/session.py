@@ -32,6 +32,8 @@ class Job:
     task: str | None
     whole: bool = False
     """Whether to go on after a failure."""
+    after: str | None = None
+    """The task whose failure is on the screen: only a task before it that fails as well is news."""
     aborted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -156,11 +158,15 @@ class Session:
         if result is None:
             self._draw(Text(f"\n{problem}", style="yellow"))
             self._show_keys()
+        elif job.after and not self._comes_before(result, job.after):
+            self._print()
         elif result.verdict.exit_code != 0:
             self._note_failures(job, result)
             self._draw(*self._describe_failing(job, result))
             terminal.show_first_failure(self.out, result)
             self._show_keys()
+            if job.task in self._list_ids()[1:]:  # what it fails for may be in an earlier one
+                self._begin(Job(None, after=job.task))
         elif job.task is not None:
             self.passed.add(job.task)
             self._add_news(f"Task {job.task} passes: {self.manifest.task(job.task).title}")
@@ -171,9 +177,17 @@ class Session:
             self.open, self.passed = None, {task.id for task in self.module.tasks}
             self._complete(result)
 
+    def _list_ids(self) -> list[str]:
+        return [task.id for task in self.module.tasks]
+
+    def _comes_before(self, result: Result, task: str) -> bool:
+        """Whether the first failure is in an earlier task of the module."""
+        ids, first = self._list_ids(), result.first_to_mend.task if result.first_to_mend else None
+        return first in ids and ids.index(first) < ids.index(task)
+
     def _note_failures(self, job: Job, result: Result) -> None:
         """Which task is open now, and which have passed."""
-        ids = [task.id for task in self.module.tasks]
+        ids = self._list_ids()
         failed = {failure.task for failure in words.failures(result)}
         first = result.first_to_mend.task if result.first_to_mend else None
         opened = first if first in ids else job.task or next((one for one in ids if one not in self.passed), ids[0])
@@ -189,6 +203,8 @@ class Session:
         if job.whole:
             failed = {failure.task for failure in words.failures(result)}
             yield from self._list_tasks(failed)
+        elif job.after and self.open is not None:
+            yield Text(f"Task {self.open.id}, which comes before {job.after}, fails too and may be the reason.")
         elif self._done > 1:
             what = f"of task {job.task}" if job.task else "of the module"
             yield Text(f"{self._done - 1} of {self._total} tests {what} pass; the next one fails.", style="dim")

@@ -33,6 +33,8 @@ POWER = "`^` is no power in Python: write `**`."
 ATTRIBUTE = "It was never set, is misspelt, or what stands before the dot is another kind of value than you think."
 WHOLE = "A whole number is needed on this line: `/` always gives a float, `//` divides whole numbers."
 TRUTH = "`if`, `not`, `and` and `or` want one truth value: on arrays use `~`, `&`, `|`, or `.any()` and `.all()`."
+MISSPELT = "That module has no such name: check the spelling, capitals included, in its documentation."
+MEMORY = "Something is too large for the memory: print shapes before this line, or look for a list that grows."
 OPERATOR = "An operator on this line does not go with what stands on its sides: look at the types of both."
 AXES = "Something on this line has fewer axes or elements than the index asks for: print its shape."
 ENDLESS = "A function calls itself without an end."
@@ -63,11 +65,16 @@ RAISED: tuple[tuple[str, str, str], ...] = (
     ("ValueError", r"truth value of an array", TRUTH),
     ("TypeError", r"unsupported operand|bad operand|ufunc '.*' not supported|not supported between", OPERATOR),
     ("AttributeError", r"object has no attribute", ATTRIBUTE),
+    ("AttributeError", r"^module '", MISSPELT),
+    ("MemoryError|_ArrayMemoryError", "", MEMORY),
+    ("ValueError", r"^array is too big", MEMORY),
     ("IndexError", r"tuple index out of range|too many indices", AXES),
     ("TypeError", r"positional argument|keyword argument|multiple values for argument", ARGUMENTS),
 )
 """An exception's type, what its message holds, and the hint that fits better than the task's own."""
 ENDED = {
+    "was not loaded": "Lines outside functions run when a file is loaded: look there for a loop that never ends.",
+    "does it sleep": "Something waits: a sleep, a lock, an empty queue, or a thread that never ends.",
     "not run:": "This test was not run: fix the failures before it.",
     "ended the program": EXIT,
     "crashed Python": "A view made by hand (`as_strided`), a compiled loop or an endless recursion left its memory.",

@@ -419,6 +419,14 @@ def test_elementwise_functions_explain_a_clash(student):
             student.tensor.multiply.forward(np.ones(a), np.ones(b))
 
 
+@task("2.4")
+def test_elementwise_functions_pass_other_errors_on(student):
+    """Where shapes fit and NumPy raises ValueError all the same, an elementwise op's forward raises that."""
+    hint = "when broadcast_shape raises nothing, raise NumPy's error again: a bare `raise`"
+    with expect.raises(ValueError, call="power.forward(np.array([2]), np.array([-1]))", hint=hint):
+        student.tensor.power.forward(np.array([2]), np.array([-1]))
+
+
 # 2.5: one way to run an operation
 
 

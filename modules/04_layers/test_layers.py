@@ -698,7 +698,7 @@ def interpret_loss(loss):
     if loss > 0.8:
         return "worse than answering 0.5 to everything", "train must use the targets it is given, in the inputs' order"
     if loss > 0.6:
-        hint = "is there a nonlinearity between the Dense layers, and does every step change their weights?"
+        hint = "a nonlinearity between the layers, steps that change every weight, a learning rate that is not tiny"
         return "as good as answering 0.5 to everything", hint
     return "better than answering 0.5 to everything", "more steps, a larger learning rate, or a wider hidden layer"
 

@@ -256,6 +256,9 @@ def fails(text: str) -> Exception:
         ("a[0, 1]", "fewer axes"),
         ("f < 1", "operator"),
         ("f.gone", "never set"),
+        ("np.zeroes(2)", "spelling"),
+        ("np.ones(1 << 50)", "too large for the memory"),
+        ("np.ones(1 << 60)", "too large for the memory"),
         ("f()", "`def` line"),
         ("f(1, 2)", "`def` line"),
         ("f(y=1)", "`def` line"),
@@ -274,6 +277,8 @@ def test_pythons_own_exceptions_have_a_hint_of_their_own(text: str, words: str) 
     ("error", "words"),
     [
         (DeadlineError("no answer within 10 s of CPU time"), "a loop"),
+        (DeadlineError("tinytorch.setup was not loaded: no answer within 10 s of CPU time"), "outside functions"),
+        (DeadlineError("no answer within 180 s …, of which it computed for 0.2 s; does it sleep, or …"), "a lock"),
         (DeadlineError("not run: the tests before it took more than 180 s in all"), "not run"),
         (WorkerDiedError("not run: your code ended 4 workers, the last one so: …"), "not run"),
         (WorkerDiedError("your code ended the program (exit code 0) before it answered"), "exit()"),

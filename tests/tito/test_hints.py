@@ -53,6 +53,7 @@ def test_a_task_is_found_by_its_number(tito, said: str, found: str) -> None:
     """By the whole number, or by its place in the current module."""
     tito("module", "start", "04")
     assert f"Task {found}: " in tito("hint", "--task", said).out
+    assert f"Task {found}: " in tito("hint", said).out
 
 
 @pytest.mark.parametrize(

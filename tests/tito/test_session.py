@@ -110,6 +110,33 @@ def test_a_task_that_passes_leads_to_the_next_that_has_not(desk: Desk) -> None:
     assert "Task 4.3 passes" not in desk.see(Saved(), Finished(desk.jobs[-1], judged("4.4")))
 
 
+def test_an_earlier_task_that_broke_is_named(desk: Desk) -> None:
+    """When the open task fails, those before it are tested again: what broke there may be why."""
+    desk.end("4.3")
+    desk.see(Saved())
+    assert "Task 4.3: A row is added" in desk.end("4.3")
+    assert desk.testing is None
+    shown = desk.end("4.2")
+    assert "Task 4.2, which comes before 4.3, fails too and may be the reason." in shown
+    assert "Task 4.2: A row is added" in shown
+    desk.see(Saved())
+    assert desk.testing == "4.2"
+    assert "Task 4.2 passes" in desk.end()
+    assert desk.testing == "4.3"
+
+
+def test_the_same_failure_is_not_shown_twice(desk: Desk) -> None:
+    """Nothing before the open task fails: the screen stays, and nothing more is tested."""
+    desk.end("4.3")
+    desk.see(Saved())
+    desk.end("4.3")
+    jobs = len(desk.jobs)
+    assert desk.end("4.3").strip() == ""
+    assert len(desk.jobs) == jobs
+    desk.see(Saved())
+    assert desk.testing == "4.3"
+
+
 def test_a_task_that_was_left_out_is_not_forgotten(desk: Desk) -> None:
     """Where a later task's gap is in the way, that one is open first and the earlier one after it."""
     desk.end("4.3")
