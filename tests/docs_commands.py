@@ -20,7 +20,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 PROGRAMS = ("tito", "nox", "inv", "pytest", "pip", "python", "python3", "source", "dask")
 DESCRIBING = ("docs/CHANGELOG.md", "docs/architecture/")
 """Pages whose backticks name things and tell nobody to type them."""
-PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bX\b|[{\[<]")
+PLACEHOLDER = re.compile(r"…|NN|\bN\b|\bNAME\b|\bDIR\b|\bADDRESS\b|\bX\b|[{\[<]")
 
 
 @dataclass(frozen=True)

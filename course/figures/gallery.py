@@ -76,6 +76,7 @@ def _are_close(one: str, other: str) -> bool:
 
 def measure(name: str) -> None:
     """Make one of the measurements that pictures are drawn from. UsageError for a name that none has."""
+    put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         module = importlib.import_module(f"course.figures.{path.stem}")
