@@ -179,9 +179,8 @@ def test_the_wall_limit_is_wide_and_has_an_end():
 @needs_proc
 def test_the_time_of_children_counts():
     """Of those that run and of those that have ended; a name with brackets and spaces confuses nothing."""
-    script = (
-        "import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', 'sum(range(20_000_000))'])\ntime.sleep(30)"
-    )
+    compute = "import time\nwhile time.process_time() < 0.3: pass"
+    script = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {compute!r}])\ntime.sleep(90)"
     process = subprocess.Popen([sys.executable, "-c", script])
     try:
         deadline = time.monotonic() + 60
