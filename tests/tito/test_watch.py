@@ -80,10 +80,10 @@ def changes(root: Path, *watched: Path) -> Iterator[queue.SimpleQueue[object]]:
 
 
 def drain(said: queue.SimpleQueue[object]) -> None:
-    """Forget what has been said, once nothing more follows."""
+    """Forget what has been said, once nothing more follows, on a busy machine either."""
     try:
         while True:
-            said.get(timeout=10 * watch.STEP_MS / 1000)
+            said.get(timeout=1.5)
     except queue.Empty:
         return
 
