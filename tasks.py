@@ -76,11 +76,12 @@ def readable_gradebook() -> Iterator[None]:
 
 def writable(name: str) -> Path:
     """The file to write; UsageError when there is no such folder."""
+    from grading.files import require_folder
+
     path = Path(name)
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Name a file in it.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+    require_folder(path)
     return path
 
 

@@ -238,8 +238,8 @@ class _Reader:
         try:
             return parse_days(value)
         except ValueError:
-            mend = "Write a whole number of days, or 2:5 for five days of milestone 2 alone; leave it empty for none."
-            self._problem(line, f"extension_days is {value!r}.", mend)
+            repair = "Write a whole number of days, or 2:5 for five days of milestone 2 only, or leave it empty."
+            self._problem(line, f"extension_days is {value!r}.", repair)
             return 0, ()
 
 

@@ -13,9 +13,8 @@ from rich.console import Console
 
 from grading import progress
 from grading.entry import run_command
-from grading.errors import UsageError
 from grading.export.write import Format, write
-from grading.files import write_atomically
+from grading.files import require_folder, write_atomically
 from grading.grade import grade_milestone, grade_module
 from grading.render import record, terminal, words
 from grading.render.junit import junit
@@ -130,8 +129,8 @@ def _run(
     """Grade with a moving display, write the files asked for, and show the report: whatever a terminal does, last."""
     console = Console()
     for path in (json, markdown_file, junit_file):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
+        if path is not None:
+            require_folder(path)
     with watch_for(console) as watch:
         result = grade(watch)
     try:

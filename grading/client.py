@@ -180,7 +180,7 @@ class Worker:
             self._fail(WorkerClosedError("the worker has been closed"))
 
     def abort(self) -> None:
-        """From another thread: end whatever is awaited. The one who waits is told that the worker died."""
+        """Kill the worker from another thread; the request that is waiting raises WorkerDiedError."""
         self._aborted = True
         self._launched.kill()
 

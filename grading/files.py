@@ -9,11 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-from grading.errors import GraderError
+from grading.errors import GraderError, UsageError
 
 
 class BusyError(GraderError):
     """Another process holds the lock."""
+
+
+def require_folder(path: Path) -> None:
+    """UsageError when the folder of a file that somebody wants written does not exist."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

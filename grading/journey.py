@@ -114,6 +114,11 @@ class Goal:
 COMPLETED = Goal("Every module and every milestone is completed.", "tito portfolio")
 
 
+def find_module_state(course: CourseLike, history: History, module: str) -> ModuleState:
+    """The state of the module with this id."""
+    return next(state for state in module_states(course, history) if state.id == module)
+
+
 def module_states(course: CourseLike, history: History) -> tuple[ModuleState, ...]:
     """Every module: completed by its own record, or by an attempt at a milestone in which its tests passed."""
     states: list[ModuleState] = []

@@ -20,9 +20,8 @@ from grading.manifest.model import Kind
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, verdict_of
 from grading.sandbox.launch import FENCES
-from grading.submission import OWN
 from tests.render.results import criterion
-from tests.submissions.build import student_files
+from tests.submissions.build import copy_solution
 from tests.submissions.partial import passed
 
 
@@ -41,12 +40,7 @@ def unlocked(root: Path) -> Result:
 @pytest.fixture
 def tree(root: Path, tmp_path: Path) -> Path:
     """A copy of the solution's files, to be spoiled."""
-    target = tmp_path / "tree"
-    for path in student_files(load(root)):
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / path, target / path)
-    shutil.copytree(root / OWN, target, dirs_exist_ok=True)
-    return target
+    return copy_solution(root, tmp_path / "tree")
 
 
 def test_the_solution_unlocks_milestone_1(unlocked):

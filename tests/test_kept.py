@@ -26,9 +26,9 @@ from grading.render import words
 from grading.render.markdown import markdown
 from grading.render.progress import Silent
 from grading.result import CriterionStatus, DataRecord, Failure, Result, Verdict
-from grading.submission import OWN, take
+from grading.submission import take
 from tests.render.results import result as some_result
-from tests.submissions.build import student_files
+from tests.submissions.build import copy_solution
 from tests.submissions.partial import passed
 from tito import quiz
 
@@ -44,12 +44,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tree(root: Path, tmp_path: Path) -> Path:
     """A copy of the solution's files for milestone 1, to be changed."""
-    target = tmp_path / "tree"
-    for path in student_files(load(root)):
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / path, target / path)
-    shutil.copytree(root / OWN, target, dirs_exist_ok=True)
-    return target
+    return copy_solution(root, tmp_path / "tree")
 
 
 @pytest.fixture

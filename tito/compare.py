@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from grading.errors import UsageError
+from grading.files import require_folder
 from tito.console import console, print_json, repository, say_if_interrupted
 from tito.module import Name, find_module
 from tito.options import Json, Seed
@@ -40,8 +40,8 @@ def compare(
     """
     root = repository()
     module = find_module(root, outline(root), name)
-    if svg is not None and not svg.absolute().parent.is_dir():
-        raise UsageError(f"{svg} cannot be written: there is no folder {svg.parent}.")
+    if svg is not None:
+        require_folder(svg)
     from grading.compare.run import compare_module  # imports the grader
     from grading.render.comparison import show_comparison
     from grading.render.progress import Silent, watch_for

@@ -97,6 +97,14 @@ def view(name: Name = None) -> int:
     return 0
 
 
+def record_start(root: Path, course: journey.CourseLike, module: str) -> progress.History:
+    """Note that a module was begun, unless it was before; give back what was known until then."""
+    history = progress.read(root, thorough=False)
+    if journey.find_module_state(course, history, module).started_at is None:
+        progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module))
+    return history
+
+
 @app.command()
 def start(name: Name = None) -> int:
     """Begin a module: which file to open, what to write first, how to check it.
@@ -112,10 +120,7 @@ def start(name: Name = None) -> int:
     root = repository()
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
-    history = progress.read(root, thorough=False)
-    state = next(s for s in journey.module_states(manifest, history) if s.id == module.id)
-    if state.started_at is None:
-        progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module.id))
+    history = record_start(root, manifest, module.id)
     out = console()
     introduce(root, out)
     out.print(Text.assemble((f"{module.id}  {module.title}", "bold"), f"\n{module.summary}\n"))
@@ -245,8 +250,7 @@ def solution(name: Name = None) -> int:
     manifest = load(root)
     module = manifest.module(find_module(root, manifest, name).id)
     history = progress.read(root, thorough=False)
-    state = next(s for s in journey.module_states(manifest, history) if s.id == module.id)
-    if state.completed_at is None:
+    if journey.find_module_state(manifest, history, module.id).completed_at is None:
         raise UsageError(
             f"The solution of {module.id} is shown once its tests have passed: tito module complete {module.id}"
         )

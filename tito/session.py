@@ -212,8 +212,7 @@ class Session:
     def _complete(self, result: Result) -> None:
         """All tests pass: record it, unless that has been done, and say what is next."""
         history = progress.read(self.root, thorough=False)
-        state = next(s for s in journey.module_states(self.manifest, history) if s.id == self.module.id)
-        if state.completed_at is None:
+        if journey.find_module_state(self.manifest, history, self.module.id).completed_at is None:
             progress.record(self.root, progress.module_event(progress.Kind.MODULE_COMPLETED, self.module.id, result))
             history = progress.read(self.root, thorough=False)
         self._news.clear()

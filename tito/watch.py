@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from grading import journey, progress
 from grading.errors import GraderError, UsageError
 from tito.console import console, repository
-from tito.module import Name, find_module, list_student_files
+from tito.module import Name, find_module, list_student_files, record_start
 from tito.outline import outline
 
 if TYPE_CHECKING:  # slow to import
@@ -57,10 +56,7 @@ def watch(name: Name = None) -> int:
     grader = WarmGrader(root, module.id)
     try:
         grader.warm_up()
-        history = progress.read(root, thorough=False)
-        state = next(s for s in journey.module_states(grader.manifest, history) if s.id == module.id)
-        if state.started_at is None:
-            progress.record(root, progress.module_event(progress.Kind.MODULE_STARTED, module.id))
+        record_start(root, grader.manifest, module.id)
         run(grader, out, has_keys=has_keyboard())
     finally:
         grader.close()

@@ -24,8 +24,8 @@ def pictures_are_current(course: Course, watch: Watch) -> list[Problem]:
         watch.advance(done)
     for name, path in records.find_stale_records(course.root / "modules"):
         message = f"{name} was measured of another modules/{path}."
-        mend = f"Run `inv figures --measure {name}`, and read the captions of its pictures again."
-        problems.append(Problem("course/figures/records.json", 1, message, mend))
+        repair = f"Run `inv figures --measure {name}`, then check the captions of its pictures."
+        problems.append(Problem("course/figures/records.json", 1, message, repair))
     return problems
 
 
@@ -40,8 +40,8 @@ def _check_module(course: Course, module: Module) -> Iterator[Problem]:
             yield Problem(path.as_posix(), 1, f"has more than {LARGEST // 1024} KB.", "Draw fewer shapes.")
         if name not in shown:
             message = f"does not show {FOLDER}/{name} with a caption."
-            mend = f"Write `![what it shows]({FOLDER}/{name})\\`, and on the next line the caption in italics."
-            yield Problem(module.lesson.as_posix(), 1, message, mend)
+            repair = f"Write `![what it shows]({FOLDER}/{name})\\`, with the caption in italics on the next line."
+            yield Problem(module.lesson.as_posix(), 1, message, repair)
         elif len(shown[name]) < SHORTEST:
             message = f"says too little in place of {FOLDER}/{name}."
             yield Problem(module.lesson.as_posix(), 1, message, "Say between the brackets what it shows.")

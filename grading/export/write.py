@@ -13,7 +13,7 @@ from grading.export.classroom50 import classroom50
 from grading.export.ctrf import ctrf
 from grading.export.gradescope import gradescope
 from grading.export.runner import runner
-from grading.files import write_atomically
+from grading.files import require_folder, write_atomically
 from grading.progress import LARGEST
 from grading.render.junit import junit
 from grading.render.record import from_json
@@ -69,6 +69,5 @@ def _read(path: Path) -> Result:
 
 def write(paths: Sequence[Path], form: Format, to: Path, environ: Mapping[str, str]) -> None:
     """Read, render, write in one step; UsageError when something cannot be read or written."""
-    if not to.parent.is_dir():
-        raise UsageError(f"{to} cannot be written: there is no folder {to.parent}.")
+    require_folder(to)
     write_atomically(to, export(read_results(paths), form, environ).encode())

@@ -76,9 +76,9 @@ def build(
 ) -> Built:
     """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
 
-    `sections` says that the site may tell who is in which section of the roster. `left_out` are ids of students of
-    whom there is to be nothing. Raises UsageError for a target that holds anything no build has written, an id that
-    nobody has, or an address that is none; ManifestError for a wrong manifest.
+    With `sections`, the site shows each student's section of the roster. Students whose ids are in `left_out` do not
+    appear. Raises UsageError for a target that holds files no build has written, an unknown id, or an invalid
+    address; ManifestError for a wrong manifest.
     """
     known = _without(source.known(), left_out)
     shown = {k.student.id: k.student for k in known}

@@ -84,7 +84,7 @@ class Overview:
     unlocks: Unlocks | None
     items: Items
     newest: datetime | None
-    """The newest record that counts: every age is told as of then."""
+    """When the newest record that counts was made; ages are measured from it."""
 
     @property
     def stuck(self) -> tuple[Row, ...]:

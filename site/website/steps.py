@@ -69,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Turn:
-    """Records in a row of the same module or milestone: one of them is told, and the others are folded."""
+    """Consecutive records of one module or milestone: one is shown, the others are folded away."""
 
     step: Step
     others: tuple[Step, ...]

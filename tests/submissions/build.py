@@ -43,6 +43,15 @@ def miniatures(kind: str) -> list[Miniature]:
     return [Miniature(folder, yaml.safe_load((folder / "about.yaml").read_text("utf-8"))) for folder in folders]
 
 
+def copy_solution(root: Path, target: Path) -> Path:
+    """Copy the course's own solutions and answers, as a student would hand them in."""
+    for path in student_files(load(root)):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / path, target / path)
+    shutil.copytree(root / OWN, target, dirs_exist_ok=True)
+    return target
+
+
 def build(miniature: Miniature, root: Path, manifest: Manifest, target: Path) -> Path:
     """The submission's tree in ``target``; AssertionError when an edit does not fit."""
     for path, text in starting_from(miniature.about["from"], root).items():
