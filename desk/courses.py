@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,16 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
         yield f"The grader has changed in {len(grader)} file{'s' * (len(grader) > 1)}."
 
 
+def _parse_threshold(text: str) -> tuple[str, float | None, str]:
+    """Sign, number and unit of a threshold, so that a number spelled differently is the same number.
+
+    >>> _parse_threshold("≤ 150000") == _parse_threshold("≤ 150,000")
+    True
+    """
+    found = re.fullmatch(r"(\D*?)([\d.,\s]*\d)(.*)", text)
+    return (text, None, "") if found is None else (found[1].strip(), float(re.sub(r"[,\s]", "", found[2])), found[3])
+
+
 def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[str]:
     if before is None:
         return
@@ -58,7 +69,9 @@ def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mappin
             yield f"{name} asks for more: {new['title']} ({new['needed']})."
         elif new is None:
             yield f"{name} no longer asks for: {old['title']} ({old['needed']})."
-        elif old != new:
+        elif _parse_threshold(old["needed"]) != _parse_threshold(new["needed"]):
             yield f"{name}, {new['title']}: {old['needed']} before, {new['needed']} now."
+        elif old["title"] != new["title"]:
+            yield f"{name}: “{old['title']}” is now called “{new['title']}”."
     if before["rest"] != now["rest"]:
         yield f"{name}: its experiment, questions or limits have changed."

@@ -10,12 +10,21 @@ from grading.manifest.model import Kind
 from grading.progress import History
 from grading.render import figures
 from grading.render.text import one_line
-from grading.result import CriterionResult, Result
+from grading.result import CriterionResult, CriterionStatus, Result
 
 
 def figures_of(result: Result | None) -> list[str]:
     """Each measured performance figure beside its threshold: "Loss after training: 0.042 (≤ 0.05)"."""
     return [f"{one_line(c.title, 120)}: {figures.measured(c)} ({figures.threshold(c)})" for c in _performance(result)]
+
+
+def fold_figures(result: Result | None) -> list[str]:
+    """The figures of `figures_of`, but those met in full, with nothing to spare, share one line, as on the site."""
+    full = [c for c in _performance(result) if c.status is CriterionStatus.PASSED and not figures.margin(c)]
+    if result is None or len(full) < 2:
+        return figures_of(result)
+    others = result.model_copy(update={"criteria": tuple(c for c in result.criteria if c not in full)})
+    return [*figures_of(others), f"Met in full: {'; '.join(one_line(c.title, 120) for c in full)}"]
 
 
 def figures_json(result: Result | None) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def timeline(
       tito milestone timeline --json
       tito milestone timeline --published
     """
-    from tito.evidence import figures_of, timeline_json  # reads results in full
+    from tito.evidence import fold_figures, timeline_json  # reads results in full
 
     root = repository()
     course, out = outline(root), console()
@@ -65,7 +65,7 @@ def timeline(
         print_json(timeline_json(course, history) | more)
         return 0
     best = {m.id: history.best(m.id) for m in course.milestones}
-    figures = {number: figures_of(event.result) for number, event in best.items() if event is not None}
+    figures = {number: fold_figures(event.result) for number, event in best.items() if event is not None}
     out.print(drawn.timeline(course, history, figures, out))
     for line in drawn.damage(history) if records is None else published.unverified(records):
         out.print(line)

@@ -24,12 +24,18 @@ def portfolio(
       tito portfolio --markdown > portfolio.md
     """
     from grading.manifest.load import load  # slow to import
+    from tito.evidence import fold_figures
 
     root = repository()
-    entries = unlocked(load(root), progress.read(root))
+    history = progress.read(root)
+    entries = unlocked(load(root), history)
     if as_json:
         print_json(entries)
-    elif as_markdown:
+        return 0
+    for entry in entries:
+        best = history.best(entry["milestone"])
+        entry["figures_text"] = fold_figures(best.result if best is not None else None)
+    if as_markdown:
         console().file.write(markdown(entries))
     else:
         _show(entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from grading import journey
 from grading.journey import CourseLike, MilestoneState, ModuleState, State
-from grading.progress import History, read
+from grading.progress import History, Kind, read
 from grading.render.text import one_line
 from tito.console import console, item, print_json, repository
 from tito.outline import outline
@@ -139,12 +140,16 @@ def timeline(course: CourseLike, history: History, figures: dict[int, list[str]]
     milestones = {
         m.trigger: s for m, s in zip(course.milestones, journey.milestone_states(course, history), strict=True)
     }
+    tries = Counter(event.module for event in history.events if event.kind is not Kind.MODULE_STARTED)
     lines: list[RenderableType] = []
     for module in journey.module_states(course, history):
+        repeats = f", {tries[module.id]} tries" if tries[module.id] > 1 else ""
         style = _STYLES[module.state]
         lines.append(
             Text.assemble(
-                (f" {signs[module.state]} ", style), (module.id, style or "bold"), (f"  {_when(module)}", "dim")
+                (f" {signs[module.state]} ", style),
+                (module.id, style or "bold"),
+                (f"  {_when(module)}{repeats}", "dim"),
             )
         )
         milestone = milestones.get(module.id)
@@ -163,6 +168,8 @@ def _landmark(state: MilestoneState, figures: list[str], rail: str, plain: bool)
     facts = state.unlocked_at.strftime("%Y-%m-%d") if state.unlocked_at else _facts(state)
     if state.provisional:
         facts += ", provisional"
+    if state.unlocked_at and state.attempts > 1:
+        facts += f", {state.attempts} attempts"
     lines: list[RenderableType] = [
         Text(f" {rail}", style="dim"),
         Text.assemble((f" {bend} {star} Milestone {state.id}: {state.name}", style)),

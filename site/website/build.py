@@ -102,9 +102,10 @@ def build(
     summaries = [parts[name].summary for name in wanted]
     where = {k.student.pseudonym: k.student.section for k in known if sections and k.student.section}
     class_digest = _text_digest(base["class"], *(repr(s) for s in summaries), repr(where))
-    course_digest = _digest(sources(root, site.manifest), base["course"])
+    unlocked = sorted({one.milestone for summary in summaries if summary for one in summary.unlocked})
+    course_digest = _digest(sources(root, site.manifest), base["course"], repr(unlocked))
     written += maker.part(parts, "static", base["course"], lambda: static_files(site.manifest.course.name))
-    written += maker.part(parts, "course", course_digest, lambda: course_pages(root, site))
+    written += maker.part(parts, "course", course_digest, lambda: course_pages(root, site, unlocked))
     written += maker.part(
         parts,
         "class",

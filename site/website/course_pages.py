@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from grading.errors import UsageError
@@ -15,8 +15,11 @@ from website.render import Files, Site
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
 
 
-def course_pages(root: Path, site: Site) -> Files:
-    """All files below course/. UsageError for a link that leads nowhere on the site."""
+def course_pages(root: Path, site: Site, unlocked: Collection[int] = ()) -> Files:
+    """Render all files below course/; ``unlocked`` are the milestones that at least one student has.
+
+    UsageError for a link that leads nowhere on the site.
+    """
     manifest = site.manifest
     built = built_modules(manifest)
     lessons = {module.id for module in built}
@@ -24,7 +27,7 @@ def course_pages(root: Path, site: Site) -> Files:
     text = shelf.read_text("utf-8")
     topics = sections(text, _links(TROUBLESHOOTING, manifest))
     files = {
-        "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons),
+        "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons, unlocked=unlocked),
         "course/troubleshooting.html": site.page(
             "document.html.jinja",
             "course/troubleshooting.html",

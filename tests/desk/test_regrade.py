@@ -201,7 +201,7 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 
 
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
-    """Thresholds by name, tests by file, the grader by count."""
+    """Thresholds by name, tests by file, the grader by count; another spelling of a number is no change."""
     root = copy_course(tmp_path)
     before = describe_course(root, load(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")
@@ -216,6 +216,20 @@ def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
         "The grader has changed in 1 file.",
     ]
     assert list(compare_courses(after, after)) == []
+    milestone = before["milestones"]["1"]
+    name = next(iter(milestone["criteria"]))
+
+    def compare_thresholds(old: str, new: str) -> list[str]:
+        contents = [
+            {"files": {}, "milestones": {"1": milestone | {"criteria": {name: {"title": "Steps", "needed": needed}}}}}
+            for needed in (old, new)
+        ]
+        return list(compare_courses(*contents))
+
+    assert compare_thresholds("≤ 150000", "≤ 150,000") == []
+    assert compare_thresholds("≥ 1.50×", "≥ 1.5×") == []
+    assert compare_thresholds("≤ 150,000", "≤ 150,001") == ["Milestone 1, Steps: ≤ 150,000 before, ≤ 150,001 now."]
+    assert compare_thresholds("≥ 5", "≤ 5") == ["Milestone 1, Steps: ≥ 5 before, ≤ 5 now."]
 
 
 def copy_course(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from grading import progress
 from grading.demos import run as demonstrations
 from grading.errors import GraderError
 from grading.manifest.load import load
-from grading.manifest.model import Milestone
+from grading.manifest.model import Kind, Milestone
 from grading.progress import FOLDER, attempt, read, record
 from grading.quiz.answers import Answers, load_answers, save_answers
 from grading.quiz.identity import save_student_id
@@ -339,6 +339,17 @@ def test_the_portfolio_lists_what_is_unlocked_with_evidence(repo: Path, tito) ->
         flat = " ".join(text.split())
         for part in (entry["capabilities"][0], "2026-03-01", "seed 42", "d" * 16, "0.042"):
             assert part in flat
+
+
+def test_figures_met_in_full_share_a_line(repo: Path, tito) -> None:
+    """As on the site: a row for each figure with a margin, and one line for those with nothing to spare."""
+    full = [criterion(kind=Kind.PERFORMANCE, name=name, title=f"All of {name} is right") for name in ("a", "b")]
+    record(repo, attempt(result(*full, loss("passed", 0.0123))))
+    for command in (("portfolio",), ("portfolio", "--markdown"), ("milestone", "timeline")):
+        text = " ".join(tito(*command).out.replace("│", " ").split())
+        assert "Met in full: All of a is right; All of b is right" in text
+        assert "The loss after training is small: 0.012" in text
+    assert len(json.loads(tito("portfolio", "--json").out)[0]["figures_text"]) == 3
 
 
 def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:

@@ -127,6 +127,14 @@ def test_links_between_lessons_lead_to_pages(manifest: Manifest) -> None:
     assert not any(b'.md"' in data or b".md#" in data for data in pages.values())
 
 
+def test_a_milestone_that_nobody_unlocked_looks_different(manifest: Manifest) -> None:
+    """Its disc is dotted, and a few words say so to those who cannot see it."""
+    page = course_pages(ROOT, Site(manifest), unlocked=[1, 3])["course/index.html"].decode()
+    locked = re.findall(r'<li class="milestone locked">.*?Milestone (\d).*?not unlocked by anybody yet', page)
+    assert locked == ["2", "4", "5"]
+    assert page.count("not unlocked by anybody yet") == 3
+
+
 def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
     """Each beside its lesson's page, which says in words what it shows."""
     pages = course_pages(ROOT, Site(manifest))
