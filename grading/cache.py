@@ -15,9 +15,9 @@ from typing import Literal
 import platformdirs
 from pydantic import AwareDatetime, ConfigDict
 
-from grading.checks.measured import Measured
 from grading.data.files import set_aside
 from grading.files import write_atomically
+from grading.measured import Measured
 from grading.result import Record
 
 MOST_FILES = 300

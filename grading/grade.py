@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading import cache
-from grading.checks.measured import Context, Log, Measured
 from grading.client import Worker
 from grading.criteria import asked, stated
 from grading.data.load import fetch_if_missing, identity
@@ -34,6 +33,7 @@ from grading.lock import changed_course_files
 from grading.machine import machine
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
+from grading.measured import Context, Log, Measured
 from grading.memory import limit_memory
 from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import BadFile
@@ -53,25 +53,25 @@ def _find_later(module: str, name: str) -> Callable[[Context], Measured]:
     """A check that is imported when it first measures: whoever is answered from kept figures waits for none of them."""
 
     def measure(context: Context) -> Measured:
-        found: Callable[[Context], Measured] = getattr(importlib.import_module(f"grading.checks.{module}"), name)
+        found: Callable[[Context], Measured] = getattr(importlib.import_module(module), name)
         return found(context)
 
     return measure
 
 
 CHECKS = {
-    "source": _find_later("source", "source"),
-    "imports": _find_later("imports", "imports"),
-    "module_tests": _find_later("tests", "module_tests"),
-    "integration_tests": _find_later("tests", "integration_tests"),
-    "xor": _find_later("xor", "xor"),
-    "mnist": _find_later("mnist", "mnist"),
-    "cifar10_convergence": _find_later("cifar10", "cifar10_convergence"),
-    "cifar10_kernels": _find_later("kernels", "cifar10_kernels"),
-    "kernel_speed": _find_later("speed", "kernel_speed"),
-    "language": _find_later("language", "language"),
-    "demo": _find_later("demo", "demo"),
-    "quiz": _find_later("quiz", "quiz"),
+    "source": _find_later("grading.checks.source", "source"),
+    "imports": _find_later("grading.checks.imports", "imports"),
+    "module_tests": _find_later("grading.checks.tests", "module_tests"),
+    "integration_tests": _find_later("grading.checks.tests", "integration_tests"),
+    "xor": _find_later("grading.checks.xor", "xor"),
+    "mnist": _find_later("grading.checks.mnist", "mnist"),
+    "cifar10_convergence": _find_later("grading.checks.cifar10", "cifar10_convergence"),
+    "cifar10_kernels": _find_later("grading.checks.kernels", "cifar10_kernels"),
+    "kernel_speed": _find_later("grading.checks.speed", "kernel_speed"),
+    "language": _find_later("grading.checks.language", "language"),
+    "demo": _find_later("grading.demos.headless", "demo"),
+    "quiz": _find_later("grading.checks.quiz", "quiz"),
 }
 MOST_FAILURES = 40
 """Of one criterion, in the record: thousands of the same kind tell nobody more."""

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from grading import __main__ as command
 from grading import cache, grade
-from grading.checks.measured import Measured
 from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
 from grading.manifest.model import Kind
+from grading.measured import Measured
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, verdict_of
 from grading.sandbox.launch import FENCES

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from grading import __main__ as command
 from grading import cache, dependencies, grade
-from grading.checks.measured import Measured
 from grading.data import load as data_sets
 from grading.dependencies import find_dependencies
 from grading.errors import GraderError
 from grading.grade import grade_milestone, grade_module
 from grading.machine import machine
 from grading.manifest.load import load
+from grading.measured import Measured
 from grading.remote import WorkerDiedError
 from grading.render import words
 from grading.render.markdown import markdown

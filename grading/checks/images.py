@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.checks.draws import ImageTask, draw_image_task, perturb_images
-from grading.checks.measured import Context, Measured
 from grading.checks.network import StudentNetwork, Weights, differ_by, explain_broken_recipe
 from grading.checks.pictures import count_confusions, pick_filters, pick_named_images
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
+from grading.measured import Context, Measured
 from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from grading.audit import audit_imports
-from grading.checks.measured import Context, Measured
+from grading.measured import Context, Measured
 from grading.render.text import write_count
 from grading.result import Failure
 from grading.submission import source_files

@@ -20,12 +20,12 @@ from grading.checks.images import (
     one_class,
     train_and_carry,
 )
-from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError, StudentNetwork
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.data.load import obtain
 from grading.manifest.model import KernelsExperiment
+from grading.measured import Context, Measured, measure_nothing
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 

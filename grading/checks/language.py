@@ -19,7 +19,6 @@ from grading.checks.language_failures import (
     explain_story,
     explain_text,
 )
-from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError
 from grading.checks.pictures import MOST_ROWS, MOST_TOKENS, compare_bits, compare_rivals, show_attention
 from grading.checks.seeds import own_draws
@@ -41,6 +40,7 @@ from grading.language.rivals import (
 from grading.language.stories import count_true_claims, draw_stories, share_of_true_claims
 from grading.language.writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
+from grading.measured import Context, Measured, measure_nothing
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure, Picture, Writing
 

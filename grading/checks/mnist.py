@@ -12,9 +12,9 @@ from grading.checks.images import (
     one_class,
     train_and_carry,
 )
-from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError
 from grading.data.load import obtain
+from grading.measured import Context, Measured, measure_nothing
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from grading.checks.measured import Context, Measured
 from grading.manifest.model import Milestone
+from grading.measured import Context, Measured
 from grading.quiz.answers import load_answers
 from grading.quiz.judge import judge
 from grading.quiz.safe_yaml import BadFile

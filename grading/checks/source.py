@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterator, Mapping
 
-from grading.checks.measured import Context, Measured
+from grading.measured import Context, Measured
 from grading.render.text import write_count
 from grading.result import Failure
 from grading.submission import source_files

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError, check_floats, in_words
 from grading.checks.pictures import show_times
 from grading.checks.seeds import own_draws
@@ -38,6 +37,7 @@ from grading.checks.step import (
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
+from grading.measured import Context, Measured, measure_nothing
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from grading.checks.measured import Context, Measured
+from grading.measured import Context, Measured
 from grading.result import Failure
 from grading.testing.runner import TestOutcome, run_tests
 from grading.testing.students import Students

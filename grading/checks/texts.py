@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.measured import Context
 from grading.checks.network import Weights, differ_by
 from grading.checks.seeds import own_draws
 from grading.checks.writer import LONGEST_TOKEN, StudentWriter, learn_merges
 from grading.client import Worker
 from grading.language.corpus import END
 from grading.manifest.model import LanguageExperiment, Milestone
+from grading.measured import Context
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32

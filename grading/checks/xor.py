@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.checks.draws import CORNERS, XOR, Square, draw_square
-from grading.checks.measured import Context, Measured, measure_nothing
 from grading.checks.network import RecipeError, StudentNetwork, differ_by, explain_broken_recipe
 from grading.checks.seeds import own_draws
 from grading.client import Worker
 from grading.manifest.model import Milestone, XorExperiment
+from grading.measured import Context, Measured, measure_nothing
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 

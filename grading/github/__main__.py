@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import typer
 
@@ -11,6 +13,7 @@ from grading.github.plan_command import plan_command
 from grading.github.publish_command import publish_command
 from grading.github.report import report_command
 from grading.github.sandbox_command import sandbox_command
+from grading.manifest.model import Manifest
 
 EXIT_CODES = "Exit codes: 0 done; 2 wrong usage; 3 the machine, GitHub or this command failed."
 
@@ -23,9 +26,9 @@ app.command("report", epilog=EXIT_CODES)(report_command)
 app.command("sandbox", epilog=EXIT_CODES)(sandbox_command)
 
 
-def main() -> None:
-    """Run the command."""
-    sys.exit(run_command(lambda: app(standalone_mode=False), interrupted="Interrupted."))
+def main(find_given_files: Callable[[Path, Manifest], Mapping[str, str]] | None = None) -> None:
+    """Run the command. The function finds what students' files started as where no release's lock says it."""
+    sys.exit(run_command(lambda: app(standalone_mode=False, obj=find_given_files), interrupted="Interrupted."))
 
 
 if __name__ == "__main__":

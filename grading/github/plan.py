@@ -106,16 +106,23 @@ class _Candidate:
 
 
 def plan(
-    course_root: Path, student_tree: Path, history: Iterable[Result], manifest: Manifest, *, again: bool = False
+    course_root: Path,
+    student_tree: Path,
+    history: Iterable[Result],
+    manifest: Manifest,
+    *,
+    given: Mapping[str, str] | None = None,
+    again: bool = False,
 ) -> Plan:
     """What to grade of ``student_tree``, by what the release at ``course_root`` gave out and what was graded before.
 
     A module counts as worked on when its file is not as released, a milestone when its trigger's recipe is not. What
     has a record (``history``) of the same files and the same course is answered from it, unless ``again``. A record
-    of an error, or of figures from a stand-in's data, answers nothing. UsageError when the tree is no folder.
+    of an error, or of figures from a stand-in's data, answers nothing. ``given`` is what students' files started as, by
+    digest; by default the release's lock says it. UsageError when the tree is not a folder.
     """
     course = course_record(course_root, manifest).digest
-    given = _given_files(course_root, manifest)
+    given = lock.student_files(course_root) if given is None else given
     latest = _latest(history)
     jobs, reused, skipped = [], [], []
     for candidate in _candidates(manifest):
@@ -133,15 +140,6 @@ def plan(
         else:
             jobs.append(_job(candidate))
     return Plan(tuple(jobs), tuple(reused), tuple(skipped))
-
-
-def _given_files(course_root: Path, manifest: Manifest) -> Mapping[str, str]:
-    """What students' files started as: a release has it in its lock, the course itself works it out."""
-    if not (course_root / lock.FILE).exists() and (course_root / "course").is_dir():
-        from course.release import given_files  # not shipped to students
-
-        return given_files(course_root, manifest)
-    return lock.student_files(course_root)
 
 
 def _job(candidate: _Candidate) -> Job:

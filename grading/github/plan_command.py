@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def plan_command(
+    context: typer.Context,
     student: Annotated[Path, typer.Option("--student", metavar="DIR", help="The student's tree.")],
     again: Annotated[bool, typer.Option("--again", help="Answer nothing from records.")] = False,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there.")] = None,
@@ -40,7 +41,8 @@ def plan_command(
 
         history = verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
-    found = plan(ROOT, student, history, manifest, again=again or by_hand)
+    given = context.obj(ROOT, manifest) if context.obj else None
+    found = plan(ROOT, student, history, manifest, given=given, again=again or by_hand)
     if json is not None:
         write_atomically(json, found.to_json().encode())
     if event is not None:

@@ -17,8 +17,7 @@ from grading.github.ledger import Head, Line
 from grading.github.reading import BRANCH, Records
 from grading.manifest.model import Manifest, Milestone
 from grading.progress import Event, History
-from grading.render.badge import badge, pending_badge
-from grading.render.shields import shields
+from grading.render.badge import badge, pending_badge, shields
 from grading.render.text import one_line
 from grading.result import Result, Verdict
 

@@ -1,7 +1,8 @@
-"""A milestone's badge: an SVG that a screen reader can read and that suits a light and a dark page."""
+"""A milestone's badges: an SVG that a screen reader can read, for light and dark pages, and the JSON of shields.io."""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -11,6 +12,8 @@ from grading.render import figures, words
 from grading.render.medal import draw_medal, name_medal
 from grading.render.text import one_line
 from grading.result import Result, Verdict
+
+_COLOURS = {Verdict.UNLOCKED: "brightgreen", Verdict.PROVISIONAL: "blue"}
 
 
 def badge(result: Result) -> str:
@@ -56,3 +59,19 @@ def _template() -> Template:
         keep_trailing_newline=True,
     )
     return environment.get_template("badge.svg.jinja")
+
+
+def shields(number: int, name: str, best: Result | None) -> str:
+    """The document for a milestone and the best result there is for it.
+
+    >>> print(shields(1, "Basic Inference", None), end="")
+    {"schemaVersion": 1, "label": "Milestone 1: Basic Inference", "message": "not yet", "color": "lightgrey"}
+    """
+    passed = best is not None and best.verdict in _COLOURS
+    document = {
+        "schemaVersion": 1,
+        "label": one_line(f"Milestone {number}: {name}", 80),
+        "message": words.verdict(best).lower() if best is not None and passed else "not yet",
+        "color": _COLOURS[best.verdict] if best is not None and passed else "lightgrey",
+    }
+    return json.dumps(document) + "\n"

@@ -16,7 +16,6 @@ import pytest
 
 from grading.checks import language as checked
 from grading.checks.language import language
-from grading.checks.measured import Measured
 from grading.checks.writer import StudentWriter
 from grading.data.dataset import TextSet
 from grading.data.python_docs import load_python_docs
@@ -26,6 +25,7 @@ from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
 from grading.manifest.load import load
 from grading.manifest.model import LanguageExperiment
+from grading.measured import Measured
 from grading.remote import WorkerDiedError, remote_error
 from grading.render.progress import Silent
 from grading.result import RIVAL_SETS

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from grading.checks.measured import Measured
 from grading.checks.quiz import OPEN, find_judged, quiz
 from grading.manifest.load import load
+from grading.measured import Measured
 from grading.quiz.answers import Answers, save_answers
 from grading.result import Failure
 

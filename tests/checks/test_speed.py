@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from grading.checks import speed
-from grading.checks.measured import Context, Log, Measured
 from grading.checks.speed import Round, kernel_speed, own_products
 from grading.checks.step import StepShape, draw_shape
 from grading.client import Worker
 from grading.manifest.load import load
+from grading.measured import Context, Log, Measured
 from grading.render.progress import Silent
 from grading.sandbox.launch import Confinement, choose
 from grading.sandbox.processes import read_cpu_nanoseconds

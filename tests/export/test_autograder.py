@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from course.bench.figure import outside
 from course.classroom50 import write_bundle
 from course.release import student_files
 from course.skeleton import solved
 from grading.errors import UsageError
 from grading.manifest.load import load
 from grading.sandbox.launch import choose
+from tests.bench.figure import outside
 from tests.export.classroom50 import ENVIRON, wrong
 
 needs_bubblewrap = pytest.mark.skipif(

@@ -22,9 +22,9 @@ from typing import Any
 from grading import grade, limits
 from grading.__main__ import main
 from grading.checks import kernels
-from grading.checks.measured import Context, Measured
 from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest, Milestone
+from grading.measured import Context, Measured
 from grading.render.progress import Watch
 
 

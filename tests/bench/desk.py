@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.bench.figure import ROOT, Figure, seconds
 from desk import git
 from desk.collect import collect
 from desk.grader import Task
@@ -21,6 +20,7 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.submission import MAX_BYTES
+from tests.bench.figure import ROOT, Figure, seconds
 
 STUDENTS = 200
 EACH = 2

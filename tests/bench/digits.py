@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from course.bench.beside import in_turns, pytorch, solution, take_steps, threads
-from course.bench.figure import ROOT, Figure, outside, quietly, seconds
-from course.bench.memory import peak_of
 from grading.compare.networks import their_training_step
+from tests.bench.beside import in_turns, pytorch, solution, take_steps, threads
+from tests.bench.figure import ROOT, Figure, outside, quietly, seconds
+from tests.bench.memory import peak_of
 
 BATCH, PART = 64, 200
 """Images of one training step, and of one part of `predict`, in the recipe."""
@@ -86,7 +86,7 @@ def linear_cost() -> Iterator[Figure]:
 
 def memory() -> Iterator[Figure]:
     """The peak of a process that trains on as many images as MNIST has."""
-    _, peak = peak_of("from course.bench.digits import train_on_noise as work")
+    _, peak = peak_of("from tests.bench.digits import train_on_noise as work")
     how = "resident memory of a process with 60,000 images, 100 steps of the recipe, and 1,000 predictions"
     yield Figure("peak memory of training milestone 2", peak, 1024, "MiB", how)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from course.bench.figure import ROOT, Figure, outside
 from course.release import write_release
 from course.skeleton import with_open
 from grading.errors import GraderError
@@ -19,6 +18,7 @@ from grading.manifest.load import load
 from grading.manifest.model import Manifest, Module
 from grading.sandbox.processes import read_cpu_nanoseconds
 from grading.submission import source_files
+from tests.bench.figure import ROOT, Figure, outside
 
 MODULES = 10
 PAUSE = 1.5
@@ -88,7 +88,7 @@ def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
     """`tito watch`, without a terminal."""
     command = [sys.executable, "-m", "tito", "watch", module.id]
     environment = outside() | {"PYTHONPATH": str(release)}
-    with subprocess.Popen(  # noqa: S603 - our own command line
+    with subprocess.Popen(
         command,
         cwd=release,
         env=environment,

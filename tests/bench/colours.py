@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from course.bench.beside import in_turns, pytorch, solution, threads
-from course.bench.figure import Figure, seconds
-from course.bench.memory import peak_of
 from grading.compare.networks import their_training_step
+from tests.bench.beside import in_turns, pytorch, solution, threads
+from tests.bench.figure import Figure, seconds
+from tests.bench.memory import peak_of
 
 BATCH = 128
 STEPS = 8
@@ -99,7 +99,7 @@ def memory() -> Iterator[Figure]:
     """The peak of the first training steps above what the process had before them, beside PyTorch's."""
     added = []
     for side in ("our_step", "their_step"):
-        before, peak = peak_of(f"from course.bench import colours\nwork = colours.several(colours.{side}())")
+        before, peak = peak_of(f"from tests.bench import colours\nwork = colours.several(colours.{side}())")
         added.append(peak - before)
     how = f"the first {STEPS} steps, each in a process of its own: {added[0]:.0f} MiB to {added[1]:.0f} MiB"
     yield Figure("milestone 3, peak memory against PyTorch", added[0] / added[1], 1.5, "×", how)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from course.bench.figure import ROOT, Figure, outside, quietly, seconds
 from course.release import write_release
 from grading.client import Worker
 from grading.sandbox.launch import Confinement, choose
+from tests.bench.figure import ROOT, Figure, outside, quietly, seconds
 
 
 def worker_calls() -> Iterator[Figure]:

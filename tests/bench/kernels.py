@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from course.bench.beside import in_turns, pytorch, solution, threads
-from course.bench.colours import our_step, their_step
-from course.bench.figure import Figure
 from grading.compare.networks import our_image_network, their_image_network
+from tests.bench.beside import in_turns, pytorch, solution, threads
+from tests.bench.colours import our_step, their_step
+from tests.bench.figure import Figure
 
 CHAIN = 2000
 """Operations on tiny arrays in one measurement."""

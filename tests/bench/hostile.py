@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from course.bench.figure import ROOT, Figure, outside
 from grading.manifest.load import load
+from tests.bench.figure import ROOT, Figure, outside
 
 
 def memory() -> Iterator[Figure]:
@@ -28,7 +28,7 @@ def memory() -> Iterator[Figure]:
             tree, peak, record = build(miniature, ROOT, manifest, folder / "tree"), folder / "peak", folder / "result"
             own = {"PYTHONPATH": str(ROOT)} | miniature.about.get("environment", {})
             line = [*command(miniature.about, peak), "--submission", str(tree), "--json", str(record)]
-            subprocess.run(line, cwd=folder, env=outside() | offline(folder) | own, capture_output=True, check=False)  # noqa: S603 - ourselves
+            subprocess.run(line, cwd=folder, env=outside() | offline(folder) | own, capture_output=True, check=False)
             return float(peak.read_text())
 
     every = miniatures("hostile")

@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.bench.figure import ROOT, Figure, outside, quietly, seconds
-from course.bench.memory import watch
 from course.cohorts import write_cohort, write_student
 from grading.manifest.load import load
+from tests.bench.figure import ROOT, Figure, outside, quietly, seconds
+from tests.bench.memory import watch
 from website.build import build
 from website.source import Folder
 
@@ -57,13 +57,13 @@ def memory() -> Iterator[Figure]:
         write_cohort(folder / "records", load(ROOT), STUDENTS)
         script = folder / "watched.py"
         script.write_text(
-            "from course.bench.site import watched\n"
+            "from tests.bench.site import watched\n"
             f"if __name__ == '__main__':\n    watched({str(folder / 'records')!r}, {str(folder / 'site')!r})\n"
         )
         report = folder / "peaks"
         environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "site")))}
         with report.open("w") as said:
-            subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, stdout=said, check=True)  # noqa: S603 - ourselves
+            subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, stdout=said, check=True)
         _, parent, child, processes = map(float, report.read_text().split())
     how = f"{parent:.0f} MiB, and {processes:.0f} processes of at most {child:.0f} MiB"
     yield Figure(f"peak memory of a site of {STUDENTS:,} students", parent + processes * child, 500, "MiB", how)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from course.bench.figure import ROOT, seconds
 from course.framework import put_framework_on_path
 from grading.compare.beside import measure_in_turns, pytorch
 from grading.testing.plugin import DirectStudent
+from tests.bench.figure import ROOT, seconds
 
 TURNS = 60
 

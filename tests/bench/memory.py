@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from course.bench.figure import ROOT
 from grading.errors import GraderError
+from tests.bench.figure import ROOT
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
@@ -25,10 +25,10 @@ def peak_of(work: str) -> tuple[float, float]:
     ``work`` is source that makes a function named `work`. `getrusage` would not do: what its `ru_maxrss` tells of a new
     process begins at the size of the process that started it.
     """
-    source = f"from course.bench import memory\n{work}\nmemory.watch(work)"
+    source = f"from tests.bench import memory\n{work}\nmemory.watch(work)"
     command = [sys.executable, "-c", source]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     before, peak = done.stdout.split()
     return float(before), float(peak)
 
@@ -54,7 +54,7 @@ def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> t
     """
     with tempfile.TemporaryFile() as said:
         started, peak = time.perf_counter(), 0.0
-        with subprocess.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=said) as process:  # noqa: S603 - ourselves
+        with subprocess.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=said) as process:
             while process.poll() is None:
                 peak = max(peak, _sum_tree(process.pid))
                 time.sleep(0.05)

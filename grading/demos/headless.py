@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from grading.checks.measured import Context, Measured
 from grading.checks.network import RecipeError, in_words
 from grading.demos import DEMOS
+from grading.measured import Context, Measured
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import RecordingScreen
 from grading.result import Failure

@@ -15,7 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from course.bench import (
+from grading.entry import run_command
+from grading.errors import UsageError
+from grading.render.progress import watch_for
+from tests.bench import (
     colours,
     desk,
     digits,
@@ -29,10 +32,7 @@ from course.bench import (
     training,
     watch,
 )
-from course.bench.figure import Figure
-from grading.entry import run_command
-from grading.errors import UsageError
-from grading.render.progress import watch_for
+from tests.bench.figure import Figure
 
 NOX = shutil.which("nox") or str(Path(sys.prefix).parent.parent / "bin" / "nox")
 Step = tuple[str, Callable[[], Iterator[Figure]]]

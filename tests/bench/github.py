@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.bench.figure import ROOT, Figure
 from course.release import write_release
 from course.skeleton import solved
 from grading.errors import GraderError
 from grading.manifest.load import load
+from tests.bench.figure import ROOT, Figure
 
 SESSION = "module-02_tensor"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from course.bench.beside import in_turns, pytorch, solution, take_steps, threads
-from course.bench.figure import Figure, seconds
-from course.bench.memory import peak_of
 from grading.compare.networks import their_gpt, their_text_loss, their_training_step
 from grading.language.functions import draw_functions
 from grading.language.stories import draw_stories
+from tests.bench.beside import in_turns, pytorch, solution, take_steps, threads
+from tests.bench.figure import Figure, seconds
+from tests.bench.memory import peak_of
 
 VOCAB, HEADS = 768, 4
 SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
@@ -74,7 +74,7 @@ def corpora() -> Iterator[Figure]:
 
 def memory() -> Iterator[Figure]:
     """The peak of a process that begins to train on as many functions as the milestone has."""
-    _, peak = peak_of("from course.bench.language import train_a_little as work")
+    _, peak = peak_of("from tests.bench.language import train_a_little as work")
     how = "resident memory of a process that encodes 20,000 functions and takes the recipe's first steps"
     yield Figure("peak memory of training milestone 5", peak, 1024, "MiB", how)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from course.bench.beside import pytorch, solution, threads
-from course.bench.figure import Figure
 from grading.data.dataset import DataSet
 from grading.data.load import obtain
 from grading.render.progress import Silent
+from tests.bench.beside import pytorch, solution, threads
+from tests.bench.figure import Figure
 
 GOAL = 0.75
 WARM_UP = 200

@@ -39,7 +39,7 @@ def outside() -> dict[str, str]:
 
 def quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
     """Run a command; GraderError with the end of what it said when it fails."""
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GraderError(
             f"{' '.join(command)} failed with exit code {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
