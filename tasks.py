@@ -147,7 +147,7 @@ def answers(_context: Context) -> None:
 @chore()
 def pictures(_context: Context) -> None:
     """Draw the README's pictures again: grades milestone 1, builds a class's site, and opens a browser."""
-    from course.pictures import write_pictures
+    from website.readme_images import write_pictures
 
     for path in write_pictures(ROOT):
         sys.stdout.write(f"{path.relative_to(ROOT)} written, {path.stat().st_size / 1024:.0f} KiB\n")

@@ -42,8 +42,8 @@ def compare(
     module = find_module(root, outline(root), name)
     if svg is not None:
         require_folder(svg)
+    from grading.compare.rendering import show_comparison
     from grading.compare.run import compare_module  # imports the grader
-    from grading.render.comparison import show_comparison
     from grading.render.progress import Silent, watch_for
 
     drawn = secrets.randbelow(1 << 31) if seed is None else seed

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from grading.compare import beside, run
 from grading.compare.beside import Case, Comparison, work_here
-from grading.render.comparison import describe_figures, format_time, show_comparison
+from grading.compare.rendering import describe_figures, format_time, show_comparison
 from tito.app import run as type_command
 
 ROWS = (
