@@ -1,0 +1,198 @@
+"""`python -m course.prose`: words in texts, comments and messages that a native editor would mark.
+
+The words are in `course/prose.yaml`. With `--warn` those that are nearly always wrong are printed as well, and every
+sentence of more than 30 words. Paths limit the search: `python -m course.prose --warn docs README.md`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import token
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RULES = Path(__file__).with_suffix(".yaml")
+TEXTS = {".md", ".jinja", ".html", ".js", ".css", ".yaml", ".yml", ".toml", ".cff", ".sql", ".sh"}
+QUOTING = {"course/prose.yaml", "tests/course/test_prose.py"}
+"""Files whose subject is these words."""
+KEEP = "prose: keep"
+CUT = "\0"
+"""Stands for code inside a text: no phrase reaches across it."""
+MOST_WORDS = 30
+
+FENCED = re.compile(r"^([ >]*)(```+|~~~+).*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
+NOT_PROSE = re.compile(r"``[^`]+``|`[^`\n]*`|\]\([^)\s]*\)|<(?:a|img)\b[^>]*\b(?:href|src)=\"[^\"]*\"|https?://\S+")
+JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+FIELD = re.compile(r"\{[^{}\n]*\}")
+STRINGS = {token.STRING} | {getattr(token, name) for name in ("FSTRING_MIDDLE",) if hasattr(token, name)}
+JOINING = {token.NL, token.INDENT, token.DEDENT}
+JOINING |= {getattr(token, name) for name in ("FSTRING_START", "FSTRING_END") if hasattr(token, name)}
+BOUNDARY = re.compile(
+    r"(?<=[.!?])[)”\"*_]*\s+(?=[A-Z(“\"*_\0])"  # a full stop and a capital
+    r"|\n\s*\n|^\s*(?:[-*|#>]|\d+\.)\s|\s\|\s"  # a paragraph, an item, a cell
+    r"|^[ ]*(?:\0|(?:- )?[\w.-]+:\s)",  # code, a key of YAML
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Words to look for, and what to write instead."""
+
+    pattern: re.Pattern[str]
+    better: str
+    why: str = ""
+    is_ban: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Words that a rule has found, with their place."""
+
+    path: str
+    line: int
+    words: str
+    advice: str
+    is_ban: bool
+
+    def __str__(self) -> str:
+        """One line, which editors turn into a link."""
+        return f"{self.path}:{self.line}: “{self.words}” → {self.advice}"
+
+
+def load_rules(path: Path = RULES) -> list[Rule]:
+    """Read the rules of the list: those that are banned first."""
+    data = yaml.safe_load(path.read_text("utf-8"))
+    return [
+        Rule(compile_pattern(entry["find"]), entry["write"], entry.get("why", ""), is_ban=kind == "ban")
+        for kind in ("ban", "warn")
+        for entry in data[kind]
+    ]
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """Compile a pattern whose spaces also match the line break of a wrapped text, and which matches whole words."""
+    spaced = text.replace(" ", r"(?:[ \t]+|[ \t]*\n[ \t]*)")
+    start = r"\b" if text[0].isalnum() else ""
+    end = r"\b" if text[-1].isalnum() or text.endswith((")?", r"\w+")) else ""
+    return re.compile(f"{start}(?:{spaced}){end}", re.IGNORECASE)
+
+
+def find_words(path: str, source: str, rules: Iterable[Rule]) -> list[Finding]:
+    """Find the words of these rules in the prose of one file, in order of its lines."""
+    prose, lines, findings = extract_prose(path, source), source.splitlines(), []
+    for rule in rules:
+        for match in rule.pattern.finditer(prose):
+            line = prose.count("\n", 0, match.start()) + 1
+            if KEEP not in lines[line - 1]:
+                advice = f"{rule.better} ({rule.why})" if rule.why else rule.better
+                findings.append(Finding(path, line, " ".join(match[0].replace(CUT, "…").split()), advice, rule.is_ban))
+    return sorted(findings, key=lambda finding: finding.line)
+
+
+def find_long_sentences(path: str, source: str) -> list[Finding]:
+    """Find the sentences that have more than 30 words."""
+    prose, start, findings = extract_prose(path, source), 0, []
+    for end in [*(match.end() for match in BOUNDARY.finditer(prose)), len(prose)]:
+        words = re.findall(r"\w[\w’'.,-]*", prose[start:end].replace(CUT, ""))
+        if len(words) > MOST_WORDS:
+            line = prose.count("\n", 0, start + len(prose[start:end]) - len(prose[start:end].lstrip())) + 1
+            findings.append(Finding(path, line, " ".join(words[:6]) + " …", f"{len(words)} words: split it", False))
+        start = end
+    return findings
+
+
+def extract_prose(path: str, source: str) -> str:
+    """Blank everything that is code: the text keeps its length and its lines."""
+    if path.endswith(".py"):
+        return _extract_python_prose(source)
+    if path.endswith((".md", ".md.jinja")):
+        source = FENCED.sub(_cut, source)
+    if path.endswith((".yaml", ".yml", ".toml", ".sql", ".sh", ".cff")):
+        source = re.sub(r"^(\s*)#", r"\1 ", source, flags=re.MULTILINE)
+    if path.endswith(".jinja"):
+        source = JINJA.sub(_cut, source)
+    return NOT_PROSE.sub(_cut, source)
+
+
+def _extract_python_prose(source: str) -> str:
+    """The comments, docstrings and messages of a Python file; all else becomes blanks that no phrase crosses."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    prose = [char if char == "\n" else CUT for char in source]
+    end_before = 0
+    for found in tokenize.generate_tokens(io.StringIO(source).readline):
+        start, end = (starts[row - 1] + column for row, column in (found.start, found.end))
+        is_text = found.type in STRINGS or found.type == token.COMMENT
+        if is_text or found.type in JOINING:
+            for index in range(end_before, end):  # neighbouring strings and comments are one text
+                if source[index] in " \t":
+                    prose[index] = " "
+        if is_text:
+            prose[start:end] = _clean_literal(source[start:end], is_comment=found.type == token.COMMENT)
+        end_before = end
+    return "".join(prose)
+
+
+def _clean_literal(text: str, *, is_comment: bool) -> str:
+    """The words of a string or a comment: its quotes become spaces, and code inside it is cut."""
+    if is_comment:
+        return NOT_PROSE.sub(_cut, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
+    opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)
+    if opening is None:  # the middle of an f-string, since Python 3.12
+        return NOT_PROSE.sub(_cut, text)
+    length, quotes = len(opening[0]), opening[1]
+    inner = text[length : -len(quotes)]
+    if "f" in opening[0].lower():
+        inner = FIELD.sub(_cut, inner)
+    mark = CUT if len(quotes) == 3 else " "
+    before = " " * (length - len(quotes)) + (quotes if len(quotes) == 3 else mark * len(quotes))
+    return before + NOT_PROSE.sub(_cut, FENCED.sub(_cut, inner)) + mark * len(quotes)
+
+
+def _cut(found: re.Match[str]) -> str:
+    """Blanks of the same length, with the same line breaks."""
+    return "".join(char if char == "\n" else CUT for char in found[0])
+
+
+def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
+    """The files with prose that git knows, or would add, below these paths."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
+    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    for name in sorted(set(listed.split("\0")) - {""} - QUOTING):
+        if Path(name).suffix in TEXTS | {".py"} and (root / name).is_file():
+            yield name
+
+
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    """0: nothing is banned; 1: something is, and was printed."""
+    warn = "--warn" in arguments
+    rules = [rule for rule in load_rules() if rule.is_ban or warn]
+    banned = 0
+    for name in list_texts(root, [one for one in arguments if one != "--warn"]):
+        try:
+            source = (root / name).read_text("utf-8")
+            findings = find_words(name, source, rules)
+            if warn:
+                findings += find_long_sentences(name, source)
+        except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):
+            continue  # a submission of the tests that is meant to be broken
+        for finding in sorted(findings, key=lambda one: one.line):
+            print(finding)
+        banned += sum(finding.is_ban for finding in findings)
+    if banned:
+        print(f"{banned} to fix. The words are in course/prose.yaml.")
+    return 1 if banned else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
