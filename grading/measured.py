@@ -1,4 +1,4 @@
-"""What a check is given and what it gives back."""
+"""The context that a check is given, and the measurement that it returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.render.progress import Watch
 from grading.result import Curve, DataRecord, Failure, NamedImage, Picture, Writing
 from grading.submission import Submission
 
-if TYPE_CHECKING:  # pytest is slow to import, and whoever is answered from kept figures needs none
+if TYPE_CHECKING:  # pytest is slow to import, and cached figures do not need it
     from grading.testing.runner import TestOutcome
 
 
@@ -25,13 +25,13 @@ class Context:
     """Everything a check may use."""
 
     root: Path
-    """The course: manifest, tests, grader."""
+    """The course's root: manifest, tests and grader."""
     manifest: Manifest
     modules: tuple[Module, ...]
     milestone: Milestone | None
     submission: Submission
     start: Callable[..., Worker]
-    """A fresh worker for the submission; `start(6)` gives one that sees modules 01 to 06 and nothing of later ones."""
+    """Starts a fresh worker for the submission; `start(6)` starts one that sees only modules 01 to 06."""
     budget: Budget
     seed: int
     official: bool
@@ -39,12 +39,12 @@ class Context:
     watch: Watch
     log: Log
     task: str | None = None
-    """The only task whose tests are run; None for all."""
+    """The only task whose tests are run, or None for all."""
     is_enough: Callable[[TestOutcome], bool] = lambda _: False
-    """Whether the tests after this outcome need not be run."""
+    """Whether the remaining tests can be skipped after this outcome."""
 
     def workers(self, count: int) -> Iterator[Worker]:
-        """``count`` fresh workers; each is started while the one before is at work."""
+        """Yield ``count`` fresh workers, each started while the previous one is at work."""
         ahead = self.start()
         for left in reversed(range(count)):
             worker = ahead
@@ -53,21 +53,21 @@ class Context:
             yield worker
 
     def seeds(self, purpose: str, count: int) -> list[int]:
-        """``count`` seeds for one purpose, the same for the same run's seed."""
+        """Derive ``count`` seeds for one purpose from the run's seed."""
         words = [self.seed, *purpose.encode()]
         return [int(s) for s in np.random.SeedSequence(words).generate_state(count)]
 
 
 @dataclass
 class Log:
-    """What is counted over a whole run: time in student code, and what it printed."""
+    """Totals of a whole run: time in student code, and everything that it printed."""
 
     student_seconds: float = 0.0
     output: list[str] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
 
     def close(self) -> None:
-        """End every worker of the run and add up what it used."""
+        """Close every worker of the run, and add up its time and output."""
         for worker in self.workers:
             worker.close()
             self.student_seconds += worker.student_seconds
@@ -75,7 +75,7 @@ class Log:
         self.workers.clear()
 
     def printed(self, most: int) -> str:
-        """What all of them printed, the first and the last part if it is more than ``most`` characters."""
+        """Join what all workers printed, cut in the middle if it is longer than ``most`` characters."""
         text, half = "".join(self.output), most // 2
         dropped = f"\n… {len(text) - 2 * half:,} characters not kept …\n"
         return text if len(text) <= most else text[:half] + dropped + text[-half:]
@@ -83,25 +83,25 @@ class Log:
 
 @dataclass(frozen=True)
 class Measured:
-    """A check's figures, and for each figure what to fix should it miss its threshold."""
+    """A check's figures, and for each one the failures to show if it misses its threshold."""
 
     figures: Mapping[str, float | None]
-    """None: could not be measured because student code failed."""
+    """A figure of None could not be measured, because student code failed."""
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     how: str = ""
     rivals: Mapping[str, str] = field(default_factory=dict)
-    """For a figure that has rivals, what they reach; said in place of ``how``."""
+    """What the rivals reach, for each figure that has rivals; shown instead of ``how``."""
     curves: tuple[Curve, ...] = ()
     pictures: tuple[Picture, ...] = ()
     writings: tuple[Writing, ...] = ()
     named_images: tuple[NamedImage, ...] = ()
     training_seconds: tuple[float, ...] = ()
-    """CPU time of each network's training, without what the grader asked in between."""
+    """CPU time of each network's training, without the grader's own requests in between."""
     data: DataRecord | None = None
-    """The data set the figures come from."""
+    """The data set behind the figures."""
 
 
 def measure_nothing(check: str, failure: Failure, **fields: Any) -> Measured:
-    """What a check gives when student code did not come to its end: no figure, and for each the same failure."""
+    """Build a check's measurement after student code broke off: no figure, and the same failure for each."""
     names = FIGURES[check]
     return Measured(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

@@ -1,4 +1,4 @@
-"""The checks: one file each; a check measures, the manifest's thresholds decide.
+"""The checks, one file each. A check measures, and the manifest's thresholds decide.
 
 Design: docs/architecture/measurement.md, in the course's repository.
 """

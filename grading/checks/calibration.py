@@ -1,8 +1,8 @@
-"""What a training step costs at least on this machine: its matrix products and a few passes over its activations.
+"""The least that a training step costs on this machine: its matrix products and a few passes over its activations.
 
-Run as a process of its own with one thread: `python calibration.py JSON`, where JSON lists, for each convolution, the
-kernels, the numbers in a window, and the windows of a batch. For each line on its input it takes one step and prints
-the CPU time in nanoseconds. Nothing of a student's runs here.
+Run as a separate process with one thread: `python calibration.py JSON`. For each convolution, JSON lists the
+kernels, the numbers in a window, and the windows in a batch. For each line of input it takes one step and prints
+the CPU time in nanoseconds. No student code runs here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import time
 import numpy as np
 
 PASSES = 6
-"""Over each activation: batch normalisation, ReLU and pooling, forward and backward, do about as many."""
+"""Passes over each activation. Batch normalisation, ReLU and pooling, forward and backward, make about as many."""
 
 
 def make_arrays(sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:
-    """For each convolution its matrix of kernels, its columns, room for their gradient, and its output twice."""
+    """Allocate each convolution's kernel matrix, its columns, room for their gradient, and two output buffers."""
     rng, layers = np.random.default_rng(0), []
     for kernels, window, count in sizes:
         weight, columns = (rng.standard_normal(shape, np.float32) for shape in ((kernels, window), (window, count)))
@@ -27,7 +27,7 @@ def make_arrays(sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:
 
 
 def take_step(layers: list[tuple[np.ndarray, ...]]) -> None:
-    """The three products of each convolution, forward and backward, and PASSES over its output."""
+    """Compute the three matrix products of each convolution, forward and backward, and make PASSES over its output."""
     for weight, columns, gradient, output, other in layers:
         np.matmul(weight, columns, out=output)
         np.matmul(output, columns.T)
@@ -39,7 +39,7 @@ def take_step(layers: list[tuple[np.ndarray, ...]]) -> None:
 
 if __name__ == "__main__":
     arrays = make_arrays(json.loads(sys.argv[1]))
-    take_step(arrays)  # the first touches memory for the first time
+    take_step(arrays)  # this first step only touches the memory
     for _ in sys.stdin:
         before = time.process_time_ns()
         take_step(arrays)

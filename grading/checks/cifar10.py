@@ -1,4 +1,4 @@
-"""Milestone 3: a network trained to convergence on CIFAR-10, which the grader's own measurements decide."""
+"""Milestone 3: a network trained to convergence on CIFAR-10, judged by the grader's own measurements."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 TINY = 1e-9
-"""A first loss of 0, of who knew the answers, must not end in a division by it."""
+"""Keeps a first loss of 0, from a network that knew the answers, out of a denominator."""
 LATE, LAST = (0.7, 0.8), (0.9, 1.0)
-"""The parts of training that are compared: what is left to fall when four fifths are done."""
+"""The spans of training that are compared: how much the loss still falls once four fifths are done."""
 
 
 def cifar10_convergence(context: Context) -> Measured:
-    """Train to the end on a drawn task, from two seeds when it is official; the worst run counts."""
+    """Train to convergence on a drawn task, from two seeds in an official grading. The worst run counts."""
     milestone, experiment = experiment_of(context)
     assert isinstance(experiment, Cifar10Experiment)
     data = obtain(experiment.data, context.watch)
@@ -60,10 +60,10 @@ def cifar10_convergence(context: Context) -> Measured:
 
 
 def late_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | None:
-    """How much of the whole fall of the loss is left when most of training is done.
+    """Measure which share of the loss's whole fall comes after most of training is done.
 
-    With F the first loss, A the mean from 70% to 80% of training and B that of the last tenth: (A - B) / (F - B), and
-    0 when the loss does not fall any more. None when there is no measurement in one of the two, or no fall.
+    With F the first loss, A the mean from 70% to 80% of training and B the mean of the last tenth, it is
+    (A - B) / (F - B), or 0 when the loss no longer falls. It is None when a span has no measurement, or without a fall.
     """
     late, last = ([loss for step, loss in zip(steps, losses, strict=True) if a <= step <= b] for a, b in (LATE, LAST))
     if not late or not last or losses[0] <= statistics.mean(last):
@@ -73,11 +73,11 @@ def late_fall(steps: tuple[float, ...], losses: tuple[float, ...]) -> float | No
 
 
 def _failures(figures: dict[str, float | None], worst: Run) -> dict[str, Failure]:
-    """What a miss of each figure of this milestone says."""
+    """Describe a miss of each figure that only this milestone has."""
     flat = "the loss was not measured late enough" if figures["late_fall"] is None else f"{figures['late_fall']:.1%}"
     return {
         "accuracy": Failure(
-            title="Images never seen in training are named correctly",
+            title="Images never seen in training are classified correctly",
             got=f"{worst.accuracy:.1%} right{one_class(worst)} (seed {worst.seed})",
             expected="at least 65%",
             hint="Normalise each channel, flip and shift the training images, and let the learning rate fall to 0.",
@@ -85,7 +85,7 @@ def _failures(figures: dict[str, float | None], worst: Run) -> dict[str, Failure
         "loss_ratio": Failure(
             title="The training loss falls",
             got=f"{worst.losses[0]:.2f} before training, {worst.losses[-1]:.2f} after it",
-            expected="well below where it began, 2.3",
+            expected="well below its starting value of 2.3",
             hint="If it has not moved, the learning rate is far off: try factors of three.",
         ),
         "late_fall": Failure(
@@ -93,11 +93,11 @@ def _failures(figures: dict[str, float | None], worst: Run) -> dict[str, Failure
             got=f"{flat} of the whole fall came after four fifths of training"
             if figures["late_fall"] is not None
             else f"{flat}: {len(worst.steps)} measurements; call progress about 50 times, to the last step",
-            expected="little: the curve is nearly flat at its end",
+            expected="little of the fall: the curve is nearly flat at its end",
             hint="Train longer, or let the schedule bring the learning rate down earlier.",
         ),
         "generalisation_gap": Failure(
-            title="New images are named nearly as well as those of training",
+            title="New images are classified nearly as well as training images",
             got=f"{worst.known_accuracy:.1%} of training images right, {worst.accuracy:.1%} of new ones",
             expected="a difference of at most 20 points",
             hint="Augment the images, add weight decay, or train for fewer epochs.",

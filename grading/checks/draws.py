@@ -1,9 +1,9 @@
-"""The task of one run, drawn from its seed: nobody can know it beforehand, and nothing identifies what is asked.
+"""Each run's task, drawn from its seed: nobody can know it beforehand, and nothing identifies the test images.
 
-A recipe that knew the task could compute the answers in its source and learn one bit of it. So XOR's square is turned,
-scaled and moved, its labels drawn; images are turned or mirrored, their classes renumbered. And each test image is
-moved by a part of a pixel, brightened or darkened, and made noisy, so that no sum, histogram or digest of its pixels
-names it.
+A recipe that knew the task could hold the answers in its source and learn only one bit. So XOR's square is rotated,
+scaled and shifted, and its labels are drawn. Images are rotated or mirrored, and their classes renumbered. Each test
+image is shifted by a fraction of a pixel, brightened or darkened, and made noisy, so that no sum, histogram or digest
+of its pixels identifies it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
 """Every labeling of four corners that is not constant."""
 OTHERS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
-"""Those that are neither XOR nor its inverse: a program with XOR in its source gets at most three corners of each."""
+"""Labelings that are neither XOR nor its inverse: a program that contains XOR gets at most three corners of each."""
 SMALLEST, LARGEST = 0.8, 1.25
-"""Sides of a drawn square."""
+"""Bounds of a drawn square's side."""
 FARTHEST = 0.5
-"""How far its middle may be from that of the unit square, along each axis."""
+"""How far a drawn square's centre may be from the unit square's, along each axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Square:
 
 
 def draw_square(rng: np.random.Generator, *, xor: bool) -> Square:
-    """A square turned by any angle, scaled and moved, labeled by XOR or its inverse, or by any other of OTHERS."""
+    """Draw a square rotated by any angle, scaled and shifted. XOR or its inverse labels it, or one of OTHERS."""
     angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST, LARGEST)
     middle = 0.5 + rng.uniform(-FARTHEST, FARTHEST, 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -52,29 +52,29 @@ def draw_square(rng: np.random.Generator, *, xor: bool) -> Square:
 
 @dataclass(frozen=True, eq=False)
 class ImageTask:
-    """A data set as one run sees it: images turned or mirrored all alike, and classes renumbered."""
+    """A data set as one run sees it: all images rotated or mirrored alike, and classes renumbered."""
 
     data: DataSet
     renumbered: np.ndarray
-    """The run's number of each class."""
+    """The run's number for each class."""
     quarters: int
-    """By how many quarter turns the images are turned, before they may be mirrored."""
+    """How many quarter turns the images are rotated by, before they may be mirrored."""
     mirrored: bool
 
     def true_classes(self, probabilities: np.ndarray) -> np.ndarray:
-        """The columns of (n, 10) probabilities in the order of the data set's own classes."""
+        """Reorder the columns of (n, 10) probabilities to match the data set's own classes."""
         return probabilities[:, self.renumbered]
 
     def turn_back(self, images: np.ndarray) -> np.ndarray:
-        """Images of the run as the data set has them, upright."""
+        """Restore images of the run to their orientation in the data set."""
         return np.rot90(images[..., ::-1] if self.mirrored else images, -self.quarters, axes=(2, 3))
 
 
 def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
-    """Training and test images under one symmetry of the square, and their classes under one permutation.
+    """Draw one symmetry of the square for all training and test images, and one permutation of their classes.
 
-    `square` draws from all eight; `mirrors` from the four that keep rows rows, for images in which left and right can
-    be exchanged and up and left cannot.
+    `square` draws from all eight symmetries. `mirrors` draws from the four that keep rows rows, for images where left
+    and right can be swapped but up and left cannot.
     """
     quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
@@ -94,10 +94,10 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
 
 
 def perturb_images(images: np.ndarray, experiment: ImageExperiment, rng: np.random.Generator) -> np.ndarray:
-    """Each uint8 image moved by up to `shift` pixels (bilinear), its pixels times 1 ± `gain`, plus noise of σ `noise`.
+    """Shift each uint8 image by up to `shift` pixels (bilinear), scale it by 1 ± `gain`, and add noise of σ = `noise`.
 
-    At the edge its last pixels are repeated. Moving by whole pixels alone would keep the sum of most images' pixels,
-    which names 9,998 of MNIST's 10,000 test images together with the sums of their squares and cubes.
+    Edge pixels are repeated. Shifting by whole pixels alone would preserve the sum of most images' pixels. That sum,
+    with the sums of their squares and cubes, identifies 9,998 of MNIST's 10,000 test images.
     """
     count, _, height, width = images.shape
     most = math.ceil(experiment.shift)

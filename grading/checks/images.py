@@ -1,4 +1,4 @@
-"""What milestones 2 to 4 share: a network that names images, trained in one process and measured in a fresh one."""
+"""Shared by milestones 2 to 4: an image classifier, trained in one process and measured in a fresh one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
 IMAGES_PER_CALL = 1000
-"""So many images have the time limit of one call; more images have proportionally more."""
+"""This many images get the time limit of one call. More images get proportionally more time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,43 +28,43 @@ class Carried:
 
     network: StudentNetwork
     weights: Weights
-    """Those of training, made noisy."""
+    """The trained weights, made noisy."""
     inputs: np.ndarray
     """The test images, perturbed."""
     targets: np.ndarray
     known: np.ndarray
-    """Some of the training images, perturbed likewise."""
+    """Some of the training images, perturbed the same way."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One network: asked when fresh, trained, and carried into a process that saw no training, where it is measured."""
+    """One network: tested when fresh, trained, carried into a process that saw no training, and measured there."""
 
     seed: int
     fresh_accuracy: float
-    """Of fresh weights, in both processes: the larger."""
+    """With fresh weights: the larger of both processes' accuracies."""
     accuracy: float
-    """Of all test images, perturbed."""
+    """On all test images, perturbed."""
     accuracy_there: float
-    """In the process that trained, of some of them."""
+    """In the process that trained, on some of the test images."""
     known_accuracy: float
-    """Of training images, perturbed likewise."""
+    """On training images, perturbed the same way."""
     forgotten_accuracy: float
-    """With fresh weights put back."""
+    """With fresh weights restored."""
     difference: float
-    """Between what the trained process answers and what the fresh one does with its weights."""
+    """Between the answers of the process that trained and those of the fresh one with the same weights."""
     numbers: int
-    """In parameters and buffers."""
+    """How many numbers parameters and buffers hold."""
     predicted: np.ndarray
-    """How often it answered each class."""
+    """How often the network answered each class."""
     steps: tuple[float, ...]
-    """How far training had come, from 0 to 1, whenever the grader measured."""
+    """How far training had come, from 0 to 1, at each of the grader's measurements."""
     losses: tuple[float, ...]
-    """Of fixed training images, the first before training."""
+    """On fixed training images. The first loss is from before training."""
     seconds: float
-    """Of training, the grader's measurements in between included."""
+    """Duration of training, including the grader's measurements in between."""
     cpu_seconds: float
-    """Of training alone, as the kernel counts them."""
+    """CPU time of training alone, as the kernel counts it."""
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
     named_images: tuple[NamedImage, ...]
@@ -73,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What the grader saw of one training run between its steps."""
+    """The grader's measurements between the steps of one training run."""
 
     steps: tuple[float, ...]
     totals: tuple[float, ...]
@@ -81,11 +81,11 @@ class Training:
     accuracies: tuple[float, ...]
     seconds: float
     cpu_seconds: float
-    """Without what the grader asked in between."""
+    """Without the time for the grader's own requests in between."""
 
 
 def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
-    """The milestone, and how it is measured."""
+    """Look up the context's milestone and its image experiment."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, ImageExperiment)
     return context.milestone, context.milestone.experiment
@@ -94,7 +94,7 @@ def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
 def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, data: DataSet) -> Run:
     """Train on a task drawn from the seed in one process; measure in another, by the weights alone.
 
-    The first is closed before the second does anything; the second stays open.
+    The first process is closed before the second does anything. The second stays open.
     """
     milestone, experiment = experiment_of(context)
     rng, task = own_draws(seed), draw_image_task(data, experiment.symmetry, own_draws(seed, "task"))
@@ -105,7 +105,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
     known_inputs = perturb_images(task.data.train_inputs[known], experiment, rng)
 
     network = StudentNetwork(worker, milestone.trigger, seed, outputs=CLASSES)
-    network.weights()  # the contract, before minutes are spent on training
+    network.weights()  # check the contract before minutes are spent on training
     fresh = accuracy(ask(context, network, some, rng), answers)
     seen = _train(context, worker, network, seed, task, rng)
     there, weights = ask(context, network, some, rng), network.weights()
@@ -151,7 +151,7 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
 def _train(
     context: Context, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
 ) -> Training:
-    """Run the recipe's training; between its steps, measure loss and accuracy on fixed training images."""
+    """Run the recipe's training, and between its steps measure loss and accuracy on fixed training images."""
     _, experiment = experiment_of(context)
     data = task.data
     probe = some_of(len(data.train_inputs), experiment.probe_images, rng)
@@ -189,7 +189,7 @@ def _train(
 
 
 def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Probabilities of all images, shown in one request and in random order: nothing tells one lot from another."""
+    """Ask for all images' probabilities in one shuffled request, so that no group can be told from another."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
     answered[order] = network.predict(
@@ -199,60 +199,60 @@ def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.r
 
 
 def some_of(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to ``most`` different numbers below ``count``, in random order."""
+    """Draw up to ``most`` different indices below ``count``, in random order."""
     return rng.choice(count, min(most, count), replace=False)
 
 
 def cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean cross-entropy in nats, by the grader; probabilities are kept 1e-7 away from 0."""
+    """Compute the mean cross-entropy in nats, with probabilities clipped at 1e-7."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-7)).mean())
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """The share of rows whose largest probability stands at the target."""
+    """Compute the share of rows whose largest probability is the target's."""
     return float((probabilities.argmax(axis=1) == targets).mean())
 
 
 def explain_broken_seed(error: Exception, milestone: Milestone, seed: int) -> Failure:
-    """The Failure of a recipe that did not come to its end with this seed."""
+    """Describe the failure of a recipe that did not run to its end with this seed."""
     when_slow = "Is the convolution one matrix product, and the number of epochs moderate?"
     return explain_broken_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
 def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, Failure]:
-    """What a miss would say of the figures that every such milestone has."""
+    """Describe a miss of each figure that milestones 2 to 4 have in common."""
     return {
         "fresh_accuracy": Failure(
             title="A network that has not been trained answers by chance",
             got=f"{figures['fresh_accuracy']:.1%} of the test images right before any training",
-            expected="about 10%, one in ten",
-            hint="build must draw every weight at random from rng; nothing in it may know what an image shows.",
+            expected="about 10%, the accuracy of a guess",
+            hint="build must draw every weight at random from rng. Nothing in it may know what an image shows.",
         ),
         "forgotten_accuracy": Failure(
-            title="With fresh weights put back, it answers by chance again",
+            title="With fresh weights restored, it answers by chance again",
             got=f"{figures['forgotten_accuracy']:.1%} right with weights that were never trained",
             expected="about 10%: all that was learned is in parameters() and buffers()",
-            hint="predict must compute from the weights it finds, through their .data, in every forward pass.",
+            hint="predict must compute from the current weights, through their .data, in every forward pass.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
-            got=f"{worst.accuracy_there:.1%} right where it was trained, {worst.accuracy:.1%} with the same weights in "
-            f"a fresh process; answers differ by {figures['carried_difference']:.3f}",
+            got=f"{worst.accuracy_there:.1%} right in the process that trained, {worst.accuracy:.1%} with its weights "
+            f"in a fresh process; answers differ by {figures['carried_difference']:.3f}",
             expected="the same answers from parameters() and buffers() alone",
-            hint="Every array that training changes must be in parameters() or buffers(), used through its .data; a "
+            hint="Every array that training changes must be in parameters() or buffers(), used through its .data. A "
             "layer with running statistics returns them from buffers().",
         ),
         "numbers": Failure(
             title="The network is of a sensible size",
             got=f"{figures['numbers']:,.0f} numbers in parameters() and buffers()",
-            expected="fewer: what is learned, and not what it was learned from",
+            expected="fewer: enough for what was learned, but not for a copy of the training data",
             hint="Make the layers narrower, or pool before the dense layer, which usually holds nearly all of them.",
         ),
     }
 
 
 def figures_of_all(runs: list[Run]) -> dict[str, float | None]:
-    """The figures that every such milestone has, of the worst run each."""
+    """Collect the figures that milestones 2 to 4 have in common, each from the run where it is worst."""
     return {
         "fresh_accuracy": max(run.fresh_accuracy for run in runs),
         "accuracy": min(run.accuracy for run in runs),
@@ -263,7 +263,7 @@ def figures_of_all(runs: list[Run]) -> dict[str, float | None]:
 
 
 def one_class(run: Run) -> str:
-    """Words like `; 61% of the answers are 3` when one class is more than half of them, else none."""
+    """Return words like `; 61% of the answers are 3` if one class is more than half of the answers, else none."""
     often = int(run.predicted.argmax())
     share = run.predicted[often] / run.predicted.sum()
     return f"; {share:.0%} of the answers are {often}" if share > 0.5 else ""
@@ -272,7 +272,7 @@ def one_class(run: Run) -> str:
 def measure_worst(
     runs: list[Run], figures: dict[str, float | None], missed: dict[str, Failure], how: str, data: DataSet
 ) -> Measured:
-    """What a check of several runs gives: curves of all of them, pictures of the one with the lowest accuracy."""
+    """Assemble a check's measurement of several runs: all curves, and pictures of the run with the lowest accuracy."""
     return Measured(
         figures,
         {name: (failure,) for name, failure in missed.items()},
@@ -286,22 +286,22 @@ def measure_worst(
 
 
 def curves_of(runs: list[Run]) -> tuple[Curve, ...]:
-    """The curves of all runs, one run after another."""
+    """Collect the curves of all runs, one run after another."""
     return tuple(curve for run in runs for curve in run.curves)
 
 
 def find_worst(runs: list[Run]) -> Run:
-    """The run with the lowest accuracy."""
+    """Find the run with the lowest accuracy."""
     return min(runs, key=lambda run: run.accuracy)
 
 
 def how_trained(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
-    """Data, seeds and what was done with the images, in words."""
+    """Say which data and seeds were used, and how the images were transformed."""
     trained = f"{len(data.train_inputs):,} images from seed {' and '.join(map(str, seeds))}"
     return (
-        f"{data.name} (SHA-256 {data.digest[:12]}…): trained on {trained}, turned or mirrored and with classes "
-        f"renumbered as the seed says; measured in a process that saw no training, by weights made noisy by "
-        f"{experiment.weight_noise:g}, on {len(data.test_inputs):,} other images, each moved by up to "
+        f"{data.name} (SHA-256 {data.digest[:12]}…): trained on {trained}, rotated or mirrored and with classes "
+        f"renumbered as the seed says; measured in a process that saw no training, with weights made noisy by "
+        f"{experiment.weight_noise:g}, on {len(data.test_inputs):,} other images, each shifted by up to "
         f"{experiment.shift:g} px, its gain changed by up to {experiment.gain:.0%}, "
         f"with noise of σ = {experiment.noise:g}"
     )

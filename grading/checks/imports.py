@@ -1,4 +1,4 @@
-"""Only what the course has introduced is imported."""
+"""Submissions import only what the course has introduced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.syntax import parse
 
 
 def imports(context: Context) -> Measured:
-    """Audit every file that is Python; `source` says what is wrong with the others."""
+    """Audit the imports of every file that parses. The source check reports the others."""
     failures: list[Failure] = []
     files = source_files(context.manifest, context.modules)
     for file in files:

@@ -1,4 +1,4 @@
-"""Milestone 4: accuracy on CIFAR-10 with the student's own kernels, and what is left of it in int8."""
+"""Milestone 4: accuracy on CIFAR-10 with the student's own kernels, and how much of it remains in int8."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Compressed:
-    """The same network in fewer bytes, measured by what its arrays hold in yet another process."""
+    """The compressed network, carried into a third process and measured there by what its arrays hold."""
 
     accuracy: float
-    """Of all test images, perturbed as the float network saw them."""
+    """On all test images, perturbed as the float network saw them."""
     lost: float
-    """Of the float network's accuracy; not below 0."""
+    """How much lower its accuracy is than the float network's, never below 0."""
     share: float
-    """Its bytes, divided by those of the float network's numbers in float32."""
+    """Its bytes, divided by the bytes of the float network's numbers in float32."""
 
 
 def cifar10_kernels(context: Context) -> Measured:
-    """Train and carry as milestone 3 does; then compress, carry again, and measure once more. The worst run counts."""
+    """Train and carry a network as milestone 3 does, then compress it, carry it again and measure it once more."""
     milestone, experiment = experiment_of(context)
     assert isinstance(experiment, KernelsExperiment)
     data = obtain(experiment.data, context.watch)
@@ -75,7 +75,7 @@ def cifar10_kernels(context: Context) -> Measured:
 
 
 def compress_and_carry(context: Context, run: Run, elsewhere: Worker, seed: int) -> Compressed:
-    """Compress the carried network, and put what that holds into one compressed from untrained weights elsewhere."""
+    """Compress the carried network, and copy its arrays into an untrained network compressed in another process."""
     milestone, experiment = experiment_of(context)
     assert isinstance(experiment, KernelsExperiment)
     rng, carried = own_draws(seed, "compress"), run.carried
@@ -91,24 +91,24 @@ def compress_and_carry(context: Context, run: Run, elsewhere: Worker, seed: int)
 
 
 def _failures(figures: dict[str, float | None], worst: Run, in_int8: float) -> dict[str, Failure]:
-    """What a miss of each figure of this milestone says."""
+    """Describe a miss of each figure that only this milestone has."""
     return {
         "accuracy": Failure(
-            title="Test images are named correctly",
+            title="Test images are classified correctly",
             got=f"{worst.accuracy:.1%} right{one_class(worst)} (seed {worst.seed})",
             expected="at least 75%",
-            hint="Spend the time that your kernels save: more maps in the last layers, or one epoch more.",
+            hint="Spend the time that your kernels save: more maps in the last layers, or one more epoch.",
         ),
         "int8_loss": Failure(
             title="The network in int8 answers nearly as well",
             got=f"{in_int8:.1%} right in int8, {worst.accuracy:.1%} in float32",
             expected="at most one point less",
-            hint="Quantise weights per channel, and take activation ranges from all the images compress is given.",
+            hint="Quantise weights per channel, and take activation ranges from all the images that compress is given.",
         ),
         "int8_bytes": Failure(
             title="The network in int8 takes about a quarter of the memory",
             got=f"{figures['int8_bytes']:.1%} of the bytes of the float network",
             expected="at most 27%",
-            hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy beside them.",
+            hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy of them.",
         ),
     }

@@ -1,8 +1,8 @@
 """Milestone 5: a network that writes functions that run, stories that are true, and text that is its own.
 
-Three networks of one recipe, each trained on one text and asked, by the weights alone, in a process that saw no
-training. It gets prefixes and gives logits of the next token; choosing tokens, parsing, running and comparing are the
-grader's. What fresh weights get right is taken off what trained ones do.
+Three networks of one recipe are each trained on one text, and tested by their weights alone in a process that saw no
+training. That process gets prefixes and returns logits of the next token. Choosing tokens, parsing, running and
+comparing are the grader's work. What fresh weights get right is subtracted from what trained weights get right.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 SAMPLE_START = 60
 """Characters of a passage that a sample continues."""
 SHOWN = 2
-"""So many functions of each set are kept to be looked at: the first, whether they are right or not."""
+"""How many functions of each set the record keeps: the first ones, right or wrong."""
 OF_EVERY_TEXT = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one text gave: figures, what each miss would say, what the rivals reach, and what is there to look at."""
+    """The results for one text: figures, the failure for each miss, the rivals' figures, and samples and pictures."""
 
     figures: dict[str, float]
     failures: dict[str, Failure]
@@ -66,7 +66,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One function that was asked for."""
+    """One function that the network was asked to write."""
 
     written: str
     mistake: str | None
@@ -74,15 +74,15 @@ class Attempt:
 
 
 def language(context: Context) -> Measured:
-    """Train, carry and ask a network for each of three texts; of what all have, the worst counts."""
+    """Train, carry and test a network for each of three texts. The worst counts for figures that all three have."""
     milestone, experiment = experiment_of(context)
     data = obtain_text(experiment.data, context.watch)
     (seed,) = context.seeds("language", 1)
     rng = own_draws(seed, "texts")
     how = (
         f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
-        f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, asked in a process that saw no "
-        f"training by weights made noisy by {experiment.weight_noise:g}, for logits of the next token alone"
+        f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, tested in a process that saw no "
+        f"training with weights made noisy by {experiment.weight_noise:g}, by logits of the next token alone"
     )
     runs: list[TextRun] = []
     found: list[Found] = []
@@ -130,7 +130,7 @@ def _run(
 def _ask_for_functions(
     context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> Found:
-    """Functions of new compositions, made-up operations and new names: written greedily, parsed and run."""
+    """Have functions of new compositions, made-up operations and new names written, then parse and run them."""
     _, experiment = experiment_of(context)
     made = draw_functions(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in SETS}
@@ -138,7 +138,7 @@ def _ask_for_functions(
     run = _run(context, workers, seed, "functions", made.text, runs)
 
     def attempt(most: int) -> dict[str, list[Attempt]]:
-        """What the network writes for the first prompts of each set, and what is wrong with it."""
+        """Have the network write the first functions of each set, and find what is wrong with each."""
         asked = [prompt for figure in SETS for prompt in prompts[figure][:most]]
         written = iter(_write(run, asked, FUNCTION_BYTES, rng))
         return {
@@ -173,7 +173,7 @@ def _ask_for_functions(
 def _ask_for_stories(
     context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
 ) -> Found:
-    """How stories end: each claim is checked against the prompt and the exchange."""
+    """Have stories finished, and check each claim against the prompt and its event."""
     _, experiment = experiment_of(context)
     made = draw_stories(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _run(context, workers, seed, "stories", made.text, runs)
@@ -198,7 +198,7 @@ def _ask_for_stories(
 def _ask_for_text(
     context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, data: bytes, runs: list[TextRun]
 ) -> Found:
-    """Bits per byte of passages that were held out, and samples of the network's own."""
+    """Measure bits per byte on held-out passages, and how much of the network's own samples is copied or repeated."""
     _, experiment = experiment_of(context)
     made = hold_out_passages(data, rng)
     held_out = [passage.encode() for passage in made.held_out]
@@ -218,7 +218,7 @@ def _ask_for_text(
 
 
 def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator) -> list[Completion]:
-    """Greedy completions, asked in random order: nothing tells one set of prompts from another."""
+    """Complete prompts greedily, asked in random order so that no set of prompts can be told from another."""
     order = rng.permutation(len(prompts))
     shuffled = complete_greedily(run.writer, [prompts[index].text.encode() for index in order], most_bytes)
     back = dict(zip(order.tolist(), shuffled, strict=True))
@@ -226,7 +226,7 @@ def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.ran
 
 
 def _measure_forgotten(run: TextRun) -> dict[str, float]:
-    """Put fresh weights back, and give the figures that every text has."""
+    """Restore fresh weights, and collect the figures that all three texts have."""
     run.writer.put(run.own)
     return {
         "fresh_ratio": run.fresh_ratio,
@@ -238,10 +238,10 @@ def _measure_forgotten(run: TextRun) -> dict[str, float]:
 
 
 def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
-    """Bits per byte of held-out tokens, each predicted from those before it.
+    """Measure bits per byte on held-out tokens, each predicted from those before it.
 
-    A request has one place of each passage, and the next one places further on: no row shows what is asked in another
-    one, or later, to a program that keeps the rows.
+    Each request has one position from each passage, and the next request has later positions. So no row shows a program
+    that keeps the rows what is asked in another row, or later.
     """
     before = experiment.context_tokens
     passages = [tokens for tokens in run.held_out if len(tokens) > before]
@@ -257,7 +257,7 @@ def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.G
 
 
 def _sample(run: TextRun, made: Passages, experiment: LanguageExperiment, rng: np.random.Generator) -> list[str]:
-    """What the network writes after the beginnings of held-out passages."""
+    """Sample what the network writes after the beginnings of held-out passages."""
     starts = [
         made.held_out[number % len(made.held_out)][:SAMPLE_START].encode() for number in range(experiment.samples)
     ]
@@ -274,14 +274,14 @@ def _show(completion: Completion) -> str:
 
 
 def _explain(completion: Completion) -> str | None:
-    """Why a completion is no text that could be run; None when it is one."""
+    """Say why a completion is not a text that could be run, or None when it is."""
     if completion.tied:
         return "two tokens have the same largest logit"
     return "it does not come to an end" if completion.text is None else None
 
 
 def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
-    """Where the network looks when it writes; none where it gives no such maps, which no figure depends on."""
+    """Draw what the network attends to as it writes. Empty without valid maps, on which no figure depends."""
     try:
         run.writer.put(run.learned)
         before = len(run.writer.encode(prompt))
@@ -297,13 +297,13 @@ def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -
 
 
 def _draw_pictures(figures: dict[str, float | None], found: Sequence[Found], seed: int) -> tuple[Picture, ...]:
-    """The ladders of rivals, and then where the network looks."""
+    """Draw the rivals' figures next to the network's, then the pictures of each text."""
     ladders = {figure: ladder for one in found for figure, ladder in one.ladders.items()}
     return (compare_rivals(figures, ladders, seed), *(picture for one in reversed(found) for picture in one.pictures))
 
 
 def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:
-    """For each figure that has rivals, what they reach on the same text, the best first."""
+    """Say what the rivals reach on the same text, best first, for each figure that has rivals."""
     said = {}
     for figure, ladder in ((figure, ladder) for one in found for figure, ladder in one.ladders.items()):
         bits = figure == BITS

@@ -1,4 +1,4 @@
-"""What a miss of each figure of milestone 5 says: what was seen, what is needed, and where to look first."""
+"""Failures for each figure of milestone 5: what was measured, what is required, and where to look first."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from grading.manifest.model import Milestone
 from grading.result import Failure
 
 SHOWN = 200
-"""Characters of a sample."""
+"""Characters of a sample that a failure quotes."""
 TITLES = {
     "compositions": "Functions of new compositions do what their docstrings say",
     "made_up": "Functions with this run's made-up operations do what their docstrings say",
     "names": "Functions with new names do what their docstrings say",
 }
 HINTS = {
-    "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer, or "
-    "with a third block: constants are copied last.",
-    "made_up": "The words are in the training text only. Does learn_merges see that text, and not one of its own?",
+    "compositions": "Each part was learned with other parts. If names work and compositions do not, train longer or "
+    "add a third block. Copying constants is learned last.",
+    "made_up": "The words occur only in the training text. Does learn_merges see that text, not one of its own?",
     "names": "Names are copied from the signature, which takes attention. Is the mask causal, and do positions differ?",
 }
 
@@ -27,7 +27,7 @@ HINTS = {
 def explain_function(
     figure: str, prompt: Prompt, written: str, mistake: str | None, share: float, fresh: float
 ) -> Failure:
-    """A set of functions, of which too few were right, by its first mistake."""
+    """Describe a set of functions of which too few were right, by its first mistake."""
     return Failure(
         title=TITLES[figure],
         call=prompt.text,
@@ -38,57 +38,57 @@ def explain_function(
 
 
 def explain_story(prompt: Prompt, told: str, share: float, fresh: float) -> Failure:
-    """Stories whose claims are too often false, by the first of them."""
+    """Describe stories whose claims are too often false, by the first false one."""
     return Failure(
-        title="What a story claims at its end is true",
+        title="The claims at the end of a story are true",
         call=prompt.text,
         got=f"{told.strip() or 'no end'} ({share:.0%} of all claims are true{_add_fresh(fresh)})",
         expected=prompt.answer.strip(),
-        hint="Can attention reach the first sentence? Training windows must begin with a story and hold all of it.",
+        hint="Can attention reach the first sentence? Training windows must begin with a story and contain all of it.",
     )
 
 
 def explain_text(
     figures: Mapping[str, float], bits: float, unigram: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
-    """Text that was predicted badly, copied, or repeated."""
+    """Describe text that was predicted badly, copied or repeated."""
     shown = f"“{samples[0][:SHOWN]}…”"
     return {
         "bits_ratio": Failure(
-            title="Text it has never seen is predicted",
+            title="It predicts text that it has never seen",
             got=f"{bits:.2f} bits per byte, where knowing only how frequent each token is gives {unigram:.2f}",
             expected=f"at most {0.65 * unigram:.2f} bits per byte",
-            hint="If the loss still falls at the end of its curve, take more steps or a larger learning rate.",
+            hint="If the loss is still falling at the end of its curve, take more steps or raise the learning rate.",
         ),
         "copied": Failure(
             title="What it writes is its own",
-            got=f"{figures['copied']:.0%} of all eight words in a row are in the training text: {shown}",
+            got=f"{figures['copied']:.0%} of all runs of eight words are in the training text: {shown}",
             expected="at most 10%",
-            hint="It has memorised the text. Take a smaller network or fewer steps.",
+            hint="It has memorised the text. Use a smaller network or fewer steps.",
         ),
         "repeated": Failure(
             title="It does not repeat itself",
-            got=f"{figures['repeated']:.0%} of all four words in a row came before in the same sample: {shown}",
+            got=f"{figures['repeated']:.0%} of all runs of four words came earlier in the same sample: {shown}",
             expected="at most 20%",
-            hint="A network that has learned little goes round in circles: does its loss fall at all?",
+            hint="A network that has learned little goes round in circles. Does its loss fall at all?",
         ),
     }
 
 
 def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
-    """The figures that all three texts have."""
+    """Describe a miss of each figure that all three texts have."""
     return {
         "fresh_ratio": Failure(
-            title="A network that has not been trained expects every token alike",
+            title="A network that has not been trained finds every token about equally likely",
             got=f"a loss of {figures['fresh_ratio']:.2f} times that of equal probabilities, before any training",
             expected="at least 0.9 times",
-            hint="build must draw every weight at random from rng, small enough; nothing in it may know a text.",
+            hint="build must draw every weight at random from rng, and small enough. Nothing in it may know a text.",
         ),
         "forgotten": Failure(
-            title="With fresh weights put back, it knows nothing again",
+            title="With fresh weights restored, it knows nothing again",
             got=f"a loss of {figures['forgotten']:.2f} times that of equal probabilities with weights never trained",
             expected="at least 0.9 times: all that was learned is in parameters() and buffers()",
-            hint="logits must be computed from the weights that are there, through their .data, in every call.",
+            hint="logits must be computed from the current weights, through their .data, in every call.",
         ),
         "causality": Failure(
             title="No token sees a later one",
@@ -106,14 +106,14 @@ def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
         "numbers": Failure(
             title="The network is of a sensible size",
             got=f"{figures['numbers']:,.0f} numbers in parameters(), buffers() and merges",
-            expected="fewer: what is learned, and not what it was learned from",
-            hint="64 features, three blocks and 512 tokens are enough, and the head shares the embedding's weight.",
+            expected="fewer: enough for what was learned, but not for a copy of the training data",
+            hint="64 features, three blocks and 512 tokens are enough, with the embedding's weight shared by the head.",
         ),
     }
 
 
 def explain_broken_text(error: Exception, milestone: Milestone, text: str) -> Failure:
-    """The Failure of a recipe that did not come to its end with this text."""
+    """Describe the failure of a recipe that did not run to its end on this text."""
     when_slow = "Are the windows as long as a document and no longer, and the number of steps moderate?"
     return explain_broken_recipe(error, milestone, text, when_slow)
 

@@ -1,4 +1,4 @@
-"""Milestone 2: a network that reads digits, trained in the worker, and measured by labels that never go there."""
+"""Milestone 2: a network that reads digits, trained in the worker and judged with labels that never go there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from grading.result import Failure
 
 
 def mnist(context: Context) -> Measured:
-    """Train once on all images of a drawn task, and count what the weights alone read correctly."""
+    """Train once on all images of a drawn task, and measure how many digits the weights alone read correctly."""
     milestone, experiment = experiment_of(context)
     data = obtain(experiment.data, context.watch)
     (seed,) = context.seeds("mnist", 1)
@@ -46,16 +46,16 @@ def mnist(context: Context) -> Measured:
 
 
 def _too_few(run: Run) -> Failure:
-    """What a low accuracy says, and whether anything was learned."""
+    """Describe an accuracy below the threshold, with a hint that depends on whether anything was learned."""
     hint = (
-        "The network has learned next to nothing: watch the loss of the first hundred steps; it must fall from 2.3, "
+        "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall from 2.3, "
         "the loss of a guess."
         if one_class(run)
-        else "Train on all images, for several epochs, with the learning rate falling towards the end; move training "
-        "images by a pixel now and then."
+        else "Train on all images for several epochs, with the learning rate falling towards the end. Shift some "
+        "training images by a pixel in each epoch."
     )
     return Failure(
-        title="Test images, moved a little, are read correctly",
+        title="Test images, shifted a little, are read correctly",
         got=f"{run.accuracy:.2%} right{one_class(run)}",
         expected="at least 95%",
         hint=hint,

@@ -1,8 +1,8 @@
-"""A student's network in a worker, as a check sees it: build, train, predict, carry elsewhere; all arrays checked.
+"""A student's network in a worker: built, trained, asked and carried to another process, with every array checked.
 
-What a network has learned is its parameters and its buffers, and nothing else. So what counts is measured after both
-were taken out of the process that trained, made a little noisy, and put into a network in a process that saw no
-training: `weights`, `Weights.with_noise`, `put`.
+What a network has learned is its parameters and its buffers, and nothing else. So both are taken out of the process
+that trained, made a little noisy, and put into a network in a process that saw no training. What counts is measured
+there.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from grading.testing import expect
 from grading.testing.failures import find_hint
 
 TOLERANCE = 1e-3
-"""Of probabilities in float32."""
+"""Allowed rounding error of float32 probabilities."""
 MAX_WEIGHTS = 64 << 20
-"""Bytes of all parameters and buffers together: the grader keeps copies of them."""
+"""Bytes of all parameters and buffers together, because the grader keeps copies of them."""
 MAX_TENSORS = 1_000
-"""In each of the two lists. A tensor of one number has an exponent of its own, which noise spares."""
+"""Tensors in each of the two lists. A tensor of one number has its own exponent, which noise leaves alone."""
 MAX_STEPS = 1e9
-"""Of training, as it reports them."""
+"""Training steps that a report may name."""
 PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
-"""What crosses as a value: none of it is an object of the student's, whose methods could be called."""
+"""Types that cross as values. None of them is a student's object, whose methods could be called."""
 Progress = Callable[[float, float], None]
 
 
 class RecipeError(Exception):
-    """The recipe gave something that is not what its docstring promises; the message is for the student."""
+    """The recipe returned something other than its docstring promises; the message is for the student."""
 
     def __init__(self, call: str, got: str, expected: str):
         super().__init__(f"{call}: {got}")
@@ -46,39 +46,39 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A copy of all that a network has learned."""
+    """A copy of everything that a network has learned."""
 
     parameters: tuple[np.ndarray, ...]
     buffers: tuple[np.ndarray, ...]
 
     @property
     def numbers(self) -> int:
-        """How many numbers that are; each byte of a buffer counts as one.
+        """How many numbers the arrays hold, with each byte of a buffer counted as one.
 
-        Noise does not reach an integer there, nor the exponent of a float.
+        Noise reaches neither an integer in a buffer nor the exponent of a float.
         """
         return sum(array.size for array in self.parameters) + sum(array.nbytes for array in self.buffers)
 
     @property
     def floats(self) -> int:
-        """How many of its numbers are floating: a network that is not compressed has no others."""
+        """How many of the numbers are floats. An uncompressed network has no others."""
         return sum(array.size for array in (*self.parameters, *self.buffers) if array.dtype.kind == "f")
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """The bytes of all arrays."""
         return sum(array.nbytes for array in (*self.parameters, *self.buffers))
 
     @property
     def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
-        """The shapes of the parameters, and those of the buffers."""
+        """The shapes of the parameters and of the buffers."""
         return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
 
     def with_noise(self, share: float, rng: np.random.Generator) -> Weights:
-        """A copy in which nothing is left of what was hidden in low bits, and what was learned is.
+        """Copy the weights with noise that erases anything hidden in low bits and keeps what was learned.
 
-        A parameter moves by a share of its tensor's root mean square: seen as a noisy channel, a number then holds at
-        most log2(1 / share) bits (Shannon, 1948). A floating buffer moves by a share of itself, so that a variance
+        A parameter moves by a share of its tensor's root mean square. Seen as a noisy channel, a number then holds at
+        most log2(1 / share) bits (Shannon, 1948). A float buffer moves by a share of itself, so that a variance
         stays above 0. Integers stay.
         """
 
@@ -87,7 +87,7 @@ class Weights:
             return _cast(moved, array.dtype)
 
         def root_mean_square(array: np.ndarray) -> float:
-            # In parts of the largest: the square of a float64 below 1e-162 is 0, and would bring no noise.
+            # Scaled by the largest: the square of a float64 below 1e-162 is 0, and would give no noise.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 
@@ -100,12 +100,12 @@ class Weights:
 class StudentNetwork:
     """One network built by the student's recipe, in one worker.
 
-    ``outputs`` is how many probabilities it gives for each input: 1 of a yes, or one for each of several classes, which
-    then add up to 1.
+    ``outputs`` is how many probabilities it returns for each input: one of a yes, or one for each of several classes,
+    which then add up to 1.
     """
 
     def __init__(self, worker: Worker, module_id: str, seed: int, *given: np.ndarray, outputs: int = 1):
-        """Build it from a generator, and from what is ``given`` to recipes that take more."""
+        """Call the recipe's `build` with any extra arrays that it takes, and with a generator from the seed."""
         self._worker, self._outputs = worker, outputs
         self._recipe = _object(worker.recipe(module_id), "recipe.py", "a module")
         network = self._function("build")(*given, worker.rng(student_seed(seed)))
@@ -114,9 +114,9 @@ class StudentNetwork:
         self._compressed = False
 
     def weights(self) -> Weights:
-        """A copy of every parameter and every buffer, in order; RecipeError when it is none of a sensible network."""
+        """Copy every parameter and buffer, in order. RecipeError when they are not those of a sensible network."""
         parameters = self._copies("parameters", self._tensors("parameters"), "f", "a float array")
-        if not parameters and not self._compressed:  # what nobody trains any more may stand in buffers alone
+        if not parameters and not self._compressed:  # a network that is no longer trained may have buffers alone
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
         buffers = self._copies("buffers", self._tensors("buffers"), "fiub", "an array of numbers")
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
@@ -125,9 +125,9 @@ class StudentNetwork:
         return Weights(parameters, buffers)
 
     def put(self, weights: Weights) -> None:
-        """Set the `data` of every parameter and every buffer; RecipeError where they do not fit this network.
+        """Set the `data` of every parameter and buffer. RecipeError when the weights do not fit this network.
 
-        Each keeps the dtype it has here: which one training chose would be an answer that no noise reaches.
+        Each keeps the dtype it has here: a dtype chosen during training would be an answer that no noise reaches.
         """
         own = self.weights()
         if own.shapes != weights.shapes:
@@ -143,9 +143,9 @@ class StudentNetwork:
                 tensor.data = _cast(there, here.dtype)
 
     def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
-        """Run the recipe's training; the steps it reports go to ``progress`` if they are two counts.
+        """Run the recipe's training, and pass the steps it reports to ``progress`` when they are two counts.
 
-        Whatever else it reports, a loss for instance, is not believed and not even looked at.
+        Anything else it reports, such as a loss, is not even looked at.
         """
         self._train((inputs, targets), seed, seconds, progress)
 
@@ -161,9 +161,9 @@ class StudentNetwork:
             self._function("train")(self._network, *data, rng=generator, progress=report)
 
     def predict(self, inputs: np.ndarray, seconds: float | None = None) -> np.ndarray:
-        """Probabilities of shape (n, outputs) in float64; RecipeError for anything else, NaN and Inf included.
+        """Ask for probabilities, float64 of shape (n, outputs). RecipeError for anything else, including NaN and Inf.
 
-        ``seconds`` is how long it may take; without it, as long as any call.
+        ``seconds`` is how long the call may take, if it is not the limit of any call.
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
         with contextlib.nullcontext() if seconds is None else self._worker.deadline(seconds):
@@ -179,7 +179,7 @@ class StudentNetwork:
         return values
 
     def compress(self, images: np.ndarray) -> StudentNetwork:
-        """The recipe's compressed network, which it may calibrate on some images."""
+        """Have the recipe compress the network, calibrated on some images."""
         network = self._function("compress")(self._network, images)
         small = copy.copy(self)
         small._network = _object(network, "compress(network, images)", "a network")
@@ -187,17 +187,17 @@ class StudentNetwork:
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """What the first convolution makes of images: (n, maps, height, width) in float64; else RecipeError."""
+        """Ask for the first convolution's output: float64 of shape (n, maps, height, width), else RecipeError."""
         call = f"feature_maps(network, images of shape {images.shape})"
         maps = self._function("feature_maps")(self._network, images)
         return check_floats(maps, call, (len(images), None, None, None))
 
     def _function(self, name: str) -> Any:
-        """A function of the recipe's."""
+        """Look up one of the recipe's functions by name."""
         return _object(getattr(self._recipe, name), name, "a function")
 
     def _tensors(self, what: str) -> list[Any]:
-        """`network.parameters()` or `network.buffers()`, checked; a network without buffers need not name any."""
+        """Call `network.parameters()` or `network.buffers()`, and check the list. A network need not define buffers."""
         try:
             method = getattr(self._network, what)
         except AttributeError:
@@ -216,7 +216,7 @@ class StudentNetwork:
         return [_object(tensor, f"network.{what}()[i]", "a tensor") for tensor in tensors]
 
     def _copies(self, what: str, tensors: list[Any], kinds: str, expected: str) -> tuple[np.ndarray, ...]:
-        """The values of these tensors; RecipeError for anything but arrays of these kinds, or for too many."""
+        """Copy the tensors' values. RecipeError for anything but arrays of these dtype kinds, or for too many bytes."""
         arrays: list[np.ndarray] = []
         size = 0
         for tensor in tensors:
@@ -232,31 +232,31 @@ class StudentNetwork:
 
 
 def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The values in another dtype. What does not fit is infinite, as it would be there; the answers tell."""
+    """Convert values to another dtype. Values too large for it become infinite, and the answers will show it."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(dtype)
 
 
 def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:
-    """A few shapes in words."""
+    """Format the first few shapes."""
     return ", ".join(map(str, shapes[:6])) + (", …" if len(shapes) > 6 else "") if shapes else "none"
 
 
 def differ_by(answers: np.ndarray, others: np.ndarray) -> float:
-    """How far two lots of (n, outputs) probabilities are apart: half the sum of differences, on average; 0 to 1."""
+    """Average half the summed differences of two sets of (n, outputs) probabilities, from 0 to 1."""
     halves = np.abs(answers - others).sum(axis=1) / (2 if answers.shape[1] > 1 else 1)
     return float(halves.mean())
 
 
 def _object(value: Any, call: str, expected: str) -> Any:
-    """An object of the student's; RecipeError for a plain value in its place."""
+    """Return the value if it is a student's object. RecipeError for a plain value instead."""
     if isinstance(value, PLAIN):
         raise RecipeError(call, expect.describe(value), expected)
     return value
 
 
 def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The array in float64; RecipeError unless it is one of finite floats of this shape, None being any size."""
+    """Convert to float64. RecipeError unless it is an array of finite floats of this shape, where None is any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
         raise RecipeError(call, _kind_of(values), f"{wanted} of floats")
@@ -269,15 +269,15 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
 
 
 def check_distributions(values: np.ndarray, call: str, what: str) -> None:
-    """RecipeError unless nothing is negative, and the values along the last axis add up to 1."""
+    """Raise RecipeError unless nothing is negative, and the values along the last axis add up to 1."""
     sums = values.sum(axis=-1)
     if values.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
         got = f"values from {values.min():.3g}, which add up to {sums.min():.3g} to {sums.max():.3g}"
-        raise RecipeError(call, got, f"{what}: not negative, and together 1")
+        raise RecipeError(call, got, f"{what}: not negative, with a sum of 1")
 
 
 def _kind_of(value: Any) -> str:
-    """What came instead of an array of floats: its dtype, or what it is."""
+    """Describe what came instead of an array of floats, by its dtype or its type."""
     if type(value) is np.ndarray:
         return f"an array of {value.dtype}"
     name = expect.name_type(value)
@@ -285,7 +285,7 @@ def _kind_of(value: Any) -> str:
 
 
 def explain_broken_recipe(error: Exception, milestone: Milestone, run: str, when_slow: str) -> Failure:
-    """The Failure of a recipe that did not come to its end; `when_slow` asks what may take so long."""
+    """Describe the failure of a recipe that did not run to its end. `when_slow` asks what may take so long."""
     return Failure(
         title=f"The recipe builds, trains and predicts ({run})",
         hint=(
@@ -298,7 +298,7 @@ def explain_broken_recipe(error: Exception, milestone: Milestone, run: str, when
 
 
 def in_words(error: Exception) -> dict[str, Any]:
-    """An exception of student code, or a worker's end, as the fields of a Failure."""
+    """Turn an exception of student code, or the end of a worker, into fields of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}
     if isinstance(error, WorkerFailureError):

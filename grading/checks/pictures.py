@@ -1,6 +1,6 @@
 """Pictures for a run's record, in whole numbers.
 
-What was taken for what, the first kernels, how long a step takes; what rivals reach, and what a writer looks at.
+They show which classes were confused, the first kernels, step times, what rivals reach, and a writer's attention.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from grading.checks.network import Weights
 from grading.result import RIVAL_SETS, NamedImage, Picture
 
 MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
-"""Of the first convolution's kernels: enough to see what it looks for, and few enough for a record."""
+"""Bounds on the first convolution's kernels: enough to show what it looks for, and few enough for a record."""
 LARGEST = 127
 MOST_LAYERS, MOST_ROWS, MOST_TOKENS, MOST_CELLS = 4, 20, 56, 2000
-"""Of attention: the first layers, the first tokens that were written, all tokens with those before, and all numbers."""
+"""Bounds on attention: the first layers, the first written tokens, all tokens including earlier ones, all numbers."""
 NETWORK = "this network"
 MOST_NAMED, MOST_BYTES = 10, 16_384
-"""Images that were named correctly, and as many that were not: how many, and their bytes."""
+"""Bounds on correctly classified images, and on misclassified ones: how many, and their bytes."""
 
 
 def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
-    """How many images of each class were taken for each class, the data set's own classes on both sides."""
+    """Count how many images of each class were classified as each class, numbered as in the data set."""
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (targets, answers), 1)
     return Picture(
@@ -33,7 +33,7 @@ def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence
 
 
 def pick_filters(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
-    """The first parameter that is kernels for such images, (maps, channels, height, width); none where none is."""
+    """Pick the first parameter that has the shape of kernels for such images. Empty when there is none."""
     for array in weights.parameters:
         if (
             array.ndim == 4
@@ -52,10 +52,10 @@ def pick_filters(weights: Weights, images: np.ndarray, seed: int) -> tuple[Pictu
 def pick_named_images(
     images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], rng: np.random.Generator
 ) -> tuple[NamedImage, ...]:
-    """A few images that were named correctly, each of another class, then those named wrongly with most certainty.
+    """Pick a few correctly classified images of different classes, then the most confidently misclassified ones.
 
-    ``images`` are uint8, (n, channels, height, width), ``probabilities`` (n, classes), both in the data set's own order
-    of classes.
+    ``images`` is uint8 of shape (n, channels, height, width) and ``probabilities`` is (n, classes). Classes are in the
+    data set's own order.
     """
     count = min(MOST_NAMED, MOST_BYTES // images[0].size)
     answers, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -77,7 +77,7 @@ def pick_named_images(
 
 
 def show_times(seconds: Mapping[str, float], seed: int) -> Picture:
-    """What a training step takes, by who takes it."""
+    """Draw how long a training step takes in each module."""
     values = tuple(min(round(one * 1e6), 10**9) for one in seconds.values())
     return Picture(name="step_microseconds", seed=seed, shape=(len(values),), labels=tuple(seconds), values=values)
 
@@ -85,7 +85,7 @@ def show_times(seconds: Mapping[str, float], seed: int) -> Picture:
 def compare_rivals(
     shares: Mapping[str, float | None], ladders: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
-    """What of functions and stories is right: the network's share, then that of each rival, on each of RIVAL_SETS."""
+    """Draw what share of functions and stories the network and each rival get right, for each of RIVAL_SETS."""
     rivals = list(ladders[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
     rows += [[ladders[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
@@ -95,16 +95,16 @@ def compare_rivals(
 
 
 def compare_bits(bits: float, ladder: Mapping[str, float], seed: int) -> Picture:
-    """Bits for each byte of real text: the network's, then those of each rival."""
+    """Draw the bits per byte of real text, for the network and then for each rival."""
     values = tuple(min(round(1000 * one), 10**6) for one in (bits, *ladder.values()))
     return Picture(name="rivals_on_text", seed=seed, shape=(len(values),), labels=(NETWORK, *ladder), values=values)
 
 
 def show_attention(maps: np.ndarray, tokens: Sequence[bytes], written: int, seed: int) -> Picture:
-    """Where each layer looks when it writes each of the last ``written`` tokens.
+    """Draw what each layer attends to as it writes each of the last ``written`` tokens.
 
-    ``maps`` is (layers, heads, t, t), of all tokens but the last, which nothing looks at. A token is written by what
-    the one before it looks at.
+    ``maps`` is (layers, heads, t, t) for all tokens but the last, to which nothing attends. What a token's predecessor
+    attends to decides that token.
     """
     largest = 100 * maps[:MOST_LAYERS].max(axis=1)
     layers, size = largest.shape[:2]

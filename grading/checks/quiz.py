@@ -1,4 +1,4 @@
-"""Understanding: the capability questions, answered for this student's own parameters."""
+"""Understanding: the capability questions, answered for this student's own numbers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _NO_ANSWER = "no answer"
 
 
 def question_in(title: str) -> str | None:
-    """The id of the question that a failure of this title is about; None when it is about something else."""
+    """Extract the id of the question from a failure's title. None when the failure is about something else."""
     found = _ASKED.fullmatch(title)
     return found[1] if found else None
 
 
 def was_answered(got: str) -> bool:
-    """Whether a failure that says this is about a wrong answer, and not about none."""
+    """Whether a failure's text describes a wrong answer and not a missing one."""
     return not got.startswith(_NO_ANSWER)
 
 
 def find_judged(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
-    """Of each question that was answered and judged, whether it was missed. The failures are the quiz's."""
+    """Say for each answered and judged question whether it was missed, given the failures of the quiz."""
     missed: dict[str, bool] = {}
     for failure in failures:
         if (question := question_in(failure.title)) is not None:
@@ -38,13 +38,13 @@ def find_judged(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, 
         elif failure.title == OPEN:
             numbers = {int(n) for n in re.findall(r"\d+", failure.got or "")}
             missed |= {q.id: False for number, q in enumerate(milestone.questions, 1) if number in numbers}
-    if failures and not missed:  # no answer was looked at
+    if failures and not missed:  # the answers were not judged
         return {}
     return {q.id: q.id in missed for q in milestone.questions if missed.get(q.id, True)}
 
 
 def quiz(context: Context) -> Measured:
-    """The share of questions answered correctly; an unanswered one is not correct."""
+    """Measure the share of questions answered correctly. An unanswered question is not correct."""
     milestone = context.milestone
     assert milestone is not None
     command = f"tito milestone quiz {milestone.id}"
@@ -52,9 +52,9 @@ def quiz(context: Context) -> Measured:
     if context.student is None:
         told = Failure(
             title="The answers have a known owner",
-            got="no readable student.yaml, so nobody knows whose numbers your questions have",
+            got="no readable student.yaml, so nobody knows whose numbers belong in your questions",
             expected="a file student.yaml with your user name",
-            hint=f"{command} asks for it and then asks the questions.",
+            hint=f"Run {command}: it asks for the name and then asks the questions.",
         )
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     try:

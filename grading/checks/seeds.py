@@ -1,8 +1,8 @@
-"""What a printed seed begins: the grader's own draws, and the generator that a student's recipe is given.
+"""What a printed seed starts: the grader's own draws, and the generator that a student's recipe is given.
 
-A recipe can read its generator's seed. Were it the grader's own, it would know which test images come in which order,
-and by how much each is moved, before it has seen one. So both come from the seed by a function that nobody turns
-round, and that is too slow to try all seeds with.
+A recipe can read its generator's seed. If that were the grader's own, the recipe would know the order of the test
+images, and how far each is shifted, before it has seen one. So both come from the seed by a function that nobody can
+invert, and that is too slow for trying every seed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import hashlib
 import numpy as np
 
 ROUNDS = 20_000
-"""A hundredth of a second: nothing for us, and months for who would try 2³¹ seeds."""
+"""They take a hundredth of a second: nothing for us, and months for anyone who tries 2³¹ seeds."""
 
 
 def own_draws(seed: int, purpose: str = "run") -> np.random.Generator:
-    """The grader's draws; no generator of a student's tells anything of them."""
+    """Make the generator of the grader's own draws, which reveal nothing to a student's generator."""
     return np.random.default_rng([*_stretched(seed)[:16], *purpose.encode()])
 
 
 def student_seed(seed: int) -> int:
-    """The seed of what a recipe draws from, below 2⁶³."""
+    """Derive the seed, below 2⁶³, of the generator that a recipe draws from."""
     return int.from_bytes(_stretched(seed)[16:]) >> 1
 
 

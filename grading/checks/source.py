@@ -1,4 +1,4 @@
-"""Every file is Python source, and nothing else: handed in, readable, and no place where data is stored."""
+"""Every file is readable Python source that was handed in, and none is a place to store data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_NAMED = 3
 
 
 def source(context: Context) -> Measured:
-    """Count what cannot be graded as it is: files that are missing, refused or not Python, and data among the code."""
+    """Count what cannot be graded: files that are missing, refused or not Python, and data stored among the code."""
     files = source_files(context.manifest, context.modules)
     refused = {note.path: note.message for note in context.submission.record.refused}
     budget, failures = context.budget, []
@@ -39,10 +39,10 @@ def source(context: Context) -> Measured:
 
 
 def find_stored_data(texts: Mapping[str, str], bounds: Mapping[str, int], average: int | None) -> Iterator[Failure]:
-    """A failure for each file that holds more than its bound, in bytes.
+    """Yield a failure for each file that holds more information than its bound, in bytes.
 
-    If none does, one for all of them together when they hold more than ``average`` for each: one long file is a style,
-    long files everywhere are a place for data.
+    If no file does, yield one for all files together when they hold more than ``average`` each. One long file is a
+    style, but long files everywhere are a place for data.
     """
     sizes = {name: measure_information(text) for name, text in texts.items()}
     too_large = [name for name in texts if sizes[name] > bounds[name]]
@@ -58,20 +58,20 @@ def find_stored_data(texts: Mapping[str, str], bounds: Mapping[str, int], averag
 
 
 def measure_information(text: str) -> int:
-    """How many bytes a text holds once lzma has compressed it.
+    """Measure how many bytes a text takes once lzma has compressed it.
 
-    Stored data takes its own size, however it is spelled: in digits, words, names, spaces or comments.
+    Stored data keeps its size, however it is spelled: in digits, words, names, spaces or comments.
     """
     return len(lzma.compress(text.encode()))
 
 
 def _stored_data(who: str, name: str, got: str, most: int) -> Failure:
     return Failure(
-        title=f"{who} code, and no stored data",
+        title=f"{who} code and no stored data",
         got=f"{got}, compressed with lzma",
         expected=f"at most {most:,} bytes, more than twice what the course's own code holds",
-        hint="Weights come from training, and tables from a computation. If it is all code and comments, delete what "
-        "is left over from trying things out.",
+        hint="Weights come from training, and tables from a computation. If it is all code and comments, delete "
+        "whatever is left over from trying things out.",
         file=name,
     )
 
@@ -81,6 +81,6 @@ def _missing(name: str, why: str) -> Failure:
         title="Every file of the course is handed in",
         got=f"{name}: {why}",
         expected="a plain UTF-8 file of Python",
-        hint=f"Put it in its place, {name}; the course's own version shows what it starts from.",
+        hint=f"Put it at {name}. The course's own version shows what to start from.",
         file=name,
     )

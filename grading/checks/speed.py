@@ -1,9 +1,9 @@
-"""How much faster module 13 takes a training step than module 06, by CPU time that the grader reads from the kernel.
+"""How much faster module 13 takes a training step than module 06, by the kernel's CPU time.
 
-Two workers take turns: one sees modules 01 to 06 and nothing of later ones, one all of them. Each turn has fresh
-weights, images and labels, and gives logits and gradients, which must be right: so nothing can be kept from an earlier
-turn, left out, or put off. What a worker computes between its turns counts, too. A module 06 made slow on purpose gains
-nothing beyond a multiple of what the grader's own matrix products cost on the same machine at the same time.
+Two workers take turns. One sees only modules 01 to 06, the other sees all of them. Each turn has fresh weights,
+images and labels, and returns logits and gradients, which must be right. So nothing can be kept from an earlier turn,
+left out, or put off. What a worker computes between its turns also counts. A module 06 made slow on purpose gains
+nothing beyond a multiple of the cost of the grader's own matrix products on the same machine at the same time.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES
 
 BASELINE = 6
-"""The last module that the slower side sees: convolution without blocks, loops without compiling."""
+"""The last module that the slower side sees, with convolution without blocks and loops that are not compiled."""
 IDLE_SHARE = 0.1
-"""Of a worker's turns, in CPU time, that it may compute while it is the others' turn."""
+"""How much CPU time a worker may use outside its turns, as a share of its turns."""
 WARM_UPS = 2
-"""Turns before those that count: compiling, and touching memory for the first time, is done once."""
+"""Turns before those that count, because compiling and first touching memory happen only once."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one network's turns came to: medians, in seconds of CPU time."""
+    """The medians of one network's turns, in seconds of CPU time."""
 
     shape: StepShape
     plain: float
-    """Of module 06's steps."""
+    """Module 06's step."""
     fast: float
-    """Of module 13's."""
+    """Module 13's step."""
     products: float
-    """Of the grader's own matrix products."""
+    """The grader's own matrix products."""
     difference: float
-    """Between module 13's values and the right ones, and module 06's."""
+    """The largest relative difference between module 13's values and the right ones or module 06's."""
 
     def speed_up(self, limit: float) -> float:
-        """How many of module 13's steps one of module 06's takes, which counts ``limit`` times the products at most."""
+        """Divide module 06's time, counted as at most ``limit`` times the products, by module 13's."""
         return min(self.plain, limit * self.products) / max(self.fast, 1e-9)
 
 
 def build_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
-    """The network in a worker, of the student's layers of module 06, and its parameters in the order of the layers."""
+    """Build the network in a worker from module 06's layers, and list its parameters in the layers' order."""
     spatial, activations, layers = (worker.module(name) for name in ("spatial", "activations", "layers"))
     rng, parts, into = worker.rng(0), [], 3
     parameters: list[Any] = []
@@ -86,7 +86,7 @@ def build_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
 
 
 class StudentStep:
-    """A training step in one worker, plain or optimised: all of it happens there, and is timed from here."""
+    """A training step, plain or optimised, that happens entirely in one worker and is timed from here."""
 
     def __init__(self, worker: Worker, shape: StepShape, *, optimised: bool):
         self._worker, self._optimised = worker, optimised
@@ -97,12 +97,12 @@ class StudentStep:
         self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
         self._ended = worker.read_clock()
         self.seconds: list[float] = []
-        """CPU time of each turn, with what it computed since the turn before."""
+        """CPU time of each turn, including what the worker computed since its previous turn."""
         self.idle: list[float] = []
-        """Of that, what it computed while it was not its turn."""
+        """The part of that CPU time which the worker used between its turns."""
 
     def take(self, values: Values) -> Answer:
-        """One step from these values; RecipeError for what has the wrong form."""
+        """Take and time one step from these values. RecipeError for answers of the wrong form."""
         began = self._worker.read_clock()
         answer = self._take(values)
         ended = self._worker.read_clock()
@@ -140,9 +140,9 @@ class StudentStep:
 
 @contextmanager
 def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
-    """What the step's matrix products and passes cost here: a function that does them once and gives CPU seconds.
+    """Provide a function that runs the step's matrix products and passes once and returns their CPU seconds.
 
-    In a process of its own with one thread, since this one's matrix products have their threads already.
+    They run in a separate process with one thread, because BLAS has already started its threads in this process.
     """
     command = [sys.executable, str(Path(__file__).with_name("calibration.py")), json.dumps(shape.products)]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
@@ -165,7 +165,7 @@ def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
 
 
 def kernel_speed(context: Context) -> Measured:
-    """Rounds of interleaved turns, until one is fast enough or all are done; the best counts."""
+    """Race the modules in rounds of interleaved turns, until one round is fast enough. The best round counts."""
     assert context.milestone is not None
     experiment = context.milestone.experiment
     assert isinstance(experiment, KernelsExperiment)
@@ -184,7 +184,7 @@ def kernel_speed(context: Context) -> Measured:
         fast.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         hint = f"Run the module's tests first: tito module test {context.milestone.trigger[:2]}"
-        title = "Module 13 takes a training step of a network it has not seen before"
+        title = "Module 13 takes a training step of a network that it has not seen before"
         return measure_nothing("kernel_speed", Failure(title=title, hint=hint, **in_words(error)))
     limit = experiment.baseline_limit
     best = max(rounds, key=lambda one: one.speed_up(limit))
@@ -207,7 +207,7 @@ def kernel_speed(context: Context) -> Measured:
 def _race(
     context: Context, experiment: KernelsExperiment, plain: Worker, fast: Worker, rng: np.random.Generator, done: int
 ) -> Round:
-    """One network's turns. RecipeError for a worker that computes while it is the others' turn."""
+    """Race one drawn network. RecipeError for a worker that computes outside its turns."""
     assert context.milestone is not None
     shape = draw_shape(rng)
     sides = StudentStep(plain, shape, optimised=False), StudentStep(fast, shape, optimised=True)
@@ -227,10 +227,10 @@ def _race(
         idle, own = sum(side.idle[WARM_UPS:]), sum(side.seconds[WARM_UPS:])
         if idle > IDLE_SHARE * own:
             call = f"a training step with modules 01 to {module}"
-            got = f"{idle / own:.0%} of its CPU time between its turns, while nothing was asked of it"
-            raise RecipeError(call, got, "work during a call and none afterwards: no threads of your own left behind")
+            got = f"{idle / own:.0%} of its CPU time between its turns, without being asked"
+            raise RecipeError(call, got, "work during a call and none afterwards: your code leaves no threads behind")
     plain_seconds, fast_seconds = (statistics.median(side.seconds[WARM_UPS:]) for side in sides)
-    # Once in a while an activation lies so near 0 that rounding decides whether it has a gradient: thus the median.
+    # The median, because an activation is occasionally so near 0 that rounding decides whether it has a gradient.
     return Round(
         shape,
         plain_seconds,
@@ -241,7 +241,7 @@ def _race(
 
 
 def _failures(figures: dict[str, float], best: Round, limit: float) -> dict[str, Failure]:
-    """What a miss of each figure says."""
+    """Describe a miss of each figure."""
     held = f", counted as {limit * best.products * 1e3:.1f} ms" if best.plain > limit * best.products else ""
     return {
         "speed_up": Failure(
@@ -256,7 +256,7 @@ def _failures(figures: dict[str, float], best: Round, limit: float) -> dict[str,
             title="It computes the same values",
             call=f"optimise(network): {best.shape}",
             got=f"logits or gradients that differ by {figures['same_values']:.2g} of their size",
-            expected="at most 0.001, from your plain layers and from the right values in float64",
-            hint="Compare optimise(network) with network, layer by layer, on one small batch; float32 throughout.",
+            expected="at most 0.001, compared with your plain layers and with the right values in float64",
+            hint="Compare optimise(network) with network, layer by layer, on one small batch. Use float32 throughout.",
         ),
     }

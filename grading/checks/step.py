@@ -1,7 +1,8 @@
-"""One training step of a network of the grader's own: drawn shapes, drawn values, and the right answers in float64.
+"""One training step of the grader's own network: drawn shapes, drawn values, and the right answers in float64.
 
-The network is three times convolution 3×3, batch normalisation, ReLU and pooling 2×2, then a dense layer; its loss is
-the mean cross-entropy. All is computed here by other means than the course teaches: sums over kernel positions.
+The network has three blocks of 3×3 convolution, batch normalisation, ReLU and 2×2 pooling, then a dense layer. Its
+loss is the mean cross-entropy. Everything is computed by a method that the course does not teach: sums over kernel
+positions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 CLASSES = 10
 EPS = 1e-5
-"""Of batch normalisation, PyTorch's and the course's default."""
+"""Batch normalisation's ε: PyTorch's default and the course's."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class StepShape:
 
     @property
     def features(self) -> int:
-        """What the dense layer takes."""
+        """How many features the dense layer takes."""
         return self.channels[-1] * (self.side // 8) ** 2
 
     @property
     def products(self) -> list[list[int]]:
-        """For each convolution: kernels, numbers in a window, windows of the batch."""
+        """The kernels, the numbers in a window and the windows in a batch, for each convolution."""
         into, sides = (3, *self.channels), (self.side, self.side // 2, self.side // 4)
         return [
             [out, into[i] * 9, self.batch * sides[i] ** 2] for i, out in enumerate(self.channels)
@@ -43,7 +44,7 @@ class StepShape:
 
 
 def draw_shape(rng: np.random.Generator) -> StepShape:
-    """Sizes near those of a 16-32-64 network on 128 images of 32×32, which nobody can know beforehand."""
+    """Draw sizes near those of a 16-32-64 network on 128 images of 32×32, which nobody can know beforehand."""
     first = int(rng.integers(14, 20))
     channels = (first, 2 * first + int(rng.integers(-4, 5)), 4 * first + int(rng.integers(-8, 9)))
     side = 8 * int(rng.integers(3, 6))
@@ -52,18 +53,18 @@ def draw_shape(rng: np.random.Generator) -> StepShape:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Everything a step begins with."""
+    """Everything that a step starts from."""
 
     images: np.ndarray
     """float32 of shape (batch, 3, side, side)."""
     labels: np.ndarray
     """int64 of shape (batch,)."""
     weights: tuple[np.ndarray, ...]
-    """float32, in the order of the layers: of each convolution, of each batch normalisation its two, of Dense two."""
+    """float32, in the layers' order: one array per convolution, two per batch normalisation, two for Dense."""
 
 
 def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
-    """Fresh values of all arrays: nothing that was computed before can be used again."""
+    """Draw fresh values for all arrays, so that nothing computed earlier can be reused."""
     weights: list[np.ndarray] = []
     into = 3
     for out in shape.channels:
@@ -84,21 +85,21 @@ def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a step gives."""
+    """What a step returns."""
 
     logits: np.ndarray
     gradients: tuple[np.ndarray, ...]
-    """Of the mean cross-entropy, for each of the weights."""
+    """Of the mean cross-entropy, with respect to each of the weights."""
 
 
 def compute_step(values: Values) -> Answer:
-    """The step in float64."""
-    x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # channels first, images last: a channel is one block
+    """Compute the step in float64."""
+    x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # images last, so that a channel is contiguous
     weights = [weight.astype(np.float64) for weight in values.weights]
     kept = []
     for first in range(0, len(weights) - 2, 3):
         weight, scale, shift = weights[first : first + 3]
-        normal = _convolve(x, weight)  # in place from here: the grader's memory is bounded
+        normal = _convolve(x, weight)  # in place from here on, because the grader's memory is bounded
         normal -= normal.mean(axis=(1, 2, 3), keepdims=True)
         count = normal[0].size
         std = np.sqrt(np.einsum("chwn,chwn->c", normal, normal) / count + EPS)[:, None, None, None]
@@ -135,7 +136,7 @@ def compute_step(values: Values) -> Answer:
 
 
 def _taps(x: np.ndarray):
-    """Row and column in the kernel, and what lies under it: (C, H, W, N), zeros outside the image."""
+    """Yield each kernel position with the (C, H, W, N) values under it, zeros outside the image."""
     height, width = x.shape[1:3]
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     for i, j in np.ndindex(3, 3):
@@ -143,7 +144,7 @@ def _taps(x: np.ndarray):
 
 
 def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The convolution of (C, H, W, N) with (out, C, 3, 3), padded by 1."""
+    """Convolve (C, H, W, N) with (out, C, 3, 3), padded by 1."""
     output = np.zeros((len(weight), *x.shape[1:]))
     for i, j, part in _taps(x):
         output += np.tensordot(weight[:, :, i, j], part, 1)
@@ -151,7 +152,7 @@ def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _convolve_backward(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Its gradients: of x, and of the weight."""
+    """Compute the convolution's gradients with respect to x and the weight."""
     of_weight = np.empty_like(weight)
     for i, j, part in _taps(x):
         of_weight[:, :, i, j] = np.tensordot(grad, part, axes=((1, 2, 3), (1, 2, 3)))
@@ -160,7 +161,7 @@ def _convolve_backward(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> t
 
 
 def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest of each 2×2 window of (C, H, W, N), and which of the four it is."""
+    """Take the largest of each 2×2 window of (C, H, W, N), and say which of the four it is."""
     c, h, w, n = x.shape
     windows = x.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
     winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)
@@ -168,12 +169,12 @@ def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _unpool(grad: np.ndarray, winners: np.ndarray) -> np.ndarray:
-    """The gradient of each window at its winner, zeros elsewhere."""
+    """Put each window's gradient at its winner, with zeros elsewhere."""
     c, h, w, _, n = winners.shape
     windows = grad[:, :, :, None] * (winners == np.arange(4)[:, None])
     return windows.reshape(c, h, w, 2, 2, n).swapaxes(2, 3).reshape(c, 2 * h, 2 * w, n)
 
 
 def differ_relatively(got: np.ndarray, expected: np.ndarray) -> float:
-    """The norm of the difference, as a share of the norm of what is expected."""
+    """Divide the norm of the difference by the norm of the expected array."""
     return float(np.linalg.norm(got.astype(np.float64) - expected) / max(float(np.linalg.norm(expected)), 1e-30))

@@ -1,4 +1,4 @@
-"""Module tests and integration tests: the share that passes, run through workers."""
+"""Module tests and integration tests, run through workers: the share that passes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHOWN_PER_TASK = 3
 
 
 def module_tests(context: Context) -> Measured:
-    """Every test of every module that counts."""
+    """Run every test of every module that counts."""
     return _tests(context, [m.tests for m in context.modules])
 
 
 def integration_tests(context: Context) -> Measured:
-    """The trigger module's tests of everything together."""
+    """Run the trigger module's tests of all modules together."""
     assert context.milestone is not None
     return _tests(context, [context.milestone.integration_tests])
 
@@ -46,10 +46,10 @@ def _tests(context: Context, files: list[Path]) -> Measured:
 
 
 def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
-    """In the course's order, the first few failures of each task, and of a task not written yet only one.
+    """Select the first few failures of each task in the course's order, and one for a task not written yet.
 
-    A test that fell into another task's gap is that task's: its own task has not been tried. One of each test comes
-    before the same test's other cases: what fails for one shape mostly fails for all.
+    A test that ran into another task's gap belongs to that task, because its own task has not been tried. One case of
+    each test comes before its other cases: a test that fails for one shape mostly fails for all.
     """
     by_task: dict[str, list[TestOutcome]] = {}
     for outcome in outcomes:
@@ -65,5 +65,5 @@ def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
 
 
 def _place(task: str) -> tuple[int, ...]:
-    """2.10 comes after 2.9; what belongs to no task comes last."""
+    """Sort 2.10 after 2.9, and failures without a task last."""
     return tuple(int(n) for n in task.split(".")) if task else (99,)

@@ -1,4 +1,4 @@
-"""A network trained on a text in one process and carried to another, where it is asked: for each of milestone 5's."""
+"""For each text of milestone 5: a network trained in one process, carried to another, and asked there."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from grading.measured import Context
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32
-"""Sequences whose ends are changed to see that nothing before them changes, and their length."""
+"""How many sequences have their ends changed, to see that nothing earlier changes, and their length in tokens."""
 PROBE_BYTES = (CAUSAL_TOKENS + 1) * LONGEST_TOKEN
-"""These are at least as many tokens as a probe has."""
+"""They are at least as many tokens as a probe has."""
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Places of the training text: what stands before a token in its document, and the token."""
+    """Positions in the training text: each token, and what comes before it in its document."""
 
     prefixes: np.ndarray
     targets: np.ndarray
 
     def probabilities(self, writer: StudentWriter) -> np.ndarray:
-        """Of all tokens at each place: (n, V)."""
+        """Ask for the probabilities of all tokens at each position: (n, V)."""
         return softmax(writer.next_logits(list(self.prefixes)))
 
     def loss(self, writer: StudentWriter) -> float:
-        """Mean cross-entropy in nats."""
+        """Measure the mean cross-entropy in nats."""
         found = self.probabilities(writer)[np.arange(len(self.targets)), self.targets]
         return float(-np.log(np.maximum(found, 1e-9)).mean())
 
     def ratio(self, writer: StudentWriter) -> float:
-        """The loss, divided by that of equal probabilities."""
+        """Divide the loss by the loss of equal probabilities."""
         return self.loss(writer) / float(np.log(len(writer.table)))
 
 
 @dataclass(frozen=True, eq=False)
 class TextRun:
-    """One network: asked when fresh, trained on a text, and carried into a process that saw no training."""
+    """One network: tested when fresh, trained on a text, and carried into a process that saw no training."""
 
     name: str
     probe: Probe
     writer: StudentWriter
-    """Where it is measured: it has the weights of training, made noisy."""
+    """The network that is measured, with the trained weights made noisy."""
     learned: Weights
     own: Weights
-    """Those it was built with there."""
+    """The fresh weights it was built with in that process."""
     fresh_ratio: float
-    """Cross-entropy of fresh weights ÷ that of equal probabilities; the smaller of both processes."""
+    """The loss of fresh weights ÷ the loss of equal probabilities, in the process where it is smaller."""
     difference: float
-    """Between what the trained process answers and what the fresh one does with its weights."""
+    """Between the answers of the process that trained and those of the fresh one with the same weights."""
     causality: float
-    """The largest change of a logit by what comes after it, or by whether anything does."""
+    """The largest change of a logit when later tokens change or are left out."""
     numbers: int
-    """In parameters, buffers and merges."""
+    """How many numbers parameters, buffers and merges hold."""
     held_out: list[np.ndarray]
     """The tokens of passages that are not in the text."""
     seconds: float
@@ -69,7 +69,7 @@ class TextRun:
 
 
 def experiment_of(context: Context) -> tuple[Milestone, LanguageExperiment]:
-    """The milestone, and how it is measured."""
+    """Look up the context's milestone and its language experiment."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, LanguageExperiment)
     return context.milestone, context.milestone.experiment
@@ -78,16 +78,16 @@ def experiment_of(context: Context) -> tuple[Milestone, LanguageExperiment]:
 def train_and_carry(
     context: Context, worker: Worker, elsewhere: Worker, seed: int, name: str, text: np.ndarray, held_out: list[bytes]
 ) -> TextRun:
-    """Train on a text in one process, and put what was learned into a network of another, which stays open.
+    """Train on a text in one process, and put what was learned into a network in another, which stays open.
 
-    The first encodes the held-out passages when its weights have been copied, and is closed before the second begins:
-    neither who trained nor who answers sees what comes next.
+    The first process encodes the held-out passages once its weights have been copied, and is closed before the second
+    begins. So neither the network that trains nor the one that answers sees what comes next.
     """
     milestone, experiment = experiment_of(context)
     rng = own_draws(seed, name)
     merges = learn_merges(worker, milestone.trigger, text, context.budget.call_seconds)
     trained = StudentWriter(worker, milestone.trigger, seed, merges)
-    trained.weights()  # the contract, before minutes are spent on training
+    trained.weights()  # check the contract before minutes are spent on training
     probe = _draw_probe(trained, text, experiment, rng)
     fresh = probe.ratio(trained)
     curve, seconds = _train(context, trained, seed, name, text, probe)
@@ -119,7 +119,7 @@ def train_and_carry(
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> Probe:
-    """A place in each of some documents, and the tokens before it, from where a network is trained to begin."""
+    """Draw positions in some documents, with the tokens before them from the document's beginning."""
     data = text.tobytes()
     ends = np.flatnonzero(text == ord(END))
     begins = np.append(0, ends + 1)
@@ -132,7 +132,7 @@ def _draw_probe(
 def _train(
     context: Context, network: StudentWriter, seed: int, name: str, text: np.ndarray, probe: Probe
 ) -> tuple[Curve, float]:
-    """Run the recipe's training; between its steps, measure the loss at fixed places of the training text."""
+    """Run the recipe's training, and between its steps measure the loss at fixed positions in the training text."""
     _, experiment = experiment_of(context)
     steps: list[float] = []
     losses: list[float] = []
@@ -154,7 +154,7 @@ def _train(
 
 
 def _measure_causality(writer: StudentWriter, tokens: np.ndarray, rng: np.random.Generator) -> float:
-    """How much the logits before a place change when what follows is another, or nothing at all."""
+    """Measure how much the logits before a position change when later tokens are replaced or removed."""
     half = tokens.shape[1] // 2
     other = tokens.copy()
     other[:, half:] = rng.integers(0, len(writer.table), other[:, half:].shape)
@@ -168,6 +168,6 @@ def _measure_causality(writer: StudentWriter, tokens: np.ndarray, rng: np.random
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of each row."""
+    """Compute each row's probabilities from its logits."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

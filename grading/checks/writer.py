@@ -1,7 +1,7 @@
-"""A student's network that writes, as a check sees it: what it learned to join, and logits of the next token.
+"""A student's network that writes, as a check sees it: its merges, and logits of the next token.
 
-The recipe gives merges, and the table token → bytes is made from them here. It is asked for tokens of a text, which
-count only if their bytes are the text's, and for what comes after prefixes; it never sees what does come.
+The recipe returns merges, and the table from token to bytes is made from them here. Its encoding of a text counts
+only if the tokens' bytes are the text's. It predicts what follows prefixes, and never sees what does follow.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from grading.testing import expect
 BYTES = 256
 MOST_MERGES = 1_000
 LONGEST_TOKEN = 100
-"""Bytes."""
+"""In bytes."""
 TOKENS_PER_CALL = 8_192
-"""So many tokens of prefixes are asked at once, at most."""
+"""The most prefix tokens in one request."""
 
 
 def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: float) -> np.ndarray:
-    """The merges that the recipe learns from a text: int64 (m, 2), checked."""
+    """Have the recipe learn merges from a text, and check them: int64 of shape (m, 2)."""
     call = f"learn_merges(text of {len(text):,} bytes)"
     with worker.deadline(seconds):
         merges = worker.recipe(module_id).learn_merges(text)
@@ -34,7 +34,7 @@ def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: floa
     if len(merges) > MOST_MERGES:
         raise RecipeError(call, f"{len(merges):,} merges", f"at most {MOST_MERGES:,}")
     if ((merges < 0) | (merges >= BYTES + np.arange(len(merges))[:, None])).any():
-        raise RecipeError(call, "a merge of a token that is not there yet", expected)
+        raise RecipeError(call, "a merge of a token that does not exist yet", expected)
     merges = merges.astype(np.int64)
     table = make_table(merges)
     longest = max(table, key=len)
@@ -42,15 +42,15 @@ def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: floa
         raise RecipeError(call, f"a token of {len(longest)} bytes: {longest[:60]!r}", f"at most {LONGEST_TOKEN} bytes")
     if len(set(table)) < len(table):
         twice = next(piece for number, piece in enumerate(table) if piece in table[:number])
-        raise RecipeError(call, f"two tokens that both stand for {twice!r}", "one token for the same bytes")
+        raise RecipeError(call, f"two tokens that both stand for {twice!r}", "only one token for the same bytes")
     return merges
 
 
 def make_table(merges: np.ndarray) -> list[bytes]:
-    """The bytes of each token: those that are one byte, then what each merge joins."""
+    """List the bytes of each token: first the single bytes, then what each merge joins."""
     table = [bytes([byte]) for byte in range(BYTES)]
     for left, right in merges.tolist():
-        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # it would double with each merge
+        if len(table[left]) + len(table[right]) > 2 * LONGEST_TOKEN:  # the length could double with each merge
             table.append(table[left][:LONGEST_TOKEN] + table[right][:LONGEST_TOKEN])
         else:
             table.append(table[left] + table[right])
@@ -58,7 +58,7 @@ def make_table(merges: np.ndarray) -> list[bytes]:
 
 
 class StudentWriter(StudentNetwork):
-    """One network of the student's that writes, in one worker; a `Writer` of `grading.language`."""
+    """One writing network of the student's, in one worker; implements `grading.language.writers.Writer`."""
 
     def __init__(self, worker: Worker, module_id: str, seed: int, merges: np.ndarray):
         self.table = make_table(merges)
@@ -66,26 +66,26 @@ class StudentWriter(StudentNetwork):
         super().__init__(worker, module_id, seed, merges, outputs=len(self.table))
 
     def train_on(self, text: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
-        """Run the recipe's training on a text; ``progress`` is called as `train` calls it."""
+        """Run the recipe's training on a text, and pass the steps it reports to ``progress``."""
         self._train((text,), seed, seconds, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
-        """The recipe's tokens of some bytes, int64 (t,); RecipeError unless they are those bytes, joined."""
+        """Have the recipe encode bytes as int64 (t,). RecipeError unless the tokens' bytes join to the same bytes."""
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
         tokens = self._function("encode")(self._merges, data)
-        self._worker.memory = MAX_MEMORY  # answers are looked at and dropped
+        self._worker.memory = MAX_MEMORY  # answers are checked and dropped
         if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.ndim != 1:
             raise RecipeError(call, expect.describe(tokens), "an int64 array of shape (t,)")
         if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(self.table):
             raise RecipeError(call, f"tokens up to {tokens.max()}", f"tokens below {len(self.table)}")
         joined = b"".join(self.table[token] for token in tokens.tolist())
         if joined != data:
-            raise RecipeError(call, f"tokens that stand for {joined[:60]!r}", "tokens that join to the text")
+            raise RecipeError(call, f"tokens that stand for {joined[:60]!r}", "tokens that join to the same text")
         return tokens.astype(np.int64)
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Logits of the token after each prefix, float64 (n, V): those of one length are asked together."""
+        """Ask for the logits of the token after each prefix, float64 (n, V). Prefixes of one length go together."""
         lengths = np.array([len(prefix) for prefix in prefixes])
         logits = np.empty((len(prefixes), len(self.table)))
         for length in np.unique(lengths):
@@ -96,11 +96,11 @@ class StudentWriter(StudentNetwork):
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Logits after each of (n, t) tokens: float64 (n, t, V)."""
+        """Ask for the logits after each of (n, t) tokens: float64 (n, t, V)."""
         return self._ask("logits", tokens, tokens.shape[1])
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
-        """What each head of each layer attends to in (n, t) tokens: float64 (n, layers, heads, t, t)."""
+        """Ask what each head of each layer attends to in (n, t) tokens: float64 (n, layers, heads, t, t)."""
         answer: Any = self._function("attention_maps")(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"
@@ -110,7 +110,7 @@ class StudentWriter(StudentNetwork):
 
     @property
     def network(self) -> Any:
-        """What `build` returned, for functions of the student's that take it."""
+        """What `build` returned, for student functions that take it."""
         return self._network
 
     def _ask(self, name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:

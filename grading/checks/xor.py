@@ -16,32 +16,32 @@ from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
 POINTS, LABELS = CORNERS, np.array(XOR, np.float32)[:, None]
-"""XOR as everybody knows it: what the demonstration shows."""
+"""The usual XOR, which the demonstration shows."""
 CURVE_POINTS = 40
-"""So often in one training run the grader measures the loss itself, between the student's steps."""
+"""How often the grader measures the loss itself in one training run, between the student's steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One network: built, read, trained, and read once more elsewhere."""
+    """One network: tested when fresh, trained, carried into another process, and measured there."""
 
     seed: int
     square: Square
     fresh_loss: float
     loss: float
     predictions: np.ndarray
-    """Of the four corners, in their order, in the fresh process."""
+    """For the four corners in their order, from the fresh process."""
     accuracy: float
     noisy_accuracy: float
     difference: float
-    """Between what the trained process answers and what the fresh one does with its weights."""
+    """Between the answers of the process that trained and those of the fresh one with the same weights."""
     numbers: int
-    """In parameters and buffers."""
+    """How many numbers parameters and buffers hold."""
     curve: Curve
 
 
 def xor(context: Context) -> Measured:
-    """Train from every seed on XOR of a drawn square, then on other labels; keep the worst of each figure."""
+    """Train from every seed on XOR of a drawn square, then on other labels, and keep the worst of each figure."""
     milestone, experiment = _experiment(context)
     count = experiment.seeds + experiment.controls
     seeds = context.seeds("xor", count)
@@ -77,15 +77,15 @@ def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
 
 
 def _train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, square: Square) -> Run:
-    """Train in one process, carry the weights into another, and ask both; what counts is what the other answers.
+    """Train in one process, carry the weights into another, and ask both. What counts is the second one's answers.
 
-    The other runs nothing of the student's before the first has ended: two that run at once can tell each other things.
+    The second process runs no student code before the first has ended, because two that run together can communicate.
     """
     milestone, experiment = _experiment(context)
     rng = own_draws(seed)
     corners, labels = square.corners, square.labels
     network = StudentNetwork(worker, milestone.trigger, seed)
-    network.weights()  # the contract, before minutes are spent on training
+    network.weights()  # check the contract before minutes are spent on training
     steps, losses = [0.0], [cross_entropy(network.predict(corners), labels)]
 
     def progress(step: float, total: float) -> None:
@@ -95,7 +95,7 @@ def _train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: 
 
     order = rng.permutation(4)
     network.train(corners[order], labels[order], seed, context.budget.train_seconds, progress)
-    # Clean and noisy points in one shuffled request: nothing tells which they are.
+    # Clean and noisy points share one shuffled request, so that they cannot be told apart.
     which = np.concatenate([np.arange(4), np.repeat(np.arange(4), experiment.copies)])
     noise = rng.normal(0, experiment.noise * square.side, (len(which), 2)) * (np.arange(len(which)) >= 4)[:, None]
     inputs = (corners[which] + noise).astype(np.float32)
@@ -130,13 +130,13 @@ def _train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: 
 
 
 def cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean binary cross-entropy in nats, by the grader; probabilities are kept 1e-7 away from 0 and 1."""
+    """Compute the mean binary cross-entropy in nats, with probabilities clipped at 1e-7 from 0 and 1."""
     p = np.clip(probabilities, 1e-7, 1 - 1e-7)
     return float(-(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean())
 
 
 def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
-    """For every figure, the run that missed it most, in words."""
+    """Describe a miss of each figure by the run that misses it most."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)
@@ -147,7 +147,7 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
             title="A network that has not been trained answers by chance",
             got=f"loss {knowing.fresh_loss:.3f} before any training (seed {knowing.seed})",
             expected="about 0.69, the loss of a guess",
-            hint="build must draw every weight at random from rng; nothing in it may know the answers.",
+            hint="build must draw every weight at random from rng. Nothing in it may know the answers.",
         ),
         "accuracy": Failure(
             title="All four corners are right after training, from every seed",
@@ -156,29 +156,29 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
             hint="A hidden layer with a nonlinearity, wide enough and trained long enough, learns this from any seed.",
         ),
         "noisy_accuracy": Failure(
-            title="Points near the four are right too",
+            title="Points near the four corners are right as well",
             got=f"{shaky.noisy_accuracy:.1%} of noisy points right (seed {shaky.seed})",
-            expected="nearly all: the network separates regions, not four single points",
+            expected="nearly all: the network must separate regions, not four single points",
             hint="Train until the loss is small, and try a wider hidden layer.",
         ),
         "loss": Failure(
             title="The loss after training is small, from every seed",
             got=f"binary cross-entropy {worst.loss:.3f} (seed {worst.seed})",
-            expected="close to 0: sure of every answer",
-            hint="More steps or a livelier learning rate; if it stays at 0.69, something does not learn at all.",
+            expected="close to 0: the network is sure of every answer",
+            hint="Take more steps or raise the learning rate. If the loss stays at 0.69, nothing is learned at all.",
         ),
         "control_accuracy": Failure(
-            title="With other labels the network learns those",
+            title="The network learns other labels as well",
             got=f"{_answers(control)} (seed {control.seed})",
             expected=f"{_labels(control)}: what it predicts comes from the labels it was trained on",
-            hint="train must use the targets it is given; predict must use the network and know nothing of XOR.",
+            hint="train must use the targets it is given. predict must use the network and know nothing of XOR.",
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
             got=f"answers that differ by {apart.difference:.3f} on average (seed {apart.seed})",
             expected="the same answers from parameters() and buffers(), put into a network that was never trained",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data in "
-            "every forward pass; a dict, a file or another attribute does not travel.",
+            "every forward pass. A dict, a file or another attribute is not carried along.",
         ),
         "numbers": Failure(
             title="The network is of a sensible size",
@@ -191,20 +191,20 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
 
 
 def _answers(run: Run) -> str:
-    """What it answered at each corner, as in (0.31, 1.20) → 0.97."""
+    """Format the network's answer at each corner, as in (0.31, 1.20) → 0.97."""
     pairs = zip(run.square.corners, run.predictions, strict=True)
     return ", ".join(f"({a:.2f}, {b:.2f}) → {p:.2f}" for (a, b), p in pairs)
 
 
 def _labels(run: Run) -> str:
-    """What would have been right, in the same order."""
+    """Format the right answer for each corner, in the same order."""
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 
 def _how(context: Context) -> str:
     _, e = _experiment(context)
     return (
-        f"{e.seeds} fresh networks from seed {context.seed}, each on a square of its own, the worst one counts; "
+        f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "
-        f"figures from a process that saw no training, its weights made noisy by {e.weight_noise:g}"
+        f"figures from a process that saw no training, with weights made noisy by {e.weight_noise:g}"
     )

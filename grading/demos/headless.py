@@ -1,4 +1,4 @@
-"""Reliability: the demonstration runs headless to its end, several times, with different seeds."""
+"""Reliability: several headless runs of the demonstration, with different seeds, reach their end."""
 
 from __future__ import annotations
 

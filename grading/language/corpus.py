@@ -1,4 +1,4 @@
-"""A text made of documents, what is asked about it, and words that nobody knows before a run."""
+"""A text made of documents, prompts about it, and words that nobody knows before a run."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 
 END = "\0"
-"""Follows each document, and occurs nowhere else."""
+"""The end mark: it follows each document, and occurs nowhere else."""
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The beginning of a document that is not in the training text, and one right way to go on."""
+    """The beginning of a document that is not in the training text, and one right continuation."""
 
     text: str
     answer: str
 
 
 def join_documents(documents: Iterable[str]) -> np.ndarray:
-    """All documents as one array of bytes, uint8 of shape (n,), each followed by END."""
+    """Join the documents into one array of bytes, uint8 of shape (n,), with END after each."""
     return np.frombuffer("".join(document + END for document in documents).encode(), np.uint8)
 
 
 def draw_words(count: int, rng: np.random.Generator, known: Iterable[str]) -> list[str]:
-    """Different made-up words of five letters, such as bamiv; none of them known, no two with the same beginning."""
+    """Make up words of five letters, such as bamiv: none of them known, no two with the same beginning."""
     words: list[str] = []
     taken = {word[:3] for word in known}
     while len(words) < count:
@@ -38,7 +38,7 @@ def draw_words(count: int, rng: np.random.Generator, known: Iterable[str]) -> li
 
 
 def hold_out(pairs: Sequence[tuple[str, str]], count: int, most: int, rng: np.random.Generator) -> set[tuple[str, str]]:
-    """Up to ``count`` of these pairs, in which nothing stands more often than ``most`` times."""
+    """Choose up to ``count`` of these pairs, with no element more than ``most`` times on its side."""
     chosen: set[tuple[str, str]] = set()
     for index in rng.permutation(len(pairs)):
         pair = pairs[index]

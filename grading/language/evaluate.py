@@ -1,6 +1,6 @@
-"""Run small functions that a network wrote: parsed, checked node by node, and computed here, never by Python itself.
+"""Run small functions that a network wrote: parsed, checked node by node and computed here, never by Python itself.
 
-What is not on the list is refused. Numbers, lists and the number of operations are bounded, so that no text takes long.
+Any node that is not listed is refused. Numbers, lists and operation counts are bounded, so that no text takes long.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from grading.language.functions import MOST
 
 Value = bool | int | float | list
 LARGEST = 10**12
-"""No number, nor its negative, is larger."""
+"""The largest absolute value of a number."""
 LARGEST_EXPONENT = 8
 LONGEST = 64
-"""Elements of a list."""
+"""The most elements of a list."""
 MOST_OPERATIONS = 5_000
 CASES = 12
-"""So many inputs each function is run on."""
+"""How many inputs each function is run on."""
 MOST_TRIES = 500
-"""So many are drawn to find them: a function that somebody asks for may have one value, max(a - b, 9999)."""
+"""How often inputs are drawn to find the cases, since a typed function may have one value, as max(a - b, 9999)."""
 
 
 class RefusedError(Exception):
-    """A text that is not one function of the kind that is asked, or that cannot be computed; says why."""
+    """A text is not one function of the required kind, or cannot be computed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input, and what the right function gives for it."""
+    """One input, and the right function's value for it."""
 
     arguments: tuple[Value, ...]
     expected: Value
 
 
 def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value:
-    """The value of a parsed function for these arguments; RefusedError when it has none.
+    """Compute a parsed function's value for these arguments. RefusedError when it has none.
 
     >>> run_function(parse_function("def larger(a, b):\\n    return max(a, b) / 2\\n"), (3, 8))
     4.0
@@ -59,7 +59,7 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
 
 
 def parse_function(source: str) -> ast.FunctionDef:
-    """The one function of a text: perhaps a docstring, then one return with a value. RefusedError for anything else."""
+    """Parse a text that is one function: a docstring or none, then one return. RefusedError for anything else."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns of `1is 2`, and nobody here could act on it
@@ -79,14 +79,14 @@ def parse_function(source: str) -> ast.FunctionDef:
 
 
 class _Evaluation:
-    """The value of an expression for some arguments."""
+    """Computes the value of expressions for some arguments."""
 
     def __init__(self, names: dict[str, Value]):
         self._names = names
         self._operations = 0
 
     def compute(self, node: ast.expr) -> Value:
-        """The value of one node; RefusedError for a node that is not on the list."""
+        """Compute the value of one node. RefusedError for a node that is not listed."""
         self._operations += 1
         if self._operations > MOST_OPERATIONS:
             raise RefusedError("it takes too many operations")
@@ -101,14 +101,14 @@ class _Evaluation:
                 return node.value
             case ast.Name():
                 if node.id not in self._names:
-                    raise RefusedError(f"{node.id} is not there")
+                    raise RefusedError(f"{node.id} is not defined")
                 return self._names[node.id]
             case ast.UnaryOp() if type(node.op) in _UNARY:
                 return _UNARY[type(node.op)](_number(self.compute(node.operand)))
             case ast.BinOp() if type(node.op) in _BINARY:
                 left, right = _number(self.compute(node.left)), _number(self.compute(node.right))
                 if isinstance(node.op, ast.Pow) and not 0 <= right <= LARGEST_EXPONENT:
-                    raise RefusedError(f"{right} is no exponent from 0 to {LARGEST_EXPONENT}")
+                    raise RefusedError(f"{right} is not an exponent from 0 to {LARGEST_EXPONENT}")
                 return _BINARY[type(node.op)](left, right)
             case ast.BoolOp():
                 values = [self.compute(value) for value in node.values]
@@ -145,13 +145,13 @@ class _Evaluation:
 
 def _number(value: Any) -> Any:
     if isinstance(value, list):
-        raise RefusedError("a list stands where a number is needed")
+        raise RefusedError("a list is used as a number")
     return value
 
 
 def _items(value: Any) -> list:
     if not isinstance(value, list):
-        raise RefusedError("a number stands where a list is needed")
+        raise RefusedError("a number is used as a list")
     return value
 
 
@@ -159,7 +159,7 @@ def _bounded(value: Any) -> Value:
     if isinstance(value, list):
         if len(value) > LONGEST:
             raise RefusedError("a list becomes too long")
-    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # which rules out NaN, too
+    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # which also rules out NaN
         raise RefusedError("a number becomes too large")
     return value
 
@@ -195,7 +195,7 @@ _CALLS: dict[str, Callable] = {
 
 
 def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
-    """Inputs for which the right function has a value, and not always the same one if it has another."""
+    """Draw inputs for which the right function has a value, and different values if it can have any."""
     function = parse_function(prompt.text + prompt.answer)
     cases: list[Case] = []
     for tries in range(MOST_TRIES):
@@ -204,7 +204,7 @@ def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
         arguments = draw_arguments(function, rng)
         try:
             expected = run_function(function, arguments)
-        except RefusedError:  # the first of no numbers
+        except RefusedError:  # such as the first of no numbers
             continue
         if (
             len(cases) < CASES - 1
@@ -216,11 +216,11 @@ def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
 
 
 def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple[Value, ...]:
-    """A number for each parameter, or a list and then numbers for a function that goes through a list."""
+    """Draw a number for each parameter, or a list and then numbers for a function that goes through a list."""
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    most = 2 * MOST if rng.random() < 0.5 else 9  # limits from 2 to MOST are passed in both directions
+    most = 2 * MOST if rng.random() < 0.5 else 9  # limits from 2 to MOST are exceeded in both directions
     return tuple(rng.integers(-most, most + 1, count).tolist())
 
 
@@ -233,7 +233,7 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
 
 
 def find_mistake(prompt: Prompt, completion: str, cases: Sequence[Case]) -> str | None:
-    """What is wrong with a completion, in words; None when it computes what the right one does."""
+    """Say what is wrong with a completion, or None when it computes what the right one does."""
     try:
         function = parse_function(prompt.text + completion)
         for case in cases:
@@ -246,7 +246,7 @@ def find_mistake(prompt: Prompt, completion: str, cases: Sequence[Case]) -> str 
 
 
 def is_same(got: Value, expected: Value) -> bool:
-    """Whether two values are equal, numbers up to rounding; a bool equals no number."""
+    """Whether two values are equal, numbers up to rounding. A bool does not equal any number."""
     if isinstance(got, list) or isinstance(expected, list):
         lists = isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected)
         return lists and all(map(is_same, got, expected))  # type: ignore[arg-type]

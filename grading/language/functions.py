@@ -1,10 +1,10 @@
 """Small Python functions, made from a run's seed: a signature, a docstring, one return.
 
-A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). One
-of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some operations,
-continuations and conditions are made up: their words and meanings are drawn, so the training text alone tells them.
-Some pairs of parts are never in that text, and each of those has a made-up part: a program that knows the grammar
-beforehand can write none of them.
+A function of two numbers applies an operation and a continuation ("the larger of time and second, divided by 47"). A
+function of a list applies an idiom and a condition ("how many numbers in prices are greater than limit"). Some
+operations, continuations and conditions are made up: their words and meanings are drawn, so that only the training
+text shows them. Some pairs of parts never occur in that text, and each of those has a made-up part. So a program that
+knows the grammar beforehand cannot write any of them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ DOCUMENTS = 20_000
 OF_NUMBERS = 0.7
 """The share of functions that take two numbers."""
 LEAST, MOST = 2, 99
-"""The constants of continuations."""
+"""The bounds of the constants in continuations."""
 NAMES = tuple(
     "time second width height cost price speed weight depth length area rate score level count size age year day hour "
     "step limit total index offset margin angle radius mass force volume budget target factor".split()
 )
 LISTS = tuple("prices values numbers scores items sizes weights ages marks points".split())
 HELD_NAMES = 8
-"""One in so many pairs of names is not in the training text."""
+"""One in this many pairs of names is held out of the training text."""
 
 OPERATIONS = {
     "sum": "{a} + {b}",
@@ -67,8 +67,8 @@ CONDITIONS = {
     "divisible": ("divisible by {n}", "x % {n} == 0"),
 }
 TRIVIAL = {("first", "equal"), ("last", "equal")}
-"""Idioms and conditions that are never combined: these are their second argument."""
-# What made-up words may mean; c is drawn with the word.
+"""Idioms and conditions that are never combined, because their value is the second argument."""
+# The possible meanings of made-up words. c is drawn with the word.
 OPERATION_MEANINGS = (
     "{a} ** 2 + {b}",
     "{a} + {b} ** 2",
@@ -113,26 +113,26 @@ CONDITION_MEANINGS = (
 )
 MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS = 4, 4, 4
 HELD_NUMBERS, HELD_LISTS = 16, 4
-"""So many (operation, continuation) and (idiom, condition) pairs are not in the training text."""
+"""How many (operation, continuation) and (idiom, condition) pairs are held out of the training text."""
 MOST_OF_ONE, MOST_OF_ONE_LIST = 2, 1
-"""So many of those may have one operation or continuation, and one idiom or condition, in common."""
+"""How many held-out pairs may share one operation or continuation, and one idiom or condition."""
 
 
 @dataclass(frozen=True)
 class Language:
-    """The parts of one run's functions, and what is kept from the training text."""
+    """The parts of one run's functions, and which pairs are held out of the training text."""
 
     operations: dict[str, str]
     continuations: dict[str, tuple[str, str]]
     conditions: dict[str, tuple[str, str]]
     made_up: frozenset[str]
-    """The words that were drawn."""
+    """The made-up words."""
     held_numbers: frozenset[tuple[str, str]]
     held_lists: frozenset[tuple[str, str]]
     held_names: frozenset[tuple[str, str]]
 
     def write_of_numbers(self, operation: str, continuation: str, a: str, b: str, k: int) -> Prompt:
-        """A function of two numbers, cut behind its docstring."""
+        """Write a function of two numbers, cut after its docstring."""
         phrase, wrap = self.continuations[continuation]
         inner = self.operations[operation].format(a=a, b=b)
         grouped = inner if re.fullmatch(r"\w+\([^()]*\)", inner) else f"({inner})"
@@ -141,7 +141,7 @@ class Language:
         return _write(name, a, b, said, wrap.format(x=inner, grouped=grouped, k=k))
 
     def write_of_list(self, idiom: str, condition: str, xs: str, n: str) -> Prompt:
-        """A function of a list and a number, cut behind its docstring."""
+        """Write a function of a list and a number, cut after its docstring."""
         phrase, test = (part.format(n=n) for part in self.conditions[condition])
         said, body = (part.format(xs=xs, phrase=phrase, test=test) for part in IDIOMS[idiom])
         return _write(f"{idiom}_{condition}", xs, n, said, body)
@@ -154,11 +154,11 @@ class Functions:
     documents: tuple[str, ...]
     text: np.ndarray
     compositions: tuple[Prompt, ...]
-    """Pairs of parts that are not in the training text, each with a made-up part."""
+    """Pairs of parts that are held out of the training text, each with a made-up part."""
     made_up: tuple[Prompt, ...]
-    """Made-up operations, asked with pairs of names that are not in the training text."""
+    """Made-up operations with pairs of names that are held out of the training text."""
     names: tuple[Prompt, ...]
-    """Any pair of parts that is in the training text, with pairs of names that are not."""
+    """Pairs of parts from the training text with pairs of names that are held out of it."""
     language: Language
 
 
@@ -168,7 +168,7 @@ def _write(name: str, first: str, second: str, said: str, body: str) -> Prompt:
 
 
 def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Functions:
-    """A training text of so many functions, and three sets of so many prompts."""
+    """Draw a training text with this number of functions, and three sets of prompts."""
     language = draw_language(rng)
     of_numbers = [(o, c) for o in language.operations for c in language.continuations]
     of_lists = [(i, c) for i in IDIOMS for c in language.conditions if (i, c) not in TRIVIAL]
@@ -179,7 +179,7 @@ def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prom
     held_names = sorted(language.held_names)
 
     def draw(count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]) -> list[Prompt]:
-        """Functions with these pairs of parts and of names; each is of numbers with the probability OF_NUMBERS."""
+        """Draw functions from these pairs of parts and names. A share OF_NUMBERS of them takes two numbers."""
         of_two = [pair for pair in names if pair[0] in NAMES]
         of_one = [pair for pair in names if pair[0] in LISTS]
         is_of_numbers = rng.random(count) < (OF_NUMBERS if lists else 1)
@@ -209,7 +209,7 @@ def _pick(items: list, share: float) -> tuple[str, str]:
 
 
 def draw_language(rng: np.random.Generator) -> Language:
-    """Words, meanings, and what is held out."""
+    """Draw made-up words, their meanings, and the pairs that are held out."""
     known = [*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS, *NAMES, *LISTS, "return", "number", "whether"]
     counts = MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS
     words = draw_words(sum(counts), rng, known)
@@ -239,6 +239,6 @@ def draw_language(rng: np.random.Generator) -> Language:
 
 
 def _draw_meanings(forms: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
-    """Different forms, each with a constant from 3 to 9 where it has one."""
+    """Draw different forms, with a constant from 3 to 9 in each form that has one."""
     chosen = rng.permutation(len(forms))[:count]
     return [forms[index].replace("{c}", str(rng.integers(3, 10))) for index in chosen]

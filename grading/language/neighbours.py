@@ -1,4 +1,4 @@
-"""The nearest document of the training text, recited or with the prompt's words: a rival without a network."""
+"""A rival without a network: the nearest training document, recited as it is or with the prompt's words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NearestNeighbour:
     """Finds the document whose beginning has the most rare words in common with a prompt."""
 
     def __init__(self, documents: Sequence[str], cut: re.Pattern):
-        """``cut`` matches the part of a document that a prompt has."""
+        """Index the documents. ``cut`` matches the part of a document that a prompt contains."""
         self._documents = [
             (match[0], document[match.end() :]) for document in documents if (match := cut.match(document))
         ]
@@ -26,7 +26,7 @@ class NearestNeighbour:
         self._places = {word: np.array(where) for word, where in places.items()}
 
     def complete(self, prompt: str, *, substitute: bool) -> str:
-        """How the nearest document goes on; with ``substitute`` its words become the prompt's, place by place."""
+        """Continue a prompt as its nearest document does, or with ``substitute`` in the prompt's own words."""
         scores = np.zeros(len(self._documents))
         words = WORD.findall(prompt)
         for word in set(words):

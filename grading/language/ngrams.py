@@ -1,6 +1,6 @@
-"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999): the best that counting does.
+"""Kneser–Ney n-grams (Kneser and Ney, 1995; interpolated, Chen and Goodman, 1999), the best of counting models.
 
-An n-gram is one integer, Σ token · size^place, so that counting is sorting and looking up is a binary search.
+An n-gram is one integer, Σ token · size^position, so that counting is sorting and a lookup is a binary search.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class _Order:
-    """What is known of the n-grams of one length."""
+    """The counts of all n-grams of one length."""
 
     keys: np.ndarray
-    """Of each n-gram, sorted."""
+    """The n-grams' integers, sorted."""
     shares: np.ndarray
-    """What each has of its context's probability: (count - discount) / total."""
+    """Each n-gram's share of its context's probability: (count - discount) / total."""
     contexts: np.ndarray
-    """Of each context, sorted: keys without their last token."""
+    """The contexts' integers, sorted: keys without their last token."""
     starts: np.ndarray
-    """Where each context's n-grams begin in ``keys``, and one more number: where the last ones end."""
+    """Where each context's n-grams begin in ``keys``, followed by where the last context's end."""
     left: np.ndarray
-    """What of each context's probability is left for shorter contexts."""
+    """How much of each context's probability is left for shorter contexts."""
 
 
 class KneserNey:
@@ -41,11 +41,11 @@ class KneserNey:
         self._orders: list[_Order] = []
         for length in range(order, 0, -1):
             self._orders.insert(0, _count(keys, counts, size))
-            # A shorter n-gram counts the different tokens that stand before it, not how often it occurs.
+            # A shorter n-gram counts the different tokens that precede it, not how often it occurs.
             keys, counts = np.unique(keys % size ** (length - 1), return_counts=True)
 
     def probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Of each token after each prefix: (n, size)."""
+        """Compute the probability of each token after each prefix: (n, size)."""
         found = np.full((len(prefixes), self.size), 1 / self.size)
         for length, order in enumerate(self._orders):
             whole = [row for row, prefix in enumerate(prefixes) if len(prefix) >= length]
@@ -58,7 +58,7 @@ class KneserNey:
         return found
 
     def next_probability(self, windows: np.ndarray) -> np.ndarray:
-        """Of the last token of each row after those before it: (n, length) → (n,); length is at most the order."""
+        """Compute the probability of each row's last token after those before it: (n, length ≤ order) → (n,)."""
         found = np.full(len(windows), 1 / self.size)
         for length, order in enumerate(self._orders[: windows.shape[1]]):
             part = windows[:, windows.shape[1] - 1 - length :].astype(np.int64)
@@ -77,13 +77,13 @@ class KneserNey:
 
 
 class NgramWriter:
-    """An n-gram that writes: what `writers` asks of a network."""
+    """An n-gram model that writes, with the interface of `writers.Writer`."""
 
     def __init__(self, model: KneserNey, table: Sequence[bytes], encode: Callable[[bytes], np.ndarray]):
         self.table, self.encode, self._model = table, encode, model
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Logarithms of the probabilities; of equal ones the first token's is a trace larger, since ties lose."""
+        """Take the probabilities' logarithms. Of equal ones the first token's is a trace larger, since ties lose."""
         return np.log(self._model.probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 
@@ -97,6 +97,6 @@ def _count(keys: np.ndarray, counts: np.ndarray, size: int) -> _Order:
 
 
 def _find(array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each stands in a sorted array, and whether it does."""
+    """Find each wanted value's position in a sorted array, and whether it is there."""
     place = np.minimum(np.searchsorted(array, wanted), len(array) - 1)
     return place, array[place] == wanted

@@ -1,4 +1,4 @@
-"""Real text: passages held out by a run's seed, and how much of what a network writes is copied or repeated."""
+"""Real text: passages held out by a run's seed, and how much of a network's text is copied or repeated."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from grading.language.corpus import END, join_documents
 
 PASSAGE = 4_000
-"""Characters of a passage, about: it ends with a paragraph."""
+"""The approximate length of a passage in characters; it ends with a paragraph."""
 HELD = 10
-"""One in so many passages is not in the training text."""
+"""One in this many passages is held out of the training text."""
 COPIED, REPEATED = 8, 4
-"""Words in a row that count as copied when the training text has them, and as repeated when they come again."""
+"""How many words in a row count as copied when the training text has them, and as repeated when they recur."""
 FEWEST = 10
-"""Words of a sample: one that is shorter counts as repetition and nothing else."""
+"""The fewest words of a sample. A shorter one counts as pure repetition."""
 
 
 @dataclass(frozen=True, eq=False)
 class Passages:
-    """A text, without some passages, and these."""
+    """A text without its held-out passages, and those passages."""
 
     text: np.ndarray
     train: str
@@ -29,7 +29,7 @@ class Passages:
 
 
 def hold_out_passages(data: bytes, rng: np.random.Generator) -> Passages:
-    """Cut a text into passages, and keep some from the training text."""
+    """Cut a text into passages, and hold some out of the training text."""
     passages, current = [], ""
     for paragraph in data.decode(errors="replace").replace(END, "").split("\n\n"):
         current += paragraph + "\n\n"
@@ -42,14 +42,14 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> Passages:
 
 
 def share_of_copied(samples: Sequence[str], train: str) -> float:
-    """The share of all runs of eight words that the training text has, too; 1 when there are none."""
+    """Measure the share of runs of eight words that are also in the training text, or 1 without any run."""
     known = f" {' '.join(train.split())} "
     runs = [f" {' '.join(run)} " for sample in samples for run in _runs(sample.split(), COPIED)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
 def share_of_repeated(samples: Sequence[str]) -> float:
-    """The share of runs of four words that came before in the same sample, the mean of all samples."""
+    """Measure the share of runs of four words that came earlier in the same sample, averaged over samples."""
 
     def repeated(sample: str) -> float:
         runs = _runs(sample.split(), REPEATED)

@@ -1,4 +1,4 @@
-"""What programs that only count or copy reach on the same text in the same run: the rivals a network has to beat."""
+"""The rivals a network has to beat: programs that only count or copy, measured on the same text in the same run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from grading.language.tokens import BYTES, Tokenizer
 from grading.language.writers import complete_greedily
 
 TOKENS = 512
-"""The grader's own."""
+"""The size of the grader's own vocabulary."""
 ORDERS = (3, 5)
 FUNCTION_BYTES, STORY_BYTES = 160, 400
-"""A completion is at most so long."""
+"""The most bytes of a completion."""
 BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
 BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
 Ladder = dict[str, float]
-"""What each rival reaches, by its name."""
+"""Each rival's figure by its name."""
 Complete = Callable[[Sequence[Prompt]], list[str]]
 
 
 def share_of_right_functions(
     prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[Case]]
 ) -> float:
-    """The share of completions that compute what the docstring says; None is a completion that did not end."""
+    """Measure the share of completions that compute what the docstring says. None is one that did not end."""
     right = [
         completion is not None and find_mistake(prompt, completion, some) is None
         for prompt, completion, some in zip(prompts, completions, cases, strict=True)
@@ -40,14 +40,14 @@ def share_of_right_functions(
 
 
 def make_function_rivals(functions: Functions) -> dict[str, Complete]:
-    """Rivals that write functions after counting or keeping those of the training text, by name."""
+    """Make the rivals that write functions by counting or copying those of the training text, by name."""
     return _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
 
 
 def measure_function_rivals(
     functions: Functions, prompts: Mapping[str, Sequence[Prompt]], cases: Mapping[str, Sequence[Sequence[Case]]]
 ) -> dict[str, Ladder]:
-    """For each set of prompts the share of functions that each rival gets right."""
+    """Measure the share of functions that each rival gets right, for each set of prompts."""
     ladders: dict[str, Ladder] = {figure: {} for figure in prompts}
     for name, complete in make_function_rivals(functions).items():
         for figure, asked in prompts.items():
@@ -56,13 +56,13 @@ def measure_function_rivals(
 
 
 def measure_story_rivals(stories: Stories) -> Ladder:
-    """The share of true claims that each rival makes."""
+    """Measure the share of each rival's claims that are true."""
     rivals = _make_rivals(stories.text, stories.documents, BEFORE_THE_CLAIMS, STORY_BYTES)
     return {name: share_of_true_claims(stories.prompts, complete(stories.prompts)) for name, complete in rivals.items()}
 
 
 def measure_text_rivals(train: bytes, held_out: Sequence[bytes]) -> Ladder:
-    """Bits per byte of held-out passages, for counts of bytes and of the grader's own tokens."""
+    """Measure bits per byte on held-out passages, for n-grams of bytes and of the grader's own tokens."""
     tokenizer = Tokenizer(train, TOKENS)
     single = [bytes([byte]) for byte in range(BYTES)]
     ladder: Ladder = {}
@@ -80,7 +80,7 @@ def measure_text_rivals(train: bytes, held_out: Sequence[bytes]) -> Ladder:
 
 
 def _make_rivals(text: np.ndarray, documents: Sequence[str], cut: re.Pattern, most_bytes: int) -> dict[str, Complete]:
-    """Rivals that write, by name: n-grams of tokens and of bytes, and the nearest document."""
+    """Make rivals that write, by name: n-grams of tokens and of bytes, and the nearest document."""
     data = text.tobytes()
     tokenizer = Tokenizer(data, TOKENS)
     tokens, single = tokenizer.encode(data), [bytes([byte]) for byte in range(BYTES)]

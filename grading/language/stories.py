@@ -1,8 +1,8 @@
-"""Stories of a small world, made from a run's seed: who has what, what happened to it, who goes home with what.
+"""Stories of a small world, made from a run's seed: who has what, what happens, and who goes home with what.
 
-What happens is said with a made-up verb; which of four things it means, the training text alone tells. So the last two
-sentences, the claims, can be checked against the rest, and neither a phrase nor a program made beforehand gets them
-right. Some characters never meet in the training text, and those of each story that is asked are two of them.
+A made-up verb says what happens, and only the training text shows which of four events it means. So the last two
+sentences, the claims, can be checked against the rest, and no phrase or program prepared beforehand gets them right.
+Some characters never meet in the training text, and each prompt is about two of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLOURS = tuple("red blue black white green yellow brown pink grey golden".split
 THINGS = tuple("car kite ball boat drum hat lamp book cup bell".split())
 COLOURED_THINGS = tuple(product(COLOURS, THINGS))
 HELD_MEETINGS = 24
-"""So many of the 190 pairs of characters have no story in the training text."""
+"""How many of the 190 pairs of characters have no story in the training text."""
 HAVING = ("{who} had a {animal} and a {thing}.", "{who} had a {thing} and a {animal}.")
 REMARKS = (
     "{owner} showed {other} the {thing}.",
@@ -33,15 +33,15 @@ REMARKS = (
     "{owner} called the {animal}.",
     "{other} liked {owner} and the {animal}.",
 )
-"""All can be foreseen from who has what once they have named the owner: so more than the claims teaches that."""
+"""Once a remark names the owner, the rest follows from who has what. So the claims are not alone in teaching that."""
 EVENTS = ("swap", "give", "take", "keep")
-"""The first and the second swap their things; the first gives its thing, or takes the second's; each keeps its own."""
+"""The two swap their things, the first gives its thing or takes the second's, or each keeps its own."""
 CLAIM = re.compile(r"(?:At night )?([A-Z][a-z]+) went home with ([a-z, ]+)\.")
 
 
 @dataclass(frozen=True, eq=False)
 class Stories:
-    """The training text, and prompts that are not in it: each ends with what happened."""
+    """The training text, and prompts that are not in it; each prompt ends with the event."""
 
     documents: tuple[str, ...]
     text: np.ndarray
@@ -51,7 +51,7 @@ class Stories:
 
 
 def draw_stories(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Stories:
-    """A training text of so many stories, and so many prompts with characters that do not meet in it."""
+    """Draw a training text of stories, and prompts about characters that never meet in it."""
     known = [*CHARACTERS, *ANIMALS, *COLOURS, *THINGS, *" ".join((*REMARKS, *HAVING)).split()]
     words = draw_words(len(EVENTS), rng, [word.lower() for word in known])
     verbs = {event: word + "ed" for event, word in zip(EVENTS, words, strict=True)}
@@ -64,7 +64,7 @@ def draw_stories(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompt
 
 
 def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
-    """One story, cut behind what happened."""
+    """Tell one story, cut after its event."""
     draw = iter(rng.random(24).tolist())
 
     def pick(items):
@@ -105,17 +105,17 @@ def _go_home(who: str, animal: str, things: list[str]) -> str:
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:
-    """Who went home with what, as the sentences of a completion say it: ("Ben", {"the dog", "the red kite"})."""
+    """Find who goes home with what in a completion's sentences, as in ("Ben", {"the dog", "the red kite"})."""
     found = []
     for match in CLAIM.finditer(completion):
         things = [thing for part in match[2].split(", ") for thing in part.split(" and ")]
-        # What is named twice is not what somebody has.
+        # A claim that names one thing twice cannot be true.
         found.append((match[1], frozenset(things) if len(set(things)) == len(things) else frozenset()))
     return found
 
 
 def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
-    """How many claims of a completion are true, and of how many: the two that are due, or more if it makes more."""
+    """Count a completion's true claims, and the claims it should make, or makes if those are more."""
     true = dict(find_claims(prompt.answer))
     claims = find_claims(completion)
     right = {who for who, things in claims if true.get(who) == things}
@@ -124,6 +124,6 @@ def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
 
 
 def share_of_true_claims(prompts: Iterable[Prompt], completions: Iterable[str]) -> float:
-    """The share of the claims of all completions that are true."""
+    """Measure the share of true claims in all completions."""
     counts = [count_true_claims(*pair) for pair in zip(prompts, completions, strict=True)]
     return sum(true for true, _ in counts) / max(1, sum(due for _, due in counts))

@@ -1,4 +1,4 @@
-"""The grader's own tokens, by byte-pair encoding: rivals count the same tokens whatever a student's tokenizer does."""
+"""The grader's own byte-pair encoding, so that rivals count the same tokens whatever a student's tokenizer does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import Counter
 import numpy as np
 
 PIECES = re.compile(rb" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9\0]+|\s+(?= )|\s+|\0")
-"""No token reaches from one of these into the next."""
+"""No token crosses from one of these pieces into the next."""
 BYTES = 256
 
 
 class Tokenizer:
-    """Learns tokens from a text, most frequent pair first (Sennrich et al., 2016), and encodes with them."""
+    """Byte-pair encoding learned from a text, most frequent pair first (Sennrich et al., 2016)."""
 
     def __init__(self, data: bytes, size: int):
         self.table = [bytes([byte]) for byte in range(BYTES)]
@@ -34,7 +34,7 @@ class Tokenizer:
             self.table.append(self.table[pair[0]] + self.table[pair[1]])
 
     def encode(self, data: bytes) -> np.ndarray:
-        """The tokens of a text: int64 (t,)."""
+        """Encode a text as tokens: int64 (t,)."""
         pieces = PIECES.findall(data)
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._pieces))
         joined = _join(new)
@@ -46,15 +46,15 @@ class Tokenizer:
 
 
 def _join(pieces) -> np.ndarray:
-    """The bytes of all pieces, with -1 behind each."""
+    """Join the bytes of all pieces, with -1 after each."""
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     return np.insert(np.frombuffer(b"".join(pieces), np.uint8).astype(np.int64), ends, -1)
 
 
 def _merge(joined: np.ndarray, pair: tuple[int, int], new: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens with ``new`` for each pair, from left to right, and which places are kept."""
+    """Replace each pair by the token ``new``, from left to right, and say which positions are kept."""
     places = np.flatnonzero((joined[:-1] == pair[0]) & (joined[1:] == pair[1]))
-    if pair[0] == pair[1]:  # of a run that overlaps, every other one
+    if pair[0] == pair[1]:  # in a run of overlapping pairs, take every other one
         run = np.cumsum(np.diff(places, prepend=-2) > 1)
         first = np.searchsorted(run, run)
         places = places[(np.arange(len(places)) - first) % 2 == 0]

@@ -1,7 +1,7 @@
-"""Continue prompts token by token: greedily or by sampling, for a network as for its rivals.
+"""Continue prompts token by token, greedily or by sampling, for a network and its rivals alike.
 
-A writer gives the logits of the next token for prefixes. Choosing it, and ending, is done here: so nothing is read
-ahead, and no text can disagree with the probabilities it came from.
+A writer returns the logits of the next token for prefixes. Choosing tokens and ending are done here, so that nothing
+is read ahead, and no text can disagree with the probabilities it came from.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ STOP = END.encode()
 
 
 class Writer(Protocol):
-    """What can be asked for the next token."""
+    """A model that can be asked for the next token."""
 
     @property
     def table(self) -> Sequence[bytes]:
-        """The bytes of each token."""
+        """The bytes that each token stands for."""
         ...
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Tokens whose bytes, joined, are these: int64 (t,)."""
+        """Encode bytes as tokens whose bytes join to the same: int64 (t,)."""
         ...
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Logits of the token after each prefix: (n, V), for prefixes of any lengths."""
+        """Compute the logits of the token after each prefix: (n, V), for prefixes of any length."""
         ...
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a writer made of a prompt."""
+    """What a writer wrote after a prompt."""
 
     data: bytes
-    """Without the end mark, and what came after it."""
+    """Without the end mark and anything after it."""
     ended: bool
-    """Whether it wrote the end mark in time."""
+    """Whether the writer wrote the end mark in time."""
     tied: bool = False
-    """Whether two tokens had the same largest logit, where it then stopped."""
+    """Whether writing stopped because two tokens had the same largest logit."""
 
     @property
     def text(self) -> str | None:
-        """The text of a completion that ended, None for one that did not or is not UTF-8."""
+        """The completion's text, or None when it did not end or is not UTF-8."""
         try:
             return self.data.decode() if self.ended else None
         except UnicodeDecodeError:
@@ -55,9 +55,9 @@ class Completion:
 
 
 def complete_greedily(writer: Writer, prompts: Sequence[bytes], most_bytes: int) -> list[Completion]:
-    """Each prompt continued by the likeliest tokens, up to the end mark or ``most_bytes``.
+    """Continue each prompt with the likeliest tokens, up to the end mark or ``most_bytes``.
 
-    Where two tokens are likeliest nothing is chosen: equal logits are no choice.
+    Where two tokens are equally likely, neither is chosen and the completion stops.
     """
     return _complete(writer, prompts, most_bytes, most_bytes, _choose_likeliest)
 
@@ -65,7 +65,7 @@ def complete_greedily(writer: Writer, prompts: Sequence[bytes], most_bytes: int)
 def complete_by_sampling(
     writer: Writer, prompts: Sequence[bytes], tokens: int, temperature: float, rng: np.random.Generator
 ) -> list[Completion]:
-    """Each prompt continued by so many tokens, or fewer when the end mark comes, drawn with softmax(logits / t)."""
+    """Continue each prompt with tokens drawn from softmax(logits / temperature), up to the end mark or a limit."""
 
     def draw(logits: np.ndarray) -> np.ndarray:
         scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
@@ -77,7 +77,7 @@ def complete_by_sampling(
 
 
 def _choose_likeliest(logits: np.ndarray) -> np.ndarray:
-    """The token with the largest logit of each row; -1 where two have it."""
+    """Choose the token with the largest logit of each row, or -1 where two share it."""
     tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1
     return np.where(tied, -1, logits.argmax(axis=1))
 

@@ -35,7 +35,7 @@ SIGNS = {
     "closed the pipe": "the-program-ended-before-it-answered",
     "NaN or infinity": "the-loss-is-nan",
     "tokens that stand for": "the-tokenizer-is-refused",
-    "a merge of a token that is not there yet": "the-tokenizer-is-refused",
+    "a merge of a token that does not exist yet": "the-tokenizer-is-refused",
     "two tokens that both stand for": "the-tokenizer-is-refused",
     "a token of … bytes: ": "the-tokenizer-is-refused",
     "which is not installed": "numba-is-not-installed",

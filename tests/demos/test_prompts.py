@@ -101,7 +101,7 @@ def test_the_language_is_described_in_its_own_words(functions: Functions) -> Non
     [
         ("the larger of width and age", "\n    return max(width, age)\n", "right for all of 12", True),
         ("the larger of width and age", "\n    return width\n", "It is wrong: for", False),
-        ("the larger of width and age", "\n    return max(width, height)\n", "height is not there", False),
+        ("the larger of width and age", "\n    return max(width, height)\n", "height is not defined", False),
         ("the larger of width and age", "\n    return max(width", "no function that can be run", False),
         ("the sum of width and age, but at least 9999", "\n    return 9999\n", "right for all of 12", True),
         ("def f(a, b, c):", '\n    """Return it."""\n    return a * b - c\n', "read it yourself", None),
