@@ -1,4 +1,4 @@
-"""The instructor's desk: roster, collecting and grading a class, gradebook, reports. Not shipped to students.
+"""The instructor's desk: rosters, collecting and grading a class, the gradebook, reports. Students never get it.
 
 Design: docs/architecture/desk.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""Push times from GitHub: the list of a repository's activities, which its server keeps and nobody can write to."""
+"""Push times from GitHub: its server keeps a list of each repository's activities that nobody else can write to."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from grading.github.api import Client, client, translate_errors
 from grading.github.branch import repository_of
 
 PAGES = 50
-"""Of 100 activities each; a branch that was pushed to more often has its oldest pushes left out."""
+"""Each has 100 activities. The oldest pushes of a branch with more of them are left out."""
 
 
 class Activities:
-    """Repositories on GitHub."""
+    """Push times of repositories on GitHub."""
 
     def __init__(self, github: Client) -> None:
         self._github = github
 
     def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """What the branch was set to since then: pushes, merges, forced pushes; none for a repository elsewhere."""
+        """List what the branch was set to since then by pushes, forced pushes and merges; empty outside GitHub."""
         name = full_name(repository)
         if name is None:
             return ()
@@ -48,7 +48,7 @@ class Activities:
 
 
 class Times:
-    """Whoever knows: GitHub with a token, a bare repository's reflog on this machine."""
+    """Asks every source of push times: reflogs on this machine, and GitHub if there is a token."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._sources: list[PushTimes] = [Reflogs()]
@@ -56,13 +56,13 @@ class Times:
             self._sources.append(Activities(client(environ)))
 
     def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """The pushes of the first source that knows any."""
+        """Return the pushes of the first source that has any."""
         found = (source.pushes(repository, branch, since) for source in self._sources)
         return next(filter(None, found), ())
 
 
 def _push(activity: object, branch: str) -> Push | None:
-    """One activity as a push; None for the end of a branch."""
+    """Read one activity as a push; None if it deleted the branch or belongs to another one."""
     try:
         assert isinstance(activity, dict)
         commit, at = str(activity["after"]), datetime.fromisoformat(activity["timestamp"])
@@ -70,4 +70,4 @@ def _push(activity: object, branch: str) -> Push | None:
             return None
         return Push(branch, commit, at.astimezone(UTC), "github")
     except (AssertionError, LookupError, TypeError, ValueError):
-        raise GraderError("GitHub lists an activity that is none.") from None
+        raise GraderError("GitHub lists an activity that cannot be read.") from None

@@ -1,11 +1,11 @@
-"""Who is in a rehearsal's class, and what each of them has done: every report has something to show.
+"""Who is in a rehearsal's class, and what each of them has done, so that every report has something to show.
 
-Results that are not measured again are recorded: `desk/recorded/` holds what gradings of the course's own solution
-found once, since training takes minutes. They were made, with the real data at hand, by
+Training takes minutes, so most results are not measured again: `desk/recorded/` holds what gradings of the course's
+own solution found. They were made with the real data:
 
     nox -s milestone-2 -- --official --student course --json desk/recorded/milestone-2.json
 
-likewise for milestones 1 and 3, and for `milestone-2-not-yet.json` with the gap of task 6.5 open.
+Milestones 1 and 3 were recorded in the same way, and so was `milestone-2-not-yet.json`, with task 6.5 left unsolved.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ class Character:
     name: str
     section: str = "A"
     modules: int = 4
-    """Up to which one they have written."""
+    """The number of the last module they have written."""
     answers: Literal["", "right", "wrong"] = "right"
-    """To the first milestone's questions; wrong is one of them."""
+    """To the first milestone's questions; with "wrong" one answer is."""
     change: Literal["", "unfinished", "renamed", "own", "copied"] = ""
-    """What they have done with the course's solution."""
+    """How their code differs from the course's solution."""
     recorded: tuple[str, ...] = ()
-    """Results of each push that are in the gradebook already."""
+    """Recorded results that the gradebook holds for each of their pushes."""
     days: tuple[int, ...] = (9,)
-    """So many days ago they have pushed."""
+    """How many days ago they pushed."""
     puts_back: bool = False
-    """Whether their last push has their last module as it was given out: what it unlocked is not graded again."""
+    """Whether their last push restores the skeleton of their last module: what it unlocked is not graded again."""
     extension: str = ""
     public: bool = False
-    """Named on the site, and on the leaderboard."""
+    """Whether they are named on the site and on the leaderboard."""
     before: str = ""
-    """Their id when they were collected last, if it was another."""
+    """Their id at the last collection, if it was different."""
 
 
 CAST = (
@@ -57,14 +57,14 @@ CAST = (
         public=True,
     ),
     Character("gus", "Gus, who has written something of his own", modules=6, change="own", recorded=("milestone-2",)),
-    Character("ida", "Ida, who has that too", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)),
+    Character("ida", "Ida, who has that as well", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)),
     Character("hal", "Hal, who was late", "B", days=(6,)),
     Character("jon_uni", "Jon, who has another user name now", recorded=("milestone-1",), before="jon"),
     Character("kim", "Kim, who is stuck", "B", 6, recorded=("milestone-2-not-yet",), days=(10, 6, 2)),
     Character("lee", "Lee, who has more time", "C", 6, recorded=("milestone-2",), extension="1:3"),
 )
 DUE = {1: 8, 2: -14}
-"""By milestone: so many days ago it was due."""
+"""For each milestone, how many days ago it was due."""
 
 OWN = '''
 
@@ -92,7 +92,7 @@ def draw_regions(network, size=24, low=-0.5, high=1.5):
     levels = ((answers - darkest) / (brightest - darkest) * (len(shades) - 1)).round().astype(int)
     return "\\n".join("".join(shades[level] for level in row) for row in levels)
 '''
-"""What Gus adds to his layers."""
+"""What Gus adds to his layers.py."""
 COPIED = {
     "describe_network": "summary",
     "draw_regions": "ascii_plot",
@@ -111,4 +111,4 @@ COPIED = {
     "level": "k",
     "row": "r",
 }
-"""What Ida calls it."""
+"""What Ida renames in it."""

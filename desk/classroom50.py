@@ -1,4 +1,4 @@
-"""Classroom 50: its roster as ours, and our gradebook as its scores (classroom50/scores/v1)."""
+"""Reads the roster of Classroom 50, and writes the gradebook as its scores (classroom50/scores/v1)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from grading.quiz.identity import valid_id
 SCORES = "classroom50/scores/v1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]+")
 CLASSROOM, ASSIGNMENT = 39, 100
-"""Characters that these names may have."""
+"""The greatest lengths of these names."""
 
 
 def short_name(name: str, longest: int) -> str:
-    """The name, if a classroom or an assignment may have it; UsageError otherwise."""
+    """Return the name if a classroom or an assignment may have it; UsageError otherwise."""
     if not NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
-            f"{name!r} is not a short name of Classroom 50: 2 to {longest} small letters, digits and hyphens."
+            f"{name!r} is not a short name of Classroom 50. Use 2 to {longest} lower-case letters, digits and hyphens."
         )
     return name
 
@@ -42,24 +42,24 @@ def short_name(name: str, longest: int) -> str:
 def ours(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
-    """Our roster from Classroom 50's roster.csv, and the rows that cannot be taken, with their lines in ``file``.
+    """Convert the text of Classroom 50's roster.csv to a roster of ours; also return the rows that had to be left out.
 
-    Repositories are named as its students' `accept` names them. UsageError for a file that is no roster, or a name that
-    Classroom 50 does not allow.
+    Problems name their line in ``file``. Repositories get the names that Classroom 50 gives them. UsageError for a file
+    that is not a roster, or for a name that Classroom 50 does not allow.
     """
     valid_id(organisation)
     short_name(classroom, CLASSROOM)
     short_name(assignment, ASSIGNMENT)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
-        raise UsageError("This is no roster of Classroom 50: it has no column username.")
+        raise UsageError("This is not a roster of Classroom 50: it has no column username.")
     out, problems = io.StringIO(), []
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for line in reader:
         user = (line.get("username") or "").strip()
         if not user or (line.get("role") or "student").strip() not in ("student", ""):
-            continue  # invited and not here yet, or staff
+            continue  # invited and not registered yet, or staff
         try:
             id_ = valid_id(user)
         except UsageError as error:
@@ -82,12 +82,12 @@ def ours(
 
 
 def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> tuple[Problem, ...]:
-    """Write our roster from Classroom 50's; the rows that are left out. One that is there is not replaced.
+    """Write our roster from Classroom 50's, and return the rows that are left out. An existing file is not replaced.
 
     UsageError as `ours` raises it.
     """
     if target.exists():
-        raise UsageError(f"{target} is there already. Move it away, or add to it by hand: it may hold extensions.")
+        raise UsageError(f"{target} already exists and may hold extensions. Move it away, or add to it by hand.")
     try:
         text = source.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -111,12 +111,11 @@ def theirs(
     assignment: str,
     existing: Path | None,
 ) -> str:
-    """Its scores.json with our scores as the teacher's own, which its collection leaves alone.
+    """Write our scores into the text of its scores.json as entries by hand, which Classroom 50 leaves alone.
 
     An assignment with `milestone-2` in its name is that milestone, as for our autograder; any other is all of them.
-    What `existing` holds of other assignments, of other students, of these students' own submissions, and of those who
-    have no points yet, stays.
-    UsageError when that is no scores.json.
+    Everything else in `existing` stays: other assignments, other students, their own submissions, and the entries of
+    students who have no points yet. UsageError when that file is not a scores.json.
     """
     named = re.search(r"milestone-(\d+)", assignment)
     only = int(named[1]) if named else None
@@ -128,7 +127,7 @@ def theirs(
     for row in rows:
         reached = [s for number, s in scores[row.id].items() if only in (None, number) and not s.by_hand.excused]
         if not any(map(has_grade, reached)):
-            continue  # a score of 0 would take the place of one that somebody has entered
+            continue  # a score of 0 would replace one that somebody has entered
         owner = row.github or row.id
         found = [entry for entry in entries if str(entry.get("owner", "")).lower() == owner.lower()]
         entry: dict[str, Any] = found[0] if found else {"owner": owner, "submissions": []}
@@ -142,6 +141,7 @@ def theirs(
 
 
 def _read(existing: Path | None) -> dict[str, Any]:
+    """Read an existing scores.json; an empty one when there is none. UsageError when it is something else."""
     if existing is None or not existing.is_file():
         return {"schema": SCORES, "assignments": {}}
     try:
@@ -152,14 +152,14 @@ def _read(existing: Path | None) -> dict[str, Any]:
             if not all(isinstance(s, dict) for e in bucket["entries"] for s in e.get("submissions", [])):
                 raise ValueError
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise UsageError(f"{existing} is no {SCORES} of Classroom 50. Name another file with --to.") from None
+        raise UsageError(f"{existing} is not a {SCORES} of Classroom 50. Name another file with --to.") from None
     return document
 
 
 def _record(
     book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """One submission that stands for all milestones; later than those that are there, since the latest counts."""
+    """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest."""
     graded = [score.grading for score in scores if score.grading is not None]
     tests = [test for grading in graded for test in scored([book.result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
@@ -185,7 +185,7 @@ def _record(
 
 
 def _time(text: object) -> datetime:
-    """A submission's time; long ago when it is none."""
+    """Read a submission's time in UTC; 1970 when the text is not a time."""
     try:
         at = datetime.fromisoformat(str(text))
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,8 +1,8 @@
 """`inv collect --cluster`: the same gradings on the workers of a Dask cluster, for a class that outgrows one machine.
 
 A task carries the submission's files and the digest of the course, so a worker needs neither git nor the gradebook.
-Each grading is a process of its own there, as it is here (`desk.pool`): what student code does to it is not the
-worker's end. Results come back one by one, in whatever order they are done.
+Each grading is a process of its own there, as it is here (`desk.pool`), so student code cannot end the worker.
+Results come back one by one, in the order in which they are done.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from grading.sandbox.launch import choose
 ROOT = Path(__file__).resolve().parent.parent
 CONNECT_SECONDS = 30
 WORKERS_SECONDS = 1800
-"""So long the first worker may take to join: a queue starts it when there is room."""
+"""How long the first worker may take to join: a queue starts it only when there is room."""
 LOOK_SECONDS = 5
-"""After so long without a result it is looked whether workers have joined."""
+"""How long to wait for a result before checking whether workers have joined."""
 RETIREMENTS = 50
-"""Times that a worker is asked to leave."""
+"""How often a worker is asked to leave."""
 
 
 def require_dask() -> None:
-    """UsageError where it is not installed: one machine does without."""
+    """Raise UsageError where Dask is not installed; only clusters need it."""
     if importlib.util.find_spec("distributed") is None:
         raise UsageError("--cluster needs Dask. Type: pip install -e . --group course --group desk --group cluster")
 
@@ -52,9 +52,9 @@ def require_dask() -> None:
 def grade_on_cluster(
     tasks: Sequence[Task], *, address: str, root: Path, manifest: Manifest, watch: Watch
 ) -> Iterator[Graded]:
-    """Grade every task on the workers of the scheduler at this address, or of the file that a scheduler has written.
+    """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler has written.
 
-    GraderError where no scheduler or worker answers, or when the scheduler ends: then what was yielded is all there is.
+    GraderError where no scheduler or worker answers, or when the scheduler ends; what was yielded before is whole.
     """
     import distributed
 
@@ -81,12 +81,12 @@ def grade_on_cluster(
         except (OSError, distributed.CancelledError, distributed.client.FutureCancelledError) as error:
             raise GraderError(
                 f"The cluster at {address} is gone: {one_line(str(error), 200)}. {arrived} of {len(tasks)} results had "
-                "arrived and are kept.\nStart its scheduler and workers again, and type the same command: it goes on "
-                "from there."
+                "arrived and are kept.\nStart its scheduler and workers again, and type the same command to continue."
             ) from None
 
 
 def _describe_missing_code(who: str, error: BaseException) -> str:
+    """Say that a scheduler or worker lacks the course's code, with the repair."""
     return (
         f"{who} of the cluster cannot run the course's code: {one_line(repr(error), 300)}. Start scheduler and workers "
         "in the course's repository, with its packages installed: docs/slurm.md"
@@ -94,16 +94,17 @@ def _describe_missing_code(who: str, error: BaseException) -> str:
 
 
 def _wait_for_a_worker(client: Any, address: str) -> None:
+    """Wait until a worker has joined; GraderError after half an hour."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
         raise GraderError(
-            f"No worker has joined {address} within {WORKERS_SECONDS // 60} minutes. Start some: docs/slurm.md"
+            f"No worker joined {address} within {WORKERS_SECONDS // 60} minutes. Start one: docs/slurm.md"
         ) from None
 
 
 def allow_one_death(dask_scheduler: Any) -> None:
-    """Runs in the scheduler: a task whose worker ends is given to another one once; Dask's own habit is three times."""
+    """Let the scheduler that runs this try a task on one more worker, not three, when its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 
@@ -117,7 +118,7 @@ class _Run:
         self._refusals: Counter[Task] = Counter()
 
     def grade(self) -> Iterator[Graded]:
-        """Every task as it is done."""
+        """Grade every task, and yield each as soon as it is done."""
         import distributed
 
         while self._waiting or self._running:
@@ -136,7 +137,7 @@ class _Run:
                     yield graded
 
     def _hand_out(self) -> Iterator[Graded]:
-        """Give each thread of a worker one task, so that a worker that ends takes only those with it that it ran."""
+        """Give each thread of a worker one task, so that a worker that dies loses only the tasks it was running."""
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
             task = self._waiting.popleft()
@@ -145,14 +146,14 @@ class _Run:
             except GitError as error:
                 yield Graded(task, problem=str(error))
                 continue
-            # Plain data alone, under a key that says nothing: the scheduler's page shows keys to whoever opens it.
+            # Only plain data, under a key that says nothing: the scheduler's page shows keys to anyone who opens it.
             handed = (json.dumps(asdict(task)), dict(tree.files), dict(tree.links), tree.beside, self._course.digest)
             future = self._client.submit(grade_on_worker, *handed, pure=False)
             self._running[future] = task
             room -= 1
 
     def _receive(self, future: Any, task: Task) -> Graded | None:
-        """What became of a task; None when it is to be tried elsewhere."""
+        """Read the outcome of a task; None when another worker is to try it."""
         import distributed
 
         error = future.exception()
@@ -172,16 +173,16 @@ class _Run:
             return Graded(task, problem="the answer of its worker is not a result")
 
     def _handle_refusal(self, task: Task, answer: Mapping[str, str]) -> Graded | None:
-        """Let go of a worker that cannot grade: it would answer at once, and so be given everybody's tasks."""
+        """Retire a worker that cannot grade. It answers immediately, so it would soon be given every task."""
         reason = f"A worker of the cluster refuses: {answer['refused']}"
-        for _ in range(RETIREMENTS):  # none leaves while the scheduler believes that somebody wants its answer
+        for _ in range(RETIREMENTS):  # it does not leave while the scheduler thinks that its answer is wanted
             if answer["worker"] not in self._client.nthreads():
                 break
             self._client.retire_workers(workers=[answer["worker"]], close_workers=True)
             time.sleep(0.1)
         self._refusals[task] += 1
         if not self._client.nthreads():
-            raise GraderError(f"{reason}\nNo other worker is left. Type the same command when that is corrected.")
+            raise GraderError(f"{reason}\nNo other worker is left. Fix that, and type the same command.")
         if self._refusals[task] < TRIES:
             self._waiting.append(task)
             return None
@@ -191,7 +192,7 @@ class _Run:
 def grade_on_worker(
     task: str, files: dict[str, bytes | None], links: dict[str, str], beside: tuple[str, ...], course: str
 ) -> dict[str, str]:
-    """Runs in a worker: the `result` of one task as JSON, its `problem`, or why this `worker` has `refused` it."""
+    """Grade one task in a worker: its `result` as JSON, its `problem`, or why this `worker` has `refused` it."""
     import distributed
 
     try:
@@ -204,20 +205,20 @@ def grade_on_worker(
             if graded.result is not None:
                 return {"result": to_json(graded.result)}
             return {"problem": graded.problem or "no reason given"}
-    except OSError as error:  # a full disk, a folder that cannot be written: the machine's
+    except OSError as error:  # a full disk, a folder that cannot be written: the machine's problem
         reason = f"{socket.gethostname()}: {error}"
     return {"refused": reason, "worker": distributed.get_worker().address}
 
 
 def find_refusal(course: str) -> str | None:
-    """Why this machine grades nothing for that course: it has another one, or no sandbox; None when it does."""
+    """Say why this machine cannot grade for that course (it has another one, or no sandbox); None when it can."""
     here = socket.gethostname()
     try:
         own = course_record(ROOT, load(ROOT))
         if own.digest != course:
             return (
-                f"{here} has another course in {ROOT}: {own.version} ({own.digest[:8]}) instead of {course[:8]}. "
-                "Bring it to the same commit, and start the worker again."
+                f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}) instead of {course[:8]}. "
+                "Check out the same commit there, and start the worker again."
             )
         choose(official=True)
     except (GraderError, UsageError) as error:

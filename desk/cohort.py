@@ -1,4 +1,4 @@
-"""A class and its records, as the site and the reports read them: frozen, ordered, the same for the same records."""
+"""A class and its records, as the site reads them: frozen, in order, and always the same for the same records."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from grading.quiz.identity import valid_id
 
 ROOT = Path(__file__).resolve().parent.parent
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a cohort without a record was made."""
+"""The time of a cohort without records."""
 
 
 @dataclass(frozen=True)
 class Student:
-    """Somebody in the class."""
+    """One student of the class."""
 
     id: str
     """Never shown outside the instructor's own reports."""
@@ -40,7 +40,7 @@ class Student:
     pseudonym: str
     """What the site calls them, and their page: quiet-otter-40391."""
     links: bool = False
-    """Whether the site may lead to their repository."""
+    """Whether the site may link to their repository."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Entry:
     event: Event
     verified: bool
     reason: str | None
-    """Why it is not verified, as the end of a sentence; None when it is."""
+    """Why it is not verified, as a clause; None when it is."""
     is_current: bool = True
-    """Whether the course that judged it is the course as it is now, as far as that is known."""
+    """Whether today's course judged it, as far as that is known."""
     is_replaced: bool = False
-    """Whether a regrade counts instead."""
+    """Whether a regrade has replaced it."""
     file: str | None = None
-    """Where it is on the student's branch `progress`, if it was published."""
+    """Its path on the student's branch `progress`, if it was published."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A student's records, by (when the run began, its number)."""
+    """A student with their records, ordered by when the run began and its number."""
 
     student: Student
     entries: tuple[Entry, ...]
@@ -74,18 +74,18 @@ class Cohort:
     course: str
     members: tuple[Member, ...]
     made_at: datetime
-    """The newest record's time, never the clock's."""
+    """The time of the newest record, never the clock's."""
 
 
 def from_folder(
     folder: Path, roster: Path | None = None, *, key: Path | None = None, root: Path = ROOT, thorough: bool = False
 ) -> Cohort:
-    """The class whose records lie in `folder/STUDENT/progress/*.json`, as on the branch `progress`.
+    """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the branch `progress`.
 
-    `ledger.jsonl` beside the records says which of them are as they were published; without one none is. With a
-    `roster` (a CSV file) the members are its students, otherwise the folders. `key` is the file of the pseudonyms'
-    secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also checks every result
-    whole. Raises UsageError for a folder or roster that is none, ManifestError for a wrong manifest.
+    `ledger.jsonl` next to the records says which of them are unchanged since they were published; without it none is
+    verified. With a `roster` (a CSV file) the members are its students, otherwise the folders. `key` is the file of
+    the pseudonyms' secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also validates
+    every result completely. UsageError for an invalid folder or roster, ManifestError for an invalid manifest.
     """
     rows = _rows(folder, roster)
     entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
@@ -93,19 +93,19 @@ def from_folder(
 
 
 def students(folder: Path, roster: Path | None = None, *, key: Path | None = None) -> tuple[Student, ...]:
-    """Who is in the class of `from_folder`, by id, without reading a record; raises what it does."""
+    """List the students of the class in a folder, by id, without reading a record. Raises what `from_folder` does."""
     return _students(_rows(folder, roster), read_key(key or folder / FILE))
 
 
 def member(folder: Path, student: Student, *, thorough: bool = False) -> Member:
-    """One student of that class with their records, for those who do not want all of them in memory at once."""
+    """Load one student of the class in a folder, so that a large class need not be in memory all together."""
     return Member(student, tuple(_entries(folder / student.id, thorough=thorough)))
 
 
 def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
-    """The enrolled students of a gradebook: their official results, which are verified, and their published records.
+    """Load the enrolled students of a gradebook with their official results, which are verified, and published records.
 
-    `key` is `pseudonyms.key` beside the gradebook unless given. Raises UsageError when there is no gradebook.
+    `key` is `pseudonyms.key` next to the gradebook unless given. UsageError when there is no gradebook.
     """
     with open_gradebook(path) as book:
         rows = book.students()
@@ -114,7 +114,7 @@ def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) ->
 
 
 def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str], ...]:
-    """Who is in the class of `from_gradebook`, by id, each with a mark that is another when their records are."""
+    """List the enrolled students of a gradebook, by id, each with a mark that changes when their records do."""
     with open_gradebook(path) as book:
         rows, marks = book.students(), book.marks()
     found = _students(rows, read_key(key or path.parent / FILE))
@@ -123,13 +123,13 @@ def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str
 
 
 def booked(path: Path, student: Student) -> Member:
-    """One student of that class with their records."""
+    """Load one student of a gradebook with their records."""
     with open_gradebook(path) as book:
         return Member(student, tuple(_booked(book, student.id)))
 
 
 def _booked(book: Gradebook, student: str) -> list[Entry]:
-    """A student's official results, and their published records, in order; none of a regrade's preview."""
+    """List a student's official results and published records in order, without those of a regrade's preview."""
     found: list[tuple[datetime, int, Entry]] = []
     hidden, replaced, today = find_previews(book, student), find_replaced(book, student), _today()
     for id_, text in book.results(student):
@@ -139,7 +139,7 @@ def _booked(book: Gradebook, student: str) -> list[Entry]:
         at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
         event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
         is_replaced, is_current = id_ in replaced, raw["course"]["digest"] == today
-        reason = "a regrade by another version of the course has taken its place" if is_replaced else None
+        reason = "a regrade by another version of the course has replaced it" if is_replaced else None
         found.append((at, 0, Entry(event, not is_replaced, reason, is_current, is_replaced)))
     for record in book.records(student):
         event = progress.parse(record.event.encode())
@@ -151,39 +151,40 @@ def _booked(book: Gradebook, student: str) -> list[Entry]:
 
 @cache
 def _today() -> str:
-    """The digest of the course as it is now."""
+    """Compute the digest of today's course."""
     return course_record(ROOT, load(ROOT)).digest
 
 
 def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
-    """The class of these rows of a roster, with the records of each id."""
+    """Build the class of these rows of a roster, with the records of each id."""
     members = tuple(Member(student, entries.get(student.id, ())) for student in _students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
 
 
 def _students(rows: Iterable[Row], key: bytes) -> tuple[Student, ...]:
+    """Turn rows of a roster into students with pseudonyms, by id."""
     ordered = sorted(rows, key=lambda row: row.id)
     names = pseudonyms((row.id for row in ordered), key)
     return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id], r.links) for r in ordered)
 
 
 def _rows(folder: Path, roster: Path | None) -> tuple[Row, ...]:
-    """The roster's rows; without a roster, one for each folder that holds records."""
+    """Read the roster's rows; without a roster, make one for each folder that holds records."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
     return tuple(_folders(folder)) if roster is None else read_roster(roster).rows
 
 
 def _folders(folder: Path) -> Iterator[Row]:
-    """A row for each folder that is named like a student and holds records."""
+    """Make a row for each folder that is named like a student and holds records."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
             yield Row(valid_id(path.name))
 
 
 def _entries(folder: Path, *, thorough: bool) -> Iterator[Entry]:
-    """The readable records of one student's folder."""
+    """Read the records of one student's folder; those that cannot be read are left out."""
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
         try:

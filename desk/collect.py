@@ -1,6 +1,6 @@
-"""`inv collect`: look at every repository, then grade what nobody has graded; each step is kept as it is done.
+"""`inv collect`: look at every repository, then grade what is not graded yet; each step is saved when it is done.
 
-What is left to do is always worked out from the gradebook, so an interrupted collection goes on where it stopped.
+What is left to do is always worked out from the gradebook, so an interrupted collection continues where it stopped.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from grading.render.progress import Watch
 from grading.sandbox.launch import choose
 
 AT_ONCE = 16
-"""Repositories that are asked at the same time: most of it is waiting."""
+"""Repositories that are asked at the same time, since most of that is waiting."""
 FREE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something about one student that went wrong, and did not stop the rest."""
+    """Something that went wrong with one student and did not stop the rest."""
 
     student: str
     problem: str
@@ -60,9 +60,9 @@ class Collected:
     """Milestones measured."""
     troubles: tuple[Trouble, ...]
     guessed: int
-    """Students whose newest push no server has told the time of, where there are deadlines."""
+    """Where there are deadlines: students for whose newest push no server has reported a time."""
     roster: Changes = field(default_factory=Changes)
-    """Who has come and gone since the last collection."""
+    """Who joined and who left since the last collection."""
 
 
 def collect(
@@ -81,11 +81,11 @@ def collect(
 ) -> Collected:
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
-    ``base`` is where the roster's relative paths start; ``students`` are those of a shard. Without ``fetch`` only what
-    was fetched before is graded, and nothing is asked of any server: no token is needed where student code runs.
-    Without ``grade`` no student code is run; ``cluster`` is the address of a Dask scheduler whose workers grade. Raises
-    ManifestError, UsageError or GraderError before anything is touched, and GraderError when the cluster is gone; what
-    goes wrong with one student is in `troubles`.
+    ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
+    ``fetch``, only what was fetched before is graded and no server is asked, so no token is needed where student code
+    runs. Without ``grade`` no student code is run. ``cluster`` is the address of a Dask scheduler whose workers grade.
+    Raises ManifestError, UsageError or GraderError before anything is touched, and GraderError when the cluster is
+    gone. What goes wrong with one student is in `troubles`.
     """
     manifest, choice = load_at_desk(root), [row for row in rows if students is None or row.id in students]
     graders = choose_graders(root, manifest, watch, jobs, cluster) if grade else None
@@ -108,18 +108,18 @@ def collect(
 
 @contextlib.contextmanager
 def locked(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]:
-    """One chore of this name at a time works in the folder; a killed one leaves it free. UsageError for a second."""
+    """Let only one chore of this name work in the folder at a time; UsageError for a second. A killed one frees it."""
     with (folder / f"{chore}.lock").open("w") as file:
         try:
             if not lock_file(file):
-                watch.phase(f"The disk of {folder} has no locks: run one `inv {chore}` at a time", None)
+                watch.phase(f"The disk of {folder} has no locks, so run only one `inv {chore}` at a time", None)
         except BusyError:
-            raise UsageError(f"Another `inv {chore}` is at work in {folder}. Wait for it, or end it.") from None
+            raise UsageError(f"Another `inv {chore}` is running in {folder}. Wait for it, or stop it.") from None
         yield
 
 
 def room_for_more(folder: Path) -> None:
-    """GraderError when the disk is all but full: better now than in the middle."""
+    """Raise GraderError when the disk is almost full, before anything is begun."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise GraderError(
@@ -128,7 +128,7 @@ def room_for_more(folder: Path) -> None:
 
 
 def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
-    """How many submissions wait to be graded, or, before the first look, how many students there are."""
+    """Count the submissions that wait to be graded; before the first collection, the students."""
     if not (folder / FILE).is_file():
         return len(rows)
     manifest = load_at_desk(root)
@@ -140,7 +140,7 @@ def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
 def _look_at_all(
     book: Gradebook, rows: Sequence[Row], of: Class, course: str, watch: Watch
 ) -> tuple[int, list[Trouble]]:
-    """Look at every repository, many at a time; what each look has found is written before the next is."""
+    """Look at every repository, many at a time, and save each one's findings before the next."""
     known, changed, troubles = _known(book, course), 0, []
     watch.phase(f"Looking at {len(rows)} repositories", len(rows))
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -159,7 +159,7 @@ def _look_at_all(
 
 
 def _known(book: Gradebook, course: str) -> dict[str, Known]:
-    """What the gradebook knows of each student."""
+    """Load what the gradebook holds on each student."""
     visits, pushes = book.visits(), book.pushes()
     commits: dict[str, set[str]] = {}
     for one in book.handed_in():
@@ -170,7 +170,7 @@ def _known(book: Gradebook, course: str) -> dict[str, Known]:
 
 
 def _keep(book: Gradebook, found: Found, course: str) -> bool:
-    """Write what a look has found; whether there was anything new. The visit comes last: then all of it is there."""
+    """Save what a look has found, and say whether anything was new. The visit is last: it proves that all is saved."""
     student = found.visit.student
     if found.pushes:
         book.add_pushes(student, found.pushes)
@@ -187,9 +187,10 @@ def _keep(book: Gradebook, found: Found, course: str) -> bool:
 
 
 def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> list[Task]:
-    """What has been handed in and not been graded: each different submission once, cheap milestones first.
+    """List what has been handed in and not been graded: each different submission once, early milestones first.
 
-    An error is no grading. What a stand-in's data has measured is measured again once the real data are here.
+    A grading that ended in an error does not count. What stand-in data measured is graded again once the real data
+    are on this machine.
     """
     visits, pushes = book.visits(), book.pushes()
     digests: dict[tuple[str, str, int], str | None] = {
@@ -198,7 +199,7 @@ def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> 
         if one.course_digest == course
     }
     here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in of.milestones}
-    # By whichever course: what was judged before the course has changed is `inv regrade`'s.
+    # By any course: what was judged before the course changed is left to `inv regrade`.
     stands = [g for g in book.gradings() if _stands(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
     tasks: dict[tuple[str, int, str], Task] = {}
@@ -217,14 +218,14 @@ def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> 
 
 
 def _stands(grading: Grading, here: Mapping[int, bool]) -> bool:
-    """Whether a grading answers for its submission."""
+    """Tell whether a grading is final, so that its submission is not graded again."""
     if grading.verdict == "error":
         return False
     return grading.verdict != "provisional" or not here.get(grading.milestone, True)
 
 
 def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
-    """How many heads have only been seen."""
+    """Count the students whose newest push no server has reported a time for."""
     visits, pushes = book.visits(), book.pushes()
     heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
     found = [arrived(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
@@ -232,11 +233,11 @@ def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
 
 
 Graders = Callable[[Sequence[Task]], Iterator[Graded]]
-"""Who grades: each task is answered once, in whatever order they are done."""
+"""Grades tasks: each is answered once, in the order in which they are done."""
 
 
 def choose_graders(root: Path, manifest: Manifest, watch: Watch, jobs: int | None, cluster: str) -> Graders:
-    """The processes of this machine, or a cluster's workers. GraderError where this machine has no sandbox."""
+    """Choose processes of this machine or a cluster's workers. GraderError where this machine has no sandbox."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
 
@@ -253,7 +254,7 @@ def choose_graders(root: Path, manifest: Manifest, watch: Watch, jobs: int | Non
 
 
 def grade_tasks(book: Gradebook, tasks: Sequence[Task], graders: Graders, watch: Watch, troubles: list[Trouble]) -> int:
-    """Grade every task; each result is in the gradebook before the next is looked at."""
+    """Grade every task, saving each result before the next, and return how many were graded; add to `troubles`."""
     graded = 0
     for done, one in enumerate(graders(tasks) if tasks else (), start=1):
         about = f"milestone {one.task.milestone}"

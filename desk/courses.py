@@ -1,4 +1,4 @@
-"""What a course judges by, so that a change of it can be told in words: criteria, and the files of tests and grader."""
+"""What a course judges by (criteria, tests, grader), so that a change to it can be described in words."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from grading.manifest.model import Manifest
 from grading.render import figures
 
 SHOWN = 5
-"""Files that are named of a change."""
+"""How many changed files are named."""
 
 
 def describe_course(root: Path, manifest: Manifest) -> Course:
-    """The course in the repository at ``root``, as it is now."""
+    """Describe the course in the repository at ``root``, as it is now."""
     record = course_record(root, manifest)
     return Course(record.digest, record.name, record.version, _list_contents(root, manifest))
 
 
 def _list_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
-    """Criteria as they are shown, and a digest of everything else."""
+    """List the criteria as they are shown, with a digest of everything else."""
     milestones = {}
     for milestone in manifest.milestones:
         rest = milestone.model_dump_json(exclude={"criteria"})
@@ -37,7 +37,7 @@ def _list_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What has changed from one course's contents to another's, as sentences."""
+    """Describe in sentences what has changed from one course's contents to another's."""
     for number, milestone in now["milestones"].items():
         yield from _compare_milestones(f"Milestone {number}", before["milestones"].get(number), milestone)
     files = {**before["files"], **now["files"]}
@@ -51,7 +51,7 @@ def compare_courses(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
 
 
 def _parse_threshold(text: str) -> tuple[str, float | None, str]:
-    """Sign, number and unit of a threshold, so that a number spelled differently is the same number.
+    """Split a threshold into sign, number and unit, so that another spelling of a number is no change.
 
     >>> _parse_threshold("≤ 150000") == _parse_threshold("≤ 150,000")
     True
@@ -61,6 +61,7 @@ def _parse_threshold(text: str) -> tuple[str, float | None, str]:
 
 
 def _compare_milestones(name: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[str]:
+    """Describe in sentences what has changed in one milestone; nothing for a new one."""
     if before is None:
         return
     for key in {**before["criteria"], **now["criteria"]}:

@@ -1,4 +1,4 @@
-"""A student's own deadlines, with the extensions of section and roster, and extensions that nobody has."""
+"""Each student's own deadlines, from the manifest and the extensions, and extensions that help nobody."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from grading.manifest.model import Deadlines
 
 
 def terms(deadlines: Deadlines | None, milestone: int, row: Row) -> Terms | None:
-    """A student's deadline for a milestone; None when it has none.
+    """Find a student's own deadline for a milestone; None when it has none.
 
-    The longest extension of the student's section and the student's own add up.
+    The longest extension of the student's section and the student's own are added up.
     """
     of_section = [
         e.days
@@ -23,7 +23,7 @@ def terms(deadlines: Deadlines | None, milestone: int, row: Row) -> Terms | None
 
 
 def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[Row]) -> Iterator[str]:
-    """Sentences about extensions that give nobody more time: of an empty section, of a milestone without a deadline."""
+    """Describe extensions that help nobody: those of an empty section or of a milestone without a deadline."""
     rows = tuple(rows)
     due = set() if deadlines is None else {one.milestone for one in deadlines.due}
     sections = sorted({row.section for row in rows if row.section})
@@ -31,14 +31,14 @@ def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[Row]) -> It
         about = f"milestones.yaml gives section {extension.section} {_format_days(extension.days)} more"
         if extension.section not in sections:
             known = f"the roster's sections are {', '.join(sections)}" if sections else "the roster has no sections"
-            yield f"{about}, and nobody is in that section: {known}."
+            yield f"{about}, but nobody is in that section: {known}."
         for number in extension.milestones:
             if number not in due:
                 yield f"{about} for milestone {number}, which has no deadline."
     for row in rows:
         if row.extension_days and not due:
             days = _format_days(row.extension_days)
-            yield f"The roster gives {row.id} {days} more, and milestones.yaml has no deadlines."
+            yield f"The roster gives {row.id} {days} more, but milestones.yaml has no deadlines."
         for number, days_more in row.milestone_days:
             if number not in due:
                 days = _format_days(days_more)
@@ -46,4 +46,5 @@ def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[Row]) -> It
 
 
 def _format_days(days: int) -> str:
+    """Write a number of days: 1 day, 2 days."""
     return f"{days} day" if days == 1 else f"{days} days"

@@ -1,4 +1,4 @@
-"""What a person decided about grades, in tables of its own: no collection writes there, and nothing is ever deleted."""
+"""What people decided about grades: tables that no collection writes to and from which nothing is ever deleted."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True)
 class Course:
-    """A course that grades were judged by."""
+    """A version of the course that grades were judged by."""
 
     digest: str
     name: str
     version: str
     contents: Mapping[str, Any] | None = None
-    """What it judges by (`desk.courses`); None for one that graded before this was kept."""
+    """What it judges by (`desk.courses`); None for one that graded before this was recorded."""
 
     @property
     def label(self) -> str:
-        """How a grade names it: 0.1.0 (3f2a1b9c)."""
+        """The name that grades show: 0.1.0 (3f2a1b9c)."""
         return f"{self.version} ({self.digest[:8]})"
 
 
 @dataclass(frozen=True)
 class Regrade:
-    """The decision that gradings by a course count for what an earlier course has graded."""
+    """The decision that gradings by one course count for what earlier courses have graded."""
 
     course_digest: str
     at: datetime
     policy: Policy
-    """replace: in place of the earlier ones. keep_better: beside them. pin: not at all."""
+    """replace: instead of the earlier ones. keep_better: as well as them. pin: not at all."""
     by_whom: str
 
 
 def add_course(book: Gradebook, course: Course) -> None:
-    """Keep a course; what it judges by is kept the first time that it is known."""
+    """Save a course; what it judges by is saved the first time it is known."""
     with book.writing() as db:
         db.execute(
             "INSERT INTO course (digest, name, version, contents) VALUES (?, ?, ?, ?) "
@@ -53,13 +53,13 @@ def add_course(book: Gradebook, course: Course) -> None:
 
 
 def read_courses(book: Gradebook) -> dict[str, Course]:
-    """Every course, by digest."""
+    """Read every course, by digest."""
     found = book.read("SELECT digest, name, version, contents FROM course ORDER BY digest")
     return {row[0]: Course(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
 
 def add_regrade(book: Gradebook, regrade: Regrade) -> None:
-    """Keep a decision; of two about the same course the later counts."""
+    """Save a decision; of two about the same course the later counts."""
     with book.writing() as db:
         db.execute(
             "INSERT OR IGNORE INTO regrade (course_digest, at, policy, by_whom) VALUES (?, ?, ?, ?)",
@@ -68,13 +68,13 @@ def add_regrade(book: Gradebook, regrade: Regrade) -> None:
 
 
 def read_regrades(book: Gradebook) -> tuple[Regrade, ...]:
-    """Every decision, the oldest first."""
+    """Read every decision, oldest first."""
     found = book.read("SELECT course_digest, at, policy, by_whom FROM regrade ORDER BY at, course_digest")
     return tuple(Regrade(digest, parse_time(at), policy, whom) for digest, at, policy, whom in found)
 
 
 def select_regrades(regrades: Iterable[Regrade]) -> tuple[Regrade, ...]:
-    """The decisions that count: the last about each course, in their order."""
+    """Select the decisions that count: the last one about each course, in order of time."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
 
@@ -85,7 +85,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Override:
-    """One thing that somebody decided by hand about a student's grade of a milestone."""
+    """One decision by hand about a student's grade for a milestone."""
 
     student: str
     milestone: int
@@ -98,31 +98,31 @@ class Override:
 
     @property
     def id(self) -> str:
-        """What it says, as a digest: shards merge by it."""
+        """A digest of its contents, by which shards are merged."""
         cells = (self.student, str(self.milestone), self.kind, self.value, format_time(self.at), self.by_whom, self.why)
         return hashlib.sha256("\0".join(cells).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class InForce:
-    """What counts of the overrides of one grade."""
+    """The overrides of one grade that count."""
 
     points: float | None = None
-    """In place of what was measured."""
+    """Instead of what was measured."""
     excused: bool = False
     bonus: float = 0.0
     comment: str | None = None
     """For the student."""
 
     def apply(self, measured: float | None) -> float | None:
-        """The points that a grade comes to; None for nothing, and for who is excused."""
+        """Compute the points of a grade; None for an ungraded or excused one."""
         points = measured if self.points is None else self.points
         if self.excused or (points is None and not self.bonus):
             return None
         return round((points or 0.0) + self.bonus, 2)
 
     def describe(self) -> str:
-        """In words, without the comment: 80 points by hand, 5 points bonus."""
+        """Describe them without the comment: 80 points by hand, 5 points bonus."""
         parts = ["excused"] if self.excused else []
         parts += [f"{self.points:g} points by hand"] if self.points is not None else []
         parts += [f"{self.bonus:g} points bonus"] if self.bonus else []
@@ -130,7 +130,7 @@ class InForce:
 
 
 def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
-    """Keep overrides, all or none."""
+    """Save overrides: all of them, or none if one fails."""
     with book.writing() as db:
         db.executemany(
             "INSERT OR IGNORE INTO override (id, student, milestone, kind, value, at, by_whom, why) "
@@ -140,7 +140,7 @@ def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
 
 
 def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_whom: str, why: str) -> None:
-    """Take overrides back; they stay in the gradebook."""
+    """Mark overrides as withdrawn; they stay in the gradebook."""
     with book.writing() as db:
         db.executemany(
             "INSERT OR IGNORE INTO withdrawal (override, at, by_whom, why) VALUES (?, ?, ?, ?)",
@@ -149,7 +149,7 @@ def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_who
 
 
 def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
-    """The overrides that are not taken back, by student and milestone, the oldest first."""
+    """Read the overrides that are not withdrawn, by student and milestone, oldest first."""
     found: dict[tuple[str, int], list[Override]] = {}
     for student, milestone, kind, value, at, whom, why in book.read(
         "SELECT student, milestone, kind, value, at, by_whom, why FROM override "
@@ -162,7 +162,7 @@ def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
 
 
 def select_overrides(overrides: Iterable[Override]) -> InForce:
-    """What counts of one grade's: the newest of each kind."""
+    """Select the overrides of one grade that count: the newest of each kind."""
     newest = {one.kind: one.value for one in overrides}
     points, bonus = newest.get("points"), newest.get("bonus")
     return InForce(

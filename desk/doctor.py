@@ -1,4 +1,4 @@
-"""`inv doctor`: what a class needs, on this machine and on GitHub, and how to fix what is missing."""
+"""`inv doctor`: checks what a class needs on this machine and on GitHub, and says how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from tito.doctor import Finding, each, manifest, packages, python, sandbox, work
 
 OLDEST_GIT = (2, 36)
 ASKED = 5
-"""Repositories of the roster that are asked about: what is wrong in an organisation is wrong with the first."""
+"""How many of the roster's repositories are checked: what is wrong in an organisation shows in the first few."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What is examined."""
+    """The repository and class that are checked."""
 
     root: Path
     folder: Path
     environ: Mapping[str, str]
 
     def repositories(self) -> list[str]:
-        """The names of the roster's repositories on GitHub."""
+        """List the names of the roster's repositories on GitHub."""
         try:
             rows = check_roster(self.folder / ROSTER).rows
         except UsageError:
@@ -46,7 +46,7 @@ class Desk:
 
 
 def examine(desk: Desk) -> Iterator[Finding]:
-    """Every check in order: this machine, the class's folder, GitHub."""
+    """Run every check in order: this machine, the class's folder, GitHub."""
     here: tuple[Callable[[Path], Finding], ...] = (python, packages, manifest)
     yield from each(here, desk.root)
     yield from each((official, started_worker, git_version, data_sets, disk, roster, deadlines, gradebook, token), desk)
@@ -55,19 +55,19 @@ def examine(desk: Desk) -> Iterator[Finding]:
 
 
 def official(desk: Desk) -> Finding:
-    """The sandbox that official grading needs."""
+    """Check that this machine has the sandbox that official grading needs."""
     found = sandbox(desk.root)
     fix = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
     return found if found.ok else Finding("sandbox", False, found.found, fix)
 
 
 def started_worker(desk: Desk) -> Finding:
-    """The process that runs student code starts and answers."""
+    """Check that the process that runs student code starts and answers."""
     return worker(desk.root)
 
 
 def git_version(_desk: Desk) -> Finding:
-    """Git is there and knows what is asked of it."""
+    """Check that git is installed and new enough."""
     version = git.version()
     shown = "git " + ".".join(map(str, version))
     ok = version >= OLDEST_GIT
@@ -75,17 +75,19 @@ def git_version(_desk: Desk) -> Finding:
 
 
 def data_sets(desk: Desk) -> Finding:
-    """The real data sets, without which verdicts are provisional."""
+    """Check that the real data sets are here; without them verdicts are provisional."""
     needed = {m.data for m in load(desk.root).milestones if m.status is Status.BUILT and m.data}
     missing = sorted(name for name in needed if find(source_named(name)).missing)
     if not missing:
         return Finding("data sets", True, ", ".join(sorted(needed)) or "none needed")
-    found = f"not here: {', '.join(missing)}. They are downloaded when first needed; else verdicts are provisional"
+    found = (
+        f"not here: {', '.join(missing)}. They are downloaded when first needed; without them verdicts are provisional"
+    )
     return Finding("data sets", None, found, " and ".join(f"tito data fetch {name}" for name in missing))
 
 
 def disk(desk: Desk) -> Finding:
-    """Room for repositories and results."""
+    """Check that the disk has room for repositories and results."""
     place = desk.folder.resolve()
     while not place.exists():
         place = place.parent
@@ -95,11 +97,11 @@ def disk(desk: Desk) -> Finding:
 
 
 def roster(desk: Desk) -> Finding:
-    """A roster without problems."""
+    """Check that the class has a roster without problems."""
     path = desk.folder / ROSTER
     if not path.exists():
-        mend = f"Write it; its columns stand in docs/for-instructors.md. Then: inv roster --folder {desk.folder}"
-        return Finding("roster", False, f"there is no {path}", mend)
+        repair = f"Write it; docs/for-instructors.md lists its columns. Then: inv roster --folder {desk.folder}"
+        return Finding("roster", False, f"there is no {path}", repair)
     found = check_roster(path)
     if found.problems:
         shown = f"{len(found.problems)} problems, the first: {found.problems[0]}"
@@ -111,11 +113,11 @@ def roster(desk: Desk) -> Finding:
 
 
 def deadlines(desk: Desk) -> Finding:
-    """Deadlines in a known time zone, and extensions that somebody has."""
+    """Check that deadlines have a known time zone, and that each extension helps somebody."""
     try:
         found = load_at_desk(desk.root).deadlines
     except ManifestError as error:
-        return Finding("deadlines", False, str(error), "Change milestones.yaml; students are not stopped by it.")
+        return Finding("deadlines", False, str(error), "Change milestones.yaml. It does not stop students.")
     path = desk.folder / ROSTER
     idle = list(find_idle_extensions(found, check_roster(path).rows if path.exists() else ()))
     if idle and path.exists():
@@ -126,42 +128,42 @@ def deadlines(desk: Desk) -> Finding:
 
 
 def gradebook(desk: Desk) -> Finding:
-    """A gradebook that can be read, where there is one."""
+    """Check that the gradebook, if there is one, can be read."""
     path = desk.folder / BOOK
     if not path.exists():
-        return Finding("gradebook", None, f"none yet; inv collect --folder {desk.folder} makes it")
+        return Finding("gradebook", None, f"none yet; inv collect --folder {desk.folder} creates it")
     try:
         with open_gradebook(path) as book:
             return Finding("gradebook", True, f"{len(book.gradings())} results of {len(book.students())} students")
     except (UsageError, GraderError) as error:
-        return Finding("gradebook", False, str(error), "Bring it back from a backup.")
+        return Finding("gradebook", False, str(error), "Restore it from a backup.")
 
 
 def token(desk: Desk) -> Finding:
-    """A token, where the class is on GitHub: for push times, and for what follows here."""
+    """Check that there is a token if the class is on GitHub; push times and the next checks need it."""
     if desk.environ.get("GITHUB_TOKEN"):
         return Finding("token", True, "GITHUB_TOKEN is set")
     if not desk.repositories():
-        return Finding("token", True, "no repository is on GitHub: none is needed")
+        return Finding("token", True, "no repository is on GitHub, so none is needed")
     due = load(desk.root).deadlines is not None
-    found = "GITHUB_TOKEN is not set" + (": deadlines cannot be applied on the times of pushes" if due else "")
+    found = "GITHUB_TOKEN is not set" + (", so deadlines cannot use the times of pushes" if due else "")
     return Finding("token", False if due else None, found, "export GITHUB_TOKEN=$(gh auth token)")
 
 
 def grader(desk: Desk) -> Finding:
-    """The public repository of the release, which students' workflows call."""
+    """Check that the release's repository, which students' workflows call, is public and whole."""
     at = load(desk.root).course.grader
     if at is None:
-        found = "milestones.yaml names no course.grader: releases have no workflows, and grading is at desks only"
-        mend = "Add `grader:` with `repository: owner/name` and `ref: main` below `course:`, and release again."
-        return Finding("grader", None, found, mend)
+        found = "milestones.yaml names no course.grader, so releases have no workflows and GitHub grades nothing"
+        repair = "Add `grader:` with `repository: owner/name` and `ref: main` below `course:`, and release again."
+        return Finding("grader", None, found, repair)
     answer = _ask(desk, f"/repos/{at.repository}")
     if answer is None:
-        mend = f"Release the course, and push it to {at.repository}: inv release --to DIR"
-        return Finding("grader", False, f"there is no repository {at.repository}", mend)
+        repair = f"Release the course, and push it to {at.repository}: inv release --to DIR"
+        return Finding("grader", False, f"there is no repository {at.repository}", repair)
     if answer.get("private"):
-        mend = f"https://github.com/{at.repository}/settings: change its visibility to public."
-        return Finding("grader", False, f"{at.repository} is private: students' workflows cannot call it", mend)
+        repair = f"https://github.com/{at.repository}/settings: change its visibility to public."
+        return Finding("grader", False, f"{at.repository} is private, so students' workflows cannot call it", repair)
     if _ask(desk, f"/repos/{at.repository}/contents/.github/workflows/grade.yml?ref={at.ref}") is None:
         return Finding(
             "grader",
@@ -173,43 +175,45 @@ def grader(desk: Desk) -> Finding:
 
 
 def organisation(desk: Desk) -> Finding:
-    """Actions are allowed where the roster's repositories are."""
+    """Check that the owners of the roster's repositories allow Actions."""
     owners = sorted({name.partition("/")[0] for name in desk.repositories()})
     if not owners:
         return Finding("organisation", None, "the roster names no repository on GitHub")
     for owner in owners:
         answer = _ask(desk, f"/orgs/{owner}/actions/permissions")
         if answer is not None and answer.get("enabled_repositories") == "none":
-            mend = f"https://github.com/organizations/{owner}/settings/actions: allow Actions for all repositories."
-            return Finding("organisation", False, f"{owner} lets no repository run Actions", mend)
+            repair = f"https://github.com/organizations/{owner}/settings/actions: allow Actions for all repositories."
+            return Finding("organisation", False, f"{owner} lets no repository run Actions", repair)
         if answer is not None and answer.get("allowed_actions") == "local_only":
-            mend = (
+            repair = (
                 f"https://github.com/organizations/{owner}/settings/actions: also allow the course's and GitHub's own."
             )
-            return Finding("organisation", False, f"{owner} lets repositories call no workflow of the course", mend)
+            return Finding(
+                "organisation", False, f"{owner} does not let repositories call the course's workflow", repair
+            )
     return Finding("organisation", True, ", ".join(owners))
 
 
 def repositories(desk: Desk) -> Finding:
-    """The first of the roster's repositories can be read, and their runs may write records."""
+    """Check that the roster's first repositories can be read and that Actions are on in them."""
     names = desk.repositories()[:ASKED]
     for name in names:
         if _ask(desk, f"/repos/{name}") is None:
-            mend = "Look at its name in the roster, and whether your account may read it: gh auth status"
-            return Finding("repositories", False, f"{name} cannot be read with this token", mend)
+            repair = "Check its name in the roster, and whether your account may read it: gh auth status"
+            return Finding("repositories", False, f"{name} cannot be read with this token", repair)
         answer = _ask(desk, f"/repos/{name}/actions/permissions")
         if answer is not None and answer.get("enabled") is False:
-            mend = f"https://github.com/{name}/settings/actions: allow Actions."
-            return Finding("repositories", False, f"Actions are off in {name}", mend)
+            repair = f"https://github.com/{name}/settings/actions: allow Actions."
+            return Finding("repositories", False, f"Actions are off in {name}", repair)
     return (
-        Finding("repositories", True, f"{len(names)} looked at, all readable")
+        Finding("repositories", True, f"{len(names)} checked, all readable")
         if names
         else Finding("repositories", None, "the roster names none on GitHub")
     )
 
 
 def _ask(desk: Desk, path: str) -> dict[str, object] | None:
-    """What GitHub answers; None when it is not there, or not for this token. GraderError when it cannot be asked."""
+    """Ask GitHub's API; None when this token finds nothing there. GraderError when GitHub cannot be asked."""
     from githubkit.exception import RequestFailed
 
     from grading.github.api import client, translate_errors

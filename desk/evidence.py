@@ -1,4 +1,4 @@
-"""What a grade rests on: a page for each student, with every criterion of each result that counts."""
+"""The evidence for each grade: a page for each student, with every criterion of each result that counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grading.render import figures, words
 from grading.result import CriterionResult, CriterionStatus
 
 FAILURES = 5
-"""Failures of one criterion that are shown."""
+"""How many failures of one criterion are shown."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Measurement:
     how: str
     failures: tuple[str, ...]
     more: int
-    """Failures besides."""
+    """Further failures, which are not shown."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One grade with what it rests on."""
+    """One grade with its evidence."""
 
     score: Score
     name: str
-    """Of the milestone."""
+    """The milestone's name."""
     state: str
     commit: str | None
     """The address of the commit's page."""
@@ -51,7 +51,7 @@ class Evidence:
 
 
 def write_evidence(book: Gradebook, report: Report, folder: Path, back: str) -> int:
-    """Write `folder/ID.html` for each student with a result, linked to the report `back`; how many."""
+    """Write `folder/ID.html` for each student with a result, with a link to the report `back`; return how many."""
     template = environment().get_template("evidence.html.jinja")
     folder.mkdir(exist_ok=True)
     written = 0
@@ -59,13 +59,14 @@ def write_evidence(book: Gradebook, report: Report, folder: Path, back: str) -> 
         if any(score.grading is not None for score in line.scores):
             grades = list(_collect_evidence(book, report, line))
             text = template.render(line=line, grades=grades, report=report, back=f"../{back}")
-            # Without waiting for the disk, as `write_atomically` does: 800 pages that can be written again at any time.
+            # Unlike `write_atomically`, do not wait for the disk: these pages can be written again at any time.
             (folder / f"{line.row.id}.html").write_bytes(text.encode())
             written += 1
     return written
 
 
 def _collect_evidence(book: Gradebook, report: Report, line: Line) -> Iterator[Evidence]:
+    """Collect the evidence for each graded milestone of one student."""
     results = dict(book.results(line.row.id))
     for one, score, stale in zip(report.distributions, line.scores, line.stale, strict=True):
         if score.grading is None:
@@ -83,7 +84,7 @@ def _collect_evidence(book: Gradebook, report: Report, line: Line) -> Iterator[E
 
 
 def _measure(raw: dict[str, Any]) -> Measurement:
-    """A criterion of a record of ours, which was checked when it was made; checking 10,000 again takes seconds."""
+    """Describe a criterion of a record without validating it again: the record is ours, and 10,000 take seconds."""
     known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
     criterion = CriterionResult.model_construct(**known)
     failures = [
@@ -102,12 +103,12 @@ def _measure(raw: dict[str, Any]) -> Measurement:
 
 
 def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """How the grade came about, as terms and values."""
+    """List how the grade came about, as terms and values."""
     assert score.grading is not None
     yield "Judged by", score.judged_by
     yield "Graded", f"{score.grading.started_at:%Y-%m-%d %H:%M} UTC"
     if score.push is not None:
-        yield "Pushed", f"{score.push.at:%Y-%m-%d %H:%M} UTC, says {score.push.source}"
+        yield "Pushed", f"{score.push.at:%Y-%m-%d %H:%M} UTC (source: {score.push.source})"
     if score.terms is not None:
         yield "Late", f"{score.days_late} day{'' if score.days_late == 1 else 's'}, which leaves {score.factor:.0%}"
     yield "Different submissions graded", str(score.attempts)
@@ -115,7 +116,7 @@ def _list_facts(score: Score, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Seed", str(raw.get("seed", ""))
     yield "Machine", f"{raw['machine']['system']}, {words.describe_sandbox(raw['machine']['sandbox'])}"
     for data in raw.get("data", ()):
-        yield "Data", data["name"] + (f", in place of {data['stand_in_for']}" if data.get("stand_in_for") else "")
+        yield "Data", data["name"] + (f", instead of {data['stand_in_for']}" if data.get("stand_in_for") else "")
     if score.by_hand.describe():
         yield "By hand", score.by_hand.describe()
     if score.by_hand.comment:

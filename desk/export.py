@@ -1,4 +1,4 @@
-"""The gradebook as files that other systems import. No cell of them is a formula, whatever a student is called."""
+"""The gradebook as files that other systems import. No cell is a formula, whatever a student is called."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from grading.manifest.model import Manifest, Milestone, Status
 from grading.render.text import one_line
 
 _LIVE = re.compile(r"[=+\-@\t\r\n|%＝＋－＠]")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""What a spreadsheet treats as the beginning of a formula."""
 _UNTOUCHED = "-"
-"""What Moodle takes for a grade that is to stay as it is."""
+"""What tells Moodle to leave a grade as it is."""
 
 
 def harmless(text: str) -> str:
-    """Text that stays text in a spreadsheet: an apostrophe before what would be a formula, on one line.
+    """Keep text from becoming a formula in a spreadsheet: put an apostrophe before it, and everything on one line.
 
     >>> harmless("=1+1")
     "'=1+1"
@@ -46,7 +46,7 @@ def harmless(text: str) -> str:
 
 
 def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
-    """Everything, one row for each student: points, verdict, criteria, push and lateness of each milestone."""
+    """Write all scores as CSV: points, verdict, criteria, push and lateness of each milestone, a row per student."""
     built = _built(manifest)
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
@@ -82,12 +82,12 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
 
 
 def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
-    """Canvas's gradebook: its five columns, a column for each milestone, and the row of points possible.
+    """Write the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
 
-    Canvas takes an empty cell for a grade to erase, so no cell is empty: students and milestones that have some are
-    left out (`choose_complete`). An excused one is `EX`.
+    An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
+    (`choose_complete`). An excused grade is `EX`.
 
-    Students are known by their SIS Login ID: the roster's `sis_login`, else the e-mail address, else the id.
+    Students are known by their SIS Login ID: the roster's `sis_login`, otherwise the e-mail address, otherwise the id.
     """
     chosen, built = choose_complete(rows, _built(manifest), reached)
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_title(m) for m in built)]
@@ -101,9 +101,9 @@ def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
 
 
 def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
-    """Moodle's grade import: to be mapped from "Email address" to the user's. UsageError for a student without one.
+    """Write the scores for Moodle, which maps "Email address" to users. UsageError for a student without an address.
 
-    A grade that is `-` is left as it is; an empty one would erase what is there.
+    A cell with `-` leaves a grade as it is, where an empty one would erase it.
     """
     without = [row.id for row in rows if row.email is None]
     if without:
@@ -113,7 +113,7 @@ def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     lines: list[list[object]] = [
         [row.name or row.id, row.email, *(_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)] for row in rows
     ]
-    for row, line in zip(rows, lines, strict=True):  # a column that Moodle maps to nothing
+    for row, line in zip(rows, lines, strict=True):  # a column that Moodle ignores
         line.append("; ".join(f"{m.id}: {reached[row.id][m.id].judged_by or 'not graded'}" for m in built))
     return _csv([["Full name", "Email address", *(_title(m) for m in built), "Judged by"], *lines])
 
@@ -127,7 +127,7 @@ FORMATS: dict[str, Callable[[Sequence[Row], Scores, Manifest], str]] = {
 
 @dataclass(frozen=True)
 class Written:
-    """What a file of scores holds."""
+    """What an exported file holds."""
 
     students: int
     notes: tuple[str, ...] = ()
@@ -145,13 +145,13 @@ def write(
     milestone: int | None = None,
     participants: Path | None = None,
 ) -> Written:
-    """Write the class's scores in this format, in one step: all milestones or one.
+    """Write the class's scores to a file in this format, for all milestones or one.
 
-    `participants` is the list that Moodle exports: students who are not in it are left out. UsageError as the formats
-    raise it.
+    `participants` is the list that Moodle exports: students who are not in it are left out. UsageError for an unknown
+    format or milestone, and when a format cannot hold the class.
     """
     if form not in (*FORMATS, "classroom50"):
-        raise UsageError(f"There is no format {form!r}: {', '.join(FORMATS)} and classroom50.")
+        raise UsageError(f"{form!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
     whole = load_at_desk(root)
     manifest = _limit(whole, milestone)
     notes: list[str] = []
@@ -175,7 +175,7 @@ def write(
 
 
 def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
-    """The manifest with this milestone alone; UsageError when there is none."""
+    """Return the manifest with this milestone alone; UsageError when there is none."""
     if milestone is None:
         return manifest
     built_milestone(manifest, milestone)
@@ -183,6 +183,7 @@ def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
 
 
 def _built(manifest: Manifest) -> list[Milestone]:
+    """List the milestones that can be graded."""
     return [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
 
 
@@ -191,7 +192,7 @@ def _title(milestone: Milestone) -> str:
 
 
 def _points(score: Score) -> str:
-    """A number; nothing where there is none."""
+    """Write the points as a number; empty for none."""
     return "" if score.points is None else str(score.points)
 
 
@@ -200,6 +201,7 @@ def _total(of: Sequence[Score]) -> float:
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:
+    """Write rows as CSV in which no text is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:

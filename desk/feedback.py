@@ -1,4 +1,4 @@
-"""`inv feedback`: each student's official results, in an issue of their own repository or in a file."""
+"""`inv feedback`: gives each student their official results, in an issue of their own repository or in a file."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 
 Outcome = Done | Literal["elsewhere"]
-"""`elsewhere`: the repository is not on GitHub, or there is none."""
+"""`elsewhere` means that the repository is not on GitHub, or that there is none."""
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What became of everybody's feedback."""
+    """What happened to everybody's feedback."""
 
     outcomes: Mapping[str, Outcome]
-    """By student, of those GitHub was asked about, and those it was not."""
+    """By student, whether or not GitHub was asked about them."""
     troubles: tuple[Trouble, ...] = ()
     written: int = 0
-    """Files that were written because they had changed."""
+    """How many files were written because they had changed."""
     stopped: str | None = None
     """Why it ended before the last student."""
 
@@ -56,8 +56,8 @@ def send_feedback(
 ) -> Feedback:
     """Compare everybody's issue with the gradebook and, with `send`, open it or bring it up to date.
 
-    ``rows`` are the roster's, which says where repositories are; `to` is a folder for the texts as files. What goes
-    wrong with one student is in `troubles`. UsageError and GraderError as the gradebook and GITHUB_TOKEN raise them.
+    ``rows`` are the roster's, with everybody's repository; `to` is a folder for the texts as files. What goes wrong
+    with one student is in `troubles`. UsageError for a missing gradebook or token, GraderError when one cannot be used.
     """
     manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
@@ -85,7 +85,7 @@ def send_feedback(
 
 
 def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
-    """Each id that somebody has now, and all they had before.
+    """Find all earlier ids of each student who was renamed, by the id they have now.
 
     >>> find_earlier_ids({"ada": "ada_b", "ada_b": "ada_c"}) == {"ada_c": {"ada", "ada_b"}}
     True
@@ -101,7 +101,7 @@ def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def read_official(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[Official]:
-    """What the gradebook tells each enrolled student; nobody's rows are in another's."""
+    """Collect the official results of each enrolled student; nobody's hold anything of anybody else's."""
     courses, pushes = read_courses(book), book.pushes()
     handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
     for one in book.handed_in():
@@ -119,7 +119,7 @@ def read_official(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[O
 
 
 def write_files(texts: Mapping[str, str], to: Path) -> int:
-    """Write each student's text as ID.md into a folder that git ignores; how many have changed."""
+    """Write each student's text as ID.md into a folder that git ignores; return how many have changed."""
     if to.exists() and not to.is_dir():
         raise UsageError(f"{to} is not a folder. Name one with --to.")
     make_class_folder(to)

@@ -1,4 +1,4 @@
-"""What a student reads of the gradebook: a pure function of their own rows, as Markdown in which no text is live."""
+"""The text of a student's feedback: a pure function of their own rows, as Markdown in which no text is live."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from grading.result import CriterionResult, CriterionStatus, Result, Verdict
 TITLE = "Your official results"
 MARKER = "<!-- tinytorch:feedback {student} -->"
 UNMET = 8
-"""Criteria that are named as not met."""
+"""How many unmet criteria are named."""
 RECEIPTS = 200
-"""Pushes that are listed, the newest ones."""
+"""How many pushes are listed, newest first."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """A push that was collected, and what became of it."""
+    """A push that was collected, and what was handed in with it."""
 
     push: Push
     collected: tuple[tuple[str, tuple[int, ...]], ...]
-    """(course, milestones that were handed in to it), by course."""
+    """Pairs of a course and the milestones that were handed in to it, by course."""
 
 
 @dataclass(frozen=True)
 class Official:
-    """Everything that the gradebook tells one student."""
+    """Everything that one student is told of the gradebook."""
 
     row: Row
     scores: tuple[Score, ...]
-    """One for each milestone that is built."""
+    """One score for each milestone that is built."""
     results: Mapping[int, Result]
-    """Of each milestone that was graded, the record that counts."""
+    """The record that counts, for each milestone that was graded."""
     receipts: tuple[Receipt, ...] = ()
     zone: tzinfo = UTC
-    """In which times are written."""
+    """The time zone in which times are written."""
 
 
 def write_feedback(official: Official, manifest: Manifest) -> str:
-    """The text of the student's issue, from its marker on; the same rows give the same text."""
+    """Write the text of the student's issue, from its marker on; the same rows give the same text."""
     marker = MARKER.format(student=official.row.id)
     return f"{marker}\n\n{fit(_blocks(official, manifest), LIMIT - len(marker) - 3)}\n"
 
 
 def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
+    """Write the blocks of the text: introduction, table, next step, each milestone, receipts."""
     row = official.row
     who = f"{escape(row.name)} ({code(row.id)})" if row.name else code(row.id)
     yield (
-        f"These are the results for {who} in your instructor's gradebook, the ones that count. This text is updated in "
-        "place, and edits to it are overwritten. Ask questions in a comment below."
+        f"These are the results for {who} in your instructor's gradebook, and they are the ones that count. This text "
+        "is updated in place, so edits to it are overwritten. Ask questions in a comment below."
     )
     yield _table(official, manifest)
     yield "### What to do next"
@@ -69,7 +70,7 @@ def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
 
 
 def _table(official: Official, manifest: Manifest) -> str:
-    """A row for each milestone; deadlines and lateness where the course has them."""
+    """Write a table with a row for each milestone, and with deadlines and lateness where the course has them."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
     lines = [heads, ["---", "---", "---:", "---:", *["---"] * (len(heads) - 4)]]
@@ -90,25 +91,28 @@ def _table(official: Official, manifest: Manifest) -> str:
 
 
 def _describe_verdict(score: Score) -> str:
+    """Name the verdict, or say that the milestone was not begun."""
     if score.verdict is not None:
         return words.verdict_word(Verdict(score.verdict), module=False)
     return "Not begun in time" if score.closed else "Not begun"
 
 
 def _describe_points(score: Score) -> str:
+    """Write the points out of 100; “excused” or a dash where there are none."""
     if score.by_hand.excused:
         return "excused"
     return "—" if score.points is None else f"{score.points:g} of {FULL:g}"
 
 
 def _describe_lateness(score: Score) -> str:
+    """Say how late the graded push was; empty without a deadline."""
     if score.terms is None or score.push is None or score.grading is None:
         return ""
     return score.terms.describe_lateness(score.push.at)
 
 
 def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
-    """The first milestone that is not passed, and what leads there."""
+    """Describe the first milestone that is not passed, and what leads there."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
     ]
@@ -120,8 +124,8 @@ def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
     due = f" It is due on {score.terms.describe_due()}." if score.terms is not None and not score.closed else ""
     if score.verdict == Verdict.ERROR:
         yield (
-            f"Milestone {milestone.id} could not be judged. This is the grader's or the machine's failure, not your "
-            "code's: it will be graded again, and you need do nothing."
+            f"Milestone {milestone.id} could not be judged. The grader or its machine failed, not your code. It will "
+            "be graded again, and you need do nothing."
         )
     elif result is not None:
         yield f"Fix this first, for milestone {milestone.id}, {escape(milestone.name, 60)}.{due}"
@@ -134,12 +138,12 @@ def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
     else:
         yield (
             f"Milestone {milestone.id}, {escape(milestone.name, 60)}: {escape(milestone.victory)}.{due} "
-            f"Type {code('tito')} in your repository: it names the next step."
+            f"Type {code('tito')} in your repository to see the next step."
         )
 
 
 def _milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
-    """What there is to say of one milestone besides its row; nothing where nothing was graded or decided."""
+    """Write what the table does not say about one milestone; nothing where nothing was graded or decided."""
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
         return
@@ -163,34 +167,37 @@ def _milestone(score: Score, milestone: Milestone, result: Result | None) -> Ite
 
 
 def _describe_unmet(criterion: CriterionResult) -> str:
+    """Describe a criterion that is not met: measured and required, or why it was not measured."""
     title = escape(criterion.title)
     if criterion.status is not CriterionStatus.FAILED:
         return f"{title}: {escape(words.not_measured(criterion))}"
-    return f"{title}: {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
+    return f"{title}: {figures.measured(criterion)}, required {figures.threshold(criterion)}"
 
 
 def _receipts(official: Official) -> str:
+    """Write a table of the collected pushes, newest first."""
     lines = ["| Commit | Received | Collected for the course | Handed in |", "| --- | --- | --- | --- |"]
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:
         when = _format_time(receipt.push.at, official.zone)
-        # The time of a push that no server told is the collection's own, which is later.
+        # Where no server reported the time of a push, it is the collection's, which is later.
         seen = ", when it was first seen" if receipt.push.source == "seen" else ""
         for course, milestones in receipt.collected:
             handed_in = ", ".join(f"milestone {number}" for number in milestones) or "no milestone begun"
             lines.append(f"| {code(receipt.push.commit)} | {when}{seen} | {escape(course, 60)} | {handed_in} |")
     left = len(shown) - RECEIPTS
-    return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which the gradebook holds." if left > 0 else "")
+    return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which are in the gradebook." if left > 0 else "")
 
 
 def _format_time(at: datetime, zone: tzinfo) -> str:
+    """Write a time in this zone, to the minute."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def collect_receipts(
     pushes: Sequence[Push], handed_in: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> tuple[Receipt, ...]:
-    """A receipt for each push whose commit was collected; `handed_in` is commit → course → milestones."""
+    """Make a receipt for each push whose commit was collected; `handed_in` is commit → course → milestones."""
     first: dict[str, Push] = {}
     for push in sorted(pushes, key=lambda p: (p.source == "seen", p.at)):
         first.setdefault(push.commit, push)

@@ -1,4 +1,4 @@
-"""A class's folder: roster, gradebook and the key of the pseudonyms, which must never reach a repository."""
+"""A class's folder: its roster, gradebook and key of the pseudonyms must never reach a repository."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ IGNORED = "# A class is private: names, grades and the key of the pseudonyms sta
 
 
 def format_option(folder: Path) -> str:
-    """The option that names this folder in a command to type: nothing for `class`."""
+    """Write the option that names this folder in a command; empty for `class`, the default."""
     return "" if folder == Path("class") else f" --folder {folder}"
 
 
 def make_class_folder(folder: Path) -> None:
-    """Make a class's folder unless it is there, and have git ignore all of it; a `.gitignore` of yours stays."""
+    """Create a class's folder unless it exists, and have git ignore all of it. An existing `.gitignore` stays."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".gitignore"
     if not path.exists() and not (folder / ".git").exists():

@@ -1,4 +1,4 @@
-"""Git, run so that a student's repository can set nothing off: no hooks, filters, submodules, prompts or checkouts."""
+"""Git, run so that a student's repository can trigger nothing: no hooks, filters, submodules, prompts, checkouts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from grading.files import write_atomically
 from grading.render.text import one_line
 
 SECONDS = 300
-"""After so long without an end a transfer is given up."""
+"""How long a transfer may take."""
 LARGEST_OUTPUT = 4 << 20
-"""Bytes of what git may list; a repository may hold any number of names."""
+"""How many bytes git may list, since a repository may hold any number of names."""
 SAFE = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -37,7 +37,7 @@ SAFE = (
 )
 HEX = re.compile(r"[0-9a-f]{40}")
 _HELPER = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
-"""Tells git the token of the environment, for GitHub alone; it never stands in a command line or a file."""
+"""Gives git the token of the environment, for GitHub alone; the token is never in a command line or a file."""
 _REF = re.compile(r"refs/heads/[^\s\0-\x1f\x7f~^:?*\[\\]{1,200}")
 
 
@@ -47,19 +47,19 @@ class GitError(Exception):
 
 @dataclass(frozen=True)
 class Heads:
-    """Where a remote repository stands."""
+    """The commits that a remote repository's branches point to."""
 
     branch: str | None
     """Its default branch, such as refs/heads/main."""
     commit: str | None
-    """What that points to; None when the repository is empty."""
+    """What the default branch points to; None when the repository is empty."""
     records: str | None
     """What the branch `progress` points to."""
 
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """One name of a commit's tree."""
+    """One entry of a commit's tree."""
 
     mode: str
     kind: str
@@ -68,7 +68,7 @@ class TreeEntry:
 
 
 def version() -> tuple[int, ...]:
-    """Git's version, such as (2, 39, 5); GraderError without git."""
+    """Read git's version, such as (2, 39, 5); GraderError without git."""
     try:
         said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     except (OSError, subprocess.CalledProcessError):
@@ -78,7 +78,7 @@ def version() -> tuple[int, ...]:
 
 
 def remote_heads(address: str) -> Heads:
-    """The default branch and the branch `progress` of a remote repository, in one exchange; GitError."""
+    """Ask a remote repository for its default branch and its branch `progress`, in one exchange. Raises GitError."""
     said = _git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
         "utf-8", "replace"
     )
@@ -90,21 +90,22 @@ def remote_heads(address: str) -> Heads:
         elif HEX.fullmatch(value):
             refs[name] = value
     if branch is not None and not _REF.fullmatch(branch):
-        raise GitError(f"the default branch has a name that is none: {one_line(branch, 80)}")
+        raise GitError(f"the default branch has an invalid name: {one_line(branch, 80)}")
     return Heads(branch, refs.get("HEAD"), refs.get("refs/heads/progress"))
 
 
 def prepare(repository: Path) -> None:
-    """Make a bare repository here unless there is one."""
+    """Create a bare repository here unless there is one."""
     if not (repository / "HEAD").is_file():
         repository.parent.mkdir(parents=True, exist_ok=True)
         _git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
 
 
 def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
-    """Bring these commits here, each without older history and without files larger than so many bytes; GitError.
+    """Fetch these commits, with `depth` commits of history and without files of more than `largest` bytes.
 
-    What is here already is not asked for. A server that knows no such filter sends larger files, too.
+    Commits that are here already are not asked for. A server without such filters sends larger files as well. Raises
+    GitError.
     """
     wanted = [c for c in dict.fromkeys(commits) if not has(repository, c)]
     if not wanted:
@@ -121,12 +122,12 @@ def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: in
 
 
 def has(repository: Path, commit: str) -> bool:
-    """Whether this commit was brought here whole: its reference is written last."""
+    """Tell whether this commit was fetched completely; its reference is written last."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
 def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
-    """What a commit's tree holds of these paths; a path that ends with a slash stands for what is in that folder."""
+    """List the entries of a commit's tree at these paths; a final slash means what is in that folder."""
     said = _git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
     found = []
     for line in said.split(b"\0"):
@@ -140,9 +141,10 @@ def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEnt
 def contents(
     repository: Path, digests: Iterable[str], *, largest: int, together: int = 64 << 20
 ) -> dict[str, bytes | None]:
-    """The bytes of these files by git's digest.
+    """Read the bytes of these files, by git's digest.
 
-    None for one that is larger, that was not sent for its size, or before which all `together` have this many bytes.
+    None for a file that is larger, that was not fetched because of its size, or that would bring all of them above
+    `together` bytes.
     """
     wanted = list(dict.fromkeys(digests))
     if not wanted:
@@ -166,14 +168,14 @@ def contents(
 
 
 def _forget_remote(repository: Path) -> None:
-    """Let git take what a filter left out for missing; while it knows where from, it fetches it to look at its size."""
+    """Make git treat filtered files as missing; while it knows the remote, it fetches them to look at their sizes."""
     config = repository / "config"
     if b"[remote" in config.read_bytes():
         write_atomically(config, b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
 
 def messages(repository: Path, commit: str, most: int) -> list[str]:
-    """The messages of a commit and those before it along first parents, newest first, as far as they are here."""
+    """List the messages of a commit and its first-parent ancestors, newest first, as far as they were fetched."""
     said = _git(
         repository, ["log", "-z", "--first-parent", f"--max-count={most}", "--format=%B", commit, "--"], lazy=False
     )
@@ -181,6 +183,7 @@ def messages(repository: Path, commit: str, most: int) -> list[str]:
 
 
 def _lines(names: Iterable[str]) -> bytes:
+    """Join names as lines of input for git."""
     return "".join(f"{name}\n" for name in names).encode("ascii")
 
 
@@ -196,7 +199,7 @@ def _git(
     command = ["git", *(word for setting in (*SAFE, *_credentials(os.environ)) for word in ("-c", setting))]
     if repository is not None:
         command += ["--git-dir", str(repository)]
-    if not lazy:  # what a filter has left out is not fetched now
+    if not lazy:  # do not fetch now what a filter left out
         command += ["-c", "protocol.allow=never"]
     process = subprocess.Popen(  # noqa: S603
         [*command, *arguments],
@@ -204,7 +207,7 @@ def _git(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(os.environ, lazy=lazy),
-        start_new_session=True,  # no terminal to ask at, and all its helpers end with it
+        start_new_session=True,  # without a terminal for prompts, and so that its helpers end with it
     )
     try:
         output, errors = process.communicate(given, timeout=SECONDS)
@@ -222,13 +225,13 @@ def _git(
 
 
 def _credentials(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
-    """With GITHUB_TOKEN, that is who we are at GitHub; otherwise git's own helpers are asked, never a person."""
+    """Build git's settings for credentials: GITHUB_TOKEN at GitHub, otherwise its own helpers; nobody is prompted."""
     here = "credential.https://github.com.helper"
     return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 
 
 def environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
-    """Git's environment: nothing that redirects it, nothing that asks, only the usual protocols."""
+    """Build git's environment: nothing redirects it, nothing prompts, and only the usual protocols are allowed."""
     kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
     kept |= {
         "GIT_TERMINAL_PROMPT": "0",
@@ -256,7 +259,7 @@ _KEPT = {
 
 
 def _reason(command: str, errors: str) -> str:
-    """The line of git's errors that says most, without what is an address's secret."""
+    """Choose the most telling line of git's errors, or a sentence of ours for it, without any secret of an address."""
     for pattern, sentence in _SENTENCES:
         if found := re.search(pattern, errors):
             return one_line(sentence.format(*map(_without_secret, found.groups())), 300)
@@ -266,18 +269,19 @@ def _reason(command: str, errors: str) -> str:
 
 
 def _without_secret(text: str) -> str:
+    """Remove user names and passwords from addresses in a text."""
     return re.sub(r"//[^/@ ]*@", "//", text)
 
 
 _SENTENCES = (
     (
         r"could not read Username|Authentication failed",
-        """it is private, and neither GITHUB_TOKEN nor a stored credential opens it.
+        """it is private, and neither GITHUB_TOKEN nor a stored credential gives access to it.
         Log in once: gh auth login, then gh auth setup-git""",
     ),
     (
         r"Permission denied \(publickey|Host key verification failed",
-        """its server accepts no SSH key of yours. Write its https:// address into the roster, or give the server
+        """its server accepts none of your SSH keys. Write its https:// address into the roster, or give the server
         your key""",
     ),
     (
@@ -300,4 +304,4 @@ _SENTENCES = (
     ),
     (r"No space left on device", "the disk is full. Make room, and collect again"),
 )
-"""What git says of what happens often, and a sentence with the repair instead."""
+"""Patterns of git's frequent errors, and for each a sentence with the repair to show instead."""

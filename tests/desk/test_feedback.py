@@ -75,7 +75,7 @@ def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(folder: Path
     bob = text_of(folder, "bob", two_milestones())
     assert "Fix this first, for milestone 1" in bob
     assert "**The loss after training is small.** A network can be no better than its parts." in bob
-    assert "- The loss after training is small: 0.2, needed ≤ 0.05" in bob
+    assert "- The loss after training is small: 0.2, required ≤ 0.05" in bob
     set_override(ROOT, folder, "bob", 1, {"excused": "yes"}, "a doctor's note", PROF)
     bob = text_of(folder, "bob", two_milestones())
     assert "| excused |" in bob

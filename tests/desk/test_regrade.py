@@ -142,7 +142,7 @@ def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(boo
 
     assert entries("ada") == [("unlocked", True, None)]
     decide(book, "replace")
-    why = "a regrade by another version of the course has taken its place"
+    why = "a regrade by another version of the course has replaced it"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
     (step,) = tell(booked(path, students["cyd"]), load(ROOT)).steps
