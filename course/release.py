@@ -43,6 +43,7 @@ AS_THEY_ARE = (
     "noxfile.py",
     "docs/data.md",
     "docs/demonstrations.md",
+    "docs/glossary.md",
     "docs/milestone-troubleshooting.md",
     "docs/result-format.md",
     "docs/schema/manifest.schema.json",

@@ -13,6 +13,8 @@ from website.lesson import Link, Section, render, sections
 from website.render import Files, Site
 
 TROUBLESHOOTING = Path("docs/milestone-troubleshooting.md")
+DOCUMENTS = {TROUBLESHOOTING: "troubleshooting.html", Path("docs/glossary.md"): "glossary.html"}
+"""Pages of `docs/` that the site shows, and their names there."""
 
 
 def course_pages(root: Path, site: Site, unlocked: Collection[int] = ()) -> Files:
@@ -23,17 +25,13 @@ def course_pages(root: Path, site: Site, unlocked: Collection[int] = ()) -> File
     manifest = site.manifest
     built = built_modules(manifest)
     lessons = {module.id for module in built}
-    shelf = root / TROUBLESHOOTING
-    text = shelf.read_text("utf-8")
-    topics = sections(text, _links(TROUBLESHOOTING, manifest))
+    topics = sections((root / TROUBLESHOOTING).read_text("utf-8"), _links(TROUBLESHOOTING, manifest))
     files = {
         "course/index.html": site.page("course.html.jinja", "course/index.html", lessons=lessons, unlocked=unlocked),
-        "course/troubleshooting.html": site.page(
-            "document.html.jinja",
-            "course/troubleshooting.html",
-            page=render(text, _links(TROUBLESHOOTING, manifest)),
-        ),
     }
+    for source, name in DOCUMENTS.items():
+        page = render((root / source).read_text("utf-8"), _links(source, manifest))
+        files[f"course/{name}"] = site.page("document.html.jinja", f"course/{name}", page=page)
     pictures = _pictures(root, manifest)
     files |= {f"course/{name}": (root / path).read_bytes() for path, name in pictures.items()}
     for index, module in enumerate(built):
@@ -67,7 +65,7 @@ def built_modules(manifest: Manifest) -> list[Module]:
 def sources(root: Path, manifest: Manifest) -> list[Path]:
     """Every file that these pages are made of."""
     lessons = (module.lesson for module in built_modules(manifest))
-    return [root / path for path in (Path("milestones.yaml"), TROUBLESHOOTING, *lessons, *_pictures(root, manifest))]
+    return [root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_pictures(root, manifest))]
 
 
 def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
@@ -93,7 +91,7 @@ def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
 def _links(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> Link:
     """Addresses in a document of the course, as those of the site; what is elsewhere stays."""
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in built_modules(manifest)}
-    pages[TROUBLESHOOTING.as_posix()] = "troubleshooting.html"
+    pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
 
     def link(address: str) -> str:
