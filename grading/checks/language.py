@@ -277,7 +277,7 @@ def _explain(completion: Completion) -> str | None:
     """Say why a completion is not a text that could be run, or None when it is."""
     if completion.tied:
         return "two tokens have the same largest logit"
-    return "it does not come to an end" if completion.text is None else None
+    return "it does not end" if completion.text is None else None
 
 
 def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:

@@ -1,4 +1,4 @@
-"""The live demonstrations: course code that draws what the student's network does, frame by frame.
+"""The live demonstrations: course code that draws the student's network at work, frame by frame.
 
 Design: docs/architecture/demonstrations.md, in the course's repository.
 """
@@ -13,4 +13,4 @@ DEMOS = {1: play_xor, 2: play_digits, 3: play_training, 4: play_kernels, 5: play
 """Milestone → play(worker, screen, milestone, seed)."""
 
 PAGES = (2, 3, 4, 5)
-"""Milestones whose demonstration has a page, too: grading.demos.run.serve_demo."""
+"""Milestones whose demonstration also has a page: grading.demos.run.serve_demo."""

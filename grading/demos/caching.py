@@ -1,4 +1,4 @@
-"""One network writes the same tokens twice, without a cache and with module 16's: what the cache saves."""
+"""What module 16's cache saves: one network writes the same tokens without it and with it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from grading.client import Worker
 from grading.testing import expect
 
 TOKENS = 256
-"""So many are written at most; a network with less context writes until it is full."""
+"""The most tokens to write. A network with a shorter context writes until it is full."""
 FEWEST = 8
 REPEATS = 3
-"""So often the cache writes them: it takes little time."""
+"""How often the tokens are written with the cache, which takes little time."""
 
 
 @dataclass(frozen=True)
 class CacheRace:
-    """How far both have come, in processor time of the worker."""
+    """How far both ways of writing have come, in processor time of the worker."""
 
     total: int
-    """Tokens to write."""
+    """How many tokens to write."""
     written: int = 0
-    """Without the cache."""
+    """How many tokens are written without the cache."""
     seconds: float = 0.0
     cached_seconds: float = 0.0
-    """For all of them; 0 before it was measured."""
+    """For all tokens, or 0 before it is measured."""
     same: bool = False
-    """Whether both have written the same tokens."""
+    """Whether the cache gives the same tokens."""
 
     @property
     def speeds(self) -> tuple[float, float]:
-        """Tokens in a second without the cache and with it; 0 before they are known."""
+        """Tokens per second without the cache and with it, or 0 before they are known."""
         return (
             self.written / self.seconds if self.seconds else 0.0,
             self.total / self.cached_seconds if self.cached_seconds else 0.0,
@@ -46,15 +46,16 @@ class CacheRace:
 def race_cache(
     worker: Worker, writer: StudentWriter, prompt: np.ndarray, tell: Callable[[CacheRace], None]
 ) -> CacheRace | None:
-    """Continue some tokens until the network's context is full; ``tell`` is called after each token.
+    """Continue a prompt until the network's context is full, without and with the cache.
 
-    None for a network that is not made like module 16's and has no caches. Raises what student code raises.
+    ``tell`` is called after each token. The result is None for a network without caches like module 16's.
+    Raises what student code raises.
     """
     context = _read_context_length(worker, writer)
     if context is None or context - len(prompt) < FEWEST:
         return None
     total = min(TOKENS, context - len(prompt))
-    _generate(worker, writer, prompt, 1)  # what is slow at first only is over then
+    _generate(worker, writer, prompt, 1)  # warm-up: some work is slow only once
     writer.next_logits([prompt])
     started = worker.read_clock()
     for _ in range(REPEATS):
@@ -73,7 +74,7 @@ def race_cache(
 
 
 def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
-    """The most tokens that module 16's network takes; None for one that is no such network."""
+    """Read the most tokens that module 16's network takes, or None for any other network."""
     try:
         worker.request("get", writer.network, "new_caches")
         context = worker.request("get", writer.network, "context_length")
@@ -83,7 +84,7 @@ def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
 
 
 def _generate(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: int) -> np.ndarray:
-    """The prompt and so many tokens after it, by module 16's `generate`."""
+    """Have module 16's `generate` write ``count`` tokens after the prompt, and return all tokens."""
     module, rng = worker.module("tinygpt"), worker.rng(0)
     tokens: Any = worker.call(module, "generate", writer.network, prompt[None], count, rng=rng, temperature=0.0)
     call, shape = f"generate(network, tokens of shape (1, {len(prompt)}), {count})", (1, len(prompt) + count)
@@ -93,13 +94,13 @@ def _generate(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: 
 
 
 def summarize_cache(race: CacheRace) -> str:
-    """How much the cache saves, or how far it has come."""
+    """Say how much the cache saves, or how many tokens are written so far."""
     if race.written < race.total:
         return f"{race.written} of {race.total} tokens"
     slow, fast = race.speeds
-    said = "the same tokens" if race.same else "other tokens"
+    said = "the same tokens" if race.same else "different tokens"
     ratio = fast / slow if slow else 0.0
     return (
-        f"{race.total} tokens, and with the cache {said} {ratio:.1f} times as fast: there each goes through the "
-        "network once. Without it all of them do, for every new one."
+        f"{race.total} tokens. With the cache, {said} come {ratio:.1f} times as fast, since each goes through the "
+        "network once. Without it, every new token sends all of them through again."
     )

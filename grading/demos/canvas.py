@@ -1,9 +1,9 @@
-"""What was drawn on a canvas, brought to MNIST's form, so that it looks like what the network was trained on.
+"""Drawings on a canvas, brought into MNIST's format so that they look like what the network was trained on.
 
 MNIST's digits were cropped, scaled to fit 20×20 pixels with their proportions kept, and put into 28×28 with their
 centre of mass in the middle (Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998). Here
-the same is done to the pen's path before it becomes pixels, so that the line is as thick as MNIST's however small the
-drawing was.
+the same is done to the pen's path before it becomes pixels, so that the line is as thick as MNIST's, however small
+the drawing was.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ SIDE = 1000
 MAX_STROKES, MAX_POINTS = 100, 4000
 PIXELS, BOX = 28, 20
 RADIUS = 1.2
-"""Half the pen's width in pixels of the picture; MNIST's lines are two to three pixels wide."""
+"""Half the pen's width in pixels of the image. MNIST's lines are two to three pixels wide."""
 SMALLEST = 120
-"""What is smaller than this is not made to fill the box: a dot stays a dot."""
+"""Drawings smaller than this are not enlarged to fill the box: a dot stays a dot."""
 APART = 0.4
-"""Points nearer to each other than so many pixels are one."""
+"""Points closer than this many pixels become one."""
 
 Strokes = list[list[tuple[int, int]]]
 
 
 def strokes_of(value: Any) -> Strokes:
-    """The strokes in parsed JSON, `[[[x, y], …], …]`. ValueError, with the reason, for anything else."""
+    """Read the strokes in parsed JSON, `[[[x, y], …], …]`. ValueError with the reason for anything else."""
     if type(value) is not list or not value or not all(type(stroke) is list and stroke for stroke in value):
         raise ValueError("strokes must be a list of strokes, each a list of points, none of them empty")
     if len(value) > MAX_STROKES or sum(map(len, value)) > MAX_POINTS:
-        raise ValueError(f"more than {MAX_STROKES} strokes or {MAX_POINTS:,} points are no digit")
+        raise ValueError(f"more than {MAX_STROKES} strokes or {MAX_POINTS:,} points are not a digit")
     for point in (point for stroke in value for point in stroke):
         if type(point) is not list or [type(c) for c in point] != [int, int] or not all(0 <= c <= SIDE for c in point):
             raise ValueError(f"a point must be [x, y], whole numbers from 0 to {SIDE}")
@@ -39,7 +39,7 @@ def strokes_of(value: Any) -> Strokes:
 
 
 def to_mnist(strokes: Strokes) -> np.ndarray:
-    """The picture of the strokes, uint8 of shape (28, 28), ink 255 on 0; all 0 when there are none."""
+    """Draw the strokes as an MNIST image, uint8 of shape (28, 28), with ink 255 on 0. Blank without strokes."""
     if not strokes:
         return np.zeros((PIXELS, PIXELS), np.uint8)
     points = np.array([point for stroke in strokes for point in stroke], np.float64)
@@ -52,7 +52,7 @@ def to_mnist(strokes: Strokes) -> np.ndarray:
     ends = np.concatenate([path[1:] if len(path) > 1 else path for path in paths])
     centre = np.full(2, PIXELS / 2)
     ink = _ink(starts + centre, ends + centre)
-    # The first picture says where the centre of mass is; the second has it in the middle, as far as all ink stays in.
+    # The first image locates the centre of mass. The second has it in the middle, as far as all ink stays inside.
     rows, columns = np.mgrid[:PIXELS, :PIXELS] + 0.5
     mass = np.array([(columns * ink).sum(), (rows * ink).sum()]) / ink.sum()
     spare = (PIXELS - (high - low) * scale) / 2 - RADIUS
@@ -61,7 +61,7 @@ def to_mnist(strokes: Strokes) -> np.ndarray:
 
 
 def _thinned(path: np.ndarray) -> np.ndarray:
-    """The path without points that lie upon the last one kept; its ends stay."""
+    """Drop points of a path that nearly coincide with the last one kept. Its ends stay."""
     kept = [0]
     for index in range(1, len(path)):
         if np.abs(path[index] - path[kept[-1]]).max() >= APART or index == len(path) - 1:
@@ -70,14 +70,14 @@ def _thinned(path: np.ndarray) -> np.ndarray:
 
 
 def _ink(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """How much of each pixel is inked, 0 to 1, by straight lines between points in pixels: (n, 2), (n, 2) → (28, 28).
+    """Draw straight lines between points in pixels as ink from 0 to 1: (n, 2), (n, 2) → (28, 28).
 
-    A pixel's ink follows from the distance of its centre to the nearest line, with an edge one pixel soft.
+    A pixel's ink follows from its centre's distance to the nearest line, with a soft edge one pixel wide.
     """
     rows, columns = (np.mgrid[:PIXELS, :PIXELS] + 0.5).astype(np.float32).reshape(2, -1, 1)
     nearest = np.full(PIXELS**2, np.inf, np.float32)
     lines = np.concatenate([starts, ends - starts], 1).astype(np.float32)
-    for first in range(0, len(lines), 256):  # x and y on their own: an axis of two is slow to sum over
+    for first in range(0, len(lines), 256):  # x and y separately, because summing over an axis of two is slow
         x, y, dx, dy = lines[first : first + 256].T
         away_x, away_y = columns - x, rows - y
         part = np.clip((away_x * dx + away_y * dy) / np.maximum(dx**2 + dy**2, 1e-12), 0, 1)

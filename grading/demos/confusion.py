@@ -1,4 +1,4 @@
-"""Which class is taken for which: counted, and shown on a terminal as a table, where it is narrow the worst of it."""
+"""The confusion matrix: counted, and shown on a terminal as a table, or as its worst entries on a narrow one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from grading.demos.pictures import has_many_colours
 from grading.render.figures import bar
 
 CELL = 6
-"""Columns of text for each class."""
+"""Text columns for each class."""
 WORST = 5
-"""Confusions that are named."""
+"""How many confusions are listed."""
 MARKED = 0.1
-"""Mistakes from this part of a class on are marked where shades cannot be shown."""
+"""The share of a class from which its mistakes are marked where shades cannot be shown."""
 
 
 def counted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """How often each class, row, was answered as each class, column: (n,), (n, classes) → int64 (classes, classes)."""
+    """Count how often each class (row) was answered as each class (column): int64 (classes, classes)."""
     classes = probabilities.shape[1]
     return np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).reshape(classes, classes)
 
 
 def worst(counts: np.ndarray, most: int = WORST) -> list[tuple[int, int]]:
-    """The pairs (class, taken for) that are the largest part of their class, the largest first; none without any."""
+    """Find the confusions (true class, answer) that are the largest shares of their class, largest first."""
     parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(parts, 0)
     order = np.argsort(-parts, axis=None, kind="stable")[:most]
@@ -36,16 +36,16 @@ def worst(counts: np.ndarray, most: int = WORST) -> list[tuple[int, int]]:
 
 
 class Confusion:
-    """The counts with their classes: a row is what an image shows, a column what it was called."""
+    """A confusion matrix with its classes: rows are what images show, columns are the network's answers."""
 
     def __init__(self, counts: np.ndarray, classes: Sequence[str]):
         self._counts, self._classes = counts, classes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """The table where it fits, else only what is confused most."""
+        """Show the table where it fits, and the worst confusions."""
         names = max(map(len, self._classes))
         if options.max_width >= names + CELL * len(self._classes):
-            yield Text("down: what it is; across: what the network called it\n")
+            yield Text("rows: what it is; columns: what the network called it\n")
             yield self._table(console, "." if options.ascii_only else "·")
             yield Text()
         yield from self._worst(options, names)
@@ -75,13 +75,13 @@ class Confusion:
 
 
 def headings(classes: Sequence[str]) -> list[str]:
-    """The classes in so few letters that they fit above a column; their numbers where those would be the same."""
+    """Shorten the classes to fit above a column, or number them where short names would be the same."""
     short = [name[: CELL - 1] for name in classes]
     return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
 
 
 def _cell(count: int | str, part: float, *, right: bool, shaded: bool) -> Text:
-    """A count, as dark or light as it is a part of its row: blue where the answer is right, else orange."""
+    """Show a count, shaded by its share of the row: blue where the answer is right, else orange."""
     text = f"{count:>{CELL - 1}} "
     if not shaded:
         return Text(text, style="bold green" if right else "bold yellow" if part >= MARKED else "")

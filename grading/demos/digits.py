@@ -1,4 +1,4 @@
-"""Demonstration 2: a network learns to read handwriting, reads, shows what its first layer sees, and where it errs."""
+"""Demonstration 2: a network learns to read digits, then shows its answers, its feature maps and its mistakes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
 SHOWN = 6
-"""Digits read one after another."""
+"""How many digits are read one after another."""
 SECONDS = 0.9
-"""For each of them."""
+"""How long each of them is shown."""
 MISTAKES = 6
-"""At most so many are shown."""
+"""The most mistakes to show."""
 MARGIN = 2
-"""Pixels cut off a misread digit on every side: there is no ink."""
+"""Pixels to cut off every side of a misread digit, where there is no ink."""
 
 
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, its mistakes last; raises what student code raises."""
+    """Train a network, then show it at work and its mistakes. Raises what student code raises."""
     digits = gather(milestone, seed, ScreenWatch(screen))
     reader = Reader(worker, milestone, seed)
     points: list[Point] = []
@@ -46,7 +46,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
 
 
 def training(points: list[Point], digits: Images) -> RenderableType:
-    """The curve so far, and in words where it stands."""
+    """Render the loss curve so far, with the accuracy in words."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
     told = Text(f"reads {last.accuracy:.0%} of digits it is not trained on\n{digits.about}")
@@ -54,7 +54,7 @@ def training(points: list[Point], digits: Images) -> RenderableType:
 
 
 def mistakes(digits: Images, p: np.ndarray) -> RenderableType:
-    """The misread digits of which the network was surest, and how many there are."""
+    """Render the misread digits of which the network was surest, and say how many it misread."""
     read = p.argmax(1)
     wrong = np.flatnonzero(read != digits.test_labels)
     told = f"It misreads {len(wrong)} of {len(p):,} digits it has never seen"
@@ -74,13 +74,13 @@ def mistakes(digits: Images, p: np.ndarray) -> RenderableType:
 
 
 class Reading:
-    """One digit, the bars beside it, below it where there is no room; and whether it was read rightly."""
+    """One digit with its probability bars, and whether it was read correctly."""
 
     def __init__(self, image: np.ndarray, p: np.ndarray, label: int):
         self._picture, self._p, self._label = Picture(image[0] / 255), p, label
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Side by side from sixty columns on."""
+        """Put the bars next to the digit, or below it on a narrow console."""
         read = int(self._p.argmax())
         right = read == self._label
         told = "and that is right" if right else f"but it is a {self._label}"
@@ -95,13 +95,13 @@ class Reading:
 
 
 class Maps:
-    """The maps of one image, as large as fits beside each other; at most sixteen."""
+    """The feature maps of one image, at most sixteen."""
 
     def __init__(self, maps: np.ndarray):
         self._maps = maps
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Smaller pictures where it is narrow."""
+        """Show the maps in rows, smaller on a narrow console."""
         side = 14 if options.max_width >= 60 else 10
         small = [shrunk(one, side) for one in self._maps[:16]]
         shown = [(Picture(one / max(float(np.abs(one).max()), 1e-12)), "") for one in small]

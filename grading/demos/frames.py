@@ -1,4 +1,4 @@
-"""What demonstrations 2 and 3 frame alike on a terminal: a titled frame, pictures in rows, the phases of a download."""
+"""Parts of demonstrations on a terminal: a titled frame, pictures in rows, and the phases of a download."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from grading.render.screen import Screen
 
 WIDEST = 100
 FEW = 3
-"""So many pictures of a gallery are shown where each needs lines of its own."""
+"""How many pictures of a gallery are shown where only one fits in a row."""
 
 
 class ScreenWatch:
-    """Shows the phases of a download as frames."""
+    """A progress watch that shows the phases of a download as frames."""
 
     def __init__(self, screen: Screen):
         self._screen = screen
         self._title, self._total = "", 0
 
     def phase(self, title: str, total: int | None) -> None:
-        """A frame with the title."""
+        """Show a frame with the phase's title."""
         self._title, self._total = title, total or 0
         self._screen.frame(Text(title))
 
     def advance(self, done: int, note: str = "") -> None:
-        """A frame with how much is done."""
+        """Show a frame with the share that is done."""
         share = f" {done / self._total:.0%}" if self._total else ""
         self._screen.frame(Text(f"{self._title}{share} {note}"))
 
 
 class Framed:
-    """A titled frame, as wide as the console but not wider than is good to read."""
+    """A titled frame, as wide as the console but never too wide to read."""
 
     def __init__(self, title: str, body: RenderableType):
         self._title, self._body = title, body
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """A panel."""
+        """Render the frame as a panel."""
         yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
 
 
 def place_beside(picture: RenderableType, body: RenderableType) -> Table:
-    """A picture, never narrower than it is, and what belongs to it on its right."""
+    """Lay out a picture, which never shrinks, with a body on its right."""
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_row(picture, body)
@@ -55,13 +55,13 @@ def place_beside(picture: RenderableType, body: RenderableType) -> Table:
 
 
 class Gallery:
-    """Pictures with captions, as many in a row as fit; of many, a few where they stand below each other."""
+    """Pictures with captions, as many in a row as fit. Where only one fits, a few are shown."""
 
     def __init__(self, pictures: Sequence[tuple[Picture | Photo, str]]):
         self._pictures = pictures
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Row by row, each caption below its picture."""
+        """Lay the pictures out row by row, each caption below its picture."""
         width = max(console.measure(picture, options=options).maximum for picture, _ in self._pictures)
         across = max(1, (options.max_width + 2) // (width + 2))
         grid = Table.grid(padding=(0, 2, 0, 0))

@@ -1,4 +1,4 @@
-"""Demonstration 4: a race between three kinds of convolution, and a network that names images in float32 and int8."""
+"""Demonstration 4: a race between three convolutions, and a network that classifies images in float32 and int8."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from grading.render.figures import bar
 from grading.render.screen import Screen
 
 CALIBRATED = 500
-"""Training images that `compress` is given."""
+"""How many training images `compress` is given."""
 FORMATS = ("float32", "int8")
 SIZES = "the same network in int8"
 OPS = 10
-"""At most so many are named in a profile; the others are added up."""
+"""The most ops that a profile lists. The others are added up."""
 
 
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Race, train, and name images in float32 and int8; raises what student code raises."""
+    """Race, train, and classify images in float32 and int8. Raises what student code raises."""
     images = gather(milestone, seed, ScreenWatch(screen))
     standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.frame(racing(now)))
     screen.frame(racing(standing), keep=True)
     screen.frame(Framed("where a training step spends its time", Profiles(standing)), keep=True)
     reader = Reader(worker, milestone, seed)
     show_training(reader, images, screen)
-    busy = f"Compressing it, and naming {len(images.test_images):,} images with both."
+    busy = f"Compressing it, and classifying {len(images.test_images):,} images with both."
     screen.frame(Framed(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
     compared = compare(reader.read(images.test_images), reader, small, images)
@@ -50,18 +50,18 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a network is in float32 and in int8, in this order."""
+    """A network's answers and sizes in float32 and in int8, in this order."""
 
     probabilities: tuple[np.ndarray, np.ndarray]
-    """Of each test image and class."""
+    """For each test image and class."""
     nbytes: tuple[int, int]
     accuracies: tuple[float, float]
     same: int
-    """Test images of which both say the same."""
+    """How many test images both answer alike."""
 
 
 def compare(p: np.ndarray, reader: Reader, small: Reader, images: Images) -> Comparison:
-    """Ask the smaller network about all test images, of which the other says ``p``, and weigh both."""
+    """Compare a network that answers ``p`` on the test images with its compressed copy, by answers and bytes."""
     q = small.read(images.test_images)
     answers = p.argmax(1), q.argmax(1)
     right = [float((answer == images.test_labels).mean()) for answer in answers]
@@ -71,13 +71,13 @@ def compare(p: np.ndarray, reader: Reader, small: Reader, images: Images) -> Com
 
 
 def racing(standing: Standing) -> RenderableType:
-    """The lanes, what each of them does, and in words how it stands."""
+    """Render the race: the lanes and its state in words."""
     title = f"the race: {FINISH:,} images" if standing.before is None else "the race is over"
     return Framed(title, Track(standing))
 
 
 def summarize_race(standing: Standing) -> str:
-    """Who is how many times as fast; empty before both are timed."""
+    """Say how many times as fast module 13 is, or nothing before both are timed."""
     ratio = standing.speed_up
     if ratio is None:
         return ""
@@ -85,13 +85,13 @@ def summarize_race(standing: Standing) -> str:
 
 
 class Track:
-    """A bar for each lane, as long as it has come."""
+    """A bar for each lane of the race, with its speed."""
 
     def __init__(self, standing: Standing):
         self._standing = standing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """What a lane does stands below its bar."""
+        """Show each lane's bar, with its job below it."""
         lanes, room = self._standing.lanes, options.max_width
         names = max(len(lane.name) for lane in lanes)
         numbers = [format_speed(lane) for lane in lanes]
@@ -109,19 +109,19 @@ class Track:
 
 
 def format_speed(lane: Lane) -> str:
-    """Images in a second, in a width that does not change."""
+    """Format a lane's images per second, in constant width."""
     speed = "-" if not lane.seconds else f"{lane.speed:,.0f}" if lane.speed >= 10 else f"{lane.speed:.1f}"
     return f"{speed:>6} images/s"
 
 
 class Profiles:
-    """Each op's time in a step before and after, those that take longest first."""
+    """Each op's time in a training step before and after optimising, longest first."""
 
     def __init__(self, standing: Standing):
         self._before, self._after = standing.before or {}, standing.after or {}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """With bars where there is room."""
+        """Show the times as a table, with bars where there is room."""
         rows = profile_rows(self._before, self._after)
         longest = max(max(row[1:]) for row in rows)
         names = max(len(name) for name, *_ in rows)
@@ -140,11 +140,11 @@ class Profiles:
         sums = [sum(profile.values()) for profile in (self._before, self._after)]
         table.add_row(Text("together"), *(Text(f"{1000 * total:.1f} ms") for total in sums), style="bold")
         yield table
-        yield Text("\nMeasured by your Profile: of each op the fastest in a few steps.", style="dim")
+        yield Text("\nMeasured by your Profile: each op's fastest time in a few steps.", style="dim")
 
 
 def profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
-    """Name, seconds before and after; the longest first, what is left as one row."""
+    """List each op's name with its seconds before and after, longest first, and sum up the rest in one row."""
     names = dict.fromkeys((*before, *after))
     rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
     rows.sort(key=lambda row: -max(row[1:]))
@@ -154,7 +154,7 @@ def profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, floa
 
 
 class NamedTwice:
-    """One image, and what the network calls it in float32 and in int8: beside it, or below where there is no room."""
+    """One image, with the network's answers in float32 and in int8."""
 
     def __init__(self, images: Images, index: int, compared: Comparison):
         self._picture, self._classes = Photo(images.test_images[index]), images.classes
@@ -162,7 +162,7 @@ class NamedTwice:
         self._p = [probabilities[index] for probabilities in compared.probabilities]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Side by side where it is wide enough."""
+        """Put the answers next to the image, or below it on a narrow console."""
         names = max(map(len, self._classes))
         beside = options.max_width >= BESIDE
         width = max(4, min(options.max_width - (35 if beside else 0) - names - 6, 30))
@@ -184,16 +184,16 @@ class NamedTwice:
 
 
 class Sizes:
-    """Bytes and accuracy in both formats."""
+    """A network's bytes and accuracy in both formats."""
 
     def __init__(self, compared: Comparison):
         self._compared = compared
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """A row for each format, and what follows in words."""
+        """Show a row for each format, and a summary."""
         told = self._compared
         table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, show_edge=False)
-        for title in ("", "bytes", "named rightly"):
+        for title in ("", "bytes", "accuracy"):
             table.add_column(title, justify="right" if title else "left")
         for name, nbytes, accuracy in zip(FORMATS, told.nbytes, told.accuracies, strict=True):
             table.add_row(name, f"{nbytes:,}", f"{accuracy:.1%}")
@@ -202,7 +202,7 @@ class Sizes:
 
 
 def summarize_comparison(compared: Comparison) -> str:
-    """How much smaller int8 is, and how often it says the same."""
+    """Say how much smaller int8 is, and how often it gives the same answer."""
     share = compared.nbytes[1] / compared.nbytes[0]
     tested = len(compared.probabilities[0])
     return f"int8 takes {share:.1%} of the bytes, and gives the same answer for {compared.same:,} of {tested:,} images."

@@ -1,4 +1,4 @@
-"""Demonstration 5: a network learns to write functions, writes them token by token, and its rivals write beside it."""
+"""Demonstration 5: a network learns to write functions and writes them token by token, as do its rivals."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ from grading.render.screen import Screen
 from grading.render.text import clean, one_line
 
 DESCRIPTIONS = (
-    "Its parts never stand together in the training text.",
+    "Its parts never occur together in the training text.",
     "It has a word that was made up for this run.",
-    "Its names never stand together in the training text.",
+    "Its names never occur together in the training text.",
 )
-"""What the exercises are, in turn."""
+"""The kinds of exercises, in turn."""
 TOKEN_SECONDS = 0.12
-"""For each token."""
+"""How long each token is shown."""
 HISTORY = 4
-"""Attempts of one function, the newest last."""
+"""How many attempts at one function are shown, the newest last."""
 SURE, UNSURE = 0.9, 0.5
-"""Probabilities from which a token is green, and below which it is red."""
+"""The probabilities from which a token is green, and below which it is red."""
 MAP_SIDE = 14
 CACHE = "the cache"
-QUESTION = "Your function, in words (Enter alone ends): "
+QUESTION = "Your function, in words (press Enter to stop): "
 
 
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train, write, compare, and take what somebody types; raises what student code raises."""
+    """Train, write, compare, and write what the viewer asks for. Raises what student code raises."""
     task = draw_task(milestone, seed)
-    screen.frame(Text("The rivals count the training text."))
+    screen.frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
     writer = FunctionWriter(worker, milestone, seed, task.functions.text)
     show_training(writer, task, screen)
@@ -75,7 +75,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
 
 
 def show_training(writer: FunctionWriter, task: Task, screen: Screen) -> None:
-    """Train, with a frame for each point; the last one stays. Where nobody looks, training is cut short."""
+    """Train with a frame for each measured point, the last of which stays. Training is cut short without a viewer."""
     points: list[Point] = []
 
     def tell(point: Point) -> None:
@@ -94,7 +94,7 @@ def show_writing(
     screen: Screen,
     title: str,
 ) -> None:
-    """Continue one beginning token by token, run what came of it, and let the rivals continue it."""
+    """Continue a beginning token by token, run the finished function, and let the rivals continue it."""
     tokens: list[Token] = []
     for token in writer.write(beginning.text):
         tokens.append(token)
@@ -106,7 +106,7 @@ def show_writing(
 
 
 def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Complete], seed: int, screen: Screen) -> None:
-    """Write what somebody asks for, until nothing is typed."""
+    """Ask for functions and write them, until nothing is typed."""
     language = task.functions.language
     told = False
     while typed := screen.ask(QUESTION if told else f"{describe_language(language)}\n{QUESTION}"):
@@ -120,19 +120,19 @@ def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Complete],
 
 
 def name_point(points: Sequence[Point]) -> str:
-    """Where training stands."""
+    """Say how far training has come."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
 
 
 class Learning:
-    """The curve so far, how many functions are right, and what has become of one of them."""
+    """The loss curve so far, how many functions are right, and the attempts at one of them."""
 
     def __init__(self, points: Sequence[Point], task: Task):
         self._points, self._task = points, task
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """The newest attempts of one function, each on a line of its own."""
+        """Show the curve, and each attempt on its own line."""
         last = self._points[-1]
         part = last.step / last.steps if last.steps else float(len(self._points) > 1)
         yield Curve([point.loss for point in self._points], lines=4, part=part)
@@ -144,7 +144,7 @@ class Learning:
 
 
 def show_attempt(label: str, attempt: Attempt, width: int) -> Text:
-    """What was written on one line, and whether it is right."""
+    """Render an attempt on one line, with whether it is right."""
     word = "right" if attempt.mistake is None else "wrong" if attempt.parses else "no function"
     style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
     room = max(8, width - len(label) - len(word) - 1)
@@ -156,18 +156,18 @@ def show_attempt(label: str, attempt: Attempt, width: int) -> Text:
 
 
 def shorten(text: str, room: int) -> str:
-    """The text, its end replaced by dots where it does not fit."""
+    """Replace the end of a text by dots where it does not fit."""
     return text if len(text) <= room else f"{text[: room - 3]}..."
 
 
 class Writing:
-    """A function as far as it is written, and what may come next."""
+    """A function as far as it is written, with the candidates for its last token."""
 
     def __init__(self, beginning: Beginning, tokens: Sequence[Token]):
         self._beginning, self._tokens = beginning, tokens
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """The last token's rivals among the tokens, as bars."""
+        """Show the function, and the candidates as bars."""
         yield show_program(self._beginning.text, self._tokens)
         yield Text()
         candidates = self._tokens[-1].candidates
@@ -178,7 +178,7 @@ class Writing:
 
 
 def show_program(beginning: str, tokens: Sequence[Token]) -> Text:
-    """What was given dim, and each token after it coloured by its probability."""
+    """Render a beginning dimmed, and each token after it coloured by its probability."""
     program = Text(beginning, style="dim")
     for token in tokens:
         style = "green" if token.probability >= SURE else "yellow" if token.probability >= UNSURE else "red"
@@ -188,12 +188,12 @@ def show_program(beginning: str, tokens: Sequence[Token]) -> Text:
 
 
 def name_token(text: str) -> str:
-    """A token as Python writes it, so that spaces and line breaks can be seen."""
+    """Write a token as Python does, so that spaces and line breaks are visible."""
     return "end" if text == "\0" else ascii(text)
 
 
 class Written:
-    """A finished function: how probable each token was, what it gives, and what the rivals wrote."""
+    """A finished function: its tokens' probabilities, its values, and what the rivals wrote."""
 
     def __init__(
         self, beginning: Beginning, tokens: Sequence[Token], trial: Trial, rivals: Mapping[str, tuple[str, Trial]]
@@ -201,7 +201,7 @@ class Written:
         self._beginning, self._tokens, self._trial, self._rivals = beginning, tokens, trial, rivals
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """From the program down to the rivals."""
+        """Show everything from the program down to the rivals."""
         yield Text(self._beginning.understood, style="dim")
         yield Text()
         yield show_program(self._beginning.text, self._tokens)
@@ -213,16 +213,16 @@ class Written:
             style = "" if run.right is None else "green" if run.right else "yellow"
             yield Text(f"{run.call} = {run.returned}", style=style)
         yield Text(self._trial.verdict, style="green" if self._trial.right else "yellow")
-        yield Text("\nIts rivals go on like this:")
+        yield Text("\nIts rivals continue like this:")
         for name, (written, trial) in self._rivals.items():
             word = {True: "right", False: "wrong", None: "unknown"}[trial.right]
             yield Text.assemble(f"{name} ", (f"({word})", "green" if trial.right else "dim"))
-            line = one_line(written) or "nothing that comes to an end"
+            line = one_line(written) or "nothing that ends"
             yield Text(f"  {shorten(line, options.max_width - 2)}", style="dim", no_wrap=True)
 
 
 def fill_lines(words: Sequence[str], width: int) -> str:
-    """Words with two spaces between them, none of them broken unless it is longer than a line."""
+    """Fill lines with words, two spaces apart, breaking only words that are longer than a line."""
     lines: list[str] = []
     for word in words:
         if lines and len(lines[-1]) + 2 + len(word) <= width:
@@ -233,18 +233,18 @@ def fill_lines(words: Sequence[str], width: int) -> str:
 
 
 def name_written(token: Token) -> str:
-    """A chosen token; the end mark by its name."""
+    """Name a chosen token, with the end mark by its name."""
     return "end" if token.ends and not token.text else name_token(token.text)
 
 
 class Heads:
-    """What each head of each layer looks at: a row for each token, a column for each that it takes something from."""
+    """Attention maps of every head: a row for each token, a column for each token it attends to."""
 
     def __init__(self, maps: np.ndarray):
         self._maps = maps
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Smaller pictures where it is narrow."""
+        """Show the maps in rows, smaller on a narrow console."""
         side = MAP_SIDE if options.max_width >= 60 else MAP_SIDE - 4
         layers, heads = self._maps.shape[:2]
         shown = []
@@ -253,25 +253,25 @@ class Heads:
             small /= np.maximum(small.max(axis=1, keepdims=True), 1e-12)
             shown.append((Picture(small), f"{layer + 1}.{head + 1}"))
         yield Text(
-            "A row for each token, from the first on top to the last; bright in it are the tokens from which it takes "
+            "Each token has a row, with the first at the top. Bright pixels are the tokens that it attends to "
             "most. 2.1 is the first head of the second layer.\n"
         )
         yield Gallery(shown)
 
 
 class Ladder:
-    """How many functions each writer gets right."""
+    """How many functions the network and each rival get right."""
 
     def __init__(self, attempts: Mapping[str, Sequence[Attempt]]):
         self._attempts = attempts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """A bar for each, yours first, then the best rival."""
+        """Show a bar for the student's network, then one for each rival, best first."""
         own, *others = self._attempts.items()
         others.sort(key=lambda row: -count_right(row[1]))
         asked = len(own[1])
-        yield Text(f"{asked} functions, none of them in the training text: how many compute the right values.")
-        yield Text(f"In brackets: of {asked // KINDS} new pairs of parts, made-up words, new pairs of names.\n")
+        yield Text(f"How many of {asked} functions, none of them in the training text, compute the right values.")
+        yield Text(f"In brackets: of {asked // KINDS} each with new pairs of parts, made-up words, new names.\n")
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30
         for name, attempts in (own, *others):
@@ -282,17 +282,17 @@ class Ladder:
             yield Text(f"{name:{names}} {shown}" if beside else f"{name}\n  {shown}", style=style)
 
 
-NO_CACHE = "Your network is not module 16's, or its context is full: there is no cache to compare."
+NO_CACHE = "There is no cache to compare: your network is not module 16's, or its context is full."
 
 
 class Speeds:
-    """Tokens in a second, without the cache and with it."""
+    """Tokens per second, without the cache and with it."""
 
     def __init__(self, race: CacheRace):
         self._race = race
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """A bar for each, and what follows in words."""
+        """Show a bar for each, and a summary."""
         slow, fast = self._race.speeds
         table = Table.grid(padding=(0, 1, 0, 0))
         width = max(4, min(40, options.max_width - 34))

@@ -1,4 +1,4 @@
-"""What demonstrations show on a terminal: pictures of half blocks, bars, curves; in colour, Unicode or neither."""
+"""Pictures for terminals: images of half blocks, bars and curves, in colour, Unicode or plain ASCII."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from rich.text import Text
 from grading.render.figures import bar
 
 RAMP = " .:-=+*#%@"
-"""From no ink to all of it, where there is only ASCII."""
+"""From no ink to full ink, where there is only ASCII."""
 SHADES = " ░▒▓█"
-"""The same for photographs, where there is Unicode and no colour."""
+"""From dark to bright, for photographs where there is Unicode but no colour."""
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HALVES = " ▄▀█"
-"""Neither half of a character's cell inked, the lower, the upper, both."""
+"""A character cell with neither half inked, the lower, the upper, or both."""
 INKED = 0.4
-"""Ink from which a half cell counts as inked where there is no colour."""
+"""The ink from which a half cell counts as inked where there is no colour."""
 
 
 class Picture:
-    """Values from 0 to 1, or from -1 to 1 (negative ones in orange), shape (h, w): two rows to a line of text."""
+    """A grey picture of shape (h, w), two rows to a line of text. Values from -1 to 0 are orange."""
 
     def __init__(self, values: np.ndarray):
         self._values = np.pad(values, ((0, len(values) % 2), (0, 0)))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """One character to a column."""
+        """Take one character per column."""
         width = self._values.shape[1]
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Line by line, in what this console can show."""
+        """Draw line by line, with what this console can show."""
         for upper, lower in zip(self._values[::2], self._values[1::2], strict=True):
             if options.ascii_only:
                 ink = np.clip((upper + lower) / 2, 0, 1) * (len(RAMP) - 1)
@@ -46,31 +46,31 @@ class Picture:
             else:
                 line = Text(no_wrap=True)
                 for above, below in zip(upper, lower, strict=True):
-                    sign = "▀" if above != below else "█" if above > INKED else " "  # what is copied can be read
+                    sign = "▀" if above != below else "█" if above > INKED else " "  # copied text shows it
                     line.append(sign, style=f"{_colour(above)} on {_colour(below)}")
                 yield line
 
 
 def _colour(value: float) -> str:
-    """White for 1, black for 0, orange for -1, and what lies between."""
+    """Convert a value to a colour between white for 1, black for 0 and orange for -1."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
 
 
 class Photo:
-    """A colour picture, uint8 of shape (3, h, w): two rows to a line of text; shades of grey where colours are few."""
+    """A colour picture, uint8 of shape (3, h, w), two rows to a line of text. It is grey where colours are few."""
 
     def __init__(self, image: np.ndarray):
         self._pixels = np.pad(np.moveaxis(image, 0, -1), ((0, image.shape[1] % 2), (0, 0), (0, 0)), mode="edge")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """One character to a column."""
+        """Take one character per column."""
         width = self._pixels.shape[1]
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Line by line, in what this console can show."""
+        """Draw line by line, with what this console can show."""
         pixels = self._pixels
         if has_many_colours(console) and not options.ascii_only:
             for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
@@ -88,7 +88,7 @@ class Photo:
 
 
 def has_many_colours(console: Console) -> bool:
-    """Whether there are enough colours for photographs and shading."""
+    """Whether a console has enough colours for photographs and shading."""
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
@@ -97,18 +97,18 @@ def _listed(colour: list[int]) -> str:
 
 
 class Bars:
-    """Ten probabilities, one line each, the largest bold; in two columns where lines are dear."""
+    """Probabilities of the ten digits, one line each with the largest in bold, or in two columns to save lines."""
 
     def __init__(self, probabilities: np.ndarray, *, width: int = 12, columns: int = 1):
         self._probabilities, self._width, self._columns = probabilities, width, columns
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Digit, bar, percentage."""
+        """Take room for digits, bars and percentages."""
         width = self._columns * (self._width + 7) + 2 * (self._columns - 1)
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """0 to 9 from top to bottom, then right."""
+        """Draw the digits from top to bottom, column by column."""
         lines = len(self._probabilities) // self._columns
         answer = int(self._probabilities.argmax())
         for row in range(lines):
@@ -122,7 +122,7 @@ class Bars:
 
 
 class Likeliest:
-    """The most probable classes, the first one bold, each with a bar."""
+    """The most probable classes with a bar each, the first one in bold."""
 
     def __init__(self, probabilities: np.ndarray, classes: Sequence[str], *, count: int = 3, width: int = 12):
         order = np.argsort(-probabilities, kind="stable")[:count]
@@ -130,24 +130,24 @@ class Likeliest:
         self._names, self._width = max(map(len, classes)), width
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Name, bar, percentage."""
+        """Take room for names, bars and percentages."""
         width = self._names + self._width + 6
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """From the most probable down."""
+        """Draw the classes from the most probable down."""
         for place, (name, p) in enumerate(self._rows):
             shown = f"{name:{self._names}} {bar(p, self._width, ascii_only=options.ascii_only)} {_percent(p)}"
             yield Text(shown, style="" if place else "bold", no_wrap=True)
 
 
 def _percent(part: float) -> str:
-    """In four characters: 100% only for what is nearly 1."""
+    """Format a share in four characters, with 100% only for nearly 1."""
     return f"{min(100 * part, 99) if part < 0.995 else 100:3.0f}%"
 
 
 class Curve:
-    """Values over time as columns of eighths of blocks, the first and last in numbers below."""
+    """A curve of values over time, drawn with block characters, with its first and last value below."""
 
     def __init__(
         self,
@@ -159,17 +159,17 @@ class Curve:
         number: str = ".2f",
         part: float = 1.0,
     ):
-        """``top``: the value at the upper edge, else the largest. ``part``: of the width that these values take."""
+        """``top`` is the value at the upper edge. ``part`` is the share of the width that the values take."""
         self._values, self._lines, self._title = list(values), lines, title
         self._top, self._number, self._part = top, number, part
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as there is room, forty columns at most."""
+        """Take the available room, forty columns at most."""
         width = min(options.max_width, 40)
         return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """As wide as it measures, less where there is more to come."""
+        """Draw the curve, narrower while there is more to come."""
         width = max(1, round(min(options.max_width, 40) * self._part))
         places = np.linspace(0, len(self._values) - 1, width)
         heights = np.interp(places, np.arange(len(self._values)), self._values)
@@ -184,7 +184,7 @@ class Curve:
 
 
 def shrunk(values: np.ndarray, side: int) -> np.ndarray:
-    """The mean of each of side × side parts of a picture, none of them empty: (h, w) → at most (side, side)."""
+    """Shrink a picture by averaging blocks of pixels: (h, w) → at most (side, side)."""
     for axis in (0, 1):
         size = values.shape[axis]
         if size > side:

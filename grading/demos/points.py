@@ -1,4 +1,4 @@
-"""When a training that somebody watches is measured: once before it, some times meanwhile, and once after it."""
+"""When a watched training is measured: once before it, several times during it, and once after it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 
 Progress = Callable[[float, float], None]
-"""Called with a step, and how many there are."""
+"""Called with a step and the number of steps."""
 
 
 def measure_training(
     train: Callable[[Progress], None], measure: Progress, count: int, between: Callable[[], None]
 ) -> None:
-    """Call ``train`` with a progress of its own, and ``measure`` before it, about ``count`` times meanwhile, and after.
+    """Run ``train``, and call ``measure`` before it, about ``count`` times during it, and after it.
 
-    ``between`` is called at each report that training makes; what it raises comes out of training.
+    ``between`` is called at each report that training makes, and training raises whatever it raises.
     """
     measured, last = 0, (0.0, 0.0)
 

@@ -1,4 +1,4 @@
-"""What somebody types, understood as the beginning of a function: a docstring's phrase, or a signature."""
+"""Typed requests, parsed as the beginning of a function: a docstring's phrase or a signature."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grading.language.corpus import Prompt
 from grading.language.functions import IDIOMS, LEAST, LISTS, MOST, NAMES, TRIVIAL, Language
 
 LONGEST = 400
-"""Characters that may be typed."""
+"""The most characters that may be typed."""
 NAME, CONSTANT = r"[a-z_][a-z0-9_]{0,19}", r"[1-9]\d{0,3}"
 REQUEST = re.compile(r"^(please )?(write )?(me )?(a |the )?(function )?(that |which )?(returns? )?", re.IGNORECASE)
 SIGNATURE = re.compile(r"def (\w+) ?\(([^()]*)\) ?:? ?(.*)")
@@ -19,24 +19,24 @@ DOCSTRING = re.compile(r'""" ?(.+?) ?("""|$)')
 
 
 class NotUnderstoodError(ValueError):
-    """What was typed is not the beginning of a function; says what would be."""
+    """The typed text is not the beginning of a function; the message says what would be."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the network is given, and what is known about it."""
+    """The beginning of a function that the network is given, with its right continuation."""
 
     text: str
     answer: str | None
-    """The right rest; None where the training text's language has no meaning for what was typed."""
+    """The right continuation, or None where the training text's language gives the typed text no meaning."""
     understood: str
-    """For whoever typed it."""
+    """What was understood, in words for the person who typed it."""
 
 
 def understand(typed: str, language: Language) -> Beginning:
-    """The beginning of a function, from its signature or from what it is to return.
+    """Parse typed text as the beginning of a function: its signature, or what it should return.
 
-    NotUnderstoodError, with what can be asked for, when it is neither.
+    NotUnderstoodError says what can be asked for when it is neither.
     """
     typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
     if len(typed) > LONGEST:
@@ -52,26 +52,26 @@ def understand(typed: str, language: Language) -> Beginning:
 
 
 def describe_language(language: Language) -> str:
-    """What can be asked for, in a few sentences."""
+    """Describe in a few sentences what can be asked for."""
     operations = ", ".join(f"the {name}" for name in language.operations)
     phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in language.continuations.values()]
     continuations = ", ".join(filter(None, phrases))
     conditions = ", ".join(phrase.format(n="limit") for phrase, _ in language.conditions.values())
     return (
-        f"Of two numbers: {operations} of width and age; then perhaps: {continuations}. Of a list: "
-        f"how many numbers in prices are, whether any or all are, the sum, the list, the first or the last of those "
+        f"Of two numbers: {operations} of width and age, optionally followed by {continuations}. Of a list: "
+        f"how many numbers in prices are, whether any or all are, or the sum, the list, the first or the last of those "
         f"that are {conditions}. Or a signature: def larger_times(width, age):"
     )
 
 
 def extract_phrase(prompt: Prompt) -> str:
-    """What the docstring of a prompt promises: "the larger of width and age, times 12"."""
+    """Extract what a prompt's docstring promises, as in "the larger of width and age, times 12"."""
     return prompt.text.partition('"""Return ')[2].removesuffix('."""')
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """A function's parts: an operation and a continuation of two numbers, or an idiom and a condition of a list."""
+    """A function's parts: operation and continuation for two numbers, or idiom and condition for a list."""
 
     pair: tuple[str, str]
     names: tuple[str, str]
@@ -86,7 +86,7 @@ def _write(parts: _Parts, language: Language) -> Prompt:
 
 
 def _read_phrase(typed: str, language: Language) -> _Parts | None:
-    """The parts of a phrase; None for what the language does not have."""
+    """Parse a phrase into its parts, or None when the language does not have it."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
         for pattern, pair, of_list in _patterns(language):
@@ -103,7 +103,7 @@ def _read_phrase(typed: str, language: Language) -> _Parts | None:
 
 
 def _patterns(language: Language) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
-    """A pattern for each pair of parts, the pair, and whether it is of a list."""
+    """Yield a pattern for each pair of parts, the pair, and whether it is for a list."""
     groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
     for operation in language.operations:
         for continuation, (phrase, _) in language.continuations.items():
@@ -120,7 +120,7 @@ def _patterns(language: Language) -> Iterator[tuple[re.Pattern[str], tuple[str, 
 
 
 def _explain(parts: _Parts, language: Language) -> str:
-    """The parts in words."""
+    """Say which parts were understood."""
     first, second = parts.names
     if parts.of_list:
         idiom, condition = parts.pair
@@ -132,39 +132,39 @@ def _explain(parts: _Parts, language: Language) -> str:
 
 
 def _note(parts: _Parts, language: Language) -> list[str]:
-    """What the training text has not, and which words were made up."""
+    """List what the training text does not have, and which words were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in language.made_up]
     held = language.held_lists | TRIVIAL if parts.of_list else language.held_numbers
     if parts.pair in held:
-        notes.append("The training text never has these two parts together.")
+        notes.append("These two parts never occur together in the training text.")
     first, second = parts.names
     known = (first in (LISTS if parts.of_list else NAMES), second in NAMES)
     strange = [name for name, is_known in zip(parts.names, known, strict=True) if not is_known]
-    notes += [f"The training text has no {name} there." for name in strange]
+    notes += [f"The training text never has {name} there." for name in strange]
     if not strange and parts.names in language.held_names:
         notes.append(f"It never has {first} and {second} together.")
     if parts.constant is not None and not LEAST <= parts.constant <= MOST:
-        notes.append(f"Its constants go from {LEAST} to {MOST}.")
+        notes.append(f"Its constants range from {LEAST} to {MOST}.")
     return notes
 
 
 def _understand_signature(typed: str, language: Language) -> Beginning:
-    """A signature in the training text's layout, with its docstring if there is one."""
+    """Parse a signature, with its docstring if there is one, into the training text's layout."""
     found = SIGNATURE.fullmatch(typed)
     names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []
     if found is None or not all(map(_is_name, [found[1], *names])) or len(set(names)) < len(names):
-        raise NotUnderstoodError("That is no signature. One looks like this: def larger_times(width, age):")
+        raise NotUnderstoodError("That is not a signature. A signature looks like this: def larger_times(width, age):")
     head = f"def {found[1]}({', '.join(names)}):"
     if not found[3]:
-        return Beginning(head, None, "Understood: a signature. The network writes the docstring, too.")
+        return Beginning(head, None, "Understood: a signature. The network also writes the docstring.")
     docstring = DOCSTRING.match(found[3])
     if docstring is None:
-        raise NotUnderstoodError('After the signature comes a docstring, """Return ...""". The rest is the network\'s.')
+        raise NotUnderstoodError('Only a docstring, """Return ...""", may follow. The network writes the rest.')
     said = docstring[1]
     text = f'{head}\n    """{said}"""'
     parts = _read_phrase(said, language)
     if parts is None or list(parts.names) != names:
-        return Beginning(text, None, "Understood: a signature with its docstring. What is right, nobody here knows.")
+        return Beginning(text, None, "Understood: a signature with a docstring, for which no right answer is known.")
     understood = " ".join(["Understood: a signature;", _explain(parts, language), *_note(parts, language)])
     return Beginning(text, _write(parts, language).answer, understood)
 

@@ -1,7 +1,7 @@
-"""A race of what the student wrote three times: convolution as loops, with module 06, with module 13.
+"""A race between the student's three convolutions: plain loops, module 06 and module 13.
 
-Each lane is given the same processor time; the first to be through the images ends the race. It is for people to look
-at: the milestone's own speed-up is measured by its check.
+Each lane gets the same processor time, and the first lane through the images ends the race. The race is for people to
+watch. The milestone's speed-up is measured by its check.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from grading.testing import expect
 
 BATCH = 64
 CHANNELS = (16, 32, 64)
-"""Of the network of both training steps: three times convolution, batch normalisation, ReLU, max pooling."""
+"""The network of both training steps has three blocks of convolution, batch normalisation, ReLU and max pooling."""
 FINISH = 4096
-"""So many images end the race."""
+"""How many images end the race."""
 SECONDS = 2.5
-"""Of processor time for each lane, if none is through by then."""
+"""Each lane's processor time, unless one finishes earlier."""
 PROFILED = 7
-"""Steps of which a profile shows the fastest of each op."""
+"""How many steps are profiled. A profile shows each op's fastest time."""
 MAX_OPS, MAX_NAME = 200, 24
 
 Profile = Mapping[str, float]
-"""Seconds that each op takes of a training step, by its name."""
+"""The seconds that each op takes in a training step, by its name."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """How far one of the three has come."""
+    """One of the three convolutions, and how far it has come."""
 
     name: str
     job: str
     images: int = 0
     seconds: float = 0.0
-    """Of processor time."""
+    """Processor time so far."""
 
     @property
     def part(self) -> float:
-        """Of the race, 0 to 1."""
+        """The share of the race that is done, from 0 to 1."""
         return min(self.images / FINISH, 1.0)
 
     @property
     def speed(self) -> float:
-        """Images in a second."""
+        """Images per second."""
         return self.images / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The race as it is: what is being made ready, how far the lanes are, and in the end where the time goes."""
+    """The state of the race: its stage, its lanes, and at the end the profiles of both networks."""
 
     stage: str
     lanes: tuple[Lane, ...]
@@ -67,7 +67,7 @@ class Standing:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times as fast module 13 is as module 06; None until both are timed."""
+        """How many times as fast as module 06 module 13 is, or None until both are timed."""
         *_, plain, fast = (lane.speed for lane in self.lanes)
         return fast / plain if plain and fast else None
 
@@ -82,16 +82,16 @@ LANES = (
 def run_race(
     worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, tell: Callable[[Standing], None]
 ) -> Standing:
-    """Race on some images, uint8 (n, 3, 32, 32), then profile; ``tell`` is called after each turn.
+    """Race on some images, uint8 (n, 3, 32, 32), then profile, and call ``tell`` after each turn.
 
     Raises what student code raises.
     """
-    standing = Standing("Module 06 takes its first step.", LANES)
+    standing = Standing("Module 06 is taking its first step.", LANES)
     tell(standing)
     inputs = ((images[:BATCH] - np.float32(127.5)) / 64).astype(np.float32)
     plain, fast = (TrainingStep(worker, inputs, labels[:BATCH]) for _ in range(2))
     plain.run()
-    tell(standing := replace(standing, stage="Numba compiles the loops of module 13. It takes some seconds, once."))
+    tell(standing := replace(standing, stage="Numba is compiling module 13's loops, once. It takes a few seconds."))
     fast.optimise()
     fast.run()
     turns = ((_loops(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
@@ -111,7 +111,7 @@ def run_race(
 
 
 class TrainingStep:
-    """A training step of the student's modules, with a network of its own on always the same images."""
+    """A training step of the student's modules, with its own network and always the same images."""
 
     def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray):
         self._worker = worker
@@ -121,11 +121,11 @@ class TrainingStep:
         self._batch = [worker.call(worker.module("tensor"), "Tensor", array) for array in (inputs, labels)]
 
     def optimise(self) -> None:
-        """From now on with module 13's kernels; the parameters stay the same."""
+        """Switch the network to module 13's kernels. Its parameters stay the same."""
         self._network = self._worker.call(self._worker.module("kernels"), "optimise", self._network)
 
     def run(self, *watching: Any) -> None:
-        """One step, its ops told to a tape and then to what is ``watching``."""
+        """Take one step, with its ops recorded by a tape and by any recorders in ``watching``."""
         call, (images, labels) = self._worker.call, self._batch
         recorders = [call(self._worker.module("autograd"), "Tape"), *watching]
         for recorder in recorders:
@@ -138,7 +138,7 @@ class TrainingStep:
         call(self._optimizer, "zero_grad")
 
     def profile(self) -> Profile:
-        """What the student's Profile says of one step; RecipeError where that is not names and seconds."""
+        """Profile one step with the student's Profile. RecipeError unless it reports names and seconds."""
         profile = self._worker.call(self._worker.module("kernels"), "Profile")
         self.run(profile)
         seconds = self._worker.request("get", profile, "seconds")
@@ -152,7 +152,7 @@ class TrainingStep:
 
 
 def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
-    """Module 06's loop convolution of one image: what the networks' first layer does, forward only."""
+    """Make a turn that runs module 06's loop convolution on one image: the networks' first layer, forward only."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
     def turn() -> None:
@@ -162,6 +162,6 @@ def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
 
 
 def _fastest(profiles: list[Profile]) -> Profile:
-    """Of each op, over the steps: what other programs take away lengthens some of them."""
+    """Take each op's fastest time over all steps, because other programs slow some of them down."""
     names = dict.fromkeys(name for profile in profiles for name in profile)
     return {name: min(profile[name] for profile in profiles if name in profile) for name in names}

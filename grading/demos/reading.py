@@ -1,4 +1,4 @@
-"""A student's network that learns to name images, as demonstrations 2 and 3 use it: in the terminal and in a page."""
+"""A student's image classifier, as demonstrations use it in the terminal and in a page."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from grading.manifest.model import ImageExperiment, Milestone
 from grading.render.progress import Watch
 
 TESTED = 1000
-"""So many test images are read in the end, fewer where there are fewer; the first WATCHED of them while it learns."""
+"""The most test images to classify at the end. The first WATCHED of them are also classified during training."""
 WATCHED = 200
 POINTS = 40
-"""So often, about, the demonstration measures the loss while the network learns."""
+"""About how often the demonstration measures the loss during training."""
 AT_ONCE = 250
-"""Images in one call, so that a slow network stays within a call's deadline."""
+"""Images per call, so that a slow network meets a call's deadline."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What the network is trained on and what it is shown afterwards; labels of the latter never reach it."""
+    """The images that the network is trained and tested on. Test labels never reach it."""
 
     images: np.ndarray
     labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
     about: str
-    """One sentence for the student: which images these are."""
+    """One sentence that tells the student which images these are."""
     stand_in: bool
-    """Whether the real ones are not on this machine."""
+    """Whether these images stand in for real ones that are not on this machine."""
     classes: tuple[str, ...] = DIGITS
 
 
 @dataclass(frozen=True)
 class Point:
-    """How far training has come, measured by the demonstration on images the network does not learn from."""
+    """How far training has come, measured by the demonstration on images that the network is not trained on."""
 
     step: float
     steps: float
     loss: float
     accuracy: float
     probabilities: np.ndarray = field(compare=False, repr=False)
-    """What was answered for each of the WATCHED images: (n, classes)."""
+    """The answers for the WATCHED images: (n, classes)."""
 
 
 def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
-    """A part of the milestone's data set, or of what stands in for it. GraderError when its files are damaged."""
+    """Load a part of the milestone's data set, or of its stand-in. GraderError when its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
     data = obtain(experiment.data, watch)
@@ -74,7 +74,7 @@ def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
 
 
 def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
-    """Which images these are, in words, and whether the data set that is wanted is not on this machine."""
+    """Name the images that were loaded, and say whether they stand in for those wanted."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
     if data.stand_in_for is None:
@@ -85,7 +85,7 @@ def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
 
 
 class Reader:
-    """One fresh network in a worker: trained while somebody watches, then asked."""
+    """A fresh image classifier in a worker, trained while somebody watches, then asked."""
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int):
         self._seconds = milestone.budget.train_seconds
@@ -93,9 +93,9 @@ class Reader:
         self._network = StudentNetwork(worker, milestone.trigger, seed, outputs=10)
 
     def train(self, images: Images, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
-        """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
+        """Train, and pass a point to ``tell`` before training, about POINTS times during it, and after it.
 
-        ``between`` is called whenever the student's training reports, and may ask the network for answers.
+        ``between`` is called at each report of the student's training, and may ask the network for answers.
         """
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
 
@@ -110,22 +110,22 @@ class Reader:
         measure_training(train, measure, POINTS, between)
 
     def compress(self, images: np.ndarray) -> Reader:
-        """The network made smaller by the student's `compress`, calibrated on these images; this one stays."""
+        """Compress a copy of the network with the student's `compress`, calibrated on these images."""
         small = copy.copy(self)
         small._network = self._network.compress(images)
         return small
 
     @property
     def nbytes(self) -> int:
-        """Of all parameters and buffers."""
+        """The bytes of all parameters and buffers."""
         return self._network.weights().nbytes
 
     def read(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 10) of images (n, channels, height, width)."""
+        """Classify images (n, channels, height, width), as probabilities (n, 10)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
     def maps(self, image: np.ndarray) -> np.ndarray:
-        """What the first convolution makes of one image (channels, h, w): (maps, h, w), each scaled to -1 to 1."""
+        """Compute the first convolution's maps of one image (channels, h, w): (maps, h, w), each scaled to -1 to 1."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

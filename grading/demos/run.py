@@ -1,4 +1,4 @@
-"""One demonstration, played for a person: the student's network in a worker, its frames on a screen or in a page."""
+"""Play one demonstration for a person, with the student's network in a worker, on a screen or in a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grading.workers import start_worker
 
 
 def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure | None:
-    """Play milestone ``number``'s demonstration with the code at ``root``; what stopped it, or None at its end."""
+    """Play a milestone's demonstration with the code at ``root``. Return the failure that stopped it, if any."""
     with _started(root, number) as (milestone, worker):
         try:
             DEMOS[number](worker, screen, milestone, seed)
@@ -34,11 +34,11 @@ def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure |
 
 
 def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
-    """Serve the demonstration's page until interrupted; whether student code did all that it was asked to.
+    """Serve a demonstration's page until interrupted. Return whether student code did everything it was asked to.
 
     ``number`` must be one of grading.demos.PAGES.
     """
-    from grading.demos.web.pages import PAGES, serve  # imports the server, which nothing else needs
+    from grading.demos.web.pages import PAGES, serve  # this imports the server, which nothing else needs
 
     with _started(root, number) as (milestone, worker):
         return serve(PAGES[number], worker, milestone, seed, console, browser=browser)
@@ -46,7 +46,7 @@ def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser:
 
 @contextlib.contextmanager
 def _started(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
-    """The milestone, and a worker with the code at ``root`` up to it."""
+    """Start a worker with the code at ``root`` up to a milestone, and yield both."""
     manifest = load(root)
     milestone = built_milestone(manifest, number)
     modules = manifest.modules_for(milestone)

@@ -1,4 +1,4 @@
-"""Demonstration 3: a network is trained from scratch, live, and shows what it has learned and what it confuses."""
+"""Demonstration 3: a network is trained from scratch, live, then shows what it has learned and what it confuses."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
 SHOWN = 6
-"""Images named one after another."""
+"""How many images are classified one after another."""
 SECONDS = 1.2
-"""For each of them."""
+"""How long each of them is shown."""
 MISTAKES = 4
-"""At most so many are shown."""
+"""The most mistakes to show."""
 BESIDE = 56
-"""From so many columns on, what belongs together stands side by side."""
+"""How many columns it takes to put two things side by side."""
 
 
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Train a network, show it at work, its mistakes last; raises what student code raises."""
+    """Train a network, then show it at work and its mistakes. Raises what student code raises."""
     images = gather(milestone, seed, ScreenWatch(screen))
     reader = Reader(worker, milestone, seed)
     show_training(reader, images, screen)
@@ -37,13 +37,13 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
         shown = Named(images.test_images[index], p[index], int(images.test_labels[index]), images.classes)
         screen.frame(Framed(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
     counts = counted(images.test_labels, p)
-    told = f"It names {np.trace(counts) / len(p):.1%} of {len(p):,} images it has never seen."
+    told = f"It recognises {np.trace(counts) / len(p):.1%} of {len(p):,} images it has never seen."
     screen.frame(Framed("what it confuses", Group(Text(f"{told}\n"), Confusion(counts, images.classes))), keep=True)
     screen.frame(mistakes(images, p), keep=True)
 
 
 def show_training(reader: Reader, images: Images, screen: Screen) -> None:
-    """Train, with a frame for each point of the curves; the last one stays."""
+    """Train with a frame for each point of the curves, the last of which stays."""
     points: list[Point] = []
 
     def tell(point: Point) -> None:
@@ -55,14 +55,14 @@ def show_training(reader: Reader, images: Images, screen: Screen) -> None:
 
 
 def chosen(labels: np.ndarray, most: int) -> list[int]:
-    """Places of images to look at, of as many classes as there are places: labels (n,) → at most ``most`` numbers."""
+    """Choose the indices of up to ``most`` images to show, from as many classes as possible."""
     _, first = np.unique(labels, return_index=True)
     rest = np.setdiff1d(np.arange(len(labels)), first)
     return [int(i) for i in (*np.sort(first), *rest)][:most]
 
 
 def training(points: list[Point], images: Images) -> RenderableType:
-    """Both curves so far, and in words where they stand."""
+    """Render both curves so far, with a note on the data."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
     told = Text(f"Both measured on images it is not trained on.\n{images.about}", style="dim")
@@ -70,7 +70,7 @@ def training(points: list[Point], images: Images) -> RenderableType:
 
 
 class Curves:
-    """Loss and accuracy, side by side where there is room."""
+    """The curves of loss and accuracy, side by side where there is room."""
 
     def __init__(self, points: list[Point]):
         last = points[-1]
@@ -79,7 +79,7 @@ class Curves:
         self._accuracy = Curve([point.accuracy for point in points], title="accuracy", top=1.0, number=".0%", part=part)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Two columns, or one above the other."""
+        """Put the curves in two columns, or one above the other."""
         if options.max_width < BESIDE:
             yield self._loss
             yield self._accuracy
@@ -93,13 +93,13 @@ class Curves:
 
 
 class Named:
-    """One image, the likeliest classes beside it, below it where there is no room; and whether it was named rightly."""
+    """One image with its likeliest classes, and whether it was classified correctly."""
 
     def __init__(self, image: np.ndarray, p: np.ndarray, label: int, classes: tuple[str, ...]):
         self._picture, self._p, self._label, self._classes = Photo(image), p, label, classes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
-        """Side by side where it is wide enough."""
+        """Put the classes next to the image, or below it on a narrow console."""
         answer = int(self._p.argmax())
         right = answer == self._label
         told = "and that is right" if right else f"but it is: {self._classes[self._label]}"
@@ -115,10 +115,10 @@ class Named:
 
 
 def mistakes(images: Images, p: np.ndarray) -> RenderableType:
-    """The images it named wrongly and was surest of, and how many there are."""
+    """Render the misclassified images of which the network was surest, and say how many it misclassified."""
     named = p.argmax(1)
     wrong = np.flatnonzero(named != images.test_labels)
-    told = f"It misnames {len(wrong)} of {len(p):,} images it has never seen"
+    told = f"It misclassifies {len(wrong)} of {len(p):,} images it has never seen"
     if not len(wrong):
         return Framed("its mistakes", Text(f"{told}."))
     surest = wrong[np.argsort(-p[wrong, named[wrong]], kind="stable")][:MISTAKES]

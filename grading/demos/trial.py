@@ -1,4 +1,4 @@
-"""A function that a network wrote, run on a few inputs: by the grader's own evaluation, never by Python itself."""
+"""A function that a network wrote, run on a few inputs by the grader's own evaluation, never by Python itself."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from grading.language.evaluate import (
 from grading.language.rivals import Complete
 
 RUNS = 3
-"""So many inputs are shown."""
+"""How many inputs are shown."""
 LONGEST_INPUT = 200
-"""Characters of an input that is typed."""
+"""The most characters of a typed input."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One call of the function."""
+    """One call of a written function."""
 
     call: str
     """larger_times(40, 62)"""
     returned: str
-    """The value, or why there is none."""
+    """The value, or why there is no value."""
     right: bool | None
-    """None where nobody knows."""
+    """None where the right value is unknown."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of a function that was run."""
+    """The outcome of running a written function."""
 
     runs: tuple[Run, ...]
     verdict: str
     right: bool | None
-    """Whether it does what its docstring says; None where nobody knows."""
+    """Whether it does what its docstring says, or None where that is unknown."""
 
 
-UNENDED = Trial((), "It does not come to an end.", False)
+UNENDED = Trial((), "It does not end.", False)
 
 
 def try_written(beginning: Beginning, written: str, rng: np.random.Generator) -> Trial:
-    """Run what was written after a beginning, on inputs that are drawn."""
+    """Run what was written after a beginning on drawn inputs."""
     text, answer = beginning.text, beginning.answer
     try:
         function = parse_function(text + written)
     except RefusedError as error:
-        return Trial((), f"It is no function that can be run: {error}.", False)
+        return Trial((), f"It is not a function that can be run: {error}.", False)
     if answer is None:
         runs = tuple(run_once(function, draw_arguments(function, rng)) for _ in range(RUNS))
-        return Trial(runs, "Nobody here knows what is right: read it yourself.", None)
+        return Trial(runs, "No right answer is known: judge it yourself.", None)
     cases = draw_cases(Prompt(text, answer), rng)
     runs = tuple(run_once(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_mistake(Prompt(text, answer), written, cases)
@@ -73,24 +73,24 @@ def try_written(beginning: Beginning, written: str, rng: np.random.Generator) ->
 
 
 def try_rivals(beginning: Beginning, rivals: Mapping[str, Complete], seed: int) -> dict[str, tuple[str, Trial]]:
-    """What each rival writes after a beginning, and what comes of it, by name; all on the same inputs."""
+    """Have each rival continue a beginning, and try what it writes on the same inputs, by name."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
     return {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
 
 
 def run_own(source: str, typed: Sequence[Any]) -> Run:
-    """Run a function on inputs that somebody typed, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
+    """Run a function on typed inputs, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
 
-    ValueError, with the reason, for anything else.
+    ValueError with the reason for anything else.
     """
     try:
         return run_once(parse_function(source), [_read_value(text) for text in typed])
     except RefusedError as error:
-        raise ValueError(f"it is no function that can be run: {error}") from None
+        raise ValueError(f"it is not a function that can be run: {error}") from None
 
 
 def list_parameters(source: str) -> list[str]:
-    """The names of a function's parameters; none of a text that is not one function."""
+    """List the names of a function's parameters. Empty for a text that is not one function."""
     try:
         return [argument.arg for argument in parse_function(source).args.args]
     except RefusedError:
@@ -98,7 +98,7 @@ def list_parameters(source: str) -> list[str]:
 
 
 def _read_value(typed: Any) -> Value:
-    """A number, or a list of numbers."""
+    """Parse a typed number or list of numbers."""
     if type(typed) is not str or len(typed) > LONGEST_INPUT:
         raise ValueError(f"an input is text of at most {LONGEST_INPUT} characters")
     text = typed.strip()
@@ -115,7 +115,7 @@ def _read_number(text: str) -> int | float:
 
 
 def run_once(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> Run:
-    """Call it once."""
+    """Call a function once, and compare its value with the expected one if that is known."""
     call = f"{function.name}({', '.join(map(str, arguments))})"
     try:
         value = run_function(function, arguments)

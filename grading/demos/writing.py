@@ -1,4 +1,4 @@
-"""A student's network that learns to write functions, as demonstration 5 uses it: in the terminal and in a page."""
+"""A student's network that learns to write functions, as demonstration 5 uses it in the terminal and in a page."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from grading.language.writers import STOP, complete_greedily
 from grading.manifest.model import LanguageExperiment, Milestone
 
 KINDS = 3
-"""Of exercises, in turn: parts that never stand together, made-up operations, names that never stand together."""
+"""Kinds of exercises, in turn: parts that never occur together, made-up operations, names that never do."""
 EACH = 10
-"""Functions of each kind that are asked for in the end."""
+"""How many functions of each kind are asked for at the end."""
 WATCHED = 9
-"""So many of them are asked for at each point of training."""
+"""How many of them are asked for at each point of training."""
 POINTS = 24
-"""So often, about, while the network learns."""
+"""About how often training is measured."""
 MOST_BYTES = 100
-"""A completion is at most so long; the longest right one has 80."""
+"""The most bytes of a completion. The longest right one has 80."""
 UNWATCHED_SECONDS = 15.0
-"""Of processor time, after which training is left where nobody looks on."""
+"""The processor time after which training is cut short without a viewer."""
 NETWORK = "your network"
-"""Its name beside those of its rivals."""
+"""The network's name among those of its rivals."""
 LIKELIEST = 5
-"""Tokens that are shown for each place."""
+"""How many candidates are shown for each token."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function that is asked for, and what the right one gives."""
+    """A function to write, with the right one's values."""
 
     prompt: Prompt
     cases: Sequence[Case]
@@ -49,7 +49,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was written for an exercise."""
+    """What was written for an exercise, and whether it is right."""
 
     written: str
     parses: bool
@@ -59,61 +59,61 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Point:
-    """How far training has come, measured by the demonstration on functions that are not in the training text."""
+    """How far training has come, measured by the demonstration on functions outside the training text."""
 
     step: float
     steps: float
     loss: float
-    """Nats per token of the right completions."""
+    """In nats per token of the right completions."""
     attempts: Sequence[Attempt]
 
     @property
     def parsed(self) -> int:
-        """How many attempts are functions."""
+        """How many attempts parse as functions."""
         return sum(attempt.parses for attempt in self.attempts)
 
     @property
     def right(self) -> int:
-        """How many do what their docstrings say."""
+        """How many attempts do what their docstrings say."""
         return count_right(self.attempts)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that may come next."""
+    """A token that may come next, with its probabilities."""
 
     text: str
     probability: float
-    """The network's own."""
+    """The network's own probability."""
     chance: float
-    """With which it is drawn, after temperature and top-p."""
+    """The probability after temperature and top-p, with which it is drawn."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token that was chosen."""
+    """A token that was chosen, with its candidates."""
 
     number: int
     text: str
-    """Without the end mark, and what would come after it."""
+    """Without the end mark and anything after it."""
     probability: float
-    """The network's own."""
+    """The network's own probability."""
     ends: bool
     candidates: Sequence[Candidate]
 
 
 @dataclass(frozen=True)
 class Task:
-    """The training text, and what is asked for."""
+    """The training text and the exercises."""
 
     functions: Functions
     exercises: Sequence[Exercise]
-    """Of the KINDS in turn."""
+    """In turn of each of the KINDS."""
     about: str
 
 
 def draw_task(milestone: Milestone, seed: int) -> Task:
-    """As many functions as the milestone's training text has, and others to ask for."""
+    """Draw a training text as large as the milestone's, and exercises that are not in it."""
     assert isinstance(milestone.experiment, LanguageExperiment)
     rng = np.random.default_rng(seed)
     made = draw_functions(rng, documents=milestone.experiment.functions, prompts=EACH)
@@ -122,13 +122,13 @@ def draw_task(milestone: Milestone, seed: int) -> Task:
     return Task(
         made,
         [Exercise(prompt, draw_cases(prompt, rng)) for prompt in prompts],
-        f"Trained on {len(made.documents):,} small functions, made for seed {seed}. Words that were made up for it: "
+        f"Trained on {len(made.documents):,} small functions, made for seed {seed}. Words made up for it: "
         f"{', '.join(words)}.",
     )
 
 
 class FunctionWriter:
-    """One fresh network in a worker: trained while somebody watches, then asked token by token."""
+    """A fresh network that writes functions in a worker, trained while somebody watches, then asked token by token."""
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int, text: np.ndarray):
         self._worker, self._seed, self._seconds = worker, seed, milestone.budget.train_seconds
@@ -142,11 +142,11 @@ class FunctionWriter:
         between: Callable[[], None] = lambda: None,
         seconds: float = math.inf,
     ) -> None:
-        """Train, and tell of a point before, about POINTS of them meanwhile, and one after.
+        """Train, and pass a point to ``tell`` before training, about POINTS times during it, and after it.
 
-        ``between`` is called whenever the student's training reports, and may ask the network for answers. After
-        ``seconds`` of processor time training is left where it is: the worker stays inside of it for good, and answers
-        from there as it does whenever training reports.
+        ``between`` is called at each report of the student's training, and may ask the network for answers. After
+        ``seconds`` of processor time training is abandoned: the worker stays inside it for good, and answers from there
+        as it does at any report.
         """
         watched = task.exercises[:WATCHED]
         started = 0.0 if seconds == math.inf else self._worker.read_clock()
@@ -166,31 +166,31 @@ class FunctionWriter:
         measure_training(train, measure, POINTS, stop_in_time)
 
     def attempt(self, exercises: Sequence[Exercise]) -> list[Attempt]:
-        """What the network writes for each, always the likeliest token."""
+        """Have the network write each exercise's function, always with the likeliest token."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
         for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
-            unended = "two tokens are equally likely" if completion.tied else "it does not come to an end"
+            unended = "two tokens are equally likely" if completion.tied else "it does not end"
             mistake = None if completion.ended else unended
             attempts.append(judge(exercise, completion.data.decode(errors="replace"), mistake))
         return attempts
 
     def encode(self, text: str) -> np.ndarray:
-        """The tokens of a text."""
+        """Encode a text as tokens."""
         return self._writer.encode(text.encode())
 
     def spell(self, tokens: Sequence[int]) -> list[str]:
-        """The text of each token."""
+        """Decode each token separately."""
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
     def extend(self, text: str, written: Sequence[int]) -> np.ndarray:
-        """The tokens of a text, and those written after it; ValueError for one that the network does not have."""
+        """Encode a text and append the tokens written after it. ValueError for a token that does not exist."""
         if not all(token < len(self._writer.table) for token in written):
             raise ValueError(f"the network has only {len(self._writer.table)} tokens")
         return np.append(self.encode(text), np.array(written, np.int64))
 
     def choose_next(self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator) -> Token:
-        """The token after these, drawn by the student's own `sampling_probabilities`."""
+        """Draw the next token with the student's own `sampling_probabilities`."""
         logits = self._writer.next_logits([tokens])
         own, chances = softmax(logits)[0], self._find_chances(logits, temperature, top_p)
         number = int(rng.choice(len(chances), p=chances / chances.sum()))
@@ -204,7 +204,7 @@ class FunctionWriter:
         return Token(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
     def write(self, text: str) -> Iterator[Token]:
-        """Continue a text by the likeliest tokens, up to the end mark or until MOST_BYTES are passed."""
+        """Continue a text with the likeliest tokens, up to the end mark or past MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
             token = self.choose_next(tokens, 0.0, 1.0, rng)
@@ -215,12 +215,12 @@ class FunctionWriter:
             size += len(self._writer.table[token.number])
 
     def attend(self, tokens: np.ndarray) -> np.ndarray:
-        """What each token takes from those before it: (layers, heads, t, t), each row adds up to 1."""
+        """Compute the attention of each token to those before it: (layers, heads, t, t), with rows that add up to 1."""
         return self._writer.attention_maps(tokens[None])[0].clip(0, 1)
 
     @property
     def student(self) -> StudentWriter:
-        """The network itself."""
+        """The student's network itself."""
         return self._writer
 
     def _find_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
@@ -232,7 +232,7 @@ class FunctionWriter:
         return chances
 
     def _measure_loss(self, exercises: Sequence[Exercise]) -> float:
-        """Mean cross-entropy of the tokens of the right completions, in nats."""
+        """Measure the mean cross-entropy of the right completions' tokens, in nats."""
         losses = []
         for exercise in exercises:
             tokens = self.encode(exercise.prompt.text + exercise.prompt.answer + END)
@@ -250,7 +250,7 @@ class _EnoughError(Exception):
 
 
 def judge(exercise: Exercise, written: str, mistake: str | None = None) -> Attempt:
-    """An attempt, by what it gives for the exercise's inputs; ``mistake`` is one that is known already."""
+    """Judge what was written for an exercise by its inputs, or by a ``mistake`` that is already known."""
     try:
         parse_function(exercise.prompt.text + written)
     except RefusedError as error:
@@ -259,19 +259,19 @@ def judge(exercise: Exercise, written: str, mistake: str | None = None) -> Attem
 
 
 def count_by_kind(attempts: Sequence[Attempt]) -> list[int]:
-    """How many do what their docstrings say, of each of the three kinds."""
+    """Count the right attempts of each of the three kinds."""
     return [count_right(attempts[kind::KINDS]) for kind in range(KINDS)]
 
 
 def count_right(attempts: Sequence[Attempt]) -> int:
-    """How many do what their docstrings say."""
+    """Count the attempts that do what their docstrings say."""
     return sum(attempt.mistake is None for attempt in attempts)
 
 
 def judge_all(
     writer: FunctionWriter, rivals: Mapping[str, Complete], exercises: Sequence[Exercise]
 ) -> dict[str, list[Attempt]]:
-    """What the network (NETWORK, the first) and each rival write for the exercises."""
+    """Have the network (NETWORK, listed first) and each rival write the exercises' functions, and judge them."""
     prompts = [exercise.prompt for exercise in exercises]
     return {NETWORK: writer.attempt(exercises)} | {
         name: [judge(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
@@ -280,15 +280,15 @@ def judge_all(
 
 
 def summarize_attempts(point: Point) -> str:
-    """How many functions parse and how many are right."""
+    """Say how many functions parse and how many are right."""
     asked = len(point.attempts)
     return f"{asked} functions it has never seen: {point.parsed} parse, {point.right} compute the right values"
 
 
 def choose_attempts(points: Sequence[Point], most: int) -> list[tuple[float, Attempt]]:
-    """What was written for the first exercise, by step, where it changed: at most so many, how it came to be.
+    """Choose up to ``most`` attempts at the first exercise, by step, that show how its function came to be.
 
-    The first attempt, the first that parses, the first that is right and the newest are among them.
+    Each differs from the one before. The first, the first that parses, the first right one and the newest are included.
     """
     found: list[tuple[float, Attempt]] = []
     for point in points:

@@ -20,7 +20,7 @@ SHADES = " ·░▒▓█"
 
 
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
-    """Build and train a network, with one frame for each part of the training; raises what student code raises."""
+    """Train a network, and draw its decision boundary as it learns. Raises what student code raises."""
     network = StudentNetwork(worker, milestone.trigger, seed)
     losses = [cross_entropy(network.predict(POINTS), LABELS)]
     screen.frame(_frame(network, "before training: fresh weights", losses))
@@ -36,7 +36,7 @@ def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> Non
 
 
 def _frame(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
-    """The plane in shades of the network's answer, the four points in their places, and its answers in numbers."""
+    """Draw the plane shaded by the network's answers, with the four points, and print its answers at them."""
     across, down = np.linspace(LOW, HIGH, COLUMNS), np.linspace(HIGH, LOW, ROWS)
     grid = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2).astype(np.float32)
     shades = network.predict(grid).reshape(ROWS, COLUMNS)

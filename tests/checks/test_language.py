@@ -413,7 +413,7 @@ def test_tokens_that_are_not_the_texts_measure_nothing(measure, criteria):
     measured = measure(Lying)
     assert missed(measured, criteria) == set(criteria)
     (failure,) = measured.failures["compositions"]
-    assert failure.expected == "tokens that join to the text"
+    assert failure.expected == "tokens that join to the same text"
 
 
 def test_equal_logits_are_no_choice(measure, criteria):

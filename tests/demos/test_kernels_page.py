@@ -296,7 +296,7 @@ class TestInABrowser:
             expect(page.locator("#stage")).to_contain_text("2.0 times")
             expect(page.locator("#profile")).to_be_hidden()
             give(page, "red.png", png(RED))
-            expect(page.locator("#answer")).to_contain_text("the race comes first")
+            expect(page.locator("#answer")).to_contain_text("The race comes first")
             held.set()
             expect(page.locator("#stage")).to_contain_text("The race is over.")
             expect(fill).to_have_attribute("style", "width: 100%;")

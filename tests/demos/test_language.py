@@ -79,7 +79,7 @@ def join(text: str) -> str:
 def test_every_part_is_shown_in_order(screen: Typist) -> None:
     """Training, three functions token by token, attention, the rivals, the cache, what was typed."""
     shown = [join(text) for text in texts(screen)]
-    order = ["The rivals count", "before training", "step 12 of 12", "a function it has never seen", "what its heads"]
+    order = ["The rivals are counting", "before training", "step 12 of 12", "a function it has never seen", "what its heads"]
     order += [
         "your network and its rivals",
         "the cache",
@@ -114,7 +114,7 @@ def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: Task
     body = exercise.prompt.answer.strip()
     assert body in join(frames[written - 1])
     assert body[: len(body) // 2] in join(frames[written - 1 - len(body) // 2])
-    assert "Its parts never stand together" in whole
+    assert "Its parts never occur together" in whole
     assert "It is right for all of 12 inputs." in whole
     assert re.search(r"_\w+\(.+\) = ", whole)
     assert "nearest neighbour with the prompt's words (" in whole
@@ -128,7 +128,7 @@ def test_what_is_typed_is_written(screen: Typist, task: Task) -> None:
     assert screen.asked[1] == screen.asked[2]
     shown = [join(text) for text in texts(screen)]
     assert any("Understood: a signature; the" in text and "right for all" in text for text in shown)
-    assert any("The network writes the docstring, too." in text for text in shown)
+    assert any("The network also writes the docstring." in text for text in shown)
 
 
 def test_rivals_are_compared_on_the_same_functions(screen: Typist) -> None:
@@ -167,7 +167,7 @@ def test_frames_that_move_fit_a_narrow_terminal(screen: Typist) -> None:
     moving = [
         text
         for frame in screen.frames
-        if "rivals go on" not in (text := drawn(frame, width=40)) and "heads look" not in text
+        if "rivals continue" not in (text := drawn(frame, width=40)) and "heads look" not in text
     ]
     assert max(len(text.splitlines()) for text in moving) <= 24
 
@@ -219,7 +219,7 @@ def test_what_has_no_end_is_said(task: Task, language_milestone: Milestone, monk
     monkeypatch.setattr(Pupil, "stages", ("a" * 500,) * 3)
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
     (attempt,) = writer.attempt(task.exercises[:1])
-    assert attempt.mistake == "it does not come to an end"
+    assert attempt.mistake == "it does not end"
     tokens = list(writer.write(task.exercises[0].prompt.text))
     assert len(tokens) == MOST_BYTES + 1
     assert not tokens[-1].ends
@@ -251,14 +251,14 @@ def test_the_cache_is_timed_by_processor_time(task: Task) -> None:
     assert race.total == race.written == CONTEXT - len(prompt)
     assert race.same
     assert [one.written for one in told] == list(range(1, race.total + 1))
-    assert "with the cache the same tokens" in summarize_cache(race)
+    assert "With the cache, the same tokens" in summarize_cache(race)
     assert f"3 of {race.total} tokens" in summarize_cache(told[2])
     assert drawn(Speeds(race)).count("tokens/s") == 2
 
 
 def test_other_tokens_are_called_so() -> None:
     """Two speeds of different texts are no comparison of the same work."""
-    assert "other tokens 4.0 times" in summarize_cache(CacheRace(10, 10, 4.0, 1.0, same=False))
+    assert "different tokens come 4.0 times" in summarize_cache(CacheRace(10, 10, 4.0, 1.0, same=False))
 
 
 @pytest.mark.parametrize("lacking", ["new_caches", "context_length"])
@@ -316,7 +316,7 @@ def test_it_runs_headless_with_the_students_network(start_writing: Start, langua
     loss = re.search(r"loss: ([\d.]+) at first, ([\d.]+) now", next(t for t in shown if "step 60 of 60" in t))
     assert float(loss[2]) < 0.8 * float(loss[1])
     assert any("what its heads look at" in text for text in shown)
-    assert "with the cache the same tokens" in shown[-1]
+    assert "With the cache, the same tokens" in shown[-1]
 
 
 def test_it_goes_on_inside_a_training_that_is_left(
@@ -329,7 +329,7 @@ def test_it_goes_on_inside_a_training_that_is_left(
         play(worker, screen, language_milestone, 1)
     shown = [join(text) for text in texts(screen)]
     assert any(re.search(r"step \d+ of 1000000", text) for text in shown)
-    assert "with the cache the same tokens" in shown[-1]
+    assert "With the cache, the same tokens" in shown[-1]
 
 
 def test_what_student_code_raises_comes_through(start_writing: Start, language_milestone: Milestone) -> None:

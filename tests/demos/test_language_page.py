@@ -61,8 +61,8 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: Ta
     assert state["exercise"] == task.exercises[0].prompt.text
     assert state["right"]["your network"] == [state["asked"], EACH, EACH, EACH]
     assert len(state["right"]) == 6
-    assert "with the cache the same tokens" in state["cache"]["summary"]
-    assert running.sentences == ["Your network writes 30 of 30 functions rightly. Ask it for yours."]
+    assert "With the cache, the same tokens" in state["cache"]["summary"]
+    assert running.sentences == ["Your network writes 30 of 30 functions correctly. Ask it for yours."]
 
 
 def test_a_function_is_written_one_token_at_a_time(taught: Taught, task: Task) -> None:
@@ -257,7 +257,7 @@ class TestInABrowser:
         expect(page.locator("#history li").first).to_contain_text("step 0: ")
         expect(page.locator("#ladder tr")).to_have_count(6)
         expect(page.locator("#cache tr")).to_have_count(2)
-        expect(page.locator("#cached")).to_contain_text("with the cache the same tokens")
+        expect(page.locator("#cached")).to_contain_text("With the cache, the same tokens")
 
     def test_a_function_is_written_by_keyboard(self, open_page: Open) -> None:
         """Typed, written, its tokens chosen with arrows: what each was chosen from, and what each head looked at."""

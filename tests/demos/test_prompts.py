@@ -24,7 +24,7 @@ def test_every_phrase_of_the_language_is_understood(functions: Functions) -> Non
         made_up = [word for word in functions.language.made_up if word in prompt.text]
         assert all(f"'{word}' was made up for this run." in beginning.understood for word in made_up)
     composition = understand(extract_phrase(functions.compositions[0]), functions.language)
-    assert "never has these two parts together" in composition.understood
+    assert "two parts never occur together" in composition.understood
     names = understand(extract_phrase(functions.names[0]), functions.language)
     assert "It never has" in names.understood
 
@@ -65,7 +65,7 @@ def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> N
     assert "from 2 to 99" in beginning.understood
     assert beginning.answer == "\n    return (foo + age) + 500\n"
     trivial = understand("the first number in prices that is equal to limit", functions.language)
-    assert "never has these two parts together" in trivial.understood
+    assert "two parts never occur together" in trivial.understood
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> N
         ("the sum of width and age, times 0", "Not understood"),
         ("the sum of width and width", "width and width are not two names"),
         ("the sum of for and age", "for and age are not two names"),
-        ("def f(a, a):", "no signature"),
-        ("def f(a=1):", "no signature"),
-        ("def class(a):", "no signature"),
-        ("def f(a): return a", "comes a docstring"),
+        ("def f(a, a):", "not a signature"),
+        ("def f(a=1):", "not a signature"),
+        ("def class(a):", "not a signature"),
+        ("def f(a): return a", "Only a docstring"),
         ("x" * (LONGEST + 1), f"{LONGEST} at most"),
-        ("def f(\x1b[31ma):", "no signature"),
+        ("def f(\x1b[31ma):", "not a signature"),
     ],
 )
 def test_what_is_not_understood_is_said(functions: Functions, typed: str, said: str) -> None:
@@ -102,11 +102,11 @@ def test_the_language_is_described_in_its_own_words(functions: Functions) -> Non
         ("the larger of width and age", "\n    return max(width, age)\n", "right for all of 12", True),
         ("the larger of width and age", "\n    return width\n", "It is wrong: for", False),
         ("the larger of width and age", "\n    return max(width, height)\n", "height is not defined", False),
-        ("the larger of width and age", "\n    return max(width", "no function that can be run", False),
+        ("the larger of width and age", "\n    return max(width", "not a function that can be run", False),
         ("the sum of width and age, but at least 9999", "\n    return 9999\n", "right for all of 12", True),
-        ("def f(a, b, c):", '\n    """Return it."""\n    return a * b - c\n', "read it yourself", None),
-        ("def f():", "\n    return 2\n", "read it yourself", None),
-        ("def f(xs, n, m):", "\n    return [x * m for x in xs if x > n]\n", "read it yourself", None),
+        ("def f(a, b, c):", '\n    """Return it."""\n    return a * b - c\n', "judge it yourself", None),
+        ("def f():", "\n    return 2\n", "judge it yourself", None),
+        ("def f(xs, n, m):", "\n    return [x * m for x in xs if x > n]\n", "judge it yourself", None),
     ],
 )
 def test_what_was_written_is_run(functions: Functions, typed: str, written: str, verdict: str, right: bool) -> None:

@@ -50,15 +50,15 @@ def test_it_runs_headless_with_the_students_network(
     with start_colours() as worker:
         DEMOS[3](worker, screen, colour_milestone, 1)
     assert "fresh weights" in drawn(screen.frames[0])
-    share = float(re.search(r"It names ([\d.]+)% of 300 images", drawn(screen.frames[-2]))[1])
+    share = float(re.search(r"It recognises ([\d.]+)% of 300 images", drawn(screen.frames[-2]))[1])
     assert share > 40
-    assert "It misnames" in drawn(screen.frames[-1])
+    assert "It misclassifies" in drawn(screen.frames[-1])
 
 
 def test_every_part_is_shown_in_order(guessed: list, colours: Images) -> None:
     """The curves, the samples, the confusions, the mistakes last."""
     texts = [drawn(frame) for frame in guessed]
-    order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It names", "It misnames"]
+    order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It recognises", "It misclassifies"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
     assert places == sorted(places)
     assert places[-1] == len(texts) - 1
@@ -161,7 +161,7 @@ def test_headings_can_be_told_apart() -> None:
 
 def test_a_network_without_mistakes_has_none_shown(colours: Images) -> None:
     """Then it only says so."""
-    assert "It misnames 0 of" in drawn(demo.mistakes(colours, np.eye(10)[colours.test_labels]))
+    assert "It misclassifies 0 of" in drawn(demo.mistakes(colours, np.eye(10)[colours.test_labels]))
 
 
 class Fabulist(Guesser):

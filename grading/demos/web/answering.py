@@ -1,4 +1,4 @@
-"""Pages that ask the network something: questions wait in a queue for the thread that owns the worker."""
+"""Pages that ask the network questions, which wait in a queue for the thread that owns the worker."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from grading.demos.web.server import Call
 from grading.remote import WorkerFailureError
 
 WAITING = 8
-"""Questions that may wait for an answer; a page has one at a time."""
+"""How many questions may wait for an answer. A page asks one at a time."""
 PATIENCE_SECONDS = 20.0
-"""A question waits so long for a training that does not report."""
+"""How long a question waits for a training that does not report."""
 
 Asked = tuple[Any, Future[dict[str, Any]]]
-"""A question, read, and where its answer is waited for."""
+"""A parsed question, and the future of its answer."""
 
 
 class AnsweringPage(NetworkPage):
-    """Answers questions while the network learns and afterwards; pages call `answer`."""
+    """A page whose network answers questions during training and after it; the browser calls `answer`."""
 
     def __init__(self, *material: Any):
         self._waiting: queue.Queue[Asked] = queue.Queue(WAITING)
         super().__init__(*material)
 
     def calls(self) -> Mapping[str, Call]:
-        """One: `answer`."""
+        """List the page's only call, `answer`."""
         return {"answer": self.answer}
 
     def answer(self, question: Any) -> dict[str, Any]:
-        """What the network makes of a question; ValueError when it is none."""
+        """Answer a question with the network. ValueError when it is not a valid question."""
         return self._ask(self._parse(question))
 
     def _ask(self, parsed: Any) -> dict[str, Any]:
-        """The answer to a question that is one, as soon as `run` has time for it."""
+        """Queue a parsed question, and return its answer as soon as `run` has time for it."""
         future: Future[dict[str, Any]] = Future()
         try:
             self._waiting.put_nowait((parsed, future))
@@ -47,19 +47,19 @@ class AnsweringPage(NetworkPage):
             return {"busy": True}
 
     def close(self) -> None:
-        """Let go of whoever still waits, and of `run`."""
+        """Release all waiting questions, and `run`."""
         super().close()
         while not self._waiting.empty():
             _set(self._waiting.get()[1], {"busy": True})
-        with contextlib.suppress(queue.Full):  # then `run` wakes up anyway
+        with contextlib.suppress(queue.Full):  # a full queue wakes `run` anyway
             self._waiting.put_nowait((None, Future()))
 
     def _parse(self, question: Any) -> Any:
-        """The question in a form to answer; ValueError, with the reason, when it is none."""
+        """Parse a question. ValueError, with the reason, when it is not a valid one."""
         raise NotImplementedError
 
     def _reply(self, network: Any, parsed: Any) -> dict[str, Any]:
-        """The answer of the network, as the page gets it."""
+        """Compute the network's answer to a parsed question, as the page gets it."""
         raise NotImplementedError
 
     def _between(self, network: Any, report: Report) -> None:
@@ -71,11 +71,11 @@ class AnsweringPage(NetworkPage):
             self._serve(self._waiting.get(), network, report)
 
     def _stay(self) -> None:
-        while not self._ended.is_set():  # the page stays, and says why there are no answers
+        while not self._ended.is_set():  # the page stays open, and says why there are no answers
             _set(self._waiting.get()[1], {"failure": failure_fields(self._failure)})
 
     def _serve(self, asked: Asked, network: Any, report: Report) -> None:
-        """Answer one question. A worker that is gone is raised; what else goes wrong concerns this question only."""
+        """Answer one question. Only the loss of the worker is raised: other errors concern just this question."""
         parsed, future = asked
         if self._ended.is_set():
             return
@@ -86,7 +86,7 @@ class AnsweringPage(NetworkPage):
             _set(future, {"failure": failure_fields(failure)})
             if isinstance(error, WorkerFailureError):
                 raise
-        except ValueError as error:  # it is no question for this network
+        except ValueError as error:  # it is not a question for this network
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
         except BaseException:  # interrupted
@@ -95,6 +95,6 @@ class AnsweringPage(NetworkPage):
 
 
 def _set(future: Future[dict[str, Any]], value: dict[str, Any]) -> None:
-    """Give the answer, unless nobody waits for it any more."""
+    """Set the answer, unless nobody waits for it any longer."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)

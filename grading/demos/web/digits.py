@@ -1,4 +1,4 @@
-"""Demonstration 2 in a browser: draw a digit, and the student's network says which one it is."""
+"""Demonstration 2 in a browser: draw a digit, and the student's network reads it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from grading.demos.web.answering import AnsweringPage
 from grading.demos.web.images import ImagePage, in_base64
 
 MAPS, MAP_SIDE = 16, 32
-"""So many maps are shown, of so many pixels a side at most."""
+"""The most feature maps to show, and the most pixels per side."""
 
 
 class DigitPage(AnsweringPage, ImagePage):
-    """Answers drawings: `{"strokes": […]}`."""
+    """The page on which digits are drawn and read; its questions are `{"strokes": […]}`."""
 
     name = "digits"
     done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Draw yours."
@@ -28,7 +28,7 @@ class DigitPage(AnsweringPage, ImagePage):
         return strokes_of(question["strokes"])
 
     def _reply(self, network: Reader, parsed: Strokes) -> dict[str, Any]:
-        """What the network makes of the drawing's picture."""
+        """Read the drawn digit, and return probabilities, image and feature maps."""
         picture = to_mnist(parsed)
         image = picture[None]
         probabilities = network.read(image[None])[0]

@@ -1,4 +1,4 @@
-"""What a page is told as it happens: server-sent events, each holding the whole state, so that none can be missed."""
+"""A page's live updates: server-sent events that each hold the whole state, so that no change can be missed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 BREATH_SECONDS = 15.0
-"""After so long without news a comment is sent, to notice a page that has gone."""
+"""How long after the last news a comment is sent, to notice a closed page."""
 
 
 class Feed:
-    """The newest state. Any thread may publish; any number of pages follow."""
+    """The newest state of a page. Any thread may publish, and any number of pages may follow."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,20 +22,20 @@ class Feed:
         self._followers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def publish(self, state: dict[str, Any]) -> None:
-        """Send this state to every page that follows, now or later."""
+        """Send a state to every page that follows, now or later."""
         text = json.dumps(state, allow_nan=False)
         with self._lock:
             self._number, self._text = self._number + 1, text
             self._wake()
 
     def end(self) -> None:
-        """No more will come: close every stream."""
+        """Close every stream, since nothing more will come."""
         with self._lock:
             self._ended = True
             self._wake()
 
     async def follow(self) -> AsyncIterator[str]:
-        """The state as it is, then each one published; pages too slow for every one get the newest."""
+        """Yield the current state, then each published one. Pages too slow for every state get the newest."""
         follower = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
             self._followers.add(follower)

@@ -1,8 +1,8 @@
-"""Who may talk to a page's server: this machine's browser, on the page whose address the terminal printed.
+"""Access control for a page's server: only this machine's browser, on the address that the terminal printed.
 
-A page from elsewhere can make a browser send requests to 127.0.0.1. It does not know the token in the path; a name of
-its own that it points here (DNS rebinding) is not the host; and what it may send without being asked first has neither
-our origin nor JSON in it.
+A foreign page can make a browser send requests to 127.0.0.1. But it does not know the token in the path. Its own name,
+pointed here by DNS rebinding, is not our host. And the requests it may send without a preflight have neither our
+origin nor JSON.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ HEADERS = {
 
 
 class Guard:
-    """Lets a request through to the routes below `/TOKEN`, or answers it with what is wrong; adds headers to both."""
+    """ASGI middleware that passes requests for `/TOKEN/…` on, refuses all others, and adds security headers."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str):
         self._app, self._token = app, token
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Pass on or refuse one request."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -54,17 +54,17 @@ class Guard:
         await self._app(inner, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason, or None when the request may pass."""
+        """Decide whether to refuse a request, with status and reason, or None to let it pass."""
         headers = Headers(scope=scope)
         if headers.getlist("host") not in [[host] for host in self._hosts]:
             return 403, "this page answers to 127.0.0.1 only"
         origin = headers.get("origin")
         if origin is None and scope["method"] not in ("GET", "HEAD"):
-            return 403, "only the page itself may ask"
+            return 403, "only the page itself may send requests"
         if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
-            return 403, "another page may not ask"
+            return 403, "other pages may not send requests"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return 403, "another page may not ask"
+            return 403, "other pages may not send requests"
         first, slash, _ = scope["path"].removeprefix("/").partition("/")
         if not slash or not secrets.compare_digest(first.encode(), self._token.encode()):
             return 404, "there is nothing here: use the whole address that the terminal printed"

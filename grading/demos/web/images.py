@@ -1,4 +1,4 @@
-"""Pages whose network names images: curves of loss and accuracy while it learns, test images in the end."""
+"""Pages whose network classifies images: curves of loss and accuracy during training, test images at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from grading.render.progress import Watch
 
 
 class ImagePage(NetworkPage):
-    """Trains on images, and tells how many others are named rightly."""
+    """A page whose network trains on images, and that shows how many test images it classifies correctly."""
 
     done: ClassVar[str]
-    """What the terminal says after training; {accuracy} and {tested} are filled in."""
+    """The terminal's message after training; {accuracy} and {tested} are filled in."""
 
     def __init__(self, feed: Feed, images: Images):
         self._images = images
@@ -29,7 +29,7 @@ class ImagePage(NetworkPage):
 
     @classmethod
     def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
-        """A page with a part of the milestone's images."""
+        """Make a page with a part of the milestone's images."""
         return cls(feed, gather(milestone, seed, watch))
 
     def _work(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
@@ -44,14 +44,14 @@ class ImagePage(NetworkPage):
         self._afterwards(reader, report)
 
     def _shown(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that show more
-        """What the state says, besides the curve, of answers to the first of the test images."""
+        """Compute what the state says about the answers to the first test images, besides the curve."""
         return {}
 
     def _prepare(self, worker: Worker, seed: int) -> None:
-        """Called before there is a network."""
+        """Prepare the page before there is a network."""
 
     def _finish(self, reader: Reader, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that do more
-        """What the last state says besides, once training is over: ``p`` is the answer for all test images."""
+        """Compute what the last state adds after training, where ``p`` is the answer for all test images."""
         return {}
 
     def _tell(self, point: Point) -> None:
@@ -71,7 +71,7 @@ class ImagePage(NetworkPage):
 
 
 def describe_images(images: Images, places: Sequence[int]) -> dict[str, Any]:
-    """Some of the test images for a page: their pixels and labels, and the names of the classes."""
+    """Describe some test images for a page: pixels, labels and class names."""
     shown = images.test_images[list(places)]
     return {
         "classes": list(images.classes),
@@ -83,5 +83,5 @@ def describe_images(images: Images, places: Sequence[int]) -> dict[str, Any]:
 
 
 def in_base64(values: np.ndarray) -> str:
-    """Bytes, row by row."""
+    """Encode an array's bytes, row by row, in base64."""
     return base64.b64encode(values.tobytes()).decode()

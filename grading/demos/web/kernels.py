@@ -1,4 +1,4 @@
-"""Demonstration 4 in a browser: the race live, and photographs of one's own, named in float32 and int8."""
+"""Demonstration 4 in a browser: the race, live, then your own photographs recognised in float32 and int8."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from grading.demos.web.images import ImagePage, describe_images
 from grading.demos.web.server import Call
 
 SAMPLES = 10
-"""Images that the page offers in place of a photograph of one's own: one of each class."""
+"""How many images the page offers instead of your own photograph: one of each class."""
 SIDE = 32
 
 
 class KernelPage(AnsweringPage, ImagePage):
-    """Names photographs: `{"pixels": …}`, 32×32 pixels row by row, red, green and blue of each, in base64."""
+    """The page that recognises photographs; its questions are `{"pixels": …}`, 32×32 RGB pixels in base64."""
 
     name = "kernels"
-    done = "Your network names {accuracy:.1%} of {tested:,} images it has never seen. Give the page a photograph."
+    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. Give the page a photograph."
 
     def __init__(self, feed: Feed, images: Images):
         self._standing = Standing("", LANES)
@@ -45,15 +45,15 @@ class KernelPage(AnsweringPage, ImagePage):
 
     @classmethod
     def files(cls) -> Mapping[str, str]:
-        """As every page's, and how a photograph is read."""
+        """List the page's files, including the script that reads photographs."""
         return {**super().files(), "photo.js": "photo.js"}
 
     def calls(self) -> Mapping[str, Call]:
-        """Two: `answer`, and `samples`."""
+        """List the page's calls, `answer` and `samples`."""
         return {**super().calls(), "samples": self.samples}
 
     def samples(self, question: Any) -> dict[str, Any]:
-        """Some test images, and the names of the classes; the question is `{}`."""
+        """Describe some test images and the classes; the question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
@@ -84,11 +84,11 @@ class KernelPage(AnsweringPage, ImagePage):
         except (binascii.Error, ValueError):
             raise ValueError("the pixels are not base64") from None
         if len(pixels) != 3 * SIDE**2:
-            raise ValueError(f"a photograph is {3 * SIDE**2:,} bytes here, and not {len(pixels):,}")
+            raise ValueError(f"a photograph has {3 * SIDE**2:,} bytes here, not {len(pixels):,}")
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
     def _reply(self, network: Reader, parsed: np.ndarray) -> dict[str, Any]:
-        """The probability of each class in both formats; without int8 while the network learns."""
+        """Compute each class's probability in both formats, without int8 during training."""
         readers = (network, self._small)
         answers = [one and [round(float(p), 4) for p in one.read(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}

@@ -1,4 +1,4 @@
-"""Demonstration 5 in a browser: a function of one's own is written token by token, run, and looked into."""
+"""Demonstration 5 in a browser: your own function is written token by token, run and inspected."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ from grading.render.progress import Watch
 from grading.render.text import clean, one_line
 
 EXAMPLES = 6
-"""Functions that the page offers."""
+"""How many functions the page offers."""
 HISTORY = 6
-"""Attempts of one function, the newest last."""
+"""How many attempts at one function are shown, the newest last."""
 LOOKED_AT = 64
-"""The last tokens of a text, whose attention is shown: milestone 5 asks no network for more."""
+"""How many of a text's last tokens have their attention shown. Milestone 5 asks no network for more."""
 MOST_HEADS = 32
 HOTTEST = 2.0
 LINGER_SECONDS = 0.15
-"""Training waits so long for the question after an answer: a function is asked for token by token."""
+"""How long training waits after an answer for the next question, since functions are written token by token."""
 MOST_TYPED = 2000
 
 Question = Callable[[FunctionWriter], dict[str, Any]]
-"""What a page asks of the network, read."""
+"""A parsed question: a function of the network that returns the answer."""
 
 
 class LanguagePage(AnsweringPage):
-    """Writes functions: the page asks for one token after another, and keeps what has been written."""
+    """The page that writes functions: it asks for one token after another, and keeps what has been written."""
 
     name = "language"
 
@@ -67,12 +67,12 @@ class LanguagePage(AnsweringPage):
 
     @classmethod
     def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
-        """A page with the functions of one seed."""
+        """Make a page with the functions of one seed."""
         watch.phase("Making the training text", None)
         return cls(feed, draw_task(milestone, seed))
 
     def calls(self) -> Mapping[str, Call]:
-        """The network is asked with `continue` and `attend`, the grader with the others."""
+        """List the page's calls: `continue` and `attend` ask the network, the others ask the grader."""
         return {
             "continue": lambda question: self._ask(self._read_continue(question)),
             "attend": lambda question: self._ask(self._read_attend(question)),
@@ -83,13 +83,13 @@ class LanguagePage(AnsweringPage):
         }
 
     def offer(self, question: Any) -> dict[str, Any]:
-        """Functions to ask for, and what can be asked for; the question is `{}`."""
+        """Offer example functions and a description of the language; the question is `{}`."""
         _fields(question)
         phrases = [extract_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
         return {"examples": phrases, "language": describe_language(self._task.functions.language)}
 
     def understand(self, question: Any) -> dict[str, Any]:
-        """What was typed as the beginning of a function, or why it is none."""
+        """Parse typed text as the beginning of a function, or say why it is not one."""
         (typed,) = _fields(question, typed=str)
         try:
             beginning = understand(typed, self._task.functions.language)
@@ -98,7 +98,7 @@ class LanguagePage(AnsweringPage):
         return {"text": beginning.text, "understood": beginning.understood}
 
     def run_function(self, question: Any) -> dict[str, Any]:
-        """What a function gives for inputs that are drawn, or for the ones that somebody types."""
+        """Run a written function on drawn inputs, or on typed ones."""
         text, written, typed = _fields(question, text=str, written=str, arguments=list)
         beginning = self._begin(text)
         _check_length(written)
@@ -111,7 +111,7 @@ class LanguagePage(AnsweringPage):
         return {"parameters": list_parameters(beginning.text + written), **asdict(trial)}
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
-        """How each rival continues a beginning, and what comes of it."""
+        """Have each rival continue a beginning, and try what it writes."""
         (text,) = _fields(question, text=str)
         tried = try_rivals(self._begin(text), self._rivals, seed=0)
         return {
@@ -122,14 +122,14 @@ class LanguagePage(AnsweringPage):
         }
 
     def _begin(self, text: str) -> Beginning:
-        """The beginning that a page was given; ValueError for another text."""
+        """Recover the beginning that a page was given. ValueError for any other text."""
         beginning = understand(text, self._task.functions.language)
         if beginning.text != text:
-            raise ValueError("that is no beginning which `understand` gave")
+            raise ValueError("that is not a beginning which `understand` returned")
         return beginning
 
     def _read_tokens(self, text: str, written: list) -> str:
-        """The beginning, once what was written after it is known to be tokens."""
+        """Return the beginning of a question, after checking that what was written after it is tokens."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
             raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
         return self._begin(text).text
@@ -153,7 +153,7 @@ class LanguagePage(AnsweringPage):
     def _continue(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
-        """The next token, what it was chosen from, and whether it is the last."""
+        """Write the next token, with its candidates and whether it is the last."""
         token = writer.choose_next(writer.extend(text, written), temperature, top_p, self._rng)
         size = sum(len(piece.encode()) for piece in writer.spell([*written, token.number]))
         return {
@@ -169,7 +169,7 @@ class LanguagePage(AnsweringPage):
         }
 
     def _attend(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
-        """The last tokens of a text, and of each what every head of every layer looks at, in 255ths."""
+        """Compute every head's attention among a text's last tokens, in 255ths."""
         tokens = writer.extend(text, written)
         maps = writer.attend(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
@@ -195,7 +195,7 @@ class LanguagePage(AnsweringPage):
         prompt = writer.encode(exercises[0].prompt.text)
         race = race_cache(worker, writer.student, prompt, lambda _: self._between(writer, report))
         self._publish("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
-        ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions rightly. Ask it for yours.")
+        ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Ask it for yours.")
         self._afterwards(writer, report)
 
     def _between(self, network: FunctionWriter, report: Report) -> None:
@@ -229,7 +229,7 @@ def _describe_cache(race: CacheRace) -> dict[str, Any]:
 
 
 def _fields(question: Any, **kinds: Any) -> list[Any]:
-    """The fields of a question in this order; ValueError unless it has these, of these types, and no others."""
+    """Read a question's fields in this order. ValueError unless it has exactly these, of these types."""
     if type(question) is not dict or set(question) != set(kinds):
         raise ValueError(f"ask with {{{', '.join(kinds)}}} and nothing else")
     for name, kind in kinds.items():

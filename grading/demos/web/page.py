@@ -1,4 +1,4 @@
-"""What pages of demonstrations have in common: a network learns while its page is told how far it has come."""
+"""What the demonstrations' pages have in common: a network learns while its page shows how far it has come."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from grading.render.text import labelled
 from grading.result import Failure
 
 STUDENTS = (RemoteError, WorkerFailureError, RecipeError)
-"""What student code makes happen."""
+"""The errors that student code causes."""
 SHARED = ("live.js", "learning.js", "curve.js", "look.css", "icon.svg")
-"""Files of every page."""
+"""The files that every page has."""
 
 Report = Callable[[Failure], None]
-"""Takes what student code did wrong, for the terminal."""
+"""Reports a failure of student code in the terminal."""
 Ready = Callable[[str], None]
-"""Takes a sentence for the terminal, once training is over."""
+"""Prints a sentence in the terminal once training is over."""
 
 
 class NetworkPage:
-    """The network's side of a page: `run` owns the worker, in the thread that calls it; pages make calls meanwhile."""
+    """The network's side of a page: `run` owns the worker in the calling thread, and browsers make calls meanwhile."""
 
     name: ClassVar[str]
-    """Its files are NAME.html, NAME.js and NAME.css."""
+    """The name of the page, whose files are NAME.html, NAME.js and NAME.css."""
 
     def __init__(self, feed: Feed):
         self._feed = feed
@@ -46,21 +46,21 @@ class NetworkPage:
 
     @classmethod
     def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
-        """A page with what its network learns from."""
+        """Make a page with the data that its network learns from."""
         raise NotImplementedError
 
     @classmethod
     def files(cls) -> Mapping[str, str]:
-        """The name in the address → the file in STATIC."""
+        """Map each name in the address to its file in STATIC."""
         names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED)
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
     def calls(self) -> Mapping[str, Call]:
-        """What the page may ask."""
+        """List the calls that the page may make, by name."""
         return {}
 
     def run(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
-        """Train, then stay until closed. What student code does wrong goes to the page and to ``report``."""
+        """Train, then stay until closed. Failures of student code go to the page and to ``report``."""
         try:
             self._work(worker, milestone, seed, ready, report)
         except STUDENTS as error:
@@ -69,25 +69,25 @@ class NetworkPage:
         self._stay()
 
     def close(self) -> None:
-        """Let go of `run`."""
+        """Release `run`."""
         self._ended.set()
 
     def _work(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
-        """Train, publish the phase "ready", and call `_afterwards`; raises what student code raises."""
+        """Train, publish the phase "ready", and call `_afterwards`. Raises what student code raises."""
         raise NotImplementedError
 
     def _between(self, network: Any, report: Report) -> None:
-        """Called whenever training reports."""
+        """Do what is due whenever training reports."""
 
     def _afterwards(self, network: Any, report: Report) -> None:
-        """Called when training is over."""
+        """Do what is due when training is over."""
 
     def _stay(self) -> None:
-        """Nothing more comes, and the page stays, until it is closed."""
+        """Wait until the page is closed."""
         self._ended.wait()
 
     def _told(self, error: Exception, report: Report) -> Failure:
-        """The failure, reported unless it is the same as the last."""
+        """Turn an error into a Failure, and report it unless it is the same as the last one."""
         failure = Failure(title="The demonstration runs to its end", **in_words(error))
         if failure != self._failure:
             self._failure = failure
@@ -95,7 +95,7 @@ class NetworkPage:
         return failure
 
     def _publish(self, phase: str, **more: Any) -> None:
-        """The whole state, as the page shows it."""
+        """Publish the whole state, as the page shows it."""
         failure = failure_fields(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
@@ -103,7 +103,7 @@ class NetworkPage:
 def serve(
     kind: type[NetworkPage], worker: Worker, milestone: Milestone, seed: int, console: Console, *, browser: bool
 ) -> bool:
-    """Serve the page until interrupted, and say in the terminal how things stand; whether student code never failed."""
+    """Serve a page until interrupted, with messages in the terminal. Return whether student code never failed."""
     feed = Feed()
     with watch_for(console) as watch:
         page = kind.prepare(feed, milestone, seed, watch)
@@ -111,7 +111,7 @@ def serve(
 
     def report(failure: Failure) -> None:
         failed.append(failure)
-        console.print(Text("\nYour code stopped the demonstration; the page says so, too.", style="yellow"))
+        console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
         console.print(failure_parts(failure, brief=False))
 
     def ready(sentence: str) -> None:
@@ -129,7 +129,7 @@ def serve(
 
 
 def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
-    """A failure for the page: text only, without control characters, and not too much of it."""
+    """Convert a failure for the page to bounded plain text without control characters."""
     if failure is None:
         return None
     fields = failure.model_dump(

@@ -13,4 +13,4 @@ from grading.demos.web.training import TrainingPage
 __all__ = ["PAGES", "serve"]
 
 PAGES: Mapping[int, type[NetworkPage]] = {2: DigitPage, 3: TrainingPage, 4: KernelPage, 5: LanguagePage}
-"""By milestone; grading.demos.PAGES names the same without importing a server."""
+"""The page of each milestone; grading.demos.PAGES has the same keys without importing a server."""

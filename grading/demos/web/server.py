@@ -1,4 +1,4 @@
-"""A page on 127.0.0.1: its files, its calls (JSON in, JSON out) and its feed, in a thread, until it is stopped.
+"""A page on 127.0.0.1, served in a thread until it is stopped: its files, its calls in JSON and its feed.
 
 Nothing here knows what the page is about.
 """
@@ -34,14 +34,14 @@ MAX_CONNECTIONS = 64
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 Call = Callable[[Any], dict[str, Any]]
-"""Parsed JSON → the answer. Runs in a thread of its own; ValueError, with the reason, for what is not a question."""
+"""Answers parsed JSON, in its own thread. ValueError, with the reason, for an invalid question."""
 
 
 class LocalPage:
-    """A running page; use it as a context manager. `address` is what to open, token included."""
+    """A running page, used as a context manager. `address` is the URL to open, including the token."""
 
     def __init__(self, files: Mapping[str, str], calls: Mapping[str, Call], feed: Feed):
-        """``files``: the name in the address → the file in STATIC; the page itself is the name ""."""
+        """``files`` maps each name in the address to its file in STATIC; the page itself has the name ""."""
         self._feed = feed
         self._socket = _listening()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
@@ -89,14 +89,14 @@ class LocalPage:
 
 
 def _listening() -> socket.socket:
-    """A socket on a port that the system chooses, reachable from this machine only."""
+    """Open a socket on a port that the system chooses, reachable only from this machine."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.bind(("127.0.0.1", 0))
         listening.listen(MAX_CONNECTIONS)
     except OSError as error:
         listening.close()
-        raise GraderError(f"no port of 127.0.0.1 can be listened on: {error}") from error
+        raise GraderError(f"cannot listen on any port of 127.0.0.1: {error}") from error
     return listening
 
 
@@ -119,7 +119,7 @@ def _call(call: Call) -> Callable[[Request], Any]:
 
 
 async def _json(request: Request) -> Any:
-    """The request's body, parsed; a refusal when it is large, slow, or no JSON."""
+    """Parse the request's body. HTTPException when it is too large, too slow or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the question must be application/json")
     body = bytearray()
@@ -138,5 +138,5 @@ async def _json(request: Request) -> Any:
 
 
 async def _told(_request: Request, error: HTTPException) -> Response:
-    """A refusal as JSON, as every answer is."""
+    """Answer a refused request in JSON, as all answers are."""
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -1,4 +1,4 @@
-"""A page's other side, the terminal it was started in: its address there, the browser, and Ctrl+C."""
+"""The terminal that a page was started from: its address, the browser, and Ctrl+C."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 IN_A_TERMINAL = {"www-browser", "links", "elinks", "lynx", "w3m"}
-"""Browsers that would take the terminal over."""
+"""Browsers that would take over the terminal."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
-"""On Linux there is a browser to open only if one of these is set."""
+"""On Linux, a browser can be opened only if one of these variables is set."""
 
 
 def announce(console: Console, address: str, *, browser: bool) -> None:
-    """Print the address, on a line of its own that can be copied; open it unless told not to."""
+    """Print a page's address on its own line, to be copied, and open it if ``browser`` is True."""
     console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
     opened = browser and open_in_browser(address)
     how = "It opens in your browser now." if opened else "Open this address in your browser."
@@ -31,7 +31,7 @@ def announce(console: Console, address: str, *, browser: bool) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Being asked to terminate is Ctrl+C, too, as long as this lasts."""
+    """Treat SIGTERM like Ctrl+C inside this context."""
 
     def interrupt(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -47,7 +47,7 @@ def interruptible() -> Iterator[None]:
 
 
 def open_in_browser(address: str) -> bool:
-    """Whether there is a browser to ask; what becomes of it is not waited for."""
+    """Ask a browser to open an address, without waiting for it. Return whether there is one."""
     if sys.platform == "linux" and not any(
         map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"))
     ):

@@ -1,4 +1,4 @@
-"""Demonstration 3 in a browser: curves, samples and confusions of a network, live while it learns."""
+"""Demonstration 3 in a browser: a network's curves, samples and confusions, live as it learns."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from grading.demos.web.images import ImagePage, describe_images
 from grading.demos.web.server import Call
 
 SAMPLES = 12
-"""Images whose answers are followed: some of each class, where the first WATCHED have them all."""
+"""How many images have their answers shown, some of each class if the first WATCHED images have every class."""
 
 
 class TrainingPage(ImagePage):
-    """Tells in each state what the network answers now; the images themselves are asked for once, with `samples`."""
+    """The page that shows a network's answers as it trains; it asks for the images once, with `samples`."""
 
     name = "training"
-    done = "Your network names {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
+    done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
 
     def __init__(self, feed: Feed, images: Images):
         self._samples = chosen(images.test_labels[:WATCHED], SAMPLES)
         super().__init__(feed, images)
 
     def calls(self) -> Mapping[str, Call]:
-        """One: `samples`."""
+        """List the page's only call, `samples`."""
         return {"samples": self.samples}
 
     def samples(self, question: Any) -> dict[str, Any]:
-        """The images that are followed, what they show, and the names of the classes; the question is `{}`."""
+        """Describe the sample images and the classes; the question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)

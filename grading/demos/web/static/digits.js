@@ -1,4 +1,4 @@
-// The page of demonstration 2: paper to draw on, the network's answer, what it sees, how it learned.
+// The page of demonstration 2: paper to draw on, the network's answer, its feature maps, and how it learned.
 
 import { addBar, bytes, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
@@ -6,11 +6,11 @@ import { NoAnswer, ask, follow, showFailure } from "./live.js";
 const SIDE = 1000; // coordinates are thousandths of the paper's side
 const STEP = 40; // how far an arrow key moves the pen
 const SMALL_STEP = 10;
-const PEN = 0.055; // the line's width, as a part of the side
-const APART = 4; // nearer points are one
-const MOST_POINTS = 3900; // the program takes 4000
+const PEN = 0.055; // the line's width, as a share of the side
+const APART = 4; // closer points become one
+const MOST_POINTS = 3900; // the program accepts 4,000
 const MOST_STROKES = 99;
-const QUIET_MS = 900; // an answer is spoken once the drawing has rested so long
+const QUIET_MS = 900; // an answer is read out once the drawing has been left alone for this long
 
 const $ = (id) => document.getElementById(id);
 const paper = $("paper");
@@ -66,7 +66,7 @@ function clear() {
   say("Cleared.");
 }
 
-/** Draw everything anew, once before the next frame however often it is asked for. */
+/** Redraw everything once before the next frame, however often this is called. */
 function redraw() {
   if (!framed) framed = requestAnimationFrame(drawAll);
 }
@@ -178,7 +178,7 @@ async function askNow() {
         showFailure($("failure"), answer.failure);
         $("sure").textContent = "No answer.";
       } else if (answer.busy) {
-        $("sure").textContent = "The network is busy; the answer comes when it is not.";
+        $("sure").textContent = "The network is busy. The answer will come as soon as it is free.";
         if (!training) changed ??= since;
       } else if (strokes.length) {
         $("failure").hidden = true;
@@ -205,7 +205,7 @@ function showNothing() {
     number.textContent = "–";
   }
   $("digit").textContent = "?";
-  $("sure").textContent = "Draw a digit with mouse, finger or pen.";
+  $("sure").textContent = "Draw a digit with a mouse, finger or pen.";
   $("took").textContent = "";
   $("picture").getContext("2d").clearRect(0, 0, 28, 28);
   $("maps").replaceChildren();
@@ -247,7 +247,7 @@ function learn(state) {
   training = showLearning(state, "digits");
   if (state.phase === "ready" && wasTraining) say("Training is over.");
   if (strokes.length && state.phase !== "failed") {
-    changed ??= performance.now(); // what is drawn is read anew by what has learned more
+    changed ??= performance.now(); // the network has learned more, so read the drawing again
     askNow();
   }
   return !training;

@@ -1,4 +1,4 @@
-// The page of demonstration 4: the race, the profile before and after, and photographs named in float32 and int8.
+// The page of demonstration 4: the race, the profile before and after, and photographs in float32 and int8.
 
 import { addBar, bytes, element, paint, percent, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
@@ -11,13 +11,13 @@ const FORMATS = ["float32", "int8"];
 const $ = (id) => document.getElementById(id);
 let training = true;
 let built = false; // whether there is a network to ask
-let photo = null; // { pixels, name } of what is to be named
+let photo = null; // { pixels, name } of the image to recognise
 let asking = false;
 let changed = false; // since the last question
-let chosen = 0; // how many photographs have been chosen: of two that are read at the same time the later one counts
+let chosen = 0; // how many photographs have been chosen, because the later of two read at the same time counts
 let classes = [];
 
-/** A bar that is `part` full, for the eye only: the number stands beside it. */
+/** Make a bar that is `part` full, hidden from screen readers because the number is next to it. */
 function track(part = 0) {
   const [bar, fill] = [element("div", "", { class: "track", "aria-hidden": "true" }), element("div", "", { class: "fill" })];
   fill.style.width = `${100 * part}%`;
@@ -81,7 +81,7 @@ function choose(pixels, name) {
   $("picture").setAttribute("aria-label", `${name} in 32 by 32 pixels`);
   $("unread").hidden = true;
   $("answers").hidden = true;
-  $("answer").textContent = built ? "…" : "It is named as soon as there is a network: the race comes first.";
+  $("answer").textContent = built ? "…" : "The answer will come as soon as there is a network. The race comes first.";
   changed = true;
   askNow();
 }
@@ -99,7 +99,7 @@ async function take(file) {
   }
 }
 
-/** Show no photograph and no answer. */
+/** Remove the photograph and its answer. */
 function putAway(message) {
   photo = null;
   changed = false;
@@ -111,14 +111,14 @@ function putAway(message) {
 }
 
 function refuse(message) {
-  putAway("Nothing to name.");
+  putAway("Nothing to recognise.");
   $("unread").textContent = message;
   $("unread").hidden = false;
 }
 
 function takeFirst(files) {
   if (files.length) take(files[0]);
-  else refuse("That was not a file. Save the photograph on your machine first, and drop the file.");
+  else refuse("That was not a file. Save the photograph on your machine first, then drop the file here.");
 }
 
 $("file").addEventListener("click", () => {
@@ -137,7 +137,7 @@ addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) document.body.classList.remove("dragging");
 });
 addEventListener("drop", (event) => {
-  event.preventDefault(); // else the browser would leave this page for the photograph
+  event.preventDefault(); // otherwise the browser would leave this page for the photograph
   document.body.classList.remove("dragging");
   takeFirst(event.dataTransfer.files);
 });
@@ -155,7 +155,7 @@ async function askNow() {
         showFailure($("failure"), answer.failure);
         $("answer").textContent = "No answer.";
       } else if (answer.busy) {
-        $("answer").textContent = "The network is busy; the answer comes when it is not.";
+        $("answer").textContent = "The network is busy. The answer will come as soon as it is free.";
         changed = !training;
       } else {
         $("failure").hidden = true;
@@ -238,7 +238,7 @@ function show(state) {
   if (state.phase === "ready" && was) say(`Training is over. ${$("learned").textContent}`);
   built = state.points.length > 0;
   if (photo && built && state.phase !== "failed") {
-    changed = true; // what has learned more may say something else
+    changed = true; // the network has learned more and may answer differently
     askNow();
   }
   return !training;

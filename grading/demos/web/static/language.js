@@ -1,21 +1,21 @@
-// The page of demonstration 5: a function written token by token, run, its rivals, attention, and how all was learned.
+// The page of demonstration 5: a function written token by token and run, its rivals, attention, and training.
 
 import { addBar, bytes, describeLoss, element, paint, percent, say, setBar, showProgress } from "./learning.js";
 import { NoAnswer, ask, follow, showFailure } from "./live.js";
 
 const PACE_MS = 40; // between two tokens
 const RETRY_MS = 700; // the network is busy
-const SHOWN = 3; // tokens that are named of those looked at
+const SHOWN = 3; // how many of the attended tokens are named
 
 const $ = (id) => document.getElementById(id);
 let training = true;
 let built = false; // whether there is a network to ask
-let writing = 0; // which function is being written; another number stops it
+let writing = 0; // the number of the function being written; a change stops it
 let active = false;
 let beginning = ""; // what the network was given
 let steps = []; // the tokens that were written: { token, text, probability, candidates }
 let attended = null; // { tokens, first, begins, layers, heads, values }
-let selected = -1; // of all tokens, also those of the beginning
+let selected = -1; // an index into all tokens, including the beginning's
 let head = [0, 0]; // layer and head
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -27,7 +27,7 @@ function trouble(message) {
   $("trouble").hidden = false;
 }
 
-/** Run something that asks the program; what it says when it cannot answer is shown. */
+/** Run work that asks the program, and show the message when the program cannot answer. */
 async function attempt(work) {
   try {
     return await work();
@@ -38,7 +38,7 @@ async function attempt(work) {
   }
 }
 
-/** Ask the network until it has time; null when student code failed, or when another function was begun. */
+/** Ask the network until it has time. Null when student code failed, or when another function was begun. */
 async function askNetwork(name, question, mine) {
   while (mine === writing) {
     const answer = await ask(name, question);
@@ -76,7 +76,7 @@ async function write(typed) {
   selected = -1;
   clearResults();
   showProgram();
-  if (!built) say("It is written as soon as there is a network.");
+  if (!built) say("It will be written as soon as there is a network.");
   setActive(true);
   try {
     await writeTokens(mine);
@@ -106,7 +106,7 @@ async function finish(mine, written, ended) {
   const tried = ended ? await ask("run", { text: beginning, written, arguments: [] }) : null;
   if (mine !== writing) return;
   if (tried) showTrial(tried);
-  else $("verdict").textContent = "It does not come to an end.";
+  else $("verdict").textContent = "It does not end.";
   const { rivals } = await ask("rivals", { text: beginning });
   if (mine !== writing) return;
   showRivals(rivals);
@@ -122,7 +122,7 @@ function clearResults() {
   $("rivals").replaceChildren();
 }
 
-/** Show the tokens: those of the beginning too, once they are known. */
+/** Show the tokens, including the beginning's once they are known. */
 function showProgram() {
   const before = attended ? attended.tokens.slice(0, attended.begins) : [beginning];
   const spans = [
@@ -230,7 +230,7 @@ $("own").addEventListener("submit", (event) => {
 
 function showRivals(rivals) {
   const lines = rivals.flatMap(({ name, written, verdict, right }) => {
-    const said = element("dd", written.trim() || "nothing that comes to an end");
+    const said = element("dd", written.trim() || "nothing that ends");
     said.title = verdict;
     return [element("dt", `${name}${word(right)}`), said];
   });
@@ -305,7 +305,7 @@ $("heads").addEventListener("keydown", (event) => {
   chooseHead((to + layers) % layers, (side + heads) % heads, true);
 });
 
-/** Shade the tokens that the chosen head looked at when it wrote the selected one, and name those it took most from. */
+/** Shade the tokens that the chosen head attended to as it wrote the selected one, and name the strongest. */
 function showLooks() {
   if (!attended) return;
   const spans = [...$("program").children];
@@ -317,16 +317,16 @@ function showLooks() {
   const name = visible(spans[selected]?.textContent ?? "");
   if (row < 0) {
     const shown = attended.tokens.length - attended.first;
-    $("looks").textContent = selected ? `Attention is shown among the last ${shown} tokens.` : `Nothing stands before ${name}.`;
+    $("looks").textContent = selected ? `Attention is shown among the last ${shown} tokens.` : `Nothing comes before ${name}.`;
     return;
   }
   const order = seen.map((part, i) => [part, i]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
   const most = order.slice(0, SHOWN).filter(([part]) => part > 0);
   const named = most.map(([part, i]) => `${visible(spans[i].textContent)} ${percent(part)}`).join(", ");
-  $("looks").textContent = `For ${name}, head ${h + 1} of layer ${layer + 1} looked most at: ${named}.`;
+  $("looks").textContent = `For ${name}, head ${h + 1} of layer ${layer + 1} attended most to: ${named}.`;
 }
 
-// How it was learned, and the end
+// Training and its results
 
 function showHistory({ exercise, history }) {
   $("exercise").textContent = exercise;
@@ -336,7 +336,7 @@ function showHistory({ exercise, history }) {
   $("history").replaceChildren(...lines);
 }
 
-/** Fill a table with a bar for each row: a name, what part of the bar, what is said. */
+/** Fill a table with a bar for each row: its name, its share and its text. */
 function fillBars(table, rows) {
   const body = table.tBodies[0];
   body.replaceChildren();
@@ -353,10 +353,10 @@ function showEnd({ right, asked, cache }) {
   others.sort((a, b) => b[1][0] - a[1][0]);
   const rows = [own, ...others].map(([name, [all, ...kinds]]) => [name, all / asked, `${all} (${kinds.join(" + ")})`]);
   fillBars($("ladder"), rows);
-  $("asked").textContent = `Right of ${asked} functions that are not in the training text; in brackets those with new pairs of parts, made-up words, and new pairs of names.`;
+  $("asked").textContent = `Correct functions of ${asked} that are not in the training text. In brackets: those with new pairs of parts, made-up words, and new pairs of names.`;
   $("later").hidden = true;
   if (!cache) {
-    $("cached").textContent = "Your network is not module 16's, or its context is full: there is no cache to compare.";
+    $("cached").textContent = "There is no cache to compare: your network is not module 16's, or its context is full.";
     return;
   }
   const [slow, fast] = cache.speeds;

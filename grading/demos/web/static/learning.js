@@ -1,4 +1,4 @@
-// What pages of demonstrations show alike: how training goes, bars, pictures, sentences that are read out.
+// What all the demonstrations' pages show: training progress, bars, pictures, and sentences that are read out.
 
 import { drawCurve } from "./curve.js";
 import { showFailure } from "./live.js";
@@ -8,7 +8,7 @@ const CURVES = { loss: "Loss", accuracy: "Accuracy", right: "Functions that are 
 const $ = (id) => document.getElementById(id);
 let speaking = 0;
 
-/** A new element with a text and attributes. */
+/** Make an element with a text and attributes. */
 export function element(name, text = "", attributes = {}) {
   const made = document.createElement(name);
   made.textContent = text;
@@ -16,7 +16,7 @@ export function element(name, text = "", attributes = {}) {
   return made;
 }
 
-/** Fill the card "How it learns": its text is what stands there at first, its `data-curves` name the curves. */
+/** Fill the card "How it learns". Its text is shown until training starts, and `data-curves` names the curves. */
 function fillCard(card) {
   const title = element("h2", "How it learns", { id: "learned-title" });
   const working = element("div", "", { id: "working" });
@@ -33,7 +33,7 @@ function fillCard(card) {
     curves.append(figure);
   }
   const about = element("p", "", { class: "small" });
-  about.append(element("span", "", { id: "about" }), " Curves are measured by this program, on what it is not trained on.");
+  about.append(element("span", "", { id: "about" }), " This program measures the curves, on data that the network is not trained on.");
   const learned = element("p", card.textContent.trim(), { id: "learned" });
   card.setAttribute("aria-labelledby", "learned-title");
   card.replaceChildren(title, working, curves, learned, about);
@@ -41,7 +41,7 @@ function fillCard(card) {
 
 fillCard($("learning"));
 
-/** Show how far training has come: a sentence and, by name, curves (values, label, options). Whether more will come. */
+/** Show how far training has come: a sentence, and curves (values, label, options) by name. True while more comes. */
 export function showProgress({ phase, about, points, failure }, learned, curves) {
   const training = phase === "starting" || phase === "training";
   $("about").textContent = about;
@@ -59,7 +59,7 @@ export function showProgress({ phase, about, points, failure }, learned, curves)
   return training;
 }
 
-/** In words: the loss at first and now, and when that is. */
+/** Describe the first and the current loss, and when it was measured. */
 export function describeLoss(points) {
   const [first, [step, steps, loss]] = [points[0], points.at(-1)];
   const fresh = points.length === 1;
@@ -67,14 +67,14 @@ export function describeLoss(points) {
   return { when, fell: `The loss ${fresh ? "" : `was ${first[2].toFixed(2)} at first and `}is ${loss.toFixed(2)} ${when}` };
 }
 
-/** Show how a network learns to name `things`, images or digits. Whether more will come. */
+/** Show how a network learns to recognise `things`, "images" or "digits". True while more comes. */
 export function showLearning(state, things) {
   const { phase, points, accuracy, tested } = state;
   $("stand-in").hidden = !state.stand_in;
   if (!points.length) return showProgress(state, "", {});
   const { when, fell } = describeLoss(points);
   const now = `${Math.round(100 * points.at(-1)[3])}%`;
-  const verb = things === "digits" ? "reads" : "names";
+  const verb = things === "digits" ? "reads" : "recognises";
   const counted = phase === "ready" ? `${(100 * accuracy).toFixed(1)}% of ${tested.toLocaleString("en")}` : now;
   const known =
     phase === "ready"
@@ -89,7 +89,7 @@ export function showLearning(state, things) {
 
 export const percent = (p) => `${p >= 0.9995 ? 100 : Math.min(100 * p, 99.9).toFixed(1)}%`;
 
-/** Add a row to a table of bars, to be filled by `setBar`. */
+/** Add a row to a table of bars, for `setBar` to fill. */
 export function addBar(body, label) {
   const row = body.insertRow();
   const name = document.createElement("th");
@@ -106,26 +106,26 @@ export function addBar(body, label) {
   return { row, name, fill, number };
 }
 
-/** Show a probability in such a row. */
+/** Show a probability in a row that `addBar` made. */
 export function setBar({ row, fill, number }, p, best) {
   row.className = best ? "best" : "";
   fill.style.width = `${100 * p}%`;
   number.textContent = percent(p);
 }
 
-/** The bytes of a text in base64. */
+/** Decode base64 to bytes. */
 export function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Fill a canvas, pixel by pixel: `colour(i)` is red, green and blue of the i-th. */
+/** Fill a canvas pixel by pixel, where `colour(i)` gives red, green and blue of the i-th pixel. */
 export function paint(canvas, colour) {
   const image = new ImageData(canvas.width, canvas.height);
   for (let i = 0; i < canvas.width * canvas.height; i++) image.data.set([...colour(i), 255], 4 * i);
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Have a sentence read out, after `wait` milliseconds without another one. */
+/** Have a screen reader say a sentence, after `wait` milliseconds without another one. */
 export function say(text, wait = 0) {
   clearTimeout(speaking);
   speaking = setTimeout(() => {

@@ -2,10 +2,10 @@
 
 const GONE = "The program behind this page has ended. Start it again in your terminal.";
 
-/** The program is gone, or did not understand. Its message is for the reader. */
+/** The program has ended, or refused a question. The message is for the reader. */
 export class NoAnswer extends Error {}
 
-/** Ask `name` with JSON; the answer, parsed. */
+/** Send a question in JSON to the call `name`, and return the parsed answer. */
 export async function ask(name, question) {
   let response;
   try {
@@ -22,9 +22,9 @@ export async function ask(name, question) {
   return answer;
 }
 
-/** Call `listener` with every state of the feed until it returns true: nothing more is expected then.
+/** Call `listener` with every state of the feed until it returns true, when nothing more is expected.
  *
- * A feed that breaks off is taken up again once; when that fails, `lost` is called with a sentence for the reader.
+ * A broken feed is reopened once. If that fails, `lost` is called with a sentence for the reader.
  */
 export function follow(listener, lost) {
   const feed = new EventSource("events");
@@ -43,7 +43,7 @@ export function follow(listener, lost) {
 
 const NAMES = { call: "call", got: "got", expected: "expected", hint: "hint", detail: "lines" };
 
-/** Show what student code did wrong, as text and nothing but text. */
+/** Show a failure of student code, as plain text only. */
 export function showFailure(box, failure) {
   const title = document.createElement("h2");
   title.textContent = "Your code stopped the demonstration";

@@ -1,12 +1,12 @@
-// A photograph from a file becomes the pixels that a network is given: its middle, a square, averaged down.
+// Turns a photograph from a file into the network's input: a square from its middle, averaged down.
 
 const MOST_BYTES = 64 << 20;
-const FINE = 8; // so many pixels a side are averaged into one, after the browser's own scaling
+const FINE = 8; // how many pixels per side are averaged into one, after the browser's own scaling
 
-/** The file cannot be used. Its message is for the reader. */
+/** The file cannot be used. The message is for the reader. */
 export class Unreadable extends Error {}
 
-/** Red, green and blue of `side` × `side` pixels, row by row; Unreadable, with the reason, for what is no picture. */
+/** Read red, green and blue of `side` × `side` pixels, row by row. Unreadable, with the reason, for other files. */
 export async function readPhoto(file, side) {
   const name = file.name ? `“${file.name}”` : "This file";
   if (!file.size) throw new Unreadable(`${name} is empty.`);
@@ -16,13 +16,13 @@ export async function readPhoto(file, side) {
     bitmap = await createImageBitmap(file);
   } catch {
     const kinds = "JPEG, PNG and WebP work.";
-    throw new Unreadable(`Your browser cannot read ${name}: it is not a photograph, damaged, or too large. ${kinds}`);
+    throw new Unreadable(`Your browser cannot read ${name}: it is not a photograph, is damaged, or is too large. ${kinds}`);
   }
   const square = Math.min(bitmap.width, bitmap.height);
   const [left, top] = [(bitmap.width - square) / 2, (bitmap.height - square) / 2];
   const fine = new OffscreenCanvas(FINE * side, FINE * side);
   const brush = fine.getContext("2d", { willReadFrequently: true });
-  brush.fillStyle = "white"; // what is transparent lies on paper
+  brush.fillStyle = "white"; // white shows through transparent pixels
   brush.fillRect(0, 0, fine.width, fine.height);
   brush.imageSmoothingQuality = "high";
   brush.drawImage(bitmap, left, top, square, square, 0, 0, fine.width, fine.height);
@@ -30,7 +30,7 @@ export async function readPhoto(file, side) {
   return average(brush.getImageData(0, 0, fine.width, fine.height).data, side);
 }
 
-/** Mean colours of FINE × FINE pixels each. */
+/** Average the colours of FINE × FINE pixels each. */
 function average(pixels, side) {
   const sums = new Float64Array(3 * side * side);
   for (let i = 0; i < pixels.length / 4; i++) {

@@ -1,4 +1,4 @@
-// The page of demonstration 3: curves, samples and confusions of a network, live while it learns.
+// The page of demonstration 3: a network's curves, samples and confusions, live as it learns.
 
 import { addBar, bytes, element, paint, say, setBar, showLearning } from "./learning.js";
 import { NoAnswer, ask, follow } from "./live.js";
@@ -10,7 +10,7 @@ let training = true;
 
 // Samples
 
-/** One image with its bars, not filled yet. */
+/** Add an image with its bars, not filled yet. */
 function addSample(image, label, { classes, height, width }) {
   const canvas = element("canvas", "", { width, height, role: "img", "aria-label": `Image: ${classes[label]}` });
   const pixels = bytes(image);
@@ -37,12 +37,12 @@ function showSample({ label, verdict, bars }, answer, classes) {
     bar.name.textContent = classes[i];
     setBar(bar, p, place === 0);
   });
-  verdict.textContent = order[0][1] === label ? "✓ named rightly" : "✗ misnamed";
+  verdict.textContent = order[0][1] === label ? "✓ right" : "✗ wrong";
 }
 
 // Confusions
 
-/** The table, not filled yet: a row for what an image shows, a column for what it was called. */
+/** Add the table, not filled yet: rows are what images show, columns are the network's answers. */
 function addTable(classes) {
   const head = $("confusion").tHead.insertRow();
   head.append(element("td"));
@@ -72,7 +72,7 @@ function showConfusion(cells, { confusion, worst }, classes) {
     });
   });
   const all = totals.reduce((sum, n) => sum + n, 0).toLocaleString("en");
-  $("counted").textContent = `${all} images: a row is what they show, a column what the network calls them.`;
+  $("counted").textContent = `${all} images: rows are what they show, columns are what the network calls them.`;
   const words = worst.map(([row, column]) =>
     element("li", `${classes[row]} called ${classes[column]}: ${confusion[row][column]} of ${totals[row]}`),
   );
