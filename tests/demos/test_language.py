@@ -79,7 +79,13 @@ def join(text: str) -> str:
 def test_every_part_is_shown_in_order(screen: Typist) -> None:
     """Training, three functions token by token, attention, the rivals, the cache, what was typed."""
     shown = [join(text) for text in texts(screen)]
-    order = ["The rivals are counting", "before training", "step 12 of 12", "a function it has never seen", "what its heads"]
+    order = [
+        "The rivals are counting",
+        "before training",
+        "step 12 of 12",
+        "a function it has never seen",
+        "what its heads",
+    ]
     order += [
         "your network and its rivals",
         "the cache",
