@@ -1,4 +1,4 @@
-"""How many small wrong changes to the solutions the students' tests notice. Cosmic Ray makes the changes.
+"""Mutation testing: how many small wrong changes to the solutions the students' tests notice.
 
-Design: docs/architecture/tests.md, in the course's repository.
+Cosmic Ray makes the changes. Design: docs/architecture/tests.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""`python -m course.mutation [module …]`: mutate the solutions, count what the students' tests notice."""
+"""`python -m course.mutation [module …]`: mutate the solutions, and count how many mutants the tests notice."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from grading.render.progress import Watch, watch_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.9
-"""So many of a module's mutants must be killed."""
+"""The share of a module's mutants that must be killed."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of one file's mutants."""
+    """How many of one file's mutants were killed, and which survived."""
 
     module: str
     path: Path
@@ -38,17 +38,17 @@ class Tally:
 
     @property
     def killed(self) -> int:
-        """Mutants noticed."""
+        """How many mutants the tests noticed."""
         return self.mutants - len(self.survivors)
 
     @property
     def share(self) -> float:
-        """Killed among all; excused survivors count as alive."""
+        """The share of killed mutants. Excused survivors count as alive."""
         return self.killed / self.mutants if self.mutants else 1.0
 
 
 def tally(root: Path, manifest: Manifest, module: Module, watch: Watch) -> Tally:
-    """Mutate one module's solution in copies of the course and run its tests, and its milestone's, on each mutant."""
+    """Mutate a module's solution in copies of the course, and run its own and its milestone's tests on each mutant."""
     source = (root / module.code).read_text(encoding="utf-8")
     watch.phase(f"Mutating {module.id}", None)
     changes = mutants(source, find_gaps(source, manifest, module.code), module.code)
@@ -64,27 +64,27 @@ def tally(root: Path, manifest: Manifest, module: Module, watch: Watch) -> Tally
 
 
 def complaints(results: Sequence[Tally], excused: dict[Change, str]) -> list[str]:
-    """What is wrong with the tests or with the page: nothing, when all is well."""
+    """List what is wrong with the tests or with the page of excuses. Empty when all is well."""
     found = []
     for result in results:
         if result.share < SHARE:
-            found.append(f"{result.module}: {result.share:.1%} killed, and {SHARE:.0%} are asked for.")
+            found.append(f"{result.module}: {result.share:.1%} killed, but {SHARE:.0%} are required.")
         alive = {Change.of(mutant) for mutant in result.survivors}
         found += [
-            f"{change.path}: a survivor without a reason. Add a test that notices it, or to {PAGE}:\n"
-            f"    {row(change, 'why it changes nothing a docstring promises')}"
+            f"{change.path}: a survivor without a reason. Add a test that notices it, or add a row to {PAGE}:\n"
+            f"    {row(change, 'why it changes nothing that a docstring promises')}"
             for change in sorted(alive - set(excused))
         ]
         listed = {change for change in excused if change.path == result.path.as_posix()}
         found += [
-            f"{PAGE}: `{change.after}` is excused, and does not survive (any more). Delete its row."
+            f"{PAGE}: `{change.after}` is excused, but does not survive. Delete its row."
             for change in sorted(listed - alive)
         ]
     return found
 
 
 def report(results: Sequence[Tally], excused: dict[Change, str], console: Console) -> None:
-    """The figures, then every survivor with its reason."""
+    """Print the figures, then every survivor with its reason."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
         table.add_row(r.module, str(r.mutants), str(r.killed), str(len(r.survivors)), f"{r.share:.1%}")
@@ -97,7 +97,7 @@ def report(results: Sequence[Tally], excused: dict[Change, str], console: Consol
 
 
 def main(names: Sequence[str], root: Path = ROOT) -> int:
-    """0: enough is noticed and the rest excused; 1: not so; 2: wrong usage."""
+    """Mutate the named modules, or all. Return 0 if enough is noticed, 1 if not, 2 for wrong usage."""
     console = Console(highlight=False)
     try:
         manifest = load(root)

@@ -15,7 +15,7 @@ CODE = re.compile(r"(`+) ?(.+?) ?\1")
 
 
 class Change(NamedTuple):
-    """A mutant as the page knows it: line numbers move, texts stay."""
+    """A mutant as the page identifies it: by texts, because line numbers move."""
 
     path: str
     before: str
@@ -23,12 +23,12 @@ class Change(NamedTuple):
 
     @classmethod
     def of(cls, mutant: Mutant) -> Change:
-        """The change a mutant makes."""
+        """Make the change of a mutant."""
         return cls(mutant.path.as_posix(), mutant.before, mutant.after)
 
 
 def excuses(text: str) -> dict[Change, str]:
-    """Change → reason, from the rows of every table; a heading names the file. UsageError for a row that is none."""
+    """Parse the reason for each change from the page's tables, whose headings name files. UsageError for bad rows."""
     path, found = "", {}
     for number, line in enumerate(text.splitlines(), start=1):
         if heading := re.fullmatch(r"#+ `(.+)`", line):
@@ -43,7 +43,7 @@ def excuses(text: str) -> dict[Change, str]:
 
 
 def row(change: Change, reason: str) -> str:
-    """The table row that excuses a change."""
+    """Write the table row that excuses a change."""
     return "| " + " | ".join([_code(change.before), _code(change.after), reason]) + " |"
 
 

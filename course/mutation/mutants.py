@@ -1,4 +1,4 @@
-"""The mutants of a file's solutions: what Cosmic Ray and two operators of our own can change inside the blocks."""
+"""The mutants of a file's solutions: all changes that Cosmic Ray and two operators of our own make in its blocks."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Mutant:
     task: str
     operator: str
     before: str
-    """The line as it is, without indentation."""
+    """The original line, without indentation."""
     after: str
-    """The line as it becomes."""
+    """The line that replaces it."""
     source: str
     """The whole file with the change."""
 
 
 def mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
-    """Every different change inside the marked blocks, in the order of lines."""
+    """Make every distinct change inside the marked blocks, in the order of lines."""
     tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
@@ -50,7 +50,7 @@ def mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
 
 
 def _operators() -> Iterator[tuple[str, Operator]]:
-    """Every operator by name; those that need arguments replace variables by random numbers, and are left out."""
+    """Yield the operators by name, without those that need arguments to replace variables by random numbers."""
     for name in cosmic_ray.plugins.operator_names():
         operator = cosmic_ray.plugins.get_operator(name)
         if not operator.arguments():
@@ -68,7 +68,7 @@ def _is_python(source: str) -> bool:
 
 
 def _difference(source: str, changed: str, line: int) -> tuple[str, str]:
-    """What the line was and what stands in its place; `(nothing)` for a line that is gone."""
+    """Find what a line was and what replaces it, or `(nothing)` for a deleted line."""
     before, after = source.splitlines(), changed.splitlines()
     end = len(after) - (len(before) - line)
     new = " ".join(" ".join(after[line - 1 : end]).split())

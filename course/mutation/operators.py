@@ -1,4 +1,4 @@
-"""Two changes that Cosmic Ray does not make and students do: a forgotten statement and a forgotten argument."""
+"""Two changes that students make and Cosmic Ray does not: a forgotten statement and a forgotten argument."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Position = tuple[tuple[int, int], tuple[int, int]]
 
 
 class ForgetStatement(Operator):
-    """An assignment or a call for its effect becomes `pass`."""
+    """Replaces an assignment, or a call made for its effect, by `pass`."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Each expression that is a statement of its own, docstrings excepted."""
+        """Yield each expression that is a statement by itself, except docstrings."""
         if node.parent is None or node.parent.type != "simple_stmt" or node is not node.parent.children[0]:
             return
         effect = node.type == "expr_stmt" or (
@@ -30,15 +30,15 @@ class ForgetStatement(Operator):
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
-        """What it does."""
+        """Show the change on small examples."""
         return (Example("check(x)\n", "pass\n"),)
 
 
 class ForgetArgument(Operator):
-    """A keyword argument is left out of a call."""
+    """Leaves a keyword argument out of a call."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
-        """Each `name=value` among a call's arguments, and each that stands alone."""
+        """Yield each `name=value` among a call's arguments, or as its only argument."""
         for argument in _keywords(node):
             yield argument.start_pos, argument.end_pos
 
@@ -52,7 +52,7 @@ class ForgetArgument(Operator):
 
     @classmethod
     def examples(cls) -> Iterable[Example]:
-        """What it does."""
+        """Show the change on small examples."""
         return (Example("f(x, axis=0)", "f(x)"), Example("f(axis=0, *x)", "f( *x)"), Example("f(axis=0)", "f()"))
 
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: the tests of the mutated task run first, since they are the likeliest to notice."""
+"""A pytest plugin that runs the mutated task's tests first, since they are the likeliest to notice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ FIRST = "TINYTORCH_FIRST_TASK"
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the tests of that task to the front; within it and after it their order stays."""
+    """Move the mutated task's tests to the front, and keep the order otherwise."""
     first = os.environ.get(FIRST)
     items.sort(key=lambda item: all(mark.args[0] != first for mark in item.iter_markers("task")))

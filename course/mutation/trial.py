@@ -1,4 +1,4 @@
-"""Whether the students' tests notice a mutant: `pytest` in direct mode, in a copy of the course."""
+"""Whether the students' tests notice a mutant, by `pytest` in direct mode in a copy of the course."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from course.mutation.order import FIRST
 
 COPIED = ("pyproject.toml", "grading", "modules")
 COURSE = Path(__file__).parents[2]
-"""Where the plugin is; the copy comes before it."""
+"""Where the plugin is; the copy comes first on the path."""
 PATIENCE, MACHINE = 4, 10
-"""A mutant that takes so many times the solution's processor time never ends; a busy machine takes longer than that."""
+"""How many times the solution's processor time a mutant may take, and how many times that on the wall clock."""
 WORKERS = min(os.cpu_count() or 1, 8)
 
 
 class TrialError(Exception):
-    """The copy cannot tell right from wrong; the message says why."""
+    """The copy of the course cannot tell right from wrong; the message says why."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One copy of the course, in which one mutant at a time stands in the place of its file."""
+    """One copy of the course, in which one mutant at a time replaces its file."""
 
     root: Path
     folders: tuple[Path, ...]
-    """The modules' folders, which make `tinytorch` together."""
+    """The modules' folders, which make up `tinytorch`."""
     tests: tuple[Path, ...]
     cpu_seconds: int = 600
     timeout: float = 1200
-    """On the clock, for a mutant that waits and computes nothing."""
+    """Wall-clock seconds, for a mutant that waits and computes nothing."""
 
     def command(self, task: str = "") -> list[str]:
-        """What a student types, this task's tests first, without what pytest writes, stopped at the first failure."""
+        """Build the pytest command: the task's tests first, no files written, and an end at the first failure."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
-        # Limited by a shell of its own: an endless mutant ends by a signal, which is as good as a failed test.
+        # A shell sets the limit: an endless mutant ends by a signal, which counts as a failed test.
         limit = ["sh", "-c", f'ulimit -t {self.cpu_seconds} && exec "$@"', "sh"]
         environment = [
             f"PYTHONPATH={paths}",
@@ -63,7 +63,7 @@ class Trial:
         return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
     def kills(self, path: Path, source: str, task: str = "") -> bool:
-        """Whether a test fails, or none ends in time, while this source stands in the place of the file."""
+        """Whether the tests fail, or do not end in time, while this source replaces the file."""
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
             outcome, output = run_tests(shlex.join(self.command(task)), self.timeout)
@@ -72,7 +72,7 @@ class Trial:
         return outcome is TestOutcome.KILLED
 
     def prepared(self, path: Path) -> Trial:
-        """The same trial with its time limit, after a proof that it passes the solution and imports the copy's file."""
+        """Set the time limit, after proving that the solution passes and that the copy's file is imported."""
         before = os.times()
         done = subprocess.run(self.command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
@@ -80,18 +80,18 @@ class Trial:
         after = os.times()
         seconds = after.children_user + after.children_system - before.children_user - before.children_system
         limit = round(PATIENCE * seconds + 5)
-        # A mutant as long as its file and written in the same second would be taken for the compiled solution.
+        # Python would take a mutant of the same length, written in the same second, for the compiled solution.
         shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
         trial = Trial(self.root, self.folders, self.tests, limit, MACHINE * limit)
         if not trial.kills(path, 'raise ImportError("no solution")\n'):
-            raise TrialError(f"{path}: another file than the copy's is imported, so nothing can be told.")
+            raise TrialError(f"{path}: the tests import a different file, not the copy's, so the trial proves nothing.")
         return trial
 
 
 def judged(
     mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
 ) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant as it is judged, with whether it was killed; `workers` copies work at the same time."""
+    """Judge mutants in ``workers`` copies at a time, and yield each with whether it was killed."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
         copies: queue.Queue[Trial] = queue.Queue()
         for number in range(workers if mutants else 0):

@@ -1,7 +1,7 @@
-"""The figures the project promises, measured on this machine and printed beside what was promised.
+"""The figures that the project promises, measured on this machine and printed next to their goals.
 
-Run by `nox -s bench`, for all figures or for the groups named: `nox -s bench -- milestone-2`. Nothing fails here: a
-machine under load is no defect. Every figure is the median of several runs where a run is short.
+Run by `nox -s bench`, for all figures or for the named groups: `nox -s bench -- milestone-2`. Nothing fails here,
+because a machine under load is not a defect. Short runs are repeated, and the median counts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GROUPS: dict[str, list[Step]] = {
         ("Grading in a fresh clone with nothing installed", grader.bare),
     ],
     "watch": [
-        ("Saving one task after the other", watch.verdicts),
+        ("Saving one task after another", watch.verdicts),
         ("Watching while nothing is saved", watch.idling),
     ],
     "desk": [
@@ -55,44 +55,44 @@ GROUPS: dict[str, list[Step]] = {
         ("Comparing 800 submissions", large_class.similarity),
     ],
     "milestone-2": [
-        ("Taking steps beside PyTorch's", digits.beside_pytorch),
-        ("Training on ever more digits", digits.linear_cost),
+        ("Taking training steps, ours and PyTorch's", digits.beside_pytorch),
+        ("Training on more and more digits", digits.linear_cost),
         ("Watching the memory of training", digits.memory),
         ("Grading milestone 2 twice", lambda: digits.milestone(NOX, 2, 90)),
     ],
     "milestone-3": [
-        ("Taking steps beside PyTorch's", colours.beside_pytorch),
+        ("Taking training steps, ours and PyTorch's", colours.beside_pytorch),
         ("Making batches", colours.loader),
-        ("Watching memory beside PyTorch's", colours.memory),
+        ("Watching memory, ours and PyTorch's", colours.memory),
     ],
     "milestone-4": [
         ("Running and recording operations", kernels.operations),
-        ("Taking steps beside PyTorch's", kernels.beside_pytorch),
-        ("Training until 75% is passed", training.seconds_until_goal),
+        ("Taking training steps, ours and PyTorch's", kernels.beside_pytorch),
+        ("Training until accuracy passes 75%", training.seconds_until_goal),
         ("Grading milestone 4 twice", lambda: digits.milestone(NOX, 4, 360)),
     ],
     "milestone-5": [
-        ("Taking steps beside PyTorch's", language.beside_pytorch),
+        ("Taking training steps, ours and PyTorch's", language.beside_pytorch),
         ("Writing with the cache", language.writing),
         ("Making the texts of a run", language.corpora),
         ("Watching the memory of training", language.memory),
         ("Grading milestone 5 twice", lambda: digits.milestone(NOX, 5, 480, "compositions")),
     ],
     "github": [
-        ("Grading a pull request up to its comment", github.waiting),
+        ("Grading a pull request, up to its comment", github.waiting),
     ],
     "hostile": [
         ("Watching the grader's memory on hostile submissions", hostile.memory),
     ],
     "site": [
-        ("Building the site of ever larger classes", site.building),
+        ("Building the site of larger and larger classes", site.building),
         ("Watching the memory of building it", site.memory),
     ],
 }
 
 
 def main() -> None:
-    """Measure the groups named, or all, and print the table."""
+    """Measure the named groups, or all groups, and print the table."""
     names = sys.argv[1:] or list(GROUPS)
     if unknown := [name for name in names if name not in GROUPS]:
         raise UsageError(f"There is no group {unknown[0]}; there are {', '.join(GROUPS)}.")
@@ -103,12 +103,12 @@ def main() -> None:
             for title, step in (step for name in names for step in GROUPS[name]):
                 watch.phase(title, None)
                 figures.extend(step())
-    finally:  # what was measured before something failed is still worth seeing
+    finally:  # figures measured before a failure are still worth seeing
         console.print(table_of(figures))
 
 
 def table_of(figures: list[Figure]) -> Table:
-    """One row for each figure."""
+    """Lay out the figures, one row each."""
     table = Table("figure", "measured", "promised", "", "how", title=f"{os.cpu_count()} cores, {sys.platform}")
     for f in figures:
         met = "met" if f.measured < f.goal else "MISSED"

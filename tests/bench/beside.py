@@ -1,4 +1,4 @@
-"""Our code beside PyTorch's, in one run: the same work in turns, so that a busy machine slows both."""
+"""Our code compared with PyTorch in one run: both do the same work in turns, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ TURNS = 60
 
 
 def solution() -> DirectStudent:
-    """The course's own framework and recipes, in this process."""
+    """Load the course's own framework and recipes into this process."""
     put_framework_on_path()
     return DirectStudent(ROOT, lambda: Path(tempfile.mkdtemp()))
 
 
 class _EnoughError(Exception):
-    """The steps asked for have been taken."""
+    """The requested steps have been taken."""
 
 
 def take_steps(train: Callable[..., None], *arguments: Any, rng: np.random.Generator, steps: int) -> None:
-    """Run a recipe's training, and leave it at its first report of so many steps or more."""
+    """Run a recipe's training, and abandon it at its first report of ``steps`` steps or more."""
 
     def progress(step: int, *_: float) -> None:
         if step >= steps:
@@ -43,7 +43,7 @@ def take_steps(train: Callable[..., None], *arguments: Any, rng: np.random.Gener
 
 @contextmanager
 def threads(count: int, blas: int | None = None) -> Iterator[None]:
-    """Both sides compute with so many threads; NumPy's BLAS with `blas` of them when we start threads of our own."""
+    """Limit both sides to ``count`` threads, and NumPy's BLAS to ``blas`` when our code starts its own threads."""
     from threadpoolctl import threadpool_limits
 
     torch = pytorch()
@@ -59,5 +59,5 @@ def threads(count: int, blas: int | None = None) -> Iterator[None]:
 def in_turns(
     *works: Callable[[], object], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Median seconds of each work, measured in turns after a few unmeasured ones."""
+    """Measure the median seconds of each piece of work, in turns after a few unmeasured ones."""
     return measure_in_turns(*(partial(seconds, work, clock) for work in works), turns=turns, warm_ups=5)

@@ -1,4 +1,4 @@
-"""Milestone 3: the network trained on CIFAR-10 beside the same network in PyTorch; tape, loader and memory."""
+"""Milestone 3: the network for CIFAR-10 compared with the same network in PyTorch, with tape, loader and memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.bench.memory import peak_of
 
 BATCH = 128
 STEPS = 8
-"""Of a process whose memory is watched."""
+"""How many steps a process takes while its memory is watched."""
 
 
 def network(torch: Any) -> Any:
-    """The recipe's network in PyTorch."""
+    """Build the recipe's network in PyTorch."""
     nn, layers, channels = torch.nn, [], 3
     for maps, kernel in ((32, 5), (64, 3), (64, 3)):
         conv = nn.Conv2d(channels, maps, kernel, stride=2, padding=kernel // 2, bias=False)
@@ -30,13 +30,13 @@ def network(torch: Any) -> Any:
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one training step."""
+    """Draw images and labels for one training step."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(BATCH, 3, 32, 32)).astype("float32"), rng.integers(0, 10, BATCH)
 
 
 def our_step(net: Any = None) -> Callable[[], object]:
-    """One step of the solution: forward on a tape, backward, SGD with Nesterov momentum; of the recipe's network."""
+    """Make one training step of the solution, with SGD and Nesterov momentum, by default for the recipe's network."""
     student = solution()
     net = student.recipe("11_training").build(np.random.default_rng(0)) if net is None else net
     criterion, (images, labels) = student.dense.CrossEntropyLoss(), batch()
@@ -54,7 +54,7 @@ def our_step(net: Any = None) -> Callable[[], object]:
 
 
 def their_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[], object]:
-    """The same step in PyTorch, eager, with its images in that order in memory."""
+    """Make the same training step in eager PyTorch, with its images in this memory layout."""
     torch = pytorch()
     order, (images, labels) = getattr(torch, layout), batch()
     net = (network(torch) if net is None else net).to(memory_format=order)
@@ -65,7 +65,7 @@ def their_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[
 
 
 def beside_pytorch() -> Iterator[Figure]:
-    """Forward, backward and step, with one thread and with all cores."""
+    """Compare training steps with PyTorch's, on one thread and on all cores."""
     ours, theirs = our_step(), their_step()
     for count in sorted({1, os.cpu_count() or 1}):
         with threads(count):
@@ -75,7 +75,7 @@ def beside_pytorch() -> Iterator[Figure]:
 
 
 def loader() -> Iterator[Figure]:
-    """Making a batch, flipped, cropped and normalised, as part of a training step."""
+    """Measure how long a flipped, cropped and normalised batch takes, as a share of a training step."""
     student = solution()
     data = student.dataloader
     images = np.random.default_rng(0).integers(0, 256, (50 * BATCH, 3, 32, 32), dtype=np.uint8)
@@ -96,7 +96,7 @@ def loader() -> Iterator[Figure]:
 
 
 def memory() -> Iterator[Figure]:
-    """The peak of the first training steps above what the process had before them, beside PyTorch's."""
+    """Compare the peak memory that the first training steps add with PyTorch's."""
     added = []
     for side in ("our_step", "their_step"):
         before, peak = peak_of(f"from tests.bench import colours\nwork = colours.several(colours.{side}())")
@@ -106,5 +106,5 @@ def memory() -> Iterator[Figure]:
 
 
 def several(step: Callable[[], object]) -> Callable[[], object]:
-    """Some steps as one piece of work."""
+    """Combine several steps into one piece of work."""
     return lambda: [step() for _ in range(STEPS)]

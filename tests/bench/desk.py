@@ -1,4 +1,4 @@
-"""What the instructor's desk promises: a class that has not changed is looked at quickly, and cores add up."""
+"""What the instructor's desk promises: an unchanged class is collected quickly, and every core is used."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.bench.figure import ROOT, Figure, seconds
 
 STUDENTS = 200
 EACH = 2
-"""Gradings for each core: enough that the last to finish does not decide."""
+"""Gradings per core: enough that the last one to finish does not dominate."""
 
 
 def unchanged() -> Iterator[Figure]:
-    """Collecting a class in which nobody has done anything since the last time."""
+    """Measure how long it takes to collect a class in which nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
         server = _server(Path(place), "dan")
         rows = [Row(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
@@ -38,7 +38,7 @@ def unchanged() -> Iterator[Figure]:
         def once() -> None:
             found = collect(ROOT, Path(place, "class"), rows, Reflogs(), Silent(), base=Path(place))
             if found.troubles or found.graded:
-                raise GraderError(f"the class is not as it was made: {found}")
+                raise GraderError(f"the class has changed since it was made: {found}")
 
         first, second = seconds(once), seconds(once)
     how = f"repositories on this machine, nothing to grade; {first:.1f} s when all was new"
@@ -46,7 +46,7 @@ def unchanged() -> Iterator[Figure]:
 
 
 def throughput() -> Iterator[Figure]:
-    """Grading milestone 1 on all cores beside one of them, which gradings have to themselves one at a time."""
+    """Compare the pace of grading milestone 1 on all cores with the pace on a single core."""
     count, manifest = cores(), load(ROOT)
     with tempfile.TemporaryDirectory() as place:
         server = _server(Path(place), "ada")
@@ -76,7 +76,7 @@ def throughput() -> Iterator[Figure]:
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """Keep what is started meanwhile on one core: a grading is several processes, which else would take a second."""
+    """Pin processes started in this context to one core, since a grading's several processes would use two."""
     if not hasattr(os, "sched_setaffinity"):
         raise GraderError("processes cannot be kept on one core here: this figure needs Linux")
     allowed = os.sched_getaffinity(0)
@@ -88,6 +88,6 @@ def one_core() -> Iterator[None]:
 
 
 def _server(place: Path, student: str) -> Path:
-    """A student's repository of the rehearsal."""
+    """Make the rehearsal's server, and return a student's repository."""
     rehearse(ROOT, place / "rehearsal")
     return place / "rehearsal" / SERVER / f"{student}.git"

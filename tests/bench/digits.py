@@ -1,4 +1,4 @@
-"""Milestone 2: the network that reads digits beside the same network in PyTorch, and what training it costs."""
+"""Milestone 2: the network that reads digits compared with the same network in PyTorch, and its training costs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.bench.figure import ROOT, Figure, outside, quietly, seconds
 from tests.bench.memory import peak_of
 
 BATCH, PART = 64, 200
-"""Images of one training step, and of one part of `predict`, in the recipe."""
+"""The recipe's batch sizes in a training step and in `predict`."""
 
 
 def network(torch):
-    """The recipe's network in PyTorch."""
+    """Build the recipe's network in PyTorch."""
     nn = torch.nn
     return nn.Sequential(
         nn.Conv2d(1, 8, 5, stride=2, padding=2),
@@ -34,7 +34,7 @@ def network(torch):
 
 
 def beside_pytorch() -> Iterator[Figure]:
-    """One training step, and one pass without gradients, with one thread and with all cores."""
+    """Compare training steps and inference with PyTorch's, on one thread and on all cores."""
     torch, student = pytorch(), solution()
     recipe = student.recipe("06_spatial")
     rng = np.random.default_rng(0)
@@ -67,12 +67,12 @@ def beside_pytorch() -> Iterator[Figure]:
 
 
 def linear_cost() -> Iterator[Figure]:
-    """The time of an epoch for each image, for four times as many images."""
+    """Compare an epoch's time per image for 4,000 and for four times as many images."""
     student = solution()
     recipe, rng = student.recipe("06_spatial"), np.random.default_rng(0)
 
     def epoch(count: int) -> float:
-        """Seconds for each image, the better of two epochs."""
+        """Measure the seconds per image, in the better of two epochs."""
         net, criterion = recipe.build(rng), student.dense.CrossEntropyLoss()
         x = student.tensor.Tensor(rng.normal(size=(count, 1, 28, 28)).astype("float32"))
         y = student.tensor.Tensor(rng.integers(0, 10, count))
@@ -85,14 +85,14 @@ def linear_cost() -> Iterator[Figure]:
 
 
 def memory() -> Iterator[Figure]:
-    """The peak of a process that trains on as many images as MNIST has."""
+    """Measure the peak memory of a process that trains on as many images as MNIST has."""
     _, peak = peak_of("from tests.bench.digits import train_on_noise as work")
     how = "resident memory of a process with 60,000 images, 100 steps of the recipe, and 1,000 predictions"
     yield Figure("peak memory of training milestone 2", peak, 1024, "MiB", how)
 
 
 def train_on_noise() -> None:
-    """Train a little on 60,000 images, and ask for some predictions."""
+    """Train for a few steps on 60,000 images, and ask for some predictions."""
     recipe, rng = solution().recipe("06_spatial"), np.random.default_rng(0)
     images = rng.integers(0, 256, (60_000, 1, 28, 28), dtype=np.uint8)
     net = recipe.build(rng)
@@ -101,7 +101,7 @@ def train_on_noise() -> None:
 
 
 def milestone(nox: str, number: int, goal: float, criterion: str = "accuracy") -> Iterator[Figure]:
-    """`nox -s milestone-N` in an environment already made, within `goal` seconds, and again with nothing changed."""
+    """Time `nox -s milestone-N` in an existing environment, and again with nothing changed."""
     with tempfile.TemporaryDirectory() as folder:
         record, session = Path(folder, "result.json"), f"milestone-{number}"
         command = [nox, "-s", session, "--", "--json", str(record)]

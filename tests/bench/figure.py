@@ -1,4 +1,4 @@
-"""One measured figure beside what was promised, and how commands are timed."""
+"""One measured figure with its goal, and how commands are timed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement beside its goal; both in ``unit``, smaller is better."""
+    """One measurement and its goal, both in ``unit``; smaller is better."""
 
     name: str
     measured: float
@@ -26,19 +26,19 @@ class Figure:
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of one call, by the wall clock or by another, such as `time.process_time`."""
+    """Measure the seconds of one call, by the wall clock or by another clock such as `time.process_time`."""
     started = clock()
     work()
     return clock() - started
 
 
 def outside() -> dict[str, str]:
-    """The environment as it is outside of a nox session: nox tells a nox within it not to prepare itself."""
+    """Copy the environment without nox's own variables, with which a nested nox would not prepare its sessions."""
     return {name: value for name, value in os.environ.items() if not name.startswith("NOX_")}
 
 
 def quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
-    """Run a command; GraderError with the end of what it said when it fails."""
+    """Run a command silently. GraderError with the end of its output when it fails."""
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GraderError(

@@ -1,6 +1,6 @@
-"""How long a student waits on GitHub, without its queue: the steps of the workflows, beside the tests' copy of it.
+"""How long a student waits on GitHub, apart from its queue: the workflows' steps, run on the tests' copy of GitHub.
 
-The tools of the session `tests` and npm are needed, and imported only here.
+This needs npm and the tools of the session `tests`, which are imported only here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SESSION = "module-02_tensor"
 
 
 def waiting() -> Iterator[Figure]:
-    """From the start of the job `grade` to the comment, for a pull request that touches module 02 alone."""
+    """Measure the time from the start of the job `grade` to the comment, for a pull request that changes module 02."""
     from tests.github.whole import copy_of_github
     from tests.workflows.school import TENSOR, course_for, opened
 

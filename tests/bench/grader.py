@@ -1,4 +1,4 @@
-"""What the grader and the tools around it cost."""
+"""How long the grader and its tools take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.figure import ROOT, Figure, outside, quietly, seconds
 
 
 def worker_calls() -> Iterator[Figure]:
-    """A trivial call, and one with a megabyte there and back."""
+    """Time a trivial worker call, and one that sends a megabyte there and back."""
     sandbox = choose(official=False)
     with tempfile.TemporaryDirectory() as folder:
         confinement = Confinement(Path(folder), (), memory_mb=2048, cpu_seconds=60, sandbox=sandbox)
@@ -31,14 +31,14 @@ def worker_calls() -> Iterator[Figure]:
 
 
 def release() -> Iterator[Figure]:
-    """Writing the student repository."""
+    """Time the writing of the student repository."""
     with tempfile.TemporaryDirectory() as folder:
         taken = seconds(lambda: write_release(ROOT, Path(folder, "release")))
     yield Figure("the release is written", taken, 5, "s", "course.release.write_release, one run")
 
 
 def status() -> Iterator[Figure]:
-    """The command students type most."""
+    """Time `tito milestone status`, the command that students type most."""
     environment = outside() | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tito", "milestone", "status"]
     times = [seconds(lambda: quietly(command, ROOT, environment)) for _ in range(8)]
@@ -46,7 +46,7 @@ def status() -> Iterator[Figure]:
 
 
 def milestone(nox: str) -> Iterator[Figure]:
-    """`nox -s milestone-1` in an environment already made, and the grader's own share of it."""
+    """Time `nox -s milestone-1` in an existing environment, and the grader's own share of it."""
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder, "result.json")
         command = [nox, "-s", "milestone-1", "--", "--again", "--json", str(record)]
@@ -62,7 +62,7 @@ def milestone(nox: str) -> Iterator[Figure]:
 
 
 def bare() -> Iterator[Figure]:
-    """The README's first command where nothing is installed: empty home, empty caches, a fresh clone."""
+    """Time the README's first command with nothing installed: an empty home, empty caches and a fresh clone."""
     with tempfile.TemporaryDirectory() as folder:
         clone, home, venv = Path(folder, "course"), Path(folder, "home"), Path(folder, "venv")
         home.mkdir()

@@ -1,4 +1,4 @@
-"""What hostile submissions cost the grader: its own memory at its peak, whatever they send."""
+"""The grader's own peak memory on hostile submissions, whatever they send."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.bench.figure import ROOT, Figure, outside
 
 
 def memory() -> Iterator[Figure]:
-    """The peak over all of them, each graded by a process of its own; workers do not count."""
-    # Here, since tests need what no other group needs.
+    """Measure the grader's peak memory over all hostile submissions, each graded in a separate process."""
+    # Imported here, because the tests need packages that no other group needs.
     from tests.submissions.build import Miniature, build, miniatures
     from tests.submissions.run import command, offline
 

@@ -1,4 +1,4 @@
-"""Milestone 4: a training step on compiled kernels beside PyTorch's and module 06's, and what a small op costs."""
+"""Milestone 4: a training step on compiled kernels compared with PyTorch's and module 06's, and small ops."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.bench.colours import our_step, their_step
 from tests.bench.figure import Figure
 
 CHAIN = 2000
-"""Operations on tiny arrays in one measurement."""
+"""How many operations on tiny arrays one measurement has."""
 TURNS = 15
 
 
 def beside_pytorch() -> Iterator[Figure]:
-    """A training step: processor time with one thread, and on several cores the wall clock with two."""
+    """Compare a training step in processor time on one thread, and in wall-clock time on two threads."""
     plain, fast, *theirs = steps(threads=1)
     with threads(1):
         slow, ours, *others = in_turns(plain, fast, *theirs, turns=TURNS, clock=time.process_time)
@@ -35,14 +35,14 @@ def beside_pytorch() -> Iterator[Figure]:
 
 
 def compare(ours: float, others: list[float], goals: tuple[float, float], what: str) -> Iterator[Figure]:
-    """Our seconds beside those of PyTorch's two layouts."""
+    """Compare our seconds with those of PyTorch's two layouts."""
     for layout, theirs, goal in zip(("NCHW", "channels_last"), others, goals, strict=True):
         how = f"{what}: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms, medians of {TURNS} turns"
         yield Figure(f"milestone 4, a training step against PyTorch in {layout}", ours / theirs, goal, "×", how)
 
 
 def steps(threads: int) -> list[Callable[[], object]]:
-    """A training step of the same network in module 06, optimised, and in PyTorch, NCHW and channels_last."""
+    """Make training steps of one network: module 06, optimised, PyTorch in NCHW and PyTorch in channels_last."""
     student, torch = solution(), pytorch()
     plain, other = (our_image_network(student, np.random.default_rng(0)) for _ in range(2))
     optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
@@ -50,7 +50,7 @@ def steps(threads: int) -> list[Callable[[], object]]:
 
 
 def operations() -> Iterator[Figure]:
-    """What one operation on tiny tensors costs above NumPy's own, and what a tape adds until it is freed."""
+    """Measure the overhead of an operation on tiny tensors over NumPy's, and what a tape adds to it."""
     student = solution()
     x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
     student.autograd.require_grad([x])

@@ -1,4 +1,4 @@
-"""Milestone 5: a training step of the GPT beside PyTorch's, writing with the cache, and what the grader makes."""
+"""Milestone 5: a training step of the GPT compared with PyTorch's, writing with the cache, and the grader's texts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.bench.memory import peak_of
 
 VOCAB, HEADS = 768, 4
 SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
-"""Width, blocks, rows and tokens of a training step, by what it is called."""
+"""Width, blocks, rows and tokens of a training step, by its name."""
 TURNS = 20
 WIDTH, BLOCKS, WRITTEN = 128, 3, 240
-"""Of the network that writes, and how many tokens."""
+"""The width and blocks of the network that writes, and how many tokens it writes."""
 
 
 def beside_pytorch() -> Iterator[Figure]:
-    """Forward, backward, clipping and AdamW, one thread, processor time."""
+    """Compare training steps with clipping and AdamW, in processor time on one thread."""
     for name, (width, blocks, rows, length) in SIZES.items():
         tokens = np.random.default_rng(0).integers(0, VOCAB, (rows, length + 1))
         works = our_step(width, blocks, tokens), their_step(width, blocks, tokens)
@@ -34,7 +34,7 @@ def beside_pytorch() -> Iterator[Figure]:
 
 
 def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
-    """One step of the solution's Trainer."""
+    """Make one training step of the solution's Trainer."""
     student = solution()
     gpt, tensor = student.tinygpt, student.tensor.Tensor
     net = gpt.GPT(VOCAB, tokens.shape[1] - 1, width, HEADS, blocks, rng=np.random.default_rng(0))
@@ -45,7 +45,7 @@ def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object
 
 
 def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
-    """The same step of the same network in PyTorch, eager, with its own fused attention."""
+    """Make the same training step in eager PyTorch, with its own fused attention."""
     torch = pytorch()
     net = their_gpt(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
     parameters = [parameter for layer in net.values() for parameter in layer.parameters()]
@@ -54,7 +54,7 @@ def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], obje
 
 
 def writing() -> Iterator[Figure]:
-    """One sequence written with the cache, processor time for each token."""
+    """Measure the processor time per token of one sequence written with the cache."""
     gpt, rng = solution().tinygpt, np.random.default_rng(0)
     net = gpt.GPT(VOCAB, WRITTEN + 1, WIDTH, HEADS, BLOCKS, rng=rng)
     with threads(1):
@@ -65,7 +65,7 @@ def writing() -> Iterator[Figure]:
 
 
 def corpora() -> Iterator[Figure]:
-    """The texts that the grader makes for one run, processor time."""
+    """Measure the processor time of making the grader's texts for one run."""
     taken = seconds(
         lambda: [draw(np.random.default_rng(0)) for draw in (draw_functions, draw_stories)], time.process_time
     )
@@ -73,7 +73,7 @@ def corpora() -> Iterator[Figure]:
 
 
 def memory() -> Iterator[Figure]:
-    """The peak of a process that begins to train on as many functions as the milestone has."""
+    """Measure the peak memory of a process that begins to train on as many functions as the milestone has."""
     _, peak = peak_of("from tests.bench.language import train_a_little as work")
     how = "resident memory of a process that encodes 20,000 functions and takes the recipe's first steps"
     yield Figure("peak memory of training milestone 5", peak, 1024, "MiB", how)

@@ -1,4 +1,4 @@
-"""A class of 800 that never was, as a gradebook and as submissions, and what looking at it costs."""
+"""An invented class of 800, as a gradebook and as submissions, and the cost of showing and comparing it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAIN = "refs/heads/main"
 
 
 def pages() -> Iterator[Figure]:
-    """Site, report and exports of 800 students, and report and export of thirteen times as many."""
+    """Time site, report and exports for 800 students, and report and export for thirteen times as many."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small, large = place / "small", place / "large"
@@ -66,7 +66,7 @@ def pages() -> Iterator[Figure]:
 
 
 def similarity() -> Iterator[Figure]:
-    """Comparing 800 submissions."""
+    """Time the comparison of 800 submissions."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_submissions(folder, load(ROOT))
@@ -78,7 +78,7 @@ def similarity() -> Iterator[Figure]:
 
 
 def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[Row], int]:
-    """A class whose records are published, and whose milestones are graded; its students, and how many results."""
+    """Write the gradebook of a class with published records and graded milestones. Return students and result count."""
     rows = [Row(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
     make_class_folder(folder)
     left, course = RESULTS, course_record(ROOT, manifest)
@@ -90,12 +90,12 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[Row], int]:
             events = [progress.parse(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
             book.set_records(row.id, [_publish(row, file.name, event) for file, event in modules])
-            fair = -(-left * 5 // (STUDENTS - number) // 4)  # some have fewer
+            fair = -(-left * 5 // (STUDENTS - number) // 4)  # some students have fewer
             graded = [e for e in events if e.milestone is not None][:fair]
             for event in graded:
                 _grade(book, row, event, course, [m.id for m in manifest.milestones])
             left -= len(graded)
-        for visit in book.visits().values():  # the last collection looked at everybody
+        for visit in book.visits().values():  # the last collection visited everybody
             book.visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
     return rows, RESULTS - left
 
@@ -105,7 +105,7 @@ def _publish(row: Row, name: str, event: Event) -> Published:
 
 
 def _grade(book: Gradebook, row: Row, event: Event, course: CourseRecord, milestones: Sequence[int]) -> None:
-    """What a collection keeps of one submission."""
+    """Add what a collection keeps of one submission."""
     result = Result.model_validate(event.raw)
     assert result.milestone is not None
     commit = result.key[:40]
@@ -119,14 +119,14 @@ def _grade(book: Gradebook, row: Row, event: Event, course: CourseRecord, milest
 
 
 def _change_one(folder: Path, row: Row) -> None:
-    """One more result of one student."""
+    """Add one more result to one student."""
     with open_gradebook(folder / FILE) as book:
         result = book.result(book.gradings(row.id)[-1].id)
         book.add_result(row.id, result.model_copy(update={"seed": result.seed + 1}))
 
 
 def _multiply(small: Path, large: Path, times: int) -> None:
-    """The same class so many times over, under other ids."""
+    """Copy the class ``times`` times over, under different ids."""
     with open_gradebook(small / FILE) as book:
         tables = {
             table: [column for _, column, *_ in book.read(f"PRAGMA table_info({table})")]
@@ -143,7 +143,7 @@ def _multiply(small: Path, large: Path, times: int) -> None:
 
 
 def write_submissions(folder: Path, manifest: Manifest) -> None:
-    """A class whose students have worked out the first few modules, or all, each in a way of their own."""
+    """Write submissions of a class whose students have finished some or all modules, each in a different way."""
     make_class_folder(folder)
     one = folder / "one.git"
     modules = [module for module in manifest.modules if module.status is Status.BUILT]
@@ -172,7 +172,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
 
 
 def vary(text: str, rng: random.Random) -> str:
-    """The same with statements of somebody's own before every third line or so, of ever other shapes."""
+    """Vary a source with extra statements of random shapes before about every third line."""
     lines = []
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]

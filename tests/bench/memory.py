@@ -1,4 +1,4 @@
-"""The peak of a process's resident memory: what work adds to it, in a process of its own. Linux only, by /proc."""
+"""A process's peak resident memory, and how much some work adds to it. Linux only, by /proc."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.bench.figure import ROOT
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
-"""What forgets the peak so far; see proc_pid_clear_refs(5)."""
+"""Resets the peak; see proc_pid_clear_refs(5)."""
 
 
 def peak_of(work: str) -> tuple[float, float]:
-    """MiB that a new process held before the work, and at its peak.
+    """Measure how many MiB a new process holds before some work, and at its peak.
 
-    ``work`` is source that makes a function named `work`. `getrusage` would not do: what its `ru_maxrss` tells of a new
-    process begins at the size of the process that started it.
+    ``work`` is source that defines a function named `work`. `getrusage` would not do: its `ru_maxrss` of a new process
+    begins at the size of the process that started it.
     """
     source = f"from tests.bench import memory\n{work}\nmemory.watch(work)"
     command = [sys.executable, "-c", source]
@@ -34,7 +34,7 @@ def peak_of(work: str) -> tuple[float, float]:
 
 
 def watch(work: Callable[[], object]) -> None:
-    """Do the work and print the resident memory before it, and its peak, in MiB."""
+    """Do the work, and print the resident memory before it and at its peak, in MiB."""
     CLEAR.write_text(RESET_PEAK)
     before = _mib("VmRSS")
     work()
@@ -48,9 +48,9 @@ def _mib(name: str) -> float:
 
 
 def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command: its seconds, and the most MiB that it and all it started held together, looked at every 50 ms.
+    """Run a command, and measure its seconds and its process tree's peak MiB, sampled every 50 ms.
 
-    What processes share counts for each of them. GraderError with the end of what it said when it fails.
+    Shared memory counts for each process. GraderError with the end of the output when the command fails.
     """
     with tempfile.TemporaryFile() as said:
         started, peak = time.perf_counter(), 0.0
@@ -66,7 +66,7 @@ def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> t
 
 
 def _sum_tree(root: int) -> float:
-    """The resident memory of a process and its descendants, in MiB."""
+    """Add up the resident memory of a process and its descendants, in MiB."""
     parents, sizes = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:

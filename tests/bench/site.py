@@ -1,4 +1,4 @@
-"""What building the class's site costs, on classes that never were."""
+"""The cost of building the class's site, on invented classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STUDENTS, TIMES = 1000, 10
 
 
 def building() -> Iterator[Figure]:
-    """1,000 students from nothing, with one changed, and 10,000 from nothing; the command's own start included."""
+    """Time a site of 1,000 students from nothing and with one student changed, and one of 10,000 from nothing."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small, large = folder / "small", folder / "large"
@@ -38,7 +38,7 @@ def building() -> Iterator[Figure]:
 
         for number in range(TIMES):
             for id_ in ids:
-                # Links, not copies: the same records under other ids.
+                # Links, not copies: the same records under different ids.
                 shutil.copytree(small / id_, large / f"{id_}-{number}", copy_function=os.link)
         many = seconds(lambda: _site(large, folder / "large-site"))
         how = f"{TIMES * STUDENTS:,} students in {many:.0f} s, {STUDENTS:,} in {cold:.1f} s"
@@ -51,7 +51,7 @@ def _site(records: Path, target: Path) -> None:
 
 
 def memory() -> Iterator[Figure]:
-    """The peak of all processes of a build of 1,000 students together."""
+    """Measure the peak memory of all processes together that build a site of 1,000 students."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder / "records", load(ROOT), STUDENTS)
@@ -70,7 +70,7 @@ def memory() -> Iterator[Figure]:
 
 
 def watched(records: str, target: str) -> None:
-    """Build, and print what this process held before, its peak, the largest other one (MiB), and how many of those."""
+    """Build, and print in MiB this process's memory before and at its peak and its largest child's, then the count."""
     watch(lambda: build(Folder(Path(records)), Path(target)))
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     sys.stdout.write(f" {child} {os.cpu_count() or 1}")

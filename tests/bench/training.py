@@ -1,4 +1,4 @@
-"""Milestone 4's recipe: seconds of training until 75% of the test images are right, beside the same in PyTorch."""
+"""Milestone 4's recipe: the seconds of training until test accuracy passes 75%, compared with PyTorch's."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.bench.figure import Figure
 
 GOAL = 0.75
 WARM_UP = 200
-"""Images of a first training, which nobody measures: Numba compiles in it."""
+"""How many images an unmeasured first training has, in which Numba compiles."""
 
 
 class _PassedError(Exception):
-    """The goal has been passed; its argument is the number of seconds."""
+    """The goal has been passed; the argument is the number of seconds."""
 
 
 def seconds_until_goal() -> Iterator[Figure]:
-    """The student's recipe with its own thread for batches, then PyTorch on two threads with the same batches."""
+    """Time our recipe with its thread for batches, then PyTorch on two threads with the same batches."""
     recipe, data = solution().recipe("13_kernels"), obtain("cifar10", Silent())
     with threads(2, blas=1):
         ours = training_seconds(recipe.build, recipe.train, recipe.predict, data)
@@ -36,9 +36,9 @@ def seconds_until_goal() -> Iterator[Figure]:
 
 
 def training_seconds(build: Callable, train: Callable, predict: Callable, data: DataSet) -> float:
-    """Wall-clock seconds of training until GOAL is passed on the test images; infinite where it never is.
+    """Measure the wall-clock seconds of training until test accuracy passes GOAL, infinite if it never does.
 
-    They are asked for after each report of the training's second half, with the clock stopped.
+    Accuracy is measured after each report in the second half of training, with the clock stopped.
     """
     asking = 0.0
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def training_seconds(build: Callable, train: Callable, predict: Callable, data: 
 
 
 def build_theirs(torch: Any, rng: np.random.Generator) -> Any:
-    """The recipe's network in PyTorch, in the layout that is faster there."""
+    """Build the recipe's network in PyTorch, in the layout that is faster there."""
     torch.manual_seed(int(rng.integers(2**31)))
     nn, channels = torch.nn, solution().recipe("13_kernels").FIRST
     layers = [nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), nn.ReLU()]
@@ -75,7 +75,7 @@ def build_theirs(torch: Any, rng: np.random.Generator) -> Any:
 
 
 def predict_theirs(net: Any, images: np.ndarray) -> np.ndarray:
-    """Logits of each image and its mirror image, added."""
+    """Add the logits of each image and its mirror image."""
     torch, recipe = pytorch(), solution().recipe("13_kernels")
     net.eval()
     with torch.no_grad():
@@ -86,7 +86,7 @@ def predict_theirs(net: Any, images: np.ndarray) -> np.ndarray:
 
 
 def train_theirs(net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress: Any) -> None:
-    """The recipe's `train`, step by step, with the recipe's own whitening, batches and learning rates."""
+    """Train in PyTorch as the recipe's `train` does, with the recipe's own whitening, batches and learning rates."""
     torch, student = pytorch(), solution()
     recipe, data = student.recipe("13_kernels"), student.dataloader
     kernels = torch.tensor(recipe.whitening_kernels(recipe.normalize(images[:2000]), recipe.FIRST // 2).copy())
@@ -121,7 +121,7 @@ def train_theirs(net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.ra
 
 
 def muon_step(torch: Any, parameter: Any, velocity: Any) -> Any:
-    """The step of the recipe's Muon: Nesterov's with weight decay, for kernels with all directions equally far."""
+    """Compute a step of the recipe's Muon: Nesterov with weight decay, orthogonalised for kernels."""
     grad = parameter.grad + 5e-4 * parameter.detach()
     step = grad + 0.85 * velocity.mul_(0.85).add_(grad)
     if step.ndim < 4:

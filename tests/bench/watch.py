@@ -1,4 +1,4 @@
-"""What `tito watch` promises: a verdict in the time of a thought, and nothing done while nobody saves."""
+"""What `tito watch` promises: a near-instant verdict after each save, and no work while nothing is saved."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.bench.figure import ROOT, Figure, outside
 
 MODULES = 10
 PAUSE = 1.5
-"""Seconds between two saves, in which the next worker starts; nobody types faster."""
+"""Seconds between two saves, in which the next worker starts. Nobody types faster."""
 IDLE = 20.0
 FAILS, EXPLAINED = "Fix this first", "with a debugger at hand"
-"""How a failure begins, and what comes after it."""
+"""How a failure begins, and what ends its explanation."""
 
 
 def verdicts() -> Iterator[Figure]:
-    """From a save to the verdict of one task, as a student's saves lead through each module."""
+    """Time each task's verdict after a save, as a student's saves lead through each module."""
     with tempfile.TemporaryDirectory() as place:
         release = Path(place, "release")
         write_release(ROOT, release)
@@ -39,7 +39,7 @@ def verdicts() -> Iterator[Figure]:
 
 
 def idling() -> Iterator[Figure]:
-    """Processor time of the watch and all its processes while nothing is saved."""
+    """Measure the processor time of the watch and its processes while nothing is saved."""
     with tempfile.TemporaryDirectory() as place:
         write_release(ROOT, Path(place, "release"))
         with _watched(Path(place, "release"), load(ROOT).modules[0]) as process:
@@ -49,12 +49,12 @@ def idling() -> Iterator[Figure]:
             time.sleep(IDLE)
             after = read_cpu_nanoseconds(process.pid)
     if before is None or after is None:
-        raise GraderError("the kernel does not say how much processor time a process takes: this figure needs Linux")
+        raise GraderError("this figure needs Linux, whose kernel reports a process's processor time")
     yield Figure("tito watch while nothing is saved", (after - before) / IDLE / 1e7, 1, "% CPU", f"{IDLE:.0f} s")
 
 
 def _time_module(release: Path, manifest: Manifest, module: Module) -> Figure:
-    """Fill one gap after the other, each time with a save, and time the tests of its task."""
+    """Fill one gap after another, each with a save, and time the tests of its task."""
     times = []
     tasks = [task.id for task in module.tasks]
     _save(release, manifest, module, tasks)
@@ -74,7 +74,7 @@ def _time_module(release: Path, manifest: Manifest, module: Module) -> Figure:
 
 
 def _save(release: Path, manifest: Manifest, module: Module, still_open: list[str]) -> None:
-    """The module's files with these gaps, as an editor saves them; a file that stays the same is left alone."""
+    """Save a module's files with these gaps, as an editor does. An unchanged file is left alone."""
     for file in source_files(manifest, [module]):
         text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *still_open)
         if (release / file.path).read_text("utf-8") != text:
@@ -85,7 +85,7 @@ def _save(release: Path, manifest: Manifest, module: Module, still_open: list[st
 
 @contextmanager
 def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
-    """`tito watch`, without a terminal."""
+    """Run `tito watch` without a terminal."""
     command = [sys.executable, "-m", "tito", "watch", module.id]
     environment = outside() | {"PYTHONPATH": str(release)}
     with subprocess.Popen(
@@ -104,11 +104,11 @@ def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
 
 
 def _wait_for(process: subprocess.Popen[str], *words: str) -> str:
-    """Read what it prints up to a line with one of these words, and give them; GraderError at its end."""
+    """Read a process's output up to a line with one of these phrases, and return it. GraderError if it ends first."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
         if found := next((one for one in words if one in line), None):
             return found
-    raise GraderError(f"tito watch did not come to “{words[0]}”: {''.join(lines)[-2000:]}")
+    raise GraderError(f"tito watch ended before it printed “{words[0]}”: {''.join(lines)[-2000:]}")
