@@ -1,13 +1,13 @@
-"""The recipe of milestone 2: how the network that reads handwritten digits is built, trained and asked.
+"""The recipe of milestone 2: how the network that reads handwritten digits is built, trained and used.
 
-The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 1, 28, 28), 0 where there is
-no ink; labels are classes, int64 of shape (n,), 0 to 9. How many there are, in which order, and where in its frame a
-test image lies, you do not know beforehand, nor how all images are turned or mirrored in this run, and which number
-which digit has in it: a three may be called 7.
+The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 1, 28, 28), and 0 where there
+is no ink. Labels are classes from 0 to 9, int64 of shape (n,). You do not know in advance how many images there are,
+in what order they come, or where in its frame a test image is. In each run all images may be rotated or mirrored in
+the same way, and the digits may have other class numbers: a three may be called 7.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks
-that one: whatever is kept anywhere else is gone there.
+the process that trained and adds a little noise. It puts them into a network that `build` made in another process, and
+asks that network for predictions. Anything that is kept anywhere else is lost there.
 """
 
 import itertools
@@ -23,7 +23,7 @@ BATCH = 64
 
 
 def scaled(images: np.ndarray) -> Tensor:
-    """Return the images as float32, with about mean 0 and variance 1 over all of MNIST."""
+    """Return the images as float32, with a mean of about 0 and a variance of about 1 over all of MNIST."""
     # BEGIN SOLUTION 6.10
     return Tensor((images / np.float32(255) - np.float32(0.13)) / np.float32(0.31))
     # END SOLUTION
@@ -55,14 +55,14 @@ def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
-    """Return what the first convolution makes of the images, (n, maps, height, width): for people to look at."""
+    """Return the first convolution's maps of the images, (n, maps, height, width), for people to look at."""
     # BEGIN SOLUTION 6.10
     return network[0](scaled(images)).numpy()
     # END SOLUTION
 
 
 def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return images, each moved by -1, 0 or 1 pixel down and to the right; what leaves comes in at the other end."""
+    """Return the images, each shifted by -1, 0 or 1 pixels along both axes, wrapping around at the edges."""
     # BEGIN SOLUTION 6.11
     shifts, result = rng.integers(-1, 2, (len(images), 2)), np.empty_like(images)
     for shift in itertools.product((-1, 0, 1), repeat=2):
@@ -73,10 +73,10 @@ def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
-    """Train the network in place. `rng` is for the order of the images and for whatever else is random.
+    """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
-    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step: two ints, and the loss and the accuracy
-    of that step's batch as Python floats.
+    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step. The arguments are two ints, and the loss
+    and the accuracy of that step's batch as Python floats.
     """
     # BEGIN SOLUTION 6.11
     set_training(network, True)

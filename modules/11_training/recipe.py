@@ -1,13 +1,13 @@
-"""The recipe of milestone 3: how the network that names the things in photographs is built, trained and asked.
+"""The recipe of milestone 3: how the network that names the things in photographs is built, trained and used.
 
 The grader calls the four functions with arrays of its own. Images are uint8 of shape (n, 3, 32, 32): the red, green and
-blue planes. Labels are the classes, int64 of shape (n,), 0 to 9. How many there are, in which order, and how far a test
-image has been moved, you do not know beforehand, nor whether all images are mirrored or upside down in this run, and
-which class has which number.
+blue planes. Labels are classes from 0 to 9, int64 of shape (n,). You do not know in advance how many images there are,
+in what order they come, or how far a test image has been shifted. In each run all images may be mirrored or upside
+down, and the classes may have other numbers.
 
 What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks
-that one: whatever is kept anywhere else is gone there.
+the process that trained and adds a little noise. It puts them into a network that `build` made in another process, and
+asks that network for predictions. Anything that is kept anywhere else is lost there.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
-    """Return what the first convolution makes of the images, (n, maps, height, width): for people to look at."""
+    """Return the first convolution's maps of the images, (n, maps, height, width), for people to look at."""
     # BEGIN SOLUTION 11.13
     with no_grad():
         return network[0](Tensor(normalize(images))).numpy()
@@ -57,10 +57,11 @@ def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
-    """Train the network in place. `rng` is for the order of the images and for whatever else is random.
+    """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
-    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step, the last one included: two ints, and the
-    loss and the accuracy of that step's batch as Python floats. It may ask `predict`, which changes the mode.
+    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step and also after the last one. The arguments
+    are two ints, and the loss and the accuracy of that step's batch as Python floats. It may call `predict`, which
+    changes the mode.
     """
     # BEGIN SOLUTION 11.14
     epochs = min(20, max(6, 300_000 // len(images)))

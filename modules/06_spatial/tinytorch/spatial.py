@@ -1,10 +1,11 @@
 """Layers that see: convolution, pooling and batch normalisation of images of shape (N, C, H, W).
 
-Read it in this order: sizes, the naive convolution, im2col and its way back, the fast convolution, pooling, flattening,
-batch normalisation. Array functions take strides, paddings and kernel sizes as pairs (rows, columns), layers also ints.
+Read it in this order: sizes, the naive convolution, im2col and its inverse, the fast convolution, pooling, flattening,
+batch normalisation. Array functions take strides, paddings and kernel sizes as pairs (rows, columns). Layers also take
+ints.
 """
 
-# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001 - every backward function takes all that `Op` passes, even if it does not need all of it
 
 from __future__ import annotations
 
@@ -20,37 +21,37 @@ PER_CHANNEL = (0, 2, 3)  # the axes to reduce over: images, rows, columns
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Return at how many places a kernel fits along an axis of `size` pixels, with `padding` more at both ends.
+    """Return at how many positions a kernel fits along an axis of `size` pixels, with `padding` more at each end.
 
-    Raises ValueError, which names `kernel` and the padded size, when it fits nowhere.
+    Raises ValueError, naming `kernel` and the padded size, when it does not fit at all.
 
     >>> output_size(28, 3, 2, 1)
     14
     """
     # BEGIN SOLUTION 6.1
     if kernel > size + 2 * padding:
-        raise ValueError(f"a kernel of size {kernel} does not fit into {size + 2 * padding} pixels, padding included")
+        raise ValueError(f"a kernel of size {kernel} does not fit in {size + 2 * padding} pixels, including padding")
     return (size + 2 * padding - kernel) // stride + 1
     # END SOLUTION
 
 
 def output_sizes(image, kernel_size, stride, padding=(0, 0)) -> tuple[int, int]:
-    """Return `output_size` along rows and columns; `image` is (H, W)."""
+    """Return the `output_size` of rows and of columns for an `image` of shape (H, W)."""
     return tuple(map(output_size, image, kernel_size, stride, padding))
 
 
 def pair(value) -> tuple[int, int]:
-    """Return (rows, columns): an int stands for both."""
+    """Return `value` as a pair (rows, columns); an int counts for both."""
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def as_rows(x):
-    """Return (N, C, …) as the matrix (C, … · N): one row for each channel, each pixel's N values side by side."""
+    """Return (N, C, …) as a matrix (C, … · N): a row for each channel, with each pixel's N values side by side."""
     return np.moveaxis(x, 0, -1).reshape(x.shape[1], -1)
 
 
 def as_images(rows, *sizes):
-    """Return what `as_rows` has made a matrix of as (N, C, *sizes) again, a view: in memory it stays as it is."""
+    """Return a matrix made by `as_rows` as images (N, C, *sizes) again: a view, so nothing moves in memory."""
     return np.moveaxis(rows.reshape(len(rows), *sizes, -1), -1, 0)
 
 
@@ -61,16 +62,16 @@ def pad(x, padding):
 
 
 def check_images(x, channels=None) -> None:
-    """Raise ValueError unless `x` has the axes (N, C, H, W), and as many channels as told."""
+    """Raise ValueError unless `x` has the axes (N, C, H, W), with C equal to `channels` unless that is None."""
     if x.ndim != 4 or channels not in (None, x.shape[1]):
         raise ValueError(f"images have the shape (N, C, H, W){f' with C = {channels} here' if channels else ''}")
 
 
 def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
-    """Return the cross-correlation of images and kernels, one window after another.
+    """Return the cross-correlation of images and kernels, computed one window after another.
 
-    Shapes: (N, C, H, W), (out, C, kh, kw), (out,) → (N, out, out_h, out_w), all in one dtype. Each element is the sum,
-    over all channels, of a window times a kernel, plus the kernel's bias. Raises ValueError when the channels differ.
+    Shapes: (N, C, H, W), (out, C, kh, kw), (out,) → (N, out, out_h, out_w), all in one dtype. Each output is the sum of
+    a window times a kernel, over all channels, plus the kernel's bias. Raises ValueError when the channels differ.
     """
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 6.2
@@ -85,16 +86,16 @@ def conv2d_naive(x, weight, bias=None, *, stride=(1, 1), padding=(0, 0)):
 
 
 def taps(x, kernel_size, stride):
-    """Yield for every position in the kernel, row by row, what lies under it: a view of `x`, (N, C, out_h, out_w)."""
+    """Yield the pixels that each element of the kernel meets, row by row: views of `x`, (N, C, out_h, out_w)."""
     out_h, out_w = output_sizes(x.shape[2:], kernel_size, stride)
     for i, j in np.ndindex(kernel_size):
         yield x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
 
 
 def im2col(x, kernel_size, stride, padding):
-    """Return every window as a column: (N, C, H, W) → (N, C · kh · kw, out_h · out_w), as PyTorch's `unfold`.
+    """Return every window as a column: (N, C, H, W) → (N, C · kh · kw, out_h · out_w), as PyTorch's `unfold` does.
 
-    Windows follow each other row by row; in each, the first channel's pixels row by row, then the second's, and so on.
+    Windows follow each other row by row. A column has the first channel's pixels row by row, then the second's, etc.
     """
     check_images(x)
     # BEGIN SOLUTION 6.3
@@ -107,7 +108,8 @@ def im2col(x, kernel_size, stride, padding):
 def col2im(columns, shape, kernel_size, stride, padding):
     """Return images of `shape` in which every element of `columns` is added to the pixel it came from in `im2col`.
 
-    What came from the padding is dropped. This is im2col's backward: a pixel in several windows gets the sum.
+    What came from the padding is dropped. This is the backward function of `im2col`: a pixel in several windows gets
+    the sum.
     """
     # BEGIN SOLUTION 6.3
     n, channels, h, w = shape
@@ -120,7 +122,7 @@ def col2im(columns, shape, kernel_size, stride, padding):
 
 
 def conv2d_forward(x, weight, bias=None, *, stride, padding):
-    """Return what `conv2d_naive` returns, as one matrix product: kernels as rows, windows of all images as columns."""
+    """Return the output of `conv2d_naive`, as one matrix product of kernels as rows and all windows as columns."""
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 6.4
     output = weight.reshape(len(weight), -1) @ as_rows(im2col(x, weight.shape[2:], stride, padding))
@@ -131,7 +133,7 @@ def conv2d_forward(x, weight, bias=None, *, stride, padding):
 
 
 def conv2d_backward(grad, output, x, weight, bias=None, *, stride, padding):
-    """Return `(grad_x, grad_weight)` and, with a bias, `grad_bias`; the last two are sums over all windows."""
+    """Return `(grad_x, grad_weight)`, and `grad_bias` if there is a bias; the last two are sums over all windows."""
     # BEGIN SOLUTION 6.4
     kernel_size, rows = weight.shape[2:], as_rows(grad)
     grad_weight = (rows @ as_rows(im2col(x, kernel_size, stride, padding)).T).reshape(weight.shape)
@@ -145,7 +147,7 @@ conv2d = Op("conv2d", conv2d_forward, conv2d_backward)
 
 
 class OpLayer(Layer):
-    """A layer that runs one op, with `attributes`, on its input, its weight and its bias, unless that is None."""
+    """A layer that runs one op, with `attributes`, on its input, its weight, and its bias unless that is None."""
 
     def __init__(self, op: Op, **attributes):
         self.op, self.attributes = op, attributes
@@ -156,7 +158,7 @@ class OpLayer(Layer):
         return [self.weight] + ([] if self.bias is None else [self.bias])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output; ValueError, with the shapes, for what the op refuses."""
+        """Return the op's output. Raises ValueError, with the shapes, when the op refuses its inputs."""
         # BEGIN SOLUTION 6.5
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, **self.attributes)
@@ -164,7 +166,7 @@ class OpLayer(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Add to the gradient of every parameter, and return the gradient with respect to the last input."""
+        """Add to the gradient of every parameter, and return the gradient with respect to the latest input."""
         check_backward(self, grad, self.output)
         # BEGIN SOLUTION 6.5
         arrays = [tensor.data.astype(self.output.dtype, copy=False) for tensor in self.inputs]
@@ -200,7 +202,7 @@ def max_pool2d_forward(x, *, kernel_size, stride):
 
 
 def max_pool2d_backward(grad, output, x, *, kernel_size, stride):
-    """Return `(grad_x,)`: a window's gradient goes to its largest pixel (or NaN), the first row by row of several."""
+    """Return `(grad_x,)`: a window's gradient goes to its largest pixel (or NaN), to the first of several."""
     # BEGIN SOLUTION 6.6
     grad_x = np.zeros_like(x, grad.dtype)
     unclaimed = np.ones_like(output, bool)
@@ -221,7 +223,7 @@ def avg_pool2d_forward(x, *, kernel_size, stride):
 
 
 def avg_pool2d_backward(grad, output, x, *, kernel_size, stride):
-    """Return `(grad_x,)`: every pixel of a window gets the same share of the window's gradient."""
+    """Return `(grad_x,)`: every pixel of a window gets an equal share of the window's gradient."""
     # BEGIN SOLUTION 6.6
     grad_x = np.zeros_like(x, grad.dtype)
     for their_grad in taps(grad_x, kernel_size, stride):
@@ -235,14 +237,14 @@ avg_pool2d = Op("avg_pool2d", avg_pool2d_forward, avg_pool2d_backward)
 
 
 class MaxPool2d(Activation):
-    """The largest pixel of each window; windows lie side by side unless `stride` says otherwise."""
+    """The largest pixel of each window; without a `stride`, the windows are side by side."""
 
     def __init__(self, kernel_size, stride=None):
         super().__init__(max_pool2d, kernel_size=pair(kernel_size), stride=pair(stride or kernel_size))
 
 
 class AvgPool2d(Activation):
-    """The mean of each window; windows lie side by side unless `stride` says otherwise."""
+    """The mean of each window; without a `stride`, the windows are side by side."""
 
     def __init__(self, kernel_size, stride=None):
         super().__init__(avg_pool2d, kernel_size=pair(kernel_size), stride=pair(stride or kernel_size))
@@ -266,14 +268,14 @@ flatten = Op("flatten", flatten_forward, flatten_backward)
 
 
 class Flatten(Activation):
-    """Images become rows, as `Dense` takes them."""
+    """Turns images into rows, which `Dense` expects."""
 
     def __init__(self):
         super().__init__(flatten)
 
 
 def normalise(x, eps, statistics):
-    """Return (x - mean) / std, and std = √(var + eps) as (C, 1, 1); `statistics` as in `batch_norm_forward`."""
+    """Return `(x - mean) / std` and std = √(var + eps), as (C, 1, 1); for `statistics` see `batch_norm_forward`."""
     # BEGIN SOLUTION 6.8
     mean, var = (x.mean(axis=PER_CHANNEL), x.var(axis=PER_CHANNEL)) if statistics is None else statistics
     std = np.sqrt(var + eps)[:, None, None]
@@ -284,8 +286,8 @@ def normalise(x, eps, statistics):
 def batch_norm_forward(x, weight, bias, *, eps, statistics=None):
     """Return weight · (x - mean) / √(var + eps) + bias, channel by channel; weight and bias have the shape (C,).
 
-    `statistics` is (mean, var), each (C,), or None for those of `x` itself, the variance being the mean squared
-    distance from the mean: then ValueError for fewer than two values in a channel.
+    `statistics` is (mean, var), each (C,), or None for those of `x` itself, where the variance is the mean squared
+    distance from the mean. Raises ValueError for None when a channel has fewer than two values.
     """
     check_images(x, len(weight))
     if statistics is None and x.size < 2 * len(weight):
@@ -297,7 +299,7 @@ def batch_norm_forward(x, weight, bias, *, eps, statistics=None):
 
 
 def batch_norm_backward(grad, output, x, weight, bias, *, eps, statistics=None):
-    """Return `(grad_x, grad_weight, grad_bias)`. With `statistics` of None, mean and variance depend on `x`, too."""
+    """Return `(grad_x, grad_weight, grad_bias)`. If `statistics` is None, mean and variance also depend on `x`."""
     # BEGIN SOLUTION 6.8
     normal, std = normalise(x, eps, statistics)
     grad_bias, grad_weight = grad.sum(axis=PER_CHANNEL), (grad * normal).sum(axis=PER_CHANNEL)
@@ -314,10 +316,10 @@ batch_norm = Op("batch_norm", batch_norm_forward, batch_norm_backward)
 class BatchNorm2d(OpLayer):
     """Brings every channel to mean 0 and variance 1, then to a learned scale and shift (Ioffe and Szegedy, 2015).
 
-    While `training` is True, mean and variance are the batch's own, and the running ones move a share of `momentum`
-    towards them (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running ones
-    are used and stay. They are float32 Tensors of shape (num_features,), as are weight and bias, but buffers: no
-    gradient changes them.
+    While `training` is True, it uses batch statistics, and the running statistics move a share of `momentum` towards
+    them (the variance towards the unbiased one, divided by N·H·W - 1). While it is False, the running statistics are
+    used and stay the same. They are float32 Tensors of shape (num_features,), as are weight and bias. But they are
+    buffers: no gradient changes them.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
@@ -327,7 +329,7 @@ class BatchNorm2d(OpLayer):
         self.bias, self.running_mean = (Tensor(np.zeros(num_features), dtype="float32") for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised images in the shape of `x`; ValueError for other channels than `num_features`."""
+        """Return the normalised images in the shape of `x`; ValueError unless `x` has `num_features` channels."""
         # BEGIN SOLUTION 6.9
         fixed = None if self.training else (self.running_mean.data, self.running_var.data)
         self.attributes = {"eps": self.eps, "statistics": fixed}
@@ -340,7 +342,7 @@ class BatchNorm2d(OpLayer):
         # END SOLUTION
 
     def buffers(self) -> list[Tensor]:
-        """Return the running mean and the running variance: the tensors themselves, not copies."""
+        """Return a list of the running mean and the running variance: the tensors themselves, not copies."""
         # BEGIN SOLUTION 6.9
         return [self.running_mean, self.running_var]
         # END SOLUTION

@@ -1,11 +1,11 @@
-"""Attention: every token looks at all tokens, and takes more from those that fit. What language models are built of.
+"""Attention: every token looks at all tokens, and takes more from those that match. Language models are built of it.
 
 Read it in this order: scores, masks, the op that applies a mask, attention, heads, the layer, positions.
-Masks are bool arrays, True where attending is allowed. Nothing here has a backward of its own but `masked_fill`:
-everything is composed of recorded ops, and module 09 differentiates what was recorded.
+Masks are bool arrays, True where attending is allowed. Only `masked_fill` has a backward function of its own:
+everything else is composed of recorded ops, and module 09 differentiates what was recorded.
 """
 
-# ruff: noqa: ARG001, ARG002 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001, ARG002 - every backward function takes all that `Op` passes, even if it does not need all of it
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, broadcast_shape
 
 
 def attention_scores(query: Tensor, key: Tensor) -> Tensor:
-    """Return how well each query fits each key, q · k / √d: (..., L, d) and (..., S, d) → (..., L, S).
+    """Return how well each query matches each key, q · k / √d: (..., L, d) and (..., S, d) → (..., L, S).
 
-    ValueError when the last sizes differ (Vaswani et al., 2017, section 3.2.1).
+    Raises ValueError when the last sizes differ (Vaswani et al., 2017, section 3.2.1).
 
     >>> attention_scores(Tensor([[2.0, 0.0, 0.0, 2.0]]), Tensor([[1.0, 0.0, 0.0, 0.0], [3.0, 1.0, 1.0, 3.0]]))
     Tensor([[1., 6.]])
@@ -32,7 +32,7 @@ def attention_scores(query: Tensor, key: Tensor) -> Tensor:
 
 
 def causal_mask(length: int) -> np.ndarray:
-    """Return bools of shape (length, length): row i is True up to column i. No token sees a later one.
+    """Return bools of shape (length, length): row i is True up to column i, so no token sees a later one.
 
     >>> causal_mask(3).astype(int)
     array([[1, 0, 0],
@@ -45,9 +45,9 @@ def causal_mask(length: int) -> np.ndarray:
 
 
 def padding_mask(lengths, length: int) -> np.ndarray:
-    """Return bools of shape (N, 1, length): sequence n has `lengths[n]` tokens, and what follows is padding, False.
+    """Return bools of shape (N, 1, length): True for the first `lengths[n]` tokens of sequence n, False for padding.
 
-    `lengths` are N ints, as a list or an array. Raises ValueError unless each is from 0 to `length`.
+    `lengths` is a list or an array of N ints. Raises ValueError unless each is from 0 to `length`.
 
     >>> padding_mask([1, 3], 3).astype(int).tolist()
     [[[1, 0, 0]], [[1, 1, 1]]]
@@ -63,16 +63,16 @@ def padding_mask(lengths, length: int) -> np.ndarray:
 def check_mask(mask, shape) -> None:
     """Raise TypeError unless `mask` is an array of bools, ValueError unless it broadcasts to `shape`."""
     if not isinstance(mask, np.ndarray) or mask.dtype != bool:
-        raise TypeError(f"a mask is an array of bools, and this is {getattr(mask, 'dtype', type(mask).__name__)}")
+        raise TypeError(f"a mask must be an array of bools, not {getattr(mask, 'dtype', type(mask).__name__)}")
     if broadcast_shape(mask.shape, shape) != shape:
-        raise ValueError(f"a mask of shape {mask.shape} is larger than {shape}, which it should broadcast to")
+        raise ValueError(f"a mask of shape {mask.shape} does not broadcast to {shape}, because it is larger")
 
 
 def masked_fill_forward(x, *, mask, value):
-    """Return `value` where `mask` is True, and `x` elsewhere: [1.0, 2.0] with [True, False] and 0 → [0.0, 2.0].
+    """Return `value` where `mask` is True and `x` where it is False: [1.0, 2.0], [True, False], 0 → [0.0, 2.0].
 
     `mask` broadcasts to the shape of `x`. The result has the shape and dtype of `x`; integers count as float32.
-    Raises TypeError for a mask of other than bools, ValueError for one that does not broadcast to `x`.
+    Raises TypeError for a mask that is not of bools, and ValueError for one that does not broadcast to `x`.
     """
     check_mask(mask, x.shape)
     # BEGIN SOLUTION 7.3
@@ -81,7 +81,7 @@ def masked_fill_forward(x, *, mask, value):
 
 
 def masked_fill_backward(grad, output, x, *, mask, value):
-    """Return `(grad_x,)`: 0 where `mask` is True, for there `x` did not count, and `grad` elsewhere."""
+    """Return `(grad_x,)`: 0 where `mask` is True, because `x` did not count there, and `grad` where it is False."""
     # BEGIN SOLUTION 7.3
     return (np.where(mask, 0, grad),)
     # END SOLUTION
@@ -94,9 +94,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     """Return `(output, weights)`: weights = softmax(scores) over the keys, output = weights @ value.
 
     Shapes: (..., L, d), (..., S, d), (..., S, e) → (..., L, e) and (..., L, S). Each row of weights adds up to 1.
-    `mask`, bools that broadcast to the weights, is True where a query may attend; elsewhere weights are exactly 0. A
-    query that may attend to nothing, also because S is 0, has weights and output of 0. ValueError for shapes that do
-    not fit, the mask's too.
+    `mask`, bools that broadcast to the weights, is True where a query may attend. Where it is False, weights are
+    exactly 0. A query that may not attend to anything, even because S is 0, has weights and an output of 0. Raises
+    ValueError for shapes that do not fit, including the mask's.
 
     >>> query, value = Tensor([[0.0]]), Tensor([[1.0], [3.0], [8.0]])
     >>> scaled_dot_product_attention(query, Tensor([[1.0], [2.0], [3.0]]), value, np.array([True, True, False]))
@@ -107,9 +107,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     if mask is None:
         weights = apply(softmax, scores, axis=-1)
     else:
-        lowest = float(np.finfo(scores.dtype).min) / 2  # finite, so that a row of nothing else stays free of NaN
+        lowest = float(np.finfo(scores.dtype).min) / 2  # finite, so that a fully masked row stays free of NaN
         weights = apply(softmax, apply(masked_fill, scores, mask=~mask, value=lowest), axis=-1)
-        weights = apply(masked_fill, weights, mask=~mask, value=0.0)  # for that row: it would be 1/S
+        weights = apply(masked_fill, weights, mask=~mask, value=0.0)  # a fully masked row would have weights of 1/S
     return weights @ value, weights
     # END SOLUTION
 
@@ -117,10 +117,10 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """Return each token's features in `num_heads` equal parts: (N, L, E) → (N, num_heads, L, E / num_heads).
 
-    Head h has the features from h · E / num_heads on. Raises ValueError, with the shape, when that is not possible.
+    The features of head h start at h · E / num_heads. Raises ValueError, with the shape, when E cannot be split.
     """
     if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
-        raise ValueError(f"{x.shape} is no batch (N, L, E) with an E that {num_heads} heads could share equally")
+        raise ValueError(f"{x.shape} is not a batch (N, L, E) with an E that {num_heads} heads could share equally")
     # BEGIN SOLUTION 7.5
     n, length, embed_dim = x.shape
     return x.reshape(n, length, num_heads, embed_dim // num_heads).transpose(0, 2, 1, 3)
@@ -136,11 +136,11 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class MultiHeadAttention(Layer):
-    """Several attentions side by side, each with its own part of the features (Vaswani et al., 2017, section 3.2.2).
+    """Several attention heads, each with its own part of the features (Vaswani et al., 2017, section 3.2.2).
 
-    `q_proj`, `k_proj`, `v_proj` and `out_proj` are Dense layers from embed_dim to embed_dim, drawn from `rng` in this
-    order, without biases for `bias=False`. `weights` are those of the last call, (N, num_heads, L, S). Raises
-    ValueError, with both numbers, unless num_heads divides embed_dim.
+    `q_proj`, `k_proj`, `v_proj` and `out_proj` are Dense layers from embed_dim to embed_dim. They are drawn from `rng`
+    in this order, and have no biases for `bias=False`. `weights` holds the attention weights of the latest call, (N,
+    num_heads, L, S). Raises ValueError, with both numbers, unless num_heads divides embed_dim.
 
     >>> layer = MultiHeadAttention(8, 2, rng=np.random.default_rng(0))
     >>> layer(Tensor(np.ones((3, 5, 8), "float32"))).shape, layer.weights.shape
@@ -171,8 +171,9 @@ class MultiHeadAttention(Layer):
     def forward(self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask=None) -> Tensor:
         """Return what each query takes from the values: (N, L, E), (N, S, E), (N, S, E) → (N, L, E).
 
-        Without a key it is the query (self-attention); without a value it is the key. `mask`, bools of (L, S) for all
-        sequences or (N, L, S) for each, where a size may be 1, goes for all heads. Raises ValueError for other shapes.
+        The key defaults to the query (self-attention), and the value to the key. `mask` holds bools, (L, S) for all
+        sequences or (N, L, S) for each, where a size may be 1. It applies to all heads. Raises ValueError for other
+        shapes.
         """
         # BEGIN SOLUTION 7.6
         key = query if key is None else key
@@ -186,22 +187,22 @@ class MultiHeadAttention(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Raise RuntimeError: four layers and three inputs are the work of module 09, where a Tape does it exactly."""
+        """Raise RuntimeError: gradients through four layers and three inputs are the work of module 09's Tape."""
         raise RuntimeError("MultiHeadAttention has no backward of its own: record it with a Tape (module 09)")
 
 
 def sinusoidal_positions(length: int, dim: int) -> np.ndarray:
-    """Return one row for each position p, float32 of (length, dim), to be added to the tokens' features.
+    """Return a row for each position p, float32 of shape (length, dim), to be added to the tokens' features.
 
-    Column 2i is sin(p / 10000^(2i/dim)), column 2i + 1 is cos of the same, within 1e-6 (Vaswani et al., 2017, section
-    3.5). Raises ValueError, with the number, for an odd `dim`: each sine has its cosine.
+    Column 2i is sin(p / 10000^(2i/dim)) and column 2i + 1 the cosine of the same angle, within 1e-6 (Vaswani et al.,
+    2017, section 3.5). Raises ValueError, with the number, for an odd `dim`, because each sine needs its cosine.
 
     >>> sinusoidal_positions(2, 4).round(2).tolist()[0]
     [0.0, 1.0, 0.0, 1.0]
     """
     # BEGIN SOLUTION 7.7
     if dim % 2:
-        raise ValueError(f"sines and cosines come in pairs, and {dim} features are an odd number")
+        raise ValueError(f"sines and cosines come in pairs, but {dim} features are an odd number")
     angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, dim).astype("float32")
     # END SOLUTION

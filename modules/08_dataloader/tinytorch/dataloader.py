@@ -22,10 +22,10 @@ from tinytorch.tensor import DEFAULT_FLOAT, Tensor, wrap
 
 
 class Dataset:
-    """Examples with a length: `dataset[i]` is a pair (input, target). Subclasses write `__len__` and `__getitem__`."""
+    """A number of examples: `dataset[i]` is a pair (input, target). Subclasses write `__len__` and `__getitem__`."""
 
     def fetch(self, indices, rng=None):  # noqa: ARG002 - for datasets that draw at random
-        """Return arrays (n, …) of the inputs and targets at n `indices`, got one by one; subclasses can do better."""
+        """Return arrays (n, …) of the inputs and targets at n `indices`, fetched one by one (slow, but general)."""
         # BEGIN SOLUTION 8.1
         inputs, targets = zip(*(self[int(i)] for i in indices), strict=True)
         return np.stack(inputs), np.stack(targets)
@@ -33,13 +33,13 @@ class Dataset:
 
 
 class ListDataset(list, Dataset):
-    """The simplest dataset, a list of pairs (input, target): a list has both methods already."""
+    """The simplest dataset, a list of pairs (input, target): a list already has both methods."""
 
 
 class ArrayDataset(Dataset):
-    """Examples in two arrays: `inputs` (n, …) and `targets` (n, …), and a transform for batches of inputs, or None.
+    """Examples in two arrays, `inputs` (n, …) and `targets` (n, …), with a transform for batches of inputs, or None.
 
-    Raises ValueError, with both lengths, when there are not as many targets as inputs.
+    Raises ValueError, with both lengths, unless there are as many targets as inputs.
     """
 
     def __init__(self, inputs, targets, transform: Callable | None = None):
@@ -51,13 +51,13 @@ class ArrayDataset(Dataset):
         return len(self.inputs)
 
     def __getitem__(self, index):
-        """Return the pair (inputs, targets) at `index` as stored, untransformed: an int, a slice or an index array."""
+        """Return the pair (inputs, targets) at `index`, an int, slice or index array, as stored and not transformed."""
         # BEGIN SOLUTION 8.1
         return self.inputs[index], self.targets[index]
         # END SOLUTION
 
     def fetch(self, indices, rng=None):
-        """Return the batch as copies, with one indexing for all and one call of `transform(inputs, rng)`, if any."""
+        """Return the batch as copies, with one indexing operation and one call of `transform(inputs, rng)`, if any."""
         # BEGIN SOLUTION 8.1
         inputs, targets = self[np.asarray(indices)]
         return (inputs if self.transform is None else self.transform(inputs, rng)), targets
@@ -67,8 +67,8 @@ class ArrayDataset(Dataset):
 def batch_indices(n: int, batch_size: int, rng=None, drop_last=False) -> list[np.ndarray]:
     """Return which of `n` examples form each batch of one epoch: a list of integer arrays.
 
-    Every example is in exactly one, in random order if there is an `rng`, else in order: batch_indices(5, 2) →
-    [0 1], [2 3], [4]. The last may be smaller; `drop_last` leaves a smaller one out.
+    Every example is in exactly one batch, in random order if there is an `rng`, and in order otherwise:
+    batch_indices(5, 2) → [0 1], [2 3], [4]. The last batch may be smaller; `drop_last` leaves a smaller one out.
     """
     # BEGIN SOLUTION 8.2
     order = np.arange(n) if rng is None else rng.permutation(n)
@@ -78,22 +78,22 @@ def batch_indices(n: int, batch_size: int, rng=None, drop_last=False) -> list[np
 
 
 def as_batch(inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Return both as tensors, targets of integers as int64; nothing is copied that need not be."""
+    """Return both as tensors, integer targets as int64, copying only what must be converted."""
     return wrap(inputs), wrap(targets.astype(np.int64, copy=False) if targets.dtype.kind in "iu" else targets)
 
 
 class DataLoader:
     """Hands out a dataset's batches, epoch by epoch: `for inputs, targets in loader`, both Tensors.
 
-    `shuffle` needs `rng`, as do random transforms. With `prefetch` up to so many batches are made ahead, in a thread.
-    Raises ValueError for a `batch_size` below 1, a `prefetch` below 0, and for `shuffle` without `rng`.
+    `shuffle` needs `rng`, as do random transforms. A thread makes up to `prefetch` batches ahead. Raises ValueError for
+    a `batch_size` below 1, a `prefetch` below 0, and for `shuffle` without `rng`.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, *, rng=None, drop_last=False, prefetch=0):
         # BEGIN SOLUTION 8.3
         if batch_size < 1 or prefetch < 0 or (shuffle and rng is None):
-            told = f"batch_size={batch_size}, prefetch={prefetch}, shuffle={shuffle}, rng={rng}"
-            raise ValueError(f"a batch holds at least 1, at least 0 are made ahead, shuffle needs an rng: not {told}")
+            given = f"batch_size={batch_size}, prefetch={prefetch}, shuffle={shuffle}, rng={rng}"
+            raise ValueError(f"batch_size is at least 1, prefetch is at least 0, shuffle needs an rng: not {given}")
         self.dataset, self.batch_size, self.shuffle, self.rng = dataset, batch_size, shuffle, rng
         self.drop_last, self.prefetch = drop_last, prefetch
         # END SOLUTION
@@ -104,11 +104,11 @@ class DataLoader:
         # END SOLUTION
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return a generator of one epoch's batches, each fetched and made tensors (`as_batch`) when it is asked for.
+        """Return a generator of one epoch's batches, which fetches each as tensors (`as_batch`) when it is asked for.
 
-        All that is taken from `self.rng` is taken by this call: the order, and the seed of a generator for transforms.
-        So it does not matter how far and in which thread an epoch is read, and from a state of `self.rng` that was
-        saved between two epochs, the next ones can be had again.
+        This call draws everything that it needs from `self.rng`: the order, and the seed of a generator for transforms.
+        So it does not matter how far, and in which thread, an epoch is read. A state of `self.rng` that was saved
+        between two epochs leads to the same epochs again.
         """
         # BEGIN SOLUTION 8.3
         parts = batch_indices(len(self.dataset), self.batch_size, self.rng if self.shuffle else None, self.drop_last)
@@ -129,7 +129,7 @@ def check_random(images, rng) -> None:
 
 
 class RandomHorizontalFlip:
-    """Mirrors each image, left for right, with probability `p`, each for itself."""
+    """Mirrors each image from left to right, independently of the others, with probability `p`."""
 
     def __init__(self, p: float = 0.5):
         self.p = p
@@ -146,7 +146,7 @@ class RandomHorizontalFlip:
 
 
 class RandomCrop:
-    """Puts each image into a frame of `padding` zeros and cuts its own size out again, anywhere, each for itself."""
+    """Puts each image into a frame of `padding` zeros, and cuts a window of its size out at its own random position."""
 
     def __init__(self, padding: int):
         self.padding = padding
@@ -167,7 +167,7 @@ class RandomCrop:
 
 
 class Normalize:
-    """Subtracts each channel's `mean` and divides by its `std`; uint8 pixels, divided by 255 first, count as 0 to 1."""
+    """Subtracts each channel's `mean` and divides by its `std`; uint8 pixels are divided by 255 first."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         self.mean, self.std = (np.array(values, np.float64)[:, None, None] for values in (mean, std))
@@ -175,7 +175,7 @@ class Normalize:
     def __call__(self, images, rng=None) -> np.ndarray:  # noqa: ARG002 - for transforms that draw at random
         """Return images (N, C, H, W), in float32 unless they are floating already: 51 with mean 0.1, std 0.5 → 0.2.
 
-        Raises ValueError when the channels are not as many as the means.
+        Raises ValueError unless there are as many channels as means.
         """
         check_images(images, len(self.mean))
         # BEGIN SOLUTION 8.6
@@ -188,13 +188,13 @@ class Normalize:
 
 
 class Compose:
-    """Transforms one after another; all draw from the same generator."""
+    """Runs transforms one after another; all draw from the same generator."""
 
     def __init__(self, transforms: Iterable[Callable]):
         self.transforms = list(transforms)
 
     def __call__(self, images, rng=None):
-        """Return what the transforms make of the images, the first one first; `images` if there are none."""
+        """Return the images after all transforms, in order; without any, return `images`."""
         # BEGIN SOLUTION 8.6
         for transform in self.transforms:
             images = transform(images, rng)
@@ -205,8 +205,8 @@ class Compose:
 def prefetch(items: Iterable, depth: int) -> Iterator:
     """Yield what `items` yields, made ahead by a thread: at most `depth` items wait or are being made.
 
-    A generator. What is raised while an item is made is raised here in its turn. The thread ends with the items or
-    with an error, and also when the generator is closed or let go of before that, after the item it is making.
+    This is a generator. An error in making an item is raised here, in its turn. The thread ends with the items or
+    with an error. If the generator is closed or dropped before that, the thread ends after the item it is making.
     """
     # BEGIN SOLUTION 8.7
     permits, ready, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
@@ -218,7 +218,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
             iterator = iter(items)
             while permits.get() is None and not stopped.is_set():
                 ready.put((next(iterator), None))
-        except BaseException as error:  # StopIteration, too: every end is told, so nobody waits for ever
+        except BaseException as error:  # also StopIteration: every end is reported, so that nothing waits for ever
             ready.put((None, error))
 
     thread = threading.Thread(target=work, daemon=True)
@@ -235,13 +235,13 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
     finally:
         stopped.set()
         permits.put(None)
-        if thread is not threading.current_thread():  # where the garbage collector may run, and end us
+        if thread is not threading.current_thread():  # the garbage collector may close us in our own thread
             thread.join()
     # END SOLUTION
 
 
 def read(path, parse: Callable):
-    """Return `parse` of a file's bytes, unpacked if gzip packed them; its ValueError is made to name the file."""
+    """Return `parse` of a file's bytes, unpacked if they are gzipped; its ValueError also names the file."""
     data = Path(path).read_bytes()
     try:
         return parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
@@ -255,47 +255,47 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 def parse_idx(data: bytes) -> np.ndarray:
     """Return the array in an IDX file's bytes, in this machine's byte order and writable.
 
-    Two zero bytes, a type (a key of IDX_TYPES), the number of axes; each axis' size, a big-endian uint32; the elements,
-    big-endian: 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for another beginning, an unknown type, and
-    more or fewer bytes than the sizes promise (naming both numbers).
+    The format: two zero bytes, a type (a key of IDX_TYPES), and the number of axes; then the size of each axis, as a
+    big-endian uint32; then the elements, big-endian. 00 00 08 01 · 00 00 00 02 · 05 09 → [5 9]. Raises ValueError for
+    another beginning, an unknown type, and more or fewer bytes than the sizes promise (naming both numbers).
     """
     # BEGIN SOLUTION 8.8
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
-        raise ValueError(f"no IDX file: it begins with [{data[:4].hex(' ')}], not with 00 00 and a known type")
+        raise ValueError(f"not an IDX file: it begins with [{data[:4].hex(' ')}], not with 00 00 and a known type")
     dtype, ndim = np.dtype(IDX_TYPES[data[2]]), data[3]
     start = 4 + 4 * ndim
     if len(data) < start:
-        raise ValueError(f"{ndim} axes need a header of {start} bytes, and the file has {len(data)}")
+        raise ValueError(f"{ndim} axes need a header of {start} bytes, but the file has {len(data)}")
     shape = struct.unpack_from(f">{ndim}I", data, 4)
     expected = start + math.prod(shape) * dtype.itemsize
     if len(data) != expected:
-        raise ValueError(f"{dtype.name} of shape {shape} needs {expected} bytes, and the file has {len(data)}")
+        raise ValueError(f"{dtype.name} of shape {shape} needs {expected} bytes, but the file has {len(data)}")
     return np.ndarray(shape, dtype, data, offset=start).astype(dtype.newbyteorder("="))
     # END SOLUTION
 
 
 def read_idx(path) -> np.ndarray:
-    """Return the array of an IDX file, packed with gzip or not; ValueError names the file and what is wrong."""
+    """Return the array of an IDX file, gzipped or not. ValueError names the file and what is wrong with it."""
     return read(path, parse_idx)
 
 
 def byte_type(code, *_) -> np.dtype:
-    """Stand for `numpy.dtype`, of which a batch needs one: uint8. ValueError for any other."""
+    """Stand in for `numpy.dtype`: a batch only needs uint8. Raises ValueError for any other."""
     if code not in ("u1", b"u1"):
         raise ValueError(f"it holds elements of type {code!r}, not unsigned bytes")
     return np.dtype(np.uint8)
 
 
-# What stands for NumPy's names: `_reconstruct` makes the array that a pickle then fills with its shape and its bytes.
+# The stand-ins for NumPy's names. `_reconstruct` makes the array that a pickle then fills with its shape and its bytes.
 ADMITTED = {f"numpy.{core}.multiarray._reconstruct": lambda *_: np.empty(0, np.uint8) for core in ("core", "_core")}
 ADMITTED |= {"numpy.ndarray": np.ndarray, "numpy.dtype": byte_type}
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and arrays of bytes, and imports nothing."""
+    """Reads pickles of plain values and arrays of bytes, without importing anything."""
 
     def find_class(self, module: str, name: str):
-        """Return what stands for the global `module.name` in ADMITTED; UnpicklingError, with both, for any other."""
+        """Return the stand-in for the global `module.name` in ADMITTED; UnpicklingError, with both, for any other."""
         # BEGIN SOLUTION 8.9
         if f"{module}.{name}" not in ADMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
@@ -306,24 +306,24 @@ class ArrayUnpickler(pickle.Unpickler):
 def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return images, uint8 (n, 3, 32, 32), and classes, int64 (n,), of an official CIFAR-10 batch's bytes.
 
-    It is a pickled dict, its strings read with encoding="bytes": b"data" is uint8 (n, 3072), in each row the red, green
-    and blue plane of 32×32; b"labels" is a list of n ints from 0 to 9. All else, and all that fails in the unpickler,
-    is a ValueError.
+    The bytes are a pickled dict, whose strings are read with encoding="bytes": b"data" is uint8 (n, 3072), where each
+    row has the red, green and blue plane of 32×32 pixels; b"labels" is a list of n ints from 0 to 9. Raises ValueError
+    for anything else, and for any error in the unpickler.
     """
     # BEGIN SOLUTION 8.9
     try:
         batch = ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a pickle of strange bytes can fail in any way
-        raise ValueError(f"no CIFAR-10 batch: {error}") from error
+        raise ValueError(f"not a CIFAR-10 batch: {error}") from error
     images, labels = (batch.get(key) if type(batch) is dict else None for key in (b"data", b"labels"))
     if type(labels) is not list or not all(type(label) is int and 0 <= label <= 9 for label in labels):
-        raise ValueError("no CIFAR-10 batch: its b'labels' is not a list of classes from 0 to 9")
+        raise ValueError("not a CIFAR-10 batch: its b'labels' is not a list of classes from 0 to 9")
     if type(images) is not np.ndarray or images.shape != (len(labels), 3 * 32 * 32):
-        raise ValueError(f"no CIFAR-10 batch: its b'data' is not an array of shape ({len(labels)}, 3072)")
+        raise ValueError(f"not a CIFAR-10 batch: its b'data' is not an array of shape ({len(labels)}, 3072)")
     return images.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
     # END SOLUTION
 
 
 def read_cifar_batch(path) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(images, labels)` of a CIFAR-10 batch file; ValueError names the file and what is wrong."""
+    """Return `(images, labels)` of a CIFAR-10 batch file. ValueError names the file and what is wrong with it."""
     return read(path, parse_cifar_batch)

@@ -1,11 +1,11 @@
-"""Automatic differentiation: what is computed inside `with Tape():` is noted, and played back in reverse.
+"""Automatic differentiation: what is computed inside `with Tape():` is recorded, and played back in reverse.
 
 Read it in this order: undoing broadcasting, the backward rules of module 02's ops, the arrays a tape holds, the tape,
 `no_grad`, and `gradcheck`, which compares any gradient with finite differences.
 """
 
-# ruff: noqa: ARG001, ARG005 - every rule takes what `Op` promises, whether it needs all of it or not
-# ruff: noqa: SIM105 - `suppress` would take as long as all else that freeing an entry needs
+# ruff: noqa: ARG001, ARG005 - every rule takes all that `Op` passes, even if it does not need all of it
+# ruff: noqa: SIM105 - `suppress` would take as long as everything else that freeing an entry needs
 
 from __future__ import annotations
 
@@ -28,49 +28,49 @@ def unbroadcast(grad, shape: tuple[int, ...]):
 
 
 def add_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)`: both are `grad`, in the shapes of `a` and `b`."""
+    """Return `(grad_a, grad_b)` of a + b: both are `grad`, in the shapes of `a` and `b`."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad, a.shape), unbroadcast(grad, b.shape)
     # END SOLUTION
 
 
 def subtract_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a - b."""
+    """Return `(grad_a, grad_b)` of a - b: `grad` and `-grad`, in the shapes of `a` and `b`."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad, a.shape), unbroadcast(-grad, b.shape)
     # END SOLUTION
 
 
 def multiply_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a · b: each is scaled by the other."""
+    """Return `(grad_a, grad_b)` of a · b: each is `grad` times the other input."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad * b, a.shape), unbroadcast(grad * a, b.shape)
     # END SOLUTION
 
 
 def divide_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a / b; the slope in `b` is -a / b²."""
+    """Return `(grad_a, grad_b)` of a / b; the slopes are 1 / b in `a` and -a / b² in `b`."""
     # BEGIN SOLUTION 9.2
     return unbroadcast(grad / b, a.shape), unbroadcast(-grad * output / b, b.shape)
     # END SOLUTION
 
 
 def exp_backward(grad, output, a):
-    """Return `(grad_a,)`; the slope of exp is its own output."""
+    """Return `(grad_a,)` of exp, whose slope is its own output."""
     # BEGIN SOLUTION 9.3
     return (grad * output,)
     # END SOLUTION
 
 
 def log_backward(grad, output, a):
-    """Return `(grad_a,)`; the slope of the natural logarithm is 1 / a."""
+    """Return `(grad_a,)` of the natural logarithm, whose slope is 1 / a."""
     # BEGIN SOLUTION 9.3
     return (grad / a,)
     # END SOLUTION
 
 
 def sqrt_backward(grad, output, a):
-    """Return `(grad_a,)`; the slope of the root is 1 / (2 · root), which at 0 is infinite, without a warning."""
+    """Return `(grad_a,)` of the root, whose slope is 1 / (2 · root): infinite at 0, without a warning."""
     # BEGIN SOLUTION 9.3
     with np.errstate(divide="ignore", invalid="ignore"):
         return (grad * (0.5 / output),)
@@ -78,9 +78,9 @@ def sqrt_backward(grad, output, a):
 
 
 def power_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a ** b, never warning: 0 for `a` where b is 0, 0 for `b` where a is not above 0."""
+    """Return `(grad_a, grad_b)` of a ** b without warnings: 0 for `a` where b is 0, and for `b` unless a is above 0."""
     # BEGIN SOLUTION 9.3
-    with np.errstate(all="ignore"):  # both branches are computed, and the bad numbers of one are not chosen
+    with np.errstate(all="ignore"):  # both branches are computed, but bad numbers are not chosen
         grad_a = np.where(b == 0, 0, grad * b * a ** (b - 1))
         grad_b = np.where(a > 0, grad * output * np.log(a), 0)
     return unbroadcast(grad_a, a.shape), unbroadcast(grad_b, b.shape)
@@ -88,7 +88,7 @@ def power_backward(grad, output, a, b):
 
 
 def matmul_backward(grad, output, a, b):
-    """Return `(grad_a, grad_b)` of a @ b: stretched leading axes are summed, a vector is one row or one column."""
+    """Return `(grad_a, grad_b)` of a @ b: stretched leading axes are summed, and a vector is one row or one column."""
     # BEGIN SOLUTION 9.4
     rows, columns = a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None]
     grad = grad if b.ndim > 1 else grad[..., None]
@@ -100,19 +100,19 @@ def matmul_backward(grad, output, a, b):
 
 
 def restore_axes(reduced, axis, keepdims):
-    """Return what a reduction over `axis` gave with the axes it removed, as size 1, so that it broadcasts again."""
+    """Return the result of a reduction over `axis` with the removed axes as size 1, so that it broadcasts again."""
     return reduced if keepdims or axis is None else np.expand_dims(reduced, axis)
 
 
 def sum_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)`: every summand gets its sum's gradient, whole."""
+    """Return `(grad_a,)` of a sum: every term gets the whole gradient."""
     # BEGIN SOLUTION 9.5
     return (np.broadcast_to(restore_axes(grad, axis, keepdims), a.shape),)
     # END SOLUTION
 
 
 def mean_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)`: each of the n elements of a mean gets 1/n of its gradient."""
+    """Return `(grad_a,)` of a mean: each of its n elements gets 1/n of the gradient."""
     # BEGIN SOLUTION 9.5
     n = a.size // max(output.size, 1)
     return (np.broadcast_to(restore_axes(grad / n, axis, keepdims), a.shape),)
@@ -120,7 +120,7 @@ def mean_backward(grad, output, a, axis=None, keepdims=False):
 
 
 def extremum_backward(grad, output, a, axis=None, keepdims=False):
-    """Return `(grad_a,)` of max or min (NaN, if any), in equal shares if several are it: 6 at [1, 3, 3] → [0, 3, 3]."""
+    """Return `(grad_a,)` of max or min: equal elements, or NaNs, share the gradient. 6 at [1, 3, 3] → [0, 3, 3]."""
     # BEGIN SOLUTION 9.5
     wins = (a == restore_axes(output, axis, keepdims)) | np.isnan(a)
     count = wins.sum(axis=axis, keepdims=True, dtype=grad.dtype)
@@ -129,7 +129,7 @@ def extremum_backward(grad, output, a, axis=None, keepdims=False):
 
 
 def transpose_backward(grad, output, a, axes=None):
-    """Return `(grad_a,)`: the axes go back to where they came from; `axes` of None reversed them."""
+    """Return `(grad_a,)` of a transpose: the axes move back to where they were. If `axes` is None, it reversed them."""
     # BEGIN SOLUTION 9.6
     places = None if axes is None else np.argsort(np.mod(axes, a.ndim))
     return (np.transpose(grad, places),)
@@ -137,7 +137,7 @@ def transpose_backward(grad, output, a, axes=None):
 
 
 def index_backward(grad, output, a, key):
-    """Return `(grad_a,)`: a sum where `key` reached twice, 0 where never: [1, 2, 3] for [0, 2, 2] → [1, 0, 5]."""
+    """Return `(grad_a,)` of indexing, summed where `key` repeats an index: [1, 2, 3] for [0, 2, 2] → [1, 0, 5]."""
     # BEGIN SOLUTION 9.6
     grad_a = np.zeros(a.shape, grad.dtype)
     np.add.at(grad_a, key, grad)
@@ -156,29 +156,29 @@ RULES: dict[Op, Callable] = {  # modules 03 to 06 gave their ops a `backward`; t
 
 
 def backward_of(op: Op) -> Callable | None:
-    """Return what differentiates `op`: its rule in the table, or the `backward` it came with; None without either."""
+    """Return the function that differentiates `op`: its rule in the table, or its own `backward`, or None."""
     return RULES.get(op, op.backward)
 
 
 def require_grad(tensors: Iterable[Tensor]) -> None:
-    """Have each of these tensors get a gradient. TypeError, with the dtype, for one that is not floating."""
+    """Mark these tensors to receive gradients. Raises TypeError, with the dtype, for one that is not floating."""
     # BEGIN SOLUTION 9.7
     for tensor in tensors:
         if tensor.dtype.kind != "f":
             raise TypeError(
-                f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can move a little"
+                f"a tensor of dtype {tensor.dtype} has no gradient: only floating numbers can change a little"
             )
         tensor.requires_grad = True
     # END SOLUTION
 
 
 class Tape:
-    """While entered, notes every operation that leads from a tensor that `requires_grad`; `backward` plays it back.
+    """Records, inside `with`, every operation that depends on a tensor that `requires_grad`; `backward` plays it back.
 
-    What is noted is a Wengert list: an entry for each operation, in the order in which they ran. Entries name each
-    other by number, never by tensor, so nothing is kept alive in a circle. A tensor computed by a noted operation has
-    `requires_grad`, `tape`, and its entry's number, `position`. Until backward, NumPy refuses to write into what was
-    computed (ValueError), and backward finds out if another recorded array has changed (RuntimeError).
+    The record is a Wengert list: an entry for each operation, in the order in which they ran. Entries refer to each
+    other by number, never by tensor, so there are no reference cycles. A tensor computed by a recorded operation has
+    `requires_grad`, `tape`, and its entry's number, `position`. Until `backward`, NumPy refuses to write into computed
+    arrays (ValueError), and `backward` detects whether another recorded array has changed (RuntimeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0])
     >>> require_grad([x])
@@ -190,9 +190,9 @@ class Tape:
     """
 
     def __init__(self):
-        self.entries, self.held = [], {}  # held by id: an array, and a copy of it or, where it is locked, None
-        self.first = 0  # the number of the first entry: those below it have been played back
-        self.outer = []  # the recorders that were there before
+        self.entries, self.held = [], {}  # held, by id: an array, and a copy of it, or None if it is locked
+        self.first = 0  # the number of the first entry: all before it have been played back
+        self.outer = []  # the recorders that were active before
 
     def __enter__(self) -> Tape:
         self.outer.append(set_recorder(self.record))
@@ -202,7 +202,7 @@ class Tape:
         set_recorder(self.outer.pop())
 
     def hold(self, inputs, output) -> None:
-        """Make `output`, just computed, read-only. Of others keep a copy: a view made before would get past a lock."""
+        """Make the new `output` read-only, and keep copies of `inputs`, where an older view would get past a lock."""
         for array in inputs:
             if id(array) not in self.held:
                 self.held[id(array)] = array, array.copy("K")
@@ -211,25 +211,25 @@ class Tape:
             self.held[id(output)] = output, None
 
     def check_held(self) -> None:
-        """Raise RuntimeError when an array that was recorded has been changed in place since."""
+        """Raise RuntimeError if a recorded array has been changed in place since."""
         for array, copy in self.held.values():
             if copy is not None and not (array == copy).all() and not np.array_equal(array, copy, equal_nan=True):
-                raise RuntimeError(f"an array of shape {array.shape} was recorded, and has been changed in place since")
+                raise RuntimeError(f"an array of shape {array.shape} was recorded, and then changed in place")
 
     def free(self) -> None:
-        """Forget all entries, and unlock what was locked, owners of memory before views of it, as NumPy demands."""
+        """Forget all entries and unlock the locked arrays, owners of memory before their views, as NumPy demands."""
         self.first, self.entries, held, self.held = self.first + len(self.entries), [], self.held, {}
         locked = (array for array, copy in held.values() if copy is None)
         for array in sorted(locked, key=lambda array: array.base is not None):
             try:
                 array.setflags(write=True)
-            except ValueError:  # a view of memory that somebody else keeps read-only
+            except ValueError:  # a view of memory that other code keeps read-only
                 pass
 
-    __del__ = free  # also when a tape is dropped without a backward
+    __del__ = free  # also when a tape is dropped without a call of `backward`
 
     def source(self, tensor: Tensor) -> int | Tensor | None:
-        """Where an input's gradient goes: to an entry's number, to a leaf itself, or nowhere. RuntimeError if lost."""
+        """Return where an input's gradient goes: an entry's number, a leaf, or None. RuntimeError if that is lost."""
         if tensor.tape is None:
             return tensor if tensor.requires_grad else None
         if tensor.tape is not self or tensor.position < self.first:
@@ -237,7 +237,7 @@ class Tape:
         return tensor.position
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Note one operation, if an input `requires_grad` and the output is floating: others have no gradient."""
+        """Record one operation if an input `requires_grad` and the output is floating: others have no gradient."""
         # BEGIN SOLUTION 9.7
         if output.data.dtype.kind != "f" or True not in [x.requires_grad for x in inputs]:
             return
@@ -249,18 +249,18 @@ class Tape:
         # END SOLUTION
 
     def backward(self, tensor: Tensor, grad: Tensor | None = None) -> None:
-        """Add to the `.grad` of every leaf that `requires_grad` the gradient of `tensor`, and free the tape.
+        """Add the gradient of `tensor` to the `.grad` of every leaf that `requires_grad`, and free the tape.
 
-        `grad`, in the shape of `tensor`, is the gradient of whatever comes after it; for one element it may be left
-        out, and is 1. Raises RuntimeError, with the shape, when it may not be left out, when the tape has no record of
-        `tensor` (any more), when a recorded array has changed (`check_held`), and when an op has no rule; ValueError,
-        with both shapes, for a `grad` of another shape, and for a rule that gives one. In the block, recording goes on.
+        `grad`, in the shape of `tensor`, is the gradient of whatever follows it; for one element it defaults to 1.
+        Raises RuntimeError, with the shape, when it is missing, when the tape has no record of `tensor` (any more),
+        when a recorded array has changed (`check_held`), and when an op has no rule. Raises ValueError, with both
+        shapes, for a `grad` of another shape, and for a rule that returns one. In the block, recording continues.
         """
         # BEGIN SOLUTION 9.8
         if tensor.tape is not self or tensor.position < self.first:
             raise RuntimeError("this tape has no record of that tensor: backward frees it, so it runs only once")
         if grad is None and tensor.size != 1:
-            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only one element can do without")
+            raise RuntimeError(f"a tensor of shape {tensor.shape} needs a grad; only a single element can do without")
         if grad is not None and grad.shape != tensor.shape:
             raise ValueError(f"a grad of shape {grad.shape} does not fit a tensor of shape {tensor.shape}")
         self.check_held()
@@ -274,7 +274,7 @@ class Tape:
         # END SOLUTION
 
     def play(self, entry, grad, grads: dict) -> None:
-        """Hand `grad`, the gradient of one entry's output, on to its inputs: to leaves, or into `grads` by number."""
+        """Pass `grad`, the gradient of one entry's output, to its inputs: to leaves, or into `grads` by number."""
         op, arrays, attributes, output, sources = entry
         # BEGIN SOLUTION 9.8
         rule = backward_of(op)
@@ -296,7 +296,7 @@ class Tape:
 
 @contextmanager
 def no_grad():
-    """Pause: nothing is recorded in the block, and whatever recorded before it does so again after it."""
+    """Pause recording inside the block; afterwards, the recorder that was active before is restored."""
     # BEGIN SOLUTION 9.9
     recorder = set_recorder(None)
     try:
@@ -309,15 +309,15 @@ def no_grad():
 def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3):
     """Return True if the gradients that a tape gives for `function(*inputs)` agree with central differences.
 
-    The output, of any shape, is made a scalar by a sum with fixed random weights. Floating inputs must be float64
-    (TypeError) and are moved by `eps`, one element at a time; others stay. It works on copies of `inputs`. Raises
+    The output, of any shape, becomes a scalar by a sum with fixed random weights. Floating inputs must be float64
+    (TypeError) and change by `eps`, one element at a time; others stay the same. It works on copies of `inputs`. Raises
     RuntimeError, with the input's number, unless two slopes differ by at most atol + rtol · |difference quotient|.
     """
     # BEGIN SOLUTION 9.10
     copies = [Tensor(x) for x in inputs]
     floating = [x for x in copies if x.dtype.kind == "f"]
     if any(x.dtype != np.float64 for x in floating):
-        raise TypeError("finite differences need float64: in float32 nothing but rounding would be left of them")
+        raise TypeError("finite differences need float64: in float32, only rounding errors would be left of them")
     require_grad(floating)
 
     def weighted():

@@ -1,6 +1,6 @@
-"""Optimisers: how a gradient becomes a step, and how long the step is, as PyTorch takes it.
+"""Optimisers: how a gradient becomes a step, and how long the step is, exactly as in PyTorch.
 
-Read it in this order: the step, SGD, Adam, AdamW, clipping, state that can be saved, schedules of the learning rate.
+Read it in this order: the step, SGD, Adam, AdamW, clipping, saving the state, schedules of the learning rate.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ BELOW_1 = math.nextafter(1, 0)
 
 
 def at_least_float32(array: np.ndarray) -> np.ndarray:
-    """Return `array`, float16 as float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
+    """Return `array`, with float16 as float32: in float16 the square of 1e-4 is 0, and so is Adam's eps of 1e-8."""
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
 class Optimizer:
-    """Moves parameters against their gradients, plainly. A subclass does it better, with an `update` of its own.
+    """Plain gradient descent: moves parameters against their gradients. Subclasses override `update`.
 
-    `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` is what is
-    remembered of parameter i: "step", how many steps it has taken, and for each name in `buffers` an array of its
-    shape, zeros at first, in its dtype, or float32 for float16. ValueError without parameters, and for an `lr` below 0.
+    `parameters` are marked by `require_grad`; a tensor that is given twice counts once. `state[i]` holds what is
+    remembered of parameter i: "step", the number of its steps, and an array of its shape for each name in `buffers`.
+    These arrays start as zeros, in its dtype, or in float32 for float16. Raises ValueError without parameters, and for
+    an `lr` below 0.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, buffers: tuple[str, ...] = ()):
         self.parameters = list(dict.fromkeys(parameters))
         if not self.parameters:
-            raise ValueError("an optimiser without parameters has nothing to do; give it network.parameters()")
+            raise ValueError("an optimiser without parameters has nothing to do: pass it network.parameters()")
         check_range("lr", lr, 0)
         require_grad(self.parameters)
         self.lr = float(lr)
@@ -39,21 +40,21 @@ class Optimizer:
         self.state = [{"step": 0} | {name: np.zeros_like(array) for name in buffers} for array in arrays]
 
     def zero_grad(self) -> None:
-        """Forget all gradients: `.grad` becomes None."""
+        """Clear all gradients: every `.grad` becomes None."""
         # BEGIN SOLUTION 10.1
         for parameter in self.parameters:
             parameter.grad = None
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:  # noqa: ARG002 - for subclasses
-        """Return the direction to go against, from a parameter's array, its gradient and what is remembered of it."""
+        """Return the direction to subtract, from a parameter's array, its gradient and its state."""
         return grad
 
     def step(self) -> None:
         """Count a step for every parameter that has a gradient, and move it by -lr times its `update`.
 
-        `update` is given value and gradient as `at_least_float32`. The tensors stay the same with the same dtype. One
-        whose `grad` is None is left alone, and so is its state.
+        `update` gets the value and the gradient as `at_least_float32`. The tensors stay the same objects with the same
+        dtype. A parameter whose `grad` is None is left alone, and so is its state.
         """
         # BEGIN SOLUTION 10.1
         for parameter, state in zip(self.parameters, self.state, strict=True):
@@ -64,9 +65,9 @@ class Optimizer:
         # END SOLUTION
 
     def state_dict(self) -> dict[str, np.ndarray | int | float]:
-        """Return everything `step` depends on but parameters and options: {"lr": …, "0.step": …, "1.step": …, …}.
+        """Return what `step` depends on, except parameters and options: {"lr": …, "0.step": …, "1.step": …, …}.
 
-        The names are those of `state` behind the parameter's number; the arrays are copies.
+        The names are those of `state` after the parameter's number; the arrays are copies.
         """
         # BEGIN SOLUTION 10.6
         flat = {"lr": float(self.lr)}
@@ -76,9 +77,9 @@ class Optimizer:
         # END SOLUTION
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Take over, as copies, what `state_dict` of an optimiser of the same kind and parameters has returned.
+        """Load copies of a state returned by `state_dict` of an optimiser of the same kind and parameters.
 
-        Raises ValueError, as `checked` does, and then nothing has changed.
+        Raises ValueError, as `checked` does, before anything has changed.
         """
         # BEGIN SOLUTION 10.6
         new = checked(state, self.state_dict())
@@ -90,16 +91,16 @@ class Optimizer:
 
 
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Raise ValueError, with name and value, unless low ≤ value ≤ high."""
+    """Raise ValueError, with the name and the value, unless low ≤ value ≤ high."""
     if not low <= value <= high:
-        raise ValueError(f"{name} is a number from {low} to {high}, and was given as {value}")
+        raise ValueError(f"{name} must be a number from {low} to {high}, not {value}")
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum (Polyak, 1964) and Nesterov's look ahead (Sutskever et al., 2013).
+    """Stochastic gradient descent, with momentum (Polyak, 1964) and Nesterov's look-ahead (Sutskever et al., 2013).
 
-    With g = grad + weight_decay · value, the velocity becomes momentum · velocity + g, and the update is the velocity;
-    with `nesterov` it is g + momentum · velocity. Without momentum it is g, and there is no velocity.
+    With g = grad + weight_decay · value, the velocity becomes momentum · velocity + g. The update is the velocity, or
+    g + momentum · velocity with `nesterov`. Without momentum the update is g, and there is no velocity.
 
     >>> weight = Tensor([1.0, 2.0])
     >>> weight.grad = Tensor([10.0, 20.0])
@@ -112,12 +113,12 @@ class SGD(Optimizer):
         check_range("momentum", momentum, 0)
         check_range("weight_decay", weight_decay, 0)
         if nesterov and not momentum:
-            raise ValueError("nesterov looks ahead along the momentum, so momentum must be above 0")
+            raise ValueError("nesterov looks ahead along the velocity, so momentum must be above 0")
         super().__init__(parameters, lr, ("velocity",) if momentum else ())
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the update, and keep the new velocity in `state["velocity"]`."""
+        """Return the update with momentum, and keep the new velocity in `state["velocity"]`."""
         # BEGIN SOLUTION 10.2
         grad = grad + self.weight_decay * value
         if not self.momentum:
@@ -130,7 +131,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """A step of about `lr` for every element, whatever the scale of its gradient (Kingma and Ba, 2015, algorithm 1).
 
-    `weight_decay` · value is added to the gradient, so it is scaled as that is.
+    `weight_decay` · value is added to the gradient, so it is scaled along with it.
 
     >>> weight = Tensor([1.0, 2.0])
     >>> weight.grad = Tensor([10.0, -0.001])
@@ -150,8 +151,8 @@ class Adam(Optimizer):
     def adapted(self, grad: np.ndarray, state: dict) -> np.ndarray:
         """Return m̂ / (√v̂ + eps), and keep the new m and v in `state["mean"]` and `state["square"]`.
 
-        m becomes β₁ m + (1 - β₁) grad, v becomes β₂ v + (1 - β₂) grad². Both began at 0, which m̂ = m / (1 - β₁ᵗ) and
-        v̂ = v / (1 - β₂ᵗ) make up for; t is `state["step"]`, 1 in the first step.
+        m becomes β₁ m + (1 - β₁) grad, and v becomes β₂ v + (1 - β₂) grad². Both begin at 0, which m̂ = m / (1 - β₁ᵗ)
+        and v̂ = v / (1 - β₂ᵗ) correct. Here t is `state["step"]`, which is 1 in the first step.
         """
         # BEGIN SOLUTION 10.3
         beta1, beta2 = self.betas
@@ -163,43 +164,43 @@ class Adam(Optimizer):
         # END SOLUTION
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the adapted gradient of the loss with its weight decay."""
+        """Return the adapted sum of gradient and weight decay."""
         # BEGIN SOLUTION 10.3
         return self.adapted(grad + self.weight_decay * value, state)
         # END SOLUTION
 
 
 class AdamW(Adam):
-    """Adam with its weight decay apart: a parameter shrinks by lr · weight_decay of itself (Loshchilov, Hutter, 2019).
+    """Adam with decoupled weight decay: a parameter shrinks by lr · weight_decay of itself (Loshchilov, Hutter, 2019).
 
-    So the decay is not divided by the gradient's size, and all elements shrink alike.
+    So the decay is not divided by the gradient's size, and all elements shrink by the same share.
     """
 
     def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the adapted gradient, plus weight_decay · value."""
+        """Return the adapted gradient plus weight_decay · value."""
         # BEGIN SOLUTION 10.4
         return self.adapted(grad, state) + self.weight_decay * value
         # END SOLUTION
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale all gradients by the same factor, so that their common norm is at most `max_norm`; return it as it was.
+    """Scale all gradients by one factor so that their total norm is at most `max_norm`; return the norm before that.
 
-    The norm is the root of the sum of the squares of all elements of all gradients that there are. Each `grad` keeps
-    its dtype; none is changed when the norm is small enough. Raises ValueError for a norm that is not finite, and for
-    a `max_norm` that is not above 0 (Pascanu et al., 2013).
+    The norm is the root of the sum of the squares of all elements of all gradients. Each `grad` keeps its dtype, and
+    none changes when the norm is small enough. Raises ValueError for a norm that is not finite, and for a `max_norm`
+    that is not above 0 (Pascanu et al., 2013).
     """
     if not max_norm > 0:
-        raise ValueError(f"max_norm must be above 0, and was given as {max_norm}")
+        raise ValueError(f"max_norm must be above 0, not {max_norm}")
     # BEGIN SOLUTION 10.5
     with_grad = [parameter for parameter in parameters if parameter.grad is not None]
     norm = math.sqrt(sum(float(np.sum(p.grad.data.astype("float64") ** 2)) for p in with_grad))
     if not math.isfinite(norm):
         raise ValueError(
-            f"the gradients have the norm {norm}, and no scale fixes that: one, or its square, is not finite"
+            f"the gradients have the norm {norm}, which no factor can fix: an element or its square is not finite"
         )
     for parameter in with_grad if norm > max_norm else ():
         parameter.grad = Tensor(parameter.grad.data * np.float64(max_norm / norm), dtype=parameter.grad.dtype)
@@ -210,21 +211,21 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 def checked(state: Mapping, own: Mapping) -> dict:
     """Return copies of the values of `state`, with the types, dtypes and shapes of those in `own`.
 
-    Raises ValueError, which names what is missing, unknown, of another shape (both are given) or no number.
+    Raises ValueError, naming whatever is missing, unknown, not a number, or of another shape (with both shapes).
     """
     # BEGIN SOLUTION 10.6
     if state.keys() != own.keys():
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        raise ValueError(f"this state is of something else: {missing} are missing, {unknown} are unknown")
+        raise ValueError(f"this state belongs to something else: missing {missing}, unknown {unknown}")
     new = {}
     for name, value in own.items():
         if np.shape(state[name]) != np.shape(value):
-            raise ValueError(f"{name} has the shape {np.shape(state[name])}, and {np.shape(value)} is needed")
+            raise ValueError(f"{name} has the shape {np.shape(state[name])}, but {np.shape(value)} is required")
         try:
             plain = isinstance(value, int | float)
             new[name] = type(value)(state[name]) if plain else np.array(state[name], value.dtype)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} is no number: {error}") from error
+            raise ValueError(f"{name} is not a number: {error}") from error
     return new
     # END SOLUTION
 
@@ -232,7 +233,7 @@ def checked(state: Mapping, own: Mapping) -> dict:
 class Scheduler:
     """Sets an optimiser's `lr` from the number of its own steps, `count`; a subclass says how, in `rate`.
 
-    `step()` belongs after each epoch, or after each batch where `every_batch` is True: module 11 goes by that.
+    Call `step()` after each epoch, or after each batch if `every_batch` is True, as module 11 does.
     """
 
     every_batch = False
@@ -244,22 +245,22 @@ class Scheduler:
         optimizer.lr = self.rate(0)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate after `count` steps of the schedule, from `base_lr`, the optimiser's at first."""
+        """Return the learning rate after `count` steps of the schedule, computed from the initial rate, `base_lr`."""
         raise NotImplementedError(f"{type(self).__name__} must define rate")
 
     def step(self) -> None:
-        """Count, and set the optimiser's learning rate."""
+        """Count one step, and set the optimiser's learning rate."""
         # BEGIN SOLUTION 10.7
         self.count += 1
         self.optimizer.lr = self.rate(self.count)
         # END SOLUTION
 
     def state_dict(self) -> dict[str, int | float]:
-        """Return {"count": …, "base_lr": …}."""
+        """Return the schedule's state, {"count": …, "base_lr": …}."""
         return {"count": self.count, "base_lr": float(self.base_lr)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Take over what `state_dict` has returned, and set the learning rate; ValueError, as `checked` raises it."""
+        """Load a state returned by `state_dict`, and set the learning rate. Raises ValueError, as `checked` does."""
         # BEGIN SOLUTION 10.7
         new = checked(state, self.state_dict())
         self.count, self.base_lr = new["count"], new["base_lr"]
@@ -268,7 +269,7 @@ class Scheduler:
 
 
 class StepLR(Scheduler):
-    """base_lr · gamma^(count // step_size): a fall every `step_size` steps."""
+    """Multiplies the rate by `gamma` every `step_size` steps: base_lr · gamma^(count // step_size)."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
         check_range("step_size", step_size, 1)
@@ -276,21 +277,21 @@ class StepLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate: with base_lr = 1, step_size = 2 and gamma = 0.5 it goes 1, 1, ½, ½, ¼."""
+        """Return the learning rate: for base_lr = 1, step_size = 2 and gamma = 0.5 it goes 1, 1, ½, ½, ¼."""
         # BEGIN SOLUTION 10.7
         return self.base_lr * self.gamma ** (count // self.step_size)
         # END SOLUTION
 
 
 def cosine(start: float, end: float, share: float) -> float:
-    """Return the value a `share` of the way from `start` to `end` along half a cosine: slow, fast, slow."""
+    """Return the value after a `share` of the way from `start` to `end` along half a cosine: slow, fast, slow."""
     # BEGIN SOLUTION 10.8
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
     # END SOLUTION
 
 
 class CosineAnnealingLR(Scheduler):
-    """From base_lr to `eta_min` in `T_max` steps, along half a cosine, then up again (Loshchilov, Hutter, 2017)."""
+    """Goes from base_lr to `eta_min` in `T_max` steps along half a cosine, then up again (Loshchilov, Hutter, 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):  # noqa: N803 - PyTorch's name
         check_range("T_max", T_max, 1)
@@ -298,17 +299,18 @@ class CosineAnnealingLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate: with base_lr = 1 and T_max = 2 it goes 1, ½, 0, ½, 1."""
+        """Return the learning rate: for base_lr = 1 and T_max = 2 it goes 1, ½, 0, ½, 1."""
         # BEGIN SOLUTION 10.8
         return cosine(self.base_lr, self.eta_min, count / self.T_max)
         # END SOLUTION
 
 
 class OneCycleLR(Scheduler):
-    """Up to `max_lr` and down to nearly nothing, along two half cosines, in `total_steps` batches (Smith, 2018).
+    """Rises to `max_lr` and falls to nearly 0, along two half cosines, in `total_steps` batches (Smith, 2018).
 
-    It begins at max_lr / div_factor, whatever the optimiser had, and ends at a `final_div_factor`th of that. The top
-    is at the step numbered pct_start · total_steps - 1, the end at total_steps - 1: PyTorch's, `cycle_momentum=False`.
+    It begins at max_lr / div_factor, whatever the optimiser's rate was, and ends at that divided by final_div_factor.
+    The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, as PyTorch's with
+    `cycle_momentum=False`.
     """
 
     every_batch = True
@@ -321,9 +323,9 @@ class OneCycleLR(Scheduler):
         super().__init__(optimizer)
 
     def rate(self, count: int) -> float:
-        """Return the learning rate; ValueError when `count` is above total_steps."""
+        """Return the learning rate. Raises ValueError when `count` is above total_steps."""
         if count > self.total_steps:
-            raise ValueError(f"a cycle of {self.total_steps} steps has no step {count}; give it more total_steps")
+            raise ValueError(f"a cycle of {self.total_steps} steps has no step {count}: increase total_steps")
         # BEGIN SOLUTION 10.9
         top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         if count < top:

@@ -1,4 +1,4 @@
-"""The whole training loop: epochs, metrics, when to stop, and checkpoints from which it goes on bit for bit.
+"""The whole training loop: epochs, metrics, when to stop, and checkpoints from which training resumes bit for bit.
 
 Read it in this order: means, when a curve is done, the trainer and its state, checkpoint files, a progress bar.
 """
@@ -25,7 +25,7 @@ from tinytorch.tensor import Tensor
 def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Return the means over all examples, by name, from pairs of a batch's length and its own means.
 
-    A batch of three examples counts three times as much as one of one. Raises ValueError when there is no example.
+    A batch of three examples counts three times as much as a batch of one. Raises ValueError without any examples.
 
     >>> means([(3, {"loss": 1.0}), (1, {"loss": 5.0})])
     {'loss': 2.0}
@@ -33,7 +33,7 @@ def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float
     # BEGIN SOLUTION 11.1
     count = sum(n for n, _ in batches)
     if not count:
-        raise ValueError("there is no mean of no examples: the loader gave no batch")
+        raise ValueError("a mean needs at least one example, and the loader gave no batch")
     return {name: math.fsum(n * values[name] for n, values in batches) / count for name in batches[0][1]}
     # END SOLUTION
 
@@ -41,8 +41,8 @@ def means(batches: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float
 def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = False) -> int:
     """Return how many values came after the best: 0 when the last is the best, and the length when all are NaN.
 
-    The first number is a best, and so is each that is below the best before it by more than `min_delta`; above it, if
-    `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
+    The first number is the best at first. A later one is if it is below the previous best by more than `min_delta`, or
+    above it if `largest`. [3.0, 2.0, 2.5, 1.9] → 0, and with min_delta=0.5 → 2.
     """
     # BEGIN SOLUTION 11.2
     best, since = math.nan, 0
@@ -55,11 +55,11 @@ def since_best(values: Iterable[float], min_delta: float = 0.0, largest: bool = 
 
 
 def has_converged(losses: Sequence[float], window: int = 5, tolerance: float = 0.01) -> bool:
-    """Return whether a curve of losses has fallen, and now is flat.
+    """Return whether a curve of losses has fallen and is now flat.
 
-    With B the mean of the last `window` losses, A that of as many before them, and F the first loss, it has converged
-    if B < F and |A - B| ≤ tolerance · (F - B): the last window changed by no more than that part of the whole fall.
-    False for fewer than 2 · window losses; ValueError for a window below 1 or a tolerance below 0.
+    Let B be the mean of the last `window` losses, A that of as many before them, and F the first loss. The curve has
+    converged if B < F and |A - B| ≤ tolerance · (F - B): the last window changed by no more than this share of the
+    whole fall. False for fewer than 2 · window losses; ValueError for a window below 1 or a tolerance below 0.
 
     >>> has_converged([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], window=2, tolerance=0.05)
     True
@@ -75,17 +75,17 @@ def has_converged(losses: Sequence[float], window: int = 5, tolerance: float = 0
 
 
 class EarlyStopping:
-    """Stops training when `monitor` has not been better for `patience` epochs, as `since_best` counts."""
+    """Stops training when `monitor` has not improved for `patience` epochs, as counted by `since_best`."""
 
     def __init__(self, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0, largest: bool = False):
         self.monitor, self.patience, self.min_delta, self.largest = monitor, patience, min_delta, largest
 
     def __call__(self, trainer: Trainer) -> None:
-        """Set `trainer.stopped`, to a reason, when its history says so."""
+        """Set `trainer.stopped` to a reason if its history shows no improvement for `patience` epochs."""
         # BEGIN SOLUTION 11.3
         since = since_best((row[self.monitor] for row in trainer.history), self.min_delta, self.largest)
         if since >= self.patience:
-            trainer.stopped = f"{self.monitor} has not been better for {since} epochs"
+            trainer.stopped = f"{self.monitor} has not improved for {since} epochs"
         # END SOLUTION
 
 
@@ -97,12 +97,12 @@ def walk(layer) -> Iterator:
 
 
 class Trainer:
-    """Trains `network` on what `criterion` makes of its output: forward, backward, step, again and again.
+    """Trains `network` on the loss that `criterion` computes: forward, backward, step, again and again.
 
-    `metrics` are functions (output, targets) → float by name. With `max_norm` gradients are clipped. `callbacks` are
-    called with the trainer after each epoch. `epoch` and `step` count what is done, in all; `history` has a dict for
-    each epoch: "epoch", from 1, "lr", "loss" and the metrics, and those of the validation as "val_loss" and so on. Once
-    a callback has set `stopped`, to a reason, no other epoch begins.
+    `metrics` maps names to functions (output, targets) → float. With `max_norm`, gradients are clipped. `callbacks` are
+    called with the trainer after each epoch. `epoch` and `step` count all epochs and steps so far. `history` has a dict
+    for each epoch: "epoch" (from 1), "lr", "loss" and the metrics, and those of the validation as "val_loss" and so on.
+    Once a callback has set `stopped` to a reason, no further epoch begins.
     """
 
     def __init__(self, network, criterion, optimizer, *, scheduler=None, max_norm=None, callbacks=(), metrics=None):
@@ -113,14 +113,14 @@ class Trainer:
         self.epoch, self.step, self.history, self.stopped, self.loader = 0, 0, [], None, None
 
     def measure(self, output: Tensor, targets: Tensor, loss: Tensor) -> dict[str, float]:
-        """Return {"loss": …} and the metrics of one batch."""
+        """Return the loss and the metrics of one batch, by name."""
         return {"loss": loss.item()} | {name: float(metric(output, targets)) for name, metric in self.metrics.items()}
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Take one step: forward on a tape, forget old gradients, backward, clip, step. Return the batch's figures.
+        """Take one step: forward on a tape, clear old gradients, backward, clip, step. Return the batch's figures.
 
-        Then a scheduler steps, too, if its `every_batch` is True. Raises FloatingPointError, with the number of the
-        step, for a loss that is not finite, before a parameter is changed.
+        A scheduler whose `every_batch` is True steps as well. If the loss is not finite, raises FloatingPointError
+        with the number of the step before any parameter changes.
         """
         # BEGIN SOLUTION 11.4
         with Tape():
@@ -141,9 +141,9 @@ class Trainer:
         # END SOLUTION
 
     def evaluate(self, loader: Iterable) -> dict[str, float]:
-        """Return the mean loss and metrics of all examples, in evaluation mode, with nothing recorded.
+        """Return the mean loss and metrics of all examples, in evaluation mode, without recording anything.
 
-        Afterwards every layer is in the mode it was in, also when something is raised.
+        Afterwards every layer is in the mode it was in before, even after an exception.
         """
         modes = [(layer, layer.training) for layer in walk(self.network) if hasattr(layer, "training")]
         # BEGIN SOLUTION 11.5
@@ -161,11 +161,12 @@ class Trainer:
         # END SOLUTION
 
     def fit(self, loader, epochs: int, validation=None, progress: Callable | None = None) -> list[dict]:
-        """Train until `epochs` epochs are done in all, those of earlier calls and of a checkpoint included.
+        """Train until `epochs` epochs are done in all, including those of earlier calls and of a checkpoint.
 
-        In training mode, one step for each batch, after which `progress(step, steps, loss=…, accuracy=…)` is called,
-        with the step's number, that of all, and the batch's figures. Then `validation`, if given, is evaluated; then a
-        scheduler steps whose `every_batch` is False; then `history` has its row, and callbacks are called, in order.
+        It takes one step for each batch, in training mode, and then calls `progress(step, steps, loss=…, accuracy=…)`
+        with the step's number, the number of all steps, and the batch's figures. After the batches it evaluates
+        `validation`, if given, steps a scheduler whose `every_batch` is False, adds a row to `history`, and calls the
+        callbacks in order.
         """
         self.loader = loader
         # BEGIN SOLUTION 11.6
@@ -189,11 +190,11 @@ class Trainer:
         # END SOLUTION
 
     def slots(self) -> Iterator[tuple[str, object, str]]:
-        """Yield (name, owner, attribute) of all that further epochs depend on: `getattr(owner, attribute)` is it.
+        """Yield (name, owner, attribute) of everything that further epochs depend on, as `getattr(owner, attribute)`.
 
-        The trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor, "data"), and
-        each of the network's buffers, ("buffer.0", the tensor, "data"); of layer number i of `walk`, if it has a
-        generator, ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has one.
+        These are the trainer's "epoch", "step", "history" and "stopped"; each parameter, ("parameter.0", the tensor,
+        "data"); each of the network's buffers, ("buffer.0", the tensor, "data"); for each layer number i of `walk` that
+        has a generator, ("layer.i.rng", `layer.rng.bit_generator`, "state"); and "loader.rng", if `loader` has one.
         """
         # BEGIN SOLUTION 11.7
         yield from ((name, self, name) for name in ("epoch", "step", "history", "stopped"))
@@ -206,18 +207,18 @@ class Trainer:
         # END SOLUTION
 
     def state_dict(self) -> dict:
-        """Return a copy of what is in all slots, by name; behind "optimizer." and "scheduler." the states of those."""
+        """Return copies of all slots by name, and the states of the parts under "optimizer." and "scheduler."."""
         # BEGIN SOLUTION 11.7
         state = {name: copy.deepcopy(getattr(owner, attribute)) for name, owner, attribute in self.slots()}
         return state | {f"{part}.{name}": x for part, it in self.parts.items() for name, x in it.state_dict().items()}
         # END SOLUTION
 
     def load_state_dict(self, state: Mapping, loader=None) -> None:
-        """Take over what `state_dict` of a trainer built alike has returned; all tensors stay the same.
+        """Load, into the existing tensors, a state returned by `state_dict` of a trainer built in the same way.
 
-        `loader` is like the one trained with; without one, as to evaluate only, "loader.rng" is left out. ValueError,
-        that says which, for names, shapes and generators that differ, and for a slot, such as "step", that holds text
-        where a number belongs: then nothing but `loader` has changed.
+        `loader` is like the one used in training. Without one, for example to evaluate only, "loader.rng" is left out.
+        Raises ValueError for names, shapes and generators that differ, and for a slot, such as "step", that holds text
+        where a number belongs. The message says which, and nothing but `loader` has changed.
         """
         self.loader = loader
         # BEGIN SOLUTION 11.8
@@ -227,11 +228,11 @@ class Trainer:
             self.take(state, own)
         except (KeyError, TypeError, ValueError) as error:
             self.take(own, own)
-            raise ValueError(f"this state does not fit: {error}. Build all as it was built for it") from error
+            raise ValueError(f"this state does not fit: {error}. Build everything as it was then") from error
         # END SOLUTION
 
     def take(self, state: Mapping, own: Mapping) -> None:
-        """Put `state` into slots and parts. What fails halfway can be undone with `own`, the state before."""
+        """Put `state` into slots and parts. If this fails halfway, `own`, the previous state, can undo it."""
         # BEGIN SOLUTION 11.8
         plain = [name for name, value in own.items() if not isinstance(value, np.ndarray | int | float)]
         numbers = ({name: 0 if name in plain else x for name, x in some.items()} for some in (state, own))
@@ -244,11 +245,11 @@ class Trainer:
 
 
 def write_checkpoint(path, state: Mapping) -> None:
-    """Write `state`, arrays and what JSON can hold by name, to a file: whole, or not at all.
+    """Write `state`, a dict of arrays and of values that JSON can hold, to a file: all of it or nothing.
 
-    It is a zip archive, not compressed, of "state.json" and for each array "name.npy", without any pickle. It is
-    written beside `path` under another name, and takes its place in one step when it is on the disk. Whatever is
-    raised, a file that was there before is as it was, and nothing is left beside it.
+    The file is an uncompressed zip archive of "state.json" and a "name.npy" for each array, without any pickle. It is
+    written next to `path` under another name, and replaces `path` in one step once it is on the disk. Whatever is
+    raised, an existing file stays as it was, and no temporary file is left.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -270,33 +271,34 @@ def write_checkpoint(path, state: Mapping) -> None:
 
 
 def read_checkpoint(path) -> dict:
-    """Return the state that `write_checkpoint` has written to `path`; nothing in the file is executed.
+    """Return the state that `write_checkpoint` has written to `path`, without executing anything in the file.
 
-    OSError when it cannot be read; ValueError, with the path and what to do, for what is damaged or no checkpoint.
+    Raises OSError when it cannot be read, and ValueError, with the path and what to do, when it is damaged or not a
+    checkpoint.
     """
     data = Path(path).read_bytes()
     # BEGIN SOLUTION 11.10
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # which compares every member with its checksum
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # `read` compares every member with its checksum
             contents = {name: archive.read(name) for name in archive.namelist()}
         state = dict(json.loads(contents.pop("state.json")))
         for name, content in contents.items():
             state[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return state
     except Exception as error:  # damaged bytes can fail in any way
-        advice = "It was left as it is: go on from an older one, or move it away and train anew"
-        raise ValueError(f"{path} is damaged, or no checkpoint ({error}). {advice}.") from error
+        advice = "It has not been changed: resume from an older one, or move it away and train from the start"
+        raise ValueError(f"{path} is damaged or not a checkpoint ({error}). {advice}.") from error
     # END SOLUTION
 
 
 class Checkpoint:
-    """Writes the trainer's state to `path`; with `monitor`, only when the epoch was the best so far. Put it last."""
+    """Writes the trainer's state to `path`; with `monitor`, only if the epoch was the best so far. Put it last."""
 
     def __init__(self, path, monitor: str | None = None, largest: bool = False):
         self.path, self.monitor, self.largest = path, monitor, largest
 
     def __call__(self, trainer: Trainer) -> None:
-        """Write, if it is time."""
+        """Write a checkpoint, unless `monitor` says that an earlier epoch was better."""
         # BEGIN SOLUTION 11.11
         if self.monitor is None or not since_best((row[self.monitor] for row in trainer.history), largest=self.largest):
             write_checkpoint(self.path, trainer.state_dict())
@@ -304,17 +306,18 @@ class Checkpoint:
 
 
 class ProgressBar:
-    """A `progress` that shows a line, redrawn in each step on a terminal; elsewhere one for each tenth of the steps."""
+    """A `progress` that redraws a line in each step on a terminal, and writes one per tenth of the steps to files."""
 
     def __init__(self, stream=None, redraw: bool | None = None):
         self.stream = stream or sys.stdout
         self.redraw = self.stream.isatty() if redraw is None else redraw
-        self.length = 0  # of the line that is to be drawn over
+        self.length = 0  # of the line to overwrite
 
     def __call__(self, step: int, steps: int, **values: float) -> None:
-        """Write a line such as "[#####---------------] 2/8 loss 0.5123", with step / steps of 20 places full.
+        """Write a line such as "[#####---------------] 2/8 loss 0.5123", with a share step / steps of 20 signs filled.
 
-        Redrawn, it begins with "\\r", has blanks over the rest of the line before, and "\\n" after the last step alone.
+        A redrawn line begins with "\\r", overwrites the rest of the previous line with spaces, and has "\\n" only after
+        the last step.
         """
         # BEGIN SOLUTION 11.12
         if not self.redraw and step * 10 // steps == (step - 1) * 10 // steps:
