@@ -1,4 +1,4 @@
-"""`inv collect`: look at every repository, then grade what is not graded yet; each step is saved when it is done.
+"""`inv collect`: look at every repository, then grade new submissions; each step is saved when it is done.
 
 What is left to do is always worked out from the gradebook, so an interrupted collection continues where it stopped.
 """

@@ -1,4 +1,4 @@
-"""The gradebook: one SQLite file that only grows. What its tables mean stands in docs/gradebook.md."""
+"""The gradebook: one SQLite file that only grows. docs/gradebook.md says what its tables mean."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from grading.result import CriterionStatus, Result
 from grading.scoring import score_share
 
 FILE = "gradebook.sqlite"
-"""In the class's folder."""
+"""The name of the gradebook's file in the class's folder."""
 SCHEMA = Path(__file__).with_name("schema")
 APPLICATION = 0x54544742
-"""SQLite's application id of our files: TTGB."""
+"""SQLite's application id in our files: TTGB."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What the last collection found at a student's repository."""
+    """What the last collection found in a student's repository."""
 
     student: str
     at: datetime
     branch: str | None = None
     commit: str | None = None
     records: str | None = None
-    """Where the branch `progress` was."""
+    """The commit that the branch `progress` pointed to."""
     problem: str | None = None
 
 
@@ -57,19 +57,19 @@ class Grading:
     met: int
     criteria: int
     share: float
-    """Of the points that the course as it was then gives, 0 to 1."""
+    """The share of the points that the course gave then, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class HandedIn:
-    """What a commit hands in for a milestone of the course as it was then."""
+    """What a commit hands in for a milestone of one version of the course."""
 
     student: str
     commit: str
     course_digest: str
     milestone: int
     submission_digest: str | None
-    """None where nobody has begun the milestone: its recipe is as released."""
+    """None where the milestone is not begun: its recipe is as released."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Published:
     at: datetime
     run_id: int | None
     event: str
-    """As JSON, as `grading.progress.parse` reads it."""
+    """The JSON that `grading.progress.parse` reads."""
     reason: str | None
     """Why it is not verified."""
 
 
 class Gradebook:
-    """An open gradebook; every method that writes is one transaction, on disk when it returns."""
+    """An open gradebook. Every method that writes is one transaction, which is on disk when it returns."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Gradebook:
         self._db.close()
 
     def enroll(self, rows: Iterable[Row]) -> None:
-        """Let the roster's students be those of the class; others are kept and enrolled no more."""
+        """Enroll the roster's students; others are kept but no longer enrolled."""
         names = [f.name for f in fields(Row)]
         values = ", ".join("?" * (len(names) + 1))
         changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
@@ -113,29 +113,29 @@ class Gradebook:
             )
 
     def students(self) -> tuple[Row, ...]:
-        """The enrolled students, by id."""
+        """List the enrolled students, by id."""
         names = [f.name for f in fields(Row)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
         return tuple(_row(dict(zip(names, row, strict=True))) for row in found)
 
     def everybody(self) -> tuple[tuple[Row, bool], ...]:
-        """Every student the gradebook has rows of, by id, and whether they are enrolled."""
+        """List every student that the gradebook has rows of, by id, and whether they are enrolled."""
         names = [f.name for f in fields(Row)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
         return tuple((_row(dict(zip(names, cells, strict=True))), bool(enrolled)) for enrolled, *cells in found)
 
     def rename_student(self, old: str, new: str, at: datetime) -> None:
-        """Let everything of one student be another's, and keep that it was so; what is there twice is one."""
+        """Move everything of one student to another, and remember the rename; equal rows are merged."""
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, format_time(at)))
             apply_renames(db)
 
     def renames(self) -> dict[str, str]:
-        """Each id that records were taken over from, and whose they are now."""
+        """Read each earlier id whose records were moved, and the id they were moved to."""
         return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
     def visit(self, visit: Visit) -> None:
-        """Keep what was found at a repository, in place of what was found before."""
+        """Save what was found in a repository, instead of what was found before."""
         with self.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
@@ -144,13 +144,13 @@ class Gradebook:
             )
 
     def visits(self) -> dict[str, Visit]:
-        """What was found last, by student."""
+        """Read what was found last in each repository, by student."""
         columns = "student, at, branch, commit_sha, records_sha, problem"
         found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
         return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
 
     def add_pushes(self, student: str, pushes: Iterable[Push]) -> None:
-        """Keep pushes; one that is there already is not kept twice."""
+        """Save pushes; one that is there already is not saved twice."""
         rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
         with self.writing() as db:
             db.executemany(
@@ -158,7 +158,7 @@ class Gradebook:
             )
 
     def pushes(self) -> dict[str, tuple[Push, ...]]:
-        """Every push, by student, oldest first."""
+        """Read every push, by student, oldest first."""
         found: dict[str, list[Push]] = {}
         for student, branch, commit, at, source in self._db.execute(
             "SELECT student, branch, commit_sha, at, source FROM push ORDER BY student, at, commit_sha"
@@ -167,7 +167,7 @@ class Gradebook:
         return {student: tuple(pushes) for student, pushes in found.items()}
 
     def hand_in(self, handed_in: Iterable[HandedIn]) -> None:
-        """Keep what commits hand in, each once."""
+        """Save what commits hand in, each once."""
         with self.writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
@@ -176,13 +176,13 @@ class Gradebook:
             )
 
     def handed_in(self) -> tuple[HandedIn, ...]:
-        """What every commit that was looked at hands in."""
+        """List what every examined commit hands in."""
         columns = "student, commit_sha, course_digest, milestone, submission_digest"
         found = self._db.execute(f"SELECT {columns} FROM handed_in")  # noqa: S608 - names of ours
         return tuple(HandedIn(*row) for row in found)
 
     def add_result(self, student: str, result: Result) -> None:
-        """Keep an official result; the same one is not kept twice. ValueError for one without milestone or commit."""
+        """Save an official result; the same one is not saved twice. ValueError for one without milestone or commit."""
         if result.milestone is None or result.submission.commit is None:
             raise ValueError("a result of the gradebook has a milestone and a commit")
         text = to_json(result)
@@ -206,7 +206,7 @@ class Gradebook:
             db.execute(f"INSERT OR IGNORE INTO grading VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
     def gradings(self, student: str | None = None) -> tuple[Grading, ...]:
-        """Every official result, by student, milestone and time; or one student's."""
+        """List every official result, or one student's, by student, milestone and time."""
         whose, values = _whose(student)
         columns = (
             "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria, "
@@ -217,20 +217,20 @@ class Gradebook:
         return tuple(_grading(row) for row in found)
 
     def results(self, student: str | None = None) -> Iterator[tuple[str, str]]:
-        """The id and the JSON of every official result, in the order of `gradings`; or one student's."""
+        """Read the id and the JSON of every official result, or of one student's, in the order of `gradings`."""
         whose, values = _whose(student)
         order = "ORDER BY student, milestone, started_at, id"
         yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
 
     def result(self, id_: str) -> Result:
-        """The whole record of a grading; KeyError when there is none."""
+        """Load the whole record of a grading; KeyError when there is none."""
         row = self._db.execute("SELECT result FROM grading WHERE id = ?", (id_,)).fetchone()
         if row is None:
             raise KeyError(id_)
         return Result.model_validate_json(row[0])
 
     def set_records(self, student: str, records: Iterable[Published]) -> None:
-        """Let these be the records of the student's branch; those seen before and gone since stay, unverified."""
+        """Save the records of the student's branch; those that have gone from it stay, but are no longer verified."""
         with self.writing() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
@@ -244,7 +244,7 @@ class Gradebook:
             )
 
     def records(self, student: str | None = None) -> Iterator[Published]:
-        """Every published record, by student and time; or one student's."""
+        """Read every published record, or one student's, by student and time."""
         whose, values = _whose(student)
         columns = "student, file, at, run_id, event, reason"
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
@@ -252,7 +252,7 @@ class Gradebook:
             yield Published(row[0], row[1], parse_time(row[2]), *row[3:])
 
     def marks(self) -> dict[str, str]:
-        """For each student with results or records a digest that is another when any of these is."""
+        """Compute for each student with results or records a digest that changes when any of these do."""
         told: dict[str, Any] = {}
         for query in (
             "SELECT student, id FROM grading ORDER BY student, id",
@@ -266,23 +266,23 @@ class Gradebook:
 
     @contextmanager
     def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
-        """One transaction that sees another gradebook as `shard`, too."""
+        """Open a transaction that also sees another gradebook, as `shard`."""
         self._db.execute("ATTACH ? AS shard", (_address(other),))
         try:
             with self.writing() as db:
-                # Rows that are replaced are gone for a moment: what names them is looked at in the end.
+                # Replaced rows are gone for a moment, so references to them are checked at the end.
                 db.execute("PRAGMA defer_foreign_keys = ON")
                 yield db
         finally:
             self._db.execute("DETACH shard")
 
     def read(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, for the tables that other files know."""
+        """Read the rows of a query, for the tables that other files define."""
         yield from self._db.execute(query, values)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on disk when the block ends and undone when it fails."""
+        """Open a transaction that is on disk when the block ends, and undone when the block fails."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
@@ -293,11 +293,11 @@ class Gradebook:
 
 
 OF_STUDENTS = ("push", "handed_in", "grading", "record", "visit", "override", "rerun")
-"""The tables whose rows are a student's."""
+"""The tables whose rows belong to a student."""
 
 
 def apply_renames(db: sqlite3.Connection) -> None:
-    """Move the rows of renamed students, within the caller's transaction; doing it twice changes nothing."""
+    """Move the rows of renamed students within the caller's transaction. Doing it twice changes nothing."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():
         names = ", ".join(f.name for f in fields(Row) if f.name != "id")
@@ -313,16 +313,16 @@ def apply_renames(db: sqlite3.Connection) -> None:
 
 
 def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
-    """The gradebook in this file, brought up to this version; made when there is none and `make` says so.
+    """Open the gradebook in this file and bring it up to this version; with `make`, create a missing one.
 
-    UsageError when there is none, when it is something else, or when a later version of the course has written it.
+    UsageError when there is none, when the file is something else, or when a later version of the course wrote it.
     """
     if not path.is_file() and not make:
         raise UsageError(f"There is no gradebook {path}. Make it: inv collect --folder {path.parent}")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no file. Move it away, or name another folder with --folder.")
+        raise UsageError(f"{path} is not a file. Move it away, or name another folder with --folder.")
     if path.is_file() and path.stat().st_size == 0:
-        raise UsageError(f"{path} is empty, and was no gradebook so. Bring it back from a backup, or delete it.")
+        raise UsageError(f"{path} is empty, which a gradebook never is. Restore it from a backup, or delete it.")
     if make:
         make_class_folder(path.parent)
     try:
@@ -331,16 +331,16 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a result that was told is on disk, whatever happens next
+        connection.execute("PRAGMA synchronous = FULL")  # a result that was reported is on disk, whatever happens next
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
-    except sqlite3.OperationalError as error:  # it may be sound: a folder that cannot be written, another's lock
+    except sqlite3.OperationalError as error:  # the file may be sound: its folder cannot be written to, or it is locked
         connection.close()
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     except sqlite3.DatabaseError as error:
         connection.close()
         raise UsageError(
-            f"{path} is no gradebook: {error}. Name another file, or bring it back from a backup."
+            f"{path} is not a gradebook: {error}. Name another file, or restore it from a backup."
         ) from None
     except BaseException:
         connection.close()
@@ -349,9 +349,9 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
 
 
 def _address(path: Path) -> str:
-    """A file as SQLite opens it: without locks where the disk has none (Lustre, some NFS), which it must be told."""
+    """Build the URI by which SQLite opens a file, without locks where the disk has none (Lustre, some NFS)."""
     address = path.resolve().as_uri()
-    # Where nothing can be written, nothing needs a lock.
+    # Where nothing can be written, no lock is needed.
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -361,20 +361,18 @@ def _address(path: Path) -> str:
 
 
 def migrations() -> dict[int, str]:
-    """The numbered SQL files, in order: each brings a gradebook from the number before to its own."""
+    """Load the numbered SQL files, in order: each brings a gradebook from the version before to its own."""
     return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Run the files this gradebook has not seen, each in one transaction with its number."""
+    """Run the SQL files that this gradebook has not seen, each in one transaction with its number."""
     steps = migrations()
     version = _number(connection, "user_version")
     if version == 0 and _number(connection, "schema_version"):
-        raise UsageError(f"{path} is an SQLite file of something else. Name another file.")
+        raise UsageError(f"{path} is an SQLite file of another program. Name another file.")
     if version > max(steps):
-        raise UsageError(
-            f"{path} was written by a later version of the course. Bring this repository up to date: git pull"
-        )
+        raise UsageError(f"{path} was written by a later version of the course. Update this repository: git pull")
     for number, text in steps.items():
         if number > version:
             try:
@@ -385,43 +383,45 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             except sqlite3.DatabaseError as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if _number(connection, "user_version") >= number:  # another process was quicker
+                if _number(connection, "user_version") >= number:  # another process was faster
                     continue
                 raise GraderError(f"{path} could not be brought to version {number}: {error}") from None
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> Any:
+    """Read one number that SQLite keeps in the file's header."""
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
 
 
 def _cells(row: Row) -> tuple[object, ...]:
-    """A student as the table holds them."""
+    """Convert a student to the cells of the table."""
     days = " ".join(f"{milestone}:{days}" for milestone, days in row.milestone_days)
     return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(Row))
 
 
 def _row(cells: dict[str, Any]) -> Row:
-    """A student of the table."""
+    """Convert the cells of the table to a student."""
     of_milestones = parse_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
     return Row(**{**cells, **agreed, "milestone_days": of_milestones})
 
 
 def _grading(row: tuple[Any, ...]) -> Grading:
+    """Convert a row of the table to a grading."""
     id_, student, milestone, commit, submission, course, started, *figures = row
     return Grading(id_, student, milestone, commit, submission, course, parse_time(started), *figures)
 
 
 def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
-    """A condition on the student, where one is asked for, and its values."""
+    """Build the condition that selects one student, and its values; empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 
 
 def format_time(at: datetime) -> str:
-    """Times are text in UTC that sorts as they do."""
+    """Write a time as text in UTC whose order is that of the times."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def parse_time(text: str) -> datetime:
-    """A time of the tables."""
+    """Read a time of the tables."""
     return datetime.fromisoformat(text)

@@ -1,6 +1,6 @@
 """A process that grades one task after another for `inv collect`: a line of JSON in, a line of JSON out.
 
-One for each core, so that a grading that brings its process down brings down nothing else.
+There is one for each core, so that a grading that ends its process ends nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from grading.manifest.load import load
 from grading.render.record import to_json
 
 PRIVATE = "tinytorch-grading-"
-"""What the temporary folder of each grading process begins with."""
+"""The prefix of each grading process's temporary folder."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Task:
     repository: str
     """The bare repository on this machine that holds the commit."""
     asked: str | None = None
-    """Whose questions these are, where the student had another id then."""
+    """The id that the questions were made for, where the student had another id then."""
     folder: str | None = None
-    """Where the files have been written already, on a machine that has no repository."""
+    """The folder that already holds the files, on a machine without the repository."""
 
     def to_json(self) -> str:
-        """On one line."""
+        """Write the task as JSON on one line."""
         return json.dumps(asdict(self))
 
 
 def grade(task: Task, root: Path) -> str:
-    """The result record as JSON. GraderError, UsageError or GitError when there is none."""
+    """Grade one task, and return the result record as JSON. GraderError, UsageError or GitError when there is none."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
         if task.folder is None:
             write_tree(Path(task.repository), task.commit, load(root), Path(folder))
@@ -62,7 +62,7 @@ def grade(task: Task, root: Path) -> str:
 
 
 def serve(root: Path) -> None:
-    """Answer tasks until there are no more; what a grading prints by mistake goes to standard error."""
+    """Read tasks and answer each until there are no more. Stray output of a grading goes to standard error."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -72,18 +72,18 @@ def serve(root: Path) -> None:
                 answer = {"result": grade(Task(**json.loads(line)), root)}
             except (GraderError, UsageError, GitError) as error:
                 answer = {"problem": str(error)}
-            except Exception as error:  # whatever it is, the next student is graded
+            except Exception as error:  # whatever happened, the next student is graded
                 answer = {"problem": f"the grader failed: {error!r}"}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
     except BrokenPipeError:
-        pass  # nobody is there any more
+        pass  # nobody reads the answers any more
     finally:
         _clear()
 
 
 def _end_with(parent: int) -> None:
-    """A collection that is killed leaves nobody grading for it; the sandbox's processes end with this one."""
+    """End this process, and with it the sandbox's, when the collection that started it is killed."""
     while os.getppid() == parent:
         time.sleep(1)
     _clear()
@@ -91,7 +91,7 @@ def _end_with(parent: int) -> None:
 
 
 def _clear() -> None:
-    """Leave nothing in the temporary folder of our own; a grading that still goes on may write there meanwhile."""
+    """Delete this process's temporary folder, trying again while an unfinished grading still writes there."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):
         shutil.rmtree(private, ignore_errors=True)

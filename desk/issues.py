@@ -1,4 +1,4 @@
-"""One issue of ours in a student's repository: found by marker and author, opened once, then brought up to date."""
+"""The feedback issue in a student's repository: found by marker and author, opened once, then updated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from grading.errors import GraderError, UsageError
 from grading.github.api import Client, Part, settled, taken, translate_errors
 
 Done = Literal["open", "update", "same", "public"]
-"""What was done with an issue, or would be: `public` is a repository that others read, so nothing is sent."""
+"""What was done with an issue, or would be. For `public`, others can read the repository, so nothing is sent."""
 PAUSE = 1.0
-"""Seconds between two writes: GitHub asks for it, and takes 80 in a minute and 500 in an hour."""
+"""Seconds between two writes, which GitHub asks for; it accepts 80 in a minute and 500 in an hour."""
 _MARKER = re.compile(re.escape(MARKER).replace(r"\{student\}", r"([^\s<>]{1,80})"))
 
 
@@ -34,22 +34,22 @@ class _Issue(Part):
 class _Repository(Part):
     private: bool
     visibility: str | None = None
-    """`internal` is private, and everybody of an enterprise reads it."""
+    """`internal` means private, but everybody of an enterprise can read it."""
 
 
 def look_up_login(github: Client) -> str:
-    """Whose token this is; UsageError where GitHub does not say it, as to an app."""
+    """Ask GitHub whose token this is; UsageError for an app's token, which GitHub does not answer."""
     with translate_errors("the account of the token"):
         try:
             return taken(_User, github.rest.users.get_authenticated()).login
         except RequestFailed as error:
             if error.response.status_code != 403:
                 raise
-    raise UsageError('GITHUB_TOKEN is an app\'s, which has no account. Name it: --author "your-app[bot]"')
+    raise UsageError('GITHUB_TOKEN belongs to an app, which has no account. Name it: --author "your-app[bot]"')
 
 
 class Issues:
-    """The issues of one account; writes keep their distance from each other."""
+    """The issues of one account, with a pause between writes."""
 
     def __init__(self, github: Client, author: str) -> None:
         self._github = github
@@ -57,10 +57,10 @@ class Issues:
         self._next_write = 0.0
 
     def put(self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool) -> Done:
-        """Open the student's issue or bring it up to date, or, without `send`, say which it would be.
+        """Open the student's issue or update it; without `send`, only say which it would be.
 
-        GitHub cannot update an issue only if it is still as it was read, so the text is compared with what is there.
-        GraderError where GitHub refuses, and where the issue there is another student's.
+        GitHub has no conditional update, so the text is compared with what is there. GraderError where GitHub refuses,
+        and where the issue there is another student's.
         """
         owner, name = repository.split("/")
 
@@ -83,7 +83,7 @@ class Issues:
             return settled(once)
 
     def _find(self, repository: str, ids: set[str]) -> _Issue | None:
-        """Our issue, the oldest; None when there is none. GraderError when it is about somebody else.
+        """Find our oldest issue; None when there is none. GraderError when it is about another student.
 
         The marker alone proves nothing, since anybody may open an issue with it.
         """
@@ -106,13 +106,13 @@ class Issues:
             if marked[1] not in ids:
                 raise GraderError(
                     f"{repository}#{issue.number} is the feedback for {marked[1]}. Is the roster's column repository "
-                    f"right? If that is one person: inv rename --old {marked[1]} --new ID. Else delete that issue"
+                    f"right? If both are one person: inv rename --old {marked[1]} --new ID. Otherwise delete that issue"
                 )
             return issue
         return None
 
     def _wait(self) -> None:
-        """Keep the distance between two writes."""
+        """Wait until the pause after the last write is over."""
         pause = self._next_write - time.monotonic()
         if pause > 0:
             time.sleep(pause)
@@ -120,5 +120,5 @@ class Issues:
 
 
 def _normalize(body: str | None) -> str:
-    """A text as it is compared: GitHub may keep other line ends, and none at the end."""
+    """Normalize a text for comparison: GitHub may change line ends, and drop the last one."""
     return (body or "").replace("\r\n", "\n").strip()

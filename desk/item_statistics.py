@@ -1,4 +1,4 @@
-"""How an item (a task, a question, a criterion) works: how hard it is, and whether it tells the strong from the weak.
+"""Statistics of items (tasks, questions, criteria): how hard each is, and whether it separates strong from weak.
 
 The figures are those of classical test theory, as assessment systems show them. An item is passed at the
 first attempt when its first result passes.
@@ -13,23 +13,23 @@ from statistics import median
 import numpy as np
 
 FEWEST = 10
-"""Students below whom a correlation says nothing."""
+"""A correlation over fewer students says nothing."""
 DISCRIMINATION = (
     "Discrimination is the point-biserial correlation r = (M₁ − M₀) / s · √(p(1 − p)) between passing an item at the "
     "first attempt and the share of all other items passed at the first attempt. M₁ is the mean of that share "
-    "over the students who passed the item, M₀ over those who did not, s its standard deviation, and p the proportion "
-    "who passed. Above 0.3 an item separates strong students from weak ones; near 0 it does not; below 0 something is "
-    f"wrong with it. It needs {FEWEST} students, and both outcomes among them."
+    "over the students who passed the item, M₀ is the mean over those who did not, s is its standard deviation, and p "
+    "is the proportion who passed. Above 0.3 an item separates strong students from weak ones. Near 0 it does not. "
+    f"Below 0 something is wrong with it. It needs {FEWEST} students, and both outcomes among them."
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one student made of an item."""
+    """How one student did on an item."""
 
     passed_first: bool
     tries: int
-    """Results until the first that passes, that one included; 0 while none does."""
+    """Results up to and including the first that passes; 0 while none does."""
 
 
 PASSED = Outcome(passed_first=True, tries=1)
@@ -45,13 +45,13 @@ class ItemStatistics:
     discrimination: float | None
     """None where the class is too small, or everybody did the same."""
     tries: float | None
-    """The median number of results until it passed, over those who passed it; None when nobody did."""
+    """The median number of results until it passed, over the students who passed it; None when nobody did."""
     unpassed: int
     """Students who have not passed it."""
 
 
 def analyse_items(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
-    """Each item's figures, from the outcomes of each student by item."""
+    """Compute each item's statistics from the outcomes of each student by item."""
     correlations = correlate(outcomes, items)
     found = {}
     for item in items:
@@ -68,7 +68,7 @@ def analyse_items(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str
 
 
 def correlate(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -> dict[str, float | None]:
-    """The discrimination of each item: with the share of the *other* items, or a hard item would vouch for itself."""
+    """Compute the discrimination of each item against the *other* items, since an item would agree with itself."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
     met = np.zeros_like(passed)
@@ -82,7 +82,7 @@ def correlate(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -
 
 
 def _correlate(passed: np.ndarray, met: np.ndarray, totals: np.ndarray, counts: np.ndarray) -> float | None:
-    """One item's, over those who met it and another."""
+    """Compute one item's discrimination over the students who met it and at least one other."""
     rows = (met > 0) & (counts > 1)
     if rows.sum() < FEWEST:
         return None

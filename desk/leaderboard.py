@@ -1,7 +1,7 @@
-"""The leaderboard: what milestones measure anyway, run again several times on one machine, of those who agreed.
+"""The leaderboard: measurements of the milestones, repeated on one machine, for students who agreed to be on it.
 
-No grade comes of these runs: they are kept in a table of their own. A place is worth what the runs can tell: each
-entry is the range of its runs, and those whose ranges overlap share a rank.
+No grade comes from these runs: they are kept in a table of their own. A rank says no more than the runs do: each entry
+is the range of its runs, and entries whose ranges overlap share a rank.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from grading.render.progress import Watch
 from grading.result import Picture, Result
 
 COURSE = ""
-"""Whose runs are those of the course's own solution, among the students."""
+"""The id of the course's own solution among the students."""
 RUNS = 3
 
 
 @dataclass(frozen=True)
 class Board:
-    """One thing that is compared."""
+    """One figure that students are ranked by."""
 
     name: str
     milestone: int
@@ -40,14 +40,14 @@ class Board:
     unit: str
     lower_is_better: bool
     read: Callable[[Result], tuple[float, ...]]
-    """What a passing run has measured, once or several times."""
+    """Reads what a passing run has measured, once or several times."""
     is_relative: bool = False
-    """Whether it is shown as so many times the course's own."""
+    """Whether it is shown as a multiple of the course's own."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run for the leaderboard."""
+    """One measurement for the leaderboard."""
 
     student: str
     milestone: int
@@ -61,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """One student, or the course, on a board."""
+    """A student, or the course, on a board."""
 
     student: str
     rank: int | None
@@ -76,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A board with its entries, the best first."""
+    """A board with its entries, best first."""
 
     board: Board
     entries: tuple[Entry, ...]
@@ -84,24 +84,28 @@ class Ranking:
 
 
 def _numbers(result: Result) -> tuple[float, ...]:
+    """Read how many numbers a network has."""
     return _figure(result, "numbers")
 
 
 def _figure(result: Result, name: str) -> tuple[float, ...]:
+    """Read the measured figure of a criterion."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
 def _picture(result: Result, name: str) -> Picture | None:
+    """Find a picture of a result by name."""
     return next((picture for picture in result.pictures if picture.name == name), None)
 
 
 def _step(result: Result) -> tuple[float, ...]:
-    """A training step of the student's kernels, in matrix products of the grader's at the same time: less is faster."""
+    """Read a training step's time, in units of a matrix product that the grader timed next to it; less is faster."""
     shown = _picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
 
 def _bits(result: Result) -> tuple[float, ...]:
+    """Read the bits per byte that the network needs for real text."""
     shown = _picture(result, "rivals_on_text")
     return (shown.values[0] / 1000,) if shown else ()
 
@@ -116,10 +120,10 @@ BOARDS = (
 
 
 def run_again(root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, milestones: Sequence[int] = ()) -> list[str]:
-    """Grade what those who agreed have unlocked until each has so many runs on this machine; what went wrong.
+    """Repeat the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
 
-    One at a time, everybody once before anybody twice, so that what else the machine does falls on all alike. What is
-    there already is not run again: an interrupted leaderboard goes on.
+    They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
+    Runs that are there already are not repeated, so an interrupted leaderboard continues.
     """
     course, machine = course_record(root, load_at_desk(root)).digest, name_machine()
     troubles: list[str] = []
@@ -142,7 +146,7 @@ def run_again(root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, miles
 
 
 def list_tasks(book: Gradebook, root: Path, folder: Path) -> list[Task]:
-    """What is to be run: what each who agreed unlocked last, and the course's own where speeds are relative."""
+    """List what to run: the last unlocked commit of each student who agreed, and the course for relative speeds."""
     tasks = []
     built = {milestone.id for milestone in load_at_desk(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
@@ -158,18 +162,19 @@ def list_tasks(book: Gradebook, root: Path, folder: Path) -> list[Task]:
 
 
 def _choose_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
-    """The newest commit that unlocked it and was fetched, or the newest; None where it was not unlocked."""
+    """Choose the newest fetched commit that unlocked the milestone, or else the newest; None where none did."""
     unlocked = [g.commit for g in book.gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
     fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has(repository, commit))
     return next(fetched, unlocked[-1] if unlocked else None)
 
 
 def _key(task: Task) -> tuple[str, int, str]:
+    """Return what identifies the runs of a task: student, milestone, commit."""
     return task.student, task.milestone, task.commit
 
 
 def _grade(task: Task, root: Path) -> Result:
-    """One official grading; GraderError when there is none, or when the grader could not judge."""
+    """Grade a task officially; GraderError when there is no result, or when the grader could not judge."""
     if task.student == COURSE:
         result = grade_milestone(root, task.milestone, official=True, student="course")
     else:
@@ -183,7 +188,7 @@ def _grade(task: Task, root: Path) -> Result:
 
 
 def keep_run(book: Gradebook, task: Task, result: Result, course: str, machine: str) -> None:
-    """Keep what a run has measured; nothing of one that has not unlocked the milestone but that it was so."""
+    """Save what a run has measured; of one that did not unlock the milestone, only that it did not."""
     passed = result.verdict.value in PASSING
     boards = [board for board in BOARDS if board.milestone == task.milestone]
     measured = {board.name: board.read(result) for board in boards if passed and board.read(result)}
@@ -200,7 +205,7 @@ def keep_run(book: Gradebook, task: Task, result: Result, course: str, machine: 
 
 
 def read_runs(book: Gradebook) -> list[Run]:
-    """Every run for the leaderboard, oldest first."""
+    """Read every run for the leaderboard, oldest first."""
     columns = "student, milestone, commit_sha, course_digest, machine, at, verdict, measured"
     found = book.read(f"SELECT {columns} FROM rerun ORDER BY at, student")  # noqa: S608 - names of ours
     names = [field.name for field in fields(Run)][:-1]
@@ -208,14 +213,14 @@ def read_runs(book: Gradebook) -> list[Run]:
 
 
 def name_machine() -> str:
-    """The machine as far as speeds can be compared on it: its name and kind."""
+    """Name this machine, since speeds can be compared only on the same one."""
     return f"{platform.node()}, {platform.machine()}"
 
 
 def rank_boards(book: Gradebook, rows: Iterable[Row] | None = None) -> Iterator[Ranking]:
-    """Each board that has an entry, of ``rows``, or of all who are enrolled and agree today.
+    """Rank each board that has an entry, for the students in ``rows`` who agreed, or for all enrolled ones.
 
-    Only runs by the course and on the machine of the newest are compared, and each student's newest commit.
+    Only runs with the newest run's course and machine are compared, and only each student's newest commit counts.
     """
     agreed = {row.id for row in (book.students() if rows is None else rows) if row.leaderboard}
     runs = read_runs(book)
@@ -230,6 +235,7 @@ def rank_boards(book: Gradebook, rows: Iterable[Row] | None = None) -> Iterator[
 
 
 def _list_entries(board: Board, runs: Sequence[Run]) -> Iterator[Entry]:
+    """Summarize each student's comparable runs as an entry without a rank."""
     own = [value for run in runs if run.student == COURSE for value in run.measured.get(board.name, ())]
     for student in sorted({run.student for run in runs}):
         of_student = [run for run in runs if run.student == student]
@@ -243,7 +249,7 @@ def _list_entries(board: Board, runs: Sequence[Run]) -> Iterator[Entry]:
 
 
 def write_value(board: Board, value: float) -> str:
-    """A value as the board shows it.
+    """Write a value with the unit of its board.
 
     >>> write_value(BOARDS[0], 12345.0), write_value(BOARDS[1], 1.234), write_value(BOARDS[4], 0.625)
     ('12,345', '1.23×', '62.5%')
@@ -258,9 +264,9 @@ def write_value(board: Board, value: float) -> str:
 
 
 def rank_entries(entries: Iterable[Entry], *, lower_is_better: bool) -> tuple[Entry, ...]:
-    """The entries, the best first. Whose ranges overlap share a rank, and so do all that are linked by overlaps.
+    """Sort entries, best first, and rank them. Entries whose ranges overlap share a rank, also through others.
 
-    The course stands among them without a rank.
+    The course is listed without a rank.
     """
     sign = 1 if lower_is_better else -1
 

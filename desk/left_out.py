@@ -1,4 +1,4 @@
-"""Whom and what a file for another system cannot hold, said before its import erases a grade or stops half-way."""
+"""Which students and grades a file for another system has to leave out, and the sentences that say so."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHOWN = 12
 
 
 def has_grade(score: Score) -> bool:
-    """Whether there is something to import: points, or an excuse."""
+    """Tell whether a score has something to import: points, or an excuse."""
     return score.points is not None or score.by_hand.excused
 
 
 def choose_complete(
     rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
 ) -> tuple[list[Row], list[Milestone]]:
-    """The students and milestones of the table without an empty cell that holds most grades."""
+    """Choose the students and milestones of the largest table of grades without an empty cell."""
     graded = {row.id: {m.id for m in milestones if has_grade(reached[row.id][m.id])} for row in rows}
     by_grades = sorted(milestones, key=lambda m: -sum(m.id in found for found in graded.values()))
     tables = []
@@ -37,7 +37,7 @@ def choose_complete(
 
 
 def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
-    """Whom and what Canvas's file leaves out, since it may hold no empty cell."""
+    """Say which students and milestones a file for Canvas leaves out, since it must not have empty cells."""
     chosen, columns = choose_complete(rows, built, reached)
     nobody = [m for m in built if not any(has_grade(reached[row.id][m.id]) for row in rows)]
     if nobody:
@@ -52,20 +52,20 @@ def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: 
             yield f"Left out, since {why}: {', '.join(names[:SHOWN])}{' …' if names[SHOWN:] else ''}."
     if others or some:
         yield (
-            "An empty cell would erase a grade in Canvas. To import what is left out, write one milestone at a time, "
-            "with --milestone."
+            "An empty cell would erase a grade in Canvas. To import the rest, write one milestone at a time with "
+            "--milestone."
         )
 
 
 def describe_ungraded(rows: Sequence[Row], reached: Scores) -> Iterator[str]:
-    """Whom Classroom 50's file leaves as it was."""
+    """Say whose entries in Classroom 50's file stay as they were, since they have no points."""
     none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
     if none:
         yield f"Left as they were, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
 
 
 def describe_earlier(reached: Scores) -> Iterator[str]:
-    """Whose grades another course than today's has judged: files for other systems have no place to say it."""
+    """Say whose grades an earlier course has judged, since files for other systems have no place for it."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
     if earlier:
         names = ", ".join(
@@ -76,22 +76,22 @@ def describe_earlier(reached: Scores) -> Iterator[str]:
 
 
 def describe_excused(reached: Scores) -> Iterator[str]:
-    """Who is excused, which Moodle's import has no word for."""
+    """Say who is excused, which Moodle's import cannot express."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
     ]
     if excused:
-        yield f"Excused, which an import cannot tell Moodle: {', '.join(excused)}. Exclude those grades there by hand."
+        yield f"Excused, which an import cannot express: {', '.join(excused)}. Exclude those grades in Moodle by hand."
 
 
 def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[tuple[Row, ...], list[str]]:
-    """The students whom Moodle knows, by the addresses of its list of participants as it spells them, and notes.
+    """Select the students on Moodle's list of participants, with their addresses as it spells them; and notes.
 
     UsageError when that list cannot be read or holds no address.
     """
     if participants is None:
         note = (
-            "Moodle stops at the first e-mail address it does not know, and imports nothing. Check before: export "
+            "Moodle stops at the first e-mail address it does not know, and imports nothing. To check before, export "
             "the course's participants there, and name that file with --participants."
         )
         return tuple(rows), [note]
@@ -101,7 +101,7 @@ def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[
         raise UsageError(f"{participants} cannot be read: {error}. Export the participants in Moodle as CSV.") from None
     spelled = {cell.casefold(): cell for cell in (cell.strip().strip('"') for cell in cells) if EMAIL.fullmatch(cell)}
     if not spelled:
-        raise UsageError(f"{participants} holds no e-mail address. Export the participants in Moodle as CSV.")
+        raise UsageError(f"{participants} has no e-mail address. Export the participants in Moodle as CSV.")
     known = [replace(r, email=spelled[r.email.casefold()]) for r in rows if r.email and r.email.casefold() in spelled]
     here = {row.id for row in known}
     unknown = [f"{row.id} ({row.email or 'no address'})" for row in rows if row.id not in here]

@@ -1,4 +1,4 @@
-"""One student's repository, looked at: what has changed, and everything of it that the gradebook keeps."""
+"""Inspects one student's repository: what has changed, and everything that the gradebook keeps of it."""
 
 from __future__ import annotations
 
@@ -27,64 +27,64 @@ from grading.manifest.model import Deadlines, Manifest, Milestone, Status
 from grading.submission import MAX_BYTES, take
 
 NEWEST = 1_000
-"""Records of a branch that are read, the last published first."""
+"""How many records of a branch are read, the last published first."""
 COMMITS = 30
-"""Commits of the branch that are looked through for the last publication; usually it is the first."""
+"""How many commits of the branch are searched for the last publication; usually it is the newest."""
 
 
 @dataclass(frozen=True)
 class Class:
-    """What looking at a repository depends on besides the repository."""
+    """What inspecting a repository depends on, apart from the repository."""
 
     folder: Path
-    """Where the repositories are kept."""
+    """The class's folder, which has the fetched repositories."""
     base: Path
-    """Paths in the roster start here."""
+    """The folder that paths in the roster start from."""
     manifest: Manifest
     given: Mapping[str, str]
-    """What students' files started as, for `lock.is_untouched`."""
+    """How students' files were given out, for `lock.is_untouched`."""
     times: PushTimes
 
     def repository(self, student: str) -> Path:
-        """Where a student's repository is kept."""
+        """Return the folder of a student's fetched repository."""
         return self.folder / "repositories" / f"{student}.git"
 
     @property
     def deadlines(self) -> Deadlines | None:
-        """Until when what is due."""
+        """The manifest's deadlines."""
         return self.manifest.deadlines
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:
-        """Those that can be graded."""
+        """The milestones that can be graded."""
         return tuple(m for m in self.manifest.milestones if m.status is Status.BUILT)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the gradebook knows of a student before."""
+    """What the gradebook already holds on a student."""
 
     visit: Visit | None = None
     pushes: tuple[Push, ...] = ()
     commits: frozenset[str] = frozenset()
-    """Commits of which it is known what they hand in to this course."""
+    """Commits whose submissions to this course are recorded."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a look has found; nothing of it is written yet."""
+    """What an inspection has found, before it is saved."""
 
     visit: Visit
     pushes: tuple[Push, ...] = ()
-    """New ones."""
+    """New pushes."""
     handed_in: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
-    """By commit and milestone: the digest of what it hands in; None where nobody has begun."""
+    """The digest of each submission, by commit and milestone; None where the milestone is not begun."""
     records: tuple[Published, ...] | None = None
-    """Of the branch `progress`; None when that has not changed."""
+    """The records of the branch `progress`; None when it has not changed."""
 
 
 def look(row: Row, known: Known, of: Class, now: datetime) -> Found:
-    """Ask the server, fetch what is new, and read it. Whatever goes wrong is the visit's problem, nobody else's."""
+    """Ask the server, fetch what is new, and read it. Anything that goes wrong becomes the visit's `problem`."""
     if row.repository is None:
         return Found(Visit(row.id, now, problem="the roster names no repository"))
     try:
@@ -95,7 +95,7 @@ def look(row: Row, known: Known, of: Class, now: datetime) -> Found:
 
 
 def targets(row: Row, pushes: tuple[Push, ...], head: str, of: Class) -> dict[str, set[int]]:
-    """The commits that count: the newest, and where that came later than a deadline, what was there until then."""
+    """Choose the commits to grade, with their milestones: the newest, and the last one before each deadline."""
     found = {head: {m.id for m in of.milestones}}
     for milestone in of.milestones:
         until = terms(of.deadlines, milestone.id, row)
@@ -107,10 +107,12 @@ def targets(row: Row, pushes: tuple[Push, ...], head: str, of: Class) -> dict[st
 
 
 def _moments(until: Terms | None) -> tuple[datetime, ...]:
+    """List the times after which a push is late, and after which it earns nothing."""
     return () if until is None else tuple(dict.fromkeys((until.until, until.last)))
 
 
 def _look(row: Row, name: str, known: Known, of: Class, now: datetime) -> Found:
+    """Inspect a repository. GitError, GraderError or OSError when it cannot be read."""
     where = _address(name, of.base)
     heads = git.remote_heads(where)
     if heads.commit is None or heads.branch is None:
@@ -126,7 +128,7 @@ def _look(row: Row, name: str, known: Known, of: Class, now: datetime) -> Found:
             try:
                 git.fetch(repository, where, [commit], largest=MAX_BYTES)
             except GitError as error:
-                problems.append(f"what was there until a deadline, {commit[:12]}, cannot be fetched ({error})")
+                problems.append(f"the last commit before a deadline, {commit[:12]}, cannot be fetched ({error})")
     handed_in = {c: _handed_in(repository, c, of) for c in missing if git.has(repository, c)}
     records, seen = None, known.visit.records if known.visit else None
     if heads.records is not None and seen != heads.records:
@@ -141,12 +143,12 @@ def _look(row: Row, name: str, known: Known, of: Class, now: datetime) -> Found:
 
 
 def _address(name: str, base: Path) -> str:
-    """What git is given; a path becomes an address, since git copies a repository by its path without any filter."""
+    """Build the address for git. A path becomes a URL, since git applies no filter when it copies from a path."""
     return f"file://{quote(str((base / name).resolve()))}" if name.startswith(("/", "./", "../")) else address(name)
 
 
 def _new_pushes(where: str, branch: str, head: str, known: Known, of: Class, now: datetime) -> tuple[Push, ...]:
-    """Pushes that the gradebook does not have; a head that nobody tells the time of is seen now, if not before."""
+    """Find pushes that the gradebook does not have. A head whose time no source knows counts as seen now."""
     of_branch = [push for push in known.pushes if push.branch == branch]
     told = [push for push in of_branch if push.source != "seen"]
     if any(push.commit == head for push in told):
@@ -159,7 +161,7 @@ def _new_pushes(where: str, branch: str, head: str, known: Known, of: Class, now
 
 
 def _handed_in(repository: Path, commit: str, of: Class) -> dict[int, str | None]:
-    """For each milestone the digest of what this commit hands in, as a result states it; None where none is begun."""
+    """Compute the digest of this commit's submission to each milestone; None where the milestone is not begun."""
     found: dict[int, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as tree:
         write_tree(repository, commit, of.manifest, Path(tree))
@@ -174,7 +176,7 @@ def _handed_in(repository: Path, commit: str, of: Class) -> dict[int, str | None
 
 
 def _records(repository: Path, commit: str, student: str) -> tuple[Published, ...]:
-    """The readable records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
+    """Read the records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
     head = next(filter(None, map(ledger.head_of, git.messages(repository, commit, COMMITS))), None)
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [
@@ -201,7 +203,7 @@ def _records(repository: Path, commit: str, student: str) -> tuple[Published, ..
 
 
 def _named(lines: list[bytes]) -> list[str]:
-    """The files that the ledger's lines name, the newest line first."""
+    """List the files that the ledger's lines name, newest line first."""
     found = []
     for line in reversed(lines):
         try:

@@ -1,4 +1,4 @@
-"""Who has come and gone since the roster was last collected, and who may be somebody under another id."""
+"""Who joined and who left since the last collection, and who may be the same person under another id."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from grading.errors import UsageError
 
 @dataclass(frozen=True)
 class Renamed:
-    """Somebody new who seems to be somebody that is gone."""
+    """A new student who seems to be one who has left the roster."""
 
     old: str
     new: str
     because: str
-    """What both have: the same repository."""
+    """What both have in common, such as the same repository."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Changes:
 
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    """Enrolled until now, and not in the roster."""
+    """Students who were enrolled until now and are not in the roster."""
     renamed: tuple[Renamed, ...] = ()
-    """Of all who are not in the roster any more, however long."""
+    """Suspected renames of anyone who has left the roster, however long ago."""
 
 
 SAME: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
@@ -40,11 +40,11 @@ SAME: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("the same e-mail address", lambda row: row.email and row.email.casefold()),
     ("the same login in Canvas", lambda row: row.sis_login and row.sis_login.casefold()),
 )
-"""By what a student is recognised under another id, the surest first."""
+"""What identifies a student under another id, most certain first."""
 
 
 def compare_roster(book: Gradebook, rows: Sequence[Row]) -> Changes:
-    """Who is new in the roster, who is gone, and who seems to be the same; nothing before the first collection."""
+    """Compare the roster with the gradebook: who is new, gone or renamed. Nothing before the first collection."""
     before, joined = {row.id: (row, enrolled) for row, enrolled in book.everybody()}, book.renames()
     if not before:
         return Changes()
@@ -58,6 +58,7 @@ def compare_roster(book: Gradebook, rows: Sequence[Row]) -> Changes:
 
 
 def _find_renamed(away: Sequence[Row], rows: Sequence[Row]) -> Iterator[Renamed]:
+    """Find students of the roster who seem to be one of those who left it."""
     for row in away:
         for because, mark in SAME:
             same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
@@ -67,7 +68,7 @@ def _find_renamed(away: Sequence[Row], rows: Sequence[Row]) -> Iterator[Renamed]
 
 
 def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
-    """The changes as sentences, each with what to type."""
+    """Describe the changes in sentences, with the command to type where there is one."""
     if changes.new:
         yield f"New in the roster since the last collection: {_list_names(changes.new)}."
     if changes.gone:
@@ -75,16 +76,17 @@ def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
     for one in changes.renamed:
         yield (
             f"{one.new} seems to be {one.old} under a new id: {one.because}. "
-            f"If so, take over the records: inv rename --old {one.old} --new {one.new}{format_option(folder)}"
+            f"If so, move the records: inv rename --old {one.old} --new {one.new}{format_option(folder)}"
         )
 
 
 def _list_names(names: Sequence[str], most: int = 12) -> str:
+    """Join names with commas, and count those beyond `most`."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def rename_student(folder: Path, rows: Sequence[Row], old: str, new: str) -> int:
-    """Make everything of a student who is gone from the roster that of one who is in it; how many results moved.
+    """Move everything of a student who left the roster to one who is in it; return how many results moved.
 
     UsageError when the old id is unknown or still in the roster, or the new one is not in it.
     """
@@ -92,14 +94,14 @@ def rename_student(folder: Path, rows: Sequence[Row], old: str, new: str) -> int
     with open_gradebook(folder / FILE) as book:
         known = {row.id for row, _ in book.everybody()}
         if old in now:
-            raise UsageError(f"{old} is still in the roster: two people? Change or delete that line first.")
+            raise UsageError(f"{old} is still in the roster. Are these two people? Change or delete that line first.")
         if new not in now:
             raise UsageError(f"{new} is not in the roster. Write the new id there first.")
         if old not in known:
-            raise UsageError(f"The gradebook knows no {old}. Its students are in the table `student`.")
+            raise UsageError(f"The gradebook has no student {old}. Its students are in the table `student`.")
         moved = sum(grading.student == old for grading in book.gradings())
         book.rename_student(old, new, datetime.now(UTC))
     before, after = (folder / "repositories" / f"{name}.git" for name in (old, new))
-    if before.is_dir() and not after.exists():  # what was fetched may be deleted at any time, and costs time to fetch
+    if before.is_dir() and not after.exists():  # it could be fetched again, but that takes time
         before.rename(after)
     return moved

@@ -1,4 +1,4 @@
-"""`inv override`: what an instructor decides by hand about grades, one at a time or from a CSV file."""
+"""`inv override`: grades that an instructor decides by hand, one at a time or from a CSV file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from grading.render.text import one_line
 
 COLUMNS = ("student", "milestone", *KINDS, "why", "by", "at")
 LONGEST = 300
-"""Characters of a text: as many as a cell of the exports holds."""
+"""How long a text may be: as long as a cell of the exports."""
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
 @dataclass(frozen=True)
 class Overridden:
-    """One grade with what counts of its overrides, and who decided that last."""
+    """One grade with its overrides that count, and the last of them."""
 
     student: str
     milestone: int
@@ -49,7 +49,7 @@ class Overridden:
 
 
 def list_overrides(book: Gradebook) -> tuple[Overridden, ...]:
-    """Every grade with an override in force, by student and milestone."""
+    """List every grade with an override in force, by student and milestone."""
     found = read_overrides(book).items()
     return tuple(Overridden(*key, select_overrides(overrides), overrides[-1]) for key, overrides in found)
 
@@ -57,7 +57,7 @@ def list_overrides(book: Gradebook) -> tuple[Overridden, ...]:
 def set_override(
     root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, by: str = ""
 ) -> None:
-    """Keep what was decided about one grade. UsageError for what cannot be meant, and without a reason."""
+    """Save what was decided about one grade. UsageError for an invalid value, or without a reason."""
     manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
         made = _make_overrides(book, manifest, student, milestone, values, why, by, datetime.now(UTC))
@@ -67,17 +67,19 @@ def set_override(
 
 
 def take_back(folder: Path, student: str, milestone: int, why: str, by: str = "") -> int:
-    """Withdraw every override of one grade, so that what was measured counts; how many. UsageError without any."""
+    """Withdraw every override of one grade, so that its measured points count; return how many. UsageError for none."""
     with open_gradebook(folder / FILE) as book:
         ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
         if not ids:
-            raise UsageError(f"{student} has no override for milestone {milestone}. Those there are: inv override")
+            raise UsageError(
+                f"{student} has no override for milestone {milestone}. To list those in force: inv override"
+            )
         withdraw_overrides(book, ids, datetime.now(UTC), by or getpass.getuser(), why)
     return len(ids)
 
 
 def write_csv(folder: Path, to: Path) -> int:
-    """Write the overrides in force, one row for each grade; how many."""
+    """Write the overrides in force as CSV, one row for each grade; return how many grades."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -92,9 +94,9 @@ def write_csv(folder: Path, to: Path) -> int:
 
 
 def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
-    """Keep the overrides of a CSV file; how many grades differ from before. What is empty or unchanged is left alone.
+    """Save the overrides of a CSV file, and return how many grades changed. Empty and unchanged cells do nothing.
 
-    UsageError that names every wrong row; nothing is kept then.
+    UsageError that names every wrong row; then nothing is saved.
     """
     manifest, now = load_at_desk(root), datetime.now(UTC)
     try:
@@ -102,7 +104,7 @@ def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{source} cannot be read: {error}. Write one first: inv override --to-csv FILE") from None
     if not rows or not {"student", "milestone"} <= set(rows[0]) or not set(rows[0]) <= {*COLUMNS, None}:
-        raise UsageError(f"{source} has other columns than {', '.join(COLUMNS)}. Write one: inv override --to-csv FILE")
+        raise UsageError(f"{source} must have the columns {', '.join(COLUMNS)}. Write one: inv override --to-csv FILE")
     problems, made = [], []
     with open_gradebook(folder / FILE) as book:
         before = read_overrides(book)
@@ -110,7 +112,7 @@ def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
             try:
                 found = list(_read_row(book, manifest, before, row, by, now))
             except (UsageError, ValueError) as error:
-                problems.append(Problem(source.name, line, "this row cannot be meant:", str(error)))
+                problems.append(Problem(source.name, line, "this row cannot be used:", str(error)))
                 continue
             made += found
         if problems:
@@ -127,6 +129,7 @@ def _read_row(
     by: str,
     now: datetime,
 ) -> Iterator[Override]:
+    """Read a row of a CSV file as the overrides that differ from those in force."""
     cells = {name: _strip_apostrophe((row.get(name) or "").strip()) for name in COLUMNS}
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
@@ -149,12 +152,12 @@ def _make_overrides(
     by: str,
     now: datetime,
 ) -> list[Override]:
-    """The overrides of one grade, checked. UsageError for whom nobody knows, what is not built, or no reason."""
+    """Make the overrides of one grade. UsageError for an unknown student or milestone, or without a reason."""
     if student not in {row.id for row, _ in book.everybody()}:
-        raise UsageError(f"The gradebook knows no {student}. Write an id as in the roster, and collect first.")
+        raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
     built_milestone(manifest, milestone)
     if values and not why.strip():
-        raise UsageError('Say why, for whoever asks later: --why "…", or the column why.')
+        raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
     who = one_line(by, 80) or getpass.getuser()
     return [
         Override(student, milestone, kind, _parse_value(kind, value), now, who, one_line(why, LONGEST))
@@ -163,7 +166,7 @@ def _make_overrides(
 
 
 def _parse_value(kind: Kind, text: str) -> str:
-    """A value as the table holds it; empty for none. UsageError for what cannot be meant."""
+    """Convert a value to the text that the table holds; empty for none. UsageError for an invalid one."""
     if not text or kind == "comment":
         return one_line(text, LONGEST)
     if kind == "excused":
@@ -181,6 +184,7 @@ def _parse_value(kind: Kind, text: str) -> str:
 
 
 def _format_value(in_force: InForce, kind: Kind) -> str:
+    """Write the value in force of this kind, as a cell of the CSV file."""
     match kind:
         case "points":
             return "" if in_force.points is None else f"{in_force.points:g}"
@@ -193,7 +197,7 @@ def _format_value(in_force: InForce, kind: Kind) -> str:
 
 
 def _keep_number(text: str) -> str:
-    """A number as it is, minus sign and all; other text harmless."""
+    """Keep a number as it is, with its minus sign; make any other text harmless."""
     try:
         float(text)
     except ValueError:
@@ -202,5 +206,5 @@ def _keep_number(text: str) -> str:
 
 
 def _strip_apostrophe(text: str) -> str:
-    """What `harmless` has put before a text is no part of it."""
+    """Remove the apostrophe that `harmless` put before a text."""
     return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text

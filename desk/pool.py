@@ -1,4 +1,4 @@
-"""Grading processes at work side by side. What one does to itself costs one task, and that is tried once more."""
+"""Grading processes that work in parallel. One that dies costs one task, which is tried once more."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from grading.result import Result
 HERE = Path(__file__).resolve().parent.parent
 TRIES = 2
 WORKERS = 2
-"""So many workers of a grading may reach their limit of wall time: one that trains, and one of the demonstration."""
+"""How many workers of a grading may reach their limit of wall time: one that trains, one of the demonstration."""
 ASIDE_SECONDS = 900
-"""Around the student's own code: data sets, tests of the grader's own pace, a busy machine."""
+"""Further time for data sets, the grader's own timings and a busy machine."""
 
 
 @dataclass(frozen=True)
 class Graded:
-    """What became of a task: a result, or why there is none."""
+    """The outcome of a task: a result, or why there is none."""
 
     task: Task
     result: Result | None = None
@@ -41,14 +41,14 @@ class Graded:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def grade_all(tasks: Sequence[Task], root: Path, manifest: Manifest, *, jobs: int) -> Iterator[Graded]:
-    """Grade every task, so many at a time, and yield each as it is done.
+    """Grade every task, `jobs` at a time, and yield each when it is done.
 
-    When the caller stops listening, or is interrupted, the processes are ended.
+    The processes are ended when the caller stops iterating or is interrupted.
     """
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
@@ -78,7 +78,7 @@ def _work(
     limits: dict[int, float],
     stop: threading.Event,
 ) -> None:
-    """Take one task after another to a grading process, and to a new one when it ends."""
+    """Give one task after another to a grading process, and start a new one when it ends."""
     process: _Process | None = None
     try:
         while not stop.is_set():
@@ -103,9 +103,9 @@ def _work(
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a grading process gets to see: no token, though no student's code sees its environment either.
+    """Build a grading process's environment, without tokens, although student code does not see it either.
 
-    Each of its libraries computes with one thread: every core has a process of its own.
+    Its libraries compute with one thread each, since every core has a process of its own.
     """
     kept = {name: value for name, value in environ.items() if not name.endswith(("TOKEN", "SECRET", "PASSWORD"))}
     return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}
@@ -127,7 +127,7 @@ class _Process:
         self.ended = False
 
     def grade(self, task: Task, seconds: float, stop: threading.Event) -> Graded:
-        """The answer to one task; the process has `ended` when there was none."""
+        """Let the process grade one task. When it does not answer, `ended` is set."""
         try:
             line = self._ask(task.to_json() + "\n", seconds, stop)
         except OSError:
@@ -145,7 +145,7 @@ class _Process:
             return Graded(task, problem=f"the grading process ended ({self._how()})")
 
     def _ask(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
-        """The line it answers with; empty when it ended, None when it took too long."""
+        """Send a line and read the answer; empty when the process ended, None when it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -167,6 +167,7 @@ class _Process:
         return line
 
     def _how(self) -> str:
+        """Say how the process ended: its signal or exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
         code = self._process.poll()
@@ -175,7 +176,7 @@ class _Process:
         return f"exit code {code}" if code else "without an answer"
 
     def close(self) -> None:
-        """End it and whatever it started."""
+        """End the process and everything it started."""
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM if not self.ended else signal.SIGKILL)
         try:

@@ -1,4 +1,4 @@
-"""Pseudonyms from students' ids and a secret of the instructor's: a page's address says nothing of a roster."""
+"""Pseudonyms made from students' ids and the instructor's secret, so that a page's address reveals nobody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.errors import UsageError
 
 FILE = "pseudonyms.key"
 VARIABLE = "PSEUDONYM_KEY"
-"""What a workflow gives the key's text in, as a secret: its machine has no such file, and is gone afterwards."""
+"""The environment variable that gives a workflow the key, since its machine has no such file."""
 BYTES = 32
 
 QUALITIES = (
@@ -36,17 +36,17 @@ THINGS = (
 
 
 def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
-    """The secret of the environment's `VARIABLE`, else of this file, made on first use, for its owner's eyes only.
+    """Read the secret from the environment's `VARIABLE`, otherwise from this file, which is created on first use.
 
-    UsageError when it is damaged, and when the variable is empty, as a secret is that nobody has set: a key made in its
-    place would be another one at every run.
+    UsageError when the secret is damaged, and when the variable is empty, as GitHub's secrets are when nobody has set
+    them: a key made up instead would be different at every run.
     """
     if VARIABLE in environ:
         key = _key(environ[VARIABLE])
         if key is None:
             raise UsageError(
-                f"The variable {VARIABLE} holds no key for pseudonyms. Give the repository the one of your desk, "
-                f"made by the first `inv site`: gh secret set {VARIABLE} < class/{FILE}"
+                f"The variable {VARIABLE} does not hold a key for pseudonyms. Give the repository the one that the "
+                f"first `inv site` made on your machine: gh secret set {VARIABLE} < class/{FILE}"
             )
         return key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,20 +56,21 @@ def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(BYTES) + "\n")
-            with contextlib.suppress(FileExistsError):  # another command has made it meanwhile: that one counts
+            with contextlib.suppress(FileExistsError):  # another command made it meanwhile, and that one counts
                 os.link(temporary, path)
         finally:
             temporary.unlink()
     key = _key(path.read_text("utf-8", errors="replace"))
     if key is None:
         raise UsageError(
-            f"{path} is not a key: {2 * BYTES} hexadecimal digits. Bring it back from a backup; "
-            "a new one, made when it is deleted, gives every student another pseudonym."
+            f"{path} is not a key: {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
+            "a new one is made, and every student gets another pseudonym."
         )
     return key
 
 
 def _key(text: str) -> bytes | None:
+    """Read a key of hexadecimal digits; None when the text is not one."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -78,9 +79,9 @@ def _key(text: str) -> bytes | None:
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
-    """A pseudonym for each id, such as quiet-otter-40391; no two alike, and always the same for the same ids and key.
+    """Give each id a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
 
-    The rare two that would be alike get nine digits instead of five.
+    Ids whose pseudonyms would be equal, which is rare, get nine digits instead of five.
     """
     ids = list(ids)
     short = {id_: _pseudonym(id_, key, 5) for id_ in ids}
@@ -91,6 +92,7 @@ def pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
 
 
 def _pseudonym(id_: str, key: bytes, digits: int) -> str:
+    """Derive a pseudonym from an id and the key, with this many digits."""
     number = int.from_bytes(hmac.digest(key, id_.encode(), hashlib.sha256))
     number, quality = divmod(number, len(QUALITIES))
     number, thing = divmod(number, len(THINGS))

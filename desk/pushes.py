@@ -1,4 +1,4 @@
-"""When a server was given a commit: pushes as it saw them. The dates inside commits are their author's to choose."""
+"""When a server received a commit: pushes as it saw them, since authors choose the dates inside commits."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Protocol
 from urllib.parse import unquote
 
 NONE = "0" * 40
-"""What a branch that is deleted points to afterwards."""
+"""What a deleted branch points to."""
 LARGEST = 8 << 20
 _LINE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n]*> (\d{1,12}) [+-]\d{4}(?:\t[^\n]*)?")
 
 
 @dataclass(frozen=True)
 class Push:
-    """From this time on a branch pointed to this commit."""
+    """A push: from this time on, a branch pointed to this commit."""
 
     branch: str
-    """refs/heads/main."""
+    """Its full name, such as refs/heads/main."""
     commit: str
     at: datetime
     source: str
-    """Who says so: github, reflog, or seen (by `inv collect` itself, which came some time after the push)."""
+    """Who reported it: github, reflog, or seen (`inv collect` itself, which runs some time after the push)."""
 
 
 class PushTimes(Protocol):
-    """Who knows when a repository was pushed to."""
+    """A source of push times."""
 
     def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """The pushes to a branch (those after `since`, when it can tell), oldest first; none when nobody knows.
+        """List the pushes to a branch after `since`, oldest first; empty when this source does not know the repository.
 
-        GraderError when it should know and cannot be asked.
+        GraderError when the source should know it but cannot be asked.
         """
 
 
 class Reflogs:
-    """Bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`): its clock is the server's."""
+    """Push times of bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
 
     def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
-        """The updates of the branch since then, as the reflog has them; none for a repository elsewhere."""
+        """List the updates of the branch since then from its reflog; empty for a repository on another machine."""
         if not repository.startswith("file://"):
             return ()
         folder = Path(unquote(repository.removeprefix("file://")))
@@ -57,13 +57,13 @@ class Reflogs:
 
 
 def at_deadline(pushes: Iterable[Push], deadline: datetime) -> Push | None:
-    """What a branch pointed to at this time: the last push until then."""
+    """Find the last push until this time, which is what the branch pointed to."""
     before = [push for push in pushes if push.at <= deadline]
     return max(before, key=lambda p: p.at, default=None)
 
 
 def arrived(pushes: Sequence[Push], commit: str) -> Push | None:
-    """The push that brought a commit: the first that set the branch to it; one a server told before one only seen."""
+    """Find the first push that set the branch to a commit, preferring one that a server reported to one only seen."""
     of_it = [push for push in pushes if push.commit == commit]
     told = [push for push in of_it if push.source != "seen"]
     return min(told or of_it, key=lambda p: p.at, default=None)

@@ -1,6 +1,6 @@
-"""`inv regrade`: what was judged by an earlier course, judged by today's; who would change, and whether it counts.
+"""`inv regrade`: judges by today's course what an earlier one judged, says who changes, and decides what counts.
 
-A preview's gradings are kept like any other and count for nothing until a regrade is decided (`desk.scores`).
+A preview's gradings are saved like any others, but do not count until a regrade is decided (`desk.scores`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Reached = dict[str, dict[int, Score]]
 
 @dataclass(frozen=True)
 class CriterionChange:
-    """A criterion that is judged otherwise than before."""
+    """A criterion whose judgement has changed."""
 
     title: str
     before: str
@@ -58,9 +58,9 @@ class Regraded:
     """The label of today's course."""
     changes: tuple[GradeChange, ...]
     unchanged: int
-    """Grades judged anew that stay as they are."""
+    """How many grades were judged again and stay as they are."""
     earlier: tuple[Score, ...]
-    """Grades that an earlier course has judged and that stay its own: pinned, or nothing to judge is left."""
+    """Grades that keep an earlier course's judgement, because they are pinned or cannot be judged again."""
     graded: int
     troubles: tuple[Trouble, ...]
 
@@ -77,10 +77,11 @@ def regrade(
     jobs: int | None = None,
     cluster: str = "",
 ) -> Regraded:
-    """Judge by today's course what earlier ones have judged, from what was collected, and decide that it counts.
+    """Judge collected submissions of earlier courses by today's, and decide by ``policy`` which judgement counts.
 
-    With ``preview`` nothing is decided; ``policy`` is then what would be. ``pin`` judges nothing and leaves every grade
-    as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is touched.
+    With ``preview`` nothing is decided, and the result shows what ``policy`` would change. ``pin`` judges nothing and
+    leaves every grade as it is. No server is asked. Raises ManifestError, UsageError or GraderError before anything is
+    touched.
     """
     manifest = load_at_desk(root)
     graders = choose_graders(root, manifest, watch, jobs, cluster) if policy != "pin" else None
@@ -120,7 +121,7 @@ def _judge_again(
     watch: Watch,
     troubles: list[Trouble],
 ) -> int:
-    """Grade until every grade that would count is by today's course, or cannot be; how many were graded."""
+    """Grade until today's course has judged every grade that it can; return how many were graded."""
     tried: set[Task] = set()
     graded = 0
     while tasks := [task for task in find_tasks(book, rows, of, today) if task not in tried]:
@@ -130,7 +131,7 @@ def _judge_again(
 
 
 def find_tasks(book: Gradebook, rows: Sequence[Row], of: Class, today: str) -> list[Task]:
-    """What an earlier course has judged and today's has not: what counts, and what was handed in last or in time."""
+    """List what today's course has yet to judge: submissions that count, and those handed in last or in time."""
     hypothetical = Regrade(today, datetime.max.replace(tzinfo=UTC), "replace", "")
     counting = scores(book, of.manifest, today=today, decision=hypothetical)
     visits, pushes = book.visits(), book.pushes()
@@ -159,6 +160,7 @@ def find_tasks(book: Gradebook, rows: Sequence[Row], of: Class, today: str) -> l
 
 
 def _list_changes(book: Gradebook, before: Reached, after: Reached) -> Iterator[GradeChange]:
+    """List the grades whose points or verdict differ, by student and milestone."""
     rows = {row.id: row for row in book.students()}
     for student, reached in sorted(after.items()):
         for milestone, new in sorted(reached.items()):
@@ -169,7 +171,7 @@ def _list_changes(book: Gradebook, before: Reached, after: Reached) -> Iterator[
 
 
 def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[CriterionChange]:
-    """The criteria whose status differs, in the order of the newer course."""
+    """List the criteria whose status differs, in the order of the newer course."""
     old = {c.name: c for c in (before.criteria if before else ())}
     new = {c.name: c for c in (after.criteria if after else ())}
     for name in {**new, **old}:
@@ -180,18 +182,19 @@ def _compare_criteria(before: Result | None, after: Result | None) -> Iterator[C
 
 
 def _describe_criterion(criterion: CriterionResult | None) -> str:
+    """Describe how a criterion was judged: its status, the measured figure and the required one."""
     if criterion is None:
-        return "not asked for"
+        return "not required"
     status = words.STATUSES[criterion.status]
     if criterion.measured is None:
         return status
-    return f"{status}: {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
+    return f"{status}: {figures.measured(criterion)}, required {figures.threshold(criterion)}"
 
 
 def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
-    """Sentences for a class with grades that an earlier course has judged: what changed, what that touches, what to do.
+    """Say in sentences what has changed since earlier courses judged grades of the class, and what to do about it.
 
-    Nothing where there are none.
+    Nothing for a class without such grades.
     """
     if not (folder / FILE).is_file():
         return
@@ -208,7 +211,7 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     students = len({score.student for score in earlier})
     yield (
         f"The course has changed: {len(earlier)} grades of {students} students were judged by an earlier one "
-        f"({counts}). They stay as they are and say so; what is handed in from now on is judged by today's."
+        f"({counts}). They stay as they are and say so. Today's course judges what is handed in from now on."
     )
     for digest in sorted({score.grading.course_digest for score in earlier if score.grading}):
         course = courses.get(digest)
@@ -219,9 +222,9 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     if decided.get(now.digest) == "pin":
         yield f"Earlier grades are pinned. To regrade them after all: inv regrade{where}"
     else:
-        yield f"Who would change: inv regrade --preview{where}. Decide with inv regrade, --keep-better or --pin."
+        yield f"To see who would change: inv regrade --preview{where}. To decide: inv regrade, --keep-better or --pin."
 
 
 def format_points(score: Score) -> str:
-    """Points as a table shows them; a dash for none."""
+    """Write points for a table; a dash for none."""
     return "—" if score.points is None else f"{score.points:g}"

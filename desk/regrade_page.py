@@ -1,4 +1,4 @@
-"""A regrade, or its preview, in the terminal and as a page of its own."""
+"""Shows a regrade, or its preview, in the terminal and as a page."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from desk.show import plain_table
 from grading.render.text import one_line
 
 MOST = 30
-"""Rows in the terminal; the page and the CSV file have all of them."""
+"""How many rows the terminal shows; the page and the CSV file have all of them."""
 
 
 def page(found: Regraded, *, preview: bool) -> str:
-    """The page: no script, no request, light and dark, fit to print."""
+    """Render the page, which needs no script and no request, has a dark form and can be printed."""
     title = "What a regrade would change" if preview else "What the regrade has changed"
     template = environment().get_template("regrade.html.jinja")
     return template.render(found=found, title=title, summary=summarize(found, preview=preview), points=format_points)
 
 
 def summarize(found: Regraded, *, preview: bool) -> str:
-    """One line on what came of it."""
+    """Summarize in one line how many grades change."""
     verb = "would change" if preview else "changed"
     told = f"{len(found.changes)} grades {verb}, {found.unchanged} stay as they are."
     if found.earlier:
-        told += f" {len(found.earlier)} are still an earlier course's."
+        told += f" {len(found.earlier)} are still judged by an earlier course."
     return told
 
 
 def terminal(found: Regraded, *, preview: bool) -> Iterator[RenderableType]:
-    """The changes as a table, a line for each criterion that is judged otherwise."""
+    """Render the changes for the terminal, with a line for each criterion that is judged differently."""
     if found.changes:
         table = plain_table("student", "milestone", "before", "after", "verdict", "criteria")
         for change in found.changes[:MOST]:
@@ -62,7 +62,7 @@ HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_bef
 
 
 def format_csv(found: Regraded) -> str:
-    """The changes as a CSV file, one row for each grade."""
+    """Write the changes as CSV, one row for each grade."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(HEAD)

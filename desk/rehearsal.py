@@ -1,4 +1,4 @@
-"""`inv rehearse`: a small class on this machine, to try everything with before there is a real one."""
+"""`inv rehearse`: writes a small class on this machine, to try every command with before there is a real one."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from grading.result import CourseRecord, Result
 from grading.submission import source_files
 
 USUAL = 4
-"""Students, unless more are asked for."""
+"""How many students there are unless another number is given."""
 SERVER = "repositories-of-the-rehearsal"
 DEADLINES = "deadlines.yaml"
 RECORDED = Path(__file__).with_name("recorded")
 UNFINISHED = "\n\ndef next_thing_to_write(:\n"
 MARKER = "student_"
-"""What Chi puts before some names."""
+"""The prefix that Chi puts before some names."""
 
 
 def rehearse(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
-    """Write a class into a new folder: a roster, a bare repository for each student, deadlines; the roster's path.
+    """Write a class into a new folder (roster, bare repositories of the students, deadlines); return the roster's path.
 
-    Where somebody has recorded results, or another id than before, a gradebook as well. UsageError when the folder
-    holds a roster or nobody knows so many students, GraderError when git fails.
+    A gradebook is added where somebody has recorded results or a new id. UsageError when the folder already holds a
+    roster or for too many students, GraderError when git fails.
     """
     if (folder / FILE).exists():
-        raise UsageError(f"{folder / FILE} is there already: this folder is somebody's class. Name another --folder.")
+        raise UsageError(f"{folder / FILE} already exists, so this folder is another class. Name another --folder.")
     if not 1 <= students <= len(CAST):
-        raise UsageError(f"--students is 1 to {len(CAST)}, not {students}.")
+        raise UsageError(f"--students must be 1 to {len(CAST)}, not {students}.")
     manifest, at, cast = load(root), now or datetime.now(UTC), CAST[:students]
     make_class_folder(folder)
     texts = _write_texts(root, manifest)
@@ -69,10 +69,11 @@ def rehearse(root: Path, folder: Path, students: int = USUAL, now: datetime | No
 
 
 Texts = dict[Path, tuple[int, str, str]]
-"""Of each file the number of its module, its text as it is given out, and as the course solves it."""
+"""For each file the number of its module, its text as it is given out, and its text with the solution."""
 
 
 def _write_texts(root: Path, manifest: Manifest) -> Texts:
+    """Make both texts of each file that students write: the skeleton and the solution."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     found: Texts = {}
     for file in source_files(manifest, built):
@@ -83,7 +84,7 @@ def _write_texts(root: Path, manifest: Manifest) -> Texts:
 
 
 def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now: datetime) -> list[str]:
-    """What this student has pushed, and when: the commits, oldest first."""
+    """Create a student's repository with all that they pushed, and return the commits, oldest first."""
     tree, bare = server / f"{one.id}.work", server / f"{one.id}.git"
     for name, (number, given, written) in texts.items():
         path = tree / name
@@ -117,7 +118,7 @@ def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now
 
 
 def _change(text: str, one: Character, module: int, file: str) -> str:
-    """The text as this student has it."""
+    """Change a solution's text to what this student has."""
     if one.change in ("unfinished", "renamed") and module == 2:
         text += UNFINISHED
     if one.change == "renamed":
@@ -128,7 +129,7 @@ def _change(text: str, one: Character, module: int, file: str) -> str:
 
 
 def _answer(milestone: Milestone, one: Character) -> Answers:
-    """The right answers to this student's questions, or, to the first milestone's, all but the first with a number."""
+    """Answer this student's questions correctly; with "wrong", one number of the first milestone is wrong."""
     answers = right_answers(milestone, one.id)
     if one.answers == "right" or milestone.id > 1:
         return answers
@@ -144,7 +145,7 @@ def _fill_gradebook(
     commits: dict[str, list[str]],
     now: datetime,
 ) -> None:
-    """The recorded results, as an earlier collection would have left them, and the modules that came before them."""
+    """Write recorded results into a gradebook as an earlier collection would have, with records of the modules."""
     course = course_record(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
@@ -166,9 +167,9 @@ def _fill_gradebook(
 
 
 def _recall(name: str, one: Character, commit: str, at: datetime, course: CourseRecord) -> Result:
-    """A recorded result, as if this student's commit had been graded at that time."""
+    """Load a recorded result, and change it as if this student's commit had been graded at that time."""
     found = Result.model_validate_json((RECORDED / f"{name}.json").read_bytes())
-    how = "Recorded for the rehearsal, of the course’s own solution. "
+    how = "Recorded for the rehearsal with the course’s own solution. "
     return found.model_copy(
         update={
             "started_at": at,
@@ -180,7 +181,7 @@ def _recall(name: str, one: Character, commit: str, at: datetime, course: Course
 
 
 def _publish(manifest: Manifest, one: Character, until: datetime) -> list[Published]:
-    """Records of a branch `progress`: every module begun and completed, one in three after a try that failed."""
+    """Make records of a branch `progress`: every module begun and completed, one in three after a failed try."""
     events = []
     for module in manifest.modules[: one.modules]:
         at = until - timedelta(days=3 * (one.modules - module.number + 1), hours=7 * module.number % 11)
@@ -200,13 +201,13 @@ def _publish(manifest: Manifest, one: Character, until: datetime) -> list[Publis
 
 
 def _write_deadlines(now: datetime) -> str:
-    """Deadlines by which somebody was late, to be put at the end of milestones.yaml."""
+    """Write deadlines that make some students late, to be added to the end of milestones.yaml."""
     due = [
         f"    - milestone: {milestone}\n      at: {now - timedelta(days=days):%Y-%m-%d} 23:59\n"
         for milestone, days in DUE.items()
     ]
     return (
-        "# The rehearsal's deadlines. To see lateness, put these lines at the end of milestones.yaml.\n"
+        "# The rehearsal's deadlines. To see lateness, add these lines to the end of milestones.yaml.\n"
         "deadlines:\n  timezone: UTC\n  late:\n    grace_minutes: 15\n    off_per_day: 0.1\n    days: 5\n"
         f"  due:\n{''.join(due)}"
         "  extensions:\n    - section: C\n      days: 2\n      milestones: [1]\n"
@@ -214,7 +215,7 @@ def _write_deadlines(now: datetime) -> str:
 
 
 class _Git:
-    """Git as one student, at a time that can be set."""
+    """Runs git as one student, at a time that can be set."""
 
     def __init__(self, student: str) -> None:
         who = {"NAME": student, "EMAIL": f"{student}@example.org"}
@@ -222,9 +223,9 @@ class _Git:
         self.at: datetime | None = None
 
     def __call__(self, *words: str) -> str:
-        """What it prints; GraderError when it fails."""
+        """Run git, and return what it prints; GraderError when it fails."""
         times = {}
-        if self.at is not None:  # the repository keeps it as when it was pushed to
+        if self.at is not None:  # the bare repository keeps it as the time of the push
             times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{int(self.at.timestamp())} +0000")
         done = subprocess.run(  # noqa: S603
             ["git", *words],  # noqa: S607

@@ -1,4 +1,4 @@
-"""The class report: who is where, who is stuck, what fails most. Pure functions of a gradebook; rendered elsewhere."""
+"""The class report as data: who is where, who is stuck, what fails most. Pure functions of a gradebook."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Distribution:
     counts: Mapping[str, int]
     """State → students, in the order of `STATES`."""
     mean: float | None
-    """Of the points of those who have some."""
+    """Mean points of the students who have any."""
     late: int
     histogram: tuple[int, ...]
-    """Students with 0 to 10 points, and so on; bonus points are in the last bar."""
+    """How many students have 0 to 10 points, and so on; bonus points are in the last bar."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Section:
     having: tuple[int, ...]
     """For each milestone that is built, how many have unlocked it."""
     means: tuple[float | None, ...]
-    """For each milestone, of the points of those who have some."""
+    """For each milestone, the mean points of the students who have any."""
     total: float
     """The mean of everybody's points together."""
 
@@ -70,39 +70,39 @@ class Line:
     total: float
     visit: Visit | None
     stale: tuple[tuple[str, ...], ...] = ()
-    """For each score why it may be out of date; empty where it is not."""
+    """For each score why it may be out of date; empty where it is current."""
     is_stuck: bool = False
 
     @property
     def is_stale(self) -> bool:
-        """Whether any of them is."""
+        """Whether any score may be out of date."""
         return any(self.stale)
 
 
 @dataclass(frozen=True)
 class Stuck:
-    """Somebody who has tried and not got further."""
+    """A student who has tried and got no further."""
 
     row: Row
     milestone: int
     first_to_mend: str
     tries: int
-    """Gradings in a row, until now, whose first thing to fix was the same."""
+    """The newest gradings in a row whose first thing to fix was the same."""
     days: int
-    """Since the first of those tries was pushed or graded."""
+    """Days since the first of those tries."""
     score: int
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that students fail: a task's test, a question, or a criterion."""
+    """One thing that students can fail: a task's test, a question, or a criterion."""
 
     milestone: int
     kind: ItemKind
     title: str
     students: int
     of: int
-    """Students who have begun the milestone."""
+    """How many students have begun the milestone."""
     statistics: ItemStatistics
 
 
@@ -119,7 +119,7 @@ class Report:
     """Empty where the roster has none."""
     stuck: tuple[Stuck, ...]
     trying: int
-    """Milestones that were tried and are not unlocked, over the class."""
+    """How many milestones of all students were tried and are not unlocked."""
     items: tuple[Item, ...]
     questions: tuple[Item, ...]
     criteria: tuple[Item, ...]
@@ -127,17 +127,17 @@ class Report:
 
     @property
     def earlier(self) -> int:
-        """Grades that another course than today's has judged."""
+        """How many grades an earlier course has judged."""
         return sum(not score.is_current for line in self.lines for score in line.scores)
 
     @property
     def stale(self) -> int:
-        """Grades that may be out of date."""
+        """How many grades may be out of date."""
         return sum(bool(reasons) for line in self.lines for reasons in line.stale)
 
 
 def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> Report:
-    """The report of a gradebook; the same for the same gradebook. Grades of other courses than today's are marked."""
+    """Build the report of a gradebook, in which grades by earlier courses than ``today`` are marked."""
     rows, visits = book.students(), book.visits()
     reached = scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
@@ -175,11 +175,12 @@ def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> 
 
 
 def state(score: Score) -> str:
-    """One of `STATES`."""
+    """Name the state of a score, one of `STATES`."""
     return score.verdict or "not_begun"
 
 
 def _distribution(milestone: Milestone, of: Sequence[Score]) -> Distribution:
+    """Summarize a milestone's scores: states, mean, lateness and histogram."""
     counts = Counter(map(state, of))
     points = _points(of)
     bars = Counter(min(max(int(BINS * one / FULL), 0), BINS - 1) for one in points)
@@ -195,17 +196,18 @@ def _distribution(milestone: Milestone, of: Sequence[Score]) -> Distribution:
 
 
 def _points(of: Iterable[Score]) -> list[float]:
-    """The points of who has some: graded, or given by hand."""
+    """List the points that were graded or given by hand."""
     touched = [score for score in of if score.grading is not None or score.by_hand.describe()]
     return [score.points for score in touched if score.points is not None]
 
 
 def _mean(points: Sequence[float]) -> float | None:
+    """Compute the mean to one decimal; None for no points."""
     return round(sum(points) / len(points), 1) if points else None
 
 
 def _sections(lines: Sequence[Line]) -> Iterable[Section]:
-    """One for each section of the roster, those without one last."""
+    """Summarize each section of the roster; students without one come last."""
     if not any(line.row.section for line in lines):
         return
     by_name: dict[str, list[Line]] = {}
@@ -220,14 +222,14 @@ def _sections(lines: Sequence[Line]) -> Iterable[Section]:
 
 @dataclass(frozen=True)
 class _Tried:
-    """What is needed of a result."""
+    """The parts of a result that the report needs."""
 
     at: datetime
     verdict: str
     failures: tuple[str, ...]
     """Titles, in the order in which to fix them."""
     unanswered: frozenset[str]
-    """Titles of questions that are open, and so not missed."""
+    """Titles of questions without an answer, which do not count as missed."""
     asked_by: Mapping[str, str]
     """Title of a failure → the criterion it belongs to."""
     judged: Mapping[str, bool]
@@ -235,7 +237,7 @@ class _Tried:
 
 
 def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Tried]]:
-    """Every grading of each student's milestones that counts or did, and was no error, in order of time."""
+    """Load every grading by student and milestone, oldest first, without errors and a regrade's preview."""
     found: dict[tuple[str, int], list[_Tried]] = {}
     owners = {g.id: g.student for g in book.gradings()}
     hidden = find_previews(book)
@@ -250,12 +252,14 @@ def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[
 
 
 def _open(raw: Mapping[str, Any]) -> frozenset[str]:
+    """Find the questions without an answer."""
     failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
     return frozenset(t for t, got in titles if (question_in(t) or t == OPEN) and not was_answered(got))
 
 
 def _title(failure: Mapping[str, Any]) -> str:
+    """Write the title of a failure, with its task."""
     task = failure.get("task")
     return f"Task {task}: {failure['title']}" if task else str(failure["title"])
 
@@ -265,12 +269,14 @@ def _titles(raw: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _asked_by(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """List the titles of the failures of a result, each with the title of its criterion."""
     for criterion in raw["criteria"]:
         for failure in criterion.get("failures", ()):
             yield _title(failure), str(criterion["title"])
 
 
 def _judged(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
+    """List the titles of the criteria that were judged, and whether each was met."""
     for criterion in raw["criteria"]:
         if criterion["status"] in ("passed", "failed"):
             yield str(criterion["title"]), criterion["status"] == "passed"
@@ -279,7 +285,7 @@ def _judged(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
 def _find_stuck(
     rows: Sequence[Row], history: Mapping[tuple[str, int], list[_Tried]], at: datetime | None
 ) -> tuple[tuple[Stuck, ...], int]:
-    """Of those whose newest grading is not yet, the ones to be named, and how many there are."""
+    """Find the students to name as stuck, and count all milestones whose newest grading is “not yet”."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
         last = tried[-1]
@@ -302,7 +308,7 @@ def _items(
     history: Mapping[tuple[str, int], list[_Tried]],
     built: Sequence[Milestone],
 ) -> list[Item]:
-    """What the newest gradings fail, most often first, and each criterion."""
+    """List the failures of the newest gradings and all criteria, those that fail most often first."""
     items = []
     for milestone in built:
         tried = [one for (_, number), one in newest.items() if number == milestone.id]
@@ -320,7 +326,7 @@ def _items(
 
 
 def _find_outcomes(tried: Sequence[_Tried], titles: Mapping[str, str]) -> dict[str, Outcome]:
-    """What one student made of each item, by the gradings that measured its criterion; a criterion is its own."""
+    """Find how one student did on each item, from the gradings in which the item's criterion was judged."""
     found = {}
     for title, criterion in titles.items():
         met = [

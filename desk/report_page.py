@@ -1,4 +1,4 @@
-"""The class report as a page of its own, and in the terminal. Names and test titles in it are students' text."""
+"""Shows the class report as a page and in the terminal. Its names and test titles are students' text."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from grading.render.text import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = (TEMPLATES.parents[1] / "site" / "static" / "class.js", TEMPLATES / "report.js")
-"""What the page sorts and filters with; the first is the site's, too."""
+"""The scripts by which the page sorts and filters; the site also uses the first."""
 MOST = 15
-"""Rows of each list in the terminal; the page has all of them."""
+"""How many rows of each list the terminal shows; the page has all of them."""
 
 
 def environment() -> Environment:
-    """Templates of the desk's pages: everything is escaped, and cleaned of control characters by `line`."""
+    """Build the environment of the desk's templates: all text is escaped, and `line` removes control characters."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.filters["line"] = lru_cache(4096)(one_line)  # titles repeat on every row
     made.filters["words"] = WORDS.__getitem__
@@ -36,9 +36,9 @@ def environment() -> Environment:
 
 
 def page(report: Report, evidence: str = "") -> str:
-    """The report as HTML: no request, light and dark, fit to print; its one script sorts and filters.
+    """Render the report as HTML without requests, with a dark form, fit to print; its one script sorts and filters.
 
-    ``evidence`` is the folder beside the page with the students' own pages (`desk.evidence`).
+    ``evidence`` is the folder next to the page that has each student's evidence (`desk.evidence`).
     """
     script = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
     return (
@@ -60,19 +60,19 @@ def page(report: Report, evidence: str = "") -> str:
 
 
 def terminal(report: Report) -> Iterator[RenderableType]:
-    """The report as tables."""
+    """Render the report for the terminal, as lines and tables."""
     yield f"{one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
     if report.earlier:
-        yield f"{report.earlier} grades were judged by an earlier course. Who would change: inv regrade --preview"
+        yield f"{report.earlier} grades were judged by an earlier course. See who would change: inv regrade --preview"
     table = plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
     yield table
     if report.stale:
-        yield f"{report.stale} grades may be out of date; the page says which, and why."
+        yield f"{report.stale} grades may be out of date. The page says which, and why."
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]

@@ -1,4 +1,4 @@
-"""Names of repositories in a roster: which may be handed to git, and which are the same."""
+"""Names of repositories in a roster: which of them git may be given, and which mean the same repository."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ HOST = "https://github.com"
 
 
 def repository_problem(text: str) -> tuple[str, str] | None:
-    """What is wrong with a repository's name, and the repair; None when git may be given it."""
+    """Say what is wrong with a repository's name, with the repair; None when git may be given it."""
     if PASSWORD.match(text):
-        return "the address holds a user or a password.", "Delete that part: git asks your credential helper itself."
+        return "the address holds a user name or a password.", "Delete it: git asks your credential helper."
     if any(kind.fullmatch(text) for kind in (SHORT, ADDRESS, SECURE_SHELL, PATH)):
         return None
-    return f"{text[:80]!r} is no repository.", "Write owner/name, an address (https:// or ssh://), or a path (./ or /)."
+    return (
+        f"{text[:80]!r} does not name a repository.",
+        "Write owner/name, an address (https:// or ssh://), or a path (./ or /).",
+    )
 
 
 def address(text: str, host: str = HOST) -> str:
-    """What git is given: an address as it is; owner/name at `host`."""
+    """Build the address for git: owner/name becomes an address at `host`, and an address stays as it is."""
     return f"{host}/{text}.git" if SHORT.fullmatch(text) else text
 
 
 def full_name(text: str) -> str | None:
-    """owner/name of a repository on GitHub; None for one elsewhere.
+    """Find the owner/name of a repository on GitHub; None for one that is not there.
 
     >>> full_name("git@github.com:octo/hello.git")
     'octo/hello'
@@ -39,7 +42,7 @@ def full_name(text: str) -> str | None:
 
 
 def commit_address(text: str | None, commit: str) -> str | None:
-    """The page of a commit; None where it has none that we know: a repository that is not on GitHub.
+    """Build the address of a commit's page; None for a repository that is not on GitHub.
 
     >>> commit_address("octo/hello", "c0ffee")
     'https://github.com/octo/hello/commit/c0ffee'
@@ -49,5 +52,5 @@ def commit_address(text: str | None, commit: str) -> str | None:
 
 
 def same_repository(text: str) -> str:
-    """Equal for the same repository, however it is written."""
+    """Normalize a repository's name, so that all spellings of the same repository are equal."""
     return (full_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

@@ -1,4 +1,4 @@
-"""`inv resume`: a workflow's run begins with the gradebook that an earlier one handed over."""
+"""`inv resume`: starts a workflow's run with the gradebook that an earlier run uploaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.github.artifact import Refused, fetch, list_artifacts
 ARTIFACT = "gradebook"
 PACKED, UNPACKED = 1 << 30, 4 << 30
 RUNS = 50
-"""Runs that are looked through for the last that handed a gradebook over."""
+"""How many runs are searched for the last one that uploaded a gradebook."""
 _WORKFLOW = re.compile(r"[^@]+/\.github/workflows/([\w.-]+)@.+")
 
 
@@ -35,11 +35,11 @@ class _Runs(Part):
 
 
 def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
-    """Merge the newest gradebook of a workflow's earlier runs into the folder's; the run's number, None without one.
+    """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
 
-    The workflow is the one that runs, unless another's file is named. Only runs of our own default branch are asked: a
-    pull request may hand over what it likes. UsageError outside a workflow, GraderError when GitHub cannot be asked, or
-    when what it sends is no gradebook.
+    The workflow is the one that runs this, unless another's file is named. Only runs of our own default branch count,
+    since a pull request may upload anything. UsageError outside a workflow, GraderError when GitHub cannot be asked or
+    sends something other than a gradebook.
     """
     repository, own, branch = _place(environ)
     github = client(environ)
@@ -51,7 +51,7 @@ def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int 
         try:
             data = fetch(github, repository, artifacts, ARTIFACT, FILE, packed=PACKED, unpacked=UNPACKED)
         except Refused as refusal:
-            raise GraderError(f"the gradebook of run {run} cannot be taken: {refusal}.") from None
+            raise GraderError(f"the gradebook of run {run} cannot be used: {refusal}.") from None
         earlier = folder / f"earlier-{run}.sqlite"
         write_atomically(earlier, data)
         try:
@@ -65,16 +65,16 @@ def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int 
 
 
 def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
-    """The repository, the workflow's file and the branch this runs on."""
+    """Read the repository, the workflow's file and the branch from the environment; UsageError outside a workflow."""
     found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
     repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
     if found is None or not repository or not branch:
-        raise UsageError("`inv resume` is for workflows. At a desk the gradebook lies where you collect: inv collect")
+        raise UsageError("`inv resume` is for workflows. Your own machine has the gradebook already: inv collect")
     return repository, found[1], branch
 
 
 def _earlier(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
-    """The finished runs of the workflow on this branch of this repository, the newest first."""
+    """List the finished runs of the workflow on this branch of this repository, newest first."""
     owner, name = repository.split("/")
     with translate_errors(f"the earlier runs of {workflow}"):
         answer = github.rest.actions.list_workflow_runs(

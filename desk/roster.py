@@ -1,4 +1,4 @@
-"""The roster: a CSV file with one row for each student. Whatever is wrong with it is told with its row and repair."""
+"""The roster: a CSV file with one row for each student. Everything wrong in it is reported with row and repair."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from grading.quiz.identity import valid_id
 from grading.render.text import drop_invisible
 
 FILE = Path("roster.csv")
-"""In the class's folder."""
+"""The roster's file in the class's folder."""
 LARGEST = 16 << 20
 LONGEST = 200
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 DAYS = re.compile(r"(?:(?P<milestone>[1-9][0-9]?):)?(?P<days>[0-9]{1,3})", re.ASCII)
-"""One part of `extension_days`: 3 for every milestone, 2:5 for milestone 2."""
+"""One part of `extension_days`: 3 days for every milestone, or 2:5, five days for milestone 2."""
 WRITTEN = ("name", "section")
-"""Columns in people's own spelling, which may need joiners (U+200C, U+200D)."""
+"""Columns with text in any script, which may need joiners (U+200C, U+200D)."""
 EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
@@ -34,7 +34,7 @@ class Row:
     """One student of the roster."""
 
     id: str
-    """Lower case, as in their student.yaml: their questions are made for it."""
+    """Lower case, as in their student.yaml; their questions are made from it."""
     name: str | None = None
     email: str | None = None
     github: str | None = None
@@ -43,18 +43,18 @@ class Row:
     public: bool = False
     """Whether they agreed to be named on the site."""
     extension_days: int = 0
-    """Added to each of their deadlines."""
+    """Days that are added to each of their deadlines."""
     milestone_days: tuple[tuple[int, int], ...] = ()
-    """(milestone, days): added to that deadline instead. Written into the column `extension_days`, too."""
+    """(milestone, days) for one deadline, instead of `extension_days`, in whose column it is written."""
     sis_login: str | None = None
-    """What Canvas knows them by, where that is neither `email` nor `id`."""
+    """The login that Canvas knows them by, where that is neither `email` nor `id`."""
     links: bool = False
-    """Whether they agreed that their portfolio leads to their repository; of those who are named there."""
+    """Whether they agreed that their portfolio links to their repository; needs `public`."""
     leaderboard: bool = False
     """Whether they agreed to be on the leaderboard, by name if `public`."""
 
     def days_for(self, milestone: int) -> int:
-        """What is added to the student's deadline for a milestone."""
+        """Return the days that are added to the student's deadline for a milestone."""
         return dict(self.milestone_days).get(milestone, self.extension_days)
 
 
@@ -63,14 +63,14 @@ COLUMNS = tuple(f.name for f in fields(Row) if f.name != "milestone_days")
 
 @dataclass(frozen=True)
 class Roster:
-    """The students in the order of the file, and what is wrong with it."""
+    """The students in the order of the file, and its problems."""
 
     rows: tuple[Row, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 def read_roster(path: Path) -> Roster:
-    """The students of a roster without a problem; UsageError that lists every one otherwise."""
+    """Read the students of a roster; UsageError that lists every problem if it has any."""
     roster = check_roster(path)
     if roster.problems:
         raise UsageError("\n".join(map(str, roster.problems)))
@@ -78,7 +78,7 @@ def read_roster(path: Path) -> Roster:
 
 
 def check_roster(path: Path) -> Roster:
-    """The usable rows of a roster and its problems, in the order of the file; UsageError when it cannot be read."""
+    """Read the usable rows of a roster and its problems, in the order of the file; UsageError for an unreadable one."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -91,22 +91,25 @@ def check_roster(path: Path) -> Roster:
 
 @dataclass
 class _Reader:
-    """One pass over a file."""
+    """One pass over a roster's file."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
     first: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Where each value that must be one student's alone was seen first."""
+    """The line on which each value that must be unique was seen first."""
 
     def read(self, data: bytes) -> Roster:
+        """Parse the bytes of a roster."""
         text = self._text(data)
         rows = [] if text is None else list(self._rows(text))
         return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
 
-    def _problem(self, line: int, message: str, mend: str) -> None:
-        self.problems.append(Problem(self.file, line, message, mend))
+    def _problem(self, line: int, message: str, repair: str) -> None:
+        """Add a problem of a line, with its repair."""
+        self.problems.append(Problem(self.file, line, message, repair))
 
     def _text(self, data: bytes) -> str | None:
+        """Decode a roster; None, and a problem, when it is too large or not UTF-8."""
         if len(data) > LARGEST:
             self._problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
             return None
@@ -124,6 +127,7 @@ class _Reader:
             return None
 
     def _rows(self, text: str) -> Iterator[Row]:
+        """Parse each row into a student; those with a problem are left out."""
         lines = self._lines(text)
         line, header = next(lines, (1, []))
         names = [name.strip().lower() for name in header]
@@ -140,7 +144,7 @@ class _Reader:
                 yield row
 
     def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Each row that is not blank, with the line it begins on."""
+        """Split CSV into rows that are not blank, each with the line it begins on."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         begins = 1
         while True:
@@ -156,6 +160,7 @@ class _Reader:
             begins = reader.line_num + 1
 
     def _header_is_right(self, line: int, names: list[str]) -> bool:
+        """Check the names of the columns; False when the rows cannot be read with them."""
         if len(names) == 1 and re.search(r"[;\t]", names[0]):
             self._problem(line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”.")
             return False
@@ -170,10 +175,11 @@ class _Reader:
         return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
 
     def _row(self, line: int, cells: dict[str, str]) -> Row | None:
+        """Parse one row, and add a problem for everything wrong in it; None without an id."""
         for name, cell in cells.items():
             allowed = drop_invisible(cell) if name in WRITTEN else ""
             if len(cell) > LONGEST or "\n" in cell or _invisible_in(cell) - _invisible_in(allowed):
-                told = f"{name} is longer than {LONGEST} characters, or holds invisible ones."
+                told = f"{name} is longer than {LONGEST} characters, or has invisible ones."
                 self._problem(line, told, "Write it on one line.")
                 return None
         given: dict[str, str | None] = {name: cells.get(name) or None for name in COLUMNS}
@@ -182,7 +188,7 @@ class _Reader:
         if repository is not None and (complaint := repository_problem(repository)):
             self._problem(line, f"repository: {complaint[0]}", complaint[1])
         if email is not None and not EMAIL.fullmatch(email):
-            self._problem(line, f"{email!r} is no e-mail address.", "Write name@host, or leave it empty.")
+            self._problem(line, f"{email!r} is not an e-mail address.", "Write name@host, or leave it empty.")
         self._alone(line, "id", id_, str)
         self._alone(line, "github", github, str)
         self._alone(line, "repository", repository, same_repository)
@@ -210,6 +216,7 @@ class _Reader:
         )
 
     def _user(self, line: int, column: str, value: str | None) -> str | None:
+        """Parse a user name; None, and a problem, for an invalid one or a missing id."""
         if value is None:
             if column == "id":
                 self._problem(line, "has no id.", "Write the user name of the student's student.yaml.")
@@ -221,7 +228,7 @@ class _Reader:
             return None
 
     def _alone(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
-        """Say when an earlier row has the same value."""
+        """Add a problem when an earlier row has the same value."""
         if value is None:
             return
         first = self.first.setdefault((column, same(value)), line)
@@ -229,22 +236,23 @@ class _Reader:
             self._problem(line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two.")
 
     def _agreed(self, line: int, column: str, value: str) -> bool:
+        """Parse yes or no; False, and a problem, for anything else."""
         if value.lower() not in WORDS:
             self._problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
     def _days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Days for every deadline, and those for one milestone's."""
+        """Parse the days for all deadlines and those for single milestones; 0, and a problem, for anything else."""
         try:
             return parse_days(value)
         except ValueError:
-            repair = "Write a whole number of days, or 2:5 for five days of milestone 2 only, or leave it empty."
+            repair = "Write a whole number of days, or 2:5 for five days for milestone 2 only, or leave it empty."
             self._problem(line, f"extension_days is {value!r}.", repair)
             return 0, ()
 
 
 def parse_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """The days of every deadline and those of single milestones; ValueError for anything else, or one named twice.
+    """Parse the days for all deadlines and those for single milestones; ValueError for anything else or a repeat.
 
     >>> parse_days("3 2:5")
     (3, ((2, 5),))
@@ -261,5 +269,5 @@ def parse_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
 
 
 def _invisible_in(text: str) -> Counter[str]:
-    """How often each character that nobody can see stands in a text."""
+    """Count the invisible characters in a text."""
     return Counter(c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))

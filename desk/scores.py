@@ -1,4 +1,4 @@
-"""What counts: for each student and milestone the grading that scores most, by when its files were pushed."""
+"""Which gradings count: for each student and milestone the one with most points, by when its files were pushed."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ from grading.deadlines import Terms
 from grading.manifest.model import Manifest, Milestone, Status
 
 FULL = 100.0
-"""Points of a milestone whose every criterion is met, on time."""
+"""The points of a milestone with every criterion met on time."""
 NOTHING = InForce()
 RANK = {"unlocked": 3, "provisional": 2, "not_yet": 1, "error": 0}
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one student has reached in one milestone."""
+    """The score of one student in one milestone."""
 
     student: str
     milestone: int
     grading: Grading | None = None
-    """The one that counts; None when nothing has been graded."""
+    """The grading that counts; None when nothing has been graded."""
     push: Push | None = None
-    """What brought its files first."""
+    """The first push with its files."""
     terms: Terms | None = None
     attempts: int = 0
-    """Different submissions that were graded."""
+    """How many different submissions were graded."""
     closed: bool = False
-    """Whether it was too late for anything when the repository was last looked at."""
+    """Whether it was too late to earn anything when the repository was last visited."""
     course: Course | None = None
     """The course that judged it."""
     is_current: bool = True
-    """Whether that is the course as it is now."""
+    """Whether that is today's course."""
     by_hand: InForce = NOTHING
-    """What somebody decided about it."""
+    """What was decided about it by hand."""
 
     @property
     def verdict(self) -> str | None:
-        """unlocked, provisional, not_yet, error; None when nobody has begun."""
+        """unlocked, provisional, not_yet or error; None when it is not begun."""
         return None if self.grading is None else self.grading.verdict
 
     @property
     def days_late(self) -> int:
-        """Days begun since it was due."""
+        """Days and part-days since it was due."""
         return 0 if self.terms is None or self.push is None else self.terms.days_late(self.push.at)
 
     @property
     def factor(self) -> float:
-        """What lateness leaves of the score."""
+        """The share of the points that lateness leaves."""
         return 1.0 if self.terms is None or self.push is None else self.terms.factor(self.push.at)
 
     @property
     def points(self) -> float | None:
-        """What was measured, and what was decided by hand; None for nothing, and for who is excused."""
+        """The measured points with the overrides; None for an ungraded or excused score."""
         return self.by_hand.apply(self.measured_points)
 
     @property
     def measured_points(self) -> float | None:
-        """0 to 100: the share of the course's points that is earned, times what lateness leaves.
+        """The measured points, 0 to 100: the earned share of the course's points, times what lateness leaves.
 
-        None for an error, since nobody knows, and for what is not begun while it still can be.
+        None for an error, and for a milestone that is not begun while it still can be.
         """
         if self.grading is None:
             return 0.0 if self.closed else None
@@ -84,7 +84,7 @@ class Score:
 
     @property
     def judged_by(self) -> str:
-        """The course that judged it, in words; empty where nothing is graded."""
+        """The name of the course that judged it; empty where nothing is graded."""
         if self.course is None:
             return ""
         return self.course.label + ("" if self.is_current else ", an earlier course")
@@ -93,10 +93,10 @@ class Score:
 def scores(
     book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: Regrade | None = None
 ) -> dict[str, dict[int, Score]]:
-    """Every enrolled student's score in every milestone that is built: id → milestone → score.
+    """Compute every enrolled student's score in every milestone that is built: id → milestone → score.
 
-    ``today`` is the digest of the course as it is now: grades of others are marked. ``decision`` is one that was not
-    made yet, to see what it would change.
+    ``today`` is the digest of today's course; grades by any other are marked. ``decision`` is a regrade that is not
+    decided yet, to see what it would change.
     """
     pushes, gradings, visits = book.pushes(), book.gradings(), book.visits()
     arrivals = _arrivals(book.handed_in(), gradings, pushes)
@@ -127,6 +127,7 @@ def _score(
     arrivals: dict[tuple[str, int, str], Push],
     visit: Visit | None,
 ) -> Score:
+    """Compute a student's score in a milestone from the gradings of each submission; the best one counts."""
     due = terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last
     none = Score(row.id, milestone.id, terms=due, closed=closed)
@@ -144,16 +145,17 @@ def _score(
 
 
 def select_gradings(gradings: Iterable[Grading], regrades: Sequence[Regrade]) -> list[list[Grading]]:
-    """For each different submission of one student to one milestone the gradings that count, mostly one.
+    """Select the gradings that count, usually one, for each submission of one student to one milestone.
 
-    A submission keeps what the course that graded it first has given it, until a regrade by another course is decided:
-    a course that changes moves no grade by itself. Errors count only where there is nothing else, and what a stand-in's
-    data has measured only until the real data have. ``gradings`` are in order of time.
+    The course that graded a submission first counts until a regrade by another course is decided, so a change to the
+    course moves no grade by itself. Errors count only where there is nothing else. Results from stand-in data count
+    only until there are results from the real data. ``gradings`` are in order of time.
     """
     return [_select_grading(group, regrades) for group in group_submissions(gradings)]
 
 
 def _select_grading(group: Sequence[Grading], regrades: Sequence[Regrade]) -> list[Grading]:
+    """Select the gradings of one submission that count after these regrades."""
     sound = [grading for grading in group if grading.verdict != "error"]
     if not sound:
         return [group[-1]]
@@ -169,7 +171,7 @@ def _select_grading(group: Sequence[Grading], regrades: Sequence[Regrade]) -> li
 
 
 def find_replaced(book: Gradebook, student: str) -> frozenset[str]:
-    """The ids of a student's gradings whose place another course's has taken by a regrade."""
+    """Find the ids of a student's gradings that a regrade by another course has replaced."""
     decided = select_regrades(read_regrades(book))
     by_milestone: dict[int, list[Grading]] = {}
     for grading in book.gradings(student):
@@ -184,7 +186,7 @@ def find_replaced(book: Gradebook, student: str) -> frozenset[str]:
 
 
 def find_previews(book: Gradebook, student: str | None = None) -> frozenset[str]:
-    """The ids of gradings that were made for the preview of a regrade and were never decided to count."""
+    """Find the ids of gradings that were made only for the preview of a regrade."""
     decided = {regrade.course_digest for regrade in select_regrades(read_regrades(book)) if regrade.policy != "pin"}
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in book.gradings(student):
@@ -199,14 +201,14 @@ def find_previews(book: Gradebook, student: str | None = None) -> frozenset[str]
 
 
 def _first_course(group: Sequence[Grading]) -> str:
-    """The course that graded a submission first, as `select_gradings` counts."""
+    """Return the digest of the course that graded a submission first, apart from errors and provisional results."""
     sound = [grading for grading in group if grading.verdict != "error"] or list(group)
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     return firm[0].course_digest
 
 
 def group_submissions(gradings: Iterable[Grading]) -> list[list[Grading]]:
-    """The gradings of each different submission. The same files are one, and so is the same commit for two courses."""
+    """Group gradings by submission: equal files are one submission, and so is one commit graded by two courses."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
     for grading in gradings:
@@ -220,14 +222,14 @@ def group_submissions(gradings: Iterable[Grading]) -> list[list[Grading]]:
 
 
 def _early(score: Score) -> float:
-    """Larger for what came earlier."""
+    """Return a number that is larger for an earlier push."""
     return -score.push.at.timestamp() if score.push is not None else float("-inf")
 
 
 def _arrivals(
     handed_in: Iterable[HandedIn], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
 ) -> dict[tuple[str, int, str], Push]:
-    """When each submission came first, whichever commit brought it: (student, milestone, digest) → push."""
+    """Find the first push of each submission, in any commit: (student, milestone, digest) → push."""
     brought = {(h.student, h.milestone, h.submission_digest, h.commit) for h in handed_in if h.submission_digest}
     brought |= {(g.student, g.milestone, g.submission_digest, g.commit) for g in gradings}
     found: dict[tuple[str, int, str], Push] = {}

@@ -15,20 +15,20 @@ from grading.errors import UsageError
 from grading.github.outputs import write_outputs
 
 MOST = 256
-"""Jobs that GitHub lets a matrix have."""
+"""How many jobs GitHub lets a matrix have."""
 SUBMISSIONS = 10
-"""To be graded by one job, while that does not make too many jobs."""
+"""How many submissions one job grades, as long as that does not make too many jobs."""
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
 def matrix(submissions: int) -> str:
-    """The matrix on one line: each job's shard, such as 3/12. It names no student: logs may be read by many."""
+    """Write the matrix on one line: each job's shard, such as 3/12. It names no student, since many may read logs."""
     count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
 
 def tell(text: str, environ: Mapping[str, str]) -> None:
-    """Print a matrix, or, in a workflow, hand it on as the output `matrix`."""
+    """Print a matrix, or, in a workflow, pass it on as the output `matrix`."""
     if file := environ.get("GITHUB_OUTPUT"):
         write_outputs(Path(file), {"matrix": text})
     else:
@@ -36,7 +36,7 @@ def tell(text: str, environ: Mapping[str, str]) -> None:
 
 
 def find(folder: Path) -> list[Path]:
-    """Every gradebook below a folder; UsageError when there is none."""
+    """List every gradebook below a folder; UsageError when there is none."""
     found = sorted(folder.rglob(FILE))
     if not found:
         raise UsageError(f"There is no {FILE} below {folder}. Name the folder that holds the shards' artifacts.")
@@ -44,22 +44,22 @@ def find(folder: Path) -> list[Path]:
 
 
 def of_shard(rows: Sequence[Row], shard: str) -> frozenset[str]:
-    """The ids of one shard's students: every so-manieth of the class, in order. UsageError for what is no shard."""
+    """Select the ids of one shard's students: for 3/12, every twelfth from the third. UsageError for another text."""
     found = SHARD.fullmatch(shard)
     if found is None or not int(found[1]) <= int(found[2]) <= MOST:
-        raise UsageError(f"{shard!r} is no shard. Write it as 3/12: the third of twelve, at most {MOST}.")
+        raise UsageError(f"{shard!r} is not a shard. Write it as 3/12: the third of twelve, at most {MOST}.")
     number, count = int(found[1]), int(found[2])
     return frozenset(sorted(row.id for row in rows)[number - 1 :: count])
 
 
 def merge(into: Path, shards: Sequence[Path]) -> int:
-    """Add everything of the shards' gradebooks to one, made when it is not there; how many results were new.
+    """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
 
-    A result, a push, a submission is known by what it is: merging twice, or in another order, changes nothing. What
-    was seen at a repository counts from whoever looked last. UsageError, before anything is written, for a file that
-    is no gradebook.
+    Results, pushes and submissions are identified by their contents, so merging twice or in another order changes
+    nothing. Of two visits to a repository the later counts. UsageError, before anything is written, for a file that is
+    not a gradebook.
     """
-    for shard in shards:  # brought up to this version, each by itself
+    for shard in shards:  # bring each up to this version
         open_gradebook(shard).__exit__()
     with open_gradebook(into, make=True) as book:
         before = len(book.gradings())
@@ -74,7 +74,7 @@ NEWER = """
 """
 STEPS = (
     "CREATE TEMP TABLE newer AS " + NEWER,
-    # A roster's student who has not been looked at is taken when nobody knows them.
+    # A student whose repository was not visited is added only when they are missing.
     "INSERT OR IGNORE INTO main.student SELECT * FROM shard.student",
     "INSERT OR REPLACE INTO main.student SELECT * FROM shard.student WHERE id IN newer",
     "INSERT OR IGNORE INTO main.push SELECT * FROM shard.push",
@@ -94,6 +94,7 @@ STEPS = (
 
 
 def _add(book: Gradebook, shard: Path) -> None:
+    """Merge one shard's gradebook in one transaction."""
     with book.attached(shard) as db:
         for step in STEPS:
             db.execute(step)

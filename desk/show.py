@@ -1,4 +1,4 @@
-"""What `inv` prints of a class: plain lines, cleaned of whatever a student's text may hold."""
+"""What `inv` prints about a class: plain lines, cleaned of anything that a student's text may contain."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from grading.manifest.problems import Problem
 from grading.render.text import one_line
 from tito.console import console
 
-if TYPE_CHECKING:  # it brings GitHub's client, which is slow to import
+if TYPE_CHECKING:  # it imports GitHub's client, which is slow
     from desk.feedback import Feedback, Outcome
 
 SHOWN = 30
 
 
 def plain_table(*headings: str) -> Table:
-    """A table without lines. In a narrow terminal words are broken, since none may be cut off."""
+    """Make a table without lines. A narrow terminal breaks words, so that nothing is cut off."""
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
 def roster(found: Roster) -> None:
-    """The problems of a roster, or how many students it has."""
+    """Print the problems of a roster, and how many students it has."""
     out = console()
     problems(found.problems)
     sections = {row.section for row in found.rows if row.section}
@@ -43,13 +43,13 @@ def roster(found: Roster) -> None:
 
 
 def problems(found: Iterable[Problem]) -> None:
-    """What is wrong with a file, each with its line and repair."""
+    """Print the problems of a file, each with its line and repair."""
     for problem in found:
         console().print(one_line(str(problem), 400))
 
 
 def notes(sentences: Iterable[str]) -> None:
-    """What is not wrong, and may be meant otherwise."""
+    """Print notes: things that are not wrong, but may not be what was meant."""
     found = [one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
         console().print(f"Note: {sentence}")
@@ -58,7 +58,7 @@ def notes(sentences: Iterable[str]) -> None:
 
 
 def overridden(found: Sequence[Overridden]) -> None:
-    """Every grade with an override, who decided it and why."""
+    """Print every grade with an override, who decided it and why."""
     if not found:
         console().print("No grade is overridden.")
         return
@@ -76,7 +76,7 @@ def overridden(found: Sequence[Overridden]) -> None:
 
 
 def troubles(found: Sequence[Trouble]) -> None:
-    """What went wrong with whom."""
+    """Print what went wrong with which student."""
     if not found:
         return
     table = plain_table("student", "what went wrong")
@@ -88,13 +88,13 @@ def troubles(found: Sequence[Trouble]) -> None:
 
 
 def collected(found: Collected) -> None:
-    """What a collection did, and what went wrong with whom."""
+    """Print what a collection did, and what went wrong with which student."""
     out = console()
     troubles(found.troubles)
     if found.guessed:
         out.print(
-            f"For {found.guessed} students no server has told when they pushed; the time of this look counts, which is "
-            "later. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
+            f"For {found.guessed} students no server has reported when they pushed, so the later time of this "
+            "collection counts. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
         )
     out.print(
         f"{found.students} students: {found.changed} with something new, {found.graded} submissions graded, "
@@ -107,7 +107,7 @@ _OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("update", "brought up to date", "to bring up to date"),
     ("same", "unchanged", "unchanged"),
 )
-"""What was done, and what it would be."""
+"""For each outcome the words for what was done, and for what would be."""
 _WITHOUT_ISSUE: tuple[tuple[Outcome, str], ...] = (
     ("public", "whose repository is not private: others could read the grades there"),
     ("elsewhere", "whose repository is not on GitHub"),
@@ -115,14 +115,16 @@ _WITHOUT_ISSUE: tuple[tuple[Outcome, str], ...] = (
 
 
 def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
-    """What became of everybody's feedback, who got none, and what to type next."""
+    """Print what happened to everybody's feedback, who got none, and what to type next."""
     out = console()
     troubles(found.troubles)
     for outcome, why in _WITHOUT_ISSUE:
         students = [student for student, one in found.outcomes.items() if one == outcome]
         if students:
             names = ", ".join(one_line(student, 40) for student in students[:SHOWN]) + " …" * bool(students[SHOWN:])
-            out.print(f"No issue for {len(students)}, {why}: {names}." + ("" if to else " --to DIR writes files."))
+            out.print(
+                f"No issue for {len(students)}, {why}: {names}." + ("" if to else " Use --to DIR to write files.")
+            )
     counts = [
         f"{count} {done if send else planned}"
         for outcome, done, planned in _OUTCOMES
@@ -131,11 +133,11 @@ def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
     if counts:
         out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent; to send it: inv feedback --send"))
     if to is not None:
-        out.print(f"{found.written} files written to {to}, those that have changed.")
+        out.print(f"{found.written} changed files written to {to}.")
 
 
 def rankings(found: Sequence[Ranking], folder: Path) -> None:
-    """The leaderboard's boards; what to do where there is none."""
+    """Print the leaderboard's boards; when there is none, say what to do."""
     if not found:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
         console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")

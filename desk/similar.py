@@ -1,7 +1,7 @@
 """Which submissions resemble each other: winnowing (Schleimer, Wilkerson, Aiken: SIGMOD 2003) of the code's tokens.
 
-Names, numbers and layout do not count, so renaming hides nothing. What the course gives everybody is left out, and so
-is what many have found by themselves. A resemblance is a reason to look, never a verdict.
+Names, numbers and layout do not count, so renaming hides nothing. Code that the course gives everybody is left out, and
+so is code that many have written independently. A resemblance is a reason to look, never a verdict.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from functools import cache
 import numpy as np
 
 GRAM = 14
-"""Tokens of one fingerprint: a shorter match is chance."""
+"""Tokens in one fingerprint; a shorter match is chance."""
 WINDOW = 8
-"""Of so many fingerprints in a row one is kept: every match of GRAM + WINDOW - 1 tokens is found."""
+"""One of this many fingerprints in a row is kept, so every match of GRAM + WINDOW - 1 tokens is found."""
 COMMON = 0.25
-"""What more than this share of the class has is everybody's."""
+"""A fingerprint in more than this share of the class does not count."""
 FEW, MANY = 4, 20
-"""So many may have the same before it can count as common, however small the class; and no more, however large."""
+"""The least and the greatest number of students who may share a fingerprint that still counts."""
 GROUPS = 20_000
-"""Fingerprints that are paired at a time."""
+"""How many fingerprints are paired at a time."""
 _STRING_BEGINS = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
 _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
-"""From Python 3.12 on f-strings come in parts, from 3.14 on t-strings; before, one is a single token, as here."""
+"""Python 3.12 splits f-strings into tokens, and 3.14 t-strings. Here each is one token, as in older versions."""
 _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
 PRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
-"""One kept fingerprint of a file, and the lines it stands on."""
+"""One kept fingerprint of a file, and its first and last line."""
 Prints = Mapping[str, np.ndarray]
 """A student's fingerprints: file → array of `PRINT`."""
 
@@ -50,23 +50,23 @@ class Match:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two students, by how much of the smaller one's own work the other has as well."""
+    """Two students whose submissions resemble each other."""
 
     left: str
     right: str
     share: float
-    """Of the fingerprints of whoever has fewer, 0 to 1."""
+    """The share of common fingerprints among those of the student with fewer, 0 to 1."""
     common: int
     """Fingerprints that both have."""
     alone: int
-    """Of these, the ones that nobody else has."""
+    """How many of these nobody else has."""
     rarity: float
-    """Each of them counts 1 / (holders - 1): 1 where only these two have it, and little where many do."""
+    """The sum of 1 / (holders - 1) over them: 1 for one that only these two have, little for a frequent one."""
     matches: tuple[Match, ...]
 
 
 def tokens(source: str) -> list[tuple[str, int]]:
-    """The code as kinds of tokens with their lines; what cannot be read ends the list.
+    """Split code into kinds of tokens with their lines, up to the first place that cannot be read.
 
     >>> [kind for kind, _ in tokens("total = count + 1  # add")]
     ['n', '=', 'n', '+', '0']
@@ -75,7 +75,11 @@ def tokens(source: str) -> list[tuple[str, int]]:
     previous, inside = None, 0
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            if token.type == tokenize.ERRORTOKEN or token.string in ("$", "?", "!"):  # versions differ in what follows
+            if token.type == tokenize.ERRORTOKEN or token.string in (
+                "$",
+                "?",
+                "!",
+            ):  # Python's versions differ in what follows
                 break
             is_string = token.type == tokenize.STRING or token.type in _STRING_BEGINS
             inside += (token.type in _STRING_BEGINS) - (token.type in _STRING_ENDS)
@@ -95,13 +99,14 @@ def tokens(source: str) -> list[tuple[str, int]]:
 
 
 def _kind(token: tokenize.TokenInfo) -> str:
+    """Name the kind of a token: n for names, 0 for numbers, otherwise the token itself."""
     if token.type == tokenize.NAME:
         return token.string if keyword.iskeyword(token.string) else "n"
     return "0" if token.type == tokenize.NUMBER else token.string
 
 
 def fingerprint(source: str, known: np.ndarray) -> np.ndarray:
-    """What winnowing keeps of a file: of each window the smallest fingerprint, the last of equals; none of `known`."""
+    """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals; none in `known`."""
     sequence = tokens(source)
     values = hash_grams([kind for kind, _ in sequence])
     if not len(values):
@@ -116,7 +121,7 @@ def fingerprint(source: str, known: np.ndarray) -> np.ndarray:
 
 
 def hash_grams(kinds: Sequence[str]) -> np.ndarray:
-    """A hash of each run of `GRAM` tokens: a polynomial in their digests, modulo 2⁶⁴."""
+    """Hash each run of `GRAM` tokens: a polynomial in their digests, modulo 2⁶⁴."""
     count = len(kinds) - GRAM + 1
     if count < 1:
         return np.empty(0, np.uint64)
@@ -129,11 +134,12 @@ def hash_grams(kinds: Sequence[str]) -> np.ndarray:
 
 @cache
 def _digest(kind: str) -> int:
+    """Hash the kind of a token to 64 bits."""
     return int.from_bytes(hashlib.blake2b(kind.encode(), digest_size=8).digest())
 
 
 def hash_given(given: Iterable[str]) -> np.ndarray:
-    """Every fingerprint of these texts, not only the kept ones: what is given must be known wherever it stands."""
+    """Compute every fingerprint of the course's texts, kept or not, so that given code is recognized anywhere."""
     found = [hash_grams([kind for kind, _ in tokens(text)]) for text in given]
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
@@ -141,9 +147,9 @@ def hash_given(given: Iterable[str]) -> np.ndarray:
 def compare_prints(
     own: Mapping[str, Prints], others: Mapping[str, Prints], *, least: float = 0.2, most: int = 200
 ) -> tuple[Pair, ...]:
-    """The pairs that resemble each other, those that share the rarest first: within `own`, and with `others`.
+    """Find pairs that resemble each other, within `own` and between `own` and `others`, the rarest matches first.
 
-    Pairs below `least` are left out, and all but the first `most`. What many have counts for nothing.
+    Pairs that share less than `least` are left out, and all but the first `most`. Code that many have does not count.
     """
     everybody = {**own, **others}
     names = list(everybody)
@@ -174,7 +180,7 @@ def compare_prints(
 
 
 def _list_holders(everybody: Mapping[str, Prints]) -> tuple[np.ndarray, np.ndarray]:
-    """Every fingerprint once for each student who has it, in order, and the number of that student."""
+    """List every fingerprint once for each student who has it, in order, with that student's number."""
     empty = np.empty(0, np.uint64)
     own = [np.unique(np.concatenate([empty, *(p["value"] for p in files.values())])) for files in everybody.values()]
     values = np.concatenate([empty, *own])
@@ -186,7 +192,7 @@ def _list_holders(everybody: Mapping[str, Prints]) -> tuple[np.ndarray, np.ndarr
 def _count_shared(
     holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, home: int, students: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For each pair (left x students + right): what they share, what only they do, and its rarity."""
+    """Count for each pair (left × students + right) what they share, what only they share, and its rarity."""
     found = [np.zeros((0, 4))]
     for size, groups in _group(starts, counts, limit):
         members = holders[groups[:, None] + np.arange(size)]
@@ -201,7 +207,7 @@ def _count_shared(
 
 
 def _group(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Where the fingerprints stand that so many students have, some at a time."""
+    """Group the positions of fingerprints by how many students have them, at most `GROUPS` at a time."""
     for size in range(2, limit + 1):
         of_size = starts[counts == size]
         for at in range(0, len(of_size), GROUPS):
@@ -213,7 +219,7 @@ def similar(
     given: Iterable[str],
     against: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[Pair, ...]:
-    """The same for texts: student → file → text; `given` are texts of the course, `against` other students."""
+    """Find pairs that resemble each other in texts: student → file → text; `given` are texts of the course."""
     known = hash_given(given)
 
     def prints(students: Mapping[str, Mapping[str, str]]) -> dict[str, Prints]:
@@ -225,7 +231,7 @@ def similar(
 
 
 def _matches(left: Prints, right: Prints, rare: np.ndarray) -> tuple[Match, ...]:
-    """The lines the shared fingerprints stand on, neighbours joined, in the order of the left files."""
+    """Find the lines of the shared fingerprints, join neighbours, and keep the order of the left files."""
     places = {value: (file, first, last) for file, value, first, last in _list_rare(right, rare)}
     found = sorted(
         (file, first, last, *places[value]) for file, value, first, last in _list_rare(left, rare) if value in places
@@ -251,7 +257,7 @@ def _matches(left: Prints, right: Prints, rare: np.ndarray) -> tuple[Match, ...]
 
 
 def _list_rare(prints: Prints, rare: np.ndarray) -> Iterator[tuple[str, int, int, int]]:
-    """File, value, first and last line of each fingerprint that few have."""
+    """List file, value, first and last line of each fingerprint that few have."""
     for file, found in prints.items():
         for value, first, last in found[np.isin(found["value"], rare)].tolist():
             yield file, value, first, last

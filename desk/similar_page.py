@@ -1,4 +1,4 @@
-"""Resembling submissions side by side, as a page of its own: no script, no request."""
+"""Similar submissions side by side, on a page without scripts or requests."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from grading.render.progress import Watch
 from grading.render.text import clean
 
 CONTEXT = 2
-"""Lines shown before and after a match."""
+"""How many lines are shown before and after a match."""
 LONGEST = 60
-"""Lines of one match that are shown."""
+"""How many lines of one match are shown."""
 MATCHES = 40
-"""Matches of one pair that are shown, the longest."""
+"""How many matches of one pair are shown, the longest ones."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One student's end of a match."""
+    """One student's side of a match."""
 
     file: str
     lines: tuple[tuple[int, str, bool], ...]
-    """Number, text, whether it is part of the match."""
+    """Number, text, and whether the line is part of the match."""
     left_out: int
-    """Lines of the match that are not shown."""
+    """How many lines of the match are not shown."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Shown:
     pair: Pair
     left: str
     right: str
-    """Who they are, and of which section or class."""
+    """The names of the two, with their section or class."""
     lines: tuple[int, int]
     """How many lines of each are like the other's."""
     matches: tuple[tuple[Side, Side], ...]
     left_out: int
-    """Matches that are not shown, the shortest."""
+    """How many matches are not shown, the shortest ones."""
 
 
 def compare(root: Path, folder: Path, to: Path, watch: Watch, against: Sequence[Path] = ()) -> tuple[Pair, ...]:
-    """Compare what each student has handed in last with the others, and with the classes in `against`; write the page.
+    """Compare each student's latest submission with the others' and with the classes in `against`, and write the page.
 
     UsageError for a folder without a gradebook or repositories.
     """
@@ -61,7 +61,7 @@ def compare(root: Path, folder: Path, to: Path, watch: Watch, against: Sequence[
     pairs = tuple(
         pair
         for pair in compare_prints(*prints)
-        # Whoever takes the course again may build on their own work.
+        # A student who repeats the course may build on their own work.
         if by_key[pair.left].row.id != by_key[pair.right].row.id
     )
     names = {one.key: _describe(one, folder) for one in by_key.values()}
@@ -70,19 +70,20 @@ def compare(root: Path, folder: Path, to: Path, watch: Watch, against: Sequence[
 
 
 def _describe(one: Submitted, folder: Path) -> str:
-    """Ada Lovelace (A); the class's folder, where it is another class."""
+    """Name a student with section and, for another class, its folder: Ada Lovelace (A)."""
     where = [one.row.section] if one.row.section else []
     where += [one.folder.name] if one.folder != folder else []
     return (one.row.name or one.row.id) + (f" ({', '.join(where)})" if where else "")
 
 
 def page(pairs: Sequence[Pair], read: Mapping[str, ReadFiles], names: Mapping[str, str]) -> str:
-    """The pairs as HTML, each folded, with its matches side by side."""
+    """Render the pairs as HTML, each folded, with its matches side by side."""
     shown = [_show(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
     return environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
 
 
 def _show(pair: Pair, left: Mapping[str, str], right: Mapping[str, str], names: Mapping[str, str]) -> Shown:
+    """Prepare a pair for the page, with its longest matches."""
     longest = sorted(pair.matches, key=lambda m: m.left[0] - m.left[1])[:MATCHES]
     return Shown(
         pair,
@@ -98,6 +99,7 @@ def _show(pair: Pair, left: Mapping[str, str], right: Mapping[str, str], names: 
 
 
 def _side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> Side:
+    """Prepare one side of a match: its lines, with a few before and after."""
     text = files[file].splitlines()
     first, last = lines
     end = min(last, first + LONGEST - 1)

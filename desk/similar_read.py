@@ -26,42 +26,42 @@ from grading.render.progress import Watch
 from grading.submission import source_files
 
 ALONE = 8
-"""Up to so many submissions are read without other processes: starting those takes as long."""
+"""Up to this many submissions are read without further processes, since starting those takes as long."""
 CHUNK = 8
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What somebody has handed in last, of this class or of another."""
+    """A student's latest submission, in this class or another."""
 
     key: str
     row: Row
     folder: Path
-    """Of their class."""
+    """The folder of their class."""
     commit: str
 
     @property
     def repository(self) -> Path:
-        """Where it was fetched to."""
+        """The folder that it was fetched to."""
         return self.folder / "repositories" / f"{self.row.id}.git"
 
 
 @dataclass(frozen=True)
 class ReadFiles:
-    """A submission's own files, packed, and what their code is like."""
+    """The files of a submission that differ from those given, packed, and their fingerprints."""
 
     packed: bytes
     prints: Prints
 
     @property
     def files(self) -> dict[str, str]:
-        """Path → text."""
+        """The texts by path."""
         found: dict[str, str] = json.loads(zlib.decompress(self.packed))
         return found
 
 
 def list_submitted(folder: Path, prefix: str = "") -> list[Submitted]:
-    """Whoever of a class has a repository there; UsageError without a gradebook, or without any repository."""
+    """List the latest submission of each student whose repository was fetched; UsageError when none was."""
     with open_gradebook(folder / FILE) as book:
         visits, rows = book.visits(), book.students()
     commits = {row.id: visits[row.id].commit for row in rows if row.id in visits}
@@ -69,13 +69,13 @@ def list_submitted(folder: Path, prefix: str = "") -> list[Submitted]:
     there = [one for one in found if one.repository.is_dir()]
     if found and not there:
         raise UsageError(
-            f"{folder / 'repositories'} holds none. Fetch them: inv collect --only fetch --folder {folder}"
+            f"{folder / 'repositories'} has no repositories. Fetch them: inv collect --only fetch --folder {folder}"
         )
     return there
 
 
 def read_submissions(root: Path, submitted: Sequence[Submitted], watch: Watch) -> dict[str, ReadFiles]:
-    """By key; whoever's repository cannot be read is left out, and the report says what is wrong with it."""
+    """Read submissions, by key. Those that cannot be read are left out; the class report says why."""
     watch.phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
     for done, (key, read) in enumerate(_read_all(root, submitted), 1):
@@ -86,6 +86,7 @@ def read_submissions(root: Path, submitted: Sequence[Submitted], watch: Watch) -
 
 
 def _read_all(root: Path, submitted: Sequence[Submitted]) -> Iterator[tuple[str, ReadFiles | None]]:
+    """Read submissions in several processes, or in this one when there are few."""
     workers = min(cores(), len(submitted) // CHUNK)
     if len(submitted) <= ALONE or workers < 2:
         _prepare(root)
@@ -98,7 +99,7 @@ def _read_all(root: Path, submitted: Sequence[Submitted]) -> Iterator[tuple[str,
 
 @dataclass(frozen=True)
 class _Course:
-    """What every reading needs."""
+    """What reading a submission needs from the course."""
 
     manifest: Manifest
     given: Mapping[str, str]
@@ -108,10 +109,11 @@ class _Course:
 
 
 _course: _Course | None = None
-"""Of this process: made once, not with every submission."""
+"""Loaded once per process, not for every submission."""
 
 
 def _prepare(root: Path) -> None:
+    """Load the course's files and fingerprints into this process."""
     global _course
     manifest = load(root)
     modules = [m for m in manifest.modules if m.status is Status.BUILT]
@@ -121,7 +123,7 @@ def _prepare(root: Path) -> None:
 
 
 def _read(one: Submitted) -> tuple[str, ReadFiles | None]:
-    """A commit's files of Python that differ from what was given; a link, or what is too large, is left out."""
+    """Read a commit's Python files that differ from those given; links and files that are too large are left out."""
     assert _course is not None
     try:
         handed_in = read_tree(one.repository, one.commit, _course.manifest).files

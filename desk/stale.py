@@ -1,4 +1,4 @@
-"""Which grades may not be what a student has by now: a newer push, another course, a repository not looked at."""
+"""Which grades may be out of date: a newer push, another course, or a repository that was not visited."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from desk.pushes import Push
 from desk.scores import Score
 
 LATE = timedelta(days=1)
-"""A repository that was looked at so much earlier than the others was left out since."""
+"""A repository that was visited this much earlier than the others has been left out since."""
 Scores = Mapping[str, Mapping[int, Score]]
 
 
 def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tuple[str, int], tuple[str, ...]]:
-    """For each grade that may be out of date, by student and milestone, why; ``at`` is the class's newest visit."""
+    """Find grades that may be out of date, and why, by student and milestone; ``at`` is the class's newest visit."""
     visits, pushes = book.visits(), book.pushes()
     handed_in: dict[tuple[str, str, int], str | None] = {}
     for one in book.handed_in():
@@ -43,13 +43,14 @@ def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tup
 
 
 def _find_newest(pushes: tuple[Push, ...], visit: Visit | None) -> Push | None:
-    """The newest push to the branch that is graded."""
+    """Find the newest push to the branch that is graded."""
     if visit is not None and visit.branch is not None:
         pushes = tuple(push for push in pushes if push.branch == visit.branch)
     return pushes[-1] if pushes else None
 
 
 def _explain(score: Score, visit: Visit | None, at: datetime | None) -> Iterator[str]:
+    """Say why a score may be out of date, apart from newer pushes."""
     if score.grading is None:
         return
     if not score.is_current:
@@ -57,4 +58,4 @@ def _explain(score: Score, visit: Visit | None, at: datetime | None) -> Iterator
     if visit is not None and visit.problem:
         yield "the last collection could not read the repository"
     elif visit is not None and at is not None and at - visit.at > LATE:
-        yield f"the repository was last looked at on {visit.at:%Y-%m-%d}"
+        yield f"the repository was last visited on {visit.at:%Y-%m-%d}"

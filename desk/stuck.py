@@ -1,4 +1,4 @@
-"""Who may be stuck: a score that anybody can work out again, and at most a tenth of a class. For report and site."""
+"""Who may be stuck, for report and site: a score that anybody can recompute, and at most a tenth of the class."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 FAILURES, WEEKS, PAIRS_BEHIND = 5, 2, 2
-"""The most points for each reason. A student who left long ago must not outrank one who is trying now."""
+"""The most points for each reason, so that a student who left long ago does not outrank one who is trying now."""
 LEAST = 3
 """Fewer points are ordinary work."""
 SHARE = 10
-"""One of so many students is named, those with the most points."""
+"""One in this many students is named, those with the most points."""
 _PART = (
     f"one for each result in a row that fails the same thing first (at most {FAILURES})",
     f"one for each week without progress (at most {WEEKS})",
@@ -19,24 +19,22 @@ _PART = (
 )
 FORMULA = f"Points: {_PART[0]}, {_PART[1]}, and {_PART[2]}."
 FORMULA_OF_RESULTS = f"Points: {_PART[0]}, and {_PART[1]}."
-"""Where modules are not known, as in a gradebook of milestones."""
-SELECTION = (
-    f"Named are students with {LEAST} points or more, the highest first, and at most one in {SHARE} of the class."
-)
+"""The formula where modules are not known, as in a gradebook of milestones."""
+SELECTION = f"Students with {LEAST} points or more are named, highest first, but at most one in {SHARE} of the class."
 
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Need:
-    """Why somebody may be stuck."""
+    """The reasons why a student may be stuck."""
 
     failures: int = 0
-    """Results in a row, until now, that fail the same thing first."""
+    """How many of the newest results in a row fail the same thing first."""
     days: int = 0
-    """Since the last progress."""
+    """Days since the last progress."""
     behind: int = 0
-    """Modules behind the median of the class."""
+    """How many modules the student is behind the median of the class."""
 
     @property
     def score(self) -> int:
@@ -50,11 +48,11 @@ class Need:
 
 
 def rank_needs(needs: Mapping[Key, Need], recent: Mapping[Key, float]) -> list[Key]:
-    """Everybody, the most points first; of equals whoever worked last, since they can still be reached."""
+    """Rank everybody, most points first; of equals the one who worked last, who can still be reached."""
     return sorted(needs, key=lambda key: (-needs[key].score, -recent.get(key, 0.0), str(key)))
 
 
 def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, Need], students: int) -> list[Key]:
-    """Of a ranking those to be named, in a class of so many; a class of fewer than ten may have one."""
+    """Select those of a ranking to name, in a class of this many students; any class may have one."""
     named = [key for key in ranked if needs[key].score >= LEAST]
     return named[: max(1, students // SHARE)]

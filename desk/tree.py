@@ -1,4 +1,4 @@
-"""What a commit hands in, as a checkout would leave it, but only what the grader looks at."""
+"""Reads and writes the files of a commit that the grader looks at, as a checkout would leave them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from grading.manifest.model import Manifest, Status
 from grading.submission import MAX_BYTES, answer_files, source_files
 
 BESIDE = 200
-"""Other names in a module's folder that are written, for the notes on what is not used."""
+"""How many other names in a module's folder are written, for the notes on unused files."""
 LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What counts of a commit, as plain data that another machine can be handed."""
+    """The files of a commit that count, as plain data that can be sent to another machine."""
 
     files: Mapping[str, bytes | None]
-    """By path; None for one that is larger than may be handed in."""
+    """The bytes by path; None for a file that is too large to be handed in."""
     links: Mapping[str, str]
-    """By path: where they lead."""
+    """The targets of symbolic links, by path."""
     beside: tuple[str, ...] = ()
-    """Other names in the same folders, as empty files."""
+    """Other names in the same folders, which become empty files."""
 
     def write(self, into: Path) -> None:
-        """Write it to an empty folder, as a checkout would leave it."""
+        """Write the files to an empty folder, as a checkout would leave them."""
         for name in self.beside:
             _touch(into / name)
         for name, data in self.files.items():
@@ -40,25 +40,25 @@ class Tree:
 
 
 def write_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
-    """Write what counts of a commit into the empty folder ``into``; the grader refuses there what it refuses anywhere.
+    """Write the files of a commit that count to the empty folder ``into``. GitError when the commit cannot be read.
 
-    GitError when the commit cannot be read.
+    Links and files that are too large are written as such, so that the grader refuses them as it would anywhere.
     """
     read_tree(repository, commit, manifest).write(into)
 
 
 def read_tree(repository: Path, commit: str, manifest: Manifest) -> Tree:
-    """What counts of a commit. GitError when it cannot be read.
+    """Read the files of a commit that count. GitError when it cannot be read.
 
-    A link stays a link, another repository inside stays one, a file that is too large stays too large; no filter, line
-    end or attribute of the repository changes a byte.
+    Links and nested repositories stay what they are, and files that are too large stay too large. No filter, line end
+    or attribute of the repository changes a byte.
     """
     wanted = _wanted(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}
     above = {parent for path in wanted for parent in path.parents if parent.parts}
     found: dict[PurePosixPath, TreeEntry] = {}
     depths = sorted({len(path.parts) for path in above})
-    # Git names a folder only once: asked for it and for one inside it, it shows the inner one alone.
+    # When git is asked for a folder and for one inside it, it lists only the inner one.
     levels = [_names(path for path in above if len(path.parts) == depth) for depth in depths]
     for names in (*levels, _names(wanted) + [f"{name}/" for name in _names(folders)]):
         for entry in entries(repository, commit, names):
@@ -86,18 +86,19 @@ def read_tree(repository: Path, commit: str, manifest: Manifest) -> Tree:
 
 
 def _wanted(manifest: Manifest) -> set[PurePosixPath]:
-    """Every file a student may hand in, of what is built."""
+    """List every file that students may hand in for what is built."""
     sources = source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
     answers = [path for m in manifest.milestones if m.status is Status.BUILT for path in answer_files(m)]
     return {PurePosixPath(path.as_posix()) for path in [*(f.path for f in sources), *answers]}
 
 
 def _names(paths: Iterable[PurePosixPath]) -> list[str]:
+    """Sort paths and write them for git."""
     return [path.as_posix() for path in sorted(paths)]
 
 
 def _touch(path: Path) -> None:
-    """An empty file; a name the file system does not take is left out."""
+    """Create an empty file; a name that the file system refuses is left out."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

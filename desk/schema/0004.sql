@@ -11,7 +11,7 @@ INSERT INTO course
 SELECT course_digest, max(json_extract(result, '$.course.name')), max(json_extract(result, '$.course.version')), NULL
 FROM grading GROUP BY course_digest;
 
--- Until now a course that changed graded everybody anew, and the newest grading of a submission counted: so it stays.
+-- Until now a course that changed graded everybody again, and the newest grading of a submission counted: so it stays.
 CREATE TABLE regrade (
     course_digest TEXT NOT NULL,
     at TEXT NOT NULL,

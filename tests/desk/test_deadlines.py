@@ -127,13 +127,13 @@ def test_extensions_that_reach_nobody_are_named() -> None:
     rows = [Row("ada", section="Evening"), Row("bob", section="other", milestone_days=((2, 3),))]
     (section, also, milestone) = find_idle_extensions(DEADLINES, rows)
     assert section == (
-        "milestones.yaml gives section evening 2 days more, and nobody is in that section: the roster's sections are "
+        "milestones.yaml gives section evening 2 days more, but nobody is in that section: the roster's sections are "
         "Evening, other."
     )
     assert "section evening 1 day more" in also
     assert milestone == "The roster gives bob 3 days more for milestone 2, which has no deadline."
     assert list(find_idle_extensions(None, [Row("ada", extension_days=2)])) == [
-        "The roster gives ada 2 days more, and milestones.yaml has no deadlines."
+        "The roster gives ada 2 days more, but milestones.yaml has no deadlines."
     ]
     assert list(find_idle_extensions(DEADLINES, [Row("ada", section="evening"), Row("bob", section="other")])) == []
 

@@ -46,7 +46,7 @@ def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypat
     (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
     told = findings(class_folder, {})["deadlines"]
     assert told.ok is None
-    assert "section evening 2 days more, and nobody is in that section" in told.found
+    assert "section evening 2 days more, but nobody is in that section" in told.found
     (class_folder / "roster.csv").write_text("id,section\nada,evening\nbob,other\n")
     assert findings(class_folder, {})["deadlines"].ok is True
 

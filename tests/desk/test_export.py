@@ -238,5 +238,5 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
         rest = theirs(book, book.students(), scores(book, manifest), "fall", "tinytorch", existing)
     assert json.loads(rest)["assignments"] == found  # nobody has points there, so nobody's are taken away
     existing.write_text("[]")
-    with pytest.raises(UsageError, match="is no classroom50/scores/v1"):
+    with pytest.raises(UsageError, match="is not a classroom50/scores/v1"):
         theirs(book_of, book_of.students(), scores(book_of, manifest), "fall", "tinytorch", existing)

@@ -136,7 +136,7 @@ def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_
     """Nothing is begun anew by mistake."""
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
     add_run(hub, 1, str(tmp_path / "no.sqlite"))
-    with pytest.raises(GraderError, match="no gradebook"):
+    with pytest.raises(GraderError, match="not a gradebook"):
         resume(class_folder, job)
     hub.repository(CLASS).artifacts[0]["digest"] = "sha256:" + "0" * 64
     with pytest.raises(GraderError, match="not what its digest says"):

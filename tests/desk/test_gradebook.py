@@ -84,7 +84,7 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
     with pytest.raises(UsageError, match="There is no gradebook"):
         open_gradebook(path)
     path.write_text("name,points\n" * 1000)
-    with pytest.raises(UsageError, match="is no gradebook"):
+    with pytest.raises(UsageError, match="is not a gradebook"):
         open_gradebook(path)
     path.write_text("")
     for make in (False, True):  # emptied, and not to be begun anew: push times would be lost
@@ -92,7 +92,7 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
             open_gradebook(path, make=make)
     path.unlink()
     path.mkdir()
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         open_gradebook(path, make=True)
     path.rmdir()
     with sqlite3.connect(path) as db:
@@ -192,7 +192,7 @@ def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Pa
     """The good ones before it are not added either."""
     good = fill(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
     (class_folder / "bad.sqlite").write_text("x" * 5000)
-    with pytest.raises(UsageError, match=r"bad\.sqlite is no gradebook"):
+    with pytest.raises(UsageError, match=r"bad\.sqlite is not a gradebook"):
         merge(class_folder / "into.sqlite", [good, class_folder / "bad.sqlite"])
     assert not (class_folder / "into.sqlite").exists()
 

@@ -89,7 +89,7 @@ def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(folder
 
 @pytest.mark.parametrize(
     ("old", "new", "why"),
-    [("ada", "bob", "still in the roster"), ("eve", "bob", "knows no eve"), ("zoe", "nobody", "not in the roster")],
+    [("ada", "bob", "still in the roster"), ("eve", "bob", "no student eve"), ("zoe", "nobody", "not in the roster")],
 )
 def test_two_people_are_not_joined(folder: Path, old: str, new: str, why: str) -> None:
     """What cannot be meant is refused before anything is written."""

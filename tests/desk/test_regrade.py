@@ -280,7 +280,7 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     told = list(describe_course_change(root, class_folder))
     assert "2 grades of 2 students were judged by an earlier one (2 of milestone 1)" in told[0]
     assert "Every file is Python source, and nothing else: ≤ 0 before, ≤ 1 now." in told[1]
-    assert told[-1].startswith("Who would change: inv regrade --preview")
+    assert told[-1].startswith("To see who would change: inv regrade --preview")
     assert run() == 0
     assert met() == [first, other]
 
@@ -292,8 +292,8 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     assert after is not None
     assert after > before
     assert change.criteria[0].title == "Every file is Python source, and nothing else"
-    assert change.criteria[0].before == "failed: 1, needed ≤ 0"
-    assert change.criteria[0].after == "passed: 1, needed ≤ 1"
+    assert change.criteria[0].before == "failed: 1, required ≤ 0"
+    assert change.criteria[0].after == "passed: 1, required ≤ 1"
     assert met() == [first, other]
     row = next(csv.DictReader(io.StringIO(format_csv(found))))
     assert (row["id"], float(row["points_after"])) == ("ada", round(after, 2))

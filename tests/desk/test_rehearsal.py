@@ -119,7 +119,7 @@ def test_the_site_shows_curves_and_pictures_and_says_that_they_are_recorded(fold
     text = page.read_text("utf-8")
     assert text.count('<figure class="curve">') == 2
     assert text.count('class="images"') == 4
-    assert text.count("Recorded for the rehearsal, of the course’s own solution") >= 2
+    assert text.count("Recorded for the rehearsal with the course’s own solution") >= 2
     assert ", 3 tries</span>" in page.with_name("index.html").read_text("utf-8")
 
 

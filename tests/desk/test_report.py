@@ -163,7 +163,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
         found = report(book, load(ROOT))
     stale = {line.row.id: line.stale[0] for line in found.lines}
     assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC has not been graded yet",)
-    assert stale["eve"] == (f"the repository was last looked at on {TERM:%Y-%m-%d}",)
+    assert stale["eve"] == (f"the repository was last visited on {TERM:%Y-%m-%d}",)
     assert (stale["ada"], stale["cyd"], stale["dan"]) == ((), (), ())
     assert found.stale == 2
     assert page(found).count("stale</b>") == 2
