@@ -198,7 +198,7 @@ EDITS = {
         "`right` and `wrong`",
     ),
     "option twice": (
-        "          - The four points are given in another order.",
+        "          - The four points come in another order.",
         "          - The hidden layer has 16 units instead of 8.",
         None,
         "stuck_at_chance has an option twice",
