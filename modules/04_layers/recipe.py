@@ -1,12 +1,12 @@
-"""The recipe of milestone 1: how the network that learns XOR is built, trained and asked.
+"""The recipe of milestone 1: how to build, train and ask the network that learns XOR.
 
 The grader calls the three functions with arrays of its own: any number of points near the corners of a square, in any
-order, with labels that you do not know beforehand. The square's sides are 0.8 to 1.25 long, it is turned by any angle,
-and its middle lies within 0.5 of (0.5, 0.5).
+order, with labels that you do not know beforehand. The square's sides are 0.8 to 1.25 long, it is rotated by any angle,
+and each coordinate of its centre is within 0.5 of 0.5.
 
-What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader copies both from
 the process that trained, adds a little noise, puts them into a network that `build` made in another process, and asks
-that one: whatever is kept anywhere else is gone there.
+that one. Anything that is kept elsewhere is lost.
 """
 
 # ruff: noqa: ARG001 - training on all points at once has nothing random in it
@@ -34,8 +34,8 @@ def predict(network: Sequential, inputs: np.ndarray) -> np.ndarray:
 def train(network: Sequential, inputs: np.ndarray, targets: np.ndarray, *, rng: np.random.Generator, progress) -> None:
     """Train the network in place on `inputs` (n, 2) and `targets` (n, 1), both float32.
 
-    `rng` is for whatever is random in your training, if anything is. Call `progress(step, steps, loss)` about 50 times,
-    with two ints and a float, after a step.
+    `rng` is for anything random in your training. Call `progress(step, steps, loss)` about 50 times, each time after a
+    step, with two ints and a float.
     """
     # BEGIN SOLUTION 4.9
     steps, lr = 1000, 1.0

@@ -1,4 +1,4 @@
-"""Measuring before building: the machine, the weight of an array, a stopwatch, and a loop against a vector."""
+"""Measure before you build: the machine, the weight of an array, a stopwatch, and a loop against a vector."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 
 def system_info() -> dict[str, str | int]:
-    """Return what every measurement should be read beside, as plain values.
+    """Return a description of this machine, without which no measurement means anything, as plain values.
 
     Keys: `python` and `numpy`, their versions as strings; `machine`, the processor family ("x86_64", "arm64");
-    `processors`, how many the system has, as an int (1 when the system does not say); `blas`, the name of the library
-    NumPy multiplies matrices with ("unknown" when NumPy does not say).
+    `processors`, their number as an int (1 when the system does not say); `blas`, the name of the library that NumPy
+    multiplies matrices with ("unknown" when NumPy does not say).
     """
     # BEGIN SOLUTION 1.1
     built_with = np.show_config(mode="dicts").get("Build Dependencies", {})
@@ -30,7 +30,7 @@ def system_info() -> dict[str, str | int]:
 
 
 def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
-    """Return how many bytes the elements of an array of this shape and dtype take, without making the array.
+    """Return how many bytes the elements of an array of this shape and dtype take, without creating the array.
 
     Raises ValueError, naming the shape, when a size is negative.
 
@@ -47,7 +47,7 @@ def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
 
 
 def dot_loop(a, b) -> float:
-    """Return the dot product a[0]*b[0] + a[1]*b[1] + … of two vectors as a Python float, in a Python loop.
+    """Return the dot product a[0]*b[0] + a[1]*b[1] + … of two vectors as a Python float, computed in a Python loop.
 
     Raises ValueError, naming both lengths, when they differ.
 
@@ -67,9 +67,9 @@ def dot_loop(a, b) -> float:
 def benchmark(function, *arguments, repeats: int = 5) -> float:
     """Return the shortest time, in seconds, that one call `function(*arguments)` took.
 
-    One call that is not measured comes first: it pays for cold caches and lazy imports. Then come `repeats` calls,
-    each measured on its own. The shortest counts because everything that disturbs a measurement makes it longer.
-    Raises ValueError, before any call, when `repeats` is below 1.
+    The first call is not measured: it pays for cold caches and lazy imports. Then come `repeats` calls, each measured
+    on its own. The shortest time counts because everything that disturbs a measurement makes it longer. Raises
+    ValueError, before any call, when `repeats` is below 1.
     """
     # BEGIN SOLUTION 1.4
     if repeats < 1:
@@ -85,7 +85,7 @@ def benchmark(function, *arguments, repeats: int = 5) -> float:
 
 
 def dot_vectorised(a, b) -> float:
-    """Return the same number as `dot_loop`, computed by NumPy; the same ValueError when the lengths differ.
+    """Return the same number as `dot_loop`, computed by NumPy. Raises the same ValueError when the lengths differ.
 
     >>> dot_vectorised([1, 2, 3], [10, 20, 30])
     140.0
@@ -101,7 +101,7 @@ def compare_dots(size: int, rng: np.random.Generator) -> dict[str, float]:
     """Return how long `dot_loop` and `dot_vectorised` take on the same two random vectors of `size` float64 elements.
 
     Keys: `loop_seconds` and `vectorised_seconds`, as `benchmark` measures them, and `speedup`, how many times the
-    vectorised one fits into the loop.
+    vectorised time fits into the loop's.
     """
     # BEGIN SOLUTION 1.5
     a, b = rng.standard_normal(size), rng.standard_normal(size)

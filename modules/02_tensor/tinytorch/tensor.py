@@ -1,4 +1,4 @@
-"""Arrays with a framework's rules: values, dtypes, broadcasting, `apply`, operations, and `Tensor` to hold them."""
+"""Arrays with a framework's rules: values, dtypes, broadcasting, `apply`, operations, and the class `Tensor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def to_array(data, dtype=None) -> np.ndarray:
     """Return a new array of `data`: a number, nested lists, an array or a Tensor. It never shares memory with `data`.
 
     Python floats become float32, ints int64 and bools bool. NumPy arrays, NumPy scalars and tensors keep their dtype.
-    A given `dtype` overrides both. Raises ValueError for ragged lists and TypeError for what is not a real number.
+    A given `dtype` overrides both. Raises ValueError for ragged lists and TypeError for anything but real numbers.
 
     >>> to_array([1, 2.5]).dtype
     dtype('float32')
@@ -40,9 +40,9 @@ def to_array(data, dtype=None) -> np.ndarray:
 def result_dtype(*operands) -> np.dtype:
     """Return the dtype in which `operands`, tensors and numbers, are combined: floating beats integer beats bool.
 
-    Among tensors of the highest kind the widest decides, so int64 beside float32 gives float32. A number counts only
-    when its kind beats every tensor's, or when there is no tensor, and then as float32, int64 or bool. An int that an
-    integer dtype cannot hold, such as 300 beside uint8, gives int64.
+    Among tensors of the highest kind the widest decides, so int64 with float32 gives float32. A number counts only
+    when its kind beats every tensor's, or when there is no tensor. It then counts as float32, int64 or bool. An int
+    that an integer dtype cannot hold, such as 300 with uint8, gives int64.
     """
     # BEGIN SOLUTION 2.3
     dtypes = {x.data.dtype for x in operands if isinstance(x, Tensor)}
@@ -58,7 +58,7 @@ def result_dtype(*operands) -> np.dtype:
 
 
 def as_floating(array):
-    """Return `array` as it is when floating, else as float32: what division, mean, exp, log and sqrt work in."""
+    """Return a floating `array` unchanged, any other as float32: division, mean, exp, log and sqrt work in these."""
     # BEGIN SOLUTION 2.3
     return array if array.dtype.kind == "f" else array.astype(DEFAULT_FLOAT)
     # END SOLUTION
@@ -67,8 +67,8 @@ def as_floating(array):
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which shapes `a` and `b` stretch together.
 
-    Aligned at the right, each pair of sizes must be equal or contain a 1; the shorter shape counts as filled with ones
-    on its left: (2, 1, 4) and (3, 1) → (2, 3, 4). ValueError names both shapes and what clashes ("sizes 3 and 4").
+    Aligned at the right, each pair of sizes must be equal or contain a 1. The shorter shape is filled with ones on its
+    left: (2, 1, 4) and (3, 1) → (2, 3, 4). Raises ValueError with both shapes and the clash ("sizes 3 and 4").
     """
     # BEGIN SOLUTION 2.4
     if a == b:
@@ -85,7 +85,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise(function):
-    """Return the array function of two arguments, with `broadcast_shape`'s explanation when their shapes clash."""
+    """Return `function` of two arrays with better errors: `broadcast_shape` explains when the shapes clash."""
 
     def forward(a, b):
         # BEGIN SOLUTION 2.4
@@ -103,8 +103,9 @@ def elementwise(function):
 class Op:
     """An operation: a pair of pure array functions.
 
-    `forward(*arrays, **attributes)` returns an array; `backward(grad, output, *arrays, **attributes)` one gradient per
-    input array, `None` where there is none. What is not differentiated (an axis, a shape, indices) is an attribute.
+    `forward(*arrays, **attributes)` returns an array. `backward(grad, output, *arrays, **attributes)` returns one
+    gradient per input array, or `None` where there is none. Anything that is not differentiated (an axis, a shape,
+    indices) is an attribute.
     """
 
     name: str
@@ -116,14 +117,14 @@ _recorder = None
 
 
 def set_recorder(recorder):
-    """Have `recorder(op, inputs, attributes, output)` called after every operation; return the one before, or None."""
+    """Have `recorder(op, inputs, attributes, output)` called after every operation; return the previous recorder."""
     global _recorder  # the one place where a framework's operations can be watched
     previous, _recorder = _recorder, recorder
     return previous
 
 
 class Trace:
-    """The simplest recorder: notes what ran, in `entries`."""
+    """The simplest recorder: it notes what ran in `entries`."""
 
     def __init__(self):
         self.entries = []
@@ -134,18 +135,18 @@ class Trace:
 
 
 def wrap(array) -> Tensor:
-    """Return a Tensor around `array` itself, without the copy `Tensor(array)` makes."""
+    """Return a Tensor around `array` itself, without the copy that `Tensor(array)` makes."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(array)
     return tensor
 
 
 def apply(op: Op, *inputs, **attributes) -> Tensor:
-    """Run `op` on tensors (or what can become one) and return its output as a Tensor: the only way an op runs.
+    """Run `op` on tensors, or on anything that can become one, and return a Tensor: the only way an op runs.
 
-    `op.forward` is given arrays of the inputs' common dtype; its ValueError is raised again with the op's name and the
-    shapes before its text. The recorder, if there is one, is given `op`, a tuple of the input tensors (those handed
-    in, not copies in the common dtype), `attributes` and the output.
+    `op.forward` receives arrays of the inputs' common dtype. Its ValueError is raised again with the op's name and the
+    shapes before its text. The recorder, if there is one, receives `op`, a tuple of the input tensors (the originals,
+    not copies in the common dtype), `attributes` and the output.
     """
     # BEGIN SOLUTION 2.5
     operands = [x if isinstance(x, (Tensor, NUMBER)) else Tensor(x) for x in inputs]
@@ -164,7 +165,7 @@ def apply(op: Op, *inputs, **attributes) -> Tensor:
 
 
 def operator(op):
-    """Return the method of Tensor for `self ∘ other`, where ∘ is `op`; for `∘ self` when `op` takes one array."""
+    """Return the method of Tensor for `self ∘ other`, where ∘ is `op`, or for `∘ self` if `op` takes one array."""
 
     def method(self, *others):
         # BEGIN SOLUTION 2.6
@@ -175,7 +176,7 @@ def operator(op):
 
 
 def reflected(op):
-    """Return the method of Tensor for `other ∘ self`, which Python asks when `other` is no tensor: `1 - x`."""
+    """Return the method of Tensor for `other ∘ self`, which Python calls when `other` is not a tensor: `1 - x`."""
 
     def method(self, other):
         # BEGIN SOLUTION 2.6
@@ -215,7 +216,7 @@ def matmul_forward(a, b):
 
 
 def mean_forward(a, axis, keepdims):
-    """Return the mean over `axis`; of integers and bools in float32."""
+    """Return the mean over `axis`, which is float32 for integers and bools."""
     # BEGIN SOLUTION 2.8
     return as_floating(a).mean(axis=axis, keepdims=keepdims)
     # END SOLUTION
@@ -233,7 +234,7 @@ sqrt = Op("sqrt", lambda a: np.sqrt(as_floating(a)))
 comparisons = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
 equal, not_equal, less, less_equal, greater, greater_equal = (Op(f.__name__, elementwise(f)) for f in comparisons)
 matmul = Op("matmul", matmul_forward)
-# Integers in int64: NumPy's own sum of uint8 is unsigned, so that `sum - 10` would wrap round below 0.
+# Integers are summed in int64: NumPy's own sum of uint8 is unsigned, so `sum - 10` would wrap around below 0.
 reduce_sum = Op("sum", lambda a, **how: a.sum(**how, dtype=a.dtype if a.dtype.kind == "f" else DEFAULT_INT))
 reduce_mean = Op("mean", mean_forward)
 reduce_max = Op("max", np.max)
@@ -244,11 +245,11 @@ index = Op("index", lambda a, key: a[key])
 
 
 class Tensor:
-    """An array (`data`) and, once something has computed it, its gradient (`grad`, a Tensor of the same shape)."""
+    """An array (`data`) with its gradient (`grad`, a Tensor of the same shape), once something has computed that."""
 
     grad: Tensor | None = None
     requires_grad = False
-    tape = None  # what recorded how it was computed: module 09 writes it
+    tape = None  # the recorder that saw how this tensor was computed: module 09 writes it
     # NumPy's own operators step back, so that `array + tensor` reaches `Tensor.__radd__`.
     __array_ufunc__ = None
 
@@ -265,7 +266,7 @@ class Tensor:
         return self.data
 
     def item(self) -> float | int | bool:
-        """Return the one element as a Python number; ValueError, with the shape, unless there is exactly one."""
+        """Return the one element as a Python number. Raises ValueError, with the shape, unless there is exactly one."""
         # BEGIN SOLUTION 2.2
         if self.size != 1:
             raise ValueError(f"item() needs a tensor of exactly one element, and shape {self.shape} has {self.size}")
@@ -273,13 +274,13 @@ class Tensor:
         # END SOLUTION
 
     def tolist(self):
-        """Return nested lists of Python numbers; a plain number for a scalar."""
+        """Return nested lists of Python numbers, or a plain number for a scalar."""
         # BEGIN SOLUTION 2.2
         return self.data.tolist()
         # END SOLUTION
 
     def backward(self, grad: Tensor | None = None) -> None:
-        """Add to the `grad` of everything it was computed from that `requires_grad`. RuntimeError without a tape."""
+        """Add to the `grad` of all tensors behind this one that `requires_grad`. Raises RuntimeError without a tape."""
         if self.tape is None:
             raise RuntimeError("no tape has recorded how this tensor was computed (see module 09)")
         self.tape.backward(self, grad)
@@ -313,22 +314,22 @@ class Tensor:
     __eq__, __ne__ = operator(equal), operator(not_equal)
     __lt__, __le__ = operator(less), operator(less_equal)
     __gt__, __ge__ = operator(greater), operator(greater_equal)
-    # Defining == takes the inherited hash away; identity keeps tensors usable in sets and as keys.
+    # Defining == removes the inherited hash; hashing by identity keeps tensors usable in sets and as keys.
     __hash__ = object.__hash__
 
     sum = reduction(reduce_sum, "Return the sum over `axis`, int64 for integers; `keepdims` leaves axes of size 1.")
     mean = reduction(reduce_mean, "Return the mean over `axis`; float32 for integers.")
-    max = reduction(reduce_max, "Return the largest element over `axis`; ValueError when there is none.")
-    min = reduction(reduce_min, "Return the smallest element over `axis`; ValueError when there is none.")
+    max = reduction(reduce_max, "Return the largest element over `axis`. Raises ValueError when there is none.")
+    min = reduction(reduce_min, "Return the smallest element over `axis`. Raises ValueError when there is none.")
 
     def reshape(self, *shape) -> Tensor:
-        """Return the same elements in another shape, given as ints or one tuple; one size may be -1, "what is left"."""
+        """Return the same elements in another shape, given as ints or one tuple; a size of -1 means "what is left"."""
         # BEGIN SOLUTION 2.9
         return apply(reshape, self, shape=shape[0] if len(shape) == 1 else shape)
         # END SOLUTION
 
     def transpose(self, *axes) -> Tensor:
-        """Return the tensor with its axes in the given order (ints or one tuple); reversed when none is given."""
+        """Return the tensor with its axes in the given order (ints or one tuple), or reversed when none is given."""
         # BEGIN SOLUTION 2.9
         return apply(transpose, self, axes=axes[0] if len(axes) == 1 else axes or None)
         # END SOLUTION

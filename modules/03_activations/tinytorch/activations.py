@@ -1,10 +1,10 @@
-"""Activation functions: what makes a network more than one straight line. Each bends values, and passes gradients back.
+"""Activation functions make a network more than one straight line: they bend values and pass gradients back.
 
-An activation is an `Op`, a pair of array functions that you write, in a small class that remembers what the backward
-half needs. They are ordered from simple to hard: ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, GELU.
+An activation is an `Op`, a pair of array functions that you write, in a small class that remembers what backward
+needs. They are ordered from simple to hard: ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, GELU.
 """
 
-# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def check_backward(layer, grad: Tensor, output) -> None:
-    """Raise RuntimeError when there is no `output` of a forward pass yet, ValueError unless `grad` has its shape."""
+    """Raise RuntimeError when no forward pass has left an `output`, and ValueError unless `grad` has its shape."""
     name = type(layer).__name__
     if output is None:
         raise RuntimeError(f"{name}.backward needs what forward remembers: call forward first")
@@ -24,9 +24,9 @@ def check_backward(layer, grad: Tensor, output) -> None:
 
 
 class Activation:
-    """A function of one tensor without anything to learn: runs `op`, and remembers its input and output for backward.
+    """A function of one tensor with nothing to learn: it runs `op` and remembers its input and output for backward.
 
-    `attributes` are handed to both halves of `op` by name.
+    `attributes` are passed to the forward and backward functions of `op` by name.
     """
 
     def __init__(self, op: Op, **attributes):
@@ -45,9 +45,9 @@ class Activation:
         return self.output
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input, from `grad`, that with respect to the last output.
+        """Return the gradient with respect to the last input, given `grad`, the gradient of the last output.
 
-        Raises RuntimeError before the first forward, and ValueError when `grad` has not the output's shape.
+        Raises RuntimeError before the first forward, and ValueError unless `grad` has the output's shape.
         """
         check_backward(self, grad, self.output)
         (grad_x,) = self.op.backward(grad.data, self.output.data, self.input.data, **self.attributes)
@@ -58,15 +58,15 @@ class Activation:
         return []
 
     def buffers(self) -> list[Tensor]:
-        """Return an empty list: an activation keeps nothing that its next answer depends on."""
+        """Return an empty list: an activation keeps nothing that its next output depends on."""
         return []
 
 
 def gate_gradient(is_open, grad):
-    """Return `grad` where `is_open` is True, and 0 elsewhere, also where `grad` is infinite there.
+    """Return `grad` where `is_open` is True, and 0 everywhere else, even where `grad` is infinite.
 
-    A product with the gate is some ten times as quick as `np.where`, whose branches no processor can foresee. But inf ·
-    0 is nan, so with an infinite gradient it has to be `np.where`.
+    Multiplying by the gate is about ten times as fast as `np.where`, whose branches no processor can predict. But
+    inf · 0 is nan, so an infinite gradient needs `np.where`.
     """
     return grad * is_open if np.isfinite(grad).all() else np.where(is_open, grad, 0)
 
@@ -79,7 +79,7 @@ def relu_forward(x):
 
 
 def relu_backward(grad, output, x):
-    """Return `(grad_x,)`: `grad` where `x` is above 0, and 0 elsewhere, also at exactly 0 and if `grad` is infinite."""
+    """Return `(grad_x,)`: `grad` where `x` is above 0, otherwise 0, also at exactly 0 and for an infinite `grad`."""
     # BEGIN SOLUTION 3.1
     return (gate_gradient(x > 0, grad),)
     # END SOLUTION
@@ -138,7 +138,7 @@ def sigmoid_forward(x):
 
 
 def sigmoid_backward(grad, output, x):
-    """Return `(grad_x,)`; the slope of the sigmoid, written with its own output s, is s (1 - s)."""
+    """Return `(grad_x,)`. In terms of its own output s, the slope of the sigmoid is s (1 - s)."""
     # BEGIN SOLUTION 3.3
     return (grad * output * (1 - output),)
     # END SOLUTION
@@ -166,7 +166,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(grad, output, x):
-    """Return `(grad_x,)`; the slope of tanh, written with its own output t, is 1 - t²."""
+    """Return `(grad_x,)`. In terms of its own output t, the slope of tanh is 1 - t²."""
     # BEGIN SOLUTION 3.4
     return (grad * (1 - output * output),)
     # END SOLUTION
@@ -189,7 +189,7 @@ class Tanh(Activation):
 def softmax_forward(x, axis):
     """Return exp(x) divided by its sum along `axis`, without overflow: [0.0, ln 3] → [0.25, 0.75].
 
-    All values are from 0 to 1 and add up to 1 along `axis`; the shape stays, also where `axis` has no elements.
+    All values are from 0 to 1 and add up to 1 along `axis`. The shape stays the same, even if `axis` has no elements.
     """
     # BEGIN SOLUTION 3.5
     x = as_floating(x)
@@ -209,7 +209,7 @@ softmax = Op("softmax", softmax_forward, softmax_backward)
 
 
 class Softmax(Activation):
-    """Scores become probabilities that add up to 1 along `axis` (which PyTorch calls `dim`; Bridle, 1990).
+    """Softmax turns scores into probabilities that add up to 1 along `axis`, PyTorch's `dim` (Bridle, 1990).
 
     >>> Softmax()(Tensor([[1.0, 1.0], [1e4, 0.0]]))
     Tensor([[0.5, 0.5],
@@ -227,7 +227,7 @@ GELU_CUBIC = 0.044715
 def gelu_forward(x):
     """Return x/2 · (1 + tanh(u)), where u = GELU_SCALE · (x + GELU_CUBIC · x³): [-1.0, 1.0] → [-0.1588, 0.8412].
 
-    Without overflow for any finite `x`: beyond ±10 the tanh is ±1 in every dtype.
+    Nothing overflows for any finite `x`: beyond ±10 the tanh is ±1 in every dtype.
     """
     # BEGIN SOLUTION 3.6
     x = as_floating(x)
@@ -237,7 +237,7 @@ def gelu_forward(x):
 
 
 def gelu_backward(grad, output, x):
-    """Return `(grad_x,)`; the slope is (1 + t)/2 + x/2 · (1 - t²) · u', where t = tanh(u) and u' is the slope of u."""
+    """Return `(grad_x,)`. The slope is (1 + t)/2 + x/2 · (1 - t²) · u', where t = tanh(u) and u' is the slope of u."""
     # BEGIN SOLUTION 3.6
     near = np.clip(as_floating(x), -10, 10)
     t = np.tanh(GELU_SCALE * (near + GELU_CUBIC * near * near * near))

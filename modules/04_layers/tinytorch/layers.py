@@ -1,9 +1,9 @@
-"""Layers, losses and one step of gradient descent: what a network needs to learn.
+"""Layers, losses and one step of gradient descent: everything a network needs to learn.
 
-Read it in this order: gradients add up, the linear op, `Dense`, `Sequential`, the losses, the step.
+The order is: gradients that add up, the linear op, `Dense`, `Sequential`, the losses, the step.
 """
 
-# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 def accumulate_grad(parameter: Tensor, grad: np.ndarray) -> None:
     """Add the array `grad` to the parameter's gradient, in the parameter's dtype; no gradient yet counts as 0.
 
-    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and whatever array it had before is left as
-    it was. Raises ValueError, with both shapes, when `grad` has not the parameter's shape.
+    `parameter.grad` becomes a Tensor that shares no memory with `grad`, and the array it held before is left as it
+    was. Raises ValueError, with both shapes, unless `grad` has the parameter's shape.
     """
     # BEGIN SOLUTION 4.1
     if grad.shape != parameter.shape:
@@ -30,7 +30,7 @@ def accumulate_grad(parameter: Tensor, grad: np.ndarray) -> None:
 
 
 def zero_grad(parameters: Iterable[Tensor]) -> None:
-    """Forget the gradient of every parameter: `.grad` becomes None."""
+    """Clear the gradient of every parameter: `.grad` becomes None."""
     # BEGIN SOLUTION 4.1
     for parameter in parameters:
         parameter.grad = None
@@ -38,7 +38,7 @@ def zero_grad(parameters: Iterable[Tensor]) -> None:
 
 
 class Layer:
-    """What every layer can do. One without anything to learn inherits `parameters` as it is."""
+    """The base of every layer. A layer with nothing to learn inherits `parameters` as it is."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return `forward(x)`: a layer is used like a function."""
@@ -49,10 +49,10 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input, from `grad`, that with respect to the last output.
+        """Return the gradient with respect to the last input, given `grad`, the gradient of the last output.
 
         Adds to the `.grad` of every parameter. Raises RuntimeError before the first forward, and ValueError, with
-        both shapes, when `grad` has not the output's shape.
+        both shapes, unless `grad` has the output's shape.
         """
         raise NotImplementedError(f"{type(self).__name__} must define backward")
 
@@ -82,9 +82,9 @@ def linear_forward(x, weight, bias=None):
 
 
 def linear_backward(grad, output, x, weight, bias=None):
-    """Return `(grad_x, grad_weight)` and, with a bias, `grad_bias` as third; each has the shape of its array.
+    """Return `(grad_x, grad_weight)` or, with a bias, `(grad_x, grad_weight, grad_bias)`, in their arrays' shapes.
 
-    Every row of `x` used the same weight and bias, so their gradients are sums over all rows, that is over all axes
+    Every row of `x` used the same weight and bias, so their gradients are sums over all rows, that is, over all axes
     of `grad` but the last.
     """
     # BEGIN SOLUTION 4.2
@@ -147,7 +147,7 @@ class Dense(Layer):
 
 
 class Sequential(Layer):
-    """Layers in a chain: each takes what the one before it gives. `len(network)` counts them, `network[i]` is one.
+    """A chain of layers, each of which takes the output of the one before: `len(network)` layers, each `network[i]`.
 
     >>> network = Sequential(Dense(2, 8, rng=np.random.default_rng(0)), Dense(8, 1, rng=np.random.default_rng(1)))
     >>> len(network), sum(parameter.size for parameter in network.parameters())
@@ -164,7 +164,7 @@ class Sequential(Layer):
         return self.layers[index]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the last layer's output; of no layers at all, `x`."""
+        """Return the last layer's output, or `x` when there are no layers."""
         # BEGIN SOLUTION 4.4
         for layer in self.layers:
             x = layer(x)
@@ -193,7 +193,7 @@ class Sequential(Layer):
 
 
 class Loss:
-    """How wrong a prediction is, as one number: runs `op` on prediction and target, and remembers them for backward."""
+    """One number for how wrong a prediction is: `op` of prediction and target, both remembered for backward."""
 
     def __init__(self, op: Op):
         self.op = op
@@ -205,7 +205,7 @@ class Loss:
         return self.forward(prediction, target)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar tensor. Raises ValueError, with both shapes, unless they are the same."""
+        """Return the loss, a scalar tensor. Raises ValueError, with both shapes, unless the shapes are equal."""
         if prediction.shape != target.shape:
             raise ValueError(
                 f"{type(self).__name__} compares element by element, so the prediction's shape {prediction.shape} "
@@ -215,7 +215,7 @@ class Loss:
         return self.output
 
     def backward(self) -> Tensor:
-        """Return the gradient of the last loss with respect to its prediction; RuntimeError when there is none."""
+        """Return the gradient of the last loss with respect to its prediction. RuntimeError when there is no loss."""
         if self.output is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs what forward remembers: compute a loss first")
         dtype = self.output.dtype
@@ -234,7 +234,7 @@ def mse_forward(prediction, target):
 
 
 def mse_backward(grad, output, prediction, target):
-    """Return `(grad_prediction, None)`; each element counts for 1/n of the mean. The target has no gradient."""
+    """Return `(grad_prediction, None)`: each element counts for 1/n of the mean, and the target has no gradient."""
     # BEGIN SOLUTION 4.5
     return grad * 2 * (prediction - target) / prediction.size, None
     # END SOLUTION
@@ -258,7 +258,7 @@ EPSILON = 1e-7
 
 
 def clip_probabilities(prediction):
-    """Return `prediction`, floating, kept EPSILON from 0 and 1, or as far as its dtype can tell a number from 1.
+    """Return `prediction` as floating, kept EPSILON away from 0 and 1, or as far as its dtype can tell from 1.
 
     In float16 the last number before 1 is 1 - 2⁻¹¹, so 1 - EPSILON would be 1 again.
     """
@@ -268,7 +268,7 @@ def clip_probabilities(prediction):
 
 
 def bce_forward(prediction, target):
-    """Return the mean of -(target · log p + (1 - target) · log(1 - p)), p: `prediction` after `clip_probabilities`."""
+    """Return the mean of -(target · log p + (1 - target) · log(1 - p)), with p = clip_probabilities(prediction)."""
     # BEGIN SOLUTION 4.6
     p, target = clip_probabilities(prediction), as_floating(target)
     return -np.mean(target * np.log(p) + (1 - target) * np.log(1 - p))
@@ -276,7 +276,7 @@ def bce_forward(prediction, target):
 
 
 def bce_backward(grad, output, prediction, target):
-    """Return `(grad_prediction, None)`, with (p - target) / (p (1 - p)) / n for each of n elements, and the same p."""
+    """Return `(grad_prediction, None)`: (p - target) / (p (1 - p)) / n for each of n elements, with the clipped p."""
     # BEGIN SOLUTION 4.6
     p = clip_probabilities(prediction)
     return grad * (p - target) / (p * (1 - p)) / prediction.size, None
@@ -287,7 +287,7 @@ bce = Op("bce", bce_forward, bce_backward)
 
 
 class BCELoss(Loss):
-    """The binary cross-entropy of probabilities, in nats; a guess of 0.5 costs ln 2.
+    """The binary cross-entropy of probabilities, in nats: a guess of 0.5 costs ln 2.
 
     >>> BCELoss()(Tensor([0.5, 0.5]), Tensor([0.0, 1.0]))
     Tensor(0.6931)
@@ -300,8 +300,8 @@ class BCELoss(Loss):
 def gradient_descent_step(network, criterion, inputs: Tensor, targets: Tensor, lr: float) -> float:
     """Move every parameter of `network` by -lr times its gradient, and return the loss before the move.
 
-    Gradients left from earlier are forgotten first; those of this step stay in `.grad`. The parameters remain the same
-    tensors with the same dtype.
+    Older gradients are cleared first; those of this step stay in `.grad`. The parameters remain the same tensors with
+    the same dtype.
     """
     # BEGIN SOLUTION 4.7
     loss = criterion(network(inputs), targets)

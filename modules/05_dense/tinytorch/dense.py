@@ -1,9 +1,9 @@
-"""Deep networks: weights to start from, dropout, classes as targets, and gradient descent in mini-batches.
+"""Deep networks: initial weights, dropout, classes as targets, and gradient descent in mini-batches.
 
-Read it in this order: initialisation, `MLP`, dropout and its two modes, cross-entropy, mini-batches, accuracy, epochs.
+The order is: initialisation, `MLP`, dropout and its two modes, cross-entropy, mini-batches, accuracy, epochs.
 """
 
-# ruff: noqa: ARG001 - every backward takes what `Op` promises, whether it needs all of it or not
+# ruff: noqa: ARG001 - every backward takes the arguments that `Op` promises, whether it needs all of them or not
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tinytorch.tensor import Op, Tensor, apply, as_floating, wrap
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return `(fan_in, fan_out)` of a weight: how many inputs feed one output, how many outputs one input feeds.
+    """Return `(fan_in, fan_out)` of a weight: how many inputs feed one output, and how many outputs one input feeds.
 
-    The first two sizes are outputs and inputs; any further ones (a convolution's window) multiply both.
+    The first two sizes are outputs and inputs; any further sizes (a convolution's window) multiply both.
     (256, 784) → (784, 256), and (16, 3, 5, 5) → (75, 400). Raises ValueError, with the shape, below two axes.
     """
     if len(shape) < 2:
@@ -32,7 +32,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def xavier_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return float32 weights, uniform between -b and b, with b = √(6 / (fan_in + fan_out)): for tanh and sigmoid.
+    """Return float32 weights for tanh and sigmoid, uniform between -b and b, with b = √(6 / (fan_in + fan_out)).
 
     Their variance is 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, equation 16).
     """
@@ -43,7 +43,7 @@ def xavier_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return float32 weights, normal with mean 0 and variance 2 / fan_in: for ReLU (He et al., 2015, equation 10).
+    """Return float32 weights for ReLU, normal with mean 0 and variance 2 / fan_in (He et al., 2015, equation 10).
 
     PyTorch calls it `kaiming_normal_`, after the author's first name.
     """
@@ -80,7 +80,7 @@ class MLP(Sequential):
 
 
 def dropout_forward(x, mask, p):
-    """Return x / (1 - p) where `mask`, bools of x's shape, is True, and 0 elsewhere; integers count as float32.
+    """Return x / (1 - p) where `mask`, bools of x's shape, is True, otherwise 0; integers count as float32.
 
     [1.0, 2.0, 3.0] with mask [True, False, True] and p = 0.5 → [2.0, 0.0, 6.0].
     """
@@ -100,9 +100,9 @@ dropout = Op("dropout", dropout_forward, dropout_backward)
 
 
 class Dropout(Layer):
-    """While `training`, sets each element to 0 with probability `p` and divides the others by 1 - p; else does nothing.
+    """A layer that, in training only, sets each element to 0 with probability `p` and divides the others by 1 - p.
 
-    Each forward pass draws a new mask from `rng`. Raises ValueError unless 0 ≤ p < 1 (Srivastava et al., 2014).
+    Each forward pass draws a new mask from `rng` (Srivastava et al., 2014). Raises ValueError unless 0 ≤ p < 1.
 
     >>> Dropout(0.5, rng=np.random.default_rng(0))(Tensor([1.0, 1.0, 1.0, 1.0]))
     Tensor([2., 0., 0., 0.])
@@ -119,7 +119,7 @@ class Dropout(Layer):
         self.mask = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with random elements dropped while training, else `x` itself."""
+        """Return `x` with random elements dropped while training, otherwise `x` itself."""
         # BEGIN SOLUTION 5.5
         self.input, self.output, self.mask = x, x, None
         if self.training:
@@ -129,7 +129,7 @@ class Dropout(Layer):
         # END SOLUTION
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient with respect to the last input: through the mask of that pass, if it had one."""
+        """Return the gradient with respect to the last input: `grad` through the mask of that pass, if it had one."""
         check_backward(self, grad, self.output)
         # BEGIN SOLUTION 5.5
         if self.mask is None:
@@ -142,7 +142,7 @@ class Dropout(Layer):
 def set_training(layer, training: bool) -> None:
     """Set `.training` of the layer and of all layers inside it, at any depth, wherever there is such an attribute.
 
-    `layer` is whatever has `forward`; what it is made of, if anything, stands in its `.layers`. PyTorch has
+    `layer` is anything with a `forward`; the layers inside it, if there are any, are in its `.layers`. PyTorch has
     `network.train()` and `network.eval()` for this.
     """
     # BEGIN SOLUTION 5.5
@@ -169,7 +169,8 @@ def check_classes(logits, target) -> None:
 def log_softmax(logits):
     """Return the logarithm of the softmax over the last axis, without overflow of exp: [0, ln 3] → [ln ¼, ln ¾].
 
-    An array of the same shape, finite where the dtype can hold how far `logits` are apart; of integers in float32.
+    The result has the same shape, and is finite where the dtype can hold the differences between `logits`. For
+    integers it is float32.
     """
     # BEGIN SOLUTION 5.6
     shifted = as_floating(logits)
@@ -179,7 +180,7 @@ def log_softmax(logits):
 
 
 def cross_entropy_forward(logits, target):
-    """Return the mean, over all rows, of minus the log-probability that a row of `logits` gives to its target."""
+    """Return the mean, over all rows, of the negative log-probability that a row of `logits` gives to its target."""
     check_classes(logits, target)
     # BEGIN SOLUTION 5.7
     return -np.mean(log_softmax(logits)[np.arange(len(target)), target])
@@ -187,7 +188,7 @@ def cross_entropy_forward(logits, target):
 
 
 def cross_entropy_backward(grad, output, logits, target):
-    """Return `(grad_logits,)`: (softmax of the row, minus 1 at its target) / n for each of n rows."""
+    """Return `(grad_logits,)`: for each of n rows, its softmax, minus 1 at its target, divided by n."""
     # BEGIN SOLUTION 5.7
     difference = softmax.forward(logits, axis=1)
     difference[np.arange(len(target)), target] -= 1
@@ -199,9 +200,9 @@ cross_entropy = Op("cross_entropy", cross_entropy_forward, cross_entropy_backwar
 
 
 class CrossEntropyLoss(Loss):
-    """Softmax and negative log-likelihood in one: logits (n, k) and the numbers of the right classes (n,), in nats.
+    """Softmax and negative log-likelihood in one, in nats, for logits (n, k) and the numbers of the right classes (n,).
 
-    A guess costs ln k: here ln 2.
+    A guess costs ln k, which is ln 2 here.
 
     >>> CrossEntropyLoss()(Tensor([[0.0, 0.0], [5.0, 5.0]]), Tensor([0, 1]))
     Tensor(0.6931)
@@ -212,9 +213,9 @@ class CrossEntropyLoss(Loss):
         self.target = None
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a scalar tensor. ValueError, with both shapes or the numbers, for targets that do not fit.
+        """Return the loss, a scalar tensor. Raises ValueError, saying what is wrong, for targets that do not fit.
 
-        The target is an attribute of the op: as an input, `apply` would make floats of its integers.
+        The target is an attribute of the op: `apply` would turn the integers of an input into floats.
         """
         # BEGIN SOLUTION 5.7
         self.inputs, self.target = (logits,), target.data
@@ -223,7 +224,7 @@ class CrossEntropyLoss(Loss):
         # END SOLUTION
 
     def backward(self) -> Tensor:
-        """Return the gradient of the last loss with respect to its logits; RuntimeError when there is none."""
+        """Return the gradient of the last loss with respect to its logits. RuntimeError when there is no loss."""
         if self.output is None:
             raise RuntimeError("CrossEntropyLoss.backward needs what forward remembers: compute a loss first")
         # BEGIN SOLUTION 5.7
@@ -237,7 +238,7 @@ class CrossEntropyLoss(Loss):
 def minibatches(
     inputs: Tensor, targets: Tensor, batch_size: int, rng: np.random.Generator
 ) -> Iterable[tuple[Tensor, Tensor]]:
-    """Return the pairs (inputs, targets) of one epoch: every example once, in random order, `batch_size` at a time.
+    """Return the batches (inputs, targets) of one epoch: every example once, in random order, `batch_size` at a time.
 
     The last batch holds what is left. Raises ValueError for a `batch_size` below 1, for unequal numbers of inputs and
     targets, and when there are none.
@@ -253,7 +254,7 @@ def minibatches(
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Return the share of rows whose largest logit stands at the target: (n, k) and (n,) → a float from 0 to 1.
+    """Return the share of rows whose largest logit is at the target: (n, k) and (n,) → a float from 0 to 1.
 
     Raises ValueError for targets that do not fit.
     """
@@ -268,7 +269,7 @@ def train_epoch(
 ) -> float:
     """Take one step for each mini-batch, in training mode, and return the mean loss of all examples as a Python float.
 
-    The loss of an example is that of its batch, before the step. The network stays in training mode.
+    Each example counts with the loss of its batch before the step. The network stays in training mode.
     """
     # BEGIN SOLUTION 5.9
     set_training(network, True)
