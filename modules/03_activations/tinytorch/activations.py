@@ -138,7 +138,7 @@ def sigmoid_forward(x):
 
 
 def sigmoid_backward(grad, output, x):
-    """Return `(grad_x,)`. In terms of its own output s, the slope of the sigmoid is s (1 - s)."""
+    """Return `(grad_x,)`. In terms of the output s, the slope of the sigmoid is s (1 - s)."""
     # BEGIN SOLUTION 3.3
     return (grad * output * (1 - output),)
     # END SOLUTION
@@ -166,7 +166,7 @@ def tanh_forward(x):
 
 
 def tanh_backward(grad, output, x):
-    """Return `(grad_x,)`. In terms of its own output t, the slope of tanh is 1 - t²."""
+    """Return `(grad_x,)`. In terms of the output t, the slope of tanh is 1 - t²."""
     # BEGIN SOLUTION 3.4
     return (grad * (1 - output * output),)
     # END SOLUTION
