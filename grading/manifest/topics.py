@@ -48,7 +48,7 @@ SIGNS = {
     "::test_recipe_is_at_chance_before_training": "fresh-weights-already-know",
     "::test_recipe_predictions_come_from_the_parameters": "predictions-do-not-depend-on-the-weights",
     "::test_recipe_stands_noise": "right-on-four-points-but-wrong-with-noise",
-    "::test_recipe_predicts_alike_optimised": "the-optimised-network-answers-otherwise",
+    "::test_recipe_predicts_alike_optimised": "the-optimised-network-gives-different-answers",
     "::test_recipe_in_int8": "int8-loses-too-much",
     "modules/06_spatial/ … ::test_recipe_learns_a_simple_task": "accuracy-on-mnist-is-too-low",
     "modules/11_training/ … ::test_recipe_learns_a_simple_task": "accuracy-on-cifar-10-is-too-low",
