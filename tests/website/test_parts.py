@@ -14,7 +14,7 @@ from grading.manifest.model import Manifest, Status
 from grading.result import Curve
 from website.build import ROOT
 from website.card import Line, card, drawable
-from website.course_pages import TROUBLESHOOTING, course_pages
+from website.course_pages import DOCUMENTS, TROUBLESHOOTING, course_pages
 from website.curve import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, plot
 from website.lesson import render, sections
 from website.render import Site
@@ -115,7 +115,8 @@ def test_a_link_to_nowhere_is_told(manifest: Manifest, tmp_path) -> None:
             path.parent.mkdir(parents=True)
             path.write_text("# L\n\n[there](../02_tensor/README.md#the-idea) [gone](../no/README.md)\n", "utf-8")
     (tmp_path / "docs").mkdir()
-    (tmp_path / TROUBLESHOOTING).write_text("# T\n", "utf-8")
+    for name in DOCUMENTS:
+        (tmp_path / name).write_text("# T\n", "utf-8")
     with pytest.raises(UsageError, match=r"modules/01_setup/README\.md: the link to \.\./no/README\.md"):
         course_pages(tmp_path, Site(manifest))
 
