@@ -680,35 +680,44 @@ def follow(student, run):
     optimizer = getattr(student.optimizers, run["optimizer"])(parameters, **run["options"])
     kind, options = run.get("scheduler", (None, {}))
     scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None
-    rows = {int(row[0]): row for row in run["rows"]}
-    # What is asked for in every step is fetched once: each dot is a journey to the worker.
-    make, step_once, then = student.tensor.Tensor, optimizer.step, scheduler.step if kind else lambda: None
-    clip, weight, bias, gain = student.optimizers.clip_grad_norm, *(parameter.numpy for parameter in parameters[:3])
-    for step in range(100):
-        grads = gradients(step, weight(), bias(), gain() if step % 3 == 0 else None)
-        for parameter, grad in zip(parameters, grads, strict=False):
+    clip = (student.optimizers.clip_grad_norm, run["max_norm"]) if "max_norm" in run else None
+    data = [np.array(REFERENCE[what]) for what in ("inputs", "targets")]
+    # Taken on the student's side: a thousand requests would be most of the time from a save to the verdict.
+    there, done = student.define(take_steps), 0
+    for count, lr, *wanted in run["rows"]:
+        schedule = scheduler.step if kind else None
+        grads = there(done, int(count), data, parameters, student.tensor.Tensor, optimizer.step, schedule, clip)
+        done = int(count)
+        how = {key: value for key, value in run.items() if key not in ("name", "rows")}
+        when = f"after step {done} with {how}"
+        expect.array(optimizer.lr, lr, rtol=1e-5, atol=1e-9, call=f"lr {when}")
+        for name, parameter, grad in zip(names, parameters, (*grads, None), strict=True):
+            start = np.array(REFERENCE["start"][name])
+            its, wanted = np.reshape(wanted[: start.size], start.shape), wanted[start.size :]
+            last = "none" if grad is None else np.round(grad, 4).tolist()
+            call = f"{name} {when}; it began at {np.round(start, 4).tolist()}, the last gradient was {last}"
+            expect.array(parameter, its, rtol=0, atol=1e-5, dtype="float32", call=call)
+
+
+def take_steps(done, until, data, parameters, make, step_once, schedule, clip):
+    """Take steps done + 1 to until of the loss that reference.json describes; return the last gradients as arrays.
+
+    The third parameter has a gradient in every third step alone, the one after it never.
+    """
+    import numpy as np  # defined on the student's side, where this file's imports are unknown
+
+    grads = []
+    for step in range(done, until):
+        weight, bias, gain = (parameter.numpy() for parameter in parameters[:3])
+        x, y = (array[[2 * step % 8, (2 * step + 1) % 8]] for array in data)
+        output = np.tanh(x @ weight.T + bias)
+        slope = 2 * (output - y) * (1 - output**2) / y.size
+        grads = [slope.T @ x, slope.sum(axis=0), gain - x.sum() if step % 3 == 0 else None]
+        for parameter, grad in zip(parameters[:3], grads, strict=True):
             parameter.grad = None if grad is None else make(grad.astype("float32"))
-        if "max_norm" in run:
-            clip(parameters, run["max_norm"])
+        if clip:
+            clip[0](parameters, clip[1])
         step_once()
-        then()
-        if step + 1 in rows:
-            _, lr, *wanted = rows[step + 1]
-            how = {key: value for key, value in run.items() if key not in ("name", "rows")}
-            told = f"after step {step + 1} with {how}"
-            expect.array(optimizer.lr, lr, rtol=1e-5, atol=1e-9, call=f"lr {told}")
-            for name, parameter, grad in zip(names, parameters, (*grads, None), strict=True):
-                start = np.array(REFERENCE["start"][name])
-                its, wanted = np.reshape(wanted[: start.size], start.shape), wanted[start.size :]
-                last = "none" if grad is None else np.round(grad, 4).tolist()
-                call = f"{name} {told}; it began at {np.round(start, 4).tolist()}, the last gradient was {last}"
-                expect.array(parameter, its, rtol=0, atol=1e-5, dtype="float32", call=call)
-
-
-def gradients(step, weight, bias, gain):
-    """The gradients of the loss that reference.json describes, for weight, bias and, in every third step, gain."""
-    rows = [2 * step % 8, (2 * step + 1) % 8]
-    x, y = (np.array(REFERENCE[what])[rows] for what in ("inputs", "targets"))
-    output = np.tanh(x @ weight.T + bias)
-    grad = 2 * (output - y) * (1 - output**2) / y.size
-    return grad.T @ x, grad.sum(axis=0), None if gain is None else gain - x.sum()
+        if schedule:
+            schedule()
+    return grads
