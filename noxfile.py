@@ -2,9 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox[uv]>=2025.5.1", "pydantic>=2.9", "pyyaml>=6.0.2"]
 # ///
-"""Checks in clean environments. The sessions `milestone-N` and `module-NN_name` come from milestones.yaml.
+"""Checks in clean environments. The sessions `milestone-N` and `module-NN_name` are made from milestones.yaml.
 
-Arguments after `--` go to what the session runs: nox -s milestone-1 -- --seed 1234
+Arguments after `--` are passed on: nox -s milestone-1 -- --seed 1234
 """
 
 import os
@@ -42,9 +42,9 @@ DEPENDENCIES = [d for d in PROJECT["project"]["dependencies"] if not d.startswit
 
 
 def find_constraints(session: nox.Session) -> tuple[str, ...]:
-    """The options that hold every package at the version this course was tested with.
+    """Find the options that pin every package to the version that this course was tested with.
 
-    A release brings `constraints.txt`; the course makes one from its `uv.lock`. TINYTORCH_NEWEST=1 tries the newest.
+    A release contains `constraints.txt`; the course makes one from its `uv.lock`. TINYTORCH_NEWEST=1 pins nothing.
     """
     if os.environ.get("TINYTORCH_NEWEST"):
         return ()
@@ -59,10 +59,10 @@ def find_constraints(session: nox.Session) -> tuple[str, ...]:
 
 
 def install(session: nox.Session, *packages: str) -> None:
-    """Install quietly, at the versions of the lock; nothing happens when all of it is there.
+    """Install packages quietly at the locked versions; nothing happens when all are installed.
 
-    An index may not have a version, or no longer: then those that fit are taken, and that is said.
-    Compiled at once, as pip does and uv does not by itself: otherwise every worker would compile NumPy anew.
+    If an index lacks a version, other versions are installed, with a message. Files are compiled now, which uv does
+    not do by itself, since otherwise every worker would compile NumPy again.
     """
     for options in dict.fromkeys((find_constraints(session), ())):
         try:
@@ -70,16 +70,16 @@ def install(session: nox.Session, *packages: str) -> None:
             return
         except nox.command.CommandFailed:  # nox would end with 1, which means: not yet
             if options:
-                print("The versions of the lock could not be installed; trying those that can be had.", file=sys.stderr)
-    print("The packages could not be installed; this says nothing about your code.", file=sys.stderr)
+                print("The locked versions could not be installed. Trying other versions.", file=sys.stderr)
+    print("The packages could not be installed. This says nothing about your code.", file=sys.stderr)
     sys.exit(3)
 
 
 def run_here(session: nox.Session, module: str, *arguments: str) -> None:
-    """Run a module of ours where the command was typed; its exit code is nox's.
+    """Run one of our modules in the folder where the command was typed; its exit code becomes nox's.
 
-    Nox itself knows only 0 and 1; 2 (wrong usage) and 3 (grader or machine error) end it at once. `-P`: a folder called
-    `grading` where the command was typed, in a tree that somebody handed in, is not what runs.
+    Nox itself knows only 0 and 1, so 2 (wrong usage) and 3 (grader or machine error) end it immediately. `-P` keeps
+    Python from importing a `grading` of the folder where the command was typed, which a student may have written.
     """
     command = [str(Path(session.bin, "python")), "-P", "-m", module, *arguments, *session.posargs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -87,11 +87,13 @@ def run_here(session: nox.Session, module: str, *arguments: str) -> None:
     if code == 1:
         session.error("not yet")
     if code:
-        sys.exit(code if code > 0 else 3)  # below 0: a signal, such as the system's when memory runs out
+        sys.exit(
+            code if code > 0 else 3
+        )  # negative for a signal, such as the one the system sends when memory runs out
 
 
 def packages_up_to(module_id: str) -> list[str]:
-    """What this module, and those before it that its tests may lean on, need installed."""
+    """List the packages that this module needs, and those before it that its tests may use."""
     last = MANIFEST.module(module_id).number
     return [package for module in MANIFEST.modules if module.number <= last for package in module.packages]
 
@@ -128,15 +130,15 @@ for _module in MANIFEST.modules:
 
 @nox.session
 def export(session: nox.Session) -> None:
-    """Result records in other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
+    """Convert result records to other formats: nox -s export -- --format junit --result result.json --to junit.xml."""
     install(session)
     run_here(session, "grading", "export")
 
 
 @nox.session
 def github(session: nox.Session) -> None:
-    """A step of the workflows on GitHub; what there is: nox -s github -- --help."""
-    # Not compiled: no worker runs here, and of the thousands of files that describe GitHub's API few are ever read.
+    """Run a step of the workflows on GitHub. To list them: nox -s github -- --help."""
+    # Not compiled: no worker runs here, and few of the thousands of files that describe GitHub's API are ever read.
     packages = nox.project.dependency_groups(PROJECT, "github")
     session.install("--quiet", *find_constraints(session), *DEPENDENCIES, *packages)
     # The course itself has no release's lock; it works out what students are given.
@@ -148,7 +150,7 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session(venv_backend="none")
     def ci(session: nox.Session) -> None:
-        """Everything that CI checks, one after the other; the first failure ends it."""
+        """Run everything that CI checks, one after the other, up to the first failure."""
         for arguments in (
             ("lint",),
             ("course",),
@@ -160,22 +162,22 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def tests(session: nox.Session) -> None:
-        """The project's own tests; arguments go to pytest."""
+        """Run the project's own tests; arguments are passed to pytest."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # One process more than cores, since many tests wait: for a browser, an installation, a deadline. And one thread
-        # in each: threads of the BLAS would only wait, spinning, for each other.
+        # One process more than cores, since many tests wait for a browser, an installation or a deadline. One thread in
+        # each, since more threads of the BLAS would only spin while they wait for each other.
         processes, single = str((os.cpu_count() or 1) + 1), {"OPENBLAS_NUM_THREADS": "1"}
         session.run("python", "-m", "pytest", "-n", processes, "--dist", "loadgroup", *session.posargs, env=single)
 
     @nox.session
     def desk(session: nox.Session) -> None:
-        """An instructor's chore in an environment of its own, as workflows run it: nox -s desk -- collect."""
+        """Run an instructor's chore in an environment of its own, as workflows do: nox -s desk -- collect."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "desk"))
         session.run("inv", *session.posargs, env=TOOLS)
 
     @nox.session
     def lint(session: nox.Session) -> None:
-        """Style, types, schemas, and the workflows: the course's and those of a release."""
+        """Check style, types, schemas, and the workflows of the course and of a release."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "lint"))
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
@@ -191,27 +193,27 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def course(session: nox.Session) -> None:
-        """Solutions pass, skeletons fail, nothing leaks, manifest and disk agree."""
+        """Check that solutions pass, skeletons fail, nothing leaks, and the manifest agrees with the disk."""
         install(session, *nox.project.dependency_groups(PROJECT, "course"))
         session.run("python", "-m", "course.checks", *session.posargs)
 
     @nox.session
     def mutation(session: nox.Session) -> None:
-        """How many small wrong changes to the solutions the students' tests notice."""
+        """Count how many small wrong changes to the solutions the students' tests notice."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "mutation"))
         session.run("python", "-m", "course.mutation", *session.posargs)
 
     @nox.session
     def fuzz(session: nox.Session) -> None:
-        """A hundred thousand nearly right inputs for every reader of what students hand in (half an hour)."""
+        """Try a hundred thousand nearly valid inputs on every reader of what students hand in (half an hour)."""
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
         session.run("python", "-m", "tests.fuzz", *session.posargs, env=TOOLS)
 
     @nox.session
     def hostile(session: nox.Session) -> None:
-        """Every hostile submission through the steps of the workflows, as a pull request.
+        """Run every hostile submission through the steps of the workflows, as a pull request.
 
-        It takes 42 minutes of processor time, which -- -n 2 shares.
+        It takes 42 minutes of processor time, which `-- -n 2` shares between two processes.
         TINYTORCH_FENCE=landlock puts student code behind that fence instead of in bubblewrap.
         """
         install(session, *nox.project.dependency_groups(PROJECT, "course", "tests"))
@@ -220,8 +222,8 @@ if (ROOT / "course").is_dir():  # the maintainers' sessions; a student's reposit
 
     @nox.session
     def bench(session: nox.Session) -> None:
-        """The figures the project promises, measured on this machine beside PyTorch's."""
+        """Measure the figures that the project promises, next to PyTorch's on this machine."""
         install(session, "pip", *nox.project.dependency_groups(PROJECT, "course", "tests"))
-        # By pip, whose configuration says where a build for the processor alone is to be had: others take gigabytes.
+        # By pip, whose configuration can name an index with builds for processors alone; others take gigabytes.
         session.run("python", "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PROJECT, "bench"))
         session.run("python", "-m", "tests.bench", *session.posargs, env=TOOLS)

@@ -1,6 +1,6 @@
-"""Maintainers' and instructors' chores, in the current environment: `inv --list`. Clean environments are nox's.
+"""Maintainers' and instructors' chores in the current environment (`inv --list`). Nox makes clean environments.
 
-Those for instructors work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
+Instructors' chores work in a class's folder, `class/` unless another is named: docs/for-instructors.md.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from grading.entry import accept_any_text, run_command
 from grading.errors import GraderError, UsageError
 
 ROOT = Path(__file__).resolve().parent
-accept_any_text()  # for `inv --list`, too
+accept_any_text()  # also for `inv --list`
 
 
 def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """Make a function a chore of `inv`: what it returns is the exit code, and expected errors are sentences."""
+    """Make a function a chore of `inv`: it returns the exit code, and expected errors are printed as sentences."""
 
     def declare(function: Callable[..., int | None]) -> Any:
         parameters = inspect.signature(function).parameters
@@ -36,18 +36,18 @@ def chore(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
                 with readable_gradebook():
                     return function(*arguments, **named)
 
-            again = "Interrupted. What was done is kept; the same command goes on from there."
+            again = "Interrupted. Finished work is kept, and the same command continues from there."
             if code := run_command(work, interrupted=again, preface=""):
                 sys.exit(code)
 
-        # Without arguments by position `inv release --help` is a question, and no folder of that name.
+        # Without positional arguments, `inv release --help` asks for help instead of naming a folder.
         return task(run, positional=(), **options)
 
     return declare
 
 
 def check_options(name: str, required: list[str], named: dict[str, Any]) -> None:
-    """UsageError when a chore lacks an option that it needs, or when an option was taken for another's value."""
+    """Raise UsageError when a required option is missing, or when an option became the value of another."""
     chore = name.replace("_", "-")
     for option in required:
         if named.get(option) is None:
@@ -59,23 +59,25 @@ def check_options(name: str, required: list[str], named: dict[str, Any]) -> None
 
 @contextlib.contextmanager
 def readable_gradebook() -> Iterator[None]:
-    """GraderError where the block finds the gradebook damaged."""
+    """Turn errors of the gradebook's file inside the block into GraderError."""
     try:
         yield
-    except sqlite3.OperationalError as error:  # it is sound: a full disk, a lock, a folder that cannot be written
+    except (
+        sqlite3.OperationalError
+    ) as error:  # the file is sound: a full disk, a lock, a folder that cannot be written to
         raise GraderError(
             f"The gradebook cannot be used now: {error}. What was finished is kept. Is its disk full, or is another\n"
-            "command using it? Then do the same again, or name another folder with --folder."
+            "command using it? Try again, or name another folder with --folder."
         ) from None
     except sqlite3.DatabaseError as error:
         raise GraderError(
-            f"The gradebook cannot be read to its end: {error}. Nothing was changed. Bring it back from a backup;\n"
-            "without one set it aside, and `inv collect` makes a new one, which cannot know when students pushed."
+            f"The gradebook cannot be read to its end: {error}. Nothing was changed. Restore it from a backup.\n"
+            "Without one, move it away. `inv collect` then makes a new one, without the times of earlier pushes."
         ) from None
 
 
 def writable(name: str) -> Path:
-    """The file to write; UsageError when there is no such folder."""
+    """Return the path of a file to write; UsageError when its folder does not exist."""
     from grading.files import require_folder
 
     path = Path(name)
@@ -86,13 +88,13 @@ def writable(name: str) -> Path:
 
 
 def check_cluster(cluster: str, jobs: int) -> None:
-    """UsageError for both: how many gradings a cluster does at a time, its workers say."""
+    """Raise UsageError for both options: a cluster grades as many tasks at a time as it has workers."""
     if cluster and jobs:
-        raise UsageError("--jobs is for this machine. Start as many workers as the cluster is to grade at a time.")
+        raise UsageError("--jobs is only for this machine. On a cluster, start one worker for each grading at a time.")
 
 
 @chore(
-    help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that is as it was written."}
+    help={"to": "A folder that does not exist yet.", "force": "Replace an earlier release that has not been edited."}
 )
 def release(_context: Context, to: str, force: bool = False) -> None:
     """Write the student repository: skeletons, tests, lessons, grader, command line."""
@@ -104,14 +106,14 @@ def release(_context: Context, to: str, force: bool = False) -> None:
         sys.stdout.write("With the solutions in solutions/, as `course.solutions` in milestones.yaml says.\n")
     if not report.has_workflows:
         sys.stdout.write(
-            "Without workflows, so GitHub grades nothing yet: milestones.yaml says no `course.grader`, the repository\n"
-            "that this release will be pushed to (docs/github.md).\n"
+            "Without workflows, so GitHub grades nothing yet. In milestones.yaml, set `course.grader` to the\n"
+            "repository that this release will be pushed to (docs/github.md).\n"
         )
 
 
 @chore(help={"to": "The assignment's folder, CLASSROOM/autograders/ASSIGNMENT.", "force": "Replace an earlier one."})
 def classroom50(_context: Context, to: str, force: bool = False) -> None:
-    """Write the autograder of an assignment for Classroom 50: autograder.py, and the released course beside it."""
+    """Write the autograder of an assignment for Classroom 50: autograder.py with the released course."""
     from course.classroom50 import write_bundle
 
     size = write_bundle(ROOT, Path(to), force=force)
@@ -121,7 +123,7 @@ def classroom50(_context: Context, to: str, force: bool = False) -> None:
 @chore(
     iterable=["measure"],
     help={
-        "measure": "Measure NAME again first: times of this machine, or a long training. May be given several times."
+        "measure": "First measure NAME again: times of this machine, or a long training. May be given several times."
     },
 )
 def figures(_context: Context, measure: list[str] | None = None) -> None:
@@ -146,7 +148,7 @@ def answers(_context: Context) -> None:
 
 @chore()
 def pictures(_context: Context) -> None:
-    """Draw the README's pictures again: grades milestone 1, builds a class's site, and opens a browser."""
+    """Draw the README's pictures again; this grades milestone 1, builds a class's site, and opens a browser."""
     from website.readme_images import write_pictures
 
     for path in write_pictures(ROOT):
@@ -156,9 +158,9 @@ def pictures(_context: Context) -> None:
 FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 
 
-@chore(help={**FOLDER, "students": "How many, up to 12: from 6 on some have results, recorded in an earlier run."})
+@chore(help={**FOLDER, "students": "How many, up to 12. From 6 on, some have recorded results."})
 def rehearse(_context: Context, folder: str = "class", students: int = 4) -> None:
-    """Write a small class on this machine, to try the commands below with."""
+    """Write a small class on this machine, to try the other commands with."""
     from desk.folder import format_option
     from desk.rehearsal import rehearse as write
 
@@ -170,7 +172,7 @@ def rehearse(_context: Context, folder: str = "class", students: int = 4) -> Non
 @chore(
     help={
         **FOLDER,
-        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three below.",
+        "classroom50": "Write roster.csv from this roster of Classroom 50; needs the three options below.",
         "organisation": "The organisation's name on GitHub.",
         "classroom": "The classroom's short name.",
         "assignment": "The assignment's short name.",
@@ -184,7 +186,7 @@ def roster(
     classroom: str = "",
     assignment: str = "",
 ) -> int:
-    """Check the class's roster: what is wrong with which row, who is new, gone or renamed. Exit 1 for what is wrong."""
+    """Check the class's roster: problems by row, and who is new, gone or renamed. Exit 1 if there is a problem."""
     from desk import show
     from desk.classroom50 import write_roster
     from desk.deadlines import find_idle_extensions
@@ -209,14 +211,14 @@ def roster(
     return 1 if found.problems or left_out else 0
 
 
-@chore(help={**FOLDER, "old": "The id before, which is not in the roster any more.", "new": "The id in the roster."})
+@chore(help={**FOLDER, "old": "The old id, which is no longer in the roster.", "new": "The new id, which is in it."})
 def rename(_context: Context, old: str, new: str, folder: str = "class") -> None:
-    """Join the records of a student who has another id now: results, pushes and overrides of the old one are theirs."""
+    """Move the records of a student who has a new id: the old id's results, pushes and overrides."""
     from desk.members import rename_student
     from desk.roster import FILE, read_roster
 
     moved = rename_student(Path(folder), read_roster(Path(folder, FILE)).rows, old, new)
-    sys.stdout.write(f"{moved} results of {old} are {new}'s.\n")
+    sys.stdout.write(f"{moved} results moved from {old} to {new}.\n")
 
 
 @chore(
@@ -224,10 +226,10 @@ def rename(_context: Context, old: str, new: str, folder: str = "class") -> None
         **FOLDER,
         "jobs": "Gradings at the same time; as many as cores unless given.",
         "cluster": "Grade on the workers of this Dask scheduler: its address, or the file that it has written.",
-        "only": "fetch: ask and fetch, run nobody's code. grade: grade what was fetched, ask no server.",
+        "only": "fetch: only fetch, and run nobody's code. grade: only grade what was fetched, and ask no server.",
         "shard": "Only this part of the class, such as 3/12.",
-        "plan-matrix": "Only print the shards of what is to be graded, as a matrix of GitHub Actions.",
-        "exit-zero": "End with 0 when somebody was left out: a workflow goes on.",
+        "plan-matrix": "Only print the shards of what is to be graded, as a matrix for GitHub Actions.",
+        "exit-zero": "Exit with 0 even if somebody was left out, so that a workflow continues.",
     }
 )
 def collect(
@@ -255,7 +257,7 @@ def collect(
     check_cluster(cluster, jobs)
     rows, here = read_roster(Path(folder, FILE)).rows, Path(folder)
     if only not in ("", "fetch", "grade"):
-        raise UsageError(f"--only is fetch or grade, not {only}.")
+        raise UsageError(f"--only must be fetch or grade, not {only}.")
     if plan_matrix:
         tell(matrix(work(ROOT, here, rows)), os.environ)
         return 0
@@ -283,8 +285,8 @@ def collect(
     help={
         **FOLDER,
         "preview": "Only say who would change; nothing is decided.",
-        "keep-better": "Of the earlier and the new grade the better counts.",
-        "pin": "Keep every grade as its course has judged it; nothing is graded.",
+        "keep-better": "The better of the earlier and the new grade counts.",
+        "pin": "Keep every grade as it was judged; nothing is graded.",
         "csv": "Write the changes to this CSV file.",
         "to": "Write the changes as a page.",
         "by": "Who decides; the user of this machine unless given.",
@@ -304,7 +306,7 @@ def regrade(
     jobs: int = 0,
     cluster: str = "",
 ) -> int:
-    """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if something could not be."""
+    """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if anything failed."""
     from desk import show
     from desk.regrade import regrade as run
     from desk.regrade_page import format_csv, page, terminal
@@ -314,7 +316,7 @@ def regrade(
     from tito.console import console
 
     if pin and keep_better:
-        raise UsageError("--pin keeps every grade, --keep-better the better of two: name one of them.")
+        raise UsageError("--pin keeps every grade, and --keep-better keeps the better of two. Choose one of them.")
     check_cluster(cluster, jobs)
     here, files = Path(folder), [writable(name) for name in (csv, to) if name]
     with watch_for(console()) as watch:
@@ -344,13 +346,13 @@ def regrade(
         "student": "Whose grade; without it every override is listed.",
         "milestone": "Of which milestone.",
         "points": "These points instead of what was measured, 0 to 100.",
-        "bonus": "Points that are added; taken off below 0.",
-        "excused": "The grade counts for nothing, neither way.",
+        "bonus": "Points to add; a negative number takes points off.",
+        "excused": "The grade does not count at all.",
         "comment": "A sentence for the student.",
-        "why": "For you and whoever asks later; needed.",
+        "why": "The reason, for you and anyone who asks later; required.",
         "by": "Who decides; the user of this machine unless given.",
-        "take-back": "Withdraw every override of this grade: what was measured counts again.",
-        "from-csv": "Keep the overrides of a CSV file, with the columns that --to-csv writes.",
+        "take-back": "Withdraw every override of this grade, so that the measured points count again.",
+        "from-csv": "Read overrides from a CSV file with the columns that --to-csv writes.",
         "to-csv": "Write the overrides to a CSV file.",
     }
 )
@@ -369,7 +371,7 @@ def override(
     from_csv: str = "",
     to_csv: str = "",
 ) -> None:
-    """Decide a grade by hand: points, bonus, excused, a comment. No collection or regrade touches what was decided."""
+    """Decide a grade by hand: points, bonus, excused, a comment. No collection or regrade changes it."""
     from desk import overrides, show
     from desk.decisions import Kind
     from desk.gradebook import FILE, open_gradebook
@@ -395,9 +397,9 @@ def override(
 @chore(
     help={
         **FOLDER,
-        "send": "Open the issues and bring them up to date; without it nothing is sent.",
-        "to": "Also write each student's text to this folder: to look at, or for those without a repository on GitHub.",
-        "author": "Whose token GITHUB_TOKEN is, where it is an app's: only issues of theirs are ours.",
+        "send": "Open the issues and update them; without it nothing is sent.",
+        "to": "Also write each student's text to this folder, to read or for those without a repository on GitHub.",
+        "author": "The account of GITHUB_TOKEN, if the token is an app's; only issues by it are updated.",
     }
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
@@ -414,22 +416,24 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
         found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
     show.feedback(found, send=send, to=files)
     if found.stopped is not None:
-        raise GraderError(f"{found.stopped}\nWhat was sent is kept; the same command goes on from there.")
+        raise GraderError(f"{found.stopped}\nWhat was sent is kept. The same command continues from there.")
     return 1 if found.troubles else 0
 
 
-@chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; its own unless given."})
+@chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; this one's unless given."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
-    """In a workflow: begin with the gradebook that its last run, or another workflow's, handed over."""
+    """In a workflow: start with the gradebook that its last run, or another workflow's, uploaded."""
     from desk.resume import resume as begin
 
     run = begin(Path(folder), os.environ, workflow)
-    sys.stdout.write("No run before this one has a gradebook.\n" if run is None else f"Begun with run {run}.\n")
+    sys.stdout.write(
+        "No run before this one has a gradebook.\n" if run is None else f"Started with the gradebook of run {run}.\n"
+    )
 
 
 @chore(help={**FOLDER, "shards": "The folder that holds the shards' gradebooks, at any depth."})
 def merge(_context: Context, shards: str, folder: str = "class") -> None:
-    """Add the gradebooks of other machines to the class's own; twice is once."""
+    """Merge gradebooks of other machines into the class's own; merging twice changes nothing."""
     from desk.collect import FILE
     from desk.shards import find
     from desk.shards import merge as add
@@ -443,7 +447,7 @@ def merge(_context: Context, shards: str, folder: str = "class") -> None:
     help={
         **FOLDER,
         "format": "csv, canvas, moodle or classroom50.",
-        "to": "The file to write; for classroom50 an existing scores.json is added to.",
+        "to": "The file to write; for classroom50, scores are added to an existing scores.json.",
         "classroom": "For classroom50: the classroom's short name.",
         "assignment": "For classroom50: the assignment's short name.",
         "milestone": "Only this milestone.",
@@ -460,7 +464,7 @@ def gradebook(
     milestone: int = 0,
     participants: str = "",
 ) -> None:
-    """Write everybody's scores for another system to import; who has to be left out is said."""
+    """Write everybody's scores for another system to import, and say who has to be left out."""
     from desk import show
     from desk.export import write
 
@@ -479,10 +483,10 @@ def gradebook(
 
 
 @chore(
-    help={**FOLDER, "to": "The page to write, a folder of evidence beside it; only the terminal's tables without it."}
+    help={**FOLDER, "to": "The page to write, with a folder of evidence next to it; without it, only tables are shown."}
 )
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
-    """Show who is where, who is stuck and what fails most; with --to, write it as a page, too."""
+    """Show who is where, who is stuck and what fails most; with --to, also write it as a page."""
     from desk.courses import describe_course
     from desk.evidence import write_evidence
     from desk.gradebook import FILE, open_gradebook
@@ -506,12 +510,12 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
 @chore(
     help={
         **FOLDER,
-        "runs": "How often each is to have been run on this machine; 0 only shows what there is.",
+        "runs": "How many runs each submission needs on this machine; 0 only shows the leaderboard.",
         "milestone": "Only this milestone.",
     }
 )
 def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
-    """Run again what those who agreed have unlocked, and rank it. Exit 1 if something could not be run."""
+    """Repeat the unlocked milestones of students who agreed, and rank them. Exit 1 if anything failed."""
     from desk import show
     from desk.gradebook import FILE, open_gradebook
     from desk.leaderboard import rank_boards, run_again
@@ -536,7 +540,7 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
     },
 )
 def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
-    """Compare what students have handed in, and write the pairs that are alike side by side."""
+    """Compare what students have handed in, and write similar pairs side by side."""
     from desk.similar_page import compare
     from grading.render.progress import watch_for
     from tito.console import console
@@ -548,7 +552,7 @@ def similar(_context: Context, to: str, folder: str = "class", against: list[str
 
 @chore(help=FOLDER)
 def doctor(_context: Context, folder: str = "class") -> int:
-    """Say what is missing here or in the organisation's settings for running a class, and how to fix it."""
+    """Say what is missing for running a class, here or in the organisation's settings, and how to fix it."""
     from desk.doctor import Desk, examine
     from tito.doctor import show
 
@@ -561,12 +565,12 @@ def doctor(_context: Context, folder: str = "class") -> int:
     iterable=["leave_out"],
     help={
         **FOLDER,
-        "to": "Where the site is written; a folder that does not exist yet, or an earlier site.",
+        "to": "The folder to write: one that does not exist yet, or an earlier site.",
         "records": "Instead of a gradebook, a folder with one folder for each student, each with its progress/.",
-        "roster": "With --records: a CSV file of the class; without it everybody with a folder is in the class.",
-        "base-url": "Where the site will be served: previews of links and feeds need whole addresses.",
-        "sections": "List each section's students; without it the site does not say who is in which.",
-        "leave-out": "The id of a student of whom the site is to show nothing. May be given several times.",
+        "roster": "With --records: a CSV file of the class. Without it, everybody with a folder is in the class.",
+        "base-url": "The address the site will be served at, which previews of links and feeds need.",
+        "sections": "List each section's students; without it, the site does not show sections.",
+        "leave-out": "The id of a student who must not appear on the site. May be given several times.",
     },
 )
 def site(
@@ -579,7 +583,7 @@ def site(
     sections: bool = False,
     leave_out: list[str] | None = None,
 ) -> None:
-    """Write the class's site: timelines, portfolios, overview, lessons. What has not changed is not made again."""
+    """Write the class's site: timelines, portfolios, overview, lessons. Unchanged parts are not made again."""
     from desk.gradebook import FILE
     from website.build import build
     from website.source import Book, Folder

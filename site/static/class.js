@@ -1,4 +1,4 @@
-// The class's tables: buttons in the heads sort. Without this file the tables stand in the order that matters most.
+// Makes the class's tables sortable by buttons in their heads. Without this file they stay in the most useful order.
 
 function value(row, column, numeric) {
   const text = row.cells[column].textContent.trim();
@@ -16,7 +16,7 @@ function sortable(table) {
     head.append(button);
     button.addEventListener("click", () => {
       const numeric = kind === "number";
-      // Numbers begin with the largest, words with A; each further click turns round.
+      // The first click puts the largest number or the letter A first, and each further click reverses the order.
       const now = head.getAttribute("aria-sort");
       const up = now ? now === "descending" : !numeric;
       heads.forEach((other) => other.removeAttribute("aria-sort"));

@@ -1,4 +1,4 @@
-// Little helps: what has nothing to scroll is no stop of the Tab key, and a link into a closed part opens it.
+// The Tab key skips regions that have nothing to scroll, and a link into a closed part opens it.
 
 const regions = document.querySelectorAll(".scroll, pre[tabindex]");
 

@@ -1,4 +1,4 @@
-"""The static site: a class's records and the course, as pages that need neither server nor JavaScript.
+"""The static site: the course and a class's records, as pages that need neither a server nor JavaScript.
 
 Design: docs/architecture/site.md, in the course's repository.
 """

@@ -1,4 +1,4 @@
-"""The leaderboard's page: for each board the entries with the range of their runs."""
+"""The leaderboard's page: each board's entries, with the ranges of their runs."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ class Place:
     entry: Entry
     name: str
     address: str | None
-    """Of their portfolio; None for the course."""
+    """The address of their portfolio; None for the course."""
     value: str
     low: str
     high: str
     left: float
-    """Where the range begins, of 100."""
+    """Where the range begins, from 0 to 100."""
     width: float
     middle: float
 
 
 def board_pages(rankings: Sequence[Ranking], students: Mapping[str, Student], site: Site) -> Files:
-    """The page; none where nobody is on a board. ``students`` are those whom the site shows."""
+    """Render the page, or none where nobody is on a board. ``students`` are those that the site shows."""
     boards = [(ranking, _list_places(ranking, students)) for ranking in rankings]
     shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
     return {PATH: site.page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
 
 
 def _list_places(ranking: Ranking, students: Mapping[str, Student]) -> list[Place]:
+    """Make a row for each entry of a board, on an axis that all of them share."""
     entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
     low, high = min(e.low for e in entries), max(e.high for e in entries)
     span = (high - low) or 1.0
@@ -56,7 +57,7 @@ def _list_places(ranking: Ranking, students: Mapping[str, Student]) -> list[Plac
 
 
 def _describe(student: Student | None) -> tuple[str, str | None]:
-    """What they are called, and where their portfolio is."""
+    """Return a student's name on the site, and the address of their portfolio."""
     if student is None:
         return "The course’s own solution", None
     name = one_line(student.name, 80) if student.public and student.name else called(student.pseudonym)

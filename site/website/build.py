@@ -1,4 +1,4 @@
-"""Builds the site: makes only the parts whose inputs have changed, and writes only the files that differ."""
+"""Builds the site: renders only the parts whose inputs have changed, and writes only the files that differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from website.target import begin, remove, sizes, write
 ROOT = SITE.parent
 CHUNK = 25
 ALONE = 100
-"""Up to so many students are rendered without other processes: starting those takes as long."""
+"""Up to this many students are rendered without further processes, since starting those takes as long."""
 
 CODE = (
     "site/website/*.py",
@@ -54,13 +54,13 @@ class Built:
     """What a build has done."""
 
     students: int
-    """In the class."""
+    """How many students are in the class."""
     rendered: int
-    """Of these, whose pages were made anew."""
+    """How many students' pages were rendered again."""
     files: int
-    """Of the whole site."""
+    """How many files the whole site has."""
     written: int
-    """Of these, which were not there as they are now."""
+    """How many files were new or changed."""
     removed: int
 
 
@@ -77,8 +77,8 @@ def build(
     """Write the site of the class in `source`, and of the course at `root`, to the folder `target`.
 
     With `sections`, the site shows each student's section of the roster. Students whose ids are in `left_out` do not
-    appear. Raises UsageError for a target that holds files no build has written, an unknown id, or an invalid
-    address; ManifestError for a wrong manifest.
+    appear. UsageError for an unknown id, an invalid address, or a target with files that no build has written.
+    ManifestError for an invalid manifest.
     """
     known = _without(source.known(), left_out)
     shown = {k.student.id: k.student for k in known}
@@ -122,30 +122,30 @@ def build(
 
 
 def _refuse_other_names(before: State, wanted: dict[str, str], target: Path) -> None:
-    """Everybody under another name is another key: the addresses that students gave away would all be gone."""
+    """Raise UsageError when every pseudonym differs: another key would break all addresses that students gave away."""
     known = {name for name, made in before.parts.items() if made.summary is not None}
     if len(known) > 1 and wanted and known.isdisjoint(wanted):
         raise UsageError(
-            f"Every student would get another pseudonym, and each page of {target} another address: is pseudonyms.key "
-            "another one? Bring it back from a backup, or build into a folder that does not exist yet."
+            f"Every student would get another pseudonym, and each page of {target} another address. Was pseudonyms.key "
+            "replaced? Restore it from a backup, or build into a folder that does not exist yet."
         )
 
 
 class _Maker:
-    """Makes a part anew only when it is not there as it should be."""
+    """Builds parts of the site, but only those whose inputs or files have changed."""
 
     def __init__(self, site: Site, target: Path, before: State, there: dict[str, int]):
         self.site, self.target, self.before, self.there = site, target, before, there
 
     def current(self, name: str, digest: str) -> Made | None:
-        """The part as an earlier build made it, if its inputs and its files are as they were."""
+        """Find the part as an earlier build made it, if its inputs and files are unchanged."""
         made = self.before.parts.get(name)
         if made is None or made.digest != digest:
             return None
         return made if all(self.there.get(path) == size for path, size in made.files.items()) else None
 
     def part(self, parts: dict[str, Made], name: str, digest: str, make: Callable[[], Files]) -> int:
-        """Make it if need be; how many files were written."""
+        """Build a part unless it is unchanged, and add it to `parts`; return how many files were written."""
         made = self.current(name, digest)
         if made is not None:
             parts[name] = made
@@ -161,7 +161,7 @@ Rendered = tuple[str, Made, int]
 def _render_students(
     source: Source, site: Site, target: Path, todo: Sequence[Known], wanted: dict[str, str], processes: int | None
 ) -> Iterator[Rendered]:
-    """Each student's part, written; by several processes when there are many."""
+    """Render and write each student's part, in several processes when there are many students."""
     jobs = [[(k.student, wanted[k.student.pseudonym]) for k in todo[i : i + CHUNK]] for i in range(0, len(todo), CHUNK)]
     workers = min(processes or os.cpu_count() or 1, len(jobs))
     if len(todo) <= ALONE or workers == 1:
@@ -175,6 +175,7 @@ def _render_students(
 
 
 def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[Student, str]]) -> Iterator[Rendered]:
+    """Render and write the parts of some students, each given with the digest of its inputs."""
     for student, digest in job:
         story = tell(source.member(student), site.manifest)
         files = student_pages(story, site)
@@ -184,28 +185,32 @@ def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[Stud
 
 
 _shared: tuple[Source, Site, Path] | None = None
-"""What all jobs of a process have in common: sent once, not with every job."""
+"""What all jobs of a process share, sent once and not with every job."""
 
 
 def _prepare(source: Source, site: Site, target: Path) -> None:
+    """Store in this process what all of its jobs share."""
     global _shared
     _shared = source, site, target
 
 
 def _in_process(job: Sequence[tuple[Student, str]]) -> list[Rendered]:
+    """Render some students in another process, which `_prepare` has prepared."""
     assert _shared is not None
     return list(_students(*_shared, job))
 
 
 def _address(base_url: str | None) -> str | None:
+    """Return the site's address with a slash at its end; UsageError for an invalid one."""
     if base_url is None:
         return None
     if not base_url.startswith(("https://", "http://")) or any(c in base_url for c in " \"'<>?#"):
-        raise UsageError(f"{base_url} is no address of a site. Write it like https://example.org/course/.")
+        raise UsageError(f"{base_url} is not the address of a site. Write it like https://example.org/course/.")
     return base_url.rstrip("/") + "/"
 
 
 def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
+    """Return the students without those left out; UsageError for an unknown id."""
     ids = {k.student.id for k in known}
     if missing := sorted(set(left_out) - ids):
         raise UsageError(f"--leave-out: there is no student {missing[0]}. Write an id as in the roster.")
@@ -213,18 +218,19 @@ def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
 
 
 def _shown(student: Student) -> tuple[str, ...]:
-    """What of the roster is on the student's pages."""
+    """List what a student's pages show of the roster."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")
 
 
 def _files(kind: str) -> list[Path]:
-    """The code and templates that make pages of this kind."""
+    """List the code and templates that pages of this kind are made with."""
     patterns = (*CODE, *SHARED, *(f"site/templates/{name}.jinja" for name in TEMPLATES[kind]))
     return sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
 
 
 def _digest(files: Sequence[Path], *more: str) -> str:
+    """Compute one digest of files and further texts."""
     told = hashlib.sha256()
     for path in files:
         told.update(hashlib.sha256(path.read_bytes()).digest())
@@ -232,6 +238,7 @@ def _digest(files: Sequence[Path], *more: str) -> str:
 
 
 def _text_digest(*texts: str) -> str:
+    """Compute one digest of texts."""
     told = hashlib.sha256()
     for text in texts:
         told.update(f"{len(text)}:{text}".encode())

@@ -1,7 +1,7 @@
-"""The picture that goes with a link to a portfolio (Open Graph): 1200×630, drawn without anything but Pillow.
+"""The preview picture of a portfolio's link (Open Graph): 1200×630 pixels, drawn with Pillow alone.
 
-Every pixel is a number: 0 to 127 lead from the background to the ink, 128 to 255 from the background to the accent.
-One byte for each makes small files quickly, and letters keep their smooth edges.
+Each pixel is one byte: 0 to 127 lead from the background to the ink, 128 to 255 from the background to the accent.
+So files are small and quickly made, and letters keep their smooth edges.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Line:
 
 @cache
 def font(file: str, size: int, weight: int) -> ImageFont.FreeTypeFont:
-    """One of the site's own fonts."""
+    """Load one of the site's fonts in this size and weight."""
     found = ImageFont.truetype(STATIC / file, size)
     found.set_variation_by_axes([weight])
     return found
 
 
 def card(course: str, name: str, lines: Sequence[Line], *, verified: bool = True) -> bytes:
-    """The PNG; the same bytes for the same words. A name the font has no letters for is left out.
+    """Draw the picture as PNG, with the same bytes for the same words. A name that the fonts cannot write is left out.
 
-    Without `verified` the picture says that nothing vouches for what it shows.
+    Without `verified` the picture says that its records are not verified.
     """
     picture = _ground(course, tuple(lines), verified).copy()
     draw = ImageDraw.Draw(picture)
@@ -53,18 +53,18 @@ def card(course: str, name: str, lines: Sequence[Line], *, verified: bool = True
         _fit(draw, (MARGIN, 150), name, 76, SIZE[0] - 2 * MARGIN)
     file = io.BytesIO()
     picture.putpalette(_palette())
-    # Three times as quick as the usual level, for a fifth more bytes.
+    # Three times as fast as the default level, for a fifth more bytes.
     picture.save(file, "PNG", compress_level=3)
     return file.getvalue()
 
 
 def drawable(text: str) -> bool:
-    """Whether the fonts have all its letters: those of Latin script."""
+    """Tell whether the fonts have all letters of a text, which they do for Latin script."""
     return all(_font_of(c) is not None for c in text)
 
 
 def _font_of(letter: str) -> str | None:
-    """The file that has the letter."""
+    """Find the font file that has this letter."""
     code = ord(letter)
     if 0x20 <= code < 0x7F or 0xA0 <= code <= 0xFF or letter in "’‘–":
         return SERIF
@@ -73,7 +73,7 @@ def _font_of(letter: str) -> str | None:
 
 @cache
 def _ground(course: str, lines: tuple[Line, ...], verified: bool) -> Image.Image:
-    """All but the name: few students have a picture that differs in more."""
+    """Draw everything but the name, which is the same for many students."""
     ink, accent = Image.new("L", SIZE), Image.new("L", SIZE)
     on_ink, on_accent = ImageDraw.Draw(ink), ImageDraw.Draw(accent)
     on_accent.rectangle((0, 0, 14, SIZE[1]), fill=FULL)
@@ -81,7 +81,7 @@ def _ground(course: str, lines: tuple[Line, ...], verified: bool) -> Image.Image
     count = sum(line.unlocked for line in lines)
     told = f"{count} of {len(lines)} capabilities measured in a deep-learning framework of their own"
     if count and not verified:
-        told = "A deep-learning framework of their own; nothing vouches for these records"
+        told = "A deep-learning framework of their own, from records that are not verified"
     on_ink.text((MARGIN, 262), told, font=font(SANS, 31, 400), fill=90)
     top, step = 338, 46
     for index, line in enumerate(lines[:5]):
@@ -97,7 +97,7 @@ def _ground(course: str, lines: tuple[Line, ...], verified: bool) -> Image.Image
 
 
 def _circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: dict[str, int]) -> None:
-    """A circle with smooth edges: drawn four times as large."""
+    """Draw a circle with smooth edges, by shrinking one that is four times as large."""
     box = 2 * radius + 2
     large = Image.new("L", (4 * box, 4 * box))
     ImageDraw.Draw(large).ellipse((4, 4, 4 * box - 5, 4 * box - 5), **style)
@@ -105,14 +105,14 @@ def _circle(picture: Image.Image, centre: tuple[int, int], radius: int, style: d
 
 
 def _over(ink: Image.Image, accent: Image.Image) -> Image.Image:
-    """Both layers in one: where the accent is drawn its half of the palette holds."""
+    """Merge both layers; where the accent is drawn, its half of the palette is used."""
     lifted = accent.point(lambda value: 128 + min(value, FULL))
     ink.paste(lifted, mask=accent.point(lambda value: 255 if value else 0))
     return ink
 
 
 def _fit(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int) -> None:
-    """As large as fits on one line, each run of letters in the font that has them."""
+    """Write a text as large as fits on one line, each run of letters in the font that has them."""
     runs = ["".join(letters) for _, letters in groupby(text, _font_of)]
     while sum(_width(draw, run, size) for run in runs) > width and size > 12:
         size -= 4
@@ -123,11 +123,14 @@ def _fit(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, w
 
 
 def _width(draw: ImageDraw.ImageDraw, run: str, size: int) -> float:
+    """Measure a run of letters in the font that has them."""
     return draw.textlength(run, font=font(_font_of(run[0]) or SERIF, size, 650))
 
 
 @cache
 def _palette() -> list[int]:
+    """Compute the 256 colours: from background to ink, then from background to accent."""
+
     def ramp(to: tuple[int, int, int]) -> list[int]:
         pairs = list(zip(BACKGROUND, to, strict=True))
         return [round(a + (b - a) * i / FULL) for i in range(128) for a, b in pairs]

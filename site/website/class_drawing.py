@@ -1,4 +1,4 @@
-"""Pictures of a class, as numbers that the templates draw: efforts by module, unlocks over time, its progress."""
+"""Pictures of a class as numbers that the templates draw: tries by module, unlocks over time, progress."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from website.spans import plural
 from website.summary import Summary
 
 LEFT, CELL, HIGH = 190, 26, 26
-"""Of the heat map: where its cells begin, and their width and height."""
+"""Where the heat map's cells begin, and their width and height."""
 WIDTH, TALL = 640, 240
 PROGRESS_TOP = 40.0
-"""Where a bar of the whole class ends; above it there is room for a milestone."""
+"""Where a bar of the whole class ends, with room for a milestone above it."""
 MOST_TRIES = 4
-"""Shades of a completed module: so many tries, or more, are the darkest."""
+"""The shades of a completed module: this many tries, or more, are the darkest."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Cell:
     module: str
     x: int
     shade: int
-    """0 not begun, 1 to `MOST_TRIES` completed, by tries; -1 begun."""
+    """0: not begun; -1: begun; 1 to `MOST_TRIES`: completed, by the number of tries."""
     tries: int
 
     @property
     def words(self) -> str:
-        """As the table says it."""
+        """The cell in words, for the table."""
         if self.shade == 0:
             return "–"
         tried = f"{self.tries} tr{'y' if self.tries == 1 else 'ies'}"
@@ -40,7 +40,7 @@ class Cell:
 
 
 def heat_cells(summary: Summary, manifest: Manifest) -> list[Cell]:
-    """A row of the heat map: one cell for each module."""
+    """Build a row of the heat map, with one cell for each module."""
     cells = []
     for column, module in enumerate(manifest.modules):
         effort = summary.efforts.get(module.id)
@@ -53,13 +53,13 @@ def heat_cells(summary: Summary, manifest: Manifest) -> list[Cell]:
 
 @dataclass(frozen=True)
 class Line:
-    """How many had one milestone, over time."""
+    """How many students had one milestone, over time."""
 
     milestone: int
     path: str
     end: tuple[float, float]
     label: float
-    """Where its number is written, moved off its neighbours."""
+    """The height at which its number is written, away from its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ class Chart:
     said: str
     lines: tuple[Line, ...]
     up: tuple[tuple[float, int], ...]
-    """Marks of the upright axis: where, and how many students."""
+    """Marks of the vertical axis: position and number of students."""
     right: float
     bottom: float
 
 
 def draw_unlocks(unlocks: Unlocks, manifest: Manifest) -> Chart:
-    """One line for each milestone that somebody has, its number at its end."""
+    """Draw one line for each milestone that somebody has, with its number at the end."""
     left, right, top, bottom = 44, WIDTH - 40, 12, TALL - 30
     most = max((count for counts in unlocks.counts for count in counts), default=0)
     step = _round_step(most)
@@ -98,11 +98,11 @@ def draw_unlocks(unlocks: Unlocks, manifest: Manifest) -> Chart:
         f"milestone {m.id}: {counts[-1]}" for m, counts in zip(manifest.milestones, unlocks.counts, strict=True)
     )
     marks = tuple((place(0, count)[1], count) for count in range(0, high + 1, step))
-    return Chart(f"Students who have each milestone, at the end {ends}.", lines, marks, right, bottom)
+    return Chart(f"Students who have each milestone over time. At the end: {ends}.", lines, marks, right, bottom)
 
 
 def _round_step(most: int) -> int:
-    """A round number of students that divides the axis into two to five parts."""
+    """Choose a round number of students that divides the axis into two to five parts."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):
@@ -112,7 +112,7 @@ def _round_step(most: int) -> int:
 
 
 def _spread(places: list[float], apart: float) -> list[float]:
-    """The same places, each at least so far from the one above it."""
+    """Move labels apart, so that each is at least this far from the one above it."""
     moved = dict.fromkeys(range(len(places)), 0.0)
     last = float("inf")
     for index in sorted(range(len(places)), key=places.__getitem__, reverse=True):
@@ -134,7 +134,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """One milestone on that picture, above the module that sets it off."""
+    """One milestone on the front page's picture, above the module that triggers it."""
 
     milestone: int
     x: float
@@ -155,7 +155,7 @@ class Progress:
 
 
 def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
-    """A bar for each module, as high as the share of the class that has completed it; milestones stand above."""
+    """Draw a bar for each module, as high as the share of the class that completed it, with milestones above."""
     top, bottom = PROGRESS_TOP, TALL - 26.0
     pitch = WIDTH / len(manifest.modules)
     bars = []
@@ -179,5 +179,5 @@ def draw_progress(overview: Overview, manifest: Manifest) -> Progress:
     )
     having = ", ".join(f"milestone {share.milestone} {share.count}" for share in overview.unlocked)
     first, last = overview.completed[0].count, overview.completed[-1].count
-    said = f"Of {plural(len(overview.rows), 'student')} {first} completed the first module and {last} the last one."
+    said = f"Of {plural(len(overview.rows), 'student')}, {first} completed the first module and {last} the last one."
     return Progress(f"{said} Unlocked: {having}.", tuple(bars), marks, round(pitch - 6, 1), top, bottom)

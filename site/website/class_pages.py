@@ -1,4 +1,4 @@
-"""The class's pages: the front page, the overview, its students in lists of a sensible length, and the items."""
+"""The class's pages: the front page, the overview, lists of students, and the items."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from website.overview import Overview, Row
 from website.render import Files, Site, load_macros
 
 PAGE = 40
-"""Students of one page."""
+"""How many students a page lists."""
 FIRST = 12
-"""Names that the overview lists; the lists have all of them."""
+"""How many names the overview lists; the lists have all of them."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Students in one order, or one part of them, over as many pages as needed."""
+    """A list of students in one order, over as many pages as needed."""
 
     slug: str
     title: str
     rows: tuple[Row, ...]
 
     def path(self, number: int = 1) -> str:
-        """Of one of its pages, from 1."""
+        """Return the path of one of its pages, which are numbered from 1."""
         return f"class/{self.slug}.html" if number == 1 else f"class/{self.slug}-{number}.html"
 
     @property
@@ -41,7 +41,7 @@ class View:
 
 
 def class_pages(overview: Overview, site: Site) -> Files:
-    """The front page, and all files below class/."""
+    """Render the front page and all files below class/."""
     manifest = site.manifest
     views = list(list_views(overview, manifest))
     shared: dict[str, Any] = {"overview": overview, "views": views, "formula": FORMULA, "selection": SELECTION}
@@ -74,7 +74,7 @@ def class_pages(overview: Overview, site: Site) -> Files:
 
 
 def list_views(overview: Overview, manifest: Manifest) -> Iterator[View]:
-    """Everybody by score and by name, then each section, and each milestone that somebody works towards."""
+    """List everybody by score and by name, then each section, and each milestone that somebody works towards."""
     rows = overview.rows
     yield View("students", "Everybody by score", rows)
     yield View("names", "Everybody by name", tuple(sorted(rows, key=lambda row: row.summary.name.casefold())))
@@ -95,7 +95,7 @@ def list_views(overview: Overview, manifest: Manifest) -> Iterator[View]:
 
 
 def _label_pages(view: View) -> Iterator[str]:
-    """What the link to each page says: its number, or the first name where names are in order."""
+    """Write the text of the link to each page: its number, or its first name where students are in order of names."""
     for number, rows in enumerate(view.pages, 1):
         yield (
             rows[0].summary.name.rpartition(" ")[0] or rows[0].summary.name
@@ -106,17 +106,18 @@ def _label_pages(view: View) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the pages show of one student: made once, though several lists hold it."""
+    """What the pages show of one student, rendered once although several lists have it."""
 
     picture: Markup
     """A row of the heat map."""
     heat: Markup
-    """The same as a row of a table."""
+    """The row of the heat map as a row of a table."""
     line: Markup
     """A row of the table of students."""
 
 
 def _render_rows(rows: Sequence[Row], manifest: Manifest) -> dict[str, Parts]:
+    """Render each student's rows, by pseudonym."""
     macros = load_macros("student_row.jinja")
     made = {}
     for row in rows:

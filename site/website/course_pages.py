@@ -58,28 +58,29 @@ def course_pages(root: Path, site: Site, unlocked: Collection[int] = ()) -> File
 
 
 def built_modules(manifest: Manifest) -> list[Module]:
-    """Those that have a lesson."""
+    """List the modules that have a lesson."""
     return [module for module in manifest.modules if module.status is Status.BUILT]
 
 
 def sources(root: Path, manifest: Manifest) -> list[Path]:
-    """Every file that these pages are made of."""
+    """List every file that the course's pages are made from."""
     lessons = (module.lesson for module in built_modules(manifest))
     return [root / path for path in (Path("milestones.yaml"), *DOCUMENTS, *lessons, *_pictures(root, manifest))]
 
 
 def _of_kind(milestone: Milestone, kind: Kind) -> list[Criterion]:
+    """Select the criteria of one kind."""
     return [criterion for criterion in milestone.criteria if criterion.kind is kind]
 
 
 def _topics(milestone: Milestone, topics: dict[str, Section]) -> list[Section]:
-    """What the milestone names itself, and then what its criteria do."""
+    """Select the topics that the milestone names, and then those that its criteria name."""
     named = dict.fromkeys((*milestone.troubleshooting, *(c.topic for c in milestone.criteria if c.topic)))
     return [topics[anchor] for anchor in named if anchor in topics]
 
 
 def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """The lessons' pictures, and where each is beside the pages of the course."""
+    """List the lessons' pictures, with the path of each below the course's pages."""
     folders = {module: root / module.folder / "figures" for module in built_modules(manifest)}
     return {
         path.relative_to(root): f"{module.id}/{path.name}"
@@ -89,7 +90,7 @@ def _pictures(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _links(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None = None) -> Link:
-    """Addresses in a document of the course, as those of the site; what is elsewhere stays."""
+    """Make the function that turns links of a course document into links of the site; other addresses stay."""
     pages: dict[str, str] = {m.lesson.as_posix(): f"{m.id}.html" for m in built_modules(manifest)}
     pages |= {path.as_posix(): name for path, name in DOCUMENTS.items()}
     pages |= {path.as_posix(): name for path, name in (pictures or {}).items()}
@@ -100,13 +101,14 @@ def _links(source: Path, manifest: Manifest, pictures: Mapping[Path, str] | None
         path, _, anchor = address.partition("#")
         where = _normal(PurePosixPath(source.parent.as_posix(), path))
         if where not in pages:
-            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Fix the link.")
+            raise UsageError(f"{source.as_posix()}: the link to {address} leads to no page of the site. Fix it.")
         return pages[where] + (f"#{anchor}" if anchor else "")
 
     return link
 
 
 def _normal(path: PurePosixPath) -> str:
+    """Resolve `..` in a path without looking at the disk."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:

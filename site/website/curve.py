@@ -1,4 +1,4 @@
-"""Curves of training as inline SVG: lines, two axes with few words, and a sentence for those who cannot see them."""
+"""Training curves as inline SVG: lines, two axes, and a sentence for those who cannot see them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from grading.result import Curve
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 32
 POINTS = 80
-"""Of one line; more could not be seen."""
+"""The most points of one line; more could not be seen."""
 SPARK_WIDTH, SPARK_HEIGHT = 80, 18
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: where, and what it says."""
+    """A mark on an axis, with its position and text."""
 
     at: float
     text: str
@@ -27,13 +27,13 @@ class Tick:
 
 @dataclass(frozen=True)
 class Plot:
-    """What the template draws."""
+    """A plot of training curves, as numbers for the template."""
 
     name: str
     said: str
-    """The sentence in place of the picture."""
+    """The sentence for those who cannot see the picture."""
     lines: tuple[str, ...]
-    """The `d` of one path for each run."""
+    """The attribute `d` of a path for each run."""
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     ends: tuple[tuple[float, float], ...]
@@ -41,7 +41,7 @@ class Plot:
 
 
 def plot(curves: Sequence[Curve]) -> Plot | None:
-    """All runs on the same axes, or None when there is nothing to draw. What is not finite is a gap."""
+    """Plot all runs on the same axes; None when there is nothing to draw. Values that are not finite leave gaps."""
     runs = [run for curve in curves if len(run := _points(curve)) > 1]
     if not runs:
         return None
@@ -58,7 +58,7 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
     name = one_line(curves[0].name, 60).replace("_", " ")
     marks = [low + step * i for i in range(round((high - low) / step) + 1)] if step else [low, high]
     first, last = runs[0][0][1], runs[0][-1][1]
-    of = f" The first of {len(runs)} runs is told." if len(runs) > 1 else ""
+    of = f" This is the first of {len(runs)} runs." if len(runs) > 1 else ""
     return Plot(
         name=name,
         said=f"{name.capitalize()} during training, from {first:.3g} to {last:.3g}.{of}",
@@ -71,15 +71,15 @@ def plot(curves: Sequence[Curve]) -> Plot | None:
 
 @dataclass(frozen=True)
 class Spark:
-    """A curve as small as a word, SPARK_WIDTH wide and SPARK_HEIGHT high, and what it says."""
+    """A curve as small as a word, SPARK_WIDTH wide and SPARK_HEIGHT high, with its text."""
 
     line: str
-    """The `d` of its path."""
+    """The attribute `d` of its path."""
     said: str
 
 
 def spark(curves: Sequence[Curve]) -> Spark | None:
-    """The first run; None when there is nothing to draw."""
+    """Draw the first run as small as a word; None when there is nothing to draw."""
     runs = [run for curve in curves[:1] if len(run := _points(curve)) > 1]
     if not runs:
         return None
@@ -91,7 +91,7 @@ def spark(curves: Sequence[Curve]) -> Spark | None:
 
 
 def _points(curve: Curve) -> list[tuple[float, float]]:
-    """At most `POINTS` finite points in the order of their steps, the last among them."""
+    """Select at most `POINTS` finite points in the order of their steps, including the last."""
     known = sorted(
         (step, value)
         for step, value in zip(curve.steps, curve.values, strict=False)

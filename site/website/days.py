@@ -1,4 +1,4 @@
-"""A calendar of the days on which something was recorded, as SVG: a column for each week, a row for each day."""
+"""A calendar of the days with records, as SVG: a column for each week, a row for each weekday."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from website.spans import plural
 from website.steps import Step
 
 WEEKS = 53
-"""The newest so many."""
+"""How many weeks are shown, the newest ones."""
 CELL, LEFT, TOP = 14, 34, 20
 LEVELS = 4
-"""Shades of a day that has records."""
+"""The number of shades for days with records."""
 WEEKDAYS = {0: "Mon", 2: "Wed", 4: "Fri"}
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """What the template draws."""
+    """A drawn calendar."""
 
     said: str
-    """The sentence in place of the picture."""
+    """The sentence for those who cannot see the picture."""
     width: int
     height: int
     shapes: Markup
 
 
 def draw_calendar(steps: Sequence[Step]) -> Calendar | None:
-    """The days of these steps in UTC, those with an unlocked milestone marked; None without a step."""
+    """Draw the days of these steps in UTC, and mark those with an unlocked milestone; None without steps."""
     records = Counter(_day(step.at) for step in steps)
     if not records:
         return None
@@ -43,7 +43,7 @@ def draw_calendar(steps: Sequence[Step]) -> Calendar | None:
     busiest = max(records, key=lambda day: (records[day], day))
     shapes = [_word(LEFT - 6, TOP + CELL * row + 11, name, "end") for row, name in WEEKDAYS.items()]
     weeks = (last - monday).days // 7 + 1
-    shown = -3  # the week of the last month's name
+    shown = -3  # the week that the last month's name was written over
     for week in range(weeks):
         begin = monday + timedelta(weeks=week)
         if (week == 0 or begin.day <= 7) and week - shown >= 3:
@@ -57,7 +57,7 @@ def draw_calendar(steps: Sequence[Step]) -> Calendar | None:
     said = f"Records on {days}, {_name(last)}"
     if len(records) > 1:
         said = f"Records on {days} from {_name(min(records))} to {_name(last)}"
-        said += f", most on {_name(busiest)}: {records[busiest]}"
+        said += f". Most are on {_name(busiest)}: {records[busiest]}"
     if unlocked:
         said += ". A ring marks a day on which a milestone was unlocked"
     drawn = Markup("\n".join(shapes))  # noqa: S704 - numbers and names of months
@@ -65,6 +65,7 @@ def draw_calendar(steps: Sequence[Step]) -> Calendar | None:
 
 
 def _cell(week: int, row: int, count: int, most: int, is_unlocked: bool) -> str:
+    """Draw one day, shaded by its share of the busiest day's records."""
     level = -(-LEVELS * count // most) if count else 0
     kind = f"day level-{level}" + (" gold" if is_unlocked else "")
     x, y = LEFT + CELL * week, TOP + CELL * row
@@ -72,17 +73,20 @@ def _cell(week: int, row: int, count: int, most: int, is_unlocked: bool) -> str:
 
 
 def _word(x: int, y: int, text: str, anchor: str) -> str:
+    """Write a word as SVG."""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 
 def _day(at: datetime) -> date:
+    """Return the day in UTC."""
     return at.astimezone(UTC).date()
 
 
 def _month(day: date) -> str:
-    """Its short name, without the locale having a say."""
+    """Write the short name of a day's month in English, whatever the locale."""
     return "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[day.month - 1]
 
 
 def _name(day: date) -> str:
+    """Write a day: 1 Mar 2026."""
     return f"{day.day} {_month(day)} {day.year}"

@@ -1,4 +1,4 @@
-"""Pictures of a record as inline SVG: rectangles, few words, and a sentence for those who cannot see them."""
+"""Pictures of a record as inline SVG: rectangles, labels, and a sentence for those who cannot see them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.result import RIVAL_SETS, Picture
 
 WIDTH = 640
 MOST_CLASSES, MOST_BARS = 12, 6
-"""More would be too small to read."""
+"""With more, a picture would be too small to read."""
 LONGEST_LABEL = 20
 MOST_RIVALS, LONGEST_RIVAL = 10, 44
 SETS = {
@@ -23,32 +23,32 @@ SETS = {
     "names": "Functions with new names",
     "claims": "True claims of stories",
 }
-"""What is written over the columns of `rivals`."""
+"""Titles for the columns of `rivals`."""
 SMALLEST_CELL, LONGEST_TOKEN, FAINTEST = 8, 10, 4
-"""Of attention: units, characters of a token, and per cent that are drawn."""
+"""For attention: the least width of a cell, the characters of a token, the least percentage that is drawn."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the template draws, WIDTH wide."""
+    """A drawn picture, WIDTH wide."""
 
     title: str
     said: str
-    """The sentence in place of the picture."""
+    """The sentence for those who cannot see the picture."""
     height: int
     shapes: Markup
-    """SVG elements. They are written here, since a template takes ten times as long for hundreds of them."""
+    """SVG elements, written here since a template takes ten times as long for hundreds of them."""
 
 
 def draw(picture: Picture) -> Drawing | None:
-    """The picture, or None when it is too large to be seen or has nothing to show."""
+    """Draw a picture of a record; None when it is too large or empty."""
     values = np.array(picture.values, dtype=np.int64).reshape(picture.shape)
     labels = [_clean_label(label, picture.name) for label in picture.labels] or [str(row) for row in range(len(values))]
     return DRAW[picture.name](values, labels)
 
 
 def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
-    """A row for each class, a column for each answer; the larger a share of its row, the fuller a cell."""
+    """Draw a confusion matrix: a row for each class, a column for each answer, shaded by the share of the row."""
     classes, total = len(counts), int(counts.sum())
     if classes > MOST_CLASSES or counts.min() < 0 or total == 0:
         return None
@@ -69,18 +69,18 @@ def _draw_confusions(counts: np.ndarray, labels: list[str]) -> Drawing | None:
             shapes.append(draw_box(x, y, wide - 2, tall - 2, f'class="{kind}" fill-opacity="{opacity:.2f}"'))
             if count:
                 shapes.append(write_word(x + wide / 2 - 1, y + 17, f"{count:,}", "middle"))
-    said = f"Of {total:,} test images {int(np.trace(counts)):,} were named correctly."
+    said = f"Of {total:,} test images, {int(np.trace(counts)):,} were named correctly."
     wrong = np.where(np.eye(classes, dtype=bool), 0, counts)
     if wrong.max() > 0:
         row, column = divmod(int(wrong.argmax()), classes)
         times = f"{int(wrong[row, column]):,} of {int(counts[row].sum()):,} times"
         said += f" Most often confused: {labels[row]} as {labels[column]}, {times}."
-    said += " Each row is what an image shows, each column what was answered."
-    return Drawing("What is taken for what", said, top + tall * classes, _svg(shapes))
+    said += " Each row is what an image shows, and each column is an answer."
+    return Drawing("Which classes it confuses", said, top + tall * classes, _svg(shapes))
 
 
 def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
-    """Each kernel as a small image: grey is 0; of three channels the colours are red, green and blue."""
+    """Draw each kernel as a small image in which grey is 0; three channels are red, green and blue."""
     maps, channels, rows, columns = kernels.shape
     across, gap = min(maps, 16), 6
     pixel = min(12, (WIDTH - gap * across) // (across * columns))
@@ -100,7 +100,7 @@ def _draw_filters(kernels: np.ndarray, _labels: list[str]) -> Drawing | None:
 
 
 def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
-    """A bar for each, from 0."""
+    """Draw a bar for each time, from 0."""
     longest = int(times.max())
     if len(times) > MOST_BARS or times.min() < 0 or longest == 0:
         return None
@@ -118,7 +118,7 @@ def _draw_times(times: np.ndarray, labels: list[str]) -> Drawing | None:
 
 
 def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
-    """A ladder for each set: the network and its rivals, the best on top."""
+    """Draw a ladder for each set: the network and its rivals, best on top."""
     if len(shares) > MOST_RIVALS or shares.min() < 0 or shares.max() > 1000:
         return None
     shapes, parts, top = [], [], 0.0
@@ -132,12 +132,12 @@ def _draw_rivals(shares: np.ndarray, labels: list[str]) -> Drawing | None:
 
 
 def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
-    """A ladder, the fewest bits on top."""
+    """Draw a ladder of the network and its rivals by bits per byte, fewest on top."""
     if len(bits) > MOST_RIVALS or bits.min() < 0 or bits.max() == 0:
         return None
     rungs = bits.tolist()
     shapes, height = _ladder(rungs, labels, max(rungs), lambda one: f"{one / 1000:.2f}", 0, falling=False)
-    said = f"Bits for each byte of real text that was held out, fewer are better: {labels[0]} {rungs[0] / 1000:.2f}"
+    said = f"Bits per byte of held-out real text, where fewer are better: {labels[0]} {rungs[0] / 1000:.2f}"
     best = min(range(1, len(rungs)), key=rungs.__getitem__, default=None)
     said += "." if best is None else f", the best rival, {labels[best]}, {rungs[best] / 1000:.2f}."
     return Drawing("How well text is predicted", said, round(height), _svg(shapes))
@@ -146,7 +146,7 @@ def _draw_rivals_on_text(bits: np.ndarray, labels: list[str]) -> Drawing | None:
 def _ladder(
     rungs: list[int], labels: list[str], longest: int, write: Callable[[int], str], top: float, *, falling: bool
 ) -> tuple[list[str], float]:
-    """Bars in order of their length, the network's marked, and how tall they are together."""
+    """Draw bars in order of length, with the network's marked; also return their height together."""
     left, right, tall = 290, 56, 22
     shapes = []
     order = sorted(range(len(rungs)), key=lambda rung: -rungs[rung] if falling else rungs[rung])
@@ -160,7 +160,7 @@ def _ladder(
 
 
 def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
-    """For each layer a row for each written token, a column for each token before it; the fuller, the more."""
+    """Draw for each layer a row per written token and a column per token before it, shaded by attention."""
     layers, written, size = percent.shape
     before = size - written
     left, top, tall = 96, 76, 16
@@ -182,24 +182,25 @@ def _draw_attention(percent: np.ndarray, labels: list[str]) -> Drawing | None:
                 shapes.append(draw_box(left + wide * column, y, wide - 1, tall - 1, look))
             y += tall
         y += 8
-    back = np.where(np.arange(size) < before + np.arange(written)[:, None], percent, 0)  # the token itself is near
+    back = np.where(np.arange(size) < before + np.arange(written)[:, None], percent, 0)  # not counting the token itself
     layer, row, column = map(int, np.unravel_index(back.argmax(), back.shape))
     said = (
-        "Each row is a token that was written, each column a token before it. The fuller a cell, the more the heads "
-        f"of that layer look there. To write {labels[before + row + 1]}, for instance, "
+        "Each row is a token that was written, and each column is a token before it. A stronger colour means that the "
+        f"heads of that layer attend more. To write {labels[before + row + 1]}, for instance, "
         f"a head in layer {layer + 1} gives {int(back.max())}% to {labels[column]}."
     )
     return Drawing("What it looks at when it writes", said, round(y), _svg(shapes))
 
 
 def _clean_label(label: str, name: str) -> str:
-    """A label as it is drawn; what a token of a text has of white space is made visible."""
+    """Clean and shorten a label; white space in tokens becomes visible."""
     if name == "attention":
         return one_line(label.replace("\n", "⏎").replace(" ", "·"))[:LONGEST_TOKEN] or "?"
     return one_line(label)[: LONGEST_RIVAL if name.startswith("rivals") else LONGEST_LABEL]
 
 
 def _svg(shapes: list[str]) -> Markup:
+    """Join SVG elements."""
     return Markup("\n".join(shapes))  # noqa: S704 - numbers, and text that `write_word` has escaped
 
 

@@ -1,4 +1,4 @@
-"""The images that a network named: all of a milestone in one PNG file, of which a page shows one piece each."""
+"""The images that a network named: all of a milestone in one PNG file, from which pages show pieces."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from PIL import Image
 from grading.result import NamedImage
 
 CELL = 32
-"""Pixels from one image to the next: the largest that a record holds."""
+"""Pixels from one image to the next, the size of the largest in a record."""
 
 
 def draw_sheet(images: Sequence[NamedImage]) -> bytes:
-    """The PNG: the images in a row, CELL apart."""
+    """Draw the images in one row, CELL apart, as PNG."""
     sheet = np.zeros((CELL, CELL * len(images), 3), np.uint8)
     for place, image in enumerate(images):
         channels, height, width = image.shape

@@ -1,4 +1,4 @@
-"""Tasks, questions and criteria over a class: how often each is missed, and how well it tells who can do the work."""
+"""Tasks, questions and criteria over a class: how often each is missed, and how well it separates students."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class Item:
     where: str
     """The module's or the milestone's page."""
     failed: int
-    """Students who failed it at least once."""
+    """How many students failed it at least once."""
     records: int
-    """Records in which it failed, of all students together."""
+    """How many records of all students it failed in."""
     open: int
-    """Students whose latest record on it fails it."""
+    """How many students fail it in their latest record."""
     statistics: ItemStatistics
     milestone: int | None = None
-    """The one that asks for it; None for a task."""
+    """The milestone that requires it; None for a task."""
 
     @property
     def met(self) -> int:
-        """Students whose work on it was graded."""
+        """How many students' work on it was graded."""
         return self.statistics.met
 
     @property
     def percent(self) -> float:
-        """The share of these that failed it at least once."""
+        """The percentage of them who failed it at least once."""
         return 100 * self.failed / self.met if self.met else 0.0
 
 
 @dataclass(frozen=True)
 class Items:
-    """All of them, those missed most first."""
+    """All items of a class, those missed most first."""
 
     tasks: tuple[Item, ...]
     questions: tuple[Item, ...]
@@ -53,7 +53,7 @@ Named = tuple[str, str, str, int | None]
 
 
 def analyse(students: list[Summary], manifest: Manifest) -> Items:
-    """Every item that somebody has met. Each kind is compared with the others of its kind."""
+    """Analyse every item that somebody's graded work covers, among the items of its kind."""
     tasks = {module.id: [task.id for task in module.tasks] for module in manifest.modules}
     questions = {m.id: [f"{m.id}/{question.id}" for question in m.questions] for m in manifest.milestones}
     missed_tasks = [{t: s.tasks.get(t) for m in s.graded for t in tasks.get(m, ())} for s in students]
@@ -86,7 +86,7 @@ def _name_criteria(manifest: Manifest) -> Iterator[Named]:
 
 
 def _worst_first(named: Iterable[Named], met: list[dict[str, Missed | None]]) -> tuple[Item, ...]:
-    """Only what somebody has met; equal ones in the manifest's order. Of each student what they met, and missed."""
+    """Rank the items that somebody met, worst first; ``met`` has each student's items, with what they missed."""
     known = {name[0]: name for name in named}
     outcomes: list[dict[str, Outcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
     statistics = analyse_items(outcomes, list(known))

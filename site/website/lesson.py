@@ -22,12 +22,12 @@ from pygments.util import ClassNotFound
 from grading.manifest.model import slug
 
 Link = Callable[[str], str]
-"""Makes a site's address of one that stands in the Markdown."""
+"""Turns an address in the Markdown into an address of the site."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, up to the next heading of the same level or a higher one."""
+    """A heading and the text below it, up to the next heading of the same or a higher level."""
 
     level: int
     title: Markup
@@ -37,16 +37,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A rendered document: its first heading, its whole body without it, and its headings."""
+    """A rendered document: its title, its body without the title, and its headings."""
 
     title: Markup
     body: Markup
     contents: tuple[Section, ...]
-    """The second-level headings; their bodies are left empty."""
+    """The second-level headings, without bodies."""
 
 
 def render(text: str, link: Link = str) -> Page:
-    """A whole document. Its text is the course's own: HTML in it stays HTML."""
+    """Render a whole document. Its text is the course's own, so HTML in it stays HTML."""
     parser = _parser()
     tokens = parser.parse(text)
     _mend(tokens, link)
@@ -62,7 +62,7 @@ def render(text: str, link: Link = str) -> Page:
 
 
 def sections(text: str, link: Link = str) -> dict[str, Section]:
-    """The third-level sections of a document by their anchors."""
+    """Split a document into its third-level sections, by anchor."""
     tokens = _parser().parse(text)
     _mend(tokens, link)
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and int(token.tag[1]) <= 3]
@@ -75,12 +75,13 @@ def sections(text: str, link: Link = str) -> dict[str, Section]:
 
 
 def inline(text: str) -> Markup:
-    """One sentence of the course's, without a paragraph around it."""
+    """Render a sentence of the course without a paragraph around it."""
     return Markup(_parser().renderInline(text))  # noqa: S704 - the course's own text
 
 
 @cache
 def _parser() -> MarkdownIt:
+    """Build the parser of Markdown, with tables, formulas and highlighted code."""
     parser = MarkdownIt("commonmark", {"html": True, "typographer": True, "highlight": _highlight})
     parser.enable(["table", "smartquotes"])
     parser.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=_maths)
@@ -93,12 +94,13 @@ def _parser() -> MarkdownIt:
 
 
 def _html(tokens: Sequence[Token]) -> Markup:
+    """Render tokens of Markdown as HTML."""
     parser = _parser()
     return Markup(parser.renderer.render(list(tokens), parser.options, {}))  # noqa: S704 - the course's own text
 
 
 def _mend(tokens: Sequence[Token], link: Link) -> None:
-    """Give headings their anchors, and links their addresses."""
+    """Give headings their anchors, and links and pictures their addresses."""
     for i, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrs["id"] = slug(_plain(tokens[i + 1]))
@@ -109,27 +111,29 @@ def _mend(tokens: Sequence[Token], link: Link) -> None:
 
 
 def _plain(token: Token) -> str:
-    """A heading's text, without its marks."""
+    """Return the text of a heading without Markdown."""
     return "".join(child.content for child in token.children or ())
 
 
 def _maths(content: str, options: dict[str, Any]) -> str:
+    """Convert a formula from LaTeX to MathML."""
     display = "block" if options.get("display_mode") else "inline"
     return convert(content.strip(), display=display)
 
 
 def _math_block(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
+    """Render a formula on a line of its own."""
     maths = _maths(tokens[index].content, {"display_mode": True})
     return f"{_scroll('Formula')}{maths}</div>\n"
 
 
 def _scroll(label: str) -> str:
-    """What may be too wide for a phone is scrolled by itself, by keyboard, too."""
+    """Open a region that scrolls by itself, also by keyboard, for content that may be too wide for a phone."""
     return f'<div class="scroll {label.lower()}" role="group" aria-label="{label}" tabindex="0">'
 
 
 def _highlight(code: str, language: str, _: str) -> str:
-    """A fenced block; `pre` can be reached by keyboard, since it may have to be scrolled."""
+    """Render a fenced block with highlighted code; the keyboard can reach it to scroll."""
     known = {"pycond": "pycon"}.get(language, language)
     try:
         lexer = get_lexer_by_name(known or "text")

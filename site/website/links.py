@@ -1,4 +1,4 @@
-"""Addresses of a student's work, for those whose roster says that they may be shown."""
+"""Addresses of a student's work, for students who agreed that the site may show them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ GITHUB = "https://github.com"
 
 @dataclass(frozen=True)
 class Repository:
-    """Where a student's code can be read by everybody who may read it."""
+    """A student's repository that the site may link to."""
 
     address: str
     name: str
-    """As it is shown."""
+    """The name that pages show."""
     on_github: bool
 
     def code(self, result: Result, milestone: Milestone, module: Module) -> tuple[tuple[str, str], ...]:
-        """The graded commit, the file of the milestone's layer, and its recipe: (what it is, address)."""
+        """List links to the graded commit, the trigger module's file and the recipe, as pairs of text and address."""
         commit = result.submission.commit or ""
         if not self.on_github or not COMMIT.fullmatch(commit):
             return ()
@@ -36,17 +36,17 @@ class Repository:
         return ((f"commit {commit[:10]}", f"{self.address}/tree/{commit}"), *blobs)
 
     def record(self, file: str | None) -> str | None:
-        """A record on the branch `progress`, where the ledger vouches for it."""
+        """Build the address of a record on the branch `progress`; None outside GitHub."""
         return f"{self.address}/blob/progress/{file}" if self.on_github and RECORD.fullmatch(file or "") else None
 
     @property
     def attestations(self) -> str | None:
-        """Where GitHub lists what its workflows have signed of a public repository."""
+        """The page on which GitHub lists what workflows have signed in a public repository."""
         return f"{self.address}/attestations" if self.on_github else None
 
 
 def find_repository(text: str | None) -> Repository | None:
-    """The repository of a roster's row as a page can link to it; None for a path, and for what only ssh reaches.
+    """Find the address by which a page can link to a repository; None for a path or one that only ssh reaches.
 
     >>> find_repository("octo/hello").address
     'https://github.com/octo/hello'

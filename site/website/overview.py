@@ -1,4 +1,4 @@
-"""What the class's pages show: who is where, who may be stuck, and what has changed."""
+"""The data of the class's pages: who is where, who may be stuck, and what has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from website.summary import Summary
 
 WEEK = timedelta(days=7)
 WEEKS = 20
-"""At most so many points of the picture of what was unlocked when; a longer time takes longer steps."""
+"""The most points of the picture of unlocks over time; a longer time has longer steps."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Row:
 
     summary: Summary
     section: str | None
-    """None where the site is not to tell it."""
+    """None where the site does not show it."""
     days: int | None
     """Days from their last progress to the newest record of the class; None without any record."""
     need: Need
     reasons: tuple[str, ...]
-    """What the score is made of, in words."""
+    """The reasons for the score, in words."""
     is_stuck: bool
     finished: bool
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many of the class are at one place."""
+    """How many students of the class are in one state."""
 
     label: str
     count: int
@@ -47,25 +47,25 @@ class Share:
 
 @dataclass(frozen=True)
 class Change:
-    """How many did one thing in the week up to the newest record, and in the week before."""
+    """How many students did something in the week up to the newest record, and in the week before."""
 
     label: str
     now: int
     before: int
     milestone: int | None = None
     who: tuple[Summary, ...] = ()
-    """Who unlocked the milestone, the newest first."""
+    """The students who unlocked the milestone this week, newest first."""
 
 
 @dataclass(frozen=True)
 class Unlocks:
-    """How many had each milestone at the end of each step of time."""
+    """How many students had each milestone at the end of each step of time."""
 
     ends: tuple[datetime, ...]
     days: int
-    """Of one step."""
+    """The days of one step."""
     counts: tuple[tuple[int, ...], ...]
-    """By milestone, then by step."""
+    """The counts, by milestone and then by step."""
 
 
 @dataclass(frozen=True)
@@ -73,34 +73,34 @@ class Overview:
     """The whole class."""
 
     rows: tuple[Row, ...]
-    """The highest score first."""
+    """The students, highest score first."""
     unlocked: tuple[Share, ...]
-    """For each milestone, how many have unlocked it."""
+    """How many students have unlocked each milestone."""
     completed: tuple[Share, ...]
-    """For each module, how many have completed it."""
+    """How many students have completed each module."""
     places: tuple[Share, ...]
-    """For each module that is built, how many work on it."""
+    """How many students work on each module that is built."""
     changes: tuple[Change, ...]
     unlocks: Unlocks | None
     items: Items
     newest: datetime | None
-    """When the newest record that counts was made; ages are measured from it."""
+    """The time of the newest record that counts, from which ages are measured."""
 
     @property
     def stuck(self) -> tuple[Row, ...]:
-        """Who may be stuck, the highest score first."""
+        """The students who may be stuck, highest score first."""
         return tuple(row for row in self.rows if row.is_stuck)
 
     @property
     def finished(self) -> int:
-        """How many have every milestone that is built."""
+        """How many students have every milestone that is built."""
         return sum(row.finished for row in self.rows)
 
 
 def overlook(summaries: Iterable[Summary], manifest: Manifest, sections: Mapping[str, str] | None = None) -> Overview:
-    """The class, from its students' summaries; ``sections`` by pseudonym, where the site is to tell them."""
+    """Build the overview from the students' summaries; ``sections`` are by pseudonym, if the site shows them."""
     students = sorted(summaries, key=lambda s: s.pseudonym)
-    # A date of nobody's making decides how long ago everything is: records that nothing vouches for only where all are.
+    # Ages are measured from a date that no student can choose: unverified records count only where all are unverified.
     dated = [s for s in students if s.verified] if any(s.verified and s.newest for s in students) else students
     newest = max((datetime.fromisoformat(s.newest) for s in dated if s.newest), default=None)
     return Overview(
@@ -118,6 +118,7 @@ def overlook(summaries: Iterable[Summary], manifest: Manifest, sections: Mapping
 def _rank_rows(
     students: list[Summary], dated: list[Summary], newest: datetime | None, sections: Mapping[str, str]
 ) -> Iterable[Row]:
+    """Make a row for each student, ranked by how much help they may need."""
     begun = [datetime.fromisoformat(s.first) for s in dated if s.first]
     middle = median_low(s.modules_done for s in students) if students else 0
     days = {s.pseudonym: _days_since(s.progress_at, newest) for s in students}
@@ -141,6 +142,7 @@ def _rank_rows(
 
 
 def _list_reasons(summary: Summary, need: Need) -> Iterable[str]:
+    """Say in words why a student may be stuck."""
     if need.failures > 1:
         yield f"task {summary.repeated} failed {need.failures} times in a row"
     if not summary.records:
@@ -152,10 +154,12 @@ def _list_reasons(summary: Summary, need: Need) -> Iterable[str]:
 
 
 def _days_since(at: str | None, newest: datetime | None) -> int | None:
+    """Count the days from a time to the newest record; None without either."""
     return max(0, (newest - datetime.fromisoformat(at)).days) if at and newest else None
 
 
 def _unlocked(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+    """Count the students who have unlocked each milestone."""
     for milestone in manifest.milestones:
         having = [u for s in students for u in s.unlocked if u.milestone == milestone.id]
         label = f"{milestone.id} {milestone.name}"
@@ -164,24 +168,27 @@ def _unlocked(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
 
 
 def _completed(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+    """Count the students who have completed each module."""
     for module in manifest.modules:
         count = sum(module.id in s.efforts and s.efforts[module.id].completed_at is not None for s in students)
         yield Share(module.id.replace("_", " "), count, _percent(count, students))
 
 
 def _places(students: list[Summary], manifest: Manifest) -> Iterable[Share]:
+    """Count the students who work on each module, and those who have completed all."""
     built = [m for m in manifest.modules if m.status is Status.BUILT]
-    for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all of it completed")]:
+    for place, label in [*((m.id, m.id.replace("_", " ")) for m in built), ("", "all modules completed")]:
         count = sum(s.place == place for s in students)
         yield Share(label, count, _percent(count, students))
 
 
 def _percent(count: int, students: list[Summary]) -> float:
+    """Compute a count's percentage of the students."""
     return 100 * count / len(students) if students else 0.0
 
 
 def _list_changes(students: list[Summary], manifest: Manifest, newest: datetime) -> Iterable[Change]:
-    """The week up to the newest record beside the week before it."""
+    """Compare the week up to the newest record with the week before it."""
 
     def weeks_ago(at: str | None) -> int:
         return (newest - datetime.fromisoformat(at)) // WEEK if at else -1
@@ -199,7 +206,7 @@ def _list_changes(students: list[Summary], manifest: Manifest, newest: datetime)
 
 
 def _count_unlocks(students: list[Summary], manifest: Manifest, newest: datetime | None) -> Unlocks | None:
-    """None before the second step of time."""
+    """Count the students who had each milestone after each step of time; None in the first week."""
     times = [
         [datetime.fromisoformat(u.at) for s in students for u in s.unlocked if u.milestone == m.id]
         for m in manifest.milestones

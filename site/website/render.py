@@ -1,4 +1,4 @@
-"""The templates, what they may use, and the files that every page shares. Everything is escaped unless it is ours."""
+"""The templates, their filters, and the files that all pages share. Everything but our own text is escaped."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ NAVIGATION = (COURSE, ("Class", "class/index.html"))
 LEADERBOARD = ("Leaderboard", "class/leaderboard.html")
 
 Files = dict[str, bytes]
-"""Pages and what goes with them: path below the site's root → content."""
+"""Files of the site: path below its root → content."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What is the same for all pages."""
+    """What all pages of a site share."""
 
     manifest: Manifest
     base_url: str | None = None
-    """Where it will be served, with a slash at its end; only pictures and feeds need to know."""
+    """The address it will be served at, with a slash at its end; only previews and feeds need it."""
     has_leaderboard: bool = False
 
     def page(self, template: str, path: str, /, **values: Any) -> bytes:
-        """The page at `path`, whose links lead to the root by as many steps as it is deep.
+        """Render the page at `path`, with links that are relative to it.
 
-        `navigation`, among the values, replaces the one of most pages.
+        A value `navigation` replaces the navigation of most pages.
         """
         shared = {
             "course": self.manifest.course,
@@ -60,12 +60,13 @@ class Site:
 
 
 def load_macros(template: str) -> Any:
-    """The macros of a template, for parts that many pages share."""
+    """Load the macros of a template, for parts that many pages share."""
     return _environment().get_template(template).module
 
 
 @cache
 def _environment() -> Environment:
+    """Build the environment of the site's templates, with their filters."""
     environment = Environment(
         loader=FileSystemLoader(SITE / "templates"),
         autoescape=True,
@@ -99,7 +100,7 @@ def _environment() -> Environment:
 
 
 def date(at: datetime) -> str:
-    """A day in UTC, without the locale having a say.
+    """Write a day in UTC and in English, whatever the locale.
 
     >>> date(datetime(2026, 3, 1, tzinfo=UTC))
     '1\\xa0March 2026'
@@ -111,12 +112,12 @@ def date(at: datetime) -> str:
 
 @cache
 def static_names() -> Mapping[str, str]:
-    """Style sheets, scripts and fonts by name; their addresses hold a digest, so that caches never serve old ones."""
+    """Map style sheets, scripts and fonts to paths with a digest, so that caches never serve old ones."""
     return {source: path for source, (path, _) in _static().items()}
 
 
 def static_files(course: str) -> Files:
-    """What all pages share: style, scripts, fonts, icon, manifest."""
+    """Load the files that all pages share: style, scripts, fonts, icon, manifest."""
     manifest = {
         "name": course,
         "short_name": course[:12],
@@ -135,7 +136,7 @@ def static_files(course: str) -> Files:
 
 @cache
 def _static() -> dict[str, tuple[str, bytes]]:
-    """Source name → (path, content); fonts first, since the style sheet names them."""
+    """Load source name → (path, content), fonts first, since the style sheet names them."""
     made: dict[str, tuple[str, bytes]] = {}
     for path in [*sorted(STATIC.glob("*.woff2")), STATIC / "site.css", STATIC / "site.js", STATIC / "class.js"]:
         data = path.read_bytes()

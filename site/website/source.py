@@ -1,4 +1,4 @@
-"""Where records come from: one student at a time, so that a large class never stands in memory whole."""
+"""Where the site's records come from: one student at a time, so that a large class need not fit in memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from grading import progress
 
 @dataclass(frozen=True)
 class Known:
-    """A student, and a mark that changes whenever their records may have."""
+    """A student with a mark that changes whenever their records may have changed."""
 
     student: Student
     mark: str
 
 
 class Source(Protocol):
-    """What the site is built from. It goes to other processes, so it can be pickled."""
+    """What the site is built from. It can be pickled, since it is sent to other processes."""
 
     def known(self) -> Sequence[Known]:
-        """Every student of the class."""
+        """List every student of the class."""
 
     def member(self, student: Student) -> Member:
-        """One student's records."""
+        """Load one student's records."""
 
     def rankings(self) -> tuple[Ranking, ...]:
-        """The leaderboard's boards."""
+        """Load the leaderboard's boards."""
 
 
 @dataclass(frozen=True)
@@ -45,41 +45,41 @@ class Folder:
     key: Path | None = None
 
     def known(self) -> Sequence[Known]:
-        """By the roster, or by the folders; UsageError when either is wrong."""
+        """List the students of the roster, or of the folders; UsageError when either is invalid."""
         found = students(self.folder, self.roster, key=self.key)
         return tuple(Known(student, _mark(self.folder / student.id / progress.FOLDER)) for student in found)
 
     def member(self, student: Student) -> Member:
-        """Read from the student's folder."""
+        """Load one student's records from their folder."""
         return member(self.folder, student)
 
     def rankings(self) -> tuple[Ranking, ...]:
-        """None: published records are no runs of one machine."""
+        """Return nothing, since published records were not measured on one machine."""
         return ()
 
 
 @dataclass(frozen=True)
 class Book:
-    """Records in a class's gradebook: official results, and what was published."""
+    """Records in a class's gradebook: official results and published records."""
 
     path: Path
 
     def known(self) -> Sequence[Known]:
-        """Who is enrolled; UsageError when there is no gradebook."""
+        """List the enrolled students; UsageError when there is no gradebook."""
         return tuple(Known(student, mark) for student, mark in enrolled(self.path))
 
     def member(self, student: Student) -> Member:
-        """Read from the gradebook, which is opened each time: no connection goes to another process."""
+        """Load one student's records from the gradebook, which is opened each time, in whichever process this is."""
         return booked(self.path, student)
 
     def rankings(self) -> tuple[Ranking, ...]:
-        """What `inv leaderboard` has measured."""
+        """Load what `inv leaderboard` has measured."""
         with open_gradebook(self.path) as book:
             return tuple(rank_boards(book))
 
 
 def _mark(folder: Path) -> str:
-    """Names, sizes and times of a folder's files, as git looks at them: what is unchanged there is not read again."""
+    """Compute a digest of the names, sizes and times of a folder's files, by which git also detects changes."""
     told = hashlib.sha256()
     try:
         files = sorted(os.scandir(folder), key=lambda entry: entry.name)

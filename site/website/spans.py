@@ -1,4 +1,4 @@
-"""Counts and spans of time, as one says them."""
+"""Counts and durations in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def span(passed: timedelta) -> str:
-    """About how long it was.
+    """Write a duration in words, rounded to its largest unit.
 
     >>> span(timedelta(minutes=3)), span(timedelta(hours=30)), span(timedelta(days=20))
     ('3 minutes', '1 day', '3 weeks')
@@ -19,10 +19,9 @@ def span(passed: timedelta) -> str:
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:
-    """A count with its noun.
+    """Write a count with its noun.
 
-    >>> plural(1, "record"), plural(3, "record"), plural(2, "capability", "capabilities")
-    ('1 record', '3 records', '2 capabilities')
+    >>> plural(1, "record"), plural(1234, "record"), plural(2, "capability", "capabilities")
+    ('1 record', '1,234 records', '2 capabilities')
     """
-    number = f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{number} {noun if count == 1 else many or noun + 's'}"
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

@@ -1,4 +1,4 @@
-"""What an earlier run has written and from what: kept beside the site, never in it."""
+"""What an earlier build wrote, and from which inputs: kept next to the site, never in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Made:
-    """One part of the site (a student, the class, the course): from what, and which files with their sizes."""
+    """One part of the site (a student, the class, the course): the digest of its inputs, its files and sizes."""
 
     digest: str
     files: dict[str, int]
@@ -30,20 +30,20 @@ class State:
 
     @property
     def files(self) -> set[str]:
-        """All that the run has written."""
+        """The paths of all files that the build wrote."""
         return {path for made in self.parts.values() for path in made.files}
 
 
 def place_of(target: Path) -> Path:
-    """Where the state of the site at `target` stands: beside it, so that it is not published with it."""
+    """Return the file with the state of the site at `target`: next to it, so that it is not published."""
     return target.parent / f".{target.name}.state.json"
 
 
 def read_state(target: Path) -> State | None:
-    """What the last run at `target` left; None when there is nothing that this version can use."""
+    """Read what the last build left at `target`; None when there is nothing that this version can use."""
     try:
         said = json.loads(place_of(target).read_bytes())
-        if said["version"] < VERSION:  # all of it is made again
+        if said["version"] < VERSION:  # everything is made again
             return State()
         if said["version"] > VERSION:
             return None
@@ -53,12 +53,13 @@ def read_state(target: Path) -> State | None:
 
 
 def _made(part: dict[str, Any]) -> Made:
+    """Read one part from its JSON."""
     summary = part["summary"]
     return Made(part["digest"], part["files"], None if summary is None else from_plain(summary))
 
 
 def write_state(target: Path, state: State) -> None:
-    """Put it in the place of the earlier one, whole."""
+    """Replace the earlier state in one step."""
     parts = {
         name: {"digest": made.digest, "files": made.files, "summary": made.summary and made.summary.plain()}
         for name, made in state.parts.items()

@@ -1,4 +1,4 @@
-"""The records of a timeline, one step for each, in words and figures."""
+"""The steps of a timeline, one for each record, in words and figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verd
 from website.spans import span
 
 Read = tuple[Entry, Result | None]
-"""A record, and its result checked whole, where it has one."""
+"""A record, and its validated result if it has one."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Figure:
     threshold: str
     met: bool
     margin: str
-    """What is to spare or missing; empty where it is met and nothing can be to spare."""
+    """What is to spare or missing; empty where the threshold is met and nothing can be to spare."""
     margin_share: int
-    """The same in percent of what is possible: from -100 to 100."""
+    """The margin in percent of what is possible, from -100 to 100."""
     how: str
 
 
@@ -41,52 +41,54 @@ class Step:
 
     number: int
     kind: str
-    """started, completed, tested (a module that does not pass yet), unlocked, attempt or error."""
+    """started, completed, tested (a module whose tests do not pass yet), unlocked, attempt or error."""
     at: datetime
     title: str
     summary: str
     attempt: int | None
-    """Which attempt at its milestone it was, from 1."""
+    """The number of the attempt at its milestone, from 1."""
     milestone: int | None
     module: str | None
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...]
-    mend: str | None
+    first_fix: str | None
     """What was to be fixed first."""
     more: int
-    """How many failures besides."""
+    """How many further failures there were."""
     provisional: tuple[str, ...]
     official: bool
     verified: bool
     reason: str | None
     is_replaced: bool
-    """Whether a regrade counts instead."""
+    """Whether a regrade has replaced it."""
     course: str
-    """Which course judged an official result; empty for any other record."""
+    """The course that judged an official result; empty for any other record."""
     then: str = ""
-    """What came next, and after how long."""
+    """The next step, and how much later it was."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Consecutive records of one module or milestone: one is shown, the others are folded away."""
+    """Consecutive steps of one module or milestone: one is shown, and the others are folded away."""
 
     step: Step
     others: tuple[Step, ...]
     tries: int
     then: str
-    """What came after the last of them."""
+    """What followed the last of them."""
 
 
 RANKS = {"unlocked": 3, "completed": 3, "attempt": 2, "tested": 2, "started": 1, "error": 0}
 
 
 def group_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
-    """The steps as turns. Told is the first that unlocked or completed something, else the newest."""
+    """Fold consecutive steps of one title. The first that unlocked or completed something is shown, or the newest."""
     return tuple(_turn(list(group)) for _, group in groupby(steps, key=lambda step: step.title))
 
 
 def _turn(steps: list[Step]) -> Turn:
+    """Choose the step to show of a group, and fold the others away."""
+
     def weight(step: Step) -> tuple[bool, int, int]:
         rank = RANKS[step.kind]
         return step.verified, rank, -step.number if rank == RANKS["unlocked"] else step.number
@@ -97,11 +99,12 @@ def _turn(steps: list[Step]) -> Turn:
 
 
 def tell_steps(read: Sequence[Read], manifest: Manifest) -> tuple[Step, ...]:
-    """A step for each record, each with what came next."""
+    """Make a step for each record, each with what came next."""
     return tuple(_with_what_came_next(list(_steps(read, manifest))))
 
 
 def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
+    """Make a step for each record, without what came next."""
     attempts: dict[int | None, int] = {}
     titles = {m.id: f"Module {m.id}: {m.title}" for m in manifest.modules}
     names = {m.id: m.name for m in manifest.milestones}
@@ -125,7 +128,7 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
             module=event.module if event.module in titles else None,
             figures=figures_of(result) if event.milestone is not None else (),
             curves=drawable(result),
-            mend=words.label(failures[0], 200) if failures else None,
+            first_fix=words.label(failures[0], 200) if failures else None,
             more=max(0, len(failures) - 1),
             provisional=tuple(one_line(reason, 300) for reason in result.provisional_because[:5]) if result else (),
             official=result.official if result else False,
@@ -137,12 +140,13 @@ def _steps(read: Sequence[Read], manifest: Manifest) -> Iterator[Step]:
 
 
 def describe_course(result: Result, *, is_current: bool) -> str:
-    """The course that judged a result, and whether it has changed since."""
+    """Name the course that judged a result, and say whether it has changed since."""
     course = one_line(f"{result.course.name} {result.course.version} ({result.course.digest[:8]})", 80)
     return course if is_current else f"{course}, which has changed since"
 
 
 def _kind(event: Event, result: Result | None) -> str:
+    """Name the kind of a step, such as completed or unlocked."""
     if event.kind is EventKind.MODULE_STARTED:
         return "started"
     if result is not None and result.verdict is Verdict.ERROR:
@@ -155,20 +159,21 @@ def _kind(event: Event, result: Result | None) -> str:
 
 
 def _summary(event: Event, result: Result | None) -> str:
-    """What the record says besides its kind; empty when that says it all."""
+    """Summarize a record in a few words; empty when its kind says everything."""
     if result is None or _kind(event, result) == "completed":
         return ""
     return words.meaning(result).rstrip(".")
 
 
 def figures_of(result: Result | None, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple[Figure, ...]:
-    """Every measured criterion of these kinds, at most 30."""
+    """List the measured criteria of these kinds, at most 30."""
     measured = [c for c in (result.criteria if result else ()) if c.measured is not None and c.kind in kinds]
     hows = {how: one_line(how or "", 500) for how in {criterion.how for criterion in measured}}
     return tuple(_figure(criterion, hows[criterion.how]) for criterion in measured[:30])
 
 
 def _figure(criterion: CriterionResult, how: str) -> Figure:
+    """Write a criterion's figures for display."""
     return Figure(
         title=one_line(criterion.title, 120),
         measured=figures.measured(criterion),
@@ -181,12 +186,13 @@ def _figure(criterion: CriterionResult, how: str) -> Figure:
 
 
 def drawable(result: Result | None) -> tuple[Curve, ...]:
-    """The curves of the first name that has at least two points, at most five runs."""
+    """Select the curves to draw: those of the first name with at least two points, at most five runs."""
     curves = [c for c in (result.curves if result else ()) if sum(v is not None for v in c.values) > 1]
     return tuple(c for c in curves if c.name == curves[0].name)[:5]
 
 
 def _with_what_came_next(steps: list[Step]) -> Iterator[Step]:
+    """Add to each step what came next, and how much later."""
     for step, after in pairwise(steps):
         passed: timedelta = after.at - step.at
         verb = {"started": "started", "completed": "completed", "unlocked": "unlocked", "tested": "tested"}

@@ -1,8 +1,8 @@
-"""What one student's pages tell: their records in order, in words and figures that are safe to show.
+"""The story of one student's pages: their records in order, in words and figures that are safe to show.
 
-Records come from a repository that its student may write to. So nothing of a record gets further than here before it
-has been checked whole (`grading.result.Result`) and its text cleaned, and only what is named here is ever shown: no
-student's id, no output of their code, no path of a machine; a commit and a repository only of a student who agreed.
+Records come from a repository that the student can write to. So each record is validated here
+(`grading.result.Result`) and its text cleaned before it is used. Only what is named here is ever shown: never a
+student's id, output of their code, or a path of a machine, and a commit or repository only if the student agreed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from website.steps import Figure, Read, Step, Turn, describe_course, drawable, f
 
 @dataclass(frozen=True)
 class Capability:
-    """An unlocked milestone with its evidence: what a portfolio shows."""
+    """An unlocked milestone with its evidence, as a portfolio shows it."""
 
     milestone: Milestone
     at: datetime
@@ -41,9 +41,9 @@ class Capability:
     attempts: int
     evidence: tuple[tuple[str, str], ...]
     code: tuple[tuple[str, str], ...]
-    """What was graded, as links; none unless the student agreed."""
+    """Links to what was graded; empty unless the student agreed."""
     record: str | None
-    """The address of its published record, likewise."""
+    """The address of its published record; None unless the student agreed."""
     result: Result
 
 
@@ -53,26 +53,26 @@ class Story:
 
     pseudonym: str
     name: str
-    """What they are called: their name if they agreed to it, otherwise the pseudonym in words."""
+    """Their name if they agreed to be named, otherwise the pseudonym in words."""
     named: bool
     repository: Repository | None
-    """None unless the student agreed that their pages lead there."""
+    """None unless the student agreed that their pages link to it."""
     steps: tuple[Step, ...]
     turns: tuple[Turn, ...]
-    """The steps again, those in a row of the same module or milestone together."""
+    """The steps, with consecutive ones of the same module or milestone folded."""
     modules: tuple[ModuleState, ...]
     milestones: tuple[MilestoneState, ...]
     capabilities: tuple[Capability, ...]
     goal: str | None
     damaged: int
-    """Records that could not be read whole."""
+    """How many records could not be read."""
     any_verified: bool
     counted: tuple[tuple[Event, Result | None], ...]
-    """The records that count: the verified ones, or all of them where nothing vouches for any."""
+    """The records that count: the verified ones, or all where none is verified."""
 
 
 def called(pseudonym: str) -> str:
-    """A pseudonym as a title.
+    """Write a pseudonym as a title.
 
     >>> called("quiet-otter-40391")
     'Quiet Otter 40391'
@@ -81,7 +81,7 @@ def called(pseudonym: str) -> str:
 
 
 def tell(member: Member, manifest: Manifest) -> Story:
-    """The story of one student's records. Records that are no whole result are only counted as damaged."""
+    """Build the story of one student's records. Records that are not valid are only counted, as damaged."""
     read = list(_read(member.entries))
     any_verified = any(entry.verified for entry, _ in read)
     counted = tuple((e.event, r) for e, r in read if e.verified or not any_verified)
@@ -110,14 +110,14 @@ def tell(member: Member, manifest: Manifest) -> Story:
 
 
 def _goal(manifest: Manifest, history: History, states: Iterable[ModuleState | MilestoneState]) -> str | None:
-    """What is next, as students are told it; None when everything that is built is done."""
+    """Say what is next, in the words of `tito`; None when everything that is built is done."""
     if all(state.state is State.COMPLETED for state in states if not state.planned):
         return None
     return journey.next_goal(manifest, history).sentence
 
 
 def _read(entries: Iterable[Entry]) -> Iterator[Read]:
-    """The records whose results, where they have one, are results."""
+    """Validate the result of each record, and drop records with an invalid one."""
     for entry in entries:
         try:
             yield entry, None if entry.event.raw is None else Result.model_validate(entry.event.raw)
@@ -126,7 +126,7 @@ def _read(entries: Iterable[Entry]) -> Iterator[Read]:
 
 
 def _find_published(read: Sequence[Read]) -> dict[int, str]:
-    """The file of each milestone's newest published record that unlocked it, and that the ledger vouches for."""
+    """Find the file of each milestone's newest verified record that unlocked it."""
     return {
         entry.event.milestone: entry.file
         for entry, result in read
@@ -141,7 +141,7 @@ def _capabilities(
     repository: Repository | None,
     published: dict[int, str],
 ) -> Iterator[Capability]:
-    """The unlocked milestones; of the events in ``earlier`` another course than today's was the judge."""
+    """List the unlocked milestones with their evidence; events in ``earlier`` were judged by an earlier course."""
     for milestone in manifest.milestones:
         best = history.best(milestone.id)
         if best is None or best.verdict not in PASSING:
@@ -166,21 +166,21 @@ def _capabilities(
 
 
 def _clean_writing(writing: Writing) -> Writing:
-    """The same without what nobody sees or what would be an order to somebody."""
+    """Clean a written text of invisible characters and of control sequences."""
     prompt, written = (clean(text, WRITTEN) for text in (writing.prompt, writing.written))
     return Writing(kind=writing.kind, prompt=prompt, written=written, right=writing.right)
 
 
 def _clean_image(image: NamedImage) -> NamedImage:
-    """The same with names of classes that are words."""
+    """Clean the names of classes in an image's record."""
     return image.model_copy(update={"shows": one_line(image.shows, 30), "named": one_line(image.named, 30)})
 
 
 def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
-    """How it was measured, as terms and values."""
+    """List how a result was measured, as terms and values."""
     yield "Course", describe_course(result, is_current=is_current)
     for data in result.data[:5]:
-        stand_in = f", in place of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
+        stand_in = f", instead of {one_line(data.stand_in_for, 40)}" if data.stand_in_for else ""
         yield "Data", f"{one_line(data.name, 40)} ({_short(data.digest)}){stand_in}"
     yield "Seed", str(result.seed)
     yield "Code", f"{_short(result.submission.digest)} (SHA-256)"
@@ -190,5 +190,5 @@ def _evidence(result: Result, *, is_current: bool) -> Iterator[tuple[str, str]]:
 
 
 def _short(digest: str) -> str:
-    """As much of a digest as tells it from others."""
+    """Shorten a digest to its first 16 characters."""
     return one_line(digest)[:16]

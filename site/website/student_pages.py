@@ -17,14 +17,14 @@ from website.story import Story
 
 FEED_ENTRIES = 50
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://tinytorch.example/timeline")
-"""Of the feeds' ids: made from what is shown, so that they stay the same wherever the site is served."""
+"""The namespace of the feeds' ids, which stay the same wherever the site is served."""
 
 
 def student_pages(story: Story, site: Site) -> Files:
-    """All files below student/PSEUDONYM/."""
+    """Render all files below student/PSEUDONYM/."""
     folder = f"student/{story.pseudonym}"
     shared = {
-        # Whoever is sent a portfolio is led to the student's own pages and the course, not to the class.
+        # Portfolios are sent to others, so they link to the student's own pages and the course, not to the class.
         "navigation": (("Timeline", f"{folder}/index.html"), ("Portfolio", f"{folder}/portfolio.html"), COURSE),
         "story": story,
         "calendar": draw_calendar(story.steps),
@@ -50,21 +50,22 @@ def student_pages(story: Story, site: Site) -> Files:
 
 
 def description(story: Story) -> str:
-    """One sentence for previews of a link."""
+    """Describe a student's work in one sentence, for previews of a link."""
     if not story.capabilities:
         return f"{story.name} is building a deep-learning framework from NumPy up."
     names = [c.milestone.name + (" (provisional)" if c.provisional else "") for c in story.capabilities]
     if not story.any_verified:
-        return f"{story.name} built a deep-learning framework from NumPy up. Nothing vouches for its records."
+        return f"{story.name} built a deep-learning framework from NumPy up. Its records are not verified."
     return f"{story.name} built a deep-learning framework from NumPy up. Measured by running it: {', '.join(names)}."
 
 
 def _lines(story: Story) -> list[Line]:
+    """List the milestones as lines of the preview picture."""
     return [Line(m.id, m.name, m.state is State.COMPLETED, m.provisional) for m in story.milestones]
 
 
 def _feed(story: Story, site: Site, folder: str) -> dict[str, Any]:
-    """The newest records first, as feeds are read; addresses are whole where the site's own is known."""
+    """Collect the values of the feed, newest records first; addresses are absolute where the site's is known."""
     steps = tuple(reversed(story.steps))[:FEED_ENTRIES]
     base = f"{site.base_url}{folder}/" if site.base_url else ""
     ids: dict[int | str, str] = {"feed": uuid.uuid5(NAMESPACE, story.pseudonym).urn}

@@ -1,4 +1,4 @@
-"""One student in the class's pages: the little that they need, small enough to keep between two runs."""
+"""The summary of one student for the class's pages, small enough to keep between two builds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAYS = timedelta(days=15)
 
 @dataclass(frozen=True)
 class Unlocked:
-    """A milestone they have."""
+    """A milestone that the student has unlocked."""
 
     milestone: int
     at: str
@@ -32,80 +32,80 @@ class Unlocked:
 
 @dataclass(frozen=True)
 class Missed:
-    """A task, question or criterion that they failed at least once."""
+    """A task, question or criterion that the student failed at least once."""
 
     records: int
-    """In which it failed."""
+    """How many records it failed in."""
     open: bool
-    """Whether the last record fails it, too."""
+    """Whether the last record also fails it."""
     first: bool
-    """Whether the first one did."""
+    """Whether the first record failed it."""
     tries: int
-    """Records until the first that passes, that one included; 0 while none does."""
+    """Records up to and including the first that passes; 0 while none does."""
 
     @property
     def outcome(self) -> Outcome:
-        """As the statistics of items need it."""
+        """The outcome for the statistics of items."""
         return Outcome(passed_first=not self.first, tries=self.tries)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """A module that they have begun."""
+    """A module that the student has begun."""
 
     tries: int
-    """Graded records until its tests pass, that one included; all of them while they do not."""
+    """Graded records up to and including the first whose tests pass; all of them while none do."""
     completed_at: str | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of the class. Times are ISO 8601, in UTC."""
+    """One student in the tables of the class. Times are ISO 8601, in UTC."""
 
     pseudonym: str
     name: str
     unlocked: tuple[Unlocked, ...]
     modules_done: int
     place: str
-    """The module they work on; empty when all that is built is completed."""
+    """The module they work on; empty when every built one is completed."""
     towards: int | None
     """The first built milestone they do not have."""
     attempts: int
-    """At that milestone."""
+    """How many attempts they have made at that milestone."""
     records: int
     first: str | None
     newest: str | None
-    """When the first and the newest record were made."""
+    """The times of the first and the newest record."""
     days: tuple[str, ...]
-    """The newest record of each day of the two weeks up to their newest."""
+    """The time of the newest record of each day, in the two weeks up to their newest."""
     progress_at: str | None
     """When something last was started, completed or unlocked."""
     repeated: str | None
     """The task that the newest records fail first, one after another."""
     times: int
-    """How many of them."""
+    """How many records in a row fail that task first."""
     graded: tuple[str, ...]
     """The modules whose tasks were graded at least once."""
     asked: tuple[int, ...]
-    """The milestones whose questions were."""
+    """The milestones whose questions were graded at least once."""
     measured: tuple[str, ...]
-    """The criteria that were measured at least once, by milestone and name: 1/module_tests."""
+    """The criteria that were measured at least once, such as 1/module_tests."""
     tasks: dict[str, Missed]
     questions: dict[str, Missed]
-    """By milestone and id: 1/linear_network."""
+    """Missed questions by milestone and id, such as 1/linear_network."""
     criteria: dict[str, Missed]
-    """By milestone and name."""
+    """Missed criteria by milestone and name."""
     efforts: dict[str, Effort]
-    """By module, of those they have begun."""
+    """The work on each module that they have begun."""
     verified: bool
 
     def plain(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert the summary to plain values for JSON."""
         return asdict(self)
 
 
 def from_plain(plain: dict[str, Any]) -> Summary:
-    """The summary back; TypeError or KeyError when it is none of this version's."""
+    """Read a summary from plain values; TypeError or KeyError when another version wrote it."""
     return Summary(
         **{
             **plain,
@@ -121,7 +121,7 @@ def from_plain(plain: dict[str, Any]) -> Summary:
 
 
 def summarise(story: Story, manifest: Manifest) -> Summary:
-    """The row of one student."""
+    """Summarize the story of one student."""
     events = [event for event, _ in story.counted]
     towards = next((m for m in story.milestones if not m.planned and m.state is not State.COMPLETED), None)
     place = next((m for m in story.modules if not m.planned and m.state is not State.COMPLETED), None)
@@ -157,18 +157,19 @@ def summarise(story: Story, manifest: Manifest) -> Summary:
 
 
 def _iso(at: datetime) -> str:
+    """Write a time in UTC as ISO 8601."""
     return at.astimezone(UTC).isoformat()
 
 
 def _list_days(events: list[Event]) -> tuple[str, ...]:
-    """The newest record of each of the last fifteen days: two weeks, at whatever hour they begin."""
+    """List the newest record of each of the last fifteen days, which cover two weeks from any hour."""
     newest = max((e.at for e in events), default=None)
     by_day = {e.at.date(): _iso(e.at) for e in sorted(events, key=lambda e: e.at) if newest and newest - e.at < DAYS}
     return tuple(by_day.values())
 
 
 def _progress(events: list[Event]) -> str | None:
-    """When something was done for the first time: started, completed or unlocked."""
+    """Find when something was last started, completed or unlocked for the first time."""
     seen: set[tuple[str, str | int | None]] = set()
     newest = None
     for event in events:
@@ -181,7 +182,7 @@ def _progress(events: list[Event]) -> str | None:
 
 
 def _repeated(story: Story, manifest: Manifest) -> tuple[str | None, int]:
-    """The task that the newest graded records fail first, and how many of them in a row."""
+    """Find the task that the newest graded records in a row fail first, and count them."""
     known = {task.id for module in manifest.modules for task in module.tasks}
     task, times = None, 0
     for _, result in reversed(story.counted):
@@ -195,7 +196,7 @@ def _repeated(story: Story, manifest: Manifest) -> tuple[str | None, int]:
 
 
 def _tasks(story: Story, manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
-    """For each graded record, each module that it covers, and of its tasks whether they failed."""
+    """List for each graded record the modules that it covers, and which of their tasks failed."""
     covered = {m.id: manifest.modules_for(m) for m in manifest.milestones}
     alone = {m.id: (m,) for m in manifest.modules}
     for event, result in story.counted:
@@ -207,19 +208,19 @@ def _tasks(story: Story, manifest: Manifest) -> Iterator[tuple[str, dict[str, bo
 
 
 def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """For each attempt at which the questions were looked at, its milestone, and which of them were missed."""
+    """List for each attempt with graded questions its milestone, and which of them were missed."""
     known = {m.id: m for m in manifest.milestones}
     for event, result in story.counted:
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_measured(result, "quiz"):
             continue
         judged = find_judged(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
-        if judged:  # who has not answered yet has missed nothing
+        if judged:  # unanswered questions are not missed
             yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 
 
 def _criteria(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str, bool]]]:
-    """For each attempt its milestone, and of the criteria that were measured whether they failed."""
+    """List for each attempt its milestone, and which of the measured criteria failed."""
     known = {m.id: {c.name for c in m.criteria} for m in manifest.milestones}
     for event, result in story.counted:
         number = event.milestone or 0
@@ -232,11 +233,12 @@ JUDGED = (CriterionStatus.PASSED, CriterionStatus.FAILED)
 
 
 def _was_measured(result: Result, name: str) -> bool:
+    """Tell whether a result judged the criterion of this name."""
     return any(c.name == name and c.status in JUDGED for c in result.criteria)
 
 
 def _count_efforts(story: Story, tasks: Iterable[tuple[str, dict[str, bool]]]) -> dict[str, Effort]:
-    """Each module that was begun, with what it took."""
+    """Count the tries of each module that was begun."""
     tries: Counter[str] = Counter()
     passed: set[str] = set()
     for module, failed in tasks:
@@ -251,7 +253,7 @@ def _count_efforts(story: Story, tasks: Iterable[tuple[str, dict[str, bool]]]) -
 
 
 def _missed(outcomes: Iterable[tuple[str | int, dict[str, bool]]]) -> dict[str, Missed]:
-    """What was failed at least once."""
+    """Collect the items that were failed at least once."""
     met: Counter[str] = Counter()
     records: Counter[str] = Counter()
     first: dict[str, bool] = {}

@@ -1,4 +1,4 @@
-"""The folder a site is written to: what is there, what is written, what is removed, and what is not ours."""
+"""The folder that a site is written to: which files are there, which are written, and which are removed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from website.render import Files
 from website.state import State, read_state, write_state
 
 OURS = ("student", "class", "course", "static")
-"""Folders of the site in which every file is made by a build, and others are removed."""
+"""Folders of the site that hold only files of a build; all other files in them are removed."""
 
 
 def begin(target: Path) -> State:
-    """What an earlier build has left. A folder with anything else in it is refused."""
+    """Read what an earlier build left in the folder; UsageError when it holds anything else."""
     before = read_state(target)
     if before is None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -28,7 +28,7 @@ def begin(target: Path) -> State:
 
 
 def sizes(target: Path) -> dict[str, int]:
-    """Every file of ours that is there, with its size."""
+    """List every file below the folder, with its size."""
     found, folders = {}, [(target, "")]
     while folders:
         folder, prefix = folders.pop()
@@ -42,7 +42,7 @@ def sizes(target: Path) -> dict[str, int]:
 
 
 def remove(target: Path, paths: set[str]) -> int:
-    """Remove what is not of the site any more, and folders that it leaves empty."""
+    """Remove files that no longer belong to the site, and folders left empty; return how many files."""
     old = sorted(path for path in paths if path.partition("/")[0] in OURS)
     for path in old:
         (target / path).unlink()
@@ -53,7 +53,7 @@ def remove(target: Path, paths: set[str]) -> int:
 
 
 def write(target: Path, files: Files) -> int:
-    """Write what differs; how many files those were."""
+    """Write the files that differ; return how many."""
     written = 0
     for path, data in files.items():
         place = target / path

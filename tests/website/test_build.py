@@ -210,7 +210,7 @@ def test_a_damaged_state_is_told_as_a_folder_of_others(own: Class) -> None:
 @pytest.mark.parametrize("address", ["class.example", "javascript:alert(1)", 'https://a.example/"><script>', "ftp://x"])
 def test_a_wrong_address_is_refused(own: Class, address: str) -> None:
     """Before anything is written."""
-    with pytest.raises(UsageError, match="is no address of a site"):
+    with pytest.raises(UsageError, match="is not the address of a site"):
         build(own.source, own.site, base_url=address)
     assert not own.site.exists()
 

@@ -55,7 +55,7 @@ def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
     """The sum of the diagonal, and the largest count beside it."""
     said = drawn(CONFUSIONS)[0].said
     assert said.startswith(
-        "Of 300 test images 275 were named correctly. Most often confused: cat as dog, 19 of 100 times."
+        "Of 300 test images, 275 were named correctly. Most often confused: cat as dog, 19 of 100 times."
     )
 
 

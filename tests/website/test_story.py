@@ -29,7 +29,7 @@ def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None
         "2 days later: Milestone 1 unlocked",
         "",
     ]
-    assert story.steps[1].mend == "Task 2.3: A row is added to every row of a matrix"
+    assert story.steps[1].first_fix == "Task 2.3: A row is added to every row of a matrix"
     assert story.steps[1].more == 1
     assert [c.milestone.id for c in story.capabilities] == [1]
     assert story.capabilities[0].attempts == 2
@@ -59,13 +59,13 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
-    """A class that keeps no ledger still has pages; each says that nothing vouches for it."""
+    """A class that keeps no ledger still has pages; each says that it is not verified."""
     story = tell(member(Entry(attempt(result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
     files = student_pages(story, Site(manifest))
     for name in ("index.html", "portfolio.html"):
-        assert "Nothing vouches for the" in files[f"student/quiet-otter-40391/{name}"].decode()
+        assert "not verified" in files[f"student/quiet-otter-40391/{name}"].decode()
     verified = student_pages(tell(member(attempt(result())), manifest), Site(manifest))
     assert verified["student/quiet-otter-40391/card.png"] != files["student/quiet-otter-40391/card.png"]
     assert b"vouches" not in verified["student/quiet-otter-40391/portfolio.html"]
@@ -95,10 +95,10 @@ def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
     """Escapes, direction marks and line breaks are gone, and what is long is cut."""
     hostile = failure(task=None, title="\x1b[31mred\u202e\nnew ::error::line " + "x" * 5000)
     story = tell(member(attempt(not_yet(criteria=(criterion("failed", 0.1, failures=(hostile,)),)))), manifest)
-    mend = story.steps[0].mend
-    assert mend is not None
-    assert mend.startswith("red new : :error::line xxx")
-    assert len(mend) < 300
+    fix = story.steps[0].first_fix
+    assert fix is not None
+    assert fix.startswith("red new : :error::line xxx")
+    assert len(fix) < 300
 
 
 def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
@@ -145,7 +145,7 @@ def test_a_calendar_counts_the_records_of_each_day(manifest: Manifest) -> None:
     records = (started("01_setup"), started("02_tensor"), started("03_activations", 8), attempt(result(), 8.5))
     shown = draw_calendar(tell(member(*records), manifest).steps)
     assert shown is not None
-    assert shown.said.startswith("Records on 3 days from 1 Oct 2026 to 10 Oct 2026, most on 1 Oct 2026: 2. ")
+    assert shown.said.startswith("Records on 3 days from 1 Oct 2026 to 10 Oct 2026. Most are on 1 Oct 2026: 2. ")
     assert shown.shapes.count('class="day level-4"') == 1
     assert shown.shapes.count('class="day level-2 gold"') == 1
     assert shown.shapes.count('class="day level-0"') + shown.shapes.count('class="day"') == 7
