@@ -161,11 +161,11 @@ FOLDER = {"folder": "The class's folder, with its roster.csv and gradebook."}
 @chore(help={**FOLDER, "students": "How many, up to 12. From 6 on, some have recorded results."})
 def rehearse(_context: Context, folder: str = "class", students: int = 4) -> None:
     """Write a small class on this machine, to try the other commands with."""
-    from desk.folder import format_option
-    from desk.rehearsal import rehearse as write
+    from desk.class_folder import format_folder_option
+    from desk.rehearsal import write_rehearsal_class as write
 
     path = write(ROOT, Path(folder), students)
-    next_one = f"inv collect{format_option(Path(folder))}"
+    next_one = f"inv collect{format_folder_option(Path(folder))}"
     sys.stdout.write(f"{students} students with their repositories, and {path}. Next: {next_one}\n")
 
 
@@ -187,27 +187,27 @@ def roster(
     assignment: str = "",
 ) -> int:
     """Check the class's roster: problems by row, and who is new, gone or renamed. Exit 1 if there is a problem."""
-    from desk import show
-    from desk.classroom50 import write_roster
-    from desk.deadlines import find_idle_extensions
-    from desk.folder import make_class_folder
+    from desk import printing
+    from desk.class_folder import make_class_folder
+    from desk.classroom50_exchange import write_converted_roster
+    from desk.extensions import find_idle_extensions
     from desk.gradebook import FILE as BOOK
     from desk.gradebook import open_gradebook
-    from desk.members import compare_roster, describe_changes
+    from desk.members import compare_roster, describe_roster_changes
     from desk.roster import FILE, check_roster
     from grading.manifest.load import Problem, load_at_desk
 
     left_out: tuple[Problem, ...] = ()
     if classroom50:
-        left_out = write_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
-        show.problems(left_out)
+        left_out = write_converted_roster(Path(classroom50), Path(folder, FILE), organisation, classroom, assignment)
+        printing.print_problems(left_out)
     found = check_roster(Path(folder, FILE))
     make_class_folder(Path(folder))
-    show.roster(found)
-    show.notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
+    printing.print_roster(found)
+    printing.print_notes(find_idle_extensions(load_at_desk(ROOT).deadlines, found.rows))
     if Path(folder, BOOK).is_file():
         with open_gradebook(Path(folder, BOOK)) as book:
-            show.notes(describe_changes(compare_roster(book, found.rows), Path(folder)))
+            printing.print_notes(describe_roster_changes(compare_roster(book, found.rows), Path(folder)))
     return 1 if found.problems or left_out else 0
 
 
@@ -243,14 +243,14 @@ def collect(
     cluster: str = "",
 ) -> int:
     """Fetch every student's repository and grade what changed into the gradebook. Exit 1 if somebody was left out."""
-    from desk import show
-    from desk.activity import Times
-    from desk.collect import collect as run
-    from desk.collect import work
-    from desk.members import describe_changes
+    from desk import printing
+    from desk.activity import PushTimeResolver
+    from desk.collect import collect_class as run
+    from desk.collect import count_pending_work
+    from desk.members import describe_roster_changes
     from desk.regrade import describe_course_change
     from desk.roster import FILE, read_roster
-    from desk.shards import matrix, of_shard, tell
+    from desk.shards import format_shard_matrix, output_matrix, select_shard_students
     from grading.render.progress import watch_for
     from tito.console import console
 
@@ -259,25 +259,25 @@ def collect(
     if only not in ("", "fetch", "grade"):
         raise UsageError(f"--only must be fetch or grade, not {only}.")
     if plan_matrix:
-        tell(matrix(work(ROOT, here, rows)), os.environ)
+        output_matrix(format_shard_matrix(count_pending_work(ROOT, here, rows)), os.environ)
         return 0
-    show.notes(describe_course_change(ROOT, here))
+    printing.print_notes(describe_course_change(ROOT, here))
     with watch_for(console()) as watch:
         found = run(
             ROOT,
             here,
             rows,
-            Times(os.environ),
+            PushTimeResolver(os.environ),
             watch,
             base=here,
             jobs=jobs or None,
-            students=of_shard(rows, shard) if shard else None,
+            students=select_shard_students(rows, shard) if shard else None,
             fetch=only != "grade",
             grade=only != "fetch",
             cluster=cluster,
         )
-    show.notes(describe_changes(found.roster, here))
-    show.collected(found)
+    printing.print_notes(describe_roster_changes(found.roster, here))
+    printing.print_collection(found)
     return 1 if found.troubles and not exit_zero else 0
 
 
@@ -307,9 +307,9 @@ def regrade(
     cluster: str = "",
 ) -> int:
     """Judge by today's course what an earlier one has judged, and say who changes. Exit 1 if anything failed."""
-    from desk import show
-    from desk.regrade import regrade as run
-    from desk.regrade_page import format_csv, page, terminal
+    from desk import printing
+    from desk.regrade import regrade_class as run
+    from desk.regrade_page import format_regrade_csv, render_regrade_for_terminal, render_regrade_page
     from desk.roster import FILE, read_roster
     from grading.files import write_atomically
     from grading.render.progress import watch_for
@@ -332,10 +332,10 @@ def regrade(
             cluster=cluster,
         )
     for path in files:
-        text = page(found, preview=preview) if to and path == Path(to) else format_csv(found)
+        text = render_regrade_page(found, preview=preview) if to and path == Path(to) else format_regrade_csv(found)
         write_atomically(path, text.encode())
-    show.troubles(found.troubles)
-    for part in terminal(found, preview=preview):
+    printing.print_student_problems(found.troubles)
+    for part in render_regrade_for_terminal(found, preview=preview):
         console().print(part)
     return 1 if found.troubles else 0
 
@@ -372,26 +372,26 @@ def override(
     to_csv: str = "",
 ) -> None:
     """Decide a grade by hand: points, bonus, excused, a comment. No collection or regrade changes it."""
-    from desk import overrides, show
+    from desk import overrides, printing
     from desk.decisions import Kind
     from desk.gradebook import FILE, open_gradebook
 
     here = Path(folder)
     if from_csv:
-        changed = overrides.read_csv(ROOT, here, Path(from_csv), by)
+        changed = overrides.import_overrides_csv(ROOT, here, Path(from_csv), by)
         sys.stdout.write(f"{changed} grades overridden.\n")
     elif student and take_back:
-        count = overrides.take_back(here, student, milestone, why, by)
+        count = overrides.withdraw_grade_overrides(here, student, milestone, why, by)
         sys.stdout.write(f"{count} overrides of {student}, milestone {milestone}, taken back.\n")
     elif student:
         given: dict[Kind, str] = {"points": points, "bonus": bonus, "comment": comment, "excused": "yes" * excused}
         values = {kind: value for kind, value in given.items() if value}
         overrides.set_override(ROOT, here, student, milestone, values, why, by)
     if to_csv:
-        written = overrides.write_csv(here, writable(to_csv))
+        written = overrides.write_overrides_csv(here, writable(to_csv))
         sys.stdout.write(f"{written} grades, written to {to_csv}\n")
     with open_gradebook(here / FILE) as book:
-        show.overridden(overrides.list_overrides(book))
+        printing.print_overrides(overrides.list_overrides(book))
 
 
 @chore(
@@ -404,7 +404,7 @@ def override(
 )
 def feedback(_context: Context, folder: str = "class", send: bool = False, to: str = "", author: str = "") -> int:
     """Tell each student their official results in an issue of their repository. Exit 1 if somebody was left out."""
-    from desk import show
+    from desk import printing
     from desk.feedback import send_feedback
     from desk.roster import FILE, read_roster
     from grading.render.progress import watch_for
@@ -414,7 +414,7 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
     rows = read_roster(here / FILE).rows
     with watch_for(console()) as watch:
         found = send_feedback(ROOT, here, rows, os.environ, watch, send=send, author=author, to=files)
-    show.feedback(found, send=send, to=files)
+    printing.print_feedback(found, send=send, to=files)
     if found.stopped is not None:
         raise GraderError(f"{found.stopped}\nWhat was sent is kept. The same command continues from there.")
     return 1 if found.troubles else 0
@@ -423,7 +423,7 @@ def feedback(_context: Context, folder: str = "class", send: bool = False, to: s
 @chore(help={**FOLDER, "workflow": "The file of another workflow, such as collect.yml; this one's unless given."})
 def resume(_context: Context, folder: str = "class", workflow: str = "") -> None:
     """In a workflow: start with the gradebook that its last run, or another workflow's, uploaded."""
-    from desk.resume import resume as begin
+    from desk.resume import resume_gradebook as begin
 
     run = begin(Path(folder), os.environ, workflow)
     sys.stdout.write(
@@ -435,10 +435,10 @@ def resume(_context: Context, folder: str = "class", workflow: str = "") -> None
 def merge(_context: Context, shards: str, folder: str = "class") -> None:
     """Merge gradebooks of other machines into the class's own; merging twice changes nothing."""
     from desk.collect import FILE
-    from desk.shards import find
-    from desk.shards import merge as add
+    from desk.shards import find_gradebooks
+    from desk.shards import merge_gradebooks as add
 
-    found = find(Path(shards))
+    found = find_gradebooks(Path(shards))
     new = add(Path(folder, FILE), found)
     sys.stdout.write(f"{len(found)} gradebooks merged, {new} new results.\n")
 
@@ -465,10 +465,10 @@ def gradebook(
     participants: str = "",
 ) -> None:
     """Write everybody's scores for another system to import, and say who has to be left out."""
-    from desk import show
-    from desk.export import write
+    from desk import printing
+    from desk.score_export import export_scores
 
-    written = write(
+    written = export_scores(
         ROOT,
         Path(folder),
         format,
@@ -478,7 +478,7 @@ def gradebook(
         milestone=milestone or None,
         participants=Path(participants) if participants else None,
     )
-    show.notes(written.notes)
+    printing.print_notes(written.notes)
     sys.stdout.write(f"{written.students} students, written to {to}\n")
 
 
@@ -487,11 +487,11 @@ def gradebook(
 )
 def report(_context: Context, folder: str = "class", to: str = "") -> None:
     """Show who is where, who is stuck and what fails most; with --to, also write it as a page."""
+    from desk.class_report import build_class_report as of
     from desk.courses import describe_course
-    from desk.evidence import write_evidence
+    from desk.evidence_pages import write_evidence_pages
     from desk.gradebook import FILE, open_gradebook
-    from desk.report import report as of
-    from desk.report_page import page, terminal
+    from desk.report_page import render_report_for_terminal, render_report_page
     from grading.files import write_atomically
     from grading.manifest.load import load_at_desk
     from tito.console import console
@@ -501,9 +501,9 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
         manifest = load_at_desk(ROOT)
         found = of(book, manifest, describe_course(ROOT, manifest))
         if path is not None:
-            write_evidence(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
-            write_atomically(path, page(found, evidence=f"{path.stem}-evidence").encode())
-    for part in terminal(found):
+            write_evidence_pages(book, found, path.with_name(f"{path.stem}-evidence"), path.name)
+            write_atomically(path, render_report_page(found, evidence=f"{path.stem}-evidence").encode())
+    for part in render_report_for_terminal(found):
         console().print(part)
 
 
@@ -516,18 +516,18 @@ def report(_context: Context, folder: str = "class", to: str = "") -> None:
 )
 def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milestone: int = 0) -> int:
     """Repeat the unlocked milestones of students who agreed, and rank them. Exit 1 if anything failed."""
-    from desk import show
+    from desk import printing
     from desk.gradebook import FILE, open_gradebook
-    from desk.leaderboard import rank_boards, run_again
+    from desk.leaderboard import rank_boards, run_leaderboard
     from grading.render.progress import watch_for
     from tito.console import console
 
     with watch_for(console()) as watch:
         only = (milestone,) if milestone else ()
-        troubles = run_again(ROOT, Path(folder), watch, runs=runs, milestones=only)
-    show.notes(troubles)
+        troubles = run_leaderboard(ROOT, Path(folder), watch, runs=runs, milestones=only)
+    printing.print_notes(troubles)
     with open_gradebook(Path(folder, FILE)) as book:
-        show.rankings(tuple(rank_boards(book)), Path(folder))
+        printing.print_rankings(tuple(rank_boards(book)), Path(folder))
     return 1 if troubles else 0
 
 
@@ -541,22 +541,22 @@ def leaderboard(_context: Context, folder: str = "class", runs: int = 3, milesto
 )
 def similar(_context: Context, to: str, folder: str = "class", against: list[str] | None = None) -> None:
     """Compare what students have handed in, and write similar pairs side by side."""
-    from desk.similar_page import compare
+    from desk.similar_page import write_similarity_page
     from grading.render.progress import watch_for
     from tito.console import console
 
     with watch_for(console()) as watch:
-        pairs = compare(ROOT, Path(folder), writable(to), watch, [Path(name) for name in against or ()])
+        pairs = write_similarity_page(ROOT, Path(folder), writable(to), watch, [Path(name) for name in against or ()])
     sys.stdout.write(f"{len(pairs)} pairs, written to {to}\n")
 
 
 @chore(help=FOLDER)
 def doctor(_context: Context, folder: str = "class") -> int:
     """Say what is missing for running a class, here or in the organisation's settings, and how to fix it."""
-    from desk.doctor import Desk, examine
+    from desk.class_doctor import DeskContext, run_class_checks
     from tito.doctor import show
 
-    findings = list(examine(Desk(ROOT, Path(folder), os.environ)))
+    findings = list(run_class_checks(DeskContext(ROOT, Path(folder), os.environ)))
     show(findings, "Everything a class needs is here.")
     return 3 if any(finding.ok is False for finding in findings) else 0
 

@@ -8,36 +8,36 @@ from urllib.parse import parse_qs, urlsplit
 
 from githubkit.utils import UNSET
 
-from desk.pushes import NONE, Push, PushTimes, Reflogs
-from desk.repository import full_name
+from desk.pushes import NONE, Push, PushTimeSource, ReflogSource
+from desk.repository import parse_github_name
 from grading.errors import GraderError
 from grading.github.api import Client, client, translate_errors
 from grading.github.branch import repository_of
 
-PAGES = 50
+MAX_PAGES = 50
 """Each has 100 activities. The oldest pushes of a branch with more of them are left out."""
 
 
-class Activities:
+class GitHubActivity:
     """Push times of repositories on GitHub."""
 
     def __init__(self, github: Client) -> None:
         self._github = github
 
-    def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
+    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
         """List what the branch was set to since then by pushes, forced pushes and merges; empty outside GitHub."""
-        name = full_name(repository)
+        name = parse_github_name(repository)
         if name is None:
             return ()
         found: list[Push] = []
         place = repository_of(self._github, name)
         after: str | None = None
         with translate_errors(f"the activities of {name}"):
-            for _ in range(PAGES):
+            for _ in range(MAX_PAGES):
                 answer = place.client.rest.repos.list_activities(
                     place.owner, place.name, ref=branch, per_page=100, direction="desc", after=after or UNSET
                 )
-                page = [_push(one, branch) for one in answer.json()]
+                page = [_parse_activity(one, branch) for one in answer.json()]
                 found += [push for push in page if push is not None and (since is None or push.at > since)]
                 older = any(push is not None and since is not None and push.at <= since for push in page)
                 link = answer.raw_response.links.get("next", {}).get("url")
@@ -47,21 +47,21 @@ class Activities:
         return tuple(sorted(found, key=lambda push: push.at))
 
 
-class Times:
+class PushTimeResolver:
     """Asks every source of push times: reflogs on this machine, and GitHub if there is a token."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._sources: list[PushTimes] = [Reflogs()]
+        self._sources: list[PushTimeSource] = [ReflogSource()]
         if environ.get("GITHUB_TOKEN"):
-            self._sources.append(Activities(client(environ)))
+            self._sources.append(GitHubActivity(client(environ)))
 
-    def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
+    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
         """Return the pushes of the first source that has any."""
-        found = (source.pushes(repository, branch, since) for source in self._sources)
+        found = (source.list_pushes(repository, branch, since) for source in self._sources)
         return next(filter(None, found), ())
 
 
-def _push(activity: object, branch: str) -> Push | None:
+def _parse_activity(activity: object, branch: str) -> Push | None:
     """Read one activity as a push; None if it deleted the branch or belongs to another one."""
     try:
         assert isinstance(activity, dict)

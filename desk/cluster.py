@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from desk.git import GitError
-from desk.grader import Task
-from desk.pool import TRIES, Graded, grade_all
-from desk.tree import Tree, read_tree
+from desk.grading_process import GradingTask
+from desk.pool import TRIES, TaskOutcome, grade_in_processes
+from desk.submission_tree import SubmissionTree, read_commit_tree
 from grading.errors import GraderError, UsageError
 from grading.grade import course_record
 from grading.manifest.load import load
@@ -50,8 +50,8 @@ def require_dask() -> None:
 
 
 def grade_on_cluster(
-    tasks: Sequence[Task], *, address: str, root: Path, manifest: Manifest, watch: Watch
-) -> Iterator[Graded]:
+    tasks: Sequence[GradingTask], *, address: str, root: Path, manifest: Manifest, watch: Watch
+) -> Iterator[TaskOutcome]:
     """Grade every task on the workers of a scheduler; `address` may also be the file that the scheduler has written.
 
     GraderError where no scheduler or worker answers, or when the scheduler ends; what was yielded before is whole.
@@ -70,10 +70,10 @@ def grade_on_cluster(
     arrived = 0
     with client:
         try:
-            client.run_on_scheduler(allow_one_death)
-            _wait_for_a_worker(client, address)
+            client.run_on_scheduler(limit_scheduler_retries)
+            _wait_for_worker(client, address)
             watch.phase(f"Grading {len(tasks)} submissions on the cluster at {address}", len(tasks))
-            for graded in _Run(client, course_record(root, manifest), manifest, tasks).grade():
+            for graded in _ClusterGrading(client, course_record(root, manifest), manifest, tasks).grade_tasks():
                 arrived += 1
                 yield graded
         except ImportError as error:
@@ -85,15 +85,15 @@ def grade_on_cluster(
             ) from None
 
 
-def _describe_missing_code(who: str, error: BaseException) -> str:
+def _describe_missing_code(program: str, error: BaseException) -> str:
     """Say that a scheduler or worker lacks the course's code, with the repair."""
     return (
-        f"{who} of the cluster cannot run the course's code: {one_line(repr(error), 300)}. Start scheduler and workers "
-        "in the course's repository, with its packages installed: docs/slurm.md"
+        f"{program} of the cluster cannot run the course's code: {one_line(repr(error), 300)}. Start scheduler and "
+        "workers in the course's repository, with its packages installed: docs/slurm.md"
     )
 
 
-def _wait_for_a_worker(client: Any, address: str) -> None:
+def _wait_for_worker(client: Any, address: str) -> None:
     """Wait until a worker has joined; GraderError after half an hour."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
@@ -103,28 +103,28 @@ def _wait_for_a_worker(client: Any, address: str) -> None:
         ) from None
 
 
-def allow_one_death(dask_scheduler: Any) -> None:
+def limit_scheduler_retries(dask_scheduler: Any) -> None:
     """Let the scheduler that runs this try a task on one more worker, not three, when its worker dies."""
     dask_scheduler.allowed_failures = TRIES - 1
 
 
-class _Run:
+class _ClusterGrading:
     """One collection's tasks on a cluster."""
 
-    def __init__(self, client: Any, course: CourseRecord, manifest: Manifest, tasks: Sequence[Task]) -> None:
+    def __init__(self, client: Any, course: CourseRecord, manifest: Manifest, tasks: Sequence[GradingTask]) -> None:
         self._client, self._course, self._manifest = client, course, manifest
         self._waiting = deque(tasks)
-        self._running: dict[Any, Task] = {}
-        self._refusals: Counter[Task] = Counter()
+        self._running: dict[Any, GradingTask] = {}
+        self._refusals: Counter[GradingTask] = Counter()
 
-    def grade(self) -> Iterator[Graded]:
+    def grade_tasks(self) -> Iterator[TaskOutcome]:
         """Grade every task, and yield each as soon as it is done."""
         import distributed
 
         while self._waiting or self._running:
             if self._client.status != "running":
                 raise distributed.CancelledError("its scheduler has ended")
-            yield from self._hand_out()
+            yield from self._submit_tasks()
             if not self._running:
                 continue
             try:
@@ -132,19 +132,19 @@ class _Run:
             except TimeoutError:  # meanwhile workers may have joined
                 continue
             for future in done:
-                graded = self._receive(future, self._running.pop(future))
+                graded = self._read_outcome(future, self._running.pop(future))
                 if graded is not None:
                     yield graded
 
-    def _hand_out(self) -> Iterator[Graded]:
+    def _submit_tasks(self) -> Iterator[TaskOutcome]:
         """Give each thread of a worker one task, so that a worker that dies loses only the tasks it was running."""
         room = max(1, sum(self._client.nthreads().values())) - len(self._running)
         while self._waiting and room > 0:
             task = self._waiting.popleft()
             try:
-                tree = read_tree(Path(task.repository), task.commit, self._manifest)
+                tree = read_commit_tree(Path(task.repository), task.commit, self._manifest)
             except GitError as error:
-                yield Graded(task, problem=str(error))
+                yield TaskOutcome(task, problem=str(error))
                 continue
             # Only plain data, under a key that says nothing: the scheduler's page shows keys to anyone who opens it.
             handed = (json.dumps(asdict(task)), dict(tree.files), dict(tree.links), tree.beside, self._course.digest)
@@ -152,13 +152,13 @@ class _Run:
             self._running[future] = task
             room -= 1
 
-    def _receive(self, future: Any, task: Task) -> Graded | None:
+    def _read_outcome(self, future: Any, task: GradingTask) -> TaskOutcome | None:
         """Read the outcome of a task; None when another worker is to try it."""
         import distributed
 
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
-            return Graded(task, problem=f"the worker that graded it ended, {TRIES} times")
+            return TaskOutcome(task, problem=f"the worker that graded it ended, {TRIES} times")
         if error is not None:
             raise GraderError(_describe_missing_code("A worker", error))
         answer: Mapping[str, str] = future.result()
@@ -166,13 +166,13 @@ class _Run:
         if "refused" in answer:
             return self._handle_refusal(task, answer)
         if "problem" in answer:
-            return Graded(task, problem=answer["problem"])
+            return TaskOutcome(task, problem=answer["problem"])
         try:
-            return Graded(task, Result.model_validate_json(answer["result"]))
+            return TaskOutcome(task, Result.model_validate_json(answer["result"]))
         except ValueError:
-            return Graded(task, problem="the answer of its worker is not a result")
+            return TaskOutcome(task, problem="the answer of its worker is not a result")
 
-    def _handle_refusal(self, task: Task, answer: Mapping[str, str]) -> Graded | None:
+    def _handle_refusal(self, task: GradingTask, answer: Mapping[str, str]) -> TaskOutcome | None:
         """Retire a worker that cannot grade. It answers immediately, so it would soon be given every task."""
         reason = f"A worker of the cluster refuses: {answer['refused']}"
         for _ in range(RETIREMENTS):  # it does not leave while the scheduler thinks that its answer is wanted
@@ -186,22 +186,22 @@ class _Run:
         if self._refusals[task] < TRIES:
             self._waiting.append(task)
             return None
-        return Graded(task, problem=reason)
+        return TaskOutcome(task, problem=reason)
 
 
 def grade_on_worker(
-    task: str, files: dict[str, bytes | None], links: dict[str, str], beside: tuple[str, ...], course: str
+    task: str, files: dict[str, bytes | None], links: dict[str, str], other_names: tuple[str, ...], course_digest: str
 ) -> dict[str, str]:
     """Grade one task in a worker: its `result` as JSON, its `problem`, or why this `worker` has `refused` it."""
     import distributed
 
     try:
-        reason = find_refusal(course)
+        reason = find_refusal_reason(course_digest)
         if reason is None:
             with tempfile.TemporaryDirectory(prefix="tinytorch-cluster-") as folder:
-                Tree(files, links, beside).write(Path(folder))
-                here = replace(Task(**json.loads(task)), folder=folder)
-                [graded] = grade_all([here], ROOT, load(ROOT), jobs=1)
+                SubmissionTree(files, links, other_names).write_to(Path(folder))
+                here = replace(GradingTask(**json.loads(task)), folder=folder)
+                [graded] = grade_in_processes([here], ROOT, load(ROOT), jobs=1)
             if graded.result is not None:
                 return {"result": to_json(graded.result)}
             return {"problem": graded.problem or "no reason given"}
@@ -210,14 +210,14 @@ def grade_on_worker(
     return {"refused": reason, "worker": distributed.get_worker().address}
 
 
-def find_refusal(course: str) -> str | None:
+def find_refusal_reason(course_digest: str) -> str | None:
     """Say why this machine cannot grade for that course (it has another one, or no sandbox); None when it can."""
     here = socket.gethostname()
     try:
         own = course_record(ROOT, load(ROOT))
-        if own.digest != course:
+        if own.digest != course_digest:
             return (
-                f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}) instead of {course[:8]}. "
+                f"{here} has a different course in {ROOT}: {own.version} ({own.digest[:8]}), not {course_digest[:8]}. "
                 "Check out the same commit there, and start the worker again."
             )
         choose(official=True)

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from desk.gradebook import Gradebook, open_gradebook
-from desk.pseudonyms import FILE, pseudonyms, read_key
-from desk.roster import Row, read_roster
-from desk.scores import find_previews, find_replaced
+from desk.pseudonyms import FILE, assign_pseudonyms, read_pseudonym_key
+from desk.roster import RosterRow, read_roster
+from desk.scores import find_preview_gradings, find_replaced_gradings
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
@@ -27,7 +27,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Student:
+class CohortStudent:
     """One student of the class."""
 
     id: str
@@ -44,7 +44,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordEntry:
     """One record, and whether anything vouches for it."""
 
     event: Event
@@ -60,11 +60,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Member:
+class CohortMember:
     """A student with their records, ordered by when the run began and its number."""
 
-    student: Student
-    entries: tuple[Entry, ...]
+    student: CohortStudent
+    entries: tuple[RecordEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Cohort:
     """The whole class, by student id."""
 
     course: str
-    members: tuple[Member, ...]
+    members: tuple[CohortMember, ...]
     made_at: datetime
     """The time of the newest record, never the clock's."""
 
 
-def from_folder(
+def load_cohort_from_folder(
     folder: Path, roster: Path | None = None, *, key: Path | None = None, root: Path = ROOT, thorough: bool = False
 ) -> Cohort:
     """Load the class whose records are `folder/STUDENT/progress/*.json`, as on the branch `progress`.
@@ -87,52 +87,58 @@ def from_folder(
     the pseudonyms' secret, `pseudonyms.key` in `folder` unless given, and made on first use. `thorough` also validates
     every result completely. UsageError for an invalid folder or roster, ManifestError for an invalid manifest.
     """
-    rows = _rows(folder, roster)
-    entries = {row.id: tuple(_entries(folder / row.id, thorough=thorough)) for row in rows}
-    return cohort(rows, entries, read_key(key or folder / FILE), load(root).course.name)
+    rows = _read_class_rows(folder, roster)
+    entries = {row.id: tuple(_read_folder_entries(folder / row.id, thorough=thorough)) for row in rows}
+    return build_cohort(rows, entries, read_pseudonym_key(key or folder / FILE), load(root).course.name)
 
 
-def students(folder: Path, roster: Path | None = None, *, key: Path | None = None) -> tuple[Student, ...]:
-    """List the students of the class in a folder, by id, without reading a record. Raises what `from_folder` does."""
-    return _students(_rows(folder, roster), read_key(key or folder / FILE))
+def list_folder_students(
+    folder: Path, roster: Path | None = None, *, key: Path | None = None
+) -> tuple[CohortStudent, ...]:
+    """List the students of the class in a folder, by id, without reading a record."""
+    return _build_students(_read_class_rows(folder, roster), read_pseudonym_key(key or folder / FILE))
 
 
-def member(folder: Path, student: Student, *, thorough: bool = False) -> Member:
+def load_member_from_folder(folder: Path, student: CohortStudent, *, thorough: bool = False) -> CohortMember:
     """Load one student of the class in a folder, so that a large class need not be in memory all together."""
-    return Member(student, tuple(_entries(folder / student.id, thorough=thorough)))
+    return CohortMember(student, tuple(_read_folder_entries(folder / student.id, thorough=thorough)))
 
 
-def from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
+def load_cohort_from_gradebook(path: Path, *, key: Path | None = None, root: Path = ROOT) -> Cohort:
     """Load the enrolled students of a gradebook with their official results, which are verified, and published records.
 
     `key` is `pseudonyms.key` next to the gradebook unless given. UsageError when there is no gradebook.
     """
     with open_gradebook(path) as book:
-        rows = book.students()
-        entries = {row.id: tuple(_booked(book, row.id)) for row in rows}
-    return cohort(rows, entries, read_key(key or path.parent / FILE), load(root).course.name)
+        rows = book.list_students()
+        entries = {row.id: tuple(_list_gradebook_entries(book, row.id)) for row in rows}
+    return build_cohort(rows, entries, read_pseudonym_key(key or path.parent / FILE), load(root).course.name)
 
 
-def enrolled(path: Path, *, key: Path | None = None) -> tuple[tuple[Student, str], ...]:
+def list_enrolled_students(path: Path, *, key: Path | None = None) -> tuple[tuple[CohortStudent, str], ...]:
     """List the enrolled students of a gradebook, by id, each with a mark that changes when their records do."""
     with open_gradebook(path) as book:
-        rows, marks = book.students(), book.marks()
-    found = _students(rows, read_key(key or path.parent / FILE))
-    today = _today()
+        rows, marks = book.list_students(), book.compute_record_marks()
+    found = _build_students(rows, read_pseudonym_key(key or path.parent / FILE))
+    today = _compute_course_digest()
     return tuple((student, today + marks[student.id] if student.id in marks else "") for student in found)
 
 
-def booked(path: Path, student: Student) -> Member:
+def load_member_from_gradebook(path: Path, student: CohortStudent) -> CohortMember:
     """Load one student of a gradebook with their records."""
     with open_gradebook(path) as book:
-        return Member(student, tuple(_booked(book, student.id)))
+        return CohortMember(student, tuple(_list_gradebook_entries(book, student.id)))
 
 
-def _booked(book: Gradebook, student: str) -> list[Entry]:
+def _list_gradebook_entries(book: Gradebook, student: str) -> list[RecordEntry]:
     """List a student's official results and published records in order, without those of a regrade's preview."""
-    found: list[tuple[datetime, int, Entry]] = []
-    hidden, replaced, today = find_previews(book, student), find_replaced(book, student), _today()
-    for id_, text in book.results(student):
+    found: list[tuple[datetime, int, RecordEntry]] = []
+    hidden, replaced, today = (
+        find_preview_gradings(book, student),
+        find_replaced_gradings(book, student),
+        _compute_course_digest(),
+    )
+    for id_, text in book.read_result_texts(student):
         if id_ in hidden:
             continue
         raw = json.loads(text)
@@ -140,50 +146,52 @@ def _booked(book: Gradebook, student: str) -> list[Entry]:
         event = Event(Kind.MILESTONE_ATTEMPTED, at, milestone=raw["milestone"], raw=raw)
         is_replaced, is_current = id_ in replaced, raw["course"]["digest"] == today
         reason = "a regrade by another version of the course has replaced it" if is_replaced else None
-        found.append((at, 0, Entry(event, not is_replaced, reason, is_current, is_replaced)))
-    for record in book.records(student):
+        found.append((at, 0, RecordEntry(event, not is_replaced, reason, is_current, is_replaced)))
+    for record in book.read_records(student):
         event = progress.parse(record.event.encode())
         found.append(
-            (event.at, record.run_id or 0, Entry(event, record.reason is None, record.reason, file=record.file))
+            (event.at, record.run_id or 0, RecordEntry(event, record.reason is None, record.reason, file=record.file))
         )
     return [entry for *_, entry in sorted(found, key=lambda f: f[:2])]
 
 
 @cache
-def _today() -> str:
+def _compute_course_digest() -> str:
     """Compute the digest of today's course."""
     return course_record(ROOT, load(ROOT)).digest
 
 
-def cohort(rows: Iterable[Row], entries: Mapping[str, tuple[Entry, ...]], key: bytes, course: str) -> Cohort:
+def build_cohort(
+    rows: Iterable[RosterRow], entries: Mapping[str, tuple[RecordEntry, ...]], key: bytes, course: str
+) -> Cohort:
     """Build the class of these rows of a roster, with the records of each id."""
-    members = tuple(Member(student, entries.get(student.id, ())) for student in _students(rows, key))
+    members = tuple(CohortMember(student, entries.get(student.id, ())) for student in _build_students(rows, key))
     newest = max((e.event.at for m in members for e in m.entries), default=NEVER)
     return Cohort(course, members, newest)
 
 
-def _students(rows: Iterable[Row], key: bytes) -> tuple[Student, ...]:
+def _build_students(rows: Iterable[RosterRow], key: bytes) -> tuple[CohortStudent, ...]:
     """Turn rows of a roster into students with pseudonyms, by id."""
     ordered = sorted(rows, key=lambda row: row.id)
-    names = pseudonyms((row.id for row in ordered), key)
-    return tuple(Student(r.id, r.name, r.section, r.repository, r.public, names[r.id], r.links) for r in ordered)
+    names = assign_pseudonyms((row.id for row in ordered), key)
+    return tuple(CohortStudent(r.id, r.name, r.section, r.repository, r.public, names[r.id], r.links) for r in ordered)
 
 
-def _rows(folder: Path, roster: Path | None) -> tuple[Row, ...]:
+def _read_class_rows(folder: Path, roster: Path | None) -> tuple[RosterRow, ...]:
     """Read the roster's rows; without a roster, make one for each folder that holds records."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder. Name the folder that holds one folder for each student.")
-    return tuple(_folders(folder)) if roster is None else read_roster(roster).rows
+    return tuple(_list_folder_rows(folder)) if roster is None else read_roster(roster).rows
 
 
-def _folders(folder: Path) -> Iterator[Row]:
+def _list_folder_rows(folder: Path) -> Iterator[RosterRow]:
     """Make a row for each folder that is named like a student and holds records."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and (path / progress.FOLDER).is_dir():
-            yield Row(valid_id(path.name))
+            yield RosterRow(valid_id(path.name))
 
 
-def _entries(folder: Path, *, thorough: bool) -> Iterator[Entry]:
+def _read_folder_entries(folder: Path, *, thorough: bool) -> Iterator[RecordEntry]:
     """Read the records of one student's folder; those that cannot be read are left out."""
     files: dict[str, bytes | None] = {}
     for path in sorted((folder / progress.FOLDER).glob("*.json")):
@@ -197,4 +205,4 @@ def _entries(folder: Path, *, thorough: bool) -> Iterator[Entry]:
         lines = []
     for found in ledger.verify(lines, files, thorough=thorough):
         if found.event is not None:
-            yield Entry(found.event, found.verified, found.reason, file=found.file)
+            yield RecordEntry(found.event, found.verified, found.reason, file=found.file)

@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path
 
 from course.release import given_files
+from desk.class_folder import make_class_folder
 from desk.courses import describe_course
 from desk.decisions import add_course
-from desk.folder import make_class_folder
-from desk.git import version
-from desk.gradebook import FILE, Gradebook, Grading, HandedIn, open_gradebook
-from desk.grader import Task
-from desk.look import Class, Found, Known, look, targets
-from desk.members import Changes, compare_roster
-from desk.pool import Graded, cores, grade_all
-from desk.pushes import PushTimes, Reflogs, arrived
-from desk.roster import Row
+from desk.git import read_git_version
+from desk.gradebook import FILE, CommitSubmission, Gradebook, Grading, open_gradebook
+from desk.grading_process import GradingTask
+from desk.inspection import Inspection, InspectionContext, KnownState, choose_commits_to_grade, inspect_repository
+from desk.members import RosterChanges, compare_roster
+from desk.pool import TaskOutcome, count_available_cores, grade_in_processes
+from desk.pushes import PushTimeSource, ReflogSource, find_first_push
+from desk.roster import RosterRow
 from grading.data.files import find
 from grading.data.load import source_named
 from grading.errors import GraderError, UsageError
@@ -36,13 +36,13 @@ from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 from grading.sandbox.launch import choose
 
-AT_ONCE = 16
+PARALLEL_INSPECTIONS = 16
 """Repositories that are asked at the same time, since most of that is waiting."""
 FREE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Trouble:
+class StudentProblem:
     """Something that went wrong with one student and did not stop the rest."""
 
     student: str
@@ -50,7 +50,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectionSummary:
     """What a collection did."""
 
     students: int
@@ -58,18 +58,18 @@ class Collected:
     """Students whose repositories had something new."""
     graded: int
     """Milestones measured."""
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[StudentProblem, ...]
     guessed: int
     """Where there are deadlines: students for whose newest push no server has reported a time."""
-    roster: Changes = field(default_factory=Changes)
+    roster: RosterChanges = field(default_factory=RosterChanges)
     """Who joined and who left since the last collection."""
 
 
-def collect(
+def collect_class(
     root: Path,
     folder: Path,
-    rows: Sequence[Row],
-    times: PushTimes,
+    rows: Sequence[RosterRow],
+    times: PushTimeSource,
     watch: Watch,
     *,
     base: Path | None = None,
@@ -78,7 +78,7 @@ def collect(
     fetch: bool = True,
     grade: bool = True,
     cluster: str = "",
-) -> Collected:
+) -> CollectionSummary:
     """Bring the gradebook in ``folder`` up to date with the repositories of the roster's ``rows``.
 
     ``base`` is the folder that the roster's relative paths start from; ``students`` are those of a shard. Without
@@ -88,26 +88,30 @@ def collect(
     gone. What goes wrong with one student is in `troubles`.
     """
     manifest, choice = load_at_desk(root), [row for row in rows if students is None or row.id in students]
-    graders = choose_graders(root, manifest, watch, jobs, cluster) if grade else None
-    version()
+    graders = choose_task_grader(root, manifest, watch, jobs, cluster) if grade else None
+    read_git_version()
     now = describe_course(root, manifest)
     course = now.digest
     make_class_folder(folder)
-    with locked(folder, watch), open_gradebook(folder / FILE, make=True) as book:
-        room_for_more(folder)
+    with lock_class_folder(folder, watch), open_gradebook(folder / FILE, make=True) as book:
+        require_disk_space(folder)
         roster = compare_roster(book, rows)
         add_course(book, now)
-        book.enroll(rows)
-        of = Class(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
-        changed, troubles = _look_at_all(book, choice, of, course, watch) if fetch else (0, [])
-        graded = grade_tasks(book, left_to_do(book, choice, of, course), graders, watch, troubles) if graders else 0
-        guessed = _guessed(book, choice) if manifest.deadlines is not None else 0
+        book.enroll_students(rows)
+        context = InspectionContext(folder.resolve(), base or Path.cwd(), manifest, given_files(root, manifest), times)
+        changed, troubles = _inspect_repositories(book, choice, context, course, watch) if fetch else (0, [])
+        graded = (
+            grade_tasks(book, list_pending_tasks(book, choice, context, course), graders, watch, troubles)
+            if graders
+            else 0
+        )
+        guessed = _count_guessed_push_times(book, choice) if manifest.deadlines is not None else 0
     troubles.sort(key=lambda trouble: trouble.student)
-    return Collected(len(choice), changed, graded, tuple(troubles), guessed, roster)
+    return CollectionSummary(len(choice), changed, graded, tuple(troubles), guessed, roster)
 
 
 @contextlib.contextmanager
-def locked(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]:
+def lock_class_folder(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]:
     """Let only one chore of this name work in the folder at a time; UsageError for a second. A killed one frees it."""
     with (folder / f"{chore}.lock").open("w") as file:
         try:
@@ -118,7 +122,7 @@ def locked(folder: Path, watch: Watch, chore: str = "collect") -> Iterator[None]
         yield
 
 
-def room_for_more(folder: Path) -> None:
+def require_disk_space(folder: Path) -> None:
     """Raise GraderError when the disk is almost full, before anything is begun."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
@@ -127,30 +131,33 @@ def room_for_more(folder: Path) -> None:
         )
 
 
-def work(root: Path, folder: Path, rows: Sequence[Row]) -> int:
+def count_pending_work(root: Path, folder: Path, rows: Sequence[RosterRow]) -> int:
     """Count the submissions that wait to be graded; before the first collection, the students."""
     if not (folder / FILE).is_file():
         return len(rows)
     manifest = load_at_desk(root)
-    of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
+    context = InspectionContext(folder.resolve(), folder, manifest, {}, ReflogSource())
     with open_gradebook(folder / FILE) as book:
-        return len(left_to_do(book, rows, of, course_record(root, manifest).digest))
+        return len(list_pending_tasks(book, rows, context, course_record(root, manifest).digest))
 
 
-def _look_at_all(
-    book: Gradebook, rows: Sequence[Row], of: Class, course: str, watch: Watch
-) -> tuple[int, list[Trouble]]:
+def _inspect_repositories(
+    book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str, watch: Watch
+) -> tuple[int, list[StudentProblem]]:
     """Look at every repository, many at a time, and save each one's findings before the next."""
-    known, changed, troubles = _known(book, course), 0, []
+    known, changed, troubles = _load_known_states(book, course), 0, []
     watch.phase(f"Looking at {len(rows)} repositories", len(rows))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = [pool.submit(look, row, known.get(row.id, Known()), of, datetime.now(UTC)) for row in rows]
+    with ThreadPoolExecutor(PARALLEL_INSPECTIONS) as pool:
+        asked = [
+            pool.submit(inspect_repository, row, known.get(row.id, KnownState()), context, datetime.now(UTC))
+            for row in rows
+        ]
         try:
             for done, future in enumerate(as_completed(asked), start=1):
                 found = future.result()
-                changed += _keep(book, found, course)
+                changed += _save_inspection(book, found, course)
                 if found.visit.problem is not None:
-                    troubles.append(Trouble(found.visit.student, found.visit.problem))
+                    troubles.append(StudentProblem(found.visit.student, found.visit.problem))
                 watch.advance(done, found.visit.student)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -158,85 +165,87 @@ def _look_at_all(
     return changed, troubles
 
 
-def _known(book: Gradebook, course: str) -> dict[str, Known]:
+def _load_known_states(book: Gradebook, course: str) -> dict[str, KnownState]:
     """Load what the gradebook holds on each student."""
-    visits, pushes = book.visits(), book.pushes()
+    visits, pushes = book.read_visits(), book.read_pushes()
     commits: dict[str, set[str]] = {}
-    for one in book.handed_in():
+    for one in book.list_submissions():
         if one.course_digest == course:
             commits.setdefault(one.student, set()).add(one.commit)
     students = {*visits, *pushes, *commits}
-    return {s: Known(visits.get(s), pushes.get(s, ()), frozenset(commits.get(s, ()))) for s in students}
+    return {s: KnownState(visits.get(s), pushes.get(s, ()), frozenset(commits.get(s, ()))) for s in students}
 
 
-def _keep(book: Gradebook, found: Found, course: str) -> bool:
+def _save_inspection(book: Gradebook, inspection: Inspection, course: str) -> bool:
     """Save what a look has found, and say whether anything was new. The visit is last: it proves that all is saved."""
-    student = found.visit.student
-    if found.pushes:
-        book.add_pushes(student, found.pushes)
-    if found.handed_in:
-        book.hand_in(
-            HandedIn(student, commit, course, milestone, digest)
-            for commit, digests in found.handed_in.items()
+    student = inspection.visit.student
+    if inspection.pushes:
+        book.save_pushes(student, inspection.pushes)
+    if inspection.handed_in:
+        book.save_submissions(
+            CommitSubmission(student, commit, course, milestone, digest)
+            for commit, digests in inspection.handed_in.items()
             for milestone, digest in digests.items()
         )
-    if found.records is not None:
-        book.set_records(student, found.records)
-    book.visit(found.visit)
-    return bool(found.handed_in) or found.records is not None
+    if inspection.records is not None:
+        book.save_records(student, inspection.records)
+    book.save_visit(inspection.visit)
+    return bool(inspection.handed_in) or inspection.records is not None
 
 
-def left_to_do(book: Gradebook, rows: Sequence[Row], of: Class, course: str) -> list[Task]:
+def list_pending_tasks(
+    book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, course: str
+) -> list[GradingTask]:
     """List what has been handed in and not been graded: each different submission once, early milestones first.
 
     A grading that ended in an error does not count. What stand-in data measured is graded again once the real data
     are on this machine.
     """
-    visits, pushes = book.visits(), book.pushes()
+    visits, pushes = book.read_visits(), book.read_pushes()
     digests: dict[tuple[str, str, int], str | None] = {
         (one.student, one.commit, one.milestone): one.submission_digest
-        for one in book.handed_in()
+        for one in book.list_submissions()
         if one.course_digest == course
     }
-    here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in of.milestones}
+    here = {m.id: m.data is None or not find(source_named(m.data)).missing for m in context.milestones}
     # By any course: what was judged before the course changed is left to `inv regrade`.
-    stands = [g for g in book.gradings() if _stands(g, here)]
+    stands = [g for g in book.list_gradings() if _is_final(g, here)]
     done = {(g.student, g.milestone, known) for g in stands for known in (g.submission_digest, g.commit)}
-    tasks: dict[tuple[str, int, str], Task] = {}
+    tasks: dict[tuple[str, int, str], GradingTask] = {}
     for row in rows:
         visit = visits.get(row.id)
         if visit is None or visit.commit is None:
             continue
-        for commit, milestones in targets(row, pushes.get(row.id, ()), visit.commit, of).items():
+        for commit, milestones in choose_commits_to_grade(row, pushes.get(row.id, ()), visit.commit, context).items():
             for milestone in milestones:
                 digest = digests.get((row.id, commit, milestone))
                 key = (row.id, milestone, digest or "")
                 is_done = key in done or (row.id, milestone, commit) in done
                 if digest is not None and not is_done and key not in tasks:
-                    tasks[key] = Task(row.id, milestone, commit, str(of.repository(row.id)))
+                    tasks[key] = GradingTask(row.id, milestone, commit, str(context.get_repository_path(row.id)))
     return sorted(tasks.values(), key=lambda t: (t.milestone, t.student, t.commit))
 
 
-def _stands(grading: Grading, here: Mapping[int, bool]) -> bool:
+def _is_final(grading: Grading, has_real_data: Mapping[int, bool]) -> bool:
     """Tell whether a grading is final, so that its submission is not graded again."""
     if grading.verdict == "error":
         return False
-    return grading.verdict != "provisional" or not here.get(grading.milestone, True)
+    return grading.verdict != "provisional" or not has_real_data.get(grading.milestone, True)
 
 
-def _guessed(book: Gradebook, rows: Sequence[Row]) -> int:
+def _count_guessed_push_times(book: Gradebook, rows: Sequence[RosterRow]) -> int:
     """Count the students whose newest push no server has reported a time for."""
-    visits, pushes = book.visits(), book.pushes()
+    visits, pushes = book.read_visits(), book.read_pushes()
     heads = [(row.id, visits[row.id].commit) for row in rows if row.id in visits]
-    found = [arrived(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
+    found = [find_first_push(pushes.get(student, ()), commit) for student, commit in heads if commit is not None]
     return sum(push is not None and push.source == "seen" for push in found)
 
 
-Graders = Callable[[Sequence[Task]], Iterator[Graded]]
+TaskGrader = Callable[[Sequence[GradingTask]], Iterator[TaskOutcome]]
 """Grades tasks: each is answered once, in the order in which they are done."""
 
 
-def choose_graders(root: Path, manifest: Manifest, watch: Watch, jobs: int | None, cluster: str) -> Graders:
+def choose_task_grader(root: Path, manifest: Manifest, watch: Watch, jobs: int | None, cluster: str) -> TaskGrader:
     """Choose processes of this machine or a cluster's workers. GraderError where this machine has no sandbox."""
     if cluster:
         from desk.cluster import grade_on_cluster, require_dask
@@ -244,27 +253,29 @@ def choose_graders(root: Path, manifest: Manifest, watch: Watch, jobs: int | Non
         require_dask()
         return partial(grade_on_cluster, address=cluster, root=root, manifest=manifest, watch=watch)
     choose(official=True)
-    processes = jobs or cores()
+    processes = jobs or count_available_cores()
 
-    def grade_here(tasks: Sequence[Task]) -> Iterator[Graded]:
+    def grade_here(tasks: Sequence[GradingTask]) -> Iterator[TaskOutcome]:
         watch.phase(f"Grading {len(tasks)} submissions, {min(processes, len(tasks))} at a time", len(tasks))
-        return grade_all(tasks, root, manifest, jobs=processes)
+        return grade_in_processes(tasks, root, manifest, jobs=processes)
 
     return grade_here
 
 
-def grade_tasks(book: Gradebook, tasks: Sequence[Task], graders: Graders, watch: Watch, troubles: list[Trouble]) -> int:
+def grade_tasks(
+    book: Gradebook, tasks: Sequence[GradingTask], graders: TaskGrader, watch: Watch, troubles: list[StudentProblem]
+) -> int:
     """Grade every task, saving each result before the next, and return how many were graded; add to `troubles`."""
     graded = 0
     for done, one in enumerate(graders(tasks) if tasks else (), start=1):
         about = f"milestone {one.task.milestone}"
         if one.result is not None:
-            book.add_result(one.task.student, one.result)
+            book.save_result(one.task.student, one.result)
             graded += 1
             if one.result.verdict == "error":
                 reason = next((c.explanation for c in one.result.criteria if c.status == "error"), "no reason given")
-                troubles.append(Trouble(one.task.student, f"{about} could not be judged: {reason}"))
+                troubles.append(StudentProblem(one.task.student, f"{about} could not be judged: {reason}"))
         else:
-            troubles.append(Trouble(one.task.student, f"{about} was not graded: {one.problem}"))
+            troubles.append(StudentProblem(one.task.student, f"{about} was not graded: {one.problem}"))
         watch.advance(done, f"{one.task.student}, {about}")
     return graded

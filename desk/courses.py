@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from desk.decisions import Course
+from desk.decisions import CourseVersion
 from grading.grade import course_files, course_record
 from grading.manifest.model import Manifest
 from grading.render import figures
@@ -17,13 +17,13 @@ SHOWN = 5
 """How many changed files are named."""
 
 
-def describe_course(root: Path, manifest: Manifest) -> Course:
+def describe_course(root: Path, manifest: Manifest) -> CourseVersion:
     """Describe the course in the repository at ``root``, as it is now."""
     record = course_record(root, manifest)
-    return Course(record.digest, record.name, record.version, _list_contents(root, manifest))
+    return CourseVersion(record.digest, record.name, record.version, _describe_contents(root, manifest))
 
 
-def _list_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
+def _describe_contents(root: Path, manifest: Manifest) -> dict[str, Any]:
     """List the criteria as they are shown, with a digest of everything else."""
     milestones = {}
     for milestone in manifest.milestones:

@@ -16,7 +16,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True)
-class Course:
+class CourseVersion:
     """A version of the course that grades were judged by."""
 
     digest: str
@@ -32,7 +32,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Regrade:
+class RegradeDecision:
     """The decision that gradings by one course count for what earlier courses have graded."""
 
     course_digest: str
@@ -42,9 +42,9 @@ class Regrade:
     by_whom: str
 
 
-def add_course(book: Gradebook, course: Course) -> None:
+def add_course(book: Gradebook, course: CourseVersion) -> None:
     """Save a course; what it judges by is saved the first time it is known."""
-    with book.writing() as db:
+    with book.open_transaction() as db:
         db.execute(
             "INSERT INTO course (digest, name, version, contents) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (digest) DO UPDATE SET contents = coalesce(contents, excluded.contents)",
@@ -52,28 +52,28 @@ def add_course(book: Gradebook, course: Course) -> None:
         )
 
 
-def read_courses(book: Gradebook) -> dict[str, Course]:
+def read_courses(book: Gradebook) -> dict[str, CourseVersion]:
     """Read every course, by digest."""
-    found = book.read("SELECT digest, name, version, contents FROM course ORDER BY digest")
-    return {row[0]: Course(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
+    found = book.run_query("SELECT digest, name, version, contents FROM course ORDER BY digest")
+    return {row[0]: CourseVersion(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in found}
 
 
-def add_regrade(book: Gradebook, regrade: Regrade) -> None:
+def add_regrade(book: Gradebook, regrade: RegradeDecision) -> None:
     """Save a decision; of two about the same course the later counts."""
-    with book.writing() as db:
+    with book.open_transaction() as db:
         db.execute(
             "INSERT OR IGNORE INTO regrade (course_digest, at, policy, by_whom) VALUES (?, ?, ?, ?)",
             (regrade.course_digest, format_time(regrade.at), regrade.policy, regrade.by_whom),
         )
 
 
-def read_regrades(book: Gradebook) -> tuple[Regrade, ...]:
+def read_regrades(book: Gradebook) -> tuple[RegradeDecision, ...]:
     """Read every decision, oldest first."""
-    found = book.read("SELECT course_digest, at, policy, by_whom FROM regrade ORDER BY at, course_digest")
-    return tuple(Regrade(digest, parse_time(at), policy, whom) for digest, at, policy, whom in found)
+    found = book.run_query("SELECT course_digest, at, policy, by_whom FROM regrade ORDER BY at, course_digest")
+    return tuple(RegradeDecision(digest, parse_time(at), policy, whom) for digest, at, policy, whom in found)
 
 
-def select_regrades(regrades: Iterable[Regrade]) -> tuple[Regrade, ...]:
+def select_regrades(regrades: Iterable[RegradeDecision]) -> tuple[RegradeDecision, ...]:
     """Select the decisions that count: the last one about each course, in order of time."""
     last = {regrade.course_digest: regrade for regrade in sorted(regrades, key=lambda r: r.at)}
     return tuple(sorted(last.values(), key=lambda r: r.at))
@@ -104,7 +104,7 @@ class Override:
 
 
 @dataclass(frozen=True)
-class InForce:
+class EffectiveOverride:
     """The overrides of one grade that count."""
 
     points: float | None = None
@@ -131,7 +131,7 @@ class InForce:
 
 def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
     """Save overrides: all of them, or none if one fails."""
-    with book.writing() as db:
+    with book.open_transaction() as db:
         db.executemany(
             "INSERT OR IGNORE INTO override (id, student, milestone, kind, value, at, by_whom, why) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -141,7 +141,7 @@ def add_overrides(book: Gradebook, overrides: Iterable[Override]) -> None:
 
 def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_whom: str, why: str) -> None:
     """Mark overrides as withdrawn; they stay in the gradebook."""
-    with book.writing() as db:
+    with book.open_transaction() as db:
         db.executemany(
             "INSERT OR IGNORE INTO withdrawal (override, at, by_whom, why) VALUES (?, ?, ?, ?)",
             [(id_, format_time(at), by_whom, why) for id_ in ids],
@@ -151,7 +151,7 @@ def withdraw_overrides(book: Gradebook, ids: Iterable[str], at: datetime, by_who
 def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
     """Read the overrides that are not withdrawn, by student and milestone, oldest first."""
     found: dict[tuple[str, int], list[Override]] = {}
-    for student, milestone, kind, value, at, whom, why in book.read(
+    for student, milestone, kind, value, at, whom, why in book.run_query(
         "SELECT student, milestone, kind, value, at, by_whom, why FROM override "
         "WHERE id NOT IN (SELECT override FROM withdrawal) ORDER BY student, milestone, at, id"
     ):
@@ -161,10 +161,10 @@ def read_overrides(book: Gradebook) -> dict[tuple[str, int], list[Override]]:
     return found
 
 
-def select_overrides(overrides: Iterable[Override]) -> InForce:
+def select_overrides(overrides: Iterable[Override]) -> EffectiveOverride:
     """Select the overrides of one grade that count: the newest of each kind."""
     newest = {one.kind: one.value for one in overrides}
     points, bonus = newest.get("points"), newest.get("bonus")
-    return InForce(
+    return EffectiveOverride(
         None if points is None else float(points), "excused" in newest, float(bonus or 0), newest.get("comment")
     )

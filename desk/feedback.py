@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from desk.collect import Trouble, locked
+from desk.class_folder import make_class_folder
+from desk.collect import StudentProblem, lock_class_folder
 from desk.decisions import read_courses
-from desk.feedback_text import Official, collect_receipts, write_feedback
-from desk.folder import make_class_folder
+from desk.feedback_text import OfficialResults, format_feedback, match_receipts
 from desk.gradebook import FILE, Gradebook, open_gradebook
-from desk.issues import Done, Issues, look_up_login
-from desk.repository import full_name
-from desk.roster import Row
-from desk.scores import scores
+from desk.issues import FeedbackIssues, IssueChange, look_up_login
+from desk.repository import parse_github_name
+from desk.roster import RosterRow
+from desk.scores import compute_scores
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github.api import RateLimitedError, client
@@ -26,17 +26,17 @@ from grading.manifest.load import load_at_desk
 from grading.manifest.model import Manifest
 from grading.render.progress import Watch
 
-Outcome = Done | Literal["elsewhere"]
+FeedbackOutcome = IssueChange | Literal["elsewhere"]
 """`elsewhere` means that the repository is not on GitHub, or that there is none."""
 
 
 @dataclass(frozen=True)
-class Feedback:
+class FeedbackSummary:
     """What happened to everybody's feedback."""
 
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, FeedbackOutcome]
     """By student, whether or not GitHub was asked about them."""
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[StudentProblem, ...] = ()
     written: int = 0
     """How many files were written because they had changed."""
     stopped: str | None = None
@@ -46,14 +46,14 @@ class Feedback:
 def send_feedback(
     root: Path,
     folder: Path,
-    rows: Sequence[Row],
+    rows: Sequence[RosterRow],
     environ: Mapping[str, str],
     watch: Watch,
     *,
     send: bool = False,
     author: str = "",
     to: Path | None = None,
-) -> Feedback:
+) -> FeedbackSummary:
     """Compare everybody's issue with the gradebook and, with `send`, open it or bring it up to date.
 
     ``rows`` are the roster's, with everybody's repository; `to` is a folder for the texts as files. What goes wrong
@@ -61,27 +61,29 @@ def send_feedback(
     """
     manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
-        texts = {o.row.id: write_feedback(o, manifest) for o in read_official(book, manifest, root)}
-        earlier = find_earlier_ids(book.renames())
-    written = write_files(texts, to) if to is not None else 0
-    troubles = [Trouble(r.id, "it was never collected. Type: inv collect") for r in rows if r.id not in texts]
-    places = {row.id: full_name(row.repository or "") for row in rows if row.id in texts}
-    outcomes: dict[str, Outcome] = {student: "elsewhere" for student, name in places.items() if name is None}
+        texts = {o.row.id: format_feedback(o, manifest) for o in collect_official_results(book, manifest, root)}
+        earlier = find_earlier_ids(book.read_renames())
+    written = write_feedback_files(texts, to) if to is not None else 0
+    troubles = [StudentProblem(r.id, "it was never collected. Type: inv collect") for r in rows if r.id not in texts]
+    places = {row.id: parse_github_name(row.repository or "") for row in rows if row.id in texts}
+    outcomes: dict[str, FeedbackOutcome] = {student: "elsewhere" for student, name in places.items() if name is None}
     on_github = {student: name for student, name in places.items() if name is not None}
     if not on_github:
-        return Feedback(outcomes, tuple(troubles), written)
-    with locked(folder, watch, "feedback"), client(environ) as github:
-        issues = Issues(github, author or look_up_login(github))
+        return FeedbackSummary(outcomes, tuple(troubles), written)
+    with lock_class_folder(folder, watch, "feedback"), client(environ) as github:
+        issues = FeedbackIssues(github, author or look_up_login(github))
         watch.phase(f"Looking at the feedback in {len(on_github)} repositories", len(on_github))
         for done, (student, name) in enumerate(on_github.items(), start=1):
             try:
-                outcomes[student] = issues.put(name, student, earlier.get(student, ()), texts[student], send=send)
+                outcomes[student] = issues.sync_issue(
+                    name, student, earlier.get(student, ()), texts[student], send=send
+                )
             except RateLimitedError as error:
-                return Feedback(outcomes, tuple(troubles), written, str(error))
+                return FeedbackSummary(outcomes, tuple(troubles), written, str(error))
             except GraderError as error:
-                troubles.append(Trouble(student, str(error)))
+                troubles.append(StudentProblem(student, str(error)))
             watch.advance(done, student)
-    return Feedback(outcomes, tuple(troubles), written)
+    return FeedbackSummary(outcomes, tuple(troubles), written)
 
 
 def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
@@ -100,32 +102,32 @@ def find_earlier_ids(renames: Mapping[str, str]) -> dict[str, set[str]]:
     return found
 
 
-def read_official(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[Official]:
+def collect_official_results(book: Gradebook, manifest: Manifest, root: Path) -> Iterator[OfficialResults]:
     """Collect the official results of each enrolled student; nobody's hold anything of anybody else's."""
-    courses, pushes = read_courses(book), book.pushes()
+    courses, pushes = read_courses(book), book.read_pushes()
     handed_in: dict[str, dict[str, dict[str, list[int]]]] = {}
-    for one in book.handed_in():
+    for one in book.list_submissions():
         course = courses.get(one.course_digest)
         label = course.label if course is not None else one.course_digest[:8]
         milestones = handed_in.setdefault(one.student, {}).setdefault(one.commit, {}).setdefault(label, [])
         milestones += [one.milestone] if one.submission_digest else []
-    reached = scores(book, manifest, today=course_record(root, manifest).digest)
+    reached = compute_scores(book, manifest, today=course_record(root, manifest).digest)
     zone = ZoneInfo(manifest.deadlines.timezone) if manifest.deadlines is not None else UTC
-    for row in book.students():
+    for row in book.list_students():
         of = tuple(reached[row.id].values())
-        results = {score.milestone: book.result(score.grading.id) for score in of if score.grading is not None}
-        receipts = collect_receipts(pushes.get(row.id, ()), handed_in.get(row.id, {}))
-        yield Official(row, of, results, receipts, zone)
+        results = {score.milestone: book.load_result(score.grading.id) for score in of if score.grading is not None}
+        receipts = match_receipts(pushes.get(row.id, ()), handed_in.get(row.id, {}))
+        yield OfficialResults(row, of, results, receipts, zone)
 
 
-def write_files(texts: Mapping[str, str], to: Path) -> int:
+def write_feedback_files(texts: Mapping[str, str], folder: Path) -> int:
     """Write each student's text as ID.md into a folder that git ignores; return how many have changed."""
-    if to.exists() and not to.is_dir():
-        raise UsageError(f"{to} is not a folder. Name one with --to.")
-    make_class_folder(to)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Name one with --to.")
+    make_class_folder(folder)
     changed = 0
     for student, text in texts.items():
-        path = to / f"{student}.md"
+        path = folder / f"{student}.md"
         if not path.is_file() or path.read_text("utf-8") != text:
             write_atomically(path, text.encode())
             changed += 1

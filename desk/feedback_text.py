@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from desk.pushes import Push
-from desk.roster import Row
+from desk.roster import RosterRow
 from desk.scores import FULL, Score
 from grading.manifest.model import Manifest, Milestone
 from grading.render import figures, words
@@ -23,7 +23,7 @@ RECEIPTS = 200
 
 
 @dataclass(frozen=True)
-class Receipt:
+class PushReceipt:
     """A push that was collected, and what was handed in with it."""
 
     push: Push
@@ -32,26 +32,26 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Official:
+class OfficialResults:
     """Everything that one student is told of the gradebook."""
 
-    row: Row
+    row: RosterRow
     scores: tuple[Score, ...]
     """One score for each milestone that is built."""
     results: Mapping[int, Result]
     """The record that counts, for each milestone that was graded."""
-    receipts: tuple[Receipt, ...] = ()
+    receipts: tuple[PushReceipt, ...] = ()
     zone: tzinfo = UTC
     """The time zone in which times are written."""
 
 
-def write_feedback(official: Official, manifest: Manifest) -> str:
+def format_feedback(official: OfficialResults, manifest: Manifest) -> str:
     """Write the text of the student's issue, from its marker on; the same rows give the same text."""
     marker = MARKER.format(student=official.row.id)
-    return f"{marker}\n\n{fit(_blocks(official, manifest), LIMIT - len(marker) - 3)}\n"
+    return f"{marker}\n\n{fit(_format_blocks(official, manifest), LIMIT - len(marker) - 3)}\n"
 
 
-def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
+def _format_blocks(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
     """Write the blocks of the text: introduction, table, next step, each milestone, receipts."""
     row = official.row
     who = f"{escape(row.name)} ({code(row.id)})" if row.name else code(row.id)
@@ -59,17 +59,19 @@ def _blocks(official: Official, manifest: Manifest) -> Iterator[Block]:
         f"These are the results for {who} in your instructor's gradebook, and they are the ones that count. This text "
         "is updated in place, so edits to it are overwritten. Ask questions in a comment below."
     )
-    yield _table(official, manifest)
+    yield _format_results_table(official, manifest)
     yield "### What to do next"
-    yield from _next(official, manifest)
+    yield from _describe_next_step(official, manifest)
     for score in official.scores:
-        yield from _milestone(score, manifest.milestone(score.milestone), official.results.get(score.milestone))
+        yield from _describe_milestone(
+            score, manifest.milestone(score.milestone), official.results.get(score.milestone)
+        )
     if official.receipts:
         count = len(official.receipts)
-        yield Fold(f"Receipts: {count} push{'es' * (count > 1)} collected", (_receipts(official),))
+        yield Fold(f"Receipts: {count} push{'es' * (count > 1)} collected", (_format_receipts_table(official),))
 
 
-def _table(official: Official, manifest: Manifest) -> str:
+def _format_results_table(official: OfficialResults, manifest: Manifest) -> str:
     """Write a table with a row for each milestone, and with deadlines and lateness where the course has them."""
     dated = manifest.deadlines is not None
     heads = ["Milestone", "Result", "Criteria met", "Points", "Pushed", *(["Due", "Lateness"] if dated else [])]
@@ -81,7 +83,7 @@ def _table(official: Official, manifest: Manifest) -> str:
             _describe_verdict(score),
             "" if graded is None else f"{graded.met} of {graded.criteria}",
             _describe_points(score),
-            "" if score.push is None or graded is None else _format_time(score.push.at, official.zone),
+            "" if score.push is None or graded is None else _format_local_time(score.push.at, official.zone),
         ]
         if dated:
             cells += ["" if score.terms is None else f"{score.terms.local:%Y-%m-%d %H:%M}", _describe_lateness(score)]
@@ -111,7 +113,7 @@ def _describe_lateness(score: Score) -> str:
     return score.terms.describe_lateness(score.push.at)
 
 
-def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
+def _describe_next_step(official: OfficialResults, manifest: Manifest) -> Iterator[Block]:
     """Describe the first milestone that is not passed, and what leads there."""
     open_ones = [
         s for s in official.scores if not s.by_hand.excused and s.verdict not in (Verdict.UNLOCKED, Verdict.PROVISIONAL)
@@ -142,7 +144,7 @@ def _next(official: Official, manifest: Manifest) -> Iterator[Block]:
         )
 
 
-def _milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
+def _describe_milestone(score: Score, milestone: Milestone, result: Result | None) -> Iterator[Block]:
     """Write what the table does not say about one milestone; nothing where nothing was graded or decided."""
     by_hand = score.by_hand.describe()
     if result is None and not by_hand and not score.by_hand.comment:
@@ -174,12 +176,12 @@ def _describe_unmet(criterion: CriterionResult) -> str:
     return f"{title}: {figures.measured(criterion)}, required {figures.threshold(criterion)}"
 
 
-def _receipts(official: Official) -> str:
+def _format_receipts_table(official: OfficialResults) -> str:
     """Write a table of the collected pushes, newest first."""
     lines = ["| Commit | Received | Collected for the course | Handed in |", "| --- | --- | --- | --- |"]
     shown = sorted(official.receipts, key=lambda r: (r.push.at, r.push.commit), reverse=True)
     for receipt in shown[:RECEIPTS]:
-        when = _format_time(receipt.push.at, official.zone)
+        when = _format_local_time(receipt.push.at, official.zone)
         # Where no server reported the time of a push, it is the collection's, which is later.
         seen = ", when it was first seen" if receipt.push.source == "seen" else ""
         for course, milestones in receipt.collected:
@@ -189,20 +191,20 @@ def _receipts(official: Official) -> str:
     return "\n".join(lines) + (f"\n\n… and {left} earlier ones, which are in the gradebook." if left > 0 else "")
 
 
-def _format_time(at: datetime, zone: tzinfo) -> str:
+def _format_local_time(at: datetime, zone: tzinfo) -> str:
     """Write a time in this zone, to the minute."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
-def collect_receipts(
+def match_receipts(
     pushes: Sequence[Push], handed_in: Mapping[str, Mapping[str, Sequence[int]]]
-) -> tuple[Receipt, ...]:
+) -> tuple[PushReceipt, ...]:
     """Make a receipt for each push whose commit was collected; `handed_in` is commit → course → milestones."""
     first: dict[str, Push] = {}
     for push in sorted(pushes, key=lambda p: (p.source == "seen", p.at)):
         first.setdefault(push.commit, push)
     return tuple(
-        Receipt(push, tuple((course, tuple(sorted(m))) for course, m in sorted(handed_in[commit].items())))
+        PushReceipt(push, tuple((course, tuple(sorted(m))) for course, m in sorted(handed_in[commit].items())))
         for commit, push in first.items()
         if commit in handed_in
     )

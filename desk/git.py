@@ -46,7 +46,7 @@ class GitError(Exception):
 
 
 @dataclass(frozen=True)
-class Heads:
+class RemoteHeads:
     """The commits that a remote repository's branches point to."""
 
     branch: str | None
@@ -67,7 +67,7 @@ class TreeEntry:
     path: str
 
 
-def version() -> tuple[int, ...]:
+def read_git_version() -> tuple[int, ...]:
     """Read git's version, such as (2, 39, 5); GraderError without git."""
     try:
         said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
@@ -77,9 +77,9 @@ def version() -> tuple[int, ...]:
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
-def remote_heads(address: str) -> Heads:
+def list_remote_heads(address: str) -> RemoteHeads:
     """Ask a remote repository for its default branch and its branch `progress`, in one exchange. Raises GitError."""
-    said = _git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
+    said = _run_git(None, ["ls-remote", "--symref", "--", address, "HEAD", "refs/heads/progress"]).decode(
         "utf-8", "replace"
     )
     branch, refs = None, {}
@@ -91,23 +91,23 @@ def remote_heads(address: str) -> Heads:
             refs[name] = value
     if branch is not None and not _REF.fullmatch(branch):
         raise GitError(f"the default branch has an invalid name: {one_line(branch, 80)}")
-    return Heads(branch, refs.get("HEAD"), refs.get("refs/heads/progress"))
+    return RemoteHeads(branch, refs.get("HEAD"), refs.get("refs/heads/progress"))
 
 
-def prepare(repository: Path) -> None:
+def init_bare_repository(repository: Path) -> None:
     """Create a bare repository here unless there is one."""
     if not (repository / "HEAD").is_file():
         repository.parent.mkdir(parents=True, exist_ok=True)
-        _git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
+        _run_git(None, ["init", "--quiet", "--bare", "--template=", "--", str(repository)])
 
 
-def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
+def fetch_commits(repository: Path, address: str, commits: Iterable[str], *, largest: int, depth: int = 1) -> None:
     """Fetch these commits, with `depth` commits of history and without files of more than `largest` bytes.
 
     Commits that are here already are not asked for. A server without such filters sends larger files as well. Raises
     GitError.
     """
-    wanted = [c for c in dict.fromkeys(commits) if not has(repository, c)]
+    wanted = [c for c in dict.fromkeys(commits) if not has_commit(repository, c)]
     if not wanted:
         return
     specs = [f"+{commit}:refs/tinytorch/{commit}" for commit in wanted]
@@ -118,17 +118,17 @@ def fetch(repository: Path, address: str, commits: Iterable[str], *, largest: in
         "--no-tags",
         "--no-write-fetch-head",
     ]
-    _git(repository, ["fetch", *options, "--no-recurse-submodules", "--force", "--", address, *specs])
+    _run_git(repository, ["fetch", *options, "--no-recurse-submodules", "--force", "--", address, *specs])
 
 
-def has(repository: Path, commit: str) -> bool:
+def has_commit(repository: Path, commit: str) -> bool:
     """Tell whether this commit was fetched completely; its reference is written last."""
     return (repository / "refs" / "tinytorch" / commit).is_file()
 
 
-def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
+def list_tree_entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
     """List the entries of a commit's tree at these paths; a final slash means what is in that folder."""
-    said = _git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
+    said = _run_git(repository, ["ls-tree", "-z", "--full-tree", commit, "--", *paths])
     found = []
     for line in said.split(b"\0"):
         meta, tab, name = line.partition(b"\t")
@@ -138,8 +138,8 @@ def entries(repository: Path, commit: str, paths: Sequence[str]) -> list[TreeEnt
     return found
 
 
-def contents(
-    repository: Path, digests: Iterable[str], *, largest: int, together: int = 64 << 20
+def read_files(
+    repository: Path, digests: Iterable[str], *, largest: int, total_limit: int = 64 << 20
 ) -> dict[str, bytes | None]:
     """Read the bytes of these files, by git's digest.
 
@@ -150,14 +150,16 @@ def contents(
     if not wanted:
         return {}
     _forget_remote(repository)
-    sizes = _git(repository, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], _lines(wanted), lazy=False)
+    sizes = _run_git(
+        repository, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], _join_lines(wanted), lazy=False
+    )
     small: dict[str, int] = {}
     for line in sizes.decode("ascii").splitlines():
         digest, _, told = line.partition(" ")
-        if told.isdigit() and int(told) <= largest and sum(small.values()) + int(told) <= together:
+        if told.isdigit() and int(told) <= largest and sum(small.values()) + int(told) <= total_limit:
             small[digest] = int(told)
     room = sum(small.values()) + 200 * (len(small) + 1)
-    data = _git(repository, ["cat-file", "--batch=%(objectname)"], _lines(small), lazy=False, limit=room)
+    data = _run_git(repository, ["cat-file", "--batch=%(objectname)"], _join_lines(small), lazy=False, limit=room)
     found: dict[str, bytes | None] = dict.fromkeys(wanted)
     place = 0
     for digest, size in small.items():
@@ -174,29 +176,32 @@ def _forget_remote(repository: Path) -> None:
         write_atomically(config, b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
 
-def messages(repository: Path, commit: str, most: int) -> list[str]:
+def list_commit_messages(repository: Path, commit: str, limit: int) -> list[str]:
     """List the messages of a commit and its first-parent ancestors, newest first, as far as they were fetched."""
-    said = _git(
-        repository, ["log", "-z", "--first-parent", f"--max-count={most}", "--format=%B", commit, "--"], lazy=False
+    said = _run_git(
+        repository, ["log", "-z", "--first-parent", f"--max-count={limit}", "--format=%B", commit, "--"], lazy=False
     )
     return said.decode("utf-8", "replace").split("\0")
 
 
-def _lines(names: Iterable[str]) -> bytes:
+def _join_lines(names: Iterable[str]) -> bytes:
     """Join names as lines of input for git."""
     return "".join(f"{name}\n" for name in names).encode("ascii")
 
 
-def _git(
+def _run_git(
     repository: Path | None,
     arguments: Sequence[str],
-    given: bytes = b"",
+    standard_input: bytes = b"",
     *,
     lazy: bool = True,
     limit: int = LARGEST_OUTPUT,
 ) -> bytes:
     """Run git and return what it printed; GitError when it fails, takes too long or prints too much."""
-    command = ["git", *(word for setting in (*SAFE, *_credentials(os.environ)) for word in ("-c", setting))]
+    command = [
+        "git",
+        *(word for setting in (*SAFE, *_build_credential_settings(os.environ)) for word in ("-c", setting)),
+    ]
     if repository is not None:
         command += ["--git-dir", str(repository)]
     if not lazy:  # do not fetch now what a filter left out
@@ -206,11 +211,11 @@ def _git(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(os.environ, lazy=lazy),
+        env=build_git_environment(os.environ, lazy=lazy),
         start_new_session=True,  # without a terminal for prompts, and so that its helpers end with it
     )
     try:
-        output, errors = process.communicate(given, timeout=SECONDS)
+        output, errors = process.communicate(standard_input, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise GitError(f"git {arguments[0]} took longer than {SECONDS} seconds") from None
     finally:
@@ -218,19 +223,19 @@ def _git(
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode:
-        raise GitError(_reason(arguments[0], errors.decode("utf-8", "replace")))
+        raise GitError(_summarize_git_errors(arguments[0], errors.decode("utf-8", "replace")))
     if len(output) > limit:
         raise GitError(f"git {arguments[0]} listed more than {limit >> 20} MB")
     return output
 
 
-def _credentials(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
+def _build_credential_settings(environ: os._Environ[str] | dict[str, str]) -> tuple[str, ...]:
     """Build git's settings for credentials: GITHUB_TOKEN at GitHub, otherwise its own helpers; nobody is prompted."""
     here = "credential.https://github.com.helper"
     return (f"{here}=", f"{here}={_HELPER}") if environ.get("GITHUB_TOKEN") else ()
 
 
-def environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
+def build_git_environment(environ: os._Environ[str] | dict[str, str], *, lazy: bool = True) -> dict[str, str]:
     """Build git's environment: nothing redirects it, nothing prompts, and only the usual protocols are allowed."""
     kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
     kept |= {
@@ -258,17 +263,17 @@ _KEPT = {
 }
 
 
-def _reason(command: str, errors: str) -> str:
+def _summarize_git_errors(command: str, errors: str) -> str:
     """Choose the most telling line of git's errors, or a sentence of ours for it, without any secret of an address."""
     for pattern, sentence in _SENTENCES:
         if found := re.search(pattern, errors):
-            return one_line(sentence.format(*map(_without_secret, found.groups())), 300)
+            return one_line(sentence.format(*map(_remove_credentials, found.groups())), 300)
     lines = [line for line in errors.splitlines() if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
     said = lines[-1] if lines else (errors.splitlines() or ["no reason given"])[-1]
-    return one_line(f"git {command}: {_without_secret(said)}", 300)
+    return one_line(f"git {command}: {_remove_credentials(said)}", 300)
 
 
-def _without_secret(text: str) -> str:
+def _remove_credentials(text: str) -> str:
     """Remove user names and passwords from addresses in a text."""
     return re.sub(r"//[^/@ ]*@", "//", text)
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from desk.folder import make_class_folder
+from desk.class_folder import make_class_folder
 from desk.pushes import Push
-from desk.roster import Row, parse_days
+from desk.roster import RosterRow, parse_days
 from grading.errors import GraderError, UsageError
 from grading.render.record import to_json
 from grading.result import CriterionStatus, Result
@@ -61,7 +61,7 @@ class Grading:
 
 
 @dataclass(frozen=True)
-class HandedIn:
+class CommitSubmission:
     """What a commit hands in for a milestone of one version of the course."""
 
     student: str
@@ -73,7 +73,7 @@ class HandedIn:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRecord:
     """One record of a student's branch `progress`."""
 
     student: str
@@ -99,65 +99,68 @@ class Gradebook:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def enroll(self, rows: Iterable[Row]) -> None:
+    def enroll_students(self, rows: Iterable[RosterRow]) -> None:
         """Enroll the roster's students; others are kept but no longer enrolled."""
-        names = [f.name for f in fields(Row)]
+        names = [f.name for f in fields(RosterRow)]
         values = ", ".join("?" * (len(names) + 1))
         changed = ", ".join(f"{name} = excluded.{name}" for name in [*names[1:], "enrolled"])
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.execute("UPDATE student SET enrolled = 0")
             db.executemany(
                 f"INSERT INTO student ({', '.join(names)}, enrolled) VALUES ({values}) "  # noqa: S608 - names of ours
                 f"ON CONFLICT (id) DO UPDATE SET {changed}",
-                [(*_cells(row), 1) for row in rows],
+                [(*_convert_student_to_cells(row), 1) for row in rows],
             )
 
-    def students(self) -> tuple[Row, ...]:
+    def list_students(self) -> tuple[RosterRow, ...]:
         """List the enrolled students, by id."""
-        names = [f.name for f in fields(Row)]
+        names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT {', '.join(names)} FROM student WHERE enrolled ORDER BY id")  # noqa: S608
-        return tuple(_row(dict(zip(names, row, strict=True))) for row in found)
+        return tuple(_convert_cells_to_student(dict(zip(names, row, strict=True))) for row in found)
 
-    def everybody(self) -> tuple[tuple[Row, bool], ...]:
+    def list_everybody(self) -> tuple[tuple[RosterRow, bool], ...]:
         """List every student that the gradebook has rows of, by id, and whether they are enrolled."""
-        names = [f.name for f in fields(Row)]
+        names = [f.name for f in fields(RosterRow)]
         found = self._db.execute(f"SELECT enrolled, {', '.join(names)} FROM student ORDER BY id")  # noqa: S608
-        return tuple((_row(dict(zip(names, cells, strict=True))), bool(enrolled)) for enrolled, *cells in found)
+        return tuple(
+            (_convert_cells_to_student(dict(zip(names, cells, strict=True))), bool(enrolled))
+            for enrolled, *cells in found
+        )
 
     def rename_student(self, old: str, new: str, at: datetime) -> None:
         """Move everything of one student to another, and remember the rename; equal rows are merged."""
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.execute("INSERT OR REPLACE INTO renamed (old, new, at) VALUES (?, ?, ?)", (old, new, format_time(at)))
             apply_renames(db)
 
-    def renames(self) -> dict[str, str]:
+    def read_renames(self) -> dict[str, str]:
         """Read each earlier id whose records were moved, and the id they were moved to."""
         return dict(self._db.execute("SELECT old, new FROM renamed ORDER BY at"))
 
-    def visit(self, visit: Visit) -> None:
+    def save_visit(self, visit: Visit) -> None:
         """Save what was found in a repository, instead of what was found before."""
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO visit (student, at, branch, commit_sha, records_sha, problem) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (visit.student, format_time(visit.at), *astuple(visit)[2:]),
             )
 
-    def visits(self) -> dict[str, Visit]:
+    def read_visits(self) -> dict[str, Visit]:
         """Read what was found last in each repository, by student."""
         columns = "student, at, branch, commit_sha, records_sha, problem"
         found = self._db.execute(f"SELECT {columns} FROM visit ORDER BY student")  # noqa: S608 - names of ours
         return {row[0]: Visit(row[0], parse_time(row[1]), *row[2:]) for row in found}
 
-    def add_pushes(self, student: str, pushes: Iterable[Push]) -> None:
+    def save_pushes(self, student: str, pushes: Iterable[Push]) -> None:
         """Save pushes; one that is there already is not saved twice."""
         rows = [(student, p.branch, p.commit, format_time(p.at), p.source) for p in pushes]
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO push (student, branch, commit_sha, at, source) VALUES (?, ?, ?, ?, ?)", rows
             )
 
-    def pushes(self) -> dict[str, tuple[Push, ...]]:
+    def read_pushes(self) -> dict[str, tuple[Push, ...]]:
         """Read every push, by student, oldest first."""
         found: dict[str, list[Push]] = {}
         for student, branch, commit, at, source in self._db.execute(
@@ -166,22 +169,22 @@ class Gradebook:
             found.setdefault(student, []).append(Push(branch, commit, parse_time(at), source))
         return {student: tuple(pushes) for student, pushes in found.items()}
 
-    def hand_in(self, handed_in: Iterable[HandedIn]) -> None:
+    def save_submissions(self, handed_in: Iterable[CommitSubmission]) -> None:
         """Save what commits hand in, each once."""
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO handed_in (student, commit_sha, course_digest, milestone, submission_digest) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [astuple(one) for one in handed_in],
             )
 
-    def handed_in(self) -> tuple[HandedIn, ...]:
+    def list_submissions(self) -> tuple[CommitSubmission, ...]:
         """List what every examined commit hands in."""
         columns = "student, commit_sha, course_digest, milestone, submission_digest"
         found = self._db.execute(f"SELECT {columns} FROM handed_in")  # noqa: S608 - names of ours
-        return tuple(HandedIn(*row) for row in found)
+        return tuple(CommitSubmission(*row) for row in found)
 
-    def add_result(self, student: str, result: Result) -> None:
+    def save_result(self, student: str, result: Result) -> None:
         """Save an official result; the same one is not saved twice. ValueError for one without milestone or commit."""
         if result.milestone is None or result.submission.commit is None:
             raise ValueError("a result of the gradebook has a milestone and a commit")
@@ -201,37 +204,37 @@ class Gradebook:
             score_share(result),
         )
         course = (result.course.digest, result.course.name, result.course.version)
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.execute("INSERT OR IGNORE INTO course (digest, name, version) VALUES (?, ?, ?)", course)
             db.execute(f"INSERT OR IGNORE INTO grading VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
-    def gradings(self, student: str | None = None) -> tuple[Grading, ...]:
+    def list_gradings(self, student: str | None = None) -> tuple[Grading, ...]:
         """List every official result, or one student's, by student, milestone and time."""
-        whose, values = _whose(student)
+        whose, values = _build_student_filter(student)
         columns = (
             "id, student, milestone, commit_sha, submission_digest, course_digest, started_at, verdict, met, criteria, "
             "share"
         )
         order = "ORDER BY student, milestone, started_at, id"
         found = self._db.execute(f"SELECT {columns} FROM grading {whose} {order}", values)  # noqa: S608
-        return tuple(_grading(row) for row in found)
+        return tuple(_convert_row_to_grading(row) for row in found)
 
-    def results(self, student: str | None = None) -> Iterator[tuple[str, str]]:
-        """Read the id and the JSON of every official result, or of one student's, in the order of `gradings`."""
-        whose, values = _whose(student)
+    def read_result_texts(self, student: str | None = None) -> Iterator[tuple[str, str]]:
+        """Read the id and the JSON of every official result, or of one student's, in the order of `list_gradings`."""
+        whose, values = _build_student_filter(student)
         order = "ORDER BY student, milestone, started_at, id"
         yield from self._db.execute(f"SELECT id, result FROM grading {whose} {order}", values)  # noqa: S608
 
-    def result(self, id_: str) -> Result:
+    def load_result(self, id_: str) -> Result:
         """Load the whole record of a grading; KeyError when there is none."""
         row = self._db.execute("SELECT result FROM grading WHERE id = ?", (id_,)).fetchone()
         if row is None:
             raise KeyError(id_)
         return Result.model_validate_json(row[0])
 
-    def set_records(self, student: str, records: Iterable[Published]) -> None:
+    def save_records(self, student: str, records: Iterable[PublishedRecord]) -> None:
         """Save the records of the student's branch; those that have gone from it stay, but are no longer verified."""
-        with self.writing() as db:
+        with self.open_transaction() as db:
             db.execute(
                 "UPDATE record SET reason = coalesce(reason, 'it is gone from the branch progress') WHERE student = ?",
                 (student,),
@@ -243,15 +246,15 @@ class Gradebook:
                 [(student, r.file, format_time(r.at), r.run_id, r.event, r.reason) for r in records],
             )
 
-    def records(self, student: str | None = None) -> Iterator[Published]:
+    def read_records(self, student: str | None = None) -> Iterator[PublishedRecord]:
         """Read every published record, or one student's, by student and time."""
-        whose, values = _whose(student)
+        whose, values = _build_student_filter(student)
         columns = "student, file, at, run_id, event, reason"
         order = "ORDER BY student, at, coalesce(run_id, 0), file"
         for row in self._db.execute(f"SELECT {columns} FROM record {whose} {order}", values):  # noqa: S608
-            yield Published(row[0], row[1], parse_time(row[2]), *row[3:])
+            yield PublishedRecord(row[0], row[1], parse_time(row[2]), *row[3:])
 
-    def marks(self) -> dict[str, str]:
+    def compute_record_marks(self) -> dict[str, str]:
         """Compute for each student with results or records a digest that changes when any of these do."""
         told: dict[str, Any] = {}
         for query in (
@@ -265,23 +268,23 @@ class Gradebook:
         return {student: digest.hexdigest() for student, digest in told.items()}
 
     @contextmanager
-    def attached(self, other: Path) -> Iterator[sqlite3.Connection]:
+    def attach_gradebook(self, other: Path) -> Iterator[sqlite3.Connection]:
         """Open a transaction that also sees another gradebook, as `shard`."""
-        self._db.execute("ATTACH ? AS shard", (_address(other),))
+        self._db.execute("ATTACH ? AS shard", (_build_database_uri(other),))
         try:
-            with self.writing() as db:
+            with self.open_transaction() as db:
                 # Replaced rows are gone for a moment, so references to them are checked at the end.
                 db.execute("PRAGMA defer_foreign_keys = ON")
                 yield db
         finally:
             self._db.execute("DETACH shard")
 
-    def read(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def run_query(self, query: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Read the rows of a query, for the tables that other files define."""
         yield from self._db.execute(query, values)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def open_transaction(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction that is on disk when the block ends, and undone when the block fails."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -300,7 +303,7 @@ def apply_renames(db: sqlite3.Connection) -> None:
     """Move the rows of renamed students within the caller's transaction. Doing it twice changes nothing."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     for old, new in db.execute("SELECT old, new FROM renamed ORDER BY at").fetchall():
-        names = ", ".join(f.name for f in fields(Row) if f.name != "id")
+        names = ", ".join(f.name for f in fields(RosterRow) if f.name != "id")
         db.execute(
             f"INSERT OR IGNORE INTO student (id, {names}, enrolled) "  # noqa: S608 - names of ours
             f"SELECT ?, {names}, enrolled FROM student WHERE id = ?",
@@ -326,14 +329,14 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     if make:
         make_class_folder(path.parent)
     try:
-        connection = sqlite3.connect(_address(path), uri=True, timeout=60, isolation_level=None)
+        connection = sqlite3.connect(_build_database_uri(path), uri=True, timeout=60, isolation_level=None)
     except sqlite3.OperationalError as error:
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a result that was reported is on disk, whatever happens next
         connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection, path)
+        _migrate_schema(connection, path)
     except sqlite3.OperationalError as error:  # the file may be sound: its folder cannot be written to, or it is locked
         connection.close()
         raise GraderError(f"{path} cannot be opened: {error}. Can you write to it and its folder?") from None
@@ -348,7 +351,7 @@ def open_gradebook(path: Path, *, make: bool = False) -> Gradebook:
     return Gradebook(path, connection)
 
 
-def _address(path: Path) -> str:
+def _build_database_uri(path: Path) -> str:
     """Build the URI by which SQLite opens a file, without locks where the disk has none (Lustre, some NFS)."""
     address = path.resolve().as_uri()
     # Where nothing can be written, no lock is needed.
@@ -360,16 +363,16 @@ def _address(path: Path) -> str:
     return address
 
 
-def migrations() -> dict[int, str]:
+def load_migrations() -> dict[int, str]:
     """Load the numbered SQL files, in order: each brings a gradebook from the version before to its own."""
     return {int(file.stem): file.read_text("utf-8") for file in sorted(SCHEMA.glob("[0-9]*.sql"))}
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Run the SQL files that this gradebook has not seen, each in one transaction with its number."""
-    steps = migrations()
-    version = _number(connection, "user_version")
-    if version == 0 and _number(connection, "schema_version"):
+    steps = load_migrations()
+    version = _read_header_number(connection, "user_version")
+    if version == 0 and _read_header_number(connection, "schema_version"):
         raise UsageError(f"{path} is an SQLite file of another program. Name another file.")
     if version > max(steps):
         raise UsageError(f"{path} was written by a later version of the course. Update this repository: git pull")
@@ -383,36 +386,36 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             except sqlite3.DatabaseError as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if _number(connection, "user_version") >= number:  # another process was faster
+                if _read_header_number(connection, "user_version") >= number:  # another process was faster
                     continue
                 raise GraderError(f"{path} could not be brought to version {number}: {error}") from None
 
 
-def _number(connection: sqlite3.Connection, pragma: str) -> Any:
+def _read_header_number(connection: sqlite3.Connection, pragma: str) -> Any:
     """Read one number that SQLite keeps in the file's header."""
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
 
 
-def _cells(row: Row) -> tuple[object, ...]:
+def _convert_student_to_cells(row: RosterRow) -> tuple[object, ...]:
     """Convert a student to the cells of the table."""
     days = " ".join(f"{milestone}:{days}" for milestone, days in row.milestone_days)
-    return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(Row))
+    return tuple(days if f.name == "milestone_days" else getattr(row, f.name) for f in fields(RosterRow))
 
 
-def _row(cells: dict[str, Any]) -> Row:
+def _convert_cells_to_student(cells: dict[str, Any]) -> RosterRow:
     """Convert the cells of the table to a student."""
     of_milestones = parse_days(cells["milestone_days"])[1]
     agreed = {name: bool(cells[name]) for name in ("public", "links", "leaderboard")}
-    return Row(**{**cells, **agreed, "milestone_days": of_milestones})
+    return RosterRow(**{**cells, **agreed, "milestone_days": of_milestones})
 
 
-def _grading(row: tuple[Any, ...]) -> Grading:
+def _convert_row_to_grading(row: tuple[Any, ...]) -> Grading:
     """Convert a row of the table to a grading."""
     id_, student, milestone, commit, submission, course, started, *figures = row
     return Grading(id_, student, milestone, commit, submission, course, parse_time(started), *figures)
 
 
-def _whose(student: str | None) -> tuple[str, tuple[str, ...]]:
+def _build_student_filter(student: str | None) -> tuple[str, tuple[str, ...]]:
     """Build the condition that selects one student, and its values; empty for all students."""
     return ("", ()) if student is None else ("WHERE student = ?", (student,))
 

@@ -13,7 +13,7 @@ from desk.feedback_text import MARKER, TITLE
 from grading.errors import GraderError, UsageError
 from grading.github.api import Client, Part, settled, taken, translate_errors
 
-Done = Literal["open", "update", "same", "public"]
+IssueChange = Literal["open", "update", "same", "public"]
 """What was done with an issue, or would be. For `public`, others can read the repository, so nothing is sent."""
 PAUSE = 1.0
 """Seconds between two writes, which GitHub asks for; it accepts 80 in a minute and 500 in an hour."""
@@ -48,7 +48,7 @@ def look_up_login(github: Client) -> str:
     raise UsageError('GITHUB_TOKEN belongs to an app, which has no account. Name it: --author "your-app[bot]"')
 
 
-class Issues:
+class FeedbackIssues:
     """The issues of one account, with a pause between writes."""
 
     def __init__(self, github: Client, author: str) -> None:
@@ -56,7 +56,9 @@ class Issues:
         self._author = author
         self._next_write = 0.0
 
-    def put(self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool) -> Done:
+    def sync_issue(
+        self, repository: str, student: str, earlier_ids: Iterable[str], body: str, *, send: bool
+    ) -> IssueChange:
         """Open the student's issue or update it; without `send`, only say which it would be.
 
         GitHub has no conditional update, so the text is compared with what is there. GraderError where GitHub refuses,
@@ -64,25 +66,25 @@ class Issues:
         """
         owner, name = repository.split("/")
 
-        def once() -> Done:
-            found = self._find(repository, {student, *earlier_ids})
+        def sync_once() -> IssueChange:
+            found = self._find_issue(repository, {student, *earlier_ids})
             if found is not None and _normalize(found.body) == _normalize(body):
                 return "same"
             about = taken(_Repository, self._github.rest.repos.get(owner, name))
             if not about.private or about.visibility == "internal":
                 return "public"
             if send and found is None:
-                self._wait()
+                self._wait_between_writes()
                 self._github.rest.issues.create(owner, name, title=TITLE, body=body)
             elif send and found is not None:
-                self._wait()
+                self._wait_between_writes()
                 self._github.rest.issues.update(owner, name, found.number, body=body)
             return "open" if found is None else "update"
 
         with translate_errors(f"the feedback in {repository}"):
-            return settled(once)
+            return settled(sync_once)
 
-    def _find(self, repository: str, ids: set[str]) -> _Issue | None:
+    def _find_issue(self, repository: str, ids: set[str]) -> _Issue | None:
         """Find our oldest issue; None when there is none. GraderError when it is about another student.
 
         The marker alone proves nothing, since anybody may open an issue with it.
@@ -111,7 +113,7 @@ class Issues:
             return issue
         return None
 
-    def _wait(self) -> None:
+    def _wait_between_writes(self) -> None:
         """Wait until the pause after the last write is over."""
         pause = self._next_write - time.monotonic()
         if pause > 0:

@@ -24,7 +24,7 @@ DISCRIMINATION = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ItemOutcome:
     """How one student did on an item."""
 
     passed_first: bool
@@ -32,7 +32,7 @@ class Outcome:
     """Results up to and including the first that passes; 0 while none does."""
 
 
-PASSED = Outcome(passed_first=True, tries=1)
+PASSED = ItemOutcome(passed_first=True, tries=1)
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class ItemStatistics:
     """Students who have not passed it."""
 
 
-def analyse_items(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
+def analyse_items(outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]) -> dict[str, ItemStatistics]:
     """Compute each item's statistics from the outcomes of each student by item."""
-    correlations = correlate(outcomes, items)
+    correlations = compute_discriminations(outcomes, items)
     found = {}
     for item in items:
         met = [student[item] for student in outcomes if item in student]
@@ -67,7 +67,9 @@ def analyse_items(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str
     return found
 
 
-def correlate(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -> dict[str, float | None]:
+def compute_discriminations(
+    outcomes: Sequence[Mapping[str, ItemOutcome]], items: Sequence[str]
+) -> dict[str, float | None]:
     """Compute the discrimination of each item against the *other* items, since an item would agree with itself."""
     column = {item: number for number, item in enumerate(items)}
     passed = np.zeros((len(outcomes), len(items)), np.float32)
@@ -78,10 +80,12 @@ def correlate(outcomes: Sequence[Mapping[str, Outcome]], items: Sequence[str]) -
                 met[row, column[item]] = 1
                 passed[row, column[item]] = outcome.passed_first
     totals, counts = passed.sum(axis=1), met.sum(axis=1)
-    return {item: _correlate(passed[:, c], met[:, c], totals, counts) for item, c in column.items()}
+    return {item: _compute_discrimination(passed[:, c], met[:, c], totals, counts) for item, c in column.items()}
 
 
-def _correlate(passed: np.ndarray, met: np.ndarray, totals: np.ndarray, counts: np.ndarray) -> float | None:
+def _compute_discrimination(
+    passed: np.ndarray, met: np.ndarray, totals: np.ndarray, counts: np.ndarray
+) -> float | None:
     """Compute one item's discrimination over the students who met it and at least one other."""
     rows = (met > 0) & (counts > 1)
     if rows.sum() < FEWEST:

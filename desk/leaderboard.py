@@ -15,9 +15,9 @@ from pathlib import Path
 
 from desk import git
 from desk.gradebook import FILE, Gradebook, format_time, open_gradebook
-from desk.grader import Task
-from desk.pool import grade_all
-from desk.roster import Row
+from desk.grading_process import GradingTask
+from desk.pool import grade_in_processes
+from desk.roster import RosterRow
 from grading.errors import GraderError
 from grading.grade import course_record, grade_milestone
 from grading.manifest.load import load_at_desk
@@ -46,7 +46,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Run:
+class LeaderboardRun:
     """One measurement for the leaderboard."""
 
     student: str
@@ -60,7 +60,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """A student, or the course, on a board."""
 
     student: str
@@ -79,106 +79,127 @@ class Ranking:
     """A board with its entries, best first."""
 
     board: Board
-    entries: tuple[Entry, ...]
+    entries: tuple[BoardEntry, ...]
     machine: str
 
 
-def _numbers(result: Result) -> tuple[float, ...]:
+def _read_network_size(result: Result) -> tuple[float, ...]:
     """Read how many numbers a network has."""
-    return _figure(result, "numbers")
+    return _read_criterion_figure(result, "numbers")
 
 
-def _figure(result: Result, name: str) -> tuple[float, ...]:
+def _read_criterion_figure(result: Result, name: str) -> tuple[float, ...]:
     """Read the measured figure of a criterion."""
     return tuple(c.measured for c in result.criteria if c.name == name and c.measured is not None)
 
 
-def _picture(result: Result, name: str) -> Picture | None:
+def _find_picture(result: Result, name: str) -> Picture | None:
     """Find a picture of a result by name."""
     return next((picture for picture in result.pictures if picture.name == name), None)
 
 
-def _step(result: Result) -> tuple[float, ...]:
+def _read_relative_step_time(result: Result) -> tuple[float, ...]:
     """Read a training step's time, in units of a matrix product that the grader timed next to it; less is faster."""
-    shown = _picture(result, "step_microseconds")
+    shown = _find_picture(result, "step_microseconds")
     return (shown.values[1] / shown.values[2],) if shown and len(shown.values) == 3 and shown.values[2] else ()
 
 
-def _bits(result: Result) -> tuple[float, ...]:
+def _read_bits_per_byte(result: Result) -> tuple[float, ...]:
     """Read the bits per byte that the network needs for real text."""
-    shown = _picture(result, "rivals_on_text")
+    shown = _find_picture(result, "rivals_on_text")
     return (shown.values[0] / 1000,) if shown else ()
 
 
 BOARDS = (
-    Board("smallest", 2, "Smallest network at 95% on MNIST", "numbers", True, _numbers),
-    Board("kernels", 4, "Fastest kernels", "times the course's own speed", False, _step, is_relative=True),
+    Board("smallest", 2, "Smallest network at 95% on MNIST", "numbers", True, _read_network_size),
+    Board(
+        "kernels",
+        4,
+        "Fastest kernels",
+        "times the course's own speed",
+        False,
+        _read_relative_step_time,
+        is_relative=True,
+    ),
     Board("seconds", 4, "Fastest to 75% on CIFAR-10", "seconds of training", True, lambda one: one.timing.training),
-    Board("bits", 5, "Best at predicting text", "bits for each byte", True, _bits),
-    Board("functions", 5, "Most functions written right", "pass@1", False, lambda one: _figure(one, "compositions")),
+    Board("bits", 5, "Best at predicting text", "bits for each byte", True, _read_bits_per_byte),
+    Board(
+        "functions",
+        5,
+        "Most functions written right",
+        "pass@1",
+        False,
+        lambda one: _read_criterion_figure(one, "compositions"),
+    ),
 )
 
 
-def run_again(root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, milestones: Sequence[int] = ()) -> list[str]:
+def run_leaderboard(
+    root: Path, folder: Path, watch: Watch, *, runs: int = RUNS, milestones: Sequence[int] = ()
+) -> list[str]:
     """Repeat the unlocked milestones of the students who agreed, `runs` times each, and return what went wrong.
 
     They run one at a time, everybody once before anybody twice, so that other work of the machine affects all alike.
     Runs that are there already are not repeated, so an interrupted leaderboard continues.
     """
-    course, machine = course_record(root, load_at_desk(root)).digest, name_machine()
+    course, machine = course_record(root, load_at_desk(root)).digest, describe_machine()
     troubles: list[str] = []
     with open_gradebook(folder / FILE) as book:
-        tasks = [task for task in list_tasks(book, root, folder) if not milestones or task.milestone in milestones]
+        tasks = [
+            task
+            for task in list_leaderboard_tasks(book, root, folder)
+            if not milestones or task.milestone in milestones
+        ]
         have = [
             (r.student, r.milestone, r.commit) for r in read_runs(book) if (r.course, r.machine) == (course, machine)
         ]
-        todo = [task for turn in range(runs) for task in tasks if have.count(_key(task)) <= turn]
+        todo = [task for turn in range(runs) for task in tasks if have.count(_get_run_key(task)) <= turn]
         watch.phase(f"Running {len(todo)} gradings, one at a time", len(todo))
         for done, task in enumerate(todo, start=1):
             watch.advance(done, f"{task.student or 'the course'}, milestone {task.milestone}")
             try:
-                result = _grade(task, root)
+                result = _grade_officially(task, root)
             except GraderError as error:
                 troubles.append(f"{task.student or 'the course'}, milestone {task.milestone}: {error}")
                 continue
-            keep_run(book, task, result, course, machine)
+            save_run(book, task, result, course, machine)
     return troubles
 
 
-def list_tasks(book: Gradebook, root: Path, folder: Path) -> list[Task]:
+def list_leaderboard_tasks(book: Gradebook, root: Path, folder: Path) -> list[GradingTask]:
     """List what to run: the last unlocked commit of each student who agreed, and the course for relative speeds."""
     tasks = []
     built = {milestone.id for milestone in load_at_desk(root).milestones}
     for number in sorted({board.milestone for board in BOARDS} & built):
-        for row in book.students():
+        for row in book.list_students():
             repository = folder.resolve() / "repositories" / f"{row.id}.git"
-            commit = _choose_commit(book, row.id, number, repository) if row.leaderboard else None
+            commit = _choose_unlocked_commit(book, row.id, number, repository) if row.leaderboard else None
             if commit is not None:
-                tasks.append(Task(row.id, number, commit, str(repository)))
+                tasks.append(GradingTask(row.id, number, commit, str(repository)))
         is_relative = any(board.is_relative and board.milestone == number for board in BOARDS)
         if is_relative and any(task.milestone == number for task in tasks):
-            tasks.append(Task(COURSE, number, "", ""))
+            tasks.append(GradingTask(COURSE, number, "", ""))
     return tasks
 
 
-def _choose_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
+def _choose_unlocked_commit(book: Gradebook, student: str, milestone: int, repository: Path) -> str | None:
     """Choose the newest fetched commit that unlocked the milestone, or else the newest; None where none did."""
-    unlocked = [g.commit for g in book.gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
-    fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has(repository, commit))
+    unlocked = [g.commit for g in book.list_gradings(student) if (g.milestone, g.verdict) == (milestone, "unlocked")]
+    fetched = (commit for commit in reversed(unlocked) if repository.is_dir() and git.has_commit(repository, commit))
     return next(fetched, unlocked[-1] if unlocked else None)
 
 
-def _key(task: Task) -> tuple[str, int, str]:
+def _get_run_key(task: GradingTask) -> tuple[str, int, str]:
     """Return what identifies the runs of a task: student, milestone, commit."""
     return task.student, task.milestone, task.commit
 
 
-def _grade(task: Task, root: Path) -> Result:
+def _grade_officially(task: GradingTask, root: Path) -> Result:
     """Grade a task officially; GraderError when there is no result, or when the grader could not judge."""
     if task.student == COURSE:
         result = grade_milestone(root, task.milestone, official=True, student="course")
     else:
-        (found,) = grade_all([task], root, load_at_desk(root), jobs=1)
+        (found,) = grade_in_processes([task], root, load_at_desk(root), jobs=1)
         if found.result is None:
             raise GraderError(found.problem or "no result")
         result = found.result
@@ -187,54 +208,54 @@ def _grade(task: Task, root: Path) -> Result:
     return result
 
 
-def keep_run(book: Gradebook, task: Task, result: Result, course: str, machine: str) -> None:
+def save_run(book: Gradebook, task: GradingTask, result: Result, course: str, machine: str) -> None:
     """Save what a run has measured; of one that did not unlock the milestone, only that it did not."""
     passed = result.verdict.value in PASSING
     boards = [board for board in BOARDS if board.milestone == task.milestone]
     measured = {board.name: board.read(result) for board in boards if passed and board.read(result)}
     row = (
-        *_key(task),
+        *_get_run_key(task),
         course,
         machine,
         format_time(result.started_at),
         result.verdict.value,
         json.dumps(measured),
     )
-    with book.writing() as db:
+    with book.open_transaction() as db:
         db.execute(f"INSERT OR IGNORE INTO rerun VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - of ours
 
 
-def read_runs(book: Gradebook) -> list[Run]:
+def read_runs(book: Gradebook) -> list[LeaderboardRun]:
     """Read every run for the leaderboard, oldest first."""
     columns = "student, milestone, commit_sha, course_digest, machine, at, verdict, measured"
-    found = book.read(f"SELECT {columns} FROM rerun ORDER BY at, student")  # noqa: S608 - names of ours
-    names = [field.name for field in fields(Run)][:-1]
-    return [Run(**dict(zip(names, cells, strict=True)), measured=json.loads(last)) for *cells, last in found]
+    found = book.run_query(f"SELECT {columns} FROM rerun ORDER BY at, student")  # noqa: S608 - names of ours
+    names = [field.name for field in fields(LeaderboardRun)][:-1]
+    return [LeaderboardRun(**dict(zip(names, cells, strict=True)), measured=json.loads(last)) for *cells, last in found]
 
 
-def name_machine() -> str:
+def describe_machine() -> str:
     """Name this machine, since speeds can be compared only on the same one."""
     return f"{platform.node()}, {platform.machine()}"
 
 
-def rank_boards(book: Gradebook, rows: Iterable[Row] | None = None) -> Iterator[Ranking]:
+def rank_boards(book: Gradebook, rows: Iterable[RosterRow] | None = None) -> Iterator[Ranking]:
     """Rank each board that has an entry, for the students in ``rows`` who agreed, or for all enrolled ones.
 
     Only runs with the newest run's course and machine are compared, and only each student's newest commit counts.
     """
-    agreed = {row.id for row in (book.students() if rows is None else rows) if row.leaderboard}
+    agreed = {row.id for row in (book.list_students() if rows is None else rows) if row.leaderboard}
     runs = read_runs(book)
     for board in BOARDS:
         mine = [run for run in runs if run.milestone == board.milestone and run.student in agreed | {COURSE}]
         if not mine:
             continue
         comparable = [run for run in mine if (run.course, run.machine) == (mine[-1].course, mine[-1].machine)]
-        entries = list(_list_entries(board, comparable))
+        entries = list(_summarize_runs(board, comparable))
         if any(entry.student != COURSE for entry in entries):
             yield Ranking(board, rank_entries(entries, lower_is_better=board.lower_is_better), mine[-1].machine)
 
 
-def _list_entries(board: Board, runs: Sequence[Run]) -> Iterator[Entry]:
+def _summarize_runs(board: Board, runs: Sequence[LeaderboardRun]) -> Iterator[BoardEntry]:
     """Summarize each student's comparable runs as an entry without a rank."""
     own = [value for run in runs if run.student == COURSE for value in run.measured.get(board.name, ())]
     for student in sorted({run.student for run in runs}):
@@ -245,13 +266,13 @@ def _list_entries(board: Board, runs: Sequence[Run]) -> Iterator[Entry]:
             values = [statistics.median(own) / value for value in values if value > 0] if own else []
         if values:
             failed = sum(run.verdict not in PASSING for run in tried)
-            yield Entry(student, None, min(values), statistics.median(values), max(values), len(tried), failed)
+            yield BoardEntry(student, None, min(values), statistics.median(values), max(values), len(tried), failed)
 
 
-def write_value(board: Board, value: float) -> str:
+def format_board_value(board: Board, value: float) -> str:
     """Write a value with the unit of its board.
 
-    >>> write_value(BOARDS[0], 12345.0), write_value(BOARDS[1], 1.234), write_value(BOARDS[4], 0.625)
+    >>> format_board_value(BOARDS[0], 12345.0), write_value(BOARDS[1], 1.234), write_value(BOARDS[4], 0.625)
     ('12,345', '1.23×', '62.5%')
     """
     if board.is_relative:
@@ -263,17 +284,17 @@ def write_value(board: Board, value: float) -> str:
     )
 
 
-def rank_entries(entries: Iterable[Entry], *, lower_is_better: bool) -> tuple[Entry, ...]:
+def rank_entries(entries: Iterable[BoardEntry], *, lower_is_better: bool) -> tuple[BoardEntry, ...]:
     """Sort entries, best first, and rank them. Entries whose ranges overlap share a rank, also through others.
 
     The course is listed without a rank.
     """
     sign = 1 if lower_is_better else -1
 
-    def ends(entry: Entry) -> tuple[float, float]:
+    def ends(entry: BoardEntry) -> tuple[float, float]:
         return (entry.low, entry.high) if lower_is_better else (-entry.high, -entry.low)
 
-    ranked: list[Entry] = []
+    ranked: list[BoardEntry] = []
     reach, rank, place = float("-inf"), 0, 0
     for entry in sorted(entries, key=lambda one: (ends(one), one.student)):
         if entry.student == COURSE:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from desk.roster import EMAIL, Row
+from desk.roster import EMAIL, RosterRow
 from desk.scores import Score
 from grading.errors import UsageError
 from grading.manifest.model import Milestone
@@ -22,9 +22,9 @@ def has_grade(score: Score) -> bool:
     return score.points is not None or score.by_hand.excused
 
 
-def choose_complete(
-    rows: Sequence[Row], milestones: Sequence[Milestone], reached: Scores
-) -> tuple[list[Row], list[Milestone]]:
+def choose_largest_complete_table(
+    rows: Sequence[RosterRow], milestones: Sequence[Milestone], reached: Scores
+) -> tuple[list[RosterRow], list[Milestone]]:
     """Choose the students and milestones of the largest table of grades without an empty cell."""
     graded = {row.id: {m.id for m in milestones if has_grade(reached[row.id][m.id])} for row in rows}
     by_grades = sorted(milestones, key=lambda m: -sum(m.id in found for found in graded.values()))
@@ -36,9 +36,9 @@ def choose_complete(
     return chosen, [m for m in milestones if m.id in columns]
 
 
-def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
+def describe_canvas_omissions(rows: Sequence[RosterRow], built: Sequence[Milestone], reached: Scores) -> Iterator[str]:
     """Say which students and milestones a file for Canvas leaves out, since it must not have empty cells."""
-    chosen, columns = choose_complete(rows, built, reached)
+    chosen, columns = choose_largest_complete_table(rows, built, reached)
     nobody = [m for m in built if not any(has_grade(reached[row.id][m.id]) for row in rows)]
     if nobody:
         yield f"Left out, since nobody has points yet: milestone {', '.join(str(m.id) for m in nobody)}."
@@ -57,14 +57,14 @@ def describe_left_out(rows: Sequence[Row], built: Sequence[Milestone], reached: 
         )
 
 
-def describe_ungraded(rows: Sequence[Row], reached: Scores) -> Iterator[str]:
+def describe_ungraded_students(rows: Sequence[RosterRow], reached: Scores) -> Iterator[str]:
     """Say whose entries in Classroom 50's file stay as they were, since they have no points."""
     none = [row.id for row in rows if not any(map(has_grade, reached[row.id].values()))]
     if none:
         yield f"Left as they were, since they have no points yet: {', '.join(none[:SHOWN])}{' …' * bool(none[SHOWN:])}."
 
 
-def describe_earlier(reached: Scores) -> Iterator[str]:
+def describe_earlier_course_grades(reached: Scores) -> Iterator[str]:
     """Say whose grades an earlier course has judged, since files for other systems have no place for it."""
     earlier = [score for one in reached.values() for score in one.values() if not score.is_current]
     if earlier:
@@ -75,7 +75,7 @@ def describe_earlier(reached: Scores) -> Iterator[str]:
         yield f"Judged by an earlier course, {len(earlier)} grades: {names}{more}. See: inv regrade --preview"
 
 
-def describe_excused(reached: Scores) -> Iterator[str]:
+def describe_excused_grades(reached: Scores) -> Iterator[str]:
     """Say who is excused, which Moodle's import cannot express."""
     excused = [
         f"{s.student} (milestone {s.milestone})" for one in reached.values() for s in one.values() if s.by_hand.excused
@@ -84,7 +84,9 @@ def describe_excused(reached: Scores) -> Iterator[str]:
         yield f"Excused, which an import cannot express: {', '.join(excused)}. Exclude those grades in Moodle by hand."
 
 
-def check_participants(rows: Sequence[Row], participants: Path | None) -> tuple[tuple[Row, ...], list[str]]:
+def match_moodle_participants(
+    rows: Sequence[RosterRow], participants: Path | None
+) -> tuple[tuple[RosterRow, ...], list[str]]:
     """Select the students on Moodle's list of participants, with their addresses as it spells them; and notes.
 
     UsageError when that list cannot be read or holds no address.

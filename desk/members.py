@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desk.folder import format_option
+from desk.class_folder import format_folder_option
 from desk.gradebook import FILE, Gradebook, open_gradebook
-from desk.repository import same_repository
-from desk.roster import Row
+from desk.repository import normalize_repository
+from desk.roster import RosterRow
 from grading.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Renamed:
+class SuspectedRename:
     """A new student who seems to be one who has left the roster."""
 
     old: str
@@ -25,49 +25,49 @@ class Renamed:
 
 
 @dataclass(frozen=True)
-class Changes:
+class RosterChanges:
     """A roster compared with a gradebook."""
 
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     """Students who were enrolled until now and are not in the roster."""
-    renamed: tuple[Renamed, ...] = ()
+    renamed: tuple[SuspectedRename, ...] = ()
     """Suspected renames of anyone who has left the roster, however long ago."""
 
 
-SAME: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
-    ("the same repository", lambda row: row.repository and same_repository(row.repository)),
+SAME: tuple[tuple[str, Callable[[RosterRow], str | None]], ...] = (
+    ("the same repository", lambda row: row.repository and normalize_repository(row.repository)),
     ("the same e-mail address", lambda row: row.email and row.email.casefold()),
     ("the same login in Canvas", lambda row: row.sis_login and row.sis_login.casefold()),
 )
 """What identifies a student under another id, most certain first."""
 
 
-def compare_roster(book: Gradebook, rows: Sequence[Row]) -> Changes:
+def compare_roster(book: Gradebook, rows: Sequence[RosterRow]) -> RosterChanges:
     """Compare the roster with the gradebook: who is new, gone or renamed. Nothing before the first collection."""
-    before, joined = {row.id: (row, enrolled) for row, enrolled in book.everybody()}, book.renames()
+    before, joined = {row.id: (row, enrolled) for row, enrolled in book.list_everybody()}, book.read_renames()
     if not before:
-        return Changes()
+        return RosterChanges()
     now = {row.id for row in rows}
     away = [row for row, _ in before.values() if row.id not in now and row.id not in joined]
-    return Changes(
+    return RosterChanges(
         new=tuple(sorted(now - set(before))),
         gone=tuple(row.id for row in away if before[row.id][1]),
-        renamed=tuple(_find_renamed(away, rows)),
+        renamed=tuple(_find_suspected_renames(away, rows)),
     )
 
 
-def _find_renamed(away: Sequence[Row], rows: Sequence[Row]) -> Iterator[Renamed]:
+def _find_suspected_renames(away: Sequence[RosterRow], rows: Sequence[RosterRow]) -> Iterator[SuspectedRename]:
     """Find students of the roster who seem to be one of those who left it."""
     for row in away:
         for because, mark in SAME:
             same = next((one.id for one in rows if mark(row) and mark(one) == mark(row)), None)
             if same is not None:
-                yield Renamed(row.id, same, because)
+                yield SuspectedRename(row.id, same, because)
                 break
 
 
-def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
+def describe_roster_changes(changes: RosterChanges, folder: Path) -> Iterator[str]:
     """Describe the changes in sentences, with the command to type where there is one."""
     if changes.new:
         yield f"New in the roster since the last collection: {_list_names(changes.new)}."
@@ -76,30 +76,30 @@ def describe_changes(changes: Changes, folder: Path) -> Iterator[str]:
     for one in changes.renamed:
         yield (
             f"{one.new} seems to be {one.old} under a new id: {one.because}. "
-            f"If so, move the records: inv rename --old {one.old} --new {one.new}{format_option(folder)}"
+            f"If so, move the records: inv rename --old {one.old} --new {one.new}{format_folder_option(folder)}"
         )
 
 
-def _list_names(names: Sequence[str], most: int = 12) -> str:
+def _list_names(names: Sequence[str], limit: int = 12) -> str:
     """Join names with commas, and count those beyond `most`."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rename_student(folder: Path, rows: Sequence[Row], old: str, new: str) -> int:
+def rename_student(folder: Path, rows: Sequence[RosterRow], old: str, new: str) -> int:
     """Move everything of a student who left the roster to one who is in it; return how many results moved.
 
     UsageError when the old id is unknown or still in the roster, or the new one is not in it.
     """
     now = {row.id for row in rows}
     with open_gradebook(folder / FILE) as book:
-        known = {row.id for row, _ in book.everybody()}
+        known = {row.id for row, _ in book.list_everybody()}
         if old in now:
             raise UsageError(f"{old} is still in the roster. Are these two people? Change or delete that line first.")
         if new not in now:
             raise UsageError(f"{new} is not in the roster. Write the new id there first.")
         if old not in known:
             raise UsageError(f"The gradebook has no student {old}. Its students are in the table `student`.")
-        moved = sum(grading.student == old for grading in book.gradings())
+        moved = sum(grading.student == old for grading in book.list_gradings())
         book.rename_student(old, new, datetime.now(UTC))
     before, after = (folder / "repositories" / f"{name}.git" for name in (old, new))
     if before.is_dir() and not after.exists():  # it could be fetched again, but that takes time

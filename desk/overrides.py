@@ -13,7 +13,7 @@ from pathlib import Path
 
 from desk.decisions import (
     KINDS,
-    InForce,
+    EffectiveOverride,
     Kind,
     Override,
     add_overrides,
@@ -21,8 +21,8 @@ from desk.decisions import (
     select_overrides,
     withdraw_overrides,
 )
-from desk.export import harmless
 from desk.gradebook import FILE, Gradebook, open_gradebook
+from desk.score_export import escape_formula
 from desk.scores import FULL
 from grading.errors import UsageError
 from grading.files import write_atomically
@@ -39,34 +39,34 @@ YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
 @dataclass(frozen=True)
-class Overridden:
+class OverriddenGrade:
     """One grade with its overrides that count, and the last of them."""
 
     student: str
     milestone: int
-    in_force: InForce
+    in_force: EffectiveOverride
     last: Override
 
 
-def list_overrides(book: Gradebook) -> tuple[Overridden, ...]:
+def list_overrides(book: Gradebook) -> tuple[OverriddenGrade, ...]:
     """List every grade with an override in force, by student and milestone."""
     found = read_overrides(book).items()
-    return tuple(Overridden(*key, select_overrides(overrides), overrides[-1]) for key, overrides in found)
+    return tuple(OverriddenGrade(*key, select_overrides(overrides), overrides[-1]) for key, overrides in found)
 
 
 def set_override(
-    root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, by: str = ""
+    root: Path, folder: Path, student: str, milestone: int, values: Mapping[Kind, str], why: str, decided_by: str = ""
 ) -> None:
     """Save what was decided about one grade. UsageError for an invalid value, or without a reason."""
     manifest = load_at_desk(root)
     with open_gradebook(folder / FILE) as book:
-        made = _make_overrides(book, manifest, student, milestone, values, why, by, datetime.now(UTC))
+        made = _make_overrides(book, manifest, student, milestone, values, why, decided_by, datetime.now(UTC))
         if not made:
             raise UsageError("Say what to override: --points 80, --bonus 5, --excused or --comment TEXT.")
         add_overrides(book, made)
 
 
-def take_back(folder: Path, student: str, milestone: int, why: str, by: str = "") -> int:
+def withdraw_grade_overrides(folder: Path, student: str, milestone: int, why: str, decided_by: str = "") -> int:
     """Withdraw every override of one grade, so that its measured points count; return how many. UsageError for none."""
     with open_gradebook(folder / FILE) as book:
         ids = [override.id for override in read_overrides(book).get((student, milestone), [])]
@@ -74,11 +74,11 @@ def take_back(folder: Path, student: str, milestone: int, why: str, by: str = ""
             raise UsageError(
                 f"{student} has no override for milestone {milestone}. To list those in force: inv override"
             )
-        withdraw_overrides(book, ids, datetime.now(UTC), by or getpass.getuser(), why)
+        withdraw_overrides(book, ids, datetime.now(UTC), decided_by or getpass.getuser(), why)
     return len(ids)
 
 
-def write_csv(folder: Path, to: Path) -> int:
+def write_overrides_csv(folder: Path, target: Path) -> int:
     """Write the overrides in force as CSV, one row for each grade; return how many grades."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -88,12 +88,14 @@ def write_csv(folder: Path, to: Path) -> int:
     for one in found:
         cells = [_format_value(one.in_force, kind) for kind in KINDS]
         last = [one.last.why, one.last.by_whom, f"{one.last.at:%Y-%m-%d %H:%M}Z"]
-        writer.writerow([harmless(one.student), one.milestone, *map(_keep_number, cells), *map(harmless, last)])
-    write_atomically(to, text.getvalue().encode())
+        writer.writerow(
+            [escape_formula(one.student), one.milestone, *map(_keep_number, cells), *map(escape_formula, last)]
+        )
+    write_atomically(target, text.getvalue().encode())
     return len(found)
 
 
-def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
+def import_overrides_csv(root: Path, folder: Path, source: Path, decided_by: str = "") -> int:
     """Save the overrides of a CSV file, and return how many grades changed. Empty and unchanged cells do nothing.
 
     UsageError that names every wrong row; then nothing is saved.
@@ -110,7 +112,7 @@ def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
         before = read_overrides(book)
         for line, row in enumerate(rows, start=2):
             try:
-                found = list(_read_row(book, manifest, before, row, by, now))
+                found = list(_parse_csv_row(book, manifest, before, row, decided_by, now))
             except (UsageError, ValueError) as error:
                 problems.append(Problem(source.name, line, "this row cannot be used:", str(error)))
                 continue
@@ -121,12 +123,12 @@ def read_csv(root: Path, folder: Path, source: Path, by: str = "") -> int:
     return len({(override.student, override.milestone) for override in made})
 
 
-def _read_row(
+def _parse_csv_row(
     book: Gradebook,
     manifest: Manifest,
-    before: Mapping[tuple[str, int], Sequence[Override]],
+    overrides_before: Mapping[tuple[str, int], Sequence[Override]],
     row: Mapping[str, str],
-    by: str,
+    decided_by: str,
     now: datetime,
 ) -> Iterator[Override]:
     """Read a row of a CSV file as the overrides that differ from those in force."""
@@ -134,12 +136,12 @@ def _read_row(
     if not cells["milestone"].isdigit():
         raise UsageError(f"{cells['milestone']!r} is not a milestone's number.")
     student, milestone = cells["student"], int(cells["milestone"])
-    known = select_overrides(before.get((student, milestone), []))
+    known = select_overrides(overrides_before.get((student, milestone), []))
     values: dict[Kind, str] = {kind: cells[kind] for kind in KINDS if cells[kind]}
     if values.get("excused", "").lower() in NO:
         values.pop("excused", None)
     new = {k: v for k, v in values.items() if _parse_value(k, v) != _parse_value(k, _format_value(known, k))}
-    yield from _make_overrides(book, manifest, student, milestone, new, cells["why"], by or cells["by"], now)
+    yield from _make_overrides(book, manifest, student, milestone, new, cells["why"], decided_by or cells["by"], now)
 
 
 def _make_overrides(
@@ -149,16 +151,16 @@ def _make_overrides(
     milestone: int,
     values: Mapping[Kind, str],
     why: str,
-    by: str,
+    decided_by: str,
     now: datetime,
 ) -> list[Override]:
     """Make the overrides of one grade. UsageError for an unknown student or milestone, or without a reason."""
-    if student not in {row.id for row, _ in book.everybody()}:
+    if student not in {row.id for row, _ in book.list_everybody()}:
         raise UsageError(f"The gradebook has no student {student}. Write an id as in the roster, and collect first.")
     built_milestone(manifest, milestone)
     if values and not why.strip():
         raise UsageError('Give a reason, for anyone who asks later: --why "…", or the column why.')
-    who = one_line(by, 80) or getpass.getuser()
+    who = one_line(decided_by, 80) or getpass.getuser()
     return [
         Override(student, milestone, kind, _parse_value(kind, value), now, who, one_line(why, LONGEST))
         for kind, value in values.items()
@@ -183,7 +185,7 @@ def _parse_value(kind: Kind, text: str) -> str:
     return f"{number:g}"
 
 
-def _format_value(in_force: InForce, kind: Kind) -> str:
+def _format_value(in_force: EffectiveOverride, kind: Kind) -> str:
     """Write the value in force of this kind, as a cell of the CSV file."""
     match kind:
         case "points":
@@ -201,10 +203,10 @@ def _keep_number(text: str) -> str:
     try:
         float(text)
     except ValueError:
-        return harmless(text)
+        return escape_formula(text)
     return text
 
 
 def _strip_apostrophe(text: str) -> str:
     """Remove the apostrophe that `harmless` put before a text."""
-    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
+    return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text

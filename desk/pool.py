@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.grader import PRIVATE, Task
+from desk.grading_process import PRIVATE, GradingTask
 from grading.limits import wall_limit
 from grading.manifest.model import Manifest
 from grading.result import Result
@@ -32,77 +32,79 @@ ASIDE_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Graded:
+class TaskOutcome:
     """The outcome of a task: a result, or why there is none."""
 
-    task: Task
+    task: GradingTask
     result: Result | None = None
     problem: str | None = None
 
 
-def cores() -> int:
+def count_available_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def grade_all(tasks: Sequence[Task], root: Path, manifest: Manifest, *, jobs: int) -> Iterator[Graded]:
+def grade_in_processes(
+    tasks: Sequence[GradingTask], root: Path, manifest: Manifest, *, jobs: int
+) -> Iterator[TaskOutcome]:
     """Grade every task, `jobs` at a time, and yield each when it is done.
 
     The processes are ended when the caller stops iterating or is interrupted.
     """
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[GradingTask] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
-    done: queue.Queue[Graded] = queue.Queue()
+    done: queue.Queue[TaskOutcome] = queue.Queue()
     stop = threading.Event()
     limits = {m.id: WORKERS * wall_limit(m.budget.wall_seconds) + ASIDE_SECONDS for m in manifest.milestones}
-    hands = [
-        threading.Thread(target=_work, args=(waiting, done.put, root, limits, stop), daemon=True)
+    threads = [
+        threading.Thread(target=_feed_grading_process, args=(waiting, done.put, root, limits, stop), daemon=True)
         for _ in range(min(jobs, len(tasks)))
     ]
-    for hand in hands:
-        hand.start()
+    for thread in threads:
+        thread.start()
     try:
         for _ in tasks:
             yield done.get()
     finally:
         stop.set()
-        for hand in hands:
-            hand.join()
+        for thread in threads:
+            thread.join()
 
 
-def _work(
-    waiting: queue.SimpleQueue[Task],
-    tell: Callable[[Graded], None],
+def _feed_grading_process(
+    waiting: queue.SimpleQueue[GradingTask],
+    report: Callable[[TaskOutcome], None],
     root: Path,
     limits: dict[int, float],
     stop: threading.Event,
 ) -> None:
     """Give one task after another to a grading process, and start a new one when it ends."""
-    process: _Process | None = None
+    process: _GradingProcess | None = None
     try:
         while not stop.is_set():
             try:
                 task = waiting.get_nowait()
             except queue.Empty:
                 return
-            graded = Graded(task, problem="it was not graded")
+            graded = TaskOutcome(task, problem="it was not graded")
             for _ in range(TRIES):
-                process = process or _Process(root)
-                graded = process.grade(task, limits[task.milestone], stop)
+                process = process or _GradingProcess(root)
+                graded = process.grade_task(task, limits[task.milestone], stop)
                 if process.ended:
-                    process.close()
+                    process.stop()
                     process = None
                 if graded.result is not None or process is not None or stop.is_set():
                     break
             if not stop.is_set():
-                tell(graded)
+                report(graded)
     finally:
         if process is not None:
-            process.close()
+            process.stop()
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
+def build_grader_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Build a grading process's environment, without tokens, although student code does not see it either.
 
     Its libraries compute with one thread each, since every core has a process of its own.
@@ -111,40 +113,40 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | kept | {"PYTHONPATH": str(HERE)}
 
 
-class _Process:
+class _GradingProcess:
     """One grading process."""
 
     def __init__(self, root: Path) -> None:
         self._folder = tempfile.mkdtemp(prefix=PRIVATE)
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "desk.grader", str(root)],
+            [sys.executable, "-m", "desk.grading_process", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(os.environ) | {"TMPDIR": self._folder},
+            env=build_grader_environment(os.environ) | {"TMPDIR": self._folder},
             start_new_session=True,
         )
         self.ended = False
 
-    def grade(self, task: Task, seconds: float, stop: threading.Event) -> Graded:
+    def grade_task(self, task: GradingTask, seconds: float, stop: threading.Event) -> TaskOutcome:
         """Let the process grade one task. When it does not answer, `ended` is set."""
         try:
-            line = self._ask(task.to_json() + "\n", seconds, stop)
+            line = self._request_line(task.to_json() + "\n", seconds, stop)
         except OSError:
             line = b""
         if line is None:
             self.ended = True
-            return Graded(task, problem=f"grading took longer than {seconds / 60:.0f} minutes and was ended")
+            return TaskOutcome(task, problem=f"grading took longer than {seconds / 60:.0f} minutes and was ended")
         try:
             answer = json.loads(line)
             if "problem" in answer:
-                return Graded(task, problem=answer["problem"])
-            return Graded(task, Result.model_validate_json(answer["result"]))
+                return TaskOutcome(task, problem=answer["problem"])
+            return TaskOutcome(task, Result.model_validate_json(answer["result"]))
         except (ValueError, LookupError, TypeError):
             self.ended = True
-            return Graded(task, problem=f"the grading process ended ({self._how()})")
+            return TaskOutcome(task, problem=f"the grading process ended ({self._describe_exit()})")
 
-    def _ask(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
+    def _request_line(self, text: str, seconds: float, stop: threading.Event) -> bytes | None:
         """Send a line and read the answer; empty when the process ended, None when it took too long."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -166,7 +168,7 @@ class _Process:
                     line += more
         return line
 
-    def _how(self) -> str:
+    def _describe_exit(self) -> str:
         """Say how the process ended: its signal or exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
@@ -175,7 +177,7 @@ class _Process:
             return f"signal {signal.Signals(-code).name}"
         return f"exit code {code}" if code else "without an answer"
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """End the process and everything it started."""
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM if not self.ended else signal.SIGKILL)

@@ -35,14 +35,14 @@ THINGS = (
 )  # fmt: skip
 
 
-def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
+def read_pseudonym_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
     """Read the secret from the environment's `VARIABLE`, otherwise from this file, which is created on first use.
 
     UsageError when the secret is damaged, and when the variable is empty, as GitHub's secrets are when nobody has set
     them: a key made up instead would be different at every run.
     """
     if VARIABLE in environ:
-        key = _key(environ[VARIABLE])
+        key = _parse_key(environ[VARIABLE])
         if key is None:
             raise UsageError(
                 f"The variable {VARIABLE} does not hold a key for pseudonyms. Give the repository the one that the "
@@ -60,7 +60,7 @@ def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
                 os.link(temporary, path)
         finally:
             temporary.unlink()
-    key = _key(path.read_text("utf-8", errors="replace"))
+    key = _parse_key(path.read_text("utf-8", errors="replace"))
     if key is None:
         raise UsageError(
             f"{path} is not a key: {2 * BYTES} hexadecimal digits. Restore it from a backup. If you delete it, "
@@ -69,7 +69,7 @@ def read_key(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
     return key
 
 
-def _key(text: str) -> bytes | None:
+def _parse_key(text: str) -> bytes | None:
     """Read a key of hexadecimal digits; None when the text is not one."""
     try:
         key = bytes.fromhex(text.strip())
@@ -78,20 +78,20 @@ def _key(text: str) -> bytes | None:
     return key if len(key) == BYTES else None
 
 
-def pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
+def assign_pseudonyms(ids: Iterable[str], key: bytes) -> dict[str, str]:
     """Give each id a pseudonym, such as quiet-otter-40391: unique, and always the same for the same ids and key.
 
     Ids whose pseudonyms would be equal, which is rare, get nine digits instead of five.
     """
     ids = list(ids)
-    short = {id_: _pseudonym(id_, key, 5) for id_ in ids}
+    short = {id_: _derive_pseudonym(id_, key, 5) for id_ in ids}
     seen: dict[str, int] = {}
     for name in short.values():
         seen[name] = seen.get(name, 0) + 1
-    return {id_: name if seen[name] == 1 else _pseudonym(id_, key, 9) for id_, name in short.items()}
+    return {id_: name if seen[name] == 1 else _derive_pseudonym(id_, key, 9) for id_, name in short.items()}
 
 
-def _pseudonym(id_: str, key: bytes, digits: int) -> str:
+def _derive_pseudonym(id_: str, key: bytes, digits: int) -> str:
     """Derive a pseudonym from an id and the key, with this many digits."""
     number = int.from_bytes(hmac.digest(key, id_.encode(), hashlib.sha256))
     number, quality = divmod(number, len(QUALITIES))

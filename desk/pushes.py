@@ -28,20 +28,20 @@ class Push:
     """Who reported it: github, reflog, or seen (`inv collect` itself, which runs some time after the push)."""
 
 
-class PushTimes(Protocol):
+class PushTimeSource(Protocol):
     """A source of push times."""
 
-    def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
+    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
         """List the pushes to a branch after `since`, oldest first; empty when this source does not know the repository.
 
         GraderError when the source should know it but cannot be asked.
         """
 
 
-class Reflogs:
+class ReflogSource:
     """Push times of bare repositories on this machine that keep reflogs (`core.logAllRefUpdates`)."""
 
-    def pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
+    def list_pushes(self, repository: str, branch: str, since: datetime | None) -> tuple[Push, ...]:
         """List the updates of the branch since then from its reflog; empty for a repository on another machine."""
         if not repository.startswith("file://"):
             return ()
@@ -56,13 +56,13 @@ class Reflogs:
         return tuple(Push(branch, c, at, "reflog") for c, at in times if c != NONE and (since is None or at > since))
 
 
-def at_deadline(pushes: Iterable[Push], deadline: datetime) -> Push | None:
+def find_last_push(pushes: Iterable[Push], deadline: datetime) -> Push | None:
     """Find the last push until this time, which is what the branch pointed to."""
     before = [push for push in pushes if push.at <= deadline]
     return max(before, key=lambda p: p.at, default=None)
 
 
-def arrived(pushes: Sequence[Push], commit: str) -> Push | None:
+def find_first_push(pushes: Sequence[Push], commit: str) -> Push | None:
     """Find the first push that set the branch to a commit, preferring one that a server reported to one only seen."""
     of_it = [push for push in pushes if push.commit == commit]
     told = [push for push in of_it if push.source != "seen"]

@@ -12,23 +12,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desk.collect import Graders, Trouble, choose_graders, grade_tasks, locked
+from desk.class_folder import format_folder_option
+from desk.collect import StudentProblem, TaskGrader, choose_task_grader, grade_tasks, lock_class_folder
 from desk.courses import compare_courses, describe_course
-from desk.decisions import Policy, Regrade, add_course, add_regrade, read_courses, read_regrades, select_regrades
-from desk.folder import format_option
+from desk.decisions import (
+    Policy,
+    RegradeDecision,
+    add_course,
+    add_regrade,
+    read_courses,
+    read_regrades,
+    select_regrades,
+)
 from desk.gradebook import FILE, Gradebook, Grading, open_gradebook
-from desk.grader import Task
-from desk.look import Class, targets
-from desk.pushes import Reflogs
-from desk.roster import Row
-from desk.scores import Score, group_submissions, scores
+from desk.grading_process import GradingTask
+from desk.inspection import InspectionContext, choose_commits_to_grade
+from desk.pushes import ReflogSource
+from desk.roster import RosterRow
+from desk.scores import Score, compute_scores, group_by_submission
 from grading.manifest.load import load_at_desk
 from grading.render import figures, words
 from grading.render.progress import Watch
 from grading.render.text import one_line
 from grading.result import CriterionResult, Result
 
-Reached = dict[str, dict[int, Score]]
+ScoreTable = dict[str, dict[int, Score]]
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,14 @@ class CriterionChange:
 class GradeChange:
     """One student's grade of one milestone, before and after a regrade."""
 
-    row: Row
+    row: RosterRow
     before: Score
     after: Score
     criteria: tuple[CriterionChange, ...]
 
 
 @dataclass(frozen=True)
-class Regraded:
+class RegradeSummary:
     """What a regrade has changed, or would change."""
 
     course: str
@@ -62,13 +70,13 @@ class Regraded:
     earlier: tuple[Score, ...]
     """Grades that keep an earlier course's judgement, because they are pinned or cannot be judged again."""
     graded: int
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[StudentProblem, ...]
 
 
-def regrade(
+def regrade_class(
     root: Path,
     folder: Path,
-    rows: Sequence[Row],
+    rows: Sequence[RosterRow],
     watch: Watch,
     *,
     policy: Policy = "replace",
@@ -76,7 +84,7 @@ def regrade(
     by: str = "",
     jobs: int | None = None,
     cluster: str = "",
-) -> Regraded:
+) -> RegradeSummary:
     """Judge collected submissions of earlier courses by today's, and decide by ``policy`` which judgement counts.
 
     With ``preview`` nothing is decided, and the result shows what ``policy`` would change. ``pin`` judges nothing and
@@ -84,25 +92,25 @@ def regrade(
     touched.
     """
     manifest = load_at_desk(root)
-    graders = choose_graders(root, manifest, watch, jobs, cluster) if policy != "pin" else None
+    graders = choose_task_grader(root, manifest, watch, jobs, cluster) if policy != "pin" else None
     now = describe_course(root, manifest)
-    decision = Regrade(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
-    with locked(folder, watch), open_gradebook(folder / FILE) as book:
+    decision = RegradeDecision(now.digest, datetime.now(UTC), policy, by or getpass.getuser())
+    with lock_class_folder(folder, watch), open_gradebook(folder / FILE) as book:
         add_course(book, now)
-        troubles: list[Trouble] = []
-        before = scores(book, manifest, today=now.digest)
+        troubles: list[StudentProblem] = []
+        before = compute_scores(book, manifest, today=now.digest)
         graded = 0
         if graders is not None:
-            of = Class(folder.resolve(), folder, manifest, {}, Reflogs())
-            graded = _judge_again(book, rows, of, now.digest, graders, watch, troubles)
-        after = scores(book, manifest, today=now.digest, decision=decision)
-        changes = tuple(_list_changes(book, before, after))
+            context = InspectionContext(folder.resolve(), folder, manifest, {}, ReflogSource())
+            graded = _grade_outdated_submissions(book, rows, context, now.digest, graders, watch, troubles)
+        after = compute_scores(book, manifest, today=now.digest, decision=decision)
+        changes = tuple(_list_grade_changes(book, before, after))
         if not preview:
             add_regrade(book, decision)
     changed = {(change.after.student, change.after.milestone) for change in changes}
     all_after = [score for reached in after.values() for score in reached.values() if score.grading is not None]
     judged = {(s.student, s.milestone) for reached in before.values() for s in reached.values() if not s.is_current}
-    return Regraded(
+    return RegradeSummary(
         course=now.label,
         changes=changes,
         unchanged=sum(s.is_current and (s.student, s.milestone) in judged - changed for s in all_after),
@@ -112,61 +120,71 @@ def regrade(
     )
 
 
-def _judge_again(
+def _grade_outdated_submissions(
     book: Gradebook,
-    rows: Sequence[Row],
-    of: Class,
+    rows: Sequence[RosterRow],
+    context: InspectionContext,
     today: str,
-    graders: Graders,
+    graders: TaskGrader,
     watch: Watch,
-    troubles: list[Trouble],
+    troubles: list[StudentProblem],
 ) -> int:
     """Grade until today's course has judged every grade that it can; return how many were graded."""
-    tried: set[Task] = set()
+    tried: set[GradingTask] = set()
     graded = 0
-    while tasks := [task for task in find_tasks(book, rows, of, today) if task not in tried]:
+    while tasks := [task for task in list_regrade_tasks(book, rows, context, today) if task not in tried]:
         tried.update(tasks)
         graded += grade_tasks(book, tasks, graders, watch, troubles)
     return graded
 
 
-def find_tasks(book: Gradebook, rows: Sequence[Row], of: Class, today: str) -> list[Task]:
+def list_regrade_tasks(
+    book: Gradebook, rows: Sequence[RosterRow], context: InspectionContext, today: str
+) -> list[GradingTask]:
     """List what today's course has yet to judge: submissions that count, and those handed in last or in time."""
-    hypothetical = Regrade(today, datetime.max.replace(tzinfo=UTC), "replace", "")
-    counting = scores(book, of.manifest, today=today, decision=hypothetical)
-    visits, pushes = book.visits(), book.pushes()
+    hypothetical = RegradeDecision(today, datetime.max.replace(tzinfo=UTC), "replace", "")
+    counting = compute_scores(book, context.manifest, today=today, decision=hypothetical)
+    visits, pushes = book.read_visits(), book.read_pushes()
     by_key: dict[tuple[str, int], list[Grading]] = {}
-    for grading in book.gradings():
+    for grading in book.list_gradings():
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
-    handed_in = {(h.student, h.commit, h.milestone): h.submission_digest for h in book.handed_in()}
+    handed_in = {(h.student, h.commit, h.milestone): h.submission_digest for h in book.list_submissions()}
     tasks = []
     for row in rows:
         visit = visits.get(row.id)
-        wanted = targets(row, pushes.get(row.id, ()), visit.commit, of) if visit and visit.commit else {}
-        for milestone in of.milestones:
+        wanted = (
+            choose_commits_to_grade(row, pushes.get(row.id, ()), visit.commit, context)
+            if visit and visit.commit
+            else {}
+        )
+        for milestone in context.milestones:
             score = counting.get(row.id, {}).get(milestone.id)
             marks = {score.grading.submission_digest} if score and score.grading else set()
             for commit, milestones in wanted.items():
                 if milestone.id in milestones:
                     marks |= {commit, handed_in.get((row.id, commit, milestone.id)) or commit}
-            for group in group_submissions(by_key.get((row.id, milestone.id), [])):
+            for group in group_by_submission(by_key.get((row.id, milestone.id), [])):
                 known = {g.submission_digest for g in group} | {g.commit for g in group}
                 judged = any(g.course_digest == today and g.verdict != "error" for g in group)
                 if not judged and known & marks and any(g.verdict != "error" for g in group):
-                    asked = book.result(group[-1].id).submission.student
+                    asked = book.load_result(group[-1].id).submission.student
                     other = asked if asked != row.id else None
-                    tasks.append(Task(row.id, milestone.id, group[-1].commit, str(of.repository(row.id)), other))
+                    tasks.append(
+                        GradingTask(
+                            row.id, milestone.id, group[-1].commit, str(context.get_repository_path(row.id)), other
+                        )
+                    )
     return sorted(tasks, key=lambda t: (t.milestone, t.student, t.commit))
 
 
-def _list_changes(book: Gradebook, before: Reached, after: Reached) -> Iterator[GradeChange]:
+def _list_grade_changes(book: Gradebook, before: ScoreTable, after: ScoreTable) -> Iterator[GradeChange]:
     """List the grades whose points or verdict differ, by student and milestone."""
-    rows = {row.id: row for row in book.students()}
+    rows = {row.id: row for row in book.list_students()}
     for student, reached in sorted(after.items()):
         for milestone, new in sorted(reached.items()):
             old = before[student][milestone]
             if (old.points, old.verdict) != (new.points, new.verdict):
-                results = [book.result(s.grading.id) if s.grading else None for s in (old, new)]
+                results = [book.load_result(s.grading.id) if s.grading else None for s in (old, new)]
                 yield GradeChange(rows[student], old, new, tuple(_compare_criteria(*results)))
 
 
@@ -198,10 +216,10 @@ def describe_course_change(root: Path, folder: Path) -> Iterator[str]:
     """
     if not (folder / FILE).is_file():
         return
-    manifest, where = load_at_desk(root), format_option(folder)
+    manifest, where = load_at_desk(root), format_folder_option(folder)
     now = describe_course(root, manifest)
     with open_gradebook(folder / FILE) as book:
-        reached, courses = scores(book, manifest, today=now.digest), read_courses(book)
+        reached, courses = compute_scores(book, manifest, today=now.digest), read_courses(book)
         decided = {one.course_digest: one.policy for one in select_regrades(read_regrades(book))}
     earlier = [score for one in reached.values() for score in one.values() if score.grading and not score.is_current]
     if not earlier:

@@ -8,38 +8,40 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from desk.export import harmless
-from desk.regrade import Regraded, format_points
-from desk.report import WORDS
-from desk.report_page import environment
-from desk.show import plain_table
+from desk.class_report import WORDS
+from desk.printing import make_plain_table
+from desk.regrade import RegradeSummary, format_points
+from desk.report_page import build_template_environment
+from desk.score_export import escape_formula
 from grading.render.text import one_line
 
 MOST = 30
 """How many rows the terminal shows; the page and the CSV file have all of them."""
 
 
-def page(found: Regraded, *, preview: bool) -> str:
+def render_regrade_page(summary: RegradeSummary, *, preview: bool) -> str:
     """Render the page, which needs no script and no request, has a dark form and can be printed."""
     title = "What a regrade would change" if preview else "What the regrade has changed"
-    template = environment().get_template("regrade.html.jinja")
-    return template.render(found=found, title=title, summary=summarize(found, preview=preview), points=format_points)
+    template = build_template_environment().get_template("regrade.html.jinja")
+    return template.render(
+        found=summary, title=title, summary=summarize_regrade(summary, preview=preview), points=format_points
+    )
 
 
-def summarize(found: Regraded, *, preview: bool) -> str:
+def summarize_regrade(summary: RegradeSummary, *, preview: bool) -> str:
     """Summarize in one line how many grades change."""
     verb = "would change" if preview else "changed"
-    told = f"{len(found.changes)} grades {verb}, {found.unchanged} stay as they are."
-    if found.earlier:
-        told += f" {len(found.earlier)} are still judged by an earlier course."
+    told = f"{len(summary.changes)} grades {verb}, {summary.unchanged} stay as they are."
+    if summary.earlier:
+        told += f" {len(summary.earlier)} are still judged by an earlier course."
     return told
 
 
-def terminal(found: Regraded, *, preview: bool) -> Iterator[RenderableType]:
+def render_regrade_for_terminal(summary: RegradeSummary, *, preview: bool) -> Iterator[RenderableType]:
     """Render the changes for the terminal, with a line for each criterion that is judged differently."""
-    if found.changes:
-        table = plain_table("student", "milestone", "before", "after", "verdict", "criteria")
-        for change in found.changes[:MOST]:
+    if summary.changes:
+        table = make_plain_table("student", "milestone", "before", "after", "verdict", "criteria")
+        for change in summary.changes[:MOST]:
             verdicts = (WORDS[score.verdict or "not_begun"] for score in (change.before, change.after))
             table.add_row(
                 one_line(change.row.name or change.row.id, 40),
@@ -50,9 +52,9 @@ def terminal(found: Regraded, *, preview: bool) -> Iterator[RenderableType]:
                 "\n".join(f"{c.title}: {c.before} → {c.after}" for c in change.criteria),
             )
         yield table
-        if found.changes[MOST:]:
-            yield f"… and {len(found.changes) - MOST} more."
-    yield f"{summarize(found, preview=preview)} The course: {found.course}."
+        if summary.changes[MOST:]:
+            yield f"… and {len(summary.changes) - MOST} more."
+    yield f"{summarize_regrade(summary, preview=preview)} The course: {summary.course}."
     if preview:
         yield "Nothing has changed. To decide: inv regrade, inv regrade --keep-better, or inv regrade --pin."
 
@@ -61,15 +63,15 @@ HEAD = ("id", "name", "milestone", "points_before", "points_after", "verdict_bef
         "course_before", "course_after", "criteria")  # fmt: skip
 
 
-def format_csv(found: Regraded) -> str:
+def format_regrade_csv(summary: RegradeSummary) -> str:
     """Write the changes as CSV, one row for each grade."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(HEAD)
-    for change in found.changes:
+    for change in summary.changes:
         row, before, after = change.row, change.before, change.after
         criteria = "; ".join(f"{c.title}: {c.before} → {c.after}" for c in change.criteria)
         cells = [row.id, row.name or "", after.milestone, format_points(before), format_points(after)]
         cells += [before.verdict or "", after.verdict or "", before.judged_by, after.judged_by, criteria]
-        writer.writerow([cell if isinstance(cell, int) else harmless(str(cell)) for cell in cells])
+        writer.writerow([cell if isinstance(cell, int) else escape_formula(str(cell)) for cell in cells])
     return text.getvalue()

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from course.answers import right_answers
 from course.skeleton import skeleton, solved
-from desk.cast import CAST, COPIED, DUE, OWN, Character
-from desk.folder import make_class_folder
-from desk.git import environment
+from desk.class_folder import make_class_folder
+from desk.git import build_git_environment
 from desk.gradebook import FILE as BOOK
-from desk.gradebook import Published, open_gradebook
-from desk.grader import Task
-from desk.leaderboard import keep_run, name_machine
+from desk.gradebook import PublishedRecord, open_gradebook
+from desk.grading_process import GradingTask
+from desk.leaderboard import describe_machine, save_run
+from desk.rehearsal_cast import CAST, COPIED, DUE, OWN, CastMember
 from desk.roster import FILE, read_roster
 from grading import progress
 from grading.errors import GraderError, UsageError
@@ -41,7 +41,7 @@ MARKER = "student_"
 """The prefix that Chi puts before some names."""
 
 
-def rehearse(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
+def write_rehearsal_class(root: Path, folder: Path, students: int = USUAL, now: datetime | None = None) -> Path:
     """Write a class into a new folder (roster, bare repositories of the students, deadlines); return the roster's path.
 
     A gradebook is added where somebody has recorded results or a new id. UsageError when the folder already holds a
@@ -53,17 +53,17 @@ def rehearse(root: Path, folder: Path, students: int = USUAL, now: datetime | No
         raise UsageError(f"--students must be 1 to {len(CAST)}, not {students}.")
     manifest, at, cast = load(root), now or datetime.now(UTC), CAST[:students]
     make_class_folder(folder)
-    texts = _write_texts(root, manifest)
-    commits = {one.id: _hand_in(manifest, texts, one, folder / SERVER, at) for one in cast}
+    texts = _load_module_texts(root, manifest)
+    commits = {member.id: _create_student_repository(manifest, texts, member, folder / SERVER, at) for member in cast}
     lines = ["id,name,email,section,repository,public,leaderboard,extension_days"]
     lines += [
-        f'{one.id},"{one.name}",{one.id}@example.org,{one.section},./{SERVER}/{one.id}.git,'
-        f"{(agreed := 'yes' if one.public else 'no')},{agreed},{one.extension}"
-        for one in cast
+        f'{member.id},"{member.name}",{member.id}@example.org,{member.section},./{SERVER}/{member.id}.git,'
+        f"{(agreed := 'yes' if member.public else 'no')},{agreed},{member.extension}"
+        for member in cast
     ]
     write_atomically(folder / FILE, "".join(f"{line}\n" for line in lines).encode())
-    if any(one.recorded or one.before for one in cast):
-        write_atomically(folder / DEADLINES, _write_deadlines(at).encode())
+    if any(member.recorded or member.before for member in cast):
+        write_atomically(folder / DEADLINES, _format_deadlines(at).encode())
         _fill_gradebook(root, manifest, folder, cast, commits, at)
     return folder / FILE
 
@@ -72,7 +72,7 @@ Texts = dict[Path, tuple[int, str, str]]
 """For each file the number of its module, its text as it is given out, and its text with the solution."""
 
 
-def _write_texts(root: Path, manifest: Manifest) -> Texts:
+def _load_module_texts(root: Path, manifest: Manifest) -> Texts:
     """Make both texts of each file that students write: the skeleton and the solution."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     found: Texts = {}
@@ -83,29 +83,31 @@ def _write_texts(root: Path, manifest: Manifest) -> Texts:
     return found
 
 
-def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now: datetime) -> list[str]:
+def _create_student_repository(
+    manifest: Manifest, texts: Texts, member: CastMember, server: Path, now: datetime
+) -> list[str]:
     """Create a student's repository with all that they pushed, and return the commits, oldest first."""
-    tree, bare = server / f"{one.id}.work", server / f"{one.id}.git"
+    tree, bare = server / f"{member.id}.work", server / f"{member.id}.git"
     for name, (number, given, written) in texts.items():
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _change(written, one, number, path.name) if number <= one.modules else given
+        text = _apply_student_change(written, member, number, path.name) if number <= member.modules else given
         path.write_text(text, "utf-8")
-    save_student_id(tree, one.id)
-    reached = [m for m in manifest.milestones if manifest.module(m.trigger).number <= one.modules and one.answers]
+    save_student_id(tree, member.id)
+    reached = [m for m in manifest.milestones if manifest.module(m.trigger).number <= member.modules and member.answers]
     for milestone in reached:
-        save_answers(tree, milestone.id, _answer(milestone, one))
-    git = _Git(one.id)
+        save_answers(tree, milestone.id, _answer_questions(milestone, member))
+    git = _StudentGit(member.id)
     git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     git("--git-dir", str(bare), "config", "core.logAllRefUpdates", "true")
     git("--git-dir", str(bare), "config", "uploadpack.allowFilter", "true")
     git("init", "--quiet", "--initial-branch=main", str(tree))
     commits = []
-    for turn, days in enumerate(one.days):
-        path = tree / manifest.modules[one.modules - 1].code
-        if turn and one.puts_back:
+    for turn, days in enumerate(member.days):
+        path = tree / manifest.modules[member.modules - 1].code
+        if turn and member.puts_back:
             for name, (number, given, _) in texts.items():
-                if number == one.modules:
+                if number == member.modules:
                     (tree / name).write_text(given, "utf-8")
         elif turn:  # another try
             path.write_text(f"{path.read_text('utf-8')}# try {turn + 1}\n", "utf-8")
@@ -117,21 +119,21 @@ def _hand_in(manifest: Manifest, texts: Texts, one: Character, server: Path, now
     return commits
 
 
-def _change(text: str, one: Character, module: int, file: str) -> str:
+def _apply_student_change(text: str, member: CastMember, module: int, file: str) -> str:
     """Change a solution's text to what this student has."""
-    if one.change in ("unfinished", "renamed") and module == 2:
+    if member.change in ("unfinished", "renamed") and module == 2:
         text += UNFINISHED
-    if one.change == "renamed":
+    if member.change == "renamed":
         text = text.replace("result", f"{MARKER}result").replace("value", f"{MARKER}value")
-    if one.change in ("own", "copied") and file == "layers.py":
-        text += OWN if one.change == "own" else re.sub(r"\w+", lambda word: COPIED.get(word[0], word[0]), OWN)
+    if member.change in ("own", "copied") and file == "layers.py":
+        text += OWN if member.change == "own" else re.sub(r"\w+", lambda word: COPIED.get(word[0], word[0]), OWN)
     return text
 
 
-def _answer(milestone: Milestone, one: Character) -> Answers:
+def _answer_questions(milestone: Milestone, member: CastMember) -> Answers:
     """Answer this student's questions correctly; with "wrong", one number of the first milestone is wrong."""
-    answers = right_answers(milestone, one.id)
-    if one.answers == "right" or milestone.id > 1:
+    answers = right_answers(milestone, member.id)
+    if member.answers == "right" or milestone.id > 1:
         return answers
     asked = next(question.id for question in milestone.questions if not isinstance(question, ChoiceQuestion))
     return replace(answers, answers={**answers.answers, asked: 1})
@@ -141,7 +143,7 @@ def _fill_gradebook(
     root: Path,
     manifest: Manifest,
     folder: Path,
-    cast: tuple[Character, ...],
+    cast: tuple[CastMember, ...],
     commits: dict[str, list[str]],
     now: datetime,
 ) -> None:
@@ -149,24 +151,24 @@ def _fill_gradebook(
     course = course_record(root, manifest)
     rows = {row.id: row for row in read_roster(folder / FILE).rows}
     with open_gradebook(folder / BOOK, make=True) as book:
-        book.enroll(replace(rows[one.id], id=one.before or one.id) for one in cast)
-        for one in cast:
-            for turn, (commit, days) in enumerate(zip(commits[one.id], one.days, strict=True)):
+        book.enroll_students(replace(rows[member.id], id=member.before or member.id) for member in cast)
+        for member in cast:
+            for turn, (commit, days) in enumerate(zip(commits[member.id], member.days, strict=True)):
                 at = now - timedelta(days=days, hours=-1)
-                for found in (_recall(name, one, commit, at, course) for name in one.recorded):
+                for found in (_load_recorded_result(name, member, commit, at, course) for name in member.recorded):
                     milestone = manifest.milestone(found.milestone or 0)
-                    if turn and one.puts_back and manifest.module(milestone.trigger).number == one.modules:
+                    if turn and member.puts_back and manifest.module(milestone.trigger).number == member.modules:
                         continue
-                    book.add_result(one.before or one.id, found)
-                    if one.public:
-                        task = Task(one.id, milestone.id, commit, "")
-                        keep_run(book, task, found, course.digest, name_machine())
-            if one.recorded:
-                begun = now - timedelta(days=one.days[0])
-                book.set_records(one.before or one.id, _publish(manifest, one, begun))
+                    book.save_result(member.before or member.id, found)
+                    if member.public:
+                        task = GradingTask(member.id, milestone.id, commit, "")
+                        save_run(book, task, found, course.digest, describe_machine())
+            if member.recorded:
+                begun = now - timedelta(days=member.days[0])
+                book.save_records(member.before or member.id, _build_published_records(manifest, member, begun))
 
 
-def _recall(name: str, one: Character, commit: str, at: datetime, course: CourseRecord) -> Result:
+def _load_recorded_result(name: str, member: CastMember, commit: str, at: datetime, course: CourseRecord) -> Result:
     """Load a recorded result, and change it as if this student's commit had been graded at that time."""
     found = Result.model_validate_json((RECORDED / f"{name}.json").read_bytes())
     how = "Recorded for the rehearsal with the course’s own solution. "
@@ -175,21 +177,23 @@ def _recall(name: str, one: Character, commit: str, at: datetime, course: Course
             "started_at": at,
             "course": course,
             "criteria": tuple(c.model_copy(update={"how": how + c.how if c.how else None}) for c in found.criteria),
-            "submission": found.submission.model_copy(update={"student": one.id, "commit": commit, "digest": commit}),
+            "submission": found.submission.model_copy(
+                update={"student": member.id, "commit": commit, "digest": commit}
+            ),
         }
     )
 
 
-def _publish(manifest: Manifest, one: Character, until: datetime) -> list[Published]:
+def _build_published_records(manifest: Manifest, member: CastMember, until: datetime) -> list[PublishedRecord]:
     """Make records of a branch `progress`: every module begun and completed, one in three after a failed try."""
     events = []
-    for module in manifest.modules[: one.modules]:
-        at = until - timedelta(days=3 * (one.modules - module.number + 1), hours=7 * module.number % 11)
+    for module in manifest.modules[: member.modules]:
+        at = until - timedelta(days=3 * (member.modules - module.number + 1), hours=7 * module.number % 11)
         kinds = [Kind.MODULE_STARTED, *[Kind.MODULE_TESTED] * (2 * (module.number % 3 == 2)), Kind.MODULE_COMPLETED]
         events += [Event(kind, at + timedelta(hours=9 * n), module.id) for n, kind in enumerate(kinds)]
     return [
-        Published(
-            one.before or one.id,
+        PublishedRecord(
+            member.before or member.id,
             f"{progress.FOLDER.as_posix()}/{number}.json",
             event.at,
             None,
@@ -200,7 +204,7 @@ def _publish(manifest: Manifest, one: Character, until: datetime) -> list[Publis
     ]
 
 
-def _write_deadlines(now: datetime) -> str:
+def _format_deadlines(now: datetime) -> str:
     """Write deadlines that make some students late, to be added to the end of milestones.yaml."""
     due = [
         f"    - milestone: {milestone}\n      at: {now - timedelta(days=days):%Y-%m-%d} 23:59\n"
@@ -214,7 +218,7 @@ def _write_deadlines(now: datetime) -> str:
     )
 
 
-class _Git:
+class _StudentGit:
     """Runs git as one student, at a time that can be set."""
 
     def __init__(self, student: str) -> None:
@@ -229,7 +233,7 @@ class _Git:
             times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{int(self.at.timestamp())} +0000")
         done = subprocess.run(  # noqa: S603
             ["git", *words],  # noqa: S607
-            env=environment(os.environ) | self._who | times,
+            env=build_git_environment(os.environ) | self._who | times,
             capture_output=True,
             text=True,
             check=False,

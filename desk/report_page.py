@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import RenderableType
 
+from desk.class_report import STATES, WORDS, ClassReport, get_score_state
 from desk.item_statistics import DISCRIMINATION
-from desk.report import STATES, WORDS, Report, state
-from desk.repository import commit_address
-from desk.show import plain_table
+from desk.printing import make_plain_table
+from desk.repository import build_commit_address
 from desk.stuck import FORMULA_OF_RESULTS, SELECTION
 from grading.render.text import one_line
 
@@ -26,7 +26,7 @@ MOST = 15
 """How many rows of each list the terminal shows; the page has all of them."""
 
 
-def environment() -> Environment:
+def build_template_environment() -> Environment:
     """Build the environment of the desk's templates: all text is escaped, and `line` removes control characters."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.filters["line"] = lru_cache(4096)(one_line)  # titles repeat on every row
@@ -35,21 +35,21 @@ def environment() -> Environment:
     return made
 
 
-def page(report: Report, evidence: str = "") -> str:
+def render_report_page(report: ClassReport, evidence: str = "") -> str:
     """Render the report as HTML without requests, with a dark form, fit to print; its one script sorts and filters.
 
-    ``evidence`` is the folder next to the page that has each student's evidence (`desk.evidence`).
+    ``evidence`` is the folder next to the page that has each student's evidence (`desk.evidence_pages`).
     """
     script = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
     return (
-        environment()
+        build_template_environment()
         .get_template("report.html.jinja")
         .render(
             report=report,
             states=STATES,
-            state=state,
+            state=get_score_state,
             evidence=evidence,
-            commit_of=commit_address,
+            commit_of=build_commit_address,
             formula=FORMULA_OF_RESULTS,
             selection=SELECTION,
             discrimination=DISCRIMINATION,
@@ -59,14 +59,14 @@ def page(report: Report, evidence: str = "") -> str:
     )
 
 
-def terminal(report: Report) -> Iterator[RenderableType]:
+def render_report_for_terminal(report: ClassReport) -> Iterator[RenderableType]:
     """Render the report for the terminal, as lines and tables."""
     yield f"{one_line(report.course)}: {len(report.lines)} students" + (
         f", as of {report.at:%Y-%m-%d %H:%M} UTC" if report.at else ", not collected yet"
     )
     if report.earlier:
         yield f"{report.earlier} grades were judged by an earlier course. See who would change: inv regrade --preview"
-    table = plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
+    table = make_plain_table("milestone", *(WORDS[name] for name in STATES), "mean points", "late")
     for one in report.distributions:
         mean = "—" if one.mean is None else f"{one.mean:g}"
         table.add_row(f"{one.milestone} {one.name}", *(str(one.counts[name]) for name in STATES), mean, str(one.late))
@@ -76,7 +76,9 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     if report.sections:
         yield ""
         numbers = [str(one.milestone) for one in report.distributions]
-        table = plain_table("section", "students", *(f"milestone {number}" for number in numbers), "mean of all points")
+        table = make_plain_table(
+            "section", "students", *(f"milestone {number}" for number in numbers), "mean of all points"
+        )
         for section in report.sections:
             having = map(str, section.having)
             name = one_line(section.name or "none", 40)
@@ -84,7 +86,7 @@ def terminal(report: Report) -> Iterator[RenderableType]:
         yield table
     if report.stuck:
         yield ""
-        table = plain_table("stuck", "milestone", "days", "tries", "first failure")
+        table = make_plain_table("stuck", "milestone", "days", "tries", "first failure")
         for stuck in report.stuck[:MOST]:
             who = one_line(stuck.row.name or stuck.row.id, 40)
             table.add_row(
@@ -94,13 +96,13 @@ def terminal(report: Report) -> Iterator[RenderableType]:
     for title, items in (("fails most", report.items), ("missed most", report.questions)):
         if items:
             yield ""
-            table = plain_table(title, "milestone", "students")
+            table = make_plain_table(title, "milestone", "students")
             for item in items[:MOST]:
                 table.add_row(one_line(item.title, 100), str(item.milestone), f"{item.students} of {item.of}")
             yield table
     if report.troubles:
         yield ""
-        table = plain_table("left out", "why")
+        table = make_plain_table("left out", "why")
         for row, problem in report.troubles[:MOST]:
             table.add_row(one_line(row.name or row.id, 40), one_line(problem, 200))
         yield table

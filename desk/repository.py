@@ -12,7 +12,7 @@ PASSWORD = re.compile(r"https://[^/@]*@")
 HOST = "https://github.com"
 
 
-def repository_problem(text: str) -> tuple[str, str] | None:
+def find_repository_problem(text: str) -> tuple[str, str] | None:
     """Say what is wrong with a repository's name, with the repair; None when git may be given it."""
     if PASSWORD.match(text):
         return "the address holds a user name or a password.", "Delete it: git asks your credential helper."
@@ -24,15 +24,15 @@ def repository_problem(text: str) -> tuple[str, str] | None:
     )
 
 
-def address(text: str, host: str = HOST) -> str:
+def build_git_address(text: str, host: str = HOST) -> str:
     """Build the address for git: owner/name becomes an address at `host`, and an address stays as it is."""
     return f"{host}/{text}.git" if SHORT.fullmatch(text) else text
 
 
-def full_name(text: str) -> str | None:
+def parse_github_name(text: str) -> str | None:
     """Find the owner/name of a repository on GitHub; None for one that is not there.
 
-    >>> full_name("git@github.com:octo/hello.git")
+    >>> parse_github_name("git@github.com:octo/hello.git")
     'octo/hello'
     """
     found = re.fullmatch(
@@ -41,16 +41,16 @@ def full_name(text: str) -> str | None:
     return found[1] if found else None
 
 
-def commit_address(text: str | None, commit: str) -> str | None:
+def build_commit_address(text: str | None, commit: str) -> str | None:
     """Build the address of a commit's page; None for a repository that is not on GitHub.
 
-    >>> commit_address("octo/hello", "c0ffee")
+    >>> build_commit_address("octo/hello", "c0ffee")
     'https://github.com/octo/hello/commit/c0ffee'
     """
-    name = full_name(text) if text else None
+    name = parse_github_name(text) if text else None
     return f"{HOST}/{name}/commit/{commit}" if name else None
 
 
-def same_repository(text: str) -> str:
+def normalize_repository(text: str) -> str:
     """Normalize a repository's name, so that all spellings of the same repository are equal."""
-    return (full_name(text) or text.rstrip("/").removesuffix(".git")).casefold()
+    return (parse_github_name(text) or text.rstrip("/").removesuffix(".git")).casefold()

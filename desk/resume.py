@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from desk.gradebook import FILE, open_gradebook
-from desk.shards import merge
+from desk.shards import merge_gradebooks
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github.api import Client, Part, client, taken, translate_errors
@@ -34,17 +34,17 @@ class _Runs(Part):
     workflow_runs: list[_Run]
 
 
-def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
+def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int | None:
     """Merge the newest gradebook of a workflow's earlier runs into the folder's; return the run's number, or None.
 
     The workflow is the one that runs this, unless another's file is named. Only runs of our own default branch count,
     since a pull request may upload anything. UsageError outside a workflow, GraderError when GitHub cannot be asked or
     sends something other than a gradebook.
     """
-    repository, own, branch = _place(environ)
+    repository, own, branch = _read_workflow_environment(environ)
     github = client(environ)
     open_gradebook(folder / FILE, make=True).__exit__()
-    for run in _earlier(github, repository, workflow or own, branch):
+    for run in _list_earlier_runs(github, repository, workflow or own, branch):
         artifacts = list_artifacts(github, repository, run)
         if ARTIFACT not in artifacts or artifacts[ARTIFACT].expired:
             continue
@@ -55,7 +55,7 @@ def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int 
         earlier = folder / f"earlier-{run}.sqlite"
         write_atomically(earlier, data)
         try:
-            merge(folder / FILE, [earlier])
+            merge_gradebooks(folder / FILE, [earlier])
         except UsageError as error:
             raise GraderError(str(error)) from None
         finally:
@@ -64,7 +64,7 @@ def resume(folder: Path, environ: Mapping[str, str], workflow: str = "") -> int 
     return None
 
 
-def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
+def _read_workflow_environment(environ: Mapping[str, str]) -> tuple[str, str, str]:
     """Read the repository, the workflow's file and the branch from the environment; UsageError outside a workflow."""
     found = _WORKFLOW.fullmatch(environ.get("GITHUB_WORKFLOW_REF", ""))
     repository, branch = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_REF_NAME", "")
@@ -73,7 +73,7 @@ def _place(environ: Mapping[str, str]) -> tuple[str, str, str]:
     return repository, found[1], branch
 
 
-def _earlier(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
+def _list_earlier_runs(github: Client, repository: str, workflow: str, branch: str) -> list[int]:
     """List the finished runs of the workflow on this branch of this repository, newest first."""
     owner, name = repository.split("/")
     with translate_errors(f"the earlier runs of {workflow}"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from desk.repository import repository_problem, same_repository
+from desk.repository import find_repository_problem, normalize_repository
 from grading.errors import UsageError
 from grading.manifest.problems import Problem, did_you_mean
 from grading.quiz.identity import valid_id
@@ -30,7 +30,7 @@ EMAIL = re.compile(r"\w[^@\s,;<>\"|]*@[^@\s,;<>\"|]+\.[^@\s.,;<>\"|]+")
 
 
 @dataclass(frozen=True)
-class Row:
+class RosterRow:
     """One student of the roster."""
 
     id: str
@@ -53,19 +53,19 @@ class Row:
     leaderboard: bool = False
     """Whether they agreed to be on the leaderboard, by name if `public`."""
 
-    def days_for(self, milestone: int) -> int:
+    def get_extension_days(self, milestone: int) -> int:
         """Return the days that are added to the student's deadline for a milestone."""
         return dict(self.milestone_days).get(milestone, self.extension_days)
 
 
-COLUMNS = tuple(f.name for f in fields(Row) if f.name != "milestone_days")
+COLUMNS = tuple(f.name for f in fields(RosterRow) if f.name != "milestone_days")
 
 
 @dataclass(frozen=True)
 class Roster:
     """The students in the order of the file, and its problems."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[RosterRow, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -86,11 +86,11 @@ def check_roster(path: Path) -> Roster:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}. Make a CSV file with the columns {', '.join(COLUMNS)}."
         ) from None
-    return _Reader(path.name).read(data)
+    return _RosterParser(path.name).parse_roster(data)
 
 
 @dataclass
-class _Reader:
+class _RosterParser:
     """One pass over a roster's file."""
 
     file: str
@@ -98,52 +98,54 @@ class _Reader:
     first: dict[tuple[str, str], int] = field(default_factory=dict)
     """The line on which each value that must be unique was seen first."""
 
-    def read(self, data: bytes) -> Roster:
+    def parse_roster(self, data: bytes) -> Roster:
         """Parse the bytes of a roster."""
-        text = self._text(data)
-        rows = [] if text is None else list(self._rows(text))
+        text = self._decode_text(data)
+        rows = [] if text is None else list(self._parse_rows(text))
         return Roster(tuple(rows), tuple(sorted(self.problems, key=lambda p: p.line)))
 
-    def _problem(self, line: int, message: str, repair: str) -> None:
+    def _add_problem(self, line: int, message: str, repair: str) -> None:
         """Add a problem of a line, with its repair."""
         self.problems.append(Problem(self.file, line, message, repair))
 
-    def _text(self, data: bytes) -> str | None:
+    def _decode_text(self, data: bytes) -> str | None:
         """Decode a roster; None, and a problem, when it is too large or not UTF-8."""
         if len(data) > LARGEST:
-            self._problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
+            self._add_problem(1, f"larger than {LARGEST >> 20} MB.", "A roster has one short row for each student.")
             return None
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            self._problem(1, "written as UTF-16.", "Save it as “CSV UTF-8”.")
+            self._add_problem(1, "written as UTF-16.", "Save it as “CSV UTF-8”.")
             return None
         if b"\0" in data:
-            self._problem(1 + data.count(b"\n", 0, data.index(0)), "holds a null byte.", "Save it as “CSV UTF-8”.")
+            self._add_problem(1 + data.count(b"\n", 0, data.index(0)), "holds a null byte.", "Save it as “CSV UTF-8”.")
             return None
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = 1 + error.object.count(b"\n", 0, error.start)
-            self._problem(line, f"not UTF-8 text: byte {error.object[error.start]:#04x}.", "Save it as “CSV UTF-8”.")
+            self._add_problem(
+                line, f"not UTF-8 text: byte {error.object[error.start]:#04x}.", "Save it as “CSV UTF-8”."
+            )
             return None
 
-    def _rows(self, text: str) -> Iterator[Row]:
+    def _parse_rows(self, text: str) -> Iterator[RosterRow]:
         """Parse each row into a student; those with a problem are left out."""
-        lines = self._lines(text)
+        lines = self._split_lines(text)
         line, header = next(lines, (1, []))
         names = [name.strip().lower() for name in header]
-        if not self._header_is_right(line, names):
+        if not self._is_valid_header(line, names):
             return
         for line, cells in lines:
             if len(cells) != len(names):
                 told = f"has {len(cells)} cells where the header has {len(names)}."
-                self._problem(line, told, "Put values with a comma in double quotes; leave unknown ones empty.")
+                self._add_problem(line, told, "Put values with a comma in double quotes; leave unknown ones empty.")
                 continue
             before = len(self.problems)
-            row = self._row(line, dict(zip(names, (cell.strip() for cell in cells), strict=True)))
+            row = self._parse_row(line, dict(zip(names, (cell.strip() for cell in cells), strict=True)))
             if row is not None and len(self.problems) == before:
                 yield row
 
-    def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
+    def _split_lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
         """Split CSV into rows that are not blank, each with the line it begins on."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         begins = 1
@@ -153,56 +155,69 @@ class _Reader:
             except StopIteration:
                 return
             except csv.Error as error:
-                self._problem(begins, f"not CSV: {error}.", "Look for a double quote that is not closed.")
+                self._add_problem(begins, f"not CSV: {error}.", "Look for a double quote that is not closed.")
                 return
             if any(cell.strip() for cell in cells):
                 yield begins, cells
             begins = reader.line_num + 1
 
-    def _header_is_right(self, line: int, names: list[str]) -> bool:
+    def _is_valid_header(self, line: int, names: list[str]) -> bool:
         """Check the names of the columns; False when the rows cannot be read with them."""
         if len(names) == 1 and re.search(r"[;\t]", names[0]):
-            self._problem(line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”.")
+            self._add_problem(
+                line, "the columns are not separated by commas.", "Save it as “CSV UTF-8 (comma delimited)”."
+            )
             return False
         for name in names:
             if name not in COLUMNS:
                 shown = name[:40] or "(empty)"
-                self._problem(line, f"unknown column {shown}.", f"Delete or rename it. {did_you_mean(name, COLUMNS)}")
+                self._add_problem(
+                    line, f"unknown column {shown}.", f"Delete or rename it. {did_you_mean(name, COLUMNS)}"
+                )
         for name in sorted({name for name in names if names.count(name) > 1 and name in COLUMNS}):
-            self._problem(line, f"the column {name} is there twice.", "Keep one of the two.")
+            self._add_problem(line, f"the column {name} is there twice.", "Keep one of the two.")
         if "id" not in names:
-            self._problem(line, "there is no column id.", "Add one: the user name in each student's student.yaml.")
+            self._add_problem(line, "there is no column id.", "Add one: the user name in each student's student.yaml.")
         return set(names) <= set(COLUMNS) and len(set(names)) == len(names) and "id" in names
 
-    def _row(self, line: int, cells: dict[str, str]) -> Row | None:
+    def _parse_row(self, line: int, cells: dict[str, str]) -> RosterRow | None:
         """Parse one row, and add a problem for everything wrong in it; None without an id."""
         for name, cell in cells.items():
             allowed = drop_invisible(cell) if name in WRITTEN else ""
-            if len(cell) > LONGEST or "\n" in cell or _invisible_in(cell) - _invisible_in(allowed):
+            if (
+                len(cell) > LONGEST
+                or "\n" in cell
+                or _count_invisible_characters(cell) - _count_invisible_characters(allowed)
+            ):
                 told = f"{name} is longer than {LONGEST} characters, or has invisible ones."
-                self._problem(line, told, "Write it on one line.")
+                self._add_problem(line, told, "Write it on one line.")
                 return None
         given: dict[str, str | None] = {name: cells.get(name) or None for name in COLUMNS}
-        id_, github = self._user(line, "id", given["id"]), self._user(line, "github", given["github"])
+        id_, github = (
+            self._parse_user_name(line, "id", given["id"]),
+            self._parse_user_name(line, "github", given["github"]),
+        )
         repository, email = given["repository"], given["email"]
-        if repository is not None and (complaint := repository_problem(repository)):
-            self._problem(line, f"repository: {complaint[0]}", complaint[1])
+        if repository is not None and (complaint := find_repository_problem(repository)):
+            self._add_problem(line, f"repository: {complaint[0]}", complaint[1])
         if email is not None and not EMAIL.fullmatch(email):
-            self._problem(line, f"{email!r} is not an e-mail address.", "Write name@host, or leave it empty.")
-        self._alone(line, "id", id_, str)
-        self._alone(line, "github", github, str)
-        self._alone(line, "repository", repository, same_repository)
-        self._alone(line, "email", email, str.casefold)
-        self._alone(line, "sis_login", given["sis_login"], str.casefold)
-        agreed = {name: self._agreed(line, name, given[name] or "") for name in ("public", "links", "leaderboard")}
+            self._add_problem(line, f"{email!r} is not an e-mail address.", "Write name@host, or leave it empty.")
+        self._require_unique(line, "id", id_, str)
+        self._require_unique(line, "github", github, str)
+        self._require_unique(line, "repository", repository, normalize_repository)
+        self._require_unique(line, "email", email, str.casefold)
+        self._require_unique(line, "sis_login", given["sis_login"], str.casefold)
+        agreed = {
+            name: self._parse_consent(line, name, given[name] or "") for name in ("public", "links", "leaderboard")
+        }
         if agreed["links"] and not agreed["public"]:
-            self._problem(
+            self._add_problem(
                 line, "links is yes and public is not.", "A repository's address names its owner: agree to both."
             )
-        days, of_milestones = self._days(line, given["extension_days"] or "")
+        days, of_milestones = self._parse_extension_days(line, given["extension_days"] or "")
         if id_ is None:
             return None
-        return Row(
+        return RosterRow(
             id=id_,
             name=given["name"],
             email=email,
@@ -215,39 +230,41 @@ class _Reader:
             **agreed,
         )
 
-    def _user(self, line: int, column: str, value: str | None) -> str | None:
+    def _parse_user_name(self, line: int, column: str, value: str | None) -> str | None:
         """Parse a user name; None, and a problem, for an invalid one or a missing id."""
         if value is None:
             if column == "id":
-                self._problem(line, "has no id.", "Write the user name of the student's student.yaml.")
+                self._add_problem(line, "has no id.", "Write the user name of the student's student.yaml.")
             return None
         try:
             return valid_id(value)
         except UsageError as error:
-            self._problem(line, f"{column}:", str(error))
+            self._add_problem(line, f"{column}:", str(error))
             return None
 
-    def _alone(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
+    def _require_unique(self, line: int, column: str, value: str | None, same: Callable[[str], str]) -> None:
         """Add a problem when an earlier row has the same value."""
         if value is None:
             return
         first = self.first.setdefault((column, same(value)), line)
         if first != line:
-            self._problem(line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two.")
+            self._add_problem(
+                line, f"the {column} {value} is already on line {first}.", "Delete or change one of the two."
+            )
 
-    def _agreed(self, line: int, column: str, value: str) -> bool:
+    def _parse_consent(self, line: int, column: str, value: str) -> bool:
         """Parse yes or no; False, and a problem, for anything else."""
         if value.lower() not in WORDS:
-            self._problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
+            self._add_problem(line, f"{column} is {value!r}.", "Write yes or no; empty means no.")
         return WORDS.get(value.lower(), False)
 
-    def _days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    def _parse_extension_days(self, line: int, value: str) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Parse the days for all deadlines and those for single milestones; 0, and a problem, for anything else."""
         try:
             return parse_days(value)
         except ValueError:
             repair = "Write a whole number of days, or 2:5 for five days for milestone 2 only, or leave it empty."
-            self._problem(line, f"extension_days is {value!r}.", repair)
+            self._add_problem(line, f"extension_days is {value!r}.", repair)
             return 0, ()
 
 
@@ -268,6 +285,6 @@ def parse_days(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
     return every, tuple(sorted(found.items()))
 
 
-def _invisible_in(text: str) -> Counter[str]:
+def _count_invisible_characters(text: str) -> Counter[str]:
     """Count the invisible characters in a text."""
     return Counter(c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from desk.deadlines import terms
 from desk.decisions import (
-    Course,
-    InForce,
-    Regrade,
+    CourseVersion,
+    EffectiveOverride,
+    RegradeDecision,
     read_courses,
     read_overrides,
     read_regrades,
     select_overrides,
     select_regrades,
 )
-from desk.gradebook import Gradebook, Grading, HandedIn, Visit
-from desk.pushes import Push, arrived
-from desk.roster import Row
+from desk.extensions import find_student_terms
+from desk.gradebook import CommitSubmission, Gradebook, Grading, Visit
+from desk.pushes import Push, find_first_push
+from desk.roster import RosterRow
 from grading.deadlines import Terms
 from grading.manifest.model import Manifest, Milestone, Status
 
 FULL = 100.0
 """The points of a milestone with every criterion met on time."""
-NOTHING = InForce()
+NOTHING = EffectiveOverride()
 RANK = {"unlocked": 3, "provisional": 2, "not_yet": 1, "error": 0}
 
 
@@ -43,11 +43,11 @@ class Score:
     """How many different submissions were graded."""
     closed: bool = False
     """Whether it was too late to earn anything when the repository was last visited."""
-    course: Course | None = None
+    course: CourseVersion | None = None
     """The course that judged it."""
     is_current: bool = True
     """Whether that is today's course."""
-    by_hand: InForce = NOTHING
+    by_hand: EffectiveOverride = NOTHING
     """What was decided about it by hand."""
 
     @property
@@ -90,25 +90,25 @@ class Score:
         return self.course.label + ("" if self.is_current else ", an earlier course")
 
 
-def scores(
-    book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: Regrade | None = None
+def compute_scores(
+    book: Gradebook, manifest: Manifest, *, today: str | None = None, decision: RegradeDecision | None = None
 ) -> dict[str, dict[int, Score]]:
     """Compute every enrolled student's score in every milestone that is built: id → milestone → score.
 
     ``today`` is the digest of today's course; grades by any other are marked. ``decision`` is a regrade that is not
     decided yet, to see what it would change.
     """
-    pushes, gradings, visits = book.pushes(), book.gradings(), book.visits()
-    arrivals = _arrivals(book.handed_in(), gradings, pushes)
+    pushes, gradings, visits = book.read_pushes(), book.list_gradings(), book.read_visits()
+    arrivals = _find_first_pushes(book.list_submissions(), gradings, pushes)
     decided = select_regrades([*read_regrades(book), *([decision] if decision else ())])
     courses, overrides = read_courses(book), read_overrides(book)
     by_key: dict[tuple[str, int], list[Grading]] = {}
     for grading in gradings:
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
 
-    def score(row: Row, milestone: Milestone) -> Score:
+    def score(row: RosterRow, milestone: Milestone) -> Score:
         submissions = select_gradings(by_key.get((row.id, milestone.id), []), decided)
-        found = _score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
+        found = _compute_score(row, milestone, manifest, submissions, arrivals, visits.get(row.id))
         found = replace(found, by_hand=select_overrides(overrides.get((row.id, milestone.id), [])))
         if found.grading is None:
             return found
@@ -116,11 +116,11 @@ def scores(
         return replace(found, course=courses.get(digest), is_current=today in (None, digest))
 
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
-    return {row.id: {m.id: score(row, m) for m in built} for row in book.students()}
+    return {row.id: {m.id: score(row, m) for m in built} for row in book.list_students()}
 
 
-def _score(
-    row: Row,
+def _compute_score(
+    row: RosterRow,
     milestone: Milestone,
     manifest: Manifest,
     submissions: Sequence[Sequence[Grading]],
@@ -128,7 +128,7 @@ def _score(
     visit: Visit | None,
 ) -> Score:
     """Compute a student's score in a milestone from the gradings of each submission; the best one counts."""
-    due = terms(manifest.deadlines, milestone.id, row)
+    due = find_student_terms(manifest.deadlines, milestone.id, row)
     closed = due is not None and visit is not None and visit.at > due.last
     none = Score(row.id, milestone.id, terms=due, closed=closed)
     candidates = [
@@ -141,27 +141,29 @@ def _score(
         for gradings in submissions
         for grading in gradings
     ]
-    return max(candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _early(s)), default=none)
+    return max(
+        candidates, key=lambda s: (s.points or 0.0, RANK[s.verdict or "error"], _measure_earliness(s)), default=none
+    )
 
 
-def select_gradings(gradings: Iterable[Grading], regrades: Sequence[Regrade]) -> list[list[Grading]]:
+def select_gradings(gradings: Iterable[Grading], regrades: Sequence[RegradeDecision]) -> list[list[Grading]]:
     """Select the gradings that count, usually one, for each submission of one student to one milestone.
 
     The course that graded a submission first counts until a regrade by another course is decided, so a change to the
     course moves no grade by itself. Errors count only where there is nothing else. Results from stand-in data count
     only until there are results from the real data. ``gradings`` are in order of time.
     """
-    return [_select_grading(group, regrades) for group in group_submissions(gradings)]
+    return [_select_submission_gradings(group, regrades) for group in group_by_submission(gradings)]
 
 
-def _select_grading(group: Sequence[Grading], regrades: Sequence[Regrade]) -> list[Grading]:
+def _select_submission_gradings(group: Sequence[Grading], regrades: Sequence[RegradeDecision]) -> list[Grading]:
     """Select the gradings of one submission that count after these regrades."""
     sound = [grading for grading in group if grading.verdict != "error"]
     if not sound:
         return [group[-1]]
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     by_course = {grading.course_digest: grading for grading in firm}
-    counting = [by_course[_first_course(group)]]
+    counting = [by_course[_find_first_course(group)]]
     for regrade in regrades:
         again = by_course.get(regrade.course_digest)
         if again is None or regrade.policy == "pin":
@@ -170,44 +172,44 @@ def _select_grading(group: Sequence[Grading], regrades: Sequence[Regrade]) -> li
     return counting
 
 
-def find_replaced(book: Gradebook, student: str) -> frozenset[str]:
+def find_replaced_gradings(book: Gradebook, student: str) -> frozenset[str]:
     """Find the ids of a student's gradings that a regrade by another course has replaced."""
     decided = select_regrades(read_regrades(book))
     by_milestone: dict[int, list[Grading]] = {}
-    for grading in book.gradings(student):
+    for grading in book.list_gradings(student):
         by_milestone.setdefault(grading.milestone, []).append(grading)
-    groups = [group for gradings in by_milestone.values() for group in group_submissions(gradings)]
+    groups = [group for gradings in by_milestone.values() for group in group_by_submission(gradings)]
     return frozenset(
         grading.id
         for group in groups
         for grading in group
-        if grading.course_digest not in {g.course_digest for g in _select_grading(group, decided)}
+        if grading.course_digest not in {g.course_digest for g in _select_submission_gradings(group, decided)}
     )
 
 
-def find_previews(book: Gradebook, student: str | None = None) -> frozenset[str]:
+def find_preview_gradings(book: Gradebook, student: str | None = None) -> frozenset[str]:
     """Find the ids of gradings that were made only for the preview of a regrade."""
     decided = {regrade.course_digest for regrade in select_regrades(read_regrades(book)) if regrade.policy != "pin"}
     by_key: dict[tuple[str, int], list[Grading]] = {}
-    for grading in book.gradings(student):
+    for grading in book.list_gradings(student):
         by_key.setdefault((grading.student, grading.milestone), []).append(grading)
     return frozenset(
         grading.id
         for gradings in by_key.values()
-        for group in group_submissions(gradings)
+        for group in group_by_submission(gradings)
         for grading in group
-        if grading.course_digest not in decided and grading.course_digest != _first_course(group)
+        if grading.course_digest not in decided and grading.course_digest != _find_first_course(group)
     )
 
 
-def _first_course(group: Sequence[Grading]) -> str:
+def _find_first_course(group: Sequence[Grading]) -> str:
     """Return the digest of the course that graded a submission first, apart from errors and provisional results."""
     sound = [grading for grading in group if grading.verdict != "error"] or list(group)
     firm = [grading for grading in sound if grading.verdict != "provisional"] or sound
     return firm[0].course_digest
 
 
-def group_submissions(gradings: Iterable[Grading]) -> list[list[Grading]]:
+def group_by_submission(gradings: Iterable[Grading]) -> list[list[Grading]]:
     """Group gradings by submission: equal files are one submission, and so is one commit graded by two courses."""
     groups: list[list[Grading]] = []
     known: dict[str, list[Grading]] = {}
@@ -221,20 +223,20 @@ def group_submissions(gradings: Iterable[Grading]) -> list[list[Grading]]:
     return groups
 
 
-def _early(score: Score) -> float:
+def _measure_earliness(score: Score) -> float:
     """Return a number that is larger for an earlier push."""
     return -score.push.at.timestamp() if score.push is not None else float("-inf")
 
 
-def _arrivals(
-    handed_in: Iterable[HandedIn], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
+def _find_first_pushes(
+    handed_in: Iterable[CommitSubmission], gradings: Iterable[Grading], pushes: dict[str, tuple[Push, ...]]
 ) -> dict[tuple[str, int, str], Push]:
     """Find the first push of each submission, in any commit: (student, milestone, digest) → push."""
     brought = {(h.student, h.milestone, h.submission_digest, h.commit) for h in handed_in if h.submission_digest}
     brought |= {(g.student, g.milestone, g.submission_digest, g.commit) for g in gradings}
     found: dict[tuple[str, int, str], Push] = {}
     for student, milestone, digest, commit in brought:
-        push = arrived(pushes.get(student, ()), commit)
+        push = find_first_push(pushes.get(student, ()), commit)
         key = (student, milestone, digest or "")
         if push is not None and (key not in found or push.at < found[key].at):
             found[key] = push

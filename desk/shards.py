@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from desk.gradebook import FILE, Gradebook, apply_renames, open_gradebook
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading.errors import UsageError
 from grading.github.outputs import write_outputs
 
@@ -21,21 +21,21 @@ SUBMISSIONS = 10
 SHARD = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})", re.ASCII)
 
 
-def matrix(submissions: int) -> str:
+def format_shard_matrix(submissions: int) -> str:
     """Write the matrix on one line: each job's shard, such as 3/12. It names no student, since many may read logs."""
     count = max(1, min(MOST, math.ceil(submissions / SUBMISSIONS)))
     return json.dumps({"include": [{"shard": f"{number}/{count}", "number": number} for number in range(1, count + 1)]})
 
 
-def tell(text: str, environ: Mapping[str, str]) -> None:
-    """Print a matrix, or, in a workflow, pass it on as the output `matrix`."""
+def output_matrix(text: str, environ: Mapping[str, str]) -> None:
+    """Print a matrix, or, in a workflow, pass it on as the output `format_shard_matrix`."""
     if file := environ.get("GITHUB_OUTPUT"):
         write_outputs(Path(file), {"matrix": text})
     else:
         sys.stdout.write(text + "\n")
 
 
-def find(folder: Path) -> list[Path]:
+def find_gradebooks(folder: Path) -> list[Path]:
     """List every gradebook below a folder; UsageError when there is none."""
     found = sorted(folder.rglob(FILE))
     if not found:
@@ -43,7 +43,7 @@ def find(folder: Path) -> list[Path]:
     return found
 
 
-def of_shard(rows: Sequence[Row], shard: str) -> frozenset[str]:
+def select_shard_students(rows: Sequence[RosterRow], shard: str) -> frozenset[str]:
     """Select the ids of one shard's students: for 3/12, every twelfth from the third. UsageError for another text."""
     found = SHARD.fullmatch(shard)
     if found is None or not int(found[1]) <= int(found[2]) <= MOST:
@@ -52,7 +52,7 @@ def of_shard(rows: Sequence[Row], shard: str) -> frozenset[str]:
     return frozenset(sorted(row.id for row in rows)[number - 1 :: count])
 
 
-def merge(into: Path, shards: Sequence[Path]) -> int:
+def merge_gradebooks(into: Path, shards: Sequence[Path]) -> int:
     """Merge the shards' gradebooks into one, which is created if necessary; return how many results were new.
 
     Results, pushes and submissions are identified by their contents, so merging twice or in another order changes
@@ -62,10 +62,10 @@ def merge(into: Path, shards: Sequence[Path]) -> int:
     for shard in shards:  # bring each up to this version
         open_gradebook(shard).__exit__()
     with open_gradebook(into, make=True) as book:
-        before = len(book.gradings())
+        before = len(book.list_gradings())
         for shard in shards:
-            _add(book, shard)
-        return len(book.gradings()) - before
+            _merge_gradebook(book, shard)
+        return len(book.list_gradings()) - before
 
 
 NEWER = """
@@ -93,9 +93,9 @@ STEPS = (
 )
 
 
-def _add(book: Gradebook, shard: Path) -> None:
+def _merge_gradebook(book: Gradebook, shard: Path) -> None:
     """Merge one shard's gradebook in one transaction."""
-    with book.attached(shard) as db:
+    with book.attach_gradebook(shard) as db:
         for step in STEPS:
             db.execute(step)
         apply_renames(db)

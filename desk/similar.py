@@ -32,14 +32,14 @@ _STRING_ENDS = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END
 _SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
-PRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
+FINGERPRINT = np.dtype([("value", np.uint64), ("first", np.uint32), ("last", np.uint32)])
 """One kept fingerprint of a file, and its first and last line."""
-Prints = Mapping[str, np.ndarray]
-"""A student's fingerprints: file → array of `PRINT`."""
+FileFingerprints = Mapping[str, np.ndarray]
+"""A student's fingerprints: file → array of `FINGERPRINT`."""
 
 
 @dataclass(frozen=True)
-class Match:
+class LineMatch:
     """Lines of one student's file that resemble lines of another's."""
 
     file: str
@@ -49,7 +49,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SimilarPair:
     """Two students whose submissions resemble each other."""
 
     left: str
@@ -62,13 +62,13 @@ class Pair:
     """How many of these nobody else has."""
     rarity: float
     """The sum of 1 / (holders - 1) over them: 1 for one that only these two have, little for a frequent one."""
-    matches: tuple[Match, ...]
+    matches: tuple[LineMatch, ...]
 
 
-def tokens(source: str) -> list[tuple[str, int]]:
+def tokenize_code(source: str) -> list[tuple[str, int]]:
     """Split code into kinds of tokens with their lines, up to the first place that cannot be read.
 
-    >>> [kind for kind, _ in tokens("total = count + 1  # add")]
+    >>> [kind for kind, _ in tokenize_code("total = count + 1  # add")]
     ['n', '=', 'n', '+', '0']
     """
     found: list[tuple[str, int]] = []
@@ -92,40 +92,40 @@ def tokens(source: str) -> list[tuple[str, int]]:
             if is_string and line_begins:  # a docstring
                 continue
             previous = token.type
-            found.append(("s" if is_string else _kind(token), token.start[0]))
+            found.append(("s" if is_string else _name_token_kind(token), token.start[0]))
     except (tokenize.TokenError, SyntaxError, ValueError):
         pass
     return [one for one in found if one[0]]
 
 
-def _kind(token: tokenize.TokenInfo) -> str:
+def _name_token_kind(token: tokenize.TokenInfo) -> str:
     """Name the kind of a token: n for names, 0 for numbers, otherwise the token itself."""
     if token.type == tokenize.NAME:
         return token.string if keyword.iskeyword(token.string) else "n"
     return "0" if token.type == tokenize.NUMBER else token.string
 
 
-def fingerprint(source: str, known: np.ndarray) -> np.ndarray:
+def fingerprint_code(source: str, given_hashes: np.ndarray) -> np.ndarray:
     """Compute a file's fingerprints by winnowing: the smallest of each window, the last of equals; none in `known`."""
-    sequence = tokens(source)
-    values = hash_grams([kind for kind, _ in sequence])
+    sequence = tokenize_code(source)
+    values = hash_token_runs([kind for kind, _ in sequence])
     if not len(values):
-        return np.empty(0, PRINT)
+        return np.empty(0, FINGERPRINT)
     windows = np.lib.stride_tricks.sliding_window_view(values, min(WINDOW, len(values)))
     width = windows.shape[1]
     kept = np.unique(np.arange(len(windows)) + width - 1 - windows[:, ::-1].argmin(axis=1))
     lines = np.array([line for _, line in sequence], np.uint32)
-    found = np.empty(len(kept), PRINT)
+    found = np.empty(len(kept), FINGERPRINT)
     found["value"], found["first"], found["last"] = values[kept], lines[kept], lines[kept + GRAM - 1]
-    return found[~np.isin(found["value"], known)]
+    return found[~np.isin(found["value"], given_hashes)]
 
 
-def hash_grams(kinds: Sequence[str]) -> np.ndarray:
+def hash_token_runs(kinds: Sequence[str]) -> np.ndarray:
     """Hash each run of `GRAM` tokens: a polynomial in their digests, modulo 2⁶⁴."""
     count = len(kinds) - GRAM + 1
     if count < 1:
         return np.empty(0, np.uint64)
-    digests = np.array([_digest(kind) for kind in kinds], np.uint64)
+    digests = np.array([_hash_token_kind(kind) for kind in kinds], np.uint64)
     values = np.zeros(count, np.uint64)
     for place in range(GRAM):
         values = values * np.uint64(0x9E3779B97F4A7C15) + digests[place : place + count]
@@ -133,53 +133,57 @@ def hash_grams(kinds: Sequence[str]) -> np.ndarray:
 
 
 @cache
-def _digest(kind: str) -> int:
+def _hash_token_kind(kind: str) -> int:
     """Hash the kind of a token to 64 bits."""
     return int.from_bytes(hashlib.blake2b(kind.encode(), digest_size=8).digest())
 
 
-def hash_given(given: Iterable[str]) -> np.ndarray:
+def hash_given_code(given_texts: Iterable[str]) -> np.ndarray:
     """Compute every fingerprint of the course's texts, kept or not, so that given code is recognized anywhere."""
-    found = [hash_grams([kind for kind, _ in tokens(text)]) for text in given]
+    found = [hash_token_runs([kind for kind, _ in tokenize_code(text)]) for text in given_texts]
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
 
-def compare_prints(
-    own: Mapping[str, Prints], others: Mapping[str, Prints], *, least: float = 0.2, most: int = 200
-) -> tuple[Pair, ...]:
+def compare_fingerprints(
+    own: Mapping[str, FileFingerprints],
+    others: Mapping[str, FileFingerprints],
+    *,
+    min_share: float = 0.2,
+    max_pairs: int = 200,
+) -> tuple[SimilarPair, ...]:
     """Find pairs that resemble each other, within `own` and between `own` and `others`, the rarest matches first.
 
     Pairs that share less than `least` are left out, and all but the first `most`. Code that many have does not count.
     """
     everybody = {**own, **others}
     names = list(everybody)
-    values, holders = _list_holders(everybody)
+    values, holders = _list_fingerprint_holders(everybody)
     unique, starts, counts = np.unique(values, return_index=True, return_counts=True)
     limit = max(FEW, min(MANY, int(COMMON * len(names))))
     rare = counts <= limit
     sizes = np.bincount(holders[np.repeat(rare, counts)], minlength=len(names))
-    codes, common, alone, rarity = _count_shared(holders, starts, counts, limit, len(own), len(names))
+    codes, common, alone, rarity = _count_shared_fingerprints(holders, starts, counts, limit, len(own), len(names))
     left, right = codes // max(1, len(names)), codes % max(1, len(names))
     share = common / np.maximum(np.minimum(sizes[left], sizes[right]), 1)
-    order = sorted(np.flatnonzero(share >= least).tolist(), key=lambda at: (-rarity[at], -share[at], int(codes[at])))[
-        :most
-    ]
+    order = sorted(
+        np.flatnonzero(share >= min_share).tolist(), key=lambda at: (-rarity[at], -share[at], int(codes[at]))
+    )[:max_pairs]
     kept = unique[rare]
     return tuple(
-        Pair(
+        SimilarPair(
             names[left[at]],
             names[right[at]],
             round(float(share[at]), 3),
             int(common[at]),
             int(alone[at]),
             round(float(rarity[at]), 1),
-            _matches(everybody[names[left[at]]], everybody[names[right[at]]], kept),
+            _find_line_matches(everybody[names[left[at]]], everybody[names[right[at]]], kept),
         )
         for at in order
     )
 
 
-def _list_holders(everybody: Mapping[str, Prints]) -> tuple[np.ndarray, np.ndarray]:
+def _list_fingerprint_holders(everybody: Mapping[str, FileFingerprints]) -> tuple[np.ndarray, np.ndarray]:
     """List every fingerprint once for each student who has it, in order, with that student's number."""
     empty = np.empty(0, np.uint64)
     own = [np.unique(np.concatenate([empty, *(p["value"] for p in files.values())])) for files in everybody.values()]
@@ -189,12 +193,12 @@ def _list_holders(everybody: Mapping[str, Prints]) -> tuple[np.ndarray, np.ndarr
     return values[order], holders[order]
 
 
-def _count_shared(
+def _count_shared_fingerprints(
     holders: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, home: int, students: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Count for each pair (left × students + right) what they share, what only they share, and its rarity."""
     found = [np.zeros((0, 4))]
-    for size, groups in _group(starts, counts, limit):
+    for size, groups in _group_by_holder_count(starts, counts, limit):
         members = holders[groups[:, None] + np.arange(size)]
         i, j = np.triu_indices(size, 1)
         left, right = members[:, i].ravel(), members[:, j].ravel()
@@ -206,7 +210,7 @@ def _count_shared(
     return codes, common, alone, rarity
 
 
-def _group(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
+def _group_by_holder_count(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple[int, np.ndarray]]:
     """Group the positions of fingerprints by how many students have them, at most `GROUPS` at a time."""
     for size in range(2, limit + 1):
         of_size = starts[counts == size]
@@ -214,29 +218,32 @@ def _group(starts: np.ndarray, counts: np.ndarray, limit: int) -> Iterator[tuple
             yield size, of_size[at : at + GROUPS]
 
 
-def similar(
+def find_similar_pairs(
     class_files: Mapping[str, Mapping[str, str]],
-    given: Iterable[str],
+    given_texts: Iterable[str],
     against: Mapping[str, Mapping[str, str]] | None = None,
-) -> tuple[Pair, ...]:
+) -> tuple[SimilarPair, ...]:
     """Find pairs that resemble each other in texts: student → file → text; `given` are texts of the course."""
-    known = hash_given(given)
+    known = hash_given_code(given_texts)
 
-    def prints(students: Mapping[str, Mapping[str, str]]) -> dict[str, Prints]:
+    def prints(students: Mapping[str, Mapping[str, str]]) -> dict[str, FileFingerprints]:
         return {
-            s: {f: fingerprint(text, known) for f, text in sorted(of.items())} for s, of in sorted(students.items())
+            s: {f: fingerprint_code(text, known) for f, text in sorted(of.items())}
+            for s, of in sorted(students.items())
         }
 
-    return compare_prints(prints(class_files), prints(against or {}))
+    return compare_fingerprints(prints(class_files), prints(against or {}))
 
 
-def _matches(left: Prints, right: Prints, rare: np.ndarray) -> tuple[Match, ...]:
+def _find_line_matches(left: FileFingerprints, right: FileFingerprints, rare: np.ndarray) -> tuple[LineMatch, ...]:
     """Find the lines of the shared fingerprints, join neighbours, and keep the order of the left files."""
-    places = {value: (file, first, last) for file, value, first, last in _list_rare(right, rare)}
+    places = {value: (file, first, last) for file, value, first, last in _list_rare_fingerprints(right, rare)}
     found = sorted(
-        (file, first, last, *places[value]) for file, value, first, last in _list_rare(left, rare) if value in places
+        (file, first, last, *places[value])
+        for file, value, first, last in _list_rare_fingerprints(left, rare)
+        if value in places
     )
-    joined: list[Match] = []
+    joined: list[LineMatch] = []
     for file, first, last, other, other_first, other_last in found:
         before = joined[-1] if joined else None
         if (
@@ -245,18 +252,18 @@ def _matches(left: Prints, right: Prints, rare: np.ndarray) -> tuple[Match, ...]
             and first <= before.left[1] + 1
             and before.right[0] <= other_first <= before.right[1] + 1
         ):
-            joined[-1] = Match(
+            joined[-1] = LineMatch(
                 file,
                 (before.left[0], max(before.left[1], last)),
                 other,
                 (before.right[0], max(before.right[1], other_last)),
             )
         else:
-            joined.append(Match(file, (first, last), other, (other_first, other_last)))
+            joined.append(LineMatch(file, (first, last), other, (other_first, other_last)))
     return tuple(joined)
 
 
-def _list_rare(prints: Prints, rare: np.ndarray) -> Iterator[tuple[str, int, int, int]]:
+def _list_rare_fingerprints(prints: FileFingerprints, rare: np.ndarray) -> Iterator[tuple[str, int, int, int]]:
     """List file, value, first and last line of each fingerprint that few have."""
     for file, found in prints.items():
         for value, first, last in found[np.isin(found["value"], rare)].tolist():

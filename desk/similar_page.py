@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.report_page import environment
-from desk.similar import Pair, compare_prints
-from desk.similar_read import ReadFiles, Submitted, list_submitted, read_submissions
+from desk.report_page import build_template_environment
+from desk.similar import SimilarPair, compare_fingerprints
+from desk.similar_read import LatestSubmission, SubmissionFiles, list_latest_submissions, read_submissions
 from grading.files import write_atomically
 from grading.render.progress import Watch
 from grading.render.text import clean
@@ -22,7 +22,7 @@ MATCHES = 40
 
 
 @dataclass(frozen=True)
-class Side:
+class MatchSide:
     """One student's side of a match."""
 
     file: str
@@ -33,59 +33,65 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPair:
     """A pair with what the page shows of it."""
 
-    pair: Pair
+    pair: SimilarPair
     left: str
     right: str
     """The names of the two, with their section or class."""
     lines: tuple[int, int]
     """How many lines of each are like the other's."""
-    matches: tuple[tuple[Side, Side], ...]
+    matches: tuple[tuple[MatchSide, MatchSide], ...]
     left_out: int
     """How many matches are not shown, the shortest ones."""
 
 
-def compare(root: Path, folder: Path, to: Path, watch: Watch, against: Sequence[Path] = ()) -> tuple[Pair, ...]:
+def write_similarity_page(
+    root: Path, folder: Path, target: Path, watch: Watch, against: Sequence[Path] = ()
+) -> tuple[SimilarPair, ...]:
     """Compare each student's latest submission with the others' and with the classes in `against`, and write the page.
 
     UsageError for a folder without a gradebook or repositories.
     """
-    own = list_submitted(folder)
-    others = [one for number, place in enumerate(against, 1) for one in list_submitted(place, f"{number}:")]
+    own = list_latest_submissions(folder)
+    others = [one for number, place in enumerate(against, 1) for one in list_latest_submissions(place, f"{number}:")]
     read = read_submissions(root, [*own, *others], watch)
     watch.phase("Comparing", None)
     prints = [{one.key: read[one.key].prints for one in part if one.key in read} for part in (own, others)]
     by_key = {one.key: one for one in (*own, *others)}
     pairs = tuple(
         pair
-        for pair in compare_prints(*prints)
+        for pair in compare_fingerprints(*prints)
         # A student who repeats the course may build on their own work.
         if by_key[pair.left].row.id != by_key[pair.right].row.id
     )
-    names = {one.key: _describe(one, folder) for one in by_key.values()}
-    write_atomically(to, page(pairs, read, names).encode())
+    names = {one.key: _describe_student(one, folder) for one in by_key.values()}
+    write_atomically(target, render_similarity_page(pairs, read, names).encode())
     return pairs
 
 
-def _describe(one: Submitted, folder: Path) -> str:
+def _describe_student(submission: LatestSubmission, folder: Path) -> str:
     """Name a student with section and, for another class, its folder: Ada Lovelace (A)."""
-    where = [one.row.section] if one.row.section else []
-    where += [one.folder.name] if one.folder != folder else []
-    return (one.row.name or one.row.id) + (f" ({', '.join(where)})" if where else "")
+    where = [submission.row.section] if submission.row.section else []
+    where += [submission.folder.name] if submission.folder != folder else []
+    return (submission.row.name or submission.row.id) + (f" ({', '.join(where)})" if where else "")
 
 
-def page(pairs: Sequence[Pair], read: Mapping[str, ReadFiles], names: Mapping[str, str]) -> str:
+def render_similarity_page(
+    pairs: Sequence[SimilarPair], read: Mapping[str, SubmissionFiles], names: Mapping[str, str]
+) -> str:
     """Render the pairs as HTML, each folded, with its matches side by side."""
-    shown = [_show(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
-    return environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
+    shown = [_prepare_pair(pair, read[pair.left].files, read[pair.right].files, names) for pair in pairs]
+    return build_template_environment().get_template("similar.html.jinja").render(shown=shown, most=MATCHES)
 
 
-def _show(pair: Pair, left: Mapping[str, str], right: Mapping[str, str], names: Mapping[str, str]) -> Shown:
+def _prepare_pair(
+    pair: SimilarPair, left: Mapping[str, str], right: Mapping[str, str], names: Mapping[str, str]
+) -> ShownPair:
     """Prepare a pair for the page, with its longest matches."""
     longest = sorted(pair.matches, key=lambda m: m.left[0] - m.left[1])[:MATCHES]
-    return Shown(
+    return ShownPair(
         pair,
         names[pair.left],
         names[pair.right],
@@ -93,16 +99,16 @@ def _show(pair: Pair, left: Mapping[str, str], right: Mapping[str, str], names: 
             len({(m.file, line) for m in pair.matches for line in range(m.left[0], m.left[1] + 1)}),
             len({(m.right_file, line) for m in pair.matches for line in range(m.right[0], m.right[1] + 1)}),
         ),
-        tuple((_side(left, m.file, m.left), _side(right, m.right_file, m.right)) for m in longest),
+        tuple((_prepare_side(left, m.file, m.left), _prepare_side(right, m.right_file, m.right)) for m in longest),
         len(pair.matches) - len(longest),
     )
 
 
-def _side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> Side:
+def _prepare_side(files: Mapping[str, str], file: str, lines: tuple[int, int]) -> MatchSide:
     """Prepare one side of a match: its lines, with a few before and after."""
     text = files[file].splitlines()
     first, last = lines
     end = min(last, first + LONGEST - 1)
     around = range(max(1, first - CONTEXT), min(len(text), end + CONTEXT) + 1)
     shown = tuple((number, clean(text[number - 1], 200), first <= number <= last) for number in around)
-    return Side(file, shown, last - end)
+    return MatchSide(file, shown, last - end)

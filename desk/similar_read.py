@@ -15,10 +15,10 @@ import numpy as np
 from course.skeleton import skeleton
 from desk.git import GitError
 from desk.gradebook import FILE, open_gradebook
-from desk.pool import cores
-from desk.roster import Row
-from desk.similar import Prints, fingerprint, hash_given
-from desk.tree import read_tree
+from desk.pool import count_available_cores
+from desk.roster import RosterRow
+from desk.similar import FileFingerprints, fingerprint_code, hash_given_code
+from desk.submission_tree import read_commit_tree
 from grading.errors import UsageError
 from grading.manifest.load import load
 from grading.manifest.model import Manifest, Status
@@ -31,11 +31,11 @@ CHUNK = 8
 
 
 @dataclass(frozen=True)
-class Submitted:
+class LatestSubmission:
     """A student's latest submission, in this class or another."""
 
     key: str
-    row: Row
+    row: RosterRow
     folder: Path
     """The folder of their class."""
     commit: str
@@ -47,11 +47,11 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class ReadFiles:
+class SubmissionFiles:
     """The files of a submission that differ from those given, packed, and their fingerprints."""
 
     packed: bytes
-    prints: Prints
+    prints: FileFingerprints
 
     @property
     def files(self) -> dict[str, str]:
@@ -60,12 +60,12 @@ class ReadFiles:
         return found
 
 
-def list_submitted(folder: Path, prefix: str = "") -> list[Submitted]:
+def list_latest_submissions(folder: Path, prefix: str = "") -> list[LatestSubmission]:
     """List the latest submission of each student whose repository was fetched; UsageError when none was."""
     with open_gradebook(folder / FILE) as book:
-        visits, rows = book.visits(), book.students()
+        visits, rows = book.read_visits(), book.list_students()
     commits = {row.id: visits[row.id].commit for row in rows if row.id in visits}
-    found = [Submitted(prefix + row.id, row, folder, commit) for row in rows if (commit := commits.get(row.id))]
+    found = [LatestSubmission(prefix + row.id, row, folder, commit) for row in rows if (commit := commits.get(row.id))]
     there = [one for one in found if one.repository.is_dir()]
     if found and not there:
         raise UsageError(
@@ -74,31 +74,33 @@ def list_submitted(folder: Path, prefix: str = "") -> list[Submitted]:
     return there
 
 
-def read_submissions(root: Path, submitted: Sequence[Submitted], watch: Watch) -> dict[str, ReadFiles]:
+def read_submissions(root: Path, submitted: Sequence[LatestSubmission], watch: Watch) -> dict[str, SubmissionFiles]:
     """Read submissions, by key. Those that cannot be read are left out; the class report says why."""
     watch.phase(f"Reading {len(submitted)} submissions", len(submitted))
     found = {}
-    for done, (key, read) in enumerate(_read_all(root, submitted), 1):
+    for done, (key, read) in enumerate(_read_in_processes(root, submitted), 1):
         watch.advance(done, key)
         if read is not None:
             found[key] = read
     return found
 
 
-def _read_all(root: Path, submitted: Sequence[Submitted]) -> Iterator[tuple[str, ReadFiles | None]]:
+def _read_in_processes(
+    root: Path, submitted: Sequence[LatestSubmission]
+) -> Iterator[tuple[str, SubmissionFiles | None]]:
     """Read submissions in several processes, or in this one when there are few."""
-    workers = min(cores(), len(submitted) // CHUNK)
+    workers = min(count_available_cores(), len(submitted) // CHUNK)
     if len(submitted) <= ALONE or workers < 2:
-        _prepare(root)
-        yield from map(_read, submitted)
+        _load_course_code(root)
+        yield from map(_read_submission, submitted)
         return
     start = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=start, initializer=_prepare, initargs=(root,)) as pool:
-        yield from pool.map(_read, submitted, chunksize=CHUNK)
+    with ProcessPoolExecutor(workers, mp_context=start, initializer=_load_course_code, initargs=(root,)) as pool:
+        yield from pool.map(_read_submission, submitted, chunksize=CHUNK)
 
 
 @dataclass(frozen=True)
-class _Course:
+class _CourseCode:
     """What reading a submission needs from the course."""
 
     manifest: Manifest
@@ -108,32 +110,32 @@ class _Course:
     """Their fingerprints."""
 
 
-_course: _Course | None = None
+_course: _CourseCode | None = None
 """Loaded once per process, not for every submission."""
 
 
-def _prepare(root: Path) -> None:
+def _load_course_code(root: Path) -> None:
     """Load the course's files and fingerprints into this process."""
     global _course
     manifest = load(root)
     modules = [m for m in manifest.modules if m.status is Status.BUILT]
     paths = [file.path for file in source_files(manifest, modules)]
     given = {p.as_posix(): skeleton((root / p).read_text("utf-8"), manifest, p) for p in paths}
-    _course = _Course(manifest, given, hash_given(given.values()))
+    _course = _CourseCode(manifest, given, hash_given_code(given.values()))
 
 
-def _read(one: Submitted) -> tuple[str, ReadFiles | None]:
+def _read_submission(submission: LatestSubmission) -> tuple[str, SubmissionFiles | None]:
     """Read a commit's Python files that differ from those given; links and files that are too large are left out."""
     assert _course is not None
     try:
-        handed_in = read_tree(one.repository, one.commit, _course.manifest).files
+        handed_in = read_commit_tree(submission.repository, submission.commit, _course.manifest).files
     except GitError:
-        return one.key, None
+        return submission.key, None
     files = {}
     for path, given in _course.given.items():
         if (data := handed_in.get(path)) is not None:
             text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
             if text != given:
                 files[path] = text
-    prints = {path: fingerprint(text, _course.known) for path, text in files.items()}
-    return one.key, ReadFiles(zlib.compress(json.dumps(files).encode()), prints)
+    prints = {path: fingerprint_code(text, _course.known) for path, text in files.items()}
+    return submission.key, SubmissionFiles(zlib.compress(json.dumps(files).encode()), prints)

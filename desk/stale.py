@@ -14,19 +14,21 @@ LATE = timedelta(days=1)
 Scores = Mapping[str, Mapping[int, Score]]
 
 
-def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tuple[str, int], tuple[str, ...]]:
+def find_stale_grades(
+    book: Gradebook, scores: Scores, newest_visit: datetime | None
+) -> dict[tuple[str, int], tuple[str, ...]]:
     """Find grades that may be out of date, and why, by student and milestone; ``at`` is the class's newest visit."""
-    visits, pushes = book.visits(), book.pushes()
+    visits, pushes = book.read_visits(), book.read_pushes()
     handed_in: dict[tuple[str, str, int], str | None] = {}
-    for one in book.handed_in():
+    for one in book.list_submissions():
         key = (one.student, one.commit, one.milestone)
         handed_in[key] = handed_in.get(key) or one.submission_digest
-    sound = [g for g in book.gradings() if g.verdict != "error"]
+    sound = [g for g in book.list_gradings() if g.verdict != "error"]
     graded = {(g.student, g.milestone, mark) for g in sound for mark in (g.submission_digest, g.commit)}
     found = {}
     for student, by_milestone in scores.items():
         visit = visits.get(student)
-        newest = _find_newest(pushes.get(student, ()), visit)
+        newest = _find_newest_push(pushes.get(student, ()), visit)
         for milestone, score in by_milestone.items():
             reasons = []
             if newest is not None:
@@ -36,20 +38,20 @@ def find_stale(book: Gradebook, scores: Scores, at: datetime | None) -> dict[tup
                 is_newer = score.grading is not None and newest.at > score.grading.started_at
                 if (digest and (student, milestone, digest) not in graded) or (is_newer and not known):
                     reasons.append(f"the push of {newest.at:%Y-%m-%d %H:%M} UTC has not been graded yet")
-            reasons += _explain(score, visit, at)
+            reasons += _explain_staleness(score, visit, newest_visit)
             if reasons:
                 found[student, milestone] = tuple(reasons)
     return found
 
 
-def _find_newest(pushes: tuple[Push, ...], visit: Visit | None) -> Push | None:
+def _find_newest_push(pushes: tuple[Push, ...], visit: Visit | None) -> Push | None:
     """Find the newest push to the branch that is graded."""
     if visit is not None and visit.branch is not None:
         pushes = tuple(push for push in pushes if push.branch == visit.branch)
     return pushes[-1] if pushes else None
 
 
-def _explain(score: Score, visit: Visit | None, at: datetime | None) -> Iterator[str]:
+def _explain_staleness(score: Score, visit: Visit | None, newest_visit: datetime | None) -> Iterator[str]:
     """Say why a score may be out of date, apart from newer pushes."""
     if score.grading is None:
         return
@@ -57,5 +59,5 @@ def _explain(score: Score, visit: Visit | None, at: datetime | None) -> Iterator
         yield f"it was judged by {score.judged_by}"
     if visit is not None and visit.problem:
         yield "the last collection could not read the repository"
-    elif visit is not None and at is not None and at - visit.at > LATE:
+    elif visit is not None and newest_visit is not None and newest_visit - visit.at > LATE:
         yield f"the repository was last visited on {visit.at:%Y-%m-%d}"

@@ -26,7 +26,7 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
-class Need:
+class StuckScore:
     """The reasons why a student may be stuck."""
 
     failures: int = 0
@@ -40,19 +40,19 @@ class Need:
     def score(self) -> int:
         """The points of `FORMULA`.
 
-        >>> Need(failures=3, days=9, behind=5).score
+        >>> StuckScore(failures=3, days=9, behind=5).score
         6
         """
         pairs = max(0, self.behind) // 2
         return min(self.failures, FAILURES) + min(self.days // 7, WEEKS) + min(pairs, PAIRS_BEHIND)
 
 
-def rank_needs(needs: Mapping[Key, Need], recent: Mapping[Key, float]) -> list[Key]:
+def rank_by_stuck_score(needs: Mapping[Key, StuckScore], recent: Mapping[Key, float]) -> list[Key]:
     """Rank everybody, most points first; of equals the one who worked last, who can still be reached."""
     return sorted(needs, key=lambda key: (-needs[key].score, -recent.get(key, 0.0), str(key)))
 
 
-def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, Need], students: int) -> list[Key]:
+def select_stuck(ranked: Iterable[Key], needs: Mapping[Key, StuckScore], students: int) -> list[Key]:
     """Select those of a ranking to name, in a class of this many students; any class may have one."""
     named = [key for key in ranked if needs[key].score >= LEAST]
     return named[: max(1, students // SHARE)]

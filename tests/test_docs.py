@@ -24,7 +24,7 @@ import typer.main
 
 from course.release import student_files, write_release
 from course.skeleton import solved
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading.manifest.load import load
 from grading.sandbox.launch import choose
 from grading.submission import OWN
@@ -253,7 +253,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Place:
     elsewhere = folder.parent / "classroom50" / "fall" / "roster.csv"
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text("username,first_name,last_name,email,section,github_id,role\nada,Ada,L,a@x.org,A,1,student\n")
-    fill(folder.parent / "shards" / "1" / "gradebook.sqlite", [Row("ada")], {"ada": [(1, 2, TERM)]})
+    fill(folder.parent / "shards" / "1" / "gradebook.sqlite", [RosterRow("ada")], {"ada": [(1, 2, TERM)]})
     return install(folder, "course")
 
 

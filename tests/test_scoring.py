@@ -10,8 +10,8 @@ from rich.console import Console
 
 from course.manifest_text import manifest_text
 from desk.gradebook import FILE, open_gradebook
-from desk.roster import Row
-from desk.scores import scores
+from desk.roster import RosterRow
+from desk.scores import compute_scores
 from grading.criteria import stated
 from grading.export.points import scored
 from grading.manifest.load import load
@@ -131,10 +131,10 @@ def test_what_was_graded_keeps_the_scheme_it_was_graded_by(class_folder: Path, r
     parts = tuple(c.model_copy(update={"partial": c.unit is Unit.FRACTION, "weight": 3.0}) for c in one.criteria)
     weighted = Result.model_validate(one.model_dump() | {"criteria": [c.model_dump() for c in parts]})
     with open_gradebook(class_folder / FILE, make=True) as book:
-        book.enroll([Row("ada"), Row("bob")])
-        book.add_result("ada", one)
-        book.add_result("bob", weighted.model_copy(update={"criteria": (parts[0], parts[1])}))
-        found = scores(book, load(root))
+        book.enroll_students([RosterRow("ada"), RosterRow("bob")])
+        book.save_result("ada", one)
+        book.save_result("bob", weighted.model_copy(update={"criteria": (parts[0], parts[1])}))
+        found = compute_scores(book, load(root))
     assert (found["ada"][1].points, found["bob"][1].points) == (50.0, 50.0)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from desk.cohort import Student
-from desk.leaderboard import COURSE, Entry, Ranking, write_value
+from desk.cohort import CohortStudent
+from desk.leaderboard import COURSE, BoardEntry, Ranking, format_board_value
 from grading.render.text import one_line
 from website.render import Files, Site
 from website.story import called
@@ -18,7 +18,7 @@ PATH = "class/leaderboard.html"
 class Place:
     """A row of a board."""
 
-    entry: Entry
+    entry: BoardEntry
     name: str
     address: str | None
     """The address of their portfolio; None for the course."""
@@ -31,14 +31,14 @@ class Place:
     middle: float
 
 
-def board_pages(rankings: Sequence[Ranking], students: Mapping[str, Student], site: Site) -> Files:
+def board_pages(rankings: Sequence[Ranking], students: Mapping[str, CohortStudent], site: Site) -> Files:
     """Render the page, or none where nobody is on a board. ``students`` are those that the site shows."""
     boards = [(ranking, _list_places(ranking, students)) for ranking in rankings]
     shown = [(ranking, places) for ranking, places in boards if any(place.address for place in places)]
     return {PATH: site.page("leaderboard.html.jinja", PATH, boards=shown)} if shown else {}
 
 
-def _list_places(ranking: Ranking, students: Mapping[str, Student]) -> list[Place]:
+def _list_places(ranking: Ranking, students: Mapping[str, CohortStudent]) -> list[Place]:
     """Make a row for each entry of a board, on an axis that all of them share."""
     entries = [entry for entry in ranking.entries if entry.student in students or entry.student == COURSE]
     low, high = min(e.low for e in entries), max(e.high for e in entries)
@@ -47,16 +47,16 @@ def _list_places(ranking: Ranking, students: Mapping[str, Student]) -> list[Plac
     def scale(value: float) -> float:
         return round(4 + 92 * (value - low) / span, 2)
 
-    def place(entry: Entry) -> Place:
+    def place(entry: BoardEntry) -> Place:
         name, address = _describe(students.get(entry.student))
-        value, least, most = (write_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
+        value, least, most = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
         left, width = scale(entry.low), max(0.8, round(scale(entry.high) - scale(entry.low), 2))
         return Place(entry, name, address, value, least, most, left, width, scale(entry.middle))
 
     return [place(entry) for entry in entries]
 
 
-def _describe(student: Student | None) -> tuple[str, str | None]:
+def _describe(student: CohortStudent | None) -> tuple[str, str | None]:
     """Return a student's name on the site, and the address of their portfolio."""
     if student is None:
         return "The course’s own solution", None

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.cohort import Student
+from desk.cohort import CohortStudent
 from grading.errors import UsageError
 from grading.manifest.load import load
 from website.board_pages import board_pages
@@ -174,7 +174,7 @@ def _render_students(
             yield from done
 
 
-def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[Student, str]]) -> Iterator[Rendered]:
+def _students(source: Source, site: Site, target: Path, job: Sequence[tuple[CohortStudent, str]]) -> Iterator[Rendered]:
     """Render and write the parts of some students, each given with the digest of its inputs."""
     for student, digest in job:
         story = tell(source.member(student), site.manifest)
@@ -194,7 +194,7 @@ def _prepare(source: Source, site: Site, target: Path) -> None:
     _shared = source, site, target
 
 
-def _in_process(job: Sequence[tuple[Student, str]]) -> list[Rendered]:
+def _in_process(job: Sequence[tuple[CohortStudent, str]]) -> list[Rendered]:
     """Render some students in another process, which `_prepare` has prepared."""
     assert _shared is not None
     return list(_students(*_shared, job))
@@ -217,7 +217,7 @@ def _without(known: Sequence[Known], left_out: Sequence[str]) -> list[Known]:
     return [k for k in known if k.student.id not in left_out]
 
 
-def _shown(student: Student) -> tuple[str, ...]:
+def _shown(student: CohortStudent) -> tuple[str, ...]:
     """List what a student's pages show of the roster."""
     name, repository = (student.name or "", student.repository or "") if student.public else ("", "")
     return (student.pseudonym, name, repository if student.links else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from desk.item_statistics import PASSED, ItemStatistics, Outcome, analyse_items
+from desk.item_statistics import PASSED, ItemOutcome, ItemStatistics, analyse_items
 from grading.manifest.model import Manifest
 from website.summary import Missed, Summary
 
@@ -88,7 +88,7 @@ def _name_criteria(manifest: Manifest) -> Iterator[Named]:
 def _worst_first(named: Iterable[Named], met: list[dict[str, Missed | None]]) -> tuple[Item, ...]:
     """Rank the items that somebody met, worst first; ``met`` has each student's items, with what they missed."""
     known = {name[0]: name for name in named}
-    outcomes: list[dict[str, Outcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
+    outcomes: list[dict[str, ItemOutcome]] = [{i: m.outcome if m else PASSED for i, m in one.items()} for one in met]
     statistics = analyse_items(outcomes, list(known))
     found = []
     for id_, title, where, milestone in known.values():

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from desk.repository import full_name
+from desk.repository import parse_github_name
 from grading.manifest.model import Milestone, Module
 from grading.result import Result
 
@@ -53,7 +53,7 @@ def find_repository(text: str | None) -> Repository | None:
     """
     if text is None:
         return None
-    name = full_name(text)
+    name = parse_github_name(text)
     if name is not None:
         return Repository(f"{GITHUB}/{name}", name, on_github=True)
     if not text.startswith("https://"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from desk.stuck import Need, rank_needs, select_stuck
+from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
 from grading.manifest.model import Manifest, Status
 from website.items import Items, analyse
 from website.spans import plural
@@ -27,7 +27,7 @@ class Row:
     """None where the site does not show it."""
     days: int | None
     """Days from their last progress to the newest record of the class; None without any record."""
-    need: Need
+    need: StuckScore
     reasons: tuple[str, ...]
     """The reasons for the score, in words."""
     is_stuck: bool
@@ -124,15 +124,15 @@ def _rank_rows(
     days = {s.pseudonym: _days_since(s.progress_at, newest) for s in students}
     whole = _days_since(min(begun).isoformat(), newest) if begun else None
 
-    def need(s: Summary) -> Need:
+    def need(s: Summary) -> StuckScore:
         if s.towards is None:
-            return Need()
+            return StuckScore()
         idle = days[s.pseudonym] if s.progress_at else whole
-        return Need(s.times, idle or 0, middle - s.modules_done)
+        return StuckScore(s.times, idle or 0, middle - s.modules_done)
 
     needs = {s.pseudonym: need(s) for s in students}
     recent = {s.pseudonym: datetime.fromisoformat(s.newest).timestamp() for s in students if s.newest}
-    ranked = rank_needs(needs, recent)
+    ranked = rank_by_stuck_score(needs, recent)
     stuck = set(select_stuck(ranked, needs, len(students)))
     by_name = {s.pseudonym: s for s in students}
     for name in ranked:
@@ -141,7 +141,7 @@ def _rank_rows(
         yield Row(s, sections.get(name), days[name], needs[name], reasons, name in stuck, s.towards is None)
 
 
-def _list_reasons(summary: Summary, need: Need) -> Iterable[str]:
+def _list_reasons(summary: Summary, need: StuckScore) -> Iterable[str]:
     """Say in words why a student may be stuck."""
     if need.failures > 1:
         yield f"task {summary.repeated} failed {need.failures} times in a row"

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from desk.cohort import Member, Student, booked, enrolled, member, students
+from desk.cohort import (
+    CohortMember,
+    CohortStudent,
+    list_enrolled_students,
+    list_folder_students,
+    load_member_from_folder,
+    load_member_from_gradebook,
+)
 from desk.gradebook import open_gradebook
 from desk.leaderboard import Ranking, rank_boards
 from grading import progress
@@ -19,7 +26,7 @@ from grading import progress
 class Known:
     """A student with a mark that changes whenever their records may have changed."""
 
-    student: Student
+    student: CohortStudent
     mark: str
 
 
@@ -29,7 +36,7 @@ class Source(Protocol):
     def known(self) -> Sequence[Known]:
         """List every student of the class."""
 
-    def member(self, student: Student) -> Member:
+    def member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records."""
 
     def rankings(self) -> tuple[Ranking, ...]:
@@ -46,12 +53,12 @@ class Folder:
 
     def known(self) -> Sequence[Known]:
         """List the students of the roster, or of the folders; UsageError when either is invalid."""
-        found = students(self.folder, self.roster, key=self.key)
+        found = list_folder_students(self.folder, self.roster, key=self.key)
         return tuple(Known(student, _mark(self.folder / student.id / progress.FOLDER)) for student in found)
 
-    def member(self, student: Student) -> Member:
+    def member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from their folder."""
-        return member(self.folder, student)
+        return load_member_from_folder(self.folder, student)
 
     def rankings(self) -> tuple[Ranking, ...]:
         """Return nothing, since published records were not measured on one machine."""
@@ -66,11 +73,11 @@ class Book:
 
     def known(self) -> Sequence[Known]:
         """List the enrolled students; UsageError when there is no gradebook."""
-        return tuple(Known(student, mark) for student, mark in enrolled(self.path))
+        return tuple(Known(student, mark) for student, mark in list_enrolled_students(self.path))
 
-    def member(self, student: Student) -> Member:
+    def member(self, student: CohortStudent) -> CohortMember:
         """Load one student's records from the gradebook, which is opened each time, in whichever process this is."""
-        return booked(self.path, student)
+        return load_member_from_gradebook(self.path, student)
 
     def rankings(self) -> tuple[Ranking, ...]:
         """Load what `inv leaderboard` has measured."""

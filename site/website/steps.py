@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 
-from desk.cohort import Entry
+from desk.cohort import RecordEntry
 from grading.manifest.model import Kind, Manifest
 from grading.progress import PASSING, Event
 from grading.progress import Kind as EventKind
@@ -16,7 +16,7 @@ from grading.render.text import one_line
 from grading.result import CriterionResult, CriterionStatus, Curve, Result, Verdict
 from website.spans import span
 
-Read = tuple[Entry, Result | None]
+Read = tuple[RecordEntry, Result | None]
 """A record, and its validated result if it has one."""
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from desk.cohort import Entry, Member
+from desk.cohort import CohortMember, RecordEntry
 from grading import journey
 from grading.journey import MilestoneState, ModuleState, State
 from grading.manifest.model import Kind, Manifest, Milestone
@@ -80,7 +80,7 @@ def called(pseudonym: str) -> str:
     return " ".join(part.capitalize() for part in pseudonym.split("-"))
 
 
-def tell(member: Member, manifest: Manifest) -> Story:
+def tell(member: CohortMember, manifest: Manifest) -> Story:
     """Build the story of one student's records. Records that are not valid are only counted, as damaged."""
     read = list(_read(member.entries))
     any_verified = any(entry.verified for entry, _ in read)
@@ -116,7 +116,7 @@ def _goal(manifest: Manifest, history: History, states: Iterable[ModuleState | M
     return journey.next_goal(manifest, history).sentence
 
 
-def _read(entries: Iterable[Entry]) -> Iterator[Read]:
+def _read(entries: Iterable[RecordEntry]) -> Iterator[Read]:
     """Validate the result of each record, and drop records with an invalid one."""
     for entry in entries:
         try:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from desk.item_statistics import Outcome
+from desk.item_statistics import ItemOutcome
 from grading.checks.quiz import find_judged
 from grading.journey import State
 from grading.manifest.model import Manifest
@@ -44,9 +44,9 @@ class Missed:
     """Records up to and including the first that passes; 0 while none does."""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ItemOutcome:
         """The outcome for the statistics of items."""
-        return Outcome(passed_first=not self.first, tries=self.tries)
+        return ItemOutcome(passed_first=not self.first, tries=self.tries)
 
 
 @dataclass(frozen=True)

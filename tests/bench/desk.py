@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from desk import git
-from desk.collect import collect
-from desk.grader import Task
-from desk.pool import cores, grade_all
-from desk.pushes import Reflogs
-from desk.rehearsal import SERVER, rehearse
-from desk.roster import Row
+from desk.collect import collect_class
+from desk.grading_process import GradingTask
+from desk.pool import count_available_cores, grade_in_processes
+from desk.pushes import ReflogSource
+from desk.rehearsal import SERVER, write_rehearsal_class
+from desk.roster import RosterRow
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
@@ -31,12 +31,12 @@ def unchanged() -> Iterator[Figure]:
     """Measure how long it takes to collect a class in which nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
         server = _server(Path(place), "dan")
-        rows = [Row(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
+        rows = [RosterRow(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
         for row in rows:
             shutil.copytree(server, Path(place, f"{row.id}.git"))
 
         def once() -> None:
-            found = collect(ROOT, Path(place, "class"), rows, Reflogs(), Silent(), base=Path(place))
+            found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), Silent(), base=Path(place))
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
 
@@ -47,20 +47,22 @@ def unchanged() -> Iterator[Figure]:
 
 def throughput() -> Iterator[Figure]:
     """Compare the pace of grading milestone 1 on all cores with the pace on a single core."""
-    count, manifest = cores(), load(ROOT)
+    count, manifest = count_available_cores(), load(ROOT)
     with tempfile.TemporaryDirectory() as place:
         server = _server(Path(place), "ada")
-        commit = git.remote_heads(f"file://{server}").commit
+        commit = git.list_remote_heads(f"file://{server}").commit
         if commit is None:
             raise GraderError(f"{server} is empty")
         repository = Path(place, "ada.git")
-        git.prepare(repository)
-        git.fetch(repository, f"file://{server}", [commit], largest=MAX_BYTES)
-        tasks = [Task("ada", 1, commit, str(repository))] * (EACH * count)
+        git.init_bare_repository(repository)
+        git.fetch_commits(repository, f"file://{server}", [commit], largest=MAX_BYTES)
+        tasks = [GradingTask("ada", 1, commit, str(repository))] * (EACH * count)
 
-        def graded(jobs: int, some: list[Task]) -> float:
+        def graded(jobs: int, some: list[GradingTask]) -> float:
             def work() -> None:
-                problems = [one.problem for one in grade_all(some, ROOT, manifest, jobs=jobs) if one.result is None]
+                problems = [
+                    one.problem for one in grade_in_processes(some, ROOT, manifest, jobs=jobs) if one.result is None
+                ]
                 if problems:
                     raise GraderError(f"grading failed: {problems[0]}")
 
@@ -89,5 +91,5 @@ def one_core() -> Iterator[None]:
 
 def _server(place: Path, student: str) -> Path:
     """Make the rehearsal's server, and return a student's repository."""
-    rehearse(ROOT, place / "rehearsal")
+    write_rehearsal_class(ROOT, place / "rehearsal")
     return place / "rehearsal" / SERVER / f"{student}.git"

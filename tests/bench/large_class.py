@@ -13,10 +13,10 @@ from pathlib import Path
 
 from course.cohorts import START, write_student
 from course.skeleton import skeleton, solved
-from desk.folder import make_class_folder
-from desk.gradebook import FILE, Gradebook, HandedIn, Published, Visit, open_gradebook
+from desk.class_folder import make_class_folder
+from desk.gradebook import FILE, CommitSubmission, Gradebook, PublishedRecord, Visit, open_gradebook
 from desk.pushes import Push
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading import progress
 from grading.errors import GraderError
 from grading.grade import course_record
@@ -77,63 +77,63 @@ def similarity() -> Iterator[Figure]:
         yield Figure("memory of all processes of inv similar", peak, 500, "MiB", how)
 
 
-def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[Row], int]:
+def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], int]:
     """Write the gradebook of a class with published records and graded milestones. Return students and result count."""
-    rows = [Row(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
+    rows = [RosterRow(f"s{n:03}", f"Student {n}", f"s{n}@example.org", section="ABCD"[n % 4]) for n in range(STUDENTS)]
     make_class_folder(folder)
     left, course = RESULTS, course_record(ROOT, manifest)
     with open_gradebook(folder / FILE, make=True) as book, tempfile.TemporaryDirectory() as records:
-        book.enroll(rows)
+        book.enroll_students(rows)
         for number, row in enumerate(rows):
             write_student(Path(records, row.id), manifest, random.Random(number), row.id)  # noqa: S311 - for play
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
             events = [progress.parse(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
-            book.set_records(row.id, [_publish(row, file.name, event) for file, event in modules])
+            book.save_records(row.id, [_publish(row, file.name, event) for file, event in modules])
             fair = -(-left * 5 // (STUDENTS - number) // 4)  # some students have fewer
             graded = [e for e in events if e.milestone is not None][:fair]
             for event in graded:
                 _grade(book, row, event, course, [m.id for m in manifest.milestones])
             left -= len(graded)
-        for visit in book.visits().values():  # the last collection visited everybody
-            book.visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
+        for visit in book.read_visits().values():  # the last collection visited everybody
+            book.save_visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
     return rows, RESULTS - left
 
 
-def _publish(row: Row, name: str, event: Event) -> Published:
-    return Published(row.id, f"progress/{name}", event.at, 1, progress.encode(event).decode(), None)
+def _publish(row: RosterRow, name: str, event: Event) -> PublishedRecord:
+    return PublishedRecord(row.id, f"progress/{name}", event.at, 1, progress.encode(event).decode(), None)
 
 
-def _grade(book: Gradebook, row: Row, event: Event, course: CourseRecord, milestones: Sequence[int]) -> None:
+def _grade(book: Gradebook, row: RosterRow, event: Event, course: CourseRecord, milestones: Sequence[int]) -> None:
     """Add what a collection keeps of one submission."""
     result = Result.model_validate(event.raw)
     assert result.milestone is not None
     commit = result.key[:40]
     about = result.submission.model_copy(update={"commit": commit})
     result = result.model_copy(update={"official": True, "submission": about, "course": course})
-    book.add_pushes(row.id, [Push(MAIN, commit, event.at, "github")])
-    before = {g.milestone: g.submission_digest for g in book.gradings(row.id)} | {result.milestone: about.digest}
-    book.hand_in(HandedIn(row.id, commit, course.digest, m, before.get(m)) for m in milestones)
-    book.add_result(row.id, result)
-    book.visit(Visit(row.id, event.at, MAIN, commit))
+    book.save_pushes(row.id, [Push(MAIN, commit, event.at, "github")])
+    before = {g.milestone: g.submission_digest for g in book.list_gradings(row.id)} | {result.milestone: about.digest}
+    book.save_submissions(CommitSubmission(row.id, commit, course.digest, m, before.get(m)) for m in milestones)
+    book.save_result(row.id, result)
+    book.save_visit(Visit(row.id, event.at, MAIN, commit))
 
 
-def _change_one(folder: Path, row: Row) -> None:
+def _change_one(folder: Path, row: RosterRow) -> None:
     """Add one more result to one student."""
     with open_gradebook(folder / FILE) as book:
-        result = book.result(book.gradings(row.id)[-1].id)
-        book.add_result(row.id, result.model_copy(update={"seed": result.seed + 1}))
+        result = book.load_result(book.list_gradings(row.id)[-1].id)
+        book.save_result(row.id, result.model_copy(update={"seed": result.seed + 1}))
 
 
 def _multiply(small: Path, large: Path, times: int) -> None:
     """Copy the class ``times`` times over, under different ids."""
     with open_gradebook(small / FILE) as book:
         tables = {
-            table: [column for _, column, *_ in book.read(f"PRAGMA table_info({table})")]
+            table: [column for _, column, *_ in book.run_query(f"PRAGMA table_info({table})")]
             for table in ("student", "visit", "push", "handed_in", "grading", "record")
         }
     make_class_folder(large)
-    with open_gradebook(large / FILE, make=True) as book, book.attached(small / FILE) as db:
+    with open_gradebook(large / FILE, make=True) as book, book.attach_gradebook(small / FILE) as db:
         db.execute("INSERT OR IGNORE INTO course SELECT * FROM shard.course")
         for copy in range(times):
             for table, columns in tables.items():
@@ -151,7 +151,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
     texts = {p: (ROOT / p).read_text("utf-8") for p, _ in paths}
     given = {p: skeleton(text, manifest, p) for p, text in texts.items()}
     own = {p: solved(text, manifest, p) for p, text in texts.items()}
-    rows = [Row(f"s{n:03}") for n in range(STUDENTS)]
+    rows = [RosterRow(f"s{n:03}") for n in range(STUDENTS)]
     stream = []
     for number, row in enumerate(rows):
         rng = random.Random(number)  # noqa: S311 - for play
@@ -165,10 +165,10 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
     commits = _git(["--git-dir", str(one), "for-each-ref", "--format=%(objectname)", "--sort=refname"]).split()
     (folder / "repositories").mkdir()
     with open_gradebook(folder / FILE, make=True) as book:
-        book.enroll(rows)
+        book.enroll_students(rows)
         for row, commit in zip(rows, commits, strict=True):
             (folder / "repositories" / f"{row.id}.git").symlink_to(one)
-            book.visit(Visit(row.id, START, MAIN, commit.decode()))
+            book.save_visit(Visit(row.id, START, MAIN, commit.decode()))
 
 
 def vary(text: str, rng: random.Random) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from desk.gradebook import HandedIn, Visit, open_gradebook
+from desk.gradebook import CommitSubmission, Visit, open_gradebook
 from desk.pushes import Push
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading.result import Result
 from tests.desk.school import TERM
 from tests.render.results import criterion, loss, result
@@ -30,15 +30,17 @@ def graded(number: int, *, met: int = 2, at: datetime = TERM, milestone: int = 1
     return Result.model_validate(made.model_dump() | {"submission": about.model_dump(), "verdict": verdict})
 
 
-def fill(path: Path, rows: Sequence[Row], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
+def fill(path: Path, rows: Sequence[RosterRow], work: dict[str, Sequence[tuple[int, int, datetime]]]) -> Path:
     """A gradebook of these students; of each (commit, criteria met, pushed at), graded an hour later."""
     with open_gradebook(path, make=True) as book:
-        book.enroll(rows)
+        book.enroll_students(rows)
         for student, commits in work.items():
             for number, met, at in commits:
                 one = graded(number, met=met, at=at + timedelta(hours=1))
-                book.add_pushes(student, [Push(MAIN, sha(number), at, "github")])
-                book.hand_in([HandedIn(student, sha(number), one.course.digest, 1, one.submission.digest)])
-                book.add_result(student, one)
-                book.visit(Visit(student, at + timedelta(hours=1), MAIN, sha(number)))
+                book.save_pushes(student, [Push(MAIN, sha(number), at, "github")])
+                book.save_submissions(
+                    [CommitSubmission(student, sha(number), one.course.digest, 1, one.submission.digest)]
+                )
+                book.save_result(student, one)
+                book.save_visit(Visit(student, at + timedelta(hours=1), MAIN, sha(number)))
     return path

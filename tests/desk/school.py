@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from course.skeleton import skeleton, solved
-from desk.git import environment
-from desk.roster import Row
+from desk.git import build_git_environment
+from desk.roster import RosterRow
 from grading.manifest.load import load
 from grading.progress import Event
 from tests.desk.conftest import publish
@@ -43,7 +43,7 @@ class School:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = environment(os.environ) | {
+        self.environment = build_git_environment(os.environ) | {
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": "a",
@@ -51,7 +51,7 @@ class School:
             "GIT_COMMITTER_NAME": "a",
             "GIT_COMMITTER_EMAIL": "a@example.org",
         }
-        self.rows: list[Row] = []
+        self.rows: list[RosterRow] = []
 
     def git(self, *words: str, at: datetime = TERM) -> str:
         """Run git, with this time on the server's clock and in the commits."""
@@ -68,13 +68,13 @@ class School:
         """Where the student works."""
         return self.folder / "desks" / student
 
-    def enroll(self, student: str, files: Mapping[str, str] | None = None) -> Row:
+    def enroll(self, student: str, files: Mapping[str, str] | None = None) -> RosterRow:
         """A student with a repository that holds these files; without any, one that holds nothing."""
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.bare(student)))
         for setting in ("core.logAllRefUpdates true", "uploadpack.allowFilter true"):
             self.git("--git-dir", str(self.bare(student)), "config", *setting.split())
         self.git("init", "--quiet", "--initial-branch=main", str(self.work(student)))
-        row = Row(student, repository=str(self.bare(student)), name=f"{student.title()} Example")
+        row = RosterRow(student, repository=str(self.bare(student)), name=f"{student.title()} Example")
         self.rows.append(row)
         if files is not None:
             self.push(student, files)

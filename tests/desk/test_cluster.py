@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from desk.collect import Collected, collect
+from desk.collect import CollectionSummary, collect_class
 from desk.gradebook import FILE, open_gradebook
-from desk.pushes import Reflogs
+from desk.pushes import ReflogSource
 from grading.errors import GraderError, UsageError
 from grading.render.progress import Silent
 from grading.render.record import to_json
@@ -137,15 +137,15 @@ class Telling(Silent):
             self.happens()
 
 
-def run(school: School, folder: Path, cluster: Cluster, watch: Silent | None = None) -> Collected:
+def run(school: School, folder: Path, cluster: Cluster, watch: Silent | None = None) -> CollectionSummary:
     """Collect the school's class, and grade on the cluster."""
-    return collect(ROOT, folder, school.rows, Reflogs(), watch or Silent(), cluster=str(cluster.file))
+    return collect_class(ROOT, folder, school.rows, ReflogSource(), watch or Silent(), cluster=str(cluster.file))
 
 
 def students_graded(folder: Path) -> list[str]:
     """Who has a result in the gradebook."""
     with open_gradebook(folder / FILE) as book:
-        return [grading.student for grading in book.gradings()]
+        return [grading.student for grading in book.list_gradings()]
 
 
 def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
@@ -160,7 +160,7 @@ def test_each_task_carries_its_files_and_a_worker_that_dies_costs_one_retry(
     assert (found.graded, [trouble.student for trouble in found.troubles]) == (4, ["dies"])
     assert "ended, 2 times" in found.troubles[0].problem
     with open_gradebook(class_folder / FILE) as book:
-        outputs = {grading.student: book.result(grading.id).student_output for grading in book.gradings()}
+        outputs = {grading.student: book.load_result(grading.id).student_output for grading in book.list_gradings()}
     assert outputs == {student: f"# {student}\n" for student in ("ada", "bob", "cyd", "once")}
     assert sum(worker.poll() == -signal.SIGKILL for worker in workers) == 3
 
@@ -202,11 +202,11 @@ def test_a_cluster_s_grading_is_a_grading_like_any_other(
     school.enroll("ada", BROKEN)
     assert run(school, class_folder, cluster).graded == 1
     elsewhere = tmp_path / "elsewhere"
-    collect(ROOT, elsewhere, school.rows, Reflogs(), Silent(), jobs=1)
+    collect_class(ROOT, elsewhere, school.rows, ReflogSource(), Silent(), jobs=1)
     records = []
     for folder in (class_folder, elsewhere):
         with open_gradebook(folder / FILE) as book:
-            record = json.loads(to_json(book.result(book.gradings()[0].id)))
+            record = json.loads(to_json(book.load_result(book.list_gradings()[0].id)))
         records.append({name: record[name] for name in ("criteria", "submission", "course", "verdict", "official")})
     assert records[0] == records[1]
 
@@ -215,9 +215,9 @@ def test_where_no_scheduler_answers_nothing_is_lost(school: School, class_folder
     """The address is named; what was fetched is kept."""
     school.enroll("ada", {RECIPE: "# ada\n"})
     with pytest.raises(GraderError, match=r"No Dask scheduler answers at nonsense://nowhere"):
-        collect(ROOT, class_folder, school.rows, Reflogs(), Silent(), cluster="nonsense://nowhere")
+        collect_class(ROOT, class_folder, school.rows, ReflogSource(), Silent(), cluster="nonsense://nowhere")
     with open_gradebook(class_folder / FILE) as book:
-        assert len(book.handed_in()) > 0
+        assert len(book.list_submissions()) > 0
 
 
 def test_without_dask_the_command_says_what_to_install(
@@ -226,5 +226,5 @@ def test_without_dask_the_command_says_what_to_install(
     """Before anything is touched."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="--group cluster"):
-        collect(ROOT, class_folder, school.rows, Reflogs(), Silent(), cluster="tcp://x:1")
+        collect_class(ROOT, class_folder, school.rows, ReflogSource(), Silent(), cluster="tcp://x:1")
     assert list(class_folder.iterdir()) == []

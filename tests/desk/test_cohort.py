@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from desk.cohort import NEVER, from_folder, from_gradebook
-from desk.gradebook import Published, open_gradebook
-from desk.pseudonyms import QUALITIES, THINGS, pseudonyms, read_key
-from desk.roster import Row
+from desk.cohort import NEVER, load_cohort_from_folder, load_cohort_from_gradebook
+from desk.gradebook import PublishedRecord, open_gradebook
+from desk.pseudonyms import QUALITIES, THINGS, assign_pseudonyms, read_pseudonym_key
+from desk.roster import RosterRow
 from grading import progress
 from grading.errors import UsageError
 from grading.github import ledger
@@ -27,13 +27,13 @@ def test_a_class_is_ordered_and_dated_by_its_newest_record(class_folder: Path) -
     later = attempt_at(DAY + timedelta(days=3), result())
     publish(class_folder / "zoe", later, attempt_at(DAY, not_yet()))
     publish(class_folder / "ada", attempt_at(DAY, not_yet()))
-    found = from_folder(class_folder)
+    found = load_cohort_from_folder(class_folder)
     assert [m.student.id for m in found.members] == ["ada", "zoe"]
     assert [e.event.verdict for e in found.members[1].entries] == ["not_yet", "unlocked"]
     assert all(e.verified and e.reason is None for m in found.members for e in m.entries)
     assert found.made_at == DAY + timedelta(days=3)
     assert found.course == "TinyTorch"
-    assert from_folder(class_folder) == found
+    assert load_cohort_from_folder(class_folder) == found
 
 
 def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
@@ -42,7 +42,7 @@ def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
     second.write_text(second.read_text().replace('"seed": 42', '"seed": 43'))
     progress.record(class_folder / "ada", attempt_at(DAY, result()))
     progress.record(class_folder / "bob", attempt_at(DAY, result()))
-    ada, bob = from_folder(class_folder).members
+    ada, bob = load_cohort_from_folder(class_folder).members
     assert sorted((e.verified, e.reason and e.reason[:13]) for e in ada.entries) == [
         (False, "it is not in "),
         (False, "it was edited"),
@@ -59,10 +59,10 @@ def test_what_is_no_record_is_left_out(class_folder: Path, tmp_path: Path) -> No
     (class_folder / "ada" / "progress" / "a.json").symlink_to(tmp_path / "secret.json")
     (class_folder / "ada" / "progress" / "b.json").write_bytes(b"\xff")
     (class_folder / "ada" / "progress" / "c.json").mkdir()
-    assert len(from_folder(class_folder).members[0].entries) == 1
+    assert len(load_cohort_from_folder(class_folder).members[0].entries) == 1
     (class_folder / "ada" / ledger.FILE).unlink()
     (class_folder / "ada" / ledger.FILE).mkdir()
-    assert not from_folder(class_folder).members[0].entries[0].verified
+    assert not load_cohort_from_folder(class_folder).members[0].entries[0].verified
 
 
 def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path) -> None:
@@ -71,24 +71,24 @@ def test_the_roster_says_who_is_in_the_class(class_folder: Path, tmp_path: Path)
     publish(class_folder / "stranger", attempt_at(DAY, result()))
     roster = tmp_path / "roster.csv"
     roster.write_text("id,name,section,public\nBob,Bob B.,A,no\nada,Ada Lovelace,B,yes\n")
-    ada, bob = from_folder(class_folder, roster).members
+    ada, bob = load_cohort_from_folder(class_folder, roster).members
     assert (ada.student.name, ada.student.section, ada.student.public) == ("Ada Lovelace", "B", True)
     assert (bob.student.id, bob.student.public, bob.entries) == ("bob", False, ())
     roster.write_text("id\nbob\n")
-    assert from_folder(class_folder, roster).made_at == NEVER
+    assert load_cohort_from_folder(class_folder, roster).made_at == NEVER
 
 
 def test_a_gradebook_holds_official_results_and_published_records(class_folder: Path) -> None:
     """Official results are verified; records say what their ledger says; those enrolled no more are left out."""
-    rows = [Row("ada", "Ada Lovelace", public=True), Row("bob"), Row("gone")]
+    rows = [RosterRow("ada", "Ada Lovelace", public=True), RosterRow("bob"), RosterRow("gone")]
     path = fill(class_folder / "gradebook.sqlite", rows, {"ada": [(1, 2, DAY)], "gone": [(2, 2, DAY)]})
     with open_gradebook(path) as book:
-        book.enroll(rows[:2])
+        book.enroll_students(rows[:2])
         for reason, days in (("it was edited", 2), (None, -2)):
             event = attempt_at(DAY + timedelta(days=days), not_yet())
             text = progress.encode(event).decode()
-            book.set_records("ada", [Published("ada", f"progress/{days}.json", event.at, 5, text, reason)])
-    ada, bob = from_gradebook(path).members
+            book.save_records("ada", [PublishedRecord("ada", f"progress/{days}.json", event.at, 5, text, reason)])
+    ada, bob = load_cohort_from_gradebook(path).members
     assert [(e.event.verdict, e.verified) for e in ada.entries] == [
         ("not_yet", True),
         ("unlocked", True),
@@ -96,45 +96,45 @@ def test_a_gradebook_holds_official_results_and_published_records(class_folder: 
     ]
     assert ada.entries[1].event.result.official
     assert (ada.student.name, ada.student.public, bob.entries) == ("Ada Lovelace", True, ())
-    assert from_gradebook(path) == from_gradebook(path)
+    assert load_cohort_from_gradebook(path) == load_cohort_from_gradebook(path)
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     """The sentence names it."""
     with pytest.raises(UsageError, match="missing is not a folder"):
-        from_folder(tmp_path / "missing")
+        load_cohort_from_folder(tmp_path / "missing")
 
 
 def test_the_key_is_made_once_for_its_owner_alone(class_folder: Path) -> None:
     """It stays the same, nobody else may read it, and a damaged one is not replaced in silence."""
     path = class_folder / "new" / "pseudonyms.key"
-    key = read_key(path)
+    key = read_pseudonym_key(path)
     assert len(key) == 32
-    assert read_key(path) == key
+    assert read_pseudonym_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in path.parent.iterdir()] == ["pseudonyms.key"]
     path.write_text("abc")
     with pytest.raises(UsageError, match="is not a key"):
-        read_key(path)
+        read_pseudonym_key(path)
 
 
 def test_a_workflow_gives_the_key_as_a_secret(tmp_path: Path) -> None:
     """The variable counts more than a file; one that is empty, as an unset secret is, makes no new key."""
     path = tmp_path / "pseudonyms.key"
-    assert read_key(path, {"PSEUDONYM_KEY": "0f" * 32 + "\n"}) == b"\x0f" * 32
+    assert read_pseudonym_key(path, {"PSEUDONYM_KEY": "0f" * 32 + "\n"}) == b"\x0f" * 32
     for text in ("", "0f" * 31, "key"):
         with pytest.raises(UsageError, match="gh secret set PSEUDONYM_KEY"):
-            read_key(path, {"PSEUDONYM_KEY": text})
+            read_pseudonym_key(path, {"PSEUDONYM_KEY": text})
     assert not path.exists()
 
 
 def test_pseudonyms_depend_on_the_key_and_never_clash() -> None:
     """Another key gives another name; 20,000 students have 20,000 names, the same in any order."""
     ids = [f"student-{i}" for i in range(20_000)]
-    names = pseudonyms(ids, b"k" * 32)
+    names = assign_pseudonyms(ids, b"k" * 32)
     assert len(set(names.values())) == len(ids)
-    assert pseudonyms(reversed(ids), b"k" * 32) == names
-    assert names["student-1"] != pseudonyms(ids, b"l" * 32)["student-1"]
+    assert assign_pseudonyms(reversed(ids), b"k" * 32) == names
+    assert names["student-1"] != assign_pseudonyms(ids, b"l" * 32)["student-1"]
     assert all(len(part) > 2 for part in names["student-1"].split("-"))
 
 

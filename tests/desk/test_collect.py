@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from desk.collect import FILE, Collected, collect, locked, work
+from desk.collect import FILE, CollectionSummary, collect_class, count_pending_work, lock_class_folder
 from desk.gradebook import open_gradebook
-from desk.pushes import Reflogs
-from desk.roster import Row
-from desk.scores import scores
-from desk.shards import of_shard
+from desk.pushes import ReflogSource
+from desk.roster import RosterRow
+from desk.scores import compute_scores
+from desk.shards import select_shard_students
 from grading.errors import GraderError, UsageError
 from grading.manifest.load import load
 from grading.render.progress import Silent
@@ -41,9 +41,9 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path / "school")
 
 
-def run(school: School, folder: Path, **options: object) -> Collected:
+def run(school: School, folder: Path, **options: object) -> CollectionSummary:
     """Collect the school's class."""
-    return collect(ROOT, folder, school.rows, Reflogs(), Silent(), **options)  # type: ignore[arg-type]
+    return collect_class(ROOT, folder, school.rows, ReflogSource(), Silent(), **options)  # type: ignore[arg-type]
 
 
 def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_folder: Path) -> None:
@@ -52,10 +52,10 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
     school.enroll("bob", released() | BROKEN)
     school.enroll("cyd", released())
     first = run(school, class_folder)
-    assert (first.students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
+    assert (first.list_students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
     with open_gradebook(class_folder / FILE) as book:
-        ada, bob = book.gradings()
-        whole = book.result(ada.id)
+        ada, bob = book.list_gradings()
+        whole = book.load_result(ada.id)
     assert (ada.student, ada.milestone, ada.verdict, ada.met) == (
         "ada",
         1,
@@ -77,7 +77,7 @@ def test_an_untouched_recipe_is_not_begun_however_it_was_uploaded(
     """Line ends and a byte order mark are no work, as on GitHub."""
     old, new = written
     school.enroll("ada", {name: text.replace(old, new) if old else new + text for name, text in released().items()})
-    assert run(school, class_folder) == Collected(1, 1, 0, (), 0)
+    assert run(school, class_folder) == CollectionSummary(1, 1, 0, (), 0)
 
 
 def test_what_was_there_at_the_deadline_is_graded_too(
@@ -91,8 +91,8 @@ def test_what_was_there_at_the_deadline_is_graded_too(
     found = run(school, class_folder)
     assert (found.graded, found.guessed) == (3, 0)
     with open_gradebook(class_folder / FILE) as book:
-        gradings = {g.commit for g in book.gradings()}
-        times = [(push.at - DUE, push.source) for push in book.pushes()["ada"]]
+        gradings = {g.commit for g in book.list_gradings()}
+        times = [(push.at - DUE, push.source) for push in book.read_pushes()["ada"]]
     assert {on_time, too_late} < gradings
     assert times == [(timedelta(days=days), "reflog") for days in (-1, 1, 8)]
     assert run(school, class_folder).graded == 0
@@ -107,10 +107,10 @@ def test_a_push_nobody_tells_the_time_of_counts_when_it_was_seen(
     (school.bare("ada") / "logs/refs/heads/main").unlink()
     assert run(school, class_folder).guessed == 1
     with open_gradebook(class_folder / FILE) as book:
-        (seen,) = book.pushes()["ada"]
+        (seen,) = book.read_pushes()["ada"]
     assert run(school, class_folder).guessed == 1
     with open_gradebook(class_folder / FILE) as book:
-        assert book.pushes()["ada"] == (seen,)
+        assert book.read_pushes()["ada"] == (seen,)
     assert seen.source == "seen"
 
 
@@ -119,9 +119,9 @@ def test_broken_repositories_stop_nobody(school: School, class_folder: Path) -> 
     school.enroll("ada", released() | BROKEN)
     school.enroll("empty")
     school.rows += [
-        Row("gone", repository=str(class_folder / "nowhere.git")),
-        Row("none"),
-        Row("private", repository="https://127.0.0.1:9/x/y.git"),
+        RosterRow("gone", repository=str(class_folder / "nowhere.git")),
+        RosterRow("none"),
+        RosterRow("private", repository="https://127.0.0.1:9/x/y.git"),
     ]
     found = run(school, class_folder)
     assert found.graded == 1
@@ -150,8 +150,8 @@ def test_a_file_too_large_is_refused_as_everywhere(school: School, class_folder:
     )
     assert run(school, class_folder).graded == 1
     with open_gradebook(class_folder / FILE) as book:
-        (one,) = book.gradings()
-        refused = book.result(one.id).submission.refused
+        (one,) = book.list_gradings()
+        refused = book.load_result(one.id).submission.refused
     assert [note.path for note in refused] == ["modules/04_layers/recipe.py"]
     assert "larger than 256 KiB" in refused[0].message
     kept = sum(path.stat().st_size for path in (class_folder / "repositories").rglob("*") if path.is_file())
@@ -172,8 +172,8 @@ def test_links_and_repositories_inside_lead_nowhere(school: School, class_folder
     school.push("bob", {})
     assert run(school, class_folder).graded == 2
     with open_gradebook(class_folder / FILE) as book:
-        notes = {g.student: book.result(g.id).submission.refused[0].message for g in book.gradings()}
-        results = [text for _, text in book.results()]
+        notes = {g.student: book.load_result(g.id).submission.refused[0].message for g in book.list_gradings()}
+        results = [text for _, text in book.read_result_texts()]
     assert "link" in notes["ada"]
     assert "modules/02_tensor is a link" in notes["bob"]
     assert not any("KEY" in text for text in results)
@@ -199,8 +199,8 @@ def test_hooks_filters_and_attributes_of_a_repository_do_nothing(
         hook.chmod(0o755)
     run(school, class_folder)
     with open_gradebook(class_folder / FILE) as book:
-        (one,) = book.gradings()
-        files = {f.path: f.size for f in book.result(one.id).submission.files}
+        (one,) = book.list_gradings()
+        files = {f.path: f.size for f in book.load_result(one.id).submission.files}
     assert files["modules/04_layers/recipe.py"] == len(BROKEN["modules/04_layers/recipe.py"])
     assert not ran.exists()
     assert not list((class_folder / "repositories" / "ada.git").glob("hooks/*"))
@@ -212,13 +212,13 @@ def test_records_of_the_branch_progress_come_along(school: School, class_folder:
     school.publish("ada", attempt_at(TERM, not_yet()), attempt_at(TERM + timedelta(days=1), result()))
     run(school, class_folder)
     with open_gradebook(class_folder / FILE) as book:
-        assert [(r.student, r.run_id, r.reason) for r in book.records()] == [("ada", 7, None)] * 2
+        assert [(r.student, r.run_id, r.reason) for r in book.read_records()] == [("ada", 7, None)] * 2
     for file in (school.folder / "publishing/ada/progress").glob("*.json"):
         file.unlink()
     school.publish("ada", attempt_at(TERM + timedelta(days=2), result()))
     assert run(school, class_folder).changed == 1
     with open_gradebook(class_folder / FILE) as book:
-        reasons = [r.reason for r in book.records()]
+        reasons = [r.reason for r in book.read_records()]
     assert reasons == ["it is gone from the branch progress"] * 2 + [None]
 
 
@@ -257,7 +257,7 @@ def test_a_killed_collection_loses_nothing_and_goes_on(school: School, class_fol
 def running(process: str) -> bool:
     """Whether a process of ours is still at work; one that has ended and is not yet waited for is not."""
     try:
-        return "desk.grader" in Path(f"/proc/{process}/cmdline").read_text()
+        return "desk.grading_process" in Path(f"/proc/{process}/cmdline").read_text()
     except OSError:
         return False
 
@@ -268,7 +268,7 @@ def graded(folder: Path) -> int:
         return 0
     try:
         with open_gradebook(folder / FILE) as book:
-            return len(book.gradings())
+            return len(book.list_gradings())
     except UsageError:
         return 0
 
@@ -279,12 +279,12 @@ def test_fetching_and_grading_are_two_halves(school: School, class_folder: Path)
         school.enroll(student, released() | {RECIPE: f"def build({student}:\n"})
     fetched = run(school, class_folder, grade=False)
     assert (fetched.changed, fetched.graded) == (3, 0)
-    assert work(ROOT, class_folder, school.rows) == 3
+    assert count_pending_work(ROOT, class_folder, school.rows) == 3
     (school.folder / "server").rename(school.folder / "gone")
-    shards = [of_shard(school.rows, f"{number}/2") for number in (1, 2)]
+    shards = [select_shard_students(school.rows, f"{number}/2") for number in (1, 2)]
     assert [run(school, class_folder, fetch=False, students=shard).graded for shard in shards] == [2, 1]
-    assert work(ROOT, class_folder, school.rows) == 0
-    assert run(school, class_folder, fetch=False) == Collected(3, 0, 0, (), 0)
+    assert count_pending_work(ROOT, class_folder, school.rows) == 0
+    assert run(school, class_folder, fetch=False) == CollectionSummary(3, 0, 0, (), 0)
 
 
 def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
@@ -312,7 +312,7 @@ def test_what_a_broken_machine_could_not_judge_is_graded_once_it_works(
 def points(folder: Path) -> tuple[str | None, float | None]:
     """Ada's verdict and points of milestone 1, as the gradebook has them."""
     with open_gradebook(folder / FILE) as book:
-        score = scores(book, load(ROOT))["ada"][1]
+        score = compute_scores(book, load(ROOT))["ada"][1]
     return score.verdict, score.points
 
 
@@ -347,7 +347,7 @@ def test_a_class_on_a_disk_without_locks_is_collected(
     watch = Silent()
     monkeypatch.setattr(watch, "phase", lambda title, _total: said.append(title), raising=False)
     monkeypatch.setattr(fcntl, "flock", flock)
-    with locked(class_folder, watch):
+    with lock_class_folder(class_folder, watch):
         pass
     (told,) = said
     assert "has no locks" in told

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from desk.deadlines import find_idle_extensions, terms
-from desk.gradebook import HandedIn, Visit, open_gradebook
-from desk.pushes import NONE, Push, Reflogs, arrived, at_deadline
-from desk.roster import Row
-from desk.scores import scores
+from desk.extensions import find_idle_extensions, find_student_terms
+from desk.gradebook import CommitSubmission, Visit, open_gradebook
+from desk.pushes import NONE, Push, ReflogSource, find_first_push, find_last_push
+from desk.roster import RosterRow
+from desk.scores import compute_scores
 from grading.deadlines import Terms
 from grading.manifest.load import load
 from grading.manifest.model import Deadlines, Manifest
@@ -37,14 +37,14 @@ DUE = datetime(2026, 10, 23, 21, 59, 59, tzinfo=UTC)
 
 def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
     """Two days of the section and one of the student's own lead over the end of summer time to the same hour."""
-    plain = terms(DEADLINES, 1, Row("ada"))
-    moved = terms(DEADLINES, 1, Row("ada", section="evening", extension_days=1))
+    plain = find_student_terms(DEADLINES, 1, RosterRow("ada"))
+    moved = find_student_terms(DEADLINES, 1, RosterRow("ada", section="evening", extension_days=1))
     assert plain is not None
     assert moved is not None
     assert plain.due == DUE
     assert moved.due == DUE + timedelta(days=3, hours=1)
-    assert terms(DEADLINES, 2, Row("ada")) is None
-    assert terms(None, 1, Row("ada")) is None
+    assert find_student_terms(DEADLINES, 2, RosterRow("ada")) is None
+    assert find_student_terms(None, 1, RosterRow("ada")) is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
 )
 def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None:
     """Nothing is taken within the grace, then a tenth for each day begun, and all of it after the last."""
-    due = terms(DEADLINES, 1, Row("ada"))
+    due = find_student_terms(DEADLINES, 1, RosterRow("ada"))
     assert due is not None
     assert due.days_late(DUE + late) == days
     assert due.factor(DUE + late) == pytest.approx(factor)
@@ -71,8 +71,10 @@ def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None
 def due_at(zone: str, at: str, days: int = 3) -> Terms:
     """A deadline there, with a tenth off for each day and no grace."""
     late = {"off_per_day": 0.1, "days": days}
-    found = terms(
-        Deadlines.model_validate({"timezone": zone, "late": late, "due": ({"milestone": 1, "at": at},)}), 1, Row("ada")
+    found = find_student_terms(
+        Deadlines.model_validate({"timezone": zone, "late": late, "due": ({"milestone": 1, "at": at},)}),
+        1,
+        RosterRow("ada"),
     )
     assert found is not None
     return found
@@ -115,16 +117,16 @@ def test_a_zone_is_known_on_a_machine_without_any(monkeypatch: pytest.MonkeyPatc
 
 def test_an_extension_may_be_for_one_milestone_alone() -> None:
     """It takes the place of the student's days for all of them; the section's are added to either."""
-    row = Row("ada", section="evening", extension_days=1, milestone_days=((1, 4),))
-    found = terms(DEADLINES, 1, row)
+    row = RosterRow("ada", section="evening", extension_days=1, milestone_days=((1, 4),))
+    found = find_student_terms(DEADLINES, 1, row)
     assert found is not None
     assert found.local.day == DUE.day + 4 + 2
-    assert (row.days_for(1), row.days_for(2)) == (4, 1)
+    assert (row.get_extension_days(1), row.get_extension_days(2)) == (4, 1)
 
 
 def test_extensions_that_reach_nobody_are_named() -> None:
     """A section that is misspelt or empty, a milestone without a deadline, days without any deadlines."""
-    rows = [Row("ada", section="Evening"), Row("bob", section="other", milestone_days=((2, 3),))]
+    rows = [RosterRow("ada", section="Evening"), RosterRow("bob", section="other", milestone_days=((2, 3),))]
     (section, also, milestone) = find_idle_extensions(DEADLINES, rows)
     assert section == (
         "milestones.yaml gives section evening 2 days more, but nobody is in that section: the roster's sections are "
@@ -132,10 +134,13 @@ def test_extensions_that_reach_nobody_are_named() -> None:
     )
     assert "section evening 1 day more" in also
     assert milestone == "The roster gives bob 3 days more for milestone 2, which has no deadline."
-    assert list(find_idle_extensions(None, [Row("ada", extension_days=2)])) == [
+    assert list(find_idle_extensions(None, [RosterRow("ada", extension_days=2)])) == [
         "The roster gives ada 2 days more, but milestones.yaml has no deadlines."
     ]
-    assert list(find_idle_extensions(DEADLINES, [Row("ada", section="evening"), Row("bob", section="other")])) == []
+    assert (
+        list(find_idle_extensions(DEADLINES, [RosterRow("ada", section="evening"), RosterRow("bob", section="other")]))
+        == []
+    )
 
 
 def test_which_push_counts() -> None:
@@ -146,13 +151,13 @@ def test_which_push_counts() -> None:
         Push(MAIN, sha(1), DUE + timedelta(days=1), "github"),
         Push(MAIN, sha(2), DUE - timedelta(days=9), "seen"),
     ]
-    found = at_deadline(pushes, DUE)
+    found = find_last_push(pushes, DUE)
     assert found is not None
     assert found.commit == sha(2)
-    assert at_deadline(pushes, DUE - timedelta(days=30)) is None
-    assert arrived(pushes, sha(1)) == pushes[0]
-    assert arrived(pushes, sha(2)) == pushes[1]
-    assert arrived(pushes, sha(3)) is None
+    assert find_last_push(pushes, DUE - timedelta(days=30)) is None
+    assert find_first_push(pushes, sha(1)) == pushes[0]
+    assert find_first_push(pushes, sha(2)) == pushes[1]
+    assert find_first_push(pushes, sha(3)) is None
 
 
 def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> None:
@@ -161,12 +166,12 @@ def test_a_reflog_knows_when_and_commit_dates_do_not_matter(tmp_path: Path) -> N
     school.enroll("ada")
     commit = school.push("ada", {"a": "1"}, at=DUE + timedelta(days=1), committed=DUE - timedelta(days=365))
     address = f"file://{school.bare('ada')}"
-    assert Reflogs().pushes(address, MAIN, None) == (Push(MAIN, commit, DUE + timedelta(days=1), "reflog"),)
-    assert Reflogs().pushes(address, MAIN, DUE + timedelta(days=2)) == ()
-    assert Reflogs().pushes("https://github.com/a/b", MAIN, None) == ()
+    assert ReflogSource().list_pushes(address, MAIN, None) == (Push(MAIN, commit, DUE + timedelta(days=1), "reflog"),)
+    assert ReflogSource().list_pushes(address, MAIN, DUE + timedelta(days=2)) == ()
+    assert ReflogSource().list_pushes("https://github.com/a/b", MAIN, None) == ()
     with (school.bare("ada") / "logs" / MAIN).open("ab") as log:
         log.write(f"{commit} {NONE} a <a@b> 1 +0000\nnonsense\n\xff\n".encode("latin-1"))
-    assert len(Reflogs().pushes(address, MAIN, None)) == 1
+    assert len(ReflogSource().list_pushes(address, MAIN, None)) == 1
 
 
 def due_manifest() -> Manifest:
@@ -176,12 +181,12 @@ def due_manifest() -> Manifest:
 
 def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
     """Half on time is more than all of it too late, and less than all of it a day late."""
-    rows = [Row("ada"), Row("bob"), Row("cyd", extension_days=5), Row("dan")]
+    rows = [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd", extension_days=5), RosterRow("dan")]
     early, late, too_late = DUE - timedelta(days=1), DUE + timedelta(hours=20), DUE + timedelta(days=4)
     work = {"ada": [(1, 1, early), (2, 2, too_late)], "bob": [(3, 1, early), (4, 2, late)], "cyd": [(5, 2, too_late)]}
     with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
-        found = scores(book, due_manifest())
-        without = scores(book, load(ROOT))
+        found = compute_scores(book, due_manifest())
+        without = compute_scores(book, load(ROOT))
     ada, bob, cyd, dan = (found[row.id][1] for row in rows)
     assert (ada.points, ada.verdict, ada.days_late, ada.attempts) == (50.0, "not_yet", 0, 2)
     assert (bob.points, bob.verdict, bob.days_late) == (90.0, "unlocked", 1)
@@ -192,30 +197,30 @@ def test_the_grading_that_scores_most_counts(class_folder: Path) -> None:
 
 def test_what_is_not_begun_is_nothing_until_it_is_too_late(class_folder: Path) -> None:
     """Then it is 0, as far as anybody has looked."""
-    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada")], {})) as book:
+    with open_gradebook(fill(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
         for days, points in ((2, None), (3, None), (4, 0.0)):
-            book.visit(Visit("ada", DUE + timedelta(days=days)))
-            assert scores(book, due_manifest())["ada"][1].points == points
-            assert scores(book, load(ROOT))["ada"][1].points is None
+            book.save_visit(Visit("ada", DUE + timedelta(days=days)))
+            assert compute_scores(book, due_manifest())["ada"][1].points == points
+            assert compute_scores(book, load(ROOT))["ada"][1].points is None
 
 
 def test_an_error_is_no_score_and_takes_none_away(class_folder: Path) -> None:
     """It is left open; what the same files were graded with otherwise counts."""
-    path = fill(class_folder / "g.sqlite", [Row("ada"), Row("bob")], {"ada": [(1, 2, DUE)]})
+    path = fill(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob")], {"ada": [(1, 2, DUE)]})
     with open_gradebook(path) as book:
         for student in ("ada", "bob"):
-            book.add_result(student, graded(1, at=DUE + timedelta(days=9), verdict="error"))
-        found = scores(book, load(ROOT))
+            book.save_result(student, graded(1, at=DUE + timedelta(days=9), verdict="error"))
+        found = compute_scores(book, load(ROOT))
     assert found["ada"][1].points == 100.0
     assert (found["bob"][1].points, found["bob"][1].verdict) == (None, "error")
 
 
 def test_a_submission_is_as_old_as_its_first_commit(class_folder: Path) -> None:
     """Pushing the same files again, or changing something else, makes nobody late."""
-    path = fill(class_folder / "g.sqlite", [Row("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
+    path = fill(class_folder / "g.sqlite", [RosterRow("ada")], {"ada": [(2, 2, DUE + timedelta(days=2))]})
     with open_gradebook(path) as book:
-        (one,) = book.gradings()
-        book.add_pushes("ada", [Push(MAIN, sha(1), DUE - timedelta(days=1), "github")])
-        book.hand_in([HandedIn("ada", sha(1), one.course_digest, 1, one.submission_digest)])
-        found = scores(book, due_manifest())
+        (one,) = book.list_gradings()
+        book.save_pushes("ada", [Push(MAIN, sha(1), DUE - timedelta(days=1), "github")])
+        book.save_submissions([CommitSubmission("ada", sha(1), one.course_digest, 1, one.submission_digest)])
+        found = compute_scores(book, due_manifest())
     assert (found["ada"][1].points, found["ada"][1].days_late) == (100.0, 0)

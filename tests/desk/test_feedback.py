@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from desk import issues
-from desk.feedback import Feedback, read_official, send_feedback
-from desk.feedback_text import TITLE, write_feedback
-from desk.gradebook import FILE, HandedIn, open_gradebook
+from desk.feedback import FeedbackSummary, collect_official_results, send_feedback
+from desk.feedback_text import TITLE, format_feedback
+from desk.gradebook import FILE, CommitSubmission, open_gradebook
 from desk.overrides import set_override
 from desk.pushes import Push
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading.errors import UsageError
 from grading.manifest.model import Manifest
 from grading.render.markdown import LIMIT
@@ -30,9 +30,9 @@ from tests.render.test_documents import LIVE
 
 EXPECTED = Path(__file__).with_name("feedback.md")
 ROWS = [
-    Row("ada", "Ada Lovelace", repository="class/ada"),
-    Row("bob", "Bob", repository="https://github.com/class/bob"),
-    Row("cyd", "Cyd", repository="./server/cyd.git"),
+    RosterRow("ada", "Ada Lovelace", repository="class/ada"),
+    RosterRow("bob", "Bob", repository="https://github.com/class/bob"),
+    RosterRow("cyd", "Cyd", repository="./server/cyd.git"),
 ]
 PROF = "prof"
 
@@ -53,7 +53,9 @@ def two_milestones() -> Manifest:
 def text_of(folder: Path, student: str, manifest: Manifest) -> str:
     """What this student reads."""
     with open_gradebook(folder / FILE) as book:
-        return next(write_feedback(o, manifest) for o in read_official(book, manifest, ROOT) if o.row.id == student)
+        return next(
+            format_feedback(o, manifest) for o in collect_official_results(book, manifest, ROOT) if o.row.id == student
+        )
 
 
 def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path) -> None:
@@ -61,8 +63,8 @@ def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path
     work = {"ada": [(1, 1, TERM), (2, 2, DUE + timedelta(hours=20))], "bob": []}
     fill(class_folder / FILE, ROWS[:2], work)
     with open_gradebook(class_folder / FILE) as book:
-        book.add_pushes("ada", [Push(MAIN, sha(n), DUE + timedelta(days=n), "seen") for n in (3, 4)])
-        book.hand_in([HandedIn("ada", sha(3), "c" * 64, 1, None)])
+        book.save_pushes("ada", [Push(MAIN, sha(n), DUE + timedelta(days=n), "seen") for n in (3, 4)])
+        book.save_submissions([CommitSubmission("ada", sha(3), "c" * 64, 1, None)])
     set_override(ROOT, class_folder, "ada", 1, {"bonus": "5", "comment": "Well *explained*, @ada."}, "the talk", PROF)
     assert text_of(class_folder, "ada", two_milestones()) == EXPECTED.read_text("utf-8")
 
@@ -70,7 +72,7 @@ def test_a_student_reads_points_lateness_comment_and_receipts(class_folder: Path
 def test_an_excuse_an_error_and_a_late_beginner_are_told_what_to_do(folder: Path) -> None:
     """Each in words of its own; the reason for an override is the instructor's."""
     with open_gradebook(folder / FILE) as book:
-        book.add_result("cyd", graded(4, met=0, verdict="error"))
+        book.save_result("cyd", graded(4, met=0, verdict="error"))
     assert "need do nothing" in text_of(folder, "cyd", two_milestones())
     bob = text_of(folder, "bob", two_milestones())
     assert "Fix this first, for milestone 1" in bob
@@ -97,14 +99,14 @@ def test_nobody_reads_about_another(folder: Path) -> None:
 )
 def test_no_text_is_live(class_folder: Path, text: str) -> None:
     """Neither a name, a comment nor what a student's code returned can set anything off, or make the text too long."""
-    fill(class_folder / FILE, [Row("ada", text * 20, repository="class/ada")], {"ada": []})
+    fill(class_folder / FILE, [RosterRow("ada", text * 20, repository="class/ada")], {"ada": []})
     bad = failure(title=text, got=text * 500, hint=text, task=text)
     record = graded(1, met=1)
     record = record.model_copy(
         update={"criteria": (criterion("failed", 0.1, title=text * 99, failures=(bad,) * 9), loss())}
     )
     with open_gradebook(class_folder / FILE) as book:
-        book.add_result("ada", record.model_copy(update={"provisional_because": (text,) * 9}))
+        book.save_result("ada", record.model_copy(update={"provisional_because": (text,) * 9}))
     set_override(ROOT, class_folder, "ada", 1, {"comment": text}, "why", PROF)
     written = text_of(class_folder, "ada", two_milestones())
     assert_harmless(written.replace("<!-- tinytorch:feedback ada -->", "", 1))
@@ -114,8 +116,8 @@ def test_no_text_is_live(class_folder: Path, text: str) -> None:
 def test_a_thousand_pushes_fit(folder: Path) -> None:
     """The newest have their receipts, and the others are counted."""
     with open_gradebook(folder / FILE) as book:
-        book.add_pushes("bob", [Push(MAIN, sha(n), TERM + timedelta(minutes=n), "github") for n in range(100, 1100)])
-        book.hand_in([HandedIn("bob", sha(n), "c" * 64, 1, "d" * 64) for n in range(100, 1100)])
+        book.save_pushes("bob", [Push(MAIN, sha(n), TERM + timedelta(minutes=n), "github") for n in range(100, 1100)])
+        book.save_submissions([CommitSubmission("bob", sha(n), "c" * 64, 1, "d" * 64) for n in range(100, 1100)])
     text = text_of(folder, "bob", two_milestones())
     assert len(text) <= LIMIT
     assert sha(1099) in text
@@ -132,7 +134,7 @@ def class_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:  # noqa: F811
     return hub
 
 
-def run(folder: Path, environ: dict[str, str], **options: object) -> Feedback:  # noqa: F811
+def run(folder: Path, environ: dict[str, str], **options: object) -> FeedbackSummary:  # noqa: F811
     """`inv feedback`, sending unless told otherwise."""
     return send_feedback(ROOT, folder, ROWS, environ, Silent(), **{"send": True, **options})  # type: ignore[arg-type]
 
@@ -145,7 +147,7 @@ def bodies(hub: Hub, student: str) -> list[str]:  # noqa: F811
 def test_nothing_is_sent_before_it_is_said_so(folder: Path, class_hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
     """A dry run tells what would be done, and writes nothing."""
     found = run(folder, environ, send=False)
-    assert found == Feedback({"ada": "open", "bob": "open", "cyd": "elsewhere"})
+    assert found == FeedbackSummary({"ada": "open", "bob": "open", "cyd": "elsewhere"})
     assert {method for method, _ in class_hub.asked} == {"GET"}
 
 
@@ -305,9 +307,9 @@ def test_an_app_is_named(folder: Path, class_hub: Hub, environ: dict[str, str]) 
 
 def test_without_github_there_are_files(folder: Path, tmp_path: Path) -> None:
     """No token is needed; each text is written once, and only a changed one again; git ignores the folder."""
-    local = [Row(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
+    local = [RosterRow(row.id, row.name, repository=f"./{row.id}.git") for row in ROWS]
     to = tmp_path / "out"
-    found = send_feedback(ROOT, folder, [*local, Row("dan")], {}, Silent(), to=to)
+    found = send_feedback(ROOT, folder, [*local, RosterRow("dan")], {}, Silent(), to=to)
     assert (set(found.outcomes.values()), found.written) == ({"elsewhere"}, 3)
     assert [(t.student, "never collected" in t.problem) for t in found.troubles] == [("dan", True)]
     assert sorted(p.name for p in to.iterdir()) == [".gitignore", "ada.md", "bob.md", "cyd.md"]

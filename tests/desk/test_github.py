@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from desk.activity import Activities, Times
+from desk.activity import GitHubActivity, PushTimeResolver
 from desk.gradebook import FILE, open_gradebook
 from desk.pushes import Push
-from desk.resume import resume
-from desk.roster import Row
+from desk.resume import resume_gradebook
+from desk.roster import RosterRow
 from grading.errors import GraderError, UsageError
 from grading.github import api
 from tests.desk.books import MAIN, fill, sha
@@ -32,7 +32,7 @@ def test_pushes_are_github_s_own_list(hub: Hub, client: api.Client) -> None:  # 
         add_activity(hub, repository, sha(number), TERM + number * MINUTE)
     add_activity(hub, repository, sha(999), TERM, "refs/heads/other")
     add_activity(hub, repository, "0" * 40, TERM + 300 * MINUTE)
-    found = Activities(client).pushes(f"https://github.com/{CLASS}.git", MAIN, None)
+    found = GitHubActivity(client).list_pushes(f"https://github.com/{CLASS}.git", MAIN, None)
     assert len(found) == 250
     assert found[0] == Push(MAIN, sha(1), TERM + MINUTE, "github")
     assert [p.at for p in found] == sorted(p.at for p in found)
@@ -43,7 +43,7 @@ def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:
     for number in range(1, 251):
         add_activity(hub, hub.repository(CLASS), sha(number), TERM + number * MINUTE)
     hub.asked.clear()
-    found = Activities(client).pushes(CLASS, MAIN, TERM + 248 * MINUTE)
+    found = GitHubActivity(client).list_pushes(CLASS, MAIN, TERM + 248 * MINUTE)
     assert [p.commit for p in found] == [sha(249), sha(250)]
     assert len(hub.asked) == 1
 
@@ -51,14 +51,14 @@ def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:
 def test_repositories_elsewhere_are_not_github_s(hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
     """They are asked nothing, with a token or without."""
     for told in (environ, {}):
-        assert Times(told).pushes("https://example.org/a/b.git", MAIN, None) == ()
+        assert PushTimeResolver(told).list_pushes("https://example.org/a/b.git", MAIN, None) == ()
     assert hub.asked == []
 
 
 def test_a_repository_that_may_not_be_read_is_said(client: api.Client) -> None:  # noqa: F811
     """The collection names it and goes on."""
     with pytest.raises(GraderError, match="class/gone"):
-        Activities(client).pushes("class/gone", MAIN, None)
+        GitHubActivity(client).list_pushes("class/gone", MAIN, None)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def add_run(hub: Hub, number: int, path: str, *, owner: str = CLASS, **changes: 
 def book(folder: Path, number: int) -> str:
     """A gradebook with one result."""
     folder.mkdir(exist_ok=True)
-    return str(fill(folder / f"{number}.sqlite", [Row("ada")], {"ada": [(number, 2, TERM)]}))
+    return str(fill(folder / f"{number}.sqlite", [RosterRow("ada")], {"ada": [(number, 2, TERM)]}))
 
 
 def test_a_run_begins_with_the_newest_gradebook_of_its_own(
@@ -92,7 +92,7 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
 ) -> None:
     """Not with a pull request's, a fork's, another branch's or another workflow's, nor with an empty run."""
     hub.repository(CLASS)
-    assert resume(class_folder, job) is None
+    assert resume_gradebook(class_folder, job) is None
     for number, changes in enumerate(
         (
             {},
@@ -110,9 +110,9 @@ def test_a_run_begins_with_the_newest_gradebook_of_its_own(
         add_run(hub, number, book(tmp_path / "runs", number), **rest)  # type: ignore[arg-type]
         hub.repository(CLASS).runs[-1] |= where
     add_run(hub, 8, "")
-    assert resume(class_folder, job) == 2
+    assert resume_gradebook(class_folder, job) == 2
     with open_gradebook(class_folder / FILE) as opened:
-        assert [g.commit for g in opened.gradings()] == [sha(2)]
+        assert [g.commit for g in opened.list_gradings()] == [sha(2)]
     assert {p.name for p in class_folder.iterdir()} == {FILE, ".gitignore"}
 
 
@@ -128,8 +128,8 @@ def test_a_run_may_begin_with_another_workflow_s_gradebook(
     add_run(hub, 1, book(tmp_path / "runs", 1))
     add_run(hub, 2, book(tmp_path / "runs", 2))
     hub.repository(CLASS).runs[-1]["path"] = ".github/workflows/site.yml"
-    assert resume(class_folder, site, "collect.yml") == 1
-    assert resume(class_folder, site) == 2
+    assert resume_gradebook(class_folder, site, "collect.yml") == 1
+    assert resume_gradebook(class_folder, site) == 2
 
 
 def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_folder: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -137,13 +137,13 @@ def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
     add_run(hub, 1, str(tmp_path / "no.sqlite"))
     with pytest.raises(GraderError, match="not a gradebook"):
-        resume(class_folder, job)
+        resume_gradebook(class_folder, job)
     hub.repository(CLASS).artifacts[0]["digest"] = "sha256:" + "0" * 64
     with pytest.raises(GraderError, match="not what its digest says"):
-        resume(class_folder, job)
+        resume_gradebook(class_folder, job)
 
 
 def test_outside_a_workflow_there_is_no_last_run(class_folder: Path) -> None:
     """It says what to type instead."""
     with pytest.raises(UsageError, match="inv collect"):
-        resume(class_folder, {})
+        resume_gradebook(class_folder, {})

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from desk import gradebook
-from desk.gradebook import Published, Visit, migrations, open_gradebook
+from desk.gradebook import PublishedRecord, Visit, load_migrations, open_gradebook
 from desk.pushes import Push
-from desk.roster import Row
-from desk.shards import MOST, matrix, merge, of_shard
+from desk.roster import RosterRow
+from desk.shards import MOST, format_shard_matrix, merge_gradebooks, select_shard_students
 from grading.errors import GraderError, UsageError
 from tests.desk.books import MAIN, fill, graded, sha
 from tests.desk.school import TERM
 
-ADA, BOB = Row("ada", name="Ada", email="ada@example.org", section="A", extension_days=2), Row("bob", public=True)
+ADA, BOB = (
+    RosterRow("ada", name="Ada", email="ada@example.org", section="A", extension_days=2),
+    RosterRow("bob", public=True),
+)
 
 
 def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
@@ -26,21 +29,21 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
     path = class_folder / "g.sqlite"
     with open_gradebook(path, make=True) as book:
         for _ in range(2):
-            book.enroll([ADA, BOB])
-            book.add_pushes("ada", [Push(MAIN, sha(1), TERM, "github")])
-            book.add_result("ada", graded(1))
-        book.visit(Visit("ada", TERM, MAIN, sha(1), problem="x"))
+            book.enroll_students([ADA, BOB])
+            book.save_pushes("ada", [Push(MAIN, sha(1), TERM, "github")])
+            book.save_result("ada", graded(1))
+        book.save_visit(Visit("ada", TERM, MAIN, sha(1), problem="x"))
     with open_gradebook(path) as book:
-        assert book.students() == (ADA, BOB)
-        assert book.pushes() == {"ada": (Push(MAIN, sha(1), TERM, "github"),)}
-        (one,) = book.gradings()
-        assert book.result(one.id) == graded(1)
-        assert book.visits()["ada"] == Visit("ada", TERM, MAIN, sha(1), problem="x")
+        assert book.list_students() == (ADA, BOB)
+        assert book.read_pushes() == {"ada": (Push(MAIN, sha(1), TERM, "github"),)}
+        (one,) = book.list_gradings()
+        assert book.load_result(one.id) == graded(1)
+        assert book.read_visits()["ada"] == Visit("ada", TERM, MAIN, sha(1), problem="x")
         with pytest.raises(KeyError):
-            book.result("none")
-        book.enroll([BOB])
-        assert book.students() == (BOB,)
-        assert len(book.gradings()) == 1
+            book.load_result("none")
+        book.enroll_students([BOB])
+        assert book.list_students() == (BOB,)
+        assert len(book.list_gradings()) == 1
 
 
 def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,30 +55,30 @@ def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch:
     monkeypatch.setattr(gradebook.fcntl, "lockf", lockf)
     path = class_folder / "a class?.sqlite"
     with open_gradebook(path, make=True) as book:
-        book.enroll([ADA])
+        book.enroll_students([ADA])
         assert [file.name for file in class_folder.iterdir() if "a class" in file.name] == [path.name]
     with open_gradebook(path) as book:
-        assert book.students() == (ADA,)
+        assert book.list_students() == (ADA,)
 
 
 def test_an_interrupted_write_leaves_nothing_half_written(class_folder: Path) -> None:
     """A record that cannot be kept takes none of its batch with it."""
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
-        book.enroll([ADA])
-        good = Published("ada", "progress/a.json", TERM, 1, "{}", None)
+        book.enroll_students([ADA])
+        good = PublishedRecord("ada", "progress/a.json", TERM, 1, "{}", None)
         with pytest.raises(sqlite3.IntegrityError):
-            book.set_records("ada", [good, Published("ada", "progress/b.json", TERM, 1, "no JSON", None)])
-        assert list(book.records()) == []
-        book.set_records("ada", [good])
-        assert list(book.records()) == [good]
+            book.save_records("ada", [good, PublishedRecord("ada", "progress/b.json", TERM, 1, "no JSON", None)])
+        assert list(book.read_records()) == []
+        book.save_records("ada", [good])
+        assert list(book.read_records()) == [good]
 
 
 def test_days_of_single_milestones_are_kept(class_folder: Path) -> None:
     """As the roster has them."""
-    row = Row("ada", extension_days=1, milestone_days=((1, 3), (12, 140)))
+    row = RosterRow("ada", extension_days=1, milestone_days=((1, 3), (12, 140)))
     with open_gradebook(class_folder / "g.sqlite", make=True) as book:
-        book.enroll([row, Row("bob")])
-        assert book.students() == (row, Row("bob"))
+        book.enroll_students([row, RosterRow("bob")])
+        assert book.list_students() == (row, RosterRow("bob"))
 
 
 def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
@@ -116,9 +119,9 @@ def test_an_older_gradebook_is_brought_up_to_date(
     path = fill(class_folder / "g.sqlite", [ADA], {"ada": [(1, 2, TERM)]})
     steps = tmp_path / "schema"
     steps.mkdir()
-    for number, text in migrations().items():
+    for number, text in load_migrations().items():
         (steps / f"{number:04}.sql").write_text(text)
-    following = max(migrations()) + 1
+    following = max(load_migrations()) + 1
     (steps / f"{following:04}.sql").write_text("ALTER TABLE student ADD COLUMN pronouns TEXT; SELECT no_such_column;")
     monkeypatch.setattr(gradebook, "SCHEMA", steps)
     with pytest.raises(GraderError, match=f"version {following}"):
@@ -126,7 +129,7 @@ def test_an_older_gradebook_is_brought_up_to_date(
     (steps / f"{following:04}.sql").write_text("ALTER TABLE student ADD COLUMN pronouns TEXT;")
     for _ in range(2):
         with open_gradebook(path) as book:
-            assert len(book.gradings()) == 1
+            assert len(book.list_gradings()) == 1
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (following,)
     assert db.execute("SELECT pronouns FROM student").fetchall() == [(None,)]
@@ -161,18 +164,18 @@ def everything(path: Path) -> list[list[tuple[object, ...]]]:
 
 def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
     """In any order, and twice, the merged gradebook is what one collection would have written."""
-    rows = [Row(f"s{n}") for n in range(9)]
+    rows = [RosterRow(f"s{n}") for n in range(9)]
     work = {row.id: [(10 * n + 1, 1, TERM), (10 * n + 2, 2, TERM + timedelta(days=n))] for n, row in enumerate(rows)}
     whole = fill(class_folder / "whole.sqlite", rows, work)
     parts = []
     for shard in ("1/3", "2/3", "3/3"):
-        chosen = of_shard(rows, shard)
+        chosen = select_shard_students(rows, shard)
         parts.append(fill(class_folder / f"{shard[0]}.sqlite", rows, {s: w for s, w in work.items() if s in chosen}))
     one, other = class_folder / "one.sqlite", class_folder / "other.sqlite"
-    assert merge(one, parts) == 18
-    assert merge(one, [parts[1], parts[0]]) == 0
+    assert merge_gradebooks(one, parts) == 18
+    assert merge_gradebooks(one, [parts[1], parts[0]]) == 0
     for part in (parts[2], parts[0], parts[1], parts[1]):
-        merge(other, [part])
+        merge_gradebooks(other, [part])
     assert everything(one) == everything(whole)
     assert everything(other) == everything(whole)
 
@@ -180,12 +183,14 @@ def test_shards_are_merged_without_loss_or_doubling(class_folder: Path) -> None:
 def test_who_looked_last_is_believed(class_folder: Path) -> None:
     """A visit of an older gradebook takes the place of none; its results are added all the same."""
     old = fill(class_folder / "old.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
-    new = fill(class_folder / "new.sqlite", [Row("ada", section="B")], {"ada": [(2, 2, TERM + timedelta(days=1))]})
-    merge(new, [old])
+    new = fill(
+        class_folder / "new.sqlite", [RosterRow("ada", section="B")], {"ada": [(2, 2, TERM + timedelta(days=1))]}
+    )
+    merge_gradebooks(new, [old])
     with open_gradebook(new) as book:
-        assert book.visits()["ada"].commit == sha(2)
-        assert book.students()[0].section == "B"
-        assert len(book.gradings()) == 2
+        assert book.read_visits()["ada"].commit == sha(2)
+        assert book.list_students()[0].section == "B"
+        assert len(book.list_gradings()) == 2
 
 
 def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Path) -> None:
@@ -193,7 +198,7 @@ def test_merging_stops_before_it_begins_at_what_is_no_gradebook(class_folder: Pa
     good = fill(class_folder / "good.sqlite", [ADA], {"ada": [(1, 1, TERM)]})
     (class_folder / "bad.sqlite").write_text("x" * 5000)
     with pytest.raises(UsageError, match=r"bad\.sqlite is not a gradebook"):
-        merge(class_folder / "into.sqlite", [good, class_folder / "bad.sqlite"])
+        merge_gradebooks(class_folder / "into.sqlite", [good, class_folder / "bad.sqlite"])
     assert not (class_folder / "into.sqlite").exists()
 
 
@@ -202,10 +207,10 @@ def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
     """Never more jobs than GitHub allows, and no student in two or in none."""
     import json
 
-    rows = [Row(f"s{n}") for n in range(students)]
-    found = json.loads(matrix(students))["include"]
+    rows = [RosterRow(f"s{n}") for n in range(students)]
+    found = json.loads(format_shard_matrix(students))["include"]
     assert len(found) == jobs <= MOST
-    shards = [of_shard(rows, one["shard"]) for one in found]
+    shards = [select_shard_students(rows, one["shard"]) for one in found]
     assert sum(map(len, shards)) == len(frozenset().union(*shards)) == students
 
 
@@ -213,4 +218,4 @@ def test_the_matrix_covers_every_student_once(students: int, jobs: int) -> None:
 def test_what_is_no_shard_is_said(wrong: str) -> None:
     """The sentence shows how it is written."""
     with pytest.raises(UsageError, match="3/12"):
-        of_shard([], wrong)
+        select_shard_students([], wrong)

@@ -11,12 +11,20 @@ import pytest
 
 from desk import leaderboard
 from desk.gradebook import FILE, open_gradebook
-from desk.grader import Task
-from desk.leaderboard import COURSE, Entry, list_tasks, rank_boards, rank_entries, read_runs, run_again
+from desk.grading_process import GradingTask
+from desk.leaderboard import (
+    COURSE,
+    BoardEntry,
+    list_leaderboard_tasks,
+    rank_boards,
+    rank_entries,
+    read_runs,
+    run_leaderboard,
+)
 from desk.members import rename_student
-from desk.pool import Graded
-from desk.roster import Row
-from desk.scores import scores
+from desk.pool import TaskOutcome
+from desk.roster import RosterRow
+from desk.scores import compute_scores
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
@@ -27,21 +35,21 @@ from website.build import build
 from website.source import Book
 
 ROWS = [
-    Row("ada", "Ada Lovelace", public=True, leaderboard=True),
-    Row("bob", "Bob Hidden", leaderboard=True),
-    Row("cyd", "Cyd", public=True),
-    Row("dan", "Dan", leaderboard=True),
+    RosterRow("ada", "Ada Lovelace", public=True, leaderboard=True),
+    RosterRow("bob", "Bob Hidden", leaderboard=True),
+    RosterRow("cyd", "Cyd", public=True),
+    RosterRow("dan", "Dan", leaderboard=True),
 ]
 SPEEDS = {"ada": (20_000, 22_000, 21_000), "bob": (21_500, 24_000, 23_000), COURSE: (30_000, 29_000, 31_000)}
 """Microseconds of a training step, run by run."""
 
 
-def entry(student: str, low: float, high: float) -> Entry:
+def entry(student: str, low: float, high: float) -> BoardEntry:
     """An entry of three runs."""
-    return Entry(student, None, low, (low + high) / 2, high, 3, 0)
+    return BoardEntry(student, None, low, (low + high) / 2, high, 3, 0)
 
 
-def ranks(*entries: Entry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
+def ranks(*entries: BoardEntry, lower_is_better: bool = True) -> list[tuple[str, int | None]]:
     """Who has which rank, the best first."""
     return [(one.student, one.rank) for one in rank_entries(entries, lower_is_better=lower_is_better)]
 
@@ -84,18 +92,18 @@ def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """A class in which Ada, Bob and Cyd have milestone 4; how often each is run, by a grader that only looks it up."""
     runs: Counter[str] = Counter()
     with open_gradebook(class_folder / FILE, make=True) as book:
-        book.enroll(ROWS)
+        book.enroll_students(ROWS)
         for number, student in enumerate(("ada", "bob", "cyd"), start=1):
-            book.add_result(student, graded(number, milestone=4))
+            book.save_result(student, graded(number, milestone=4))
 
     def look_up(student: str, number: int) -> Result:
         runs[student] += 1
         return measured(student, runs[student] - 1, number)
 
-    def grade_all(tasks: list[Task], *_: object, jobs: int) -> Iterator[Graded]:
+    def grade_all(tasks: list[GradingTask], *_: object, jobs: int) -> Iterator[TaskOutcome]:
         assert jobs == 1
         for task in tasks:
-            yield Graded(task, look_up(task.student, int(task.commit, 16)), None)
+            yield TaskOutcome(task, look_up(task.student, int(task.commit, 16)), None)
 
     monkeypatch.setattr(leaderboard, "grade_all", grade_all)
     monkeypatch.setattr(leaderboard, "grade_milestone", lambda *_, **__: look_up(COURSE, 9))
@@ -104,12 +112,12 @@ def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_only_who_agreed_and_has_it_is_run(class_folder: Path, asked: Counter[str]) -> None:
     """Each three times, and the course as often, since kernels are compared with its own."""
-    assert run_again(ROOT, class_folder, Silent()) == []
+    assert run_leaderboard(ROOT, class_folder, Silent()) == []
     assert asked == {"ada": 3, "bob": 3, COURSE: 3}
-    assert run_again(ROOT, class_folder, Silent()) == []
+    assert run_leaderboard(ROOT, class_folder, Silent()) == []
     assert asked.total() == 9  # what is there is not run again
-    run_again(ROOT, class_folder, Silent(), runs=0)
-    assert run_again(ROOT, class_folder, Silent(), milestones=(2,)) == []
+    run_leaderboard(ROOT, class_folder, Silent(), runs=0)
+    assert run_leaderboard(ROOT, class_folder, Silent(), milestones=(2,)) == []
     assert asked.total() == 9
 
 
@@ -117,27 +125,27 @@ def test_only_who_agreed_and_has_it_is_run(class_folder: Path, asked: Counter[st
 def test_the_newest_commit_that_unlocked_it_is_run(class_folder: Path) -> None:
     """Of those that were fetched, where any was: a deadline's commit may never have been."""
     with open_gradebook(class_folder / FILE) as book:
-        book.add_result("ada", graded(5, milestone=4, at=TERM + timedelta(days=1)))
-        book.add_result("ada", graded(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
-        assert list_tasks(book, ROOT, class_folder)[0].commit == sha(5)
+        book.save_result("ada", graded(5, milestone=4, at=TERM + timedelta(days=1)))
+        book.save_result("ada", graded(6, milestone=4, met=1, at=TERM + timedelta(days=2)))
+        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == sha(5)
         fetched = class_folder / "repositories" / "ada.git" / "refs" / "tinytorch" / sha(1)
         fetched.parent.mkdir(parents=True)
         fetched.write_text(sha(1))
-        assert list_tasks(book, ROOT, class_folder)[0].commit == sha(1)
+        assert list_leaderboard_tasks(book, ROOT, class_folder)[0].commit == sha(1)
 
 
 def test_an_interrupted_leaderboard_goes_on(class_folder: Path, asked: Counter[str]) -> None:
     """Everybody is run once before anybody is run twice, and what was measured is kept."""
-    run_again(ROOT, class_folder, Silent(), runs=1)
+    run_leaderboard(ROOT, class_folder, Silent(), runs=1)
     assert asked == {"ada": 1, "bob": 1, COURSE: 1}
-    run_again(ROOT, class_folder, Silent(), runs=3)
+    run_leaderboard(ROOT, class_folder, Silent(), runs=3)
     assert asked == {"ada": 3, "bob": 3, COURSE: 3}
 
 
 @pytest.mark.usefixtures("asked")
 def test_kernels_are_compared_with_the_course_s_own(class_folder: Path) -> None:
     """30 ms of the course over 20 to 22 of Ada's; Bob's range overlaps hers; training times come from each network."""
-    run_again(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, Silent())
     with open_gradebook(class_folder / FILE) as book:
         kernels, seconds = rank_boards(book)
     assert (kernels.board.name, seconds.board.name) == ("kernels", "seconds")
@@ -157,11 +165,11 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
         raise GraderError("the disk is full")
 
     monkeypatch.setattr(leaderboard, "grade_milestone", fail)
-    assert run_again(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
+    assert run_leaderboard(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
     monkeypatch.setattr(leaderboard, "grade_milestone", usual)
     never = measured("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
-    monkeypatch.setattr(leaderboard, "grade_all", lambda tasks, *_, **__: [Graded(tasks[0], never, None)])
-    run_again(ROOT, class_folder, Silent(), runs=2)
+    monkeypatch.setattr(leaderboard, "grade_all", lambda tasks, *_, **__: [TaskOutcome(tasks[0], never, None)])
+    run_leaderboard(ROOT, class_folder, Silent(), runs=2)
     with open_gradebook(class_folder / FILE) as book:
         kernels, _ = rank_boards(book)
     bob = next(one for one in kernels.entries if one.student == "bob")
@@ -173,28 +181,28 @@ def test_no_grade_comes_of_it(class_folder: Path) -> None:
     """Scores are what they were, and a student who is renamed keeps their place."""
     manifest = load(ROOT)
     with open_gradebook(class_folder / FILE) as book:
-        before = scores(book, manifest)
-    run_again(ROOT, class_folder, Silent())
+        before = compute_scores(book, manifest)
+    run_leaderboard(ROOT, class_folder, Silent())
     with open_gradebook(class_folder / FILE) as book:
-        assert scores(book, manifest) == before
-        assert len(book.gradings()) == 3
-    renamed = [Row("ada_uni", leaderboard=True), *ROWS[1:]]
+        assert compute_scores(book, manifest) == before
+        assert len(book.list_gradings()) == 3
+    renamed = [RosterRow("ada_uni", leaderboard=True), *ROWS[1:]]
     with open_gradebook(class_folder / FILE) as book:
-        book.enroll(renamed)
+        book.enroll_students(renamed)
     rename_student(class_folder, renamed, "ada", "ada_uni")
     with open_gradebook(class_folder / FILE) as book:
         assert {run.student for run in read_runs(book)} == {"ada_uni", "bob", COURSE}
-        assert [task.student for task in list_tasks(book, ROOT, class_folder)] == ["ada_uni", "bob", COURSE]
+        assert [task.student for task in list_leaderboard_tasks(book, ROOT, class_folder)] == ["ada_uni", "bob", COURSE]
 
 
 @pytest.mark.usefixtures("asked")
 def test_who_takes_it_back_is_gone(class_folder: Path) -> None:
     """Runs stay in the gradebook; nothing of them is shown."""
-    run_again(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, Silent())
     with open_gradebook(class_folder / FILE) as book:
-        book.enroll([ROWS[0], Row("bob", "Bob Hidden")])
+        book.enroll_students([ROWS[0], RosterRow("bob", "Bob Hidden")])
         assert {e.student for ranking in rank_boards(book) for e in ranking.entries} == {"ada", COURSE}
-        book.enroll([Row("ada")])
+        book.enroll_students([RosterRow("ada")])
         assert list(rank_boards(book)) == []
 
 
@@ -205,7 +213,7 @@ def test_the_site_shows_names_of_those_who_agreed_to_that(class_folder: Path) ->
     build(source, site)
     assert not (site / "class" / "leaderboard.html").exists()
     assert "leaderboard" not in (site / "class" / "index.html").read_text("utf-8")
-    run_again(ROOT, class_folder, Silent())
+    run_leaderboard(ROOT, class_folder, Silent())
     assert build(source, site, left_out=("cyd",)).written
     page = (site / "class" / "leaderboard.html").read_text("utf-8")
     assert "Ada Lovelace" in page

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from desk.gradebook import FILE, open_gradebook
-from desk.members import Changes, Renamed, compare_roster, describe_changes, rename_student
-from desk.roster import Row
-from desk.scores import scores
-from desk.shards import merge
+from desk.members import RosterChanges, SuspectedRename, compare_roster, describe_roster_changes, rename_student
+from desk.roster import RosterRow
+from desk.scores import compute_scores
+from desk.shards import merge_gradebooks
 from grading.errors import UsageError
 from grading.manifest.load import load
 from tests.desk.books import fill
 from tests.desk.school import ROOT, TERM
 
-ADA = Row("ada", "Ada", "ada@x.org", repository="class/Work-ada")
-RENAMED = Row("ada_uni", "Ada", repository="https://github.com/class/work-ada.git")
-BOB, CYD = Row("bob", email="bob@x.org", repository="class/bob"), Row("cyd")
+ADA = RosterRow("ada", "Ada", "ada@x.org", repository="class/Work-ada")
+RENAMED = RosterRow("ada_uni", "Ada", repository="https://github.com/class/work-ada.git")
+BOB, CYD = RosterRow("bob", email="bob@x.org", repository="class/bob"), RosterRow("cyd")
 WORK = {"ada": [(1, 1, TERM), (2, 2, TERM + timedelta(days=1))], "bob": [(3, 1, TERM)]}
 
 
@@ -33,19 +33,19 @@ def folder(class_folder: Path) -> Path:
 
 def test_a_roster_is_compared_with_what_was_collected(folder: Path) -> None:
     """New, gone, and the same under another id: by repository, else by e-mail."""
-    rows = [RENAMED, Row("robert", email="BOB@x.org"), CYD, Row("dan")]
+    rows = [RENAMED, RosterRow("robert", email="BOB@x.org"), CYD, RosterRow("dan")]
     with open_gradebook(folder / FILE) as book:
-        assert compare_roster(book, [ADA, BOB, CYD]) == Changes()
+        assert compare_roster(book, [ADA, BOB, CYD]) == RosterChanges()
         found = compare_roster(book, rows)
-        book.enroll(rows)
+        book.enroll_students(rows)
         later = compare_roster(book, rows)
     assert (found.new, found.gone) == (("ada_uni", "dan", "robert"), ("ada", "bob"))
     assert found.renamed == (
-        Renamed("ada", "ada_uni", "the same repository"),
-        Renamed("bob", "robert", "the same e-mail address"),
+        SuspectedRename("ada", "ada_uni", "the same repository"),
+        SuspectedRename("bob", "robert", "the same e-mail address"),
     )
     assert (later.new, later.gone, later.renamed) == ((), (), found.renamed)
-    said = list(describe_changes(found, Path("fall")))
+    said = list(describe_roster_changes(found, Path("fall")))
     assert said[0] == "New in the roster since the last collection: ada_uni, dan, robert."
     assert said[1].startswith("No longer in the roster: ada, bob.")
     assert said[2].endswith("inv rename --old ada --new ada_uni --folder fall")
@@ -54,23 +54,23 @@ def test_a_roster_is_compared_with_what_was_collected(folder: Path) -> None:
 def test_nothing_is_said_before_the_first_collection(class_folder: Path) -> None:
     """Everybody is new then."""
     with open_gradebook(class_folder / FILE, make=True) as book:
-        assert compare_roster(book, [ADA]) == Changes()
+        assert compare_roster(book, [ADA]) == RosterChanges()
 
 
 def test_records_are_taken_over_and_none_is_lost(folder: Path) -> None:
     """Results, push times and what was fetched are the new id's, whether that has some of its own or not."""
     with open_gradebook(folder / FILE) as book:
-        book.enroll([RENAMED, BOB, CYD])
-        pushes = book.pushes()["ada"]
-        book.add_pushes("ada_uni", pushes[:1])  # looked at since
+        book.enroll_students([RENAMED, BOB, CYD])
+        pushes = book.read_pushes()["ada"]
+        book.save_pushes("ada_uni", pushes[:1])  # looked at since
     assert rename_student(folder, [RENAMED, BOB, CYD], "ada", "ada_uni") == 2
     with open_gradebook(folder / FILE) as book:
-        assert [g.student for g in book.gradings()] == ["ada_uni", "ada_uni", "bob"]
-        assert book.pushes()["ada_uni"] == pushes
-        assert "ada" not in book.pushes()
-        assert [row.id for row in book.students()] == ["ada_uni", "bob", "cyd"]
-        assert scores(book, load(ROOT))["ada_uni"][1].points == 100.0
-        assert compare_roster(book, [RENAMED, BOB, CYD]) == Changes()
+        assert [g.student for g in book.list_gradings()] == ["ada_uni", "ada_uni", "bob"]
+        assert book.read_pushes()["ada_uni"] == pushes
+        assert "ada" not in book.read_pushes()
+        assert [row.id for row in book.list_students()] == ["ada_uni", "bob", "cyd"]
+        assert compute_scores(book, load(ROOT))["ada_uni"][1].points == 100.0
+        assert compare_roster(book, [RENAMED, BOB, CYD]) == RosterChanges()
     assert (folder / "repositories" / "ada_uni.git").is_dir()
 
 
@@ -78,13 +78,13 @@ def test_an_older_gradebook_merged_later_brings_the_old_id_back_to_nobody(folder
     """A workflow's artifact may still hold results under the old id."""
     older = fill(tmp_path / "older" / FILE, [ADA], WORK | {"ada": [(9, 2, TERM)], "bob": []})
     with open_gradebook(folder / FILE) as book:
-        book.enroll([RENAMED, BOB, CYD])
+        book.enroll_students([RENAMED, BOB, CYD])
         book.rename_student("ada", "ada_uni", datetime.now(UTC))
     for _ in range(2):
-        merge(folder / FILE, [older])
+        merge_gradebooks(folder / FILE, [older])
     with open_gradebook(folder / FILE) as book:
-        assert [g.student for g in book.gradings()] == ["ada_uni"] * 3 + ["bob"]
-        assert "ada" not in {row.id for row in book.students()}
+        assert [g.student for g in book.list_gradings()] == ["ada_uni"] * 3 + ["bob"]
+        assert "ada" not in {row.id for row in book.list_students()}
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_two_people_are_not_joined(folder: Path, old: str, new: str, why: str) -
     with pytest.raises(UsageError, match=why):
         rename_student(folder, [ADA, BOB, CYD], old, new)
     with open_gradebook(folder / FILE) as book:
-        assert book.renames() == {}
+        assert book.read_renames() == {}

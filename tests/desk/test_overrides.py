@@ -9,15 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from desk.decisions import InForce, read_overrides
-from desk.export import write
+from desk.class_report import build_class_report
+from desk.decisions import EffectiveOverride, read_overrides
 from desk.gradebook import FILE, open_gradebook
-from desk.overrides import list_overrides, read_csv, set_override, take_back, write_csv
-from desk.report import report
-from desk.report_page import page
-from desk.roster import Row
-from desk.scores import scores
-from desk.shards import merge
+from desk.overrides import (
+    import_overrides_csv,
+    list_overrides,
+    set_override,
+    withdraw_grade_overrides,
+    write_overrides_csv,
+)
+from desk.report_page import render_report_page
+from desk.roster import RosterRow
+from desk.score_export import export_scores
+from desk.scores import compute_scores
+from desk.shards import merge_gradebooks
 from grading.errors import UsageError
 from grading.manifest.load import load
 from tests.desk.books import fill, graded
@@ -29,7 +35,11 @@ WHY = "The disk of the lab was full."
 @pytest.fixture
 def folder(class_folder: Path) -> Path:
     """A class: Ada has everything, Bob half of it, Cyd has not begun."""
-    rows = [Row("ada", "Ada", "ada@x.org"), Row("bob", "Bob", "bob@x.org"), Row("cyd", "Cyd", "cyd@x.org")]
+    rows = [
+        RosterRow("ada", "Ada", "ada@x.org"),
+        RosterRow("bob", "Bob", "bob@x.org"),
+        RosterRow("cyd", "Cyd", "cyd@x.org"),
+    ]
     fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
     return class_folder
 
@@ -42,7 +52,7 @@ def decide(folder: Path, student: str, **values: str) -> None:
 def points(folder: Path) -> list[float | None]:
     """Everybody's points of milestone 1."""
     with open_gradebook(folder / FILE) as book:
-        return [one[1].points for one in scores(book, load(ROOT)).values()]
+        return [one[1].points for one in compute_scores(book, load(ROOT)).values()]
 
 
 def test_points_bonus_and_excuse_stand_above_what_is_measured(folder: Path) -> None:
@@ -58,7 +68,7 @@ def test_points_bonus_and_excuse_stand_above_what_is_measured(folder: Path) -> N
     assert points(folder)[0] == 80.0
     with open_gradebook(folder / FILE) as book:
         ada, bob, cyd = list_overrides(book)
-    assert (ada.in_force, ada.last.by_whom, ada.last.why) == (InForce(90, False, -10, "See me."), "prof", WHY)
+    assert (ada.in_force, ada.last.by_whom, ada.last.why) == (EffectiveOverride(90, False, -10, "See me."), "prof", WHY)
     assert (bob.in_force.describe(), cyd.in_force.describe()) == ("excused", "2.5 points bonus")
 
 
@@ -66,9 +76,9 @@ def test_no_grading_touches_an_override(folder: Path) -> None:
     """A better result, a worse one, a merged gradebook: what was decided counts."""
     decide(folder, "bob", points="70")
     with open_gradebook(folder / FILE) as book:
-        book.enroll(row for row, _ in book.everybody())
-        book.add_result("bob", graded(9, at=TERM + timedelta(days=1)))
-    merge(folder / FILE, [fill(folder / "other.sqlite", [Row("bob")], {"bob": [(7, 2, TERM)]})])
+        book.enroll_students(row for row, _ in book.list_everybody())
+        book.save_result("bob", graded(9, at=TERM + timedelta(days=1)))
+    merge_gradebooks(folder / FILE, [fill(folder / "other.sqlite", [RosterRow("bob")], {"bob": [(7, 2, TERM)]})])
     assert points(folder)[1] == 70.0
 
 
@@ -76,13 +86,13 @@ def test_one_command_takes_back_what_was_decided(folder: Path) -> None:
     """All of it, older points as well; it stays in the gradebook, with who took it back."""
     decide(folder, "ada", points="80")
     decide(folder, "ada", points="90", comment="Well done.")
-    assert take_back(folder, "ada", 1, "A mistake.", "prof") == 3
+    assert withdraw_grade_overrides(folder, "ada", 1, "A mistake.", "prof") == 3
     assert points(folder)[0] == 100.0
     with open_gradebook(folder / FILE) as book:
         assert read_overrides(book) == {}
-        assert list(book.read("SELECT count(*), by_whom, why FROM withdrawal")) == [(3, "prof", "A mistake.")]
+        assert list(book.run_query("SELECT count(*), by_whom, why FROM withdrawal")) == [(3, "prof", "A mistake.")]
     with pytest.raises(UsageError, match="ada has no override for milestone 1"):
-        take_back(folder, "ada", 1, "")
+        withdraw_grade_overrides(folder, "ada", 1, "")
     decide(folder, "ada", points="80")
     assert points(folder)[0] == 80.0
 
@@ -114,13 +124,13 @@ def test_many_come_and_go_as_a_file(folder: Path) -> None:
     decide(folder, "ada", points="80", comment="=1+1")
     decide(folder, "bob", excused="yes")
     path = folder / "overrides.csv"
-    assert write_csv(folder, path) == 2
-    assert read_csv(ROOT, folder, path, "prof") == 0
+    assert write_overrides_csv(folder, path) == 2
+    assert import_overrides_csv(ROOT, folder, path, "prof") == 0
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert rows[0]["comment"] == "'=1+1"
     assert (rows[1]["excused"], rows[1]["why"], rows[1]["by"]) == ("yes", WHY, "prof")
     path.write_text(f"student,milestone,points,bonus,why\nada,1,80,-5,{WHY}\ncyd,1,40,,{WHY}\nbob,1,,,\n")
-    assert read_csv(ROOT, folder, path, "prof") == 2
+    assert import_overrides_csv(ROOT, folder, path, "prof") == 2
     assert points(folder) == [75.0, None, 40.0]
     with open_gradebook(folder / FILE) as book:
         assert list_overrides(book)[0].in_force.comment == "=1+1"
@@ -141,7 +151,7 @@ def test_a_file_with_a_wrong_row_changes_nothing(folder: Path, text: str, said: 
     """Every wrong row is named with its line."""
     (folder / "o.csv").write_text(text)
     with pytest.raises(UsageError, match=f"(?s){said}"):
-        read_csv(ROOT, folder, folder / "o.csv", "prof")
+        import_overrides_csv(ROOT, folder, folder / "o.csv", "prof")
     assert points(folder) == [100.0, 50.0, None]
 
 
@@ -151,7 +161,7 @@ def test_exports_and_report_show_what_was_decided(folder: Path) -> None:
     decide(folder, "bob", excused="yes")
 
     def exported(form: str) -> list[dict[str, str]]:
-        notes.extend(write(ROOT, folder, form, folder / form).notes)
+        notes.extend(export_scores(ROOT, folder, form, folder / form).notes)
         return list(csv.DictReader(io.StringIO((folder / form).read_text())))
 
     notes: list[str] = []
@@ -168,6 +178,6 @@ def test_exports_and_report_show_what_was_decided(folder: Path) -> None:
     assert (ada["Milestone 1: Basic Inference"], bob["Milestone 1: Basic Inference"]) == ("85.0", "-")
     assert any("Excused, which an import cannot express: bob (milestone 1)" in note for note in notes)
     with open_gradebook(folder / FILE) as book:
-        text = page(report(book, load(ROOT)))
+        text = render_report_page(build_class_report(book, load(ROOT)))
     assert "80 points by hand, 5 points bonus" in text
     assert "Well done." in text

@@ -9,18 +9,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from desk.evidence import write_evidence
+from desk.class_report import build_class_report
+from desk.evidence_pages import write_evidence_pages
 from desk.gradebook import Visit, open_gradebook
-from desk.report import report
-from desk.report_page import page as format_report
-from desk.roster import Row
-from desk.similar import similar
-from desk.similar_page import page as format_similar
+from desk.report_page import render_report_page as format_report
+from desk.roster import RosterRow
+from desk.similar import find_similar_pairs
+from desk.similar_page import render_similarity_page as format_similar
 from grading.manifest.load import load
 from tests.browsers import IN_A_BROWSER, Open, browser, opener  # noqa: F401 - a fixture
 from tests.desk.books import MAIN, fill, sha
 from tests.desk.school import ROOT, TERM
-from tests.desk.test_report import DAY, failing
+from tests.desk.test_class_report import DAY, failing
 from tests.desk.test_similar import DISGUISED, OTHER, OWN, packed
 
 pytestmark = IN_A_BROWSER
@@ -31,19 +31,19 @@ PAGES = {"report": "report.html", "evidence": "evidence/s00.html", "similar": "s
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class of twelve in two sections, one of them stuck and one not looked at since, and a copied file."""
     place = tmp_path_factory.mktemp("pages")
-    rows = [Row(f"s{n:02}", f"Student {n}", repository=f"octo/tiny-{n}", section="AB"[n % 2]) for n in range(12)]
+    rows = [RosterRow(f"s{n:02}", f"Student {n}", repository=f"octo/tiny-{n}", section="AB"[n % 2]) for n in range(12)]
     work = {row.id: [(n + 1, n % 3, TERM)] for n, row in enumerate(rows[:9])}
     with open_gradebook(fill(place / "gradebook.sqlite", rows, work)) as book:
         for days in range(4):
-            book.add_result("s10", failing(50 + days, days, "2.3"))
+            book.save_result("s10", failing(50 + days, days, "2.3"))
         for n, row in enumerate(rows[1:], 2):
-            book.visit(Visit(row.id, TERM + 9 * DAY, MAIN, sha(n)))
-        found = report(book, load(ROOT))
-        write_evidence(book, found, place / "evidence", "report.html")
+            book.save_visit(Visit(row.id, TERM + 9 * DAY, MAIN, sha(n)))
+        found = build_class_report(book, load(ROOT))
+        write_evidence_pages(book, found, place / "evidence", "report.html")
     (place / "report.html").write_text(format_report(found, "evidence"), "utf-8")
     files = {"ada": {"a.py": OWN}, "bob": {"b.py": DISGUISED}, "cyd": {"a.py": OTHER}}
     names = {name: f"{name.capitalize()} (A)" for name in files}
-    (place / "similar.html").write_text(format_similar(similar(files, []), packed(files), names), "utf-8")
+    (place / "similar.html").write_text(format_similar(find_similar_pairs(files, []), packed(files), names), "utf-8")
     return place
 
 

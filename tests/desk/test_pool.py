@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from desk import pool
-from desk.grader import Task
-from desk.pool import Graded, environment, grade_all
+from desk.grading_process import GradingTask
+from desk.pool import TaskOutcome, build_grader_environment, grade_in_processes
 from grading.manifest.load import load
 from tests.desk.school import ROOT
 
@@ -44,8 +44,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*students: str, marker: str = "/nowhere", jobs: int = 2) -> dict[str, str | None]:
     """What became of these tasks."""
-    tasks = [Task(student, 1, "0" * 40, marker) for student in students]
-    found: list[Graded] = list(grade_all(tasks, ROOT, load(ROOT), jobs=jobs))
+    tasks = [GradingTask(student, 1, "0" * 40, marker) for student in students]
+    found: list[TaskOutcome] = list(grade_in_processes(tasks, ROOT, load(ROOT), jobs=jobs))
     assert sorted(g.task.student for g in found) == sorted(students)
     return {g.task.student: g.problem for g in found}
 
@@ -77,8 +77,8 @@ def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fake")
 def test_who_stops_listening_ends_every_process() -> None:
     """At once, and nothing of them stays behind."""
-    tasks = [Task("hangs", 1, "0" * 40, ""), Task("a", 1, "0" * 40, "")]
-    listening = grade_all(tasks, ROOT, load(ROOT), jobs=2)
+    tasks = [GradingTask("hangs", 1, "0" * 40, ""), GradingTask("a", 1, "0" * 40, "")]
+    listening = grade_in_processes(tasks, ROOT, load(ROOT), jobs=2)
     assert next(listening).task.student == "a"
     began = time.monotonic()
     listening.close()
@@ -87,6 +87,8 @@ def test_who_stops_listening_ends_every_process() -> None:
 
 def test_grading_processes_know_no_token() -> None:
     """Nor do they start more threads than there are cores."""
-    seen = environment({"GITHUB_TOKEN": "x", "GH_TOKEN": "x", "CLASSROOM50_SERVICE_TOKEN": "x", "PATH": os.defpath})
+    seen = build_grader_environment(
+        {"GITHUB_TOKEN": "x", "GH_TOKEN": "x", "CLASSROOM50_SERVICE_TOKEN": "x", "PATH": os.defpath}
+    )
     assert "x" not in seen.values()
     assert (seen["PATH"], seen["OPENBLAS_NUM_THREADS"]) == (os.defpath, "1")

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from desk.cohort import booked, enrolled
-from desk.collect import FILE, collect
+from desk.class_report import build_class_report
+from desk.cohort import list_enrolled_students, load_member_from_gradebook
+from desk.collect import FILE, collect_class
 from desk.courses import compare_courses, describe_course
-from desk.decisions import Policy, Regrade, add_regrade, read_courses, read_regrades
-from desk.export import plain
+from desk.decisions import Policy, RegradeDecision, add_regrade, read_courses, read_regrades
 from desk.gradebook import SCHEMA, Gradebook, open_gradebook
-from desk.grader import Task
-from desk.left_out import describe_earlier
-from desk.pool import Graded
-from desk.pushes import Reflogs
-from desk.regrade import Regraded, describe_course_change, regrade
-from desk.regrade_page import format_csv, page, summarize
-from desk.report import report
-from desk.roster import Row
-from desk.scores import scores
-from desk.shards import merge
+from desk.grading_process import GradingTask
+from desk.left_out import describe_earlier_course_grades
+from desk.pool import TaskOutcome
+from desk.pushes import ReflogSource
+from desk.regrade import RegradeSummary, describe_course_change, regrade_class
+from desk.regrade_page import format_regrade_csv, render_regrade_page, summarize_regrade
+from desk.roster import RosterRow
+from desk.score_export import format_csv_scores
+from desk.scores import compute_scores
+from desk.shards import merge_gradebooks
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.result import CourseRecord
@@ -48,14 +48,14 @@ def judged(number: int, met: int, digest: str, days: int = 0, **changes: object)
 
 def decide(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) -> None:
     """A decision about a course, so many days into the term."""
-    add_regrade(book, Regrade(digest, TERM + days * DAY, policy, "prof"))
+    add_regrade(book, RegradeDecision(digest, TERM + days * DAY, policy, "prof"))
 
 
 @pytest.fixture
 def book(class_folder: Path):
     """Ada had everything and loses half by the new course, Bob the other way round; Cyd's is not judged again."""
     with open_gradebook(class_folder / FILE, make=True) as made:
-        made.enroll([Row("ada", "Ada"), Row("bob"), Row("cyd")])
+        made.enroll([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
         for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
             made.add_result(student, judged(number, before, OLD))
             if after is not None:
@@ -65,7 +65,7 @@ def book(class_folder: Path):
 
 def points(book: Gradebook, today: str = NEW) -> list[tuple[float | None, str]]:
     """Everybody's points of milestone 1, and the course that judged them."""
-    found = scores(book, load(ROOT), today=today)
+    found = compute_scores(book, load(ROOT), today=today)
     return [(one[1].points, one[1].judged_by) for one in found.values()]
 
 
@@ -104,7 +104,7 @@ def test_the_last_decision_about_a_course_counts(book: Gradebook) -> None:
 
 def test_what_is_handed_in_after_the_change_is_the_new_course_s(book: Gradebook) -> None:
     """It was never judged by another; and the best of all submissions counts as before."""
-    book.add_result("bob", judged(7, 2, NEW, days=4))
+    book.save_result("bob", judged(7, 2, NEW, days=4))
     assert points(book)[1] == (100.0, AFTER)
 
 
@@ -112,7 +112,7 @@ def test_a_grading_of_the_same_commit_is_the_same_submission(book: Gradebook) ->
     """A course that looks at other files has another digest for what was handed in, and regrades all the same."""
     again = judged(3, 0, NEW, days=3)
     about = again.submission.model_copy(update={"digest": "f" * 64})
-    book.add_result("cyd", again.model_copy(update={"submission": about}))
+    book.save_result("cyd", again.model_copy(update={"submission": about}))
     assert points(book)[2] == (100.0, BEFORE)
     decide(book, "replace")
     assert points(book)[2] == (0.0, AFTER)
@@ -122,46 +122,48 @@ def test_a_report_and_the_exports_name_the_course(book: Gradebook) -> None:
     """And mark a grade that is not today's."""
     manifest = load(ROOT)
     decide(book, "replace")
-    found = scores(book, manifest, today=NEW)
-    ada, _, cyd = csv.DictReader(io.StringIO(plain(book.students(), found, manifest)))
+    found = compute_scores(book, manifest, today=NEW)
+    ada, _, cyd = csv.DictReader(io.StringIO(format_csv_scores(book.list_students(), found, manifest)))
     assert (ada["milestone_1_course"], ada["milestone_1_current_course"]) == ("0.1.0 (bbbbbbbb)", "yes")
     assert (cyd["milestone_1_course"], cyd["milestone_1_current_course"]) == ("0.1.0 (aaaaaaaa)", "no")
-    (sentence,) = describe_earlier(found)
+    (sentence,) = describe_earlier_course_grades(found)
     assert "1 grades: cyd (milestone 1: 0.1.0 (aaaaaaaa))" in sentence
-    assert report(book, manifest, read_courses(book)[NEW]).earlier == 1
+    assert build_class_report(book, manifest, read_courses(book)[NEW]).earlier == 1
 
 
 def test_the_site_tells_what_a_regrade_has_replaced_and_nothing_of_a_preview(book: Gradebook) -> None:
     """A milestone that a regrade takes back is not shown as unlocked, and its record says why."""
     path = book.path
-    students = {student.id: student for student, _ in enrolled(path)}
-    marks = {student.id: mark for student, mark in enrolled(path)}
+    students = {student.id: student for student, _ in list_enrolled_students(path)}
+    marks = {student.id: mark for student, mark in list_enrolled_students(path)}
 
     def entries(student: str) -> list[tuple[str | None, bool, str | None]]:
-        return [(e.event.verdict, e.verified, e.reason) for e in booked(path, students[student]).entries]
+        return [
+            (e.event.verdict, e.verified, e.reason) for e in load_member_from_gradebook(path, students[student]).entries
+        ]
 
     assert entries("ada") == [("unlocked", True, None)]
     decide(book, "replace")
     why = "a regrade by another version of the course has replaced it"
     assert entries("ada") == [("unlocked", False, why), ("not_yet", True, None)]
     assert entries("cyd") == [("unlocked", True, None)]
-    (step,) = tell(booked(path, students["cyd"]), load(ROOT)).steps
+    (step,) = tell(load_member_from_gradebook(path, students["cyd"]), load(ROOT)).steps
     assert step.course.endswith("0.1.0 (aaaaaaaa), which has changed since")
-    assert {student.id: mark for student, mark in enrolled(path)}["ada"] != marks["ada"]
+    assert {student.id: mark for student, mark in list_enrolled_students(path)}["ada"] != marks["ada"]
 
 
 def test_a_regrade_may_run_on_a_cluster(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its workers get what an earlier course has judged, and this machine needs no sandbox."""
     pytest.importorskip("distributed")
-    rows = [Row("ada"), Row("bob")]
+    rows = [RosterRow("ada"), RosterRow("bob")]
     fill(class_folder / FILE, rows, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
 
-    def answer(tasks: Sequence[Task], *, address: str, **_: object) -> Iterator[Graded]:
-        return (Graded(task, problem=f"asked {address}") for task in tasks)
+    def answer(tasks: Sequence[GradingTask], *, address: str, **_: object) -> Iterator[TaskOutcome]:
+        return (TaskOutcome(task, problem=f"asked {address}") for task in tasks)
 
     monkeypatch.setattr("desk.cluster.grade_on_cluster", answer)
     monkeypatch.setattr("desk.collect.choose", None)
-    found = regrade(ROOT, class_folder, rows, Silent(), preview=True, by="prof", cluster="tcp://x:1")
+    found = regrade_class(ROOT, class_folder, rows, Silent(), preview=True, by="prof", cluster="tcp://x:1")
     assert {(t.student, t.problem.endswith("asked tcp://x:1")) for t in found.troubles} == {
         ("ada", True),
         ("bob", True),
@@ -184,8 +186,8 @@ def test_an_old_gradebook_keeps_its_scores(class_folder: Path) -> None:
     db.close()
     with open_gradebook(path) as book:
         assert points(book) == [(50.0, AFTER)]
-        assert [(g.met, g.criteria, g.share) for g in book.gradings()] == [(2, 2, 1.0), (1, 2, 0.5)]
-        assert book.students() == (Row("ada", "Ada", extension_days=2),)
+        assert [(g.met, g.criteria, g.share) for g in book.list_gradings()] == [(2, 2, 1.0), (1, 2, 0.5)]
+        assert book.list_students() == (RosterRow("ada", "Ada", extension_days=2),)
         assert {r.course_digest: r.policy for r in read_regrades(book)} == {OLD: "replace", NEW: "replace"}
         assert read_courses(book)[OLD].label == "0.1.0 (aaaaaaaa)"
 
@@ -194,7 +196,7 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
     """Twice is once."""
     decide(book, "keep_better")
     for _ in range(2):
-        merge(tmp_path / FILE, [book.path])
+        merge_gradebooks(tmp_path / FILE, [book.path])
     with open_gradebook(tmp_path / FILE) as merged:
         assert points(merged) == points(book)
         assert read_regrades(merged) == read_regrades(book)
@@ -259,14 +261,14 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
         school.enroll(student, released() | BROKEN)
 
     def run() -> int:
-        return collect(root, class_folder, school.rows, Reflogs(), Silent()).graded
+        return collect_class(root, class_folder, school.rows, ReflogSource(), Silent()).graded
 
-    def again(policy: Policy = "replace", *, preview: bool = False) -> Regraded:
-        return regrade(root, class_folder, school.rows, Silent(), policy=policy, preview=preview, by="prof")
+    def again(policy: Policy = "replace", *, preview: bool = False) -> RegradeSummary:
+        return regrade_class(root, class_folder, school.rows, Silent(), policy=policy, preview=preview, by="prof")
 
     def met() -> list[int]:
         with open_gradebook(class_folder / FILE) as book:
-            return [one[1].grading.met for one in scores(book, load(root)).values() if one[1].grading]
+            return [one[1].grading.met for one in compute_scores(book, load(root)).values() if one[1].grading]
 
     assert run() == 2
     assert list(describe_course_change(root, class_folder)) == []
@@ -295,10 +297,10 @@ def test_a_class_is_regraded_from_what_was_collected(class_folder: Path, tmp_pat
     assert change.criteria[0].before == "failed: 1, required ≤ 0"
     assert change.criteria[0].after == "passed: 1, required ≤ 1"
     assert met() == [first, other]
-    row = next(csv.DictReader(io.StringIO(format_csv(found))))
+    row = next(csv.DictReader(io.StringIO(format_regrade_csv(found))))
     assert (row["id"], float(row["points_after"])) == ("ada", round(after, 2))
-    assert "Ada Example" in page(found, preview=True)
-    assert summarize(found, preview=True) == "2 grades would change, 0 stay as they are."
+    assert "Ada Example" in render_regrade_page(found, preview=True)
+    assert summarize_regrade(found, preview=True) == "2 grades would change, 0 stay as they are."
 
     pinned = again("pin")
     assert (pinned.graded, pinned.changes, len(pinned.earlier)) == (0, (), 2)

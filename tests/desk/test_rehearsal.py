@@ -9,19 +9,19 @@ import pytest
 import yaml
 
 from course.release import given_files
-from desk.cast import CAST
-from desk.collect import collect, left_to_do
+from desk.class_report import build_class_report
+from desk.collect import collect_class, list_pending_tasks
 from desk.courses import describe_course
 from desk.gradebook import FILE, open_gradebook
+from desk.inspection import InspectionContext
 from desk.leaderboard import rank_boards
-from desk.look import Class
-from desk.members import Renamed
-from desk.pushes import Reflogs
-from desk.rehearsal import DEADLINES, RECORDED, rehearse
-from desk.report import report
-from desk.roster import Row, read_roster
-from desk.scores import scores
-from desk.similar_page import compare
+from desk.members import SuspectedRename
+from desk.pushes import ReflogSource
+from desk.rehearsal import DEADLINES, RECORDED, write_rehearsal_class
+from desk.rehearsal_cast import CAST
+from desk.roster import RosterRow, read_roster
+from desk.scores import compute_scores
+from desk.similar_page import write_similarity_page
 from grading.errors import UsageError
 from grading.grade import course_record
 from grading.manifest.load import load
@@ -39,16 +39,16 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The class, fetched and not graded."""
     folder = tmp_path_factory.mktemp("rehearsal") / "class"
-    rehearse(ROOT, folder, len(CAST), NOW)
+    write_rehearsal_class(ROOT, folder, len(CAST), NOW)
     rows = read_roster(folder / "roster.csv").rows
-    found = collect(ROOT, folder, rows, Reflogs(), Silent(), base=folder, grade=False)
+    found = collect_class(ROOT, folder, rows, ReflogSource(), Silent(), base=folder, grade=False)
     assert found.troubles == ()
-    assert found.roster.renamed == (Renamed("jon", "jon_uni", "the same repository"),)
+    assert found.roster.renamed == (SuspectedRename("jon", "jon_uni", "the same repository"),)
     return folder
 
 
 @pytest.fixture(scope="module")
-def rows(folder: Path) -> tuple[Row, ...]:
+def rows(folder: Path) -> tuple[RosterRow, ...]:
     """The roster, without a problem."""
     return read_roster(folder / "roster.csv").rows
 
@@ -60,19 +60,19 @@ def manifest(folder: Path) -> Manifest:
     return Manifest.model_validate(load(ROOT).model_dump() | told)
 
 
-def test_the_class_has_sections_extensions_and_names(rows: tuple[Row, ...]) -> None:
+def test_the_class_has_sections_extensions_and_names(rows: tuple[RosterRow, ...]) -> None:
     """Three sections, one who has more time, two who agreed to be named."""
     assert {row.section for row in rows} == {"A", "B", "C"}
     assert [row.id for row in rows if row.milestone_days] == ["lee"]
     assert [row.id for row in rows if row.public] == ["ada", "fay"]
 
 
-def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tuple[Row, ...]) -> None:
+def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tuple[RosterRow, ...]) -> None:
     """What a collection would grade are first milestones alone."""
     manifest = load(ROOT)
     with open_gradebook(folder / FILE) as book:
-        of = Class(folder.resolve(), folder, manifest, given_files(ROOT, manifest), Reflogs())
-        tasks = left_to_do(book, rows, of, course_record(ROOT, manifest).digest)
+        of = InspectionContext(folder.resolve(), folder, manifest, given_files(ROOT, manifest), ReflogSource())
+        tasks = list_pending_tasks(book, rows, of, course_record(ROOT, manifest).digest)
     assert {task.milestone for task in tasks} == {1}
     assert {task.student for task in tasks} == {row.id for row in rows} - {"dan"}
 
@@ -80,8 +80,8 @@ def test_nothing_that_trains_for_minutes_is_left_to_grade(folder: Path, rows: tu
 def test_the_report_has_milestones_2_and_3_and_somebody_stuck(folder: Path, manifest: Manifest) -> None:
     """Kim has failed the same task three times, over days; Fay has all three milestones."""
     with open_gradebook(folder / FILE) as book:
-        found = report(book, manifest, describe_course(ROOT, manifest))
-        reached = scores(book, manifest)
+        found = build_class_report(book, manifest, describe_course(ROOT, manifest))
+        reached = compute_scores(book, manifest)
     assert [(one.row.id, one.milestone, one.tries) for one in found.stuck] == [("kim", 2, 3)]
     assert found.stuck[0].days >= 4
     assert {student for student, of in reached.items() if of[2].verdict == "unlocked"} == {"fay", "gus", "ida", "lee"}
@@ -91,8 +91,8 @@ def test_the_report_has_milestones_2_and_3_and_somebody_stuck(folder: Path, mani
 def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: Manifest) -> None:
     """By the rehearsal's own deadlines: two days for Hal, none for anybody else."""
     with open_gradebook(folder / FILE) as book:
-        due = {student: of[1].terms for student, of in scores(book, manifest).items()}
-        pushes = {student: found[0].at for student, found in book.pushes().items()}
+        due = {student: of[1].terms for student, of in compute_scores(book, manifest).items()}
+        pushes = {student: found[0].at for student, found in book.read_pushes().items()}
     late = {student: terms.days_late(pushes[student]) for student, terms in due.items() if terms is not None}
     assert {student: days for student, days in late.items() if days} == {"hal": 2}
     assert due["lee"] is not None
@@ -102,7 +102,7 @@ def test_hal_is_late_and_the_extension_reaches_somebody(folder: Path, manifest: 
 
 def test_the_near_copy_is_the_first_pair(folder: Path, tmp_path: Path) -> None:
     """Gus and Ida have the same lines under other names, Chi what Ben began; the course's own code is left out."""
-    pair, other = compare(ROOT, folder, tmp_path / "similar.html", Silent())
+    pair, other = write_similarity_page(ROOT, folder, tmp_path / "similar.html", Silent())
     assert {other.left, other.right} == {"ben", "chi"}
     assert {pair.left, pair.right} == {"gus", "ida"}
     assert {match.file for match in pair.matches} == {"modules/04_layers/tinytorch/layers.py"}
@@ -131,11 +131,11 @@ def test_the_leaderboard_has_an_entry(folder: Path) -> None:
 
 def test_a_class_of_another_size_is_the_first_of_them(tmp_path: Path) -> None:
     """Four have nothing recorded, so no gradebook; nobody knows thirteen."""
-    rehearse(ROOT, tmp_path / "small", 2)
+    write_rehearsal_class(ROOT, tmp_path / "small", 2)
     assert [row.id for row in read_roster(tmp_path / "small" / "roster.csv").rows] == ["ada", "ben"]
     assert not (tmp_path / "small" / FILE).exists()
     with pytest.raises(UsageError, match="1 to 12"):
-        rehearse(ROOT, tmp_path / "large", 13)
+        write_rehearsal_class(ROOT, tmp_path / "large", 13)
 
 
 @pytest.mark.parametrize("name", sorted({name for one in CAST for name in one.recorded}))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from desk.repository import address, full_name, repository_problem
-from desk.roster import Row, check_roster, read_roster
+from desk.repository import build_git_address, find_repository_problem, parse_github_name
+from desk.roster import RosterRow, check_roster, read_roster
 from grading.errors import UsageError
 
 
@@ -25,8 +25,8 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         "AdaL,class/tinytorch-ada,B,Yes,3\r\n\r\nБоб,bob,,,,,,\r\n"
     )
     ada, bob = read_roster(roster(tmp_path, text)).rows
-    assert ada == Row("ada", "Lovelace, Ada", "ada@example.org", "adal", "class/tinytorch-ada", "B", True, 3)
-    assert bob == Row("bob", "Боб")
+    assert ada == RosterRow("ada", "Lovelace, Ada", "ada@example.org", "adal", "class/tinytorch-ada", "B", True, 3)
+    assert bob == RosterRow("bob", "Боб")
 
 
 HEAD = "id,name,email,github,repository,section,public,extension_days\n"
@@ -131,8 +131,8 @@ def test_a_missing_roster_is_said(tmp_path: Path) -> None:
 def test_repositories_may_be_named_in_the_usual_ways() -> None:
     """owner/name is GitHub's; addresses and paths stay as they are."""
     for text in ("octo/hello", "https://github.com/octo/hello", "git@github.com:octo/hello.git", "./a b", "/srv/x.git"):
-        assert repository_problem(text) is None
-    assert address("octo/hello") == "https://github.com/octo/hello.git"
-    assert address("ssh://git@host/x.git") == "ssh://git@host/x.git"
-    assert full_name("https://github.com/octo/hello.git") == full_name("octo/hello") == "octo/hello"
-    assert full_name("https://example.org/octo/hello") is None
+        assert find_repository_problem(text) is None
+    assert build_git_address("octo/hello") == "https://github.com/octo/hello.git"
+    assert build_git_address("ssh://git@host/x.git") == "ssh://git@host/x.git"
+    assert parse_github_name("https://github.com/octo/hello.git") == parse_github_name("octo/hello") == "octo/hello"
+    assert parse_github_name("https://example.org/octo/hello") is None

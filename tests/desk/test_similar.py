@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from desk.roster import Row
-from desk.similar import GRAM, PRINT, WINDOW, fingerprint, hash_given, similar, tokens
-from desk.similar_page import page
-from desk.similar_read import ReadFiles
+from desk.roster import RosterRow
+from desk.similar import FINGERPRINT, GRAM, WINDOW, find_similar_pairs, fingerprint_code, hash_given_code, tokenize_code
+from desk.similar_page import render_similarity_page
+from desk.similar_read import SubmissionFiles
 from grading.errors import UsageError
 from tests.desk.school import released, worked_out
 
@@ -54,8 +54,8 @@ def moving_average(values, width):
 
 def test_names_numbers_comments_and_layout_do_not_count() -> None:
     """The disguised copy has the same tokens."""
-    assert [kind for kind, _ in tokens(OWN)] == [kind for kind, _ in tokens(DISGUISED)]
-    assert [kind for kind, _ in tokens(OWN)] != [kind for kind, _ in tokens(OTHER)]
+    assert [kind for kind, _ in tokenize_code(OWN)] == [kind for kind, _ in tokenize_code(DISGUISED)]
+    assert [kind for kind, _ in tokenize_code(OWN)] != [kind for kind, _ in tokenize_code(OTHER)]
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_names_numbers_comments_and_layout_do_not_count() -> None:
 )
 def test_a_string_is_one_token_in_every_version_of_python(text: str) -> None:
     """From 3.12 on the parts of an f-string come apart; what is written in it would make strangers alike."""
-    assert [kind for kind, _ in tokens(f"y = {text} + 1\n")] == ["n", "=", "s", "+", "0"]
-    assert tokens(f"{text}\nx\n")[:1] == [("n", 2 + text.count("\n"))]
+    assert [kind for kind, _ in tokenize_code(f"y = {text} + 1\n")] == ["n", "=", "s", "+", "0"]
+    assert tokenize_code(f"{text}\nx\n")[:1] == [("n", 2 + text.count("\n"))]
 
 
 def test_every_match_long_enough_is_found() -> None:
     """Of any GRAM + WINDOW - 1 tokens in a row at least one fingerprint is kept."""
     source = "\n".join(f"a{n} = b[{n}] + {'-' * (n % 5)}c({', '.join('x' * (n % 4))})" for n in range(60))
-    kept = set(fingerprint(source, NOTHING)["value"].tolist())
+    kept = set(fingerprint_code(source, NOTHING)["value"].tolist())
     lines = source.splitlines()
     for start in range(0, 50, 5):
         part = "\n".join(lines[start : start + 8])
-        assert len(tokens(part)) >= GRAM + WINDOW - 1
-        assert kept & set(hash_given([part]).tolist())
+        assert len(tokenize_code(part)) >= GRAM + WINDOW - 1
+        assert kept & set(hash_given_code([part]).tolist())
 
 
 def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
     """Side by side, the whole function."""
     files = {"ada": {"a.py": OWN}, "bob": {"b.py": "import math\n\n" + DISGUISED}, "cyd": {"a.py": OTHER}}
-    (pair,) = similar(files, [])
+    (pair,) = find_similar_pairs(files, [])
     assert (pair.left, pair.right, pair.share) == ("ada", "bob", 1.0)
     assert {(m.file, m.right_file) for m in pair.matches} == {("a.py", "b.py")}
     assert min(m.left[0] for m in pair.matches) <= 4
@@ -92,17 +92,17 @@ def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
 
 def test_what_is_given_and_what_many_have_is_left_out() -> None:
     """The skeleton is nobody's work, and a way that many have found is no sign of copying."""
-    assert similar({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
-    assert similar({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
+    assert find_similar_pairs({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
+    assert find_similar_pairs({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
     skeletons = released()
-    assert similar({"ada": skeletons, "bob": dict(skeletons)}, skeletons.values()) == ()
+    assert find_similar_pairs({"ada": skeletons, "bob": dict(skeletons)}, skeletons.values()) == ()
 
 
 def test_a_copy_among_honest_work_is_first() -> None:
     """Whole modules: the copier's pair comes first, though all solve the same tasks."""
     skeletons, solution = released(), released() | worked_out("03_activations")
     files = {"ada": solution, "bob": {k: v.replace("result", "outcome") for k, v in solution.items()}, "cyd": skeletons}
-    (pair,) = similar(files, skeletons.values())
+    (pair,) = find_similar_pairs(files, skeletons.values())
     assert {pair.left, pair.right} == {"ada", "bob"}
     assert pair.share > 0.9
 
@@ -112,32 +112,32 @@ def test_a_copy_among_honest_work_is_first() -> None:
 )
 def test_what_is_no_python_is_read_as_far_as_it_goes(source: str) -> None:
     """Nothing a student wrote stops the comparison."""
-    assert fingerprint(source, NOTHING).dtype == PRINT
+    assert fingerprint_code(source, NOTHING).dtype == FINGERPRINT
 
 
 def test_the_page_shows_pairs_side_by_side_as_text() -> None:
     """Nothing of the code or a name is live."""
     evil = OWN + "\nx = '</pre><script>alert(1)</script>'\n"
     files = {"ada": {"a.py": evil}, "bob": {"a.py": evil}}
-    text = page(similar(files, []), packed(files), {"ada": "Ada <b>", "bob": "Bob"})
+    text = render_similarity_page(find_similar_pairs(files, []), packed(files), {"ada": "Ada <b>", "bob": "Bob"})
     assert "<script>" not in text
     assert "Ada &lt;b&gt;" in text
     assert text.count("<figure>") % 2 == 0
     assert text.count("<mark>") == text.count("</mark>") > 0
-    assert "No two submissions" in page((), {}, {})
+    assert "No two submissions" in render_similarity_page((), {}, {})
     assert "100% in common" in text
     assert text.count("<details>") == 1
 
 
-def packed(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, ReadFiles]:
-    return {s: ReadFiles(zlib.compress(json.dumps(files).encode()), {}) for s, files in class_files.items()}
+def packed(class_files: Mapping[str, Mapping[str, str]]) -> dict[str, SubmissionFiles]:
+    return {s: SubmissionFiles(zlib.compress(json.dumps(files).encode()), {}) for s, files in class_files.items()}
 
 
 def test_what_few_share_weighs_more_than_what_many_share() -> None:
     """Two pairs share a whole file each; one of the files has two more owners, so its pairs come last."""
     rare, usual = OWN, OTHER
     files = {f"s{n}": {"a.py": text} for n, text in enumerate([usual, usual, usual, usual, rare, rare])}
-    pairs = similar(files, [])
+    pairs = find_similar_pairs(files, [])
     assert (pairs[0].left, pairs[0].right) == ("s4", "s5")
     assert pairs[0].alone == pairs[0].common == pairs[0].rarity
     assert len(pairs) == 7
@@ -147,7 +147,7 @@ def test_what_few_share_weighs_more_than_what_many_share() -> None:
 def test_other_classes_are_compared_with_and_not_among_themselves() -> None:
     """A copy of last year's work is found; two of last year's that are alike are not this year's affair."""
     before = {"1:old": {"a.py": OWN}, "1:older": {"a.py": OWN}}
-    pairs = similar({"ada": {"a.py": DISGUISED}, "bob": {"a.py": OTHER}}, [], before)
+    pairs = find_similar_pairs({"ada": {"a.py": DISGUISED}, "bob": {"a.py": OTHER}}, [], before)
     assert {(pair.left, pair.right) for pair in pairs} == {("ada", "1:old"), ("ada", "1:older")}
 
 
@@ -156,7 +156,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     from desk import git
     from desk.collect import FILE
     from desk.gradebook import Visit, open_gradebook
-    from desk.similar_page import compare
+    from desk.similar_page import write_similarity_page
     from grading.render.progress import Silent
     from grading.submission import MAX_BYTES
     from tests.desk.school import ROOT, School
@@ -166,32 +166,32 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
     with open_gradebook(class_folder / FILE, make=True) as book:
         for student in ("ada", "bob", "gone"):
             school.enroll(student, solution)
-        book.enroll(school.rows)
+        book.enroll_students(school.rows)
         for student in ("ada", "bob"):
             if student == "bob":
                 layers = school.work("bob") / "modules/02_tensor/tinytorch/tensor.py"
                 layers.unlink()
                 layers.symlink_to("/etc/passwd")
                 school.push("bob", {})
-            head = head_of[student] = git.remote_heads(f"file://{school.bare(student)}").commit
+            head = head_of[student] = git.list_remote_heads(f"file://{school.bare(student)}").commit
             repository = class_folder / "repositories" / f"{student}.git"
-            git.prepare(repository)
-            git.fetch(repository, f"file://{school.bare(student)}", [head], largest=MAX_BYTES)
-            book.visit(Visit(student, school_day(), "refs/heads/main", head))
-    (pair,) = compare(ROOT, class_folder, tmp_path / "similar.html", Silent())
+            git.init_bare_repository(repository)
+            git.fetch_commits(repository, f"file://{school.bare(student)}", [head], largest=MAX_BYTES)
+            book.save_visit(Visit(student, school_day(), "refs/heads/main", head))
+    (pair,) = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent())
     assert (pair.left, pair.right) == ("ada", "bob")
     text = (tmp_path / "similar.html").read_text()
     assert "03_activations" in text
     assert "root:" not in text
     with open_gradebook(tmp_path / "last" / FILE, make=True) as book:
-        book.enroll([Row("zoe", "Zoe", section="B"), Row("ada")])
+        book.enroll_students([RosterRow("zoe", "Zoe", section="B"), RosterRow("ada")])
         for student in ("zoe", "ada"):
-            book.visit(Visit(student, school_day(), "refs/heads/main", head_of["ada"]))
+            book.save_visit(Visit(student, school_day(), "refs/heads/main", head_of["ada"]))
     with pytest.raises(UsageError, match="inv collect --only fetch --folder"):
-        compare(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+        write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
     for student in ("zoe", "ada"):
         shutil.copytree(class_folder / "repositories/ada.git", tmp_path / f"last/repositories/{student}.git")
-    pairs = compare(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
+    pairs = write_similarity_page(ROOT, class_folder, tmp_path / "similar.html", Silent(), [tmp_path / "last"])
     assert {(pair.left, pair.right) for pair in pairs} == {
         ("ada", "bob"),
         ("ada", "1:zoe"),

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 from course.cohorts import write_student
-from desk.cohort import Entry, Member, Student
+from desk.cohort import CohortMember, CohortStudent, RecordEntry
 from grading import progress
 from grading.manifest.load import load
 from grading.manifest.model import Manifest
@@ -126,7 +126,7 @@ def started(module: str, day: float = 0) -> Event:
     return Event(Kind.MODULE_STARTED, DAY + timedelta(days=day), module=module)
 
 
-def member(*events: Event | Entry, name: str | None = None, public: bool = False) -> Member:
+def member(*events: Event | RecordEntry, name: str | None = None, public: bool = False) -> CohortMember:
     """A student with these records; plain events are verified."""
-    entries = tuple(e if isinstance(e, Entry) else Entry(e, verified=True, reason=None) for e in events)
-    return Member(Student("zz-canary", name, None, None, public, "quiet-otter-40391"), entries)
+    entries = tuple(e if isinstance(e, RecordEntry) else RecordEntry(e, verified=True, reason=None) for e in events)
+    return CohortMember(CohortStudent("zz-canary", name, None, None, public, "quiet-otter-40391"), entries)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from desk.gradebook import Published, open_gradebook
-from desk.roster import Row
+from desk.gradebook import PublishedRecord, open_gradebook
+from desk.roster import RosterRow
 from grading import progress
 from grading.errors import UsageError
 from tests.desk.books import fill, graded
@@ -219,13 +219,13 @@ def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
     """Official results and published records; a new result makes its student's pages anew, and nobody else's."""
     path = fill(
         tmp_path / "gradebook.sqlite",
-        [Row("zz-ada", name="Ada Lovelace", public=True), Row("zz-grace", name="Grace Hidden")],
+        [RosterRow("zz-ada", name="Ada Lovelace", public=True), RosterRow("zz-grace", name="Grace Hidden")],
         {"zz-ada": [(1, 2, TERM)], "zz-grace": [(2, 1, TERM)]},
     )
     with open_gradebook(path) as book:
         event = progress.encode(attempt(not_yet(), 1)).decode()
-        edited = Published("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
-        book.set_records("zz-grace", [edited])
+        edited = PublishedRecord("zz-grace", "progress/x.json", TERM, 7, event, "it was edited after it was published")
+        book.save_records("zz-grace", [edited])
     source, site = Book(path), tmp_path / "site"
     assert build(source, site).rendered == 2
     told = {p: data.decode() for p, data in tree(site).items() if p.endswith("index.html")}
@@ -235,8 +235,8 @@ def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
     assert not any("Hidden" in page for page in told.values())
     assert build(source, site).written == 0
     with open_gradebook(path) as book:
-        book.add_result("zz-grace", graded(3, at=TERM + timedelta(days=3)))
+        book.save_result("zz-grace", graded(3, at=TERM + timedelta(days=3)))
     assert build(source, site).rendered == 1
     with open_gradebook(path) as book:
-        book.set_records("zz-grace", [replace(edited, reason=None)])
+        book.save_records("zz-grace", [replace(edited, reason=None)])
     assert build(source, site).rendered == 1, "what vouches for a record is on the page"

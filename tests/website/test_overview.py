@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from desk.cohort import Entry, Member
+from desk.cohort import CohortMember, RecordEntry
 from desk.stuck import LEAST
 from grading.manifest.model import Manifest
 from grading.result import Failure, Result
@@ -16,7 +16,7 @@ from website.story import tell
 from website.summary import Summary, from_plain, summarise
 
 
-def summary(manifest: Manifest, who: Member, pseudonym: str = "quiet-otter-40391") -> Summary:
+def summary(manifest: Manifest, who: CohortMember, pseudonym: str = "quiet-otter-40391") -> Summary:
     return summarise(tell(replace(who, student=replace(who.student, pseudonym=pseudonym)), manifest), manifest)
 
 
@@ -136,7 +136,7 @@ def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
 
 def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
     """Ages are told as of the newest verified record."""
-    forged = member(Entry(attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
+    forged = member(RecordEntry(attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
     honest = member(started("01_setup", 1))
     overview = overlook([summary(manifest, forged, "a-a-1"), summary(manifest, honest, "b-b-1")], manifest)
     assert overview.newest is not None

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from course.cohorts import write_student
-from desk.cohort import Entry
+from desk.cohort import RecordEntry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.progress import Event
@@ -110,7 +110,7 @@ def test_what_is_not_shown_of_a_record(manifest: Manifest) -> None:
             assert secret not in data
 
 
-def hostile_events(text: str) -> list[Event | Entry]:
+def hostile_events(text: str) -> list[Event | RecordEntry]:
     """One record of each kind with the text wherever a text can be."""
     fails = failure(task=None, title=f"It {text}", call=text, got=text, hint=text, file=text, test=text)
     failed = criterion("failed", 0.5, title=f"T {text}", why=text, how=text, failures=(fails,))
@@ -139,7 +139,7 @@ def hostile_events(text: str) -> list[Event | Entry]:
         event.raw["machine"]["system"] = text
         event.raw["data"] = [{"name": text, "digest": text, "stand_in_for": text}]
     module = Event(progress.Kind.MODULE_STARTED, events[0].at, module=text)
-    return [module, *events, Entry(events[0], verified=False, reason="it was edited after it was published")]
+    return [module, *events, RecordEntry(events[0], verified=False, reason="it was edited after it was published")]
 
 
 class Shape(HTMLParser):

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from desk.cohort import Entry, Member
+from desk.cohort import CohortMember, RecordEntry
 from grading import progress
 from grading.manifest.model import Manifest
 from grading.render.record import to_json
@@ -50,7 +50,7 @@ def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
 
 def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manifest: Manifest) -> None:
     """It is shown, with the reason, and unlocks nothing."""
-    forged = Entry(attempt(result(), 2), verified=False, reason=FORGED)
+    forged = RecordEntry(attempt(result(), 2), verified=False, reason=FORGED)
     story = tell(member(started("01_setup"), attempt(not_yet(), 1), forged), manifest)
     assert story.steps[-1].kind == "unlocked"
     assert (story.steps[-1].verified, story.steps[-1].reason) == (False, FORGED)
@@ -60,7 +60,7 @@ def test_a_record_nothing_vouches_for_does_not_count_beside_verified_ones(manife
 
 def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest) -> None:
     """A class that keeps no ledger still has pages; each says that it is not verified."""
-    story = tell(member(Entry(attempt(result()), verified=False, reason=FORGED)), manifest)
+    story = tell(member(RecordEntry(attempt(result()), verified=False, reason=FORGED)), manifest)
     assert not story.any_verified
     assert [c.milestone.id for c in story.capabilities] == [1]
     files = student_pages(story, Site(manifest))
@@ -135,7 +135,7 @@ def test_repeats_are_told_as_one(manifest: Manifest) -> None:
 
 def test_a_forged_success_is_not_told_in_place_of_a_record(manifest: Manifest) -> None:
     """It is folded below what the ledger vouches for."""
-    forged = Entry(attempt(result(), 2), verified=False, reason=FORGED)
+    forged = RecordEntry(attempt(result(), 2), verified=False, reason=FORGED)
     (turn,) = tell(member(attempt(not_yet(), 1), forged), manifest).turns
     assert (turn.step.kind, turn.others[0].kind) == ("attempt", "unlocked")
 
@@ -163,12 +163,12 @@ def test_a_calendar_ends_after_a_year(manifest: Manifest) -> None:
 COMMIT = "c0ffee" + "0" * 34
 
 
-def linked(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> Member:
+def linked(agreed: bool, repository: str = "octo/framework", commit: str = COMMIT) -> CohortMember:
     """Ada, whose unlocked milestone 1 was graded officially and published."""
     official = attempt(result(official=True))
     assert official.raw is not None
     official.raw["submission"]["commit"] = commit
-    published = Entry(attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
+    published = RecordEntry(attempt(result(), 1), True, None, file="progress/20261002T000000Z-milestone-1.json")
     one = member(official, published, name="Ada", public=True)
     return replace(one, student=replace(one.student, repository=repository, links=agreed))
 

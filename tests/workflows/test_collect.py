@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from desk.gradebook import FILE
-from desk.pseudonyms import pseudonyms
-from desk.rehearsal import SERVER, rehearse
+from desk.pseudonyms import assign_pseudonyms
+from desk.rehearsal import SERVER, write_rehearsal_class
 from desk.roster import FILE as ROSTER
 from grading.sandbox.launch import choose
 from tests.github import activity, artifacts  # noqa: F401 - `activity` declares a route
@@ -56,7 +56,7 @@ def copied(root: Path, target: Path, folder: Path) -> Path:
     """The course with the roster of a class, whose repositories are copies of one that has not finished module 02."""
     shutil.copytree(root, target, ignore=LEFT)
     shutil.copytree(root / ".github", target / ".github")
-    rehearse(root, folder)
+    write_rehearsal_class(root, folder)
     lines = ["id,repository"]
     for number in range(STUDENTS):
         place = shutil.copytree(folder / SERVER / "ben.git", folder / f"s{number}.git")
@@ -150,7 +150,7 @@ def test_the_site_shows_the_last_collection(collected: Collected):
     assert collected.site.results() == {"site.yml:build": "success", "site.yml:deploy": "success"}, collected.site.log()
     with zipfile.ZipFile(io.BytesIO(collected.site.artifacts["github-pages"])) as zipped:
         names = set(zipped.namelist())
-    wanted = pseudonyms([f"s{number}" for number in range(STUDENTS)], bytes.fromhex(KEY))
+    wanted = assign_pseudonyms([f"s{number}" for number in range(STUDENTS)], bytes.fromhex(KEY))
     assert {name.split("/")[1] for name in names if name.startswith("student/")} == set(wanted.values())
     assert {"index.html", "class/index.html", "course/02_tensor.html"} <= names
 

@@ -10,18 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from desk.classroom50 import ours, theirs, write_roster
-from desk.export import canvas, harmless, moodle, plain, write
+from desk.classroom50_exchange import convert_roster, format_classroom50_scores, write_converted_roster
 from desk.gradebook import FILE, open_gradebook
-from desk.left_out import choose_complete
-from desk.roster import Row, read_roster
-from desk.scores import Score, scores
+from desk.left_out import choose_largest_complete_table
+from desk.roster import RosterRow, read_roster
+from desk.score_export import (
+    escape_formula,
+    export_scores,
+    format_canvas_scores,
+    format_csv_scores,
+    format_moodle_scores,
+)
+from desk.scores import Score, compute_scores
 from grading.errors import UsageError
 from grading.manifest.load import load
 from tests.desk.books import fill, graded
 from tests.desk.school import ROOT, TERM
 
-ROWS = [Row("ada", "Ada Lovelace", "ada@example.org", "AdaL", section="A"), Row("bob", "=cmd|'/C calc'!A0", "b@x.org")]
+ROWS = [
+    RosterRow("ada", "Ada Lovelace", "ada@example.org", "AdaL", section="A"),
+    RosterRow("bob", "=cmd|'/C calc'!A0", "b@x.org"),
+]
 WORK = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]}
 
 
@@ -40,7 +49,7 @@ def table(text: str) -> list[dict[str, str]]:
 def test_the_plain_file_says_everything(book_of) -> None:
     """Points, verdict, criteria, push and lateness of every milestone that is built."""
     manifest = load(ROOT)
-    ada, bob = table(plain(book_of.students(), scores(book_of, manifest), manifest))
+    ada, bob = table(format_csv_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest))
     assert (ada["id"], ada["points"], ada["milestone_1_verdict"], ada["milestone_2_verdict"]) == (
         "ada",
         "100.0",
@@ -55,7 +64,7 @@ def test_the_plain_file_says_everything(book_of) -> None:
 def test_canvas_finds_its_columns_and_its_points_possible(book_of) -> None:
     """The header and second row are Canvas's own."""
     manifest = load(ROOT)
-    text = canvas(book_of.students(), scores(book_of, manifest), manifest)
+    text = format_canvas_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest)
     assert text.splitlines()[0].startswith("Student,ID,SIS User ID,SIS Login ID,Section,Milestone 1: Basic Inference")
     assert text.splitlines()[1] == "    Points Possible,,,,,100.0"
     possible, ada, bob = table(text)
@@ -67,16 +76,20 @@ def test_canvas_finds_its_columns_and_its_points_possible(book_of) -> None:
 def test_moodle_knows_students_by_e_mail(book_of, class_folder: Path) -> None:
     """One that has none is said before anything is written."""
     manifest = load(ROOT)
-    ada, _bob = table(moodle(book_of.students(), scores(book_of, manifest), manifest))
+    ada, _bob = table(format_moodle_scores(book_of.list_students(), compute_scores(book_of, manifest), manifest))
     assert ada["Email address"] == "ada@example.org"
     with (
-        open_gradebook(fill(class_folder / "h.sqlite", [Row("cyd")], {})) as book,
+        open_gradebook(fill(class_folder / "h.sqlite", [RosterRow("cyd")], {})) as book,
         pytest.raises(UsageError, match="cyd"),
     ):
-        moodle(book.students(), scores(book, manifest), manifest)
+        format_moodle_scores(book.list_students(), compute_scores(book, manifest), manifest)
 
 
-ROUND = [Row("ada", "Ada", "ada@x.org"), Row("bob", "Bob", "bob@x.org"), Row("cyd", "Cyd", "cyd@x.org")]
+ROUND = [
+    RosterRow("ada", "Ada", "ada@x.org"),
+    RosterRow("bob", "Bob", "bob@x.org"),
+    RosterRow("cyd", "Cyd", "cyd@x.org"),
+]
 
 
 @pytest.fixture
@@ -84,13 +97,13 @@ def holes(class_folder: Path) -> Path:
     """A class in which Ada has two milestones, Bob the first, Cyd none, and nobody the third."""
     path = fill(class_folder / FILE, ROUND, {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)]})
     with open_gradebook(path) as book:
-        book.add_result("ada", graded(3, milestone=2))
+        book.save_result("ada", graded(3, milestone=2))
     return class_folder
 
 
 def test_no_import_erases_a_grade(holes: Path) -> None:
     """Canvas takes an empty cell for an order to erase, Moodle an empty one too, and `-` for none."""
-    found = write(ROOT, holes, "canvas", holes / "canvas.csv")
+    found = export_scores(ROOT, holes, "canvas", holes / "canvas.csv")
     lines = table((holes / "canvas.csv").read_text())
     first = "Milestone 1: Basic Inference"
     assert [(line["Student"], line[first]) for line in lines[1:]] == [("Ada", "100.0"), ("Bob", "50.0")]
@@ -104,7 +117,7 @@ def test_no_import_erases_a_grade(holes: Path) -> None:
     assert some == "Left out, since not everybody has points: milestone 2."
     assert none == "Left out, since they have no points yet: cyd."
     assert "--milestone" in advice
-    write(ROOT, holes, "moodle", holes / "moodle.csv")
+    export_scores(ROOT, holes, "moodle", holes / "moodle.csv")
     ada, bob, cyd = table((holes / "moodle.csv").read_text())
     second = next(name for name in ada if name.startswith("Milestone 2"))
     assert (ada[second], bob[second], bob[first], cyd[first]) == ("100.0", "-", "50.0", "-")
@@ -113,13 +126,13 @@ def test_no_import_erases_a_grade(holes: Path) -> None:
 
 def test_one_milestone_at_a_time_leaves_no_grade_out(holes: Path) -> None:
     """What a table without empty cells cannot hold goes into several."""
-    found = write(ROOT, holes, "canvas", holes / "second.csv", milestone=2)
+    found = export_scores(ROOT, holes, "canvas", holes / "second.csv", milestone=2)
     lines = table((holes / "second.csv").read_text())
     assert [line["Student"] for line in lines[1:]] == ["Ada"]
     assert [name for name in lines[0] if name.startswith("Milestone")] == ["Milestone 2: Computer Vision"]
     assert found.notes[1:] == ("Left out, since they have no points yet: bob, cyd.",)
     with pytest.raises(UsageError, match="There is no milestone 9"):
-        write(ROOT, holes, "canvas", holes / "ninth.csv", milestone=9)
+        export_scores(ROOT, holes, "canvas", holes / "ninth.csv", milestone=9)
 
 
 def test_the_table_without_empty_cells_holds_most_grades() -> None:
@@ -133,18 +146,18 @@ def test_the_table_without_empty_cells_holds_most_grades() -> None:
 
     most = reach(("a", True, True), ("b", True, True), ("c", True, False))
     few = reach(("a", True, True), ("b", True, False), ("c", True, False))
-    rows = [Row("a"), Row("b"), Row("c")]
-    assert choose_complete(rows, [one, two], most) == (rows[:2], [one, two])
-    assert choose_complete(rows, [one, two], few) == (rows, [one])
-    assert choose_complete(rows, [two, one], few) == (rows, [one])
+    rows = [RosterRow("a"), RosterRow("b"), RosterRow("c")]
+    assert choose_largest_complete_table(rows, [one, two], most) == (rows[:2], [one, two])
+    assert choose_largest_complete_table(rows, [one, two], few) == (rows, [one])
+    assert choose_largest_complete_table(rows, [two, one], few) == (rows, [one])
 
 
 def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
     """It would stop at the first address it does not know; its own spelling is used."""
-    said = write(ROOT, holes, "moodle", holes / "moodle.csv").notes
+    said = export_scores(ROOT, holes, "moodle", holes / "moodle.csv").notes
     assert said[1].startswith("Moodle stops at the first e-mail address it does not know")
     (holes / "list.csv").write_text("\ufeffVorname,E-Mail-Adresse\nAda,ADA@x.org\nCyd,cyd@x.org\n", "utf-8")
-    found = write(ROOT, holes, "moodle", holes / "moodle.csv", participants=holes / "list.csv")
+    found = export_scores(ROOT, holes, "moodle", holes / "moodle.csv", participants=holes / "list.csv")
     assert found.notes[1:] == ("Left out, since Moodle does not know them: bob (bob@x.org).",)
     assert [line["Email address"] for line in table((holes / "moodle.csv").read_text())] == ["ADA@x.org", "cyd@x.org"]
     for bad in ("no address\n", None):
@@ -153,7 +166,7 @@ def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
         if bad is not None:
             path.write_text(bad)
         with pytest.raises(UsageError, match="Export the participants in Moodle as CSV"):
-            write(ROOT, holes, "moodle", holes / "moodle.csv", participants=path)
+            export_scores(ROOT, holes, "moodle", holes / "moodle.csv", participants=path)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +174,8 @@ def test_moodle_is_asked_whom_it_knows(holes: Path) -> None:
 )
 def test_no_text_becomes_a_formula(text: str) -> None:
     """What a spreadsheet would run begins with an apostrophe; what it would not stays as it is."""
-    assert harmless(text).startswith("'")
-    assert harmless("Ada = Bob") == "Ada = Bob"
+    assert escape_formula(text).startswith("'")
+    assert escape_formula("Ada = Bob") == "Ada = Bob"
 
 
 def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
@@ -171,40 +184,40 @@ def test_a_roster_of_classroom_50_becomes_ours(tmp_path: Path) -> None:
         "\ufeffusername,first_name,last_name,email,section,github_id,role\n"
         "AdaL,Ada,Lovelace,ada@example.org,A,1,student\nprof,P,Q,p@example.org,,2,teacher\n,New,One,n@example.org,A,,\nbob,Bob,,,,3,\n"
     )
-    (tmp_path / "roster.csv").write_text(ours(text, "cs-2026", "fall", "tinytorch")[0])
+    (tmp_path / "roster.csv").write_text(convert_roster(text, "cs-2026", "fall", "tinytorch")[0])
     ada, bob = read_roster(tmp_path / "roster.csv").rows
-    assert ada == Row("adal", "Ada Lovelace", "ada@example.org", "adal", "cs-2026/fall-tinytorch-AdaL", "A")
+    assert ada == RosterRow("adal", "Ada Lovelace", "ada@example.org", "adal", "cs-2026/fall-tinytorch-AdaL", "A")
     assert (bob.id, bob.name) == ("bob", "Bob")
     with pytest.raises(UsageError, match="no column username"):
-        ours("id\nada\n", "cs-2026", "fall", "tinytorch")
+        convert_roster("id\nada\n", "cs-2026", "fall", "tinytorch")
     with pytest.raises(UsageError, match="short name"):
-        ours(text, "cs-2026", "Fall 2026", "tinytorch")
-    assert "fall-" + "a" * 100 in ours(text, "cs-2026", "fall", "a" * 100)[0]
+        convert_roster(text, "cs-2026", "Fall 2026", "tinytorch")
+    assert "fall-" + "a" * 100 in convert_roster(text, "cs-2026", "fall", "a" * 100)[0]
     for classroom, assignment in (("f" * 40, "tinytorch"), ("fall", "a" * 101)):
         with pytest.raises(UsageError, match="short name"):
-            ours(text, "cs-2026", classroom, assignment)
+            convert_roster(text, "cs-2026", classroom, assignment)
 
 
 def test_a_row_that_cannot_be_taken_does_not_stop_the_others(tmp_path: Path) -> None:
     """It is named with its line; names of managed users are taken."""
     theirs_csv, roster = tmp_path / "theirs.csv", tmp_path / "fall" / "roster.csv"
     theirs_csv.write_text("username,first_name,role\ndana_uni,Dana,student\nno name,X,student\neve--,Eve,student\n")
-    (problem,) = write_roster(theirs_csv, roster, "cs", "fall", "tinytorch")
+    (problem,) = write_converted_roster(theirs_csv, roster, "cs", "fall", "tinytorch")
     assert (problem.file, problem.line) == (str(theirs_csv), 3)
     assert "'no name' is not a user name" in str(problem)
     assert [row.id for row in read_roster(roster).rows] == ["dana_uni", "eve--"]
     (tmp_path / "bad.csv").write_bytes(b"username\n" + b"a" * 200_000)
     with pytest.raises(UsageError, match="not CSV"):
-        write_roster(tmp_path / "bad.csv", tmp_path / "spring" / "roster.csv", "cs", "fall", "tinytorch")
+        write_converted_roster(tmp_path / "bad.csv", tmp_path / "spring" / "roster.csv", "cs", "fall", "tinytorch")
 
 
 def test_canvas_knows_students_by_a_login_of_its_own(class_folder: Path) -> None:
     """The roster's column goes before the e-mail address, and that before the id."""
-    rows = [Row("ada", email="a@x.org", sis_login="s-17"), Row("bob", email="b@x.org"), Row("cyd")]
+    rows = [RosterRow("ada", email="a@x.org", sis_login="s-17"), RosterRow("bob", email="b@x.org"), RosterRow("cyd")]
     manifest = load(ROOT)
     work = {row.id: [(n, 2, TERM)] for n, row in enumerate(rows)}
     with open_gradebook(fill(class_folder / "c.sqlite", rows, work)) as book:
-        lines = table(canvas(book.students(), scores(book, manifest), manifest))
+        lines = table(format_canvas_scores(book.list_students(), compute_scores(book, manifest), manifest))
     assert [line["SIS Login ID"] for line in lines[1:]] == ["s-17", "b@x.org", "cyd"]
 
 
@@ -222,7 +235,9 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
         json.dumps({"schema": "classroom50/scores/v1", "assignments": {"hello": other, "tinytorch": bucket}})
     )
     for _ in range(2):
-        text = theirs(book_of, book_of.students(), scores(book_of, manifest), "fall", "tinytorch", existing)
+        text = format_classroom50_scores(
+            book_of, book_of.list_students(), compute_scores(book_of, manifest), "fall", "tinytorch", existing
+        )
         existing.write_text(text)
     found = json.loads(text)["assignments"]
     assert found["hello"] == other
@@ -232,11 +247,15 @@ def test_scores_go_back_to_classroom_50_as_the_teacher_s_own(book_of, tmp_path: 
     assert ada["submissions"][0]["datetime"] > later
     assert ada["submissions"][0]["submission"].startswith("submit/manual-")
     assert (ada["submissions"][0]["score"], bob["submissions"][0]["score"]) == (100, 50)
-    assert ada["submissions"][0]["max-score"] == 100 * len(scores(book_of, manifest)["ada"])
+    assert ada["submissions"][0]["max-score"] == 100 * len(compute_scores(book_of, manifest)["ada"])
     assert zoe == {"owner": "zoe", "submissions": []}
     with open_gradebook(fill(tmp_path / "none.sqlite", ROWS, {})) as book:
-        rest = theirs(book, book.students(), scores(book, manifest), "fall", "tinytorch", existing)
+        rest = format_classroom50_scores(
+            book, book.list_students(), compute_scores(book, manifest), "fall", "tinytorch", existing
+        )
     assert json.loads(rest)["assignments"] == found  # nobody has points there, so nobody's are taken away
     existing.write_text("[]")
     with pytest.raises(UsageError, match="is not a classroom50/scores/v1"):
-        theirs(book_of, book_of.students(), scores(book_of, manifest), "fall", "tinytorch", existing)
+        format_classroom50_scores(
+            book_of, book_of.list_students(), compute_scores(book_of, manifest), "fall", "tinytorch", existing
+        )

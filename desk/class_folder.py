@@ -7,7 +7,7 @@ from pathlib import Path
 IGNORED = "# A class is private: names, grades and the key of the pseudonyms stay out of every repository.\n*\n"
 
 
-def format_option(folder: Path) -> str:
+def format_folder_option(folder: Path) -> str:
     """Write the option that names this folder in a command; empty for `class`, the default."""
     return "" if folder == Path("class") else f" --folder {folder}"
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from desk.decisions import Course
+from desk.decisions import CourseVersion
 from desk.gradebook import Gradebook, Visit
-from desk.item_statistics import ItemStatistics, Outcome, analyse_items
-from desk.roster import Row
-from desk.scores import FULL, Score, find_previews, scores
-from desk.stale import find_stale
-from desk.stuck import Need, rank_needs, select_stuck
+from desk.item_statistics import ItemOutcome, ItemStatistics, analyse_items
+from desk.roster import RosterRow
+from desk.scores import FULL, Score, compute_scores, find_preview_gradings
+from desk.stale import find_stale_grades
+from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
 from grading.checks.quiz import OPEN, question_in, was_answered
 from grading.manifest.model import Manifest, Milestone, Status
 
@@ -33,7 +33,7 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Distribution:
+class MilestoneSummary:
     """One milestone over the class."""
 
     milestone: int
@@ -48,7 +48,7 @@ class Distribution:
 
 
 @dataclass(frozen=True)
-class Section:
+class SectionSummary:
     """One section of the class; the students without one have a section without a name."""
 
     name: str
@@ -62,10 +62,10 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Line:
+class StudentLine:
     """One student."""
 
-    row: Row
+    row: RosterRow
     scores: tuple[Score, ...]
     total: float
     visit: Visit | None
@@ -80,10 +80,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Stuck:
+class StuckStudent:
     """A student who has tried and got no further."""
 
-    row: Row
+    row: RosterRow
     milestone: int
     first_to_mend: str
     tries: int
@@ -94,7 +94,7 @@ class Stuck:
 
 
 @dataclass(frozen=True)
-class Item:
+class ReportItem:
     """One thing that students can fail: a task's test, a question, or a criterion."""
 
     milestone: int
@@ -107,23 +107,23 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Report:
+class ClassReport:
     """Everything the report shows."""
 
     course: str
     at: datetime | None
     """When a repository was last looked at; None before the first collection."""
-    lines: tuple[Line, ...]
-    distributions: tuple[Distribution, ...]
-    sections: tuple[Section, ...]
+    lines: tuple[StudentLine, ...]
+    distributions: tuple[MilestoneSummary, ...]
+    sections: tuple[SectionSummary, ...]
     """Empty where the roster has none."""
-    stuck: tuple[Stuck, ...]
+    stuck: tuple[StuckStudent, ...]
     trying: int
     """How many milestones of all students were tried and are not unlocked."""
-    items: tuple[Item, ...]
-    questions: tuple[Item, ...]
-    criteria: tuple[Item, ...]
-    troubles: tuple[tuple[Row, str], ...]
+    items: tuple[ReportItem, ...]
+    questions: tuple[ReportItem, ...]
+    criteria: tuple[ReportItem, ...]
+    troubles: tuple[tuple[RosterRow, str], ...]
 
     @property
     def earlier(self) -> int:
@@ -136,19 +136,19 @@ class Report:
         return sum(bool(reasons) for line in self.lines for reasons in line.stale)
 
 
-def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> Report:
+def build_class_report(book: Gradebook, manifest: Manifest, today: CourseVersion | None = None) -> ClassReport:
     """Build the report of a gradebook, in which grades by earlier courses than ``today`` are marked."""
-    rows, visits = book.students(), book.visits()
-    reached = scores(book, manifest, today=today.digest if today else None)
+    rows, visits = book.list_students(), book.read_visits()
+    reached = compute_scores(book, manifest, today=today.digest if today else None)
     built = [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
     at = max((visits[row.id].at for row in rows if row.id in visits), default=None)
-    history = _history(book, {row.id for row in rows})
+    history = _load_attempts(book, {row.id for row in rows})
     newest = {key: results[-1] for key, results in history.items()}
     stuck, trying = _find_stuck(rows, history, at)
     named = {one.row.id for one in stuck}
-    stale = find_stale(book, reached, at)
+    stale = find_stale_grades(book, reached, at)
     lines = tuple(
-        Line(
+        StudentLine(
             row,
             tuple(reached[row.id][m.id] for m in built),
             round(sum(reached[row.id][m.id].points or 0.0 for m in built), 2),
@@ -158,13 +158,13 @@ def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> 
         )
         for row in rows
     )
-    items = _items(newest, history, built)
-    return Report(
+    items = _build_items(newest, history, built)
+    return ClassReport(
         course=f"{manifest.course.name} {today.label if today else manifest.course.version}",
         at=at,
         lines=lines,
-        distributions=tuple(_distribution(m, [line.scores[i] for line in lines]) for i, m in enumerate(built)),
-        sections=tuple(_sections(lines)),
+        distributions=tuple(_summarize_milestone(m, [line.scores[i] for line in lines]) for i, m in enumerate(built)),
+        sections=tuple(_summarize_sections(lines)),
         stuck=stuck,
         trying=trying,
         items=tuple(item for item in items if item.kind == "failure"),
@@ -174,54 +174,56 @@ def report(book: Gradebook, manifest: Manifest, today: Course | None = None) -> 
     )
 
 
-def state(score: Score) -> str:
+def get_score_state(score: Score) -> str:
     """Name the state of a score, one of `STATES`."""
     return score.verdict or "not_begun"
 
 
-def _distribution(milestone: Milestone, of: Sequence[Score]) -> Distribution:
+def _summarize_milestone(milestone: Milestone, scores: Sequence[Score]) -> MilestoneSummary:
     """Summarize a milestone's scores: states, mean, lateness and histogram."""
-    counts = Counter(map(state, of))
-    points = _points(of)
+    counts = Counter(map(get_score_state, scores))
+    points = _list_points(scores)
     bars = Counter(min(max(int(BINS * one / FULL), 0), BINS - 1) for one in points)
-    late = sum(score.days_late > 0 for score in of)
-    return Distribution(
+    late = sum(score.days_late > 0 for score in scores)
+    return MilestoneSummary(
         milestone.id,
         milestone.name,
         {name: counts[name] for name in STATES},
-        _mean(points),
+        _compute_mean(points),
         late,
         tuple(bars[place] for place in range(BINS)),
     )
 
 
-def _points(of: Iterable[Score]) -> list[float]:
+def _list_points(scores: Iterable[Score]) -> list[float]:
     """List the points that were graded or given by hand."""
-    touched = [score for score in of if score.grading is not None or score.by_hand.describe()]
+    touched = [score for score in scores if score.grading is not None or score.by_hand.describe()]
     return [score.points for score in touched if score.points is not None]
 
 
-def _mean(points: Sequence[float]) -> float | None:
+def _compute_mean(points: Sequence[float]) -> float | None:
     """Compute the mean to one decimal; None for no points."""
     return round(sum(points) / len(points), 1) if points else None
 
 
-def _sections(lines: Sequence[Line]) -> Iterable[Section]:
+def _summarize_sections(lines: Sequence[StudentLine]) -> Iterable[SectionSummary]:
     """Summarize each section of the roster; students without one come last."""
     if not any(line.row.section for line in lines):
         return
-    by_name: dict[str, list[Line]] = {}
+    by_name: dict[str, list[StudentLine]] = {}
     for line in lines:
         by_name.setdefault(line.row.section or "", []).append(line)
     for name, found in sorted(by_name.items(), key=lambda one: (not one[0], one[0])):
         columns = list(zip(*(line.scores for line in found), strict=True))
         having = tuple(sum(score.verdict in ("unlocked", "provisional") for score in column) for column in columns)
-        total = _mean([line.total for line in found]) or 0.0
-        yield Section(name, len(found), having, tuple(_mean(_points(column)) for column in columns), total)
+        total = _compute_mean([line.total for line in found]) or 0.0
+        yield SectionSummary(
+            name, len(found), having, tuple(_compute_mean(_list_points(column)) for column in columns), total
+        )
 
 
 @dataclass(frozen=True)
-class _Tried:
+class _Attempt:
     """The parts of a result that the report needs."""
 
     at: datetime
@@ -236,46 +238,53 @@ class _Tried:
     """Title of each criterion that was measured → whether it was met."""
 
 
-def _history(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Tried]]:
+def _load_attempts(book: Gradebook, students: set[str]) -> dict[tuple[str, int], list[_Attempt]]:
     """Load every grading by student and milestone, oldest first, without errors and a regrade's preview."""
-    found: dict[tuple[str, int], list[_Tried]] = {}
-    owners = {g.id: g.student for g in book.gradings()}
-    hidden = find_previews(book)
-    for id_, text in book.results():
+    found: dict[tuple[str, int], list[_Attempt]] = {}
+    owners = {g.id: g.student for g in book.list_gradings()}
+    hidden = find_preview_gradings(book)
+    for id_, text in book.read_result_texts():
         raw, student = json.loads(text), owners[id_]
         if student in students and raw["verdict"] != "error" and id_ not in hidden:
             at = datetime.fromisoformat(raw["started_at"]).astimezone(UTC)
             found.setdefault((student, raw["milestone"]), []).append(
-                _Tried(at, raw["verdict"], tuple(_titles(raw)), _open(raw), dict(_asked_by(raw)), dict(_judged(raw)))
+                _Attempt(
+                    at,
+                    raw["verdict"],
+                    tuple(_list_failure_titles(raw)),
+                    _find_unanswered_questions(raw),
+                    dict(_list_failures_with_criteria(raw)),
+                    dict(_list_judged_criteria(raw)),
+                )
             )
     return found
 
 
-def _open(raw: Mapping[str, Any]) -> frozenset[str]:
+def _find_unanswered_questions(raw: Mapping[str, Any]) -> frozenset[str]:
     """Find the questions without an answer."""
     failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
     return frozenset(t for t, got in titles if (question_in(t) or t == OPEN) and not was_answered(got))
 
 
-def _title(failure: Mapping[str, Any]) -> str:
+def _format_failure_title(failure: Mapping[str, Any]) -> str:
     """Write the title of a failure, with its task."""
     task = failure.get("task")
     return f"Task {task}: {failure['title']}" if task else str(failure["title"])
 
 
-def _titles(raw: Mapping[str, Any]) -> Iterable[str]:
-    return (title for title, _ in _asked_by(raw))
+def _list_failure_titles(raw: Mapping[str, Any]) -> Iterable[str]:
+    return (title for title, _ in _list_failures_with_criteria(raw))
 
 
-def _asked_by(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _list_failures_with_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """List the titles of the failures of a result, each with the title of its criterion."""
     for criterion in raw["criteria"]:
         for failure in criterion.get("failures", ()):
-            yield _title(failure), str(criterion["title"])
+            yield _format_failure_title(failure), str(criterion["title"])
 
 
-def _judged(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
+def _list_judged_criteria(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
     """List the titles of the criteria that were judged, and whether each was met."""
     for criterion in raw["criteria"]:
         if criterion["status"] in ("passed", "failed"):
@@ -283,8 +292,8 @@ def _judged(raw: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
 
 
 def _find_stuck(
-    rows: Sequence[Row], history: Mapping[tuple[str, int], list[_Tried]], at: datetime | None
-) -> tuple[tuple[Stuck, ...], int]:
+    rows: Sequence[RosterRow], history: Mapping[tuple[str, int], list[_Attempt]], last_visit: datetime | None
+) -> tuple[tuple[StuckStudent, ...], int]:
     """Find the students to name as stuck, and count all milestones whose newest grading is “not yet”."""
     by_id, needs, found = {row.id: row for row in rows}, {}, {}
     for (student, milestone), tried in history.items():
@@ -295,19 +304,19 @@ def _find_stuck(
         same = 0
         while same < len(tried) and tried[-1 - same].failures[:1] == last.failures[:1]:
             same += 1
-        days = max(0, ((at or last.at) - tried[-same].at) // timedelta(days=1))
+        days = max(0, ((last_visit or last.at) - tried[-same].at) // timedelta(days=1))
         key = (student, milestone)
-        needs[key] = Need(same, days)
-        found[key] = Stuck(by_id[student], milestone, first, same, days, needs[key].score)
-    ranked = rank_needs(needs, {key: history[key][-1].at.timestamp() for key in needs})
+        needs[key] = StuckScore(same, days)
+        found[key] = StuckStudent(by_id[student], milestone, first, same, days, needs[key].score)
+    ranked = rank_by_stuck_score(needs, {key: history[key][-1].at.timestamp() for key in needs})
     return tuple(found[key] for key in select_stuck(ranked, needs, len(rows))), len(found)
 
 
-def _items(
-    newest: Mapping[tuple[str, int], _Tried],
-    history: Mapping[tuple[str, int], list[_Tried]],
+def _build_items(
+    newest: Mapping[tuple[str, int], _Attempt],
+    history: Mapping[tuple[str, int], list[_Attempt]],
     built: Sequence[Milestone],
-) -> list[Item]:
+) -> list[ReportItem]:
     """List the failures of the newest gradings and all criteria, those that fail most often first."""
     items = []
     for milestone in built:
@@ -318,14 +327,14 @@ def _items(
         parents = {t: by for one in tried for t, by in one.asked_by.items() if t in missed}
         criteria = {title: title for one in tried for title in one.judged}
         for counts, titles in ((missed, parents), (unmet, criteria)):
-            statistics = analyse_items([_find_outcomes(found, titles) for found in everything], list(titles))
+            statistics = analyse_items([_find_item_outcomes(found, titles) for found in everything], list(titles))
             for title, by in titles.items():
                 kind: ItemKind = "criterion" if title == by else "question" if question_in(title) else "failure"
-                items.append(Item(milestone.id, kind, title, counts[title], len(tried), statistics[title]))
+                items.append(ReportItem(milestone.id, kind, title, counts[title], len(tried), statistics[title]))
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))
 
 
-def _find_outcomes(tried: Sequence[_Tried], titles: Mapping[str, str]) -> dict[str, Outcome]:
+def _find_item_outcomes(tried: Sequence[_Attempt], titles: Mapping[str, str]) -> dict[str, ItemOutcome]:
     """Find how one student did on each item, from the gradings in which the item's criterion was judged."""
     found = {}
     for title, criterion in titles.items():
@@ -335,5 +344,5 @@ def _find_outcomes(tried: Sequence[_Tried], titles: Mapping[str, str]) -> dict[s
             if criterion in one.judged
         ]
         if met:
-            found[title] = Outcome(met[0], met.index(True) + 1 if any(met) else 0)
+            found[title] = ItemOutcome(met[0], met.index(True) + 1 if any(met) else 0)
     return found

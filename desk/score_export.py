@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desk.classroom50 import ASSIGNMENT, CLASSROOM, short_name, theirs
+from desk.classroom50_exchange import ASSIGNMENT, CLASSROOM, format_classroom50_scores, validate_short_name
 from desk.gradebook import FILE, open_gradebook
 from desk.left_out import (
     Scores,
-    check_participants,
-    choose_complete,
-    describe_earlier,
-    describe_excused,
-    describe_left_out,
-    describe_ungraded,
+    choose_largest_complete_table,
+    describe_canvas_omissions,
+    describe_earlier_course_grades,
+    describe_excused_grades,
+    describe_ungraded_students,
+    match_moodle_participants,
 )
-from desk.roster import Row
-from desk.scores import FULL, Score, scores
+from desk.roster import RosterRow
+from desk.scores import FULL, Score, compute_scores
 from grading.errors import UsageError
 from grading.files import write_atomically
 from grading.grade import built_milestone, course_record
@@ -35,19 +35,19 @@ _UNTOUCHED = "-"
 """What tells Moodle to leave a grade as it is."""
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Keep text from becoming a formula in a spreadsheet: put an apostrophe before it, and everything on one line.
 
-    >>> harmless("=1+1")
+    >>> escape_formula("=1+1")
     "'=1+1"
     """
     text = one_line(text, 300)
     return f"'{text}" if _LIVE.match(text) else text
 
 
-def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
+def format_csv_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
     """Write all scores as CSV: points, verdict, criteria, push and lateness of each milestone, a row per student."""
-    built = _built(manifest)
+    built = _list_built_milestones(manifest)
     head = ["id", "name", "email", "section", "points"]
     for milestone in built:
         head += [
@@ -68,20 +68,20 @@ def plain(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     lines = []
     for row in rows:
         of = [reached[row.id][milestone.id] for milestone in built]
-        cells: list[object] = [row.id, row.name or "", row.email or "", row.section or "", _total(of)]
+        cells: list[object] = [row.id, row.name or "", row.email or "", row.section or "", _sum_points(of)]
         for score in of:
             graded = score.grading
             pushed = f"{score.push.at:%Y-%m-%d %H:%M:%S}Z" if score.push else ""
-            cells += [_points(score), score.verdict or ""]
+            cells += [_format_score_points(score), score.verdict or ""]
             cells += [graded.met, graded.criteria] if graded else ["", ""]
             cells += [pushed, score.days_late, score.course.label if score.course else ""]
             cells += ["" if score.course is None else "yes" if score.is_current else "no"]
             cells += [score.by_hand.describe(), score.by_hand.comment or ""]
         lines.append(cells)
-    return _csv([head, *lines])
+    return _format_rows_as_csv([head, *lines])
 
 
-def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
+def format_canvas_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
     """Write the scores for Canvas: its five columns, a column for each milestone, and the row of points possible.
 
     An empty cell would erase a grade in Canvas, so students and milestones with empty cells are left out
@@ -89,18 +89,18 @@ def canvas(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
 
     Students are known by their SIS Login ID: the roster's `sis_login`, otherwise the e-mail address, otherwise the id.
     """
-    chosen, built = choose_complete(rows, _built(manifest), reached)
-    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_title(m) for m in built)]
+    chosen, built = choose_largest_complete_table(rows, _list_built_milestones(manifest), reached)
+    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(_format_milestone_title(m) for m in built)]
     possible: list[object] = ["    Points Possible", "", "", "", "", *([FULL] * len(built))]
     lines: list[list[object]] = []
     for row in chosen:
         who = [row.name or row.id, "", "", row.sis_login or row.email or row.id, row.section or ""]
         of = [reached[row.id][m.id] for m in built]
-        lines.append([*who, *("EX" if score.by_hand.excused else _points(score) for score in of)])
-    return _csv([head, possible, *lines])
+        lines.append([*who, *("EX" if score.by_hand.excused else _format_score_points(score) for score in of)])
+    return _format_rows_as_csv([head, possible, *lines])
 
 
-def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
+def format_moodle_scores(rows: Sequence[RosterRow], reached: Scores, manifest: Manifest) -> str:
     """Write the scores for Moodle, which maps "Email address" to users. UsageError for a student without an address.
 
     A cell with `-` leaves a grade as it is, where an empty one would erase it.
@@ -109,24 +109,27 @@ def moodle(rows: Sequence[Row], reached: Scores, manifest: Manifest) -> str:
     if without:
         shown = ", ".join(without[:5]) + (" …" if without[5:] else "")
         raise UsageError(f"Moodle knows students by e-mail, and the roster has none for {shown}. Add it there.")
-    built = _built(manifest)
+    built = _list_built_milestones(manifest)
     lines: list[list[object]] = [
-        [row.name or row.id, row.email, *(_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)] for row in rows
+        [row.name or row.id, row.email, *(_format_score_points(reached[row.id][m.id]) or _UNTOUCHED for m in built)]
+        for row in rows
     ]
     for row, line in zip(rows, lines, strict=True):  # a column that Moodle ignores
         line.append("; ".join(f"{m.id}: {reached[row.id][m.id].judged_by or 'not graded'}" for m in built))
-    return _csv([["Full name", "Email address", *(_title(m) for m in built), "Judged by"], *lines])
+    return _format_rows_as_csv(
+        [["Full name", "Email address", *(_format_milestone_title(m) for m in built), "Judged by"], *lines]
+    )
 
 
-FORMATS: dict[str, Callable[[Sequence[Row], Scores, Manifest], str]] = {
-    "csv": plain,
-    "canvas": canvas,
-    "moodle": moodle,
+FORMATS: dict[str, Callable[[Sequence[RosterRow], Scores, Manifest], str]] = {
+    "csv": format_csv_scores,
+    "canvas": format_canvas_scores,
+    "moodle": format_moodle_scores,
 }
 
 
 @dataclass(frozen=True)
-class Written:
+class ExportSummary:
     """What an exported file holds."""
 
     students: int
@@ -134,47 +137,58 @@ class Written:
     """Who or what was left out, and why."""
 
 
-def write(
+def export_scores(
     root: Path,
     folder: Path,
-    form: str,
-    to: Path,
+    format_name: str,
+    target: Path,
     *,
     classroom: str = "",
     assignment: str = "",
     milestone: int | None = None,
     participants: Path | None = None,
-) -> Written:
+) -> ExportSummary:
     """Write the class's scores to a file in this format, for all milestones or one.
 
     `participants` is the list that Moodle exports: students who are not in it are left out. UsageError for an unknown
     format or milestone, and when a format cannot hold the class.
     """
-    if form not in (*FORMATS, "classroom50"):
-        raise UsageError(f"{form!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
+    if format_name not in (*FORMATS, "classroom50"):
+        raise UsageError(f"{format_name!r} is not a format. Choose one of {', '.join(FORMATS)} and classroom50.")
     whole = load_at_desk(root)
-    manifest = _limit(whole, milestone)
+    manifest = _select_milestone(whole, milestone)
     notes: list[str] = []
     with open_gradebook(folder / FILE) as book:
         today = course_record(root, whole).digest
-        rows, found = book.students(), scores(book, manifest, today=today)
-        notes += describe_earlier(found)
-        if form == "moodle":
-            rows, unknown = check_participants(rows, participants)
-            notes += [*unknown, *describe_excused(found)]
-        elif form == "canvas":
-            notes += describe_left_out(rows, _built(manifest), found)
-        if form == "classroom50":
-            notes += describe_ungraded(rows, found)
-            text = theirs(book, rows, found, short_name(classroom, CLASSROOM), short_name(assignment, ASSIGNMENT), to)
+        rows, found = book.list_students(), compute_scores(book, manifest, today=today)
+        notes += describe_earlier_course_grades(found)
+        if format_name == "moodle":
+            rows, unknown = match_moodle_participants(rows, participants)
+            notes += [*unknown, *describe_excused_grades(found)]
+        elif format_name == "canvas":
+            notes += describe_canvas_omissions(rows, _list_built_milestones(manifest), found)
+        if format_name == "classroom50":
+            notes += describe_ungraded_students(rows, found)
+            text = format_classroom50_scores(
+                book,
+                rows,
+                found,
+                validate_short_name(classroom, CLASSROOM),
+                validate_short_name(assignment, ASSIGNMENT),
+                target,
+            )
         else:
-            text = FORMATS[form](rows, found, manifest)
-    write_atomically(to, text.encode())
-    students = len(choose_complete(rows, _built(manifest), found)[0]) if form == "canvas" else len(rows)
-    return Written(students, tuple(notes))
+            text = FORMATS[format_name](rows, found, manifest)
+    write_atomically(target, text.encode())
+    students = (
+        len(choose_largest_complete_table(rows, _list_built_milestones(manifest), found)[0])
+        if format_name == "canvas"
+        else len(rows)
+    )
+    return ExportSummary(students, tuple(notes))
 
 
-def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
+def _select_milestone(manifest: Manifest, milestone: int | None) -> Manifest:
     """Return the manifest with this milestone alone; UsageError when there is none."""
     if milestone is None:
         return manifest
@@ -182,32 +196,32 @@ def _limit(manifest: Manifest, milestone: int | None) -> Manifest:
     return manifest.model_copy(update={"milestones": (manifest.milestone(milestone),)})
 
 
-def _built(manifest: Manifest) -> list[Milestone]:
+def _list_built_milestones(manifest: Manifest) -> list[Milestone]:
     """List the milestones that can be graded."""
     return [milestone for milestone in manifest.milestones if milestone.status is Status.BUILT]
 
 
-def _title(milestone: Milestone) -> str:
+def _format_milestone_title(milestone: Milestone) -> str:
     return f"Milestone {milestone.id}: {milestone.name}"
 
 
-def _points(score: Score) -> str:
+def _format_score_points(score: Score) -> str:
     """Write the points as a number; empty for none."""
     return "" if score.points is None else str(score.points)
 
 
-def _total(of: Sequence[Score]) -> float:
-    return round(sum(score.points or 0.0 for score in of), 2)
+def _sum_points(scores: Sequence[Score]) -> float:
+    return round(sum(score.points or 0.0 for score in scores), 2)
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> str:
+def _format_rows_as_csv(rows: Iterable[Iterable[object]]) -> str:
     """Write rows as CSV in which no text is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
-        writer.writerow([cell if isinstance(cell, int | float) else _cell(str(cell)) for cell in row])
+        writer.writerow([cell if isinstance(cell, int | float) else _format_text_cell(str(cell)) for cell in row])
     return text.getvalue()
 
 
-def _cell(text: str) -> str:
-    return text if text == _UNTOUCHED or text.strip() == "Points Possible" else harmless(text)
+def _format_text_cell(text: str) -> str:
+    return text if text == _UNTOUCHED or text.strip() == "Points Possible" else escape_formula(text)

@@ -15,7 +15,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Character:
+class CastMember:
     """One student of the rehearsal."""
 
     id: str
@@ -41,12 +41,12 @@ class Character:
 
 
 CAST = (
-    Character("ada", "Ada, who has unlocked the first milestone", public=True),
-    Character("ben", "Ben, who has not finished module 02", answers="", change="unfinished"),
-    Character("chi", "Chi, who has Ben's code under other names", answers="", change="renamed"),
-    Character("dan", "Dan, who has not begun", modules=0, answers=""),
-    Character("eve", "Eve, who has one answer wrong", "B", answers="wrong"),
-    Character(
+    CastMember("ada", "Ada, who has unlocked the first milestone", public=True),
+    CastMember("ben", "Ben, who has not finished module 02", answers="", change="unfinished"),
+    CastMember("chi", "Chi, who has Ben's code under other names", answers="", change="renamed"),
+    CastMember("dan", "Dan, who has not begun", modules=0, answers=""),
+    CastMember("eve", "Eve, who has one answer wrong", "B", answers="wrong"),
+    CastMember(
         "fay",
         "Fay, who has three milestones and begins module 11 again",
         "B",
@@ -56,12 +56,12 @@ CAST = (
         puts_back=True,
         public=True,
     ),
-    Character("gus", "Gus, who has written something of his own", modules=6, change="own", recorded=("milestone-2",)),
-    Character("ida", "Ida, who has that as well", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)),
-    Character("hal", "Hal, who was late", "B", days=(6,)),
-    Character("jon_uni", "Jon, who has another user name now", recorded=("milestone-1",), before="jon"),
-    Character("kim", "Kim, who is stuck", "B", 6, recorded=("milestone-2-not-yet",), days=(10, 6, 2)),
-    Character("lee", "Lee, who has more time", "C", 6, recorded=("milestone-2",), extension="1:3"),
+    CastMember("gus", "Gus, who has written something of his own", modules=6, change="own", recorded=("milestone-2",)),
+    CastMember("ida", "Ida, who has that as well", "B", 6, change="copied", recorded=("milestone-2",), days=(8,)),
+    CastMember("hal", "Hal, who was late", "B", days=(6,)),
+    CastMember("jon_uni", "Jon, who has another user name now", recorded=("milestone-1",), before="jon"),
+    CastMember("kim", "Kim, who is stuck", "B", 6, recorded=("milestone-2-not-yet",), days=(10, 6, 2)),
+    CastMember("lee", "Lee, who has more time", "C", 6, recorded=("milestone-2",), extension="1:3"),
 )
 DUE = {1: 8, 2: -14}
 """For each milestone, how many days ago it was due."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from desk import git
-from desk.deadlines import terms
+from desk.extensions import find_student_terms
 from desk.git import GitError
-from desk.gradebook import Published, Visit
-from desk.pushes import Push, PushTimes, at_deadline
-from desk.repository import address
-from desk.roster import Row
-from desk.tree import write_tree
+from desk.gradebook import PublishedRecord, Visit
+from desk.pushes import Push, PushTimeSource, find_last_push
+from desk.repository import build_git_address
+from desk.roster import RosterRow
+from desk.submission_tree import write_commit_tree
 from grading import progress
 from grading.deadlines import Terms
 from grading.errors import GraderError
@@ -33,7 +33,7 @@ COMMITS = 30
 
 
 @dataclass(frozen=True)
-class Class:
+class InspectionContext:
     """What inspecting a repository depends on, apart from the repository."""
 
     folder: Path
@@ -43,9 +43,9 @@ class Class:
     manifest: Manifest
     given: Mapping[str, str]
     """How students' files were given out, for `lock.is_untouched`."""
-    times: PushTimes
+    times: PushTimeSource
 
-    def repository(self, student: str) -> Path:
+    def get_repository_path(self, student: str) -> Path:
         """Return the folder of a student's fetched repository."""
         return self.folder / "repositories" / f"{student}.git"
 
@@ -61,7 +61,7 @@ class Class:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownState:
     """What the gradebook already holds on a student."""
 
     visit: Visit | None = None
@@ -71,7 +71,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Found:
+class Inspection:
     """What an inspection has found, before it is saved."""
 
     visit: Visit
@@ -79,130 +79,148 @@ class Found:
     """New pushes."""
     handed_in: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
     """The digest of each submission, by commit and milestone; None where the milestone is not begun."""
-    records: tuple[Published, ...] | None = None
+    records: tuple[PublishedRecord, ...] | None = None
     """The records of the branch `progress`; None when it has not changed."""
 
 
-def look(row: Row, known: Known, of: Class, now: datetime) -> Found:
+def inspect_repository(
+    row: RosterRow, known_state: KnownState, context: InspectionContext, now: datetime
+) -> Inspection:
     """Ask the server, fetch what is new, and read it. Anything that goes wrong becomes the visit's `problem`."""
     if row.repository is None:
-        return Found(Visit(row.id, now, problem="the roster names no repository"))
+        return Inspection(Visit(row.id, now, problem="the roster names no repository"))
     try:
-        return _look(row, row.repository, known, of, now)
+        return _inspect_or_raise(row, row.repository, known_state, context, now)
     except (GitError, GraderError, OSError) as error:
-        before = known.visit or Visit(row.id, now)
-        return Found(Visit(row.id, now, before.branch, before.commit, before.records, problem=str(error)))
+        before = known_state.visit or Visit(row.id, now)
+        return Inspection(Visit(row.id, now, before.branch, before.commit, before.records, problem=str(error)))
 
 
-def targets(row: Row, pushes: tuple[Push, ...], head: str, of: Class) -> dict[str, set[int]]:
+def choose_commits_to_grade(
+    row: RosterRow, pushes: tuple[Push, ...], head: str, context: InspectionContext
+) -> dict[str, set[int]]:
     """Choose the commits to grade, with their milestones: the newest, and the last one before each deadline."""
-    found = {head: {m.id for m in of.milestones}}
-    for milestone in of.milestones:
-        until = terms(of.deadlines, milestone.id, row)
-        for moment in _moments(until):
-            push = at_deadline(pushes, moment)
+    found = {head: {m.id for m in context.milestones}}
+    for milestone in context.milestones:
+        until = find_student_terms(context.deadlines, milestone.id, row)
+        for moment in _list_cutoff_times(until):
+            push = find_last_push(pushes, moment)
             if push is not None:
                 found.setdefault(push.commit, set()).add(milestone.id)
     return found
 
 
-def _moments(until: Terms | None) -> tuple[datetime, ...]:
+def _list_cutoff_times(until: Terms | None) -> tuple[datetime, ...]:
     """List the times after which a push is late, and after which it earns nothing."""
     return () if until is None else tuple(dict.fromkeys((until.until, until.last)))
 
 
-def _look(row: Row, name: str, known: Known, of: Class, now: datetime) -> Found:
+def _inspect_or_raise(
+    row: RosterRow, name: str, known_state: KnownState, context: InspectionContext, now: datetime
+) -> Inspection:
     """Inspect a repository. GitError, GraderError or OSError when it cannot be read."""
-    where = _address(name, of.base)
-    heads = git.remote_heads(where)
+    address = _build_git_address(name, context.base)
+    heads = git.list_remote_heads(address)
     if heads.commit is None or heads.branch is None:
-        return Found(Visit(row.id, now, heads.branch, problem="the repository is empty"))
-    pushes = _new_pushes(where, heads.branch, heads.commit, known, of, now)
-    wanted = targets(row, known.pushes + pushes, heads.commit, of)
-    missing = [commit for commit in wanted if commit not in known.commits]
-    repository, problems = of.repository(row.id), []
+        return Inspection(Visit(row.id, now, heads.branch, problem="the repository is empty"))
+    pushes = _find_new_pushes(address, heads.branch, heads.commit, known_state, context, now)
+    wanted = choose_commits_to_grade(row, known_state.pushes + pushes, heads.commit, context)
+    missing = [commit for commit in wanted if commit not in known_state.commits]
+    repository, problems = context.get_repository_path(row.id), []
     if missing:
-        git.prepare(repository)
-        git.fetch(repository, where, [heads.commit], largest=MAX_BYTES)
+        git.init_bare_repository(repository)
+        git.fetch_commits(repository, address, [heads.commit], largest=MAX_BYTES)
         for commit in missing:
             try:
-                git.fetch(repository, where, [commit], largest=MAX_BYTES)
+                git.fetch_commits(repository, address, [commit], largest=MAX_BYTES)
             except GitError as error:
                 problems.append(f"the last commit before a deadline, {commit[:12]}, cannot be fetched ({error})")
-    handed_in = {c: _handed_in(repository, c, of) for c in missing if git.has(repository, c)}
-    records, seen = None, known.visit.records if known.visit else None
+    handed_in = {
+        c: _compute_submission_digests(repository, c, context) for c in missing if git.has_commit(repository, c)
+    }
+    records, seen = None, known_state.visit.records if known_state.visit else None
     if heads.records is not None and seen != heads.records:
         try:
-            git.prepare(repository)
-            git.fetch(repository, where, [heads.records], largest=progress.LARGEST, depth=COMMITS)
-            records, seen = _records(repository, heads.records, row.id), heads.records
+            git.init_bare_repository(repository)
+            git.fetch_commits(repository, address, [heads.records], largest=progress.LARGEST, depth=COMMITS)
+            records, seen = _read_published_records(repository, heads.records, row.id), heads.records
         except GitError as error:
             problems.append(f"its records cannot be read ({error})")
     problem = "; ".join(problems) or None
-    return Found(Visit(row.id, now, heads.branch, heads.commit, seen, problem), pushes, handed_in, records)
+    return Inspection(Visit(row.id, now, heads.branch, heads.commit, seen, problem), pushes, handed_in, records)
 
 
-def _address(name: str, base: Path) -> str:
+def _build_git_address(name: str, base: Path) -> str:
     """Build the address for git. A path becomes a URL, since git applies no filter when it copies from a path."""
-    return f"file://{quote(str((base / name).resolve()))}" if name.startswith(("/", "./", "../")) else address(name)
+    return (
+        f"file://{quote(str((base / name).resolve()))}"
+        if name.startswith(("/", "./", "../"))
+        else build_git_address(name)
+    )
 
 
-def _new_pushes(where: str, branch: str, head: str, known: Known, of: Class, now: datetime) -> tuple[Push, ...]:
+def _find_new_pushes(
+    address: str, branch: str, head: str, known_state: KnownState, context: InspectionContext, now: datetime
+) -> tuple[Push, ...]:
     """Find pushes that the gradebook does not have. A head whose time no source knows counts as seen now."""
-    of_branch = [push for push in known.pushes if push.branch == branch]
+    of_branch = [push for push in known_state.pushes if push.branch == branch]
     told = [push for push in of_branch if push.source != "seen"]
     if any(push.commit == head for push in told):
         return ()
     since = max((push.at for push in told), default=None)
-    new = tuple(push for push in of.times.pushes(where, branch, since))
+    new = tuple(push for push in context.times.list_pushes(address, branch, since))
     if any(push.commit == head for push in new) or any(push.commit == head for push in of_branch):
         return new
     return (*new, Push(branch, head, now, "seen"))
 
 
-def _handed_in(repository: Path, commit: str, of: Class) -> dict[int, str | None]:
+def _compute_submission_digests(repository: Path, commit: str, context: InspectionContext) -> dict[int, str | None]:
     """Compute the digest of this commit's submission to each milestone; None where the milestone is not begun."""
     found: dict[int, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as tree:
-        write_tree(repository, commit, of.manifest, Path(tree))
-        for milestone in of.milestones:
+        write_commit_tree(repository, commit, context.manifest, Path(tree))
+        for milestone in context.milestones:
             with tempfile.TemporaryDirectory(prefix="tinytorch-copy-") as copy:
-                modules = of.manifest.modules_for(milestone)
-                handed_in = take(Path(tree), of.manifest, modules, milestone, Path(copy))
+                modules = context.manifest.modules_for(milestone)
+                handed_in = take(Path(tree), context.manifest, modules, milestone, Path(copy))
                 recipe = milestone.recipe.as_posix()
-                begun = recipe not in handed_in.missing and not is_untouched(handed_in.folder, recipe, of.given)
+                begun = recipe not in handed_in.missing and not is_untouched(handed_in.folder, recipe, context.given)
             found[milestone.id] = handed_in.record.digest if begun else None
     return found
 
 
-def _records(repository: Path, commit: str, student: str) -> tuple[Published, ...]:
+def _read_published_records(repository: Path, commit: str, student: str) -> tuple[PublishedRecord, ...]:
     """Read the records of the branch `progress`, checked against its ledger as `grading.github.history` does."""
-    head = next(filter(None, map(ledger.head_of, git.messages(repository, commit, COMMITS))), None)
+    head = next(filter(None, map(ledger.head_of, git.list_commit_messages(repository, commit, COMMITS))), None)
     folder = f"{progress.FOLDER.as_posix()}/"
     listed = [
-        e for e in git.entries(repository, commit, [folder]) if e.kind == "blob" and e.mode in ("100644", "100755")
+        e
+        for e in git.list_tree_entries(repository, commit, [folder])
+        if e.kind == "blob" and e.mode in ("100644", "100755")
     ]
     by_path = {entry.path: entry.digest for entry in listed}
     try:
-        read = git.contents(repository, [by_path[ledger.FILE]], largest=ledger.LARGEST)
+        read = git.read_files(repository, [by_path[ledger.FILE]], largest=ledger.LARGEST)
         lines = ledger.split(read[by_path[ledger.FILE]] or b"")
     except (LookupError, ValueError):
         lines = []
     paths = [path for path in by_path if path.endswith(".json")]
     files: dict[str, bytes | None] = dict.fromkeys(paths)
-    published = dict.fromkeys(path for path in _named(lines) if path in files)
+    published = dict.fromkeys(path for path in _list_ledger_files(lines) if path in files)
     newest = [*published, *sorted(set(paths) - set(published), reverse=True)][:NEWEST]
-    read = git.contents(repository, [by_path[path] for path in newest], largest=progress.LARGEST)
+    read = git.read_files(repository, [by_path[path] for path in newest], largest=progress.LARGEST)
     files |= {path: read[by_path[path]] for path in newest}
     verified = ledger.verify(lines, files, head=head)
     return tuple(
-        Published(student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode(e.event))), e.reason)
+        PublishedRecord(
+            student, e.file, e.event.at, e.run_id, json.dumps(json.loads(progress.encode(e.event))), e.reason
+        )
         for e in verified
         if e.event is not None
     )
 
 
-def _named(lines: list[bytes]) -> list[str]:
+def _list_ledger_files(lines: list[bytes]) -> list[str]:
     """List the files that the ledger's lines name, newest line first."""
     found = []
     for line in reversed(lines):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from desk.git import TreeEntry, contents, entries
+from desk.git import TreeEntry, list_tree_entries, read_files
 from grading.manifest.model import Manifest, Status
 from grading.submission import MAX_BYTES, answer_files, source_files
 
@@ -17,7 +17,7 @@ LINK, FILES, REPOSITORY = "120000", ("100644", "100755"), "160000"
 
 
 @dataclass(frozen=True)
-class Tree:
+class SubmissionTree:
     """The files of a commit that count, as plain data that can be sent to another machine."""
 
     files: Mapping[str, bytes | None]
@@ -27,10 +27,10 @@ class Tree:
     beside: tuple[str, ...] = ()
     """Other names in the same folders, which become empty files."""
 
-    def write(self, into: Path) -> None:
+    def write_to(self, into: Path) -> None:
         """Write the files to an empty folder, as a checkout would leave them."""
         for name in self.beside:
-            _touch(into / name)
+            _create_empty_file(into / name)
         for name, data in self.files.items():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             (into / name).write_bytes(b" " * (MAX_BYTES + 1) if data is None else data)
@@ -39,29 +39,29 @@ class Tree:
             (into / name).symlink_to(leads_to)
 
 
-def write_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
+def write_commit_tree(repository: Path, commit: str, manifest: Manifest, into: Path) -> None:
     """Write the files of a commit that count to the empty folder ``into``. GitError when the commit cannot be read.
 
     Links and files that are too large are written as such, so that the grader refuses them as it would anywhere.
     """
-    read_tree(repository, commit, manifest).write(into)
+    read_commit_tree(repository, commit, manifest).write_to(into)
 
 
-def read_tree(repository: Path, commit: str, manifest: Manifest) -> Tree:
+def read_commit_tree(repository: Path, commit: str, manifest: Manifest) -> SubmissionTree:
     """Read the files of a commit that count. GitError when it cannot be read.
 
     Links and nested repositories stay what they are, and files that are too large stay too large. No filter, line end
     or attribute of the repository changes a byte.
     """
-    wanted = _wanted(manifest)
+    wanted = _list_wanted_paths(manifest)
     folders = {path.parent for path in wanted if path.parent.name == "tinytorch"}
     above = {parent for path in wanted for parent in path.parents if parent.parts}
     found: dict[PurePosixPath, TreeEntry] = {}
     depths = sorted({len(path.parts) for path in above})
     # When git is asked for a folder and for one inside it, it lists only the inner one.
-    levels = [_names(path for path in above if len(path.parts) == depth) for depth in depths]
-    for names in (*levels, _names(wanted) + [f"{name}/" for name in _names(folders)]):
-        for entry in entries(repository, commit, names):
+    levels = [_sort_path_names(path for path in above if len(path.parts) == depth) for depth in depths]
+    for names in (*levels, _sort_path_names(wanted) + [f"{name}/" for name in _sort_path_names(folders)]):
+        for entry in list_tree_entries(repository, commit, names):
             found[PurePosixPath(entry.path)] = entry
     others: dict[PurePosixPath, int] = {}
     files: dict[str, str] = {}
@@ -77,27 +77,27 @@ def read_tree(repository: Path, commit: str, manifest: Manifest) -> Tree:
         elif path not in wanted and path.parent in folders and others.get(path.parent, 0) < BESIDE:
             others[path.parent] = others.get(path.parent, 0) + 1
             beside.append(path.as_posix())
-    read = contents(repository, [*files.values(), *links.values()], largest=MAX_BYTES)
-    return Tree(
+    read = read_files(repository, [*files.values(), *links.values()], largest=MAX_BYTES)
+    return SubmissionTree(
         {name: read[digest] for name, digest in files.items()},
         {name: os.fsdecode((read[digest] or b"?").replace(b"\0", b"?")[:1000]) for name, digest in links.items()},
         tuple(beside),
     )
 
 
-def _wanted(manifest: Manifest) -> set[PurePosixPath]:
+def _list_wanted_paths(manifest: Manifest) -> set[PurePosixPath]:
     """List every file that students may hand in for what is built."""
     sources = source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
     answers = [path for m in manifest.milestones if m.status is Status.BUILT for path in answer_files(m)]
     return {PurePosixPath(path.as_posix()) for path in [*(f.path for f in sources), *answers]}
 
 
-def _names(paths: Iterable[PurePosixPath]) -> list[str]:
+def _sort_path_names(paths: Iterable[PurePosixPath]) -> list[str]:
     """Sort paths and write them for git."""
     return [path.as_posix() for path in sorted(paths)]
 
 
-def _touch(path: Path) -> None:
+def _create_empty_file(path: Path) -> None:
     """Create an empty file; a name that the file system refuses is left out."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

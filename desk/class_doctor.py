@@ -10,10 +10,10 @@ from pathlib import Path
 
 from desk import git
 from desk.collect import FREE_BYTES
-from desk.deadlines import find_idle_extensions
+from desk.extensions import find_idle_extensions
 from desk.gradebook import FILE as BOOK
 from desk.gradebook import open_gradebook
-from desk.repository import full_name
+from desk.repository import parse_github_name
 from desk.roster import FILE as ROSTER
 from desk.roster import check_roster
 from grading.data.files import find
@@ -29,7 +29,7 @@ ASKED = 5
 
 
 @dataclass(frozen=True)
-class Desk:
+class DeskContext:
     """The repository and class that are checked."""
 
     root: Path
@@ -42,39 +42,52 @@ class Desk:
             rows = check_roster(self.folder / ROSTER).rows
         except UsageError:
             return []
-        return [name for row in rows if row.repository and (name := full_name(row.repository))]
+        return [name for row in rows if row.repository and (name := parse_github_name(row.repository))]
 
 
-def examine(desk: Desk) -> Iterator[Finding]:
+def run_class_checks(desk: DeskContext) -> Iterator[Finding]:
     """Run every check in order: this machine, the class's folder, GitHub."""
     here: tuple[Callable[[Path], Finding], ...] = (python, packages, manifest)
     yield from each(here, desk.root)
-    yield from each((official, started_worker, git_version, data_sets, disk, roster, deadlines, gradebook, token), desk)
+    yield from each(
+        (
+            check_official_sandbox,
+            check_worker,
+            check_git,
+            check_data_sets,
+            check_disk_space,
+            check_roster_file,
+            check_deadlines,
+            check_gradebook,
+            check_github_token,
+        ),
+        desk,
+    )
     if desk.environ.get("GITHUB_TOKEN"):
-        yield from each((grader, organisation, repositories), desk)
+        yield from each((check_grader_repository, check_organisation, check_repositories), desk)
 
 
-def official(desk: Desk) -> Finding:
+def check_official_sandbox(desk: DeskContext) -> Finding:
     """Check that this machine has the sandbox that official grading needs."""
     found = sandbox(desk.root)
     fix = "Official grading needs Linux with bubblewrap (sudo apt-get install bubblewrap) or Landlock (Linux 5.13)"
     return found if found.ok else Finding("sandbox", False, found.found, fix)
 
 
-def started_worker(desk: Desk) -> Finding:
+def check_worker(desk: DeskContext) -> Finding:
     """Check that the process that runs student code starts and answers."""
     return worker(desk.root)
 
 
-def git_version(_desk: Desk) -> Finding:
+def check_git(_desk: DeskContext) -> Finding:
     """Check that git is installed and new enough."""
-    version = git.version()
+    version = git.read_git_version()
     shown = "git " + ".".join(map(str, version))
     ok = version >= OLDEST_GIT
     return Finding("git", ok, shown, None if ok else f"Install git {'.'.join(map(str, OLDEST_GIT))} or later.")
 
 
-def data_sets(desk: Desk) -> Finding:
+def check_data_sets(desk: DeskContext) -> Finding:
     """Check that the real data sets are here; without them verdicts are provisional."""
     needed = {m.data for m in load(desk.root).milestones if m.status is Status.BUILT and m.data}
     missing = sorted(name for name in needed if find(source_named(name)).missing)
@@ -86,7 +99,7 @@ def data_sets(desk: Desk) -> Finding:
     return Finding("data sets", None, found, " and ".join(f"tito data fetch {name}" for name in missing))
 
 
-def disk(desk: Desk) -> Finding:
+def check_disk_space(desk: DeskContext) -> Finding:
     """Check that the disk has room for repositories and results."""
     place = desk.folder.resolve()
     while not place.exists():
@@ -96,7 +109,7 @@ def disk(desk: Desk) -> Finding:
     return Finding("disk", free > FREE_BYTES, shown, None if free > FREE_BYTES else "Make room for at least 1 GB.")
 
 
-def roster(desk: Desk) -> Finding:
+def check_roster_file(desk: DeskContext) -> Finding:
     """Check that the class has a roster without problems."""
     path = desk.folder / ROSTER
     if not path.exists():
@@ -112,7 +125,7 @@ def roster(desk: Desk) -> Finding:
     )
 
 
-def deadlines(desk: Desk) -> Finding:
+def check_deadlines(desk: DeskContext) -> Finding:
     """Check that deadlines have a known time zone, and that each extension helps somebody."""
     try:
         found = load_at_desk(desk.root).deadlines
@@ -127,19 +140,21 @@ def deadlines(desk: Desk) -> Finding:
     return Finding("deadlines", True, shown)
 
 
-def gradebook(desk: Desk) -> Finding:
+def check_gradebook(desk: DeskContext) -> Finding:
     """Check that the gradebook, if there is one, can be read."""
     path = desk.folder / BOOK
     if not path.exists():
         return Finding("gradebook", None, f"none yet; inv collect --folder {desk.folder} creates it")
     try:
         with open_gradebook(path) as book:
-            return Finding("gradebook", True, f"{len(book.gradings())} results of {len(book.students())} students")
+            return Finding(
+                "gradebook", True, f"{len(book.list_gradings())} results of {len(book.list_students())} students"
+            )
     except (UsageError, GraderError) as error:
         return Finding("gradebook", False, str(error), "Restore it from a backup.")
 
 
-def token(desk: Desk) -> Finding:
+def check_github_token(desk: DeskContext) -> Finding:
     """Check that there is a token if the class is on GitHub; push times and the next checks need it."""
     if desk.environ.get("GITHUB_TOKEN"):
         return Finding("token", True, "GITHUB_TOKEN is set")
@@ -150,21 +165,21 @@ def token(desk: Desk) -> Finding:
     return Finding("token", False if due else None, found, "export GITHUB_TOKEN=$(gh auth token)")
 
 
-def grader(desk: Desk) -> Finding:
+def check_grader_repository(desk: DeskContext) -> Finding:
     """Check that the release's repository, which students' workflows call, is public and whole."""
     at = load(desk.root).course.grader
     if at is None:
         found = "milestones.yaml names no course.grader, so releases have no workflows and GitHub grades nothing"
         repair = "Add `grader:` with `repository: owner/name` and `ref: main` below `course:`, and release again."
         return Finding("grader", None, found, repair)
-    answer = _ask(desk, f"/repos/{at.repository}")
+    answer = _request_github(desk, f"/repos/{at.repository}")
     if answer is None:
         repair = f"Release the course, and push it to {at.repository}: inv release --to DIR"
         return Finding("grader", False, f"there is no repository {at.repository}", repair)
     if answer.get("private"):
         repair = f"https://github.com/{at.repository}/settings: change its visibility to public."
         return Finding("grader", False, f"{at.repository} is private, so students' workflows cannot call it", repair)
-    if _ask(desk, f"/repos/{at.repository}/contents/.github/workflows/grade.yml?ref={at.ref}") is None:
+    if _request_github(desk, f"/repos/{at.repository}/contents/.github/workflows/grade.yml?ref={at.ref}") is None:
         return Finding(
             "grader",
             False,
@@ -174,13 +189,13 @@ def grader(desk: Desk) -> Finding:
     return Finding("grader", True, f"{at.repository} at {at.ref}")
 
 
-def organisation(desk: Desk) -> Finding:
+def check_organisation(desk: DeskContext) -> Finding:
     """Check that the owners of the roster's repositories allow Actions."""
     owners = sorted({name.partition("/")[0] for name in desk.repositories()})
     if not owners:
         return Finding("organisation", None, "the roster names no repository on GitHub")
     for owner in owners:
-        answer = _ask(desk, f"/orgs/{owner}/actions/permissions")
+        answer = _request_github(desk, f"/orgs/{owner}/actions/permissions")
         if answer is not None and answer.get("enabled_repositories") == "none":
             repair = f"https://github.com/organizations/{owner}/settings/actions: allow Actions for all repositories."
             return Finding("organisation", False, f"{owner} lets no repository run Actions", repair)
@@ -194,14 +209,14 @@ def organisation(desk: Desk) -> Finding:
     return Finding("organisation", True, ", ".join(owners))
 
 
-def repositories(desk: Desk) -> Finding:
+def check_repositories(desk: DeskContext) -> Finding:
     """Check that the roster's first repositories can be read and that Actions are on in them."""
     names = desk.repositories()[:ASKED]
     for name in names:
-        if _ask(desk, f"/repos/{name}") is None:
+        if _request_github(desk, f"/repos/{name}") is None:
             repair = "Check its name in the roster, and whether your account may read it: gh auth status"
             return Finding("repositories", False, f"{name} cannot be read with this token", repair)
-        answer = _ask(desk, f"/repos/{name}/actions/permissions")
+        answer = _request_github(desk, f"/repos/{name}/actions/permissions")
         if answer is not None and answer.get("enabled") is False:
             repair = f"https://github.com/{name}/settings/actions: allow Actions."
             return Finding("repositories", False, f"Actions are off in {name}", repair)
@@ -212,7 +227,7 @@ def repositories(desk: Desk) -> Finding:
     )
 
 
-def _ask(desk: Desk, path: str) -> dict[str, object] | None:
+def _request_github(desk: DeskContext, path: str) -> dict[str, object] | None:
     """Ask GitHub's API; None when this token finds nothing there. GraderError when GitHub cannot be asked."""
     from githubkit.exception import RequestFailed
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from desk.evidence import write_evidence
-from desk.gradebook import HandedIn, Visit, open_gradebook
+from desk.class_report import ClassReport, build_class_report
+from desk.evidence_pages import write_evidence_pages
+from desk.gradebook import CommitSubmission, Visit, open_gradebook
 from desk.pushes import Push
-from desk.report import Report, report
-from desk.report_page import page, terminal
-from desk.roster import Row
+from desk.report_page import render_report_for_terminal, render_report_page
+from desk.roster import RosterRow
 from grading.checks.quiz import OPEN
 from grading.manifest.load import load
 from tests.desk.books import MAIN, fill, graded, sha
@@ -37,19 +37,19 @@ def failing(number: int, days: int, *tasks: str):
 
 
 @pytest.fixture
-def found(class_folder: Path) -> Report:
+def found(class_folder: Path) -> ClassReport:
     """Ada is through, Bob has tried the same thing three times, Cyd something else, Dan's repository is gone."""
-    rows = [Row("ada", "Ada"), Row("bob", NASTY, section="A"), Row("cyd"), Row("dan")]
+    rows = [RosterRow("ada", "Ada"), RosterRow("bob", NASTY, section="A"), RosterRow("cyd"), RosterRow("dan")]
     with open_gradebook(fill(class_folder / "g.sqlite", rows, {"ada": [(1, 2, TERM)]})) as book:
         for number, days, tasks in ((2, 0, ("1.1",)), (3, 1, ("2.3", "3.1")), (4, 4, ("2.3",)), (5, 6, ("2.3",))):
-            book.add_result("bob", failing(number, days, *tasks))
-        book.add_result("cyd", failing(6, 7, "3.1"))
-        book.visit(Visit("bob", TERM + 9 * DAY, None, sha(5)))
-        book.visit(Visit("dan", TERM, problem=f"no such repository {NASTY}"))
-        return report(book, load(ROOT))
+            book.save_result("bob", failing(number, days, *tasks))
+        book.save_result("cyd", failing(6, 7, "3.1"))
+        book.save_visit(Visit("bob", TERM + 9 * DAY, None, sha(5)))
+        book.save_visit(Visit("dan", TERM, problem=f"no such repository {NASTY}"))
+        return build_class_report(book, load(ROOT))
 
 
-def test_it_counts_and_finds_who_is_stuck(found: Report) -> None:
+def test_it_counts_and_finds_who_is_stuck(found: ClassReport) -> None:
     """At most one of a class this small is named, with how often it was tried; who is through is not stuck."""
     first = found.distributions[0]
     assert first.counts == {"unlocked": 1, "provisional": 0, "not_yet": 2, "error": 0, "not_begun": 1}
@@ -70,13 +70,15 @@ def test_it_counts_and_finds_who_is_stuck(found: Report) -> None:
 def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
     """The item analysis counts wrong answers, not open questions; who is stuck there is still named."""
     asked = "Question axes is answered correctly"
-    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada"), Row("bob"), Row("cyd")], {})) as book:
+    with open_gradebook(
+        fill(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd")], {})
+    ) as book:
         told = (("ada", asked, "no answer: Not answered yet."), ("bob", asked, "No."), ("cyd", OPEN, "no answer to 2"))
         for number, (student, title, got) in enumerate(told, 1):
             made = failing(number, 0, "1.1")
             quiz = criterion("failed", 0.5, failures=(failure(task=None, title=title, got=got),))
-            book.add_result(student, made.model_copy(update={"criteria": (quiz,)}))
-        found = report(book, load(ROOT))
+            book.save_result(student, made.model_copy(update={"criteria": (quiz,)}))
+        found = build_class_report(book, load(ROOT))
     assert [(i.title, i.students, i.of) for i in found.questions] == [(asked, 1, 3)]
     assert found.items == ()
     assert found.trying == 3
@@ -94,9 +96,9 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: Report) -> None:
+def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: ClassReport) -> None:
     """A name is text, whatever it holds; the policy lets our own script run and nothing else."""
-    text = page(found)
+    text = render_report_page(found)
     tags = Tags()
     tags.feed(text)
     names = [tag for tag, _ in tags.tags]
@@ -110,14 +112,14 @@ def test_the_page_runs_nothing_of_others_and_asks_for_nothing(found: Report) -> 
     assert "\x1b" not in text
     assert "{{ 7 * 7 }}" in text
     assert 'content="noindex"' in text
-    assert text == page(found)
+    assert text == render_report_page(found)
 
 
-def test_the_terminal_shows_the_same(found: Report) -> None:
+def test_the_terminal_shows_the_same(found: ClassReport) -> None:
     """Without the escapes of a name."""
     out = io.StringIO()
     console = Console(file=out, width=140, markup=False, highlight=False)
-    for part in terminal(found):
+    for part in render_report_for_terminal(found):
         console.print(part)
     shown = out.getvalue()
     assert "1 Basic Inference" in shown
@@ -127,22 +129,27 @@ def test_the_terminal_shows_the_same(found: Report) -> None:
 
 def test_a_class_before_its_first_collection_has_a_report(class_folder: Path) -> None:
     """It says so."""
-    with open_gradebook(fill(class_folder / "g.sqlite", [Row("ada")], {})) as book:
-        empty = report(book, load(ROOT))
-    assert "not collected yet" in page(empty)
-    assert "not collected yet" in str(next(terminal(empty)))
+    with open_gradebook(fill(class_folder / "g.sqlite", [RosterRow("ada")], {})) as book:
+        empty = build_class_report(book, load(ROOT))
+    assert "not collected yet" in render_report_page(empty)
+    assert "not collected yet" in str(next(render_report_for_terminal(empty)))
 
 
 def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
     """Each section has its unlocks and means, those without one come last; a histogram counts everybody with points."""
-    rows = [Row("ada", section="B"), Row("bob", section="A"), Row("cyd", section="A"), Row("dan")]
+    rows = [
+        RosterRow("ada", section="B"),
+        RosterRow("bob", section="A"),
+        RosterRow("cyd", section="A"),
+        RosterRow("dan"),
+    ]
     work = {"ada": [(1, 2, TERM)], "bob": [(2, 1, TERM)], "cyd": [(3, 2, TERM)]}
     with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
-        found = report(book, load(ROOT))
+        found = build_class_report(book, load(ROOT))
     told = [(s.name, s.students, s.having[0], s.means[0], s.total) for s in found.sections]
     assert told == [("A", 2, 1, 75.0, 75.0), ("B", 1, 1, 100.0, 100.0), ("", 1, 0, None, 0.0)]
     assert found.distributions[0].histogram == (0, 0, 0, 0, 0, 1, 0, 0, 0, 2)
-    text = page(found)
+    text = render_report_page(found)
     assert "<option>A</option><option>B</option>" in text
     assert "50 to 60: 1, 60 to 70: 0" in text
 
@@ -150,32 +157,36 @@ def test_sections_and_points_are_summed_up(class_folder: Path) -> None:
 def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
     """A push that is not graded, another course, a repository that was not looked at since; others are not marked."""
     names = ("ada", "bob", "cyd", "dan", "eve")
-    rows = [Row(name) for name in names]
+    rows = [RosterRow(name) for name in names]
     work = {name: [(number, 2, TERM)] for number, name in enumerate(names, 1)}
     with open_gradebook(fill(class_folder / "g.sqlite", rows, work)) as book:
-        digest = book.gradings("ada")[0].course_digest
-        book.add_pushes("bob", [Push(MAIN, sha(12), TERM + 5 * DAY, "github")])
-        book.add_pushes("cyd", [Push(MAIN, sha(13), TERM + 5 * DAY, "github")])
-        book.hand_in([HandedIn("cyd", sha(13), digest, 1, f"{3:064x}")])  # the same files as before
-        book.add_pushes("dan", [Push("refs/heads/try", sha(14), TERM + 5 * DAY, "github")])
+        digest = book.list_gradings("ada")[0].course_digest
+        book.save_pushes("bob", [Push(MAIN, sha(12), TERM + 5 * DAY, "github")])
+        book.save_pushes("cyd", [Push(MAIN, sha(13), TERM + 5 * DAY, "github")])
+        book.save_submissions([CommitSubmission("cyd", sha(13), digest, 1, f"{3:064x}")])  # the same files as before
+        book.save_pushes("dan", [Push("refs/heads/try", sha(14), TERM + 5 * DAY, "github")])
         for number, name in enumerate(names[:4], 1):
-            book.visit(Visit(name, TERM + 6 * DAY, MAIN, sha(number)))
-        found = report(book, load(ROOT))
+            book.save_visit(Visit(name, TERM + 6 * DAY, MAIN, sha(number)))
+        found = build_class_report(book, load(ROOT))
     stale = {line.row.id: line.stale[0] for line in found.lines}
     assert stale["bob"] == (f"the push of {TERM + 5 * DAY:%Y-%m-%d %H:%M} UTC has not been graded yet",)
     assert stale["eve"] == (f"the repository was last visited on {TERM:%Y-%m-%d}",)
     assert (stale["ada"], stale["cyd"], stale["dan"]) == ((), (), ())
     assert found.stale == 2
-    assert page(found).count("stale</b>") == 2
+    assert render_report_page(found).count("stale</b>") == 2
 
 
 def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> None:
     """The student's page has every criterion and how the grade came about; a path on this machine is no address."""
-    rows = [Row("ada", NASTY, repository="octo/tiny-ada", section="A"), Row("bob", repository="./bob.git"), Row("cyd")]
+    rows = [
+        RosterRow("ada", NASTY, repository="octo/tiny-ada", section="A"),
+        RosterRow("bob", repository="./bob.git"),
+        RosterRow("cyd"),
+    ]
     with open_gradebook(fill(class_folder / "g.sqlite", rows, {"ada": [(1, 1, TERM)], "bob": [(2, 2, TERM)]})) as book:
-        found = report(book, load(ROOT))
-        assert write_evidence(book, found, class_folder / "evidence", "report.html") == 2
-    text, address = page(found, evidence="evidence"), f"https://github.com/octo/tiny-ada/commit/{sha(1)}"
+        found = build_class_report(book, load(ROOT))
+        assert write_evidence_pages(book, found, class_folder / "evidence", "report.html") == 2
+    text, address = render_report_page(found, evidence="evidence"), f"https://github.com/octo/tiny-ada/commit/{sha(1)}"
     assert f'href="{address}"' in text
     assert 'href="evidence/ada.html#m1"' in text
     assert "bob.git" not in text
@@ -188,13 +199,13 @@ def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> Non
 
 def test_items_are_told_apart_by_who_passes_them(class_folder: Path) -> None:
     """Of twelve students the six who fail much fail 2.3, and any half of them 3.1: only 2.3 tells them apart."""
-    rows = [Row(f"s{n:02}") for n in range(12)]
+    rows = [RosterRow(f"s{n:02}") for n in range(12)]
     with open_gradebook(fill(class_folder / "g.sqlite", rows, {})) as book:
         for n, row in enumerate(rows):
             weak = ("2.3", "4.1", "4.2") if n < 6 else ()
-            book.add_result(row.id, failing(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
-        book.add_result("s00", failing(40, 1, "1.1"))
-        found = report(book, load(ROOT))
+            book.save_result(row.id, failing(n + 1, 0, "1.1", *weak, *(("3.1",) if n % 2 else ())))
+        book.save_result("s00", failing(40, 1, "1.1"))
+        found = build_class_report(book, load(ROOT))
     items = {item.title: item for item in found.items}
     figures = items["Task 2.3: Fact 2.3"].statistics
     assert (figures.met, figures.passed_first, figures.unpassed, figures.tries) == (12, 6, 5, 1.0)

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from desk.folder import make_class_folder
+from desk.class_folder import make_class_folder
 from desk.gradebook import Gradebook
 from desk.left_out import has_grade
-from desk.roster import COLUMNS, Row
+from desk.roster import COLUMNS, RosterRow
 from desk.scores import FULL, Score
 from grading.errors import UsageError
 from grading.export.classroom50 import SCHEMA as RESULT
@@ -30,7 +30,7 @@ CLASSROOM, ASSIGNMENT = 39, 100
 """The greatest lengths of these names."""
 
 
-def short_name(name: str, longest: int) -> str:
+def validate_short_name(name: str, longest: int) -> str:
     """Return the name if a classroom or an assignment may have it; UsageError otherwise."""
     if not NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
@@ -39,7 +39,7 @@ def short_name(name: str, longest: int) -> str:
     return name
 
 
-def ours(
+def convert_roster(
     text: str, organisation: str, classroom: str, assignment: str, file: str = "roster.csv"
 ) -> tuple[str, tuple[Problem, ...]]:
     """Convert the text of Classroom 50's roster.csv to a roster of ours; also return the rows that had to be left out.
@@ -48,8 +48,8 @@ def ours(
     that is not a roster, or for a name that Classroom 50 does not allow.
     """
     valid_id(organisation)
-    short_name(classroom, CLASSROOM)
-    short_name(assignment, ASSIGNMENT)
+    validate_short_name(classroom, CLASSROOM)
+    validate_short_name(assignment, ASSIGNMENT)
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if "username" not in (reader.fieldnames or ()):
         raise UsageError("This is not a roster of Classroom 50: it has no column username.")
@@ -81,10 +81,12 @@ def ours(
     return out.getvalue(), tuple(problems)
 
 
-def write_roster(source: Path, target: Path, organisation: str, classroom: str, assignment: str) -> tuple[Problem, ...]:
+def write_converted_roster(
+    source: Path, target: Path, organisation: str, classroom: str, assignment: str
+) -> tuple[Problem, ...]:
     """Write our roster from Classroom 50's, and return the rows that are left out. An existing file is not replaced.
 
-    UsageError as `ours` raises it.
+    UsageError as `convert_roster` raises it.
     """
     if target.exists():
         raise UsageError(f"{target} already exists and may hold extensions. Move it away, or add to it by hand.")
@@ -96,16 +98,16 @@ def write_roster(source: Path, target: Path, organisation: str, classroom: str, 
         ) from None
     make_class_folder(target.parent)
     try:
-        found, problems = ours(text, organisation, classroom, assignment, str(source))
+        found, problems = convert_roster(text, organisation, classroom, assignment, str(source))
     except csv.Error as error:
         raise UsageError(f"{source} is not CSV: {error}. Look for a double quote that is not closed.") from None
     write_atomically(target, found.encode())
     return problems
 
 
-def theirs(
+def format_classroom50_scores(
     book: Gradebook,
-    rows: Sequence[Row],
+    rows: Sequence[RosterRow],
     scores: dict[str, dict[int, Score]],
     classroom: str,
     assignment: str,
@@ -121,7 +123,7 @@ def theirs(
     only = int(named[1]) if named else None
     if only is not None and not all(only in reached for reached in scores.values()):
         raise UsageError(f"There is no milestone {only} to score for {assignment}.")
-    document = _read(existing)
+    document = _read_scores_document(existing)
     bucket = document["assignments"].setdefault(assignment, {"type": "individual", "entries": []})
     entries: list[dict[str, Any]] = bucket["entries"]
     for row in rows:
@@ -134,13 +136,13 @@ def theirs(
         if not found:
             entries.append(entry)
         own = [s for s in entry.get("submissions", []) if not str(s.get("submission", "")).startswith("submit/manual-")]
-        record = _record(book, reached, owner, classroom, own)
+        record = _build_submission_entry(book, reached, owner, classroom, own)
         entry |= {"override": True, "submissions": [record, *own]}
     entries.sort(key=lambda entry: str(entry.get("owner", "")).lower())
     return json.dumps(document, indent=2) + "\n"
 
 
-def _read(existing: Path | None) -> dict[str, Any]:
+def _read_scores_document(existing: Path | None) -> dict[str, Any]:
     """Read an existing scores.json; an empty one when there is none. UsageError when it is something else."""
     if existing is None or not existing.is_file():
         return {"schema": SCORES, "assignments": {}}
@@ -156,14 +158,14 @@ def _read(existing: Path | None) -> dict[str, Any]:
     return document
 
 
-def _record(
+def _build_submission_entry(
     book: Gradebook, scores: Sequence[Score], owner: str, classroom: str, own: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Build one submission for all milestones, dated after all others, since Classroom 50 counts the latest."""
     graded = [score.grading for score in scores if score.grading is not None]
-    tests = [test for grading in graded for test in scored([book.result(grading.id)])]
+    tests = [test for grading in graded for test in scored([book.load_result(grading.id)])]
     at = max((grading.started_at for grading in graded), default=datetime(1970, 1, 1, tzinfo=UTC))
-    at = max([at, *(_time(s.get("datetime")) + timedelta(seconds=1) for s in own)])
+    at = max([at, *(_parse_submission_time(s.get("datetime")) + timedelta(seconds=1) for s in own)])
     tag = f"submit/manual-{at:%Y-%m-%dT%H-%M-%SZ}"
     return {
         "schema": RESULT,
@@ -184,7 +186,7 @@ def _record(
     }
 
 
-def _time(text: object) -> datetime:
+def _parse_submission_time(text: object) -> datetime:
     """Read a submission's time in UTC; 1970 when the text is not a time."""
     try:
         at = datetime.fromisoformat(str(text))

@@ -9,46 +9,46 @@ from typing import TYPE_CHECKING
 from rich.table import Column, Table
 from rich.text import Text
 
-from desk.collect import Collected, Trouble
-from desk.leaderboard import Ranking, write_value
-from desk.overrides import Overridden
+from desk.collect import CollectionSummary, StudentProblem
+from desk.leaderboard import Ranking, format_board_value
+from desk.overrides import OverriddenGrade
 from desk.roster import Roster
 from grading.manifest.problems import Problem
 from grading.render.text import one_line
 from tito.console import console
 
 if TYPE_CHECKING:  # it imports GitHub's client, which is slow
-    from desk.feedback import Feedback, Outcome
+    from desk.feedback import FeedbackOutcome, FeedbackSummary
 
 SHOWN = 30
 
 
-def plain_table(*headings: str) -> Table:
+def make_plain_table(*headings: str) -> Table:
     """Make a table without lines. A narrow terminal breaks words, so that nothing is cut off."""
     return Table(*(Column(heading, overflow="fold") for heading in headings), box=None, padding=(0, 1, 0, 0))
 
 
-def roster(found: Roster) -> None:
+def print_roster(roster: Roster) -> None:
     """Print the problems of a roster, and how many students it has."""
     out = console()
-    problems(found.problems)
-    sections = {row.section for row in found.rows if row.section}
-    without = sum(row.repository is None for row in found.rows)
-    told = f"{len(found.rows)} students" + (
+    print_problems(roster.problems)
+    sections = {row.section for row in roster.rows if row.section}
+    without = sum(row.repository is None for row in roster.rows)
+    told = f"{len(roster.rows)} students" + (
         f" in {len(sections)} section{'s' * (len(sections) > 1)}" if sections else ""
     )
     out.print(f"{told}{f', {without} without a repository' if without else ''}.")
-    if found.problems:
-        out.print(f"{len(found.problems)} to fix.")
+    if roster.problems:
+        out.print(f"{len(roster.problems)} to fix.")
 
 
-def problems(found: Iterable[Problem]) -> None:
+def print_problems(problems: Iterable[Problem]) -> None:
     """Print the problems of a file, each with its line and repair."""
-    for problem in found:
+    for problem in problems:
         console().print(one_line(str(problem), 400))
 
 
-def notes(sentences: Iterable[str]) -> None:
+def print_notes(sentences: Iterable[str]) -> None:
     """Print notes: things that are not wrong, but may not be what was meant."""
     found = [one_line(sentence, 400) for sentence in sentences]
     for sentence in found[:SHOWN]:
@@ -57,69 +57,69 @@ def notes(sentences: Iterable[str]) -> None:
         console().print(f"… and {len(found) - SHOWN} more notes.")
 
 
-def overridden(found: Sequence[Overridden]) -> None:
+def print_overrides(overridden: Sequence[OverriddenGrade]) -> None:
     """Print every grade with an override, who decided it and why."""
-    if not found:
+    if not overridden:
         console().print("No grade is overridden.")
         return
-    table = plain_table("student", "milestone", "by hand", "for the student", "who and when", "why")
-    for one in found:
+    table = make_plain_table("student", "milestone", "by hand", "for the student", "who and when", "why")
+    for grade in overridden:
         table.add_row(
-            one_line(one.student, 40),
-            str(one.milestone),
-            one.in_force.describe(),
-            one_line(one.in_force.comment or "", 200),
-            f"{one_line(one.last.by_whom, 40)}, {one.last.at:%Y-%m-%d}",
-            one_line(one.last.why, 200),
+            one_line(grade.student, 40),
+            str(grade.milestone),
+            grade.in_force.describe(),
+            one_line(grade.in_force.comment or "", 200),
+            f"{one_line(grade.last.by_whom, 40)}, {grade.last.at:%Y-%m-%d}",
+            one_line(grade.last.why, 200),
         )
     console().print(table)
 
 
-def troubles(found: Sequence[Trouble]) -> None:
+def print_student_problems(problems: Sequence[StudentProblem]) -> None:
     """Print what went wrong with which student."""
-    if not found:
+    if not problems:
         return
-    table = plain_table("student", "what went wrong")
-    for trouble in found[:SHOWN]:
-        table.add_row(one_line(trouble.student, 40), one_line(trouble.problem, 400))
+    table = make_plain_table("student", "what went wrong")
+    for problem in problems[:SHOWN]:
+        table.add_row(one_line(problem.student, 40), one_line(problem.problem, 400))
     console().print(table)
-    if len(found) > SHOWN:
-        console().print(f"… and {len(found) - SHOWN} more; the report has all of them.")
+    if len(problems) > SHOWN:
+        console().print(f"… and {len(problems) - SHOWN} more; the report has all of them.")
 
 
-def collected(found: Collected) -> None:
+def print_collection(summary: CollectionSummary) -> None:
     """Print what a collection did, and what went wrong with which student."""
     out = console()
-    troubles(found.troubles)
-    if found.guessed:
+    print_student_problems(summary.troubles)
+    if summary.guessed:
         out.print(
-            f"For {found.guessed} students no server has reported when they pushed, so the later time of this "
+            f"For {summary.guessed} students no server has reported when they pushed, so the later time of this "
             "collection counts. For repositories on GitHub, set GITHUB_TOKEN: export GITHUB_TOKEN=$(gh auth token)"
         )
     out.print(
-        f"{found.students} students: {found.changed} with something new, {found.graded} submissions graded, "
-        f"{len(found.troubles)} troubles."
+        f"{summary.students} students: {summary.changed} with something new, {summary.graded} submissions graded, "
+        f"{len(summary.troubles)} troubles."
     )
 
 
-_OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
+_OUTCOMES: tuple[tuple[FeedbackOutcome, str, str], ...] = (
     ("open", "issues opened", "issues to open"),
     ("update", "brought up to date", "to bring up to date"),
     ("same", "unchanged", "unchanged"),
 )
 """For each outcome the words for what was done, and for what would be."""
-_WITHOUT_ISSUE: tuple[tuple[Outcome, str], ...] = (
+_WITHOUT_ISSUE: tuple[tuple[FeedbackOutcome, str], ...] = (
     ("public", "whose repository is not private: others could read the grades there"),
     ("elsewhere", "whose repository is not on GitHub"),
 )
 
 
-def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
+def print_feedback(summary: FeedbackSummary, *, send: bool, to: Path | None) -> None:
     """Print what happened to everybody's feedback, who got none, and what to type next."""
     out = console()
-    troubles(found.troubles)
+    print_student_problems(summary.troubles)
     for outcome, why in _WITHOUT_ISSUE:
-        students = [student for student, one in found.outcomes.items() if one == outcome]
+        students = [student for student, one in summary.outcomes.items() if one == outcome]
         if students:
             names = ", ".join(one_line(student, 40) for student in students[:SHOWN]) + " …" * bool(students[SHOWN:])
             out.print(
@@ -128,23 +128,23 @@ def feedback(found: Feedback, *, send: bool, to: Path | None) -> None:
     counts = [
         f"{count} {done if send else planned}"
         for outcome, done, planned in _OUTCOMES
-        if (count := sum(one == outcome for one in found.outcomes.values()))
+        if (count := sum(one == outcome for one in summary.outcomes.values()))
     ]
     if counts:
         out.print(f"{', '.join(counts)}." + ("" if send else " Nothing was sent; to send it: inv feedback --send"))
     if to is not None:
-        out.print(f"{found.written} changed files written to {to}.")
+        out.print(f"{summary.written} changed files written to {to}.")
 
 
-def rankings(found: Sequence[Ranking], folder: Path) -> None:
+def print_rankings(rankings: Sequence[Ranking], folder: Path) -> None:
     """Print the leaderboard's boards; when there is none, say what to do."""
-    if not found:
+    if not rankings:
         where = f"{folder / 'roster.csv'}, collect, and unlock a milestone that has a board"
         console().print(f"Nobody is on the leaderboard. Write `yes` into the column `leaderboard` of {where}.")
-    for ranking in found:
-        table = plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
+    for ranking in rankings:
+        table = make_plain_table("Rank", "Student", ranking.board.unit, "Range", "Runs")
         for entry in ranking.entries:
-            middle, low, high = (write_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
+            middle, low, high = (format_board_value(ranking.board, v) for v in (entry.middle, entry.low, entry.high))
             runs = f"{entry.runs}" + (f" ({entry.failed} not unlocked)" if entry.failed else "")
             table.add_row(str(entry.rank or ""), entry.student or "the course", middle, f"{low} to {high}", runs)
         console().print(Text(f"\n{ranking.board.title} ({ranking.machine})", style="bold"))

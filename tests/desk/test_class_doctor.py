@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.doctor import Desk, examine
+from desk.class_doctor import DeskContext, run_class_checks
 from desk.gradebook import FILE, open_gradebook
 from tests.desk.school import ROOT
 from tests.desk.test_deadlines import due_manifest
@@ -17,7 +17,7 @@ from tito.doctor import Finding
 
 def findings(folder: Path, told: dict[str, str]) -> dict[str, Finding]:
     """What the doctor finds, by name."""
-    return {finding.name: finding for finding in examine(Desk(ROOT, folder, told))}
+    return {finding.name: finding for finding in run_class_checks(DeskContext(ROOT, folder, told))}
 
 
 def test_a_class_that_is_not_begun(class_folder: Path) -> None:
@@ -42,7 +42,7 @@ def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
 
 def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would notice it otherwise until the deadline is over."""
-    monkeypatch.setattr("desk.doctor.load_at_desk", lambda _root: due_manifest())
+    monkeypatch.setattr("desk.class_doctor.load_at_desk", lambda _root: due_manifest())
     (class_folder / "roster.csv").write_text("id,section\nada,Evening\nbob,other\n")
     told = findings(class_folder, {})["deadlines"]
     assert told.ok is None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from desk.class_report import ClassReport, StudentLine, get_score_state
 from desk.gradebook import Gradebook
-from desk.report import Line, Report, state
-from desk.report_page import environment
-from desk.repository import commit_address
+from desk.report_page import build_template_environment
+from desk.repository import build_commit_address
 from desk.scores import Score
 from grading.manifest.model import Unit
 from grading.render import figures, words
@@ -22,7 +22,7 @@ FAILURES = 5
 
 
 @dataclass(frozen=True)
-class Measurement:
+class CriterionEvidence:
     """One criterion of a result."""
 
     title: str
@@ -36,7 +36,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class GradeEvidence:
     """One grade with its evidence."""
 
     score: Score
@@ -45,45 +45,45 @@ class Evidence:
     state: str
     commit: str | None
     """The address of the commit's page."""
-    measured: tuple[Measurement, ...]
+    measured: tuple[CriterionEvidence, ...]
     facts: tuple[tuple[str, str], ...]
     stale: tuple[str, ...]
 
 
-def write_evidence(book: Gradebook, report: Report, folder: Path, back: str) -> int:
+def write_evidence_pages(book: Gradebook, report: ClassReport, folder: Path, report_name: str) -> int:
     """Write `folder/ID.html` for each student with a result, with a link to the report `back`; return how many."""
-    template = environment().get_template("evidence.html.jinja")
+    template = build_template_environment().get_template("evidence.html.jinja")
     folder.mkdir(exist_ok=True)
     written = 0
     for line in report.lines:
         if any(score.grading is not None for score in line.scores):
             grades = list(_collect_evidence(book, report, line))
-            text = template.render(line=line, grades=grades, report=report, back=f"../{back}")
+            text = template.render(line=line, grades=grades, report=report, back=f"../{report_name}")
             # Unlike `write_atomically`, do not wait for the disk: these pages can be written again at any time.
             (folder / f"{line.row.id}.html").write_bytes(text.encode())
             written += 1
     return written
 
 
-def _collect_evidence(book: Gradebook, report: Report, line: Line) -> Iterator[Evidence]:
+def _collect_evidence(book: Gradebook, report: ClassReport, line: StudentLine) -> Iterator[GradeEvidence]:
     """Collect the evidence for each graded milestone of one student."""
-    results = dict(book.results(line.row.id))
+    results = dict(book.read_result_texts(line.row.id))
     for one, score, stale in zip(report.distributions, line.scores, line.stale, strict=True):
         if score.grading is None:
             continue
         raw = json.loads(results[score.grading.id])
-        yield Evidence(
+        yield GradeEvidence(
             score=score,
             name=one.name,
-            state=state(score),
-            commit=commit_address(line.row.repository, score.grading.commit),
-            measured=tuple(map(_measure, raw["criteria"])),
+            state=get_score_state(score),
+            commit=build_commit_address(line.row.repository, score.grading.commit),
+            measured=tuple(map(_describe_measurement, raw["criteria"])),
             facts=tuple(_list_facts(score, raw)),
             stale=stale,
         )
 
 
-def _measure(raw: dict[str, Any]) -> Measurement:
+def _describe_measurement(raw: dict[str, Any]) -> CriterionEvidence:
     """Describe a criterion of a record without validating it again: the record is ours, and 10,000 take seconds."""
     known = {**raw, "unit": Unit(raw["unit"]), "measured": raw.get("measured"), "failures": ()}
     criterion = CriterionResult.model_construct(**known)
@@ -91,7 +91,7 @@ def _measure(raw: dict[str, Any]) -> Measurement:
         (f"Task {f['task']}: " if f.get("task") else "") + f["title"] + (f" (got {f['got']})" if f.get("got") else "")
         for f in raw.get("failures", ())
     ]
-    return Measurement(
+    return CriterionEvidence(
         title=criterion.title,
         status=words.STATUSES[CriterionStatus(criterion.status)],
         measured=figures.measured(criterion),

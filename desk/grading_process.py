@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from desk.git import GitError
-from desk.tree import write_tree
+from desk.submission_tree import write_commit_tree
 from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone
 from grading.manifest.load import load
@@ -27,7 +27,7 @@ PRIVATE = "tinytorch-grading-"
 
 
 @dataclass(frozen=True)
-class Task:
+class GradingTask:
     """One milestone of one commit of one student."""
 
     student: str
@@ -45,11 +45,11 @@ class Task:
         return json.dumps(asdict(self))
 
 
-def grade(task: Task, root: Path) -> str:
+def grade_task(task: GradingTask, root: Path) -> str:
     """Grade one task, and return the result record as JSON. GraderError, UsageError or GitError when there is none."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-handed-in-") as folder:
         if task.folder is None:
-            write_tree(Path(task.repository), task.commit, load(root), Path(folder))
+            write_commit_tree(Path(task.repository), task.commit, load(root), Path(folder))
         result = grade_milestone(
             root,
             task.milestone,
@@ -61,15 +61,15 @@ def grade(task: Task, root: Path) -> str:
     return to_json(result)
 
 
-def serve(root: Path) -> None:
+def serve_tasks(root: Path) -> None:
     """Read tasks and answer each until there are no more. Stray output of a grading goes to standard error."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
         for line in sys.stdin:
             try:
-                answer = {"result": grade(Task(**json.loads(line)), root)}
+                answer = {"result": grade_task(GradingTask(**json.loads(line)), root)}
             except (GraderError, UsageError, GitError) as error:
                 answer = {"problem": str(error)}
             except Exception as error:  # whatever happened, the next student is graded
@@ -79,18 +79,18 @@ def serve(root: Path) -> None:
     except BrokenPipeError:
         pass  # nobody reads the answers any more
     finally:
-        _clear()
+        _delete_temporary_folder()
 
 
-def _end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     """End this process, and with it the sandbox's, when the collection that started it is killed."""
     while os.getppid() == parent:
         time.sleep(1)
-    _clear()
+    _delete_temporary_folder()
     os._exit(1)
 
 
-def _clear() -> None:
+def _delete_temporary_folder() -> None:
     """Delete this process's temporary folder, trying again while an unfinished grading still writes there."""
     private = Path(tempfile.gettempdir())
     for _ in range(20 if private.name.startswith(PRIVATE) else 0):
@@ -101,4 +101,4 @@ def _clear() -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve_tasks(Path(sys.argv[1]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from desk.roster import Row
+from desk.roster import RosterRow
 from grading.deadlines import Terms, find_terms
 from grading.manifest.model import Deadlines
 
 
-def terms(deadlines: Deadlines | None, milestone: int, row: Row) -> Terms | None:
+def find_student_terms(deadlines: Deadlines | None, milestone: int, row: RosterRow) -> Terms | None:
     """Find a student's own deadline for a milestone; None when it has none.
 
     The longest extension of the student's section and the student's own are added up.
@@ -19,10 +19,10 @@ def terms(deadlines: Deadlines | None, milestone: int, row: Row) -> Terms | None
         for e in (deadlines.extensions if deadlines is not None else ())
         if e.section == row.section and (not e.milestones or milestone in e.milestones)
     ]
-    return find_terms(deadlines, milestone, row.days_for(milestone) + max(of_section, default=0))
+    return find_terms(deadlines, milestone, row.get_extension_days(milestone) + max(of_section, default=0))
 
 
-def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[Row]) -> Iterator[str]:
+def find_idle_extensions(deadlines: Deadlines | None, rows: Iterable[RosterRow]) -> Iterator[str]:
     """Describe extensions that help nobody: those of an empty section or of a milestone without a deadline."""
     rows = tuple(rows)
     due = set() if deadlines is None else {one.milestone for one in deadlines.due}
