@@ -52,7 +52,7 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
     school.enroll("bob", released() | BROKEN)
     school.enroll("cyd", released())
     first = run(school, class_folder)
-    assert (first.list_students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
+    assert (first.students, first.changed, first.graded, first.troubles) == (3, 3, 2, ())
     with open_gradebook(class_folder / FILE) as book:
         ada, bob = book.list_gradings()
         whole = book.load_result(ada.id)

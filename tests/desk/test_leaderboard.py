@@ -105,7 +105,7 @@ def asked(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         for task in tasks:
             yield TaskOutcome(task, look_up(task.student, int(task.commit, 16)), None)
 
-    monkeypatch.setattr(leaderboard, "grade_all", grade_all)
+    monkeypatch.setattr(leaderboard, "grade_in_processes", grade_all)
     monkeypatch.setattr(leaderboard, "grade_milestone", lambda *_, **__: look_up(COURSE, 9))
     return runs
 
@@ -168,7 +168,7 @@ def test_a_run_that_does_not_unlock_again_is_counted(class_folder: Path, monkeyp
     assert run_leaderboard(ROOT, class_folder, Silent(), runs=1) == ["the course, milestone 4: the disk is full"]
     monkeypatch.setattr(leaderboard, "grade_milestone", usual)
     never = measured("bob", 1, 2).model_copy(update={"verdict": Verdict.NOT_YET})
-    monkeypatch.setattr(leaderboard, "grade_all", lambda tasks, *_, **__: [TaskOutcome(tasks[0], never, None)])
+    monkeypatch.setattr(leaderboard, "grade_in_processes", lambda tasks, *_, **__: [TaskOutcome(tasks[0], never, None)])
     run_leaderboard(ROOT, class_folder, Silent(), runs=2)
     with open_gradebook(class_folder / FILE) as book:
         kernels, _ = rank_boards(book)

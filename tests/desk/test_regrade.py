@@ -55,11 +55,11 @@ def decide(book: Gradebook, policy: Policy, days: int = 9, digest: str = NEW) ->
 def book(class_folder: Path):
     """Ada had everything and loses half by the new course, Bob the other way round; Cyd's is not judged again."""
     with open_gradebook(class_folder / FILE, make=True) as made:
-        made.enroll([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
+        made.enroll_students([RosterRow("ada", "Ada"), RosterRow("bob"), RosterRow("cyd")])
         for number, (student, before, after) in enumerate((("ada", 2, 1), ("bob", 1, 2), ("cyd", 2, None)), start=1):
-            made.add_result(student, judged(number, before, OLD))
+            made.save_result(student, judged(number, before, OLD))
             if after is not None:
-                made.add_result(student, judged(number, after, NEW, days=3))
+                made.save_result(student, judged(number, after, NEW, days=3))
         yield made
 
 
