@@ -208,5 +208,5 @@ def _keep_number(text: str) -> str:
 
 
 def _strip_apostrophe(text: str) -> str:
-    """Remove the apostrophe that `harmless` put before a text."""
+    """Remove the apostrophe that `escape_formula` put before a text."""
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text

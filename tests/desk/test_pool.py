@@ -36,7 +36,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Such a process in place of the real one: what is tested is who looks after it."""
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "__init__.py").touch()
-    (tmp_path / "desk" / "grader.py").write_text(FAKE)
+    (tmp_path / "desk" / "grading_process.py").write_text(FAKE)
     monkeypatch.setattr(pool, "HERE", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
