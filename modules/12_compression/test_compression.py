@@ -1,6 +1,6 @@
 """The tests of module 12: size, pruning, channels, quantisation, products of integers, int8 networks, distillation.
 
-What is expected is computed here, in float64 or in integers of 64 bits, by other means than the lesson's.
+Expected values are computed here, in float64 or in 64-bit integers, in a different way from the lesson's.
 """
 
 import math
@@ -24,10 +24,10 @@ def test_size_counts_numbers_bytes_and_zeros(student, rng):
     dense.weight.data, dense.bias.data = weight, np.ones(5, "float32")
     got = student.compression.measure_size(student.layers.Sequential(dense, student.activations.ReLU(), conv))
     call, count = "measure_size(Sequential(Dense(7, 5), ReLU(), Conv2d(2, 3, 3)))", 97
-    zeros = int((weight == 0).sum()) + 3  # and the convolution's bias
+    zeros = int((weight == 0).sum()) + 3  # 3 for the convolution's bias
     expect.equal(sorted(got), ["bytes", "parameters", "sparsity"], call=f"the names in {call}")
     expect.equal(got["parameters"], count, call=f'{call}["parameters"]', hint="35 + 5 + 54 + 3")
-    expect.equal(got["bytes"], 35 * 8 + 62 * 4, call=f'{call}["bytes"], the first weight in float64')
+    expect.equal(got["bytes"], 35 * 8 + 62 * 4, call=f'{call}["bytes"], with the first weight in float64')
     expect.that(type(got["sparsity"]) is float, call=f'{call}["sparsity"]', got=got["sparsity"], expected="a float")
     hint = "zeros of all parameters, divided by all their elements; -0.0 is a zero"
     expect.array(got["sparsity"], zeros / count, rtol=1e-9, call=f'{call}["sparsity"]', hint=hint)
@@ -35,7 +35,7 @@ def test_size_counts_numbers_bytes_and_zeros(student, rng):
 
 @task("12.1")
 def test_buffers_weigh_and_are_no_parameters(student):
-    """Running statistics count among the bytes and not among the parameters; without parameters the sparsity is 0."""
+    """Running statistics count as bytes but not as parameters; without parameters the sparsity is 0."""
     net = student.layers.Sequential(student.spatial.BatchNorm2d(6), student.activations.ReLU())
     wanted = {"parameters": 12, "bytes": 96, "sparsity": 0.5}
     call = "measure_size(Sequential(BatchNorm2d(6), ReLU()))"
@@ -46,13 +46,13 @@ def test_buffers_weigh_and_are_no_parameters(student):
 
 @task("12.1")
 def test_a_tensor_used_twice_counts_once(student):
-    """A layer that stands in two places of a network is stored once."""
+    """A layer that a network uses twice is stored once."""
     dense = student.layers.Dense(4, 4, rng=student.rng(3))
     norm = student.spatial.BatchNorm2d(2)
     net = student.layers.Sequential(dense, dense, norm, norm)
     got = student.compression.measure_size(net)
     wanted = (24, 112)
-    hint = "collect the tensors themselves, each once; a tensor can be a key of a dict"
+    hint = "collect the tensors themselves, each of them once; a tensor can be a key of a dict"
     call = "parameters and bytes of a network with the same Dense(4, 4) twice and the same BatchNorm2d(2) twice"
     expect.equal((got["parameters"], got["bytes"]), wanted, call=call, hint=hint)
 
@@ -62,7 +62,7 @@ def test_a_tensor_used_twice_counts_once(student):
 
 @task("12.2")
 def test_a_mask_drops_the_smallest_magnitudes(student, rng):
-    """False where the round(sparsity · size) smallest magnitudes are, True elsewhere, in the shape of the array."""
+    """The mask is False at the round(sparsity · size) smallest magnitudes and True elsewhere, in the array's shape."""
     for shape in ((11,), (4, 6), (3, 2, 3, 3)):
         weight = rng.normal(size=shape).astype("float32")
         before = weight.copy()
@@ -70,21 +70,21 @@ def test_a_mask_drops_the_smallest_magnitudes(student, rng):
             got = student.compression.magnitude_mask(weight, sparsity)
             call = f"magnitude_mask(weight of {shape}, {sparsity:.3g})"
             hint = "rank by absolute value; round(sparsity · size) of them go"
-            expect.array(got, smallest_dropped(weight, sparsity), dtype="bool", call=call, hint=hint)
+            expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
         expect.array(weight, before, rtol=0, atol=0, call="the weight after magnitude_mask")
 
 
 @task("12.2")
 def test_of_equal_magnitudes_the_first_goes(student, rng):
-    """Where magnitudes are equal, the position decides: what comes first, row by row, is pruned first."""
+    """Where magnitudes are equal, the position decides: the one that comes first, row by row, is pruned first."""
     weight = np.array([3.0, -1.0, 1.0, 2.0])
     got = student.compression.magnitude_mask(weight, 0.25)
     expect.array(got, [True, False, True, True], call="magnitude_mask([3, -1, 1, 2], 0.25)")
     weight = rng.choice([-2.0, -1.0, 1.0, 2.0], (20, 30))
     for sparsity in (0.1, 0.5, 0.75):
         got = student.compression.magnitude_mask(weight, sparsity)
-        call, hint = f"magnitude_mask(600 numbers ±1 and ±2, {sparsity})", "a sort that is stable keeps equals in order"
-        expect.array(got, smallest_dropped(weight, sparsity), dtype="bool", call=call, hint=hint)
+        call, hint = f"magnitude_mask(600 numbers ±1 and ±2, {sparsity})", "a stable sort keeps equal ones in order"
+        expect.array(got, mask_smallest(weight, sparsity), dtype="bool", call=call, hint=hint)
     masks = student.compression.global_masks([np.ones((2, 2)), np.ones(3)], 3 / 7)
     expect.array(masks[0], [[False, False], [False, True]], call="the first of global_masks([four ones, three], 3 / 7)")
     expect.array(masks[1], [True, True, True], call="the second of global_masks([four ones, three], 3 / 7)")
@@ -97,12 +97,14 @@ def test_global_masks_rank_all_weights_together(student, rng):
     weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
     for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
         got = student.compression.global_masks(weights, sparsity)
-        flat = smallest_dropped(np.concatenate([weight.ravel() for weight in weights]), sparsity)
+        flat = mask_smallest(np.concatenate([weight.ravel() for weight in weights]), sparsity)
         call = f"global_masks(arrays of {list(sizes)}, {sparsity:.3g})"
         expect.equal(len(got), 3, call=f"the number of masks of {call}")
         for place, (mask, weight) in enumerate(zip(got, weights, strict=True)):
             wanted, flat = flat[: weight.size].reshape(weight.shape), flat[weight.size :]
-            expect.array(mask, wanted, dtype="bool", call=f"mask {place} of {call}", hint="as one long array, then cut")
+            expect.array(
+                mask, wanted, dtype="bool", call=f"mask {place} of {call}", hint="rank one long array, then cut it"
+            )
 
 
 @task("12.2")
@@ -121,14 +123,14 @@ def test_a_sparsity_is_from_0_to_1(student):
 
 @task("12.3")
 def test_masks_set_weights_to_zero(student, rng):
-    """Where its mask is False a weight becomes 0; everything else stays to the last bit, in the same tensors."""
+    """A weight becomes 0 where its mask is False; all others stay the same to the last bit, in the same tensors."""
     arrays = [rng.normal(size=(4, 5)).astype("float32"), rng.normal(size=(2, 3, 2, 2))]
     weights = [student.tensor.Tensor(array) for array in arrays]
     masks = [rng.random(array.shape) < 0.5 for array in arrays]
     arrays[1][0, 0, 0, :], masks[1][0, 0, 0, :] = (np.inf, np.nan), False
     weights[1].data = arrays[1].copy()
     hint = "assign 0 where the mask is False: inf or nan times 0 is nan"
-    with no_warning(call="apply_masks(weights with inf and nan, masks)", hint=hint):
+    with fail_on_warning(call="apply_masks(weights with inf and nan, masks)", hint=hint):
         student.compression.apply_masks(weights, masks)
     for weight, array, mask in zip(weights, arrays, masks, strict=True):
         wanted, call = np.where(mask, array, 0), f"a weight of {array.shape} after apply_masks"
@@ -137,7 +139,7 @@ def test_masks_set_weights_to_zero(student, rng):
 
 @task("12.3")
 def test_the_schedule_is_a_cubic(student, rng):
-    """Sparsity is 0 up to `begin`, `final` from `end` on, and final · (1 - (1 - t)³) a share t of the way."""
+    """Sparsity is 0 up to `begin`, final · (1 - (1 - t)³) at a share t of the way, and `final` from `end` on."""
     schedule = student.compression.cubic_sparsity
     for step, wanted in ((0, 0.0), (100, 0.0), (150, 0.7), (200, 0.8), (201, 0.8), (10**6, 0.8)):
         call = f"cubic_sparsity({step}, begin=100, end=200, final=0.8)"
@@ -151,21 +153,21 @@ def test_the_schedule_is_a_cubic(student, rng):
         expect.array(got, final - final * left * left * left, rtol=1e-9, atol=1e-12, call=call)
     for step, wanted in ((6, 0.0), (699, 0.0), (700, 0.8), (701, 0.8)):
         call = f"cubic_sparsity({step}, begin=700, end=700, final=0.8)"
-        hint = "final from `end` on, also if begin = end"
+        hint = "it is `final` from `end` on, even if begin = end"
         expect.array(schedule(step, 700, 700, 0.8), wanted, rtol=1e-9, atol=1e-12, call=call, hint=hint)
 
 
 @task("12.3")
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nesterov):
-    """After the optimiser's own step what was 0 is 0 again, and the smallest weights go until the schedule is met."""
-    lr, momentum, decay = 0.5, 0.9, 0.1  # so large that what was pruned would soon be among the largest
+    """After the optimiser's step, zeros are 0 again, and the smallest weights go until the schedule is met."""
+    lr, momentum, decay = 0.5, 0.9, 0.1  # so large that pruned weights would soon be among the largest
     weight, x, y = rng.normal(size=(4, 6)), rng.normal(size=(7, 6)), rng.normal(size=(7, 4))
     weight[0, :3] = 0
     layer = student.layers.Dense(6, 4, bias=False, rng=student.rng(0))
     layer.weight.data = weight.copy()  # here, without a worker, the array would be shared
     optimizer = student.optimizers.SGD(layer.parameters(), lr, momentum, nesterov, decay)
-    trainer = pruning_trainer(student, layer, optimizer, begin=1, end=4, final=0.75)
+    trainer = make_pruning_trainer(student, layer, optimizer, begin=1, end=4, final=0.75)
     velocity = np.zeros_like(weight)
     for step, zeros in enumerate((3, 13, 17, 18, 18, 18), start=1):
         figures = trainer.train_step(student.tensor.Tensor(x), student.tensor.Tensor(y))
@@ -174,9 +176,9 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
         velocity = momentum * velocity + grad
         weight = weight - lr * (grad + momentum * velocity if nesterov else velocity)
         weight[was_zero] = 0
-        weight[~smallest_dropped(weight, zeros / 24)] = 0
+        weight[~mask_smallest(weight, zeros / 24)] = 0
         call = f"the weight after train_step {step} of PruningTrainer(…, begin=1, end=4, final=0.75)"
-        hint = "what was 0 before the step is 0 after it: mask after every step, then prune to the schedule"
+        hint = "a weight that was 0 before the step is 0 after it: mask after every step, then prune to the schedule"
         expect.array(layer.weight, weight, rtol=1e-9, atol=1e-12, call=call, hint=hint)
         expect.array(figures["loss"], float((error**2).mean()), call=f"the loss of train_step {step}")
         expect.equal(trainer.step, step, call=f"trainer.step after train_step {step}")
@@ -185,7 +187,7 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(student, rng, nestero
 @task("12.3")
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_zeros_are_the_mask(student, rng, name):
-    """What is 0 before a step is 0 after it, with any optimiser, also after a resume; all else goes on moving."""
+    """A weight that is 0 before a step is 0 after it, with any optimiser, and all other weights keep moving."""
     first, second = (student.layers.Dense(*sizes, rng=student.rng(5)) for sizes in ((5, 8), (8, 3)))
     net = student.layers.Sequential(first, student.activations.Tanh(), second)
     for layer, shape, scale in ((first, (8, 5), 0.05), (second, (3, 8), 1.0)):
@@ -194,18 +196,18 @@ def test_zeros_are_the_mask(student, rng, name):
         layer.weight.data = array.astype("float32")
     options = {"momentum": 0.9} if name == "SGD" else {}
     optimizer = getattr(student.optimizers, name)(net.parameters(), lr=0.01, weight_decay=0.1, **options)
-    trainer = pruning_trainer(student, net, optimizer, begin=2, end=3, final=0.5)
-    before, zeros = together(net), together(net) == 0
+    trainer = make_pruning_trainer(student, net, optimizer, begin=2, end=3, final=0.5)
+    before, zeros = join_matrices(net), join_matrices(net) == 0
     bias = values(first.bias)
     for step, count in enumerate((8, 8, 32, 32, 32), start=1):
         batch = (student.tensor.Tensor(rng.normal(size=size).astype("float32")) for size in ((6, 5), (6, 3)))
         trainer.train_step(*batch)
-        now = together(net)
+        now = join_matrices(net)
         call = f"the zeros among 64 weights, 8 at first, after step {step} of {name}, begin=2, end=3, final=0.5"
-        hint, got = "what was 0 before the step is 0 after it: mask after every step", "one is not 0 any more"
+        hint, got = "a weight that was 0 before the step is 0 after it: mask after every step", "one is no longer 0"
         expect.that(bool((now[zeros] == 0).all()), call=call, got=got, expected="all stay 0", hint=hint)
-        expect.equal(int((now == 0).sum()), count, call=call, hint="of all weights together, but not of biases")
-        hint = "all weights are ranked together: none of the second layer's is among the smallest"
+        expect.equal(int((now == 0).sum()), count, call=call, hint="count all weights together, but no biases")
+        hint = "rank all weights together: none of the second layer's is among the smallest"
         expect.equal(int((now[40:] == 0).sum()), 4, call=f"zeros of the second layer: {call}", hint=hint)
         moved = bool((now != before)[now != 0].all())
         expect.that(moved, call=f"the others: {call}", got="some did not move", expected="all move")
@@ -219,47 +221,49 @@ def test_zeros_are_the_mask(student, rng, name):
 @task("12.4")
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_channel_less_is_a_channel_of_zeros(student, rng, normalised):
-    """Without some channels of a convolution the network computes what it computed with these channels at 0."""
+    """Without some channels of a convolution, the network computes what it computed with these channels at 0."""
     spatial = student.spatial
     first = spatial.Conv2d(2, 6, 3, padding=1, bias=not normalised, rng=student.rng(1))
     second = spatial.Conv2d(6, 3, (3, 2), stride=2, rng=student.rng(2))
     middle = [spatial.BatchNorm2d(6, eps=0.1)] if normalised else []
     net = student.layers.Sequential(first, *middle, student.activations.ReLU(), spatial.MaxPool2d(2), second)
-    shake(rng, net)
+    randomize_layers(rng, net)
     x, keep = rng.normal(size=(3, 2, 9, 8)), sorted(int(c) for c in rng.choice(6, 4, replace=False))
     small = student.compression.remove_channels(net, 0, keep)
-    maps = correlate(x, first, (1, 1), (1, 1))
-    maps = np.maximum(normalise(maps, middle[0]) if normalised else maps, 0)
+    maps = apply_conv(x, first, (1, 1), (1, 1))
+    maps = np.maximum(apply_batch_norm(maps, middle[0]) if normalised else maps, 0)
     maps[:, [c for c in range(6) if c not in keep]] = 0
-    wanted = correlate(maps[:, :, :8].reshape(3, 6, 4, 2, 4, 2).max(axis=(3, 5)), second, (2, 2), (0, 0))
-    call = f"remove_channels(conv, {'norm, ' if normalised else ''}ReLU, pool, conv; 0, {keep}), asked about images"
-    hint = "the same channels of weight, bias and running statistics stay, and of the next layer's inputs"
-    expect.array(answer(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
+    wanted = apply_conv(maps[:, :, :8].reshape(3, 6, 4, 2, 4, 2).max(axis=(3, 5)), second, (2, 2), (0, 0))
+    call = f"remove_channels(conv, {'norm, ' if normalised else ''}ReLU, pool, conv; 0, {keep}), for images"
+    hint = "keep the same channels of weight, bias and running statistics, and of the next layer's inputs"
+    expect.array(predict_array(student, small, x), wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint)
     sizes = [(4, 2, 3, 3)] + ([(4,), (4,)] if normalised else [(4,)]) + [(3, 4, 3, 2), (3,)]
     expect.equal([p.shape for p in small.parameters()], sizes, call="the shapes of its parameters")
-    expect.equal([b.shape for b in small.buffers()], [(4,), (4,)] if normalised else [], call="and of its buffers")
+    expect.equal(
+        [b.shape for b in small.buffers()], [(4,), (4,)] if normalised else [], call="the shapes of its buffers"
+    )
 
 
 @task("12.4")
 def test_a_flattened_channel_has_many_columns(student, rng):
-    """A Dense behind Flatten loses all columns of a removed channel's pixels; a Dense behind a Dense loses one each."""
+    """For each removed channel, a Dense after Flatten loses the columns of its pixels; after a Dense it loses one."""
     spatial, layers, relu = student.spatial, student.layers, student.activations.ReLU
     conv, hidden = spatial.Conv2d(1, 5, 3, rng=student.rng(1)), layers.Dense(5 * 6, 7, rng=student.rng(2))
     last = layers.Dense(7, 3, bias=False, rng=student.rng(3))
     net = layers.Sequential(conv, relu(), spatial.Flatten(), hidden, relu(), last)
-    shake(rng, net)
+    randomize_layers(rng, net)
     x, channels, units = rng.normal(size=(4, 1, 4, 5)), [3, 0], [6, 1, 2]
-    maps = np.maximum(correlate(x, conv, (1, 1), (0, 0)), 0)
+    maps = np.maximum(apply_conv(x, conv, (1, 1), (0, 0)), 0)
     maps[:, [1, 2, 4]] = 0
     remove = student.compression.remove_channels
     narrow = remove(net, 0, channels)
-    hint = "behind Flatten channel c owns columns c·h·w to (c+1)·h·w"
+    hint = "after Flatten, channel c owns columns c·h·w to (c+1)·h·w"
     for small, off in ((narrow, []), (remove(narrow, 3, units), [0, 3, 4, 5])):
         inner = np.maximum(maps.reshape(4, 30) @ values(hidden.weight).T + values(hidden.bias), 0)
         inner[:, off] = 0
         units_gone = f" and units {off} of the first Dense" if off else ""
         call = f"conv, ReLU, Flatten, Dense, ReLU, Dense; without channels [1, 2, 4]{units_gone}"
-        got = answer(student, small, x)
+        got = predict_array(student, small, x)
         expect.array(got, inner @ values(last.weight).T, rtol=1e-4, atol=1e-5, call=call, hint=hint)
     wanted = [(2, 1, 3, 3), (2,), (3, 12), (3,), (3, 3)]
     expect.equal([p.shape for p in small.parameters()], wanted, call=f"the shapes of the parameters of {call}")
@@ -271,19 +275,19 @@ def test_the_larger_network_stays(student, rng):
     spatial = student.spatial
     convs = [spatial.Conv2d(2, 4, 1, rng=student.rng(1)), spatial.Conv2d(4, 2, 1, rng=student.rng(2))]
     net = student.layers.Sequential(convs[0], spatial.BatchNorm2d(4), student.activations.ReLU(), convs[1])
-    shake(rng, net)
+    randomize_layers(rng, net)
     x = rng.normal(size=(2, 2, 3, 3))
-    before, tensors = answer(student, net, x), [values(t) for t in [*net.parameters(), *net.buffers()]]
+    before, tensors = predict_array(student, net, x), [values(t) for t in [*net.parameters(), *net.buffers()]]
     small = student.compression.remove_channels(net, 0, [2])
-    expect.equal(answer(student, small, x).shape, (2, 2, 3, 3), call="the shape of the smaller network's answer")
+    expect.equal(predict_array(student, small, x).shape, (2, 2, 3, 3), call="the shape of the smaller network's answer")
     for tensor, wanted in zip([*net.parameters(), *net.buffers()], tensors, strict=True):
         expect.array(tensor, wanted, rtol=0, atol=0, call="a tensor of the larger network after remove_channels")
-    expect.array(answer(student, net, x), before, call="the larger network's answer after remove_channels")
+    expect.array(predict_array(student, net, x), before, call="the larger network's answer after remove_channels")
 
 
 @task("12.4")
 def test_channels_that_cannot_go_are_refused(student):
-    """No channel left, one that does not exist or is named twice, a last layer, and a layer without kernels."""
+    """ValueError for no channels, an unknown channel, one that is named twice, a last layer, or one without kernels."""
     layers, remove = student.layers, student.compression.remove_channels
     net = layers.Sequential(layers.Dense(2, 4, rng=student.rng(1)), layers.Dense(4, 3, rng=student.rng(2)))
     for place, keep in ((0, []), (0, [0, 4]), (0, [-1, 0]), (0, [1, 1]), (1, [0, 1])):
@@ -302,7 +306,7 @@ def test_channels_that_cannot_go_are_refused(student):
 
 @task("12.5")
 def test_quantizing_rounds_halves_to_even(student):
-    """The quotient x / scale is rounded, halves to the even integer, and the zero point is added after that."""
+    """The quotient x / scale is rounded, halves to the even integer; the zero point is added afterwards."""
     halves = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5], "float32")
     for scale in (1.0, 0.25, 8.0):
         for zero in (0, 1, -7):
@@ -316,11 +320,11 @@ def test_quantizing_rounds_halves_to_even(student):
 
 @task("12.5")
 def test_quantizing_stays_within_127(student, rng):
-    """What lies outside ends at -127 or 127, however far away: -128 is not used, and nothing wraps round."""
-    clip, wrap = "clip to -127 … 127: -128 is left out", "clip first, then convert to int8: the conversion wraps round"
+    """Numbers beyond the ends become -127 or 127, however far away: -128 is not used, and nothing wraps around."""
+    clip, wrap = "clip to -127 … 127: -128 is left out", "clip first, then convert to int8: the conversion wraps around"
     for far, hint in (([-128.0, -127.4, 127.4], clip), ([-300.0, 128.0, 300.0], wrap), ([-1e30, 1e30, np.inf], wrap)):
         call = f"quantize({far}, 1.0)"
-        with no_warning(call=call, hint=hint):
+        with fail_on_warning(call=call, hint=hint):
             got = student.compression.quantize(np.array(far, "float32"), 1.0)
         expect.array(got, 127 * np.sign(far), dtype="int8", call=call, hint=hint)
     zero, scale = int(rng.integers(-120, 120)), float(rng.uniform(0.01, 3))
@@ -346,28 +350,28 @@ def test_a_scale_for_each_channel(student, rng):
         expect.array(got, steps, dtype="int8", call=call, hint="give both the shape (C, 1, …)")
         got = student.compression.dequantize(steps.astype("int8"), scales, zeros)
         wanted = np.stack([(steps[c] - float(zeros[c])) * float(scales[c]) for c in range(shape[0])])
-        hint = "the result, too, is float32; give both the shape (C, 1, …)"
+        hint = "the result is also float32; give both the shape (C, 1, …)"
         expect.array(got, wanted, dtype="float32", call=f"de{call}", hint=hint)
 
 
 @task("12.5")
 def test_dequantizing_does_not_wrap_round(student, rng):
-    """(q - zero_point) · scale in float32: 127 less -127 is 254 steps, which int8 could not hold."""
+    """It gives (q - zero_point) · scale in float32: 127 minus -127 is 254 steps, which int8 could not hold."""
     q = np.arange(-127, 128).astype("int8")
     for zero in (np.int8(-127), np.int8(127), 0, -5):
         scale = float(rng.uniform(0.01, 2))
         got = student.compression.dequantize(q, scale, zero)
         call, hint = (
             f"dequantize(-127 … 127, scale={scale:.4f}, zero_point={zero})",
-            "go to float32 before you subtract; the result, too, is float32",
+            "convert to float32 before you subtract; the result is also float32",
         )
         expect.array(got, (np.arange(-127, 128) - int(zero)) * scale, dtype="float32", call=call, hint=hint)
         back = student.compression.quantize(got, scale, zero)
-        expect.array(back, q, dtype="int8", call=f"quantize of {call}", hint="the way back is exact")
+        expect.array(back, q, dtype="int8", call=f"quantize of {call}", hint="quantising again is exact")
     expect.array(student.compression.dequantize(q[:3], 2.0), [-254, -252, -250], call="dequantize([-127, …], 2.0)")
 
 
-# 12.6: which scale
+# 12.6: choosing the scale
 
 
 @task("12.6")
@@ -389,17 +393,17 @@ def test_the_range_fills_255_steps(student, rng):
 
 @task("12.6")
 def test_the_range_includes_zero(student):
-    """A range on one side of 0 is widened to 0, so that 0.0 is a step: padding and ReLU make many of them."""
+    """A range on one side of 0 is widened to 0, so that 0.0 is a step: padding and ReLU produce many zeros."""
     for low, high, scale, zero in ((3.0, 127.0, 0.5, -127), (-508.0, -100.0, 2.0, 127), (5.0, 5.0, 5 / 254, -127)):
         got = student.compression.choose_scale(low, high)
-        call, hint = f"choose_scale({low}, {high})", "as from min(low, 0) to max(high, 0)"
+        call, hint = f"choose_scale({low}, {high})", "the range goes from min(low, 0) to max(high, 0)"
         expect.array(got[0], scale, call=f"the scale of {call}", hint=hint)
         expect.array(got[1], zero, call=f"the zero point of {call}", hint=hint)
 
 
 @task("12.6")
 def test_a_range_without_width_has_scale_1(student):
-    """Where everything is 0, or as good as 0, the scale is 1; nan and infinity are ValueErrors."""
+    """Where everything is 0, or nearly 0, the scale is 1; nan and infinity are ValueErrors."""
     for low, high in ((0.0, 0.0), (-1e-36, 1e-37)):
         scale, _ = student.compression.choose_scale(low, high)
         hint = "where the range, high - low, is below 1e-30 the scale is 1"
@@ -421,14 +425,14 @@ def test_each_output_of_a_weight_has_its_scale(student, rng):
         q, scales = student.compression.quantize_weight(weight)
         rows, call = np.abs(weight.reshape(shape[0], -1)).max(axis=1), f"quantize_weight(weight of {shape})"
         scale = np.where(rows > 0, rows / 127, 1)
-        hint = "one scale for each output: the largest magnitude of its own weights / 127, or 1 if all are 0"
+        hint = "one scale per output: the largest magnitude of its own weights / 127, or 1 if all are 0"
         expect.array(scales, scale, dtype="float32", rtol=1e-5, atol=0, call=f"the scales of {call}", hint=hint)
         expect.equal((q.shape, str(q.dtype)), (shape, "int8"), call=f"shape and dtype of the weight of {call}")
         tops = np.abs(q.reshape(shape[0], -1).astype(int)).max(axis=1)
         expect.array(tops, np.where(rows > 0, 127, 0), call=f"the largest magnitudes in {call}")
         error = np.abs(q * scale.reshape(spread.shape) - weight) / scale.reshape(spread.shape)
         got = f"an error of {error.max():.3f} steps"
-        expect.that(bool((error < 0.501).all()), call=call, got=got, expected="half a step at most")
+        expect.that(bool((error < 0.501).all()), call=call, got=got, expected="at most half a step")
         expect.array(weight, before, rtol=0, atol=0, call=f"the weight after {call}")
     with expect.raises(ValueError, call="quantize_weight of a weight with a nan"):
         student.compression.quantize_weight(np.array([[1.0, math.nan], [1.0, 2.0]], "float32"))
@@ -444,12 +448,12 @@ def test_products_are_those_of_integers(student, rng, inner):
     a, b = (rng.integers(-127, 128, shape).astype("int8") for shape in ((6, inner), (inner, 5)))
     got = student.compression.integer_matmul(a, b)
     call = f"integer_matmul of (6, {inner}) and ({inner}, 5)"
-    expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=call)
+    expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call)
 
 
 @task("12.7")
 def test_products_are_exact_at_the_extremes(student, rng):
-    """1041 times 127 · 127 is above 2²⁴ and odd: float32 cannot hold it, so such a sum is made in pieces."""
+    """1041 times 127 · 127 is above 2²⁴ and odd. float32 cannot hold it, so such a sum is computed in pieces."""
     for inner in (1040, 1041, 2080, 2081, 3001):
         a, b = np.full((3, inner), 127, "int8"), np.full((inner, 2), 127, "int8")
         a[1] = -127
@@ -457,23 +461,25 @@ def test_products_are_exact_at_the_extremes(student, rng):
         b[:, 1] = np.where(np.arange(inner) % 2, 127, -126)
         got = student.compression.integer_matmul(a, b)
         call = f"integer_matmul of (3, {inner}) and ({inner}, 2), numbers near ±127"
-        hint = "float32 is exact up to 2²⁴: at most 1040 inner places at a time, and the pieces summed as integers"
-        expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
+        hint = "float32 is exact up to 2²⁴: take at most 1040 inner positions at a time, and sum the pieces as integers"
+        expect.array(got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("12.7")
 def test_products_of_stacks_and_rows(student, rng):
-    """The left side may be one row, (k,), or a stack of matrices, (…, n, k), and may have no inner place at all."""
+    """The left side may be one row, (k,), or a stack of matrices, (…, n, k), and the inner size may be 0."""
     for shape in ((4,), (2, 3, 4), (2, 1, 5, 1500), (3, 0), (0, 4)):
         a = rng.integers(-127, 128, shape).astype("int8")
         b = rng.integers(-127, 128, (shape[-1], 3)).astype("int8")
         got = student.compression.integer_matmul(a, b)
-        expect.array(got, product(a, b), dtype="int64", rtol=0, atol=0, call=f"integer_matmul of {shape} and {b.shape}")
+        expect.array(
+            got, multiply_integers(a, b), dtype="int64", rtol=0, atol=0, call=f"integer_matmul of {shape} and {b.shape}"
+        )
 
 
 @task("12.7")
 def test_other_numbers_are_refused(student):
-    """Floats, wider integers, -128 and inner sizes that differ are a ValueError."""
+    """Floats, wider integers, -128 and unequal inner sizes are a ValueError."""
     good, matmul = np.ones((2, 2), "int8"), student.compression.integer_matmul
     for name, bad in (
         ("float32", good.astype("float32")),
@@ -494,18 +500,18 @@ def test_other_numbers_are_refused(student):
 @task("12.8")
 @pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 5), (3, 1100)])
 def test_the_linear_op(student, rng, shape):
-    """Inputs are quantised, multiplied as integers, brought back to numbers by both scales; then comes the bias."""
-    case, steps = int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
-    x = on_steps(rng, steps, case)
+    """Inputs are quantised, multiplied as integers, and multiplied by both scales; then the bias is added."""
+    case, steps = draw_int8_case(rng, (4, shape[-1])), rng.integers(-127, 128, shape)
+    x = draw_inputs_near_steps(rng, steps, case)
     got = student.tensor.apply(student.compression.linear_int8, x, **case)
-    wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * unit(case) + case["bias"]
+    wanted = (steps - int(case["zero_point"])) @ case["weight"].T.astype(np.int64) * compute_unit(case) + case["bias"]
     call, hint = f"linear_int8 of x {shape}, weight (4, {shape[-1]})", "scale · weight_scale · (Σ q w - zero_point Σ w)"
     expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
 
 
 @task("12.8")
 def test_the_zero_point_comes_off_exactly(student):
-    """Products that nearly cancel do so to the last bit, also those of 1041 inputs: one is a step off, the others 0."""
+    """Products that nearly cancel do so to the last bit, even with 1041 inputs of which only one is not 0."""
     for inner, zero in ((1041, 127), (1041, -127), (4001, 125)):
         case = {
             "weight": np.full((2, inner), 127, "int8"),
@@ -533,14 +539,14 @@ CONVOLUTIONS = {
 @task("12.8")
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_the_convolution_op(student, rng, name):
-    """The convolution computes with integers; what is padded stands for 0.0, which in int8 is the zero point."""
+    """The convolution computes with integers; padding represents 0.0, which in int8 is the zero point."""
     shape, kernels, stride, padding = CONVOLUTIONS[name]
-    case, steps = int8_case(rng, kernels), rng.integers(-127, 128, shape)
-    x = on_steps(rng, steps, case)
+    case, steps = draw_int8_case(rng, kernels), rng.integers(-127, 128, shape)
+    x = draw_inputs_near_steps(rng, steps, case)
     op = student.compression.conv2d_int8
     got = student.tensor.apply(op, x, **case, stride=stride, padding=padding)
-    sums = slide(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
-    wanted = sums * unit(case)[:, None, None] + case["bias"][:, None, None]
+    sums = cross_correlate(steps - int(case["zero_point"]), case["weight"].astype(np.int64), stride, padding)
+    wanted = sums * compute_unit(case)[:, None, None] + case["bias"][:, None, None]
     call = f"conv2d_int8 of x {shape}, weight {kernels}, stride {stride}, padding {padding}"
     hint = "pad before quantising, or with the zero point"
     expect.array(got, wanted, dtype="float32", rtol=1e-5, atol=1e-4, call=call, hint=hint)
@@ -548,13 +554,13 @@ def test_the_convolution_op(student, rng, name):
 
 @task("12.8")
 def test_the_ops_refuse_what_does_not_fit(student, rng):
-    """Other inputs than the weight takes are a ValueError with the shape; the arrays handed in are not changed."""
+    """Inputs that do not fit the weight are a ValueError with their shape; the arguments are not changed."""
     linear, conv = student.compression.linear_int8, student.compression.conv2d_int8
-    case, window = int8_case(rng, (4, 3)), {"stride": (1, 1), "padding": (0, 0)}
+    case, window = draw_int8_case(rng, (4, 3)), {"stride": (1, 1), "padding": (0, 0)}
     for shape in ((2, 4), (3, 1), ()):
         with expect.raises(ValueError, call=f"linear_int8 of x {shape}, weight (4, 3)", mentions=(str(shape),)):
             student.tensor.apply(linear, np.ones(shape, "float32"), **case)
-    kernels = int8_case(rng, (2, 3, 2, 2))
+    kernels = draw_int8_case(rng, (2, 3, 2, 2))
     for shape in ((1, 2, 4, 4), (3, 4, 4), (1, 3, 1, 4)):
         with expect.raises(ValueError, call=f"conv2d_int8 of x {shape}, weight (2, 3, 2, 2)", mentions=(str(shape),)):
             student.tensor.apply(conv, np.ones(shape, "float32"), **kernels, **window)
@@ -592,7 +598,7 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
 
 @task("12.9")
 def test_a_quantized_layer_answers_as_its_ops(student, rng):
-    """It gives what a Dense or Conv2d of its weights gives, in steps; strides and padding are the layer's."""
+    """It computes what a Dense or Conv2d of its weights computes, in steps, with the layer's strides and padding."""
     dense = student.layers.Dense(6, 4, rng=student.rng(1))
     conv = student.spatial.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), rng=student.rng(2))
     for layer, shape in ((dense, (5, 6)), (dense, (2, 3, 6)), (conv, (2, 2, 6, 5))):
@@ -601,13 +607,13 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
         weight, scales, bias, scale, zero = (values(buffer) for buffer in small.buffers())
         steps = np.clip(np.rint(x / scale) + zero, -127, 127).astype(int) - int(zero)
         if layer is conv:
-            sums = slide(steps, weight.astype(np.int64), (2, 1), (1, 0))
+            sums = cross_correlate(steps, weight.astype(np.int64), (2, 1), (1, 0))
             wanted = sums * (scale * scales)[:, None, None] + bias[:, None, None]
         else:
             wanted = steps @ weight.T.astype(np.int64) * (scale * scales) + bias
         got = small(student.tensor.Tensor(x))
         tolerance = 1e-5 + 1.01 * float(scale) * float((np.abs(weight).max() * scales).max())  # one step of one input
-        call = f"QuantizedLayer of a {'Conv2d' if layer is conv else 'Dense'}, asked about x {shape}"
+        call = f"QuantizedLayer of a {'Conv2d' if layer is conv else 'Dense'} for x {shape}"
         expect.array(got, wanted, dtype="float32", rtol=0, atol=tolerance, call=call)
         off = np.abs(values(got) - wanted) > 1e-4
         expect.that(off.mean() < 0.05, call=call, got=f"{off.sum()} of {off.size} differ", expected="nearly none")
@@ -615,17 +621,22 @@ def test_a_quantized_layer_answers_as_its_ops(student, rng):
 
 @task("12.9")
 def test_what_a_layer_knows_is_in_its_buffers(student, rng):
-    """Buffers written into a layer made of other weights make it the same: nothing is kept anywhere else."""
+    """Copying all buffers into a layer made from other weights makes it the same: nothing is kept anywhere else."""
     x = student.tensor.Tensor(rng.normal(size=(4, 6)).astype("float32"))
     made = [
         student.compression.QuantizedLayer(student.layers.Dense(6, 3, rng=student.rng(seed)), -high, high)
         for seed, high in ((1, 3.0), (2, 9.0))
     ]
     wanted, other = (values(layer(x)) for layer in made)
-    expect.that(not np.allclose(wanted, other), call="two layers of other weights", got=other, expected="other answers")
+    expect.that(
+        not np.allclose(wanted, other), call="two layers of different weights", got=other, expected="different outputs"
+    )
     for mine, its in zip(made[1].buffers(), made[0].buffers(), strict=True):
         mine.data = values(its)
-    call, hint = "a QuantizedLayer with another one's buffers", "compute from the buffers in forward, keep no copies"
+    call, hint = (
+        "a QuantizedLayer with another one's buffers",
+        "in forward compute from the buffers, and keep no copies",
+    )
     expect.array(made[1](x), wanted, rtol=1e-6, call=call, hint=hint)
 
 
@@ -635,36 +646,38 @@ def test_what_a_layer_knows_is_in_its_buffers(student, rng):
 @task("12.10")
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_folded_convolution_normalises(student, rng, bias):
-    """One convolution with another weight and bias gives what convolution and normalisation gave in evaluation mode."""
+    """One convolution with a new weight and bias computes what both layers computed in evaluation mode."""
     conv = student.spatial.Conv2d(2, 5, 3, stride=2, padding=1, bias=bias, rng=student.rng(1))
     norm = student.spatial.BatchNorm2d(5, eps=0.01)
-    shake(rng, student.layers.Sequential(conv, norm))
+    randomize_layers(rng, student.layers.Sequential(conv, norm))
     tensors = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
     before = [values(tensor) for tensor in tensors]
     x = rng.normal(size=(2, 2, 7, 6))
     folded = student.compression.fold_batch_norm(conv, norm)
-    wanted = normalise(correlate(x, conv, (2, 2), (1, 1)), norm)
-    call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)), asked about images"
-    expect.array(answer(student, folded, x), wanted, rtol=1e-4, atol=1e-4, call=call, hint="mind eps and the old bias")
+    wanted = apply_batch_norm(apply_conv(x, conv, (2, 2), (1, 1)), norm)
+    call = f"fold_batch_norm(Conv2d(2, 5, 3, stride=2, padding=1, bias={bias}), BatchNorm2d(5)) for images"
+    expect.array(
+        predict_array(student, folded, x), wanted, rtol=1e-4, atol=1e-4, call=call, hint="include eps and the old bias"
+    )
     expect.equal([p.shape for p in folded.parameters()], [(5, 2, 3, 3), (5,)], call="the shapes of its parameters")
     for tensor, value in zip(tensors, before, strict=True):
-        expect.array(tensor, value, rtol=0, atol=0, call="what was folded, afterwards", hint="make a new layer")
+        expect.array(tensor, value, rtol=0, atol=0, call="the two layers after folding", hint="make a new layer")
 
 
 @task("12.10")
 def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
     """A layer's range is that of its inputs when the images go through the float network in evaluation mode."""
-    net, x = photographer(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
+    net, x = make_image_network(student, rng), rng.normal(1, 2, size=(16, 3, 12, 12))
     student.dense.set_training(net, True)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     student.dense.set_training(net, False)
-    _, inputs = forward(net, x)
+    _, inputs = compute_logits(net, x)
     buffers = [values(buffer) for buffer in small.buffers()]
     expect.equal(len(buffers), 20, call="the number of buffers of 4 quantised layers", hint="every norm was folded")
     for place, its in enumerate(inputs):
         low, high = min(its.min(), 0), max(its.max(), 0)
         call = f"of quantised layer {place}, whose inputs go from {its.min():.3f} to {its.max():.3f}"
-        hint = "the range before a layer, not behind it; send the images through the folded float layers one by one"
+        hint = "use the range before a layer, not after it; send the images through the folded float layers one by one"
         scale, zero = buffers[5 * place + 3], buffers[5 * place + 4]
         expect.array(scale, (high - low) / 254, rtol=1e-3, call=f"the scale {call}", hint=hint)
         expect.array(zero, -127 - 254 * low / (high - low), rtol=0, atol=1, call=f"the zero point {call}", hint=hint)
@@ -672,29 +685,29 @@ def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
 
 @task("12.10")
 def test_a_network_in_int8_is_small_and_agrees(student, rng):
-    """It has at most 0.27 of the bytes, and its logits are those of the float network to within some per cent."""
-    net, x = photographer(student, rng), rng.normal(size=(24, 3, 12, 12))
-    exact, _ = forward(net, x)
+    """It has at most 0.27 of the bytes, and its logits are within a few per cent of the float network's."""
+    net, x = make_image_network(student, rng), rng.normal(size=(24, 3, 12, 12))
+    exact, _ = compute_logits(net, x)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
     size = [sum(values(t).nbytes for t in [*one.parameters(), *one.buffers()]) for one in (net, small)]
     call = "quantize_network(a network of 3 convolutions and a Dense, 24 images)"
     got = f"{size[1]:,} of {size[0]:,} bytes: {size[1] / size[0]:.3f}"
     expect.that(size[1] <= 0.27 * size[0], call=call, got=got, expected="at most 0.27", hint="fold, and keep int8")
     for images in (x, rng.normal(size=(24, 3, 12, 12))):
-        exact, _ = forward(net, images)
-        error = np.abs(answer(student, small, images) - exact)
+        exact, _ = compute_logits(net, images)
+        error = np.abs(predict_array(student, small, images) - exact)
         got = f"a mean error of {error.mean() / exact.std():.3f} standard deviations of the exact logits"
         close, hint = (
             bool(error.mean() < 0.05 * exact.std()),
-            "calibrate each layer on what it gets, not on what it gives",
+            "calibrate each layer on its inputs, not on its outputs",
         )
         expect.that(close, call=f"the logits of {call}", got=got, expected="below 0.05", hint=hint)
 
 
 @task("12.10")
 def test_the_float_network_stays_as_it_is(student, rng):
-    """Quantising changes neither parameters nor running statistics nor the modes of the layers, and records nothing."""
-    net, x = photographer(student, rng), rng.normal(size=(6, 3, 12, 12)).astype("float32")
+    """Quantising changes no parameters, running statistics or modes of layers, and records nothing."""
+    net, x = make_image_network(student, rng), rng.normal(size=(6, 3, 12, 12)).astype("float32")
     net[1].training = True
     tensors = [*net.parameters(), *net.buffers()]
     before = [values(tensor) for tensor in tensors]
@@ -713,87 +726,90 @@ def test_the_float_network_stays_as_it_is(student, rng):
 @task("12.10")
 @pytest.mark.parametrize("first", [True, False], ids=["norm first", "conv first"])
 def test_a_norm_that_follows_no_convolution_stays(student, rng, first):
-    """A BatchNorm2d at the beginning or behind a pooling layer stays, in evaluation mode, and so does Dropout."""
+    """A BatchNorm2d at the beginning or after a pooling layer stays, in evaluation mode, and so does Dropout."""
     spatial = student.spatial
     conv, last = spatial.Conv2d(2, 4, 3, rng=student.rng(1)), spatial.Conv2d(4, 3, 1, rng=student.rng(2))
     norms = [spatial.BatchNorm2d(2), spatial.BatchNorm2d(4)]
     dropout = student.dense.Dropout(0.5, rng=student.rng(3))
     net = student.layers.Sequential(*norms[: int(first)], conv, spatial.MaxPool2d(2), norms[1], dropout, last)
-    shake(rng, net)
+    randomize_layers(rng, net)
     x = rng.normal(size=(8, 2, 8, 8))
-    maps = correlate(normalise(x, norms[0]) if first else x, conv, (1, 1), (0, 0))
+    maps = apply_conv(apply_batch_norm(x, norms[0]) if first else x, conv, (1, 1), (0, 0))
     maps = maps.reshape(8, 4, 3, 2, 3, 2).max(axis=(3, 5))
-    wanted = correlate(normalise(maps, norms[1]), last, (1, 1), (0, 0))
+    wanted = apply_conv(apply_batch_norm(maps, norms[1]), last, (1, 1), (0, 0))
     student.dense.set_training(net, True)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
-    error = np.abs(answer(student, small, x) - wanted).mean() / wanted.std()
+    error = np.abs(predict_array(student, small, x) - wanted).mean() / wanted.std()
     got = f"a mean error of {error:.3f} standard deviations of the exact output"
     call = f"{'norm, ' * first}conv, pool, norm, dropout, conv in int8: its output"
-    expect.that(error < 0.05, call=call, got=got, expected="below 0.05", hint="fold only right behind a Conv2d")
+    expect.that(error < 0.05, call=call, got=got, expected="below 0.05", hint="fold only right after a Conv2d")
     wanted = [(2,), (2,)] * first + [(4,), (4,)]
     expect.equal([p.shape for p in small.parameters()], wanted, call="the parameters of the norms that stay")
 
 
-# 12.11: a teacher
+# 12.11: learning from a teacher
 
 
-DIVERGENCE = "alpha · T² · the mean over rows (not elements) of Σ p · log(p / q), p the teacher's; the rest once"
+DIVERGENCE = "alpha · T² · the mean over rows (not elements) of Σ p · log(p / q), with the teacher's p; no T² elsewhere"
 
 
 @task("12.11")
 def test_the_distillation_loss(student, rng):
-    """It is alpha · T² · KL(teacher, student), both softened, plus (1 - alpha) · cross-entropy: means over rows."""
+    """It is alpha · T² · KL(teacher, student) at temperature T plus (1 - alpha) · cross-entropy, as means over rows."""
     for dtype in ("float32", "float64"):
         mine, its = (rng.normal(scale=3, size=(5, 4)).astype(dtype) for _ in range(2))
         targets, heat, alpha = rng.integers(0, 4, 5), float(rng.uniform(0.5, 6)), float(rng.uniform(0.1, 0.9))
-        got = distil(student, mine, its, targets, temperature=heat, alpha=alpha)
+        got = run_distillation_loss(student, mine, its, targets, temperature=heat, alpha=alpha)
         call = f"distillation_loss({dtype} logits of (5, 4), temperature={heat:.3f}, alpha={alpha:.3f})"
-        wanted = distillation(mine, its, targets, heat, alpha)
+        wanted = derive_distillation_loss(mine, its, targets, heat, alpha)
         expect.array(got, wanted, dtype=dtype, rtol=1e-4, call=call, hint=DIVERGENCE)
-    got = distil(student, mine, its, targets)
-    wanted, call = distillation(mine, its, targets, 4.0, 0.9), "distillation_loss with T and alpha by default"
+    got = run_distillation_loss(student, mine, its, targets)
+    wanted, call = (
+        derive_distillation_loss(mine, its, targets, 4.0, 0.9),
+        "distillation_loss with T and alpha by default",
+    )
     expect.array(got, wanted, call=call, hint=DIVERGENCE)
 
 
 @task("12.11")
 def test_the_distillation_loss_at_its_ends(student, rng):
-    """With alpha 0 it is the cross-entropy; with alpha 1 it is 0 for equal opinions; logits may be huge."""
+    """With alpha 0 it is the cross-entropy, and with alpha 1 it is 0 for equal distributions; logits may be huge."""
     logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
-    got = distil(student, logits, -logits, targets, alpha=0.0)
-    expect.array(got, distillation(logits, logits, targets, 1.0, 0.0), call="distillation_loss with alpha=0")
-    got = distil(student, logits + 5, logits, targets, alpha=1.0)
+    got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
+    expect.array(
+        got, derive_distillation_loss(logits, logits, targets, 1.0, 0.0), call="distillation_loss with alpha=0"
+    )
+    got = run_distillation_loss(student, logits + 5, logits, targets, alpha=1.0)
     expect.array(got, 0.0, atol=1e-5, call="distillation_loss of logits that differ by a constant, alpha=1")
     huge = np.array([[2000.0, 0.0, -2000.0], [-5000.0, -5000.0, -5000.0]], "float32")
     call, hint = "distillation_loss of huge logits", "subtract each row's largest before exp, as log_softmax does"
-    with no_warning(call=call, hint=hint):
-        got = distil(student, huge, huge[:, ::-1].copy(), np.array([0, 1]), temperature=2.0, alpha=0.5)
+    with fail_on_warning(call=call, hint=hint):
+        got = run_distillation_loss(student, huge, huge[:, ::-1].copy(), np.array([0, 1]), temperature=2.0, alpha=0.5)
     expect.that(math.isfinite(float(values(got))), call=call, got=float(values(got)), expected="a number", hint=hint)
     expect.array(got, (0.5 * 4 * 2000 + 0.5 * math.log(3)) / 2, rtol=1e-4, call=call, hint=DIVERGENCE)
 
 
 @task("12.11")
 def test_only_the_student_learns(student, rng):
-    """The gradient is T · alpha · (q - p) / n plus that of the cross-entropy, and none goes to the teacher."""
+    """The gradient is T · alpha · (q - p) / n plus that of the cross-entropy; the teacher gets none."""
     mine, its = (student.tensor.Tensor(rng.normal(scale=2, size=(5, 4))) for _ in range(2))
     targets, heat, alpha = rng.integers(0, 4, 5), 3.0, 0.7
     student.autograd.require_grad([mine, its])
     with student.autograd.Tape():
         loss = student.compression.distillation_loss(mine, its, student.tensor.Tensor(targets), heat, alpha)
     loss.backward()
-    p, q, hard = (soften(logits) for logits in (values(its) / heat, values(mine) / heat, values(mine)))
+    p, q, hard = (softmax_rows(logits) for logits in (values(its) / heat, values(mine) / heat, values(mine)))
     wanted = alpha * heat * (q - p) / 5 + (1 - alpha) * (hard - np.eye(4)[targets]) / 5
     call = "the gradient of the logits in distillation_loss, T=3, alpha=0.7"
     expect.that(mine.grad is not None, call=call, got="None", expected="a gradient", hint="compute with the tensors")
-    hint = (
-        "alpha · T · (q - p) / n + (1 - alpha) · (softmax - one-hot) / n; compute with tensors all that depends on them"
-    )
+    hint = "alpha · T · (q - p) / n + (1 - alpha) · (softmax - one-hot) / n; use tensors for all that depends on them"
     expect.array(mine.grad, wanted, rtol=1e-6, atol=1e-9, call=call, hint=hint)
     expect.that(its.grad is None, call="the teacher's gradient", got="one", expected="None", hint="use its .data")
 
 
 @task("12.11")
 def test_temperatures_and_shares_out_of_range(student):
-    """A temperature that is not above 0 and an alpha outside 0 to 1 are a ValueError that names it."""
+    """A temperature that is not above 0, or an alpha outside 0 to 1, is a ValueError that names the argument."""
     logits, targets = np.zeros((2, 3), "float32"), np.array([0, 1])
     for options, name in (
         ({"temperature": 0.0}, "temperature"),
@@ -803,17 +819,17 @@ def test_temperatures_and_shares_out_of_range(student):
         ({"alpha": 1.1}, "alpha"),
     ):
         with expect.raises(ValueError, call=f"distillation_loss(…, {options})", mentions=(name,)):
-            distil(student, logits, logits, targets, **options)
-    got = distil(student, logits, logits, targets, temperature=0.01, alpha=0.5)
+            run_distillation_loss(student, logits, logits, targets, **options)
+    got = run_distillation_loss(student, logits, logits, targets, temperature=0.01, alpha=0.5)
     expect.array(got, 0.5 * math.log(3), call="distillation_loss of zeros, temperature=0.01, alpha=0.5")
 
 
-# what the tests above are computed with
+# helpers of the tests above
 
 
 @contextmanager
-def no_warning(*, call, hint):
-    """Turn a warning of NumPy's, which is an error here, into a failure with a hint."""
+def fail_on_warning(*, call, hint):
+    """Turn a NumPy warning, which is an error here, into a failure with a hint."""
     try:
         yield
     except Exception as error:
@@ -823,8 +839,8 @@ def no_warning(*, call, hint):
         raise expect.Mismatch(call=call, got=got, expected="no warning", hint=hint) from error
 
 
-def smallest_dropped(weight, sparsity):
-    """False for the smallest magnitudes, the first of equal ones first: by a sort of Python's."""
+def mask_smallest(weight, sparsity):
+    """Return a mask that is False at the smallest magnitudes, the first of equal ones first, using Python's sort."""
     flat = [abs(float(value)) for value in weight.ravel()]
     mask = np.ones(len(flat), bool)
     for place in sorted(range(len(flat)), key=lambda i: (flat[i], i))[: round(sparsity * len(flat))]:
@@ -832,19 +848,19 @@ def smallest_dropped(weight, sparsity):
     return mask.reshape(weight.shape)
 
 
-def pruning_trainer(student, network, optimizer, **schedule):
-    """A PruningTrainer of a network that learns numbers, for all its matrices."""
+def make_pruning_trainer(student, network, optimizer, **schedule):
+    """Make a PruningTrainer with the mean squared error, which prunes all matrices of a network."""
     weights = student.compression.list_weights(network)
     trainer, criterion = student.compression.PruningTrainer, student.layers.MSELoss()
     return trainer(network, criterion, optimizer, weights=weights, metrics={}, **schedule)
 
 
-def together(network):
-    """All matrices of a network as one row of numbers."""
+def join_matrices(network):
+    """Join all matrices of a network into one row of numbers."""
     return np.concatenate([values(p).ravel() for p in network.parameters() if len(p.shape) > 1])
 
 
-def shake(rng, network):
+def randomize_layers(rng, network):
     """Give every parameter and running statistic a random value, as after training; evaluation mode."""
     for layer in network:
         if hasattr(layer, "running_var"):
@@ -856,13 +872,13 @@ def shake(rng, network):
             layer.bias.data = rng.normal(size=values(layer.bias).shape).astype("float32")
 
 
-def answer(student, network, x):
-    """What a network gives for an array, on the judge's side."""
+def predict_array(student, network, x):
+    """Run a student's network on an array and return its output as an array."""
     return values(network(student.tensor.Tensor(x.astype("float32"))))
 
 
-def slide(x, weight, stride, padding):
-    """The cross-correlation of images and kernels, tap by tap, in whatever numbers they are."""
+def cross_correlate(x, weight, stride, padding):
+    """Return the cross-correlation of images and kernels, position by position, in their own number type."""
     x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     rows, columns = ((x.shape[2 + i] - weight.shape[2 + i]) // stride[i] + 1 for i in (0, 1))
     total = np.zeros((len(x), len(weight), rows, columns), x.dtype)
@@ -872,14 +888,14 @@ def slide(x, weight, stride, padding):
     return total
 
 
-def correlate(x, conv, stride, padding):
-    """What a Conv2d of the student's should give, in float64."""
-    maps = slide(np.asarray(x, "float64"), values(conv.weight).astype("float64"), stride, padding)
+def apply_conv(x, conv, stride, padding):
+    """Compute in float64 what a student's Conv2d should give."""
+    maps = cross_correlate(np.asarray(x, "float64"), values(conv.weight).astype("float64"), stride, padding)
     return maps if conv.bias is None else maps + values(conv.bias).astype("float64")[:, None, None]
 
 
-def normalise(x, norm):
-    """What a BatchNorm2d of the student's should give in evaluation mode, in float64."""
+def apply_batch_norm(x, norm):
+    """Compute in float64 what a student's BatchNorm2d should give in evaluation mode."""
     weight, bias, mean, var = (
         values(tensor).astype("float64")[:, None, None]
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
@@ -887,8 +903,8 @@ def normalise(x, norm):
     return (x - mean) / np.sqrt(var + float(norm.eps)) * weight + bias
 
 
-def photographer(student, rng):
-    """Three convolutions with norms, one of them in a Sequential of its own, pooling and a Dense: as after training."""
+def make_image_network(student, rng):
+    """Make a network of convolutions with norms in nested Sequentials, pooling and a Dense, as if it were trained."""
     spatial, relu = student.spatial, student.activations.ReLU
     conv = [
         spatial.Conv2d(n, m, 3, padding=1, bias=n == 16, rng=student.rng(n)) for n, m in ((3, 16), (16, 32), (32, 32))
@@ -898,29 +914,29 @@ def photographer(student, rng):
     head = student.layers.Dense(32 * 9, 4, rng=student.rng(9))
     first = (conv[0], spatial.BatchNorm2d(16), relu(), spatial.MaxPool2d(2))
     for part in (student.layers.Sequential(*first), inner, deep):
-        shake(rng, part)
+        randomize_layers(rng, part)
     return student.layers.Sequential(*first, inner, deep, spatial.Flatten(), head)
 
 
-def forward(net, x):
-    """The logits of `photographer`, and the inputs of its four layers, in float64."""
+def compute_logits(net, x):
+    """Return in float64 the logits of `make_image_network`, and the inputs of its four layers."""
     inputs = []
     for part in ((net[0], net[1]), (net[4][0], net[4][1]), (net[5][0], net[5][1])):
         inputs.append(x)
-        x = np.maximum(normalise(correlate(x, part[0], (1, 1), (1, 1)), part[1]), 0)
+        x = np.maximum(apply_batch_norm(apply_conv(x, part[0], (1, 1), (1, 1)), part[1]), 0)
         if x.shape[2] > 3:
             x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max(axis=(3, 5))
     inputs.append(x.reshape(len(x), -1))
     return inputs[-1] @ values(net[7].weight).astype("float64").T + values(net[7].bias), inputs
 
 
-def product(a, b):
-    """The matrix product in Python's way: integers of 64 bits."""
+def multiply_integers(a, b):
+    """Multiply matrices as 64-bit integers."""
     return a.astype(np.int64) @ b.astype(np.int64)
 
 
-def int8_case(rng, shape):
-    """What an int8 op is given beside its inputs, for a weight of this shape."""
+def draw_int8_case(rng, shape):
+    """Draw the attributes of an int8 op for a weight of this shape."""
     return {
         "weight": rng.integers(-127, 128, shape).astype("int8"),
         "weight_scale": rng.uniform(0.001, 0.02, shape[0]).astype("float32"),
@@ -930,30 +946,30 @@ def int8_case(rng, shape):
     }
 
 
-def on_steps(rng, steps, case):
-    """Inputs that become these steps: none is near the middle between two."""
+def draw_inputs_near_steps(rng, steps, case):
+    """Draw inputs that are quantised to these steps; none is near the middle between two steps."""
     exact = (steps - float(case["zero_point"]) + rng.uniform(-0.4, 0.4, steps.shape)) * float(case["scale"])
     return exact.astype("float32")
 
 
-def unit(case):
-    """What one step of an input times one step of each output's weights is worth, in float64."""
+def compute_unit(case):
+    """Return, in float64, the value of one step of an input times one step of each output's weights."""
     return float(case["scale"]) * case["weight_scale"].astype("float64")
 
 
-def distil(student, mine, its, targets, **options):
-    """The distillation loss of arrays."""
+def run_distillation_loss(student, mine, its, targets, **options):
+    """Call the student's distillation_loss with tensors made from arrays."""
     return student.compression.distillation_loss(*(student.tensor.Tensor(x) for x in (mine, its, targets)), **options)
 
 
-def soften(logits):
-    """The softmax of each row, in float64."""
+def softmax_rows(logits):
+    """Return the softmax of each row in float64."""
     powers = np.exp(logits.astype("float64") - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def distillation(mine, its, targets, heat, alpha):
-    """The distillation loss by its formula, in float64."""
-    p, q = soften(its / heat), soften(mine / heat)
-    hard = -np.log(soften(mine)[np.arange(len(targets)), targets]).mean()
+def derive_distillation_loss(mine, its, targets, heat, alpha):
+    """Compute the distillation loss from its formula in float64."""
+    p, q = softmax_rows(its / heat), softmax_rows(mine / heat)
+    hard = -np.log(softmax_rows(mine)[np.arange(len(targets)), targets]).mean()
     return alpha * heat**2 * (p * np.log(p / q)).sum(axis=1).mean() + (1 - alpha) * hard

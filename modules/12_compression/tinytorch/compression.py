@@ -1,6 +1,6 @@
-"""Smaller networks: weights set to zero, channels taken out, numbers of eight bits, and a small network that is taught.
+"""Smaller networks: pruned weights, removed channels, numbers of eight bits, and a small network with a teacher.
 
-Read it in this order: size, pruning of weights, removing channels, quantisation, exact products, int8, distillation.
+Read it in this order: size, pruning weights, removing channels, quantisation, exact products, int8, distillation.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tinytorch.spatial import BatchNorm2d, Conv2d, as_images, as_rows, check_ima
 from tinytorch.tensor import Op, Tensor, apply
 from tinytorch.training import Trainer
 
-LARGEST = 127  # quantised numbers go from -127 to 127; -128 has no counterpart and is left out
-EXACT = 2**24 // LARGEST**2  # a float32 sum of this many products of them is exact: 1040
+LARGEST = 127  # quantised numbers go from -127 to 127; -128 has no positive counterpart and is left out
+EXACT = 2**24 // LARGEST**2  # a float32 sum of this many of their products is exact: 1040
 
 
 def measure_size(network) -> dict[str, int | float]:
     """Return {"parameters": …, "bytes": …, "sparsity": …} of anything with `parameters()` and `buffers()`.
 
-    "parameters" counts numbers that learning may change, "sparsity" is the share of them that is 0 (0.0 if there are
-    none), and "bytes" is the size of all parameters and buffers. A tensor that is used twice counts once.
+    "parameters" is how many numbers training may change, and "sparsity" is the share of them that is 0 (0.0 if there
+    are none). "bytes" is the size of all parameters and buffers. A tensor that is used twice counts once.
 
     >>> measure_size(Dense(3, 2, rng=np.random.default_rng(0)))
     {'parameters': 8, 'bytes': 32, 'sparsity': 0.0}
@@ -47,7 +47,7 @@ def list_weights(network) -> list[Tensor]:
 def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     """Return bools of the array's shape: False for its round(sparsity · size) smallest magnitudes, True for the others.
 
-    Of equal magnitudes the first, row by row, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
+    Of equal magnitudes the first one, row by row, is dropped first: [3, -1, 1, 2], 0.25 → [True, False, True, True].
     ValueError unless 0 ≤ sparsity ≤ 1.
     """
     check_range("sparsity", sparsity, 0, 1)
@@ -68,9 +68,9 @@ def global_masks(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndar
 
 
 def apply_masks(weights: Iterable[Tensor], masks: Iterable[np.ndarray]) -> None:
-    """Set every weight to 0 where its mask is False, also where it is inf or nan: a product with 0 would be nan.
+    """Set every weight to 0 where its mask is False, even if it is inf or nan, whose product with 0 would be nan.
 
-    The tensors stay the same ones; those of the optimiser are the network's.
+    The tensors stay the same objects, since the optimiser and the network share them.
     """
     # BEGIN SOLUTION 12.3
     for weight, mask in zip(weights, masks, strict=True):
@@ -79,9 +79,9 @@ def apply_masks(weights: Iterable[Tensor], masks: Iterable[np.ndarray]) -> None:
 
 
 def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
-    """Return the sparsity after `step` steps: `final` from `end` on, also if begin = end; before that, 0 up to `begin`.
+    """Return the sparsity after `step` steps: 0 up to `begin`, and `final` from `end` on, even if begin = end.
 
-    In between, with t the share of the way, it is final · (1 - (1 - t)³): quick, then slow (Zhu and Gupta, 2017).
+    In between, where t is the share of the way, it is final · (1 - (1 - t)³): fast, then slow (Zhu and Gupta, 2017).
     """
     # BEGIN SOLUTION 12.3
     if step >= end:
@@ -94,7 +94,8 @@ def cubic_sparsity(step: int, begin: int, end: int, final: float) -> float:
 class PruningTrainer(Trainer):
     """A Trainer that prunes as it trains: after step s a share cubic_sparsity(s, begin, end, final) of `weights` is 0.
 
-    What was 0 before a step is 0 after it. The zeros themselves are the mask, so a checkpoint holds everything.
+    A weight that was 0 before a step is 0 after it. The zeros themselves are the mask, so a checkpoint holds
+    everything.
     """
 
     def __init__(self, *parts, weights: Iterable[Tensor], begin: int, end: int, final: float, **options):
@@ -102,7 +103,7 @@ class PruningTrainer(Trainer):
         self.weights, self.schedule = list(weights), (begin, end, final)
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Take a Trainer's step, put back the zeros there were, and prune all weights together up to the schedule."""
+        """Take a Trainer's step, restore the zeros there were, and prune all weights together up to the schedule."""
         # BEGIN SOLUTION 12.3
         kept = [weight.data != 0 for weight in self.weights]
         figures = super().train_step(inputs, targets)
@@ -114,7 +115,7 @@ class PruningTrainer(Trainer):
 
 
 def with_arrays(layer, **arrays):
-    """Return a copy of the layer in which the tensors named are new ones of these arrays, in float32."""
+    """Return a copy of the layer in which the named tensors are new ones made from these arrays, in float32."""
     changed = copy.copy(layer)
     vars(changed).update({name: Tensor(array, dtype="float32") for name, array in arrays.items()})
     return changed
@@ -123,40 +124,40 @@ def with_arrays(layer, **arrays):
 def remove_channels(network: Sequential, place: int, keep: Sequence[int]) -> Sequential:
     """Return a smaller network, in which layer number `place`, a Conv2d or Dense, has only the outputs in `keep`.
 
-    It computes what `network` computes if the next Conv2d or Dense finds 0 in the other channels. In between each
-    channel is by itself: normalisation, activation, pooling, Flatten. `network` stays as it is; both share the layers
-    that lose nothing. ValueError for another kind of layer, no next layer, no channels, and channels that do not exist
-    or are named twice.
+    It computes what `network` would if the next Conv2d or Dense found 0 in the other channels. The layers in between
+    (normalisation, activation, pooling, Flatten) treat each channel separately. `network` stays as it is, and both
+    share the layers that lose nothing. ValueError for another kind of layer, for no next layer, for no channels, and
+    for channels that do not exist or are named twice.
     """
     layers, first = list(network.layers), network.layers[place]
     if not isinstance(first, Conv2d | Dense):
-        raise ValueError(f"layer {place} must be a Conv2d or Dense, and is a {type(first).__name__}")
+        raise ValueError(f"layer {place} must be a Conv2d or Dense, but is a {type(first).__name__}")
     channels, keep = len(first.weight), list(keep)
     if not keep or len(set(keep)) < len(keep) or not set(keep) <= set(range(channels)):
-        raise ValueError(f"keep names channels from 0 to {channels - 1}, at least one and none twice, and is {keep}")
+        raise ValueError(f"keep must name channels from 0 to {channels - 1}, at least one and none twice, not {keep}")
     # BEGIN SOLUTION 12.4
     for i, layer in enumerate(layers[place:], start=place):
         if i > place and isinstance(layer, Conv2d | Dense):
             weight = layer.weight.data.reshape(len(layer.weight), channels, -1)[:, keep]
-            kernel = layer.weight.shape[2:]  # of a Dense it is (), and each channel has a column for each pixel
+            kernel = layer.weight.shape[2:]  # for a Dense it is (), and each channel has one column per pixel
             layers[i] = with_arrays(layer, weight=weight.reshape(len(weight), -1, *kernel))
             return Sequential(*layers)
         if i == place or isinstance(layer, BatchNorm2d):
             tensors = {name: getattr(layer, name, None) for name in ("weight", "bias", "running_mean", "running_var")}
             layers[i] = with_arrays(layer, **{name: t.data[keep] for name, t in tensors.items() if t is not None})
-    raise ValueError(f"no Conv2d or Dense behind layer {place} takes its channels")
+    raise ValueError(f"no Conv2d or Dense after layer {place} reads its channels")
     # END SOLUTION
 
 
 def spread(per_channel, x):
-    """Return a number as it is, and an array (C,) in the shape (C, 1, …), which broadcasts along x's first axis."""
+    """Return a number unchanged, and an array (C,) in the shape (C, 1, …), which broadcasts along x's first axis."""
     return np.reshape(per_channel, (-1,) + (1,) * (x.ndim - 1)) if np.ndim(per_channel) else per_channel
 
 
 def quantize(x, scale, zero_point=0):
-    """Return the int8 nearest to x / scale + zero_point: halves become even before that is added; the end is ±127.
+    """Return round(x / scale) + zero_point as int8, kept within ±127; halves round to the even neighbour.
 
-    `scale` and `zero_point` are numbers, or arrays (C,) with one for each entry of x's first axis.
+    `scale` and `zero_point` are numbers, or arrays (C,) with one value for each entry of x's first axis.
     [-0.5, 0.5, 1.5, 400.0] with scale 1 → [0, 0, 2, 127].
     """
     # BEGIN SOLUTION 12.5
@@ -166,21 +167,21 @@ def quantize(x, scale, zero_point=0):
 
 
 def dequantize(q, scale, zero_point=0):
-    """Return (q - zero_point) · scale in float32; arguments as in `quantize`."""
+    """Return (q - zero_point) · scale in float32; the arguments are those of `quantize`."""
     # BEGIN SOLUTION 12.5
-    steps = q.astype(np.float32) - spread(zero_point, q)  # in int8 it would wrap round
+    steps = q.astype(np.float32) - spread(zero_point, q)  # in int8 it would wrap around
     return (steps * spread(scale, q)).astype(np.float32)
     # END SOLUTION
 
 
 def choose_scale(low: float, high: float) -> tuple[float, int]:
-    """Return (scale, zero_point) with which the 255 steps cover `low` to `high`, and 0.0 is a step exactly.
+    """Return (scale, zero_point) with which the 255 steps cover `low` to `high`, and 0.0 is exactly a step.
 
     The range is widened to include 0. Then scale = (high - low) / 254, and zero_point is -127 - low / scale, rounded.
     (-1, 1) → (1/127, 0); (0, 254) → (1, -127). Below a width of 1e-30 the scale is 1. ValueError for nan and infinity.
     """
     if not np.isfinite([low, high]).all():
-        raise ValueError(f"a range goes from one number to another, and not from {low} to {high}")
+        raise ValueError(f"a range must have finite ends, but goes from {low} to {high}")
     # BEGIN SOLUTION 12.6
     low, width = min(float(low), 0.0), max(float(high), 0.0) - min(float(low), 0.0)
     scale = width / (2 * LARGEST) if width > 1e-30 else 1.0
@@ -189,7 +190,7 @@ def choose_scale(low: float, high: float) -> tuple[float, int]:
 
 
 def quantize_weight(weight) -> tuple[np.ndarray, np.ndarray]:
-    """Return (int8 weight, scales (out,)): each output has a scale of its own, and its largest magnitude becomes ±127.
+    """Return (int8 weight, scales (out,)): each output has its own scale, and its largest magnitude becomes ±127.
 
     The zero point is 0. ValueError for nan and infinity.
     """
@@ -203,11 +204,11 @@ def quantize_weight(weight) -> tuple[np.ndarray, np.ndarray]:
 def integer_matmul(a, b):
     """Return the exact product of int8 matrices, (…, n, k) by (k, m) → (…, n, m), as int64; `a` may be one row, (k,).
 
-    float32, which BLAS multiplies fast, holds every integer up to 2²⁴: a product is exact in it while k is at most
+    float32, which BLAS multiplies fast, holds every integer up to 2²⁴, so a product in it is exact while k is at most
     EXACT. ValueError for anything but int8 from -127 to 127, and for inner sizes that differ.
     """
     if any(x.dtype != np.int8 or x.min(initial=0) < -LARGEST for x in (a, b)) or a.shape[-1] != len(b):
-        raise ValueError("a product of integers needs int8 from -127 to 127, and as many columns as rows")
+        raise ValueError("a product of integers needs int8 from -127 to 127, and equal inner sizes")
     # BEGIN SOLUTION 12.7
     total = np.zeros((*a.shape[:-1], b.shape[1]), np.int64)
     for start in range(0, len(b), EXACT):
@@ -218,10 +219,10 @@ def integer_matmul(a, b):
 
 
 def rescale(product, weight, weight_scale, bias, scale, zero_point):
-    """Return in float32 what a product (…, out) of quantised inputs with `weight`, int8 (out, k), stands for.
+    """Return the real numbers, in float32, of a product (…, out) of quantised inputs and `weight`, int8 (out, k).
 
-    The inputs are scale · (q - zero_point), so zero_point times each row's sum comes off before scaling. A convolution
-    hands in its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).
+    The inputs are scale · (q - zero_point), so zero_point times each row's sum is subtracted before scaling. A
+    convolution passes its kernels as rows, (out, C · kh · kw), and the product transposed, (pixels, out).
     """
     # BEGIN SOLUTION 12.8
     exact = product - int(zero_point) * weight.sum(axis=1)  # which NumPy sums in int64
@@ -230,12 +231,12 @@ def rescale(product, weight, weight_scale, bias, scale, zero_point):
 
 
 def linear_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point):
-    """Return what `linear` gives for x quantised with (scale, zero_point) and for weight · weight_scale, plus bias.
+    """Return what `linear` gives for x quantised with (scale, zero_point) and weight · weight_scale, plus bias.
 
     Shapes: (…, n_in), int8 (n_out, n_in), (n_out,), (n_out,) → float32 (…, n_out). ValueError for another n_in.
     """
     if x.shape[-1:] != weight.shape[1:]:
-        raise ValueError(f"a weight of shape {weight.shape} takes inputs whose last size is {weight.shape[1]}")
+        raise ValueError(f"a weight of shape {weight.shape} needs inputs whose last size is {weight.shape[1]}")
     # BEGIN SOLUTION 12.8
     product = integer_matmul(quantize(x, scale, zero_point), weight.T)
     return rescale(product, weight, weight_scale, bias, scale, zero_point)
@@ -250,7 +251,7 @@ def conv2d_int8_forward(x, *, weight, weight_scale, bias, scale, zero_point, str
     """
     check_images(x, weight.shape[1])
     # BEGIN SOLUTION 12.8
-    q = quantize(pad(x, padding), scale, zero_point)  # the padding's 0.0 becomes zero_point, as every 0.0 does
+    q = quantize(pad(x, padding), scale, zero_point)  # the padding's 0.0 becomes zero_point, like every 0.0
     rows, columns = weight.reshape(len(weight), -1), as_rows(im2col(q, weight.shape[2:], stride, (0, 0)))
     product = integer_matmul(rows, columns).T
     output = rescale(product, rows, weight_scale, bias, scale, zero_point)
@@ -263,7 +264,7 @@ conv2d_int8 = Op("conv2d_int8", conv2d_int8_forward)
 
 
 class QuantizedLayer(Layer):
-    """A Dense or Conv2d in int8, for inputs from `low` to `high`. It only predicts: buffers, and no parameters."""
+    """A Dense or Conv2d in int8, for inputs from `low` to `high`. It only predicts, so it has no parameters."""
 
     def __init__(self, layer: Dense | Conv2d, low: float, high: float):
         # BEGIN SOLUTION 12.9
@@ -279,7 +280,7 @@ class QuantizedLayer(Layer):
         return [self.weight, self.weight_scale, self.bias, self.scale, self.zero_point]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output in float32, from what the buffers hold now."""
+        """Return the op's output in float32, computed from what the buffers hold now."""
         # BEGIN SOLUTION 12.9
         held = {name: getattr(self, name).data for name in ("weight", "weight_scale", "bias", "scale", "zero_point")}
         return apply(self.op, x, **held, **self.attributes)
@@ -287,7 +288,7 @@ class QuantizedLayer(Layer):
 
 
 def fold_batch_norm(conv: Conv2d, norm: BatchNorm2d) -> Conv2d:
-    """Return one convolution with a bias that gives what `conv` and then `norm`, in evaluation mode, give."""
+    """Return one convolution with a bias that computes what `conv` and then `norm` compute in evaluation mode."""
     # BEGIN SOLUTION 12.10
     factor = norm.weight.data / np.sqrt(norm.running_var.data + norm.eps)
     bias = 0 if conv.bias is None else conv.bias.data
@@ -297,7 +298,7 @@ def fold_batch_norm(conv: Conv2d, norm: BatchNorm2d) -> Conv2d:
 
 
 def list_layers(network) -> list:
-    """Return copies, in evaluation mode, of the layers inside a Sequential, also of those in a Sequential inside it."""
+    """Return copies, in evaluation mode, of the layers inside a Sequential and inside any Sequential within it."""
     if isinstance(network, Sequential):
         return [layer for inner in network.layers for layer in list_layers(inner)]
     layer = copy.copy(network)
@@ -309,7 +310,7 @@ def list_layers(network) -> list:
 def quantize_network(network: Sequential, images: Tensor) -> Sequential:
     """Return `network` in int8, for prediction; `network` stays as it is.
 
-    A BatchNorm2d right behind a Conv2d is folded into it. Then `images`, a few hundred that are like those to come, go
+    A BatchNorm2d right after a Conv2d is folded into it. Then `images`, a few hundred that resemble those to come, go
     through the float layers, and each Conv2d and Dense becomes a QuantizedLayer for the range of its inputs. All other
     layers stay what they are, in evaluation mode.
     """
@@ -335,8 +336,8 @@ def distillation_loss(
 ) -> Tensor:
     """Return alpha · T² · KL(teacher, student) + (1 - alpha) · cross-entropy, a scalar (Hinton et al., 2015).
 
-    With p and q the softmaxes of teacher_logits / T and logits / T, both (n, k), KL is the mean over rows of
-    Σ p · log(p / q). The teacher gets no gradient. ValueError unless T ≥ 0.001 and 0 ≤ alpha ≤ 1.
+    p and q are the softmaxes of teacher_logits / T and logits / T, both (n, k), and KL is the mean over rows of Σ p ·
+    log(p / q). The teacher gets no gradient. ValueError unless T ≥ 0.001 and 0 ≤ alpha ≤ 1.
     """
     check_range("temperature", temperature, 1e-3)
     check_range("alpha", alpha, 0, 1)
