@@ -1,4 +1,4 @@
-"""The recipe of milestone 4 as a whole: what no test of one function sees."""
+"""The recipe of milestone 4 as a whole, which tests of single functions do not cover."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ RECIPE = recipes.ImageRecipe("13_kernels", (3, 32, 32), sides=2, reports_the_end
 
 @task("13.17")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 256 images with a bright square above or below the middle it learns to say where the square is."""
+    """From 256 images with a bright square above or below the middle, it learns where the square is."""
     recipes.learns_where_a_square_is(student, rng, RECIPE)
 
 
 @task("13.17")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
-    """Asking for predictions from inside progress changes nothing in what is learned."""
+    """Predictions requested from inside progress do not change what is learned."""
     recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 40)
 
 
@@ -38,7 +38,7 @@ def test_recipe_in_int8_names_what_the_trained_network_does(student, rng):
         tensor.data = array
     p = expect.pull(ours.predict(other, images[256:]), call="predict(the compressed network, 120 new images)")
     right = float((p.argmax(axis=1) == labels[256:]).mean())
-    hint = "what a compressed network knows is in its parameters() and buffers()"
+    hint = "everything that a compressed network knows is in its parameters() and buffers()"
     call = "the share of 120 new images that the network in int8 names correctly"
     expect.that(right >= 0.9, call=call, got=right, expected="at least 0.9", hint=hint)
     float_p = np.asarray(expect.pull(ours.predict(trained, images[256:]), call="predict(trained network)"))

@@ -1,6 +1,6 @@
 """The tests of module 13: profile, scratch memory, blocks, threads, compiled loops, layers, an optimised network.
 
-Only values are judged here, never seconds. What is expected is computed on this side, in float64, by other means: sums
+Only values are judged here, never seconds. Expected values are computed on this side, in float64, in other ways: sums
 over kernel positions, loops over windows, finite differences.
 """
 
@@ -23,19 +23,19 @@ CONVOLUTIONS = [  # images, (out, kh, kw), stride, padding
 
 
 def view_taps(x, kernel, stride):
-    """Yield (i, j, a view of what lies under position (i, j) of the kernel) for images, (N, C, out_h, out_w)."""
+    """Yield (i, j, view), where view is the pixels under position (i, j) of the kernel, (N, C, out_h, out_w)."""
     out_h, out_w = ((size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel, stride, strict=True))
     for i, j in np.ndindex(*kernel):
         yield i, j, x[:, :, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]]
 
 
 def view_padded_taps(x, kernel, stride, padding):
-    """Yield (i, j, what lies under position (i, j) of the kernel) for a padded copy of the images."""
+    """Yield (i, j, view) like `view_taps`, for a padded copy of the images."""
     return view_taps(np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)), kernel, stride)
 
 
 def convolve(x, weight, bias, stride, padding):
-    """Return the convolution in float64, one kernel position after another."""
+    """Return the convolution in float64, computed one kernel position after another."""
     x, weight = x.astype(float), weight.astype(float)
     output = sum(
         np.einsum("nchw,oc->nohw", part, weight[:, :, i, j])
@@ -53,10 +53,10 @@ def convolve_backward(grad, x, weight, stride, padding):
         grad_weight[:, :, i, j] = np.einsum("nohw,nchw->oc", grad, part)
     for i, j, view in view_taps(padded, weight.shape[2:], stride):
         view += np.einsum("nohw,oc->nchw", grad, weight[:, :, i, j])
-    return crop(padded, padding, x.shape), grad_weight, grad.sum(axis=(0, 2, 3))
+    return remove_padding(padded, padding, x.shape), grad_weight, grad.sum(axis=(0, 2, 3))
 
 
-def crop(padded, padding, shape):
+def remove_padding(padded, padding, shape):
     """Return padded images without their padding."""
     top, left = padding
     return padded[:, :, top:, left:][:, :, : shape[2], : shape[3]]
@@ -64,7 +64,7 @@ def crop(padded, padding, shape):
 
 @pytest.fixture
 def small_cache(student):
-    """A cache that holds next to nothing, so that small images need many blocks."""
+    """Make the cache so small that even small images need many blocks."""
     kernels = student.kernels
     before = kernels.CACHE
     kernels.CACHE = 1000
@@ -75,8 +75,8 @@ def small_cache(student):
 # 13.1: a profile by op
 
 
-def ticking_clock(student):
-    """Return a clock on the student's side that goes on by one second each time it is read."""
+def make_ticking_clock(student):
+    """Return a clock on the student's side that advances by one second each time it is read."""
     readings = student.hold(student.tensor.Trace(), "entries")
     readings.extend([float(second) for second in reversed(range(1000))])
     return readings.pop
@@ -84,7 +84,7 @@ def ticking_clock(student):
 
 @task("13.1")
 def test_an_op_gets_the_time_since_the_op_before(student):
-    """Times of ops of the same name add up; what passes between two ops belongs to the second."""
+    """Times of ops with the same name add up; the time between two ops belongs to the second."""
     tensor = student.tensor
     now = tensor.Tensor(np.array(100.0))
 
@@ -99,18 +99,18 @@ def test_an_op_gets_the_time_since_the_op_before(student):
             getattr(x, op)()
         wait(50.0)
     x.exp()
-    call = "profile.seconds after exp, sum, sum and exp, each 3, 0.25, 10 and 2.5 s after what was before it"
-    hint = "nothing outside the block counts, and nothing after the last op"
+    call = "profile.seconds after exp, sum, sum and exp, which end 3, 0.25, 10 and 2.5 s after the previous reading"
+    hint = "no time outside the block counts, and no time after the last op"
     expect.equal(profile.seconds, {"exp": 5.5, "sum": 10.25}, call=call, hint=hint)
 
 
 @task("13.1")
 def test_backward_is_timed_and_the_recorder_before_goes_on(student):
-    """A tape still gives the right gradients, and each rule that it plays back has its time under its own name."""
+    """A tape still gives the right gradients, and each backward rule has its time under its own name."""
     tensor, autograd = student.tensor, student.autograd
     x = tensor.Tensor([1.0, 3.0])
     autograd.require_grad([x])
-    profile = student.kernels.Profile(ticking_clock(student))
+    profile = student.kernels.Profile(make_ticking_clock(student))
     with autograd.Tape():
         with profile:
             loss = (student.activations.ReLU()(x * x) * x).sum()
@@ -122,11 +122,11 @@ def test_backward_is_timed_and_the_recorder_before_goes_on(student):
     wanted = {
         f"{op}{half}": n for op, n in (("multiply", 2.0), ("relu", 1.0), ("sum", 1.0)) for half in ("", " backward")
     }
-    hint = "read the clock where a time begins and where it ends; backward_of(op) finds module 09's rules"
+    hint = "read the clock when a rule begins and when it ends; backward_of(op) finds module 09's rules"
     expect.equal(
         dict(sorted(profile.seconds.items())),
         dict(sorted(wanted.items())),
-        call="profile.seconds with a clock that goes on by 1 s whenever it is read",
+        call="profile.seconds with a clock that advances by 1 s whenever it is read",
         hint=hint,
     )
     expect.equal(later.requires_grad, True, call="requires_grad of what the tape recorded after the profile")
@@ -134,8 +134,8 @@ def test_backward_is_timed_and_the_recorder_before_goes_on(student):
 
 @task("13.1")
 def test_what_the_outer_recorder_takes_counts_for_no_op(student):
-    """Where the recorder from before reads the same clock, it is told everything, and its time is left out."""
-    clock = ticking_clock(student)
+    """An outer recorder that reads the same clock gets every op, and its own time is left out."""
+    clock = make_ticking_clock(student)
     x = student.tensor.Tensor([[1.0, 2.0]])
     outer, profile = student.kernels.Profile(clock), student.kernels.Profile(clock)
     with outer:
@@ -146,12 +146,12 @@ def test_what_the_outer_recorder_takes_counts_for_no_op(student):
     wanted = {"add": 1.0, "sum": 1.0, "less": 1.0}
     hint = "read the clock again when the outer recorder has returned"
     expect.equal(profile.seconds, wanted, call="the seconds of a profile inside another one", hint=hint)
-    expect.equal(sorted(outer.seconds), ["add", "exp", "less", "sum"], call="the ops that the outer profile was told")
+    expect.equal(sorted(outer.seconds), ["add", "exp", "less", "sum"], call="the ops that the outer profile received")
 
 
 @task("13.1")
 def test_an_op_without_a_rule_stays_without_one(student):
-    """Through a profile, too, backward through an op that has no rule is a RuntimeError that names it."""
+    """Even inside a profile, backward through an op without a rule is a RuntimeError that names it."""
     tensor, autograd = student.tensor, student.autograd
     x = tensor.Tensor([1.0, 2.0])
     autograd.require_grad([x])
@@ -162,10 +162,10 @@ def test_an_op_without_a_rule_stays_without_one(student):
         loss.backward()
 
 
-# 13.2: memory that is used again
+# 13.2: reusable memory
 
 
-def addresses(student, space):
+def read_buffer_addresses(student, space):
     """Return (address, bytes) of every idle buffer."""
     idle = student.hold(space, "idle")
     buffers = [student.hold_result(idle.pop) for _ in range(min(len(idle), 1000))]
@@ -177,36 +177,38 @@ def addresses(student, space):
 
 @task("13.2")
 def test_a_buffer_is_lent_and_used_again(student):
-    """While it is lent a buffer is not idle; afterwards it is, and the next one to ask gets it."""
+    """A buffer on loan is not idle; afterwards it is idle again, and the next call of borrow gets it."""
     space = student.kernels.Workspace()
     with space.borrow((3, 5), "float64") as array:
         expect.equal((array.shape, array.dtype), ((3, 5), np.dtype("float64")), call='borrow((3, 5), "float64")')
         expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent")
-    first = addresses(student, space)
+    first = read_buffer_addresses(student, space)
     expect.equal(len(first), 1, call="the number of idle buffers when the block has ended")
     with space.borrow((2, 2, 2), "float32") as array:
         expect.equal((array.shape, array.dtype), ((2, 2, 2), np.dtype("float32")), call='borrow((2, 2, 2), "float32")')
         expect.equal(len(space.idle), 0, call="the number of idle buffers while the only one is lent again")
-    expect.equal(addresses(student, space), first, call="the idle buffer after it was used for a smaller array")
+    expect.equal(
+        read_buffer_addresses(student, space), first, call="the idle buffer after it was used for a smaller array"
+    )
 
 
 @task("13.2")
 def test_two_users_never_share(student):
-    """Blocks inside each other get different memory, however often that happens, and there are never more than two."""
+    """Nested blocks get different memory, however often that happens, and there are never more than two buffers."""
     space = student.kernels.Workspace()
     for round_number in range(3):
         with space.borrow((100,), "float32"):
             with space.borrow((50,), "float64"):
                 expect.equal(len(space.idle), 0, call="the number of idle buffers while both are lent")
             expect.equal(len(space.idle), 1, call="the number of idle buffers while one of two is lent")
-        (one, size), (two, _) = addresses(student, space)
+        (one, size), (two, _) = read_buffer_addresses(student, space)
         expect.that(one + size <= two, call=f"two buffers after round {round_number + 1}", got=f"at {one} and {two}, "
                     f"{size} bytes long", expected="memory that does not overlap")  # fmt: skip
 
 
 @task("13.2")
 def test_an_error_gives_the_buffer_back(student):
-    """A block that fails leaves its buffer idle, and its error goes on."""
+    """A block that fails leaves its buffer idle, and its error reaches the caller."""
     space = student.kernels.Workspace()
     call = "a block with a borrowed array that raises"
     with expect.raises(RuntimeError, call=call, mentions=("on purpose",)), space.borrow((4,), "float32"):
@@ -216,12 +218,12 @@ def test_an_error_gives_the_buffer_back(student):
 
 @task("13.2")
 def test_what_is_too_small_is_replaced(student):
-    """A larger array needs a larger buffer, in place of the small one; nothing and one element can be lent, too."""
+    """A larger array needs a larger buffer, which replaces the small one; arrays of 0 or 1 elements work as well."""
     space = student.kernels.Workspace()
     for shape in ((2,), (1000,), (0, 3), ()):
         with space.borrow(shape, "float64") as array:
             expect.equal(array.shape, shape, call=f'the shape of borrow({shape}, "float64")')
-    buffers = addresses(student, space)
+    buffers = read_buffer_addresses(student, space)
     expect.equal(
         [size for _, size in buffers], [8000], call="the bytes of the idle buffers after 2, 1,000, 0 and 1 floats"
     )
@@ -230,38 +232,40 @@ def test_what_is_too_small_is_replaced(student):
 # 13.3: blocks that fit the cache
 
 
-def pairs(slices):
+def list_bounds(slices):
     """Return (start, stop) of each slice."""
     return [(part.start, part.stop) for part in slices]
 
 
 @task("13.3")
 def test_blocks_hold_what_the_cache_holds(student, rng):
-    """All rows, in order, as many in each block as fit into CACHE; the last block has what is left."""
+    """Blocks hold all rows, in order, as many each as fit in CACHE; the last block has the rest."""
     kernels = student.kernels
     cache = kernels.CACHE
     expect.equal(
-        pairs(kernels.row_blocks(5, 2 * cache // 5)), [(0, 2), (2, 4), (4, 5)], call="row_blocks(5, CACHE · 2/5)"
+        list_bounds(kernels.row_blocks(5, 2 * cache // 5)), [(0, 2), (2, 4), (4, 5)], call="row_blocks(5, CACHE · 2/5)"
     )
-    expect.equal(pairs(kernels.row_blocks(4, cache // 2)), [(0, 2), (2, 4)], call="row_blocks(4, CACHE / 2)")
-    expect.equal(pairs(kernels.row_blocks(7, 1)), [(0, 7)], call="row_blocks(7, 1)")
+    expect.equal(list_bounds(kernels.row_blocks(4, cache // 2)), [(0, 2), (2, 4)], call="row_blocks(4, CACHE / 2)")
+    expect.equal(list_bounds(kernels.row_blocks(7, 1)), [(0, 7)], call="row_blocks(7, 1)")
     rows, size = int(rng.integers(20, 60)), int(rng.integers(2, 9))
     wanted = [(start, min(start + size, rows)) for start in range(0, rows, size)]
     row_bytes = cache // size
-    expect.equal(pairs(kernels.row_blocks(rows, row_bytes)), wanted, call=f"row_blocks({rows}, {row_bytes})")
+    expect.equal(list_bounds(kernels.row_blocks(rows, row_bytes)), wanted, call=f"row_blocks({rows}, {row_bytes})")
 
 
 @task("13.3")
 def test_blocks_have_a_smallest_size(student):
-    """A row larger than the cache is a block of its own, or `smallest` rows are; a row of no bytes is no problem."""
+    """Where a row is larger than the cache, each block has `smallest` rows; rows may also have 0 bytes."""
     kernels = student.kernels
     big = 3 * kernels.CACHE
-    expect.equal(pairs(kernels.row_blocks(3, big)), [(0, 1), (1, 2), (2, 3)], call="row_blocks(3, CACHE · 3)")
-    expect.equal(pairs(kernels.row_blocks(7, big, 3)), [(0, 3), (3, 6), (6, 7)], call="row_blocks(7, CACHE · 3, 3)")
+    expect.equal(list_bounds(kernels.row_blocks(3, big)), [(0, 1), (1, 2), (2, 3)], call="row_blocks(3, CACHE · 3)")
     expect.equal(
-        pairs(kernels.row_blocks(7, kernels.CACHE // 5, 3)), [(0, 5), (5, 7)], call="row_blocks(7, CACHE / 5, 3)"
+        list_bounds(kernels.row_blocks(7, big, 3)), [(0, 3), (3, 6), (6, 7)], call="row_blocks(7, CACHE · 3, 3)"
     )
-    expect.equal(pairs(kernels.row_blocks(2, 0)), [(0, 2)], call="row_blocks(2, 0)")
+    expect.equal(
+        list_bounds(kernels.row_blocks(7, kernels.CACHE // 5, 3)), [(0, 5), (5, 7)], call="row_blocks(7, CACHE / 5, 3)"
+    )
+    expect.equal(list_bounds(kernels.row_blocks(2, 0)), [(0, 2)], call="row_blocks(2, 0)")
 
 
 # 13.4: threads of your own
@@ -269,7 +273,7 @@ def test_blocks_have_a_smallest_size(student):
 
 @task("13.4")
 def test_results_come_in_the_order_of_the_blocks(student):
-    """For any number of threads the list is that of a loop; no block gives an empty list."""
+    """Any number of threads gives the same list as a loop; without blocks the list is empty."""
     shapes = [(n, n + 1, 2) for n in range(1, 12)]
     wanted = [(2 * (n + 1), 2 * n) for n in range(1, 12)]
     for threads in (1, 2, 3, 20):
@@ -284,14 +288,14 @@ def test_blocks_really_run_at_the_same_time(student):
     threading = student.dataloader.threading
     before = threading.active_count()
     got = student.kernels.run_blocks(threading.Barrier(2).wait, [20.0, 20.0], 2)
-    hint = "each of two blocks waits until the other is there, too"
+    hint = "each of two blocks waits until the other one has also arrived"
     expect.equal(sorted(got), [0, 1], call="run_blocks(barrier.wait, [20.0, 20.0], 2)", hint=hint)
     expect.equal(threading.active_count(), before, call="the number of threads after run_blocks", hint="end the pool")
 
 
 @task("13.4")
 def test_an_error_reaches_the_caller(student):
-    """The first block's error is raised, with its message, by any number of threads, and no thread is left."""
+    """Any number of threads raises the first failed block's error, with its message, and no thread is left."""
     threading = student.dataloader.threading
     before = threading.active_count()
     for threads in (1, 2, 3):
@@ -301,17 +305,17 @@ def test_an_error_reaches_the_caller(student):
         expect.equal(threading.active_count(), before, call=f"the number of threads after {call} has raised")
 
 
-# 13.5: windows into columns, compiled
+# 13.5: from windows to columns, compiled
 
 
-def columns_by_hand(x, rows, kernel, stride, padding):
+def gather_columns(x, rows, kernel, stride, padding):
     """Return the columns (C, kh, kw, rows, out_w · N) of some output rows of images (N, C, H, W)."""
     taps = [part[:, :, rows].transpose(1, 2, 3, 0) for _, _, part in view_padded_taps(x, kernel, stride, padding)]
     columns = np.stack(taps, axis=1)
     return columns.reshape(x.shape[1], *kernel, columns.shape[2], -1)
 
 
-def as_lines(x):
+def join_image_rows(x):
     """Return images (N, C, H, W) as an array (C, H, W · N)."""
     return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).reshape(x.shape[1], x.shape[2], -1)
 
@@ -319,15 +323,15 @@ def as_lines(x):
 @task("13.5")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_gather_copies_windows(student, rng, case):
-    """Every element under the kernel stands at its place in the columns, and 0 where the kernel is over padding."""
+    """Every element under the kernel is at its position in the columns; over padding there is a 0."""
     shape, (_, *kernel), stride, padding = case
     x = rng.normal(size=shape).astype("float32")
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
     for rows in (slice(0, out_h), slice(out_h // 2, out_h)):
-        wanted = columns_by_hand(x, rows, kernel, stride, padding)
+        wanted = gather_columns(x, rows, kernel, stride, padding)
         scratch = student.tensor.Tensor(np.full(wanted.shape, np.nan, "float32"))
         target = student.hold(scratch, "data")
-        student.kernels.gather_loop(as_lines(x), shape[0], rows.start, stride, padding, target)
+        student.kernels.gather_loop(join_image_rows(x), shape[0], rows.start, stride, padding, target)
         call = (
             f"gather_loop of output rows {rows.start} to {rows.stop - 1}, images {shape}, {kernel}, {stride}, {padding}"
         )
@@ -337,21 +341,21 @@ def test_gather_copies_windows(student, rng, case):
 @task("13.5")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_scatter_adds_where_gather_copied(student, rng, case):
-    """A pixel in several windows gets the sum, on top of what it had; what came from padding is dropped."""
+    """A pixel in several windows gets their sum added to its value; elements from padding are dropped."""
     shape, (_, *kernel), stride, padding = case
     start = rng.normal(size=shape).astype("float32")
     out_h = (shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
     rows = slice(out_h // 2, out_h)
-    columns = rng.normal(size=columns_by_hand(start, rows, kernel, stride, padding).shape).astype("float32")
+    columns = rng.normal(size=gather_columns(start, rows, kernel, stride, padding).shape).astype("float32")
     padded = np.zeros((*shape[:2], shape[2] + 2 * padding[0], shape[3] + 2 * padding[1]))
     windows = columns.reshape(shape[1], *kernel, rows.stop - rows.start, -1, shape[0])
     for i, j, view in view_taps(padded, kernel, stride):
         view[:, :, rows] += windows[:, i, j].transpose(3, 0, 1, 2)
-    added = crop(padded, padding, shape)
-    image = student.tensor.Tensor(as_lines(start))
+    added = remove_padding(padded, padding, shape)
+    image = student.tensor.Tensor(join_image_rows(start))
     student.kernels.scatter_loop(columns, shape[0], rows.start, stride, padding, student.hold(image, "data"))
     call = f"scatter_loop for images {shape}, kernel {kernel}, stride {stride}, padding {padding}"
-    expect.array(image, as_lines(start + added), call=call, atol=1e-5)
+    expect.array(image, join_image_rows(start + added), call=call, atol=1e-5)
 
 
 # 13.6: a convolution in blocks
@@ -361,7 +365,7 @@ def test_scatter_adds_where_gather_copied(student, rng, case):
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 @pytest.mark.usefixtures("small_cache")
 def test_the_blocked_convolution_is_a_convolution(student, rng, case):
-    """Forward gives what the definition gives, with and without bias, and the dtype of its input."""
+    """Forward agrees with the definition, with and without a bias, in the dtype of its input."""
     shape, (out, *kernel), stride, padding = case
     for dtype, bias in (("float32", None), ("float64", rng.normal(size=out))):
         x, weight = (rng.normal(size=s).astype(dtype) for s in (shape, (out, shape[1], *kernel)))
@@ -389,7 +393,7 @@ def test_any_number_of_threads_gives_the_same_output(student, rng):
 
 @task("13.6")
 def test_a_result_is_not_lent_again(student, rng):
-    """An output keeps its values whatever is computed after it: only scratch is used again."""
+    """An output keeps its values whatever is computed after it: only scratch memory is reused."""
     apply, op = student.tensor.apply, student.kernels.blocked_conv2d
     x, other, weight = (rng.normal(size=s).astype("float32") for s in ((2, 2, 6, 6), (2, 2, 6, 6), (3, 2, 3, 3)))
     weight = student.tensor.Tensor(weight)
@@ -402,7 +406,7 @@ def test_a_result_is_not_lent_again(student, rng):
 
 @task("13.6")
 def test_wrong_images_are_refused(student):
-    """Other channels than the kernels', a missing axis and a kernel that does not fit are ValueErrors."""
+    """A wrong number of channels, a missing axis, or a kernel that does not fit is a ValueError."""
     apply, op = student.tensor.apply, student.kernels.blocked_conv2d
     weight = np.ones((2, 3, 3, 3))
     for shape, padding in (((1, 2, 5, 5), (0, 0)), ((3, 5, 5), (0, 0)), ((1, 3, 2, 5), (0, 0))):
@@ -412,14 +416,14 @@ def test_wrong_images_are_refused(student):
     expect.equal(empty.shape, (0, 2, 5, 5), call="the shape of blocked_conv2d of no images")
 
 
-# 13.7: its gradients, and only those that are needed
+# 13.7: the convolution's gradients, and only those that are needed
 
 
 @task("13.7")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 @pytest.mark.usefixtures("small_cache")
 def test_the_blocked_gradients_are_right(student, rng, case):
-    """Gradients of images, weight and bias are those of the definition."""
+    """The gradients of images, weight and bias agree with the definition."""
     shape, (out, *kernel), stride, padding = case
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in (shape, (out, shape[1], *kernel), (out,)))
     output = convolve(x, weight, bias, stride, padding).astype("float32")
@@ -437,7 +441,7 @@ def test_the_blocked_gradients_are_right(student, rng, case):
 
 @task("13.7")
 def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
-    """With needs_input_grad=False the first gradient is None, and the others are what they were."""
+    """With needs_input_grad=False the first gradient is None, and the others are unchanged."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((3, 2, 7, 6), (4, 2, 3, 3), (4,)))
     output = convolve(x, weight, bias, (1, 1), (1, 1)).astype("float32")
     op, options = student.kernels.blocked_conv2d, {"stride": (1, 1), "padding": (1, 1)}
@@ -452,7 +456,7 @@ def test_the_input_gradient_is_left_out_where_nobody_needs_it(student, rng):
 @task("13.7")
 @pytest.mark.usefixtures("small_cache")
 def test_any_number_of_threads_gives_the_same_gradients(student, rng):
-    """1, 2 and 3 threads give the same bits, also where blocks look at the same pixels."""
+    """1, 2 and 3 threads give the same bits, even where blocks see the same pixels."""
     op, threading = student.kernels.blocked_conv2d, student.dataloader.threading
     before = threading.active_count()
     for kernel, stride in (((5, 3), (1, 1)), ((3, 3), (2, 2))):
@@ -470,7 +474,7 @@ def test_any_number_of_threads_gives_the_same_gradients(student, rng):
 # 13.8: batch normalisation and ReLU in one loop
 
 
-def norm_relu(x, weight, bias, mean, std):
+def apply_norm_relu(x, weight, bias, mean, std):
     """Return ReLU(weight · (x - mean) / std + bias) in float64."""
     weight, bias, mean, std = (np.asarray(v, float)[:, None, None] for v in (weight, bias, mean, std))
     return np.maximum(weight * (x.astype(float) - mean) / std + bias, 0)
@@ -478,14 +482,14 @@ def norm_relu(x, weight, bias, mean, std):
 
 @task("13.8")
 def test_moments_are_mean_and_variance_of_each_row(student, rng):
-    """The variance is the mean squared distance from the mean, right for numbers near 3,000, too."""
+    """The variance is the mean squared distance from the mean, and it is accurate even for numbers near 3,000."""
     for dtype, center in (("float32", 0), ("float32", 3000), ("float64", -5)):
         x = (center + rng.normal(scale=[[1], [0.1], [2]], size=(3, 5000))).astype(dtype)
         mean, var = (student.tensor.Tensor(np.zeros(3)) for _ in range(2))
         student.kernels.moments_loop(x, student.hold(mean, "data"), student.hold(var, "data"))
         call = f"moments_loop of {dtype} numbers near {center}"
         expect.array(mean, x.astype(float).mean(axis=1), rtol=1e-6, call=f"the mean of {call}")
-        hint = "subtract the mean first: the squares of large numbers leave no digits for their spread"
+        hint = "subtract the mean first: squares of large numbers leave no digits for their spread"
         expect.array(var, x.astype(float).var(axis=1), rtol=1e-3, call=f"the variance of {call}", hint=hint)
 
 
@@ -500,13 +504,13 @@ def test_one_op_normalises_and_rectifies(student, rng):
         got = student.kernels.batch_norm_relu.forward(
             x, weight.astype(dtype), bias.astype(dtype), mean=mean, std=std, count=math.inf
         )
-        wanted = norm_relu(x, weight, bias, mean, std)
+        wanted = apply_norm_relu(x, weight, bias, mean, std)
         expect.array(got, wanted, call=f"batch_norm_relu.forward of {dtype}", rtol=1e-4, atol=1e-5, dtype=dtype)
 
 
 @task("13.8")
 def test_other_channels_are_refused(student):
-    """Images of other channels than the weight has, or without four axes, are a ValueError; others are not."""
+    """Images without four axes, or with another number of channels than the weight, are a ValueError."""
     ones, given = np.ones(3), {"mean": np.zeros(3), "std": np.ones(3), "count": 1.0}
     for shape in ((2, 4, 3, 3), (2, 3, 9)):
         with expect.raises(ValueError, call=f"batch_norm_relu of images {shape} and weight (3,)"):
@@ -522,7 +526,7 @@ def test_other_channels_are_refused(student):
 
 @task("13.9")
 def test_gradients_with_given_statistics(student, rng):
-    """Where mean and std do not depend on x, every gradient agrees with finite differences."""
+    """If mean and std do not depend on x, every gradient agrees with finite differences."""
     x, (weight, bias, mean) = rng.normal(size=(2, 3, 3, 2)), rng.normal(size=(3, 3))
     std = rng.uniform(0.5, 2, 3)
     check_gradient(student.kernels.batch_norm_relu, x, weight, bias, mean=mean, std=std, count=math.inf)
@@ -530,7 +534,7 @@ def test_gradients_with_given_statistics(student, rng):
 
 @task("13.9")
 def test_gradients_with_the_batch_statistics(student, rng):
-    """Where mean and std are those of x, the gradient goes through them, too."""
+    """If mean and std are those of x, the gradient also goes through them."""
     x, (weight, bias), eps, step = rng.normal(size=(2, 3, 2, 3)), rng.normal(size=(2, 3)), 1e-3, 1e-6
 
     def statistics(x):
@@ -542,10 +546,10 @@ def test_gradients_with_the_batch_statistics(student, rng):
         moved = [x.copy() for _ in range(2)]
         moved[0][place] += step
         moved[1][place] -= step
-        high, low = ((grad * norm_relu(y, weight, bias, *statistics(y))).sum() for y in moved)
+        high, low = ((grad * apply_norm_relu(y, weight, bias, *statistics(y))).sum() for y in moved)
         wanted[place] = (high - low) / (2 * step)
     mean, std = statistics(x)
-    output = norm_relu(x, weight, bias, mean, std)
+    output = apply_norm_relu(x, weight, bias, mean, std)
     kept = grad * (output > 0)
     normal = (x - mean[:, None, None]) / std[:, None, None]
     count = x.size / 3
@@ -558,7 +562,7 @@ def test_gradients_with_the_batch_statistics(student, rng):
 
 @task("13.9")
 def test_gradients_keep_float32(student, rng):
-    """float32 stays float32, and where the ReLU gave 0, exactly at 0 too, nothing passes."""
+    """float32 stays float32, and no gradient passes where the ReLU's input is 0 or less."""
     x = rng.normal(size=(2, 1, 2, 2)).astype("float32")
     x[0, 0, 0, 0] = 0
     one, zero = np.ones(1, "float32"), np.zeros(1, "float32")
@@ -576,12 +580,12 @@ def test_gradients_keep_float32(student, rng):
 
 @task("13.9")
 def test_sums_over_many_values_stay_exact(student, rng):
-    """Gradients near 1,000 in each of 5,000 places give sums with five digits, whatever blocks they were added in."""
+    """With gradients near 1,000 at 5,000 positions, sums keep five digits, whatever blocks they were added in."""
     x, bias = rng.normal(size=(2, 2, 50, 50)).astype("float32"), np.full(2, 9, "float32")
     grad = (1000 + rng.normal(size=x.shape)).astype("float32")
     given = {"mean": np.zeros(2), "std": np.full(2, 2.0), "count": 5000.0}
     weight = np.ones(2, "float32")
-    output = norm_relu(x, weight, bias, given["mean"], given["std"]).astype("float32")
+    output = apply_norm_relu(x, weight, bias, given["mean"], given["std"]).astype("float32")
     got = student.kernels.batch_norm_relu.backward(grad, output, x, weight, bias, **given)
     exact, normal = grad.astype(float), x.astype(float) / 2
     sums = [(exact * normal).sum(axis=(0, 2, 3)), exact.sum(axis=(0, 2, 3))]
@@ -595,8 +599,8 @@ def test_sums_over_many_values_stay_exact(student, rng):
 # 13.10: the gradient of max pooling, compiled
 
 
-def pool_backward(grad, x, kernel, stride):
-    """Return the gradient of max pooling, window by window: all of it to the first of the largest pixels."""
+def max_pool_backward(grad, x, kernel, stride):
+    """Return the gradient of max pooling, window by window: all of it goes to the first of the largest pixels."""
     grad_x = np.zeros(x.shape)
     for n, c, r, q in np.ndindex(grad.shape):
         top, left = r * stride[0], q * stride[1]
@@ -609,7 +613,7 @@ def pool_backward(grad, x, kernel, stride):
 @task("13.10")
 @pytest.mark.parametrize("window", [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 2)), ((1, 1), (2, 1))], ids=str)
 def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
-    """Also where several pixels are equal, windows overlap or leave gaps, and images of any layout in memory."""
+    """This holds for equal pixels, for windows that overlap or leave gaps, and for both float types."""
     kernel, stride = window
     op, options = student.kernels.compiled_max_pool2d, {"kernel_size": kernel, "stride": stride}
     for dtype in ("float32", "float64"):
@@ -619,12 +623,12 @@ def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
         call = f"compiled_max_pool2d, {kernel}, stride {stride}"
         expect.array(op.forward(x, **options), output, call=f"{call}: forward", dtype=dtype)
         (got,) = op.backward(grad, output, x, **options)
-        expect.array(got, pool_backward(grad, x, kernel, stride), call=f"{call}: backward", rtol=1e-5, dtype=dtype)
+        expect.array(got, max_pool_backward(grad, x, kernel, stride), call=f"{call}: backward", rtol=1e-5, dtype=dtype)
 
 
 @task("13.10")
 def test_pooling_agrees_with_module_06(student, rng):
-    """Negative numbers, an infinite gradient and float32 give what module 06's op gives."""
+    """For negative numbers, an infinite gradient and float32, the results are those of module 06's op."""
     x = -np.abs(rng.normal(size=(2, 3, 4, 6))).astype("float32")
     old, new, options = (
         student.spatial.max_pool2d,
@@ -635,12 +639,14 @@ def test_pooling_agrees_with_module_06(student, rng):
     grad = rng.normal(size=output.shape).astype("float32")
     (got,), (wanted,) = (op.backward(grad, output, x, **options) for op in (new, old))
     expect.array(
-        got, wanted, rtol=0, atol=0, call="compiled_max_pool2d.backward beside max_pool2d.backward", dtype="float32"
+        got, wanted, rtol=0, atol=0, call="compiled_max_pool2d.backward against max_pool2d.backward", dtype="float32"
     )
     grad[0, 0, 0, 0] = np.inf
     (got,) = new.backward(grad, output, x, **options)
     call = "compiled_max_pool2d.backward with an infinite gradient in one window"
-    expect.array(got, pool_backward(grad, x, (2, 2), (2, 2)), call=call, hint="pick with a condition; ∞ · 0 is NaN")
+    expect.array(
+        got, max_pool_backward(grad, x, (2, 2), (2, 2)), call=call, hint="choose with a condition; ∞ · 0 is NaN"
+    )
 
 
 @task("13.10")
@@ -652,7 +658,9 @@ def test_nan_gets_the_gradient_of_its_window(student, rng):
     grad = np.array([3.0, 5.0], "float32").reshape(1, 1, 1, 2)
     options = {"kernel_size": (2, 2), "stride": (2, 2)}
     (got,) = student.kernels.compiled_max_pool2d.backward(grad, output, x, **options)
-    expect.array(got, pool_backward(grad, x, (2, 2), (2, 2)), call="compiled_max_pool2d.backward with a NaN at (1, 0)")
+    expect.array(
+        got, max_pool_backward(grad, x, (2, 2), (2, 2)), call="compiled_max_pool2d.backward with a NaN at (1, 0)"
+    )
 
 
 # 13.11: layers that use them
@@ -660,7 +668,7 @@ def test_nan_gets_the_gradient_of_its_window(student, rng):
 
 @task("13.11")
 def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
-    """The op is told needs_input_grad=False for images, and True for what requires a gradient."""
+    """The op receives needs_input_grad=False for images, and True for an input that requires a gradient."""
     conv = student.spatial.Conv2d(2, 3, 3, padding=1, rng=student.rng(0))
     layer = student.kernels.BlockedConv2d(conv, 1)
     x = student.tensor.Tensor(rng.normal(size=(2, 2, 5, 5)).astype("float32"))
@@ -681,7 +689,7 @@ def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
 
 @task("13.11")
 def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
-    """With the same parameters, by tape and by hand: output, and gradients of input, weight and bias."""
+    """With the same parameters it gives the same output, and the same gradients of input, weight and bias."""
     for bias in (True, False):
         conv = student.spatial.Conv2d(3, 4, (3, 2), stride=2, padding=1, bias=bias, rng=student.rng(1))
         layer = student.kernels.BlockedConv2d(conv, 2)
@@ -694,13 +702,13 @@ def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
         call = f"BlockedConv2d of a Conv2d with bias={bias}"
         expect.array(outputs[1], values(outputs[0]), call=f"the output of {call}", rtol=1e-4, atol=1e-5)
         for name, mine, right in zip(("input", "weight", "bias"), grads[1], grads[0], strict=False):
-            hint = "without a tape the input's gradient is always asked for"
+            hint = "without a tape the input's gradient is always computed"
             expect.array(mine, right, call=f"the gradient of the {name} of {call}", rtol=1e-4, atol=1e-4, hint=hint)
 
 
 @task("13.11")
 def test_fused_layer_trains_and_evaluates_like_both(student, rng):
-    """In both modes output, gradients and running statistics are those of BatchNorm2d and ReLU."""
+    """In both modes its output, gradients and running statistics are those of BatchNorm2d and ReLU."""
     spatial, tensor, autograd = student.spatial, student.tensor, student.autograd
     norms = [spatial.BatchNorm2d(3, eps=1e-3, momentum=0.3) for _ in range(2)]
     start = rng.normal(size=(2, 3)).astype("float32")
@@ -740,10 +748,10 @@ def test_fused_layer_trains_and_evaluates_like_both(student, rng):
 
 @task("13.11")
 def test_a_refused_batch_leaves_the_running_statistics(student):
-    """One value in each channel, or other channels, are a ValueError, and the running statistics stay."""
+    """A single value per channel, or a wrong number of channels, is a ValueError and changes no running statistics."""
     layer = student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(3))
     for shape in ((1, 3, 1, 1), (2, 6, 4, 4)):
-        with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training, of images {shape}"):
+        with expect.raises(ValueError, call=f"BatchNormReLU of 3 channels, in training mode, for images {shape}"):
             layer(student.tensor.Tensor(np.ones(shape, "float32")))
     expect.array(layer.running_mean, np.zeros(3), call="the running mean afterwards")
     expect.array(layer.running_var, np.ones(3), call="the running variance afterwards")
@@ -752,7 +760,7 @@ def test_a_refused_batch_leaves_the_running_statistics(student):
 # 13.12: the same network, optimised
 
 
-def build(student, seed=0):
+def build_network(student, seed=0):
     """Return a small network with everything that can be replaced, and some that cannot."""
     spatial, layers, relu, rng = student.spatial, student.layers, student.activations.ReLU, student.rng(seed)
     inner = layers.Sequential(
@@ -764,8 +772,8 @@ def build(student, seed=0):
     )  # fmt: skip
 
 
-def step(student, network, images, labels):
-    """Return logits, loss and all gradients of one training step, by a tape."""
+def run_training_step(student, network, images, labels):
+    """Run one training step with a tape, and return its logits, loss and all gradients."""
     student.dense.set_training(network, True)
     student.autograd.require_grad(network.parameters())
     student.layers.zero_grad(network.parameters())
@@ -780,12 +788,12 @@ def step(student, network, images, labels):
 def test_an_optimised_network_computes_the_same(student, rng):
     """Logits, loss, gradients and running statistics agree with those of the plain network, for 1 and 2 threads."""
     images, labels = rng.normal(size=(6, 3, 8, 8)).astype("float32"), rng.integers(0, 5, 6)
-    plain = build(student)
-    wanted = step(student, plain, images, labels)
+    plain = build_network(student)
+    wanted = run_training_step(student, plain, images, labels)
     statistics = [values(buffer) for buffer in plain.buffers()]
     for threads in (1, 2):
-        fast = student.kernels.optimise(build(student), threads)
-        got = step(student, fast, images, labels)
+        fast = student.kernels.optimise(build_network(student), threads)
+        got = run_training_step(student, fast, images, labels)
         for place, (mine, right) in enumerate(zip(got, wanted, strict=True)):
             name = ("the logits", "the loss")[place] if place < 2 else f"the gradient of parameter {place - 2}"
             call = f"{name} of optimise(network, {threads})"
@@ -796,8 +804,8 @@ def test_an_optimised_network_computes_the_same(student, rng):
 
 @task("13.12")
 def test_ops_are_replaced_and_places_are_kept(student, rng):
-    """One op for normalisation and ReLU, at any depth; as many layers as before; the plain network stays plain."""
-    network = build(student)
+    """Ops are replaced at any depth, there are as many layers as before, and the plain network stays plain."""
+    network = build_network(student)
     fast = student.kernels.optimise(network)
     images = rng.normal(size=(2, 3, 8, 8)).astype("float32")
     rest = ["batch_norm", "avg_pool2d", "flatten", "linear", "relu"]
@@ -820,8 +828,8 @@ def test_ops_are_replaced_and_places_are_kept(student, rng):
 
 @task("13.12")
 def test_parameters_and_buffers_are_the_same_objects(student, rng):
-    """A gradient, or a change, of one network's tensor is one of the other's."""
-    network = build(student)
+    """A gradient or a change of one network's tensor also appears in the other network."""
+    network = build_network(student)
     fast = student.kernels.optimise(network)
     for what in ("parameters", "buffers"):
         mine, theirs = getattr(fast, what)(), getattr(network, what)()
@@ -830,9 +838,9 @@ def test_parameters_and_buffers_are_the_same_objects(student, rng):
             tensor.grad = student.tensor.Tensor(float(place))
         got = [None if tensor.grad is None else tensor.grad.item() for tensor in mine]
         wanted = [float(place) for place, _ in enumerate(theirs)]
-        hint = "take over the tensors themselves, not copies of their arrays"
+        hint = "use the tensors themselves, not copies of their arrays"
         expect.equal(
-            got, wanted, call=f"marks left on the network's {what}, seen at those of optimise(network)", hint=hint
+            got, wanted, call=f"gradients set on the network's {what}, read from those of optimise(network)", hint=hint
         )
     images = student.tensor.Tensor(rng.normal(size=(2, 3, 8, 8)).astype("float32"))
     for parameter in network.parameters():
@@ -840,16 +848,20 @@ def test_parameters_and_buffers_are_the_same_objects(student, rng):
     student.dense.set_training(network, False)
     student.dense.set_training(fast, False)
     expect.array(
-        fast(images), values(network(images)), call="both networks after every parameter grew", rtol=1e-4, atol=1e-4
+        fast(images),
+        values(network(images)),
+        call="the optimised network after every parameter grew",
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
 @task("13.12")
 def test_a_checkpoint_fits_both(student, rng):
-    """What a trainer of the plain network has saved, one of the optimised network takes, and goes on alike."""
+    """A trainer of the optimised network loads what a trainer of the plain one saved, and continues in the same way."""
     images, labels = rng.normal(size=(4, 3, 8, 8)).astype("float32"), rng.integers(0, 5, 4)
     criterion, trainers = student.dense.CrossEntropyLoss(), []
-    for network in (build(student, 0), student.kernels.optimise(build(student, 1))):
+    for network in (build_network(student, 0), student.kernels.optimise(build_network(student, 1))):
         optimizer = student.optimizers.SGD(network.parameters(), lr=0.1, momentum=0.9)
         trainers.append(student.training.Trainer(network, criterion, optimizer))
     plain, fast = trainers
@@ -865,7 +877,7 @@ def test_a_checkpoint_fits_both(student, rng):
 @task("13.12")
 def test_the_mode_is_taken_over(student):
     """A layer in evaluation mode is replaced by one in evaluation mode."""
-    network = build(student)
+    network = build_network(student)
     student.dense.set_training(network, False)
     expect.equal(student.kernels.optimise(network)[1].training, False, call="training of the optimised second layer")
 
@@ -875,19 +887,19 @@ def test_the_mode_is_taken_over(student):
 
 @task("13.13")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one."""
+    """The same seed builds the same network, and another seed builds another."""
     recipes.builds_from_the_generator_alone(student, RECIPE)
 
 
 @task("13.13")
 def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    """The recipe's predict gives ten probabilities for each image, which do not depend on the other images."""
     recipes.predicts_probabilities(student, rng, RECIPE)
 
 
 @task("13.13")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    """feature_maps gives one map for each kernel of the first convolution, and different maps for another image."""
     recipes.shows_its_feature_maps(student, rng, RECIPE)
 
 
@@ -918,13 +930,13 @@ def test_whitening_kernels_are_scaled_eigenvectors(student, rng):
     patches = [image[:, y : y + 3, x : x + 3].ravel() for image in smooth for y in range(7) for x in range(10)]
     strengths, directions = np.linalg.eigh(np.mean([np.outer(patch, patch) for patch in patches], axis=0))
     wanted = (directions / np.sqrt(strengths + 0.1)).T[::-1][:5].reshape(got.shape)
-    signs = np.sign((got * wanted).sum(axis=(1, 2, 3), keepdims=True))  # v and -v are eigenvectors alike
-    expect.array(got * signs, wanted, call=f"{call}, with the signs of expected", rtol=1e-3, atol=1e-3)
+    signs = np.sign((got * wanted).sum(axis=(1, 2, 3), keepdims=True))  # both v and -v are eigenvectors
+    expect.array(got * signs, wanted, call=f"{call}, with the expected signs", rtol=1e-3, atol=1e-3)
 
 
 @task("13.15")
 def test_images_are_moved_by_parts_of_a_pixel(student):
-    """Each image of a ramp stays a ramp, moved for itself by up to two pixels along each axis."""
+    """Each image of a ramp stays a ramp, shifted by its own amount of up to two pixels along each axis."""
     y, x = np.mgrid[:32, :32]
     ramps = np.stack([90 + 4 * x, 90 + 4 * y, 60 + 2 * x + 2 * y]).astype("uint8")
     images = np.repeat(ramps[None], 60, axis=0)
@@ -937,19 +949,19 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
     step = still[0, 0, 0, 1] - still[0, 0, 0, 0], still[0, 1, 1, 0] - still[0, 1, 0, 0]
     inner = (got - still)[:, :, 4:-4, 4:-4]
     right, down = inner[:, 0].mean(axis=(1, 2)) / step[0], inner[:, 1].mean(axis=(1, 2)) / step[1]
-    hint = "a window of 33×33 out of a frame of two pixels, then between each two neighbours a random share"
+    hint = "take a window of 33×33 from a frame of two pixels, then mix neighbours with a random share"
     for axis, offsets in (("along the columns", right), ("along the rows", down)):
-        call = f"by how many pixels 60 images were moved {axis}"
+        call = f"the pixels by which 60 images were shifted {axis}"
         fits = np.abs(offsets).max() <= 2.2 and offsets.min() < -1 and offsets.max() > 1
-        expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="from -2 to 2, all over", hint=hint)
-    angles = {"down": down, "right": right, "down and right, apart from each other": down - right}
-    for what, offsets in angles.items():  # pixels as turns of a circle: whole ones all point the same way
+        expect.that(fits, call=call, got=np.round(offsets, 1).tolist(), expected="spread from -2 to 2", hint=hint)
+    angles = {"down": down, "right": right, "down minus right": down - right}
+    for what, offsets in angles.items():  # pixels as turns of a circle: whole pixels all point the same way
         together = float(np.abs(np.exp(2j * np.pi * offsets).mean()))
-        call = f"the parts of a pixel by which 60 images were moved {what}"
+        call = f"the fractions of a pixel by which 60 images were shifted {what}"
         got = np.round(offsets % 1, 1).tolist()
-        expect.that(together < 0.6, call=call, got=got, expected="from 0 to 1, all over", hint=hint)
+        expect.that(together < 0.6, call=call, got=got, expected="spread from 0 to 1", hint=hint)
     blue = inner[:, 2].mean(axis=(1, 2)) / (still[0, 2, 0, 1] - still[0, 2, 0, 0])
-    expect.array(blue, right + down, call="how far blue moved, down plus right, against red and green", atol=0.4)
+    expect.array(blue, right + down, call="the shift of blue, against down plus right of red and green", atol=0.4)
     noise = inner - inner.mean(axis=(2, 3), keepdims=True)
     expect.that(
         0.045 < noise.std() < 0.075, call="the noise's standard deviation", got=float(noise.std()), expected="0.06"
@@ -958,17 +970,19 @@ def test_images_are_moved_by_parts_of_a_pixel(student):
 
 @task("13.15")
 def test_edges_are_repeated(student):
-    """A grey image stays grey up to its edge, but for the noise."""
+    """A grey image stays grey up to its edge, except for the noise."""
     images = np.full((20, 3, 32, 32), 200, "uint8")
     ours = RECIPE.of(student)
     got = expect.pull(ours.move(images, student.rng(0)), call="move(20 grey images, rng)")
     off = np.abs(got - expect.pull(ours.normalize(images), call="normalize")).max()
     hint = 'np.pad with mode="edge"'
-    expect.that(off < 0.5, call="how far a pixel of a grey image moves", got=float(off), expected="noise", hint=hint)
+    expect.that(
+        off < 0.5, call="the largest change of a pixel in a grey image", got=float(off), expected="noise", hint=hint
+    )
 
 
-def move_once(student, shape, grads, **options):
-    """Return how far Muon moves a parameter of zeros in each of the steps, with lr = 0.5."""
+def run_muon_steps(student, shape, grads, **options):
+    """Return how far Muon moves a parameter of zeros in each step, with lr = 0.5."""
     parameter = student.tensor.Tensor(np.zeros(shape, "float32"))
     optimizer = RECIPE.of(student).Muon([parameter], lr=0.5, **options)
     places = [np.zeros(shape)]
@@ -982,9 +996,9 @@ def move_once(student, shape, grads, **options):
 @task("13.16")
 @pytest.mark.parametrize("shape", [(4, 3, 3, 3), (8, 2, 3, 3), (9, 1, 2, 2)], ids=str)
 def test_kernels_move_equally_far_in_all_directions(student, rng, shape):
-    """All singular values of a kernel's step are lr, and its directions those of SGD's step, momentum included."""
+    """All singular values of a kernel's step are lr, and its directions are those of SGD's step with momentum."""
     grads = rng.normal(size=(2, *shape)) * rng.uniform(0.1, 100)
-    got = move_once(student, shape, grads, momentum=0.5, nesterov=True)
+    got = run_muon_steps(student, shape, grads, momentum=0.5, nesterov=True)
     for number, sum_of_grads in enumerate((1.5 * grads[0], 1.5 * grads[1] + 0.25 * grads[0])):
         u, _, vt = np.linalg.svd(sum_of_grads.reshape(len(sum_of_grads), -1), full_matrices=False)
         call = f"step {number + 1} of Muon for a kernel of shape {shape}"
@@ -993,33 +1007,33 @@ def test_kernels_move_equally_far_in_all_directions(student, rng, shape):
 
 @task("13.16")
 def test_a_step_without_direction_is_none(student, rng):
-    """A gradient of zeros moves nothing, and one of rank 1 moves by numbers that are finite."""
-    got = move_once(student, (4, 2, 3, 3), [np.zeros((4, 2, 3, 3))])
+    """A gradient of zeros moves nothing, and a gradient of rank 1 gives a finite step."""
+    got = run_muon_steps(student, (4, 2, 3, 3), [np.zeros((4, 2, 3, 3))])
     expect.array(got[0], np.zeros((4, 2, 3, 3)), call="a step of Muon for a gradient of zeros")
     grad = np.outer(rng.normal(size=4), rng.normal(size=18)).reshape(4, 2, 3, 3)
-    got = move_once(student, (4, 2, 3, 3), [grad])
+    got = run_muon_steps(student, (4, 2, 3, 3), [grad])
     call = "a step of Muon for a gradient of rank 1"
     expect.array(got[0], -0.5 * grad / np.linalg.norm(grad), call=call, rtol=1e-2, atol=2e-3)
 
 
 @task("13.17")
 def test_recipe_trains(student, rng):
-    """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
+    """Training on a few dark and bright images makes the loss fall, moves every parameter, and reports its progress."""
     recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
 
 
 @task("13.13")
 def test_recipe_compresses(student, rng):
-    """In int8 it answers nearly alike from 0.27 of the bytes, which are all in parameters() and buffers()."""
+    """In int8 its answers are nearly the same, with 0.27 of the bytes, all in parameters() and buffers()."""
     ours, images = RECIPE.of(student), RECIPE.noise(rng, 40)
-    images[0] = 120  # one image alone does not show how large the inputs of a layer become
+    images[0] = 120  # a single image does not show how large the inputs of a layer become
     network = ours.build(student.rng(3))
     wanted = expect.pull(ours.predict(network, images), call="predict(network, images)")
     small, other = ours.compress(network, images), ours.compress(ours.build(student.rng(4)), images)
     expect.array(ours.predict(small, images), wanted, call="predict(compress(network, images), images)", atol=0.03)
     sizes = [sum(values(t).nbytes for t in [*net.parameters(), *net.buffers()]) for net in (small, network)]
     share = sizes[0] / sizes[1]
-    expect.that(share <= 0.27, call="its bytes, of the float network's", got=share, expected="at most 0.27")
+    expect.that(share <= 0.27, call="its bytes as a share of the float network's", got=share, expected="at most 0.27")
     for theirs, mine in zip(
         [*other.parameters(), *other.buffers()], [*small.parameters(), *small.buffers()], strict=True
     ):
