@@ -1,12 +1,12 @@
 """The recipe of milestone 4: a network that names three photographs out of four after two minutes of training.
 
-The grader calls the five functions with arrays of its own. Images are uint8 of shape (n, 3, 32, 32), labels the
-classes, int64 of shape (n,), 0 to 9. In a run all images may be mirrored or upside down and classes renumbered, as in
-milestone 3. Each test image is also moved by up to a pixel, brightened or darkened by up to 10%, and noisy (σ = 4).
+The grader calls the five functions with its own arrays. Images are uint8 of shape (n, 3, 32, 32), and labels are the
+classes 0 to 9, int64 of shape (n,). In a run all images may be mirrored or upside down and classes renumbered, as in
+milestone 3. Each test image is also shifted by up to a pixel, brightened or darkened by up to 10%, and noisy (σ = 4).
 
-What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both out of
-the process that trained, adds a little noise, and puts them into a network that `build` made in another process; those
-of the compressed network into one that `compress` made of a network that was never trained.
+What your network has learned must be in `network.parameters()` and `network.buffers()`. The grader takes both from the
+process that trained, adds a little noise, and puts them into a network that `build` made in another process. The
+compressed network's tensors go into one that `compress` made from a network that was never trained.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ normalize = Normalize(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))  # 
 def build(rng: np.random.Generator) -> Sequential:
     """Return a fresh network: images (n, 3, 32, 32) → logits (n, 10), every weight drawn from `rng`.
 
-    All four convolutions are without bias, and each BatchNorm2d has momentum=0.4.
+    None of the four convolutions has a bias, and each BatchNorm2d has momentum=0.4.
     """
     # BEGIN SOLUTION 13.13
     layers, channels = [Conv2d(3, FIRST, 3, stride=2, padding=1, bias=False, rng=rng), ReLU()], FIRST
@@ -46,7 +46,7 @@ def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probability of each class, (n, 10), in evaluation mode; n may be any number above 0.
 
     `network` is one that `build` made, the same after `optimise`, or one that `compress` returned. The first keeps its
-    mode; the second shares its layers with what `optimise` makes of it, so it ends in evaluation mode.
+    mode. The second shares its layers with the network that `optimise` makes from it, so it ends in evaluation mode.
     """
     # BEGIN SOLUTION 13.13
     fast, softmax = optimise(network), Softmax(axis=1)
@@ -59,7 +59,7 @@ def predict(network: Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def feature_maps(network: Sequential, images: np.ndarray) -> np.ndarray:
-    """Return what the first convolution makes of the images, (n, maps, height, width): for people to look at."""
+    """Return the output of the first convolution for the images, (n, maps, height, width), for people to look at."""
     # BEGIN SOLUTION 13.13
     with no_grad():
         return network[0](Tensor(normalize(images))).numpy()
@@ -76,8 +76,8 @@ def compress(network: Sequential, images: np.ndarray) -> Sequential:
 def whitening_kernels(images: np.ndarray, count: int) -> np.ndarray:
     """Return the `count` strongest directions of normalised 3×3 patches, scaled to equal strength: (count, 3, 3, 3).
 
-    With v the eigenvectors of the mean of p · pᵀ over all patches p without padding, as vectors of 27 numbers, and λ
-    their eigenvalues, these are v / √(λ + 0.1), the largest λ first.
+    The patches p are vectors of 27 numbers, without padding. v are the eigenvectors of the mean of p · pᵀ over all
+    patches, and λ the eigenvalues. The kernels are v / √(λ + 0.1), the largest λ first.
     """
     # BEGIN SOLUTION 13.14
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(2, 3))
@@ -88,10 +88,10 @@ def whitening_kernels(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def move(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return uint8 images, each moved by up to two pixels along both axes, normalised and noisy, in float32.
+    """Return uint8 images, each shifted by up to two pixels along both axes, normalised and noisy, in float32.
 
-    Each is moved for itself, by any part of a pixel (linear interpolation), and its edge is repeated. The noise, the
-    last thing, has a standard deviation of 0.06.
+    Each image has its own shift by any fraction of a pixel (linear interpolation), and its edge is repeated. Noise with
+    a standard deviation of 0.06 is added last.
     """
     # BEGIN SOLUTION 13.15
     framed = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="edge")
@@ -107,14 +107,14 @@ def move(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class Muon(SGD):
-    """SGD with Nesterov's momentum, whose steps for kernels move all directions equally far (Jordan et al., 2024).
+    """SGD whose steps for kernels go equally far in all directions (Muon; Jordan et al., 2024).
 
-    A kernel's step, seen as a matrix (out, the rest), has singular values from large to tiny; here nearly all of them
-    become 1: those below a thousandth of the matrix's norm stay smaller. All other parameters take SGD's step.
+    A kernel's step, seen as a matrix (out, the rest), has singular values from large to tiny. Here they become 1,
+    except that those below a thousandth of the matrix's norm stay smaller. All other parameters take SGD's step.
     """
 
     def update(self, value: np.ndarray, grad: np.ndarray, state: dict) -> np.ndarray:
-        """Return the step: of SGD's matrix M with four axes it is (M · Mᵀ)^(-½) · M, in its shape."""
+        """Return SGD's step; if it has four axes, it becomes (M · Mᵀ)^(-½) · M for its matrix M, in the same shape."""
         step = super().update(value, grad, state)
         if step.ndim < 4:
             return step
@@ -128,11 +128,11 @@ class Muon(SGD):
 
 
 def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress) -> None:
-    """Train the network in place. `rng` is for the order of the images and for whatever else is random.
+    """Train the network in place. `rng` is for the order of the images and for everything else that is random.
 
-    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step, the last one included: two ints, and the
-    loss and the accuracy of that step's batch as Python floats. It may ask `predict`. There may be only 32 images: take
-    at least 80 steps, with smaller batches and more epochs. All of it may take `train_seconds` of CPU time.
+    Call `progress(step, steps, loss, accuracy)` about 50 times, after a step, and after the last one. It takes two
+    ints, and the loss and accuracy of that step's batch as Python floats, and may call `predict`. There may be only 32
+    images: take at least 80 steps, with smaller batches and more epochs. Training may take `train_seconds` of CPU time.
     """
     # BEGIN SOLUTION 13.17
     first, *others = network.parameters()

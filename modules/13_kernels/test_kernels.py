@@ -613,7 +613,7 @@ def max_pool_backward(grad, x, kernel, stride):
 @task("13.10")
 @pytest.mark.parametrize("window", [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 2)), ((1, 1), (2, 1))], ids=str)
 def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
-    """This holds for equal pixels, for windows that overlap or leave gaps, and for both float types."""
+    """It gets all of it, for equal pixels, for windows that overlap or leave gaps, and for both float types."""
     kernel, stride = window
     op, options = student.kernels.compiled_max_pool2d, {"kernel_size": kernel, "stride": stride}
     for dtype in ("float32", "float64"):

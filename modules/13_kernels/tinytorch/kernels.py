@@ -1,4 +1,4 @@
-"""Kernels: what modules 03 and 06 compute, in less time.
+"""Kernels: faster versions of what modules 03 and 06 compute.
 
 Read it in this order: a profile, scratch memory, blocks, threads, convolution, batch normalisation, pooling, networks.
 """
@@ -26,9 +26,9 @@ CACHE = 1 << 19  # bytes of scratch that stay close to the processor: half of a 
 
 
 class Profile:
-    """While entered, adds up in `seconds`, by name, how long each op ran: "conv2d", and in backward "conv2d backward".
+    """A recorder that adds up in `seconds` how long each op ran, by name: "conv2d", or "conv2d backward".
 
-    An op's time is what passed since the op before it, without what the recorder from before, such as a tape, took.
+    An op's time is the time since the previous op, without the time that the outer recorder, such as a tape, took.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
@@ -42,7 +42,7 @@ class Profile:
         set_recorder(self.outer)
 
     def record(self, op: Op, inputs: tuple, attributes: dict, output: Tensor) -> None:
-        """Add the time of an op that has just run; then tell the outer recorder of one whose backward adds its own."""
+        """Add the time of an op that has just run; give the outer recorder an op whose backward adds its own time."""
         # BEGIN SOLUTION 13.1
         self.seconds[op.name] = self.seconds.get(op.name, 0.0) + self.clock() - self.last
         rule, name = backward_of(op), f"{op.name} backward"
@@ -60,14 +60,14 @@ class Profile:
 
 
 class Workspace:
-    """Memory for intermediate results, used again and again. `idle` holds the buffers, of bytes, that nobody uses."""
+    """Reusable memory for intermediate results. `idle` holds the buffers, plain bytes, that nobody uses."""
 
     def __init__(self):
         self.idle: list[np.ndarray] = []
 
     @contextmanager
     def borrow(self, shape: Sequence[int], dtype) -> Iterator[np.ndarray]:
-        """Lend an array of any content, which nobody else gets until the block ends, even if it ends with an error."""
+        """Lend an array of arbitrary content that nobody else gets until the block ends, even with an error."""
         size = np.dtype(dtype).itemsize * math.prod(shape)
         # BEGIN SOLUTION 13.2
         try:
@@ -86,7 +86,7 @@ workspace = Workspace()
 
 
 def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
-    """Return slices of as many rows as CACHE holds, at least `smallest`; the last has what is left: 0:2, 2:4, 4:5."""
+    """Return slices of as many rows as CACHE holds, at least `smallest`; the last has the rest: 0:2, 2:4, 4:5."""
     # BEGIN SOLUTION 13.3
     size = max(smallest, CACHE // max(row_bytes, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
@@ -94,7 +94,7 @@ def row_blocks(rows: int, row_bytes: int, smallest: int = 1) -> list[slice]:
 
 
 def run_blocks(function: Callable, blocks: Sequence, threads: int = 1) -> list:
-    """Return [function(block) for block in blocks], computed by that many threads, or raise the first block's error."""
+    """Return [function(block) for block in blocks], computed by `threads` threads, or raise the first block's error."""
     # BEGIN SOLUTION 13.4
     if threads == 1:
         return [function(block) for block in blocks]
@@ -107,9 +107,9 @@ compiled = njit(nogil=True, fastmath={"reassoc"})  # sums in any order, as vecto
 
 
 def runs(x):
-    """Return images as (C, H, W, N), without a copy where they lie so in memory; `np.moveaxis(…, -1, 0)` undoes it.
+    """Return images as (C, H, W, N), without a copy if memory has this layout; `np.moveaxis(…, -1, 0)` undoes it.
 
-    Read-only, as a tape's arrays are, also where `x` is not: for Numba these are two types, each compiled for itself.
+    The result is read-only, like a tape's arrays, even if `x` is not: Numba compiles each of the two separately.
     """
     array = np.moveaxis(x, 0, -1)
     if not array.flags.c_contiguous:
@@ -123,14 +123,14 @@ def runs(x):
 
 @compiled
 def inside(place, stride, padding, size, count):
-    """Return (first, end) of those of `count` output positions that have a pixel under `place` of the kernel."""
+    """Return (first, end) of the `count` output positions that have a pixel under position `place` of the kernel."""
     start = min(count, max(0, -((place - padding) // stride)))
     return start, min(count, max(start, (size - 1 + padding - place) // stride + 1))
 
 
 @compiled
 def gather_loop(x, n, first, stride, padding, columns):
-    """Copy the windows of output rows from `first` on, of x (C, H, W · n), to columns (C, kh, kw, rows, out_w · n)."""
+    """Copy the windows of x (C, H, W · n) for output rows from `first` on to columns (C, kh, kw, rows, out_w · n)."""
     # BEGIN SOLUTION 13.5
     for c, i, j, r in np.ndindex(columns.shape[:4]):
         y, to = (first + r) * stride[0] + i - padding[0], columns[c, i, j, r]
@@ -148,7 +148,7 @@ def gather_loop(x, n, first, stride, padding, columns):
 
 @compiled
 def scatter_loop(columns, n, first, stride, padding, grad_x):
-    """Add every element of `columns` to the pixel of `grad_x` from which `gather_loop` copies it."""
+    """Add every element of `columns` to the pixel of `grad_x` at which `gather_loop` reads it."""
     # BEGIN SOLUTION 13.5
     for c, i, j, r in np.ndindex(columns.shape[:4]):
         y = (first + r) * stride[0] + i - padding[0]
@@ -163,7 +163,7 @@ def scatter_loop(columns, n, first, stride, padding, grad_x):
 
 
 def blocked_conv2d_forward(x, weight, bias=None, *, stride, padding, threads=1, needs_input_grad=True):
-    """Return what module 06's conv2d does, with the columns of only one block at a time."""
+    """Return what module 06's conv2d returns, with the columns of only one block at a time."""
     check_images(x, weight.shape[1])
     sizes = output_sizes(x.shape[2:], weight.shape[2:], stride, padding)
     # BEGIN SOLUTION 13.6
@@ -214,7 +214,7 @@ def blocked_conv2d_backward(grad, output, x, weight, bias=None, *, stride, paddi
 
 @compiled
 def moments_loop(x, mean, var):
-    """Write mean and variance of each row of x into `mean` and `var`, added up in float64."""
+    """Write the mean and variance of each row of x into `mean` and `var`, with sums in float64."""
     # BEGIN SOLUTION 13.8
     for c in range(len(x)):
         row, total, squares = x[c], 0.0, 0.0
@@ -231,7 +231,7 @@ def moments_loop(x, mean, var):
 
 @compiled
 def norm_relu_loop(x, mean, scale, bias, output):
-    """Write the larger of 0 and scale · (x - mean) + bias into `output`, row by row; NaN stays."""
+    """Write the larger of 0 and scale · (x - mean) + bias into `output`, row by row; NaN stays NaN."""
     # BEGIN SOLUTION 13.8
     for c in range(len(x)):
         row, out, zero = x[c], output[c], x.dtype.type(0)
@@ -271,7 +271,7 @@ def norm_relu_backward_loop(grad, x, mean, std, weight, bias, count, grad_x, gra
 def batch_norm_relu_forward(x, weight, bias, *, mean, std, count):
     """Return ReLU(weight · (x - mean) / std + bias), channel by channel; mean and std are float64 of shape (C,).
 
-    `count` is for backward: of how many values of x they are, or `math.inf` if they do not depend on x.
+    `count` is for backward: how many values of x they come from, or `math.inf` if they do not depend on x.
     """
     check_images(x, len(weight))
     # BEGIN SOLUTION 13.8
@@ -282,7 +282,7 @@ def batch_norm_relu_forward(x, weight, bias, *, mean, std, count):
 
 
 def batch_norm_relu_backward(grad, output, x, weight, bias, *, mean, std, count):
-    """Return `(grad_x, grad_weight, grad_bias)` of the ReLU and the batch normalisation before it."""
+    """Return `(grad_x, grad_weight, grad_bias)` of the batch normalisation and the ReLU after it."""
     # BEGIN SOLUTION 13.9
     grad_x, (grad_weight, grad_bias) = np.empty(runs(x).shape, x.dtype), np.empty((2, len(weight)), x.dtype)
     *rows, to = (images.reshape(len(weight), -1) for images in (runs(grad), runs(x), grad_x))
@@ -310,7 +310,7 @@ def max_pool_backward_loop(grad, output, x, kh, kw, sh, sw, grad_x):
 
 
 def compiled_max_pool2d_backward(grad, output, x, *, kernel_size, stride):
-    """Return `(grad_x,)`, as module 06's max_pool2d does."""
+    """Return `(grad_x,)`, like the backward of module 06's max_pool2d."""
     # BEGIN SOLUTION 13.10
     grad_x = np.zeros(runs(x).shape, grad.dtype)
     max_pool_backward_loop(runs(grad), runs(output), runs(x), *kernel_size, *stride, grad_x)
@@ -324,14 +324,14 @@ compiled_max_pool2d = Op("max_pool2d", max_pool2d.forward, compiled_max_pool2d_b
 
 
 class BlockedConv2d(OpLayer):
-    """A `Conv2d` with the same parameters, on blocked_conv2d."""
+    """A `Conv2d` with the same parameters that uses blocked_conv2d."""
 
     def __init__(self, conv: Conv2d, threads: int = 1):
         super().__init__(blocked_conv2d, **conv.attributes, threads=threads)
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the op's output. The call of `apply` also says, as needs_input_grad, whether x requires a gradient."""
+        """Return the op's output. The call of `apply` passes as needs_input_grad whether x requires a gradient."""
         # BEGIN SOLUTION 13.11
         self.inputs = (x, *self.parameters())
         self.output = apply(self.op, *self.inputs, needs_input_grad=x.requires_grad, **self.attributes)
@@ -348,7 +348,7 @@ class BatchNormReLU(BatchNorm2d):
         self.running_mean, self.running_var = norm.buffers()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output. In training the batch's statistics, computed once, also move the running ones."""
+        """Return the output. In training mode the batch statistics, computed once, update the running ones."""
         if self.training and x.size < 2 * len(self.weight):
             raise ValueError("a variance needs at least two values in each channel")
         # BEGIN SOLUTION 13.11
@@ -365,10 +365,10 @@ class BatchNormReLU(BatchNorm2d):
 
 
 def optimise(network: Sequential, threads: int = 1) -> Sequential:
-    """Return a network of the very same parameters and buffers that computes the same values faster.
+    """Return a network with the very same parameters and buffers that computes the same values faster.
 
-    New are convolutions, max pools, and batch normalisations with a ReLU after them, at any depth. Every layer keeps
-    its place, so a checkpoint fits both networks; where a ReLU was is an empty `Sequential()`.
+    It replaces convolutions, max pools, and batch normalisations with a ReLU after them, at any depth. Every layer
+    keeps its position, so a checkpoint fits both networks; an empty `Sequential()` replaces each such ReLU.
     """
     # BEGIN SOLUTION 13.12
     layers = list(network.layers)
