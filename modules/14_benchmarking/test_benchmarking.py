@@ -1,7 +1,7 @@
 """The tests of module 14: timing, summaries, intervals, comparisons, counted work, the roofline, peak memory.
 
-No test measures this machine: every clock is the judge's own, and moves as the test wants it to. What is random is
-judged by how often it is right, over so many draws that right code fails in less than one of ten thousand runs.
+No test measures this machine: every clock is the judge's own, and moves as the test wants. Random results are judged by
+how often they are right, over so many draws that right code fails in less than one of ten thousand runs.
 """
 
 import itertools
@@ -35,10 +35,10 @@ class Machine:
         return run
 
 
-def clock_of(student, steps):
-    """Return a clock on the student's side that goes on by one of these steps at each reading, and its list of steps.
+def make_clock(student, steps):
+    """Return a clock on the student's side that advances by one of these steps at each reading, and its list of steps.
 
-    The list gets shorter by one with each reading.
+    The list becomes shorter by one with each reading.
     """
     readings = student.hold(student.tensor.Trace(), "entries")
     readings.extend([float(reading) for reading in np.cumsum(steps)[::-1]])
@@ -47,7 +47,7 @@ def clock_of(student, steps):
 
 @pytest.fixture
 def collector(student):
-    """The garbage collector on the student's side; on before the test and after it."""
+    """Return the garbage collector of the student's side, which is on before and after the test."""
     student.benchmarking.enable()
     yield student.benchmarking
     student.benchmarking.enable()
@@ -58,20 +58,20 @@ def collector(student):
 
 @task("14.1")
 def test_the_collector_is_as_it_was(student, collector):
-    """It is off in the block; afterwards it is on again if it was on before, and stays off if it was off."""
+    """The collector is off in the block; afterwards it is on if it was on before, and off if it was off."""
     with student.benchmarking.pause_collector():
         expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector()")
     expect.equal(collector.isenabled(), True, call="gc.isenabled() after pause_collector()")
     collector.disable()
     with student.benchmarking.pause_collector():
         expect.equal(collector.isenabled(), False, call="gc.isenabled() inside pause_collector(), off before")
-    hint = "somebody else may have switched it off: ask isenabled() first"
+    hint = "somebody else may have switched it off: check isenabled() first"
     expect.equal(collector.isenabled(), False, call="gc.isenabled() after pause_collector(), off before", hint=hint)
 
 
 @task("14.1")
 def test_an_error_leaves_the_collector_on(student, collector):
-    """After a block, or a function, that fails, the collector is on again, and the error goes on."""
+    """After a block or a function that fails, the collector is on again, and the error reaches the caller."""
     hint = "switch it on in `finally`"
     call, pause = "a block in pause_collector() that raises", student.benchmarking.pause_collector
     with expect.raises(RuntimeError, call=call, mentions=("on purpose",)), pause():
@@ -87,7 +87,7 @@ def test_an_error_leaves_the_collector_on(student, collector):
 @task("14.1")
 @pytest.mark.parametrize(("repeats", "warmup"), [(7, 2), (1, 0), (4, 3)])
 def test_each_call_is_measured_by_itself(student, rng, repeats, warmup):
-    """The seconds of each call come back in order; calls to warm up are made, and not measured."""
+    """The seconds of each call are returned in order; warm-up calls are made but not measured."""
     costs = [*rng.uniform(50, 60, warmup), *rng.uniform(1, 9, repeats)]
     machine = Machine(student, lambda _, n: costs[n] if n < len(costs) else 100.0)
     got = student.benchmarking.time_calls(machine.function("work"), repeats, warmup, machine.clock)
@@ -99,8 +99,8 @@ def test_each_call_is_measured_by_itself(student, rng, repeats, warmup):
 
 @task("14.1")
 def test_nothing_but_the_call_is_between_two_readings(student):
-    """By a clock that ticks at each reading, each call takes one tick."""
-    clock, _ = clock_of(student, [1] * 100)
+    """With a clock that ticks at each reading, each call takes one tick."""
+    clock, _ = make_clock(student, [1] * 100)
     machine = Machine(student, lambda *_: 0.0)
     got = student.benchmarking.time_calls(machine.function("work"), 5, 1, clock)
     expect.array(got, [1.0] * 5, call="time_calls(work, 5, 1, clock) with a clock that ticks at each reading")
@@ -108,7 +108,7 @@ def test_nothing_but_the_call_is_between_two_readings(student):
 
 @task("14.1")
 def test_the_collector_is_off_while_calls_are_measured(student, collector):
-    """No measured call pays for other people's garbage, and afterwards the collector runs as before."""
+    """No measured call pays for the garbage of other code, and afterwards the collector runs as before."""
     states, machine = [], Machine(student, None)
 
     def ask():
@@ -122,7 +122,7 @@ def test_the_collector_is_off_while_calls_are_measured(student, collector):
 
 @task("14.1")
 def test_a_timer_refuses_to_measure_nothing(student):
-    """No repeats, or a negative number of calls to warm up, is a ValueError before anything is called."""
+    """No repeats, or a negative number of warm-up calls, is a ValueError before anything is called."""
     machine = Machine(student, lambda *_: 1.0)
     for repeats, warmup in ((0, 3), (-1, 0), (3, -1)):
         with expect.raises(ValueError, call=f"time_calls(work, {repeats}, {warmup})"):
@@ -133,14 +133,14 @@ def test_a_timer_refuses_to_measure_nothing(student):
 # 14.2: minimum, median, MAD, quantiles
 
 
-def interpolate(samples, q):
+def interpolate_quantile(samples, q):
     """Return the quantile at position q · (n - 1) of the sorted samples."""
     return float(np.interp(q * (len(samples) - 1), np.arange(len(samples)), sorted(samples)))
 
 
 @task("14.2")
 def test_a_quantile_lies_between_two_samples(student, rng):
-    """It is at position q · (n - 1) of the sorted samples, on the line between the two samples there."""
+    """A quantile is at position q · (n - 1) of the sorted samples, on the line between the two samples there."""
     quantile = student.benchmarking.quantile
     known = [([10.0, 20.0, 40.0], 0.25, 15.0), ([40.0, 10.0, 20.0], 0.75, 30.0)]
     known += [([3.0, 1.0], 0.5, 2.0), ([7.0], 0.3, 7.0)]
@@ -153,12 +153,12 @@ def test_a_quantile_lies_between_two_samples(student, rng):
         samples = rng.normal(size=n).round(1)
         for q in (0, 1, 0.5, 0.95, float(rng.uniform())):
             call = f"quantile({n} samples, {q:.3g})"
-            expect.array(quantile(samples, q), interpolate(samples, q), rtol=1e-9, atol=1e-12, call=call)
+            expect.array(quantile(samples, q), interpolate_quantile(samples, q), rtol=1e-9, atol=1e-12, call=call)
 
 
 @task("14.2")
 def test_samples_stay_as_they_are(student):
-    """Whoever measured still has the samples in the order in which they were taken; integers are samples, too."""
+    """The caller's samples keep the order in which they were taken; samples may also be integers."""
     samples = student.hold(student.tensor.Tensor(np.array([3.0, 1.0, 2.0])), "data")
     student.benchmarking.quantile(samples, 0.5)
     student.benchmarking.summarise(samples)
@@ -171,7 +171,7 @@ def test_samples_stay_as_they_are(student):
 
 @task("14.2")
 def test_what_has_no_quantile_is_refused(student):
-    """No samples, and a share below 0, above 1 or nan, is a ValueError."""
+    """A ValueError is raised for no samples, and for a share below 0, above 1 or nan."""
     for samples, q in (([], 0.5), ([1.0], -0.01), ([1.0, 2.0], 1.01), ([1.0], math.nan)):
         with expect.raises(ValueError, call=f"quantile({samples}, {q})"):
             student.benchmarking.quantile(samples, q)
@@ -181,21 +181,21 @@ def test_what_has_no_quantile_is_refused(student):
 
 @task("14.2")
 def test_a_summary_withstands_outliers(student, rng):
-    """Minimum, median, scaled MAD and the quantile 0.95, each by its definition, for samples of any number."""
+    """Minimum, median, scaled MAD and the quantile 0.95 agree with their definitions for any number of samples."""
     cases = [[5.0, 4.0, 6.0, 5.0, 90.0], [3.0], [1.0, 2.0], [2.0] * 6]
     cases += [list(rng.lognormal(size=n)) for n in (9, 30)]
     for samples in cases:
         got, call = student.benchmarking.summarise(samples), f"summarise({len(samples)} samples)"
         expect.equal(sorted(got), ["mad", "median", "minimum", "p95"], call=f"the names in {call}")
-        median = interpolate(samples, 0.5)
-        mad = 1.4826 * interpolate([abs(x - median) for x in samples], 0.5)
+        median = interpolate_quantile(samples, 0.5)
+        mad = 1.4826 * interpolate_quantile([abs(x - median) for x in samples], 0.5)
         hints = {
             "minimum": "the smallest sample",
             "median": "the middle of the sorted samples, not their mean",
             "mad": "the median of |sample - median|, times MAD_TO_STD",
             "p95": "the quantile 0.95",
         }
-        wanted = {"minimum": min(samples), "median": median, "mad": mad, "p95": interpolate(samples, 0.95)}
+        wanted = {"minimum": min(samples), "median": median, "mad": mad, "p95": interpolate_quantile(samples, 0.95)}
         for name, value in wanted.items():
             expect.array(got[name], value, rtol=1e-4, atol=1e-12, call=f'{call}["{name}"]', hint=hints[name])
 
@@ -203,8 +203,8 @@ def test_a_summary_withstands_outliers(student, rng):
 # 14.3: how sure is that number?
 
 
-def binomial_quantile(n, p, q):
-    """Return the smallest k for which at most k of n happen with a probability of q or more."""
+def find_binomial_quantile(n, p, q):
+    """Return the smallest k such that at most k of n events happen with a probability of q or more."""
     chances = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     return next(k for k, chance in enumerate(itertools.accumulate(chances)) if chance >= q)
 
@@ -212,22 +212,22 @@ def binomial_quantile(n, p, q):
 @task("14.3")
 @pytest.mark.parametrize(("ones", "confidence"), [(50, 0.95), (50, 0.5), (20, 0.95), (20, 0.8)])
 def test_resamples_of_zeros_and_ones_are_binomial(student, ones, confidence):
-    """Of 100 zeros and ones, a resample's mean is binomial: both ends of its interval are known."""
+    """For 100 zeros and ones a resample's mean is binomial, so both ends of its interval are known."""
     samples = np.array([1.0] * ones + [0.0] * (100 - ones))
     np_ = student.benchmarking.np
     got = student.benchmarking.bootstrap_interval(samples, np_.mean, confidence, 4000, rng=student.rng(ones))
     call = f"bootstrap_interval({ones} ones and {100 - ones} zeros, np.mean, {confidence}, 4000, rng=…)"
     expect.that(type(got) is tuple and len(got) == 2, call=call, got=got, expected="(low, high)")
     for name, value, tail in zip(("low", "high"), got, ((1 - confidence) / 2, (1 + confidence) / 2), strict=True):
-        hint = "with replacement, as many as there are; half of 1 - confidence lies on either side"
-        wanted = binomial_quantile(100, ones / 100, tail) / 100
+        hint = "draw with replacement, as many as there are; cut off half of 1 - confidence on either side"
+        wanted = find_binomial_quantile(100, ones / 100, tail) / 100
         expect.array(value, wanted, rtol=0, atol=0.0151, call=f"{name} of {call}", hint=hint)
 
 
 @task("14.3")
 @pytest.mark.parametrize(("name", "n", "true"), [("median", 25, 1 + math.log(2)), ("mean", 30, 2.0)])
 def test_intervals_hold_what_they_promise(student, rng, name, n, true):
-    """Of 800 synthetic sets of samples, 89 to 99% have the truth in their interval of 95%."""
+    """Of 800 synthetic sets of samples, 89% to 99% have the truth in their interval of 95%."""
     statistic, generator = getattr(student.benchmarking.np, name), student.rng(int(rng.integers(1 << 30)))
     sets, held = 800, 0
     for _ in range(sets):
@@ -241,7 +241,7 @@ def test_intervals_hold_what_they_promise(student, rng, name, n, true):
 
 @task("14.3")
 def test_the_generator_decides_the_draws(student):
-    """The same seed gives the same interval, another seed another; one draw is an interval without width."""
+    """The same seed gives the same interval, and another seed gives another; one draw gives no width."""
     samples = [float(x * x) for x in range(30)]
 
     def interval(seed, draws=50):
@@ -251,14 +251,16 @@ def test_the_generator_decides_the_draws(student):
     expect.equal(interval(3), interval(3), call="two intervals with the same seed")
     expect.that(interval(3) != interval(4), call="two intervals with seeds 3 and 4", got="equal", expected="different")
     low, high = interval(5, draws=1)
-    expect.array(low, high, rtol=1e-12, call="low and high of an interval from 1 draw", hint="as many as `draws` says")
+    expect.array(
+        low, high, rtol=1e-12, call="low and high of an interval from 1 draw", hint="make as many draws as `draws` says"
+    )
     got = student.benchmarking.bootstrap_interval([4.0], rng=student.rng(0))
     expect.array(list(got), [4.0, 4.0], call="bootstrap_interval([4.0], rng=…)")
 
 
 @task("14.3")
 def test_what_has_no_interval_is_refused(student):
-    """No samples, and a confidence that is not between 0 and 1, is a ValueError."""
+    """A ValueError is raised for no samples, and for a confidence that is not between 0 and 1."""
     for samples, confidence in (([], 0.9), ([1.0, 2.0], 0.0), ([1.0, 2.0], -0.5), ([1.0, 2.0], 1.0), ([1.0, 2.0], 95)):
         with expect.raises(ValueError, call=f"bootstrap_interval({samples}, confidence={confidence}, rng=…)"):
             student.benchmarking.bootstrap_interval(samples, confidence=confidence, rng=student.rng(0))
@@ -267,8 +269,8 @@ def test_what_has_no_interval_is_refused(student):
 # 14.4: in turns
 
 
-def time_machine(student, machine, blocks, warmup=1, seed=0):
-    """Return what time_in_turns gives for two functions of a machine, "a" and "b"."""
+def time_both_functions(student, machine, blocks, warmup=1, seed=0):
+    """Call time_in_turns with two functions of a machine, "a" and "b"."""
     a, b = machine.function("a"), machine.function("b")
     return student.benchmarking.time_in_turns(a, b, blocks, warmup, machine.clock, rng=student.rng(seed))
 
@@ -276,54 +278,54 @@ def time_machine(student, machine, blocks, warmup=1, seed=0):
 @task("14.4")
 @pytest.mark.parametrize("warmup", [0, 2])
 def test_blocks_are_palindromes(student, warmup):
-    """After the calls to warm up each block is abba or baab, and both come up."""
+    """After the warm-up calls each block is abba or baab, and both occur."""
     machine = Machine(student, lambda *_: 1.0)
-    time_machine(student, machine, 40, warmup)
+    time_both_functions(student, machine, 40, warmup)
     order = "".join(machine.called)
     call = f"the order of calls in time_in_turns(a, b, 40, {warmup}, clock, rng=…)"
-    expect.equal(sorted(order[: 2 * warmup]), ["a"] * warmup + ["b"] * warmup, call=f"to warm up: {call}")
+    expect.equal(sorted(order[: 2 * warmup]), ["a"] * warmup + ["b"] * warmup, call=f"the warm-up calls: {call}")
     found = set(re.findall("....", order[2 * warmup :]))
     expect.equal(len(order), 2 * warmup + 160, call=f"the number of calls: {call}", hint="four in each block")
-    hint = "never all of one and then all of the other; a coin of rng says who is outside"
+    hint = "never call all of one and then all of the other; rng tosses a coin for the outer function"
     expect.equal(sorted(found), ["abba", "baab"], call=f"the blocks: {call}", hint=hint)
 
 
 @task("14.4")
 def test_each_function_has_its_own_column(student, rng):
-    """A row has the two calls of the baseline in front and the two of the candidate behind, whoever began."""
+    """A row has the baseline's two calls first and the candidate's two second, whichever began."""
     costs = rng.uniform(1, 9, 54)
     machine = Machine(student, lambda _, n: costs[n] if n < 54 else 1.0)
-    got = time_machine(student, machine, 12, 3)
+    got = time_both_functions(student, machine, 12, 3)
     began = np.array([name == "a" for name in machine.called])
     expect.equal(len(began), 54, call="calls of time_in_turns(a, b, 12, 3, clock, rng=…)")
     is_a, blocks = began[6:].reshape(12, 4), costs[6:].reshape(12, 4)
     rows = np.stack([np.where(is_a, blocks, 0).sum(axis=1), np.where(is_a, 0, blocks).sum(axis=1)], axis=1)
-    hint = "the sum of both calls; the baseline's column is the first, also in a block that the candidate began"
+    hint = "add up both calls; the baseline's column is the first, even in a block that the candidate began"
     expect.array(got, rows, rtol=1e-9, dtype="float64", call="time_in_turns(a, b, 12, 3, clock, rng=…)", hint=hint)
 
 
 @task("14.4")
 def test_a_steady_drift_cancels(student):
-    """Where each call takes longer than the one before by the same amount, both columns are equal."""
+    """If each call takes longer than the previous one by the same amount, both columns are equal."""
     machine = Machine(student, lambda _, n: 10.0 + n)
-    got = time_machine(student, machine, 10, warmup=0)
+    got = time_both_functions(student, machine, 10, warmup=0)
     call = "candidate - baseline in each block, for equal functions whose calls take 10, 11, 12, … seconds"
     hint = "a b b a: the first and the last call take as long as the two between them"
-    expect.array(np.diff(values_of(got), axis=1), np.zeros((10, 1)), atol=1e-9, call=call, hint=hint)
+    expect.array(np.diff(pull_seconds(got), axis=1), np.zeros((10, 1)), atol=1e-9, call=call, hint=hint)
 
 
-def values_of(seconds):
-    """Return what came back as an array on the judge's side; what is no array is a failure."""
+def pull_seconds(seconds):
+    """Return the result as an array on the judge's side; anything that is not an array is a failure."""
     return expect.pull(seconds, call="time_in_turns(…)")
 
 
 @task("14.4")
 def test_the_generator_decides_who_begins(student):
-    """The same seed gives the same order, another seed another, and each side begins in about half of the blocks."""
+    """The same seed gives the same order, another seed gives another, and each side begins about half of the blocks."""
 
     def order(seed, blocks=30):
         machine = Machine(student, lambda *_: 1.0)
-        time_machine(student, machine, blocks, 0, seed)
+        time_both_functions(student, machine, blocks, 0, seed)
         return "".join(machine.called)
 
     expect.equal(order(1), order(1), call="the order of calls with the same seed, twice")
@@ -334,7 +336,7 @@ def test_the_generator_decides_who_begins(student):
 
 @task("14.4")
 def test_the_collector_is_off_in_turns(student, collector):
-    """In the measured calls of both functions the collector is off, and on again afterwards, also after an error."""
+    """The collector is off in the measured calls of both functions and on again afterwards, even after an error."""
     states, machine = [], Machine(student, None)
 
     def ask():
@@ -355,7 +357,7 @@ def test_the_collector_is_off_in_turns(student, collector):
 def draw_blocks(rng, blocks, factor):
     """Return seconds (blocks, 2) of a noisy machine on which the candidate takes `factor` times as long.
 
-    All calls are some 3% slower than they could be, and one in a hundred is disturbed by up to eight times its length.
+    All calls are about 3% slower than they could be, and one in a hundred is disturbed by up to eight times its length.
     """
     shape = (blocks, 2, 2)
     noise = 1 + 0.03 * np.abs(rng.normal(size=shape))
@@ -376,7 +378,7 @@ def count_verdicts(student, rng, experiments, factor):
 
 @task("14.5")
 def test_a_verdict_compares_the_candidate_with_the_baseline(student):
-    """Where the candidate takes 0.9, 1 or 1.1 times as long in every block, everything is known."""
+    """If the candidate takes 0.9, 1 or 1.1 times as long in every block, ratio and verdict are known."""
     baseline = np.arange(1.0, 13.0)
     for ratio, verdict in ((0.9, "faster"), (1.0, "cannot tell"), (1.1, "slower")):
         seconds = np.stack([baseline, ratio * baseline], axis=1)
@@ -388,18 +390,20 @@ def test_a_verdict_compares_the_candidate_with_the_baseline(student):
         if ratio != 1:
             expect.equal(got["verdict"], verdict, call=f'{call}["verdict"]', hint=hint)
     got = student.benchmarking.judge([[2.0, 2.0]] * 8, rng=student.rng(0))
-    hint = "an interval that ends at 1 does not lie on one side of it"
+    hint = "an interval that ends at 1 is not on one side of it"
     expect.equal(got["verdict"], "cannot tell", call="the verdict of 8 blocks of equal times", hint=hint)
 
 
 @task("14.5")
 def test_one_disturbed_block_does_not_count(student):
-    """The ratio is the median of the blocks' ratios: a block a hundred times as long changes next to nothing."""
+    """The ratio is the median of the blocks' ratios, so a block a hundred times as long hardly changes it."""
     seconds = np.stack([np.arange(10.0, 31.0), np.arange(10.0, 31.0) * np.linspace(0.85, 0.95, 21)], axis=1)
     seconds[20] = [30.0, 5000.0]
     got = student.benchmarking.judge(seconds, rng=student.rng(1))
     call = "judge(20 blocks from 0.85 to 0.95, and one of 167, rng=…)"
-    expect.array(got["ratio"], 0.9, rtol=1e-9, call=f'{call}["ratio"]', hint="a ratio in each block, then the median")
+    expect.array(
+        got["ratio"], 0.9, rtol=1e-9, call=f'{call}["ratio"]', hint="take a ratio in each block, then the median"
+    )
     expect.equal(got["verdict"], "faster", call=f'{call}["verdict"]')
     inside = 0.85 <= got["low"] <= 0.9 <= got["high"] <= 0.95
     expect.that(inside, call=f"low and high of {call}", got=(got["low"], got["high"]), expected="0.85 to 0.95")
@@ -407,17 +411,17 @@ def test_one_disturbed_block_does_not_count(student):
 
 @task("14.5")
 def test_confidence_decides_how_much_is_enough(student):
-    """Nine blocks of twelve that say slower are enough for a confidence of one half, and not for 0.999."""
+    """Nine slower blocks of twelve are enough for a confidence of one half, but not for 0.999."""
     seconds = [[1.0, 1.1]] * 9 + [[1.0, 0.95]] * 3
     for confidence, wanted in ((0.5, "slower"), (0.999, "cannot tell")):
         got = student.benchmarking.judge(seconds, confidence, rng=student.rng(2))
         call = f"the verdict of 9 blocks of 1.1 and 3 of 0.95 with confidence {confidence}"
-        expect.equal(got["verdict"], wanted, call=call, hint="hand the confidence on to the interval")
+        expect.equal(got["verdict"], wanted, call=call, hint="pass the confidence on to the interval")
 
 
 @task("14.5")
 def test_equal_functions_are_rarely_called_different(student, rng):
-    """Of 400 comparisons of a function with its equal, at most 7% end with anything but "cannot tell"."""
+    """Of 400 comparisons of equal functions, at most 7% end with anything but "cannot tell"."""
     verdicts = count_verdicts(student, rng, 400, 1.0)
     hint = "a verdict needs the whole interval on one side of 1"
     call = "wrong verdicts in 400 comparisons of equal functions on a noisy machine"
@@ -427,7 +431,7 @@ def test_equal_functions_are_rarely_called_different(student, rng):
 @task("14.5")
 @pytest.mark.parametrize(("factor", "verdict"), [(0.9, "faster"), (1.1, "slower")])
 def test_ten_percent_are_found(student, rng, factor, verdict):
-    """Of 200 comparisons with a difference of 10%, at least 95% find it, though calls are disturbed."""
+    """At least 95% of 200 comparisons find a difference of 10%, even though calls are disturbed."""
     verdicts = count_verdicts(student, rng, 200, factor)
     call = f"verdicts of 200 comparisons in which the candidate takes {factor} times as long"
     hint = "a mean follows the few calls that were disturbed; a median does not"
@@ -447,7 +451,7 @@ DRIFTS = {
 @task("14.5")
 @pytest.mark.parametrize("name", DRIFTS, ids=[name.replace(" ", "-") for name in DRIFTS])
 def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
-    """However the machine changes its speed, equal functions that take turns are rarely called different."""
+    """However the machine changes its speed, equal functions that take turns rarely seem different."""
     wrong, drift, generator = 0, DRIFTS[name], student.rng(int(rng.integers(1 << 30)))
     for _ in range(25):
         start, noise = int(rng.integers(48)), rng.normal(1, 0.01, 60)
@@ -456,7 +460,7 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
         seconds = student.benchmarking.time_in_turns(*functions, 12, 1, machine.clock, rng=generator)
         wrong += student.benchmarking.judge(seconds, rng=generator)["verdict"] != "cannot tell"
     call = f"wrong verdicts in 25 comparisons of equal functions on a machine that is {name}"
-    expect.that(wrong <= 6, call=call, got=wrong, expected="next to none, at most 6", hint="compare within each block")
+    expect.that(wrong <= 6, call=call, got=wrong, expected="at most 6", hint="compare within each block")
 
 
 @task("14.5")
@@ -500,7 +504,7 @@ def test_products_count_two_for_each_pair(student, name):
 @task("14.6")
 @pytest.mark.parametrize("name", SHAPES)
 def test_backward_is_one_product_for_each_gradient(student, name):
-    """Both gradients of a product cost as much as it did, the bias's is a sum, and what is not computed is free."""
+    """Each gradient of a product costs as much as the product, the bias's is a sum, and others are free."""
     for shapes, output, inner in SHAPES[name]:
         size = math.prod(output)
         costs = 2 * inner * size, 2 * inner * size, size
@@ -513,7 +517,7 @@ def test_backward_is_one_product_for_each_gradient(student, name):
 
 @task("14.6")
 def test_other_ops_count_by_their_largest_array(student):
-    """An op of the table counts so many for each element of the largest of its arrays."""
+    """Any other op counts PER_ELEMENT operations for each element of its largest array."""
     cases = [
         ("add", [(4, 5), (5,)], (4, 5), 20, 0),
         ("multiply", [(4, 1), (5,)], (4, 5), 20, 40),
@@ -538,7 +542,7 @@ def test_other_ops_count_by_their_largest_array(student):
 
 @task("14.6")
 def test_nobody_guesses_an_unknown_op(student):
-    """An op that is in no table is a ValueError that names it."""
+    """An op that is not in any table is a ValueError that names it."""
     with expect.raises(ValueError, call='count_flops("linear_int8", …)', mentions=("linear_int8",)):
         student.benchmarking.count_flops("linear_int8", [(2, 3)], (2, 4))
 
@@ -548,7 +552,7 @@ def test_nobody_guesses_an_unknown_op(student):
 
 @task("14.7")
 def test_bytes_are_read_and_written_once(student):
-    """What is read counts once even if it is handed over twice; what is written counts; a view and a None do not."""
+    """A read array counts once, even if it is passed twice; written arrays count, but views and None do not."""
     tensor, count = student.tensor, student.benchmarking.count_bytes
     x = student.hold(tensor.Tensor(np.arange(12.0)), "data")
     w = student.hold(tensor.Tensor(np.ones((2, 3), "float32")), "data")
@@ -560,7 +564,7 @@ def test_bytes_are_read_and_written_once(student):
         ([w, w], [y], 24 + 20, "w is read only once"),
         ([x], [None, y, None], 96 + 20, "a None is nothing"),
         ([x, w], [None], 0, "nothing is written"),
-        ([x], [view], 0, "a view of x writes nothing, and so reads nothing"),
+        ([x], [view], 0, "a view of x writes nothing, and therefore reads nothing"),
         ([w, x], [view, y], 24 + 96 + 20, "the view is free, y is not"),
         ([], [y], 20, "nothing is read"),
     ]
@@ -569,8 +573,8 @@ def test_bytes_are_read_and_written_once(student):
         expect.equal(count(read, written), wanted, call=call, hint=hint)
 
 
-def profile_of(student, compute, clock=None):
-    """Return the profile of a computation on a tape, and what it computed."""
+def run_profile(student, compute, clock=None):
+    """Run a computation on a tape; return its profile and its result."""
     profile = student.benchmarking.WorkProfile() if clock is None else student.benchmarking.WorkProfile(clock)
     with student.autograd.Tape(), profile:
         return profile, compute()
@@ -580,19 +584,19 @@ def expect_work(profile, wanted, call):
     """Compare calls, flops and bytes with {name: (calls, flops, bytes)}."""
     for place, name in enumerate(("calls", "flops", "bytes")):
         of_ops = {op: work[place] for op, work in sorted(wanted.items())}
-        hint = "forward as it runs, and backward when it runs: count in the op that you tell of"
+        hint = "count forward when it runs, and backward when it runs, in the op that you pass on"
         expect.equal(dict(sorted(getattr(profile, name).items())), of_ops, call=f"profile.{name} of {call}", hint=hint)
 
 
 @task("14.7")
 def test_a_training_step_is_counted_forward_and_backward(student, rng):
-    """Calls, operations and bytes of a small network are exact, each op's backward under a name of its own."""
+    """Calls, operations and bytes of a small network are exact; each op's backward has its own name."""
     layers, tensor = student.layers, student.tensor
     first, last = layers.Dense(5, 7, rng=student.rng(0)), layers.Dense(7, 3, bias=False, rng=student.rng(1))
     network = layers.Sequential(first, student.activations.ReLU(), last)
     student.autograd.require_grad(network.parameters())
     x, y = (tensor.Tensor(rng.normal(size=size).astype("float32")) for size in ((4, 5), (4, 3)))
-    profile, loss = profile_of(student, lambda: layers.MSELoss()(network(x), y))
+    profile, loss = run_profile(student, lambda: layers.MSELoss()(network(x), y))
     hidden = 4 * 7 * 4
     forward = {
         "linear": (2, 2 * 4 * 7 * 5 + 28 + 2 * 4 * 3 * 7, 80 + 140 + 28 + hidden + hidden + 84 + 48),
@@ -617,38 +621,38 @@ def test_a_training_step_is_counted_forward_and_backward(student, rng):
 
 @task("14.7")
 def test_a_number_an_array_used_twice_and_a_view(student):
-    """A square reads x once, a number has the bytes of one element, and a reshape moves nothing."""
+    """A square reads x once, a plain number has the bytes of one element, and a reshape moves nothing."""
     x = student.tensor.Tensor(np.arange(6.0).reshape(2, 3))
     student.autograd.require_grad([x])
-    profile, product = profile_of(student, lambda: x * x)
+    profile, product = run_profile(student, lambda: x * x)
     expect_work(profile, {"multiply": (1, 6, 96)}, "x · x for 6 numbers of 8 bytes")
     product.backward(student.tensor.Tensor(np.ones((2, 3))))
     backward = {"multiply": (1, 6, 96), "multiply backward": (1, 12, 48 * 3 + 2 * 48)}
     expect_work(profile, backward, "x · x, forward and backward")
-    profile, _ = profile_of(student, lambda: [(x * 2.0).reshape(3, 2) for _ in range(3)])
+    profile, _ = run_profile(student, lambda: [(x * 2.0).reshape(3, 2) for _ in range(3)])
     expect_work(profile, {"multiply": (3, 18, 3 * 104), "reshape": (3, 0, 0)}, "(x · 2).reshape(3, 2), three times")
 
 
 @task("14.7")
 def test_what_backward_does_not_compute_is_not_counted(student):
-    """An op whose rule gives None for an input has no product and no bytes for it."""
+    """If an op's rule gives None for an input, no product and no bytes count for it."""
     tensor, mse = student.tensor, student.layers.mse
     a, b = (tensor.Tensor(np.ones((4, 4), "float32")) for _ in range(2))
     student.autograd.require_grad([a])
     op = tensor.Op("matmul", mse.forward, mse.backward)  # its rule gives (gradient, None)
-    profile, loss = profile_of(student, lambda: tensor.apply(op, a, b))
+    profile, loss = run_profile(student, lambda: tensor.apply(op, a, b))
     loss.backward()
     wanted = {"matmul": (1, 8, 64 + 64 + 4), "matmul backward": (1, 8, 4 + 4 + 64 + 64 + 64)}
-    expect_work(profile, wanted, "an op named matmul, of (4, 4) and (4, 4) to (), with a gradient for the first alone")
+    expect_work(profile, wanted, "an op named matmul, of (4, 4) and (4, 4) to (), with a gradient for the first only")
 
 
 @task("14.7")
 def test_the_gradients_and_the_times_are_profiles(student):
-    """Gradients come out as without a profile, and times are those of module 13: counting is no op's time."""
+    """Gradients are the same as without a profile, and times are those of module 13: counting takes no op's time."""
     tensor, autograd = student.tensor, student.autograd
-    x, (clock, _) = tensor.Tensor([1.0, 3.0]), clock_of(student, [1] * 1000)
+    x, (clock, _) = tensor.Tensor([1.0, 3.0]), make_clock(student, [1] * 1000)
     autograd.require_grad([x])
-    profile, loss = profile_of(student, lambda: (student.activations.ReLU()(x * x) * x).exp().log().sum(), clock)
+    profile, loss = run_profile(student, lambda: (student.activations.ReLU()(x * x) * x).exp().log().sum(), clock)
     loss.backward()
     expect.array(x.grad, [3.0, 27.0], call="the gradient of (ReLU(x · x) · x).sum(), recorded through a WorkProfile")
     counts = {"multiply": 2.0, "relu": 1.0, "exp": 1.0, "log": 1.0, "sum": 1.0}
@@ -660,7 +664,7 @@ def test_the_gradients_and_the_times_are_profiles(student):
 
 @task("14.7")
 def test_an_op_gets_the_time_since_the_op_before(student):
-    """As in module 13, an op has what passes since its profile last looked at the clock, also without a tape."""
+    """As in module 13, an op gets the time since its profile last read the clock, even without a tape."""
     tensor = student.tensor
     now, x = tensor.Tensor(np.array(100.0)), tensor.Tensor([1.0, 2.0])
     profile = student.benchmarking.WorkProfile(now.item)
@@ -674,12 +678,12 @@ def test_an_op_gets_the_time_since_the_op_before(student):
 
 @task("14.7")
 def test_an_op_without_a_rule_has_none_through_a_profile(student):
-    """Backward through an op that has no rule is a RuntimeError that names it, as without a profile."""
+    """Backward through an op without a rule is a RuntimeError that names it, as it is without a profile."""
     tensor = student.tensor
     x = tensor.Tensor([1.0, 2.0])
     student.autograd.require_grad([x])
     lonely = tensor.Op("equal", tensor.exp.forward)
-    _, loss = profile_of(student, lambda: tensor.apply(lonely, x).sum())
+    _, loss = run_profile(student, lambda: tensor.apply(lonely, x).sum())
     with expect.raises(RuntimeError, call="backward through an op without a rule", mentions=("equal",)):
         loss.backward()
 
@@ -689,7 +693,7 @@ def test_an_op_without_a_rule_has_none_through_a_profile(student):
 
 @task("14.8")
 def test_the_slower_of_two_decides(student):
-    """Least time is the longer of arithmetic's and memory's, and what takes longer is the limit."""
+    """The least time is the longer of arithmetic's and memory's, and the one that takes longer is the limit."""
     roofline = student.benchmarking.Roofline(100.0, 10.0)
     for flops, nbytes, seconds, limit in (
         (1000, 10, 10.0, "arithmetic"),
@@ -703,15 +707,17 @@ def test_the_slower_of_two_decides(student):
         got = roofline.least_seconds(flops, nbytes)
         expect.array(got, seconds, rtol=1e-9, call=f"least_seconds{call}", hint=hint)
         if (flops, nbytes) != (100, 10):
-            expect.equal(roofline.limit(flops, nbytes), limit, call=f"limit{call}", hint="what takes longer")
+            expect.equal(
+                roofline.limit(flops, nbytes), limit, call=f"limit{call}", hint="the limit is the one that takes longer"
+            )
 
 
 @task("14.8")
 def test_peaks_come_from_the_best_call(student):
-    """2n³ operations of a product, and twice the bytes of a copy, by the shortest of their times."""
-    clock, _ = clock_of(student, [4, 2, 5] * 100)
+    """The rates are 2n³ operations of a product, and twice the bytes of a copy, divided by their shortest times."""
+    clock, _ = make_clock(student, [4, 2, 5] * 100)
     got = student.benchmarking.measure_roofline(16, 4096, 9, clock)
-    call = "measure_roofline(16, 4096, 9, clock) with a clock that goes on by 4, 2 and 5 s in turn"
+    call = "measure_roofline(16, 4096, 9, clock) with a clock that advances by 4, 2 and 5 s in turn"
     hint = "2 · 16³ operations in 2 s, the best of all; each element of a product is a sum of n products"
     expect.array(got.flops, 16**3, rtol=1e-9, call=f"flops of {call}", hint=hint)
     hint = "4,096 bytes are read and 4,096 are written in 2 s"
@@ -720,11 +726,11 @@ def test_peaks_come_from_the_best_call(student):
 
 @task("14.8")
 def test_each_peak_has_a_time_of_its_own(student, rng):
-    """Both rates come from the clock that was given, each from another time, and more repeats take more of them."""
+    """Both rates come from the given clock, each from its own time, and more repeats take more readings."""
     counts = []
     for repeats in (3, 8):
         steps = rng.uniform(1, 9, 200)
-        clock, left = clock_of(student, steps)
+        clock, left = make_clock(student, steps)
         got, call = student.benchmarking.measure_roofline(8, 1000, repeats, clock), f"of measure_roofline(…, {repeats})"
         used = []
         for name, work in (("flops", 2 * 8**3), ("bandwidth", 2 * 1000)):
@@ -742,7 +748,7 @@ def test_each_peak_has_a_time_of_its_own(student, rng):
 
 @task("14.8")
 def test_ops_are_ranked_by_their_time(student):
-    """A row for each op, the longest first, with the share of the roof that it reaches."""
+    """Each op has a row, the longest first, with the share of the roof that it reaches."""
     profile, roofline = student.tensor.Trace(), student.benchmarking.Roofline(100.0, 10.0)
     work = {  # seconds, calls, flops, bytes → limit, efficiency
         "exp": ((2.0, 3, 100, 5), ("arithmetic", 0.5)),
@@ -755,7 +761,9 @@ def test_ops_are_ranked_by_their_time(student):
         setattr(profile, name, {op: figures[place] for op, (figures, _) in work.items()})
     rows, call = student.benchmarking.rank_ops(profile, roofline), "rank_ops(profile, Roofline(100.0, 10.0))"
     order = ["conv2d", "linear backward", "relu", "exp", "reshape"]
-    expect.equal([row["op"] for row in rows], order, call=f"the ops of {call}", hint="what took longest first")
+    expect.equal(
+        [row["op"] for row in rows], order, call=f"the ops of {call}", hint="the op that took longest comes first"
+    )
     for row in rows:
         (seconds, calls, *_), (limit, efficiency) = work[row["op"]]
         place = f"the row of {row['op']} in {call}"
@@ -769,12 +777,12 @@ def test_ops_are_ranked_by_their_time(student):
 
 # 14.9: peak memory
 
-BOOKKEEPING = 2_000_000  # bytes that a call, and the test that is asked by it, may take besides the arrays
+BOOKKEEPING = 2_000_000  # bytes that a call, and the test that it calls back, may take besides the arrays
 
 
 @pytest.fixture
 def tracing(student):
-    """Tracing of memory on the student's side; off before the test and after it."""
+    """Return the tracing of memory on the student's side, which is off before and after the test."""
     student.benchmarking.tracemalloc.stop()
     yield student.benchmarking.tracemalloc
     student.benchmarking.tracemalloc.stop()
@@ -789,7 +797,7 @@ def expect_peak(got, wanted, call, hint=None):
 
 @task("14.9")
 def test_the_peak_is_what_lives_at_the_same_time(student, tracing):
-    """Arrays that live together add up, and one that is freed makes room for the next."""
+    """Arrays that live at the same time add up, and one that is freed makes room for the next."""
     ones = student.benchmarking.np.ones
 
     def together():
@@ -807,7 +815,7 @@ def test_the_peak_is_what_lives_at_the_same_time(student, tracing):
 
 @task("14.9")
 def test_what_was_there_before_does_not_count(student, tracing):
-    """Memory held since before, and a peak of before, are not the function's; tracing goes on if it was on."""
+    """Memory and peaks from before the call do not count; tracing stays on if it was on."""
     np_ = student.benchmarking.np
 
     def work():
@@ -819,14 +827,14 @@ def test_what_was_there_before_does_not_count(student, tracing):
         student.hold_result(np_.ones, 4_000_000)
         got = student.benchmarking.peak_memory(work)
         call = f"peak_memory of a function that makes 8 MB, with {numbers * 8:,} bytes there before"
-        expect_peak(got, 8_000_000, call, hint="reset the peak, and take off what is traced before the call")
+        expect_peak(got, 8_000_000, call, hint="reset the peak, and subtract what was traced before the call")
         del kept
     expect.equal(tracing.is_tracing(), True, call="tracemalloc.is_tracing() after peak_memory, on before")
 
 
 @task("14.9")
 def test_an_error_ends_the_tracing(student, tracing):
-    """After a function that fails tracing is as it was, and the error goes on."""
+    """After a function that fails, tracing is as it was before, and the error reaches the caller."""
     two = student.tensor.Tensor([1.0, 2.0])
     with expect.raises(ValueError, call="peak_memory of a function that fails"):
         student.benchmarking.peak_memory(two.item)

@@ -1,7 +1,7 @@
-"""Benchmarking: numbers that somebody else gets as well, and what they mean.
+"""Benchmarking: numbers that someone else can reproduce, and what they mean.
 
 Read it in this order: a timer, summaries, intervals, a comparison of two functions, arithmetic and traffic of ops, the
-roofline, memory. Every clock and every generator is an argument, so each result can be computed again.
+roofline, memory. Every clock and every generator is an argument, so each result can be reproduced.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAD_TO_STD = 1.4826  # a normal distribution's standard deviation, in median abs
 
 @contextmanager
 def pause_collector() -> Iterator[None]:
-    """Keep the garbage collector off in the block. After it, also after an error, it is on if it was on before."""
+    """Keep the garbage collector off in the block. Afterwards, even after an error, it is on if it was on before."""
     # BEGIN SOLUTION 14.1
     was_on = isenabled()
     disable()
@@ -42,8 +42,8 @@ def time_calls(
 ) -> np.ndarray:
     """Return the seconds that each of `repeats` calls of function() took, in order, as float64.
 
-    `warmup` calls come first and are not measured. The collector is paused while calls are measured. Raises
-    ValueError, before any call, for fewer than one repeat or a negative warmup.
+    `warmup` calls come first and are not measured. The collector is paused while calls are measured. ValueError, before
+    any call, for fewer than one repeat or a negative warmup.
     """
     # BEGIN SOLUTION 14.1
     if repeats < 1 or warmup < 0:
@@ -61,10 +61,10 @@ def time_calls(
 
 
 def quantile(samples, q: float) -> float:
-    """Return what a share `q` of the samples lies below: q = 0 is the smallest, ½ the median, 1 the largest.
+    """Return the value below which a share `q` of the samples lies: q = 0 is the smallest, ½ the median, 1 the largest.
 
-    Sorted, the samples stand at positions 0 to n - 1. The quantile stands at q · (n - 1), and between two samples it
-    lies on the straight line from one to the other. Raises ValueError for no samples, and for a q outside 0 to 1.
+    The sorted samples have positions 0 to n - 1, and the quantile is at position q · (n - 1). Between two samples it is
+    on the straight line from one to the other. ValueError for no samples, and for a q outside 0 to 1.
 
     >>> quantile([40.0, 10.0, 20.0], 0.75)
     30.0
@@ -83,7 +83,7 @@ def quantile(samples, q: float) -> float:
 def summarise(samples) -> dict[str, float]:
     """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of at least one sample; else ValueError.
 
-    The MAD is the median of how far the samples lie from their median, times MAD_TO_STD.
+    The MAD is the median of the samples' distances from their median, times MAD_TO_STD.
 
     >>> summarise([5.0, 4.0, 6.0, 5.0, 90.0])
     {'minimum': 4.0, 'median': 5.0, 'mad': 1.4826, 'p95': 73.19...}
@@ -103,11 +103,12 @@ def bootstrap_interval(
     *,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return (low, high), which in about a share `confidence` of experiments has the true statistic between them.
+    """Return (low, high), an interval that holds the true statistic in a share `confidence` of experiments.
 
-    Each of `draws` resamples has as many samples as there are, drawn from them with replacement. `statistic(array,
-    axis=1)` gives a number for each row, as NumPy's functions do. Of these numbers a share (1 - confidence) / 2 lies
-    below low, and as many above high (Efron, 1979). ValueError for no samples and a confidence outside 0 to 1.
+    Each of `draws` resamples has as many samples as there are, drawn from them with replacement.
+    `statistic(array, axis=1)` gives a number for each row, as NumPy's functions do. A share (1 - confidence) / 2 of
+    these numbers is below low, and the same share is above high (Efron, 1979). ValueError for no samples, or a
+    confidence outside 0 to 1.
     """
     # BEGIN SOLUTION 14.3
     if not len(samples) or not 0 < confidence < 1:
@@ -127,10 +128,10 @@ def time_in_turns(
     *,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return seconds of shape (blocks, 2): of the two calls of `baseline` and of the two of `candidate` in each block.
+    """Return seconds of shape (blocks, 2): for each block those of `baseline`'s two calls and of `candidate`'s two.
 
-    A block is baseline, candidate, candidate, baseline, or the other way round, as a coin of `rng` says. First each
-    function is called `warmup` times, which is not measured. The collector is paused while calls are measured.
+    A block is baseline, candidate, candidate, baseline, or the other way round, as a coin of `rng` says. Before that,
+    each function is called `warmup` times without measuring. The collector is paused while calls are measured.
     """
     # BEGIN SOLUTION 14.4
     functions = baseline, candidate
@@ -151,10 +152,10 @@ def time_in_turns(
 def judge(seconds, confidence: float = 0.99, *, rng: np.random.Generator) -> dict[str, float | str]:
     """Return what blocks of `time_in_turns` say about the candidate: "ratio", "low", "high" and "verdict".
 
-    The ratio is the median of the blocks' candidate / baseline, and low and high are its interval with this
-    confidence. "faster" is a candidate whose whole interval is below 1, "slower" one whose interval is above it, and
-    of any other the verdict is "cannot tell". Raises ValueError for fewer than 8 blocks, of which even a unanimous
-    vote proves little, and for a block in which a function took no time.
+    The ratio is the median of candidate / baseline over the blocks, and low and high are its interval with this
+    confidence. The verdict is "faster" if the whole interval is below 1, "slower" if it is above 1, and otherwise
+    "cannot tell". ValueError for fewer than 8 blocks, where even a unanimous vote proves little, and for a block in
+    which a function took no time.
     """
     # BEGIN SOLUTION 14.5
     seconds = np.asarray(seconds)
@@ -183,8 +184,8 @@ PER_ELEMENT = {  # operations forward and backward, for each element of the larg
 def count_flops(name: str, shapes: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int:
     """Return the floating-point operations of an op whose inputs and output have these shapes.
 
-    Each element of a product's output is a sum of n products, which counts 2n, and a bias counts 1 more for each. Any
-    other op counts as PER_ELEMENT says. ValueError, with the name, for an op that is in neither table.
+    Each element of a product's output is a sum of n products, which counts as 2n operations, and a bias adds 1 for each
+    element. Any other op counts as PER_ELEMENT says. ValueError, with the name, for an op in neither table.
 
     >>> count_flops("linear", [(64, 784), (128, 784), (128,)], (64, 128))
     12853248
@@ -204,8 +205,8 @@ def count_backward_flops(
 ) -> int:
     """Return the operations of an op's backward; `given` says for each input whether it computed a gradient.
 
-    Each of the first two gradients of a product is a product of as many operations, without the bias; the bias's own
-    counts 1 for each element of the output. Any other op counts as PER_ELEMENT says, whatever is given.
+    Each of the first two gradients of a product costs as many operations as the product without its bias. The bias's
+    gradient costs 1 for each element of the output. Any other op counts as PER_ELEMENT says, whatever is given.
     """
     # BEGIN SOLUTION 14.6
     if name in PRODUCTS:
@@ -216,9 +217,10 @@ def count_backward_flops(
 
 
 def count_bytes(read: Sequence[np.ndarray], written: Sequence[np.ndarray | None]) -> int:
-    """Return the bytes that must move: those of each array read, once if it is there twice, and of each written.
+    """Return the bytes that must move: those of each array read, counted once, and of each array written.
 
-    A written None is nothing, and so is a view of an array that was read. If nothing is written, nothing moves.
+    A written None counts as nothing, and so does a view of an array that was read. If nothing is written, nothing
+    moves.
     """
     # BEGIN SOLUTION 14.7
     new = [
@@ -238,12 +240,12 @@ class WorkProfile(Profile):
         self.calls, self.flops, self.bytes = {}, {}, {}
 
     def count(self, name: str, flops: int, nbytes: int) -> None:
-        """Add one call with its work to what is known under `name`."""
+        """Add one call and its work to the totals of `name`."""
         for total, amount in ((self.calls, 1), (self.flops, flops), (self.bytes, nbytes)):
             total[name] = total.get(name, 0) + amount
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attributes: dict, output: Tensor) -> None:
-        """Count an op that has just run, and have its backward counted when it runs. `Profile` measures both."""
+        """Count an op that has just run, and count its backward when that runs. `Profile` times both."""
         # BEGIN SOLUTION 14.7
         rule, shapes = backward_of(op), [tensor.shape for tensor in inputs]
 
@@ -262,19 +264,19 @@ class WorkProfile(Profile):
 
 @dataclass(frozen=True)
 class Roofline:
-    """What a machine can do in a second: floating-point operations, and bytes to and from main memory."""
+    """The limits of a machine per second: floating-point operations, and bytes to and from main memory."""
 
     flops: float
     bandwidth: float
 
     def least_seconds(self, flops: float, nbytes: float) -> float:
-        """Return in how many seconds such work can be done at best: arithmetic and memory work at the same time."""
+        """Return the least seconds that this work can take: arithmetic and memory work at the same time."""
         # BEGIN SOLUTION 14.8
         return max(flops / self.flops, nbytes / self.bandwidth)
         # END SOLUTION
 
     def limit(self, flops: float, nbytes: float) -> str:
-        """Return which of the two takes longer: "memory" or "arithmetic"."""
+        """Return the one that takes longer: "memory" or "arithmetic"."""
         # BEGIN SOLUTION 14.8
         return "memory" if nbytes / self.bandwidth > flops / self.flops else "arithmetic"
         # END SOLUTION
@@ -283,9 +285,9 @@ class Roofline:
 def measure_roofline(
     size: int = 1024, nbytes: int = 1 << 26, repeats: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> Roofline:
-    """Measure both with the best of `repeats`: a float32 product of two (size, size), and a copy of `nbytes`.
+    """Measure both limits by the best of `repeats` calls: a float32 product of two (size, size), a copy of `nbytes`.
 
-    A copy moves every byte twice: it is read, and it is written.
+    A copy moves every byte twice: it is read and written.
     """
     matrix, product = np.ones((size, size), np.float32), np.empty((size, size), np.float32)
     source, target = np.ones(nbytes, np.uint8), np.empty(nbytes, np.uint8)
@@ -297,9 +299,9 @@ def measure_roofline(
 
 
 def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
-    """Return a row for each op, what took longest first: "op", "calls", "seconds", "limit", "efficiency".
+    """Return a row for each op, the slowest first, with "op", "calls", "seconds", "limit" and "efficiency".
 
-    The efficiency is the least time that the roofline allows, divided by the time it took; nan where that is 0.
+    The efficiency is the least time that the roofline allows divided by the time the op took, or nan if that is 0.
     """
     # BEGIN SOLUTION 14.8
     rows = []
@@ -313,9 +315,9 @@ def rank_ops(profile: WorkProfile, roofline: Roofline) -> list[dict]:
 
 
 def peak_memory(function: Callable) -> int:
-    """Return by how many bytes Python's and NumPy's memory grew, at its highest, while function() ran.
+    """Return by how many bytes Python's and NumPy's memory grew at its peak while function() ran.
 
-    tracemalloc goes on if it was on before, and is off otherwise, also after an error.
+    Afterwards, even after an error, tracemalloc is on if it was on before, and off otherwise.
     """
     # BEGIN SOLUTION 14.9
     was_on = tracemalloc.is_tracing()
