@@ -1,7 +1,7 @@
 """The tests of module 15: files and a registry, a log, fingerprints, drift, batches, a service, a canary.
 
-No test measures time. Where threads are at work, functions of this file run on the student's side, wait for an event
-and not for a moment, and give up after `PATIENCE` seconds, which only code that would never end reaches.
+No test measures time. Where threads are at work, functions of this file run on the student's side and wait for an
+event, not for a moment. They give up after `PATIENCE` seconds, which only code that would never end reaches.
 """
 
 import bisect
@@ -20,18 +20,19 @@ PATIENCE = 20
 SYNC_HINT = "write, flush, os.fsync(file.fileno()), close, and only then replace"
 
 
-def sha256(data):
-    """The digest that a registry must give."""
+def compute_sha256(data):
+    """Return the digest that a registry must give."""
     return hashlib.sha256(data).hexdigest()
 
 
-# Functions that run on the student's side, by `student.define`: whatever they need they import themselves.
+# Functions that run on the student's side, through `student.define`; they import everything they need.
 
 
 def watch_files(action, arguments, folder):
-    """Call `action`, and look at each sync and each renaming on the way, before it happens.
+    """Call `action`, and record each sync and each renaming before it happens.
 
-    Give back [what it is, whether the renamed file's bytes were synced, the bytes of all files in `folder` by name].
+    Return for each [its name, whether the renamed file's bytes were synced, the bytes of all files in `folder` by
+    name].
     """
     import contextlib
     import os
@@ -47,7 +48,7 @@ def watch_files(action, arguments, folder):
         original = getattr(os, name)
 
         def watched(*args, **kwargs):
-            state = os.stat(args[0])  # noqa: PTH116 - of a file's number, too
+            state = os.stat(args[0])  # noqa: PTH116 - it may also be a file descriptor
             if "sync" in name:
                 look(name, True)
                 synced[state.st_ino] = state.st_size
@@ -67,8 +68,8 @@ def watch_files(action, arguments, folder):
     return seen
 
 
-def fail_at(names, action, arguments):
-    """Call `action` where functions of `os` raise an OSError; give back what it raises, as a text."""
+def fail_in_os(names, action, arguments):
+    """Call `action` while functions of `os` raise an OSError, and return what it raises as a string."""
     import os
 
     originals = {name: getattr(os, name) for name in names if hasattr(os, name)}
@@ -88,8 +89,8 @@ def fail_at(names, action, arguments):
     return "nothing"
 
 
-def read_each(read, path, contents):
-    """What `read` gives for a file with each of these contents."""
+def read_each_content(read, path, contents):
+    """Return what `read` gives for a file with each of these contents."""
     results = []
     for content in contents:
         path.write_bytes(content)
@@ -97,8 +98,8 @@ def read_each(read, path, contents):
     return results
 
 
-def append_to_each(append, path, contents, record):
-    """The file with each of these contents, after one more record."""
+def append_to_each_content(append, path, contents, record):
+    """Append one more record to a file with each of these contents, and return the files' bytes."""
     results = []
     for content in contents:
         path.write_bytes(content)
@@ -107,13 +108,13 @@ def append_to_each(append, path, contents, record):
     return results
 
 
-def call_each(function, arguments):
-    """What a function gives for each tuple of arguments."""
+def call_with_each(function, arguments):
+    """Return what a function gives for each tuple of arguments."""
     return [function(*one) for one in arguments]
 
 
-def give_layouts(fingerprint, array):
-    """The fingerprints of one array in several places in memory."""
+def fingerprint_layouts(fingerprint, array):
+    """Return the fingerprints of one array in several memory layouts."""
     import numpy as np
 
     wide = np.zeros((array.shape[0], 2 * array.shape[1]), array.dtype)
@@ -122,7 +123,7 @@ def give_layouts(fingerprint, array):
 
 
 def run_batches(batcher, rows, bad, patience):
-    """Submit rows, then enter the block; give back each row's answer and the rows of each batch.
+    """Submit rows, then enter the block; return each row's answer and the rows of each batch.
 
     The model doubles, and raises where a row's first number is `bad`.
     """
@@ -147,8 +148,8 @@ def run_batches(batcher, rows, bad, patience):
     return answers, batches
 
 
-def run_callers(batcher, callers, each, patience):
-    """Many threads submit numbers at the same time and wait for each; give back [number, answer] of all of them."""
+def run_caller_threads(batcher, callers, each, patience):
+    """Let many threads submit numbers at the same time and wait for each; return all [number, answer]."""
     import threading
 
     batcher.predict = lambda rows: rows**2 + 1
@@ -169,14 +170,14 @@ def run_callers(batcher, callers, each, patience):
             thread.start()
         for thread in threads:
             thread.join(patience)
-    # Who comes after the thread has failed only learns that the batcher is closed; the others know why.
+    # Callers that come after the thread has failed only learn that the batcher is closed; the others know why.
     for error in sorted(errors, key=lambda error: type(error) is RuntimeError):
         raise error
     return answers
 
 
-def fill_slowly(batcher, patience):
-    """Submit two rows, wait a moment, and submit a third; give back the sizes of the batches."""
+def submit_with_pause(batcher, patience):
+    """Submit two rows, wait a moment, and submit a third; return the sizes of the batches."""
     import time
 
     sizes = []
@@ -195,8 +196,8 @@ def fill_slowly(batcher, patience):
     return sizes
 
 
-def end_block(batcher, rows, fail, patience):
-    """Leave the block with rows in line, perhaps by an error; give back [rows answered, is the thread alive]."""
+def end_block_early(batcher, rows, fail, patience):
+    """Leave the block with rows in line, perhaps by an error; return [rows answered, is the thread alive]."""
     import threading
 
     batcher.predict = lambda batch: batch
@@ -226,8 +227,8 @@ def end_block(batcher, rows, fail, patience):
     return [sum(future.done() for future in futures), batcher.thread.is_alive()]
 
 
-def submit_while_it_ends(make, rounds, patience):
-    """Threads submit all the time while the block ends; give back how many rows were accepted and never answered."""
+def submit_while_block_ends(make, rounds, patience):
+    """Submit rows from threads while the block ends; return how many rows were accepted but never answered."""
     import threading
 
     lost, futures, refused = 0, [], []
@@ -262,8 +263,8 @@ def submit_while_it_ends(make, rounds, patience):
     return lost
 
 
-def cancel_some(batcher, count, cancelled, patience):
-    """Cancel some of the rows in line before the block; give back the answers of the others, and the batches."""
+def cancel_some_rows(batcher, count, cancelled, patience):
+    """Cancel some of the rows in line before the block; return the answers of the others, and the batches."""
     batches = []
 
     def predict(batch):
@@ -279,8 +280,8 @@ def cancel_some(batcher, count, cancelled, patience):
     return [float(answer) for answer in answers], batches
 
 
-def give_wrong_number(batcher, count, more, patience):
-    """A model that gives `more` outputs than rows, the first time; give back what each caller gets."""
+def run_wrong_output_count(batcher, count, more, patience):
+    """Run a model that first gives `more` outputs than rows, and return what each caller gets."""
     calls = []
 
     def predict(batch):
@@ -301,7 +302,7 @@ def give_wrong_number(batcher, count, more, patience):
 
 
 def make_model(name, what):
-    """A model on the student's side: what it does, or what is wrong with it."""
+    """Make a model on the student's side; `what` says what it does or what is wrong with it."""
     import numpy as np
 
     def predict(rows):
@@ -318,8 +319,8 @@ def make_model(name, what):
     return name, predict
 
 
-def keep_busy(service, name, body, at_once, patience):
-    """Hold `at_once` predictions in the model and ask once more; then let go, and ask again.
+def fill_all_slots(service, name, body, at_once, patience):
+    """Hold `at_once` predictions in the model and send one more request; then release them, and send another.
 
     Give back the statuses [while it is busy, those held, afterwards].
     """
@@ -335,7 +336,7 @@ def keep_busy(service, name, body, at_once, patience):
 
     service.model = (name, predict)
 
-    def ask(answers):
+    def send_request(answers):
         try:
             service.predict(body)
             answers.append(200)
@@ -346,26 +347,26 @@ def keep_busy(service, name, body, at_once, patience):
             answers.append(error.args[0])
             inside.release()
 
-    threads = [threading.Thread(target=ask, args=(held,), daemon=True) for _ in range(at_once)]
+    threads = [threading.Thread(target=send_request, args=(held,), daemon=True) for _ in range(at_once)]
     for thread in threads:
         thread.start()
     for _ in threads:
         inside.acquire(timeout=patience)
-    another = threading.Thread(target=ask, args=(late,), daemon=True)
+    another = threading.Thread(target=send_request, args=(late,), daemon=True)
     another.start()
     another.join(patience)
     busy = list(late) or ["no answer"]
     let_go.set()
     for thread in (*threads, another):
         thread.join(patience)
-    ask(late)
+    send_request(late)
     for error in failures:
         raise error
     return [busy, sorted(held), late[-1]]
 
 
 def make_timed_service(service_type, features, waits):
-    """A service whose clock goes on only in the model, by the next of `waits` for each prediction."""
+    """Make a service whose clock advances only in the model, by the next of `waits` for each prediction."""
     now, waits = [100.0], iter(waits)
 
     def predict(rows):
@@ -375,25 +376,25 @@ def make_timed_service(service_type, features, waits):
     return service_type(features, ("slow", predict), clock=lambda: now[0])
 
 
-def ask_often(service, body, times):
-    """The statuses of many requests, one after another."""
+def send_many_requests(service, body, times):
+    """Send many requests one after another, and return their different statuses."""
     return sorted({service.handle("POST", "/predict", body)[0] for _ in range(times)})
 
 
-def ask_at_once(service, body, callers, each, patience):
-    """Threads ask at the same time; give back the statuses that came."""
+def send_from_threads(service, body, callers, each, patience):
+    """Send requests from threads at the same time, and return their different statuses."""
     import threading
 
     statuses, failures = set(), []
 
-    def ask():
+    def send_request():
         try:
             for _ in range(each):
                 statuses.add(service.handle("POST", "/predict", body)[0])
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(callers)]
+    threads = [threading.Thread(target=send_request, daemon=True) for _ in range(callers)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -403,8 +404,8 @@ def ask_at_once(service, body, callers, each, patience):
     return sorted(statuses)
 
 
-def run_canary(canary, start, failures):
-    """Users start, start + 1, … ask one after another; `failures` says for both models whether each fails.
+def run_canary_requests(canary, start, failures):
+    """Send requests of users start, start + 1, … in turn; `failures` says for both models whether each fails.
 
     Give back [request, state] where the state changes, the last state, and [requests, failures] of both.
     """
@@ -424,29 +425,29 @@ def run_canary(canary, start, failures):
 
 @task("15.1")
 def test_a_file_is_written(student, rng):
-    """The file holds exactly these bytes, new or not, and nothing is beside it; a path may be a string."""
+    """The file holds exactly these bytes, new or not, and no other file is left; a path may be a string."""
     folder = student.folder()
     path = folder / "model.bin"
     for size in (0, 1, 70_000):
         for given in (path, path.as_posix()):
             data = rng.bytes(size)
             student.mlops.write_whole(given, data)
-            same_bytes(path.read_bytes(), data, call=f"the file after write_whole(path, {size} bytes)")
+            expect_same_bytes(path.read_bytes(), data, call=f"the file after write_whole(path, {size} bytes)")
             names = [file.name for file in folder.iterdir()]
             expect.equal(names, ["model.bin"], call="the files in the folder after write_whole")
     with expect.raises(FileNotFoundError, call="write_whole to a folder that does not exist"):
         student.mlops.write_whole(folder / "none" / "model.bin", b"data")
 
 
-def same_bytes(got, wanted, *, call, hint=None):
-    """The very same bytes, of which a failure shows the first."""
+def expect_same_bytes(got, wanted, *, call, hint=None):
+    """Require the same bytes; a failure shows only the first of them."""
     shown = got if type(got) is not bytes or len(got) < 50 else f"{len(got)} bytes that begin with {got[:20]!r}"
     expected = f"{len(wanted)} bytes that begin with {wanted[:20]!r}"
     expect.that(type(got) is bytes and got == wanted, call=call, got=shown, expected=expected, hint=hint)
 
 
 def check_steps(seen, call):
-    """What is renamed has been synced before, and something is renamed."""
+    """Require that something was renamed, and that it had been synced before."""
     steps = [name for name, _, _ in seen]
     fine = [synced is True for name, synced, _ in seen if name in ("rename", "replace", "link")]
     expected = "a sync of the whole file, and then its renaming"
@@ -455,7 +456,7 @@ def check_steps(seen, call):
 
 @task("15.1")
 def test_bytes_are_on_the_disk_before_they_get_the_name(student, rng):
-    """Another file is written and synced while the old one is whole, and then takes its place in one step."""
+    """A new file is written and synced while the old one is whole, and then replaces it in one step."""
     folder, watch = student.folder(), student.define(watch_files)
     path = folder / "model.bin"
     for size in (100, 50_000):
@@ -465,16 +466,18 @@ def test_bytes_are_on_the_disk_before_they_get_the_name(student, rng):
         check_steps(seen, what)
         for name, _, files in seen[:-1]:
             old = files.get("model.bin", b"")
-            same_bytes(old, b"old", call=f"the old file at the {name} of {what}", hint=SYNC_HINT)
+            expect_same_bytes(old, b"old", call=f"the old file at the {name} of {what}", hint=SYNC_HINT)
             beside = [data for other, data in files.items() if other != "model.bin"]
-            expect.equal(len(beside), 1, call=f"the files beside it at the {name} of {what}", hint=SYNC_HINT)
-            same_bytes(beside[0], new, call=f"the file beside it at the {name} of {what}", hint="flush before fsync")
+            expect.equal(len(beside), 1, call=f"the other files at the {name} of {what}", hint=SYNC_HINT)
+            expect_same_bytes(
+                beside[0], new, call=f"the temporary file at the {name} of {what}", hint="flush before fsync"
+            )
 
 
 @task("15.1")
 def test_what_fails_leaves_the_old_file(student):
-    """If the disk fails at any step, that is raised, the old file is as it was, and nothing is left beside it."""
-    folder, fail = student.folder(), student.define(fail_at)
+    """If the disk fails at any step, the error is raised, the old file is as it was, and no other file is left."""
+    folder, fail = student.folder(), student.define(fail_in_os)
     path = folder / "model.bin"
     path.write_bytes(b"old")
     for names in (("fsync", "fdatasync"), ("rename", "replace", "link")):
@@ -495,27 +498,32 @@ def test_what_fails_leaves_the_old_file(student):
 
 @task("15.2")
 def test_objects_have_the_names_of_their_bytes(student, rng):
-    """What put returns is the SHA-256 of the bytes, and the name of a file in "objects"; get gives the bytes back."""
+    """The SHA-256 that put returns is the name of a file in "objects", and get returns the bytes."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     contents = [b"", b"a", rng.bytes(3000), rng.bytes(3000)]
     for data in contents:
         name = registry.put(data)
-        expect.equal(name, sha256(data), call=f"Registry.put({len(data)} bytes)", hint="digest(data)")
-        same_bytes((folder / "objects" / name).read_bytes(), data, call="the file in objects after put")
+        expect.equal(name, compute_sha256(data), call=f"Registry.put({len(data)} bytes)", hint="digest(data)")
+        expect_same_bytes((folder / "objects" / name).read_bytes(), data, call="the file in objects after put")
     for one in (registry, student.mlops.Registry(folder.as_posix())):
         for data in contents:
-            same_bytes(one.get(sha256(data)), data, call="Registry.get of what was put", hint="all is in the folder")
+            expect_same_bytes(
+                one.get(compute_sha256(data)),
+                data,
+                call="Registry.get of what was put",
+                hint="everything is in the folder",
+            )
 
 
 @task("15.2")
 def test_the_same_bytes_are_stored_once(student, rng):
-    """Putting bytes that are there already changes no file."""
+    """Putting bytes that are already stored changes no file."""
     folder, data = student.folder(), rng.bytes(500)
     registry = student.mlops.Registry(folder)
     path = folder / "objects" / registry.put(data)
     before = path.stat().st_ino, path.stat().st_mtime_ns
-    expect.equal(registry.put(data), sha256(data), call="put of the same bytes again")
+    expect.equal(registry.put(data), compute_sha256(data), call="put of the same bytes again")
     after = path.stat().st_ino, path.stat().st_mtime_ns
     expect.equal(after, before, call="the file's inode and time after a second put of the same bytes")
     expect.equal(len(list((folder / "objects").iterdir())), 1, call="the number of files in objects")
@@ -523,64 +531,76 @@ def test_the_same_bytes_are_stored_once(student, rng):
 
 @task("15.2")
 def test_a_flipped_byte_is_named(student, rng):
-    """Bytes that were changed, cut off or added to are refused with the digest; put of the right ones repairs them."""
+    """Changed, shortened or extended bytes are a ValueError with the digest; putting the right ones repairs them."""
     folder, data, other = student.folder(), rng.bytes(200), rng.bytes(200)
     registry = student.mlops.Registry(folder)
     name, safe = registry.put(data), registry.put(other)
     path = folder / "objects" / name
-    changed = [data[:-1], data + b"\0", b"", other, *(flip(data, place, rng) for place in range(0, 200, 10))]
+    changed = [data[:-1], data + b"\0", b"", other, *(flip_bit(data, place, rng) for place in range(0, 200, 10))]
     for content in changed:
         path.write_bytes(content)
-        with expect.raises(ValueError, call="get of a damaged object", mentions=(name,), hint="digest what was read"):
+        with expect.raises(
+            ValueError, call="get of a damaged object", mentions=(name,), hint="take the digest of what was read"
+        ):
             registry.get(name)
-        same_bytes(path.read_bytes(), content, call="the damaged file after get", hint="leave it as it is")
-        same_bytes(registry.get(safe), other, call="get of another object")
+        expect_same_bytes(path.read_bytes(), content, call="the damaged file after get", hint="leave it as it is")
+        expect_same_bytes(registry.get(safe), other, call="get of another object")
         registry.put(data)
         hint = "a file of that name may be damaged: compare its bytes"
-        same_bytes(registry.get(name), data, call="get after put has repaired it", hint=hint)
+        expect_same_bytes(registry.get(name), data, call="get after put has repaired it", hint=hint)
 
 
-def flip(data, place, rng):
-    """The bytes with one bit changed in the byte at `place`, not the highest: what is ASCII stays ASCII."""
+def flip_bit(data, place, rng):
+    """Change one bit, not the highest, in the byte at `place`, so that ASCII stays ASCII."""
     return data[:place] + (data[place] ^ 1 << int(rng.integers(7))).to_bytes(1, "big") + data[place + 1 :]
 
 
 @task("15.2")
 def test_what_is_not_stored_is_a_key_error(student):
-    """A digest nobody has put, and names that are no digest and lead elsewhere, are KeyErrors."""
+    """An unknown digest, or a name that is not a digest and leads out of the folder, is a KeyError."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     name = registry.put(b"model")
     (folder / "secret").write_bytes(b"secret")
     (folder / "objects" / ("." * 64)).write_bytes(b"dots")
     (folder / "objects" / "readme").write_bytes(b"no object")
-    wrong_names = [sha256(b"other"), "", ".", "..", "readme", "../secret", f"../objects/{name}", name[:63], name + "0"]
+    wrong_names = [
+        compute_sha256(b"other"),
+        "",
+        ".",
+        "..",
+        "readme",
+        "../secret",
+        f"../objects/{name}",
+        name[:63],
+        name + "0",
+    ]
     for wrong in (*wrong_names, "." * 64, "/etc/hosts", "0" * 300, "\0" * 64):
-        with expect.raises(KeyError, call=f"Registry.get({wrong[:70]!r})", hint="look at the name before the file"):
+        with expect.raises(KeyError, call=f"Registry.get({wrong[:70]!r})", hint="check the name before the file"):
             registry.get(wrong)
 
 
 @task("15.2")
 def test_a_crash_while_storing_harms_nothing(student, rng):
-    """Whenever put is cut short, earlier objects are there, the new one is whole or missing, and can be put again."""
+    """Whenever put is cut short, earlier objects remain, and the new one is whole or missing and can be put again."""
     folder, old, new = student.folder(), rng.bytes(100), rng.bytes(100)
     registry = student.mlops.Registry(folder)
     registry.put(old)
     seen = student.define(watch_files)(registry.put, (new,), folder)
     check_steps(seen, "Registry.put")
     for step, _, files in seen:
-        again = student.mlops.Registry(restore(student, files))
+        again = student.mlops.Registry(make_crashed_folder(student, files))
         call = f"a registry after a crash at the {step} of put"
-        same_bytes(again.get(sha256(old)), old, call=f"an earlier object in {call}")
+        expect_same_bytes(again.get(compute_sha256(old)), old, call=f"an earlier object in {call}")
         if step != "end":
             with expect.raises(KeyError, call=f"the new object in {call}", hint="write_whole"):
-                again.get(sha256(new))
+                again.get(compute_sha256(new))
         again.put(new)
-        same_bytes(again.get(sha256(new)), new, call=f"the new object, put again in {call}")
+        expect_same_bytes(again.get(compute_sha256(new)), new, call=f"the new object, put again in {call}")
 
 
-def restore(student, files):
-    """A new folder with these files: what a crash left."""
+def make_crashed_folder(student, files):
+    """Make a new folder with the files that a crash left."""
     folder = student.folder()
     for name, data in files.items():
         path = folder / name
@@ -594,7 +614,7 @@ def restore(student, files):
 
 @task("15.3")
 def test_promoting_and_rolling_back(student, rng):
-    """The history grows by what is promoted, unless it serves already, and loses its last entry by rolling back."""
+    """Promoting adds to the history, unless the object serves already, and rolling back removes the last entry."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     names, history = [registry.put(rng.bytes(20)) for _ in range(3)], []
@@ -608,13 +628,13 @@ def test_promoting_and_rolling_back(student, rng):
             registry.promote(name)
             history += [name] if history[-1:] != [name] else []
         one = registry if step % 2 else student.mlops.Registry(folder)
-        hint = "the one that serves changes nothing; what is promoted must be in the file"
+        hint = "promoting the one that serves changes nothing; promotions must be in the file"
         expect.equal(one.history(), history, call=f"history() after step {step}", hint=hint)
 
 
 @task("15.3")
 def test_promoting_twice_does_not_hide_the_way_back(student):
-    """After a second promotion of the same object, rolling back still leads to the one before."""
+    """After a second promotion of the same object, rolling back still leads to the previous one."""
     registry = student.mlops.Registry(student.folder())
     first, second = registry.put(b"first"), registry.put(b"second")
     for name in (first, second, second):
@@ -624,7 +644,7 @@ def test_promoting_twice_does_not_hide_the_way_back(student):
 
 @task("15.3")
 def test_without_an_earlier_one_nothing_rolls_back(student):
-    """With no model or one, roll_back is a RuntimeError, and what serves goes on serving."""
+    """With no model or only one, roll_back is a RuntimeError, and the model keeps serving."""
     registry = student.mlops.Registry(student.folder())
     with expect.raises(RuntimeError, call="roll_back() of an empty registry"):
         registry.roll_back()
@@ -632,12 +652,12 @@ def test_without_an_earlier_one_nothing_rolls_back(student):
     registry.promote(only)
     with expect.raises(RuntimeError, call="roll_back() after one promotion"):
         registry.roll_back()
-    expect.equal(registry.history(), [only], call="history() after it")
+    expect.equal(registry.history(), [only], call="history() after the RuntimeError")
 
 
 @task("15.3")
 def test_only_what_is_whole_serves(student):
-    """What is unknown or damaged is neither promoted nor rolled back to; then nothing has changed."""
+    """Promoting or rolling back to an unknown or damaged object fails and changes nothing."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     oldest, first, second, third = (registry.put(data) for data in (b"oldest", b"first", b"second", b"third"))
@@ -646,11 +666,11 @@ def test_only_what_is_whole_serves(student):
     (folder / "objects" / first).write_bytes(b"fir5t")
     (folder / "objects" / third).write_bytes(b"")
     for kind, call, function in (
-        (KeyError, "promote of an unknown digest", lambda: registry.promote(sha256(b"unknown"))),
+        (KeyError, "promote of an unknown digest", lambda: registry.promote(compute_sha256(b"unknown"))),
         (ValueError, "promote of a damaged object", lambda: registry.promote(third)),
         (ValueError, "roll_back() to a damaged object", registry.roll_back),
     ):
-        with expect.raises(kind, call=call, hint="self.get first"):
+        with expect.raises(kind, call=call, hint="call self.get first"):
             function()
         expect.equal(registry.history(), [oldest, first, second], call=f"history() after {call}")
     (folder / "objects" / first).unlink()
@@ -662,7 +682,7 @@ def test_only_what_is_whole_serves(student):
 
 @task("15.3")
 def test_a_crash_leaves_the_earlier_state(student):
-    """Whenever promote or roll_back is cut short, the registry that is opened next has the old history, whole."""
+    """Whenever promote or roll_back is cut short, the registry that is opened next has the whole old history."""
     folder = student.folder()
     registry = student.mlops.Registry(folder)
     first, second = registry.put(b"first"), registry.put(b"second")
@@ -675,7 +695,7 @@ def test_a_crash_leaves_the_earlier_state(student):
         seen = watch(getattr(registry, what), arguments, folder)
         check_steps(seen, what)
         for step, _, files in seen:
-            got = student.mlops.Registry(restore(student, files)).history()
+            got = student.mlops.Registry(make_crashed_folder(student, files)).history()
             call = f"history() after {what}" if step == "end" else f"history() after a crash at the {step} of {what}"
             expect.equal(got, after if step == "end" else before, call=call, hint="write_whole")
 
@@ -684,7 +704,7 @@ def test_a_crash_leaves_the_earlier_state(student):
 
 
 def draw_records(rng, count):
-    """Records with what JSON can hold, a line break in a text included."""
+    """Draw records of everything that JSON can hold, including a line break in a string."""
     return [
         {"step": step, "loss": float(rng.normal()), "note": "ö\n", "more": [None, True, {"a": []}]}
         for step in range(count)
@@ -692,16 +712,16 @@ def draw_records(rng, count):
 
 
 def write_lines(records):
-    """The bytes of a log with these records."""
+    """Return the bytes of a log with these records."""
     texts = [json.dumps(record).encode() for record in records]
     return b"".join(b"\n%s %s\n" % (hashlib.sha256(text).hexdigest()[:8].encode(), text) for text in texts)
 
 
 def read_lines(data):
-    """The records and damaged lines of a log, by the rule of the lesson, on the judge's side."""
+    """Return the records and damaged lines of a log by the lesson's rule, on the judge's side."""
     records, damaged = [], []
     for number, line in enumerate(data.split(b"\n"), start=1):
-        if len(line) > 8 and line[8:9] == b" " and sha256(line[9:])[:8].encode() == line[:8]:
+        if len(line) > 8 and line[8:9] == b" " and compute_sha256(line[9:])[:8].encode() == line[:8]:
             records.append(json.loads(line[9:]))
         elif line:
             damaged.append(number)
@@ -710,7 +730,7 @@ def read_lines(data):
 
 @task("15.4")
 def test_records_come_back(student, rng):
-    """What was appended is read again, in order; each line has its digits and a line break on both sides."""
+    """Appended records are read back in order; each line has its digits and a line break on both sides."""
     path = student.folder() / "run.log"
     expect.equal(student.mlops.read_records(path), ([], []), call="read_records of no file")
     records = draw_records(rng, 5)
@@ -720,50 +740,50 @@ def test_records_come_back(student, rng):
         expect.equal(student.mlops.read_records(path), (records[:number], []), call=call)
         expect.equal(read_lines(path.read_bytes()), (records[:number], []), call=f"the lines of the file, {call}")
     data = path.read_bytes()
-    call, hint = "the first and the last byte of the log", "a line break before the line, and one after it"
+    call, hint = "the first and the last byte of the log", "write a line break before the line, and one after it"
     expect.equal(data[:1] + data[-1:], b"\n\n", call=call, hint=hint)
 
 
 @task("15.4")
 def test_a_log_survives_a_cut_at_every_byte(student, rng):
-    """Cut off after any byte, it gives all whole records; the next one gets a line of its own and is read, too."""
+    """A log cut off after any byte gives all whole records; the next record gets its own line and is read as well."""
     mlops, path, last = student.mlops, student.folder() / "run.log", {"step": 99}
     data = write_lines(draw_records(rng, 2))
     cuts = [data[:end] for end in range(len(data) + 1)]
-    read = student.define(read_each)(mlops.read_records, path, cuts)
-    longer = student.define(append_to_each)(mlops.append_record, path, cuts, last)
-    again = student.define(read_each)(mlops.read_records, path, [bytes_of(one) for one in longer])
+    read = student.define(read_each_content)(mlops.read_records, path, cuts)
+    longer = student.define(append_to_each_content)(mlops.append_record, path, cuts, last)
+    again = student.define(read_each_content)(mlops.read_records, path, [require_bytes(one) for one in longer])
     for cut, got, more in zip(cuts, read, again, strict=True):
         call = f"read_records of a log of {len(data)} bytes, cut off after {len(cut)}"
-        hint = "each line by itself; it is whole if its digits fit, with or without a line break"
+        hint = "check each line separately; it is whole if its digits match, with or without a line break"
         expect.equal(got, read_lines(cut), call=call, hint=hint)
         whole, damaged = read_lines(cut)
-        hint = "the new record must not be glued to what is left of a line"
+        hint = "the new record must not be joined to half a line"
         expect.equal(more, ([*whole, last], damaged), call=f"{call}, and another record", hint=hint)
 
 
-def bytes_of(value):
-    """What must be bytes."""
+def require_bytes(value):
+    """Return a value that must be bytes."""
     expect.that(type(value) is bytes, call="a file", got=value, expected="bytes")
     return value
 
 
 @task("15.4")
 def test_a_damaged_line_is_named_and_costs_itself_alone(student, rng):
-    """With any one byte changed, the other lines' records are there, and the damaged line's number is given."""
+    """If any one byte changes, the other lines' records are read, and the damaged line's number is reported."""
     data = write_lines(draw_records(rng, 3))
-    bad = {f"byte {place} changed": flip(data, place, rng) for place in range(0, len(data), 2)}
+    bad = {f"byte {place} changed": flip_bit(data, place, rng) for place in range(0, len(data), 2)}
     for line in (b"{}", b"00000000 {}", b"\xff\xfe", b"[" * 5000, b" ", b"44136fa3x{}", b"44136fa3"):
         bad[f"a line {line[:20]!r} in it"] = data + line + b"\n" + data
     path = student.folder() / "run.log"
-    got = student.define(read_each)(student.mlops.read_records, path, list(bad.values()))
+    got = student.define(read_each_content)(student.mlops.read_records, path, list(bad.values()))
     for (what, content), one in zip(bad.items(), got, strict=True):
         expect.equal(one, read_lines(content), call=f"read_records of a log with {what}", hint="compare the digits")
 
 
 @task("15.4")
 def test_a_record_is_on_the_disk_on_return(student):
-    """append_record syncs the file when the whole line is in it, and leaves the lines before as they are."""
+    """append_record syncs the file when the whole line is in it, and leaves earlier lines as they are."""
     folder = student.folder()
     path = folder / "run.log"
     student.mlops.append_record(path, {"step": 1})
@@ -774,7 +794,7 @@ def test_a_record_is_on_the_disk_on_return(student):
     call, hint = "what is in the file when append_record syncs it", "write, flush, os.fsync(file.fileno())"
     lengths = [len(data) for data in synced]
     expect.that(after in synced, call=call, got=f"{lengths} bytes", expected=f"all {len(after)} bytes", hint=hint)
-    same_bytes(after[: len(before)], before, call="the lines before, after append_record")
+    expect_same_bytes(after[: len(before)], before, call="the earlier lines after append_record")
 
 
 # 15.5: fingerprints
@@ -782,7 +802,7 @@ def test_a_record_is_on_the_disk_on_return(student):
 
 @task("15.5")
 def test_each_value_has_its_path(student):
-    """Dicts, lists and tuples are entered at any depth; every single value, empty containers too, has a path."""
+    """Dicts, lists and tuples are entered at any depth; every single value or empty container has a path."""
     value = {"config": {"lr": 0.1, "sizes": [3, (4, "x")]}, "data": np.arange(3), "none": None, "empty": [], "also": {}}
     got = student.mlops.fingerprint(value)
     paths = ["also", "config.lr", "config.sizes.0", "config.sizes.1.0", "config.sizes.1.1", "data", "empty", "none"]
@@ -796,10 +816,10 @@ def test_each_value_has_its_path(student):
 
 @task("15.5")
 def test_the_same_is_the_same(student, rng):
-    """Neither the order of keys nor where an array lies in memory changes anything, and NaN is like itself."""
+    """Neither the order of keys nor the memory layout of an array changes anything, and NaN equals itself."""
     fingerprint = student.mlops.fingerprint
     array = rng.normal(size=(6, 4)).astype("float32")
-    first, *others = student.define(give_layouts)(fingerprint, array)
+    first, *others = student.define(fingerprint_layouts)(fingerprint, array)
     for other in others:
         expect.equal(other, first, call="fingerprint of an array in another memory layout", hint="tobytes()")
     a, b = fingerprint({"x": 1, "y": [array, 2.5]}), fingerprint({"y": [array.copy(), 2.5], "x": 1})
@@ -810,7 +830,7 @@ def test_the_same_is_the_same(student, rng):
 
 @task("15.5")
 def test_whatever_differs_is_different(student, rng):
-    """Another value, type, dtype or shape, one element among many or its last bit: each is another digest."""
+    """A change of value, type, dtype, shape, one element among many, or its last bit changes the digest."""
     many = rng.normal(size=10_000)
     one_of_many, last_bit = many.copy(), many.copy()
     one_of_many[5_000] += 1.0
@@ -829,13 +849,13 @@ def test_whatever_differs_is_different(student, rng):
         prints = [json.dumps(student.mlops.fingerprint({"x": value}), sort_keys=True) for value in group]
         for (i, a), (j, b) in itertools.combinations(enumerate(prints), 2):
             call = f"fingerprint of {expect.describe(group[i])} and of {expect.describe(group[j])}"
-            hint = "type and repr; of arrays dtype, shape and tobytes(), since their repr leaves numbers out"
+            hint = "hash type and repr; for arrays dtype, shape and tobytes(), since their repr leaves numbers out"
             expect.that(a != b, call=call, got="the same", expected="two digests", hint=hint)
 
 
 @task("15.5")
 def test_differences_are_named(student, rng):
-    """Exactly the paths that differ, or that only one side has, sorted."""
+    """find_differences returns exactly the paths that differ or that only one side has, sorted."""
     for _ in range(20):
         first = {f"p{k}": str(rng.integers(3)) for k in rng.permutation(12)[: int(rng.integers(13))]}
         second = {f"p{k}": str(rng.integers(3)) for k in rng.permutation(12)[: int(rng.integers(13))]}
@@ -851,7 +871,7 @@ def test_differences_are_named(student, rng):
 
 @task("15.5")
 def test_what_has_no_fingerprint_is_named(student):
-    """An object's repr holds its address, which is another in each run: a TypeError with the path."""
+    """An object's repr contains its address, which differs in each run, so it is a TypeError with the path."""
     for value in (student.rng(1), student.hold_result(student.mlops.np.empty, 2, "object")):
         with expect.raises(TypeError, mentions=("config.rng.1",), call='fingerprint({"config": {"rng": [0, object]}})'):
             student.mlops.fingerprint({"config": {"rng": [0, value]}})
@@ -860,8 +880,8 @@ def test_what_has_no_fingerprint_is_named(student):
 # 15.6: PSI
 
 
-def count_psi(reference, current, bins):
-    """The index by counting values one after another."""
+def compute_psi_by_counting(reference, current, bins):
+    """Compute the index by counting values one after another."""
     edges = sorted(set(np.quantile(reference, [k / bins for k in range(1, bins)]).tolist()))
     parts = []
     for sample in (reference, current):
@@ -874,8 +894,8 @@ def count_psi(reference, current, bins):
 
 @task("15.6")
 def test_psi_by_its_formula(student, rng):
-    """For numbers of any size, with ties, in unequal numbers, the index is the formula's; 10 bins by default."""
-    psi, hint = student.mlops.psi, "side='right', and ½ for each bin"
+    """The index agrees with the formula for ties and unequal sizes; by default there are 10 bins."""
+    psi, hint = student.mlops.psi, "use side='right', and add ½ for each bin"
     for reference, current in (
         (rng.normal(size=400), rng.normal(0.3, 1.2, size=300)),
         (rng.integers(0, 6, 200).astype(float), rng.integers(0, 9, 90).astype(float)),
@@ -883,17 +903,17 @@ def test_psi_by_its_formula(student, rng):
         (np.ones(20), np.array([1.0, 2.0, 0.0])),
     ):
         sizes = f"{len(reference)} and {len(current)} values"
-        wanted = count_psi(reference, current, 10)
+        wanted = compute_psi_by_counting(reference, current, 10)
         expect.array(psi(reference, current), wanted, rtol=1e-9, call=f"psi of {sizes}", hint=hint)
         for bins in (2, 5, 16):
-            wanted = count_psi(reference, current, bins)
+            wanted = compute_psi_by_counting(reference, current, bins)
             got = psi(reference, current, bins)
             expect.array(got, wanted, rtol=1e-9, call=f"psi of {sizes}, bins={bins}", hint=hint)
 
 
 @task("15.6")
 def test_psi_by_hand(student):
-    """Two bins with 5 and 5 values against 8 and 2; and of a sample with itself it is 0."""
+    """The lesson's example of 5 and 5 against 8 and 2 values is right, and a sample with itself gives 0."""
     reference = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     current = np.array([1.0, 1, 2, 2, 3, 3, 4, 4, 9, 9])
     wanted = 3 / 11 * math.log(8.5 / 5.5) - 3 / 11 * math.log(2.5 / 5.5)
@@ -903,37 +923,37 @@ def test_psi_by_hand(student):
 
 @task("15.6")
 def test_empty_bins_and_values_outside_are_finite(student, rng):
-    """Where one sample has nothing the index stays finite, and values beyond the reference's ends count."""
+    """The index stays finite where one sample has no values, and values beyond the reference's ends count."""
     reference = rng.uniform(0, 1, 500)
     for current in (np.full(100, 50.0), np.full(100, -50.0), np.array([0.5])):
-        got, wanted = student.mlops.psi(reference, current), count_psi(reference, current, 10)
+        got, wanted = student.mlops.psi(reference, current), compute_psi_by_counting(reference, current, 10)
         call = f"psi of a uniform sample and {len(current)} times {current[0]}"
-        expect.array(got, wanted, rtol=1e-9, call=call, hint="½ in each bin; the outer bins have no end")
+        expect.array(got, wanted, rtol=1e-9, call=call, hint="add ½ in each bin; the outer bins have no end")
 
 
 # 15.7: Kolmogorov and Smirnov
 
 
-def tail_of_kolmogorov(scaled):
-    """P(K > scaled), by the other series, which is good where the one of the task is not."""
+def compute_kolmogorov_tail(scaled):
+    """Return P(K > scaled) by another series, which converges where the task's does not."""
     if scaled < 0.3:
         return 1.0
     total = sum(math.exp(-((2 * k - 1) ** 2) * math.pi**2 / (8 * scaled**2)) for k in range(1, 200))
     return 1 - math.sqrt(2 * math.pi) / scaled * total
 
 
-def largest_distance(first, second):
-    """D, by looking at each value for itself."""
+def find_largest_distance(first, second):
+    """Return D by comparing both shares at each value separately."""
     return max(abs(float((first <= x).mean()) - float((second <= x).mean())) for x in (*first, *second))
 
 
 @task("15.7")
 def test_ks_is_scipys(student):
-    """D and p of five pairs of samples are SciPy's (reference.json), ties and unequal sizes among them."""
+    """D and p of five pairs of samples agree with SciPy (reference.json), even with ties and unequal sizes."""
     for case in REFERENCE["ks"]:
         distance, p = student.mlops.ks_test(*map(np.array, case["samples"]))
         call = f"ks_test of {len(case['samples'][0])} and {len(case['samples'][1])} values"
-        expect.array(distance, case["D"], rtol=1e-9, call=f"D of {call}", hint="shares of values ≤ x: side='right'")
+        expect.array(distance, case["D"], rtol=1e-9, call=f"D of {call}", hint="count values ≤ x: side='right'")
         expect.array(p, case["p"], rtol=1e-5, call=f"p of {call}")
 
 
@@ -950,19 +970,19 @@ def test_ks_by_its_definition(student, rng):
         first, second = rng.normal(size=n).round(digits), rng.normal(shift, size=m).round(digits)
         distance, p = student.mlops.ks_test(first, second)
         call = f"ks_test of {n} and {m} values, rounded to {digits} digits"
-        wanted = largest_distance(first, second)
+        wanted = find_largest_distance(first, second)
         expect.that(type(distance) is float and type(p) is float, call=call, got=(distance, p), expected="two floats")
         expect.array(distance, wanted, rtol=1e-9, call=f"D of {call}", hint="equal values count together")
-        tail = tail_of_kolmogorov(wanted * math.sqrt(n * m / (n + m)))
+        tail = compute_kolmogorov_tail(wanted * math.sqrt(n * m / (n + m)))
         expect.array(p, tail, rtol=1e-4, atol=1e-8, call=f"p of {call}", hint="λ = D · √(n · m / (n + m))")
 
 
 @task("15.7")
 def test_p_at_its_ends(student):
-    """Samples that are alike have p = 1, samples far apart a tiny one, in either order."""
+    """Equal samples have p = 1, and samples far apart have a tiny p, in either order."""
     a = np.arange(100.0)
     for first, second, wanted in ((a, a, (0.0, 1.0)), (a, a + 1, (0.01, 1.0)), (a, np.repeat(a, 2), (0.0, 1.0))):
-        expect.array(student.mlops.ks_test(first, second), wanted, rtol=1e-9, call="ks_test of samples that are alike")
+        expect.array(student.mlops.ks_test(first, second), wanted, rtol=1e-9, call="ks_test of equal samples")
     for first, second in ((a, a + 1000), (a + 1000, a)):
         distance, p = student.mlops.ks_test(first, second)
         expect.array(distance, 1.0, rtol=1e-9, call="D of samples that are apart")
@@ -975,15 +995,15 @@ def test_p_at_its_ends(student):
 
 @task("15.8")
 def test_the_tail_is_scipys(student):
-    """P(X ≥ x) for 1 to 99 degrees of freedom and x from 0 to 300 is SciPy's (reference.json)."""
+    """P(X ≥ x) agrees with SciPy (reference.json) for 1 to 99 degrees of freedom and x from 0 to 300."""
     for x, df, wanted in REFERENCE["chi2_tail"]:
-        call, hint = f"chi2_tail({x}, {df})", "a term for each df from the first one up to df - 2"
+        call, hint = f"chi2_tail({x}, {df})", "add a term for each df from the first one up to df - 2"
         expect.array(student.mlops.chi2_tail(x, df), wanted, rtol=1e-7, atol=1e-300, call=call, hint=hint)
 
 
 @task("15.8")
 def test_the_tail_by_hand(student, rng):
-    """With 2 degrees it is exp(-x/2), with 4 (1 + x/2) times as much, with 1 that of a normal number's square."""
+    """The tail is exp(-x/2) with 2 degrees, (1 + x/2) times that with 4, and a squared normal's with 1."""
     for x in (0.0, *map(float, rng.uniform(0, 40, 6))):
         for df, wanted in (
             (1, math.erfc(math.sqrt(x / 2))),
@@ -995,16 +1015,16 @@ def test_the_tail_by_hand(student, rng):
 
 @task("15.8")
 def test_chi2_is_scipys(student):
-    """χ² and p of five pairs of samples are SciPy's (reference.json): integers, texts, a category that is new."""
+    """χ² and p of five pairs of samples agree with SciPy (reference.json): integers, strings, a new category."""
     for case in REFERENCE["chi2"]:
-        statistic, p = student.define(compare_lists)(student.mlops.chi2_test, *case["samples"])
+        statistic, p = student.define(call_with_arrays)(student.mlops.chi2_test, *case["samples"])
         names = sorted({*case["samples"][0], *case["samples"][1]})
         expect.array(statistic, case["chi2"], rtol=1e-9, call=f"χ² of samples with the categories {names}")
         expect.array(p, case["p"], rtol=1e-7, call=f"p of samples with the categories {names}")
 
 
-def compare_lists(test, first, second):
-    """Compare two lists as arrays: texts do not cross as arrays."""
+def call_with_arrays(test, first, second):
+    """Call a test with two lists as arrays, because arrays of strings cannot be sent."""
     import numpy as np
 
     return test(np.array(first), np.array(second))
@@ -1012,7 +1032,7 @@ def compare_lists(test, first, second):
 
 @task("15.8")
 def test_chi2_counts_every_category(student, rng):
-    """A category that only one sample has counts; sizes may differ; one category alone is no drift."""
+    """Categories of only one sample count, sizes may differ, and a single category means no drift."""
     for n, m, low in ((30, 60, 0), (200, 20, 2), (50, 50, -3)):
         first, second = rng.integers(0, 4, n), rng.integers(low, 6, m)
         statistic, p = student.mlops.chi2_test(first, second)
@@ -1024,7 +1044,7 @@ def test_chi2_counts_every_category(student, rng):
                 wanted += (int((sample == name).sum()) - share) ** 2 / share
         call = f"chi2_test of {n} and {m} values in {len(names)} categories"
         expect.that(type(statistic) is float and type(p) is float, call=call, got=(statistic, p), expected="two floats")
-        expect.array(statistic, wanted, rtol=1e-9, call=f"χ² of {call}", hint="every category of either sample")
+        expect.array(statistic, wanted, rtol=1e-9, call=f"χ² of {call}", hint="count every category of either sample")
         tail = student.mlops.chi2_tail(wanted, len(names) - 1)
         expect.array(p, tail, rtol=1e-7, call=f"p of {call}", hint="df is the number of categories minus 1")
     got = student.mlops.chi2_test(np.array([7, 7]), np.array([7]))
@@ -1036,7 +1056,7 @@ def test_chi2_counts_every_category(student, rng):
 
 @task("15.9")
 def test_holm_by_hand(student):
-    """With four p-values the smallest is compared with α/4, the next with α/3, and after the first miss none counts."""
+    """Of four p-values the smallest is compared with α/4 and the next with α/3; after the first miss none counts."""
     for p_values, alpha, wanted in (
         ([0.01, 0.04, 0.03, 0.005], 0.05, [True, False, False, True]),
         ([0.0125, 0.0167, 0.024, 0.05], 0.05, [True, False, False, False]),
@@ -1047,17 +1067,17 @@ def test_holm_by_hand(student):
         ([], 0.05, []),
     ):
         got = [bool(one) for one in student.mlops.holm(p_values, alpha)]
-        hint = "p ≤ alpha / (m - i), from the smallest on"
+        hint = "reject while p ≤ alpha / (m - i), from the smallest on"
         expect.equal(got, wanted, call=f"holm({p_values}, alpha={alpha})", hint=hint)
 
 
 @task("15.9")
 def test_holm_by_adjusted_values(student, rng):
-    """A p-value is rejected if no p up to it, times those left at its turn, is above alpha, which is 5% by default."""
+    """A p-value is rejected if it and all smaller ones are at most alpha / (m - i); alpha is 5% by default."""
     cases = [[float(p) for p in rng.uniform(0, 0.3, int(rng.integers(1, 9))) ** 2] for _ in range(60)]
     for alpha in (None, 0.01, 0.02):
         arguments = [(p_values,) if alpha is None else (p_values, alpha) for p_values in cases]
-        for p_values, got in zip(cases, student.define(call_each)(student.mlops.holm, arguments), strict=True):
+        for p_values, got in zip(cases, student.define(call_with_each)(student.mlops.holm, arguments), strict=True):
             ordered, limit = sorted(p_values), 0.05 if alpha is None else alpha
             adjusted = [max((len(ordered) - j) * q for j, q in enumerate(ordered) if q <= p) for p in p_values]
             wanted = [value <= limit for value in adjusted]
@@ -1065,7 +1085,7 @@ def test_holm_by_adjusted_values(student, rng):
 
 
 def draw_tables(rng, size, shifted=None):
-    """Two tables of eight numbers and four categories without drift, but for one feature that may be shifted."""
+    """Draw two tables of eight numbers and four categories without drift, except in one feature if `shifted`."""
     tables = []
     for moved in (None, shifted):
         numbers = {f"x{k}": rng.normal(1.0 if moved == f"x{k}" else 0.0, 1, size) for k in range(8)}
@@ -1076,12 +1096,12 @@ def draw_tables(rng, size, shifted=None):
 
 @task("15.9")
 def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
-    """Floating arrays go to ks_test, all others to chi2_test; p of what holm rejects comes back, by name."""
+    """Floating arrays go to ks_test and others to chi2_test; the p-values that holm rejects are returned by name."""
     reference, current = draw_tables(rng, 60)
     reference["flag"], current["flag"] = np.array([True, False] * 30), np.array([True] * 60)
     reference["half"], current["half"] = np.zeros(60, "float32"), np.ones(60, "float32")
     reference["level"], current["level"] = np.arange(60) % 5, np.arange(60) % 4
-    # The counts are far apart, and the steps of the two curves are not.
+    # The counts are far apart, but the two step curves are not.
     reference["code"], current["code"] = np.repeat([0, 1, 2], 20), np.repeat([0, 2], 30)
     current = dict(reversed(current.items()))
     got, wanted = student.mlops.find_drift(reference, current, 0.01), {}
@@ -1101,15 +1121,17 @@ def test_floats_and_categories_are_compared_by_their_own_tests(student, rng):
 
 @task("15.9")
 def test_false_alarms_are_rare(student, rng):
-    """Of 300 pairs of tables without any drift, 12 features each, at most 12% give an alarm; uncorrected it is half."""
+    """At most 12% of 300 pairs of tables without drift, 12 features each, give an alarm; uncorrected, half do."""
     alarms = sum(len(student.mlops.find_drift(*draw_tables(rng, 150))) > 0 for _ in range(300))
     call = "300 times find_drift of 12 features that have not drifted"
-    expect.that(alarms <= 36, call=call, got=f"{alarms} alarms", expected="at most 36", hint="holm over all p-values")
+    expect.that(
+        alarms <= 36, call=call, got=f"{alarms} alarms", expected="at most 36", hint="apply holm to all p-values"
+    )
 
 
 @task("15.9")
 def test_a_drift_is_found_and_named(student, rng):
-    """Of 150 pairs in which one feature of twelve has drifted, at least 95% give its name."""
+    """At least 95% of 150 pairs in which one feature of twelve has drifted give its name."""
     found = 0
     for k in range(150):
         name = f"x{k % 8}" if k % 3 else f"c{k % 4}"
@@ -1122,13 +1144,13 @@ def test_a_drift_is_found_and_named(student, rng):
 
 
 def make_batcher(student, max_batch, max_wait=0.005):
-    """A batcher; the functions above give it its model."""
+    """Make a batcher; the functions above give it its model."""
     return student.mlops.Batcher(None, max_batch, max_wait)
 
 
 @task("15.10")
 def test_batches_are_taken_in_order(student, rng):
-    """What was submitted before the block is predicted in order, at most max_batch rows at a time."""
+    """Rows submitted before the block are predicted in order, at most max_batch at a time."""
     run = student.define(run_batches)
     for count, size in ((10, 4), (8, 4), (3, 32), (5, 1)):
         rows = [np.array([float(k), float(rng.normal())]) for k in range(count)]
@@ -1138,14 +1160,14 @@ def test_batches_are_taken_in_order(student, rng):
         numbers = [float(k) for k in range(count)]
         wanted = [numbers[start : start + size] for start in range(0, count, size)]
         expect.equal(
-            batches, wanted, call=f"the batches of {call}", hint="the first max_batch; the others stay in line"
+            batches, wanted, call=f"the batches of {call}", hint="take the first max_batch; the others stay in line"
         )
 
 
 @task("15.10")
 def test_one_row_does_not_wait_for_others(student):
-    """A batch that does not fill up is predicted after max_wait, while the block goes on."""
-    answers = student.define(run_callers)(make_batcher(student, 1000, 0.01), 1, 3, PATIENCE)
+    """A batch that does not fill up is predicted after max_wait, while the block is still open."""
+    answers = student.define(run_caller_threads)(make_batcher(student, 1000, 0.01), 1, 3, PATIENCE)
     call, hint = "one thread, max_batch=1000, max_wait=0.01", "wait_for(…, self.max_wait) ends without a full batch"
     expect.equal(answers, [[0.0, 1.0], [1.0, 2.0], [2.0, 5.0]], call=call, hint=hint)
 
@@ -1153,30 +1175,30 @@ def test_one_row_does_not_wait_for_others(student):
 @task("15.10")
 def test_a_batch_waits_for_more_rows(student):
     """With a long max_wait, a batch is predicted when it is full, and not before."""
-    sizes = student.define(fill_slowly)(make_batcher(student, 3, 3600.0), PATIENCE)
+    sizes = student.define(submit_with_pause)(make_batcher(student, 3, 3600.0), PATIENCE)
     call = "the batches of 3 rows, the last one later, with max_batch=3 and max_wait=3600"
     expect.equal(sizes, [3], call=call, hint="the second wait_for ends when there are max_batch rows")
 
 
 @task("15.10")
 def test_the_end_answers_all_and_leaves_no_thread(student):
-    """When the block ends, by an error too, all rows in line are answered at once and the thread is gone."""
+    """When the block ends, even by an error, all rows in line are answered immediately and the thread ends."""
     for rows, fail in ((0, False), (7, False), (7, True)):
-        got = student.define(end_block)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
+        got = student.define(end_block_early)(make_batcher(student, 3, 3600.0), rows, fail, PATIENCE)
         call = f"[answers, thread alive] after a block with {rows} rows in line and max_wait=3600"
         expect.equal(got, [rows, False], call=call, hint="closed ends both waits; notify_all; join")
 
 
 @task("15.10")
 def test_after_the_end_no_row_is_taken(student):
-    """To submit after the block is a RuntimeError, and no row accepted while the block ended stays unanswered."""
+    """Submitting after the block is a RuntimeError, and every row accepted while the block ends is answered."""
     batcher = make_batcher(student, 4)
-    student.define(end_block)(batcher, 2, False, PATIENCE)
+    student.define(end_block_early)(batcher, 2, False, PATIENCE)
     with expect.raises(RuntimeError, call="submit after the block"):
         batcher.submit(1.0)
-    lost = student.define(submit_while_it_ends)(student.mlops.Batcher, 10, PATIENCE)
-    call = "rows accepted and never answered, while two threads submit and the block ends"
-    expect.equal(lost, 0, call=call, hint="look at closed and append under the same lock")
+    lost = student.define(submit_while_block_ends)(student.mlops.Batcher, 10, PATIENCE)
+    call = "rows accepted but never answered, while two threads submit and the block ends"
+    expect.equal(lost, 0, call=call, hint="check closed and append under the same lock")
 
 
 # 15.11: answers
@@ -1184,9 +1206,9 @@ def test_after_the_end_no_row_is_taken(student):
 
 @task("15.11")
 def test_every_caller_gets_its_own_answer(student):
-    """Eight threads submit at the same time, 40 rows each; each row's answer is that of this row."""
+    """Eight threads submit 40 rows each at the same time, and each row gets its own answer."""
     for size in (1, 3, 64):
-        answers = student.define(run_callers)(make_batcher(student, size, 0.001), 8, 40, PATIENCE)
+        answers = student.define(run_caller_threads)(make_batcher(student, size, 0.001), 8, 40, PATIENCE)
         call = f"320 numbers from 8 threads, max_batch={size}; the model gives x² + 1"
         wrong = [pair for pair in answers if pair[1] != pair[0] ** 2 + 1]
         expect.equal(wrong, [], call=f"wrong pairs [x, answer] of {call}")
@@ -1195,7 +1217,7 @@ def test_every_caller_gets_its_own_answer(student):
 
 @task("15.11")
 def test_an_error_is_its_batchs_alone(student, rng):
-    """What the model raises for one batch reaches the callers of this batch, and the others have their answers."""
+    """An error of the model for one batch reaches the callers of that batch, and the others get their answers."""
     rows = [np.array([float(k), 1.0]) for k in range(12)]
     bad = int(rng.integers(12))
     answers, batches = student.define(run_batches)(make_batcher(student, 4), rows, float(bad), PATIENCE)
@@ -1212,23 +1234,23 @@ def test_rows_that_do_not_fit_together_are_an_error(student):
     answers, _ = student.define(run_batches)(make_batcher(student, 2), rows, -1.0, PATIENCE)
     refused = [type(answer) is str and answer.startswith("ValueError") for answer in answers[:2]]
     expect.equal(refused, [True, True], call="ValueErrors for rows of 3 and of 2 numbers in one batch")
-    expect.equal(answers[2:], [[2.0] * 3] * 2, call="the batch after it", hint="stack inside try")
+    expect.equal(answers[2:], [[2.0] * 3] * 2, call="the next batch", hint="stack inside try")
 
 
 @task("15.11")
 def test_a_wrong_number_of_outputs_is_an_error(student):
-    """A model that gives more or fewer outputs than rows is a ValueError for all of that batch: nobody knows whose."""
+    """Too many or too few outputs are a ValueError for the whole batch, since nobody knows whose they are."""
     for more in (1, -1, 3, -4):
-        answers = student.define(give_wrong_number)(make_batcher(student, 4), 6, more, PATIENCE)
+        answers = student.define(run_wrong_output_count)(make_batcher(student, 4), 6, more, PATIENCE)
         call = f"6 rows, max_batch=4, first batch of {4 + more} outputs"
         expect.equal(answers, ["ValueError"] * 4 + [0.0] * 2, call=call, hint="strict=True")
 
 
 @task("15.11")
 def test_what_was_cancelled_is_left_out(student):
-    """A row whose future was cancelled is not predicted, and its batch is answered all the same."""
+    """A row whose future was cancelled is not predicted, and the rest of its batch is answered."""
     for cancelled in ([1], [0, 2], [0, 1, 2], []):
-        answers, batches = student.define(cancel_some)(make_batcher(student, 3), 6, cancelled, PATIENCE)
+        answers, batches = student.define(cancel_some_rows)(make_batcher(student, 3), 6, cancelled, PATIENCE)
         kept = [k for k in range(6) if k not in cancelled]
         call = f"6 rows, max_batch=3, of which {cancelled} were cancelled"
         hint = "future.set_running_or_notify_cancel() is False for them"
@@ -1240,13 +1262,13 @@ def test_what_was_cancelled_is_left_out(student):
 # 15.12: requests
 
 
-def as_body(rows):
-    """A request for these rows."""
+def encode_request(rows):
+    """Encode a request for these rows."""
     return json.dumps({"rows": rows}).encode()
 
 
 def require_refusal(call, function, status, mentions=""):
-    """`function` raises a RequestError with this status and these words, and nothing else."""
+    """Require that `function` raises a RequestError with this status and these words, and nothing else."""
     expected = f"RequestError({status}, …)" + (f" that mentions {mentions}" if mentions else "")
     try:
         function()
@@ -1262,10 +1284,10 @@ def require_refusal(call, function, status, mentions=""):
 
 @task("15.12")
 def test_rows_are_read(student, rng):
-    """Integers and floats in any notation become float32 (n, features); other keys do not matter."""
+    """Integers and floats in any notation become float32 (n, features); other keys are ignored."""
     for n, features in ((1, 1), (3, 4), (20, 2)):
         rows = rng.normal(size=(n, features)).tolist()
-        got = student.mlops.parse_rows(as_body(rows), features)
+        got = student.mlops.parse_rows(encode_request(rows), features)
         expect.array(got, np.array(rows, "float32"), rtol=0, atol=0, dtype="float32", call=f"parse_rows of {n} rows")
     body = ' {"user": "ada", "rows": [ [1, -2.5e1, 0.0],\n[340282346638528859811704183484516925440, 1E-2, -0]] } '
     wanted = np.array([[1, -25, 0], [340282346638528859811704183484516925440.0, 0.01, 0]], "float32")
@@ -1275,8 +1297,8 @@ def test_rows_are_read(student, rng):
 
 @task("15.12")
 def test_what_is_too_large_is_413(student):
-    """A body of more than max_bytes, 65,536 by default, is refused before anything is read; one of as many is read."""
-    parse, body = student.mlops.parse_rows, as_body([[1.0, 2.0]])
+    """A body of more than max_bytes, 65,536 by default, is refused before parsing; one of max_bytes is read."""
+    parse, body = student.mlops.parse_rows, encode_request([[1.0, 2.0]])
     expect.array(parse(body, 2, len(body)), [[1.0, 2.0]], call="parse_rows of max_bytes bytes")
     require_refusal("parse_rows of max_bytes + 1 bytes", lambda: parse(body + b" ", 2, len(body)), 413)
     require_refusal("parse_rows of 65,537 bytes that are no JSON", lambda: parse(b"x" * 65537, 2), 413)
@@ -1285,7 +1307,7 @@ def test_what_is_too_large_is_413(student):
 
 @task("15.12")
 def test_what_is_not_a_request_is_400(student):
-    """Everything else is a RequestError 400 that says how many features there must be, and no other exception."""
+    """Every other bad request is a RequestError 400 that says how many features there must be."""
     rows = [
         "[]", "[[]]", "[[1, 2]]", "[[1, 2, 3, 4]]", "[[1, 2, 3], [1, 2]]", "[1, 2, 3]", "[[[1, 2, 3]]]",
         "[[1, 2, [3]]]", '[["1", 2, 3]]', "[[true, 2, 3]]", "[[1, null, 3]]", "[[1, 2, {}]]", "null", "3", '"abc"',
@@ -1307,7 +1329,7 @@ def test_what_is_not_a_request_is_400(student):
 
 @task("15.13")
 def test_a_prediction_is_the_models(student, rng):
-    """The answer has the model's name and its outputs as lists, numbers or rows of them; the model sees float32."""
+    """The answer has the model's name and its outputs as a list of numbers or rows; the model gets float32."""
     rows = rng.normal(size=(4, 3)).astype("float32")
     service, make = student.mlops.Service(3), student.define(make_model)
     sums = rows.sum(axis=1)
@@ -1317,20 +1339,20 @@ def test_a_prediction_is_the_models(student, rng):
         ("dtype", np.full(4, 32)),
     ):
         service.model = make(f"model {what}", what)
-        got = service.predict(as_body(rows.tolist()))
+        got = service.predict(encode_request(rows.tolist()))
         expect.equal(sorted(got), ["model", "outputs"], call="the keys of Service.predict(body)")
         expect.equal(got["model"], f"model {what}", call="the model's name in Service.predict(body)")
         expect.that(type(got["outputs"]) is list, call="the outputs", got=got["outputs"], expected="a list")
         expect.array(got["outputs"], wanted, call=f"the outputs of a model, {what}")
-    require_refusal("predict of a row of 2", lambda: service.predict(as_body([[1, 2]])), 400)
+    require_refusal("predict of a row of 2", lambda: service.predict(encode_request([[1, 2]])), 400)
     require_refusal("predict of 70,000 bytes", lambda: service.predict(b" " * 70_000), 413)
 
 
 @task("15.13")
 def test_without_a_model_it_is_503(student):
-    """A service without a model says so with 503; a new model serves from the next request on."""
+    """A service without a model answers 503; a new model serves from the next request on."""
     service = student.mlops.Service(1)
-    body = as_body([[2.0]])
+    body = encode_request([[2.0]])
     require_refusal("predict without a model", lambda: service.predict(body), 503)
     service.model = student.define(make_model)("a", "one")
     expect.equal(service.predict(body), {"model": "a", "outputs": [2.0]}, call="predict with a model")
@@ -1342,9 +1364,9 @@ def test_without_a_model_it_is_503(student):
 
 @task("15.13")
 def test_what_the_model_does_wrong_is_500(student):
-    """A model that raises or gives NaN or infinity is 500, with no word of the error, and takes no slot for ever."""
+    """A model that raises, or gives NaN or infinity, means 500 without details of the error, and releases its slot."""
     service, make = student.mlops.Service(1, max_busy=2), student.define(make_model)
-    body = as_body([[1.0], [2.0]])
+    body = encode_request([[1.0], [2.0]])
     for what in ("raises", "nan", "inf", "-inf") * 2:
         service.model = make("bad", what)
         call = f"predict with a model whose output is: {what}"
@@ -1364,11 +1386,11 @@ def test_what_the_model_does_wrong_is_500(student):
 
 @task("15.13")
 def test_too_many_at_once_is_503(student):
-    """While max_busy predictions are under way another one is refused at once; afterwards there is room again."""
-    body = as_body([[1.0]])
+    """While max_busy predictions are under way, another one is refused immediately; afterwards there is room again."""
+    body = encode_request([[1.0]])
     for at_once in (1, 3, 8):
         service = student.mlops.Service(1) if at_once == 8 else student.mlops.Service(1, max_busy=at_once)
-        got = student.define(keep_busy)(service, "slow", body, at_once, PATIENCE)
+        got = student.define(fill_all_slots)(service, "slow", body, at_once, PATIENCE)
         call = f"max_busy={at_once}: [statuses of one more, of those before, afterwards]"
         expect.equal(got, [[503], [200] * at_once, 200], call=call, hint="acquire(blocking=False)")
 
@@ -1376,8 +1398,8 @@ def test_too_many_at_once_is_503(student):
 # 15.14: the handler
 
 
-def ask(service, method, path, body=b""):
-    """Status and parsed answer; NaN and infinity, which are no JSON, are a mismatch."""
+def send_request(service, method, path, body=b""):
+    """Send a request; return its status and parsed answer. NaN and infinity are not JSON, so they are a mismatch."""
     status, answer = service.handle(method, path, body)
     call = f"the answer of handle({method!r}, {path!r}, {body[:40]!r})"
 
@@ -1393,13 +1415,13 @@ def ask(service, method, path, body=b""):
 
 @task("15.14")
 def test_the_routes(student):
-    """Predictions, health and metrics have their methods; 404 for other paths, 405 for other methods, with a reason."""
+    """Each path has its method; other paths give 404 and other methods 405, with a reason."""
     service = student.mlops.Service(2, student.define(make_model)("sum", "one"))
-    body = as_body([[1.0, 2.0]])
+    body = encode_request([[1.0, 2.0]])
     wanted = (200, {"model": "sum", "outputs": [3.0]})
-    expect.equal(ask(service, "POST", "/predict", body), wanted, call="POST /predict")
-    expect.equal(ask(service, "GET", "/health"), (200, {"model": "sum"}), call="GET /health")
-    status, answer = ask(service, "GET", "/metrics")
+    expect.equal(send_request(service, "POST", "/predict", body), wanted, call="POST /predict")
+    expect.equal(send_request(service, "GET", "/health"), (200, {"model": "sum"}), call="GET /health")
+    status, answer = send_request(service, "GET", "/metrics")
     expect.equal((status, sorted(answer)), (200, ["requests", "seconds"]), call="GET /metrics")
     service.model = None
     for method, path, wanted in (
@@ -1409,7 +1431,7 @@ def test_the_routes(student):
         ("GET", "/../health", 404),
         ("GET", "health", 404), ("GET", "/health?x", 404), ("DELETE", "/nothing", 404),
     ):  # fmt: skip
-        status, answer = ask(service, method, path, body)
+        status, answer = send_request(service, method, path, body)
         call = f"{method} {path} without a model"
         expect.equal(status, wanted, call=call)
         fine = type(answer) is dict and list(answer) == ["error"] and type(answer["error"]) is str and answer["error"]
@@ -1418,125 +1440,132 @@ def test_the_routes(student):
 
 @task("15.14")
 def test_whatever_comes_is_answered(student, rng):
-    """No body makes the handler raise: each gets a status and JSON that says why."""
+    """No body makes the handler raise; each gets a status and JSON with a reason."""
     service = student.mlops.Service(2, student.define(make_model)("sum", "one"))
-    good = as_body([[1.0, 2.0], [3.0, 4.0]])
+    good = encode_request([[1.0, 2.0], [3.0, 4.0]])
     bodies = [b"", b"\0" * 50, b"[" * 60_000, b" " * 70_000, b'{"rows": [[NaN, 1]]}', b'{"rows": [[1e999, 1]]}']
     for _ in range(60):
         place = int(rng.integers(len(good)))
         bodies.append(good[:place] + bytes([int(rng.integers(256))]) + good[place + int(rng.integers(2)) :])
         bodies.append(good[:place])
     for body in bodies:
-        status, answer = ask(service, "POST", "/predict", body)
+        status, answer = send_request(service, "POST", "/predict", body)
         call = f"POST /predict with {body[:60]!r}"
         expect.that(status in (200, 400, 413), call=call, got=status, expected="200, 400 or 413")
         expect.that(("error" in answer) == (status != 200), call=call, got=answer, expected="a reason unless it is 200")
     service.model = student.define(make_model)("bad", "nan")
-    status, answer = ask(service, "POST", "/predict", good)
+    status, answer = send_request(service, "POST", "/predict", good)
     expect.equal((status, list(answer)), (500, ["error"]), call="POST /predict with a model that gives NaN")
 
 
 @task("15.14")
 def test_metrics_count_and_measure(student, rng):
-    """Requests to /predict by status, and quantiles of their seconds by the service's clock; nothing else counts."""
+    """Metrics count requests to /predict by status, with quantiles of their seconds by the service's clock."""
     waits = [float(seconds) for seconds in rng.exponential(size=40)]
     service = student.define(make_timed_service)(student.mlops.Service, 1, waits)
     empty = {"requests": {}, "seconds": {"p50": None, "p90": None, "p99": None}}
-    expect.equal(ask(service, "GET", "/metrics"), (200, empty), call="GET /metrics before any prediction")
+    expect.equal(send_request(service, "GET", "/metrics"), (200, empty), call="GET /metrics before any prediction")
     for k in range(40):
-        ask(service, "POST", "/predict", as_body([[1.0]]))
-        ask(service, "GET", ("/health", "/elsewhere", "/version")[k % 3])
+        send_request(service, "POST", "/predict", encode_request([[1.0]]))
+        send_request(service, "GET", ("/health", "/elsewhere", "/version")[k % 3])
     for k in range(10):
-        ask(service, "POST", "/predict", b"{" if k < 7 else b" " * 70_000)
+        send_request(service, "POST", "/predict", b"{" if k < 7 else b" " * 70_000)
     ordered = sorted([*waits, *[0.0] * 10])
-    _, answer = ask(service, "GET", "/metrics")
-    call = "GET /metrics after 40 predictions, 7 bodies that are no JSON and 3 that are too large"
+    _, answer = send_request(service, "GET", "/metrics")
+    call = "GET /metrics after 40 predictions, 7 bodies that are not JSON and 3 that are too large"
     expect.equal(answer["requests"], {"200": 40, "400": 7, "413": 3}, call=f"requests of {call}")
     expect.equal(sorted(answer["seconds"]), ["p50", "p90", "p99"], call=f"the names in seconds of {call}")
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
         below = int(share * 49)
         wanted = ordered[below] + (share * 49 - below) * (ordered[below + 1] - ordered[below])
-        got, hint = answer["seconds"][name], "np.percentile of all of them"
+        got, hint = answer["seconds"][name], "take np.percentile of all of them"
         expect.array(got, wanted, rtol=1e-6, atol=1e-9, call=f"{name} of {call}", hint=hint)
 
 
 @task("15.14")
 def test_metrics_are_those_of_the_last_thousand(student):
-    """Old requests are forgotten: counts and quantiles are of the last 1,000."""
+    """Old requests are forgotten: counts and quantiles cover only the last 1,000."""
     service = student.define(make_timed_service)(student.mlops.Service, 1, [50.0] * 5 + [1.0] * 1000)
-    expect.equal(student.define(ask_often)(service, b"{", 3), [400], call="the statuses of 3 bad requests")
-    expect.equal(student.define(ask_often)(service, as_body([[1.0]]), 1005), [200], call="those of 1,005 good ones")
+    expect.equal(student.define(send_many_requests)(service, b"{", 3), [400], call="the statuses of 3 bad requests")
+    expect.equal(
+        student.define(send_many_requests)(service, encode_request([[1.0]]), 1005),
+        [200],
+        call="the statuses of 1,005 good requests",
+    )
     wanted = {"requests": {"200": 1000}, "seconds": {"p50": 1.0, "p90": 1.0, "p99": 1.0}}
     call = "GET /metrics after 3 bad requests, 5 of 50 s and 1,000 of 1 s"
-    status, answer = ask(service, "GET", "/metrics")
+    status, answer = send_request(service, "GET", "/metrics")
     expect.equal((status, answer), (200, wanted), call=call, hint="deque(maxlen=1000)")
 
 
 @task("15.14")
 def test_no_request_is_lost_between_threads(student):
-    """Eight threads ask 100 times each at the same time, and every request is in the metrics."""
+    """Eight threads send 100 requests each at the same time, and the metrics count every one."""
     service = student.mlops.Service(1, student.define(make_model)("sum", "one"), max_busy=8)
-    got = student.define(ask_at_once)(service, as_body([[1.0]]), 8, 100, PATIENCE)
+    got = student.define(send_from_threads)(service, encode_request([[1.0]]), 8, 100, PATIENCE)
     expect.equal(got, [200], call="the statuses of 800 requests from 8 threads, max_busy=8")
-    _, answer = ask(service, "GET", "/metrics")
+    _, answer = send_request(service, "GET", "/metrics")
     expect.equal(answer["requests"], {"200": 800}, call="requests in GET /metrics after 800 from 8 threads")
 
 
-# 15.15: who is in it
+# 15.15: the same users each time
 
 
-def place(user, salt):
-    """Where the digest of salt and user puts somebody, from 0 to 1."""
-    return int(sha256(f"{salt}:{user}".encode())[:8], 16) / 16**8
+def locate_user(user, salt):
+    """Return the position, from 0 to 1, that the digest of salt and user gives."""
+    return int(compute_sha256(f"{salt}:{user}".encode())[:8], 16) / 16**8
 
 
 @task("15.15")
 def test_the_share_is_that_of_the_digest(student, rng):
-    """Who gets the canary follows from salt and name alone, so about the share does, and always the same ones."""
+    """Salt and name alone decide who gets the canary, so about the share does, and always the same users."""
     users = [f"user {k}" for k in rng.integers(0, 10**9, 300)] + ["Zoë", "", "a:b"]
     for share, salt in ((0.1, "digits-7"), (0.5, "x"), (0.0, "x"), (1.0, "x")):
-        chosen = student.define(call_each)(student.mlops.Canary(share, salt).choose, [(user,) for user in users])
+        chosen = student.define(call_with_each)(student.mlops.Canary(share, salt).choose, [(user,) for user in users])
         for user, got in zip(users, chosen, strict=True):
-            wanted = "canary" if place(user, salt) < share else "stable"
+            wanted = "canary" if locate_user(user, salt) < share else "stable"
             hint = 'the first 8 digits of digest("salt:user"), below share · 16⁸'
             expect.equal(got, wanted, call=f"Canary({share}, {salt!r}).choose({user!r})", hint=hint)
     for user in users[:10]:
-        got = student.mlops.Canary(place(user, "x"), "x").choose(user)
-        call, hint = f"Canary({place(user, 'x')!r}, 'x').choose({user!r}), whose place is the share", "below, not up to"
+        got = student.mlops.Canary(locate_user(user, "x"), "x").choose(user)
+        call, hint = (
+            f"Canary({locate_user(user, 'x')!r}, 'x').choose({user!r}), whose position is the share",
+            "take those below the share, without the share itself",
+        )
         expect.equal(got, "stable", call=call, hint=hint)
 
 
 @task("15.15")
 def test_a_user_keeps_the_model(student):
-    """The same user gets the same answer each time, in any order, from a canary built alike, and from a wider one."""
+    """A user gets the same answer each time, in any order, from an equal canary, and stays in a wider one."""
     canary, again = student.mlops.Canary(0.3, "s"), student.mlops.Canary(0.3, "s")
-    users, each = [(f"user {k}",) for k in range(60)], student.define(call_each)
+    users, each = [(f"user {k}",) for k in range(60)], student.define(call_with_each)
     first = each(canary.choose, users)
-    expect.equal(each(canary.choose, users), first, call="choose of 60 users, asked again")
+    expect.equal(each(canary.choose, users), first, call="choose of 60 users, a second time")
     expect.equal(each(again.choose, users[::-1]), first[::-1], call="choose in another order")
     wider = each(student.mlops.Canary(0.6, "s").choose, users)
     kept = [arm for arm, before in zip(wider, first, strict=True) if before == "canary"]
-    call = "those with the canary at a share of 0.3, at 0.6"
-    expect.equal(sorted(set(kept)), ["canary"], call=call, hint="below the share, not above 1 - share")
+    call = "users with the canary at a share of 0.3, at 0.6"
+    expect.equal(sorted(set(kept)), ["canary"], call=call, hint="take those below the share, not those above 1 - share")
 
 
 @task("15.15")
 def test_a_decided_canary_is_for_everybody_or_nobody(student):
-    """Once it is rolled back everybody gets the stable model, once it is promoted everybody the new one."""
+    """After a roll-back everybody gets the stable model, and after a promotion everybody gets the new one."""
     users = [f"user {k}" for k in range(40)]
     for share in (0.0, 0.5, 1.0):
         canary = student.mlops.Canary(share, "s")
         for state, wanted in (("rolled back", "stable"), ("promoted", "canary")):
             canary.state = state
-            got = student.define(call_each)(canary.choose, [(user,) for user in users])
+            got = student.define(call_with_each)(canary.choose, [(user,) for user in users])
             expect.equal(got, [wanted] * 40, call=f"choose of 40 users, {state}, share {share}")
 
 
-# 15.16: when to take it back
+# 15.16: when to withdraw it
 
 
-def chance(failures, requests, other_failures, other_requests):
-    """Fisher's tail, by logarithms of factorials."""
+def compute_fisher_tail(failures, requests, other_failures, other_requests):
+    """Compute Fisher's tail with logarithms of factorials."""
 
     def choose(n, k):
         return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
@@ -1548,29 +1577,33 @@ def chance(failures, requests, other_failures, other_requests):
 
 @task("15.16")
 def test_fisher_is_scipys(student, rng):
-    """The probability is SciPy's fisher_exact with alternative="greater" (reference.json), and right at the edges."""
+    """The probability agrees with SciPy's fisher_exact (reference.json), and it is right at the edges."""
     for *counts, wanted in REFERENCE["fisher"]:
         expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-7, call=f"fisher_tail{tuple(counts)}")
     for _ in range(40):
         n, m = (int(size) for size in rng.integers(1, 400, 2))
         a, b = int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))
         got = student.mlops.fisher_tail(a, n, b, m)
-        expect.array(got, chance(a, n, b, m), rtol=1e-6, atol=1e-12, call=f"fisher_tail({a}, {n}, {b}, {m})")
+        expect.array(
+            got, compute_fisher_tail(a, n, b, m), rtol=1e-6, atol=1e-12, call=f"fisher_tail({a}, {n}, {b}, {m})"
+        )
     for counts, wanted in (((0, 50, 9, 70), 1.0), ((0, 5, 0, 5), 1.0), ((2, 2, 0, 2), 1 / 6), ((1, 10, 0, 0), 1.0)):
         expect.array(student.mlops.fisher_tail(*counts), wanted, rtol=1e-9, call=f"fisher_tail{counts}")
 
 
-def decide(share, salt, looks, alpha, start, failures):
-    """What a canary must do with these requests: [request, state] of its decision, the state, the counts."""
+def simulate_canary(share, salt, looks, alpha, start, failures):
+    """Return what a canary must do with these requests: its decision [request, state], the state, the counts."""
     counts, state, changes = {"stable": [0, 0], "canary": [0, 0]}, "running", []
     for number, both in enumerate(failures.tolist()):
         if state != "running":
             break
-        arm = "canary" if place(f"user {start + number}", salt) < share else "stable"
+        arm = "canary" if locate_user(f"user {start + number}", salt) < share else "stable"
         counts[arm][0] += 1
         counts[arm][1] += both[arm == "canary"]
         if arm == "canary" and counts[arm][0] in looks:
-            tail = chance(counts["canary"][1], counts["canary"][0], counts["stable"][1], counts["stable"][0])
+            tail = compute_fisher_tail(
+                counts["canary"][1], counts["canary"][0], counts["stable"][1], counts["stable"][0]
+            )
             last = "promoted" if counts[arm][0] == max(looks) else "running"
             state = "rolled back" if tail <= alpha / len(looks) else last
             changes += [[number, state]] if state != "running" else []
@@ -1579,14 +1612,14 @@ def decide(share, salt, looks, alpha, start, failures):
 
 @task("15.16")
 def test_a_canary_decides_at_its_looks(student, rng):
-    """It is rolled back at the first look at which it is worse by Fisher's test at alpha / looks, or else promoted."""
-    run = student.define(run_canary)
+    """A canary is rolled back at the first look with a tail of at most alpha / looks, and otherwise promoted."""
+    run = student.define(run_canary_requests)
     for k, (stable, new) in enumerate(itertools.product((0.02, 0.1), (0.0, 0.1, 0.3)), start=1):
         for looks, alpha in (((20, 40, 60), 0.05), ((30,), 0.2), ((25, 80), 0.01)):
             failures = rng.random((400, 2)) < [stable, new]
             start = int(rng.integers(10**6))
             got = run(student.mlops.Canary(0.4, f"salt {k}", looks, alpha), start, failures)
-            wanted = decide(0.4, f"salt {k}", looks, alpha, start, failures)
+            wanted = simulate_canary(0.4, f"salt {k}", looks, alpha, start, failures)
             call = f"400 requests, {stable:.0%} and {new:.0%} fail, looks={looks}, alpha={alpha}"
             hint = "compare only at a look, with alpha / len(looks)"
             expect.equal(got[0], wanted[0], call=f"[request, new state] with {call}", hint=hint)
@@ -1597,44 +1630,45 @@ def test_a_canary_decides_at_its_looks(student, rng):
 
 @task("15.16")
 def test_nothing_is_decided_before_the_first_look(student):
-    """Even if every answer of the canary fails, there is no verdict before the first of looks, 100 by default."""
+    """Even if every answer of the canary fails, nothing is decided before the first look, by default at 100."""
     for failed, count, wanted in (
         (True, 101, ["running"] * 99 + ["rolled back"] * 2),
         (False, 401, ["running"] * 399 + ["promoted"] * 2),
     ):
         record = student.mlops.Canary(0.1, "s").record
-        student.define(call_each)(record, [("stable", False)] * 500)
-        states = student.define(call_each)(record, [("canary", failed)] * count)
-        call = f"the states of a canary that {'always' if failed else 'never'} fails, looks as they are by default"
+        student.define(call_with_each)(record, [("stable", False)] * 500)
+        states = student.define(call_with_each)(record, [("canary", failed)] * count)
+        call = f"the states of a canary that {'always' if failed else 'never'} fails, with the default looks"
         expect.equal(states, wanted, call=call)
 
 
 @task("15.16")
 def test_each_look_has_its_share_of_alpha(student):
-    """Four looks share the 5% by default: 6 failures of 100 beside none of 100 are not enough, 7 are."""
+    """By default four looks share the 5%: 6 failures of 100 against none of 100 are not enough, but 7 are."""
     for failures, wanted in ((6, "running"), (7, "rolled back")):
         record, answers = student.mlops.Canary(0.5, "s").record, [True] * failures + [False] * (100 - failures)
-        student.define(call_each)(record, [("stable", False)] * 100)
-        *_, state = student.define(call_each)(record, [("canary", failed) for failed in answers])
-        call = f"{failures} failures of 100 beside none of 100, a tail of {chance(failures, 100, 0, 100):.4f}"
-        expect.equal(state, wanted, call=call, hint="alpha / len(looks), and alpha is 0.05 by default")
+        student.define(call_with_each)(record, [("stable", False)] * 100)
+        *_, state = student.define(call_with_each)(record, [("canary", failed) for failed in answers])
+        tail = compute_fisher_tail(failures, 100, 0, 100)
+        call = f"{failures} failures of 100 against none of 100, a tail of {tail:.4f}"
+        expect.equal(state, wanted, call=call, hint="compare with alpha / len(looks), and alpha is 0.05 by default")
 
 
 @task("15.16")
 def test_a_tail_of_just_alpha_rolls_back(student):
-    """A canary whose tail is exactly its look's share of alpha goes."""
+    """A canary whose tail is exactly its look's share of alpha is rolled back."""
     tail = student.mlops.fisher_tail(1, 1, 0, 1)
     canary = student.mlops.Canary(0.5, "s", (1,), tail)
     canary.record("stable", False)
-    call = f"the state after one failure of the canary's and none of the other's, looks=(1,), alpha={tail!r}"
+    call = f"the state after one failure of the canary and none of the stable model, looks=(1,), alpha={tail!r}"
     state, hint = canary.record("canary", True), "roll back for a tail ≤ alpha / len(looks)"
     expect.equal(state, "rolled back", call=call, hint=hint)
 
 
 @task("15.16")
 def test_bad_canaries_go_and_equal_ones_stay(student, rng):
-    """Of 100 canaries that fail five times as often, at least 95 are rolled back; of 300 equal ones, at most 7%."""
-    run, rolled = student.define(run_canary), {}
+    """At least 95 of 100 canaries that fail five times as often are rolled back, and at most 7% of 300 equal ones."""
+    run, rolled = student.define(run_canary_requests), {}
     for name, runs, new in (("bad", 100, 0.25), ("equal", 300, 0.05)):
         rolled[name] = 0
         for _ in range(runs):
@@ -1643,7 +1677,7 @@ def test_bad_canaries_go_and_equal_ones_stay(student, rng):
             rolled[name] += run(canary, int(rng.integers(10**6)), failures)[1] == "rolled back"
     call = "canaries that were rolled back, where the stable model fails in 5% of requests and the new one"
     expect.that(rolled["bad"] >= 95, call=f"{call} in 25%", got=rolled["bad"], expected="at least 95 of 100")
-    hint = "compare at the looks alone, each with alpha / len(looks)"
+    hint = "compare only at the looks, each with alpha / len(looks)"
     expect.that(
-        rolled["equal"] <= 21, call=f"{call}, too", got=rolled["equal"], expected="at most 21 of 300", hint=hint
+        rolled["equal"] <= 21, call=f"{call} in 5%", got=rolled["equal"], expected="at most 21 of 300", hint=hint
     )

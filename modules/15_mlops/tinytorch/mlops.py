@@ -1,4 +1,4 @@
-"""Module 15: a model in use. Files that survive, fingerprints, drift, batches, a service, a canary, simple to hard."""
+"""Module 15: a model in use. Files that survive, fingerprints, drift, batches, a service and a canary."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import numpy as np
 
 
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of some bytes as 64 hexadecimal digits: a name that no other bytes have."""
+    """Return the SHA-256 of bytes as 64 hexadecimal digits: a name that no other bytes have."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_whole(path, data: bytes) -> None:
-    """Write `data` to a file: whole and on the disk, or not at all. Whatever is raised, nothing is left beside it."""
+    """Write `data` to a file: whole and on the disk, or not at all. No other file is left, whatever is raised."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     # BEGIN SOLUTION 15.1
@@ -37,14 +37,14 @@ def write_whole(path, data: bytes) -> None:
 
 
 class Registry:
-    """Models as bytes: files in "objects", named by their digests, and "serving.json", a list of those promoted."""
+    """Models as bytes: files in "objects" named by their digests, and "serving.json", a list of the promoted ones."""
 
     def __init__(self, folder):
         self.objects, self.serving = Path(folder) / "objects", Path(folder) / "serving.json"
         self.objects.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
-        """Store some bytes, unless they are there and undamaged, and return their digest."""
+        """Store bytes, unless they are already stored and undamaged, and return their digest."""
         # BEGIN SOLUTION 15.2
         path = self.objects / digest(data)
         if not path.exists() or path.read_bytes() != data:
@@ -53,7 +53,7 @@ class Registry:
         # END SOLUTION
 
     def get(self, name: str) -> bytes:
-        """Return the bytes with this digest; KeyError without any, ValueError, with the digest, if they are damaged."""
+        """Return the bytes with this digest. KeyError if there are none, ValueError with it if they are damaged."""
         # BEGIN SOLUTION 15.2
         path = self.objects / name
         if len(name) != 64 or not name.isalnum() or not path.exists():
@@ -69,7 +69,7 @@ class Registry:
         return json.loads(self.serving.read_bytes()) if self.serving.exists() else []
 
     def promote(self, name: str) -> None:
-        """Let a stored object serve; if it serves already, nothing changes. Raises what `get` raises."""
+        """Let a stored object serve; if it serves already, nothing changes. Raises the errors of `get`."""
         # BEGIN SOLUTION 15.3
         self.get(name)
         if self.history()[-1:] != [name]:
@@ -77,7 +77,7 @@ class Registry:
         # END SOLUTION
 
     def roll_back(self) -> str:
-        """Let the object before serve again and return its digest; RuntimeError without one, and what `get` raises."""
+        """Let the previous object serve again and return its digest. RuntimeError without one; errors of `get`."""
         # BEGIN SOLUTION 15.3
         history = self.history()[:-1]
         if not history:
@@ -89,7 +89,7 @@ class Registry:
 
 
 def append_record(path, record: dict) -> None:
-    """Add a record to a log, on the disk on return: "\\n", 8 digits of its JSON's digest, a blank, that JSON, "\\n"."""
+    """Append a record to a log and sync it: "\\n", 8 digits of its JSON's digest, a space, the JSON, "\\n"."""
     # BEGIN SOLUTION 15.4
     text = json.dumps(record).encode()
     with Path(path).open("ab") as file:
@@ -100,7 +100,7 @@ def append_record(path, record: dict) -> None:
 
 
 def read_records(path) -> tuple[list[dict], list[int]]:
-    """Return (the records of lines whose digits fit, the numbers, from 1, of others that are not empty)."""
+    """Return (the records of lines whose digits match, the numbers, from 1, of all other lines that are not empty)."""
     lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
     # BEGIN SOLUTION 15.4
     whole = [line[:9] == digest(line[9:])[:8].encode() + b" " for line in lines]
@@ -110,10 +110,10 @@ def read_records(path) -> tuple[list[dict], list[int]]:
 
 
 def fingerprint(value, path: str = "") -> dict[str, str]:
-    """Return the digest of each single value in dicts, lists and tuples, at any depth, by the path that leads to it.
+    """Return the digest of each single value in dicts, lists and tuples, at any depth, under the path that leads to it.
 
-    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". An array counts by dtype, shape and every value; None,
-    bool, int, float, str, bytes and what is empty by type and value. TypeError, with the path, for anything else.
+    {"a": {"lr": 0.1}, "b": [3]} has the paths "a.lr" and "b.0". An array counts by dtype, shape and values; None,
+    bool, int, float, str, bytes and empty containers count by type and value. TypeError, with the path, for others.
     """
     # BEGIN SOLUTION 15.5
     if isinstance(value, dict | list | tuple) and value:
@@ -124,12 +124,12 @@ def fingerprint(value, path: str = "") -> dict[str, str]:
         return {path: digest(f"{value.dtype.str} {value.shape} ".encode() + value.tobytes())}
     if value is None or isinstance(value, bool | int | float | str | bytes | dict | list | tuple):
         return {path: digest(f"{type(value).__name__} {value!r}".encode())}
-    raise TypeError(f"{path} is a {type(value).__name__}, which has no fingerprint: give its arrays and numbers")
+    raise TypeError(f"{path} is a {type(value).__name__}, which has no fingerprint: pass its arrays and numbers")
     # END SOLUTION
 
 
 def find_differences(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """Return, sorted, the paths at which two fingerprints differ, also those that only one of them has."""
+    """Return, sorted, the paths at which two fingerprints differ, including those that only one of them has."""
     # BEGIN SOLUTION 15.5
     return sorted(path for path in {**first, **second} if first.get(path) != second.get(path))
     # END SOLUTION
@@ -138,8 +138,8 @@ def find_differences(first: dict[str, str], second: dict[str, str]) -> list[str]
 def psi(reference, current, bins: int = 10) -> float:
     """Return the population stability index Σ (q - p) · ln(q / p) of two samples of numbers.
 
-    The reference's quantiles 1/bins, 2/bins, …, equal ones once, cut all numbers into B bins; a value equal to one is
-    above it. With c of n values in a bin, its share, p of the reference and q of the current, is (c + ½) / (n + B/2).
+    The reference's different quantiles 1/bins, 2/bins, … cut all numbers into B bins; equal values are above them. A
+    bin with c of n values has the share (c + ½) / (n + B/2), which is p for the reference and q for the current sample.
     """
     # BEGIN SOLUTION 15.6
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
@@ -151,7 +151,7 @@ def psi(reference, current, bins: int = 10) -> float:
 
 
 def ks_test(reference, current) -> tuple[float, float]:
-    """Return (D, p) of n and m numbers; D is the largest difference between the two shares of values ≤ x, for any x.
+    """Return (D, p) of n and m numbers; D is the largest difference, over all x, of the two shares of values ≤ x.
 
     With λ = D · √(n · m / (n + m)), p is 2 Σ (-1)^(k-1) · exp(-2k²λ²), k = 1, 2, …, or 1 if λ < 0.3.
     """
@@ -167,7 +167,7 @@ def ks_test(reference, current) -> tuple[float, float]:
 def chi2_tail(x: float, df: int) -> float:
     """Return P(X ≥ x) for χ² with df = 1, 2, … degrees of freedom and x ≥ 0.
 
-    With y = x/2: erfc(√y) for df = 1, exp(-y) for df = 2; from df to df + 2, y^(df/2) · exp(-y) / Γ(df/2 + 1) more.
+    With y = x/2: erfc(√y) for df = 1, exp(-y) for df = 2; df + 2 adds y^(df/2) · exp(-y) / Γ(df/2 + 1) to df.
     """
     # BEGIN SOLUTION 15.8
     y, first = x / 2, 2 - df % 2
@@ -178,7 +178,7 @@ def chi2_tail(x: float, df: int) -> float:
 
 
 def chi2_test(reference, current) -> tuple[float, float]:
-    """Return (χ², p) of two samples of categories, integers or strings; p is 1.0 if all are of one category.
+    """Return (χ², p) of two samples of categories, integers or strings; p is 1.0 if there is only one category.
 
     χ² is Σ (count - expected)² / expected over both samples and all categories; n of N values expect n/N of each.
     """
@@ -192,7 +192,7 @@ def chi2_test(reference, current) -> tuple[float, float]:
 
 
 def holm(p_values, alpha: float = 0.05) -> list[bool]:
-    """Return which of m p-values to reject: from the smallest on, number i (from 0) while it is ≤ alpha / (m - i)."""
+    """Return which of m p-values to reject: from the smallest on, number i (from 0) while p ≤ alpha / (m - i)."""
     # BEGIN SOLUTION 15.9
     rejected = [False] * len(p_values)
     for i, place in enumerate(np.argsort(p_values)):
@@ -204,7 +204,7 @@ def holm(p_values, alpha: float = 0.05) -> list[bool]:
 
 
 def find_drift(reference: dict, current: dict, alpha: float = 0.05) -> dict[str, float]:
-    """Return {name: p} where `holm` rejects a ks_test (floats) or chi2_test of two tables, {name: array}."""
+    """Compare two tables, {name: array}, by ks_test (floats) or chi2_test; return {name: p} of what `holm` rejects."""
     # BEGIN SOLUTION 15.9
     tests = [ks_test if values.dtype.kind == "f" else chi2_test for values in reference.values()]
     p_values = [test(reference[name], current[name])[1] for test, name in zip(tests, reference, strict=True)]
@@ -213,7 +213,7 @@ def find_drift(reference: dict, current: dict, alpha: float = 0.05) -> dict[str,
 
 
 class Batcher:
-    """Lets threads share a model: one of its own calls `predict`, from rows (n, …) to n outputs, on batches of rows."""
+    """Lets threads share a model: its own thread calls `predict`, from rows (n, …) to n outputs, on batches of rows."""
 
     def __init__(self, predict, max_batch: int = 32, max_wait: float = 0.005):
         self.predict, self.max_batch, self.max_wait = predict, max_batch, max_wait
@@ -225,7 +225,7 @@ class Batcher:
         return self
 
     def __exit__(self, *error) -> None:
-        """Take no more rows; return when those that wait are answered and the thread has ended."""
+        """Accept no more rows; return when the waiting rows are answered and the thread has ended."""
         # BEGIN SOLUTION 15.10
         with self.changed:
             self.closed = True
@@ -234,7 +234,7 @@ class Batcher:
         # END SOLUTION
 
     def submit(self, row) -> Future:
-        """Put a row in line, even before the block; its `.result()` waits for the output. RuntimeError when closed."""
+        """Put a row in line, even before the block; `.result()` of its future waits. RuntimeError when closed."""
         # BEGIN SOLUTION 15.10
         future: Future = Future()
         with self.changed:
@@ -246,7 +246,7 @@ class Batcher:
         # END SOLUTION
 
     def take_batch(self) -> list[tuple]:
-        """Wait for a row, then for `max_batch`, `max_wait` s or the end; take the first (row, future)s, or []."""
+        """Wait for a row, then for `max_batch` rows, `max_wait` s or the end; take the first (row, future)s, or []."""
         # BEGIN SOLUTION 15.10
         with self.changed:
             self.changed.wait_for(lambda: self.waiting or self.closed)
@@ -256,7 +256,7 @@ class Batcher:
         # END SOLUTION
 
     def answer(self, batch: list[tuple]) -> None:
-        """Give each future its own output, or all what stacking and `predict` raise. Cancelled ones are left out."""
+        """Give each future its own output, or all of them the error of stacking or `predict`. Skip cancelled ones."""
         # BEGIN SOLUTION 15.11
         batch = [(row, future) for row, future in batch if future.set_running_or_notify_cancel()]
         try:
@@ -269,7 +269,7 @@ class Batcher:
         # END SOLUTION
 
     def run(self) -> None:
-        """Answer batch after batch. Should that itself fail, tell everybody in line, so that nobody waits for ever."""
+        """Answer batch after batch. If that fails, give everybody in line the error, so that nobody waits for ever."""
         batch: list[tuple] = []
         try:
             while batch := self.take_batch():
@@ -282,14 +282,14 @@ class Batcher:
 
 
 class RequestError(Exception):
-    """Why a request gets no prediction: RequestError(HTTP's status, a sentence for whoever asked)."""
+    """Why a request gets no prediction: RequestError(HTTP status, a sentence for the caller)."""
 
 
 def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray:
     """Return the rows of a request, {"rows": [[…], …]} in JSON, as float32 (n, features).
 
-    RequestError 413 for more than `max_bytes`; 400, with the number of features, for everything else that is wrong: no
-    such JSON, no row, `true` where a number belongs, NaN, and what is too large for float32.
+    RequestError 413 for more than `max_bytes`, and 400, with the number of features, for every other bad request: other
+    JSON, no rows, `true` instead of a number, NaN, or a number that is too large for float32.
     """
     # BEGIN SOLUTION 15.12
     if len(body) > max_bytes:
@@ -301,24 +301,24 @@ def parse_rows(body: bytes, features: int, max_bytes: int = 65536) -> np.ndarray
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         fits = False
     if not fits or not len(rows) or not (np.abs(values) <= np.finfo(np.float32).max).all():
-        raise RequestError(400, f'send {{"rows": [[number, …], …]}} in JSON, {features} finite numbers for each row')
+        raise RequestError(400, f'send {{"rows": [[number, …], …]}} in JSON, with {features} finite numbers per row')
     return values.astype(np.float32)
     # END SOLUTION
 
 
 class Service:
-    """Answers requests with `model`, (its name, a function from rows (n, features) to an array (n, …)), or None."""
+    """Answers requests with `model`: None, or (its name, a function from rows (n, features) to an array (n, …))."""
 
     def __init__(self, features: int, model=None, *, max_busy: int = 8, clock=time.perf_counter):
         self.features, self.model, self.clock = features, model, clock
         self.slots, self.recent = threading.Semaphore(max_busy), deque(maxlen=1000)
 
     def predict(self, body: bytes) -> dict:
-        """Return {"model": name, "outputs": lists}. RequestError: 503 without a model or when busy, 500 if it fails."""
+        """Return {"model": name, "outputs": lists}. RequestError 503 without a model or when busy, 500 if it fails."""
         # BEGIN SOLUTION 15.13
         rows, model = parse_rows(body, self.features), self.model
         if model is None or not self.slots.acquire(blocking=False):
-            raise RequestError(503, "no model is there" if model is None else "busy; try again later")
+            raise RequestError(503, "there is no model" if model is None else "busy; try again later")
         try:
             outputs = np.asarray(model[1](rows))
             if not np.isfinite(outputs).all():
@@ -333,11 +333,11 @@ class Service:
     def health(self, _body: bytes) -> dict:
         """Return {"model": its name}; RequestError 503 without one."""
         if (model := self.model) is None:
-            raise RequestError(503, "no model is there")
+            raise RequestError(503, "there is no model")
         return {"model": model[0]}
 
     def metrics(self, _body: bytes) -> dict:
-        """Return {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}} of the last 1,000."""
+        """Return {"requests": {"200": 7, …}, "seconds": {"p50": …, "p90": …, "p99": …}} for the last 1,000 requests."""
         # BEGIN SOLUTION 15.14
         statuses, taken = zip(*self.recent.copy(), strict=True) if self.recent else ((), ())
         seconds = np.percentile(taken, (50, 90, 99)).tolist() if taken else [None] * 3
@@ -345,7 +345,7 @@ class Service:
         # END SOLUTION
 
     def handle(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Return (status, JSON): of POST /predict, GET /health, GET /metrics, or {"error": a sentence}."""
+        """Answer POST /predict, GET /health or GET /metrics with (status, JSON), or else with {"error": a sentence}."""
         # BEGIN SOLUTION 15.14
         start, methods = self.clock(), {"/predict": "POST", "/health": "GET", "/metrics": "GET"}
         try:
@@ -361,7 +361,7 @@ class Service:
 
 
 def fisher_tail(failures: int, requests: int, other_failures: int, other_requests: int) -> float:
-    """Return P(as many failures here or more) if chance spread all of them over all requests (Fisher's exact test)."""
+    """Return P(at least this many failures) if chance spread all failures over all requests (Fisher's exact test)."""
     # BEGIN SOLUTION 15.16
     total, n, m = failures + other_failures, requests, other_requests
     ways = sum(math.comb(n, k) * math.comb(m, total - k) for k in range(failures, min(total, n) + 1))
@@ -377,7 +377,7 @@ class Canary:
         self.state, self.lock, self.requests, self.failures = "running", threading.Lock(), Counter(), Counter()
 
     def choose(self, user: str) -> str:
-        """Return "canary" if 8 digits of the digest of "salt:user" are below share · 16⁸, else "stable"."""
+        """Return "canary" if the first 8 digits of the digest of "salt:user" are below share · 16⁸, else "stable"."""
         # BEGIN SOLUTION 15.15
         share = {"running": self.share, "rolled back": 0, "promoted": 1}[self.state]
         place = int(digest(f"{self.salt}:{user}".encode())[:8], 16)
@@ -387,7 +387,7 @@ class Canary:
     def record(self, arm: str, failed: bool) -> str:
         """Count an answer of "canary" or "stable", unless the state is decided, and return the state.
 
-        When the canary's count is in `looks`, roll back for a fisher_tail ≤ alpha / len(looks); promote at the last.
+        When the canary's count is in `looks`, roll back if fisher_tail ≤ alpha / len(looks), or promote at the last.
         """
         # BEGIN SOLUTION 15.16
         with self.lock:
