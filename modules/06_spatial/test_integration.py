@@ -1,4 +1,4 @@
-"""Images, layers and a training step together, and the recipe of milestone 2: what no module's own tests can see."""
+"""Integration tests of milestone 2: images, layers, a training step and the recipe working together."""
 
 from itertools import islice
 
@@ -10,7 +10,7 @@ RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
 
 def small_network(student, seed=0):
-    """A convolution with everything that may stand after one, for images of 2 channels and 9×8 pixels."""
+    """Return a network of every layer of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, rng = student.spatial, student.rng(seed)
     return student.layers.Sequential(
         spatial.Conv2d(2, 4, 3, stride=(2, 1), padding=1, bias=False, rng=rng),
@@ -27,7 +27,7 @@ def small_network(student, seed=0):
 
 @task("6.9")
 def test_gradients_through_a_whole_network(student, rng):
-    """The gradient of every parameter and of the images agrees with finite differences in float64."""
+    """The gradients of all parameters and of the images agree with finite differences in float64."""
     network, criterion = small_network(student), student.dense.CrossEntropyLoss()
     for parameter in network.parameters():
         parameter.data = values(parameter).astype("float64")
@@ -66,7 +66,7 @@ def test_gradients_through_a_whole_network(student, rng):
 
 @task("6.5")
 def test_a_network_of_layers_stays_in_float32(student, rng):
-    """Images of float32 and of uint8 go through every layer in float32, and so do all gradients."""
+    """Images of float32 and of uint8 pass through every layer in float32, and so do all gradients."""
     network, criterion = small_network(student), student.dense.CrossEntropyLoss()
     for images in (rng.normal(size=(4, 2, 9, 8)).astype("float32"), rng.integers(0, 256, (4, 2, 9, 8)).astype("uint8")):
         logits = network(student.tensor.Tensor(images))
@@ -80,7 +80,7 @@ def test_a_network_of_layers_stays_in_float32(student, rng):
 
 @task("6.7")
 def test_set_training_reaches_batch_norm(student, rng):
-    """set_training(network, False) makes an image's answer independent of the images beside it."""
+    """set_training(network, False) makes the output for an image independent of the other images in its batch."""
     network, x = small_network(student), rng.normal(size=(6, 2, 9, 8)).astype("float32")
     network(student.tensor.Tensor(x))
     student.dense.set_training(network, False)
@@ -91,13 +91,13 @@ def test_set_training_reaches_batch_norm(student, rng):
 
 @task("6.5")
 def test_a_shifted_image_gives_shifted_maps(student, rng):
-    """A convolution without padding answers a moved image with the same answer, moved."""
+    """A convolution without padding turns a shifted image into the same maps, shifted."""
     layer = student.spatial.Conv2d(1, 3, 3, rng=student.rng(1))
     image = np.zeros((1, 1, 12, 12), "float32")
     image[:, :, 3:7, 3:7] = rng.normal(size=(4, 4))
     still = values(layer(student.tensor.Tensor(image)))
     moved = values(layer(student.tensor.Tensor(np.roll(image, (1, 2), axis=(2, 3)))))
-    call = "Conv2d of an image moved by one row and two columns, against its maps moved as far"
+    call = "Conv2d of an image shifted by one row and two columns, compared with its maps shifted as far"
     expect.array(moved[:, :, 1:, 2:], still[:, :, :-1, :-2], call=call, rtol=1e-4, atol=1e-5)
 
 
@@ -109,11 +109,11 @@ def test_recipe_learns_a_simple_task(student, rng):
 
 @task("6.11")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
-    """Asking for predictions from inside progress changes nothing in what is learned."""
+    """Calling predict from inside progress does not change what is learned."""
     recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 120)
 
 
 @task("6.11")
 def test_recipe_leaves_what_it_was_given(student, rng):
-    """Training changes neither the images nor another network."""
+    """Training changes neither the images nor any other network."""
     recipes.leaves_what_it_was_given(student, rng, RECIPE, 80)

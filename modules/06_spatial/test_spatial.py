@@ -35,7 +35,7 @@ pools = pytest.mark.parametrize("case", POOLS.values(), ids=POOLS.keys())
 
 @task("6.1")
 def test_output_size_counts_places(student, rng):
-    """The output size is the number of places at which the kernel lies inside the padded axis."""
+    """The output size is the number of positions at which the kernel fits inside the padded axis."""
     drawn = [[int(rng.integers(*ends)) for ends in ((5, 40), (1, 6), (1, 5), (0, 4))] for _ in range(12)]
     for size, kernel, stride, padding in [
         [28, 3, 1, 0],
@@ -58,28 +58,29 @@ def test_output_size_refuses_a_kernel_that_does_not_fit(student):
         call = f"output_size({size}, {kernel}, 1, {padding})"
         with expect.raises(ValueError, mentions=(str(kernel), str(size + 2 * padding)), call=call):
             student.spatial.output_size(size, kernel, 1, padding)
-        expect.equal(student.spatial.output_size(size, size + 2 * padding, 9, padding), 1, call="of one that just fits")
+        call = f"output_size({size}, {size + 2 * padding}, 9, {padding}), where the kernel just fits"
+        expect.equal(student.spatial.output_size(size, size + 2 * padding, 9, padding), 1, call=call)
 
 
 # 6.2: one window at a time
 
 
 @task("6.2")
-def test_naive_convolution_does_not_turn_the_kernel(student):
-    """A kernel that holds a single 1 copies the pixel under that 1: nothing is turned round."""
+def test_naive_convolution_does_not_flip_the_kernel(student):
+    """A kernel that holds a single 1 copies the pixel under that 1: the kernel is not flipped."""
     x = np.arange(16.0).reshape(1, 1, 4, 4)
     for i, j in np.ndindex(3, 3):
         weight = np.zeros((1, 1, 3, 3))
         weight[0, 0, i, j] = 1
         got = student.spatial.conv2d_naive(x, weight)
         call = f"conv2d_naive(0 to 15 in 4 rows, a 3×3 kernel with a 1 at {(i, j)})"
-        expect.array(got, x[:, :, i : i + 2, j : j + 2], call=call, hint="the kernel is used as it stands, unflipped")
+        expect.array(got, x[:, :, i : i + 2, j : j + 2], call=call, hint="use the kernel as it is, unflipped")
 
 
 @task("6.2")
 @convolutions
 def test_naive_convolution(student, rng, case):
-    """Each output is the sum of a window times a kernel over all channels, plus the kernel's bias."""
+    """Each output is the sum of a window times a kernel, over all channels, plus the kernel's bias."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
     wanted, call = correlation(x, weight, stride, padding), f"conv2d_naive({told(case)})"
@@ -91,7 +92,7 @@ def test_naive_convolution(student, rng, case):
 
 @task("6.2")
 def test_naive_convolution_in_float32(student, rng):
-    """Images and kernels of float32 give float32."""
+    """Images and kernels of float32 give an output of float32."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((2, 2, 5, 4), (3, 2, 3, 3), (3,)))
     got = student.spatial.conv2d_naive(x, weight, bias, padding=(1, 1))
     wanted = correlation(x, weight, (1, 1), (1, 1)) + bias[:, None, None]
@@ -100,7 +101,7 @@ def test_naive_convolution_in_float32(student, rng):
 
 @task("6.2")
 def test_naive_convolution_refuses_what_does_not_fit(student):
-    """Other channels than the kernel's, and a kernel larger than the padded image, are a ValueError."""
+    """Channels that differ from the kernel's, and a kernel larger than the padded image, are a ValueError."""
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 5), (2, 2, 5, 5)), ((1, 2, 5, 4), (2, 2, 5, 5))):
         with expect.raises(ValueError, call=f"conv2d_naive of shapes {x} and {weight}"):
             student.spatial.conv2d_naive(np.ones(x), np.ones(weight))
@@ -114,7 +115,7 @@ def test_naive_convolution_refuses_what_does_not_fit(student):
 @task("6.3")
 @convolutions
 def test_im2col_has_a_column_for_every_window(student, rng, case):
-    """Column p is the p-th window, row by row, with its pixels in the order channel, row, column."""
+    """Column p is the p-th window, counted row by row, with its pixels in the order channel, row, column."""
     shape, (_, channels, *size), stride, padding = case
     for dtype in ("float32", "float64"):
         x = rng.normal(size=shape).astype(dtype)
@@ -128,7 +129,7 @@ def test_im2col_has_a_column_for_every_window(student, rng, case):
 @task("6.3")
 @convolutions
 def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
-    """Every pixel gets the sum of what stands for it in the columns; the padding's share is dropped."""
+    """Every pixel gets the sum of its elements in the columns; those of the padding are dropped."""
     shape, (_, _, *size), stride, padding = case
     for dtype in ("float32", "float64"):
         count = len(list(places(shape, size, stride, padding)))
@@ -143,7 +144,7 @@ def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
 
 @task("6.3")
 def test_col2im_counts_windows(student):
-    """Of columns full of ones, each pixel gets the number of windows it is in."""
+    """For columns of ones, each pixel gets the number of windows it is in."""
     got = student.spatial.col2im(np.ones((1, 9, 4)), (1, 1, 4, 4), (3, 3), (1, 1), (0, 0))
     wanted = [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
     expect.array(got, [[wanted]], call="col2im(ones, shape=(1, 1, 4, 4), kernel_size=(3, 3), stride 1, no padding)")
@@ -151,13 +152,13 @@ def test_col2im_counts_windows(student):
 
 @task("6.3")
 def test_im2col_of_no_images(student):
-    """A batch of no images has columns of the same shape as any other, and they go back to no images."""
-    spatial, hint = student.spatial, "reshape cannot work out a -1 beside a size of 0: say every size"
+    """An empty batch has columns of the same shape as any other batch, and col2im turns them into an empty batch."""
+    spatial, hint = student.spatial, "reshape cannot work out a -1 next to a size of 0: write out every size"
     call = "im2col(x of (0, 2, 4, 5), (2, 3), (1, 2), (1, 0))"
     columns = spatial.im2col(np.ones((0, 2, 4, 5)), (2, 3), (1, 2), (1, 0))
     expect.array(columns, np.ones((0, 12, 10)), call=call, hint=hint)
     got = spatial.col2im(np.ones((0, 12, 10)), (0, 2, 4, 5), (2, 3), (1, 2), (1, 0))
-    expect.array(got, np.ones((0, 2, 4, 5)), call="col2im of no images' columns", hint=hint)
+    expect.array(got, np.ones((0, 2, 4, 5)), call="col2im of the columns of an empty batch", hint=hint)
 
 
 @task("6.3")
@@ -174,7 +175,7 @@ def test_im2col_refuses_a_kernel_that_does_not_fit(student):
 @task("6.4")
 @convolutions
 def test_convolution_values(student, rng, case):
-    """The fast convolution gives what the naive one gives, with and without a bias."""
+    """The fast convolution gives the same output as the naive one, with and without a bias."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
     wanted, op = correlation(x, weight, stride, padding), student.spatial.conv2d
@@ -187,7 +188,7 @@ def test_convolution_values(student, rng, case):
 @task("6.4")
 @convolutions
 def test_convolution_gradients(student, rng, case):
-    """The gradients of images, kernels and bias are those of the loops, in the dtype of the arrays."""
+    """The gradients of images, kernels and bias equal those of plain loops, in the dtype of the arrays."""
     shape, kernels, stride, padding = case
     arrays = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
     output, op = correlation(*arrays[:2], stride, padding), student.spatial.conv2d
@@ -218,10 +219,10 @@ def test_convolution_agrees_with_finite_differences(student, rng, case):
 
 @task("6.4")
 def test_convolution_of_no_images(student):
-    """A batch of no images gives no maps, of the right size, and gradients of 0 for the kernels and the bias."""
+    """An empty batch gives empty maps of the right size, and gradients of 0 for the kernels and the bias."""
     x, weight, bias = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3)), np.ones(3)
     options = {"stride": (2, 2), "padding": (1, 1)}
-    call, hint = f"conv2d of x of {x.shape}, weight of {weight.shape}", "say every size that may be 0"
+    call, hint = f"conv2d of x of {x.shape}, weight of {weight.shape}", "write out every size that may be 0"
     output = expect.pull(student.spatial.conv2d.forward(x, weight, bias, **options), call=call)
     expect.array(output, np.ones((0, 3, 3, 3)), call=call, hint=hint)
     got = student.spatial.conv2d.backward(np.ones((0, 3, 3, 3)), output, x, weight, bias, **options)
@@ -231,19 +232,19 @@ def test_convolution_of_no_images(student):
 
 @task("6.4")
 def test_convolution_in_float32(student, rng):
-    """In float32 the result is float32, for images as large as digits too, and nothing handed in is changed."""
+    """In float32 the result is float32, even for images as large as digits, and no argument is changed."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((8, 3, 28, 28), (6, 3, 5, 5), (6,)))
     its_x, its_weight, its_bias = (student.tensor.Tensor(a) for a in (x, weight, bias))
     got = student.tensor.apply(student.spatial.conv2d, its_x, its_weight, its_bias, stride=(1, 1), padding=(2, 2))
     wanted = correlation(x, weight, (1, 1), (2, 2)) + bias[:, None, None]
     expect.array(got, wanted, dtype="float32", rtol=1e-4, atol=2e-4, call="conv2d of (8, 3, 28, 28), 5×5 kernels")
     for name, tensor, before in (("x", its_x, x), ("weight", its_weight, weight), ("bias", its_bias, bias)):
-        expect.array(tensor, before, rtol=0, atol=0, call=f"{name} after conv2d", hint="change no array handed in")
+        expect.array(tensor, before, rtol=0, atol=0, call=f"{name} after conv2d", hint="do not change any argument")
 
 
 @task("6.4")
 def test_convolution_refuses_what_does_not_fit(student):
-    """Through apply, what does not fit is a ValueError that names both shapes."""
+    """Through apply, arrays that do not fit are a ValueError that names both shapes."""
     call, op = student.tensor.apply, student.spatial.conv2d
     for x, weight in (((1, 3, 5, 5), (2, 2, 3, 3)), ((2, 5, 5), (2, 2, 3, 3)), ((1, 2, 4, 9), (2, 2, 5, 5))):
         with expect.raises(ValueError, mentions=(str(x), str(weight)), call=f"conv2d of shapes {x} and {weight}"):
@@ -272,7 +273,7 @@ def test_conv2d_has_parameters_of_the_right_shape(student):
 
 @task("6.5")
 @pytest.mark.parametrize("sizes", [(1, 3), (20, 3), (8, 5)])
-def test_conv2d_starts_as_he_says(student, sizes):
+def test_conv2d_starts_with_he_variance(student, sizes):
     """The weight has mean 0 and variance 2 / (in_channels · kh · kw), and is drawn from a normal distribution."""
     channels, size = sizes
     fan_in = channels * size * size
@@ -288,21 +289,21 @@ def test_conv2d_starts_as_he_says(student, sizes):
 
 @task("6.5")
 def test_conv2d_draws_from_its_generator(student):
-    """Weights depend on the generator alone."""
+    """Weights depend only on the generator."""
     make, generator = student.spatial.Conv2d, student.rng(3)
     first, second = make(2, 3, 3, rng=generator), make(2, 3, 3, rng=generator)
     again, other = make(2, 3, 3, rng=student.rng(3)), make(2, 3, 3, rng=student.rng(4))
     drawn = values(first.weight)
-    expect.array(again.weight, drawn, rtol=0, atol=0, call="the weight drawn from the same seed once more")
-    for what, layer in (("another seed", other), ("the same generator once more", second)):
+    expect.array(again.weight, drawn, rtol=0, atol=0, call="the weight drawn from the same seed again")
+    for what, layer in (("another seed", other), ("the same generator again", second)):
         differs = not np.allclose(values(layer.weight), drawn)
-        expect.that(differs, call=f"the weight drawn from {what}", got="the same values", expected="others")
+        expect.that(differs, call=f"the weight drawn from {what}", got="the same values", expected="different values")
 
 
 @task("6.5")
 @convolutions
 def test_conv2d_forward_and_backward(student, rng, case):
-    """The layer convolves with its parameters as they are now, passes gradients on, and adds to those of parameters."""
+    """The layer convolves with its current parameters, passes gradients back, and adds to those of its parameters."""
     shape, kernels, stride, padding = case
     layer = student.spatial.Conv2d(shape[1], kernels[0], kernels[2:], stride, padding, rng=student.rng(2))
     draw_parameters(layer, rng)
@@ -319,12 +320,12 @@ def test_conv2d_forward_and_backward(student, rng, case):
         sums = [total + new for total, new in zip(sums, more, strict=True)]
         for name, total in zip(("weight", "bias"), sums, strict=True):
             got = getattr(layer, name).grad
-            expect.array(got, total, call=f"{name}.grad after one more backward", hint="accumulate_grad adds up")
+            expect.array(got, total, call=f"{name}.grad after another backward", hint="accumulate_grad adds up")
 
 
 @task("6.5")
 def test_conv2d_takes_ints_and_keeps_float32(student, rng):
-    """An int stands for rows and columns alike; images of integers give float32, forward and backward."""
+    """An int counts for rows and columns; integer images give float32, both forward and backward."""
     layer = student.spatial.Conv2d(2, 3, 3, stride=2, padding=1, bias=False, rng=student.rng(2))
     x, weight = rng.integers(-3, 4, (2, 2, 5, 7)), values(layer.weight)
     call = "layer = Conv2d(2, 3, 3, stride=2, padding=1, bias=False); layer(tensor of int64)"
@@ -341,7 +342,7 @@ def test_conv2d_takes_ints_and_keeps_float32(student, rng):
 
 @task("6.5")
 def test_conv2d_is_one_recorded_op(student, rng):
-    """A recorder hears of one op, conv2d, on the input and the parameter tensors themselves."""
+    """A recorder hears one op, conv2d, on the input and on the parameter tensors themselves."""
     layer, x = student.spatial.Conv2d(1, 2, 3, rng=student.rng(2)), student.tensor.Tensor(rng.normal(size=(1, 1, 4, 4)))
     with traced(student.tensor) as trace:
         layer(x)
@@ -349,12 +350,12 @@ def test_conv2d_is_one_recorded_op(student, rng):
     for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
         tensor.grad = student.tensor.Tensor(number)
     marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
-    expect.equal(marks, [5.0, 6.0, 7.0], call="marks left at the op's inputs, found at x, weight, bias")
+    expect.equal(marks, [5.0, 6.0, 7.0], call="the marks put on the op's inputs, as found on x, weight and bias")
 
 
 @task("6.5")
 def test_conv2d_says_what_does_not_fit(student):
-    """A wrong input, a wrong gradient, and backward before forward are errors that say what was needed."""
+    """A wrong input, a wrong gradient, and backward before forward are errors that say what is required."""
     layer, tensor = student.spatial.Conv2d(2, 3, 3, rng=student.rng(2)), student.tensor.Tensor
     with expect.raises(RuntimeError, mentions=("forward",), call="Conv2d(2, 3, 3).backward(grad) without forward"):
         layer.backward(tensor(np.ones((1, 3, 2, 2))))
@@ -373,11 +374,11 @@ def test_conv2d_says_what_does_not_fit(student):
 @pools
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_pooling_values(student, rng, case, kind):
-    """Each output is the largest pixel, or the mean, of one window of one channel, in the images' dtype."""
+    """Each output is the maximum or the mean of one window of one channel, in the images' dtype."""
     shape, size, stride = case
     function = np.max if kind == "MaxPool2d" else np.mean
     for dtype in ("float32", "float64"):
-        x = (rng.normal(size=shape) - 4).astype(dtype)  # nearly all negative: a maximum does not begin at 0
+        x = (rng.normal(size=shape) - 4).astype(dtype)  # nearly all negative, so that a maximum that begins at 0 fails
         got = getattr(student.spatial, kind)(size, stride)(student.tensor.Tensor(x))
         call = f"{kind}({size}, stride={stride})(x), x {dtype} of shape {shape}"
         expect.array(got, pooled(x, size, stride, function), dtype=dtype, rtol=1e-4, atol=1e-5, call=call)
@@ -385,7 +386,7 @@ def test_pooling_values(student, rng, case, kind):
 
 @task("6.6")
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
-def test_pooling_lays_windows_side_by_side(student, rng, kind):
+def test_pooling_puts_windows_side_by_side(student, rng, kind):
     """Without a stride, windows do not overlap; an int is the size along both axes."""
     x, function = rng.normal(size=(2, 2, 6, 9)), np.max if kind == "MaxPool2d" else np.mean
     for given, size in ((3, (3, 3)), ((2, 3), (2, 3))):
@@ -398,7 +399,7 @@ def test_pooling_lays_windows_side_by_side(student, rng, kind):
 @task("6.6")
 @pools
 def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng, case):
-    """A window's gradient goes to its largest pixel, of equal ones to the first, row by row; overlaps add up."""
+    """A window's gradient goes to its largest pixel, or to the first of several, row by row; overlaps add up."""
     shape, size, stride = case
     layer, tensor = student.spatial.MaxPool2d(size, stride), student.tensor.Tensor
     for name, x in (
@@ -414,13 +415,13 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
             layer(tensor(x.astype(dtype)))
             call = f"MaxPool2d({size}, stride={stride}), x of shape {shape} ({name}): backward"
             got = layer.backward(tensor(grad))
-            hint = "each window gives its gradient away once"
+            hint = "each window gives its gradient away only once"
             expect.array(got, wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
 
 
 @task("6.6")
 def test_max_pooling_gives_the_gradient_to_nan(student):
-    """A window with a NaN has the maximum NaN, and the first NaN gets its gradient: it is not lost."""
+    """The maximum of a window with a NaN is NaN, and the first NaN gets its gradient, which is not lost."""
     nan, op = np.nan, student.spatial.max_pool2d
     x = np.array([[[[1.0, nan, 5.0, 2.0], [nan, 3.0, 4.0, 5.0]]]])
     call, hint = "max_pool2d of [[1, nan, 5, 2], [nan, 3, 4, 5]], kernel_size (2, 2)", "nan == nan is False: np.isnan"
@@ -436,13 +437,13 @@ def test_max_pooling_keeps_an_infinite_gradient_apart(student):
     x, op = np.array([[[[1.0, 2.0]]]]), student.spatial.max_pool2d
     (got,) = op.backward(np.full((1, 1, 1, 1), np.inf), x[..., 1:], x, kernel_size=(1, 2), stride=(1, 2))
     call = "the gradient of max_pool2d of [[1, 2]], kernel_size (1, 2), for inf"
-    expect.array(got, [[[[0, np.inf]]]], call=call, hint="inf · 0 is nan: choose instead")
+    expect.array(got, [[[[0, np.inf]]]], call=call, hint="inf · 0 is NaN: choose instead of multiplying")
 
 
 @task("6.6")
 @pools
-def test_average_pooling_shares_the_gradient_out(student, rng, case):
-    """Every pixel of a window gets the same share of its gradient; overlaps add up."""
+def test_average_pooling_shares_the_gradient_equally(student, rng, case):
+    """Every pixel of a window gets an equal share of the window's gradient; overlaps add up."""
     shape, size, stride = case
     layer, tensor = student.spatial.AvgPool2d(size, stride), student.tensor.Tensor
     for dtype in ("float32", "float64"):
@@ -457,8 +458,8 @@ def test_average_pooling_shares_the_gradient_out(student, rng, case):
 @task("6.6")
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_pooling_agrees_with_finite_differences(student, rng, name):
-    """Backward agrees with finite differences of forward, also where windows overlap."""
-    x = rng.permutation(48).reshape(1, 2, 4, 6) / 10  # no two are within a step of each other
+    """Backward agrees with finite differences of forward, even where windows overlap."""
+    x = rng.permutation(48).reshape(1, 2, 4, 6) / 10  # further apart than the steps of the differences
     for size, stride in (((2, 2), (2, 2)), ((3, 2), (1, 2))):
         call = f"{name}.backward, kernel_size={size}, stride={stride}"
         check_gradient(getattr(student.spatial, name), x, kernel_size=size, stride=stride, call=call)
@@ -466,7 +467,7 @@ def test_pooling_agrees_with_finite_differences(student, rng, name):
 
 @task("6.6")
 def test_average_pooling_of_integers_is_float32(student):
-    """Images of integers are averaged in float32, without rounding."""
+    """Integer images are averaged in float32, without rounding."""
     got = student.spatial.AvgPool2d(2)(student.tensor.Tensor(np.array([[[[1, 2], [3, 5]]]])))
     expect.array(
         got, [[[[2.75]]]], dtype="float32", call="AvgPool2d(2)(Tensor([[[[1, 2], [3, 5]]]]))", dtype_hint="as_floating"
@@ -476,7 +477,7 @@ def test_average_pooling_of_integers_is_float32(student):
 @task("6.6")
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_pooling_is_one_recorded_op(student, rng, kind):
-    """A recorder hears of one op; there is nothing to learn, and no array handed in is changed."""
+    """A recorder hears one op; there are no parameters, and no argument is changed."""
     x, name = rng.normal(size=(2, 1, 4, 4)), {"MaxPool2d": "max_pool2d", "AvgPool2d": "avg_pool2d"}[kind]
     layer, its_x = getattr(student.spatial, kind)(2), student.tensor.Tensor(x)
     with traced(student.tensor) as trace:
@@ -496,7 +497,7 @@ def test_pooling_is_one_recorded_op(student, rng, kind):
 @task("6.6")
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_pooling_refuses_what_does_not_fit(student, kind):
-    """A window larger than the image, and what has not four axes, is a ValueError with the shape."""
+    """A window larger than the image, or an array without four axes, is a ValueError with the shape."""
     layer = getattr(student.spatial, kind)((2, 3))
     for shape in ((1, 1, 1, 5), (1, 1, 5, 2), (1, 5, 5)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"{kind}((2, 3))(x of {shape})"):
@@ -509,7 +510,7 @@ def test_pooling_refuses_what_does_not_fit(student, kind):
 @task("6.7")
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 1, 1), (4, 6), (0, 2, 3, 3)])
 def test_flatten_makes_rows(student, rng, shape):
-    """Every example becomes one row, last axis fastest; backward gives a gradient its shape back."""
+    """Every example becomes one row, in C order; backward restores the shape of a gradient."""
     tensor, layer = student.tensor.Tensor, student.spatial.Flatten()
     for dtype in ("float32", "float64"):
         x = rng.normal(size=shape).astype(dtype)
@@ -521,7 +522,7 @@ def test_flatten_makes_rows(student, rng, shape):
 
 @task("6.7")
 def test_flatten_is_one_recorded_op(student, rng):
-    """A recorder hears of one op, flatten, so the gradient finds its way back through it."""
+    """A recorder hears one op, flatten, so the gradient finds its way back through it."""
     with traced(student.tensor) as trace:
         student.spatial.Flatten()(student.tensor.Tensor(rng.normal(size=(2, 1, 4, 4))))
     expect.equal([entry[0] for entry in trace.entries], ["flatten"], call="the ops a Trace hears in Flatten()(x)")
@@ -532,7 +533,7 @@ def test_flatten_is_one_recorded_op(student, rng):
 
 @task("6.8")
 @pytest.mark.parametrize("shape", [(4, 3, 5, 2), (1, 2, 3, 4), (6, 1, 1, 1)])
-def test_batch_norm_with_the_batchs_own_statistics(student, rng, shape):
+def test_batch_norm_with_batch_statistics(student, rng, shape):
     """Each channel gets mean 0 and variance 1 over all images and pixels, then its own scale and shift."""
     x, weight, bias = 5 + 3 * rng.normal(size=shape), rng.normal(size=shape[1]), rng.normal(size=shape[1])
     for eps in (1e-5, 0.5):
@@ -544,7 +545,7 @@ def test_batch_norm_with_the_batchs_own_statistics(student, rng, shape):
 
 @task("6.8")
 def test_batch_norm_with_given_statistics(student, rng):
-    """With statistics given, those are used, also for a single value."""
+    """If statistics are given, they are used, even for a single value."""
     mean, var, weight, bias = rng.normal(size=3), rng.uniform(0.1, 4, 3), rng.normal(size=3), rng.normal(size=3)
     for shape in ((2, 3, 4, 5), (1, 3, 1, 1)):
         x = rng.normal(size=shape)
@@ -556,12 +557,12 @@ def test_batch_norm_with_given_statistics(student, rng):
 @task("6.8")
 @pytest.mark.parametrize("shape", [(2, 2, 3, 2), (1, 1, 2, 3)])
 def test_batch_norm_agrees_with_finite_differences(student, rng, shape):
-    """The gradients of images, weight and bias agree with finite differences, with both kinds of statistics."""
+    """The gradients of images, weight and bias agree with finite differences, for both kinds of statistics."""
     x, weight, bias = rng.normal(size=shape), rng.normal(size=shape[1]), rng.normal(size=shape[1])
     statistics = rng.normal(size=shape[1]), rng.uniform(0.5, 2, shape[1])
-    hint = "with the batch's own statistics, every pixel also moves the mean and the variance"
+    hint = "with batch statistics, every pixel also changes the mean and the variance"
     for given in (None, statistics):
-        call = f"batch_norm.backward, x of {shape}, eps=0.3, {'own' if given is None else 'given'} statistics"
+        call = f"batch_norm.backward, x of {shape}, eps=0.3, {'batch' if given is None else 'given'} statistics"
         check_gradient(student.spatial.batch_norm, x, weight, bias, eps=0.3, statistics=given, call=call, hint=hint)
 
 
@@ -570,21 +571,21 @@ def test_batch_norm_in_float32(student, rng):
     """Float32 stays float32 in both directions, and a large mean does not spoil the variance."""
     x = (3000 + rng.normal(size=(4, 2, 6, 5))).astype("float32")
     weight, bias, grad = (rng.normal(size=s).astype("float32") for s in (2, 2, x.shape))
-    op, call = student.spatial.batch_norm, "batch_norm in float32, x with mean 3000 and deviation 1"
+    op, call = student.spatial.batch_norm, "batch_norm in float32, x with mean 3,000 and deviation 1"
     wanted = normalised(x.astype(float), weight, bias, 1e-5)
-    hint = "the mean of (x - mean)²; mean(x²) - mean(x)² loses all its digits here"
+    hint = "use the mean of (x - mean)²; mean(x²) - mean(x)² loses all its digits here"
     output = op.forward(x, weight, bias, eps=1e-5)
     expect.array(output, wanted, dtype="float32", rtol=1e-2, atol=1e-2, call=call, hint=hint)
     got = op.backward(grad, output, x, weight, bias, eps=1e-5)
     for name, its_grad in zip(("x", "weight", "bias"), got, strict=True):
         expect.equal(str(np.asarray(its_grad).dtype), "float32", call=f"the dtype of the gradient of {name}")
-    # In float32 the sum is about 1e-3 and, from one seed in a hundred, above 1e-2; a forgotten term leaves about 10.
+    # In float32 the sum is about 1e-3, and above 1e-2 for one seed in a hundred. A forgotten term leaves about 10.
     expect.array(got[0].sum(axis=(0, 2, 3)), [0, 0], atol=0.1, call="the sum of the gradient of x in each channel")
 
 
 @task("6.8")
 def test_batch_norm_refuses_what_does_not_fit(student):
-    """Other channels than weights, and a single value a channel without statistics, are a ValueError with the shape."""
+    """Fewer or more channels than weights, and one value per channel without statistics, are a ValueError."""
     call, op, ones = student.tensor.apply, student.spatial.batch_norm, np.ones(3)
     for shape in ((2, 2, 4, 4), (2, 3), (1, 3, 1, 1)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"batch_norm of {shape} and weights of (3,)"):
@@ -598,23 +599,24 @@ def test_batch_norm_refuses_what_does_not_fit(student):
 
 @task("6.9")
 def test_batch_norm_layer_starts_neutral(student, rng):
-    """It starts in training with scale 1, shift 0, and running statistics that are float32 and no parameters."""
+    """It starts in training mode with scale 1, shift 0, and running statistics in float32 that are not parameters."""
     layer, x = student.spatial.BatchNorm2d(3), rng.normal(2, 3, (4, 3, 5, 5))
     expect.equal(layer.training, True, call="BatchNorm2d(3).training")
     expect.equal([p.shape for p in layer.parameters()], [(3,), (3,)], call="the shapes of BatchNorm2d(3).parameters()")
     wanted = normalised(x, np.ones(3), np.zeros(3), 1e-5)
     expect.array(layer(student.tensor.Tensor(x)), wanted, call="BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)")
     call = "after BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)"
-    hint = "nine tenths of the old value and one of the new; the variance divided by n - 1"
+    hint = "nine tenths of the old value plus one tenth of the new; the variance divides by n - 1"
     mean, var = 0.1 * x.mean(axis=(0, 2, 3)), 0.9 + 0.1 * x.var(axis=(0, 2, 3), ddof=1)
     expect.array(layer.running_mean, mean, dtype="float32", call=f"running_mean {call}", hint=hint)
     expect.array(layer.running_var, var, dtype="float32", call=f"running_var {call}", hint=hint)
-    expect.equal(len(layer.parameters()), 2, call="the number of parameters: nobody learns running statistics")
+    call = "the number of parameters, which do not include running statistics"
+    expect.equal(len(layer.parameters()), 2, call=call)
 
 
 @task("6.9")
 def test_batch_norm_layer_follows_its_batches(student, rng):
-    """In training each batch is normalised by itself, and the running statistics follow, the variance unbiased."""
+    """In training each batch is normalised by itself, and the running statistics follow, with unbiased variance."""
     layer = student.spatial.BatchNorm2d(2, eps=0.2, momentum=0.3)
     draw_parameters(layer, rng)
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
@@ -631,29 +633,29 @@ def test_batch_norm_layer_follows_its_batches(student, rng):
 
 @task("6.9")
 def test_batch_norm_layer_in_evaluation(student, rng):
-    """In evaluation the running statistics are used and stay: what an image gives depends on no other."""
+    """In evaluation the running statistics are used and do not change, so images do not affect each other."""
     layer, tensor = student.spatial.BatchNorm2d(2, momentum=0.5), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
     mean, var = values(layer.running_mean), values(layer.running_var)
     layer.training = False
     x, call = rng.normal(size=(5, 2, 3, 4)), "layer.training = False; layer(x)"
     wanted = normalised(x, np.ones(2), np.zeros(2), 1e-5, (mean.astype(float), var.astype(float)))
-    expect.array(layer(tensor(x)), wanted, call=call, hint="statistics: the running ones")
-    expect.array(layer(tensor(x[2:3, :, :1, :1])), wanted[2:3, :, :1, :1], call=f"{call}, x a single pixel of before")
+    expect.array(layer(tensor(x)), wanted, call=call, hint="use the running statistics")
+    expect.array(layer(tensor(x[2:3, :, :1, :1])), wanted[2:3, :, :1, :1], call=f"{call}, with one pixel of x")
     expect.array(layer.running_mean, mean, rtol=0, atol=0, call=f"{call}; layer.running_mean")
     expect.array(layer.running_var, var, rtol=0, atol=0, call=f"{call}; layer.running_var")
     layer.training = True
     wanted = normalised(x, np.ones(2), np.zeros(2), 1e-5)
-    expect.array(layer(tensor(x)), wanted, call="layer.training = True; layer(x)", hint="the batch's own statistics")
+    expect.array(layer(tensor(x)), wanted, call="layer.training = True; layer(x)", hint="use batch statistics")
 
 
 @task("6.9")
 def test_batch_norm_layer_names_its_buffers(student, rng):
-    """buffers() gives the running statistics themselves: put into another layer, they carry over what was learned."""
+    """buffers() returns the running statistics themselves: put into another layer, they carry over what was learned."""
     layer, fresh = student.spatial.BatchNorm2d(2), student.spatial.BatchNorm2d(2)
     for _ in range(3):
         layer(student.tensor.Tensor(rng.normal(3, 2, (4, 2, 3, 3))))
-    call, hint = "BatchNorm2d(2).buffers()", "a list of the running mean and variance, the tensors themselves"
+    call, hint = "BatchNorm2d(2).buffers()", "return a list of the two tensors themselves, running mean and variance"
     expect.equal([b.shape for b in layer.buffers()], [(2,), (2,)], call=f"the shapes of {call}", hint=hint)
     for buffer, its in zip(layer.buffers(), (layer.running_mean, layer.running_var), strict=True):
         expect.array(buffer, values(its), rtol=0, atol=0, call=call, hint="the mean first, then the variance")
@@ -668,8 +670,8 @@ def test_batch_norm_layer_names_its_buffers(student, rng):
 
 @task("6.9")
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norm_layer_passes_gradients_on(student, rng, training):
-    """Backward belongs to the mode of the last forward pass, adds to gradients, and changes nothing handed in."""
+def test_batch_norm_layer_passes_gradients_back(student, rng, training):
+    """Backward follows the mode of the latest forward pass, adds to gradients, and does not change its arguments."""
     layer, tensor = student.spatial.BatchNorm2d(2, eps=0.1), student.tensor.Tensor
     layer(tensor(rng.normal(3, 2, (4, 2, 3, 3))))
     draw_parameters(layer, rng)
@@ -687,23 +689,22 @@ def test_batch_norm_layer_passes_gradients_on(student, rng, training):
         layer.training = not training
         call = f"layer = BatchNorm2d(2, eps=0.1); layer.training = {training}; layer(x)"
         got = layer.backward(its_grad)
-        hint = "the attributes of the last forward pass"
+        hint = "use the attributes of the latest forward pass"
         expect.array(got, slopes(loss, x=x), rtol=1e-4, atol=1e-6, call=f"{call}; layer.backward(grad)", hint=hint)
         for what, its, before in (("x", its_x, x), ("grad", its_grad, grad)):
-            expect.array(
-                its, before, rtol=0, atol=0, call=f"{call}; layer.backward(grad); {what}", hint="change nothing"
-            )
+            hint = "do not change any argument"
+            expect.array(its, before, rtol=0, atol=0, call=f"{call}; layer.backward(grad); {what}", hint=hint)
         layer.training = training
         for index, name in enumerate(("weight", "bias")):
             sums[index] = sums[index] + slopes(loss, **{name: {"weight": weight, "bias": bias}[name]})
             got = getattr(layer, name).grad
-            expect.array(got, sums[index], rtol=1e-4, atol=1e-6, call=f"{name}.grad after one more backward")
+            expect.array(got, sums[index], rtol=1e-4, atol=1e-6, call=f"{name}.grad after another backward")
 
 
 @task("6.9")
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_layer_keeps_float32(student, rng, training):
-    """In float32, output and gradients are float32 in both modes, also for integers; a recorder hears of one op."""
+    """In float32, output and gradients are float32 in both modes, even for integers; a recorder hears one op."""
     layer, tensor = student.spatial.BatchNorm2d(2), student.tensor.Tensor
     layer(tensor(rng.normal(size=(4, 2, 3, 3)).astype("float32")))
     layer.training = training
@@ -712,13 +713,10 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
             output = layer(tensor(x))
         call = f"layer.training = {training}; layer(x of {x.dtype})"
         expect.equal([entry[0] for entry in trace.entries], ["batch_norm"], call=f"the ops a Trace hears in {call}")
-        hint = "running statistics of float64 turn everything beside them into float64"
+        hint = "running statistics in float64 promote everything they meet to float64"
         expect.equal(str(output.dtype), "float32", call=f"the dtype of {call}", hint=hint)
         got = layer.backward(tensor(np.ones(x.shape, "float32")))
         expect.equal(str(got.dtype), "float32", call=f"the dtype of the gradient after {call}", hint=hint)
-
-
-# What the tests compute for themselves
 
 
 # 6.10 and 6.11: the recipe of milestone 2
@@ -726,31 +724,31 @@ def test_batch_norm_layer_keeps_float32(student, rng, training):
 
 @task("6.10")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one."""
+    """The same seed builds the same network, and another seed builds a different one."""
     recipes.builds_from_the_generator_alone(student, RECIPE)
 
 
 @task("6.10")
 def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    """The recipe's predict returns ten probabilities for each image, whatever the other images are."""
     recipes.predicts_probabilities(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    """feature_maps returns a map for each kernel of the first convolution, and different maps for another image."""
     recipes.shows_its_feature_maps(student, rng, RECIPE)
 
 
 @task("6.10")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
     recipes.is_at_chance_before_training(student, rng, RECIPE)
 
 
 @task("6.11")
 def test_moved_images_are_the_same_images(student, rng):
-    """Each image is one of its nine shifts by up to a pixel; all nine occur, and the images given stay as they are."""
+    """Each image becomes one of its nine shifts by up to a pixel; all nine occur, and the argument stays as it is."""
     recipe, images = student.recipe("06_spatial"), rng.integers(0, 256, (300, 1, 28, 28)).astype("uint8")
     held = student.tensor.Tensor(images)
     got = expect.pull(recipe.moved(held.data, student.rng(int(rng.integers(1000)))), call="moved(300 images, rng)")
@@ -758,7 +756,7 @@ def test_moved_images_are_the_same_images(student, rng):
     shifts = [np.roll(images, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     expect.equal(got.shape, images.shape, call="moved(images, rng).shape")
     which = np.stack([(got == shift).all(axis=(1, 2, 3)) for shift in shifts])
-    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their own nine shifts")
+    expect.equal(int(which.sum()), 300, call="how many of 300 moved images are one of their nine shifts")
     share = which.mean(axis=1)
     fair = share.min() > 0.03 and share.max() < 0.25
     expect.that(bool(fair), call="the shares of the nine shifts", got=share, expected="about one in nine each")
@@ -767,12 +765,15 @@ def test_moved_images_are_the_same_images(student, rng):
 
 @task("6.11")
 def test_recipe_trains(student, rng):
-    """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
+    """Training on a few dark and bright images lowers the loss, changes every parameter, and reports its progress."""
     recipes.trains_on_dark_and_bright(student, rng, RECIPE, 64)
 
 
+# What the tests compute for themselves
+
+
 def places(shape, size, stride, padding=(0, 0)):
-    """Row and column of each place of a window in padded images, and the index of the window there."""
+    """Yield the row and column of each window position in padded images, and the index of the window there."""
     height, width = (n + 2 * p for n, p in zip(shape[2:], padding, strict=True))
     rows, columns = range(0, height - size[0] + 1, stride[0]), range(0, width - size[1] + 1, stride[1])
     for (r, top), (c, left) in product(enumerate(rows), enumerate(columns)):
@@ -780,19 +781,19 @@ def places(shape, size, stride, padding=(0, 0)):
 
 
 def padded(x, padding):
-    """The images in a frame of zeros."""
+    """Return the images in a frame of zeros."""
     images = np.zeros((*x.shape[:2], x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]), x.dtype)
     cropped(images, padding)[...] = x
     return images
 
 
 def cropped(x, padding):
-    """The images without their frame."""
+    """Return the images without their frame."""
     return x[:, :, padding[0] : x.shape[2] - padding[0], padding[1] : x.shape[3] - padding[1]]
 
 
 def correlation(x, weight, stride, padding):
-    """The cross-correlation in float64, one place of the kernels after another."""
+    """Return the cross-correlation in float64, computed one position of the kernels after another."""
     images, weight, results = padded(x.astype(float), padding), weight.astype(float), {}
     for r, c, at in places(x.shape, weight.shape[2:], stride, padding):
         results[r, c] = np.einsum("nchw,ochw->no", images[at], weight)
@@ -800,7 +801,7 @@ def correlation(x, weight, stride, padding):
 
 
 def correlation_gradients(grad, x, weight, stride, padding):
-    """The gradients of images, kernels and bias, one place of the kernels after another."""
+    """Return the gradients of images, kernels and bias, computed one position of the kernels after another."""
     images, weight, grad = padded(x.astype(float), padding), weight.astype(float), grad.astype(float)
     grad_images, grad_weight = np.zeros(images.shape), np.zeros(weight.shape)
     for r, c, at in places(x.shape, weight.shape[2:], stride, padding):
@@ -810,19 +811,19 @@ def correlation_gradients(grad, x, weight, stride, padding):
 
 
 def pooled(x, size, stride, function):
-    """One number for each window, computed in float64."""
+    """Return `function` of each window, computed in float64."""
     results = {(r, c): function(x[at].astype(float), axis=(2, 3)) for r, c, at in places(x.shape, size, stride)}
     return laid_out(results)
 
 
 def laid_out(results):
-    """One array of what was computed at each (row, column), these as its last two axes."""
+    """Return the results at each (row, column) as one array, with rows and columns as its last two axes."""
     rows, columns = max(results)
     return np.stack([np.stack([results[r, c] for c in range(columns + 1)], -1) for r in range(rows + 1)], -2)
 
 
 def normalised(x, weight, bias, eps, statistics=None):
-    """Batch normalisation, channel by channel."""
+    """Return batch normalisation of `x`, computed channel by channel."""
     output = np.empty(x.shape)
     for c in range(x.shape[1]):
         mean, var = (x[:, c].mean(), x[:, c].var()) if statistics is None else (statistics[0][c], statistics[1][c])
@@ -831,7 +832,7 @@ def normalised(x, weight, bias, eps, statistics=None):
 
 
 def slopes(loss, **argument):
-    """The central differences of a function of one array."""
+    """Return the gradient of a function of one array, from central differences."""
     ((name, x),) = argument.items()
     result = np.empty(x.shape)
     for index in np.ndindex(x.shape):
@@ -845,6 +846,6 @@ def slopes(loss, **argument):
 
 
 def told(case):
-    """A convolution in words."""
+    """Return a case of CONVOLUTIONS in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"

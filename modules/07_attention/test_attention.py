@@ -1,4 +1,4 @@
-"""The tests of module 07: attention against loops over queries and keys in float64, and what masks let through."""
+"""The tests of module 07: attention compared with loops over queries and keys in float64, and what masks hide."""
 
 import math
 
@@ -24,7 +24,7 @@ FLOAT32 = {"dtype": "float32", "rtol": 1e-4, "atol": 1e-5}
 
 @task("7.1")
 def test_scores_of_the_worked_example(student):
-    """A query of (2, 0, 0, 2) scores 1 with the key (1, 0, 0, 0) and 6 with (3, 1, 1, 3)."""
+    """A query of (2, 0, 0, 2) scores 1 with the key (1, 0, 0, 0) and 6 with the key (3, 1, 1, 3)."""
     tensor = student.tensor.Tensor
     got = student.attention.attention_scores(tensor([[2.0, 0, 0, 2]]), tensor([[1.0, 0, 0, 0], [3.0, 1, 1, 3]]))
     expect.array(got, [[1, 6]], call="attention_scores([[2, 0, 0, 2]], [[1, 0, 0, 0], [3, 1, 1, 3]])")
@@ -44,7 +44,7 @@ def test_scores_are_scaled_dot_products(student, rng, case):
 
 @task("7.1")
 def test_scores_of_integers_are_float32(student, rng):
-    """Queries and keys of integers give float32, and are left as they were."""
+    """Integer queries and keys give float32, and are left as they were."""
     query, key = rng.integers(-5, 6, (2, 3, 5)), rng.integers(-5, 6, (2, 4, 5))
     its_query, its_key = student.tensor.Tensor(query), student.tensor.Tensor(key)
     got = student.attention.attention_scores(its_query, its_key)
@@ -64,7 +64,7 @@ def test_scores_refuse_other_sizes(student):
 
 @task("7.1")
 def test_scores_are_recorded(student, rng):
-    """A recorder hears every step from query and key to the scores."""
+    """A recorder hears every step from the query and the key to the scores."""
 
     def run():
         inputs = [student.tensor.Tensor(rng.normal(size=s)) for s in ((2, 3, 4), (2, 5, 4))]
@@ -78,7 +78,7 @@ def test_scores_are_recorded(student, rng):
 
 @task("7.2")
 def test_causal_mask_is_true_up_to_the_diagonal(student, rng):
-    """Row i, column j is True when j is not after i."""
+    """The element in row i and column j is True unless j is after i."""
     for length in (0, 1, 2, 3, int(rng.integers(4, 30))):
         wanted = np.array([j <= i for i in range(length) for j in range(length)], bool).reshape(length, length)
         expect.array(student.attention.causal_mask(length), wanted, dtype=bool, call=f"causal_mask({length})")
@@ -86,7 +86,7 @@ def test_causal_mask_is_true_up_to_the_diagonal(student, rng):
 
 @task("7.2")
 def test_padding_mask_is_true_for_what_is_not_padding(student, rng):
-    """Row n has as many True at its beginning as sequence n has tokens; the shape is (N, 1, length)."""
+    """Row n begins with one True for each token of sequence n; the shape is (N, 1, length)."""
     drawn = [int(n) for n in rng.integers(0, 10, 5)]
     for lengths, length in (([1, 3], 3), ([2], 4), ([0, 5, 3], 5), ([], 2), ([0, 0], 0), (drawn, 9)):
         wanted = np.zeros((len(lengths), 1, length), bool)
@@ -109,7 +109,7 @@ def test_padding_mask_refuses_what_does_not_fit(student):
 
 @task("7.2")
 def test_masks_combine(student):
-    """`causal_mask(3) & padding_mask([2, 3], 3)` has the shape (2, 3, 3), and both must allow."""
+    """`causal_mask(3) & padding_mask([2, 3], 3)` has the shape (2, 3, 3), and is True where both masks are."""
     attention = student.attention
     got = expect.pull(attention.causal_mask(3), call="causal_mask(3)") & expect.pull(
         attention.padding_mask([2, 3], 3), call="padding_mask([2, 3], 3)"
@@ -126,7 +126,7 @@ FILLS = [((3, 4), (3, 4)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (2, 1, 4)), ((5,), (
 @task("7.3")
 @pytest.mark.parametrize(("shape", "its_mask"), FILLS)
 def test_masked_fill_values(student, rng, shape, its_mask):
-    """The value stands where the mask is True, whatever was there before; all else stays."""
+    """Where the mask is True, the value replaces whatever was there; everything else stays."""
     x, mask = rng.normal(size=shape), rng.random(its_mask) < 0.5
     everywhere = np.broadcast_to(mask, shape)
     for value in (0.0, -2.5, -1e30, float("-inf")):
@@ -136,12 +136,12 @@ def test_masked_fill_values(student, rng, shape, its_mask):
             wanted[everywhere] = value
             got = student.attention.masked_fill.forward(before, mask=mask, value=value)
             call = f"masked_fill.forward(x of {dtype} {shape}, mask of {its_mask}, value={value})"
-            expect.array(got, wanted, dtype=dtype, call=call, hint="choose between the two, do not compute with both")
+            expect.array(got, wanted, dtype=dtype, call=call, hint="choose, do not compute with both")
 
 
 @task("7.3")
 def test_masked_fill_through_apply(student, rng):
-    """Through apply, integers give float32, and what was handed in is not changed."""
+    """Through apply, integers give float32, and the argument is not changed."""
     x, mask = rng.integers(1, 9, (4, 5)), rng.random((4, 5)) < 0.5
     tensor = student.tensor.Tensor(x)
     got = student.tensor.apply(student.attention.masked_fill, tensor, mask=mask, value=-0.5)
@@ -155,7 +155,7 @@ def test_masked_fill_through_apply(student, rng):
 @task("7.3")
 @pytest.mark.parametrize(("shape", "its_mask"), FILLS)
 def test_masked_fill_gradient(student, rng, shape, its_mask):
-    """Backward is 0 where the mask is True and the output's gradient elsewhere, in its dtype."""
+    """The gradient is 0 where the mask is True and the output's gradient where it is False, in its dtype."""
     x, grad, mask = rng.normal(size=shape), rng.normal(size=shape), rng.random(its_mask) < 0.5
     op, call = student.attention.masked_fill, f"masked_fill.backward, x of {shape}, mask of {its_mask}"
     check_gradient(op, x, mask=mask, value=-3.0, call=call)
@@ -168,7 +168,7 @@ def test_masked_fill_gradient(student, rng, shape, its_mask):
 
 @task("7.3")
 def test_masked_fill_refuses_other_masks(student):
-    """A mask of other than bools is a TypeError, one that is larger than x or does not broadcast a ValueError."""
+    """A mask that is not of bools is a TypeError; one that is larger than x or does not broadcast is a ValueError."""
     op, x = student.attention.masked_fill, np.ones((3, 4))
     for mask in (np.ones((3, 4), "int64"), np.zeros((3, 4))):
         with expect.raises(TypeError, mentions=(str(mask.dtype),), call=f"masked_fill with a mask of {mask.dtype}"):
@@ -186,7 +186,7 @@ def test_masked_fill_refuses_other_masks(student):
 @task("7.4")
 @shapes
 def test_attention_is_a_weighted_mean(student, rng, case):
-    """Output and weights are those of the loops: softmax over the keys, then the weighted sum of the values."""
+    """Output and weights equal those of plain loops: softmax over the keys, then the weighted sum of the values."""
     arrays = [rng.normal(size=shape) for shape in case]
     for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32)):
         call = f"scaled_dot_product_attention(query {case[0]}, key {case[1]}, value {case[2]}), {dtype}"
@@ -196,7 +196,7 @@ def test_attention_is_a_weighted_mean(student, rng, case):
 @task("7.4")
 @shapes
 def test_attention_with_a_mask(student, rng, case):
-    """Where the mask is False the weight is exactly 0, and the others of the row add up to 1."""
+    """Where the mask is False the weight is exactly 0, and the other weights of the row add up to 1."""
     arrays = [rng.normal(size=shape) for shape in case]
     rows, columns = case[0][-2], case[1][-2]
     for its_shape in {(rows, columns), (1, columns), (*case[0][:-1], columns), (*case[0][:-2], 1, columns)}:
@@ -208,12 +208,12 @@ def test_attention_with_a_mask(student, rng, case):
             check_attention(got, arrays, mask, call=call, **tolerance)
             forbidden = expect.pull(got[1], call=call)[~np.broadcast_to(mask, (*case[0][:-1], columns))]
             zeros = np.zeros(forbidden.shape)
-            expect.array(forbidden, zeros, rtol=0, atol=0, call=f"{call}: the weights where it is False")
+            expect.array(forbidden, zeros, rtol=0, atol=0, call=f"{call}: the weights where the mask is False")
 
 
 @task("7.4")
 def test_attention_to_nothing_is_zero(student, rng):
-    """A query that may attend to nothing has weights and output of 0; the others are as without it."""
+    """A query that may not attend to anything has weights and an output of 0; the others are not affected."""
     arrays = [rng.normal(size=shape) for shape in ((2, 4, 3), (2, 5, 3), (2, 5, 6))]
     mask = rng.random((2, 4, 5)) < 0.6
     mask[..., 2], mask[0, 1], mask[1, 3] = True, False, False
@@ -221,19 +221,19 @@ def test_attention_to_nothing_is_zero(student, rng):
         arrays[0] = arrays[0] * scale
         for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32 | {"atol": 2e-3})):
             got = attend(student, *(array.astype(dtype) for array in arrays), mask)
-            call = f"attention in {dtype} with a mask in which two rows are False, scores times {scale}"
+            call = f"attention in {dtype} with a mask that is False in two rows, scores times {scale}"
             check_attention(got, arrays, mask, call=call, **tolerance)
             for name, tensor in zip(("output", "weights"), got, strict=True):
                 rows = expect.pull(tensor, call=call)[[0, 1], [1, 3]]
-                expect.array(rows, np.zeros(rows.shape), rtol=0, atol=0, call=f"{call}: {name} of those two")
+                expect.array(rows, np.zeros(rows.shape), rtol=0, atol=0, call=f"{call}: {name} of those two rows")
     nothing = attend(student, *arrays, np.zeros((4, 5), bool))
-    expect.array(nothing[0], np.zeros((2, 4, 6)), rtol=0, atol=0, call="the output with a mask that is False")
+    expect.array(nothing[0], np.zeros((2, 4, 6)), rtol=0, atol=0, call="the output with a mask that is all False")
 
 
 @task("7.4")
 @pytest.mark.parametrize("mask", [None, np.ones((4, 0), bool)], ids=["no mask", "mask"])
 def test_attention_to_no_keys_is_zero(student, rng, mask):
-    """Without any key, S = 0, the weights are an empty array and every output is 0, as PyTorch's are."""
+    """Without any keys (S = 0), the weights are an empty array and every output is 0, as in PyTorch."""
     query, key, value = (student.tensor.Tensor(rng.normal(size=(2, n, d))) for n, d in ((4, 3), (0, 3), (0, 5)))
     output, weights = student.attention.scaled_dot_product_attention(query, key, value, mask)
     call = "scaled_dot_product_attention(query of (2, 4, 3), key of (2, 0, 3), value of (2, 0, 5))"
@@ -243,20 +243,20 @@ def test_attention_to_no_keys_is_zero(student, rng, mask):
 
 @task("7.4")
 def test_mask_holds_against_large_scores(student):
-    """A key that fits very well and is masked gets nothing, even from one that fits very badly."""
+    """A masked key that matches very well gets no weight, even when the others match very badly."""
     for size in (1.0, 1e3, 1e6):
         for dtype in ("float32", "float64"):
             query, key = np.array([[size], [size]], dtype), np.array([[1.0], [-1.0], [-1.0]], dtype)
             value, mask = np.array([[7.0], [2.0], [4.0]], dtype), np.array([[False, True, True], [True, False, True]])
             output, weights = attend(student, query, key, value, mask)
             call = f"attention in {dtype} with scores of ±{size:g}, the highest masked in the first row"
-            expect.array(expect.pull(weights, call=call)[0], [0, 0.5, 0.5], call=f"{call}: its weights")
-            expect.array(expect.pull(output, call=call)[0], [3], call=f"{call}: its output")
+            expect.array(expect.pull(weights, call=call)[0], [0, 0.5, 0.5], call=f"{call}: that row's weights")
+            expect.array(expect.pull(output, call=call)[0], [3], call=f"{call}: that row's output")
 
 
 @task("7.4")
 def test_causal_attention_sees_nothing_of_the_future(student, rng):
-    """With a causal mask, other keys and values after position i change nothing up to i."""
+    """With a causal mask, changing keys and values after position i does not change the outputs up to i."""
     query, key, value = (rng.normal(size=(2, 6, 4)) for _ in range(3))
     mask = np.tri(6, dtype=bool)
     before = pulled(attend(student, query, key, value, mask))
@@ -264,15 +264,15 @@ def test_causal_attention_sees_nothing_of_the_future(student, rng):
         key[:, i + 1 :], value[:, i + 1 :] = 30 * rng.normal(size=(2, 2, 5 - i, 4))
         now = pulled(attend(student, query, key, value, mask))
         for name, was, new in zip(("output", "weights"), before, now, strict=True):
-            call = f"{name} up to position {i} after all keys and values behind it were changed"
+            call = f"{name} up to position {i} after all later keys and values were changed"
             expect.array(new[:, : i + 1], was[:, : i + 1], rtol=1e-9, atol=1e-12, call=call)
         moved = np.abs(now[0][:, i + 1 :] - before[0][:, i + 1 :]).max()
-        expect.that(moved > 1e-3, call=f"the output behind {i}", got="no change", expected="a change")
+        expect.that(moved > 1e-3, call=f"the output after position {i}", got="no change", expected="a change")
 
 
 @task("7.4")
 def test_padding_is_ignored(student, rng):
-    """With a padding mask each sequence is what it is alone, whatever stands in its padding."""
+    """With a padding mask each sequence gives the same output as alone, whatever its padding contains."""
     query, key, value = (rng.normal(size=(3, 5, 4)) for _ in range(3))
     lengths = [2, 5, 3]
     mask = np.arange(5) < np.array(lengths)[:, None, None]
@@ -287,18 +287,19 @@ def test_padding_is_ignored(student, rng):
 
 @task("7.4")
 def test_attention_does_not_know_order(student, rng):
-    """Keys and values in another order, both in the same, change no output; queries in another order reorder it."""
+    """Reordering keys and values together does not change the output; reordering queries reorders it."""
     query, key, value = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 5))
     output, weights = pulled(attend(student, query, key, value))
     rows, columns = rng.permutation(4), rng.permutation(6)
     moved = pulled(attend(student, query[:, rows], key[:, columns], value[:, columns]))
-    expect.array(moved[0], output[:, rows], call="the output after queries, and keys with values, changed places")
-    expect.array(moved[1], weights[:, rows][:, :, columns], call="the weights after the same")
+    expect.array(moved[0], output[:, rows], call="the output after reordering queries, and keys with values")
+    call = "the weights after reordering queries, and keys with values"
+    expect.array(moved[1], weights[:, rows][:, :, columns], call=call)
 
 
 @task("7.4")
 def test_attention_refuses_what_does_not_fit(student):
-    """Other numbers of features, of keys and values, and a mask that does not fit are a ValueError."""
+    """Numbers of features or of keys and values that differ, and a mask that does not fit, are a ValueError."""
     for query, key, value, mask in (
         ((3, 4), (5, 3), (5, 4), None),
         ((3, 4), (5, 4), (3, 4), None),
@@ -307,31 +308,31 @@ def test_attention_refuses_what_does_not_fit(student):
         ((3, 4), (5, 4), (5, 4), (2, 3, 5)),
         ((2, 3, 4), (2, 5, 4), (2, 5, 4), (3, 3, 5)),
     ):
-        told = f"attention of query {query}, key {key}, value {value}, mask {mask}"
-        with expect.raises(ValueError, call=told):
+        call = f"attention of query {query}, key {key}, value {value}, mask {mask}"
+        with expect.raises(ValueError, call=call):
             attend(student, *map(np.ones, (query, key, value)), None if mask is None else np.ones(mask, bool))
 
 
 @task("7.4")
-def test_attention_changes_nothing_handed_in(student, rng):
-    """Query, key, value and mask are as they were; integers are attended to in float32."""
+def test_attention_does_not_change_its_arguments(student, rng):
+    """Query, key, value and mask stay as they were; integers are attended to in float32."""
     arrays = [rng.integers(-3, 4, shape) for shape in ((4, 3), (5, 3), (5, 2))]
     mask = np.array([[True, True, False, True, False]] * 4)
     tensors = [student.tensor.Tensor(array) for array in arrays]
     got = student.attention.scaled_dot_product_attention(*tensors, mask)
     check_attention(got, arrays, mask, call="attention of integers, with a mask", **FLOAT32)
     for tensor, before in zip(tensors, arrays, strict=True):
-        expect.array(tensor, before, dtype="int64", call="a tensor handed in, afterwards")
+        expect.array(tensor, before, dtype="int64", call="an argument, afterwards")
     tensors = [student.tensor.Tensor(array.astype("float32")) for array in arrays]
     student.attention.scaled_dot_product_attention(*tensors, mask=mask)
     for tensor, before in zip(tensors, arrays, strict=True):
-        expect.array(tensor, before, dtype="float32", rtol=0, atol=0, call="a float32 tensor handed in, afterwards")
+        expect.array(tensor, before, dtype="float32", rtol=0, atol=0, call="a float32 argument, afterwards")
 
 
 @task("7.4")
 @pytest.mark.parametrize("masked", [False, True], ids=["without a mask", "with a mask"])
 def test_attention_is_recorded(student, rng, masked):
-    """A recorder hears every step from query, key and value to the output, and no tensor in between is made anew."""
+    """A recorder hears every step from query, key and value to the output, and no tensor in between is a new one."""
     mask = np.tri(4, 5, dtype=bool) if masked else None
 
     def run():
@@ -361,7 +362,7 @@ def test_heads_are_consecutive_features(student, rng, case):
 
 @task("7.5")
 def test_split_heads_refuses_what_cannot_be_shared(student):
-    """Other than three axes, and features that cannot be shared equally, are a ValueError that names the shape."""
+    """More or fewer than three axes, and features that do not divide equally, are a ValueError with the shape."""
     tensor, split = student.tensor.Tensor, student.attention.split_heads
     for shape, heads in (
         ((2, 3, 8), 3),
@@ -374,12 +375,12 @@ def test_split_heads_refuses_what_cannot_be_shared(student):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"split_heads(x of {shape}, {heads})"):
             split(tensor(np.ones(shape)), heads)
     got = split(tensor(np.ones((2, 3, 8))), 8)
-    expect.array(got, np.ones((2, 8, 3, 1)), call="split_heads(ones of (2, 3, 8), 8), where each has one feature")
+    expect.array(got, np.ones((2, 8, 3, 1)), call="split_heads(ones of (2, 3, 8), 8), where each head has one feature")
 
 
 @task("7.5")
 def test_heads_are_recorded(student, rng):
-    """A recorder hears how heads are split, and how they are merged."""
+    """A recorder hears how heads are split and merged."""
     attention = student.attention
     for name, shape, more in (("split_heads", (2, 3, 4), (2,)), ("merge_heads", (2, 2, 3, 4), ())):
 
@@ -397,7 +398,7 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 @task("7.6")
 def test_multi_head_attention_has_four_projections(student):
-    """q_proj, k_proj, v_proj and out_proj are Dense layers, drawn in this order; their parameters are the layer's."""
+    """q_proj, k_proj, v_proj and out_proj are Dense layers, drawn in this order, and hold all parameters."""
     make, dense = student.attention.MultiHeadAttention, student.layers.Dense
     for bias in (True, False):
         layer, generator = make(6, 3, bias=bias, rng=student.rng(5)), student.rng(5)
@@ -415,12 +416,12 @@ def test_multi_head_attention_has_four_projections(student):
             expect.array(got, expected, dtype="float32", rtol=0, atol=0, call=call_it)
             got.grad = student.tensor.Tensor(float(position))
         held = [parameter.grad.item() for name in PROJECTIONS for parameter in getattr(layer, name).parameters()]
-        expect.equal(held, [float(n) for n in range(8 if bias else 4)], call=f"marks left at {call}.parameters()")
+        expect.equal(held, [float(n) for n in range(8 if bias else 4)], call=f"the marks put on {call}.parameters()")
 
 
 @task("7.6")
 def test_multi_head_attention_refuses_heads_that_do_not_divide(student):
-    """num_heads must divide embed_dim: else a ValueError that names both."""
+    """Unless num_heads divides embed_dim, a ValueError names both."""
     make = student.attention.MultiHeadAttention
     for embed_dim, num_heads in ((7, 2), (10, 3), (12, 5), (4, 8), (13, 0), (12, -3)):
         call = f"MultiHeadAttention({embed_dim}, {num_heads})"
@@ -444,12 +445,12 @@ LAYERS = {
 @pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS.keys())
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_multi_head_attention_values(student, rng, case, bias):
-    """The layer projects, attends head by head and projects once more, with its parameters as they are now."""
+    """The layer projects, attends head by head and projects once more, with its current parameters."""
     embed_dim, num_heads, *its_shapes = case
     inputs = [None if shape is None else rng.normal(size=(*shape, embed_dim)) for shape in its_shapes]
     layer = student.attention.MultiHeadAttention(embed_dim, num_heads, bias=bias, rng=student.rng(2))
-    told = ", ".join(str(shape) for shape in its_shapes if shape)
-    call = f"MultiHeadAttention({embed_dim}, {num_heads}, bias={bias}) of (N, L) = {told}"
+    sizes = ", ".join(str(shape) for shape in its_shapes if shape)
+    call = f"MultiHeadAttention({embed_dim}, {num_heads}, bias={bias}) of (N, L) = {sizes}"
     for dtype, tolerance in (("float32", FLOAT32), ("float64", {"dtype": "float64"})):
         if dtype == "float64":
             draw_parameters(layer, rng)
@@ -458,13 +459,13 @@ def test_multi_head_attention_values(student, rng, case, bias):
             tensors.pop()
         wanted, weights = layered(layer, num_heads, *inputs)
         expect.array(layer(*tensors), wanted, call=f"{call} in {dtype}", **tolerance)
-        expect.array(layer.weights, weights, call=f"{call} in {dtype}: its weights afterwards", **tolerance)
+        expect.array(layer.weights, weights, call=f"{call} in {dtype}: the attention weights", **tolerance)
         expect.array(layer.forward(*tensors), wanted, call=f"{call} in {dtype}: its forward", **tolerance)
 
 
 @task("7.6")
 def test_value_alone_may_differ(student, rng):
-    """A value without a key is looked up with the query as key."""
+    """If only a value is given, the query is also the key."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     query, value = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6))
     wanted, _ = layered(layer, 2, query, query, value)
@@ -474,7 +475,7 @@ def test_value_alone_may_differ(student, rng):
 
 @task("7.6")
 def test_multi_head_attention_with_masks(student, rng):
-    """A mask of (L, S) goes for all sequences, one of (N, L, S) or (N, 1, S) for its own; both go for all heads."""
+    """A mask (L, S) applies to all sequences, and one of (N, L, S) or (N, 1, S) to each; both apply to all heads."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     query, key = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 5, 6))
     for shape in ((4, 5), (1, 5), (2, 4, 5), (2, 1, 5), (1, 4, 5)):
@@ -482,14 +483,14 @@ def test_multi_head_attention_with_masks(student, rng):
         mask[..., rng.integers(5)] = True
         wanted, weights = layered(layer, 3, query, key, mask=mask)
         got = layer(student.tensor.Tensor(query), student.tensor.Tensor(key), mask=mask)
-        call = f"MultiHeadAttention(6, 3)(query (2, 4, 6), key (2, 5, 6), mask of {shape})"
+        call = f"MultiHeadAttention(6, 3)(query of (2, 4, 6), key of (2, 5, 6), mask of {shape})"
         expect.array(got, wanted, dtype="float64", call=call)
         expect.array(layer.weights, weights, dtype="float64", call=f"the weights after {call}")
 
 
 @task("7.6")
 def test_mask_of_as_many_sequences_as_heads(student, rng):
-    """A mask for each sequence is not taken for one for each head when there are as many."""
+    """A mask for each sequence is not confused with a mask for each head when there are as many of them."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(3, 4, 6)), np.arange(4) < np.array([1, 4, 2])[:, None, None]
     wanted, _ = layered(layer, 3, x, mask=mask)
@@ -511,30 +512,30 @@ def test_one_head_is_attention_between_projections(student, rng):
 
 @task("7.6")
 def test_multi_head_attention_sees_nothing_of_the_future(student, rng):
-    """With a causal mask, other tokens after position i change nothing up to i."""
+    """With a causal mask, changing tokens after position i does not change the outputs up to i."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(2, 5, 6)), np.tri(5, dtype=bool)
     before = values(layer(student.tensor.Tensor(x), mask=mask))
     for i in reversed(range(4)):
         x[:, i + 1 :] = 10 * rng.normal(size=(2, 4 - i, 6))
         now = values(layer(student.tensor.Tensor(x), mask=mask))
-        call = f"the output up to position {i} after all tokens behind it were changed"
+        call = f"the output up to position {i} after all later tokens were changed"
         expect.array(now[:, : i + 1], before[:, : i + 1], rtol=1e-9, atol=1e-9, call=call)
 
 
 @task("7.6")
 def test_multi_head_attention_does_not_know_order(student, rng):
-    """Without positions and masks, tokens in another order give the same outputs in that order."""
+    """Without positions and masks, reordered tokens give the same outputs in the new order."""
     layer = draw_parameters(student.attention.MultiHeadAttention(8, 4, rng=student.rng(2)), rng)
     x, order = rng.normal(size=(3, 6, 8)), rng.permutation(6)
     output = values(layer(student.tensor.Tensor(x)))
     moved = layer(student.tensor.Tensor(x[:, order]))
-    expect.array(moved, output[:, order], call="MultiHeadAttention(8, 4) of tokens that changed places")
+    expect.array(moved, output[:, order], call="MultiHeadAttention(8, 4) of reordered tokens")
 
 
 @task("7.6")
 def test_multi_head_attention_refuses_what_does_not_fit(student):
-    """Other features than embed_dim, other axes than (N, L, E), and masks of other sizes are a ValueError."""
+    """Features that differ from embed_dim, axes that are not (N, L, E), and masks that do not fit are a ValueError."""
     layer, tensor = student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), student.tensor.Tensor
     for query, key, value, mask in (
         ((2, 4, 5), None, None, None),
@@ -570,7 +571,7 @@ def test_multi_head_attention_is_recorded(student, rng, masked):
 
 @task("7.7")
 def test_positions_follow_the_formula(student, rng):
-    """Columns 2i and 2i + 1 are sine and cosine of p / 10000^(2i/dim), in float32."""
+    """Columns 2i and 2i + 1 are the sine and the cosine of p / 10000^(2i/dim), in float32."""
     drawn = int(rng.integers(2, 40)), 2 * int(rng.integers(2, 20))
     for length, dim in ((3, 2), (1, 4), (10, 6), (0, 8), (50, 64), drawn):
         wanted = np.empty((length, dim))
@@ -584,7 +585,7 @@ def test_positions_follow_the_formula(student, rng):
 
 @task("7.7")
 def test_positions_far_away_are_exact(student, rng):
-    """At positions in the thousands the values are still within 1e-6 of the formula."""
+    """At positions in the thousands, the values are still within 1e-6 of the formula."""
     got = values(student.attention.sinusoidal_positions(9000, 6))
     expect.equal(got.shape, (9000, 6), call="sinusoidal_positions(9000, 6).shape")
     for p in (5000, 8999, int(rng.integers(3000, 9000))):
@@ -602,11 +603,11 @@ def test_positions_refuse_an_odd_number(student):
             student.attention.sinusoidal_positions(length, dim)
 
 
-# what the tests compute with
+# What the tests compute for themselves
 
 
 def scores(query, key):
-    """Every query's dot product with every key over √d, in float64, one pair after another."""
+    """Return every query's dot product with every key, over √d, computed in float64 one pair after another."""
     result = np.empty((*query.shape[:-1], key.shape[-2]))
     for *at, i, j in np.ndindex(result.shape):
         pair = zip(query[(*at, i)], key[(*at, j)], strict=True)
@@ -615,7 +616,7 @@ def scores(query, key):
 
 
 def attention(query, key, value, mask=None):
-    """Output and weights, one query after another; only what may be attended to is computed with."""
+    """Return output and weights, computed one query after another and only from keys that the mask allows."""
     each = scores(query, key)
     allowed = np.ones(each.shape, bool) if mask is None else np.broadcast_to(mask, each.shape)
     weights, output = np.zeros(each.shape), np.zeros((*each.shape[:-1], value.shape[-1]))
@@ -631,7 +632,7 @@ def attention(query, key, value, mask=None):
 
 
 def layered(layer, num_heads, query, key=None, value=None, mask=None):
-    """What the layer should give with its parameters as they are: output and weights, head by head."""
+    """Return the output and the weights expected of the layer with its current parameters, head by head."""
     key = query if key is None else key
     value = key if value is None else value
     q, k, v = (projected(getattr(layer, name), x) for name, x in zip(PROJECTIONS, (query, key, value), strict=False))
@@ -646,13 +647,13 @@ def layered(layer, num_heads, query, key=None, value=None, mask=None):
 
 
 def projected(dense, x):
-    """A Dense layer in float64."""
+    """Return the output of a Dense layer, computed in float64."""
     weight, *bias = (values(parameter).astype(float) for parameter in dense.parameters())
     return sum(bias, np.einsum("...i,oi->...o", x, weight))
 
 
 def attend(student, query, key, value, mask=None):
-    """The student's output and weights for arrays."""
+    """Return the student's output and weights for arrays."""
     tensors = (student.tensor.Tensor(array) for array in (query, key, value))
     got = student.attention.scaled_dot_product_attention(*tensors, mask)
     is_pair = isinstance(got, tuple) and len(got) == 2
@@ -662,28 +663,28 @@ def attend(student, query, key, value, mask=None):
 
 
 def check_attention(got, arrays, mask=None, *, call, **tolerance):
-    """Compare output and weights with those of the loops."""
+    """Compare output and weights with those of plain loops."""
     for name, tensor, wanted in zip(("output", "weights"), got, attention(*arrays, mask), strict=True):
         expect.array(tensor, wanted, call=f"{call}: {name}", **tolerance)
 
 
 def check_recorded(student, run, *, call):
-    """See that recorded ops alone lead from every leaf to the result.
+    """Check that only recorded ops lead from every leaf to the result.
 
-    `run()` returns leaves with new values and the function that computes with them. What else goes into the ops must
-    be a constant: the same for other leaves. A tensor made anew of an array in between would not be.
+    `run()` returns leaves with new values and the function that computes with them. Everything else that goes into the
+    ops must be a constant, the same for other leaves. A new tensor made from an array in between would not be.
     """
     first, second = (constants_and_reach(student, *run(), call=call) for _ in range(2))
-    hint = "use Tensor methods, apply and layers: a new Tensor of an array cuts the gradient"
+    hint = "use Tensor methods, apply and layers: a new Tensor made from an array cuts the gradient"
     expect.equal(len(first), len(second), call=f"the number of tensors in {call} that no op computed", hint=hint)
     for one, other in zip(first, second, strict=True):
         same = one.shape == other.shape and np.array_equal(one, other, equal_nan=True)
-        told = f"a tensor in {call} that no recorded op computed, for two different inputs"
-        expect.that(same, call=told, got="other values", expected="a constant", hint=hint)
+        constant = f"a tensor in {call} that no recorded op computed, for two different inputs"
+        expect.that(same, call=constant, got="different values", expected="a constant", hint=hint)
 
 
 def constants_and_reach(student, leaves, function, *, call):
-    """Return the values of what recorded ops computed with that is no leaf and was computed by none of them."""
+    """Return the constants that recorded ops used: inputs that are not leaves and that no recorded op computed."""
     with traced(student.tensor) as trace:
         result = function()
     entries = list(trace.entries)
@@ -709,5 +710,5 @@ def constants_and_reach(student, leaves, function, *, call):
 
 
 def pulled(tensors):
-    """The arrays of several tensors on the judge's side."""
+    """Return the arrays of several tensors on the grader's side."""
     return [values(tensor) for tensor in tensors]

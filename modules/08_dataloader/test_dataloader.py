@@ -1,4 +1,4 @@
-"""The tests of module 08: every example once, the same state gives the same batches, no thread stays, no file runs."""
+"""The tests of module 08: each example once per epoch, batches that can be repeated, threads that end, safe files."""
 
 import gzip
 import math
@@ -17,13 +17,15 @@ from grading.testing import expect, task
 
 @task("8.1")
 def test_any_dataset_makes_batches_one_by_one(student, rng):
-    """A dataset that only knows single examples gives a batch: one array of inputs, one of targets."""
+    """A dataset that only has single examples still gives a batch: an array of inputs and one of targets."""
     images, labels = rng.integers(0, 256, (7, 2, 3), dtype=np.uint8), rng.integers(0, 10, 7)
     dataset = student.dataloader.ListDataset([(image, int(label)) for image, label in zip(images, labels, strict=True)])
     indices = rng.integers(0, 7, 5)
     inputs, targets = dataset.fetch(indices, None)
     call = f"ListDataset(7 pairs of an array (2, 3) and an int).fetch(np.array({indices.tolist()}), None)"
-    expect.array(inputs, images[indices], dtype="uint8", call=f"{call}[0]", hint="np.stack makes one array of many")
+    expect.array(
+        inputs, images[indices], dtype="uint8", call=f"{call}[0]", hint="np.stack turns a list of arrays into one array"
+    )
     expect.array(targets, labels[indices], dtype="int64", call=f"{call}[1]")
     waves = rng.normal(size=(3, 4)).astype("float32")
     inputs, targets = student.dataloader.ListDataset(list(zip(waves, -waves, strict=True))).fetch(np.arange(2), None)
@@ -33,7 +35,7 @@ def test_any_dataset_makes_batches_one_by_one(student, rng):
 
 @task("8.1")
 def test_array_dataset_holds_pairs(student, rng):
-    """An ArrayDataset has a length, and gives pairs for an int, a slice and an index array, untransformed."""
+    """An ArrayDataset has a length, and returns pairs for an int, a slice and an index array, not transformed."""
     images, labels = rng.normal(size=(6, 2, 3, 3)), rng.integers(0, 10, 6)
     dataset = student.dataloader.ArrayDataset(images, labels, transform=student.spatial.pad)
     expect.equal(len(dataset), 6, call="len(ArrayDataset(6 images, 6 labels))")
@@ -55,12 +57,12 @@ def test_array_dataset_needs_a_target_for_each_input(student):
 
 @task("8.1")
 def test_array_dataset_transforms_whole_batches(student, rng):
-    """A fetch hands all inputs of the batch to the transform, with the generator it was given; targets stay."""
+    """A fetch passes all inputs of the batch to the transform, with its own generator; targets stay as they are."""
     images, labels = rng.normal(size=(6, 2, 3, 3)), rng.integers(0, 10, 6)
     indices = rng.integers(0, 6, 4)
     call = f"ArrayDataset(images, labels, transform).fetch(np.array({indices.tolist()}), rng)"
     plain = student.dataloader.ArrayDataset(images, labels).fetch(indices, None)
-    # pad(x, padding) of module 06 stands for a transform, and the padding for what transforms get: the generator.
+    # pad(x, padding) of module 06 stands in for a transform, and the padding for its generator.
     framed = student.dataloader.ArrayDataset(images, labels, student.spatial.pad).fetch(indices, (1, 2))
     wanted = np.pad(images[indices], ((0, 0), (0, 0), (1, 1), (2, 2)))
     expect.array(plain[0], images[indices], call=f"{call}[0], without a transform")
@@ -72,7 +74,7 @@ def test_array_dataset_transforms_whole_batches(student, rng):
 @task("8.1")
 @pytest.mark.parametrize("indices", [[2, 3, 4], [0, 1, 2, 3, 4, 5], [5], [4, 2, 0]], ids=str)
 def test_a_batch_is_a_copy(student, rng, indices):
-    """A fetched batch stays as it is when the dataset's arrays change, also one of examples that follow each other."""
+    """A fetched batch stays as it is when the dataset's arrays change, even if its examples are consecutive."""
     images, labels = rng.normal(size=(6, 2)), rng.integers(0, 10, 6)
     dataset = student.dataloader.ArrayDataset(images.copy(), labels.copy())
     batch = student.hold_result(dataset.fetch, np.array(indices), None)
@@ -98,7 +100,7 @@ def test_array_dataset_indexes_once(student, rng):
         call="fetch(np.array of 20,000 indices, None), ArrayDataset's and Dataset's",
         got=f"{at_once * 1e3:.1f} ms and {one_by_one * 1e3:.1f} ms",
         expected="less than a third of the time",
-        hint="an array can be indexed with an array of indices, all at once",
+        hint="index the array once with the whole array of indices",
     )
 
 
@@ -108,7 +110,7 @@ def test_array_dataset_indexes_once(student, rng):
 @task("8.2")
 @pytest.mark.parametrize(("n", "size"), [(5, 2), (6, 3), (7, 10), (1, 1), (12, 5), (0, 4)])
 def test_batches_in_order(student, n, size):
-    """Without a generator the batches hold 0, 1, 2, … in order; the last is smaller or, with drop_last, left out."""
+    """Without a generator the batches hold 0, 1, 2, … in order; drop_last leaves out a smaller last batch."""
     for drop_last in (False, True):
         got = student.dataloader.batch_indices(n, size, drop_last=drop_last)
         wanted = [np.arange(n)[start : start + size] for start in range(0, n, size)]
@@ -119,7 +121,7 @@ def test_batches_in_order(student, n, size):
 
 @task("8.2")
 def test_batches_in_random_order(student, rng):
-    """With a generator every example is in exactly one batch, in an order that mixes all, different at each call."""
+    """With a generator every example is in exactly one batch, in a random order that differs at each call."""
     n, size, generator = int(rng.integers(700, 999)), int(rng.integers(5, 20)), student.rng(int(rng.integers(2**31)))
     orders = []
     for drop_last in (False, True, False):
@@ -137,13 +139,13 @@ def test_batches_in_random_order(student, rng):
         expect.that(
             neighbours < n / 10,
             call=call,
-            got=f"{neighbours} of {n} examples beside their neighbours",
+            got=f"{neighbours} of {n} examples next to their neighbours",
             expected="an order in which any example can follow any other",
             hint="shuffle the examples, not the batches",
         )
         orders.append(order)
     expect.that(
-        orders[0] != orders[2], call="two calls with one generator", got="the same order", expected="two orders"
+        orders[0] != orders[2], call="two calls with one generator", got="the same order", expected="two different ones"
     )
 
 
@@ -168,7 +170,7 @@ def test_every_order_is_as_likely(student, rng):
 
 @task("8.2")
 def test_the_order_comes_from_the_generator(student, rng):
-    """Generators in the same state give the same order."""
+    """Two generators in the same state give the same order."""
     seed = int(rng.integers(2**31))
     one, two = (student.dataloader.batch_indices(50, 8, student.rng(seed)) for _ in range(2))
     call = f"batch_indices(50, 8, np.random.default_rng({seed})), twice"
@@ -180,7 +182,7 @@ def test_the_order_comes_from_the_generator(student, rng):
 
 @task("8.3")
 def test_loader_yields_tensors(student, rng):
-    """Batches are pairs of Tensors: inputs in their own dtype, integer targets as int64, floating ones as they are."""
+    """Batches are pairs of Tensors: integer targets become int64, and everything else keeps its dtype."""
     images = rng.integers(0, 256, (7, 1, 2, 2), dtype=np.uint8)
     targets = {"int64": rng.integers(0, 256, 7, dtype=np.uint8), "float32": rng.normal(size=(7, 2)).astype("float32")}
     for dtype, its_targets in targets.items():
@@ -212,18 +214,18 @@ def test_loader_knows_how_many_batches(student, n):
 
 @task("8.3")
 def test_loader_keeps_the_order_unless_told_to_shuffle(student):
-    """A generator alone, which transforms need, shuffles nothing."""
+    """A generator without `shuffle`, which transforms may need, does not change the order."""
     dataset = student.dataloader.ArrayDataset(np.zeros((40, 2)), np.arange(40))
     loader = student.dataloader.DataLoader(dataset, 16, rng=student.rng(0))
     got = [targets.tolist() for _, targets in pulled(loader)]
     wanted = [list(range(start, min(start + 16, 40))) for start in range(0, 40, 16)]
     call = "the targets 0 to 39 in an epoch of DataLoader(dataset, 16, rng=rng)"
-    expect.equal(got, wanted, call=call, hint="shuffle is False: give batch_indices no generator")
+    expect.equal(got, wanted, call=call, hint="shuffle is False: do not pass the generator to batch_indices")
 
 
 @task("8.3")
 def test_loader_shuffles_pairs_together(student, rng):
-    """With shuffle each epoch has every example once, with its own target, in an order of its own."""
+    """With shuffle, each epoch has every example once, with its own target, in a new order."""
     numbers, seed = rng.permutation(1000)[:60], int(rng.integers(2**31))
     dataset = student.dataloader.ArrayDataset(numbers[:, None] * 0.5, numbers)
     epochs = []
@@ -233,17 +235,18 @@ def test_loader_shuffles_pairs_together(student, rng):
             batches = pulled(loader)
             inputs, targets = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
             call = "one epoch of DataLoader(60 examples, 8, shuffle=True, rng=rng)"
-            expect.array(inputs[:, 0] * 2, targets, call=f"twice the inputs, which are half of the targets, in {call}")
+            expect.array(inputs[:, 0] * 2, targets, call=f"twice the inputs, which are half the targets, in {call}")
             expect.array(np.sort(targets), np.sort(numbers), call=f"all targets of {call}, sorted")
             epochs.append(targets.tolist())
-    expect.that(epochs[0] != epochs[1], call="two epochs", got="the same order", expected="an order for each epoch")
-    expect.that(epochs[0] != numbers.tolist(), call="an epoch with shuffle", got="the stored order", expected="another")
+    expect.that(epochs[0] != epochs[1], call="two epochs", got="the same order", expected="a new order for each")
+    differs = epochs[0] != numbers.tolist()
+    expect.that(differs, call="an epoch with shuffle", got="the stored order", expected="a different order")
     expect.equal(epochs[2:], epochs[:2], call=f"two epochs of another loader, rng=np.random.default_rng({seed})")
 
 
 @task("8.3")
 def test_loader_draws_when_the_epoch_begins(student, rng):
-    """epoch() takes from the generator at once all it will take: reading no, some or all batches leaves one state."""
+    """epoch() draws everything immediately: reading none, some or all of its batches leaves the same state."""
     dataset = student.dataloader.ArrayDataset(np.zeros((20, 2)), np.arange(20))
     for shuffle in (False, True):
         seed, states = int(rng.integers(2**31)), []
@@ -254,19 +257,19 @@ def test_loader_draws_when_the_epoch_begins(student, rng):
             for _ in range(count):
                 batches.send(None)
             call = f"rng.bit_generator.state after loader.epoch() and {count} of its 5 batches, shuffle={shuffle}"
-            hint = "draw before you return the generator of batches, not inside of it"
+            hint = "draw before you return the generator of batches, not inside it"
             expect.equal(generator.bit_generator.state, states[0], call=call, hint=hint)
         expect.that(
             not shuffle or states[0] != student.rng(seed).bit_generator.state,
             call="rng.bit_generator.state after loader.epoch(), shuffle=True",
-            got="what it was before",
-            expected="another state, so that the next epoch has another order",
+            got="the same state as before",
+            expected="a different state, so that the next epoch has a different order",
         )
 
 
 @task("8.3")
 def test_loader_resumes_from_a_saved_state(student, rng):
-    """With the generator's state of before an epoch, another loader gives that epoch's batches again."""
+    """From a generator's state saved before an epoch, another loader gives that epoch's batches again."""
     dataset, generator = student.dataloader.ArrayDataset(np.zeros((30, 2)), np.arange(30)), student.rng(3)
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator)
     for _ in range(int(rng.integers(1, 4))):
@@ -275,27 +278,25 @@ def test_loader_resumes_from_a_saved_state(student, rng):
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator_at(student, state))
     got = [targets.tolist() for _, targets in pulled(loader)]
     call = "an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
-    expect.equal(
-        got, wanted, call=call, hint="spawned generators are counted outside of the state: draw a seed instead"
-    )
+    expect.equal(got, wanted, call=call, hint="spawned generators are counted outside the state: draw a seed instead")
 
 
 @task("8.3")
 def test_loader_fetches_when_asked(student, rng):
-    """A batch is fetched when it is asked for: a broken example raises its own error there, and not before."""
+    """A batch is fetched when it is asked for: a broken example raises its error then, and not before."""
     examples = [(rng.normal(size=2), 1) for _ in range(6)] + [None]
     batches = student.dataloader.DataLoader(student.dataloader.ListDataset(examples), 2).epoch()
     for k in range(3):
         inputs, _ = batches.send(None)
         wanted = np.stack([x for x, _ in examples[2 * k : 2 * k + 2]])
         expect.array(inputs, wanted, call=f"batch {k} of a loader whose last example is broken")
-    with expect.raises(TypeError, call="the last batch, with None in the place of an example"):
+    with expect.raises(TypeError, call="the last batch, with None instead of an example"):
         batches.send(None)
 
 
 @task("8.3")
-def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
-    """What transforms draw follows from the loader's generator, and takes nothing from it after the epoch's start."""
+def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
+    """Transforms draw from a generator that the loader seeds, and never from the loader's after the epoch's start."""
     images, seed = rng.normal(size=(64, 1, 2, 2)), int(rng.integers(2**31))
     flip = student.dataloader.RandomHorizontalFlip()
     dataset = student.dataloader.ArrayDataset(images, np.arange(64), flip)
@@ -306,26 +307,27 @@ def test_loader_hands_transforms_a_generator_of_the_epochs_own(student, rng):
         batches = loader.epoch()
         state = generator.bit_generator.state
         first = np.concatenate([expect.pull(inputs, call="a batch") for inputs, _ in batches])
-        hint = "give fetch a generator of its own, with a seed drawn from rng"
+        hint = "pass fetch a separate generator, with a seed drawn from rng"
         expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
         runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
         loader = student.dataloader.DataLoader(dataset, 16, rng=generator_at(student, state))
         again = np.concatenate([inputs for inputs, _ in pulled(loader)])
         call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
-        hint = "spawned generators are counted outside of the state: draw a seed instead"
+        hint = "spawned generators are counted outside the state: draw a seed instead"
         expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
     for k in range(2):
         expect.array(runs[1][k], runs[0][k], rtol=0, atol=0, call=f"epoch {k + 1} of a loader with the same seed")
     for k, (one, other) in enumerate([(runs[0][0], runs[0][1]), (runs[0][0][:16], images[:16])]):
-        told = ("two epochs", "an epoch and the images")[k]
-        expect.that(
-            not np.array_equal(one, other), call=told, got="the same flips", expected="flips of each epoch's own"
-        )
+        compared = ("two epochs", "an epoch and the images")[k]
+        differs = not np.array_equal(one, other)
+        expect.that(differs, call=compared, got="the same flips", expected="new flips in each epoch")
     loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
     count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pulled(loader)})
-    expect.equal(count, 60, call="how many of 60 epochs are different", hint="draw the seed from many, such as 2**63")
+    expect.equal(
+        count, 60, call="how many of 60 epochs are different", hint="draw the seed from many numbers, such as 2**63"
+    )
     plain = student.dataloader.DataLoader(dataset, 16)
-    with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)), without rng"):
+    with expect.raises(ValueError, call="list(DataLoader(a dataset with RandomHorizontalFlip, 16)) without rng"):
         list(plain)
 
 
@@ -335,11 +337,12 @@ def test_loader_refuses_bad_arguments(student):
     dataset, rng = student.dataloader.ArrayDataset(np.zeros((3, 2)), np.zeros(3)), student.rng(0)
     bad = [((0,), {}), ((-1,), {}), ((2,), {"prefetch": -1}), ((2, True), {}), ((2,), {"shuffle": True})]
     for arguments, named in bad:
-        told = ", ".join([*map(str, arguments), *(f"{name}={value}" for name, value in named.items())])
-        with expect.raises(ValueError, call=f"DataLoader(dataset, {told})"):
+        given = ", ".join([*map(str, arguments), *(f"{name}={value}" for name, value in named.items())])
+        with expect.raises(ValueError, call=f"DataLoader(dataset, {given})"):
             student.dataloader.DataLoader(dataset, *arguments, **named)
     for named in ({"shuffle": True, "rng": rng}, {"rng": rng}, {"prefetch": 0}):
-        expect.equal(len(list(student.dataloader.DataLoader(dataset, 1, **named))), 3, call="the batches of good ones")
+        count = len(list(student.dataloader.DataLoader(dataset, 1, **named)))
+        expect.equal(count, 3, call="the number of batches of a loader with valid arguments")
 
 
 # 8.4: flip
@@ -348,7 +351,7 @@ def test_loader_refuses_bad_arguments(student):
 @task("8.4")
 @pytest.mark.parametrize(("p", "dtype"), [(0.0, "uint8"), (0.3, "float32"), (0.5, "uint8"), (1.0, "float64")])
 def test_flip_mirrors_some(student, rng, p, dtype):
-    """Each image comes out as it was or mirrored left for right, about a share p of them, drawn one by one."""
+    """Each image comes out as it was or mirrored from left to right, with probability p, drawn for each."""
     images = rng.integers(0, 256, (1200, 2, 2, 3)).astype(dtype)
     seen, given = on_their_side(student, images)
     flip = student.dataloader.RandomHorizontalFlip(p) if p != 0.5 else student.dataloader.RandomHorizontalFlip()
@@ -367,14 +370,14 @@ def test_flip_mirrors_some(student, rng, p, dtype):
 
 @task("8.4")
 def test_flip_draws_from_its_generator(student, rng):
-    """The same state of the generator flips the same images, the next batch others; without one it is a ValueError."""
+    """The same state flips the same images, and the next batch differs; without a generator it is a ValueError."""
     images, flip = rng.normal(size=(64, 1, 2, 2)), student.dataloader.RandomHorizontalFlip()
     generators = [student.rng(seed) for seed in (5, 5)]
     (a, b), (c, d) = ([flip(images, generator) for _ in range(2)] for generator in generators)
     expect.array(a, c, call="the first batch with the same seed")
     expect.array(b, d, call="the second batch with the same seed")
     changed = not np.array_equal(expect.pull(a, call="a batch"), expect.pull(b, call="a batch"))
-    expect.that(changed, call="two batches, one generator", got="the same flips", expected="drawn anew for each batch")
+    expect.that(changed, call="two batches, one generator", got="the same flips", expected="new flips for each batch")
     with expect.raises(ValueError, call="RandomHorizontalFlip()(images, None)"):
         flip(images, None)
 
@@ -393,20 +396,20 @@ def test_flip_draws_from_its_generator(student, rng):
     ],
 )
 def test_crop_is_a_window_of_the_padded_image(student, rng, shape, padding, dtype):
-    """Each image comes out as one window of its own size of itself in a frame of zeros, the same for all channels."""
+    """Each image comes out as one window of itself in a frame of zeros, the same window for all channels."""
     images = rng.integers(1, 256, shape).astype(dtype)
     seen, given = on_their_side(student, images)
     call = f"RandomCrop({padding})(images, rng), {dtype} images of shape {shape}"
     crop = student.dataloader.RandomCrop(padding)
     got = expect.pull(crop(given, student.rng(int(rng.integers(2**31)))), call=call)
-    hint = "rows and columns top to top + H and left to left + W, of the image with zeros around it"
+    hint = "take rows top to top + H and columns left to left + W of the image with zeros around it"
     expect.array(got, nearest_windows(got, images, padding)[0], dtype=dtype, call=call, hint=hint)
-    expect.array(seen, images, call=f"images after {call}", hint="change nothing that was handed in")
+    expect.array(seen, images, call=f"images after {call}", hint="do not change the argument")
 
 
 @task("8.5")
-def test_crop_draws_every_place_as_often(student, rng):
-    """All (2 · padding + 1)² places come about as often, rows and columns drawn apart, each image for itself."""
+def test_crop_draws_every_position_equally_often(student, rng):
+    """All (2 · padding + 1)² positions are equally frequent, with rows and columns drawn separately for each image."""
     images = rng.integers(1, 256, (1800, 1, 3, 3))
     generator = student.rng(int(rng.integers(2**31)))
     got = expect.pull(student.dataloader.RandomCrop(1)(images, generator), call="RandomCrop(1)(images, rng)")
@@ -415,26 +418,26 @@ def test_crop_draws_every_place_as_often(student, rng):
     counts = np.bincount(places, minlength=9).reshape(3, 3)
     expect.that(
         bool((abs(counts - 200) < 85).all()),  # 200 ± 13.3, and six deviations are 80
-        call="how often RandomCrop(1) took each of the 3×3 places, of 1800 images",
+        call="how often RandomCrop(1) took each of the 3×3 positions for 1,800 images",
         got=counts.tolist(),
         expected="about 200 times each",
-        hint="0 to 2 · padding, both included",
+        hint="draw from 0 to 2 · padding, both included",
     )
     following = int((np.diff(places) == 0).sum())
     expect.that(
-        following < 400, call="RandomCrop(1)", got=f"{following} images moved as the one before", expected="200"
+        following < 400, call="RandomCrop(1)", got=f"{following} images shifted as the one before", expected="200"
     )
 
 
 @task("8.5")
 def test_crop_draws_from_its_generator(student, rng):
-    """The same state of the generator crops alike, the next batch otherwise; without one it is a ValueError."""
+    """The same state crops in the same way, and the next batch differs; without a generator it is a ValueError."""
     images, crop = rng.normal(size=(32, 1, 6, 6)), student.dataloader.RandomCrop(2)
     one, two = student.rng(8), student.rng(8)
     first = expect.pull(crop(images, one), call="a batch")
     expect.array(crop(images, two), first, call="RandomCrop(2)(images, rng) with the same seed")
     again = expect.pull(crop(images, one), call="a batch")
-    expect.that(not np.array_equal(first, again), call="two batches", got="the same places", expected="drawn for each")
+    expect.that(not np.array_equal(first, again), call="two batches", got="the same positions", expected="new ones")
     with expect.raises(ValueError, call="RandomCrop(2)(images, None)"):
         crop(images, None)
 
@@ -444,7 +447,7 @@ def test_crop_draws_from_its_generator(student, rng):
 
 @task("8.6")
 def test_normalize_by_channel(student, rng):
-    """(x - mean) / std in each channel; uint8 is divided by 255 first and becomes float32, others keep their scale."""
+    """Each channel becomes (x - mean) / std; only uint8 is divided by 255 first, and becomes float32."""
     mean, std = rng.uniform(0.2, 0.8, 3), rng.uniform(0.1, 0.5, 3)
     normalize = student.dataloader.Normalize(mean.tolist(), std.tolist())
     pixels = rng.integers(0, 256, (5, 3, 4, 2))
@@ -469,17 +472,19 @@ def test_normalize_by_channel(student, rng):
 
 @task("8.6")
 def test_normalize_refuses_other_channels(student):
-    """Images of other channels than there are means are a ValueError with their shape."""
+    """Images with more or fewer channels than there are means are a ValueError."""
     normalize = student.dataloader.Normalize([0.5, 0.5], [0.2, 0.2])
     for shape in ((4, 3, 2, 2), (4, 1, 2, 2), (2, 4, 4)):
         with expect.raises(ValueError, call=f"Normalize of 2 channels, images of {shape}"):
             normalize(np.zeros(shape, np.uint8), None)
-    expect.array(normalize(np.zeros((1, 2, 1, 1), np.uint8)), np.full((1, 2, 1, 1), -2.5), call="of two black channels")
+    expect.array(
+        normalize(np.zeros((1, 2, 1, 1), np.uint8)), np.full((1, 2, 1, 1), -2.5), call="Normalize of two black channels"
+    )
 
 
 @task("8.6")
 def test_compose_goes_in_order(student, rng):
-    """Compose hands on what each transform makes, the first one first, and nothing done is the images themselves."""
+    """Compose passes the result of each transform to the next, in order; without transforms it returns the images."""
     images = rng.integers(0, 256, (3, 1, 2, 2), dtype=np.uint8)
     first, second = student.dataloader.Normalize([0.5], [0.25]), student.dataloader.Normalize([-1.0], [4.0])
     got = student.dataloader.Compose([first, second])(images, None)
@@ -490,13 +495,13 @@ def test_compose_goes_in_order(student, rng):
 
 @task("8.6")
 def test_compose_shares_the_generator(student, rng):
-    """All transforms in a Compose draw from the one generator, one after another."""
+    """All transforms in a Compose draw from the same generator, one after another."""
     images, seed = rng.integers(0, 256, (20, 3, 6, 5), dtype=np.uint8), int(rng.integers(2**31))
     flip, crop = student.dataloader.RandomHorizontalFlip(), student.dataloader.RandomCrop(2)
     one, two = student.rng(seed), student.rng(seed)
     got = student.dataloader.Compose([flip, crop, flip])(images, one)
     wanted = flip(crop(flip(images, two), two), two)
-    expect.array(got, expect.pull(wanted, call="one by one"), call="Compose([flip, crop, flip])(images, rng)")
+    expect.array(got, expect.pull(wanted, call="flip, crop and flip"), call="Compose([flip, crop, flip])(images, rng)")
 
 
 @task("8.6")
@@ -520,10 +525,10 @@ def test_augmentation_keeps_up_with_training(student, rng):
     step = 32 * fastest(lambda: student.layers.gradient_descent_step(network, criterion, inputs, targets, 0.01), 4)
     expect.that(
         batch < step / 10,
-        call="one batch of 128 CIFAR-10 images, flipped, cropped, normalised, beside one training step with it",
+        call="loading 128 CIFAR-10 images with flip, crop and normalise, compared with one training step on them",
         got=f"{batch * 1e3:.1f} ms and {step * 1e3:.1f} ms",
         expected="less than a tenth of the step's time",
-        hint="let NumPy move whole batches: no Python loop over pixels, no more copies than needed",
+        hint="let NumPy move whole batches, without a Python loop over pixels and without needless copies",
     )
 
 
@@ -533,7 +538,7 @@ def test_augmentation_keeps_up_with_training(student, rng):
 @task("8.7")
 @pytest.mark.parametrize("depth", [1, 3, 100])
 def test_prefetch_yields_the_same_items(student, rng, depth):
-    """What comes out of prefetch is what the items are, all of them, in order, and its thread ends with them."""
+    """The generator yields all items in order, and its thread ends with them."""
     before = threads(student)
     for items in ([], [None], rng.integers(0, 99, 40).tolist(), [0, False, None, "", 3]):
         got = list(student.dataloader.prefetch(items, depth))
@@ -543,7 +548,7 @@ def test_prefetch_yields_the_same_items(student, rng, depth):
 
 @task("8.7")
 def test_prefetch_changes_no_batch(student, rng):
-    """The same generator's state gives the same epochs with and without prefetch, and is left the same."""
+    """The same generator state gives the same epochs with and without prefetch, and ends up the same."""
     images, labels = rng.integers(0, 256, (50, 3, 6, 6), dtype=np.uint8), rng.integers(0, 10, 50)
     loading, seed, runs = student.dataloader, int(rng.integers(2**31)), []
     steps = [loading.RandomHorizontalFlip(), loading.RandomCrop(2), loading.Normalize([0.5] * 3, [0.25] * 3)]
@@ -553,7 +558,7 @@ def test_prefetch_changes_no_batch(student, rng):
         loader = loading.DataLoader(dataset, 8, shuffle=True, rng=generator, prefetch=depth)
         call = f"DataLoader(dataset, 8, shuffle=True, rng=rng, prefetch={depth})"
         run = [pulled(loader)]
-        # The second epoch is left after its first batch, and is none of the third epoch's business.
+        # The second epoch is left after its first batch, which must not affect the third.
         left = loading.prefetch(loader.epoch(), depth) if depth else loader.epoch()
         run.append([tuple(expect.pull(part, call="a batch") for part in left.send(None))])
         left.close()
@@ -563,42 +568,43 @@ def test_prefetch_changes_no_batch(student, rng):
         for number, (got, wanted) in enumerate(zip(run, runs[0][0], strict=True), start=1):
             expect.equal(len(got), len(wanted), call=f"batches in epoch {number} of {call}")
             for (inputs, targets), (its_inputs, its_targets) in zip(got, wanted, strict=True):
-                told = f"a batch of epoch {number} of {call}, beside prefetch=0"
-                expect.array(targets, its_targets, rtol=0, atol=0, dtype="int64", call=told)
-                expect.array(inputs, its_inputs, rtol=0, atol=0, dtype="float32", call=told)
+                compared = f"a batch of epoch {number} of {call}, compared with prefetch=0"
+                expect.array(targets, its_targets, rtol=0, atol=0, dtype="int64", call=compared)
+                expect.array(inputs, its_inputs, rtol=0, atol=0, dtype="float32", call=compared)
 
 
 @task("8.7")
 def test_prefetch_is_bounded(student):
-    """The thread waits when enough items are ready, instead of making all."""
+    """The thread waits when enough items are ready, instead of making all of them."""
     before = threads(student)
     items = student.dataloader.prefetch(list(range(20_000)), 2)
     expect.equal(items.send(None), 0, call="next(prefetch(range(20_000), 2))")
     time.sleep(0.3)
     call = "the threads while 19,999 of 20,000 items of prefetch(items, 2) have not been asked for"
-    hint = "a bounded queue, or a permit for each item that may wait"
-    expect.that(threads(student) > before, call=call, got="the thread has ended", expected="one that waits", hint=hint)
+    hint = "use a permit for each item that may wait"
+    waits = threads(student) > before
+    expect.that(waits, call=call, got="the thread has ended", expected="a waiting thread", hint=hint)
     expect.equal(list(items), list(range(1, 20_000)), call="the other items")
-    expect_threads(student, before, "all items are taken")
+    expect_threads(student, before, "the threads after all items were taken")
 
 
 @task("8.7")
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_works_ahead_by_depth(student, depth):
-    """While the consumer does something else, the next `depth` items are made or being made, and no more of them."""
-    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that tells how far it was read: two bytes each
+    """While the consumer does something else, exactly the next `depth` items are made or being made."""
+    lines = student.dataloader.io.BytesIO(b".\n" * 400)  # an iterator that says how far it was read: two bytes each
     items = student.dataloader.prefetch(lines, depth)
     for taken in range(1, 4):
         items.send(None)
-        until = time.monotonic() + 20  # only a thread that stands still takes so long
+        until = time.monotonic() + 20  # only a stuck thread takes so long
         while (made := lines.tell() // 2) < taken + depth and time.monotonic() < until:
             time.sleep(0.005)
         call = f"items made by prefetch(items, {depth}) when {taken} have been taken, a while later"
-        hint = "the thread goes on making items until `depth` of them wait: hand the permit back before you yield"
+        hint = "the thread makes items until `depth` of them wait: give the permit back before you yield"
         expect.that(made >= taken + depth, call=call, got=made, expected=f"{taken + depth}", hint=hint)
         time.sleep(0.1)
         made = lines.tell() // 2
-        hint = "a permit before each item, not only before it waits: Queue(depth) lets depth + 1 be made"
+        hint = "take a permit before each item is made: with Queue(depth), depth + 1 items are made"
         expect.that(made <= taken + depth, call=call, got=made, expected=f"{taken + depth}", hint=hint)
     items.close()
 
@@ -606,9 +612,9 @@ def test_prefetch_works_ahead_by_depth(student, depth):
 @task("8.7")
 @pytest.mark.parametrize("taken", [0, 1, 3])
 @pytest.mark.parametrize("pause", [0, 0.05])
-@pytest.mark.parametrize("close", [True, False], ids=["closed", "let go"])
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "dropped"])
 def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
-    """Closing the generator, or letting it go, ends its thread, whether that works or waits."""
+    """Closing or dropping the generator ends its thread, whether the thread is working or waiting."""
     before = threads(student)
     for depth in (1, 2, 8):
         items = student.dataloader.prefetch(list(range(1000)), depth)
@@ -618,28 +624,30 @@ def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
         if close:
             items.close()
         del items
-        expect_threads(student, before, f"prefetch(range(1000), {depth}) is left after {taken} items")
+        expect_threads(student, before, f"the threads after leaving prefetch(range(1000), {depth}) at item {taken}")
 
 
 @task("8.7")
 def test_prefetch_raises_what_the_items_raise(student, rng):
-    """An exception while an item is made is raised in its turn, as it is, and the thread ends."""
+    """An exception in making an item is raised unchanged and in its turn, and the thread ends."""
     before, loading = threads(student), student.dataloader
     for kind, example in ((TypeError, None), (ValueError, (np.zeros(3), 1))):
         examples = [(rng.normal(size=2), k) for k in range(7)] + [example]
         for depth in (1, 2, 50):
             loader = loading.DataLoader(loading.ListDataset(examples), 2, prefetch=depth)
             items = loading.prefetch(loader.epoch(), depth)
-            call = f"prefetch(batches, {depth}), the last of which raises a {kind.__name__}"
+            call = f"prefetch(batches, {depth}), where the last batch raises a {kind.__name__}"
             for k in range(3):
                 expect.array(items.send(None)[1], [2 * k, 2 * k + 1], call=f"the targets of batch {k} of {call}")
             with expect.raises(kind, call=call, hint="catch it in the thread, and raise it in the generator"):
                 items.send(None)
             expect_threads(student, before, call)
-            expect.equal(list(items), [], call=f"what is left of {call}")
+            expect.equal(list(items), [], call=f"the items after the error in {call}")
             with expect.raises(kind, call=f"list(DataLoader(a broken dataset, 2, prefetch={depth}))"):
                 list(loader)
-    with expect.raises(TypeError, call="list(prefetch(5, 2))", hint="5 has no items, which is an error like any other"):
+    with expect.raises(
+        TypeError, call="list(prefetch(5, 2))", hint="5 is not iterable, which is an error like any other"
+    ):
         list(loading.prefetch(5, 2))
     expect_threads(student, before, "list(prefetch(5, 2))")
 
@@ -652,7 +660,7 @@ def test_prefetch_raises_what_the_items_raise(student, rng):
     ("code", "dtype"), [(8, "uint8"), (9, "int8"), (11, "int16"), (12, "int32"), (13, "float32"), (14, "float64")]
 )
 def test_idx_holds_arrays(student, rng, code, dtype):
-    """Every type and shape is read: big-endian elements, in this machine's order afterwards."""
+    """Every type and shape is read: elements are big-endian in the file, and in this machine's order afterwards."""
     for shape in ((5,), (2, 3), (4, 3, 2), (2, 1, 3, 2), (0, 28, 28), (300,)):
         array = (
             rng.normal(0, 40, shape).astype("int8").astype(dtype) if dtype != "uint8" else rng.integers(0, 256, shape)
@@ -666,27 +674,29 @@ def test_idx_holds_arrays(student, rng, code, dtype):
 
 @task("8.8")
 def test_idx_is_an_array_like_any_other(student):
-    """The array has this machine's byte order and may be changed, of bytes, too."""
+    """The array has this machine's byte order and can be changed, even an array of bytes."""
     got = student.dataloader.parse_idx(idx(0x0B, np.array([1, 258], "int16")))
     if type(got) is np.ndarray:
         expect.that(got.dtype.isnative, call="parse_idx(int16)", got=f"dtype {got.dtype.str}", expected="native order")
-    expect.array(got, [1, 258], dtype="int16", call="parse_idx(int16 1 and 258)", hint="the large end comes first")
+    expect.array(
+        got, [1, 258], dtype="int16", call="parse_idx(int16 1 and 258)", hint="the most significant byte comes first"
+    )
     got[0] = 7
     expect.array(got, [7, 258], call="array = parse_idx(…); array[0] = 7; array")
-    # Held: an array that comes over here is a copy, and can always be changed.
+    # The array is held on the student's side: one that is fetched is a copy, and can always be changed.
     pixels = student.hold_result(student.dataloader.parse_idx, idx(0x08, np.array([1, 2], "uint8")))
     expect.that(
         bool(pixels.flags.writeable),
         call="parse_idx(uint8 1 and 2).flags.writeable",
         got="False",
         expected="True",
-        hint="np.frombuffer shows the bytes themselves, which cannot be changed: copy them",
+        hint="np.frombuffer is a view of the bytes themselves, which cannot be changed: copy them",
     )
 
 
 @task("8.8")
 def test_idx_refuses_damage(student, rng):
-    """Another beginning, an unknown type, a header cut short and sizes that do not fit are ValueErrors."""
+    """A wrong beginning, an unknown type, a short header, and sizes that do not fit are ValueErrors."""
     good = idx(8, rng.integers(0, 256, (3, 5)))
     damaged = {
         "nothing": b"",
@@ -710,13 +720,13 @@ def test_idx_refuses_damage(student, rng):
     for data in (good[:-1], good + b"\0"):
         with expect.raises(ValueError, mentions=("27", str(len(data))), call=f"parse_idx of {len(data)} bytes, not 27"):
             student.dataloader.parse_idx(data)
-    expect.equal(student.dataloader.parse_idx(good).shape, (3, 5), call="parse_idx(an undamaged one).shape")
+    expect.equal(student.dataloader.parse_idx(good).shape, (3, 5), call="parse_idx(an undamaged file).shape")
 
 
 @task("8.8")
 def test_idx_files(student, rng, tmp_path, monkeypatch):
-    """read_idx reads a file, packed with gzip or not, and its ValueError names a damaged one."""
-    monkeypatch.chdir(tmp_path)  # where the student's code runs in this process; a worker has a folder of its own
+    """read_idx reads a file, gzipped or not, and its ValueError names a damaged file."""
+    monkeypatch.chdir(tmp_path)  # for student code that runs in this process; a worker has its own folder
     array = rng.integers(0, 256, (4, 3))
     for name, data in (("plain-idx2-ubyte", idx(8, array)), ("packed-idx2-ubyte.gz", gzip.compress(idx(8, array)))):
         with file(student, name, data):
@@ -726,7 +736,7 @@ def test_idx_files(student, rng, tmp_path, monkeypatch):
             expect.raises(ValueError, mentions=(name,), call=f"read_idx({name!r}), cut"),
         ):
             student.dataloader.read_idx(name)
-    with expect.raises(FileNotFoundError, call='read_idx("nowhere"), where there is no such file'):
+    with expect.raises(FileNotFoundError, call='read_idx("nowhere"), a file that does not exist'):
         student.dataloader.read_idx("nowhere")
 
 
@@ -735,16 +745,16 @@ def test_idx_files(student, rng, tmp_path, monkeypatch):
 
 @task("8.9")
 def test_cifar_batches_are_read(student, rng):
-    """Batches as Python 2 and as newer ones write them give images (n, 3, 32, 32), red first, and classes."""
+    """Batches written by Python 2 and by newer versions give images (n, 3, 32, 32), red first, and classes."""
     rows, labels = rng.integers(0, 256, (4, 3072), dtype=np.uint8), [int(n) for n in rng.integers(0, 10, 4)]
     batch = {b"data": rows, b"labels": labels, b"batch_label": b"training batch 1 of 5", b"filenames": [b"a.png"] * 4}
-    for told, data in (
-        ("as the official files are", official(rows, labels)),
+    for how, data in (
+        ("like the official files", official(rows, labels)),
         ("with Python 3, protocol 3", pickle.dumps(batch, protocol=3)),
         ("with Python 3, protocol 4", pickle.dumps(batch, protocol=4)),
     ):
         images, classes = student.dataloader.parse_cifar_batch(data)
-        call = f"parse_cifar_batch(a batch of 4, written {told})"
+        call = f"parse_cifar_batch(a batch of 4, written {how})"
         expect.array(images, rows.reshape(4, 3, 32, 32), dtype="uint8", call=f"{call}[0]")
         expect.array(classes, labels, dtype="int64", call=f"{call}[1]")
     images, classes = student.dataloader.parse_cifar_batch(official(rows[:0], []))
@@ -753,7 +763,7 @@ def test_cifar_batches_are_read(student, rng):
 
 @task("8.9")
 def test_no_pickle_calls_anything(student, rng):
-    """A batch is refused with a ValueError when it asks for any other name than an array needs, however harmless."""
+    """A batch that asks for any name that an array does not need, however harmless, is a ValueError."""
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     good = {b"data": rows, b"labels": [3, 9]}
     strangers = {
@@ -774,12 +784,16 @@ def test_no_pickle_calls_anything(student, rng):
         with expect.raises(ValueError, call=f"parse_cifar_batch(a batch that asks for {module}.{name} and drops it)"):
             student.dataloader.parse_cifar_batch(data)
     data = pickle.dumps(good, protocol=3)[:-1] + b"cnumpy\ndtype\n0."
-    expect.equal(student.dataloader.parse_cifar_batch(data)[1].tolist(), [3, 9], call="one that asks for numpy.dtype")
+    expect.equal(
+        student.dataloader.parse_cifar_batch(data)[1].tolist(),
+        [3, 9],
+        call="the labels of a batch that also asks for numpy.dtype",
+    )
 
 
 @task("8.9")
-def test_cifar_refuses_what_is_no_batch(student, rng):
-    """Other types, shapes, keys and classes are ValueErrors, and so is everything that is no pickle."""
+def test_cifar_refuses_other_pickles(student, rng):
+    """Wrong types, shapes, keys and classes are ValueErrors, and so is everything that is not a pickle."""
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     wrong = {
         "a list": [rows, [1, 2]],
@@ -795,7 +809,7 @@ def test_cifar_refuses_what_is_no_batch(student, rng):
         "a label too many": {b"data": rows, b"labels": [1, 2, 3]},
         "a class of 10": {b"data": rows, b"labels": [1, 10]},
         "a class of -1": {b"data": rows, b"labels": [-1, 2]},
-        "a class that is no int": {b"data": rows, b"labels": [1, 2.0]},
+        "a class that is not an int": {b"data": rows, b"labels": [1, 2.0]},
         "labels in an array": {b"data": rows, b"labels": np.array([1, 2], np.uint8)},
     }
     for what, value in wrong.items():
@@ -806,13 +820,13 @@ def test_cifar_refuses_what_is_no_batch(student, rng):
         with expect.raises(ValueError, call=f"parse_cifar_batch({what})"):
             student.dataloader.parse_cifar_batch(data)
     expect.equal(
-        student.dataloader.parse_cifar_batch(good)[1].tolist(), [0, 9], call="parse_cifar_batch(a good one)[1]"
+        student.dataloader.parse_cifar_batch(good)[1].tolist(), [0, 9], call="parse_cifar_batch(a good batch)[1]"
     )
 
 
 @task("8.9")
 def test_cifar_files(student, rng, tmp_path, monkeypatch):
-    """read_cifar_batch reads a file, and its ValueError names one that is no batch."""
+    """read_cifar_batch reads a file, and its ValueError names a file that is not a batch."""
     monkeypatch.chdir(tmp_path)
     rows = rng.integers(0, 256, (3, 3072), dtype=np.uint8)
     with file(student, "data_batch_1", official(rows, [7, 0, 2])):
@@ -827,36 +841,36 @@ def test_cifar_files(student, rng, tmp_path, monkeypatch):
         student.dataloader.read_cifar_batch("data_batch_2")
 
 
-# What the tests need
+# What the tests use
 
 
 def on_their_side(student, array):
-    """A tensor with a copy of the array, and the array in it: what the student's code changes can be seen there."""
+    """Return a tensor with a copy of the array, and the array in it, where changes by student code can be seen."""
     tensor = student.tensor.Tensor(array.copy())
     return tensor, student.hold(tensor, "data")
 
 
 def generator_at(student, state):
-    """A generator on the student's side that goes on from a saved state."""
+    """Return a generator on the student's side that continues from a saved state."""
     generator = student.rng(99)
     generator.bit_generator.state = state
     return generator
 
 
 def as_ints(part, call):
-    """The indices of a batch as a list, after a look at their dtype."""
+    """Return the indices of a batch as a list, after checking their dtype."""
     array = expect.pull(part, call=call)
     expect.that(array.dtype.kind in "iu", call=call, got=f"an array of {array.dtype}", expected="arrays of integers")
     return array.tolist()
 
 
 def pulled(loader):
-    """One epoch's batches as arrays on the judge's side."""
+    """Return one epoch's batches as arrays on the grader's side."""
     return [tuple(expect.pull(part, call="a batch") for part in batch) for batch in loader]
 
 
 def fastest(function, repeats=5):
-    """The shortest of some calls, in seconds."""
+    """Return the time of the fastest of several calls, in seconds."""
     best = math.inf
     for _ in range(repeats):
         start = time.perf_counter()
@@ -866,7 +880,7 @@ def fastest(function, repeats=5):
 
 
 def nearest_windows(got, images, padding):
-    """For each image of `got` the window of the padded image that equals it (else the first), and its number."""
+    """Return, for each image of `got`, the equal window of the padded image (or the first window), and its number."""
     h, w = images.shape[2:]
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     places = np.zeros(len(images), int)
@@ -878,12 +892,12 @@ def nearest_windows(got, images, padding):
 
 
 def threads(student):
-    """How many threads run on the student's side."""
+    """Return the number of threads that run on the student's side."""
     return student.dataloader.threading.active_count()
 
 
 def expect_threads(student, wanted, call):
-    """No more threads than before, now or in a moment."""
+    """Check that no more threads run than before, now or after a short wait."""
     until = time.monotonic() + 5
     while (count := threads(student)) > wanted and time.monotonic() < until:
         time.sleep(0.01)
@@ -905,7 +919,7 @@ class file:  # noqa: N801 - used as a function
 
 
 def idx(code, array):
-    """The array as an IDX file."""
+    """Return the array as the bytes of an IDX file."""
     kinds = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
     return (
         struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.astype(kinds[code]).tobytes()
@@ -913,7 +927,7 @@ def idx(code, array):
 
 
 class Call:
-    """Pickles as a call of a function."""
+    """An object that is pickled as a call of a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -923,7 +937,7 @@ class Call:
 
 
 def official(rows, labels):
-    """A batch as Python 2 and NumPy 1 wrote it: strings without an encoding, and NumPy's old names."""
+    """Return a batch as Python 2 and NumPy 1 wrote it, with strings without an encoding, and NumPy's old names."""
 
     def text(data):
         return b"T" + struct.pack("<i", len(data)) + data

@@ -38,7 +38,7 @@ REDUCTIONS = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min")
 
 
 class Pair(NamedTuple):
-    """An op of module 02 with the rule that module 09 has for it."""
+    """An op of module 02 together with its rule from module 09."""
 
     name: str
     forward: Any
@@ -46,35 +46,35 @@ class Pair(NamedTuple):
 
 
 def pair(student, name):
-    """The two halves of `tinytorch.tensor.<name>`."""
+    """Return the forward function of `tinytorch.tensor.<name>` and its backward rule."""
     op = getattr(student.tensor, name)
     return Pair(name, op.forward, student.autograd.backward_of(op))
 
 
 def spread(rng, shape, low=0.3, high=0.9):
-    """Numbers in random order, no two near each other, none near 0 for limits that lie evenly about it."""
+    """Return numbers in random order, none close to another, and none close to 0 for limits symmetric about it."""
     size = int(np.prod(shape))
     places = (rng.permutation(size) + rng.uniform(0.2, 0.4)) / max(size, 1)
     return (low + (high - low) * places).reshape(shape)
 
 
 def marked(student, *arrays):
-    """Tensors of these arrays that require a gradient."""
+    """Return tensors of these arrays that require a gradient."""
     tensors = [student.tensor.Tensor(np.asarray(array)) for array in arrays]
     student.autograd.require_grad(tensors)
     return tensors
 
 
 def expect_grad(tensor, wanted, *, call, hint=None, dtype=None, **tolerance):
-    """The tensor has this gradient."""
+    """Check that the tensor has this gradient."""
     grad = tensor.grad
-    missing = "a tensor: nothing lost its way from the loss to this leaf"
+    missing = "a tensor: the gradient must reach this leaf"
     expect.that(grad is not None, call=f"the .grad of {call}", got="None", expected=missing, hint=hint)
     expect.array(grad, wanted, call=f"the .grad of {call}", hint=hint, dtype=dtype, **tolerance)
 
 
 def keeps_dtype_and_inputs(half, *arrays, **attributes):
-    """Run a rule in float32; it gives float32 in the inputs' shapes, and changes nothing it was handed."""
+    """Check that a rule returns float32 for float32, in the inputs' shapes, and does not change its arguments."""
     arrays = [array.astype("float32") for array in arrays]
     output = expect.pull(half.forward(*arrays, **attributes), call=f"{half.name}.forward")
     grad = np.ones_like(output)
@@ -87,10 +87,10 @@ def keeps_dtype_and_inputs(half, *arrays, **attributes):
             str(share.dtype),
             "float32",
             call=f"{call}: a gradient's dtype",
-            hint="np.float64 scalars and integer arrays widen",
+            hint="np.float64 scalars and integer arrays promote to float64",
         )
     for got, wanted in zip(handed, (np.ones_like(output), output, *arrays), strict=True):
-        expect.array(got, wanted, call=f"{call}: what was handed in", hint="compute new arrays")
+        expect.array(got, wanted, call=f"{call}: its arguments", hint="compute new arrays")
 
 
 # 9.1: undoing broadcasting
@@ -99,7 +99,7 @@ def keeps_dtype_and_inputs(half, *arrays, **attributes):
 @task("9.1")
 @broadcasts
 def test_unbroadcast_sums_what_was_stretched(student, rng, shapes):
-    """Each element gets the sum of the gradients of all places to which broadcasting copied it."""
+    """Each element gets the sum of the gradients of all elements that broadcasting made of it."""
     stretched = np.broadcast_shapes(*shapes)
     for shape in shapes:
         grad = rng.normal(size=stretched)
@@ -114,7 +114,7 @@ def test_unbroadcast_sums_what_was_stretched(student, rng, shapes):
 
 @task("9.1")
 def test_unbroadcast_of_nothing(student):
-    """Where an axis of size 1 was stretched to size 0, the sum of no gradients is 0; an axis of size 0 stays."""
+    """For an axis stretched from size 1 to size 0, the sum of no gradients is 0; an axis of size 0 stays."""
     for shape in ((1, 3), (0, 3)):
         got = student.autograd.unbroadcast(np.ones((2, 0, 3)), shape)
         expect.array(got, np.zeros(shape), call=f"unbroadcast(grad of (2, 0, 3), {shape})")
@@ -122,7 +122,7 @@ def test_unbroadcast_of_nothing(student):
 
 @task("9.1")
 def test_unbroadcast_leaves_its_input(student, rng):
-    """The gradient that is handed in stays what it was."""
+    """The gradient that is passed in does not change."""
     grad = rng.normal(size=(2, 3))
     kept = grad.copy()
     student.autograd.unbroadcast(grad, (3,))
@@ -147,7 +147,7 @@ def test_arithmetic_rules_by_hand(student):
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
 @broadcasts
 def test_arithmetic_rules(student, rng, name, shapes):
-    """The gradients of +, -, · and / agree with finite differences, whatever broadcasts."""
+    """The gradients of +, -, · and / agree with finite differences, for all kinds of broadcasting."""
     half = pair(student, name)
     arrays = [rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape) for shape in shapes]
     check_gradient(half, *arrays)
@@ -179,7 +179,7 @@ def test_power_rule(student, rng, shapes):
 
 @task("9.3")
 def test_power_rule_at_and_below_zero(student):
-    """Bases of 0 and below get the slope b · a ** (b - 1) without a warning, and give the exponent none."""
+    """Bases of 0 and below get the slope b · a ** (b - 1) without a warning, and their exponents get 0."""
     half = pair(student, "power")
     a = np.array([-2.0, -2.0, -1.5, 0.0, 0.0, 0.0, -3.0, -2.0])
     b = np.array([2.0, 3.0, -1.0, 1.0, 2.0, 3.0, 0.0, 1.0])
@@ -188,12 +188,17 @@ def test_power_rule_at_and_below_zero(student):
     wanted = [-4, 2 * 12, 9 * -1 / 2.25, 5, 0, 0, 0, 4]
     call = f"the rule of power for a = {a.tolist()}, b = {b.tolist()}"
     expect.array(grad_a, wanted, call=call)
-    expect.array(grad_b, np.zeros(8), call=f"{call}: the exponents' gradient", hint="keep the logarithm from a ≤ 0")
+    expect.array(
+        grad_b,
+        np.zeros(8),
+        call=f"{call}: the exponents' gradient",
+        hint="the gradient is 0 for a ≤ 0, which has no logarithm",
+    )
 
 
 @task("9.3")
 def test_power_rule_with_exponent_zero(student):
-    """Anything to the power of 0 is 1, whose slope is 0, also at a base of 0."""
+    """Anything to the power of 0 is 1, whose slope is 0, even at a base of 0."""
     half = pair(student, "power")
     a = np.array([0.0, 2.0, -2.0])
     grad_a, _ = half.backward(np.ones(3), np.ones(3), a, np.zeros(3))
@@ -201,21 +206,21 @@ def test_power_rule_with_exponent_zero(student):
 
 
 @task("9.3")
-def test_power_rule_where_the_power_has_no_value(student):
-    """Where a power is infinite or not a number, the exponent's gradient is 0 all the same, and nothing warns."""
+def test_power_rule_where_the_power_is_not_finite(student):
+    """Where a power is infinite or NaN, the exponent's gradient is still 0, and nothing warns."""
     half = pair(student, "power")
     a, b = np.array([0.0, -8.0, 0.0, 0.0, 4.0]), np.array([-1.0, 1 / 3, -0.5, 0.5, 0.5])
     output = np.array([np.inf, np.nan, np.inf, 0.0, 2.0])
     grad_a, grad_b = half.backward(np.ones(5), output, a, b)
     call = "the rule of power for a = [0, -8, 0, 0, 4], b = [-1, 1/3, -1/2, 1/2, 1/2]"
-    hint = "choose 0 with np.where after the product: inf · 0 and nan · 0 are nan"
+    hint = "choose 0 with np.where after the product: inf · 0 and NaN · 0 are NaN"
     expect.array(grad_b, [0, 0, 0, 0, 2 * np.log(4)], call=f"{call}: the exponents' gradient", hint=hint)
     expect.array(grad_a, [-np.inf, np.nan, -np.inf, np.inf, 0.25], call=call, hint="b · a ** (b - 1)")
 
 
 @task("9.3")
 def test_power_rule_with_infinite_gradients(student):
-    """A gradient that has become infinite does not turn a slope of 0 into nan."""
+    """An infinite gradient does not turn a slope of 0 into NaN."""
     half, inf = pair(student, "power"), np.inf
     a, b = np.array([0.0, 2.0, -2.0, -2.0]), np.array([0.0, 0.0, 0.0, 2.0])
     grad_a, grad_b = half.backward(np.full(4, inf), a**b, a, b)
@@ -237,10 +242,10 @@ def test_power_rule_of_large_numbers(student):
 
 @task("9.3")
 def test_sqrt_rule_at_zero(student):
-    """At 0 the root's slope is infinite, and says so without a warning, also where the gradient is 0."""
+    """At 0 the root's slope is infinite, without a warning even where the gradient is 0."""
     half = pair(student, "sqrt")
     (got,) = half.backward(np.array([1.0, 1.0, 0.0]), np.array([0.0, 2.0, 0.0]), np.array([0.0, 4.0, 0.0]))
-    hint = "np.errstate silences what is meant: dividing by 0, and the product of 0 and infinity, which is nan"
+    hint = "np.errstate silences what is intended: dividing by 0, and multiplying 0 by infinity, which is NaN"
     expect.array(got, [np.inf, 0.25, np.nan], call="the rule of sqrt at [0, 4, 0] for grad [1, 1, 0]", hint=hint)
 
 
@@ -284,7 +289,7 @@ def test_reduction_rules(student, rng, name, axis, keepdims):
 @task("9.5")
 @pytest.mark.parametrize("name", REDUCTIONS)
 def test_reduction_rules_of_a_scalar(student, name):
-    """The sum, mean or extreme of one number passes the gradient on."""
+    """The sum, mean or extremum of one number passes the gradient through."""
     half = pair(student, name)
     (got,) = half.backward(np.array(3.0), np.array(2.0), np.array(2.0), axis=None, keepdims=False)
     expect.array(got, 3.0, call=f"the rule of {name} for a scalar and grad 3")
@@ -292,7 +297,7 @@ def test_reduction_rules_of_a_scalar(student, name):
 
 @task("9.5")
 def test_mean_rule_of_nothing(student):
-    """Means of no rows at all have no elements, and no gradient to hand on."""
+    """The means of zero rows have no elements, and so no gradient to pass."""
     half = pair(student, "reduce_mean")
     (got,) = half.backward(np.ones(0), np.ones(0), np.ones((0, 3)), axis=1, keepdims=False)
     expect.array(got, np.ones((0, 3)), call="the rule of reduce_mean for a of shape (0, 3), axis=1")
@@ -314,13 +319,13 @@ def test_equal_extremes_share(student, name):
 @task("9.5")
 @pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
 def test_nan_is_an_extreme(student, name):
-    """Where the largest (or smallest) is NaN, the NaN gets the gradient; others get 0, even of an infinite one."""
+    """If the largest (or smallest) is NaN, the NaN gets the gradient; others get 0, even from an infinite gradient."""
     half, nan, inf = pair(student, name), np.nan, np.inf
     a, sign = np.array([[1.0, nan, 3.0], [nan, 5.0, nan], [7.0, 7.0, 7.0]]), 1 if name == "reduce_max" else -1
     a[2, 2] -= sign
     output, grad = np.array([nan, nan, 7.0]), np.array([6.0, 8.0, inf])
     (got,) = half.backward(grad, output, a, axis=1, keepdims=False)
-    hint = "nan == nan is False, so ask np.isnan, too; and choose with np.where, since inf · 0 is nan"
+    hint = "NaN == NaN is False, so use np.isnan as well; choose with np.where, since inf · 0 is NaN"
     wanted = [[0, 6, 0], [4, 0, 4], [inf, inf, 0]]
     expect.array(got, wanted, call=f"the rule of {name} for {a.tolist()}, axis=1, grad [6, 8, inf]", hint=hint)
 
@@ -331,7 +336,7 @@ def test_nan_is_an_extreme(student, name):
 @task("9.6")
 @pytest.mark.parametrize("axes", [None, (0, 1, 2), (2, 0, 1), (1, 2, 0), (-1, 0, 1), (1, -1, -3), (0, -1, 1)], ids=str)
 def test_transpose_rule(student, rng, axes):
-    """The gradient's axes go back to where they came from."""
+    """The gradient's axes move back to where they were."""
     half, x = pair(student, "transpose"), rng.normal(size=(2, 3, 4))
     check_gradient(half, x, axes=axes)
     keeps_dtype_and_inputs(half, x, axes=axes)
@@ -356,7 +361,7 @@ def test_transpose_rule(student, rng, axes):
     ids=str,
 )
 def test_index_rule(student, rng, key):
-    """The gradient of an index goes to the elements it reached, as often as it reached them."""
+    """The gradient of an index goes to the elements that it selected, once for each time."""
     half, x = pair(student, "index"), rng.normal(size=(3, 4))
     check_gradient(half, x, key=key)
     keeps_dtype_and_inputs(half, x, key=key)
@@ -364,7 +369,7 @@ def test_index_rule(student, rng, key):
 
 @task("9.6")
 def test_index_rule_by_hand(student):
-    """An element that was taken three times gets three gradients."""
+    """An element that was selected three times gets the sum of three gradients."""
     half, a = pair(student, "index"), np.array([10.0, 20, 30])
     key = (np.array([0, 2, 2, 2]),)
     (got,) = half.backward(np.array([1.0, 2, 3, 4]), a[key], a, key=key)
@@ -376,14 +381,14 @@ def test_index_rule_by_hand(student):
 
 @task("9.7")
 def test_what_comes_from_a_marked_tensor_is_recorded(student):
-    """Inside a tape, what is computed from a tensor that requires a gradient requires one, and has a tape."""
+    """Inside a tape, results of a tensor that requires a gradient also require one, and have a tape."""
     (x,) = marked(student, [1.0, 2.0])
     c = student.tensor.Tensor([3.0, 4.0])
     with student.autograd.Tape():
         y = c * x
         z = y + 1.0
-        apart = c * 2.0
-    for name, tensor, wanted in (("c * x", y, True), ("c * x + 1.0", z, True), ("c * 2.0", apart, False)):
+        constant = c * 2.0
+    for name, tensor, wanted in (("c * x", y, True), ("c * x + 1.0", z, True), ("c * 2.0", constant, False)):
         call = f"with Tape(): {name}, where only x requires a gradient"
         expect.equal(tensor.requires_grad, wanted, call=f"{call}: .requires_grad")
         expect.equal(tensor.tape is not None, wanted, call=f"{call}: .tape is not None")
@@ -392,8 +397,8 @@ def test_what_comes_from_a_marked_tensor_is_recorded(student):
 
 
 @task("9.7")
-def test_outside_of_a_tape_nothing_is_recorded(student):
-    """Before and after the block operations leave no trace, although an input requires a gradient."""
+def test_outside_a_tape_nothing_is_recorded(student):
+    """Before and after the block, operations leave no trace, although an input requires a gradient."""
     (x,) = marked(student, [1.0, 2.0])
     before = x * 2.0
     with student.autograd.Tape():
@@ -407,7 +412,7 @@ def test_outside_of_a_tape_nothing_is_recorded(student):
 
 @task("9.7")
 def test_what_has_no_slope_is_not_recorded(student):
-    """Comparisons give bools, which have no gradient."""
+    """Comparisons return bools, which have no gradient."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         tests = {"x > 1.0": x > 1.0, "x == x": x == x, "x <= 2.0": x <= 2.0}
@@ -435,8 +440,8 @@ def test_all_floating_dtypes_are_marked(student):
 
 
 @task("9.7")
-def test_another_recorder_is_given_back(student):
-    """A recorder that was there before hears again after the block, also when the block ends with an error."""
+def test_another_recorder_is_restored(student):
+    """A recorder from before the block hears ops again after it, even when the block ends with an error."""
     (x,) = marked(student, [1.0])
     with recorder(student) as trace:
         with student.autograd.Tape():
@@ -452,13 +457,13 @@ def test_another_recorder_is_given_back(student):
 
 
 def noticed(student, tensor, result, what):
-    """The array of `tensor` cannot be changed (then True), or the backward of `result` finds out."""
+    """Check that the array of `tensor` cannot be changed (then return True), or that `result.backward` detects it."""
     call = f"{what} is changed in place, then backward"
     try:
         student.hold(tensor, "data")[...] = 7.0
     except ValueError:
         return True
-    hint = "record holds inputs and output, and backward calls check_held: else a wrong gradient goes unnoticed"
+    hint = "record must hold inputs and output, and backward call check_held, or a wrong gradient goes unnoticed"
     with expect.raises(RuntimeError, call=call, hint=hint):
         result.backward(student.tensor.Tensor(np.ones(values(result).shape)))
     return False
@@ -467,7 +472,7 @@ def noticed(student, tensor, result, what):
 @task("9.7")
 @pytest.mark.parametrize("name", ["exp", "sqrt"])
 def test_an_output_that_changes_is_noticed(student, name):
-    """The rules of exp and sqrt read the output: changing it in place cannot be done, or backward raises."""
+    """The rules of exp and sqrt read the output, so it cannot be changed in place, or backward raises."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         y = getattr(x, name)()
@@ -477,7 +482,7 @@ def test_an_output_that_changes_is_noticed(student, name):
 @task("9.7")
 @pytest.mark.parametrize("recorded", ["owner", "view", "view of it"])
 def test_a_change_through_an_older_view_is_noticed(student, recorded):
-    """A view made before the block shares the memory: changing one of the two is noticed when the other is recorded."""
+    """An older view shares the memory: changing an array is noticed when its view is recorded, and vice versa."""
     owner = student.tensor.Tensor(np.array([1.0, 2.0, 3.0, 4.0]))
     view = owner.reshape(2, 2)
     x, changed = (owner, view) if recorded == "owner" else (view, owner)
@@ -490,7 +495,7 @@ def test_a_change_through_an_older_view_is_noticed(student, recorded):
 
 @contextmanager
 def recorder(student):
-    """Listen with a Trace of module 02."""
+    """Record ops with a Trace of module 02 inside the block."""
     trace = student.tensor.Trace()
     student.tensor.set_recorder(trace)
     try:
@@ -504,7 +509,7 @@ def recorder(student):
 
 @task("9.8")
 def test_the_lessons_example(student):
-    """Of loss = (a · b + b)² at a = 2, b = 3 the gradients are 54 and 54."""
+    """For loss = (a · b + b)² at a = 2, b = 3 the gradients are 54 and 54."""
     a, b = marked(student, 2.0, 3.0)
     with student.autograd.Tape():
         loss = (a * b + b) ** 2
@@ -524,10 +529,10 @@ def test_the_tape_itself_plays_back(student):
 
 
 class Case(NamedTuple):
-    """An op with inputs to differentiate it at; those named in `fixed` have no gradient by design."""
+    """The inputs at which to differentiate an op; those numbered in `fixed` have no gradient by design."""
 
     shapes: tuple
-    attributes: dict = {}  # noqa: RUF012 - nobody changes it
+    attributes: dict = {}  # noqa: RUF012 - never changed
     limits: tuple = (0.3, 0.9)
     fixed: tuple = ()
 
@@ -604,7 +609,7 @@ def test_every_op_is_differentiated(student, rng, name):
 
 
 def network_of(student):
-    """A small network with every kind of layer of modules 04 to 06."""
+    """Return a small network with every kind of layer of modules 04 to 06."""
     layers, dense, spatial, relu = student.layers, student.dense, student.spatial, student.activations
     return layers.Sequential(
         spatial.Conv2d(2, 4, 3, padding=1, rng=student.rng(1)),
@@ -621,7 +626,7 @@ def network_of(student):
 
 @task("9.8")
 def test_the_layers_of_earlier_modules_are_differentiated_as_they_are(student, rng):
-    """A whole network's gradients through the tape are those that its own backward computes."""
+    """A whole network's gradients through the tape equal those that its own `backward` computes."""
     network, criterion = network_of(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(5, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 3, 5))
@@ -673,9 +678,9 @@ def test_attention_is_differentiated_exactly(student, rng, masked):
 
 @task("9.8")
 def test_a_network_is_trained_through_the_tape(student, rng):
-    """Fifteen steps with gradients from the tape bring the loss of a convolutional network down."""
+    """Fifteen steps with gradients from the tape lower the loss of a convolutional network."""
     network, criterion = network_of(student), student.dense.CrossEntropyLoss()
-    network[5].training = False  # without the noise of dropout a fall of the loss is no matter of luck
+    network[5].training = False  # without the noise of dropout, the loss does not fall by luck
     images = student.tensor.Tensor(rng.normal(size=(12, 2, 4, 4)).astype("float32"))
     target = student.tensor.Tensor(np.arange(12) % 3)
     parameters = list(network.parameters())
@@ -695,7 +700,7 @@ def test_a_network_is_trained_through_the_tape(student, rng):
 
 @task("9.8")
 def test_dropout_in_evaluation_passes_everything(student):
-    """A layer that returns its input changes nothing about the gradient."""
+    """A layer that returns its input does not change the gradient."""
     (x,) = marked(student, [1.0, 2.0])
     layer = student.dense.Dropout(0.5, rng=student.rng(0))
     layer.training = False
@@ -719,7 +724,7 @@ def test_a_tensor_used_twice_gets_both_shares(student, rng):
 
 @task("9.8")
 def test_paths_of_different_length_meet(student, rng):
-    """A result that is used at once and again much later has passed nothing on before all of its shares are there."""
+    """A result that is used early and again much later passes its gradient on only when it is complete."""
     array = rng.uniform(0.5, 1.5, 4)
     (x,) = marked(student, array)
     with student.autograd.Tape():
@@ -733,7 +738,7 @@ def test_paths_of_different_length_meet(student, rng):
 
 
 @task("9.8")
-def test_gradients_add_up_until_they_are_forgotten(student):
+def test_gradients_add_up_until_they_are_cleared(student):
     """A second backward adds to the gradient of the first, and leaves its array as it was."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     kept = None
@@ -741,14 +746,14 @@ def test_gradients_add_up_until_they_are_forgotten(student):
         with student.autograd.Tape():
             loss = (x * x).sum()
         loss.backward()
-        expect_grad(x, [2 * round_, 4 * round_], call=f"x after {round_} times (x * x).sum(), backward")
+        expect_grad(x, [2 * round_, 4 * round_], call=f"x after {round_} times backward of (x * x).sum()")
         kept = kept if kept is not None else x.grad
     expect.array(kept, [2, 4], call="the first gradient tensor after the second backward", hint="add into a new array")
 
 
 @task("9.8")
 def test_leaves_share_no_gradient_array(student):
-    """The gradients of two leaves, and the grad handed in, are arrays of their own."""
+    """The gradients of two leaves, and the grad that is passed in, are separate arrays."""
     a, b = marked(student, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     grad = student.tensor.Tensor(np.array([5.0, 6.0]))
     with student.autograd.Tape():
@@ -756,12 +761,12 @@ def test_leaves_share_no_gradient_array(student):
     total.backward(grad)
     student.hold(a.grad, "data")[...] = 0.0
     expect_grad(b, [5, 6], call="b in a + b, after the array of a.grad was changed")
-    expect.array(grad, [5, 6], call="the grad handed in, after the array of a.grad was changed")
+    expect.array(grad, [5, 6], call="the grad argument, after the array of a.grad was changed")
 
 
 @task("9.8")
 def test_a_gradient_has_its_tensors_dtype_and_shape(student, rng):
-    """Beside float64 a float32 leaf still gets a float32 gradient, of its own shape."""
+    """A float32 leaf that meets float64 still gets a float32 gradient, of its own shape."""
     wide, narrow = rng.normal(size=(2, 3)), rng.normal(size=3).astype("float32")
     a, b = marked(student, wide, narrow)
     with student.autograd.Tape():
@@ -773,7 +778,7 @@ def test_a_gradient_has_its_tensors_dtype_and_shape(student, rng):
 
 @task("9.8")
 def test_precision_is_lost_only_at_the_leaf(student):
-    """A float32 leaf that is computed with in float64 is differentiated at the numbers it held, in float64."""
+    """A float32 leaf that was used in float64 is differentiated in float64, at the numbers it held."""
     (x,) = marked(student, np.array([1.0 + 2**-20], "float32"))
     one = student.tensor.Tensor(np.array([2**-40], "float64"))
     with student.autograd.Tape():
@@ -785,7 +790,7 @@ def test_precision_is_lost_only_at_the_leaf(student):
 
 @task("9.8")
 def test_integers_and_bools_get_none(student):
-    """Integers and bools beside floating tensors are constants."""
+    """Integers and bools that meet floating tensors are constants."""
     (x,) = marked(student, [1.0, 2.0, 3.0])
     numbers, gate = student.tensor.Tensor([2, 3, 4]), student.tensor.Tensor([True, False, True])
     with student.autograd.Tape():
@@ -797,7 +802,7 @@ def test_integers_and_bools_get_none(student):
 
 @task("9.8")
 def test_a_constant_tensor_gets_none(student):
-    """Neither a tensor that requires no gradient nor a result on the way gets a .grad."""
+    """Neither a tensor that does not require a gradient nor an intermediate result gets a .grad."""
     (x,) = marked(student, [1.0, 2.0])
     c = student.tensor.Tensor([3.0, 4.0])
     with student.autograd.Tape():
@@ -806,8 +811,10 @@ def test_a_constant_tensor_gets_none(student):
         loss = y.sum()
     loss.backward()
     got = (c.grad, y.grad, unused.grad, loss.grad)
-    expect.equal(got, (None, None, None, None), call="the .grad of a constant, of results on the way, and of the loss")
-    expect_grad(x, [3, 4], call="x in (x * c).sum()", hint="what does not lead to the loss counts nothing")
+    expect.equal(
+        got, (None, None, None, None), call="the .grad of a constant, of intermediate results, and of the loss"
+    )
+    expect_grad(x, [3, 4], call="x in (x * c).sum()", hint="skip entries that do not contribute to the loss")
 
 
 @task("9.8")
@@ -819,12 +826,12 @@ def test_what_does_not_lead_to_the_loss_gets_nothing(student):
         (other * x).sum()
     loss.backward()
     expect.equal(other.grad, None, call="the .grad of a leaf that the loss does not depend on")
-    expect_grad(x, [2], call="x in loss = (2 x).sum(), used in another branch, too")
+    expect_grad(x, [2], call="x in loss = (2 x).sum(), also used in another branch")
 
 
 @task("9.8")
 def test_backward_of_many_elements_needs_a_grad(student):
-    """Only a tensor of one element can do without grad; with one, its elements are weighed."""
+    """Only a tensor of one element can do without grad; a grad weights the elements."""
     (x,) = marked(student, [1.0, 2.0, 3.0])
     with student.autograd.Tape():
         y = x * x
@@ -836,12 +843,12 @@ def test_backward_of_many_elements_needs_a_grad(student):
         y.backward(student.tensor.Tensor([[1.0], [2.0], [3.0]]))
     expect.equal(x.grad, None, call="x.grad after a backward that was refused")
     y.backward(student.tensor.Tensor([1.0, 0.0, -1.0]))
-    expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), which was refused other grads before")
+    expect_grad(x, [2, 0, -6], call="x after (x * x).backward([1, 0, -1]), after other grads were refused")
 
 
 @task("9.8")
 def test_backward_of_no_element_needs_a_grad(student):
-    """A tensor without elements has no 1 to begin with."""
+    """A tensor without elements does not have a default grad of 1."""
     (x,) = marked(student, np.ones(0))
     with student.autograd.Tape():
         y = x * 2.0
@@ -851,7 +858,7 @@ def test_backward_of_no_element_needs_a_grad(student):
 
 @task("9.8")
 def test_one_element_in_any_shape_is_enough(student):
-    """A tensor of shape (1, 1) needs no grad, and takes one of its own shape."""
+    """A tensor of shape (1, 1) does not need a grad, but accepts one of its own shape."""
     for grad, wanted in ((None, [3]), (student.tensor.Tensor([[2.0]]), [6])):
         (x,) = marked(student, [4.0])
         with student.autograd.Tape():
@@ -862,19 +869,19 @@ def test_one_element_in_any_shape_is_enough(student):
 
 @task("9.8")
 def test_backward_runs_once(student):
-    """After backward the record is gone; a second time is a RuntimeError and adds nothing."""
+    """After backward the record is gone; a second call is a RuntimeError and does not add anything."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         loss = (x * x).sum()
     loss.backward()
     with expect.raises(RuntimeError, call="loss.backward() for the second time"):
         loss.backward()
-    expect_grad(x, [2, 4], call="x after loss.backward() and a second one that was refused")
+    expect_grad(x, [2, 4], call="x after loss.backward() and a second call that was refused")
 
 
 @task("9.8")
 def test_a_result_from_before_leads_no_further(student):
-    """Computing on with what a finished backward left behind is a RuntimeError, not a gradient that misses a part."""
+    """Using a result whose record a backward has freed is a RuntimeError, not an incomplete gradient."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * x
@@ -887,20 +894,20 @@ def test_a_result_from_before_leads_no_further(student):
 
 @task("9.8")
 def test_several_steps_in_one_block(student):
-    """Calling backward is allowed inside the block, and the tape goes on recording."""
+    """Calling backward is allowed inside the block, and the tape continues to record."""
     (x,) = marked(student, [1.0, 2.0])
-    hint = "a position counts from the first entry that the tape ever had: first + len(entries)"
+    hint = "positions count from the first entry that the tape ever had: first + len(entries)"
     with student.autograd.Tape():
         for step in (1, 2, 3):
             y = x * float(step)
-            loss = (y + y * 1.0).sum() * 1.0  # five entries: no power of two, whose sums are like those of bits
+            loss = (y + y * 1.0).sum() * 1.0  # five entries, since sums of powers of two could hide a mistake
             loss.backward()
             expect_grad(x, [step * (step + 1)] * 2, call=f"x after {step} steps inside one block", hint=hint)
 
 
 @task("9.8")
 def test_shares_are_summed_into_a_new_array(student):
-    """What a rule gave may be a view that nobody can write into, or be needed by another entry."""
+    """An array that a rule returned may be a read-only view, or another entry may need it."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * 2.0
@@ -911,7 +918,7 @@ def test_shares_are_summed_into_a_new_array(student):
 
 @task("9.8")
 def test_a_backward_that_fails_frees_its_tape(student):
-    """After an op without a rule stopped it, the arrays may change again."""
+    """After a backward that an op without a rule stopped, arrays can be changed again."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -924,7 +931,7 @@ def test_a_backward_that_fails_frees_its_tape(student):
 
 @task("9.8")
 def test_a_rule_computes_in_the_outputs_dtype(student):
-    """A float32 weight beside float64 data was computed with in float64; so is its gradient, up to the leaf."""
+    """A float32 weight that met float64 data was promoted to float64, and so is its gradient, up to the leaf."""
     third = np.array([1 / 3])
     x, weight = marked(student, third, third.astype("float32"))
     with student.autograd.Tape():
@@ -973,7 +980,7 @@ def test_two_records_are_joined_or_refused(student):
 
 @task("9.8")
 def test_an_op_without_a_rule_is_named(student):
-    """An op that nothing differentiates is a RuntimeError with its name, not a gradient that is silently missing."""
+    """An op that cannot be differentiated is a RuntimeError with its name, not a gradient that is silently missing."""
     (x,) = marked(student, [1.0, 2.0])
     mystery = student.tensor.Op("mystery", student.tensor.exp.forward)
     with expect.raises(RuntimeError, mentions=("mystery",), call="backward through an op without a rule"):
@@ -984,7 +991,7 @@ def test_an_op_without_a_rule_is_named(student):
 
 @task("9.8")
 def test_a_new_op_brings_its_own_backward(student):
-    """An op that module 09 has never heard of is differentiated by its own backward."""
+    """An op that module 09 does not know is differentiated by its own backward function."""
     (x,) = marked(student, [1.0, 2.0])
     own = student.tensor.Op("own", student.tensor.exp.forward, student.activations.relu.backward)
     with student.autograd.Tape():
@@ -995,13 +1002,13 @@ def test_a_new_op_brings_its_own_backward(student):
 
 @task("9.8")
 def test_a_backward_of_the_wrong_shape_is_named(student):
-    """A rule that gives another shape than its input's is a ValueError with both shapes."""
+    """A rule that returns a shape different from its input's is a ValueError with both shapes."""
     (x,) = marked(student, np.ones((2, 3, 4)))
     flat = student.tensor.Op("flat", student.spatial.flatten.forward, student.activations.sigmoid.backward)
     total = student.tensor.Op("total", student.tensor.reduce_sum.forward, student.activations.sigmoid.backward)
     for op, shape in ((flat, "(2, 12)"), (total, "()")):
         for before in (lambda x: x, lambda x: x * 2.0):
-            call = f"backward through a rule that gives shape {shape} for an input of (2, 3, 4)"
+            call = f"backward through a rule that returns shape {shape} for an input of (2, 3, 4)"
             with expect.raises(ValueError, mentions=(shape, "(2, 3, 4)"), call=call):
                 with student.autograd.Tape():
                     loss = student.tensor.apply(op, before(x)).sum()
@@ -1024,7 +1031,7 @@ def test_ten_thousand_ops_in_a_chain(student):
 
 @task("9.8")
 def test_a_deep_diamond(student):
-    """A thousand times y = y + y makes 2 ** 1000 paths, and each op is still played back once."""
+    """Repeating y = y + y a thousand times makes 2 ** 1000 paths, but each op is played back only once."""
     (x,) = marked(student, np.array([1.0, -2.0]))
     with student.autograd.Tape():
         y = x
@@ -1032,12 +1039,12 @@ def test_a_deep_diamond(student):
             y = y + y
         loss = y.sum()
     loss.backward()
-    expect_grad(x, [2.0**1000] * 2, call="x through 1,000 times y + y")
+    expect_grad(x, [2.0**1000] * 2, call="x through y + y, repeated 1,000 times")
 
 
 @task("9.8")
 def test_memory_is_freed_by_backward(student):
-    """What was saved on the way is gone after backward, although the loss is still there."""
+    """Intermediate arrays are freed after backward, although the loss is still there."""
     (x,) = marked(student, np.ones(1000))
     with student.autograd.Tape():
         hidden = x * x
@@ -1045,13 +1052,13 @@ def test_memory_is_freed_by_backward(student):
     lives = student.lives(hidden, "data")
     del hidden
     loss.backward()
-    hint = "empty the record when it has been played back, and let no tensor and tape keep each other alive"
+    hint = "empty the record after playing it back, and do not let a tensor and a tape keep each other alive"
     expect.that(not lives(), call="an intermediate array after backward", got="kept", expected="freed", hint=hint)
 
 
 @task("9.8")
 def test_memory_is_freed_without_backward(student):
-    """What was saved on the way is gone at once when the loss is dropped, not when Python looks for circles."""
+    """Intermediate arrays are freed immediately when the loss is dropped, without the garbage collector."""
     (x,) = marked(student, np.ones(1000))
     with student.autograd.Tape():
         hidden = x * x
@@ -1070,23 +1077,23 @@ def test_memory_is_freed_without_backward(student):
 
 
 @task("9.8")
-@pytest.mark.parametrize("which", ["leaf", "result on the way", "constant"])
+@pytest.mark.parametrize("which", ["leaf", "intermediate result", "constant"])
 def test_a_saved_array_that_changes_is_noticed(student, which):
-    """Changing in place what backward needs raises a ValueError at once, or a RuntimeError in backward."""
+    """Changing a saved array in place raises a ValueError immediately, or a RuntimeError in backward."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     c = student.tensor.Tensor(np.array([3.0, 4.0]))
     with student.autograd.Tape():
         y = (x * c).exp()
         loss = (y * y * x).sum()
-    tensor = {"leaf": x, "result on the way": y, "constant": c}[which]
-    if noticed(student, tensor, loss, f"the array of a {which}"):
+    tensor = {"leaf": x, "intermediate result": y, "constant": c}[which]
+    if noticed(student, tensor, loss, f"the saved array ({which})"):
         loss.backward()
         expect.that(x.grad is not None, call="x.grad after a change that was refused", got="None", expected="a tensor")
 
 
 @task("9.8")
 def test_a_change_is_noticed_after_another_tape_ended(student):
-    """As long as one of two records needs an array, changing it is noticed."""
+    """As long as either of two records needs an array, changing it is noticed."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     losses = []
     for _ in range(2):
@@ -1098,7 +1105,7 @@ def test_a_change_is_noticed_after_another_tape_ended(student):
 
 @task("9.8")
 def test_after_backward_arrays_may_change(student):
-    """A step of gradient descent in place is free to happen once backward is done."""
+    """A step of gradient descent in place is allowed once backward is done."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
         y = x.reshape(2, 1)
@@ -1107,12 +1114,12 @@ def test_after_backward_arrays_may_change(student):
     loss.backward()
     for name, tensor in (("leaf", x), ("view of it", y), ("result", part), ("loss", loss)):
         student.hold(tensor, "data")[...] = 5.0
-        got = np.array(expect.pull(tensor, call="its values"))
+        got = np.array(expect.pull(tensor, call=f"the values of the {name}"))
         expect.array(got, np.full(got.shape, 5.0), call=f"the {name} after its array was changed in place")
 
 
 @task("9.8")
-def test_a_new_array_is_no_change(student):
+def test_a_new_array_does_not_change_the_gradient(student):
     """Giving a tensor another array between forward and backward is noticed, or the old numbers count."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     with student.autograd.Tape():
@@ -1129,7 +1136,7 @@ def test_a_new_array_is_no_change(student):
 
 @task("9.8")
 def test_what_was_read_only_stays_so(student):
-    """A backward does not make an array writeable that somebody else protected."""
+    """A backward does not make an array writeable that was read-only before."""
     (x,) = marked(student, np.array([1.0, 2.0]))
     student.hold(x, "data").setflags(write=False)
     with student.autograd.Tape():
@@ -1145,7 +1152,7 @@ def test_what_was_read_only_stays_so(student):
 
 @task("9.9")
 def test_no_grad_records_nothing(student):
-    """Inside no_grad operations leave no trace; after it recording goes on."""
+    """Inside no_grad, operations leave no trace, and after it recording continues."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         y = x * 2.0
@@ -1153,14 +1160,14 @@ def test_no_grad_records_nothing(student):
             quiet = y * x
         loss = (y * quiet).sum()
     expect.equal((quiet.requires_grad, quiet.tape), (False, None), call="what was computed inside no_grad")
-    expect.array(quiet, [2, 8], call="its values")
+    expect.array(quiet, [2, 8], call="the values computed inside no_grad")
     loss.backward()
     expect_grad(x, [4, 16], call="x in (2 x * quiet).sum(), quiet = 2 x² under no_grad", hint="quiet is a constant")
 
 
 @task("9.9")
 def test_no_grad_nests_and_survives_errors(student):
-    """Whatever recorded before does so again after the block, also when it ended with an error."""
+    """The previous recorder records again after the block, even when it ended with an error."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.Tape():
         with student.autograd.no_grad():
@@ -1176,8 +1183,8 @@ def test_no_grad_nests_and_survives_errors(student):
 
 
 @task("9.9")
-def test_no_grad_outside_of_a_tape(student):
-    """Without a tape no_grad changes nothing, and a tape inside it records."""
+def test_no_grad_outside_a_tape(student):
+    """Without a tape no_grad has no effect, and a tape inside it records."""
     (x,) = marked(student, [1.0, 2.0])
     with student.autograd.no_grad():
         quiet = x * 2.0
@@ -1192,19 +1199,19 @@ def test_no_grad_outside_of_a_tape(student):
 
 
 def function(student, forward, backward=None):
-    """A function on the student's side that applies an op of these two halves."""
+    """Return a function on the student's side that applies an op with the forward of one op and another's backward."""
     op = forward if backward is None else student.tensor.Op("odd", forward.forward, backward.backward)
     return student.tensor.operator(op)
 
 
 def tensors_of(student, rng, *shapes):
-    """Float64 tensors to check gradients at."""
+    """Return float64 tensors at which to check gradients."""
     return [student.tensor.Tensor(spread(rng, shape)) for shape in shapes]
 
 
 @task("9.10")
 def test_gradcheck_passes_what_is_right(student, rng):
-    """It returns True for right gradients, of one input or several and of any output shape."""
+    """It returns True for correct gradients of one input or several, and for any output shape."""
     check, tensor, act = student.autograd.gradcheck, student.tensor, student.activations
     cases = {
         "matmul": (function(student, tensor.matmul), tensors_of(student, rng, (2, 3), (3, 4))),
@@ -1221,7 +1228,7 @@ def test_gradcheck_passes_what_is_right(student, rng):
 @task("9.10")
 @pytest.mark.parametrize("halves", [("tanh", "sigmoid"), ("sigmoid", "tanh"), ("gelu", "relu")])
 def test_gradcheck_refuses_what_is_wrong(student, rng, halves):
-    """A backward that belongs to another function is a RuntimeError."""
+    """A backward function that belongs to another op is a RuntimeError."""
     forward, backward = (getattr(student.activations, half) for half in halves)
     wrong = function(student, forward, backward)
     with expect.raises(RuntimeError, call=f"gradcheck of {halves[0]} with the backward of {halves[1]}"):
@@ -1230,7 +1237,7 @@ def test_gradcheck_refuses_what_is_wrong(student, rng, halves):
 
 @task("9.10")
 def test_gradcheck_weighs_the_outputs_elements(student):
-    """Errors that cancel in a plain sum, and small ones beside small slopes, are found as well."""
+    """Errors that cancel in a plain sum are found, and so are small errors of small slopes."""
     op = student.tensor.Op("odd", student.activations.tanh.forward, student.activations.sigmoid.backward)
     layer = student.layers.Dense(2, 2, rng=student.rng(0))
     wrong = student.layers.Sequential(student.activations.Activation(op), layer)
@@ -1244,7 +1251,7 @@ def test_gradcheck_weighs_the_outputs_elements(student):
 @task("9.10")
 @pytest.mark.parametrize("numbers", [[0.5, 1.0, -0.8], [[0.5, 1.0], [0.7, -0.8]], [[0.5], [-0.8]]], ids=str)
 def test_gradcheck_looks_at_every_element(student, numbers):
-    """A backward that is wrong at the last element only, where x is below 0, is a RuntimeError."""
+    """A backward that is wrong only at the last element, where x is below 0, is a RuntimeError."""
     check = student.autograd.gradcheck
     op = student.tensor.Op("odd", student.activations.relu.forward, student.spatial.flatten.backward)
     straight, x = student.tensor.operator(op), np.array(numbers)
@@ -1256,10 +1263,10 @@ def test_gradcheck_looks_at_every_element(student, numbers):
 
 @task("9.10")
 def test_gradcheck_takes_central_differences(student, rng):
-    """The central difference of a square is exact, however far its ends are apart; a one-sided one is not."""
+    """The central difference of a square is exact, however large eps is; a one-sided difference is not."""
     (x,) = tensors_of(student, rng, (2, 3))
     for eps in (0.5, 1e-3):
-        call, hint = f"gradcheck of x ** 2, eps={eps}", "move to both sides: (f(x + eps) - f(x - eps)) / (2 eps)"
+        call, hint = f"gradcheck of x ** 2, eps={eps}", "move in both directions: (f(x + eps) - f(x - eps)) / (2 eps)"
         try:
             got = student.autograd.gradcheck(
                 function(student, student.tensor.power), [x, student.tensor.Tensor(2)], eps
@@ -1273,8 +1280,8 @@ def test_gradcheck_takes_central_differences(student, rng):
 
 @task("9.10")
 def test_gradcheck_refuses_nan(student):
-    """A gradient or a difference that is NaN agrees with nothing, not even with another NaN."""
-    multiply, hint = function(student, student.tensor.multiply), "nan > 1 is False: raise where not a <= b"
+    """A gradient or a difference that is NaN does not agree with anything, not even with another NaN."""
+    multiply, hint = function(student, student.tensor.multiply), "nan > 1 is False: raise if not a <= b"
     for numbers in ([0.5, np.nan], [np.nan, 0.5]):
         x, one = student.tensor.Tensor(np.array(numbers)), student.tensor.Tensor(np.ones(2))
         with expect.raises(RuntimeError, call=f"gradcheck of x * one, x = {numbers}", hint=hint):
@@ -1283,7 +1290,7 @@ def test_gradcheck_refuses_nan(student):
 
 @task("9.10")
 def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
-    """The second input's gradient is checked, too, and the message says which input is wrong."""
+    """The second input's gradient is also checked, and the message says which input is wrong."""
     add, subtract = student.tensor.add, student.autograd.backward_of(student.tensor.subtract)
     wrong = student.tensor.operator(student.tensor.Op("odd", add.forward, subtract))
     with expect.raises(RuntimeError, mentions=("1",), call="gradcheck of a + b with the rule of a - b"):
@@ -1292,14 +1299,14 @@ def test_gradcheck_finds_one_wrong_input_of_two(student, rng):
 
 @task("9.10")
 def test_gradcheck_finds_a_gradient_that_is_lost(student, rng):
-    """A function that loses its gradient, by making a fresh tensor, is a RuntimeError."""
+    """A function that loses its gradient by making a fresh tensor is a RuntimeError."""
     with expect.raises(RuntimeError, call="gradcheck(Tensor, [x]), which copies x into a fresh tensor"):
         student.autograd.gradcheck(student.tensor.Tensor, tensors_of(student, rng, (2, 3)))
 
 
 @task("9.10")
 def test_gradcheck_accepts_what_does_not_depend_on_its_input(student):
-    """Where the function is constant, no gradient is the right one."""
+    """If the function does not depend on its input, a missing gradient is correct."""
     x = student.tensor.Tensor(np.array([0.5, 1.5]))
     got = student.autograd.gradcheck(function(student, student.tensor.greater), [x, student.tensor.Tensor(1)])
     expect.equal(got, True, call="gradcheck of x > 1")
@@ -1319,7 +1326,7 @@ def test_gradcheck_wants_float64(student):
 
 @task("9.10")
 def test_gradcheck_leaves_its_inputs(student, rng):
-    """Neither values, gradients nor marks of the inputs change, and no recorder stays."""
+    """The inputs' values, gradients and marks do not change, and no recorder stays."""
     x, y = tensors_of(student, rng, (2, 3), (3,))
     student.autograd.require_grad([y])
     before = values(x), values(y)
@@ -1333,7 +1340,7 @@ def test_gradcheck_leaves_its_inputs(student, rng):
 
 @task("9.10")
 def test_gradchecks_tolerances_count(student, rng):
-    """The arguments atol and rtol say how far apart the two slopes may be, and eps how far an element is moved."""
+    """The arguments atol and rtol bound the difference of the two slopes, and eps is how far an element moves."""
     check = student.autograd.gradcheck
     wrong = function(student, student.activations.tanh, student.activations.sigmoid)
     x = tensors_of(student, rng, (2, 3))

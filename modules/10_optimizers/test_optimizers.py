@@ -1,6 +1,6 @@
-"""The tests of module 10: steps, SGD, Adam, AdamW, clipping, state, schedules; their values are PyTorch's.
+"""The tests of module 10: steps, SGD, Adam, AdamW, clipping, state and schedules, compared with PyTorch's values.
 
-reference.json holds how PyTorch's own optimisers move the same parameters, and says how it was made.
+reference.json says how PyTorch's own optimisers move the same parameters, and how the file was made.
 """
 
 import json
@@ -17,7 +17,7 @@ STATEFUL = {"SGD": {"momentum": 0.9}, "Adam": {}, "AdamW": {}}
 
 
 def runs(*optimizers, scheduler=None, clipped=False):
-    """The runs of reference.json for a task, as pytest's parameters."""
+    """Return the runs of reference.json for a task, as pytest parameters."""
     return [
         pytest.param(run, id=run["name"])
         for run in REFERENCE["runs"]
@@ -27,12 +27,12 @@ def runs(*optimizers, scheduler=None, clipped=False):
     ]
 
 
-# 10.1: the step, and forgetting
+# 10.1: the step, and clearing gradients
 
 
 @task("10.1")
 def test_parameters_are_marked(student):
-    """An optimiser marks its parameters as such that require a gradient, and no other tensor."""
+    """An optimiser marks its parameters, and no other tensor, as requiring a gradient."""
     first, second, other = (tensor(student, [1.0]) for _ in range(3))
     student.optimizers.Optimizer([first, second], lr=0.1).zero_grad()
     marked = [t.requires_grad for t in (first, second, other)]
@@ -58,7 +58,7 @@ def test_step_goes_against_what_update_returns(student, rng):
 
 @task("10.1")
 def test_step_counts_where_there_is_a_gradient(student):
-    """The number of steps in a parameter's state counts those in which it had a gradient, and no others."""
+    """The number of steps in a parameter's state only counts those in which it had a gradient."""
     often, once, never = (tensor(student, [1.0]) for _ in range(3))
     optimizer = student.optimizers.Optimizer([often, once, never], lr=0.1)
     for step in range(3):
@@ -66,13 +66,13 @@ def test_step_counts_where_there_is_a_gradient(student):
         once.grad = tensor(student, [1.0]) if step == 1 else None
         optimizer.step()
     got = [state["step"] for state in optimizer.state]
-    call = 'state["step"] of three parameters after three steps: with gradients in all, in one, in none of them'
-    expect.equal(got, [3, 1, 0], call=call, hint="count where you move")
+    call = 'state["step"] of three parameters after three steps, with gradients in all, in one and in none of them'
+    expect.equal(got, [3, 1, 0], call=call, hint="count a step only where you move the parameter")
 
 
 @task("10.1")
 def test_step_computes_in_float32_at_least(student):
-    """A float16 parameter is moved in float32 and then rounded: what only fits in between is not lost."""
+    """A float16 parameter is moved in float32 and then rounded, so large intermediate values are not lost."""
     parameter = tensor(student, np.array([6e4, 1.0], "float16"))
     optimizer = student.optimizers.Optimizer([parameter], lr=2.0)
     parameter.grad = tensor(student, np.array([6e4, 1.0], "float16"))
@@ -83,7 +83,7 @@ def test_step_computes_in_float32_at_least(student):
 
 @task("10.1")
 def test_lr_may_change_between_steps(student, rng):
-    """Another lr set between two steps counts from then on: schedules work by setting it."""
+    """An lr that is set between two steps takes effect in the next one, which schedules rely on."""
     start, grad = rng.normal(size=5).astype("float32"), rng.normal(size=5).astype("float32")
     parameter = tensor(student, start)
     optimizer = student.optimizers.Optimizer([parameter], lr=0.5)
@@ -102,22 +102,22 @@ def test_lr_may_change_between_steps(student, rng):
     ],
 )
 def test_without_a_gradient_nothing_moves(student, name):
-    """A parameter whose grad is None is left alone, whatever the others do: it does not decay either."""
+    """A parameter whose grad is None is left alone, whatever the others do, and does not decay."""
     moving, resting = tensor(student, [1.0, 2.0]), tensor(student, [3.0, 4.0])
     options = {} if name == "Optimizer" else {"weight_decay": 0.5}
     optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, **options)
     moving.grad = tensor(student, [1.0, 1.0])
     optimizer.step()
     call = f"a parameter without gradient after {name}(parameters, lr=0.1).step()"
-    expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip what has no gradient")
-    now, early = values(moving), "count the step before asking update: in the first one state['step'] is 1"
+    expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip parameters without a gradient")
+    now, early = values(moving), "count the step before calling update: in the first step state['step'] is 1"
     hint = None if np.isfinite(now).all() else early
     call = f"the other parameter, [1, 2] with a gradient of ones, after {name}(parameters, lr=0.1).step()"
     expect.that(bool((now < [1, 2]).all()), call=call, got=now, expected="smaller numbers", hint=hint)
 
 
 @task("10.1")
-def test_zero_grad_forgets(student):
+def test_zero_grad_clears_gradients(student):
     """After zero_grad the grad of every parameter is None."""
     parameters = [tensor(student, [1.0]), tensor(student, [[2.0]])]
     optimizer = student.optimizers.Optimizer(parameters, lr=0.1)
@@ -129,7 +129,7 @@ def test_zero_grad_forgets(student):
 
 @task("10.1")
 def test_parameters_may_come_from_a_generator(student):
-    """Parameters are taken from any iterable, once each: one that is given twice takes one step, not two."""
+    """Parameters may come from any iterable, and one that is given twice takes one step, not two."""
     first, second = tensor(student, [1.0]), tensor(student, [1.0])
     optimizer = student.optimizers.Optimizer([first, second, first], lr=0.5)
     for parameter in (first, second):
@@ -141,7 +141,7 @@ def test_parameters_may_come_from_a_generator(student):
 
 @task("10.1")
 def test_options_out_of_range_are_refused(student):
-    """No parameters, a negative lr, momentum, weight_decay or eps, and betas of 1 are ValueErrors."""
+    """An empty list of parameters, a negative option, and betas of 1 are ValueErrors."""
     parameter, optimizers = tensor(student, [1.0]), student.optimizers
     with expect.raises(ValueError, call="SGD([], lr=0.1)"):
         optimizers.SGD([], lr=0.1)
@@ -166,7 +166,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("10.2")
 def test_sgd_by_hand(student):
-    """With a gradient of 1, lr 1 and momentum 0.9 the steps are 1, 1.9 and 2.71; with Nesterov 1.9, 2.71 and 3.439."""
+    """With gradient 1, lr 1 and momentum 0.9 the steps are 1, 1.9 and 2.71, or 1.9, 2.71 and 3.439 with Nesterov."""
     for nesterov, steps in ((False, (1, 1.9, 2.71)), (True, (1.9, 2.71, 3.439))):
         ball, place = tensor(student, np.zeros(1)), 0.0
         optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.9, nesterov=nesterov)
@@ -174,15 +174,15 @@ def test_sgd_by_hand(student):
             ball.grad = tensor(student, np.ones(1))
             optimizer.step()
             place -= step
-            call = f"0 after step {number} of SGD(lr=1, momentum=0.9, nesterov={nesterov}), gradients of 1"
-            hint = "the new velocity first, momentum · velocity + g, and then the update from it"
+            call = f"0 after step {number} of SGD(lr=1, momentum=0.9, nesterov={nesterov}), with gradients of 1"
+            hint = "first compute the new velocity, momentum · velocity + g, and then the update from it"
             expect.array(ball, [place], call=call, hint=hint)
 
 
 @task("10.2")
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_a_change_of_lr_acts_at_once(student, nesterov):
-    """The velocity is a sum of gradients without lr: another lr scales the whole next step, not only its new part."""
+def test_a_change_of_lr_acts_immediately(student, nesterov):
+    """The velocity does not contain lr: a new lr scales the whole next step, not only the newest gradient."""
     ball = tensor(student, np.zeros(1))
     optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.5, nesterov=nesterov)
     place = 0.0
@@ -191,22 +191,22 @@ def test_a_change_of_lr_acts_at_once(student, nesterov):
         ball.grad = tensor(student, np.ones(1))
         optimizer.step()
         place -= lr * (1 + 0.5 * update if nesterov else update)
-        call = f"0 after step {step} of SGD(lr=1, 1, ¼, 2, momentum=0.5, nesterov={nesterov}), gradients of 1"
-        hint = "keep lr out of the velocity: momentum · velocity + g, and lr only when the parameter moves"
+        call = f"0 after step {step} of SGD(lr=1, 1, ¼, 2, momentum=0.5, nesterov={nesterov}), with gradients of 1"
+        hint = "keep lr out of the velocity, momentum · velocity + g, and use it only when the parameter moves"
         expect.array(ball, [place], call=call, hint=hint)
 
 
 @task("10.2")
 @pytest.mark.parametrize("run", runs("SGD"))
 def test_sgd_goes_where_pytorch_goes(student, run):
-    """Over 100 steps all parameters are where PyTorch's SGD has them, within 1e-5."""
+    """Over 100 steps all parameters agree with PyTorch's SGD within 1e-5."""
     follow(student, run)
 
 
 @task("10.2")
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_sgd_by_its_formula(student, rng, momentum):
-    """The velocity is momentum · velocity + grad + weight_decay · value; Nesterov looks along it once more."""
+    """The velocity is momentum · velocity + grad + weight_decay · value; Nesterov looks ahead along it once more."""
     for nesterov in (False, True) if momentum else (False,):
         lr, decay = 0.1, float(rng.uniform(0.1, 0.5))
         value, velocity = rng.normal(size=(2, 3)), np.zeros((2, 3))
@@ -228,14 +228,14 @@ def test_sgd_by_its_formula(student, rng, momentum):
 @task("10.3")
 @pytest.mark.parametrize("run", runs("Adam"))
 def test_adam_goes_where_pytorch_goes(student, run):
-    """Over 100 steps all parameters are where PyTorch's Adam has them, within 1e-5."""
+    """Over 100 steps all parameters agree with PyTorch's Adam within 1e-5."""
     follow(student, run)
 
 
 @task("10.4")
 @pytest.mark.parametrize("run", runs("AdamW"))
 def test_adamw_goes_where_pytorch_goes(student, run):
-    """Over 100 steps all parameters are where PyTorch's AdamW has them, within 1e-5."""
+    """Over 100 steps all parameters agree with PyTorch's AdamW within 1e-5."""
     follow(student, run)
 
 
@@ -246,7 +246,7 @@ adams = pytest.mark.parametrize(
 
 @adams
 def test_adam_by_its_formula(student, rng, name):
-    """Both means begin at 0 and are corrected for it; AdamW decays the value itself, Adam adds it to the gradient."""
+    """Both means begin at 0 and are corrected for that; Adam adds the decay to the gradient, AdamW to the update."""
     lr, decay, eps = 0.1, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.01, 0.1))
     beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
     value = rng.normal(size=(2, 3))
@@ -271,25 +271,25 @@ def test_adam_by_its_formula(student, rng, name):
 @adams
 @pytest.mark.parametrize(("dtype", "large"), [("float32", 1e6), ("float16", 6e4)])
 def test_adam_takes_steps_of_lr(student, name, dtype, large):
-    """The first step is lr for every element with a gradient, be it 1e-5 or 1e6, and 0 where the gradient is 0."""
+    """The first step is lr for every element, whether its gradient is 1e-5 or 1e6, but 0 for a gradient of 0."""
     parameter = tensor(student, np.zeros(5, dtype))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.01)
     parameter.grad = tensor(student, np.array([1e-5, -1.0, 0.0, large, -1e-4], dtype))
     optimizer.step()
     call = f"zeros of {dtype} after one step of {name}(…, lr=0.01) with gradients of 1e-5, -1, 0, {large:.0e}, -1e-4"
-    hint = "divide both means by 1 - βᵗ, with t = 1 in this step; float16 has no room for squares"
+    hint = "divide both means by 1 - βᵗ, with t = 1 in this step; squares do not fit in float16"
     expect.array(parameter, [-0.01, 0.01, 0, -0.01, 0.01], rtol=2e-3, dtype=dtype, call=call, hint=hint)
 
 
 @adams
 def test_adam_by_default(student, name):
-    """Unless told otherwise lr is 0.001, betas are 0.9 and 0.999, eps is 1e-8, and only AdamW decays, by 0.01."""
+    """By default lr is 0.001, betas are 0.9 and 0.999, eps is 1e-8, and only AdamW decays, by 0.01."""
     optimizer = getattr(student.optimizers, name)([tensor(student, [1.0])])
     optimizer.step()
-    told = {what: getattr(optimizer, what) for what in ("lr", "betas", "eps", "weight_decay")}
+    options = {name: getattr(optimizer, name) for name in ("lr", "betas", "eps", "weight_decay")}
     decay = 0.0 if name == "Adam" else 0.01
     wanted = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": decay}
-    expect.equal(told, wanted, call=f"the options of {name}(parameters)")
+    expect.equal(options, wanted, call=f"the options of {name}(parameters)")
     parameter = tensor(student, [2.0])
     optimizer = getattr(student.optimizers, name)([parameter])
     parameter.grad = tensor(student, [0.5])
@@ -299,7 +299,7 @@ def test_adam_by_default(student, name):
 
 @task("10.3")
 def test_every_parameter_counts_its_own_steps(student):
-    """A parameter that gets its first gradient late is corrected as in a first step."""
+    """A parameter that gets its first gradient late is corrected as in its first step."""
     early, late = tensor(student, [1.0]), tensor(student, [1.0])
     optimizer = student.optimizers.Adam([early, late], lr=0.1)
     for step in range(6):
@@ -307,7 +307,7 @@ def test_every_parameter_counts_its_own_steps(student):
         late.grad = tensor(student, [1.0]) if step == 5 else None
         optimizer.step()
     expect.array(late, [0.9], call="a parameter whose only gradient came in the sixth step", hint='use state["step"]')
-    expect.array(early, [0.4], call="one that had a gradient in all six")
+    expect.array(early, [0.4], call="a parameter that had a gradient in all six steps")
 
 
 # 10.5: clipping
@@ -315,7 +315,7 @@ def test_every_parameter_counts_its_own_steps(student):
 
 @task("10.5")
 def test_clipping_scales_all_gradients_alike(student, rng):
-    """With a norm above max_norm every gradient is multiplied by max_norm / norm, and the norm before is returned."""
+    """With a norm above max_norm, every gradient is multiplied by max_norm / norm, and the old norm is returned."""
     grads = [rng.normal(size=shape).astype(dtype) for shape, dtype in (((3, 4), "float32"), ((2,), "float64"))]
     parameters = [tensor(student, np.ones(grad.shape, grad.dtype)) for grad in (*grads, np.ones(3))]
     norm = math.sqrt(sum(float((grad.astype("float64") ** 2).sum()) for grad in grads))
@@ -325,18 +325,18 @@ def test_clipping_scales_all_gradients_alike(student, rng):
         got = student.optimizers.clip_grad_norm(parameters, share * norm)
         call = f"clip_grad_norm(parameters, {share * norm:.3f}), norm {norm:.3f}"
         expect.that(type(got) is float, call=call, got=got, expected="a Python float")
-        expect.array(got, norm, call=call, hint="the root of the sum of all squares, of all gradients together")
+        expect.array(got, norm, call=call, hint="take the root of the sum of all squares of all gradients together")
         for parameter, grad in zip(parameters, grads, strict=False):
-            hint, traps = "one factor for all", {"it must shrink where its norm is above max_norm": grad}
-            wanted, told = share * grad, f"a gradient after {call}"
-            expect.array(parameter.grad, wanted, dtype=grad.dtype, call=told, hint=hint, traps=traps)
+            hint, traps = "use one factor for all", {"gradients must shrink when their norm is above max_norm": grad}
+            wanted, clipped = share * grad, f"a gradient after {call}"
+            expect.array(parameter.grad, wanted, dtype=grad.dtype, call=clipped, hint=hint, traps=traps)
             expect.array(parameter, np.ones(grad.shape), rtol=0, atol=0, call=f"a parameter after {call}")
-    expect.that(parameters[2].grad is None, call="the gradient that was None", got="one", expected="still None")
+    expect.that(parameters[2].grad is None, call="the gradient that was None", got="a tensor", expected="still None")
 
 
 @task("10.5")
 def test_small_gradients_are_not_clipped(student, rng):
-    """With a norm of at most max_norm every gradient stays as it was; without gradients the norm is 0."""
+    """With a norm of at most max_norm, every gradient stays as it was; without gradients the norm is 0."""
     grad = rng.normal(size=(4, 5)).astype("float32")
     parameter = tensor(student, np.ones((4, 5), "float32"))
     call = "clip_grad_norm([a parameter without gradient], 1.0)"
@@ -346,13 +346,13 @@ def test_small_gradients_are_not_clipped(student, rng):
     for max_norm in (norm * 1.01, 1e6, float("inf")):
         call = f"clip_grad_norm(parameters, {max_norm:.4g}), norm {norm:.4g}"
         expect.array(student.optimizers.clip_grad_norm([parameter], max_norm), norm, call=call)
-        hint = "never make gradients larger"
+        hint = "clipping never makes gradients larger"
         expect.array(parameter.grad, grad, rtol=2e-6, dtype="float32", call=f"the gradient after {call}", hint=hint)
 
 
 @task("10.5")
 def test_clipping_of_huge_gradients(student):
-    """The squares of huge gradients do not fit float32, nor does a small factor fit float16: they come out right."""
+    """Results are right even where squares do not fit in float32, or a small factor does not fit in float16."""
     parameter = tensor(student, np.ones(2, "float32"))
     parameter.grad = tensor(student, np.array([3e25, -4e25], "float32"))
     got = student.optimizers.clip_grad_norm([parameter], 1.0)
@@ -369,7 +369,7 @@ def test_clipping_of_huge_gradients(student):
 
 
 @task("10.5")
-def test_clipping_says_what_cannot_be_clipped(student):
+def test_clipping_refuses_what_cannot_be_clipped(student):
     """A norm that is not finite and a max_norm that is not above 0 are ValueErrors."""
     parameter = tensor(student, np.ones(2, "float32"))
     for bad, mention in ((float("nan"), "nan"), (float("inf"), "inf")):
@@ -384,7 +384,7 @@ def test_clipping_says_what_cannot_be_clipped(student):
 @task("10.5")
 @pytest.mark.parametrize("run", runs("SGD", "AdamW", clipped=True))
 def test_clipped_steps_go_where_pytorch_goes(student, run):
-    """Over 100 clipped steps all parameters are where PyTorch has them, within 1e-5."""
+    """Over 100 clipped steps all parameters agree with PyTorch's within 1e-5."""
     follow(student, run)
 
 
@@ -394,7 +394,7 @@ def test_clipped_steps_go_where_pytorch_goes(student, run):
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_is_flat_and_plain(student, rng, name):
-    """state_dict is a dict of arrays, ints and floats by name, with lr, and stays as it is when training goes on."""
+    """The state is a dict of arrays, ints and floats by name, including lr, and does not change in later steps."""
     parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,), ())]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.125, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
@@ -402,24 +402,25 @@ def test_state_is_flat_and_plain(student, rng, name):
     expect.that(type(state) is dict, call=call, got=state, expected="a dict")
     for key, value in state.items():
         fine = type(key) is str and type(value) in (np.ndarray, int, float)
-        expect.that(fine, call=f"{call}[{key!r}]", got=value, expected="an array, an int or a float, under a name")
+        expect.that(
+            fine, call=f"{call}[{key!r}]", got=value, expected="an array, an int or a float, with a string as key"
+        )
     expect.equal(state["lr"], 0.125, call=f'{call}["lr"]')
     shapes = {value.shape for value in state.values() if type(value) is np.ndarray}
     remembers = shapes == {(2, 3), (4,), ()}
-    hint = "arithmetic on an array of shape () gives a scalar, of which np.array makes an array again"
-    wanted = "those of the parameters: (2, 3), (4,) and ()"
+    hint = "arithmetic on an array of shape () gives a scalar, which np.array turns into an array again"
+    wanted = "the shapes of the parameters: (2, 3), (4,) and ()"
     expect.that(remembers, call=f"the shapes in {call}", got=str(shapes), expected=wanted, hint=hint)
     before = {key: np.array(value) for key, value in state.items()}
     advance(student, optimizer, parameters, rng)
     for key, value in before.items():
-        hint = "hand out copies"
-        expect.array(state[key], value, rtol=0, atol=0, call=f"{call}[{key!r}], a step later", hint=hint)
+        expect.array(state[key], value, rtol=0, atol=0, call=f"{call}[{key!r}], a step later", hint="return copies")
 
 
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_resumes_bit_for_bit(student, rng, name):
-    """A new optimiser that takes over the state goes on exactly as the old one, also for parameters without steps."""
+    """A new optimiser that loads the state continues exactly like the old one, even for parameters without steps."""
     starts = [rng.normal(size=shape).astype("float32") for shape in ((2, 3), (4,), (), (2,))]
     parameters = [tensor(student, start) for start in starts]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
@@ -439,16 +440,16 @@ def test_state_resumes_bit_for_bit(student, rng, name):
         advance(student, resumed, again, rng, grads)
         for one, other in zip(parameters, again, strict=True):
             expected = expect.pull(one, call="a parameter")
-            expect.array(other, expected, rtol=0, atol=0, call=f"a parameter {step + 1} steps on, {call}")
+            expect.array(other, expected, rtol=0, atol=0, call=f"a parameter {step + 1} steps later, {call}")
     for key, value in kept.items():
-        hint = "take copies"
-        expect.array(state[key], value, rtol=0, atol=0, call=f"state[{key!r}] that was loaded, 3 steps on", hint=hint)
+        call = f"the loaded state[{key!r}], 3 steps later"
+        expect.array(state[key], value, rtol=0, atol=0, call=call, hint="make copies")
 
 
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_states_share_no_memory(student, rng, name):
-    """A state's arrays are copies on both ways: changing one changes no optimiser that gave it or took it over."""
+    """Saving and loading both copy: changing a state's arrays affects neither optimiser that saved or loaded it."""
     parameter, other = (tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.1, **STATEFUL[name])
     advance(student, optimizer, [parameter], rng)
@@ -458,16 +459,16 @@ def test_states_share_no_memory(student, rng, name):
     resumed.load_state_dict(state)
     for key in (key for key, value in wanted.items() if type(value) is np.ndarray):
         student.hold_result(state.get, key)[...] = 77.0
-        for what, its in (("the optimiser that gave it", optimizer), ("the one that loaded it", resumed)):
+        for what, its in (("the optimiser that saved it", optimizer), ("the one that loaded it", resumed)):
             call = f"{name}: {key!r} of {what}, after the array in the state was changed in place"
-            hint = "np.array(x) copies, np.asarray(x) and state[name] = x share"
+            hint = "np.array(x) copies, but np.asarray(x) and state[name] = x share memory"
             expect.array(its.state_dict()[key], wanted[key], rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("10.6")
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_that_does_not_fit_is_refused(student, rng, name):
-    """A missing, unknown or misshapen entry, and one that is no number, is a ValueError, and nothing has changed."""
+    """An entry that is missing, unknown, misshapen or not a number is a ValueError, and nothing has changed."""
     parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,))]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
@@ -475,28 +476,28 @@ def test_state_that_does_not_fit_is_refused(student, rng, name):
     good = {key: value * 2 for key, value in before.items()} | {"lr": 0.7}
     array = next(key for key, value in before.items() if value.shape == (4,))
     for key in before:
-        cases = [("missing", {k: v for k, v in good.items() if k != key}), ("no number", good | {key: "much"})]
-        cases += [("no number", good | {key: None}), ("misshapen", good | {key: np.ones((7, 5), "float32")})]
+        cases = [("missing", {k: v for k, v in good.items() if k != key}), ("not a number", good | {key: "much"})]
+        cases += [("not a number", good | {key: None}), ("misshapen", good | {key: np.ones((7, 5), "float32")})]
         for what, state in cases:
-            call = f"{name}(…).load_state_dict(state), {key!r} {what}"
+            call = f"{name}(…).load_state_dict(state), where {key!r} is {what}"
             with expect.raises(ValueError, mentions=(key,), call=call):
                 optimizer.load_state_dict(state)
     for what, state, mentions in (
-        ("an entry more", good | {"9.velocity": np.ones(4)}, ("9.velocity",)),
-        ("an array of (1, 4) for (4,)", good | {array: np.ones((1, 4))}, (array, "(1, 4)", "(4,)")),
-        ("nothing in it", {}, ("lr",)),
+        ("with an extra entry", good | {"9.velocity": np.ones(4)}, ("9.velocity",)),
+        ("with an array of (1, 4) for (4,)", good | {array: np.ones((1, 4))}, (array, "(1, 4)", "(4,)")),
+        ("which is empty", {}, ("lr",)),
     ):
         with expect.raises(ValueError, mentions=mentions, call=f"{name}(…).load_state_dict(state), {what}"):
             optimizer.load_state_dict(state)
     now = optimizer.state_dict()
     for key, value in before.items():
-        call, hint = f"state_dict()[{key!r}] after states were refused", "look at everything before you change anything"
+        call, hint = f"state_dict()[{key!r}] after states were refused", "check everything before you change anything"
         expect.array(now[key], value, rtol=0, atol=0, call=call, hint=hint)
 
 
 @task("10.6")
 def test_state_survives_a_change_of_number_types(student, rng):
-    """Numbers may come back as arrays without axes and arrays in another dtype: then they are converted."""
+    """Numbers that come back as arrays without axes, and arrays in another dtype, are converted."""
     parameters = [tensor(student, rng.normal(size=3).astype("float32"))]
     optimizer = student.optimizers.Adam(parameters, lr=0.1)
     advance(student, optimizer, parameters, rng)
@@ -517,27 +518,27 @@ SCHEDULES = [
 @task("10.7")
 @pytest.mark.parametrize("run", runs("SGD", scheduler="StepLR"))
 def test_step_schedule_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters are PyTorch's with its StepLR, within 1e-5."""
+    """Over 100 steps learning rates and parameters agree with PyTorch's StepLR within 1e-5."""
     follow(student, run)
 
 
 @task("10.8")
 @pytest.mark.parametrize("run", runs("SGD", "Adam", scheduler="CosineAnnealingLR"))
 def test_cosine_schedule_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters are PyTorch's with its CosineAnnealingLR, within 1e-5."""
+    """Over 100 steps learning rates and parameters agree with PyTorch's CosineAnnealingLR within 1e-5."""
     follow(student, run)
 
 
 @task("10.9")
 @pytest.mark.parametrize("run", runs("SGD", "AdamW", scheduler="OneCycleLR"))
 def test_one_cycle_goes_where_pytorch_goes(student, run):
-    """Over 100 steps learning rates and parameters are PyTorch's with its OneCycleLR, within 1e-5."""
+    """Over 100 steps learning rates and parameters agree with PyTorch's OneCycleLR within 1e-5."""
     follow(student, run)
 
 
 @task("10.7")
 def test_step_schedule_by_its_formula(student, rng):
-    """The learning rate is multiplied by gamma after each step_size steps, and not in between."""
+    """The learning rate is multiplied by gamma after every step_size steps, and not in between."""
     base, gamma = float(rng.uniform(0.1, 1)), float(rng.uniform(0.2, 0.9))
     for size in (1, 2, 5):
         got = rates(student, "StepLR", 12, lr=base, step_size=size, gamma=gamma)
@@ -549,20 +550,20 @@ def test_step_schedule_by_its_formula(student, rng):
 
 @task("10.7")
 def test_a_rate_comes_from_the_count(student):
-    """What lr is found does not count: the next step of the schedule sets the rate of its own count."""
+    """Whatever the current lr is, the next step of the schedule sets the rate that belongs to its count."""
     optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
     scheduler = student.optimizers.StepLR(optimizer, 2, 0.5)
     for count, wanted in enumerate((1.0, 0.5, 0.5, 0.25), start=1):
         optimizer.lr = 77.0
         scheduler.step()
-        call = f"lr after step {count} of StepLR(optimizer, 2, 0.5) from 1.0, somebody having set it to 77 before"
-        hint = "base_lr · gamma to the power of count // step_size, and not lr *= gamma"
+        call = f"lr after step {count} of StepLR(optimizer, 2, 0.5) from 1.0, when lr was set to 77 before"
+        hint = "compute base_lr · gamma to the power of count // step_size, not lr *= gamma"
         expect.array(optimizer.lr, wanted, rtol=1e-12, atol=0, call=call, hint=hint)
 
 
 @task("10.8")
 def test_cosine_schedule_by_its_formula(student, rng):
-    """From base_lr at step 0 to eta_min at step T_max: halfway it is their mean, and after T_max it rises again."""
+    """The rate goes from base_lr at step 0 to eta_min at step T_max along half a cosine, and then rises again."""
     base, low = float(rng.uniform(0.5, 1)), float(rng.uniform(0.01, 0.1))
     got = rates(student, "CosineAnnealingLR", 12, lr=base, T_max=6, eta_min=low)
     wanted = [low + (base - low) / 2 * (1 + math.cos(math.pi * k / 6)) for k in range(13)]
@@ -574,7 +575,7 @@ def test_cosine_schedule_by_its_formula(student, rng):
 
 @task("10.9")
 def test_one_cycle_by_its_formula(student, rng):
-    """Half a cosine up from max_lr / div_factor, and half a cosine down to a final_div_factor-th of that."""
+    """The rate rises from max_lr / div_factor and falls to that over final_div_factor, along two half cosines."""
     top, share = float(rng.uniform(0.5, 1)), float(rng.uniform(0.25, 0.75))
     total, div, final = int(rng.integers(8, 20)), float(rng.uniform(5, 50)), float(rng.uniform(10, 1000))
     options = {"max_lr": top, "total_steps": total, "pct_start": share, "div_factor": div, "final_div_factor": final}
@@ -593,20 +594,22 @@ def test_one_cycle_by_its_formula(student, rng):
 
 @task("10.9")
 def test_one_cycle_of_few_steps(student):
-    """A way up of one step or less begins at the top, and the last of total_steps is the smallest."""
+    """A cycle whose rise has one step or less begins at the peak, and its last step has the smallest rate."""
     for total, share in ((10, 0.1), (3, 0.3), (4, 0.0), (1, 0.3)):
         got = rates(student, "OneCycleLR", total - 1, lr=1.0, max_lr=1.0, total_steps=total, pct_start=share)
         call = f"the learning rates of OneCycleLR(optimizer, 1.0, {total}, pct_start={share})"
         expect.array(got[-1], 1 / 25 / 1e4, rtol=1e-9, atol=0, call=f"the last of {call}")
         if share * total == 1:
-            expect.array(got[0], 1.0, rtol=1e-9, call=f"the first of {call}", hint="no way up: do not divide by 0")
+            expect.array(
+                got[0], 1.0, rtol=1e-9, call=f"the first of {call}", hint="there is no rise: do not divide by 0"
+            )
         falls = bool((np.diff(got) < 0).all())
-        expect.that(falls, call=call, got=str(got), expected="smaller ones each time")
+        expect.that(falls, call=call, got=str(got), expected="a smaller rate in each step")
 
 
 @task("10.9")
 def test_one_cycle_ends(student):
-    """After total_steps steps there is a ValueError, and not before."""
+    """A step beyond total_steps is a ValueError, and no step before is."""
     optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
     scheduler = student.optimizers.OneCycleLR(optimizer, max_lr=1.0, total_steps=5)
     for _ in range(5):
@@ -617,7 +620,7 @@ def test_one_cycle_ends(student):
 
 @pytest.mark.parametrize(("name", "options"), SCHEDULES)
 def test_schedules_resume(student, name, options):
-    """A new schedule that takes over the state of another goes on with the same learning rates."""
+    """A new schedule that loads the state of another continues with the same learning rates."""
     optimizers = student.optimizers
     first, second = (optimizers.SGD([tensor(student, [1.0])], lr=lr) for lr in (0.5, 0.9))
     scheduler, resumed = (getattr(optimizers, name)(optimizer, **options) for optimizer in (first, second))
@@ -626,7 +629,7 @@ def test_schedules_resume(student, name, options):
     state = scheduler.state_dict()
     resumed.load_state_dict(state)
     for step in range(4, 10):
-        call = f"lr after {step} steps, {name} with the state of another"
+        call = f"lr after {step} steps of {name}, which loaded the state of another"
         expect.array(second.lr, first.lr, rtol=0, atol=0, call=call)
         scheduler.step()
         resumed.step()
@@ -639,23 +642,23 @@ def test_schedules_resume(student, name, options):
 
 @pytest.mark.parametrize(("name", "options"), SCHEDULES)
 def test_schedules_say_when_they_step(student, name, options):
-    """every_batch is True for one cycle alone: the others step after each epoch."""
+    """Only OneCycleLR has every_batch True: the other schedules step after each epoch."""
     optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=0.5)
     scheduler = getattr(student.optimizers, name)(optimizer, **options)
     scheduler.step()
     expect.equal(scheduler.every_batch, name == "OneCycleLR", call=f"{name}(optimizer, …).every_batch")
 
 
-# What the tests above share
+# What the tests use
 
 
 def tensor(student, array):
-    """A tensor on the student's side; lists of Python floats are float32."""
+    """Return a tensor on the student's side; lists of Python floats become float32."""
     return student.tensor.Tensor(np.array(array) if isinstance(array, np.ndarray) else array)
 
 
 def advance(student, optimizer, parameters, rng, grads=None):
-    """One step, with these gradients or random ones."""
+    """Take one step with these gradients, or with random ones."""
     for place, parameter in enumerate(parameters):
         grad = rng.normal(size=values(parameter).shape).astype("float32") if grads is None else grads[place]
         parameter.grad = tensor(student, np.asarray(grad))
@@ -663,7 +666,7 @@ def advance(student, optimizer, parameters, rng, grads=None):
 
 
 def rates(student, name, steps, *, lr, **options):
-    """The learning rates of a schedule before its first step and after each."""
+    """Return the learning rates of a schedule before its first step and after each step."""
     optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=lr)
     scheduler = getattr(student.optimizers, name)(optimizer, **options)
     got = [optimizer.lr]
@@ -682,7 +685,7 @@ def follow(student, run):
     scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None
     clip = (student.optimizers.clip_grad_norm, run["max_norm"]) if "max_norm" in run else None
     data = [np.array(REFERENCE[what]) for what in ("inputs", "targets")]
-    # Taken on the student's side: a thousand requests would be most of the time from a save to the verdict.
+    # The steps run on the student's side: a thousand requests would take most of the time of a verdict.
     there, done = student.define(take_steps), 0
     for count, lr, *wanted in run["rows"]:
         schedule = scheduler.step if kind else None
@@ -700,11 +703,11 @@ def follow(student, run):
 
 
 def take_steps(done, until, data, parameters, make, step_once, schedule, clip):
-    """Take steps done + 1 to until of the loss that reference.json describes; return the last gradients as arrays.
+    """Take steps done + 1 to `until` on the loss that reference.json describes, and return the last gradients.
 
-    The third parameter has a gradient in every third step alone, the one after it never.
+    The third parameter only has a gradient in every third step, and the fourth never has one.
     """
-    import numpy as np  # defined on the student's side, where this file's imports are unknown
+    import numpy as np  # this runs on the student's side, where this file's imports are unknown
 
     grads = []
     for step in range(done, until):

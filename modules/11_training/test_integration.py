@@ -1,4 +1,4 @@
-"""Everything from module 02 on, trained through the tape, and the recipe of milestone 3: what no module's tests see."""
+"""Integration tests of milestone 3: everything since module 02 trained through the tape, and the recipe."""
 
 from itertools import islice
 
@@ -10,14 +10,14 @@ RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_en
 
 
 def in_float64(parameters):
-    """The same parameters, now in float64, in which finite differences have digits left."""
+    """Convert the parameters to float64, in which finite differences have digits left, and return them."""
     for parameter in parameters:
         parameter.data = values(parameter).astype("float64")
     return parameters
 
 
 def check_against_differences(student, loss, tensors, *, about, per_tensor=4, step=1e-6):
-    """The gradients that a tape gives for `loss()` agree with central differences, in some elements of each tensor."""
+    """Check the tape's gradients of `loss()` against central differences, in some elements of each tensor."""
     for tensor in tensors:
         tensor.grad = None
     student.autograd.require_grad(tensors)
@@ -26,7 +26,9 @@ def check_against_differences(student, loss, tensors, *, about, per_tensor=4, st
     total.backward()
     for number, tensor in enumerate(tensors):
         call = f"the gradient of tensor {number} of {about}"
-        expect.that(tensor.grad is not None, call=call, got="None", expected="a tensor: the way back is not broken")
+        expect.that(
+            tensor.grad is not None, call=call, got="None", expected="a tensor: the gradient's path is not broken"
+        )
         weights, got = values(tensor), values(tensor.grad)
         expect.equal(got.shape, weights.shape, call=f"the shape of {call}")
         for index in islice(np.ndindex(weights.shape), 0, None, max(1, weights.size // per_tensor)):
@@ -42,7 +44,7 @@ def check_against_differences(student, loss, tensors, *, about, per_tensor=4, st
 
 
 def convolutions(student, seed=0):
-    """A network with a layer of every kind that modules 03 to 06 have, for images of 2 channels and 9×8 pixels."""
+    """Return a network with layers of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, activations, rng = student.spatial, student.activations, student.rng(seed)
     return student.layers.Sequential(
         spatial.Conv2d(2, 4, 3, stride=(2, 1), padding=1, bias=False, rng=rng),
@@ -61,7 +63,7 @@ def convolutions(student, seed=0):
 
 @task("9.8")
 def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
-    """Layers written before there was a tape give it exact gradients: of every parameter, and of the images."""
+    """A tape gives exact gradients of all parameters and images through layers written before it."""
     network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(3, 2, 9, 8)))
     target = student.tensor.Tensor(rng.integers(0, 5, 3))
@@ -73,7 +75,7 @@ def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
 
 @task("9.8")
 def test_a_tape_differentiates_attention(student, rng):
-    """Through heads, masks and the softmax of a small attention network, all gradients are exact."""
+    """A tape gives exact gradients through the heads, mask and softmax of a small attention network."""
     attention = student.attention.MultiHeadAttention(4, 2, rng=student.rng(0))
     head = student.layers.Dense(4, 3, rng=student.rng(1))
     words = student.tensor.Tensor(rng.normal(size=(2, 5, 4)))
@@ -91,7 +93,7 @@ def test_a_tape_differentiates_attention(student, rng):
 
 @task("9.8")
 def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
-    """What the tape puts into .grad is what Sequential.backward puts there, in float32, for the same network."""
+    """For the same network in float32, a tape and Sequential.backward give the same gradients."""
     network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
@@ -105,13 +107,13 @@ def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
     criterion(network(images), target)
     network.backward(criterion.backward())
     for number, (parameter, got) in enumerate(zip(parameters, taped, strict=True)):
-        call = f"the gradient that a tape gives parameter {number}, against that of Sequential.backward"
+        call = f"the gradient that a tape gives parameter {number}, compared with that of Sequential.backward"
         expect.array(got, values(parameter.grad), call=call, rtol=1e-4, atol=1e-5, dtype="float32")
 
 
 @task("10.1")
 def test_a_step_moves_every_parameter(student, rng):
-    """After one step of an optimiser no parameter of the whole network is what it was."""
+    """One step of an optimiser changes every parameter of the whole network."""
     network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
@@ -128,8 +130,8 @@ def test_a_step_moves_every_parameter(student, rng):
 
 
 @task("11.6")
-def test_a_batch_is_learned_by_heart(student, rng):
-    """From loader to schedule, everything together drives the loss of 16 images with random labels to nearly 0."""
+def test_a_batch_is_memorised(student, rng):
+    """Loader, network, optimiser and schedule together bring the loss of 16 random labels to nearly 0."""
     spatial = student.spatial
     network = student.layers.Sequential(
         spatial.Conv2d(2, 16, 3, padding=1, bias=False, rng=student.rng(1)),
@@ -148,24 +150,26 @@ def test_a_batch_is_learned_by_heart(student, rng):
     trainer = student.training.Trainer(network, criterion, optimizer, scheduler=schedule, max_norm=5.0)
     history = trainer.fit(loader, 60)
     first, last = history[0]["loss"], history[-1]["loss"]
-    hint = "a network that cannot learn one batch by heart has a wrong gradient somewhere"
-    expect.that(first > 1, call="the loss of the first epoch", got=first, expected="ln 5, 1.6, or more")
+    hint = "a network that cannot memorise one batch has a wrong gradient somewhere"
+    expect.that(
+        first > 1, call="the loss of the first epoch", got=first, expected="more than 1; a guess has ln 5 = 1.6"
+    )
     expect.that(last < 0.1, call="the loss of the last epoch", got=last, expected="below 0.1", hint=hint)
 
 
 @task("11.14")
 def test_recipe_learns_a_simple_task(student, rng):
-    """From 256 images with a bright square above or below the middle it learns to say where the square is."""
+    """From 256 images with a bright square above or below the middle, it learns where the square is."""
     recipes.learns_where_a_square_is(student, rng, RECIPE)
 
 
 @task("11.14")
 def test_recipe_may_be_asked_while_it_trains(student, rng):
-    """Asking for predictions from inside progress changes nothing in what is learned."""
+    """Calling predict from inside progress does not change what is learned."""
     recipes.may_be_asked_while_it_trains(student, rng, RECIPE, 40)
 
 
 @task("11.14")
 def test_recipe_leaves_what_it_was_given(student, rng):
-    """Training changes neither the images nor another network."""
+    """Training changes neither the images nor any other network."""
     recipes.leaves_what_it_was_given(student, rng, RECIPE, 40)

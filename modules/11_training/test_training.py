@@ -17,7 +17,7 @@ RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_en
 
 
 @task("11.1")
-def test_means_weigh_batches_by_their_length(student, rng):
+def test_means_weight_batches_by_their_length(student, rng):
     """The mean of a figure is over examples: each batch counts as often as it has examples."""
     sizes = [int(n) for n in rng.integers(1, 50, 6)]
     figures = [{"loss": float(a), "accuracy": float(b)} for a, b in rng.normal(size=(6, 2))]
@@ -27,13 +27,15 @@ def test_means_weigh_batches_by_their_length(student, rng):
     expect.equal(sorted(got), sorted(wanted), call=f"the names in {call}")
     for name, value in wanted.items():
         expect.that(type(got[name]) is float, call=call, got=got[name], expected="a Python float")
-        expect.array(got[name], value, call=f"{name} in {call}", rtol=1e-9, hint="n · value, summed, divided by all n")
+        expect.array(
+            got[name], value, call=f"{name} in {call}", rtol=1e-9, hint="the sum of n · value over the sum of n"
+        )
     expect.equal(student.training.means([(4, {"loss": 0.5})]), {"loss": 0.5}, call='means([(4, {"loss": 0.5})])')
 
 
 @task("11.1")
 def test_means_of_nothing_are_refused(student):
-    """Without any example there is no mean: a ValueError."""
+    """A mean of zero examples is a ValueError."""
     for batches in ([], [(0, {"loss": 1.0})]):
         with expect.raises(ValueError, call=f"means({batches})"):
             student.training.means(batches)
@@ -44,7 +46,7 @@ def test_means_of_nothing_are_refused(student):
 
 @task("11.2")
 def test_since_best_counts(student, rng):
-    """since_best counts the values after the last best one; with `largest` large values are better."""
+    """It counts the values after the latest best one; with `largest`, larger values are better."""
     since_best = student.training.since_best
     for curve, wanted in (([3.0, 2.0, 2.5, 1.9], 0), ([1.0], 0), ([1.0, 1.0, 1.0], 2), ([2.0, 1.0, 3.0, 4.0], 2)):
         expect.equal(since_best(curve), wanted, call=f"since_best({curve})")
@@ -59,18 +61,18 @@ def test_since_best_counts(student, rng):
 
 @task("11.2")
 def test_the_first_number_is_a_best(student):
-    """Infinity is a number like others: the first value is a best, even if it is the worst there can be."""
+    """Infinity counts like any other number: the first value is the best so far, even if it is the worst possible."""
     inf = float("inf")
     for curve, wanted in (([inf], 0), ([inf, inf], 1), ([inf, 5.0], 0), ([inf, 5.0, inf, inf], 2)):
         for largest in (False, True):
             some = [-value for value in curve] if largest else curve
-            call, hint = f"since_best({some}, largest={largest})", "inf < inf is False: begin without any best"
+            call, hint = f"since_best({some}, largest={largest})", "inf < inf is False: begin without a best value"
             expect.equal(student.training.since_best(some, largest=largest), wanted, call=call, hint=hint)
 
 
 @task("11.2")
-def test_since_best_asks_for_more_than_min_delta(student):
-    """A value counts as better only if it is so by more than min_delta; many small gains add up to one."""
+def test_since_best_requires_more_than_min_delta(student):
+    """A value only counts as better if it gains more than min_delta; many small gains add up."""
     for curve, delta, largest, wanted in (
         ([3.0, 2.0, 2.5, 1.9], 0.5, False, 2),
         ([3.0, 2.5], 0.5, False, 1),
@@ -85,7 +87,7 @@ def test_since_best_asks_for_more_than_min_delta(student):
 
 @task("11.2")
 def test_nan_is_never_best(student):
-    """NaN is better than nothing: neither at the beginning nor later; no values at all give 0."""
+    """NaN is never better than anything, neither at the beginning nor later; an empty curve gives 0."""
     nan = float("nan")
     for curve, wanted in (([], 0), ([nan, nan], 2), ([nan, 5.0], 0), ([1.0, nan, nan], 2), ([2.0, nan, 1.0, 3.0], 1)):
         for largest in (False, True):
@@ -96,7 +98,7 @@ def test_nan_is_never_best(student):
 
 @task("11.2")
 def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
-    """It must have fallen, and between the last two windows no more than tolerance times the whole fall may lie."""
+    """It must have fallen, and the last two windows must differ by at most tolerance times the whole fall."""
     converged, nan = student.training.has_converged, float("nan")
     for losses, window, tolerance, wanted in (
         ([2.3, 1.0, 0.6, 0.5, 0.5, 0.48], 2, 0.05, True),
@@ -121,7 +123,7 @@ def test_a_curve_converges_when_it_has_fallen_and_is_flat(student):
 
 @task("11.2")
 def test_convergence_by_its_formula(student, rng):
-    """On noisy curves the answer is that of |A - B| ≤ tolerance · (F - B), with B < F."""
+    """On noisy curves the result is that of |A - B| ≤ tolerance · (F - B), with B < F."""
     for _ in range(40):
         window, tolerance = int(rng.integers(1, 5)), float(rng.choice([0.01, 0.05, 0.2]))
         losses = [float(x) for x in 2 * np.exp(-np.arange(12) / rng.uniform(1, 5)) + rng.normal(0, 0.05, 12)]
@@ -136,7 +138,7 @@ def test_convergence_by_its_formula(student, rng):
 
 @task("11.2")
 def test_convergence_by_default(student):
-    """Unless told otherwise a window is 5 losses, and the tolerance 1%."""
+    """By default a window is 5 losses, and the tolerance is 1%."""
     for flat, last, wanted in ((10, 0.0, True), (8, 0.0, False), (10, 0.49, True), (10, 0.5, False)):
         losses = [10.0] + [0.0] * flat
         losses[-1] = last
@@ -153,7 +155,7 @@ def test_convergence_by_default(student):
 
 @task("11.3")
 def test_early_stopping_waits_for_its_patience(student):
-    """It stops after `patience` epochs without a better value of `monitor`, and says why in `stopped`."""
+    """It stops after `patience` epochs without a better value of `monitor`, and sets `stopped` to the reason."""
     curve = [3.0, 2.0, 2.5, 2.1, 2.2, 1.0]
     for patience, first in ((1, 3), (2, 4), (3, 5), (4, None)):
         stopping = student.training.EarlyStopping("loss", patience)
@@ -167,15 +169,15 @@ def test_early_stopping_waits_for_its_patience(student):
 
 @task("11.3")
 def test_early_stopping_by_default(student):
-    """Unless told otherwise it looks at val_loss and waits for 3 epochs; min_delta and largest are since_best's."""
+    """By default it monitors val_loss and waits for 3 epochs; min_delta and largest are passed to since_best."""
     rows = [{"val_loss": value, "loss": -epoch} for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0])]
     for end, wanted in ((3, True), (4, False)):
         running = asked(student, student.training.EarlyStopping(), rows[:end]) is None
-        expect.equal(running, wanted, call=f"EarlyStopping() goes on after {end} equal values of val_loss")
+        expect.equal(running, wanted, call=f"EarlyStopping() continues after {end} equal values of val_loss")
     rows = [{"accuracy": value} for value in (0.5, 0.75, 0.8)]
     for delta, wanted in ((0.0, True), (0.1, False)):
         stopping = student.training.EarlyStopping("accuracy", patience=1, min_delta=delta, largest=True)
-        call = f'EarlyStopping("accuracy", 1, min_delta={delta}, largest=True) goes on after 0.5, 0.75, 0.8'
+        call = f'EarlyStopping("accuracy", 1, min_delta={delta}, largest=True) continues after 0.5, 0.75, 0.8'
         expect.equal(asked(student, stopping, rows) is None, wanted, call=call)
 
 
@@ -184,7 +186,7 @@ def test_early_stopping_by_default(student):
 
 @task("11.4")
 def test_a_step_is_a_step_of_the_optimiser(student, rng):
-    """A step moves the parameters as the optimiser does with the gradients of this batch alone."""
+    """A step moves the parameters as the optimiser does with only this batch's gradients."""
     x, y = examples(rng, 12)
     nets = [network(student) for _ in range(2)]
     trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
@@ -197,15 +199,15 @@ def test_a_step_is_a_step_of_the_optimiser(student, rng):
         loss = student.layers.gradient_descent_step(nets[1], criterion, *tensors(student, x, y), 0.5)
         call = f"trainer.train_step(inputs, targets), step {step}"
         expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
-        expect.array(got["loss"], loss, call=f"the loss of {call}", hint="the loss before the step")
-        expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint="of the output that made the loss")
+        expect.array(got["loss"], loss, call=f"the loss of {call}", hint="return the loss before the step")
+        expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint="use the output that gave the loss")
         expect.equal(trainer.step, step, call=f"trainer.step after {call}")
-        compare(nets[0], nets[1], call=call, hint="forget old gradients before backward", rtol=1e-4, atol=1e-5)
+        compare(nets[0], nets[1], call=call, hint="clear old gradients before backward", rtol=1e-4, atol=1e-5)
 
 
 @task("11.4")
 def test_a_step_can_be_clipped(student, rng):
-    """With max_norm the gradients are clipped before the step; one that is not reached changes nothing."""
+    """With max_norm the gradients are clipped before the step; a max_norm above their norm has no effect."""
     x, y = examples(rng, 12)
     nets = [network(student) for _ in range(3)]
     start = [values(p) for p in nets[0].parameters()]
@@ -219,12 +221,13 @@ def test_a_step_can_be_clipped(student, rng):
         moves = [values(p) - s for p, s in zip(net.parameters(), start, strict=True)]
         lengths.append(math.sqrt(sum(float((move.astype("float64") ** 2).sum()) for move in moves)))
     expect.array(lengths[1], 1e-3, rtol=0.01, call="how far a step with SGD, lr=1 and max_norm=1e-3 goes")
-    expect.array(lengths[2], lengths[0], call="how far one with max_norm=1e6 goes", hint="as far as without")
+    call = "how far a step with max_norm=1e6 goes"
+    expect.array(lengths[2], lengths[0], call=call, hint="it must go as far as without max_norm")
 
 
 @task("11.4")
-def test_a_schedule_steps_with_the_batches_or_not(student, rng):
-    """A scheduler whose every_batch is True steps after each step; the others do not."""
+def test_a_schedule_steps_in_every_batch_or_not(student, rng):
+    """A scheduler whose every_batch is True steps after each batch; other schedulers do not."""
     net, batch = network(student), tensors(student, *examples(rng, 8))
     optimizer = sgd(student, net, 0.5)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
@@ -237,7 +240,7 @@ def test_a_schedule_steps_with_the_batches_or_not(student, rng):
 
 @task("11.4")
 def test_the_optimiser_steps_before_its_schedule(student, rng):
-    """The first step is taken at the rate that training begins with, which a schedule's step changes afterwards."""
+    """The first step uses the initial learning rate, and the schedule changes it only afterwards."""
     x, y = examples(rng, 8)
     nets = [network(student) for _ in range(2)]
     optimizers = [sgd(student, net, 0.5) for net in nets]
@@ -246,25 +249,25 @@ def test_the_optimiser_steps_before_its_schedule(student, rng):
     for net, optimizer, scheduler in zip(nets, optimizers, (falling, None), strict=True):
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
         trainer.train_step(*tensors(student, x, y))
-    compare(*nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer, then scheduler", rtol=1e-4, atol=1e-6)
+    compare(*nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer first", rtol=1e-4, atol=1e-6)
 
 
 @task("11.4")
-def test_a_step_goes_forward_once(student, rng):
-    """Loss and metrics come from one forward pass: the generator of dropout has drawn one mask."""
+def test_a_step_runs_forward_once(student, rng):
+    """Loss and metrics come from a single forward pass, so the generator of dropout has drawn one mask."""
     batch = tensors(student, *examples(rng, 8))
     nets = [network(student, dropout=0.5) for _ in range(2)]
     trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
     trainer.train_step(*batch)
     nets[1](batch[0])
     states = [net[2].rng.bit_generator.state for net in nets]
-    call = "the state of Dropout's generator after a train_step, beside one call of the network"
-    expect.equal(states[0], states[1], call=call, hint="measure the output that made the loss")
+    call = "the state of Dropout's generator after a train_step, compared with one call of the network"
+    expect.equal(states[0], states[1], call=call, hint="measure the output that gave the loss")
 
 
 @task("11.4")
 def test_a_step_leaves_no_recorder(student, rng):
-    """After a step nothing is recorded any more, also when the network has failed."""
+    """After a step nothing is recorded any more, even when the network has failed."""
     net = network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
     trainer.train_step(*tensors(student, *examples(rng, 4)))
@@ -276,23 +279,23 @@ def test_a_step_leaves_no_recorder(student, rng):
 
 @task("11.4")
 def test_a_loss_that_is_not_finite_stops(student, rng):
-    """A loss that is nan or infinite is a FloatingPointError with the step's number, before parameters are changed."""
+    """A loss of NaN is a FloatingPointError with the step's number, before parameters change."""
     net, (x, y) = network(student), examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
     for _ in range(2):
         trainer.train_step(*tensors(student, x, y))
     before = [values(p) for p in net.parameters()]
     x[2, 1] = np.nan
-    with expect.raises(FloatingPointError, mentions=("3",), call="train_step with a nan in its inputs, step 3"):
+    with expect.raises(FloatingPointError, mentions=("3",), call="train_step with a NaN in its inputs, step 3"):
         trainer.train_step(*tensors(student, x, y))
     for parameter, value in zip(net.parameters(), before, strict=True):
-        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of nan")
-    expect.equal(trainer.step, 2, call="trainer.step after it")
+        expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of NaN")
+    expect.equal(trainer.step, 2, call="trainer.step after a step with a loss of NaN")
 
 
 @task("11.4")
 def test_an_infinite_loss_stops(student):
-    """A loss that is infinite, not only one that is nan, is a FloatingPointError, and no parameter has changed."""
+    """An infinite loss is also a FloatingPointError, before parameters change."""
     net = student.layers.Sequential(student.layers.Dense(1, 1, rng=student.rng(1)))
     net[0].weight.data = np.ones((1, 1), "float32")
     trainer = student.training.Trainer(net, student.layers.MSELoss(), sgd(student, net, 0.1), metrics={})
@@ -305,7 +308,7 @@ def test_an_infinite_loss_stops(student):
 
 @task("11.4")
 def test_metrics_are_named(student, rng):
-    """Every metric is asked for (output, targets) and stands under its name; with none there is the loss alone."""
+    """Every metric is called with (output, targets) and returned under its name; the loss is always there."""
     net, (x, y) = network(student), examples(rng, 9)
     for metrics, names in (({}, ["loss"]), ({"right": student.dense.accuracy}, ["loss", "right"])):
         trainer = student.training.Trainer(
@@ -321,7 +324,7 @@ def test_metrics_are_named(student, rng):
 
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
-    """Loss and accuracy of all examples, whatever the batches; dropout drops nothing, and no parameter changes."""
+    """It returns loss and accuracy of all examples, however they are batched, without dropout or changed parameters."""
     net, (x, y) = network(student, dropout=0.5), examples(rng, 11)
     before = [values(p) for p in net.parameters()]
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
@@ -331,7 +334,10 @@ def test_evaluate_is_the_mean_of_all_examples(student, rng):
         logits = logits if place else np.maximum(logits, 0)
     for size in (11, 4, 1):
         got = trainer.evaluate(batches(student, x, y, size))
-        call, hint = f"trainer.evaluate(11 examples in batches of {size})", "evaluation mode, means over examples"
+        call, hint = (
+            f"trainer.evaluate(11 examples in batches of {size})",
+            "set evaluation mode, and use means over examples",
+        )
         expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
         expect.array(got["loss"], surprise(logits, y), rtol=1e-4, call=f"the loss of {call}", hint=hint)
         right = float((logits.argmax(axis=1) == y).mean())
@@ -343,8 +349,8 @@ def test_evaluate_is_the_mean_of_all_examples(student, rng):
 
 
 @task("11.5")
-def test_evaluate_gives_each_layer_its_mode_back(student, rng):
-    """After evaluate every layer is in the mode it was in, also when the loader holds something impossible."""
+def test_evaluate_restores_each_layers_mode(student, rng):
+    """After evaluate every layer is in the mode it was in before, even after an error in a batch."""
     net, (x, y) = network(student, dropout=0.5, norm=True), examples(rng, 6, images=True)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
     places = [i for i, layer in enumerate(net) if hasattr(layer, "training")]
@@ -354,7 +360,7 @@ def test_evaluate_gives_each_layer_its_mode_back(student, rng):
         running = values(net[places[0]].running_mean)
         trainer.evaluate(batches(student, x, y, 3))
         call = f"the modes of two layers after evaluate, {modes} before"
-        expect.equal([net[place].training for place in places], modes, call=call, hint="note each layer's mode")
+        expect.equal([net[place].training for place in places], modes, call=call, hint="restore each layer's mode")
         got = net[places[0]].running_mean
         expect.array(
             got, running, rtol=0, atol=0, call="running_mean after evaluate", hint="set_training(network, False)"
@@ -366,23 +372,23 @@ def test_evaluate_gives_each_layer_its_mode_back(student, rng):
 
 @task("11.5")
 def test_evaluate_records_nothing(student, rng):
-    """During evaluate no recorder hears anything, and afterwards the one from before is back."""
+    """During evaluate no recorder hears anything, and afterwards the previous one is restored."""
     net, (x, y) = network(student), examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
     with traced(student.tensor) as trace:
         trainer.evaluate(batches(student, x, y, 3))
         expect.equal(len(trace.entries), 0, call="the operations a Trace hears in evaluate", hint="with no_grad():")
         student.tensor.Tensor([1.0]).sum()
-        expect.equal(len(trace.entries), 1, call="the operations it hears after evaluate")
+        expect.equal(len(trace.entries), 1, call="the operations a Trace hears after evaluate")
 
 
 @task("11.5")
-def test_evaluate_is_on_no_tape(student, rng):
-    """What is computed in evaluate requires no gradient and has no tape, inside of a tape's block as well."""
+def test_evaluate_uses_no_tape(student, rng):
+    """Outputs computed in evaluate do not require a gradient or have a tape, even inside a tape's block."""
     relu, (x, y) = student.activations.ReLU(), examples(rng, 6)
     net = student.layers.Sequential(student.layers.Dense(5, 3, rng=student.rng(1)), relu)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
-    hint = "no_grad() pauses recording; a Tape of its own would record everything, and keep every activation"
+    hint = "use no_grad(), which pauses recording; a new Tape would record everything and keep every activation"
     for outer in (nullcontext(), student.autograd.Tape()):
         with outer:
             trainer.evaluate(batches(student, x, y, 3))
@@ -395,7 +401,7 @@ def test_evaluate_is_on_no_tape(student, rng):
 
 @task("11.6")
 def test_fit_trains_epoch_by_epoch(student, rng):
-    """Each epoch is a step for each batch; the history has a row for each, with the means of what was reported."""
+    """An epoch takes a step for each batch, and its row in the history has the means of the batches' figures."""
     net, (x, y) = network(student), examples(rng, 10)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
     told = []
@@ -412,7 +418,7 @@ def test_fit_trains_epoch_by_epoch(student, rng):
     )
     for _, _, figures, _, _ in told:
         fine = sorted(figures) == ["accuracy", "loss"] and all(type(f) is float for f in figures.values())
-        expect.that(fine, call=f"what progress is told in {call}", got=figures, expected="loss and accuracy as floats")
+        expect.that(fine, call=f"progress's figures in {call}", got=figures, expected="loss and accuracy as floats")
     for rows, what in ((got, call), (trainer.history, "trainer.history")):
         expect.equal(
             [sorted(row) for row in rows], [["accuracy", "epoch", "loss", "lr"]] * 3, call=f"the names in {what}"
@@ -431,7 +437,7 @@ def test_fit_trains_epoch_by_epoch(student, rng):
 
 @task("11.6")
 def test_fit_counts_epochs_in_all(student, rng):
-    """`epochs` is how many there are in all: a second call does those that are missing, and none if none is."""
+    """`epochs` is the number of epochs in all: a second call only runs those that are missing."""
     net, other = network(student), network(student)
     loader = batches(student, *examples(rng, 6), 3)
     trainer, whole = (
@@ -444,13 +450,15 @@ def test_fit_counts_epochs_in_all(student, rng):
         told, [(1, 2), (2, 2), (3, 6), (4, 6), (5, 6), (6, 6)], call="step, steps of fit to 1, 3, 3 and 2 epochs"
     )
     history = whole.fit(loader, 3)
-    compare(net, other, call="a network after fit to 1 and then to 3 epochs", hint="as after fit to 3", rtol=0, atol=0)
-    expect.equal([dict(row) for row in trainer.history], [dict(row) for row in history], call="its history")
+    call = "a network after fit to 1 and then to 3 epochs"
+    compare(net, other, call=call, hint="it must be the same as after fit to 3", rtol=0, atol=0)
+    rows = [dict(row) for row in trainer.history]
+    expect.equal(rows, [dict(row) for row in history], call="the history after fit to 1 and then to 3 epochs")
 
 
 @task("11.6")
 def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
-    """Every epoch is in training mode; then `validation` is evaluated, and stands in the row as val_loss and so on."""
+    """Every epoch trains in training mode and then evaluates `validation`, which adds val_loss and so on to the row."""
     net = network(student, dropout=0.5)
     x, y = examples(rng, 6)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
@@ -458,24 +466,24 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
     modes = []
     held_out = batches(student, *examples(rng, 5), 2)
 
-    def progress(step, steps, **_figures):  # noqa: ARG001 - whoever names it, calls it `steps`
+    def progress(step, steps, **_figures):  # noqa: ARG001 - callers may pass it by this name
         modes.append(net[2].training)
-        if step % 2 == 0:  # at an epoch's end somebody looks at predictions, and leaves the network in evaluation mode
+        if step % 2 == 0:  # at the end of an epoch, predict may leave the network in evaluation mode
             student.dense.set_training(net, False)
 
     rows = trainer.fit(batches(student, x, y, 3), 2, held_out, progress)
-    expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it anew for each epoch")
+    expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it again in each epoch")
     names = ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"]
     expect.equal([sorted(row) for row in rows], [names] * 2, call="the names in the rows of fit with validation")
     now = trainer.evaluate(held_out)
     for name, value in now.items():
-        hint = "evaluate after the epoch's last step"
+        hint = "evaluate it after the epoch's last step"
         expect.array(rows[-1][f"val_{name}"], value, rtol=1e-6, call=f"val_{name} of the last epoch", hint=hint)
 
 
 @task("11.6")
 def test_fit_steps_the_schedule(student, rng):
-    """A schedule steps once an epoch, or once a batch if its every_batch is True; `lr` is that of the epoch's start."""
+    """A schedule steps once per epoch, or per batch if every_batch is True; the row has the lr at its start."""
     loader = batches(student, *examples(rng, 6), 2)
     for every_batch, wanted, end in ((False, [1.0, 0.5, 0.25], 0.125), (True, [1.0, 0.125, 0.015625], 2**-9)):
         net = network(student)
@@ -485,12 +493,12 @@ def test_fit_steps_the_schedule(student, rng):
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
         call = f"lr in the rows of 3 epochs of 3 batches, StepLR(optimizer, 1, 0.5), every_batch {every_batch}"
         expect.equal([row["lr"] for row in trainer.fit(loader, 3)], wanted, call=call)
-        expect.equal(optimizer.lr, end, call=f"{call}, and after that")
+        expect.equal(optimizer.lr, end, call=f"{call}: lr after the last epoch")
 
 
 @task("11.6")
 def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
-    """A schedule that steps once an epoch does so after the epoch's last step: until then the row's rate holds."""
+    """A schedule that steps once per epoch does so after the epoch's last step, and until then the row's rate holds."""
     loader, net, used = batches(student, *examples(rng, 6), 2), network(student), []
     optimizer = sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
@@ -498,7 +506,7 @@ def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
     rows = trainer.fit(loader, 3, progress=lambda *_, **__: used.append(optimizer.lr))
     call, hint = (
         "the lr of each step in 3 epochs of 3 steps, StepLR(optimizer, 1, 0.5) from 1.0",
-        "after the epoch, not before",
+        "step the schedule after the epoch, not before",
     )
     expect.equal(used, [1.0] * 3 + [0.5] * 3 + [0.25] * 3, call=call, hint=hint)
     expect.equal([row["lr"] for row in rows], [1.0, 0.5, 0.25], call="lr in the rows of these epochs")
@@ -506,11 +514,11 @@ def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
 
 @task("11.6")
 def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
-    """When a callback is called, here one that fails, the row is there, the epoch counted, and the schedule stepped."""
+    """When the callbacks are called, the row has been added, the epoch counted, and the schedule stepped."""
     net, loader = network(student), batches(student, *examples(rng, 6), 2)
     optimizer = sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
-    options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # TypeError: a trainer is no number
+    options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # isnan(trainer) is a TypeError
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, **options)
     with expect.raises(TypeError, call="trainer.fit(loader, 2, loader) with a callback that raises a TypeError"):
         trainer.fit(loader, 2, loader)
@@ -524,7 +532,7 @@ def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
 
 @task("11.6")
 def test_fit_calls_callbacks_until_one_stops_it(student, rng):
-    """Callbacks are called after each epoch, when its row is there; once stopped, no epoch begins, in no other fit."""
+    """Callbacks are called after each epoch's row was added; once stopped, no epoch begins, even in another fit."""
     loader, stopping = batches(student, *examples(rng, 6), 3), student.training.EarlyStopping
     for callbacks, epochs in (
         ([stopping("lr", patience=1)], 2),
@@ -537,8 +545,8 @@ def test_fit_calls_callbacks_until_one_stops_it(student, rng):
             net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5), callbacks=callbacks
         )
         trainer.fit(loader, 6, loader)
-        told = [f"EarlyStopping({c.monitor!r}, {c.patience})" for c in callbacks]
-        call = f"the number of epochs of fit(loader, 6, loader) with callbacks {', '.join(told)}"
+        names = [f"EarlyStopping({c.monitor!r}, {c.patience})" for c in callbacks]
+        call = f"the number of epochs of fit(loader, 6, loader) with callbacks {', '.join(names)}"
         expect.equal(trainer.epoch, epochs, call=call, hint="the row comes first, then the callbacks")
         if epochs < 6:
             trainer.fit(loader, 9, loader)
@@ -548,12 +556,12 @@ def test_fit_calls_callbacks_until_one_stops_it(student, rng):
     expect.equal(trainer.epoch, 2, call="trainer.stopped = None; trainer.fit(loader, 2, loader); trainer.epoch")
 
 
-# 11.7: what there is to save
+# 11.7: finding the state
 
 
 @task("11.7")
 def test_slots_are_all_that_further_epochs_depend_on(student, rng):
-    """Counters, parameters, running statistics and the generators of dropout and loader are there, by name."""
+    """The state has counters, parameters, running statistics, and the generators of dropout and loader, by name."""
     world = build(student, rng)
     world.trainer.fit(world.loader, 1)
     state = world.trainer.state_dict()
@@ -572,25 +580,25 @@ def test_slots_are_all_that_further_epochs_depend_on(student, rng):
     for name, part in parts.items():
         for key, value in part.state_dict().items():
             expect.equal(state[f"{name}.{key}"], value, call=f"state_dict()[{name + '.' + key!r}]")
-    told = {name: state[name] for name in ("epoch", "step", "stopped")}
-    expect.equal(told, {"epoch": 1, "step": 4, "stopped": None}, call="epoch, step and stopped in state_dict()")
+    counters = {name: state[name] for name in ("epoch", "step", "stopped")}
+    expect.equal(counters, {"epoch": 1, "step": 4, "stopped": None}, call="epoch, step and stopped in state_dict()")
     expect.equal(len(state["history"]), 1, call='len(state_dict()["history"])')
 
 
 @task("11.7")
 def test_state_is_a_copy(student, rng):
-    """A state stays as it was while training goes on."""
+    """A state stays as it was while training continues."""
     world = build(student, rng)
     world.trainer.fit(world.loader, 1)
     state, before = held_state(student, world.trainer)
     world.trainer.fit(world.loader, 2)
     world.trainer.history[0]["loss"] = 0.0
-    stays(state, before, call="what has changed in a state_dict, an epoch later", hint="a copy of all")
+    stays(state, before, call="the entries of a state_dict that changed an epoch later", hint="copy everything")
 
 
 @task("11.7")
-def test_what_a_network_has_not_is_not_saved(student, rng):
-    """Without dropout, batch normalisation, scheduler and a loader's generator their names are not there."""
+def test_what_a_network_lacks_is_not_saved(student, rng):
+    """The state of a run without dropout, batch normalisation, scheduler or loader generator lacks their names."""
     net = network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
     names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}
@@ -601,12 +609,12 @@ def test_what_a_network_has_not_is_not_saved(student, rng):
     expect.equal(sorted(trainer.state_dict()), sorted(names), call=call)
 
 
-# 11.8: go on from it
+# 11.8: resuming from it
 
 
 @task("11.8")
 def test_a_state_resumes_bit_for_bit(student, rng):
-    """Two epochs, all built anew, the state taken over, and two more: exactly what four epochs give."""
+    """Two epochs, a new trainer that loads the state, and two more epochs give exactly the same as four epochs."""
     seed = int(rng.integers(1000))
     whole, first, second = (build(student, np.random.default_rng(seed)) for _ in range(3))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
@@ -614,19 +622,19 @@ def test_a_state_resumes_bit_for_bit(student, rng):
     parameters = second.network.parameters()
     state, before = held_state(student, first.trainer)
     second.trainer.load_state_dict(state, second.loader)
-    first.trainer.fit(first.loader, 3, first.held_out)  # what is taken over is a copy
+    first.trainer.fit(first.loader, 3, first.held_out)  # must not affect the loaded copy
     second.trainer.fit(second.loader, 4, second.held_out)
-    same_run(whole, second, "2 epochs, load_state_dict in all built anew, and 2 more")
-    call = "what has changed in the state that was loaded, two epochs later"
-    stays(state, before, call=call, hint="take over copies: training works in place")
+    same_run(whole, second, "2 epochs, load_state_dict in a new trainer, and 2 more")
+    call = "the entries of the loaded state that changed two epochs later"
+    stays(state, before, call=call, hint="load copies, because training works in place")
     values_now = [values(p) for p in parameters]
     for parameter, value in zip(second.network.parameters(), values_now, strict=True):
         expect.array(value, values(parameter), rtol=0, atol=0, call="the tensor that was a parameter before loading")
 
 
 @task("11.8")
-def test_a_state_can_be_taken_over_to_evaluate(student, rng):
-    """Without a loader its generator's state is left out, and evaluate gives what it gave."""
+def test_a_state_can_be_loaded_to_evaluate(student, rng):
+    """Without a loader its generator's state is left out, and evaluate returns the same figures as before."""
     seed = int(rng.integers(1000))
     first, second = (build(student, np.random.default_rng(seed)) for _ in range(2))
     first.trainer.fit(first.loader, 1)
@@ -635,7 +643,7 @@ def test_a_state_can_be_taken_over_to_evaluate(student, rng):
     got, wanted = (dict(world.trainer.evaluate(world.held_out)) for world in (second, first))
     expect.equal(got, wanted, call="evaluate after load_state_dict(state) without a loader")
     kept = "loader.rng" in state
-    expect.that(kept, call="state after load_state_dict(state)", got="loader.rng is gone", expected="left as it is")
+    expect.that(kept, call="state after load_state_dict(state)", got="loader.rng is gone", expected="unchanged")
 
 
 @task("11.8")
@@ -656,33 +664,33 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
         ("the history is missing", without(good, "history"), "history"),
         ("a generator is missing", without(good, "layer.8.rng"), "layer.8.rng"),
         ("the scheduler is missing", without(good, "scheduler.count"), "scheduler.count"),
-        ("a parameter too many", good | {"parameter.99": np.ones(3)}, "parameter.99"),
-        ("a parameter of another shape", good | {last: np.ones(99, "float32")}, "(99,)"),
-        ("a running variance of another shape", good | {"buffer.1": np.ones(9)}, "buffer.1"),
-        ("a momentum of another shape", good | {momentum: np.ones(2)}, momentum),
-        ("another kind of generator", good | {"loader.rng": other}, ""),
-        ("half a generator", good | {"layer.8.rng": {"bit_generator": "PCG64"}}, ""),
-        ("no generator", good | {"layer.6.rng": 5}, ""),
-        ("no number", good | {"step": "many"}, "step"),
-        ("nothing", {}, "epoch"),
+        ("there is an extra parameter", good | {"parameter.99": np.ones(3)}, "parameter.99"),
+        ("a parameter has another shape", good | {last: np.ones(99, "float32")}, "(99,)"),
+        ("a running variance has another shape", good | {"buffer.1": np.ones(9)}, "buffer.1"),
+        ("a velocity has another shape", good | {momentum: np.ones(2)}, momentum),
+        ("a generator is of another kind", good | {"loader.rng": other}, ""),
+        ("a generator is incomplete", good | {"layer.8.rng": {"bit_generator": "PCG64"}}, ""),
+        ("a generator is a number", good | {"layer.6.rng": 5}, ""),
+        ("a number is text", good | {"step": "many"}, "step"),
+        ("it is empty", {}, "epoch"),
     ):
         call = f"trainer.load_state_dict(state, loader): {what}"
         with expect.raises(ValueError, mentions=(mention,), call=call):
             world.trainer.load_state_dict(state, world.loader)
         unchanged = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == now
-        hint = "keep the state from before, and put it back"
+        hint = "keep the previous state, and restore it"
         expect.that(unchanged, call=f"state_dict() after {call}", got="changed", expected="as before", hint=hint)
     world.trainer.load_state_dict(good, world.loader)
     loaded = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == before
-    expect.that(loaded, call="state_dict() after load_state_dict(good)", got="another", expected="the good state")
+    expect.that(loaded, call="state_dict() after load_state_dict(good)", got="another state", expected="the good state")
 
 
-# 11.9: writing a file
+# 11.9: writing a checkpoint
 
 
 @task("11.9")
 def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
-    """Any program can read it: state.json holds what is no array, and name.npy an array, in its dtype, unpickled."""
+    """Any program can read it: name.npy holds an array in its dtype, without pickle, and state.json the rest."""
     path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
     others = {"epoch": 3, "lr": 0.1, "stopped": None, "history": [{"loss": 0.25}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, arrays | others)
@@ -692,7 +700,7 @@ def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
         expect.equal(names, sorted(["state.json", *(f"{name}.npy" for name in arrays)]), call=f"the members of {call}")
         packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
         expect.equal(
-            packed, [], call=f"the compressed members of {call}", hint="weights are noise: leave them as they are"
+            packed, [], call=f"the compressed members of {call}", hint="weights hardly compress: store them as they are"
         )
         expect.equal(json.loads(archive.read("state.json")), others, call=f"state.json of {call}")
         for name, array in arrays.items():
@@ -702,7 +710,7 @@ def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
 
 @task("11.9")
 def test_generators_of_every_kind_can_be_written(student):
-    """The state of a generator may hold arrays, as that of Philox does: they become lists."""
+    """Arrays in the state of a generator, such as Philox's, become lists."""
     path = student.folder() / "a.ckpt"
     state = {"rng": {"bit_generator": "Philox", "state": {"key": np.arange(2, dtype="uint64")}}}
     student.training.write_checkpoint(path, state)
@@ -713,43 +721,43 @@ def test_generators_of_every_kind_can_be_written(student):
 
 
 @task("11.9")
-def test_a_checkpoint_takes_the_others_place_in_one_step(student):
-    """An earlier file is replaced, not written over, and nothing is left beside it; the path may be a string."""
+def test_a_checkpoint_replaces_the_old_one_in_one_step(student):
+    """An earlier file is replaced and not overwritten, without leftovers; the path may be a string."""
     folder = student.folder()
     path = folder / "a.ckpt"
     for path_given in (path, path.as_posix()):
         path.write_bytes(b"old")
         with_old = path.open("rb")
         student.training.write_checkpoint(path_given, {"a": np.arange(3), "epoch": 1})
-        hint = "write another file first, then let it take the place"
+        hint = "first write another file, and then let it replace the old one"
         old = with_old.read()
         with_old.close()
-        expect.equal(old, b"old", call="what a program reads that had opened the old file before", hint=hint)
+        expect.equal(old, b"old", call="the bytes read by a program that had opened the old file", hint=hint)
         names = [file.name for file in folder.iterdir()]
         expect.equal(names, ["a.ckpt"], call="the files in the folder after write_checkpoint")
         fine = zipfile.is_zipfile(io.BytesIO(path.read_bytes()))
-        expect.that(fine, call="the file after write_checkpoint", got="no zip archive", expected="the new one")
+        expect.that(fine, call="the file after write_checkpoint", got="not a zip archive", expected="the new one")
 
 
 @task("11.9")
 def test_what_cannot_be_written_leaves_the_file_alone(student):
-    """When writing fails, the error is raised, the earlier file is as it was, and nothing is left beside it."""
+    """When writing fails, the error is raised, the earlier file is as it was, and there are no leftovers."""
     folder = student.folder()
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
-    state = {"a": np.arange(3), "z": student.rng(1)}  # a generator is nothing that JSON can hold
+    state = {"a": np.arange(3), "z": student.rng(1)}  # JSON cannot hold a generator
     with expect.raises(TypeError, call='write_checkpoint(path, {"a": array, "z": a generator})'):
         student.training.write_checkpoint(path, state)
     expect.equal(path.read_bytes(), b"old", call="the file after write_checkpoint has failed")
     names = [file.name for file in folder.iterdir()]
-    expect.equal(names, ["a.ckpt"], call="the files beside it", hint="try, finally: remove what you began")
+    expect.equal(names, ["a.ckpt"], call="the files in the folder", hint="remove the temporary file in `finally`")
     with expect.raises(FileNotFoundError, call="write_checkpoint to a folder that does not exist"):
         student.training.write_checkpoint(folder / "none" / "a.ckpt", {"epoch": 1})
 
 
 @task("11.9")
 def test_objects_are_not_written(student):
-    """An array of objects, which only a pickle can hold, is a ValueError, and the earlier file stays."""
+    """An array of objects, which only a pickle could hold, is a ValueError, and the earlier file stays."""
     folder = student.folder()
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
@@ -757,13 +765,13 @@ def test_objects_are_not_written(student):
     hint = "np.lib.format.write_array(member, array, allow_pickle=False)"
     with expect.raises(ValueError, call="write_checkpoint(path, {'a': an array of objects})", hint=hint):
         student.training.write_checkpoint(path, state)
-    expect.equal(path.read_bytes(), b"old", call="the file after it")
-    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call="the files beside it")
+    expect.equal(path.read_bytes(), b"old", call="the file after the ValueError")
+    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call="the files in the folder")
 
 
 @task("11.9")
-def test_a_checkpoint_is_on_the_disk_before_it_takes_the_others_place(student):
-    """The new file is synced while the old one is still there: where that fails, the old one stays."""
+def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_old_one(student):
+    """The new file is synced while the old one is still there; if that fails, the old file stays."""
     folder, os = student.folder(), student.training.os
     path = folder / "a.ckpt"
     path.write_bytes(b"old")
@@ -772,22 +780,22 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_others_place(student):
     hint = "flush, os.fsync(file.fileno()), and only then replace: a power cut may leave a name without its bytes"
     try:
         for name in syncs:
-            setattr(os, name, student.training.Path)  # which is a TypeError for whatever can be synced
+            setattr(os, name, student.training.Path)  # a TypeError for every argument of fsync
         with expect.raises(TypeError, call=call, hint=hint):
             student.training.write_checkpoint(path, {"a": np.arange(3), "epoch": 1})
     finally:
         for name, sync in syncs.items():
             setattr(os, name, sync)
     expect.equal(path.read_bytes(), b"old", call=f"the file after {call}", hint=hint)
-    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call=f"the files beside it, after {call}")
+    expect.equal([file.name for file in folder.iterdir()], ["a.ckpt"], call=f"the files in the folder after {call}")
 
 
-# 11.10: reading it
+# 11.10: reading a checkpoint
 
 
 @task("11.10")
 def test_a_checkpoint_is_read_as_it_was_written(student, rng):
-    """Arrays come back with shape, dtype and every bit, in memory that can be changed; the rest as it was."""
+    """Arrays come back with the same shape, dtype and bits, and writeable; everything else is as it was."""
     path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
     state = arrays | {"epoch": 3, "lr": 0.1 + 0.2, "history": [{"loss": float("inf")}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, state)
@@ -802,7 +810,7 @@ def test_a_checkpoint_is_read_as_it_was_written(student, rng):
 
 @task("11.10")
 def test_damage_is_noticed(student, rng):
-    """Cut off or changed anywhere, a file is refused with its path, or its state is whole; the file stays as it is."""
+    """A damaged file is refused with its path, unless its state is still whole, and is not changed."""
     path = student.folder() / "precious.ckpt"
     state = {"weight": rng.normal(size=(4, 5)).astype("float32"), "epoch": 3}
     student.training.write_checkpoint(path, state)
@@ -818,14 +826,14 @@ def test_damage_is_noticed(student, rng):
                 raise error
             refused += 1
         else:
-            for name, value in state.items():  # some bytes, such as a file's date, carry nothing
+            for name, value in state.items():  # some bytes, such as a member's date, do not matter
                 expect.equal(got[name], value, call=f"{call}: {name}", hint="compare checksums: ZipFile.read does")
         expect.equal(path.read_bytes(), content, call=f"the file after {call}", hint="leave it as it is")
     expect.that(refused > (number + 1) // 2, call=f"{number + 1} damaged files", got=refused, expected="most refused")
 
 
 def damage(data, rng):
-    """A file cut off at six places, and with one bit changed at each of 120."""
+    """Yield a file cut off at six positions, and then with one bit changed at each of 120 positions."""
     for end in (0, 1, 10, len(data) // 2, len(data) - 30, len(data) - 1):
         yield data[:end]
     for share in np.linspace(0, 1, 120):
@@ -834,8 +842,8 @@ def damage(data, rng):
 
 
 @task("11.10")
-def test_what_is_no_checkpoint_is_refused(student):
-    """Other files, archives with other contents and pickled objects are ValueErrors; what is not there, an OSError."""
+def test_other_files_are_refused(student):
+    """Other files, archives and pickled objects are ValueErrors; a missing file is an OSError."""
     path = student.folder() / "some.ckpt"
     objects = io.BytesIO()
     np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -856,7 +864,7 @@ def test_what_is_no_checkpoint_is_refused(student):
         expect.equal(path.read_bytes(), content, call=f"the file after read_checkpoint of {what}")
     path.write_bytes(zipped({"state.json": b'{"epoch": 3}', "a.npy": good.getvalue()}))
     got = student.training.read_checkpoint(path)
-    expect.equal(got, {"epoch": 3, "a": np.arange(3)}, call="read_checkpoint of another program's archive")
+    expect.equal(got, {"epoch": 3, "a": np.arange(3)}, call="read_checkpoint of an archive that another program wrote")
     path.unlink()
     with expect.raises(FileNotFoundError, call="read_checkpoint of a file that does not exist"):
         student.training.read_checkpoint(path)
@@ -866,8 +874,8 @@ def test_what_is_no_checkpoint_is_refused(student):
 
 
 @task("11.11")
-def test_training_goes_on_from_a_file_bit_for_bit(student, rng):
-    """Four epochs are two, a checkpoint, a new start and two more: with augmentation, dropout and momentum."""
+def test_training_resumes_from_a_file_bit_for_bit(student, rng):
+    """Two epochs, a checkpoint, a new start and two more epochs equal four, with augmentation, dropout and momentum."""
     seed, folder = int(rng.integers(1000)), student.folder()
     path = folder / "run.ckpt"
     whole = build(student, np.random.default_rng(seed))
@@ -877,7 +885,7 @@ def test_training_goes_on_from_a_file_bit_for_bit(student, rng):
     second = build(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
     second.trainer.load_state_dict(student.training.read_checkpoint(path), second.loader)
     second.trainer.fit(second.loader, 4, second.held_out)
-    same_run(whole, second, "2 epochs, a checkpoint, all built anew, and 2 more")
+    same_run(whole, second, "2 epochs, a checkpoint, a new trainer, and 2 more")
     names = [file.name for file in folder.iterdir()]
     expect.equal(names, ["run.ckpt"], call="the files in the folder of the checkpoint")
     epoch = student.training.read_checkpoint(path)["epoch"]
@@ -886,7 +894,7 @@ def test_training_goes_on_from_a_file_bit_for_bit(student, rng):
 
 @task("11.11")
 def test_checkpoints_of_the_best_epoch(student):
-    """With a monitor only an epoch that is the best so far is written; NaN is not."""
+    """With a monitor, only an epoch that is the best so far is written; NaN is never best."""
     nan = float("nan")
     for curve, largest, kept in (
         ([3.0, 2.0, 2.5], False, [1, 2, 2]),
@@ -905,7 +913,7 @@ def test_checkpoints_of_the_best_epoch(student):
 
 @task("11.11")
 def test_a_resumed_run_knows_its_best_epoch(student):
-    """A new Checkpoint goes by the trainer's history: it writes over no file that an earlier, better epoch left."""
+    """A new Checkpoint reads the trainer's history, and does not overwrite the file of an earlier, better epoch."""
     for curve, largest, writes in (
         ([1.0, 2.0, 1.5], False, False),
         ([1.0, 2.0, 0.5], False, True),
@@ -918,15 +926,15 @@ def test_a_resumed_run_knows_its_best_epoch(student):
         trainer.epoch, trainer.history = 3, [{"figure": value} for value in curve]
         student.training.Checkpoint(path, "figure", largest)(trainer)
         call = f'a new Checkpoint(path, "figure", largest={largest}), first called after {curve}'
-        hint = "remember no best value: ask since_best of the trainer's history, which a resumed run brings along"
+        hint = "do not store a best value: use since_best on the trainer's history, which a resumed run has"
         written = path.read_bytes() != b"better"
-        said = ("leaves the file alone", "writes")
-        expect.that(written == writes, call=call, got=said[written], expected=said[writes], hint=hint)
+        outcomes = ("leaves the file alone", "writes")
+        expect.that(written == writes, call=call, got=outcomes[written], expected=outcomes[writes], hint=hint)
 
 
 @task("11.11")
 def test_a_stopped_run_stays_stopped(student, rng):
-    """A checkpoint that is the last of the callbacks knows that training was stopped, and a resumed run is stopped."""
+    """If the checkpoint is the last callback, it saves that training was stopped, and a resumed run is stopped."""
     path, seed = student.folder() / "run.ckpt", int(rng.integers(1000))
     callbacks = [student.training.EarlyStopping("lr", patience=1), student.training.Checkpoint(path)]
     first = build(student, np.random.default_rng(seed), callbacks=callbacks)
@@ -934,7 +942,7 @@ def test_a_stopped_run_stays_stopped(student, rng):
     again = build(student, np.random.default_rng(seed))
     again.trainer.load_state_dict(student.training.read_checkpoint(path), again.loader)
     again.trainer.fit(again.loader, 4)
-    call = "epochs of a run that early stopping ended, and of the one resumed from its checkpoint"
+    call = "the epochs of a run that early stopping ended, and of a run resumed from its checkpoint"
     expect.equal([first.trainer.epoch, again.trainer.epoch], [2, 2], call=call, hint="callbacks are called in order")
     expect.equal(again.trainer.stopped, first.trainer.stopped, call="trainer.stopped after the resumed fit")
 
@@ -944,7 +952,7 @@ def test_a_stopped_run_stays_stopped(student, rng):
 
 @task("11.12")
 def test_the_bar_is_redrawn_in_one_line(student):
-    """With redraw each step draws over the line before, rest included, and the last one ends it."""
+    """With redraw, each step overwrites the whole previous line, and the last step ends the line."""
     path = student.folder() / "screen.txt"
     stream = path.open("w")
     bar = student.training.ProgressBar(stream, redraw=True)
@@ -959,18 +967,18 @@ def test_the_bar_is_redrawn_in_one_line(student):
         bar(step, 8, loss=loss, accuracy=0.125)
         wanted += line
         shown = path.read_bytes().decode()
-        if step == 1 and loss == 1.0:  # whether it still blanks out the line that was ended is all the same
+        if step == 1 and loss == 1.0:  # it may or may not still overwrite the ended line
             shown = shown.rstrip(" ")
-        expect.equal(shown, wanted, call=f"what stands in the stream after step {step} of 8", hint="flush after each")
+        expect.equal(shown, wanted, call=f"the stream's contents after step {step} of 8", hint="flush after each step")
     bar(int("1000"), int("1000"), loss=1.0)
     ended = path.read_bytes().endswith(b"\n")
-    expect.that(ended, call="the stream after step 1000 of 1000", got="no end of the line", expected='"\\n"')
+    expect.that(ended, call="the stream after step 1000 of 1000", got="no line break at the end", expected='"\\n"')
     stream.close()
 
 
 @task("11.12")
-def test_elsewhere_a_tenth_of_the_steps_has_a_line(student):
-    """Where nothing can be redrawn, as in a file, ten plain lines are written, one at every tenth of the steps."""
+def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
+    """Without redrawing, as in a file, ten plain lines are written, one at every tenth of the steps."""
     for steps, wanted in ((50, range(5, 51, 5)), (7, range(1, 8)), (25, (3, 5, 8, 10, 13, 15, 18, 20, 23, 25))):
         path = student.folder() / "log.txt"
         stream = path.open("w")
@@ -980,14 +988,14 @@ def test_elsewhere_a_tenth_of_the_steps_has_a_line(student):
         lines = path.read_bytes().decode().split("\n")
         stream.close()
         full = [20 * step // steps for step in wanted]
-        told = [f"{step}/{steps} loss {float(100 * (steps - step)):.4g}" for step in wanted]
-        bars = [f"[{'#' * f}{'-' * (20 - f)}] {t}" for f, t in zip(full, told, strict=True)]
-        expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint='no "\\r", no blanks')
+        texts = [f"{step}/{steps} loss {float(100 * (steps - step)):.4g}" for step in wanted]
+        bars = [f"[{'#' * f}{'-' * (20 - f)}] {text}" for f, text in zip(full, texts, strict=True)]
+        expect.equal(lines, [*bars, ""], call=f"the lines of {steps} steps in a file", hint='write no "\\r" or padding')
 
 
 @task("11.12")
 def test_the_bar_goes_with_fit(student, rng):
-    """`fit` takes the bar as its progress; without a stream it writes to the standard output."""
+    """`fit` accepts the bar as its progress; without a stream the bar writes to standard output."""
     path, net = student.folder() / "log.txt", network(student)
     stream = path.open("w")
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
@@ -1001,65 +1009,65 @@ def test_the_bar_goes_with_fit(student, rng):
     trainer.fit(loader, 3, progress=student.training.ProgressBar())
 
 
-# What the tests above share
-
-
 # 11.13 and 11.14: the recipe of milestone 3
 
 
 @task("11.13")
 def test_recipe_builds_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one."""
+    """The same seed builds the same network, and another seed builds a different one."""
     recipes.builds_from_the_generator_alone(student, RECIPE)
 
 
 @task("11.13")
 def test_recipe_predicts_probabilities(student, rng):
-    """The recipe's predict gives ten probabilities for each image, and each image counts for itself."""
+    """The recipe's predict returns ten probabilities for each image, whatever the other images are."""
     recipes.predicts_probabilities(student, rng, RECIPE)
 
 
 @task("11.13")
 def test_recipe_shows_its_feature_maps(student, rng):
-    """feature_maps gives one map for each kernel of the first convolution, and other maps for another image."""
+    """feature_maps returns a map for each kernel of the first convolution, and different maps for another image."""
     recipes.shows_its_feature_maps(student, rng, RECIPE)
 
 
 @task("11.13")
 def test_recipe_is_at_chance_before_training(student, rng):
-    """A fresh network is not sure of anything: its mean loss is near that of a guess, ln 10."""
+    """A fresh network is not confident: its mean loss is near that of a guess, ln 10."""
     recipes.is_at_chance_before_training(student, rng, RECIPE)
 
 
 @task("11.14")
 def test_recipe_trains(student, rng):
-    """Training on a few dark and bright images makes the loss fall, moves every parameter, and tells how far it is."""
+    """Training on a few dark and bright images lowers the loss, changes every parameter, and reports its progress."""
     recipes.trains_on_dark_and_bright(student, rng, RECIPE, 32)
 
 
+# What the tests use
+
+
 def tensors(student, *arrays):
-    """Tensors on the student's side."""
+    """Return tensors of these arrays on the student's side."""
     return tuple(student.tensor.Tensor(np.array(array)) for array in arrays)
 
 
 def examples(rng, n, *, images=False):
-    """Random inputs, float32, and classes of three."""
+    """Return n random inputs, float32, and their classes, from 0 to 2."""
     shape = (n, 2, 6, 6) if images else (n, 5)
     return rng.normal(size=shape).astype("float32"), rng.integers(0, 3, n)
 
 
 def batches(student, x, y, size):
-    """The simplest loader: a list of pairs."""
+    """Return the simplest loader, a list of pairs (inputs, targets)."""
     return [tensors(student, x[k : k + size], y[k : k + size]) for k in range(0, len(x), size)]
 
 
 def sgd(student, net, lr, **options):
-    """Plain SGD for a network."""
+    """Return an SGD optimiser for a network."""
     return student.optimizers.SGD(net.parameters(), lr, **options)
 
 
 def network(student, *, dropout=0.0, norm=False):
-    """A small network with the same weights each time: Dense, ReLU, Dropout if wanted, Dense; or one for images."""
+    """Return a small network with fixed weights: Dense, ReLU, optional Dropout, Dense, or (`norm`) one for images."""
     first = student.layers.Dense(5, 8, rng=student.rng(1))
     middle = [student.activations.ReLU()]
     if norm:
@@ -1071,7 +1079,7 @@ def network(student, *, dropout=0.0, norm=False):
 
 
 def build(student, rng, callbacks=()):
-    """A whole training run for images, all of it, with everything that is random in one: equal for equal rng."""
+    """Return a complete training run on images, with every kind of random part, that depends only on `rng`."""
     layers, spatial, dense, data = student.layers, student.spatial, student.dense, student.dataloader
     seeds = [int(seed) for seed in rng.integers(1000, size=6)]
     x, y = examples(rng, 22, images=True)
@@ -1099,29 +1107,32 @@ def build(student, rng, callbacks=()):
 
 
 def same_run(one, other, what):
-    """Both runs have come to the same place, to the last bit."""
+    """Check that both runs have reached the same state, to the last bit."""
     wanted, got = (plain(world.trainer.state_dict()) for world in (one, other))
     expect.equal(sorted(got), sorted(wanted), call=f"the names in state_dict() after {what}")
     for name, value in wanted.items():
-        call, hint = f"state_dict()[{name!r}] after {what}", "equal to the last bit: what was not saved, or not loaded?"
+        call, hint = (
+            f"state_dict()[{name!r}] after {what}",
+            "must be equal to the last bit: what was not saved, or not loaded?",
+        )
         expect.equal(got[name], value, call=call, hint=hint)
 
 
 def compare(one, other, *, call, hint, rtol, atol):
-    """Both networks have the same parameters."""
+    """Check that both networks have the same parameters."""
     for place, (got, wanted) in enumerate(zip(one.parameters(), other.parameters(), strict=True)):
         expect.array(got, values(wanted), rtol=rtol, atol=atol, call=f"parameter {place} after {call}", hint=hint)
 
 
 def surprise(logits, y):
-    """The mean cross-entropy, in float64."""
+    """Return the mean cross-entropy, computed in float64."""
     logits = logits.astype("float64")
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return float(-np.log((powers / powers.sum(axis=1, keepdims=True))[np.arange(len(y)), y]).mean())
 
 
 def asked(student, callback, rows):
-    """What `stopped` is after a callback was called with a trainer of this history."""
+    """Return `trainer.stopped` after calling a callback with a trainer that has this history."""
     net = network(student)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
     trainer.history = rows
@@ -1130,7 +1141,7 @@ def asked(student, callback, rows):
 
 
 def some_arrays(rng):
-    """Arrays of several shapes and dtypes."""
+    """Return arrays of several shapes and dtypes."""
     return {
         "parameter.0": rng.normal(size=(3, 4)).astype("float32"),
         "buffer.0": rng.normal(size=5),
@@ -1142,24 +1153,24 @@ def some_arrays(rng):
 
 
 def held_state(student, trainer):
-    """A trainer's state that stays on the student's side, and what it says now."""
+    """Return a trainer's state, which stays on the student's side, and its current entries as text."""
     state = student.hold_result(trainer.state_dict)
     return state, told(state, trainer.state_dict())
 
 
 def stays(state, before, *, call, hint):
-    """A held state says what it said before."""
+    """Check that a held state has the same entries as before."""
     after = told(state, before)
     expect.equal([name for name in before if after[name] != before[name]], [], call=call, hint=hint)
 
 
 def told(state, names):
-    """Each of these entries of a state as text."""
+    """Return these entries of a state as text, by name."""
     return {name: json.dumps(plain({name: state[name]})) for name in names}
 
 
 def plain(state):
-    """The same with lists for arrays, so that it can be compared as text."""
+    """Return a state with lists instead of arrays, so that it can be compared as text."""
     for name, value in state.items():
         held = isinstance(value, np.ndarray | int | float | str | list | dict | None)
         wanted = "an array, a number or what JSON can hold"
@@ -1168,12 +1179,12 @@ def plain(state):
 
 
 def without(state, name):
-    """The state but for one name."""
+    """Return the state without one name."""
     return {key: value for key, value in state.items() if key != name}
 
 
 def zipped(members):
-    """The bytes of a zip archive with these members."""
+    """Return the bytes of a zip archive with these members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
