@@ -9,7 +9,7 @@ from grading.testing import expect, recipes, task, values
 RECIPE = recipes.ImageRecipe("06_spatial", (1, 28, 28))
 
 
-def small_network(student, seed=0):
+def build_small_network(student, seed=0):
     """Return a network of every layer of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, rng = student.spatial, student.rng(seed)
     return student.layers.Sequential(
@@ -28,16 +28,16 @@ def small_network(student, seed=0):
 @task("6.9")
 def test_gradients_through_a_whole_network(student, rng):
     """The gradients of all parameters and of the images agree with finite differences in float64."""
-    network, criterion = small_network(student), student.dense.CrossEntropyLoss()
+    network, criterion = build_small_network(student), student.dense.CrossEntropyLoss()
     for parameter in network.parameters():
         parameter.data = values(parameter).astype("float64")
     x, targets = rng.normal(size=(3, 2, 9, 8)), rng.integers(0, 5, 3)
     target = student.tensor.Tensor(targets)
 
-    def loss(images):
+    def compute_loss(images):
         return criterion(network(student.tensor.Tensor(images)), target).item()
 
-    loss(x)
+    compute_loss(x)
     grad_x = values(network.backward(criterion.backward()))
     step = 1e-6
     for parameter, name in zip(
@@ -50,7 +50,7 @@ def test_gradients_through_a_whole_network(student, rng):
                 moved = weights.copy()
                 moved[index] += sign * step
                 parameter.data = moved
-                ends.append(loss(x))
+                ends.append(compute_loss(x))
             parameter.data = weights
             call = f"the gradient of {name} at {index} in a network of convolutions"
             expect.array(float(got[index]), (ends[0] - ends[1]) / (2 * step), call=call, rtol=1e-4, atol=1e-7)
@@ -59,7 +59,7 @@ def test_gradients_through_a_whole_network(student, rng):
         for sign in (1, -1):
             moved = x.copy()
             moved[index] += sign * step
-            ends.append(loss(moved))
+            ends.append(compute_loss(moved))
         call = f"the gradient of the image at {index} in a network of convolutions"
         expect.array(float(grad_x[index]), (ends[0] - ends[1]) / (2 * step), call=call, rtol=1e-4, atol=1e-7)
 
@@ -67,7 +67,7 @@ def test_gradients_through_a_whole_network(student, rng):
 @task("6.5")
 def test_a_network_of_layers_stays_in_float32(student, rng):
     """Images of float32 and of uint8 pass through every layer in float32, and so do all gradients."""
-    network, criterion = small_network(student), student.dense.CrossEntropyLoss()
+    network, criterion = build_small_network(student), student.dense.CrossEntropyLoss()
     for images in (rng.normal(size=(4, 2, 9, 8)).astype("float32"), rng.integers(0, 256, (4, 2, 9, 8)).astype("uint8")):
         logits = network(student.tensor.Tensor(images))
         call = f"a network of convolutions on {images.dtype} images"
@@ -81,7 +81,7 @@ def test_a_network_of_layers_stays_in_float32(student, rng):
 @task("6.7")
 def test_set_training_reaches_batch_norm(student, rng):
     """set_training(network, False) makes the output for an image independent of the other images in its batch."""
-    network, x = small_network(student), rng.normal(size=(6, 2, 9, 8)).astype("float32")
+    network, x = build_small_network(student), rng.normal(size=(6, 2, 9, 8)).astype("float32")
     network(student.tensor.Tensor(x))
     student.dense.set_training(network, False)
     together = values(network(student.tensor.Tensor(x)))

@@ -83,7 +83,7 @@ def test_naive_convolution(student, rng, case):
     """Each output is the sum of a window times a kernel, over all channels, plus the kernel's bias."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
-    wanted, call = correlation(x, weight, stride, padding), f"conv2d_naive({told(case)})"
+    wanted, call = correlate_windows(x, weight, stride, padding), f"conv2d_naive({describe_convolution(case)})"
     conv = student.spatial.conv2d_naive
     expect.array(conv(x, weight, stride=stride, padding=padding), wanted, call=call)
     got = conv(x, weight, bias, stride=stride, padding=padding)
@@ -95,7 +95,7 @@ def test_naive_convolution_in_float32(student, rng):
     """Images and kernels of float32 give an output of float32."""
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((2, 2, 5, 4), (3, 2, 3, 3), (3,)))
     got = student.spatial.conv2d_naive(x, weight, bias, padding=(1, 1))
-    wanted = correlation(x, weight, (1, 1), (1, 1)) + bias[:, None, None]
+    wanted = correlate_windows(x, weight, (1, 1), (1, 1)) + bias[:, None, None]
     expect.array(got, wanted, dtype="float32", rtol=1e-4, atol=1e-4, call="conv2d_naive in float32")
 
 
@@ -119,7 +119,10 @@ def test_im2col_has_a_column_for_every_window(student, rng, case):
     shape, (_, channels, *size), stride, padding = case
     for dtype in ("float32", "float64"):
         x = rng.normal(size=shape).astype(dtype)
-        windows = [padded(x, padding)[at].reshape(len(x), -1) for _, _, at in places(shape, size, stride, padding)]
+        windows = [
+            pad_images(x, padding)[at].reshape(len(x), -1)
+            for _, _, at in iterate_window_positions(shape, size, stride, padding)
+        ]
         got = student.spatial.im2col(x, tuple(size), stride, padding)
         call = f"im2col(x, {tuple(size)}, {stride}, {padding}), x {dtype} of shape {shape}"
         hint = f"({channels} channels · {size[0]} · {size[1]}) numbers in each column"
@@ -132,14 +135,16 @@ def test_col2im_adds_every_number_to_its_pixel(student, rng, case):
     """Every pixel gets the sum of its elements in the columns; those of the padding are dropped."""
     shape, (_, _, *size), stride, padding = case
     for dtype in ("float32", "float64"):
-        count = len(list(places(shape, size, stride, padding)))
+        count = len(list(iterate_window_positions(shape, size, stride, padding)))
         columns = rng.normal(size=(shape[0], shape[1] * size[0] * size[1], count)).astype(dtype)
-        image = padded(np.zeros(shape), padding)
-        for p, (_, _, at) in enumerate(places(shape, size, stride, padding)):
+        image = pad_images(np.zeros(shape), padding)
+        for p, (_, _, at) in enumerate(iterate_window_positions(shape, size, stride, padding)):
             image[at] += columns[..., p].reshape(*shape[:2], *size)
         got = student.spatial.col2im(columns, shape, tuple(size), stride, padding)
         call = f"col2im({dtype} columns, shape={shape}, kernel_size={tuple(size)}, {stride}, {padding})"
-        expect.array(got, cropped(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint="add, do not set")
+        expect.array(
+            got, crop_padding(image, padding), dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint="add, do not set"
+        )
 
 
 @task("6.3")
@@ -178,8 +183,8 @@ def test_convolution_values(student, rng, case):
     """The fast convolution gives the same output as the naive one, with and without a bias."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
-    wanted, op = correlation(x, weight, stride, padding), student.spatial.conv2d
-    attributes, call = {"stride": stride, "padding": padding}, f"conv2d.forward({told(case)})"
+    wanted, op = correlate_windows(x, weight, stride, padding), student.spatial.conv2d
+    attributes, call = {"stride": stride, "padding": padding}, f"conv2d.forward({describe_convolution(case)})"
     expect.array(op.forward(x, weight, **attributes), wanted, call=call)
     got = op.forward(x, weight, bias, **attributes)
     expect.array(got, wanted + bias[:, None, None], call=f"{call} with a bias")
@@ -191,9 +196,9 @@ def test_convolution_gradients(student, rng, case):
     """The gradients of images, kernels and bias equal those of plain loops, in the dtype of the arrays."""
     shape, kernels, stride, padding = case
     arrays = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
-    output, op = correlation(*arrays[:2], stride, padding), student.spatial.conv2d
-    grad, call = rng.normal(size=output.shape), f"conv2d.backward({told(case)})"
-    wanted = correlation_gradients(grad, *arrays[:2], stride, padding)
+    output, op = correlate_windows(*arrays[:2], stride, padding), student.spatial.conv2d
+    grad, call = rng.normal(size=output.shape), f"conv2d.backward({describe_convolution(case)})"
+    wanted = compute_correlation_gradients(grad, *arrays[:2], stride, padding)
     for dtype, tolerance in (("float64", {}), ("float32", {"rtol": 1e-4, "atol": 1e-3})):
         g, y, x, weight, bias = (array.astype(dtype) for array in (grad, output, *arrays))
         got = op.backward(g, y, x, weight, bias, stride=stride, padding=padding)
@@ -213,7 +218,7 @@ def test_convolution_agrees_with_finite_differences(student, rng, case):
     """Backward agrees with finite differences of forward."""
     shape, kernels, stride, padding = case
     x, weight, bias = rng.normal(size=shape), rng.normal(size=kernels), rng.normal(size=kernels[0])
-    call = f"conv2d.backward({told(case)})"
+    call = f"conv2d.backward({describe_convolution(case)})"
     check_gradient(student.spatial.conv2d, x, weight, bias, stride=stride, padding=padding, call=call)
 
 
@@ -236,7 +241,7 @@ def test_convolution_in_float32(student, rng):
     x, weight, bias = (rng.normal(size=s).astype("float32") for s in ((8, 3, 28, 28), (6, 3, 5, 5), (6,)))
     its_x, its_weight, its_bias = (student.tensor.Tensor(a) for a in (x, weight, bias))
     got = student.tensor.apply(student.spatial.conv2d, its_x, its_weight, its_bias, stride=(1, 1), padding=(2, 2))
-    wanted = correlation(x, weight, (1, 1), (2, 2)) + bias[:, None, None]
+    wanted = correlate_windows(x, weight, (1, 1), (2, 2)) + bias[:, None, None]
     expect.array(got, wanted, dtype="float32", rtol=1e-4, atol=2e-4, call="conv2d of (8, 3, 28, 28), 5×5 kernels")
     for name, tensor, before in (("x", its_x, x), ("weight", its_weight, weight), ("bias", its_bias, bias)):
         expect.array(tensor, before, rtol=0, atol=0, call=f"{name} after conv2d", hint="do not change any argument")
@@ -311,11 +316,11 @@ def test_conv2d_forward_and_backward(student, rng, case):
     sums = [np.zeros(kernels), np.zeros(kernels[0])]
     for _ in range(2):
         x = rng.normal(size=shape)
-        wanted = correlation(x, weight, stride, padding) + bias[:, None, None]
-        call = f"layer = Conv2d({told(case)}); layer(x)"
+        wanted = correlate_windows(x, weight, stride, padding) + bias[:, None, None]
+        call = f"layer = Conv2d({describe_convolution(case)}); layer(x)"
         expect.array(layer(tensor(x)), wanted, call=call)
         grad = rng.normal(size=wanted.shape)
-        grad_x, *more = correlation_gradients(grad, x, weight, stride, padding)
+        grad_x, *more = compute_correlation_gradients(grad, x, weight, stride, padding)
         expect.array(layer.backward(tensor(grad)), grad_x, call=f"{call}; layer.backward(grad)")
         sums = [total + new for total, new in zip(sums, more, strict=True)]
         for name, total in zip(("weight", "bias"), sums, strict=True):
@@ -329,11 +334,11 @@ def test_conv2d_takes_ints_and_keeps_float32(student, rng):
     layer = student.spatial.Conv2d(2, 3, 3, stride=2, padding=1, bias=False, rng=student.rng(2))
     x, weight = rng.integers(-3, 4, (2, 2, 5, 7)), values(layer.weight)
     call = "layer = Conv2d(2, 3, 3, stride=2, padding=1, bias=False); layer(tensor of int64)"
-    wanted = correlation(x, weight, (2, 2), (1, 1))
+    wanted = correlate_windows(x, weight, (2, 2), (1, 1))
     got = layer(student.tensor.Tensor(x))
     expect.array(got, wanted, dtype="float32", rtol=1e-4, atol=1e-4, call=call)
     grad = rng.normal(size=wanted.shape).astype("float32")
-    grad_x, grad_weight, _ = correlation_gradients(grad, x, weight, (2, 2), (1, 1))
+    grad_x, grad_weight, _ = compute_correlation_gradients(grad, x, weight, (2, 2), (1, 1))
     got = layer.backward(student.tensor.Tensor(grad))
     expect.array(got, grad_x, dtype="float32", rtol=1e-4, atol=1e-4, call=f"{call}; layer.backward(grad)")
     got = layer.weight.grad
@@ -381,7 +386,7 @@ def test_pooling_values(student, rng, case, kind):
         x = (rng.normal(size=shape) - 4).astype(dtype)  # nearly all negative, so that a maximum that begins at 0 fails
         got = getattr(student.spatial, kind)(size, stride)(student.tensor.Tensor(x))
         call = f"{kind}({size}, stride={stride})(x), x {dtype} of shape {shape}"
-        expect.array(got, pooled(x, size, stride, function), dtype=dtype, rtol=1e-4, atol=1e-5, call=call)
+        expect.array(got, pool_windows(x, size, stride, function), dtype=dtype, rtol=1e-4, atol=1e-5, call=call)
 
 
 @task("6.6")
@@ -391,9 +396,11 @@ def test_pooling_puts_windows_side_by_side(student, rng, kind):
     x, function = rng.normal(size=(2, 2, 6, 9)), np.max if kind == "MaxPool2d" else np.mean
     for given, size in ((3, (3, 3)), ((2, 3), (2, 3))):
         got = getattr(student.spatial, kind)(kernel_size=given)(student.tensor.Tensor(x))
-        expect.array(got, pooled(x, size, size, function), call=f"{kind}({given})(x), x of shape (2, 2, 6, 9)")
+        expect.array(got, pool_windows(x, size, size, function), call=f"{kind}({given})(x), x of shape (2, 2, 6, 9)")
     got = getattr(student.spatial, kind)(3, stride=1)(student.tensor.Tensor(x))
-    expect.array(got, pooled(x, (3, 3), (1, 1), function), call=f"{kind}(3, stride=1)(x), x of shape (2, 2, 6, 9)")
+    expect.array(
+        got, pool_windows(x, (3, 3), (1, 1), function), call=f"{kind}(3, stride=1)(x), x of shape (2, 2, 6, 9)"
+    )
 
 
 @task("6.6")
@@ -407,9 +414,11 @@ def test_max_pooling_gives_the_gradient_to_the_first_largest_pixel(student, rng,
         ("ties", rng.integers(0, 2, shape)),
     ):
         for dtype in ("float32", "float64"):
-            output = pooled(x, size, stride, np.max)
+            output = pool_windows(x, size, stride, np.max)
             grad, wanted = rng.normal(size=output.shape).astype(dtype), np.zeros(shape)
-            for (r, c, at), (n, channel) in product(places(shape, size, stride), np.ndindex(shape[:2])):
+            for (r, c, at), (n, channel) in product(
+                iterate_window_positions(shape, size, stride), np.ndindex(shape[:2])
+            ):
                 first = np.unravel_index(x[n, channel][at[1:]].argmax(), size)
                 wanted[n, channel][at[1:]][first] += grad[n, channel, r, c]
             layer(tensor(x.astype(dtype)))
@@ -449,7 +458,7 @@ def test_average_pooling_shares_the_gradient_equally(student, rng, case):
     for dtype in ("float32", "float64"):
         output = values(layer(tensor(rng.normal(size=shape).astype(dtype))))
         grad, wanted = rng.normal(size=output.shape).astype(dtype), np.zeros(shape)
-        for r, c, at in places(shape, size, stride):
+        for r, c, at in iterate_window_positions(shape, size, stride):
             wanted[at] += grad[:, :, r, c, None, None] / (size[0] * size[1])
         call = f"AvgPool2d({size}, stride={stride}), x of shape {shape}: backward"
         expect.array(layer.backward(tensor(grad)), wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call)
@@ -540,7 +549,7 @@ def test_batch_norm_with_batch_statistics(student, rng, shape):
         got = student.spatial.batch_norm.forward(x, weight, bias, eps=eps)
         call = f"batch_norm.forward(x of {shape}, weight, bias, eps={eps})"
         hint = "(x - mean) / √(var + eps), over the axes (0, 2, 3)"
-        expect.array(got, normalised(x, weight, bias, eps), call=call, hint=hint)
+        expect.array(got, normalize_channels(x, weight, bias, eps), call=call, hint=hint)
 
 
 @task("6.8")
@@ -551,7 +560,7 @@ def test_batch_norm_with_given_statistics(student, rng):
         x = rng.normal(size=shape)
         got = student.spatial.batch_norm.forward(x, weight, bias, eps=0.1, statistics=(mean, var))
         call = f"batch_norm.forward(x of {shape}, weight, bias, eps=0.1, statistics=(mean, var))"
-        expect.array(got, normalised(x, weight, bias, 0.1, (mean, var)), call=call)
+        expect.array(got, normalize_channels(x, weight, bias, 0.1, (mean, var)), call=call)
 
 
 @task("6.8")
@@ -572,7 +581,7 @@ def test_batch_norm_in_float32(student, rng):
     x = (3000 + rng.normal(size=(4, 2, 6, 5))).astype("float32")
     weight, bias, grad = (rng.normal(size=s).astype("float32") for s in (2, 2, x.shape))
     op, call = student.spatial.batch_norm, "batch_norm in float32, x with mean 3,000 and deviation 1"
-    wanted = normalised(x.astype(float), weight, bias, 1e-5)
+    wanted = normalize_channels(x.astype(float), weight, bias, 1e-5)
     hint = "use the mean of (x - mean)²; mean(x²) - mean(x)² loses all its digits here"
     output = op.forward(x, weight, bias, eps=1e-5)
     expect.array(output, wanted, dtype="float32", rtol=1e-2, atol=1e-2, call=call, hint=hint)
@@ -603,7 +612,7 @@ def test_batch_norm_layer_starts_neutral(student, rng):
     layer, x = student.spatial.BatchNorm2d(3), rng.normal(2, 3, (4, 3, 5, 5))
     expect.equal(layer.training, True, call="BatchNorm2d(3).training")
     expect.equal([p.shape for p in layer.parameters()], [(3,), (3,)], call="the shapes of BatchNorm2d(3).parameters()")
-    wanted = normalised(x, np.ones(3), np.zeros(3), 1e-5)
+    wanted = normalize_channels(x, np.ones(3), np.zeros(3), 1e-5)
     expect.array(layer(student.tensor.Tensor(x)), wanted, call="BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)")
     call = "after BatchNorm2d(3)(x), x of shape (4, 3, 5, 5)"
     hint = "nine tenths of the old value plus one tenth of the new; the variance divides by n - 1"
@@ -622,7 +631,7 @@ def test_batch_norm_layer_follows_its_batches(student, rng):
     weight, bias, mean, var = values(layer.weight), values(layer.bias), np.zeros(2), np.ones(2)
     for shape in ((2, 2, 3, 4), (1, 2, 2, 1), (5, 2, 1, 1)):
         x = rng.normal(3, 2, shape)
-        wanted = normalised(x, weight, bias, 0.2)
+        wanted = normalize_channels(x, weight, bias, 0.2)
         call = f"layer = BatchNorm2d(2, eps=0.2, momentum=0.3); …; layer(x of {shape})"
         expect.array(layer(student.tensor.Tensor(x)), wanted, call=call)
         mean, var = 0.7 * mean + 0.3 * x.mean(axis=(0, 2, 3)), 0.7 * var + 0.3 * x.var(axis=(0, 2, 3), ddof=1)
@@ -639,13 +648,13 @@ def test_batch_norm_layer_in_evaluation(student, rng):
     mean, var = values(layer.running_mean), values(layer.running_var)
     layer.training = False
     x, call = rng.normal(size=(5, 2, 3, 4)), "layer.training = False; layer(x)"
-    wanted = normalised(x, np.ones(2), np.zeros(2), 1e-5, (mean.astype(float), var.astype(float)))
+    wanted = normalize_channels(x, np.ones(2), np.zeros(2), 1e-5, (mean.astype(float), var.astype(float)))
     expect.array(layer(tensor(x)), wanted, call=call, hint="use the running statistics")
     expect.array(layer(tensor(x[2:3, :, :1, :1])), wanted[2:3, :, :1, :1], call=f"{call}, with one pixel of x")
     expect.array(layer.running_mean, mean, rtol=0, atol=0, call=f"{call}; layer.running_mean")
     expect.array(layer.running_var, var, rtol=0, atol=0, call=f"{call}; layer.running_var")
     layer.training = True
-    wanted = normalised(x, np.ones(2), np.zeros(2), 1e-5)
+    wanted = normalize_channels(x, np.ones(2), np.zeros(2), 1e-5)
     expect.array(layer(tensor(x)), wanted, call="layer.training = True; layer(x)", hint="use batch statistics")
 
 
@@ -681,8 +690,8 @@ def test_batch_norm_layer_passes_gradients_back(student, rng, training):
     for _ in range(2):
         x, grad = rng.normal(size=(2, 2, 3, 2)), rng.normal(size=(2, 2, 3, 2))
 
-        def loss(x=x, weight=weight, bias=bias, grad=grad):
-            return (normalised(x, weight, bias, 0.1, statistics) * grad).sum()
+        def compute_loss(x=x, weight=weight, bias=bias, grad=grad):
+            return (normalize_channels(x, weight, bias, 0.1, statistics) * grad).sum()
 
         its_x, its_grad = tensor(x), tensor(grad)
         layer(its_x)
@@ -690,13 +699,22 @@ def test_batch_norm_layer_passes_gradients_back(student, rng, training):
         call = f"layer = BatchNorm2d(2, eps=0.1); layer.training = {training}; layer(x)"
         got = layer.backward(its_grad)
         hint = "use the attributes of the latest forward pass"
-        expect.array(got, slopes(loss, x=x), rtol=1e-4, atol=1e-6, call=f"{call}; layer.backward(grad)", hint=hint)
+        expect.array(
+            got,
+            differentiate_numerically(compute_loss, x=x),
+            rtol=1e-4,
+            atol=1e-6,
+            call=f"{call}; layer.backward(grad)",
+            hint=hint,
+        )
         for what, its, before in (("x", its_x, x), ("grad", its_grad, grad)):
             hint = "do not change any argument"
             expect.array(its, before, rtol=0, atol=0, call=f"{call}; layer.backward(grad); {what}", hint=hint)
         layer.training = training
         for index, name in enumerate(("weight", "bias")):
-            sums[index] = sums[index] + slopes(loss, **{name: {"weight": weight, "bias": bias}[name]})
+            sums[index] = sums[index] + differentiate_numerically(
+                compute_loss, **{name: {"weight": weight, "bias": bias}[name]}
+            )
             got = getattr(layer, name).grad
             expect.array(got, sums[index], rtol=1e-4, atol=1e-6, call=f"{name}.grad after another backward")
 
@@ -772,7 +790,7 @@ def test_recipe_trains(student, rng):
 # What the tests compute for themselves
 
 
-def places(shape, size, stride, padding=(0, 0)):
+def iterate_window_positions(shape, size, stride, padding=(0, 0)):
     """Yield the row and column of each window position in padded images, and the index of the window there."""
     height, width = (n + 2 * p for n, p in zip(shape[2:], padding, strict=True))
     rows, columns = range(0, height - size[0] + 1, stride[0]), range(0, width - size[1] + 1, stride[1])
@@ -780,49 +798,52 @@ def places(shape, size, stride, padding=(0, 0)):
         yield r, c, (..., slice(top, top + size[0]), slice(left, left + size[1]))
 
 
-def padded(x, padding):
+def pad_images(x, padding):
     """Return the images in a frame of zeros."""
     images = np.zeros((*x.shape[:2], x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]), x.dtype)
-    cropped(images, padding)[...] = x
+    crop_padding(images, padding)[...] = x
     return images
 
 
-def cropped(x, padding):
+def crop_padding(x, padding):
     """Return the images without their frame."""
     return x[:, :, padding[0] : x.shape[2] - padding[0], padding[1] : x.shape[3] - padding[1]]
 
 
-def correlation(x, weight, stride, padding):
+def correlate_windows(x, weight, stride, padding):
     """Return the cross-correlation in float64, computed one position of the kernels after another."""
-    images, weight, results = padded(x.astype(float), padding), weight.astype(float), {}
-    for r, c, at in places(x.shape, weight.shape[2:], stride, padding):
+    images, weight, results = pad_images(x.astype(float), padding), weight.astype(float), {}
+    for r, c, at in iterate_window_positions(x.shape, weight.shape[2:], stride, padding):
         results[r, c] = np.einsum("nchw,ochw->no", images[at], weight)
-    return laid_out(results)
+    return stack_window_results(results)
 
 
-def correlation_gradients(grad, x, weight, stride, padding):
+def compute_correlation_gradients(grad, x, weight, stride, padding):
     """Return the gradients of images, kernels and bias, computed one position of the kernels after another."""
-    images, weight, grad = padded(x.astype(float), padding), weight.astype(float), grad.astype(float)
+    images, weight, grad = pad_images(x.astype(float), padding), weight.astype(float), grad.astype(float)
     grad_images, grad_weight = np.zeros(images.shape), np.zeros(weight.shape)
-    for r, c, at in places(x.shape, weight.shape[2:], stride, padding):
+    for r, c, at in iterate_window_positions(x.shape, weight.shape[2:], stride, padding):
         grad_weight += np.einsum("no,nchw->ochw", grad[:, :, r, c], images[at])
         grad_images[at] += np.einsum("no,ochw->nchw", grad[:, :, r, c], weight)
-    return cropped(grad_images, padding), grad_weight, np.einsum("nohw->o", grad)
+    return crop_padding(grad_images, padding), grad_weight, np.einsum("nohw->o", grad)
 
 
-def pooled(x, size, stride, function):
+def pool_windows(x, size, stride, function):
     """Return `function` of each window, computed in float64."""
-    results = {(r, c): function(x[at].astype(float), axis=(2, 3)) for r, c, at in places(x.shape, size, stride)}
-    return laid_out(results)
+    results = {
+        (r, c): function(x[at].astype(float), axis=(2, 3))
+        for r, c, at in iterate_window_positions(x.shape, size, stride)
+    }
+    return stack_window_results(results)
 
 
-def laid_out(results):
+def stack_window_results(results):
     """Return the results at each (row, column) as one array, with rows and columns as its last two axes."""
     rows, columns = max(results)
     return np.stack([np.stack([results[r, c] for c in range(columns + 1)], -1) for r in range(rows + 1)], -2)
 
 
-def normalised(x, weight, bias, eps, statistics=None):
+def normalize_channels(x, weight, bias, eps, statistics=None):
     """Return batch normalisation of `x`, computed channel by channel."""
     output = np.empty(x.shape)
     for c in range(x.shape[1]):
@@ -831,7 +852,7 @@ def normalised(x, weight, bias, eps, statistics=None):
     return output
 
 
-def slopes(loss, **argument):
+def differentiate_numerically(function, **argument):
     """Return the gradient of a function of one array, from central differences."""
     ((name, x),) = argument.items()
     result = np.empty(x.shape)
@@ -840,12 +861,12 @@ def slopes(loss, **argument):
         for step in (1e-6, -1e-6):
             moved = x.copy()
             moved[index] += step
-            ends.append(loss(**{name: moved}))
+            ends.append(function(**{name: moved}))
         result[index] = (ends[0] - ends[1]) / 2e-6
     return result
 
 
-def told(case):
+def describe_convolution(case):
     """Return a case of CONVOLUTIONS in words."""
     shape, kernels, stride, padding = case
     return f"x of shape {shape}, kernels {kernels}, stride={stride}, padding={padding}"

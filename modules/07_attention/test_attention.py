@@ -39,7 +39,7 @@ def test_scores_are_scaled_dot_products(student, rng, case):
     for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32)):
         tensors = [student.tensor.Tensor(array.astype(dtype)) for array in (query, key)]
         got = student.attention.attention_scores(*tensors)
-        expect.array(got, scores(query, key), call=f"{call}, both {dtype}", hint="q · k / √d", **tolerance)
+        expect.array(got, compute_scores(query, key), call=f"{call}, both {dtype}", hint="q · k / √d", **tolerance)
 
 
 @task("7.1")
@@ -48,7 +48,7 @@ def test_scores_of_integers_are_float32(student, rng):
     query, key = rng.integers(-5, 6, (2, 3, 5)), rng.integers(-5, 6, (2, 4, 5))
     its_query, its_key = student.tensor.Tensor(query), student.tensor.Tensor(key)
     got = student.attention.attention_scores(its_query, its_key)
-    expect.array(got, scores(query, key), call="attention_scores of integers", **FLOAT32)
+    expect.array(got, compute_scores(query, key), call="attention_scores of integers", **FLOAT32)
     for name, tensor, before in (("query", its_query, query), ("key", its_key, key)):
         expect.array(tensor, before, dtype="int64", call=f"{name} after attention_scores")
 
@@ -66,11 +66,11 @@ def test_scores_refuse_other_sizes(student):
 def test_scores_are_recorded(student, rng):
     """A recorder hears every step from the query and the key to the scores."""
 
-    def run():
+    def make_run():
         inputs = [student.tensor.Tensor(rng.normal(size=s)) for s in ((2, 3, 4), (2, 5, 4))]
         return inputs, lambda: student.attention.attention_scores(*inputs)
 
-    check_recorded(student, run, call="attention_scores(query, key)")
+    check_recorded(student, make_run, call="attention_scores(query, key)")
 
 
 # 7.2: masks
@@ -190,7 +190,9 @@ def test_attention_is_a_weighted_mean(student, rng, case):
     arrays = [rng.normal(size=shape) for shape in case]
     for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32)):
         call = f"scaled_dot_product_attention(query {case[0]}, key {case[1]}, value {case[2]}), {dtype}"
-        check_attention(attend(student, *(array.astype(dtype) for array in arrays)), arrays, call=call, **tolerance)
+        check_attention(
+            call_student_attention(student, *(array.astype(dtype) for array in arrays)), arrays, call=call, **tolerance
+        )
 
 
 @task("7.4")
@@ -204,7 +206,7 @@ def test_attention_with_a_mask(student, rng, case):
         mask[..., rng.integers(columns)] = True
         for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32)):
             call = f"attention of {case} in {dtype} with a mask of {its_shape}"
-            got = attend(student, *(array.astype(dtype) for array in arrays), mask)
+            got = call_student_attention(student, *(array.astype(dtype) for array in arrays), mask)
             check_attention(got, arrays, mask, call=call, **tolerance)
             forbidden = expect.pull(got[1], call=call)[~np.broadcast_to(mask, (*case[0][:-1], columns))]
             zeros = np.zeros(forbidden.shape)
@@ -220,13 +222,13 @@ def test_attention_to_nothing_is_zero(student, rng):
     for scale in (1, 300):
         arrays[0] = arrays[0] * scale
         for dtype, tolerance in (("float64", {"dtype": "float64"}), ("float32", FLOAT32 | {"atol": 2e-3})):
-            got = attend(student, *(array.astype(dtype) for array in arrays), mask)
+            got = call_student_attention(student, *(array.astype(dtype) for array in arrays), mask)
             call = f"attention in {dtype} with a mask that is False in two rows, scores times {scale}"
             check_attention(got, arrays, mask, call=call, **tolerance)
             for name, tensor in zip(("output", "weights"), got, strict=True):
                 rows = expect.pull(tensor, call=call)[[0, 1], [1, 3]]
                 expect.array(rows, np.zeros(rows.shape), rtol=0, atol=0, call=f"{call}: {name} of those two rows")
-    nothing = attend(student, *arrays, np.zeros((4, 5), bool))
+    nothing = call_student_attention(student, *arrays, np.zeros((4, 5), bool))
     expect.array(nothing[0], np.zeros((2, 4, 6)), rtol=0, atol=0, call="the output with a mask that is all False")
 
 
@@ -248,7 +250,7 @@ def test_mask_holds_against_large_scores(student):
         for dtype in ("float32", "float64"):
             query, key = np.array([[size], [size]], dtype), np.array([[1.0], [-1.0], [-1.0]], dtype)
             value, mask = np.array([[7.0], [2.0], [4.0]], dtype), np.array([[False, True, True], [True, False, True]])
-            output, weights = attend(student, query, key, value, mask)
+            output, weights = call_student_attention(student, query, key, value, mask)
             call = f"attention in {dtype} with scores of ±{size:g}, the highest masked in the first row"
             expect.array(expect.pull(weights, call=call)[0], [0, 0.5, 0.5], call=f"{call}: that row's weights")
             expect.array(expect.pull(output, call=call)[0], [3], call=f"{call}: that row's output")
@@ -259,10 +261,10 @@ def test_causal_attention_sees_nothing_of_the_future(student, rng):
     """With a causal mask, changing keys and values after position i does not change the outputs up to i."""
     query, key, value = (rng.normal(size=(2, 6, 4)) for _ in range(3))
     mask = np.tri(6, dtype=bool)
-    before = pulled(attend(student, query, key, value, mask))
+    before = pull_tensors(call_student_attention(student, query, key, value, mask))
     for i in reversed(range(5)):
         key[:, i + 1 :], value[:, i + 1 :] = 30 * rng.normal(size=(2, 2, 5 - i, 4))
-        now = pulled(attend(student, query, key, value, mask))
+        now = pull_tensors(call_student_attention(student, query, key, value, mask))
         for name, was, new in zip(("output", "weights"), before, now, strict=True):
             call = f"{name} up to position {i} after all later keys and values were changed"
             expect.array(new[:, : i + 1], was[:, : i + 1], rtol=1e-9, atol=1e-12, call=call)
@@ -278,9 +280,9 @@ def test_padding_is_ignored(student, rng):
     mask = np.arange(5) < np.array(lengths)[:, None, None]
     for n, tokens in enumerate(lengths):
         key[n, tokens:], value[n, tokens:] = 100, -1e4
-    output, weights = pulled(attend(student, query, key, value, mask))
+    output, weights = pull_tensors(call_student_attention(student, query, key, value, mask))
     for n, tokens in enumerate(lengths):
-        wanted, its_weights = attention(query[n], key[n, :tokens], value[n, :tokens])
+        wanted, its_weights = compute_attention(query[n], key[n, :tokens], value[n, :tokens])
         expect.array(output[n], wanted, call=f"the output of a sequence of {tokens} tokens, padded to 5")
         expect.array(weights[n, :, :tokens], its_weights, call=f"the weights of the {tokens} tokens, padded to 5")
 
@@ -289,9 +291,9 @@ def test_padding_is_ignored(student, rng):
 def test_attention_does_not_know_order(student, rng):
     """Reordering keys and values together does not change the output; reordering queries reorders it."""
     query, key, value = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 5))
-    output, weights = pulled(attend(student, query, key, value))
+    output, weights = pull_tensors(call_student_attention(student, query, key, value))
     rows, columns = rng.permutation(4), rng.permutation(6)
-    moved = pulled(attend(student, query[:, rows], key[:, columns], value[:, columns]))
+    moved = pull_tensors(call_student_attention(student, query[:, rows], key[:, columns], value[:, columns]))
     expect.array(moved[0], output[:, rows], call="the output after reordering queries, and keys with values")
     call = "the weights after reordering queries, and keys with values"
     expect.array(moved[1], weights[:, rows][:, :, columns], call=call)
@@ -310,7 +312,9 @@ def test_attention_refuses_what_does_not_fit(student):
     ):
         call = f"attention of query {query}, key {key}, value {value}, mask {mask}"
         with expect.raises(ValueError, call=call):
-            attend(student, *map(np.ones, (query, key, value)), None if mask is None else np.ones(mask, bool))
+            call_student_attention(
+                student, *map(np.ones, (query, key, value)), None if mask is None else np.ones(mask, bool)
+            )
 
 
 @task("7.4")
@@ -335,11 +339,11 @@ def test_attention_is_recorded(student, rng, masked):
     """A recorder hears every step from query, key and value to the output, and no tensor in between is a new one."""
     mask = np.tri(4, 5, dtype=bool) if masked else None
 
-    def run():
+    def make_run():
         inputs = [student.tensor.Tensor(rng.normal(size=s)) for s in ((2, 4, 3), (2, 5, 3), (2, 5, 6))]
         return inputs, lambda: student.attention.scaled_dot_product_attention(*inputs, mask)[0]
 
-    check_recorded(student, run, call="scaled_dot_product_attention(query, key, value, mask)")
+    check_recorded(student, make_run, call="scaled_dot_product_attention(query, key, value, mask)")
 
 
 # 7.5: heads
@@ -384,11 +388,11 @@ def test_heads_are_recorded(student, rng):
     attention = student.attention
     for name, shape, more in (("split_heads", (2, 3, 4), (2,)), ("merge_heads", (2, 2, 3, 4), ())):
 
-        def run(name=name, shape=shape, more=more):
+        def make_run(name=name, shape=shape, more=more):
             x = student.tensor.Tensor(rng.normal(size=shape))
             return [x], lambda: getattr(attention, name)(x, *more)
 
-        check_recorded(student, run, call=f"{name}(x of {shape})")
+        check_recorded(student, make_run, call=f"{name}(x of {shape})")
 
 
 # 7.6: the layer
@@ -457,7 +461,7 @@ def test_multi_head_attention_values(student, rng, case, bias):
         tensors = [None if x is None else student.tensor.Tensor(x.astype(dtype)) for x in inputs]
         while tensors and tensors[-1] is None:
             tensors.pop()
-        wanted, weights = layered(layer, num_heads, *inputs)
+        wanted, weights = compute_multi_head_attention(layer, num_heads, *inputs)
         expect.array(layer(*tensors), wanted, call=f"{call} in {dtype}", **tolerance)
         expect.array(layer.weights, weights, call=f"{call} in {dtype}: the attention weights", **tolerance)
         expect.array(layer.forward(*tensors), wanted, call=f"{call} in {dtype}: its forward", **tolerance)
@@ -468,7 +472,7 @@ def test_value_alone_may_differ(student, rng):
     """If only a value is given, the query is also the key."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 2, rng=student.rng(2)), rng)
     query, value = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6))
-    wanted, _ = layered(layer, 2, query, query, value)
+    wanted, _ = compute_multi_head_attention(layer, 2, query, query, value)
     got = layer(student.tensor.Tensor(query), value=student.tensor.Tensor(value))
     expect.array(got, wanted, call="MultiHeadAttention(6, 2)(query, value=value)")
 
@@ -481,7 +485,7 @@ def test_multi_head_attention_with_masks(student, rng):
     for shape in ((4, 5), (1, 5), (2, 4, 5), (2, 1, 5), (1, 4, 5)):
         mask = rng.random(shape) < 0.5
         mask[..., rng.integers(5)] = True
-        wanted, weights = layered(layer, 3, query, key, mask=mask)
+        wanted, weights = compute_multi_head_attention(layer, 3, query, key, mask=mask)
         got = layer(student.tensor.Tensor(query), student.tensor.Tensor(key), mask=mask)
         call = f"MultiHeadAttention(6, 3)(query of (2, 4, 6), key of (2, 5, 6), mask of {shape})"
         expect.array(got, wanted, dtype="float64", call=call)
@@ -493,7 +497,7 @@ def test_mask_of_as_many_sequences_as_heads(student, rng):
     """A mask for each sequence is not confused with a mask for each head when there are as many of them."""
     layer = draw_parameters(student.attention.MultiHeadAttention(6, 3, rng=student.rng(2)), rng)
     x, mask = rng.normal(size=(3, 4, 6)), np.arange(4) < np.array([1, 4, 2])[:, None, None]
-    wanted, _ = layered(layer, 3, x, mask=mask)
+    wanted, _ = compute_multi_head_attention(layer, 3, x, mask=mask)
     got = layer(student.tensor.Tensor(x), mask=mask)
     expect.array(got, wanted, call="MultiHeadAttention(6, 3) of 3 sequences with padding_mask([1, 4, 2], 4)")
 
@@ -559,11 +563,11 @@ def test_multi_head_attention_is_recorded(student, rng, masked):
     layer = student.attention.MultiHeadAttention(4, 2, rng=student.rng(2))
     mask = np.arange(5) < np.array([2, 5])[:, None, None] if masked else None
 
-    def run():
+    def make_run():
         inputs = [student.tensor.Tensor(rng.normal(size=s)) for s in ((2, 3, 4), (2, 5, 4), (2, 5, 4))]
         return [*inputs, *layer.parameters()], lambda: layer(*inputs, mask)
 
-    check_recorded(student, run, call="MultiHeadAttention(4, 2)(query, key, value, mask)")
+    check_recorded(student, make_run, call="MultiHeadAttention(4, 2)(query, key, value, mask)")
 
 
 # 7.7: positions
@@ -606,7 +610,7 @@ def test_positions_refuse_an_odd_number(student):
 # What the tests compute for themselves
 
 
-def scores(query, key):
+def compute_scores(query, key):
     """Return every query's dot product with every key, over √d, computed in float64 one pair after another."""
     result = np.empty((*query.shape[:-1], key.shape[-2]))
     for *at, i, j in np.ndindex(result.shape):
@@ -615,9 +619,9 @@ def scores(query, key):
     return result
 
 
-def attention(query, key, value, mask=None):
+def compute_attention(query, key, value, mask=None):
     """Return output and weights, computed one query after another and only from keys that the mask allows."""
-    each = scores(query, key)
+    each = compute_scores(query, key)
     allowed = np.ones(each.shape, bool) if mask is None else np.broadcast_to(mask, each.shape)
     weights, output = np.zeros(each.shape), np.zeros((*each.shape[:-1], value.shape[-1]))
     for *at, i in np.ndindex(each.shape[:-1]):
@@ -631,28 +635,30 @@ def attention(query, key, value, mask=None):
     return output, weights
 
 
-def layered(layer, num_heads, query, key=None, value=None, mask=None):
+def compute_multi_head_attention(layer, num_heads, query, key=None, value=None, mask=None):
     """Return the output and the weights expected of the layer with its current parameters, head by head."""
     key = query if key is None else key
     value = key if value is None else value
-    q, k, v = (projected(getattr(layer, name), x) for name, x in zip(PROJECTIONS, (query, key, value), strict=False))
+    q, k, v = (
+        apply_dense_layer(getattr(layer, name), x) for name, x in zip(PROJECTIONS, (query, key, value), strict=False)
+    )
     size = query.shape[-1] // num_heads
     outputs, weights = [], []
     for h in range(num_heads):
         part = slice(h * size, (h + 1) * size)
-        output, its_weights = attention(q[..., part], k[..., part], v[..., part], mask)
+        output, its_weights = compute_attention(q[..., part], k[..., part], v[..., part], mask)
         outputs.append(output)
         weights.append(its_weights)
-    return projected(layer.out_proj, np.concatenate(outputs, axis=-1)), np.stack(weights, axis=1)
+    return apply_dense_layer(layer.out_proj, np.concatenate(outputs, axis=-1)), np.stack(weights, axis=1)
 
 
-def projected(dense, x):
+def apply_dense_layer(dense, x):
     """Return the output of a Dense layer, computed in float64."""
     weight, *bias = (values(parameter).astype(float) for parameter in dense.parameters())
     return sum(bias, np.einsum("...i,oi->...o", x, weight))
 
 
-def attend(student, query, key, value, mask=None):
+def call_student_attention(student, query, key, value, mask=None):
     """Return the student's output and weights for arrays."""
     tensors = (student.tensor.Tensor(array) for array in (query, key, value))
     got = student.attention.scaled_dot_product_attention(*tensors, mask)
@@ -664,17 +670,17 @@ def attend(student, query, key, value, mask=None):
 
 def check_attention(got, arrays, mask=None, *, call, **tolerance):
     """Compare output and weights with those of plain loops."""
-    for name, tensor, wanted in zip(("output", "weights"), got, attention(*arrays, mask), strict=True):
+    for name, tensor, wanted in zip(("output", "weights"), got, compute_attention(*arrays, mask), strict=True):
         expect.array(tensor, wanted, call=f"{call}: {name}", **tolerance)
 
 
-def check_recorded(student, run, *, call):
+def check_recorded(student, make_run, *, call):
     """Check that only recorded ops lead from every leaf to the result.
 
-    `run()` returns leaves with new values and the function that computes with them. Everything else that goes into the
-    ops must be a constant, the same for other leaves. A new tensor made from an array in between would not be.
+    `make_run()` returns leaves with new values and the function that computes with them. Everything else that goes into
+    the ops must be a constant, the same for other leaves. A new tensor made from an array in between would not be.
     """
-    first, second = (constants_and_reach(student, *run(), call=call) for _ in range(2))
+    first, second = (find_unrecorded_constants(student, *make_run(), call=call) for _ in range(2))
     hint = "use Tensor methods, apply and layers: a new Tensor made from an array cuts the gradient"
     expect.equal(len(first), len(second), call=f"the number of tensors in {call} that no op computed", hint=hint)
     for one, other in zip(first, second, strict=True):
@@ -683,7 +689,7 @@ def check_recorded(student, run, *, call):
         expect.that(same, call=constant, got="different values", expected="a constant", hint=hint)
 
 
-def constants_and_reach(student, leaves, function, *, call):
+def find_unrecorded_constants(student, leaves, function, *, call):
     """Return the constants that recorded ops used: inputs that are not leaves and that no recorded op computed."""
     with traced(student.tensor) as trace:
         result = function()
@@ -709,6 +715,6 @@ def constants_and_reach(student, leaves, function, *, call):
     return constants
 
 
-def pulled(tensors):
+def pull_tensors(tensors):
     """Return the arrays of several tensors on the grader's side."""
     return [values(tensor) for tensor in tensors]

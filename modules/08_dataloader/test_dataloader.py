@@ -93,8 +93,8 @@ def test_array_dataset_indexes_once(student, rng):
         rng.integers(0, 9, 20_000, np.uint8), rng.integers(0, 9, 20_000, np.uint8)
     )
     indices = rng.permutation(20_000)
-    at_once = fastest(lambda: dataset.fetch(indices, None), 20)
-    one_by_one = fastest(lambda: student.dataloader.Dataset.fetch(dataset, indices, None), 3)
+    at_once = time_fastest_call(lambda: dataset.fetch(indices, None), 20)
+    one_by_one = time_fastest_call(lambda: student.dataloader.Dataset.fetch(dataset, indices, None), 3)
     expect.that(
         at_once < one_by_one / 3,
         call="fetch(np.array of 20,000 indices, None), ArrayDataset's and Dataset's",
@@ -116,7 +116,7 @@ def test_batches_in_order(student, n, size):
         wanted = [np.arange(n)[start : start + size] for start in range(0, n, size)]
         wanted = [part for part in wanted if len(part) == size or not drop_last]
         call = f"batch_indices({n}, {size}, drop_last={drop_last})"
-        expect.equal([as_ints(part, call) for part in got], [part.tolist() for part in wanted], call=call)
+        expect.equal([list_batch_indices(part, call) for part in got], [part.tolist() for part in wanted], call=call)
 
 
 @task("8.2")
@@ -126,7 +126,9 @@ def test_batches_in_random_order(student, rng):
     orders = []
     for drop_last in (False, True, False):
         call = f"batch_indices({n}, {size}, rng, drop_last={drop_last})"
-        parts = [as_ints(part, call) for part in student.dataloader.batch_indices(n, size, generator, drop_last)]
+        parts = [
+            list_batch_indices(part, call) for part in student.dataloader.batch_indices(n, size, generator, drop_last)
+        ]
         last = [n % size] if n % size and not drop_last else []
         expect.equal([len(part) for part in parts], [size] * (n // size) + last, call=f"the sizes of {call}")
         order = [i for part in parts for i in part]
@@ -156,7 +158,7 @@ def test_every_order_is_as_likely(student, rng):
     first, absent = np.zeros(4), np.zeros(4)
     for _ in range(400):
         (part,) = student.dataloader.batch_indices(4, 3, generator, drop_last=True)
-        order = as_ints(part, "batch_indices(4, 3, rng, drop_last=True)")
+        order = list_batch_indices(part, "batch_indices(4, 3, rng, drop_last=True)")
         first[order[0]] += 1
         absent[6 - sum(order)] += 1
     for what, counts in (("comes first", first), ("is left out", absent)):
@@ -174,7 +176,7 @@ def test_the_order_comes_from_the_generator(student, rng):
     seed = int(rng.integers(2**31))
     one, two = (student.dataloader.batch_indices(50, 8, student.rng(seed)) for _ in range(2))
     call = f"batch_indices(50, 8, np.random.default_rng({seed})), twice"
-    expect.equal([as_ints(p, call) for p in one], [as_ints(p, call) for p in two], call=call)
+    expect.equal([list_batch_indices(p, call) for p in one], [list_batch_indices(p, call) for p in two], call=call)
 
 
 # 8.3: the DataLoader
@@ -217,7 +219,7 @@ def test_loader_keeps_the_order_unless_told_to_shuffle(student):
     """A generator without `shuffle`, which transforms may need, does not change the order."""
     dataset = student.dataloader.ArrayDataset(np.zeros((40, 2)), np.arange(40))
     loader = student.dataloader.DataLoader(dataset, 16, rng=student.rng(0))
-    got = [targets.tolist() for _, targets in pulled(loader)]
+    got = [targets.tolist() for _, targets in pull_batches(loader)]
     wanted = [list(range(start, min(start + 16, 40))) for start in range(0, 40, 16)]
     call = "the targets 0 to 39 in an epoch of DataLoader(dataset, 16, rng=rng)"
     expect.equal(got, wanted, call=call, hint="shuffle is False: do not pass the generator to batch_indices")
@@ -232,7 +234,7 @@ def test_loader_shuffles_pairs_together(student, rng):
     for _ in range(2):
         loader = student.dataloader.DataLoader(dataset, 8, shuffle=True, rng=student.rng(seed))
         for _ in range(2):
-            batches = pulled(loader)
+            batches = pull_batches(loader)
             inputs, targets = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
             call = "one epoch of DataLoader(60 examples, 8, shuffle=True, rng=rng)"
             expect.array(inputs[:, 0] * 2, targets, call=f"twice the inputs, which are half the targets, in {call}")
@@ -274,9 +276,9 @@ def test_loader_resumes_from_a_saved_state(student, rng):
     loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator)
     for _ in range(int(rng.integers(1, 4))):
         list(loader)
-    state, wanted = generator.bit_generator.state, [targets.tolist() for _, targets in pulled(loader)]
-    loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=generator_at(student, state))
-    got = [targets.tolist() for _, targets in pulled(loader)]
+    state, wanted = generator.bit_generator.state, [targets.tolist() for _, targets in pull_batches(loader)]
+    loader = student.dataloader.DataLoader(dataset, 7, shuffle=True, rng=restore_generator(student, state))
+    got = [targets.tolist() for _, targets in pull_batches(loader)]
     call = "an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
     expect.equal(got, wanted, call=call, hint="spawned generators are counted outside the state: draw a seed instead")
 
@@ -309,9 +311,9 @@ def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
         first = np.concatenate([expect.pull(inputs, call="a batch") for inputs, _ in batches])
         hint = "pass fetch a separate generator, with a seed drawn from rng"
         expect.equal(generator.bit_generator.state, state, call="the loader's generator after its epoch", hint=hint)
-        runs.append([first, np.concatenate([inputs for inputs, _ in pulled(loader)])])
-        loader = student.dataloader.DataLoader(dataset, 16, rng=generator_at(student, state))
-        again = np.concatenate([inputs for inputs, _ in pulled(loader)])
+        runs.append([first, np.concatenate([inputs for inputs, _ in pull_batches(loader)])])
+        loader = student.dataloader.DataLoader(dataset, 16, rng=restore_generator(student, state))
+        again = np.concatenate([inputs for inputs, _ in pull_batches(loader)])
         call = "the flips of an epoch of a new loader whose rng.bit_generator.state was saved before that epoch"
         hint = "spawned generators are counted outside the state: draw a seed instead"
         expect.array(again, runs[-1][1], rtol=0, atol=0, call=call, hint=hint)
@@ -322,7 +324,7 @@ def test_loader_gives_transforms_the_epochs_own_generator(student, rng):
         differs = not np.array_equal(one, other)
         expect.that(differs, call=compared, got="the same flips", expected="new flips in each epoch")
     loader = student.dataloader.DataLoader(dataset, 64, rng=student.rng(seed))
-    count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pulled(loader)})
+    count = len({inputs.tobytes() for _ in range(60) for inputs, _ in pull_batches(loader)})
     expect.equal(
         count, 60, call="how many of 60 epochs are different", hint="draw the seed from many numbers, such as 2**63"
     )
@@ -353,7 +355,7 @@ def test_loader_refuses_bad_arguments(student):
 def test_flip_mirrors_some(student, rng, p, dtype):
     """Each image comes out as it was or mirrored from left to right, with probability p, drawn for each."""
     images = rng.integers(0, 256, (1200, 2, 2, 3)).astype(dtype)
-    seen, given = on_their_side(student, images)
+    seen, given = make_observed_tensor(student, images)
     flip = student.dataloader.RandomHorizontalFlip(p) if p != 0.5 else student.dataloader.RandomHorizontalFlip()
     call = f"RandomHorizontalFlip({p})(images, rng), 1200 {dtype} images of shape (2, 2, 3)"
     got = expect.pull(flip(given, student.rng(int(rng.integers(2**31)))), call=call)
@@ -398,12 +400,12 @@ def test_flip_draws_from_its_generator(student, rng):
 def test_crop_is_a_window_of_the_padded_image(student, rng, shape, padding, dtype):
     """Each image comes out as one window of itself in a frame of zeros, the same window for all channels."""
     images = rng.integers(1, 256, shape).astype(dtype)
-    seen, given = on_their_side(student, images)
+    seen, given = make_observed_tensor(student, images)
     call = f"RandomCrop({padding})(images, rng), {dtype} images of shape {shape}"
     crop = student.dataloader.RandomCrop(padding)
     got = expect.pull(crop(given, student.rng(int(rng.integers(2**31)))), call=call)
     hint = "take rows top to top + H and columns left to left + W of the image with zeros around it"
-    expect.array(got, nearest_windows(got, images, padding)[0], dtype=dtype, call=call, hint=hint)
+    expect.array(got, match_padded_windows(got, images, padding)[0], dtype=dtype, call=call, hint=hint)
     expect.array(seen, images, call=f"images after {call}", hint="do not change the argument")
 
 
@@ -413,7 +415,7 @@ def test_crop_draws_every_position_equally_often(student, rng):
     images = rng.integers(1, 256, (1800, 1, 3, 3))
     generator = student.rng(int(rng.integers(2**31)))
     got = expect.pull(student.dataloader.RandomCrop(1)(images, generator), call="RandomCrop(1)(images, rng)")
-    windows, places = nearest_windows(got, images, 1)
+    windows, places = match_padded_windows(got, images, 1)
     expect.array(got, windows, call="RandomCrop(1)(1800 images of 3×3, rng)")
     counts = np.bincount(places, minlength=9).reshape(3, 3)
     expect.that(
@@ -459,7 +461,7 @@ def test_normalize_by_channel(student, rng):
         ("bool", 1, "float32"),
     ):
         images = (pixels if dtype == "uint8" else pixels / 50).astype(dtype)
-        seen, given = on_their_side(student, images)
+        seen, given = make_observed_tensor(student, images)
         wanted = (images.astype(float) / scale - mean[:, None, None]) / std[:, None, None]
         call = f"Normalize(mean, std)(images of {dtype})"
         hint = "uint8 only: divide by 255" if dtype == "uint8" else None
@@ -521,8 +523,10 @@ def test_augmentation_keeps_up_with_training(student, rng):
     )  # fmt: skip
     criterion = student.dense.CrossEntropyLoss()
     inputs, targets = next(iter(loading.DataLoader(dataset, 4, rng=generator)))
-    batch = fastest(lambda: list(loader), 6) / 4
-    step = 32 * fastest(lambda: student.layers.gradient_descent_step(network, criterion, inputs, targets, 0.01), 4)
+    batch = time_fastest_call(lambda: list(loader), 6) / 4
+    step = 32 * time_fastest_call(
+        lambda: student.layers.gradient_descent_step(network, criterion, inputs, targets, 0.01), 4
+    )
     expect.that(
         batch < step / 10,
         call="loading 128 CIFAR-10 images with flip, crop and normalise, compared with one training step on them",
@@ -539,11 +543,11 @@ def test_augmentation_keeps_up_with_training(student, rng):
 @pytest.mark.parametrize("depth", [1, 3, 100])
 def test_prefetch_yields_the_same_items(student, rng, depth):
     """The generator yields all items in order, and its thread ends with them."""
-    before = threads(student)
+    before = count_threads(student)
     for items in ([], [None], rng.integers(0, 99, 40).tolist(), [0, False, None, "", 3]):
         got = list(student.dataloader.prefetch(items, depth))
         expect.equal(got, items, call=f"list(prefetch({items}, {depth}))")
-        expect_threads(student, before, f"list(prefetch({items}, {depth}))")
+        expect_no_more_threads(student, before, f"list(prefetch({items}, {depth}))")
 
 
 @task("8.7")
@@ -557,12 +561,12 @@ def test_prefetch_changes_no_batch(student, rng):
         generator = student.rng(seed)
         loader = loading.DataLoader(dataset, 8, shuffle=True, rng=generator, prefetch=depth)
         call = f"DataLoader(dataset, 8, shuffle=True, rng=rng, prefetch={depth})"
-        run = [pulled(loader)]
+        run = [pull_batches(loader)]
         # The second epoch is left after its first batch, which must not affect the third.
         left = loading.prefetch(loader.epoch(), depth) if depth else loader.epoch()
         run.append([tuple(expect.pull(part, call="a batch") for part in left.send(None))])
         left.close()
-        run.append(pulled(loader))
+        run.append(pull_batches(loader))
         runs.append((run, generator.bit_generator.state))
         expect.equal(runs[-1][1], runs[0][1], call=f"rng.bit_generator.state after three epochs of {call}")
         for number, (got, wanted) in enumerate(zip(run, runs[0][0], strict=True), start=1):
@@ -576,16 +580,16 @@ def test_prefetch_changes_no_batch(student, rng):
 @task("8.7")
 def test_prefetch_is_bounded(student):
     """The thread waits when enough items are ready, instead of making all of them."""
-    before = threads(student)
+    before = count_threads(student)
     items = student.dataloader.prefetch(list(range(20_000)), 2)
     expect.equal(items.send(None), 0, call="next(prefetch(range(20_000), 2))")
     time.sleep(0.3)
     call = "the threads while 19,999 of 20,000 items of prefetch(items, 2) have not been asked for"
     hint = "use a permit for each item that may wait"
-    waits = threads(student) > before
+    waits = count_threads(student) > before
     expect.that(waits, call=call, got="the thread has ended", expected="a waiting thread", hint=hint)
     expect.equal(list(items), list(range(1, 20_000)), call="the other items")
-    expect_threads(student, before, "the threads after all items were taken")
+    expect_no_more_threads(student, before, "the threads after all items were taken")
 
 
 @task("8.7")
@@ -615,7 +619,7 @@ def test_prefetch_works_ahead_by_depth(student, depth):
 @pytest.mark.parametrize("close", [True, False], ids=["closed", "dropped"])
 def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
     """Closing or dropping the generator ends its thread, whether the thread is working or waiting."""
-    before = threads(student)
+    before = count_threads(student)
     for depth in (1, 2, 8):
         items = student.dataloader.prefetch(list(range(1000)), depth)
         for wanted in range(taken):
@@ -624,13 +628,15 @@ def test_prefetch_ends_its_thread_when_left_early(student, taken, pause, close):
         if close:
             items.close()
         del items
-        expect_threads(student, before, f"the threads after leaving prefetch(range(1000), {depth}) at item {taken}")
+        expect_no_more_threads(
+            student, before, f"the threads after leaving prefetch(range(1000), {depth}) at item {taken}"
+        )
 
 
 @task("8.7")
 def test_prefetch_raises_what_the_items_raise(student, rng):
     """An exception in making an item is raised unchanged and in its turn, and the thread ends."""
-    before, loading = threads(student), student.dataloader
+    before, loading = count_threads(student), student.dataloader
     for kind, example in ((TypeError, None), (ValueError, (np.zeros(3), 1))):
         examples = [(rng.normal(size=2), k) for k in range(7)] + [example]
         for depth in (1, 2, 50):
@@ -641,7 +647,7 @@ def test_prefetch_raises_what_the_items_raise(student, rng):
                 expect.array(items.send(None)[1], [2 * k, 2 * k + 1], call=f"the targets of batch {k} of {call}")
             with expect.raises(kind, call=call, hint="catch it in the thread, and raise it in the generator"):
                 items.send(None)
-            expect_threads(student, before, call)
+            expect_no_more_threads(student, before, call)
             expect.equal(list(items), [], call=f"the items after the error in {call}")
             with expect.raises(kind, call=f"list(DataLoader(a broken dataset, 2, prefetch={depth}))"):
                 list(loader)
@@ -649,7 +655,7 @@ def test_prefetch_raises_what_the_items_raise(student, rng):
         TypeError, call="list(prefetch(5, 2))", hint="5 is not iterable, which is an error like any other"
     ):
         list(loading.prefetch(5, 2))
-    expect_threads(student, before, "list(prefetch(5, 2))")
+    expect_no_more_threads(student, before, "list(prefetch(5, 2))")
 
 
 # 8.8: IDX
@@ -666,7 +672,7 @@ def test_idx_holds_arrays(student, rng, code, dtype):
             rng.normal(0, 40, shape).astype("int8").astype(dtype) if dtype != "uint8" else rng.integers(0, 256, shape)
         )
         array = array.astype(dtype) * (np.float32(1.7) if dtype.startswith("float") else 1)
-        got = student.dataloader.parse_idx(idx(code, array.astype(dtype)))
+        got = student.dataloader.parse_idx(encode_idx_file(code, array.astype(dtype)))
         expect.array(got, array.astype(dtype), dtype=dtype, rtol=0, atol=0, call=f"parse_idx({dtype} of shape {shape})")
     got = student.dataloader.parse_idx(bytes.fromhex("00 00 08 01 00 00 00 02 05 09"))
     expect.array(got, [5, 9], dtype="uint8", call="parse_idx(00 00 08 01 · 00 00 00 02 · 05 09)")
@@ -675,7 +681,7 @@ def test_idx_holds_arrays(student, rng, code, dtype):
 @task("8.8")
 def test_idx_is_an_array_like_any_other(student):
     """The array has this machine's byte order and can be changed, even an array of bytes."""
-    got = student.dataloader.parse_idx(idx(0x0B, np.array([1, 258], "int16")))
+    got = student.dataloader.parse_idx(encode_idx_file(0x0B, np.array([1, 258], "int16")))
     if type(got) is np.ndarray:
         expect.that(got.dtype.isnative, call="parse_idx(int16)", got=f"dtype {got.dtype.str}", expected="native order")
     expect.array(
@@ -684,7 +690,7 @@ def test_idx_is_an_array_like_any_other(student):
     got[0] = 7
     expect.array(got, [7, 258], call="array = parse_idx(…); array[0] = 7; array")
     # The array is held on the student's side: one that is fetched is a copy, and can always be changed.
-    pixels = student.hold_result(student.dataloader.parse_idx, idx(0x08, np.array([1, 2], "uint8")))
+    pixels = student.hold_result(student.dataloader.parse_idx, encode_idx_file(0x08, np.array([1, 2], "uint8")))
     expect.that(
         bool(pixels.flags.writeable),
         call="parse_idx(uint8 1 and 2).flags.writeable",
@@ -697,7 +703,7 @@ def test_idx_is_an_array_like_any_other(student):
 @task("8.8")
 def test_idx_refuses_damage(student, rng):
     """A wrong beginning, an unknown type, a short header, and sizes that do not fit are ValueErrors."""
-    good = idx(8, rng.integers(0, 256, (3, 5)))
+    good = encode_idx_file(8, rng.integers(0, 256, (3, 5)))
     damaged = {
         "nothing": b"",
         "three bytes": good[:3],
@@ -728,11 +734,14 @@ def test_idx_files(student, rng, tmp_path, monkeypatch):
     """read_idx reads a file, gzipped or not, and its ValueError names a damaged file."""
     monkeypatch.chdir(tmp_path)  # for student code that runs in this process; a worker has its own folder
     array = rng.integers(0, 256, (4, 3))
-    for name, data in (("plain-idx2-ubyte", idx(8, array)), ("packed-idx2-ubyte.gz", gzip.compress(idx(8, array)))):
-        with file(student, name, data):
+    for name, data in (
+        ("plain-idx2-ubyte", encode_idx_file(8, array)),
+        ("packed-idx2-ubyte.gz", gzip.compress(encode_idx_file(8, array))),
+    ):
+        with TemporaryStudentFile(student, name, data):
             expect.array(student.dataloader.read_idx(name), array, dtype="uint8", call=f"read_idx({name!r})")
         with (
-            file(student, name, data[:-1]),
+            TemporaryStudentFile(student, name, data[:-1]),
             expect.raises(ValueError, mentions=(name,), call=f"read_idx({name!r}), cut"),
         ):
             student.dataloader.read_idx(name)
@@ -749,7 +758,7 @@ def test_cifar_batches_are_read(student, rng):
     rows, labels = rng.integers(0, 256, (4, 3072), dtype=np.uint8), [int(n) for n in rng.integers(0, 10, 4)]
     batch = {b"data": rows, b"labels": labels, b"batch_label": b"training batch 1 of 5", b"filenames": [b"a.png"] * 4}
     for how, data in (
-        ("like the official files", official(rows, labels)),
+        ("like the official files", encode_official_cifar_batch(rows, labels)),
         ("with Python 3, protocol 3", pickle.dumps(batch, protocol=3)),
         ("with Python 3, protocol 4", pickle.dumps(batch, protocol=4)),
     ):
@@ -757,7 +766,7 @@ def test_cifar_batches_are_read(student, rng):
         call = f"parse_cifar_batch(a batch of 4, written {how})"
         expect.array(images, rows.reshape(4, 3, 32, 32), dtype="uint8", call=f"{call}[0]")
         expect.array(classes, labels, dtype="int64", call=f"{call}[1]")
-    images, classes = student.dataloader.parse_cifar_batch(official(rows[:0], []))
+    images, classes = student.dataloader.parse_cifar_batch(encode_official_cifar_batch(rows[:0], []))
     expect.equal((images.shape, classes.shape), ((0, 3, 32, 32), (0,)), call="the shapes of an empty batch")
 
 
@@ -767,13 +776,13 @@ def test_no_pickle_calls_anything(student, rng):
     rows = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
     good = {b"data": rows, b"labels": [3, 9]}
     strangers = {
-        "builtins.eval": good | {b"labels": Call(eval, "[3, 9]")},
-        "builtins.dict": Call(dict, list(good.items())),
-        "builtins.getattr": good | {b"more": Call(getattr, "a", "upper")},
-        "numpy.zeros": good | {b"data": Call(np.zeros, (2, 3072), "u1")},
-        "numpy.uint8": good | {b"more": Call(np.uint8, 7)},
+        "builtins.eval": good | {b"labels": PickledCall(eval, "[3, 9]")},
+        "builtins.dict": PickledCall(dict, list(good.items())),
+        "builtins.getattr": good | {b"more": PickledCall(getattr, "a", "upper")},
+        "numpy.zeros": good | {b"data": PickledCall(np.zeros, (2, 3072), "u1")},
+        "numpy.uint8": good | {b"more": PickledCall(np.uint8, 7)},
         "numpy.ndarray.tobytes": good | {b"more": np.ndarray.tobytes},
-        "collections.OrderedDict": good | {b"more": Call(__import__("collections").OrderedDict)},
+        "collections.OrderedDict": good | {b"more": PickledCall(__import__("collections").OrderedDict)},
     }
     for name, batch in strangers.items():
         call = f"parse_cifar_batch(a batch that asks for {name})"
@@ -829,13 +838,13 @@ def test_cifar_files(student, rng, tmp_path, monkeypatch):
     """read_cifar_batch reads a file, and its ValueError names a file that is not a batch."""
     monkeypatch.chdir(tmp_path)
     rows = rng.integers(0, 256, (3, 3072), dtype=np.uint8)
-    with file(student, "data_batch_1", official(rows, [7, 0, 2])):
+    with TemporaryStudentFile(student, "data_batch_1", encode_official_cifar_batch(rows, [7, 0, 2])):
         images, labels = student.dataloader.read_cifar_batch("data_batch_1")
     expect.array(images, rows.reshape(3, 3, 32, 32), dtype="uint8", call='read_cifar_batch("data_batch_1")[0]')
     expect.array(labels, [7, 0, 2], dtype="int64", call='read_cifar_batch("data_batch_1")[1]')
     call = "read_cifar_batch(a file that holds a list)"
     with (
-        file(student, "data_batch_2", pickle.dumps([1, 2])),
+        TemporaryStudentFile(student, "data_batch_2", pickle.dumps([1, 2])),
         expect.raises(ValueError, mentions=("data_batch_2",), call=call),
     ):
         student.dataloader.read_cifar_batch("data_batch_2")
@@ -844,32 +853,32 @@ def test_cifar_files(student, rng, tmp_path, monkeypatch):
 # What the tests use
 
 
-def on_their_side(student, array):
+def make_observed_tensor(student, array):
     """Return a tensor with a copy of the array, and the array in it, where changes by student code can be seen."""
     tensor = student.tensor.Tensor(array.copy())
     return tensor, student.hold(tensor, "data")
 
 
-def generator_at(student, state):
+def restore_generator(student, state):
     """Return a generator on the student's side that continues from a saved state."""
     generator = student.rng(99)
     generator.bit_generator.state = state
     return generator
 
 
-def as_ints(part, call):
+def list_batch_indices(part, call):
     """Return the indices of a batch as a list, after checking their dtype."""
     array = expect.pull(part, call=call)
     expect.that(array.dtype.kind in "iu", call=call, got=f"an array of {array.dtype}", expected="arrays of integers")
     return array.tolist()
 
 
-def pulled(loader):
+def pull_batches(loader):
     """Return one epoch's batches as arrays on the grader's side."""
     return [tuple(expect.pull(part, call="a batch") for part in batch) for batch in loader]
 
 
-def fastest(function, repeats=5):
+def time_fastest_call(function, repeats=5):
     """Return the time of the fastest of several calls, in seconds."""
     best = math.inf
     for _ in range(repeats):
@@ -879,7 +888,7 @@ def fastest(function, repeats=5):
     return best
 
 
-def nearest_windows(got, images, padding):
+def match_padded_windows(got, images, padding):
     """Return, for each image of `got`, the equal window of the padded image (or the first window), and its number."""
     h, w = images.shape[2:]
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
@@ -891,21 +900,21 @@ def nearest_windows(got, images, padding):
     return np.stack(windows)[places, np.arange(len(images))], places
 
 
-def threads(student):
+def count_threads(student):
     """Return the number of threads that run on the student's side."""
     return student.dataloader.threading.active_count()
 
 
-def expect_threads(student, wanted, call):
+def expect_no_more_threads(student, wanted, call):
     """Check that no more threads run than before, now or after a short wait."""
     until = time.monotonic() + 5
-    while (count := threads(student)) > wanted and time.monotonic() < until:
+    while (count := count_threads(student)) > wanted and time.monotonic() < until:
         time.sleep(0.01)
     hint = "tell the thread to stop, and wake it if it waits"
     expect.that(count <= wanted, call=call, got=f"{count - wanted} threads still run", expected="none", hint=hint)
 
 
-class file:  # noqa: N801 - used as a function
+class TemporaryStudentFile:
     """A file on the student's side, for as long as the block lasts."""
 
     def __init__(self, student, name, data):
@@ -918,7 +927,7 @@ class file:  # noqa: N801 - used as a function
         self.path.unlink()
 
 
-def idx(code, array):
+def encode_idx_file(code, array):
     """Return the array as the bytes of an IDX file."""
     kinds = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
     return (
@@ -926,7 +935,7 @@ def idx(code, array):
     )
 
 
-class Call:
+class PickledCall:
     """An object that is pickled as a call of a function."""
 
     def __init__(self, function, *arguments):
@@ -936,22 +945,22 @@ class Call:
         return self.call
 
 
-def official(rows, labels):
+def encode_official_cifar_batch(rows, labels):
     """Return a batch as Python 2 and NumPy 1 wrote it, with strings without an encoding, and NumPy's old names."""
 
-    def text(data):
+    def encode_text(data):
         return b"T" + struct.pack("<i", len(data)) + data
 
     kind = (
         b"cnumpy\ndtype\n"
-        + text(b"u1")
+        + encode_text(b"u1")
         + b"K\0K\1\x87R(K\3"
-        + text(b"|")
+        + encode_text(b"|")
         + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
     )
     shape = b"J" + struct.pack("<i", len(rows)) + b"M\x00\x0c\x86"
-    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + text(b"b") + b"\x87R"
-    array += b"(K\1" + shape + kind + b"\x89" + text(rows.tobytes()) + b"tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + encode_text(b"b") + b"\x87R"
+    array += b"(K\1" + shape + kind + b"\x89" + encode_text(rows.tobytes()) + b"tb"
     classes = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    label = text(b"batch_label") + text(b"training batch 1 of 5")
-    return b"\x80\2}(" + label + text(b"labels") + classes + text(b"data") + array + b"u."
+    label = encode_text(b"batch_label") + encode_text(b"training batch 1 of 5")
+    return b"\x80\2}(" + label + encode_text(b"labels") + classes + encode_text(b"data") + array + b"u."

@@ -16,7 +16,7 @@ REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text(enco
 STATEFUL = {"SGD": {"momentum": 0.9}, "Adam": {}, "AdamW": {}}
 
 
-def runs(*optimizers, scheduler=None, clipped=False):
+def list_reference_runs(*optimizers, scheduler=None, clipped=False):
     """Return the runs of reference.json for a task, as pytest parameters."""
     return [
         pytest.param(run, id=run["name"])
@@ -33,7 +33,7 @@ def runs(*optimizers, scheduler=None, clipped=False):
 @task("10.1")
 def test_parameters_are_marked(student):
     """An optimiser marks its parameters, and no other tensor, as requiring a gradient."""
-    first, second, other = (tensor(student, [1.0]) for _ in range(3))
+    first, second, other = (make_tensor(student, [1.0]) for _ in range(3))
     student.optimizers.Optimizer([first, second], lr=0.1).zero_grad()
     marked = [t.requires_grad for t in (first, second, other)]
     expect.equal(marked, [True, True, False], call="requires_grad of two parameters and of another tensor")
@@ -45,10 +45,10 @@ def test_step_goes_against_what_update_returns(student, rng):
     for dtype in ("float32", "float64"):
         starts = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (2,), ())]
         grads = [rng.normal(size=start.shape).astype(dtype) for start in starts]
-        parameters = [tensor(student, start) for start in starts]
+        parameters = [make_tensor(student, start) for start in starts]
         optimizer = student.optimizers.Optimizer(parameters, lr=0.25)
         for parameter, grad in zip(parameters, grads, strict=True):
-            parameter.grad = tensor(student, grad)
+            parameter.grad = make_tensor(student, grad)
         optimizer.step()
         for parameter, start, grad in zip(parameters, starts, grads, strict=True):
             call = f"a parameter of shape {start.shape} after Optimizer(parameters, lr=0.25).step()"
@@ -59,11 +59,11 @@ def test_step_goes_against_what_update_returns(student, rng):
 @task("10.1")
 def test_step_counts_where_there_is_a_gradient(student):
     """The number of steps in a parameter's state only counts those in which it had a gradient."""
-    often, once, never = (tensor(student, [1.0]) for _ in range(3))
+    often, once, never = (make_tensor(student, [1.0]) for _ in range(3))
     optimizer = student.optimizers.Optimizer([often, once, never], lr=0.1)
     for step in range(3):
-        often.grad = tensor(student, [1.0])
-        once.grad = tensor(student, [1.0]) if step == 1 else None
+        often.grad = make_tensor(student, [1.0])
+        once.grad = make_tensor(student, [1.0]) if step == 1 else None
         optimizer.step()
     got = [state["step"] for state in optimizer.state]
     call = 'state["step"] of three parameters after three steps, with gradients in all, in one and in none of them'
@@ -73,9 +73,9 @@ def test_step_counts_where_there_is_a_gradient(student):
 @task("10.1")
 def test_step_computes_in_float32_at_least(student):
     """A float16 parameter is moved in float32 and then rounded, so large intermediate values are not lost."""
-    parameter = tensor(student, np.array([6e4, 1.0], "float16"))
+    parameter = make_tensor(student, np.array([6e4, 1.0], "float16"))
     optimizer = student.optimizers.Optimizer([parameter], lr=2.0)
-    parameter.grad = tensor(student, np.array([6e4, 1.0], "float16"))
+    parameter.grad = make_tensor(student, np.array([6e4, 1.0], "float16"))
     optimizer.step()
     call = "[6e4, 1], float16, after Optimizer(parameters, lr=2).step() with the gradient [6e4, 1]"
     expect.array(parameter, np.array([-6e4, -1.0]), dtype="float16", rtol=1e-3, call=call, hint="at_least_float32")
@@ -85,11 +85,11 @@ def test_step_computes_in_float32_at_least(student):
 def test_lr_may_change_between_steps(student, rng):
     """An lr that is set between two steps takes effect in the next one, which schedules rely on."""
     start, grad = rng.normal(size=5).astype("float32"), rng.normal(size=5).astype("float32")
-    parameter = tensor(student, start)
+    parameter = make_tensor(student, start)
     optimizer = student.optimizers.Optimizer([parameter], lr=0.5)
     for lr in (0.5, 0.125):
         optimizer.lr = lr
-        parameter.grad = tensor(student, grad)
+        parameter.grad = make_tensor(student, grad)
         optimizer.step()
     expect.array(parameter, start - 0.625 * grad, call="a parameter after a step with lr=0.5 and one with lr=0.125")
 
@@ -103,10 +103,10 @@ def test_lr_may_change_between_steps(student, rng):
 )
 def test_without_a_gradient_nothing_moves(student, name):
     """A parameter whose grad is None is left alone, whatever the others do, and does not decay."""
-    moving, resting = tensor(student, [1.0, 2.0]), tensor(student, [3.0, 4.0])
+    moving, resting = make_tensor(student, [1.0, 2.0]), make_tensor(student, [3.0, 4.0])
     options = {} if name == "Optimizer" else {"weight_decay": 0.5}
     optimizer = getattr(student.optimizers, name)([resting, moving], lr=0.1, **options)
-    moving.grad = tensor(student, [1.0, 1.0])
+    moving.grad = make_tensor(student, [1.0, 1.0])
     optimizer.step()
     call = f"a parameter without gradient after {name}(parameters, lr=0.1).step()"
     expect.array(resting, [3, 4], rtol=0, atol=0, call=call, hint="skip parameters without a gradient")
@@ -119,9 +119,9 @@ def test_without_a_gradient_nothing_moves(student, name):
 @task("10.1")
 def test_zero_grad_clears_gradients(student):
     """After zero_grad the grad of every parameter is None."""
-    parameters = [tensor(student, [1.0]), tensor(student, [[2.0]])]
+    parameters = [make_tensor(student, [1.0]), make_tensor(student, [[2.0]])]
     optimizer = student.optimizers.Optimizer(parameters, lr=0.1)
-    parameters[1].grad = tensor(student, [[5.0]])
+    parameters[1].grad = make_tensor(student, [[5.0]])
     optimizer.zero_grad()
     left = [parameter.grad is None for parameter in parameters]
     expect.equal(left, [True, True], call="grad is None, after zero_grad()", hint="for all of optimizer.parameters")
@@ -130,10 +130,10 @@ def test_zero_grad_clears_gradients(student):
 @task("10.1")
 def test_parameters_may_come_from_a_generator(student):
     """Parameters may come from any iterable, and one that is given twice takes one step, not two."""
-    first, second = tensor(student, [1.0]), tensor(student, [1.0])
+    first, second = make_tensor(student, [1.0]), make_tensor(student, [1.0])
     optimizer = student.optimizers.Optimizer([first, second, first], lr=0.5)
     for parameter in (first, second):
-        parameter.grad = tensor(student, [1.0])
+        parameter.grad = make_tensor(student, [1.0])
     optimizer.step()
     for parameter in (first, second):
         expect.array(parameter, [0.5], call="a parameter after Optimizer([first, second, first], lr=0.5).step()")
@@ -142,7 +142,7 @@ def test_parameters_may_come_from_a_generator(student):
 @task("10.1")
 def test_options_out_of_range_are_refused(student):
     """An empty list of parameters, a negative option, and betas of 1 are ValueErrors."""
-    parameter, optimizers = tensor(student, [1.0]), student.optimizers
+    parameter, optimizers = make_tensor(student, [1.0]), student.optimizers
     with expect.raises(ValueError, call="SGD([], lr=0.1)"):
         optimizers.SGD([], lr=0.1)
     for name, options, mention in (
@@ -168,10 +168,10 @@ def test_options_out_of_range_are_refused(student):
 def test_sgd_by_hand(student):
     """With gradient 1, lr 1 and momentum 0.9 the steps are 1, 1.9 and 2.71, or 1.9, 2.71 and 3.439 with Nesterov."""
     for nesterov, steps in ((False, (1, 1.9, 2.71)), (True, (1.9, 2.71, 3.439))):
-        ball, place = tensor(student, np.zeros(1)), 0.0
+        ball, place = make_tensor(student, np.zeros(1)), 0.0
         optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.9, nesterov=nesterov)
         for number, step in enumerate(steps, start=1):
-            ball.grad = tensor(student, np.ones(1))
+            ball.grad = make_tensor(student, np.ones(1))
             optimizer.step()
             place -= step
             call = f"0 after step {number} of SGD(lr=1, momentum=0.9, nesterov={nesterov}), with gradients of 1"
@@ -183,12 +183,12 @@ def test_sgd_by_hand(student):
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_change_of_lr_acts_immediately(student, nesterov):
     """The velocity does not contain lr: a new lr scales the whole next step, not only the newest gradient."""
-    ball = tensor(student, np.zeros(1))
+    ball = make_tensor(student, np.zeros(1))
     optimizer = student.optimizers.SGD([ball], lr=1.0, momentum=0.5, nesterov=nesterov)
     place = 0.0
     for step, (lr, update) in enumerate(zip((1.0, 1.0, 0.25, 2.0), (1, 1.5, 1.75, 1.875), strict=True), start=1):
         optimizer.lr = lr
-        ball.grad = tensor(student, np.ones(1))
+        ball.grad = make_tensor(student, np.ones(1))
         optimizer.step()
         place -= lr * (1 + 0.5 * update if nesterov else update)
         call = f"0 after step {step} of SGD(lr=1, 1, ¼, 2, momentum=0.5, nesterov={nesterov}), with gradients of 1"
@@ -197,10 +197,10 @@ def test_a_change_of_lr_acts_immediately(student, nesterov):
 
 
 @task("10.2")
-@pytest.mark.parametrize("run", runs("SGD"))
+@pytest.mark.parametrize("run", list_reference_runs("SGD"))
 def test_sgd_goes_where_pytorch_goes(student, run):
     """Over 100 steps all parameters agree with PyTorch's SGD within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 @task("10.2")
@@ -210,12 +210,12 @@ def test_sgd_by_its_formula(student, rng, momentum):
     for nesterov in (False, True) if momentum else (False,):
         lr, decay = 0.1, float(rng.uniform(0.1, 0.5))
         value, velocity = rng.normal(size=(2, 3)), np.zeros((2, 3))
-        parameter = tensor(student, value)
+        parameter = make_tensor(student, value)
         optimizer = student.optimizers.SGD([parameter], lr, momentum, nesterov, weight_decay=decay)
         for step in range(1, 4):
             optimizer.lr = lr = float(rng.uniform(0.05, 0.2))
             grad = rng.normal(size=value.shape)
-            parameter.grad = tensor(student, grad)
+            parameter.grad = make_tensor(student, grad)
             optimizer.step()
             full = grad + decay * value
             velocity = momentum * velocity + full
@@ -226,17 +226,17 @@ def test_sgd_by_its_formula(student, rng, momentum):
 
 
 @task("10.3")
-@pytest.mark.parametrize("run", runs("Adam"))
+@pytest.mark.parametrize("run", list_reference_runs("Adam"))
 def test_adam_goes_where_pytorch_goes(student, run):
     """Over 100 steps all parameters agree with PyTorch's Adam within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 @task("10.4")
-@pytest.mark.parametrize("run", runs("AdamW"))
+@pytest.mark.parametrize("run", list_reference_runs("AdamW"))
 def test_adamw_goes_where_pytorch_goes(student, run):
     """Over 100 steps all parameters agree with PyTorch's AdamW within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 adams = pytest.mark.parametrize(
@@ -251,12 +251,12 @@ def test_adam_by_its_formula(student, rng, name):
     beta1, beta2 = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.2, 0.49))  # far from the usual ones
     value = rng.normal(size=(2, 3))
     mean, square = np.zeros((2, 3)), np.zeros((2, 3))
-    parameter = tensor(student, value)
+    parameter = make_tensor(student, value)
     optimizer = getattr(student.optimizers, name)([parameter], lr, (beta1, beta2), eps, decay)
     for step in range(1, 5):
         optimizer.lr = lr = float(rng.uniform(0.05, 0.2))
         grad = rng.normal(size=value.shape)
-        parameter.grad = tensor(student, grad)
+        parameter.grad = make_tensor(student, grad)
         optimizer.step()
         full = grad + decay * value if name == "Adam" else grad
         mean, square = beta1 * mean + (1 - beta1) * full, beta2 * square + (1 - beta2) * full * full
@@ -272,9 +272,9 @@ def test_adam_by_its_formula(student, rng, name):
 @pytest.mark.parametrize(("dtype", "large"), [("float32", 1e6), ("float16", 6e4)])
 def test_adam_takes_steps_of_lr(student, name, dtype, large):
     """The first step is lr for every element, whether its gradient is 1e-5 or 1e6, but 0 for a gradient of 0."""
-    parameter = tensor(student, np.zeros(5, dtype))
+    parameter = make_tensor(student, np.zeros(5, dtype))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.01)
-    parameter.grad = tensor(student, np.array([1e-5, -1.0, 0.0, large, -1e-4], dtype))
+    parameter.grad = make_tensor(student, np.array([1e-5, -1.0, 0.0, large, -1e-4], dtype))
     optimizer.step()
     call = f"zeros of {dtype} after one step of {name}(…, lr=0.01) with gradients of 1e-5, -1, 0, {large:.0e}, -1e-4"
     hint = "divide both means by 1 - βᵗ, with t = 1 in this step; squares do not fit in float16"
@@ -284,15 +284,15 @@ def test_adam_takes_steps_of_lr(student, name, dtype, large):
 @adams
 def test_adam_by_default(student, name):
     """By default lr is 0.001, betas are 0.9 and 0.999, eps is 1e-8, and only AdamW decays, by 0.01."""
-    optimizer = getattr(student.optimizers, name)([tensor(student, [1.0])])
+    optimizer = getattr(student.optimizers, name)([make_tensor(student, [1.0])])
     optimizer.step()
     options = {name: getattr(optimizer, name) for name in ("lr", "betas", "eps", "weight_decay")}
     decay = 0.0 if name == "Adam" else 0.01
     wanted = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": decay}
     expect.equal(options, wanted, call=f"the options of {name}(parameters)")
-    parameter = tensor(student, [2.0])
+    parameter = make_tensor(student, [2.0])
     optimizer = getattr(student.optimizers, name)([parameter])
-    parameter.grad = tensor(student, [0.5])
+    parameter.grad = make_tensor(student, [0.5])
     optimizer.step()
     expect.array(parameter, [2 - 0.001 * (1 + 2 * decay)], rtol=1e-6, call=f"2.0 after a step of {name}(parameters)")
 
@@ -300,11 +300,11 @@ def test_adam_by_default(student, name):
 @task("10.3")
 def test_every_parameter_counts_its_own_steps(student):
     """A parameter that gets its first gradient late is corrected as in its first step."""
-    early, late = tensor(student, [1.0]), tensor(student, [1.0])
+    early, late = make_tensor(student, [1.0]), make_tensor(student, [1.0])
     optimizer = student.optimizers.Adam([early, late], lr=0.1)
     for step in range(6):
-        early.grad = tensor(student, [1.0])
-        late.grad = tensor(student, [1.0]) if step == 5 else None
+        early.grad = make_tensor(student, [1.0])
+        late.grad = make_tensor(student, [1.0]) if step == 5 else None
         optimizer.step()
     expect.array(late, [0.9], call="a parameter whose only gradient came in the sixth step", hint='use state["step"]')
     expect.array(early, [0.4], call="a parameter that had a gradient in all six steps")
@@ -317,11 +317,11 @@ def test_every_parameter_counts_its_own_steps(student):
 def test_clipping_scales_all_gradients_alike(student, rng):
     """With a norm above max_norm, every gradient is multiplied by max_norm / norm, and the old norm is returned."""
     grads = [rng.normal(size=shape).astype(dtype) for shape, dtype in (((3, 4), "float32"), ((2,), "float64"))]
-    parameters = [tensor(student, np.ones(grad.shape, grad.dtype)) for grad in (*grads, np.ones(3))]
+    parameters = [make_tensor(student, np.ones(grad.shape, grad.dtype)) for grad in (*grads, np.ones(3))]
     norm = math.sqrt(sum(float((grad.astype("float64") ** 2).sum()) for grad in grads))
     for share in (0.3, 0.9):
         for parameter, grad in zip(parameters, grads, strict=False):
-            parameter.grad = tensor(student, grad)
+            parameter.grad = make_tensor(student, grad)
         got = student.optimizers.clip_grad_norm(parameters, share * norm)
         call = f"clip_grad_norm(parameters, {share * norm:.3f}), norm {norm:.3f}"
         expect.that(type(got) is float, call=call, got=got, expected="a Python float")
@@ -338,11 +338,11 @@ def test_clipping_scales_all_gradients_alike(student, rng):
 def test_small_gradients_are_not_clipped(student, rng):
     """With a norm of at most max_norm, every gradient stays as it was; without gradients the norm is 0."""
     grad = rng.normal(size=(4, 5)).astype("float32")
-    parameter = tensor(student, np.ones((4, 5), "float32"))
+    parameter = make_tensor(student, np.ones((4, 5), "float32"))
     call = "clip_grad_norm([a parameter without gradient], 1.0)"
     expect.equal(student.optimizers.clip_grad_norm([parameter], 1.0), 0.0, call=call)
     norm = float(np.sqrt((grad.astype("float64") ** 2).sum()))
-    parameter.grad = tensor(student, grad)
+    parameter.grad = make_tensor(student, grad)
     for max_norm in (norm * 1.01, 1e6, float("inf")):
         call = f"clip_grad_norm(parameters, {max_norm:.4g}), norm {norm:.4g}"
         expect.array(student.optimizers.clip_grad_norm([parameter], max_norm), norm, call=call)
@@ -353,13 +353,13 @@ def test_small_gradients_are_not_clipped(student, rng):
 @task("10.5")
 def test_clipping_of_huge_gradients(student):
     """Results are right even where squares do not fit in float32, or a small factor does not fit in float16."""
-    parameter = tensor(student, np.ones(2, "float32"))
-    parameter.grad = tensor(student, np.array([3e25, -4e25], "float32"))
+    parameter = make_tensor(student, np.ones(2, "float32"))
+    parameter.grad = make_tensor(student, np.array([3e25, -4e25], "float32"))
     got = student.optimizers.clip_grad_norm([parameter], 1.0)
     call = "clip_grad_norm of the gradient [3e25, -4e25]"
     expect.array(got, 5e25, call=call, hint="compute the sum in float64")
     expect.array(parameter.grad, [0.6, -0.8], call=f"the gradient after {call}")
-    parameter.grad = tensor(student, np.array([3e4, -4e4], "float16"))
+    parameter.grad = make_tensor(student, np.array([3e4, -4e4], "float16"))
     got = student.optimizers.clip_grad_norm([parameter], 1e-3)
     call = "clip_grad_norm of the gradient [3e4, -4e4] in float16, to 1e-3"
     expect.array(got, 5e4, call=call, rtol=1e-3)
@@ -371,9 +371,9 @@ def test_clipping_of_huge_gradients(student):
 @task("10.5")
 def test_clipping_refuses_what_cannot_be_clipped(student):
     """A norm that is not finite and a max_norm that is not above 0 are ValueErrors."""
-    parameter = tensor(student, np.ones(2, "float32"))
+    parameter = make_tensor(student, np.ones(2, "float32"))
     for bad, mention in ((float("nan"), "nan"), (float("inf"), "inf")):
-        parameter.grad = tensor(student, np.array([1.0, bad], "float32"))
+        parameter.grad = make_tensor(student, np.array([1.0, bad], "float32"))
         with expect.raises(ValueError, mentions=(mention,), call=f"clip_grad_norm of a gradient [1.0, {bad}]"):
             student.optimizers.clip_grad_norm([parameter], 1.0)
     for max_norm in (0.0, -1.0, float("nan")):
@@ -382,10 +382,10 @@ def test_clipping_refuses_what_cannot_be_clipped(student):
 
 
 @task("10.5")
-@pytest.mark.parametrize("run", runs("SGD", "AdamW", clipped=True))
+@pytest.mark.parametrize("run", list_reference_runs("SGD", "AdamW", clipped=True))
 def test_clipped_steps_go_where_pytorch_goes(student, run):
     """Over 100 clipped steps all parameters agree with PyTorch's within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 # 10.6: state that can be saved
@@ -395,7 +395,7 @@ def test_clipped_steps_go_where_pytorch_goes(student, run):
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_is_flat_and_plain(student, rng, name):
     """The state is a dict of arrays, ints and floats by name, including lr, and does not change in later steps."""
-    parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,), ())]
+    parameters = [make_tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,), ())]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.125, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
     call, state = f"{name}(…).state_dict()", optimizer.state_dict()
@@ -422,12 +422,12 @@ def test_state_is_flat_and_plain(student, rng, name):
 def test_state_resumes_bit_for_bit(student, rng, name):
     """A new optimiser that loads the state continues exactly like the old one, even for parameters without steps."""
     starts = [rng.normal(size=shape).astype("float32") for shape in ((2, 3), (4,), (), (2,))]
-    parameters = [tensor(student, start) for start in starts]
+    parameters = [make_tensor(student, start) for start in starts]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
     for _ in range(3):
         advance(student, optimizer, parameters[:3], rng)
     optimizer.lr = 0.025
-    again = [tensor(student, values(parameter)) for parameter in parameters]
+    again = [make_tensor(student, values(parameter)) for parameter in parameters]
     resumed = getattr(student.optimizers, name)(again, lr=0.7, **STATEFUL[name])
     state = optimizer.state_dict()
     kept = {key: np.array(value) for key, value in state.items()}
@@ -450,7 +450,7 @@ def test_state_resumes_bit_for_bit(student, rng, name):
 @pytest.mark.parametrize("name", STATEFUL)
 def test_states_share_no_memory(student, rng, name):
     """Saving and loading both copy: changing a state's arrays affects neither optimiser that saved or loaded it."""
-    parameter, other = (tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
+    parameter, other = (make_tensor(student, rng.normal(size=3).astype("float32")) for _ in range(2))
     optimizer = getattr(student.optimizers, name)([parameter], lr=0.1, **STATEFUL[name])
     advance(student, optimizer, [parameter], rng)
     resumed = getattr(student.optimizers, name)([other], lr=0.1, **STATEFUL[name])
@@ -469,7 +469,7 @@ def test_states_share_no_memory(student, rng, name):
 @pytest.mark.parametrize("name", STATEFUL)
 def test_state_that_does_not_fit_is_refused(student, rng, name):
     """An entry that is missing, unknown, misshapen or not a number is a ValueError, and nothing has changed."""
-    parameters = [tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,))]
+    parameters = [make_tensor(student, rng.normal(size=shape).astype("float32")) for shape in ((2, 3), (4,))]
     optimizer = getattr(student.optimizers, name)(parameters, lr=0.1, **STATEFUL[name])
     advance(student, optimizer, parameters, rng)
     before = {key: np.array(value) for key, value in optimizer.state_dict().items()}
@@ -498,7 +498,7 @@ def test_state_that_does_not_fit_is_refused(student, rng, name):
 @task("10.6")
 def test_state_survives_a_change_of_number_types(student, rng):
     """Numbers that come back as arrays without axes, and arrays in another dtype, are converted."""
-    parameters = [tensor(student, rng.normal(size=3).astype("float32"))]
+    parameters = [make_tensor(student, rng.normal(size=3).astype("float32"))]
     optimizer = student.optimizers.Adam(parameters, lr=0.1)
     advance(student, optimizer, parameters, rng)
     wanted = optimizer.state_dict()
@@ -516,24 +516,24 @@ SCHEDULES = [
 
 
 @task("10.7")
-@pytest.mark.parametrize("run", runs("SGD", scheduler="StepLR"))
+@pytest.mark.parametrize("run", list_reference_runs("SGD", scheduler="StepLR"))
 def test_step_schedule_goes_where_pytorch_goes(student, run):
     """Over 100 steps learning rates and parameters agree with PyTorch's StepLR within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 @task("10.8")
-@pytest.mark.parametrize("run", runs("SGD", "Adam", scheduler="CosineAnnealingLR"))
+@pytest.mark.parametrize("run", list_reference_runs("SGD", "Adam", scheduler="CosineAnnealingLR"))
 def test_cosine_schedule_goes_where_pytorch_goes(student, run):
     """Over 100 steps learning rates and parameters agree with PyTorch's CosineAnnealingLR within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 @task("10.9")
-@pytest.mark.parametrize("run", runs("SGD", "AdamW", scheduler="OneCycleLR"))
+@pytest.mark.parametrize("run", list_reference_runs("SGD", "AdamW", scheduler="OneCycleLR"))
 def test_one_cycle_goes_where_pytorch_goes(student, run):
     """Over 100 steps learning rates and parameters agree with PyTorch's OneCycleLR within 1e-5."""
-    follow(student, run)
+    compare_with_reference_run(student, run)
 
 
 @task("10.7")
@@ -541,17 +541,17 @@ def test_step_schedule_by_its_formula(student, rng):
     """The learning rate is multiplied by gamma after every step_size steps, and not in between."""
     base, gamma = float(rng.uniform(0.1, 1)), float(rng.uniform(0.2, 0.9))
     for size in (1, 2, 5):
-        got = rates(student, "StepLR", 12, lr=base, step_size=size, gamma=gamma)
+        got = collect_learning_rates(student, "StepLR", 12, lr=base, step_size=size, gamma=gamma)
         call = f"the learning rates of StepLR(optimizer, {size}, {gamma:.3f}) from {base:.3f}"
         expect.array(got, [base * gamma ** (k // size) for k in range(13)], call=call, rtol=1e-9, atol=0)
-    got = rates(student, "StepLR", 4, lr=base, step_size=2)
+    got = collect_learning_rates(student, "StepLR", 4, lr=base, step_size=2)
     expect.array(got, base * np.array([1, 1, 0.1, 0.1, 0.01]), call="StepLR(optimizer, 2)", rtol=1e-9, atol=0)
 
 
 @task("10.7")
 def test_a_rate_comes_from_the_count(student):
     """Whatever the current lr is, the next step of the schedule sets the rate that belongs to its count."""
-    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
+    optimizer = student.optimizers.SGD([make_tensor(student, [1.0])], lr=1.0)
     scheduler = student.optimizers.StepLR(optimizer, 2, 0.5)
     for count, wanted in enumerate((1.0, 0.5, 0.5, 0.25), start=1):
         optimizer.lr = 77.0
@@ -565,11 +565,11 @@ def test_a_rate_comes_from_the_count(student):
 def test_cosine_schedule_by_its_formula(student, rng):
     """The rate goes from base_lr at step 0 to eta_min at step T_max along half a cosine, and then rises again."""
     base, low = float(rng.uniform(0.5, 1)), float(rng.uniform(0.01, 0.1))
-    got = rates(student, "CosineAnnealingLR", 12, lr=base, T_max=6, eta_min=low)
+    got = collect_learning_rates(student, "CosineAnnealingLR", 12, lr=base, T_max=6, eta_min=low)
     wanted = [low + (base - low) / 2 * (1 + math.cos(math.pi * k / 6)) for k in range(13)]
     call = f"the learning rates of CosineAnnealingLR(optimizer, 6, {low:.3f}) from {base:.3f}"
     expect.array(got, wanted, call=call, rtol=1e-9, atol=1e-12)
-    got = rates(student, "CosineAnnealingLR", 3, lr=base, T_max=3)
+    got = collect_learning_rates(student, "CosineAnnealingLR", 3, lr=base, T_max=3)
     expect.array(got, [base, base * 0.75, base * 0.25, 0], call="CosineAnnealingLR(optimizer, 3)", atol=1e-9)
 
 
@@ -579,7 +579,7 @@ def test_one_cycle_by_its_formula(student, rng):
     top, share = float(rng.uniform(0.5, 1)), float(rng.uniform(0.25, 0.75))
     total, div, final = int(rng.integers(8, 20)), float(rng.uniform(5, 50)), float(rng.uniform(10, 1000))
     options = {"max_lr": top, "total_steps": total, "pct_start": share, "div_factor": div, "final_div_factor": final}
-    got = rates(student, "OneCycleLR", total - 1, lr=3.0, **options)
+    got = collect_learning_rates(student, "OneCycleLR", total - 1, lr=3.0, **options)
     place = share * total - 1
     up, down = np.arange(total) / place, (np.arange(total) - place) / (total - 1 - place)
     first, last = top / div, top / div / final
@@ -596,7 +596,9 @@ def test_one_cycle_by_its_formula(student, rng):
 def test_one_cycle_of_few_steps(student):
     """A cycle whose rise has one step or less begins at the peak, and its last step has the smallest rate."""
     for total, share in ((10, 0.1), (3, 0.3), (4, 0.0), (1, 0.3)):
-        got = rates(student, "OneCycleLR", total - 1, lr=1.0, max_lr=1.0, total_steps=total, pct_start=share)
+        got = collect_learning_rates(
+            student, "OneCycleLR", total - 1, lr=1.0, max_lr=1.0, total_steps=total, pct_start=share
+        )
         call = f"the learning rates of OneCycleLR(optimizer, 1.0, {total}, pct_start={share})"
         expect.array(got[-1], 1 / 25 / 1e4, rtol=1e-9, atol=0, call=f"the last of {call}")
         if share * total == 1:
@@ -610,7 +612,7 @@ def test_one_cycle_of_few_steps(student):
 @task("10.9")
 def test_one_cycle_ends(student):
     """A step beyond total_steps is a ValueError, and no step before is."""
-    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=1.0)
+    optimizer = student.optimizers.SGD([make_tensor(student, [1.0])], lr=1.0)
     scheduler = student.optimizers.OneCycleLR(optimizer, max_lr=1.0, total_steps=5)
     for _ in range(5):
         scheduler.step()
@@ -622,7 +624,7 @@ def test_one_cycle_ends(student):
 def test_schedules_resume(student, name, options):
     """A new schedule that loads the state of another continues with the same learning rates."""
     optimizers = student.optimizers
-    first, second = (optimizers.SGD([tensor(student, [1.0])], lr=lr) for lr in (0.5, 0.9))
+    first, second = (optimizers.SGD([make_tensor(student, [1.0])], lr=lr) for lr in (0.5, 0.9))
     scheduler, resumed = (getattr(optimizers, name)(optimizer, **options) for optimizer in (first, second))
     for _ in range(4):
         scheduler.step()
@@ -643,7 +645,7 @@ def test_schedules_resume(student, name, options):
 @pytest.mark.parametrize(("name", "options"), SCHEDULES)
 def test_schedules_say_when_they_step(student, name, options):
     """Only OneCycleLR has every_batch True: the other schedules step after each epoch."""
-    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=0.5)
+    optimizer = student.optimizers.SGD([make_tensor(student, [1.0])], lr=0.5)
     scheduler = getattr(student.optimizers, name)(optimizer, **options)
     scheduler.step()
     expect.equal(scheduler.every_batch, name == "OneCycleLR", call=f"{name}(optimizer, …).every_batch")
@@ -652,7 +654,7 @@ def test_schedules_say_when_they_step(student, name, options):
 # What the tests use
 
 
-def tensor(student, array):
+def make_tensor(student, array):
     """Return a tensor on the student's side; lists of Python floats become float32."""
     return student.tensor.Tensor(np.array(array) if isinstance(array, np.ndarray) else array)
 
@@ -661,13 +663,13 @@ def advance(student, optimizer, parameters, rng, grads=None):
     """Take one step with these gradients, or with random ones."""
     for place, parameter in enumerate(parameters):
         grad = rng.normal(size=values(parameter).shape).astype("float32") if grads is None else grads[place]
-        parameter.grad = tensor(student, np.asarray(grad))
+        parameter.grad = make_tensor(student, np.asarray(grad))
     optimizer.step()
 
 
-def rates(student, name, steps, *, lr, **options):
+def collect_learning_rates(student, name, steps, *, lr, **options):
     """Return the learning rates of a schedule before its first step and after each step."""
-    optimizer = student.optimizers.SGD([tensor(student, [1.0])], lr=lr)
+    optimizer = student.optimizers.SGD([make_tensor(student, [1.0])], lr=lr)
     scheduler = getattr(student.optimizers, name)(optimizer, **options)
     got = [optimizer.lr]
     for _ in range(steps):
@@ -676,10 +678,10 @@ def rates(student, name, steps, *, lr, **options):
     return np.array(got)
 
 
-def follow(student, run):
+def compare_with_reference_run(student, run):
     """Take the steps of one run of reference.json, and compare each row that it holds."""
     names = list(REFERENCE["start"])
-    parameters = [tensor(student, np.array(start, "float32")) for start in REFERENCE["start"].values()]
+    parameters = [make_tensor(student, np.array(start, "float32")) for start in REFERENCE["start"].values()]
     optimizer = getattr(student.optimizers, run["optimizer"])(parameters, **run["options"])
     kind, options = run.get("scheduler", (None, {}))
     scheduler = getattr(student.optimizers, kind)(optimizer, **options) if kind else None

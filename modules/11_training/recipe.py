@@ -72,10 +72,10 @@ def train(network: Sequential, images: np.ndarray, labels: np.ndarray, *, rng: n
     schedule = OneCycleLR(optimizer, max_lr=0.15, total_steps=steps, pct_start=0.2)
     trainer = Trainer(network, CrossEntropyLoss(), optimizer, scheduler=schedule)
 
-    def watch(step, steps, loss, accuracy):
+    def report_progress(step, steps, loss, accuracy):
         if step % max(1, steps // 50) == 0 or step == steps:
             progress(step, steps, loss, accuracy)
             set_training(network, True)
 
-    trainer.fit(loader, epochs, progress=watch)
+    trainer.fit(loader, epochs, progress=report_progress)
     # END SOLUTION

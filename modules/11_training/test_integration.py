@@ -9,20 +9,20 @@ from grading.testing import expect, recipes, task, values
 RECIPE = recipes.ImageRecipe("11_training", (3, 32, 32), sides=2, reports_the_end=True)
 
 
-def in_float64(parameters):
+def convert_to_float64(parameters):
     """Convert the parameters to float64, in which finite differences have digits left, and return them."""
     for parameter in parameters:
         parameter.data = values(parameter).astype("float64")
     return parameters
 
 
-def check_against_differences(student, loss, tensors, *, about, per_tensor=4, step=1e-6):
-    """Check the tape's gradients of `loss()` against central differences, in some elements of each tensor."""
+def check_against_differences(student, compute_loss, tensors, *, about, per_tensor=4, step=1e-6):
+    """Check the tape's gradients of `compute_loss()` against central differences, in some elements of each tensor."""
     for tensor in tensors:
         tensor.grad = None
     student.autograd.require_grad(tensors)
     with student.autograd.Tape():
-        total = loss()
+        total = compute_loss()
     total.backward()
     for number, tensor in enumerate(tensors):
         call = f"the gradient of tensor {number} of {about}"
@@ -37,13 +37,13 @@ def check_against_differences(student, loss, tensors, *, about, per_tensor=4, st
                 moved = weights.copy()
                 moved[index] += sign * step
                 tensor.data = moved
-                ends.append(loss().item())
+                ends.append(compute_loss().item())
             tensor.data = weights
             slope = (ends[0] - ends[1]) / (2 * step)
             expect.array(float(got[index]), slope, call=f"{call}, at {index}", rtol=1e-4, atol=1e-7)
 
 
-def convolutions(student, seed=0):
+def build_convolutional_network(student, seed=0):
     """Return a network with layers of modules 03 to 06, for images of 2 channels and 9×8 pixels."""
     spatial, activations, rng = student.spatial, student.activations, student.rng(seed)
     return student.layers.Sequential(
@@ -64,10 +64,10 @@ def convolutions(student, seed=0):
 @task("9.8")
 def test_a_tape_differentiates_a_whole_network_of_convolutions(student, rng):
     """A tape gives exact gradients of all parameters and images through layers written before it."""
-    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(3, 2, 9, 8)))
     target = student.tensor.Tensor(rng.integers(0, 5, 3))
-    tensors = [*in_float64(network.parameters()), images]
+    tensors = [*convert_to_float64(network.parameters()), images]
     check_against_differences(
         student, lambda: criterion(network(images), target), tensors, about="a network of convolutions"
     )
@@ -82,19 +82,19 @@ def test_a_tape_differentiates_attention(student, rng):
     positions = student.attention.sinusoidal_positions(5, 4)
     mask = student.attention.causal_mask(5)
     target = student.tensor.Tensor(rng.normal(size=(2, 5, 3)))
-    tensors = [*in_float64(attention.parameters()), *in_float64(head.parameters()), words]
+    tensors = [*convert_to_float64(attention.parameters()), *convert_to_float64(head.parameters()), words]
 
-    def loss():
+    def compute_loss():
         mixed = attention(words + positions, mask=mask)
         return ((head(words + mixed) - target) ** 2).mean()
 
-    check_against_differences(student, loss, tensors, about="a small attention network")
+    check_against_differences(student, compute_loss, tensors, about="a small attention network")
 
 
 @task("9.8")
 def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
     """For the same network in float32, a tape and Sequential.backward give the same gradients."""
-    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
     parameters = network.parameters()
@@ -114,7 +114,7 @@ def test_a_tape_and_the_chain_of_backwards_agree(student, rng):
 @task("10.1")
 def test_a_step_moves_every_parameter(student, rng):
     """One step of an optimiser changes every parameter of the whole network."""
-    network, criterion = convolutions(student), student.dense.CrossEntropyLoss()
+    network, criterion = build_convolutional_network(student), student.dense.CrossEntropyLoss()
     images = student.tensor.Tensor(rng.normal(size=(8, 2, 9, 8)).astype("float32"))
     target = student.tensor.Tensor(rng.integers(0, 5, 8))
     before = [values(parameter) for parameter in network.parameters()]

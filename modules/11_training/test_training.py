@@ -160,7 +160,7 @@ def test_early_stopping_waits_for_its_patience(student):
     for patience, first in ((1, 3), (2, 4), (3, 5), (4, None)):
         stopping = student.training.EarlyStopping("loss", patience)
         for epochs in range(1, 7):
-            reason = asked(student, stopping, [{"loss": value, "other": -epochs} for value in curve[:epochs]])
+            reason = call_callback(student, stopping, [{"loss": value, "other": -epochs} for value in curve[:epochs]])
             late = first is not None and epochs >= first and epochs < 6
             call = f'EarlyStopping("loss", {patience}) after the losses {curve[:epochs]}: trainer.stopped'
             fine = type(reason) is str and "loss" in reason if late else reason is None
@@ -172,13 +172,13 @@ def test_early_stopping_by_default(student):
     """By default it monitors val_loss and waits for 3 epochs; min_delta and largest are passed to since_best."""
     rows = [{"val_loss": value, "loss": -epoch} for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0])]
     for end, wanted in ((3, True), (4, False)):
-        running = asked(student, student.training.EarlyStopping(), rows[:end]) is None
+        running = call_callback(student, student.training.EarlyStopping(), rows[:end]) is None
         expect.equal(running, wanted, call=f"EarlyStopping() continues after {end} equal values of val_loss")
     rows = [{"accuracy": value} for value in (0.5, 0.75, 0.8)]
     for delta, wanted in ((0.0, True), (0.1, False)):
         stopping = student.training.EarlyStopping("accuracy", patience=1, min_delta=delta, largest=True)
         call = f'EarlyStopping("accuracy", 1, min_delta={delta}, largest=True) continues after 0.5, 0.75, 0.8'
-        expect.equal(asked(student, stopping, rows) is None, wanted, call=call)
+        expect.equal(call_callback(student, stopping, rows) is None, wanted, call=call)
 
 
 # 11.4: one step
@@ -187,34 +187,36 @@ def test_early_stopping_by_default(student):
 @task("11.4")
 def test_a_step_is_a_step_of_the_optimiser(student, rng):
     """A step moves the parameters as the optimiser does with only this batch's gradients."""
-    x, y = examples(rng, 12)
-    nets = [network(student) for _ in range(2)]
-    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
+    x, y = draw_examples(rng, 12)
+    nets = [build_small_network(student) for _ in range(2)]
+    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), make_sgd(student, nets[0], 0.5))
     for parameter in nets[0].parameters():
         parameter.grad = student.tensor.Tensor(np.full(values(parameter).shape, 100.0, "float32"))
     for step in range(1, 4):
-        got = trainer.train_step(*tensors(student, x, y))
+        got = trainer.train_step(*make_tensors(student, x, y))
         criterion = student.dense.CrossEntropyLoss()
         right = student.dense.accuracy(nets[1](student.tensor.Tensor(x)), student.tensor.Tensor(y))
-        loss = student.layers.gradient_descent_step(nets[1], criterion, *tensors(student, x, y), 0.5)
+        loss = student.layers.gradient_descent_step(nets[1], criterion, *make_tensors(student, x, y), 0.5)
         call = f"trainer.train_step(inputs, targets), step {step}"
         expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
         expect.array(got["loss"], loss, call=f"the loss of {call}", hint="return the loss before the step")
         expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint="use the output that gave the loss")
         expect.equal(trainer.step, step, call=f"trainer.step after {call}")
-        compare(nets[0], nets[1], call=call, hint="clear old gradients before backward", rtol=1e-4, atol=1e-5)
+        expect_same_parameters(
+            nets[0], nets[1], call=call, hint="clear old gradients before backward", rtol=1e-4, atol=1e-5
+        )
 
 
 @task("11.4")
 def test_a_step_can_be_clipped(student, rng):
     """With max_norm the gradients are clipped before the step; a max_norm above their norm has no effect."""
-    x, y = examples(rng, 12)
-    nets = [network(student) for _ in range(3)]
+    x, y = draw_examples(rng, 12)
+    nets = [build_small_network(student) for _ in range(3)]
     start = [values(p) for p in nets[0].parameters()]
     for net, max_norm in zip(nets, (None, 1e-3, 1e6), strict=True):
-        optimizer = sgd(student, net, 1.0)
+        optimizer = make_sgd(student, net, 1.0)
         student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, max_norm=max_norm).train_step(
-            *tensors(student, x, y)
+            *make_tensors(student, x, y)
         )
     lengths = []
     for net in nets:
@@ -228,8 +230,8 @@ def test_a_step_can_be_clipped(student, rng):
 @task("11.4")
 def test_a_schedule_steps_in_every_batch_or_not(student, rng):
     """A scheduler whose every_batch is True steps after each batch; other schedulers do not."""
-    net, batch = network(student), tensors(student, *examples(rng, 8))
-    optimizer = sgd(student, net, 0.5)
+    net, batch = build_small_network(student), make_tensors(student, *draw_examples(rng, 8))
+    optimizer = make_sgd(student, net, 0.5)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
     for every_batch, wanted in ((False, 0.5), (True, 0.25)):
@@ -241,23 +243,25 @@ def test_a_schedule_steps_in_every_batch_or_not(student, rng):
 @task("11.4")
 def test_the_optimiser_steps_before_its_schedule(student, rng):
     """The first step uses the initial learning rate, and the schedule changes it only afterwards."""
-    x, y = examples(rng, 8)
-    nets = [network(student) for _ in range(2)]
-    optimizers = [sgd(student, net, 0.5) for net in nets]
+    x, y = draw_examples(rng, 8)
+    nets = [build_small_network(student) for _ in range(2)]
+    optimizers = [make_sgd(student, net, 0.5) for net in nets]
     falling = student.optimizers.StepLR(optimizers[0], 1, 0.1)
     falling.every_batch = True
     for net, optimizer, scheduler in zip(nets, optimizers, (falling, None), strict=True):
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
-        trainer.train_step(*tensors(student, x, y))
-    compare(*nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer first", rtol=1e-4, atol=1e-6)
+        trainer.train_step(*make_tensors(student, x, y))
+    expect_same_parameters(
+        *nets, call="one train_step with lr=0.5 and StepLR", hint="optimizer first", rtol=1e-4, atol=1e-6
+    )
 
 
 @task("11.4")
 def test_a_step_runs_forward_once(student, rng):
     """Loss and metrics come from a single forward pass, so the generator of dropout has drawn one mask."""
-    batch = tensors(student, *examples(rng, 8))
-    nets = [network(student, dropout=0.5) for _ in range(2)]
-    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), sgd(student, nets[0], 0.5))
+    batch = make_tensors(student, *draw_examples(rng, 8))
+    nets = [build_small_network(student, dropout=0.5) for _ in range(2)]
+    trainer = student.training.Trainer(nets[0], student.dense.CrossEntropyLoss(), make_sgd(student, nets[0], 0.5))
     trainer.train_step(*batch)
     nets[1](batch[0])
     states = [net[2].rng.bit_generator.state for net in nets]
@@ -268,11 +272,11 @@ def test_a_step_runs_forward_once(student, rng):
 @task("11.4")
 def test_a_step_leaves_no_recorder(student, rng):
     """After a step nothing is recorded any more, even when the network has failed."""
-    net = network(student)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
-    trainer.train_step(*tensors(student, *examples(rng, 4)))
+    net = build_small_network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
+    trainer.train_step(*make_tensors(student, *draw_examples(rng, 4)))
     with expect.raises(ValueError, call="train_step with images of a wrong size"):
-        trainer.train_step(*tensors(student, np.ones((4, 7), "float32"), np.zeros(4, int)))
+        trainer.train_step(*make_tensors(student, np.ones((4, 7), "float32"), np.zeros(4, int)))
     left = student.tensor.set_recorder(None)
     expect.that(left is None, call="the recorder after train_step", got="a tape", expected="None", hint="with Tape():")
 
@@ -280,14 +284,14 @@ def test_a_step_leaves_no_recorder(student, rng):
 @task("11.4")
 def test_a_loss_that_is_not_finite_stops(student, rng):
     """A loss of NaN is a FloatingPointError with the step's number, before parameters change."""
-    net, (x, y) = network(student), examples(rng, 6)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
+    net, (x, y) = build_small_network(student), draw_examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     for _ in range(2):
-        trainer.train_step(*tensors(student, x, y))
+        trainer.train_step(*make_tensors(student, x, y))
     before = [values(p) for p in net.parameters()]
     x[2, 1] = np.nan
     with expect.raises(FloatingPointError, mentions=("3",), call="train_step with a NaN in its inputs, step 3"):
-        trainer.train_step(*tensors(student, x, y))
+        trainer.train_step(*make_tensors(student, x, y))
     for parameter, value in zip(net.parameters(), before, strict=True):
         expect.array(parameter, value, rtol=0, atol=0, call="a parameter after a step with a loss of NaN")
     expect.equal(trainer.step, 2, call="trainer.step after a step with a loss of NaN")
@@ -298,8 +302,8 @@ def test_an_infinite_loss_stops(student):
     """An infinite loss is also a FloatingPointError, before parameters change."""
     net = student.layers.Sequential(student.layers.Dense(1, 1, rng=student.rng(1)))
     net[0].weight.data = np.ones((1, 1), "float32")
-    trainer = student.training.Trainer(net, student.layers.MSELoss(), sgd(student, net, 0.1), metrics={})
-    infinite = tensors(student, np.full((2, 1), np.inf, "float32"), np.zeros((2, 1), "float32"))
+    trainer = student.training.Trainer(net, student.layers.MSELoss(), make_sgd(student, net, 0.1), metrics={})
+    infinite = make_tensors(student, np.full((2, 1), np.inf, "float32"), np.zeros((2, 1), "float32"))
     call, hint = "train_step with an infinite input, and so an infinite loss", "math.isfinite"
     with expect.raises(FloatingPointError, mentions=("1",), call=call, hint=hint):
         trainer.train_step(*infinite)
@@ -309,13 +313,13 @@ def test_an_infinite_loss_stops(student):
 @task("11.4")
 def test_metrics_are_named(student, rng):
     """Every metric is called with (output, targets) and returned under its name; the loss is always there."""
-    net, (x, y) = network(student), examples(rng, 9)
+    net, (x, y) = build_small_network(student), draw_examples(rng, 9)
     for metrics, names in (({}, ["loss"]), ({"right": student.dense.accuracy}, ["loss", "right"])):
         trainer = student.training.Trainer(
-            net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.0), metrics=metrics
+            net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.0), metrics=metrics
         )
         expect.equal(
-            sorted(trainer.train_step(*tensors(student, x, y))), names, call=f"train_step, metrics {names[1:]}"
+            sorted(trainer.train_step(*make_tensors(student, x, y))), names, call=f"train_step, metrics {names[1:]}"
         )
 
 
@@ -325,21 +329,21 @@ def test_metrics_are_named(student, rng):
 @task("11.5")
 def test_evaluate_is_the_mean_of_all_examples(student, rng):
     """It returns loss and accuracy of all examples, however they are batched, without dropout or changed parameters."""
-    net, (x, y) = network(student, dropout=0.5), examples(rng, 11)
+    net, (x, y) = build_small_network(student, dropout=0.5), draw_examples(rng, 11)
     before = [values(p) for p in net.parameters()]
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     logits = x
     for place in (0, 3):
         logits = logits @ values(net[place].weight).T + values(net[place].bias)
         logits = logits if place else np.maximum(logits, 0)
     for size in (11, 4, 1):
-        got = trainer.evaluate(batches(student, x, y, size))
+        got = trainer.evaluate(make_batch_list(student, x, y, size))
         call, hint = (
             f"trainer.evaluate(11 examples in batches of {size})",
             "set evaluation mode, and use means over examples",
         )
         expect.equal(sorted(got), ["accuracy", "loss"], call=f"the names in {call}")
-        expect.array(got["loss"], surprise(logits, y), rtol=1e-4, call=f"the loss of {call}", hint=hint)
+        expect.array(got["loss"], compute_cross_entropy(logits, y), rtol=1e-4, call=f"the loss of {call}", hint=hint)
         right = float((logits.argmax(axis=1) == y).mean())
         expect.array(got["accuracy"], right, call=f"the accuracy of {call}", hint=hint)
     for parameter, value in zip(net.parameters(), before, strict=True):
@@ -351,14 +355,14 @@ def test_evaluate_is_the_mean_of_all_examples(student, rng):
 @task("11.5")
 def test_evaluate_restores_each_layers_mode(student, rng):
     """After evaluate every layer is in the mode it was in before, even after an error in a batch."""
-    net, (x, y) = network(student, dropout=0.5, norm=True), examples(rng, 6, images=True)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    net, (x, y) = build_small_network(student, dropout=0.5, norm=True), draw_examples(rng, 6, images=True)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     places = [i for i, layer in enumerate(net) if hasattr(layer, "training")]
     for modes in ([True, True], [True, False], [False, True], [False, False]):
         for place, mode in zip(places, modes, strict=True):
             net[place].training = mode
         running = values(net[places[0]].running_mean)
-        trainer.evaluate(batches(student, x, y, 3))
+        trainer.evaluate(make_batch_list(student, x, y, 3))
         call = f"the modes of two layers after evaluate, {modes} before"
         expect.equal([net[place].training for place in places], modes, call=call, hint="restore each layer's mode")
         got = net[places[0]].running_mean
@@ -366,17 +370,17 @@ def test_evaluate_restores_each_layers_mode(student, rng):
             got, running, rtol=0, atol=0, call="running_mean after evaluate", hint="set_training(network, False)"
         )
         with expect.raises(ValueError, call="trainer.evaluate with targets out of range"):
-            trainer.evaluate(batches(student, x, y + 50, 3))
+            trainer.evaluate(make_batch_list(student, x, y + 50, 3))
         expect.equal([net[place].training for place in places], modes, call=f"{call} that raised", hint="try, finally")
 
 
 @task("11.5")
 def test_evaluate_records_nothing(student, rng):
     """During evaluate no recorder hears anything, and afterwards the previous one is restored."""
-    net, (x, y) = network(student), examples(rng, 6)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    net, (x, y) = build_small_network(student), draw_examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     with traced(student.tensor) as trace:
-        trainer.evaluate(batches(student, x, y, 3))
+        trainer.evaluate(make_batch_list(student, x, y, 3))
         expect.equal(len(trace.entries), 0, call="the operations a Trace hears in evaluate", hint="with no_grad():")
         student.tensor.Tensor([1.0]).sum()
         expect.equal(len(trace.entries), 1, call="the operations a Trace hears after evaluate")
@@ -385,13 +389,13 @@ def test_evaluate_records_nothing(student, rng):
 @task("11.5")
 def test_evaluate_uses_no_tape(student, rng):
     """Outputs computed in evaluate do not require a gradient or have a tape, even inside a tape's block."""
-    relu, (x, y) = student.activations.ReLU(), examples(rng, 6)
+    relu, (x, y) = student.activations.ReLU(), draw_examples(rng, 6)
     net = student.layers.Sequential(student.layers.Dense(5, 3, rng=student.rng(1)), relu)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     hint = "use no_grad(), which pauses recording; a new Tape would record everything and keep every activation"
     for outer in (nullcontext(), student.autograd.Tape()):
         with outer:
-            trainer.evaluate(batches(student, x, y, 3))
+            trainer.evaluate(make_batch_list(student, x, y, 3))
         got = (relu.output.requires_grad, relu.output.tape is None)
         expect.equal(got, (False, True), call="output.requires_grad and output.tape is None, in evaluate", hint=hint)
 
@@ -402,21 +406,21 @@ def test_evaluate_uses_no_tape(student, rng):
 @task("11.6")
 def test_fit_trains_epoch_by_epoch(student, rng):
     """An epoch takes a step for each batch, and its row in the history has the means of the batches' figures."""
-    net, (x, y) = network(student), examples(rng, 10)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
-    told = []
+    net, (x, y) = build_small_network(student), draw_examples(rng, 10)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
+    reported = []
 
-    def progress(step, steps, **figures):
-        told.append((step, steps, figures, trainer.step, trainer.epoch))
+    def record_progress(step, steps, **figures):
+        reported.append((step, steps, figures, trainer.step, trainer.epoch))
 
-    loader = batches(student, x, y, 4)
-    got = trainer.fit(loader, 3, progress=progress)
+    loader = make_batch_list(student, x, y, 4)
+    got = trainer.fit(loader, 3, progress=record_progress)
     call = "trainer.fit(10 examples in batches of 4, 3 epochs)"
-    expect.equal([entry[:2] for entry in told], [(k, 9) for k in range(1, 10)], call=f"step and steps in {call}")
+    expect.equal([entry[:2] for entry in reported], [(k, 9) for k in range(1, 10)], call=f"step and steps in {call}")
     expect.equal(
-        [e[3:] for e in told], [(k, (k - 1) // 3) for k in range(1, 10)], call=f"trainer.step, epoch in {call}"
+        [e[3:] for e in reported], [(k, (k - 1) // 3) for k in range(1, 10)], call=f"trainer.step, epoch in {call}"
     )
-    for _, _, figures, _, _ in told:
+    for _, _, figures, _, _ in reported:
         fine = sorted(figures) == ["accuracy", "loss"] and all(type(f) is float for f in figures.values())
         expect.that(fine, call=f"progress's figures in {call}", got=figures, expected="loss and accuracy as floats")
     for rows, what in ((got, call), (trainer.history, "trainer.history")):
@@ -427,7 +431,7 @@ def test_fit_trains_epoch_by_epoch(student, rng):
             [(row["epoch"], row["lr"]) for row in rows], [(1, 0.5), (2, 0.5), (3, 0.5)], call=f"rows of {what}"
         )
         for row in rows:
-            its = [figures for step, _, figures, _, _ in told if (step - 1) // 3 + 1 == row["epoch"]]
+            its = [figures for step, _, figures, _, _ in reported if (step - 1) // 3 + 1 == row["epoch"]]
             for name in ("loss", "accuracy"):
                 mean = np.average([figures[name] for figures in its], weights=[4, 4, 2])
                 expect.array(row[name], mean, call=f"{name} of epoch {row['epoch']} in {what}", hint="use means")
@@ -438,20 +442,20 @@ def test_fit_trains_epoch_by_epoch(student, rng):
 @task("11.6")
 def test_fit_counts_epochs_in_all(student, rng):
     """`epochs` is the number of epochs in all: a second call only runs those that are missing."""
-    net, other = network(student), network(student)
-    loader = batches(student, *examples(rng, 6), 3)
+    net, other = build_small_network(student), build_small_network(student)
+    loader = make_batch_list(student, *draw_examples(rng, 6), 3)
     trainer, whole = (
-        student.training.Trainer(n, student.dense.CrossEntropyLoss(), sgd(student, n, 0.5)) for n in (net, other)
+        student.training.Trainer(n, student.dense.CrossEntropyLoss(), make_sgd(student, n, 0.5)) for n in (net, other)
     )
-    told = []
+    reported = []
     for epochs in (1, 3, 3, 2):
-        trainer.fit(loader, epochs, progress=lambda step, steps, **_: told.append((step, steps)))
+        trainer.fit(loader, epochs, progress=lambda step, steps, **_: reported.append((step, steps)))
     expect.equal(
-        told, [(1, 2), (2, 2), (3, 6), (4, 6), (5, 6), (6, 6)], call="step, steps of fit to 1, 3, 3 and 2 epochs"
+        reported, [(1, 2), (2, 2), (3, 6), (4, 6), (5, 6), (6, 6)], call="step, steps of fit to 1, 3, 3 and 2 epochs"
     )
     history = whole.fit(loader, 3)
     call = "a network after fit to 1 and then to 3 epochs"
-    compare(net, other, call=call, hint="it must be the same as after fit to 3", rtol=0, atol=0)
+    expect_same_parameters(net, other, call=call, hint="it must be the same as after fit to 3", rtol=0, atol=0)
     rows = [dict(row) for row in trainer.history]
     expect.equal(rows, [dict(row) for row in history], call="the history after fit to 1 and then to 3 epochs")
 
@@ -459,19 +463,19 @@ def test_fit_counts_epochs_in_all(student, rng):
 @task("11.6")
 def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
     """Every epoch trains in training mode and then evaluates `validation`, which adds val_loss and so on to the row."""
-    net = network(student, dropout=0.5)
-    x, y = examples(rng, 6)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    net = build_small_network(student, dropout=0.5)
+    x, y = draw_examples(rng, 6)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     student.dense.set_training(net, False)
     modes = []
-    held_out = batches(student, *examples(rng, 5), 2)
+    held_out = make_batch_list(student, *draw_examples(rng, 5), 2)
 
-    def progress(step, steps, **_figures):  # noqa: ARG001 - callers may pass it by this name
+    def record_progress(step, steps, **_figures):  # noqa: ARG001 - callers may pass it by this name
         modes.append(net[2].training)
         if step % 2 == 0:  # at the end of an epoch, predict may leave the network in evaluation mode
             student.dense.set_training(net, False)
 
-    rows = trainer.fit(batches(student, x, y, 3), 2, held_out, progress)
+    rows = trainer.fit(make_batch_list(student, x, y, 3), 2, held_out, record_progress)
     expect.equal(modes, [True] * 4, call="Dropout's training in each step of fit", hint="set it again in each epoch")
     names = ["accuracy", "epoch", "loss", "lr", "val_accuracy", "val_loss"]
     expect.equal([sorted(row) for row in rows], [names] * 2, call="the names in the rows of fit with validation")
@@ -484,10 +488,10 @@ def test_fit_trains_in_training_mode_and_evaluates_in_between(student, rng):
 @task("11.6")
 def test_fit_steps_the_schedule(student, rng):
     """A schedule steps once per epoch, or per batch if every_batch is True; the row has the lr at its start."""
-    loader = batches(student, *examples(rng, 6), 2)
+    loader = make_batch_list(student, *draw_examples(rng, 6), 2)
     for every_batch, wanted, end in ((False, [1.0, 0.5, 0.25], 0.125), (True, [1.0, 0.125, 0.015625], 2**-9)):
-        net = network(student)
-        optimizer = sgd(student, net, 1.0)
+        net = build_small_network(student)
+        optimizer = make_sgd(student, net, 1.0)
         scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
         scheduler.every_batch = every_batch
         trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
@@ -499,8 +503,8 @@ def test_fit_steps_the_schedule(student, rng):
 @task("11.6")
 def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
     """A schedule that steps once per epoch does so after the epoch's last step, and until then the row's rate holds."""
-    loader, net, used = batches(student, *examples(rng, 6), 2), network(student), []
-    optimizer = sgd(student, net, 1.0)
+    loader, net, used = make_batch_list(student, *draw_examples(rng, 6), 2), build_small_network(student), []
+    optimizer = make_sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, scheduler=scheduler)
     rows = trainer.fit(loader, 3, progress=lambda *_, **__: used.append(optimizer.lr))
@@ -515,8 +519,8 @@ def test_an_epoch_is_trained_at_the_rate_of_its_row(student, rng):
 @task("11.6")
 def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
     """When the callbacks are called, the row has been added, the epoch counted, and the schedule stepped."""
-    net, loader = network(student), batches(student, *examples(rng, 6), 2)
-    optimizer = sgd(student, net, 1.0)
+    net, loader = build_small_network(student), make_batch_list(student, *draw_examples(rng, 6), 2)
+    optimizer = make_sgd(student, net, 1.0)
     scheduler = student.optimizers.StepLR(optimizer, 1, 0.5)
     options = {"scheduler": scheduler, "callbacks": [student.training.math.isnan]}  # isnan(trainer) is a TypeError
     trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), optimizer, **options)
@@ -533,16 +537,16 @@ def test_an_epoch_is_over_when_callbacks_are_called(student, rng):
 @task("11.6")
 def test_fit_calls_callbacks_until_one_stops_it(student, rng):
     """Callbacks are called after each epoch's row was added; once stopped, no epoch begins, even in another fit."""
-    loader, stopping = batches(student, *examples(rng, 6), 3), student.training.EarlyStopping
+    loader, stopping = make_batch_list(student, *draw_examples(rng, 6), 3), student.training.EarlyStopping
     for callbacks, epochs in (
         ([stopping("lr", patience=1)], 2),
         ([stopping("epoch", 1, largest=True)], 6),
         ([stopping("lr", patience=4), stopping("lr", patience=3)], 4),
         ([stopping("val_loss", patience=0)], 1),
     ):
-        net = network(student)
+        net = build_small_network(student)
         trainer = student.training.Trainer(
-            net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5), callbacks=callbacks
+            net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5), callbacks=callbacks
         )
         trainer.fit(loader, 6, loader)
         names = [f"EarlyStopping({c.monitor!r}, {c.patience})" for c in callbacks]
@@ -562,7 +566,7 @@ def test_fit_calls_callbacks_until_one_stops_it(student, rng):
 @task("11.7")
 def test_slots_are_all_that_further_epochs_depend_on(student, rng):
     """The state has counters, parameters, running statistics, and the generators of dropout and loader, by name."""
-    world = build(student, rng)
+    world = build_training_run(student, rng)
     world.trainer.fit(world.loader, 1)
     state = world.trainer.state_dict()
     norm, drop, inner = world.network[1], world.network[5], world.network[6][0]
@@ -588,23 +592,25 @@ def test_slots_are_all_that_further_epochs_depend_on(student, rng):
 @task("11.7")
 def test_state_is_a_copy(student, rng):
     """A state stays as it was while training continues."""
-    world = build(student, rng)
+    world = build_training_run(student, rng)
     world.trainer.fit(world.loader, 1)
-    state, before = held_state(student, world.trainer)
+    state, before = hold_trainer_state(student, world.trainer)
     world.trainer.fit(world.loader, 2)
     world.trainer.history[0]["loss"] = 0.0
-    stays(state, before, call="the entries of a state_dict that changed an epoch later", hint="copy everything")
+    expect_state_unchanged(
+        state, before, call="the entries of a state_dict that changed an epoch later", hint="copy everything"
+    )
 
 
 @task("11.7")
 def test_what_a_network_lacks_is_not_saved(student, rng):
     """The state of a run without dropout, batch normalisation, scheduler or loader generator lacks their names."""
-    net = network(student)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+    net = build_small_network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
     names = {"epoch", "step", "history", "stopped", *(f"parameter.{i}" for i in range(4))}
     names |= {f"optimizer.{key}" for key in trainer.optimizer.state_dict()}
     expect.equal(sorted(trainer.state_dict()), sorted(names), call="the names in state_dict() before fit")
-    trainer.fit(batches(student, *examples(rng, 4), 2), 1)
+    trainer.fit(make_batch_list(student, *draw_examples(rng, 4), 2), 1)
     call = "the names in state_dict() after fit with a list of batches"
     expect.equal(sorted(trainer.state_dict()), sorted(names), call=call)
 
@@ -616,17 +622,17 @@ def test_what_a_network_lacks_is_not_saved(student, rng):
 def test_a_state_resumes_bit_for_bit(student, rng):
     """Two epochs, a new trainer that loads the state, and two more epochs give exactly the same as four epochs."""
     seed = int(rng.integers(1000))
-    whole, first, second = (build(student, np.random.default_rng(seed)) for _ in range(3))
+    whole, first, second = (build_training_run(student, np.random.default_rng(seed)) for _ in range(3))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
     first.trainer.fit(first.loader, 2, first.held_out)
     parameters = second.network.parameters()
-    state, before = held_state(student, first.trainer)
+    state, before = hold_trainer_state(student, first.trainer)
     second.trainer.load_state_dict(state, second.loader)
     first.trainer.fit(first.loader, 3, first.held_out)  # must not affect the loaded copy
     second.trainer.fit(second.loader, 4, second.held_out)
-    same_run(whole, second, "2 epochs, load_state_dict in a new trainer, and 2 more")
+    expect_same_state(whole, second, "2 epochs, load_state_dict in a new trainer, and 2 more")
     call = "the entries of the loaded state that changed two epochs later"
-    stays(state, before, call=call, hint="load copies, because training works in place")
+    expect_state_unchanged(state, before, call=call, hint="load copies, because training works in place")
     values_now = [values(p) for p in parameters]
     for parameter, value in zip(second.network.parameters(), values_now, strict=True):
         expect.array(value, values(parameter), rtol=0, atol=0, call="the tensor that was a parameter before loading")
@@ -636,7 +642,7 @@ def test_a_state_resumes_bit_for_bit(student, rng):
 def test_a_state_can_be_loaded_to_evaluate(student, rng):
     """Without a loader its generator's state is left out, and evaluate returns the same figures as before."""
     seed = int(rng.integers(1000))
-    first, second = (build(student, np.random.default_rng(seed)) for _ in range(2))
+    first, second = (build_training_run(student, np.random.default_rng(seed)) for _ in range(2))
     first.trainer.fit(first.loader, 1)
     state = first.trainer.state_dict()
     second.trainer.load_state_dict(state)
@@ -649,21 +655,21 @@ def test_a_state_can_be_loaded_to_evaluate(student, rng):
 @task("11.8")
 def test_a_state_that_does_not_fit_is_refused(student, rng):
     """Names, shapes and generators that differ are a ValueError that says which, and nothing has changed."""
-    world = build(student, rng)
+    world = build_training_run(student, rng)
     world.trainer.fit(world.loader, 1)
     good = world.trainer.state_dict()
-    before = json.dumps(plain(good), sort_keys=True)
+    before = json.dumps(convert_arrays_to_lists(good), sort_keys=True)
     world.trainer.fit(world.loader, 2)
-    now = json.dumps(plain(world.trainer.state_dict()), sort_keys=True)
+    now = json.dumps(convert_arrays_to_lists(world.trainer.state_dict()), sort_keys=True)
     last = f"parameter.{len(world.network.parameters()) - 1}"
     other = {"bit_generator": "MT19937", "state": {"key": [1] * 624, "pos": 3}}
     momentum = next(name for name, value in good.items() if name.startswith("optimizer.") and np.ndim(value) == 4)
     for what, state, mention in (
-        ("a parameter is missing", without(good, last), last),
-        ("the epoch is missing", without(good, "epoch"), "epoch"),
-        ("the history is missing", without(good, "history"), "history"),
-        ("a generator is missing", without(good, "layer.8.rng"), "layer.8.rng"),
-        ("the scheduler is missing", without(good, "scheduler.count"), "scheduler.count"),
+        ("a parameter is missing", omit_entry(good, last), last),
+        ("the epoch is missing", omit_entry(good, "epoch"), "epoch"),
+        ("the history is missing", omit_entry(good, "history"), "history"),
+        ("a generator is missing", omit_entry(good, "layer.8.rng"), "layer.8.rng"),
+        ("the scheduler is missing", omit_entry(good, "scheduler.count"), "scheduler.count"),
         ("there is an extra parameter", good | {"parameter.99": np.ones(3)}, "parameter.99"),
         ("a parameter has another shape", good | {last: np.ones(99, "float32")}, "(99,)"),
         ("a running variance has another shape", good | {"buffer.1": np.ones(9)}, "buffer.1"),
@@ -677,11 +683,11 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
         call = f"trainer.load_state_dict(state, loader): {what}"
         with expect.raises(ValueError, mentions=(mention,), call=call):
             world.trainer.load_state_dict(state, world.loader)
-        unchanged = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == now
+        unchanged = json.dumps(convert_arrays_to_lists(world.trainer.state_dict()), sort_keys=True) == now
         hint = "keep the previous state, and restore it"
         expect.that(unchanged, call=f"state_dict() after {call}", got="changed", expected="as before", hint=hint)
     world.trainer.load_state_dict(good, world.loader)
-    loaded = json.dumps(plain(world.trainer.state_dict()), sort_keys=True) == before
+    loaded = json.dumps(convert_arrays_to_lists(world.trainer.state_dict()), sort_keys=True) == before
     expect.that(loaded, call="state_dict() after load_state_dict(good)", got="another state", expected="the good state")
 
 
@@ -691,7 +697,7 @@ def test_a_state_that_does_not_fit_is_refused(student, rng):
 @task("11.9")
 def test_a_checkpoint_is_a_zip_of_arrays_and_json(student, rng):
     """Any program can read it: name.npy holds an array in its dtype, without pickle, and state.json the rest."""
-    path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
+    path, arrays = student.folder() / "a.ckpt", make_checkpoint_arrays(rng)
     others = {"epoch": 3, "lr": 0.1, "stopped": None, "history": [{"loss": 0.25}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, arrays | others)
     call = "write_checkpoint(path, state)"
@@ -796,7 +802,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_old_one(student):
 @task("11.10")
 def test_a_checkpoint_is_read_as_it_was_written(student, rng):
     """Arrays come back with the same shape, dtype and bits, and writeable; everything else is as it was."""
-    path, arrays = student.folder() / "a.ckpt", some_arrays(rng)
+    path, arrays = student.folder() / "a.ckpt", make_checkpoint_arrays(rng)
     state = arrays | {"epoch": 3, "lr": 0.1 + 0.2, "history": [{"loss": float("inf")}], "rng": {"state": 2**100 + 1}}
     student.training.write_checkpoint(path, state)
     for path_given in (path, path.as_posix()):
@@ -816,7 +822,7 @@ def test_damage_is_noticed(student, rng):
     student.training.write_checkpoint(path, state)
     data = path.read_bytes()
     refused = 0
-    for number, content in enumerate(damage(data, rng)):
+    for number, content in enumerate(generate_damaged_files(data, rng)):
         path.write_bytes(content)
         call = f"read_checkpoint of a damaged file, number {number}"
         try:
@@ -832,7 +838,7 @@ def test_damage_is_noticed(student, rng):
     expect.that(refused > (number + 1) // 2, call=f"{number + 1} damaged files", got=refused, expected="most refused")
 
 
-def damage(data, rng):
+def generate_damaged_files(data, rng):
     """Yield a file cut off at six positions, and then with one bit changed at each of 120 positions."""
     for end in (0, 1, 10, len(data) // 2, len(data) - 30, len(data) - 1):
         yield data[:end]
@@ -851,18 +857,18 @@ def test_other_files_are_refused(student):
     np.save(good, np.arange(3))
     for what, content in (
         ("text", b"loss 0.5, accuracy 0.8"),
-        ("an archive without state.json", zipped({"a.npy": good.getvalue()})),
-        ("state.json that is not JSON", zipped({"state.json": b"{epoch: 3"})),
-        ("state.json that is a number", zipped({"state.json": b"3"})),
-        ("state.json of deep brackets", zipped({"state.json": b"[" * 100_000})),
-        ("a pickled object", zipped({"state.json": b"{}", "a.npy": objects.getvalue()})),
-        ("an array cut short", zipped({"state.json": b"{}", "a.npy": good.getvalue()[:-3]})),
+        ("an archive without state.json", build_zip_archive({"a.npy": good.getvalue()})),
+        ("state.json that is not JSON", build_zip_archive({"state.json": b"{epoch: 3"})),
+        ("state.json that is a number", build_zip_archive({"state.json": b"3"})),
+        ("state.json of deep brackets", build_zip_archive({"state.json": b"[" * 100_000})),
+        ("a pickled object", build_zip_archive({"state.json": b"{}", "a.npy": objects.getvalue()})),
+        ("an array cut short", build_zip_archive({"state.json": b"{}", "a.npy": good.getvalue()[:-3]})),
     ):
         path.write_bytes(content)
         with expect.raises(ValueError, mentions=("some.ckpt",), call=f"read_checkpoint of {what}"):
             student.training.read_checkpoint(path)
         expect.equal(path.read_bytes(), content, call=f"the file after read_checkpoint of {what}")
-    path.write_bytes(zipped({"state.json": b'{"epoch": 3}', "a.npy": good.getvalue()}))
+    path.write_bytes(build_zip_archive({"state.json": b'{"epoch": 3}', "a.npy": good.getvalue()}))
     got = student.training.read_checkpoint(path)
     expect.equal(got, {"epoch": 3, "a": np.arange(3)}, call="read_checkpoint of an archive that another program wrote")
     path.unlink()
@@ -878,14 +884,14 @@ def test_training_resumes_from_a_file_bit_for_bit(student, rng):
     """Two epochs, a checkpoint, a new start and two more epochs equal four, with augmentation, dropout and momentum."""
     seed, folder = int(rng.integers(1000)), student.folder()
     path = folder / "run.ckpt"
-    whole = build(student, np.random.default_rng(seed))
+    whole = build_training_run(student, np.random.default_rng(seed))
     whole.trainer.fit(whole.loader, 4, whole.held_out)
-    first = build(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
+    first = build_training_run(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
     first.trainer.fit(first.loader, 2, first.held_out)
-    second = build(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
+    second = build_training_run(student, np.random.default_rng(seed), callbacks=[student.training.Checkpoint(path)])
     second.trainer.load_state_dict(student.training.read_checkpoint(path), second.loader)
     second.trainer.fit(second.loader, 4, second.held_out)
-    same_run(whole, second, "2 epochs, a checkpoint, a new trainer, and 2 more")
+    expect_same_state(whole, second, "2 epochs, a checkpoint, a new trainer, and 2 more")
     names = [file.name for file in folder.iterdir()]
     expect.equal(names, ["run.ckpt"], call="the files in the folder of the checkpoint")
     epoch = student.training.read_checkpoint(path)["epoch"]
@@ -900,9 +906,9 @@ def test_checkpoints_of_the_best_epoch(student):
         ([3.0, 2.0, 2.5], False, [1, 2, 2]),
         ([0.5, 0.5, 0.7, nan], True, [1, 1, 3, 3]),
     ):
-        path, net = student.folder() / "best.ckpt", network(student)
+        path, net = student.folder() / "best.ckpt", build_small_network(student)
         checkpoint = student.training.Checkpoint(path, "figure", largest)
-        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
         for epoch, wanted in enumerate(kept, start=1):
             trainer.epoch, trainer.history = epoch, [{"figure": value} for value in curve[:epoch]]
             checkpoint(trainer)
@@ -920,9 +926,9 @@ def test_a_resumed_run_knows_its_best_epoch(student):
         ([0.9, 0.5, 0.7], True, False),
         ([0.9, 0.5, 0.95], True, True),
     ):
-        path, net = student.folder() / "best.ckpt", network(student)
+        path, net = student.folder() / "best.ckpt", build_small_network(student)
         path.write_bytes(b"better")
-        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
+        trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
         trainer.epoch, trainer.history = 3, [{"figure": value} for value in curve]
         student.training.Checkpoint(path, "figure", largest)(trainer)
         call = f'a new Checkpoint(path, "figure", largest={largest}), first called after {curve}'
@@ -937,9 +943,9 @@ def test_a_stopped_run_stays_stopped(student, rng):
     """If the checkpoint is the last callback, it saves that training was stopped, and a resumed run is stopped."""
     path, seed = student.folder() / "run.ckpt", int(rng.integers(1000))
     callbacks = [student.training.EarlyStopping("lr", patience=1), student.training.Checkpoint(path)]
-    first = build(student, np.random.default_rng(seed), callbacks=callbacks)
+    first = build_training_run(student, np.random.default_rng(seed), callbacks=callbacks)
     first.trainer.fit(first.loader, 4)  # in the first epochs of one cycle lr rises
-    again = build(student, np.random.default_rng(seed))
+    again = build_training_run(student, np.random.default_rng(seed))
     again.trainer.load_state_dict(student.training.read_checkpoint(path), again.loader)
     again.trainer.fit(again.loader, 4)
     call = "the epochs of a run that early stopping ended, and of a run resumed from its checkpoint"
@@ -996,10 +1002,10 @@ def test_in_a_file_a_tenth_of_the_steps_has_a_line(student):
 @task("11.12")
 def test_the_bar_goes_with_fit(student, rng):
     """`fit` accepts the bar as its progress; without a stream the bar writes to standard output."""
-    path, net = student.folder() / "log.txt", network(student)
+    path, net = student.folder() / "log.txt", build_small_network(student)
     stream = path.open("w")
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.5))
-    loader = batches(student, *examples(rng, 6), 3)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.5))
+    loader = make_batch_list(student, *draw_examples(rng, 6), 3)
     trainer.fit(loader, 2, progress=student.training.ProgressBar(stream))
     lines = path.read_bytes().decode().splitlines()
     stream.close()
@@ -1045,28 +1051,28 @@ def test_recipe_trains(student, rng):
 # What the tests use
 
 
-def tensors(student, *arrays):
+def make_tensors(student, *arrays):
     """Return tensors of these arrays on the student's side."""
     return tuple(student.tensor.Tensor(np.array(array)) for array in arrays)
 
 
-def examples(rng, n, *, images=False):
+def draw_examples(rng, n, *, images=False):
     """Return n random inputs, float32, and their classes, from 0 to 2."""
     shape = (n, 2, 6, 6) if images else (n, 5)
     return rng.normal(size=shape).astype("float32"), rng.integers(0, 3, n)
 
 
-def batches(student, x, y, size):
+def make_batch_list(student, x, y, size):
     """Return the simplest loader, a list of pairs (inputs, targets)."""
-    return [tensors(student, x[k : k + size], y[k : k + size]) for k in range(0, len(x), size)]
+    return [make_tensors(student, x[k : k + size], y[k : k + size]) for k in range(0, len(x), size)]
 
 
-def sgd(student, net, lr, **options):
+def make_sgd(student, net, lr, **options):
     """Return an SGD optimiser for a network."""
     return student.optimizers.SGD(net.parameters(), lr, **options)
 
 
-def network(student, *, dropout=0.0, norm=False):
+def build_small_network(student, *, dropout=0.0, norm=False):
     """Return a small network with fixed weights: Dense, ReLU, optional Dropout, Dense, or (`norm`) one for images."""
     first = student.layers.Dense(5, 8, rng=student.rng(1))
     middle = [student.activations.ReLU()]
@@ -1078,12 +1084,12 @@ def network(student, *, dropout=0.0, norm=False):
     return student.layers.Sequential(first, *middle, student.layers.Dense(72 if norm else 8, 3, rng=student.rng(3)))
 
 
-def build(student, rng, callbacks=()):
+def build_training_run(student, rng, callbacks=()):
     """Return a complete training run on images, with every kind of random part, that depends only on `rng`."""
     layers, spatial, dense, data = student.layers, student.spatial, student.dense, student.dataloader
     seeds = [int(seed) for seed in rng.integers(1000, size=6)]
-    x, y = examples(rng, 22, images=True)
-    held_out = examples(rng, 9, images=True)
+    x, y = draw_examples(rng, 22, images=True)
+    held_out = draw_examples(rng, 9, images=True)
     net = layers.Sequential(
         spatial.Conv2d(2, 3, 3, padding=1, bias=False, rng=student.rng(seeds[0])),
         spatial.BatchNorm2d(3),
@@ -1098,17 +1104,17 @@ def build(student, rng, callbacks=()):
     loader = data.DataLoader(
         data.ArrayDataset(x, y, data.RandomHorizontalFlip()), 6, shuffle=True, rng=student.rng(seeds[4])
     )
-    optimizer = sgd(student, net, 0.05, momentum=0.9, weight_decay=0.01)
+    optimizer = make_sgd(student, net, 0.05, momentum=0.9, weight_decay=0.01)
     scheduler = student.optimizers.OneCycleLR(optimizer, 0.1, total_steps=20)
     trainer = student.training.Trainer(
         net, dense.CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=1.0, callbacks=callbacks
     )
-    return SimpleNamespace(network=net, loader=loader, trainer=trainer, held_out=batches(student, *held_out, 4))
+    return SimpleNamespace(network=net, loader=loader, trainer=trainer, held_out=make_batch_list(student, *held_out, 4))
 
 
-def same_run(one, other, what):
+def expect_same_state(one, other, what):
     """Check that both runs have reached the same state, to the last bit."""
-    wanted, got = (plain(world.trainer.state_dict()) for world in (one, other))
+    wanted, got = (convert_arrays_to_lists(world.trainer.state_dict()) for world in (one, other))
     expect.equal(sorted(got), sorted(wanted), call=f"the names in state_dict() after {what}")
     for name, value in wanted.items():
         call, hint = (
@@ -1118,29 +1124,29 @@ def same_run(one, other, what):
         expect.equal(got[name], value, call=call, hint=hint)
 
 
-def compare(one, other, *, call, hint, rtol, atol):
+def expect_same_parameters(one, other, *, call, hint, rtol, atol):
     """Check that both networks have the same parameters."""
     for place, (got, wanted) in enumerate(zip(one.parameters(), other.parameters(), strict=True)):
         expect.array(got, values(wanted), rtol=rtol, atol=atol, call=f"parameter {place} after {call}", hint=hint)
 
 
-def surprise(logits, y):
+def compute_cross_entropy(logits, y):
     """Return the mean cross-entropy, computed in float64."""
     logits = logits.astype("float64")
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return float(-np.log((powers / powers.sum(axis=1, keepdims=True))[np.arange(len(y)), y]).mean())
 
 
-def asked(student, callback, rows):
+def call_callback(student, callback, rows):
     """Return `trainer.stopped` after calling a callback with a trainer that has this history."""
-    net = network(student)
-    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), sgd(student, net, 0.1))
+    net = build_small_network(student)
+    trainer = student.training.Trainer(net, student.dense.CrossEntropyLoss(), make_sgd(student, net, 0.1))
     trainer.history = rows
     callback(trainer)
     return trainer.stopped
 
 
-def some_arrays(rng):
+def make_checkpoint_arrays(rng):
     """Return arrays of several shapes and dtypes."""
     return {
         "parameter.0": rng.normal(size=(3, 4)).astype("float32"),
@@ -1152,24 +1158,24 @@ def some_arrays(rng):
     }
 
 
-def held_state(student, trainer):
+def hold_trainer_state(student, trainer):
     """Return a trainer's state, which stays on the student's side, and its current entries as text."""
     state = student.hold_result(trainer.state_dict)
-    return state, told(state, trainer.state_dict())
+    return state, format_state_entries(state, trainer.state_dict())
 
 
-def stays(state, before, *, call, hint):
+def expect_state_unchanged(state, before, *, call, hint):
     """Check that a held state has the same entries as before."""
-    after = told(state, before)
+    after = format_state_entries(state, before)
     expect.equal([name for name in before if after[name] != before[name]], [], call=call, hint=hint)
 
 
-def told(state, names):
+def format_state_entries(state, names):
     """Return these entries of a state as text, by name."""
-    return {name: json.dumps(plain({name: state[name]})) for name in names}
+    return {name: json.dumps(convert_arrays_to_lists({name: state[name]})) for name in names}
 
 
-def plain(state):
+def convert_arrays_to_lists(state):
     """Return a state with lists instead of arrays, so that it can be compared as text."""
     for name, value in state.items():
         held = isinstance(value, np.ndarray | int | float | str | list | dict | None)
@@ -1178,12 +1184,12 @@ def plain(state):
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in state.items()}
 
 
-def without(state, name):
+def omit_entry(state, name):
     """Return the state without one name."""
     return {key: value for key, value in state.items() if key != name}
 
 
-def zipped(members):
+def build_zip_archive(members):
     """Return the bytes of a zip archive with these members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -213,7 +213,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
     for _ in range(depth):
         permits.put(None)
 
-    def work():
+    def make_items():
         try:
             iterator = iter(items)
             while permits.get() is None and not stopped.is_set():
@@ -221,7 +221,7 @@ def prefetch(items: Iterable, depth: int) -> Iterator:
         except BaseException as error:  # also StopIteration: every end is reported, so that nothing waits for ever
             ready.put((None, error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=make_items, daemon=True)
     thread.start()
     try:
         while True:

@@ -320,12 +320,12 @@ def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, a
         raise TypeError("finite differences need float64: in float32, only rounding errors would be left of them")
     require_grad(floating)
 
-    def weighted():
+    def compute_weighted_sum():
         output = function(*copies)
         return (output * Tensor(np.random.default_rng(0).uniform(0.5, 1.5, output.shape))).sum()
 
     with Tape():
-        loss = weighted()
+        loss = compute_weighted_sum()
     if loss.requires_grad:
         loss.backward()
     for number, x in enumerate(copies):
@@ -336,7 +336,7 @@ def gradcheck(function: Callable, inputs: Iterable[Tensor], eps: float = 1e-6, a
                 x.data = start.copy()
                 x.data[index] += step
                 with no_grad():
-                    ends.append(weighted().item())
+                    ends.append(compute_weighted_sum().item())
             slope, exact = (ends[0] - ends[1]) / (2 * eps), 0.0 if x.grad is None else x.grad.data[index]
             if not abs(exact - slope) <= atol + rtol * abs(slope):
                 raise RuntimeError(f"input {number} at {index}: backward gives {exact}, differences {slope}")
