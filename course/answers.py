@@ -16,7 +16,7 @@ STUDENT = "course"
 
 
 def write_answers(root: Path) -> tuple[Path, ...]:
-    """Write student.yaml and the right answers to every milestone that has questions; gives the answers' paths."""
+    """Write student.yaml and the right answers to every milestone with questions; return the answers' paths."""
     (root / OWN).mkdir(exist_ok=True)
     save_student_id(root / OWN, STUDENT)
     asking = [milestone for milestone in load(root).milestones if milestone.questions]
@@ -26,7 +26,7 @@ def write_answers(root: Path) -> tuple[Path, ...]:
 
 
 def right_answers(milestone: Milestone, student: str) -> Answers:
-    """What this student should answer, by the clear keys; ValueError when they are sealed."""
+    """Build a student's right answers from the clear keys; ValueError when they are sealed."""
     answers: dict[str, Answer] = {}
     for question in milestone.questions:
         if isinstance(question, ChoiceQuestion):

@@ -1,4 +1,4 @@
-"""Writes what Classroom 50 grades an assignment with: its `autograder.py` and the released course beside it."""
+"""Writes an autograder for Classroom 50: its `autograder.py` and the released course in one folder."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from grading.errors import UsageError
 
 AUTOGRADER = "autograder.py"
 LARGEST = 10 << 20
-"""Bytes that Classroom 50's runner fetches at most, packed."""
+"""Largest archive that Classroom 50's runner fetches."""
 
 
 def write_bundle(root: Path, target: Path, *, force: bool = False) -> int:
-    """Write the folder of an assignment's autograder; how many bytes it has when packed, as it is published.
+    """Write the folder of an assignment's autograder; return its size as the published archive.
 
-    The course in it is the release that students get, with sealed keys and without solutions: what Classroom 50
-    publishes for its runner can be read by whoever finds its address. UsageError when the folder holds anything else,
-    or is too large for the runner to fetch.
+    The course in it is the release that students get, with sealed keys and without solutions, because anyone who finds
+    its address can read what Classroom 50 publishes. UsageError when the folder holds anything else, or is too large
+    for the runner to fetch.
     """
     target = target.resolve()
     strange = (
         sorted(p.name for p in target.glob("*") if p.name not in (AUTOGRADER, "course")) if target.is_dir() else []
     )
     if strange:
-        raise UsageError(f"{target} holds {strange[0]}, which is no part of an autograder. Name another folder.")
+        raise UsageError(f"{target} holds {strange[0]}, which is not part of an autograder. Name another folder.")
     target.mkdir(parents=True, exist_ok=True)
     write_release(root, target / "course", force=force)
     shutil.copyfile(TEMPLATES / "classroom50" / AUTOGRADER, target / AUTOGRADER)

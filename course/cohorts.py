@@ -1,4 +1,4 @@
-"""Classes that never were, for measuring and for tests: students who get on, get stuck, give up and finish."""
+"""Simulated classes for measurements and tests: students who make progress, get stuck, give up or finish."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ MACHINE = MachineRecord(
 
 
 def write_cohort(folder: Path, manifest: Manifest, students: int, *, seed: int = 1) -> list[str]:
-    """Write `folder/STUDENT/progress/` for so many students, with ledgers; the same for the same seed. Their ids."""
+    """Write `folder/STUDENT/progress/` with ledgers for so many students, from a seed; return their ids."""
     ids = [f"student-{number:05}" for number in range(1, students + 1)]
-    for id_ in ids:
-        write_student(folder / id_, manifest, random.Random(f"{seed} {id_}"), id_)  # noqa: S311 - for play
+    for student_id in ids:
+        rng = random.Random(f"{seed} {student_id}")  # noqa: S311 - not secret
+        write_student(folder / student_id, manifest, rng, student_id)
     return ids
 
 
 def write_student(folder: Path, manifest: Manifest, rng: random.Random, id_: str) -> None:
-    """One student's records and their ledger."""
+    """Write one student's records and their ledger."""
     (folder / progress.FOLDER).mkdir(parents=True, exist_ok=True)
     lines = []
     for run, event in enumerate(_events(manifest, rng, id_), 1000):
@@ -59,7 +60,7 @@ def write_student(folder: Path, manifest: Manifest, rng: random.Random, id_: str
 
 
 def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]:
-    """Modules in order, milestones where they are due, each after some attempts; at some point it ends."""
+    """Simulate modules in order and milestones where they are due, each after some attempts, until a student stops."""
     at = START + timedelta(hours=rng.uniform(0, 200))
     skill, stays = rng.uniform(0.35, 0.95), rng.uniform(0.82, 1.0)
     for module in (m for m in manifest.modules if m.status is Status.BUILT):
@@ -73,7 +74,7 @@ def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]
                 yield progress.measured(_milestone(manifest, milestone, at, passed, rng, id_))
         if rng.random() > stays:
             coming = manifest.modules[manifest.modules.index(module) + 1 :]
-            if coming and rng.random() < 0.6:  # somebody who stops at a task they cannot do
+            if coming and rng.random() < 0.6:  # a student who stops at a task they cannot do
                 following = coming[0]
                 for _ in range(rng.randint(1, 5)):
                     at += timedelta(hours=rng.expovariate(1 / 10))
@@ -83,6 +84,7 @@ def _events(manifest: Manifest, rng: random.Random, id_: str) -> Iterator[Event]
 
 
 def _tries(rng: random.Random, skill: float) -> list[bool]:
+    """Draw up to four failed attempts and then a passed one."""
     failed = 0
     while rng.random() > skill and failed < 4:
         failed += 1
@@ -90,6 +92,7 @@ def _tries(rng: random.Random, skill: float) -> list[bool]:
 
 
 def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng: random.Random, id_: str) -> Result:
+    """Build the result of one attempt at a module."""
     task = rng.choice(module.tasks)
     failures = () if passed else (_failure(module, task.id, task.title, task.hint),)
     criterion = CriterionResult(
@@ -101,7 +104,7 @@ def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng:
         threshold=1.0,
         comparison="at_least",
         unit=Unit.FRACTION,
-        why="Every value, shape, error and gradient the lesson asks for is as it should be.",
+        why="Every value, shape, error and gradient that the lesson requires is correct.",
         failures=failures,
     )
     return _result(manifest, at, (criterion,), rng, id_, module=module.id, name=module.title)
@@ -110,6 +113,7 @@ def _module(manifest: Manifest, module: Module, at: datetime, passed: bool, rng:
 def _milestone(
     manifest: Manifest, milestone: Milestone, at: datetime, passed: bool, rng: random.Random, id_: str
 ) -> Result:
+    """Build the result of one attempt at a milestone."""
     wrong = None if passed else rng.choice(["module_tests", "quiz", "performance"])
     criteria = tuple(_criterion(manifest, milestone, c, wrong, rng) for c in milestone.criteria)
     steps = tuple(float(i * 10) for i in range(60))
@@ -146,7 +150,7 @@ def _milestone(
 
 
 def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
-    """What a network that names images leaves to be drawn, the time of a step where that is raced, or rivals."""
+    """Build a network's pictures: confusions and filters, step times for a speed race, or rivals for text."""
     if milestone.data is None:
         return ()
     if isinstance(milestone.experiment, LanguageExperiment):
@@ -177,7 +181,7 @@ def _pictures(milestone: Milestone, rng: random.Random) -> tuple[Picture, ...]:
 
 
 def _writings(milestone: Milestone) -> tuple[Writing, ...]:
-    """What a network that writes leaves to be read."""
+    """Build the writings of a language network."""
     if not isinstance(milestone.experiment, LanguageExperiment):
         return ()
     head = 'def sum_doubled(a, b):\n    """Return the sum of a and b, doubled."""'
@@ -190,7 +194,7 @@ def _writings(milestone: Milestone) -> tuple[Writing, ...]:
 
 
 def _named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage, ...]:
-    """Images that a network named, of noise; none of one that writes."""
+    """Build classified images of noise, for image networks only."""
     if milestone.data is None or isinstance(milestone.experiment, LanguageExperiment):
         return ()
     shape: tuple[Literal[1, 3], int, int] = (1, 28, 28) if milestone.data == "mnist" else (3, 32, 32)
@@ -205,6 +209,7 @@ def _named_images(milestone: Milestone, rng: random.Random) -> tuple[NamedImage,
 def _criterion(
     manifest: Manifest, milestone: Milestone, criterion: Criterion, wrong: str | None, rng: random.Random
 ) -> CriterionResult:
+    """Build a criterion's result; `wrong` says what fails."""
     failures: tuple[Failure, ...] = ()
     measured: float | None = criterion.threshold
     if criterion.kind is CriterionKind.PERFORMANCE and criterion.comparison == "at_least" and criterion.threshold < 1:
@@ -239,6 +244,7 @@ def _criterion(
 
 
 def _failure(module: Module, task: str, title: str, hint: str) -> Failure:
+    """Build a failure of this task."""
     return Failure(
         task=task,
         title=title,
@@ -260,6 +266,7 @@ def _result(
     id_: str,
     **more: object,
 ) -> Result:
+    """Build a result with these criteria."""
     fields: dict[str, object] = {"milestone": None, "provisional_because": ()} | more
     course = manifest.course
     return Result.model_validate(

@@ -1,4 +1,4 @@
-"""Exact versions of what sessions install, read from `uv.lock` and written as pip and uv take them: `-c FILE`."""
+"""Exact versions of what sessions install, read from `uv.lock` and written for pip and uv: `-c FILE`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HEADER = "# The versions this course was tested with, which its nox sessions ins
 
 
 def write_constraints_text(root: Path, requirements: Iterable[str] | None = None) -> str:
-    """One line `name==version` per package of the lock, with a marker where the version depends on Python's.
+    """Write one line `name==version` per locked package, with a marker where the version depends on Python.
 
-    With ``requirements``: of these packages, and of whatever they need.
+    Given ``requirements``, the text covers only these packages and their dependencies.
     """
     packages = _read_packages(root)
     wanted = {p["name"] for p in packages} if requirements is None else _find_needed(packages, requirements)
@@ -29,7 +29,7 @@ def write_constraints_text(root: Path, requirements: Iterable[str] | None = None
 
 
 def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]:
-    """What the project, these dependency groups of it, and the sessions of modules and milestones require."""
+    """List the requirements of the project, these dependency groups, and the modules' and milestones' sessions."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     named = [*project["project"]["dependencies"]]
     named += [one for group in groups for one in project["dependency-groups"][group] if isinstance(one, str)]
@@ -38,13 +38,14 @@ def list_requirements(root: Path, manifest: Manifest, *groups: str) -> list[str]
 
 
 def find_unlocked(root: Path, manifest: Manifest) -> list[str]:
-    """The requirements of anything in the project for which the lock has no version, or one that does not fit."""
+    """Find the project's requirements for which the lock has no fitting version."""
     groups = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     versions: dict[str, list[str]] = {}
     for package in _read_packages(root):
         versions.setdefault(package["name"], []).append(package["version"])
 
     def is_locked(text: str) -> bool:
+        """Return whether the lock has a version that fits."""
         requirement = Requirement(text)
         return any(requirement.specifier.contains(v) for v in versions.get(canonicalize_name(requirement.name), ()))
 
@@ -52,12 +53,12 @@ def find_unlocked(root: Path, manifest: Manifest) -> list[str]:
 
 
 def _read_packages(root: Path) -> list[dict[str, Any]]:
-    """The lock's packages, this project itself left out."""
+    """Read the lock's packages, without the project itself."""
     return [p for p in tomllib.loads((root / LOCK).read_text("utf-8"))["package"] if "registry" in p["source"]]
 
 
 def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) -> set[str]:
-    """The names of these requirements and of everything below them in the lock."""
+    """Find the names of these requirements and of all their dependencies in the lock."""
     below: dict[str, set[str]] = {}
     for package in packages:
         extras = package.get("optional-dependencies", {}).values()
@@ -74,5 +75,6 @@ def _find_needed(packages: list[dict[str, Any]], requirements: Iterable[str]) ->
 
 
 def _format_marker(package: dict[str, Any]) -> str:
+    """Format the environments for which this version was locked."""
     markers = package.get("resolution-markers", [])
     return " ; " + " or ".join(f"({marker})" for marker in markers) if markers else ""

@@ -1,4 +1,4 @@
-"""The course's own framework, importable in this process where nothing is installed, as in nox sessions."""
+"""Makes the course's own framework importable in this process where nothing is installed, as in nox sessions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def put_framework_on_path() -> None:
-    """Add the folder of each built module to `sys.path`, so that `tinytorch` is the course's solutions."""
+    """Add each built module's folder to `sys.path`, so that `tinytorch` is the course's solutions."""
     folders = [str(ROOT / module.folder) for module in load(ROOT).modules if module.status is Status.BUILT]
     sys.path += [folder for folder in folders if folder not in sys.path]

@@ -1,4 +1,4 @@
-"""The student's milestones.yaml: the same manifest with its answer keys sealed, written as YAML that reads well."""
+"""The student's milestones.yaml: the same manifest with sealed answer keys, written as readable YAML."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HEADER = """\
 # yaml-language-server: $schema=docs/schema/manifest.schema.json
 #
 # The course as data: its modules and tasks, its milestones with every threshold, budget, hint and question.
-# Nothing of this stands anywhere else. The answers to the questions are sealed: salted digests, not the answers.
+# None of this is repeated elsewhere. The answers to the questions are sealed as salted digests.
 
 """
 
 
 def sealed(manifest: Manifest) -> Manifest:
-    """The manifest with every question sealed; ValueError when one has no answer in clear."""
+    """Seal every question of the manifest; ValueError when one has no answer in clear."""
     milestones = tuple(
         milestone.model_copy(update={"questions": tuple(map(seal, milestone.questions))})
         for milestone in manifest.milestones
@@ -27,11 +27,11 @@ def sealed(manifest: Manifest) -> Manifest:
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """YAML from which `load` reads this manifest."""
+    """Format the manifest as YAML from which it can be loaded again."""
     data = manifest.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=115)
     if parse(text).data != data:
-        raise ValueError("the manifest cannot be written so that it is read back unchanged")
+        raise ValueError("the manifest cannot be written so that it reads back unchanged")
     return text
 
 
@@ -39,18 +39,22 @@ class _Dumper(yaml.SafeDumper):
     """Indents lists, and keeps lines and paragraphs as blocks."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        """Indent lists below their key."""
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, _data: object) -> bool:
+        """Write every value out in full."""
         return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Write long text as a block."""
     style = "|" if "\n" in text else ">" if len(text) > 80 else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:
+    """Write a list of numbers on one line."""
     numbers = all(isinstance(item, int | float) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=numbers)
 

@@ -28,7 +28,7 @@ from grading.manifest.model import Manifest, Status
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("grading", "tito")
 SOLUTIONS = Path("solutions")
-"""Where a release carries the solutions, if it may: 04_layers/tinytorch/layers.py and so on."""
+"""A release's folder for the solutions, if it includes them: 04_layers/tinytorch/layers.py and so on."""
 SHIPPED_SUFFIXES = {".py", ".ini", ".jinja", ".gz", ".html", ".css", ".js", ".svg"}
 PLACES = (
     ".devcontainer/devcontainer.json",
@@ -36,7 +36,7 @@ PLACES = (
     ".vscode/launch.json",
     ".vscode/settings.json",
 )
-"""Where students work: anybody may set their editor up in another way."""
+"""Editor settings, which students may change."""
 AS_THEY_ARE = (
     *PLACES,
     "LICENSE",
@@ -61,34 +61,34 @@ LEFTOVERS = {
     ".mypy_cache",
     ".DS_Store",
 }
-"""Names in an earlier release that are neither the course's nor a student's work."""
+"""Names in an earlier release that belong neither to the course nor to a student's work."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written where."""
+    """The files of a written release."""
 
     target: Path
     files: tuple[Path, ...]
     """Relative to the target, sorted."""
     size: int
-    """Bytes in all."""
+    """Total bytes."""
 
     @property
     def has_solutions(self) -> bool:
-        """Whether students are given the solutions."""
+        """Whether the release includes the solutions."""
         return any(path.parts[0] == SOLUTIONS.name for path in self.files)
 
     @property
     def has_workflows(self) -> bool:
-        """Whether GitHub grades what is pushed to it."""
+        """Whether GitHub grades pushes to repositories made from it."""
         return any(path.parent == WORKFLOWS for path in self.files)
 
 
 def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
-    """Write the student repository of the course at ``root`` to ``target``, whole or not at all.
+    """Write the student repository of the course at ``root`` to ``target``, completely or not at all.
 
-    ``force`` replaces an earlier release, and keeps its `.git`. UsageError when the target holds anything that no
+    ``force`` replaces an earlier release but keeps its `.git`. UsageError when the target holds anything that no
     release has written; ManifestError or SkeletonError when the course itself is wrong.
     """
     target = target.resolve()
@@ -112,7 +112,7 @@ def write_release(root: Path, target: Path, *, force: bool = False) -> Report:
 
 
 def release_files(root: Path) -> dict[Path, bytes]:
-    """Every file of the release but its lock: path → bytes, the same for the same course."""
+    """Build every file of the release but its lock: path → bytes, the same for the same course."""
     manifest = load_at_desk(root)
     if problems := check_files(manifest, root):
         raise ManifestError(problems)
@@ -138,25 +138,25 @@ def release_files(root: Path) -> dict[Path, bytes]:
 
 
 def student_files(manifest: Manifest) -> list[Path]:
-    """The files students write: each built module's code, and the recipes of built milestones."""
+    """List the files students write: each built module's code, and the recipes of built milestones."""
     code = [module.code for module in manifest.modules if module.status is Status.BUILT]
     return code + [m.recipe for m in manifest.milestones if m.status is Status.BUILT]
 
 
 def own_files(files: Iterable[Path], manifest: Manifest) -> set[Path]:
-    """Those that students may change without a word: code and recipes, and what makes no verdict, such as Markdown."""
+    """Find the files that students may change freely: code, recipes, and files no verdict uses, such as Markdown."""
     own = {*student_files(manifest), Path(".gitignore"), *(path for path in files if path.suffix == ".md")}
     return own | {path for path in files if path.parts[0] in OWN_FOLDERS or path.parent.name == FOLDER}
 
 
 def given_files(root: Path, manifest: Manifest) -> dict[str, str]:
-    """What students' files start as, for `lock.is_untouched`: path → digest of the skeleton."""
+    """Compute the digest of each student file's skeleton, for `lock.is_untouched`."""
     texts = {path: skeleton((root / path).read_text("utf-8"), manifest, path) for path in student_files(manifest)}
     return {path.as_posix(): lock.digest(text.encode()) for path, text in texts.items()}
 
 
 def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
-    """The release's files that are made from templates: path → text."""
+    """Render the release's files that come from templates: path → text."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     values = {
@@ -173,7 +173,7 @@ def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
         "dev_mode_dirs": [".", *(module.folder.as_posix() for module in built)],
         "pytest_addopts": project["tool"]["pytest"]["ini_options"]["addopts"],
     }
-    # Nothing here is HTML, so nothing is escaped.
+    # None of these files is HTML, so nothing is escaped.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -184,12 +184,12 @@ def rendered(root: Path, manifest: Manifest) -> dict[Path, str]:
 
 
 def _write_constraints(root: Path, manifest: Manifest) -> str:
-    """The versions of everything that a student's sessions install."""
+    """Write the versions of everything that a student's sessions install."""
     return constraints.write_constraints_text(root, constraints.list_requirements(root, manifest, "github"))
 
 
 def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
-    """Lessons with their pictures, tests of what is built, and the figures that some tests compare with."""
+    """List lessons with their pictures, tests of built modules, and the reference figures of some tests."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     tests = [m.integration_tests for m in manifest.milestones if m.status is Status.BUILT]
     references = [module.reference for module in built if (root / module.reference).is_file()]
@@ -199,7 +199,7 @@ def _given_module_files(manifest: Manifest, root: Path) -> list[Path]:
 
 
 def _package_files(root: Path) -> list[Path]:
-    """The grader's and the command line's files. UsageError for one of a kind that is not known to be shipped."""
+    """List the files of the grader and the command line; UsageError for a suffix that is not known to be shipped."""
     found = []
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*")):
@@ -215,25 +215,25 @@ def _package_files(root: Path) -> list[Path]:
 
 
 def _toml_list(items: list[str]) -> str:
-    """One item on each line; a JSON string is a TOML string, too."""
+    """Format a list for TOML with one item per line; a JSON string is also a TOML string."""
     return "[\n" + "".join(f"    {json.dumps(item)},\n" for item in items) + "]"
 
 
 def _lock(new: Path, files: dict[Path, bytes], manifest: Manifest) -> bytes:
-    """Digests of the course's files, and of those that are the student's."""
+    """Build the lock: digests of the course's files and of the student's."""
     own = own_files(files, manifest)
     return lock.lock(new, set(files) - own, own)
 
 
 def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
-    """Let nothing pass but a new or empty folder, or, by force, an earlier release as it was written."""
+    """Refuse any target but a new or empty folder, or, with ``force``, an unchanged earlier release."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not target.is_dir():
         raise UsageError(f"{target} is a file. Name a folder that does not exist yet.")
     released = _released_digests(target)
     if released is None:
-        raise UsageError(f"{target} is not empty and no earlier release. Name a folder that does not exist yet.")
+        raise UsageError(f"{target} is neither empty nor an earlier release. Name a folder that does not exist yet.")
     if not force:
         raise UsageError(f"{target} holds an earlier release. Replace it with --force, or name another folder.")
     present = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
@@ -242,12 +242,12 @@ def _refuse_to_overwrite(target: Path, *, force: bool) -> None:
     if worked_on:
         shown = ", ".join(worked_on[:3]) + (" …" if worked_on[3:] else "")
         raise UsageError(
-            f"{target} holds work that no release has written: {shown}. Nothing was changed. Name another folder."
+            f"{target} holds work that is not from a release: {shown}. Nothing was changed. Name another folder."
         )
 
 
 def _released_digests(target: Path) -> dict[str, str | None] | None:
-    """What the lock of an earlier release says of each of its files, itself included; None when it is no release."""
+    """Read the digests in an earlier release's lock, and the lock's own; None when it is not a release."""
     try:
         said = json.loads((target / lock.FILE).read_bytes())
         released = {**said["files"], **said["student"]} if said["record"] == lock.SCHEMA else None
@@ -257,11 +257,12 @@ def _released_digests(target: Path) -> dict[str, str | None] | None:
 
 
 def _is_leftover(path: Path) -> bool:
+    """Return whether a path belongs to no one's work, such as a cache."""
     return any(part in LEFTOVERS or part.endswith(".egg-info") for part in path.parts)
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
-    """Put ``new`` in the target's place; what was there goes to ``old``, except `.git`, which stays."""
+    """Move ``new`` to the target and the old target to ``old``; `.git` stays."""
     git = target / ".git"
     if git.exists():
         git.rename(new / ".git")

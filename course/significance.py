@@ -1,7 +1,7 @@
 """Writes modules/15_mlops/reference.json: statistics and probabilities from SciPy, for the module's tests.
 
 Run by hand when a case is added: `pip install scipy==1.17.1` in an environment of its own, then
-`python course/significance.py`. It needs nothing else of the course, and no other part of the course needs SciPy.
+`python course/significance.py`. It needs no other part of the course, and no other part needs SciPy.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ABOUT = (
 
 
 def compare_numbers(first: list[float], second: list[float]) -> dict[str, Any]:
-    """One case of the Kolmogorov-Smirnov test."""
+    """Compute one case of the Kolmogorov-Smirnov test."""
     distance = float(stats.ks_2samp(first, second).statistic)
     scaled = distance * math.sqrt(len(first) * len(second) / (len(first) + len(second)))
     return {"samples": [first, second], "D": distance, "p": float(special.kolmogorov(scaled))}
 
 
 def compare_categories(first: list[Any], second: list[Any]) -> dict[str, Any]:
-    """One case of the χ² test."""
+    """Compute one case of the χ² test."""
     names = sorted({*first, *second})
     table = [[sample.count(name) for name in names] for sample in (first, second)]
     found = stats.chi2_contingency(table, correction=False)
@@ -40,7 +40,7 @@ def compare_categories(first: list[Any], second: list[Any]) -> dict[str, Any]:
 
 
 def draw_cases() -> dict[str, list[Any]]:
-    """Every case: drawn from one seed, with ties, other sizes and shifts among them."""
+    """Draw every case from one seed, with ties, different sizes and shifts among them."""
     rng = np.random.default_rng(15)
     numbers = []
     for n, m, shift, digits in ((20, 20, 0.0, 3), (12, 30, 1.0, 3), (40, 25, 0.5, 0), (5, 7, 3.0, 2), (60, 60, 0.3, 1)):
@@ -65,7 +65,7 @@ def draw_cases() -> dict[str, list[Any]]:
 
 
 def main() -> None:
-    """Write the file: a line for each case."""
+    """Write the file, a line for each case."""
     parts = [f'"about": {json.dumps(ABOUT)}', f'"scipy": {json.dumps(scipy.__version__)}']
     for name, cases in draw_cases().items():
         lines = ",\n".join(f"  {json.dumps(case)}" for case in cases)

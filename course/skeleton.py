@@ -1,4 +1,4 @@
-"""A solution file → what students get: every marked block becomes a gap that names its task."""
+"""Turns a solution file into what students get: every marked block becomes a gap that names its task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE_LENGTH = 120
 
 
 class SkeletonError(UsageError):
-    """Markers that cannot be used; `problems` says where and how to fix them."""
+    """Markers that cannot be used; `problems` says where they are and how to fix them."""
 
     def __init__(self, problems: list[Problem]):
         self.problems = tuple(problems)
@@ -38,22 +38,22 @@ class Gap:
 
 
 def skeleton(source: str, manifest: Manifest, path: Path) -> str:
-    """The source with every block replaced by a NotImplementedError that gives its task's first hint."""
+    """Replace every block by a NotImplementedError with its task's first hint."""
     return _rewritten(source, manifest, path, lambda _: True)
 
 
 def solved(source: str, manifest: Manifest, path: Path) -> str:
-    """The source with every solution, and without markers."""
+    """Keep every solution and remove the markers."""
     return _rewritten(source, manifest, path, lambda _: False)
 
 
 def with_open(source: str, manifest: Manifest, path: Path, *tasks: str) -> str:
-    """The source with these tasks' blocks replaced and all others solved, without markers."""
+    """Replace these tasks' blocks, keep all other solutions, and remove the markers."""
     return _rewritten(source, manifest, path, lambda task: task in tasks)
 
 
 def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
-    """The marked blocks in order. SkeletonError unless each is balanced, of a known task, and its function's tail."""
+    """Find the marked blocks; SkeletonError unless each is balanced, of a known task, and the end of its function."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -66,7 +66,7 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
             message = f"task {gap.task} is not one of this module's tasks."
             problems.append(Problem(path.as_posix(), gap.begin, message, did_you_mean(gap.task, known)))
         elif complaint := _not_a_tail(tree, gap):
-            fix = "Let the block begin and end in one function's body, and be all that follows in it."
+            fix = "Let the block begin and end in one function's body, and let nothing follow it there."
             problems.append(Problem(path.as_posix(), gap.begin, complaint, fix))
     if problems:
         raise SkeletonError(sorted(problems))
@@ -74,12 +74,13 @@ def find_gaps(source: str, manifest: Manifest, path: Path) -> tuple[Gap, ...]:
 
 
 def solution_lines(source: str, gaps: tuple[Gap, ...]) -> list[tuple[int, str]]:
-    """Every line inside a block, with its number."""
+    """List every line inside a block, with its number."""
     lines = source.splitlines()
     return [(number, lines[number - 1]) for gap in gaps for number in range(gap.begin + 1, gap.end)]
 
 
 def _rewritten(source: str, manifest: Manifest, path: Path, is_open: Callable[[str], bool]) -> str:
+    """Replace the open gaps, keep the other solutions, and remove all markers."""
     lines = source.splitlines()
     for gap in reversed(find_gaps(source, manifest, path)):
         inside = lines[gap.begin : gap.end - 1]
@@ -89,12 +90,12 @@ def _rewritten(source: str, manifest: Manifest, path: Path, is_open: Callable[[s
 
 
 def _raise(task: Task, indent: int) -> list[str]:
-    """The statement that stands in a gap, as a formatter would leave it."""
+    """Format the statement in a gap, as a formatter would."""
     text, space = f"Task {task.id}: {' '.join(task.hints[0].split())}", " " * indent
     one_line = f"{space}raise NotImplementedError({_quoted(text)})"
     if len(one_line) <= LINE_LENGTH:
         return [one_line]
-    # Escapes make a literal longer than its text, so the text is wrapped ever narrower until all literals fit.
+    # Escapes make a literal longer than its text, so the text is wrapped more and more narrowly until all literals fit.
     for width in range(LINE_LENGTH - indent - 7, 20, -1):
         parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
         literals = [_quoted(part + " ") for part in parts[:-1]] + [_quoted(parts[-1])]
@@ -104,18 +105,19 @@ def _raise(task: Task, indent: int) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A Python literal in double quotes, or in single ones where that saves escapes."""
+    """Write a Python literal in double quotes, or in single quotes where that saves escapes."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
 def _marked(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
-    """The blocks between markers, and what is wrong with the markers themselves."""
+    """Parse the markers into blocks, and say what is wrong with the markers themselves."""
     gaps: list[Gap] = []
     problems: list[Problem] = []
     begun: tuple[str, int, int] | None = None
 
     def problem(line: int, message: str, fix: str) -> None:
+        """Add a problem on this line."""
         problems.append(Problem(path.as_posix(), line, message, fix))
 
     for number, line in enumerate(source.splitlines(), start=1):
@@ -127,19 +129,19 @@ def _marked(source: str, path: Path) -> tuple[list[Gap], list[Problem]]:
             if not begun:
                 problem(number, "a block ends that never began.", "Delete the line, or put `# BEGIN SOLUTION` above.")
             elif len(found[1]) != begun[2]:
-                problem(number, f"not indented as its beginning on line {begun[1]}.", "Indent both markers alike.")
+                problem(number, f"not indented like its beginning on line {begun[1]}.", "Indent both markers alike.")
             else:
                 gaps.append(Gap(begun[0], begun[1], number, begun[2]))
             begun = None
         elif MENTION.search(line):
-            problem(number, "looks like a marker and is none.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`.")
+            problem(number, "looks like a marker but is not one.", "Write `# BEGIN SOLUTION 2.3` or `# END SOLUTION`.")
     if begun:
         problem(begun[1], "a block begins that never ends.", "Put `# END SOLUTION` below its last line.")
     return gaps, problems
 
 
 def _not_a_tail(tree: ast.Module, gap: Gap) -> str | None:
-    """Why a block is not the whole rest of its function; None when it is."""
+    """Say why a block is not the whole remainder of its function; None when it is."""
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     around = [f for f in functions if f.lineno < gap.begin <= (f.end_lineno or 0)]
     if not around:
@@ -147,11 +149,11 @@ def _not_a_tail(tree: ast.Module, gap: Gap) -> str | None:
     function = max(around, key=lambda f: f.lineno)
     inside = [s for s in function.body if gap.begin < s.lineno < gap.end]
     if any(s.lineno < gap.begin <= (s.end_lineno or 0) for s in function.body):
-        return f"this block lies inside a statement of `{function.name}`."
+        return f"this block is inside a statement of `{function.name}`."
     if any(s.lineno > gap.end for s in function.body):
-        return f"`{function.name}` goes on after this block."
+        return f"`{function.name}` continues after this block."
     if not inside:
         return f"this block holds no code of `{function.name}`."
     if (inside[-1].end_lineno or 0) > gap.end or inside[0].col_offset != gap.indent:
-        return f"this block is not indented as the body of `{function.name}`."
+        return f"this block is not indented like the body of `{function.name}`."
     return None

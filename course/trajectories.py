@@ -1,7 +1,7 @@
 """Writes modules/10_optimizers/reference.json: the steps of PyTorch's own optimisers, for the module's tests.
 
 Run by hand when a run is added: `pip install torch==2.13.0` in an environment of its own, then
-`python course/trajectories.py`. It needs nothing else of the course, and no other part of the course needs PyTorch.
+`python course/trajectories.py`. It needs no other part of the course, and no other part needs PyTorch.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ RUNS: dict[str, tuple[Any, ...]] = {
 
 
 def run(optimizer: str, options: dict, max_norm: float | None = None, scheduler: tuple | None = None) -> list:
-    """Take the steps, and return the rows that are kept."""
+    """Take the steps and return the rows to keep."""
     inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
     weight, bias, gain, _unused = parameters = [torch.tensor(v).requires_grad_() for v in START.values()]
     taking = getattr(torch.optim, optimizer)(parameters, **options)
@@ -100,9 +100,9 @@ def main() -> None:
     runs = []
     for name, (optimizer, options, *more) in RUNS.items():
         rows = run(optimizer, options, **(more[0] if more else {}))
-        told = {"name": name, "optimizer": optimizer, "options": options, **(more[0] if more else {})}
+        header = {"name": name, "optimizer": optimizer, "options": options, **(more[0] if more else {})}
         lines = ",\n    ".join(json.dumps(row) for row in rows)
-        runs.append(f'  {json.dumps(told)[:-1]}, "rows": [\n    {lines}]}}')
+        runs.append(f'  {json.dumps(header)[:-1]}, "rows": [\n    {lines}]}}')
     head = {"about": ABOUT, "torch": torch.__version__, "inputs": INPUTS, "targets": TARGETS, "start": START}
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     TARGET.write_text("{" + ",\n".join(parts) + ',\n"runs": [\n' + ",\n".join(runs) + "]}\n", encoding="utf-8")

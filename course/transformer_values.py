@@ -1,7 +1,7 @@
 """Writes modules/16_tinygpt/reference.json: PyTorch's layer normalisation and pre-norm block, for the module's tests.
 
 Run by hand when a case is added: `pip install torch==2.13.0` in an environment of its own, then
-`python course/transformer_values.py`. It needs nothing else of the course, and the course's checks do not need it.
+`python course/transformer_values.py`. It needs no other part of the course, and the course's checks do not need it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ EMBED, HEADS = 4, 2
 
 
 def draw(shape: list[int], seed: int, scale: float = 1.0, mean: float = 0.0) -> torch.Tensor:
-    """Numbers of four decimals, so that the file holds exactly what was computed with."""
+    """Draw numbers with four decimals, so that the file holds the exact inputs."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(shape, generator=generator, dtype=torch.float64) * scale + mean
     return numbers.mul(10_000).round().div(10_000)
 
 
 def shorten(tensor: torch.Tensor) -> Any:
-    """Nested lists of numbers with nine digits."""
+    """Return nested lists of numbers with nine significant digits."""
     nested = tensor.detach().tolist()
 
     def shorten_each(value: Any) -> Any:
+        """Shorten a number or every number in a list."""
         return [shorten_each(v) for v in value] if isinstance(value, list) else float(f"{value:.9g}")
 
     return shorten_each(nested)
 
 
 def layer_norm(number: int, shape: list[int], eps: float, scale: float, mean: float) -> dict[str, Any]:
-    """One case of the op."""
+    """Compute one case of layer normalization and its gradients."""
     x = draw(shape, 4 * number, scale, mean).requires_grad_()
     weight, bias = (draw(shape[-1:], 4 * number + k, 0.5, 2.0 - k).requires_grad_() for k in (1, 2))
     grad = draw(shape, 4 * number + 3)
@@ -58,7 +59,7 @@ def layer_norm(number: int, shape: list[int], eps: float, scale: float, mean: fl
 
 
 def block() -> dict[str, Any]:
-    """The block, whose causal mask is True where PyTorch must *not* look."""
+    """Compute a pre-norm block, whose causal mask is True where PyTorch must *not* look."""
     layer = torch.nn.TransformerEncoderLayer(
         EMBED, HEADS, 4 * EMBED, dropout=0.0, activation="relu", batch_first=True, norm_first=True, dtype=torch.float64
     )

@@ -1,6 +1,6 @@
 """The workflows of a student's repository: small callers of the released course's own.
 
-`python -m course.workflows DIR` writes everything that lint reads, the callers for a repository of no one.
+`python -m course.workflows DIR` writes everything that lint reads, with callers for an example repository.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from grading.manifest.model import Grader
 FOLDER = Path(".github", "workflows")
 TEMPLATES = Path(__file__).with_name("templates") / "workflows"
 CALLED = ("grade.yml", "report.yml")
-"""Shipped as they are: a release grades its students' repositories."""
+"""Shipped unchanged: a release grades its students' repositories."""
 CALLING = ("autograde.yml", "autograde-forks.yml")
-"""Made from templates: which repository they call is the manifest's to say."""
+"""Rendered from templates, because the manifest says which repository they call."""
 SAMPLE = Grader(repository="example/tinytorch", ref="v1")
 
 
 def released_workflows(root: Path, grader: Grader) -> dict[Path, bytes]:
-    """Every workflow of a release: path → bytes."""
+    """Build every workflow of a release: path → bytes."""
     # GitHub's expressions have Jinja's own braces, and YAML is not HTML.
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(TEMPLATES),

@@ -1,4 +1,4 @@
-"""`python -m course.checks`: run every check of the course, or those whose names are given."""
+"""`python -m course.checks`: runs every check of the course, or those given by name."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ CHECKS: tuple[Check, ...] = (
     skeletons_fail,
     gaps_fail_alone,
 )
-"""The quick ones first."""
+"""Quick checks come first."""
 
 
 def run(check: Check, course: Course, watch: Watch) -> list[Problem]:
-    """One check's problems; a course that cannot even be read is a problem of every check that reads it."""
+    """Run one check; a course that cannot be read is a problem of every check that reads it."""
     try:
         return check(course, watch)
     except (ManifestError, SkeletonError) as error:
@@ -51,14 +51,14 @@ def run(check: Check, course: Course, watch: Watch) -> list[Problem]:
         path = Path(error.filename)
         name = path.relative_to(course.root) if path.is_relative_to(course.root) else path
         return [
-            Problem(name.as_posix(), 1, "does not exist.", "Write it, or say `status: planned` in milestones.yaml.")
+            Problem(name.as_posix(), 1, "does not exist.", "Write it, or set `status: planned` in milestones.yaml.")
         ]
     except (GraderError, UsageError, OSError) as error:
-        return [Problem(check.__name__, 1, f"the check could not be made: {error}", "Fix this first.")]
+        return [Problem(check.__name__, 1, f"the check could not be run: {error}", "Fix this first.")]
 
 
 def main(names: Iterable[str], root: Path = ROOT) -> int:
-    """0: all is well; 1: something is to be fixed; 2: there is no check of that name."""
+    """Run the checks; return 0 if all is well, 1 if something is to be fixed, 2 for an unknown check."""
     console, known = Console(highlight=False), {check.__name__: check for check in CHECKS}
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""No test makes an array, or counts its steps, by a size that came from the student."""
+"""No test makes an array or counts its steps with a size that came from the student."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from grading.manifest.problems import Problem
 from grading.render.progress import Watch
 
 SOURCES = {"student", "worker"}
-"""Parameters through which everything of the student's comes."""
+"""Parameters that carry values from the student's side."""
 ALLOCATING = frozenset(
     """arange bytearray bytes broadcast_to choice empty empty_like eye full full_like identity indices integers
     linspace ndindex normal ones ones_like pad permutation random range repeat resize standard_normal tile uniform
     zeros zeros_like""".split()
 )
-"""Functions and methods whose arguments say how much is made, or how often something is done."""
+"""Functions and methods whose arguments are sizes or counts."""
 
 
 def sizes_are_the_judges(course: Course, watch: Watch) -> list[Problem]:
-    """No test makes an array, or counts its steps, by a size that came from the student."""
+    """No test makes an array or counts its steps with a size that came from the student."""
     watch.phase("Following what comes from the student through the tests", None)
     files = [*(module.tests for module in course.built), *course.integration_tests]
     files += [path.relative_to(course.root) for path in sorted((course.root / "grading/testing").glob("*.py"))]
@@ -29,7 +29,7 @@ def sizes_are_the_judges(course: Course, watch: Watch) -> list[Problem]:
 
 
 def find_allocations(source: str, path: Path) -> list[Problem]:
-    """Every call in one file that allocates by what came from the student."""
+    """Find every call in one file that allocates with a value from the student."""
     fix = "Write the size itself, or take it from `values(…)`, whose sizes have a bound."
     return [
         Problem(path.as_posix(), line, f"`{text}` takes a size from the student's side.", fix)
@@ -38,10 +38,10 @@ def find_allocations(source: str, path: Path) -> list[Problem]:
 
 
 class _File:
-    """Which names hold what came from the student, in each function of a file and in whatever order.
+    """Which names hold values from the student, in each function of a file and in any order.
 
-    What student code is asked for is the student's, and so is what is computed from it, kept in a list of it, or handed
-    to another function of the file. What `expect` and `values` give is the judge's: compared, or of bounded size.
+    Values that student code returns are tainted. So is anything computed from them, kept in a list with them, or passed
+    to another function of the file. Results of `expect` and `values` are not: they are compared, or of bounded size.
     """
 
     def __init__(self, tree: ast.Module):
@@ -49,7 +49,7 @@ class _File:
         self.functions = {part.name: part for part in self.parts if isinstance(part, ast.FunctionDef)}
         self.tainted: dict[str, set[str]] = {part.name: set() for part in self.parts}
         self.returning: set[str] = set()
-        """Functions of this file that give back what came from the student."""
+        """Functions of this file that return tainted values."""
         before = -1
         while (found := len(self.returning) + sum(map(len, self.tainted.values()))) > before:
             before = found
@@ -58,14 +58,14 @@ class _File:
                     self._follow(node, part.name)
 
     def allocations(self) -> Iterator[tuple[int, str]]:
-        """Line and text of each call that allocates by what came from the student."""
+        """Yield line and text of each call that allocates with a tainted value."""
         for part in self.parts:
             for node in ast.walk(part):
                 if self._any(self._sizes(node, part.name), part.name):
                     yield node.lineno, ast.unparse(node)  # type: ignore[attr-defined]  # an expression
 
     def _sizes(self, node: ast.AST, place: str) -> list[ast.expr]:
-        """The parts of an expression that say how much it makes on the judge's side."""
+        """List the parts of an expression that say how much it allocates on the judge's side."""
         match node:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ALLOCATING:
                 return [] if self._has(node.func, place) else _arguments(node)
@@ -74,18 +74,18 @@ class _File:
         return []
 
     def _has(self, node: ast.AST, place: str) -> bool:
-        """Whether the value of an expression came from the student."""
+        """Return whether the value of an expression came from the student."""
         match node:
             case ast.Name():
                 return node.id in self.tainted[place] or node.id in SOURCES
             case ast.Compare() | ast.Constant():
                 return False
             case ast.Call(func=ast.Name(id="values") | ast.Attribute(value=ast.Name(id="expect"))):
-                return False  # compared, or an array on the judge's side, whose size has a bound
+                return False  # compared, or an array of bounded size on the judge's side
             case ast.Call(func=ast.Name(id="bool" | "float" | "isinstance" | "type")):
                 return False  # no size
             case ast.Call(func=ast.Name(id="min"), args=parts):
-                return all(self._has(part, place) for part in parts)  # one of the judge's own is an end
+                return all(self._has(part, place) for part in parts)  # a bound of the judge's own
             case ast.ListComp(elt=each) | ast.SetComp(elt=each) | ast.GeneratorExp(elt=each):
                 return self._has(each, place)
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
@@ -95,10 +95,11 @@ class _File:
         return self._any(ast.iter_child_nodes(node), place)
 
     def _any(self, nodes: Iterable[ast.AST], place: str) -> bool:
+        """Return whether any of these expressions is tainted."""
         return any(self._has(node, place) for node in nodes)
 
     def _follow(self, node: ast.AST, place: str) -> None:
-        """What this node gives to names."""
+        """Taint the names to which this node gives tainted values."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -121,6 +122,7 @@ class _File:
                     self._give(argument, place)
 
     def _bind(self, target: ast.AST, value: ast.AST, place: str) -> None:
+        """Taint an assignment's targets as far as its values are tainted."""
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for one, its in zip(target.elts, value.elts, strict=True):
                 self._bind(one, its, place)
@@ -128,6 +130,7 @@ class _File:
             self._taint(target, place)
 
     def _bind_each(self, target: ast.AST, values: ast.AST, place: str) -> None:
+        """Taint a loop's targets as far as the elements are tainted."""
         match target, values:
             case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[values, *_]):
                 self._bind_each(target, values, place)
@@ -141,6 +144,7 @@ class _File:
                 self._bind(target, values, place)
 
     def _taint(self, target: ast.AST, place: str) -> None:
+        """Taint every name in a target."""
         while isinstance(target, ast.Attribute | ast.Subscript | ast.Starred):
             target = target.value
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else ():
@@ -149,14 +153,14 @@ class _File:
             self.tainted[place].add(target.id)
 
     def _call(self, node: ast.Call, function: ast.FunctionDef, place: str) -> None:
-        """A function of this file is given what its arguments are."""
+        """Taint the parameters of a function of this file whose arguments are tainted."""
         given = zip(_parameters(function), node.args, strict=False)
         for name, value in (*given, *((keyword.arg, keyword.value) for keyword in node.keywords)):
             if name is not None and self._has(value, place):
                 self.tainted[function.name].add(name)
 
     def _give(self, argument: ast.AST, place: str) -> None:
-        """A function that student code calls: its parameters are what that gives."""
+        """Taint the parameters of a function that student code calls."""
         if isinstance(argument, ast.Lambda):
             self.tainted[place].update(_parameters(argument))
         elif isinstance(argument, ast.Name) and place in self.functions:
@@ -166,10 +170,12 @@ class _File:
 
 
 def _arguments(call: ast.Call) -> list[ast.expr]:
+    """List the values of a call's arguments."""
     return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def _parameters(function: ast.FunctionDef | ast.Lambda) -> list[str]:
+    """List the names of a function's parameters."""
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
     return [argument.arg for argument in every if argument is not None]

@@ -1,4 +1,4 @@
-"""Solutions pass, gaps fail: the students' tests run through the worker on trees with none, one and all gaps open."""
+"""Solutions pass and gaps fail: runs the students' tests in a worker with no gap, one gap and all gaps open."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def solutions_pass(course: Course, watch: Watch) -> list[Problem]:
 
 
 def gaps_fail_alone(course: Course, watch: Watch) -> list[Problem]:
-    """Each gap, opened alone, fails in every test of its own task, with its own task's message and no other."""
+    """Each gap, opened alone, fails every test of its own task, with its own task's message and no other."""
     problems: list[Problem] = []
     modules, tasks = zip(*((module, task) for module in course.built for task in module.tasks), strict=True)
     watch.phase("Opening each gap alone", len(tasks))
-    # One process a core: pytest runs in the process that asks it, and a hundred gaps take minutes.
+    # One process per core: pytest runs in the calling process, and a hundred gaps take minutes.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         found = pool.map(partial(_alone, course), modules, tasks)
         for done, (task, its_problems) in enumerate(zip(tasks, found, strict=True), start=1):
@@ -63,7 +63,10 @@ def skeletons_fail(course: Course, watch: Watch) -> list[Problem]:
 
 
 def _alone(course: Course, module: Module, task: Task) -> list[Problem]:
+    """Return what is wrong with the tests while only this task's gap is open."""
+
     def rewrite(source: str, manifest: Manifest, path: Path) -> str:
+        """Open this task's gap only."""
         return with_open(source, manifest, path, task.id)
 
     problems = []
@@ -81,7 +84,7 @@ def _alone(course: Course, module: Module, task: Task) -> list[Problem]:
 
 
 def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch | None) -> tuple[TestOutcome, ...]:
-    """Every test's outcome on a tree whose sources are rewritten."""
+    """Run the tests on a tree whose sources are rewritten; return every test's outcome."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-course-") as folder:
         for path, source in course.sources.items():
             target = Path(folder, path)
@@ -104,12 +107,13 @@ def _run(course: Course, rewrite: Rewrite, files: Iterable[Path], watch: Watch |
 
 
 def _told(failure: Failure | None) -> str:
-    """What came back, in short."""
+    """Return what came back, in at most 150 characters."""
     got = " ".join((failure.got or failure.title).split()) if failure else ""
     return got if len(got) <= 150 else f"{got[:149]}…"
 
 
 def _problem(course: Course, outcome: TestOutcome, message: str, fix: str) -> Problem:
+    """Build a problem at the test's own line."""
     file, _, name = outcome.node.partition("::")
     line = next((case.line for case in course.test_cases if (case.path.as_posix(), case.name) == (file, name)), 1)
     return Problem(file, line, f"{name} {message}", fix)

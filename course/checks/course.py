@@ -1,4 +1,4 @@
-"""What every check is given: the repository, its manifest, and the source files that have gaps."""
+"""The input of every check: the repository, its manifest, and the source files that have gaps."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from grading.testing.runner import INI
 class TestCase:
     """One test as pytest runs it."""
 
-    __test__ = False  # a record of the course's, not a test
+    __test__ = False  # a record, not a test for pytest to collect
 
     path: Path
     line: int
     name: str
-    """With its parameters: test_values[ReLU]."""
+    """The name with its parameters: test_values[ReLU]."""
     tasks: tuple[str, ...]
-    """The ids it is marked with."""
+    """The ids in its marks."""
     says: bool
     """Whether it has a docstring, its title for the student."""
 
@@ -67,11 +67,11 @@ class Course:
         return tuple(cases.found)
 
     def text(self, path: Path) -> str:
-        """A file's text."""
+        """Read a file's text."""
         return (self.root / path).read_text(encoding="utf-8")
 
     def gaps(self) -> dict[str, list[tuple[Path, Gap]]]:
-        """Task → its gaps; SkeletonError when markers are wrong."""
+        """Return each task's gaps; SkeletonError when markers are wrong."""
         found: dict[str, list[tuple[Path, Gap]]] = {}
         for path, source in self.sources.items():
             for gap in find_gaps(source, self.manifest, path):
@@ -80,18 +80,18 @@ class Course:
 
 
 class _Cases:
-    """A pytest plugin that notes what is collected."""
+    """A pytest plugin that records the collected tests."""
 
     def __init__(self, root: Path):
         self.root, self.found, self.broken = root, [], []  # type: ignore[var-annotated]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected."""
+        """Note a file that cannot be collected."""
         if report.failed:
             self.broken.append(report.longreprtext)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Every case, with its marks."""
+        """Note every case with its marks."""
         for item in session.items:
             function = item.function  # type: ignore[attr-defined]  # module tests are functions
             self.found.append(

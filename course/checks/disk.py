@@ -1,4 +1,4 @@
-"""Manifest, files and project settings agree, and nothing is there that the manifest does not name."""
+"""Manifest, files and project settings agree, and no file exists that the manifest does not name."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CODE_LINES = range(351)
 
 
 def manifest_and_disk(course: Course, watch: Watch) -> list[Problem]:
-    """Every file the manifest names is there, its questions can be asked, and no module file exists beside them."""
+    """Every file in the manifest exists, its questions can be asked, and no other module file exists."""
     watch.phase("Comparing manifest and disk", None)
     problems = [*check_files(course.manifest, course.root), *check_questions(course.manifest, course.root)]
     return problems + list(_strangers(course))
 
 
 def tasks_are_whole(course: Course, watch: Watch) -> list[Problem]:
-    """Every task has a gap, a test and a heading in its lesson, and every test one task and a title."""
+    """Every task has a gap, a test and a heading in its lesson; every test has one task and a title."""
     watch.phase("Following each task through code, tests and lesson", None)
     gaps = course.gaps()
     return [problem for module in course.built for problem in _tasks(course, module, set(gaps))]
@@ -47,7 +47,7 @@ def sizes_are_kept(course: Course, watch: Watch) -> list[Problem]:
     for path, text, fitting in files:
         if (count := len(text.splitlines())) not in fitting:
             message = f"{count} lines; it should have {fitting.start} to {fitting.stop - 1}."
-            problems.append(Problem(path.as_posix(), 1, message, "Say less, or say what is missing."))
+            problems.append(Problem(path.as_posix(), 1, message, "Shorten it, or add what is missing."))
     return problems
 
 
@@ -60,7 +60,7 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
     wanted = [".", "site", *(module.folder.as_posix() for module in course.built)]
     if listed != wanted:
         line = next((n for n, one in enumerate(text.splitlines(), 1) if "dev-mode-dirs" in one), 1)
-        message = f"dev-mode-dirs is {listed}, and the site and the built modules are {wanted[1:]}."
+        message = f"dev-mode-dirs is {listed}, but the site and the built modules are {wanted[1:]}."
         problems.append(Problem("pyproject.toml", line, message, f"Write {wanted}."))
     problems += [
         Problem(LOCK.as_posix(), 1, f"has no version for {requirement}.", "Run `uv lock`.")
@@ -71,12 +71,12 @@ def settings_agree(course: Course, watch: Watch) -> list[Problem]:
         (result_schema.PATH, result_schema.schema(), "python -m grading.result_schema"),
     ):
         if not (course.root / path).is_file() or course.text(path) != current:
-            problems.append(Problem(path.as_posix(), 1, "is not what the models say.", f"Run `{command}`."))
+            problems.append(Problem(path.as_posix(), 1, "does not match the models.", f"Run `{command}`."))
     return problems
 
 
 def _strangers(course: Course) -> Iterator[Problem]:
-    """Files and folders under modules/ that the manifest does not name."""
+    """Yield files and folders under modules/ that the manifest does not name."""
     named = {path for module in course.built for path in (module.lesson, module.code, module.tests, module.reference)}
     named |= {*course.sources, *course.integration_tests}
     named |= {module.folder / image for module in course.built for image in list_images(course.text(module.lesson))}
@@ -85,30 +85,31 @@ def _strangers(course: Course) -> Iterator[Problem]:
         path = full.relative_to(course.root)
         if LEFTOVERS & set(path.parts) or path in named or (full.is_dir() and path in folders):
             continue
-        if path.parent in folders:  # of a strange folder, the folder alone is enough
+        if path.parent in folders:  # one problem is enough for a whole folder
             yield Problem(path.as_posix(), 1, "milestones.yaml does not name this.", "Delete it, or name its module.")
 
 
 def _tasks(course: Course, module: Module, with_gap: set[str]) -> Iterator[Problem]:
+    """Yield what is missing for a module's tasks and tests."""
     tests = [case for case in course.test_cases if case.path == module.tests]
     headings = [line for line in course.text(module.lesson).splitlines() if line.startswith("#")]
     for task in module.tasks:
         if task.id not in with_gap:
-            mend = f"Mark its solution with `# BEGIN SOLUTION {task.id}`."
-            yield Problem(module.code.as_posix(), 1, f"task {task.id} has no gap.", mend)
+            repair = f"Mark its solution with `# BEGIN SOLUTION {task.id}`."
+            yield Problem(module.code.as_posix(), 1, f"task {task.id} has no gap.", repair)
         if not any(task.id in test.tasks for test in tests):
-            mend = f'Mark one with `@task("{task.id}")`.'
-            yield Problem(module.tests.as_posix(), 1, f"task {task.id} has no test.", mend)
+            repair = f'Mark one with `@task("{task.id}")`.'
+            yield Problem(module.tests.as_posix(), 1, f"task {task.id} has no test.", repair)
         if not any(re.search(rf"\bTask {re.escape(task.id)}(?!\d|\.\d)", heading) for heading in headings):
-            mend = f"Write one with “Task {task.id}”."
-            yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", mend)
+            repair = f"Write one with “Task {task.id}”."
+            yield Problem(module.lesson.as_posix(), 1, f"task {task.id} has no heading.", repair)
     own = {task.id for task in module.tasks}
     earlier = {task.id for other in course.built if other.number <= module.number for task in other.tasks}
     for test in (case for case in course.test_cases if case.path.parent == module.folder):
         known, whose = (own, "of its module") if test.path == module.tests else (earlier, "of its module or before")
         if len(test.tasks) != 1 or not set(test.tasks) <= known:
             marked = ", ".join(test.tasks) or "none"
-            message = f"{test.name} must have one task {whose}, and has {marked}."
+            message = f"{test.name} must have one task {whose}, but has {marked}."
             yield Problem(test.path.as_posix(), test.line, message, f'Mark it with one `@task("{module.number}.…")`.')
         if not test.says:
             yield Problem(test.path.as_posix(), test.line, f"{test.name} has no title.", "Give it a docstring.")

@@ -1,4 +1,4 @@
-"""Nothing of the solutions, of the answer keys or of the maintainers' side is in the release."""
+"""No part of the solutions, of the answer keys or of the maintainers' tools is in the release."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from grading.manifest.problems import FILE, Problem
 from grading.render.progress import Watch
 
 SHORTEST = 20
-"""Characters, without blanks, from which on a line of a solution is its own and not everybody's, as `return x` is."""
+"""Characters, without blanks, that make a solution's line distinctive; `return x` is anyone's."""
 COMPUTES = re.compile(r"[-+*/@%<>\[\d]|==|\b(np|math)\.")
-"""What a line must hold to say how something is done; `network.backward(criterion.backward())` only says what."""
+"""A line that computes matches this; `network.backward(criterion.backward())` does not."""
 TOP = {
     ".devcontainer",
     ".gitignore",
@@ -37,9 +37,9 @@ TOP = {
     "tito",
 }
 SHORTEST_IN_A_HINT = 8
-"""The same in a hint, which is read beside the gap: `np.maximum(x, 0)` is all of ReLU."""
+"""The limit for hints, which are read next to the gap: `np.maximum(x, 0)` is all of ReLU."""
 SHORTEST_CALL = 12
-"""The same for what only calls: `disable()` is a name that a hint may say."""
+"""The limit for plain calls: a hint may mention `disable()`."""
 STATEMENT = re.compile(r"^(return|yield|raise|if|elif|while|with) ")
 ASSIGNMENT = re.compile(r" (?:[-+*/@|&]|//|\*\*)?= ")
 BLANKS = re.compile(r"\s+")
@@ -47,32 +47,32 @@ BLANKS = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that may stand in no released file, without its blanks."""
+    """A text that must not be in any released file, without its blanks."""
 
     text: str
     what: str
     is_solution: bool = False
-    """Whether it is a line of a solution: these are given out where the manifest says so."""
+    """Whether it is a line of a solution, which the manifest may allow in a release."""
 
 
 def no_leaks(course: Course, watch: Watch) -> list[Problem]:
-    """No marker, solution line, answer key, course-only file or path of this machine is in the release."""
+    """The release holds no marker, solution line, answer key, course-only file or path of this machine."""
     watch.phase("Searching the release for leaks", None)
     files, hidden, given = release_files(course.root), secrets(course), {}
     if course.manifest.course.gives_solutions(datetime.now(UTC).date()):
-        # These files, and no others, may then hold what solutions are made of.
+        # Only these files may then hold lines of solutions.
         given = {path: data for path, data in files.items() if path.parts[0] == SOLUTIONS.name}
     problems = find_leaks({path: data for path, data in files.items() if path not in given}, hidden)
     return problems + find_leaks(given, [secret for secret in hidden if not secret.is_solution], {SOLUTIONS.name})
 
 
 def find_leaks(files: Mapping[Path, bytes], hidden: list[Secret], top: Set[str] = TOP) -> list[Problem]:
-    """Every leak in these files: path → bytes. ``top`` are the files and folders a release may have."""
+    """Find every leak in these files (path → bytes); ``top`` names what a release may have at its top."""
     return sorted({problem for path, data in files.items() for problem in _leaks(path, data, hidden, top)})
 
 
 def secrets(course: Course) -> list[Secret]:
-    """Distinctive solution lines, formulas of answers, and where this repository is."""
+    """Find distinctive solution lines, formulas of answers, and this repository's path."""
     found = [Secret(str(course.root), "the path of this repository")]
     for path, source in course.sources.items():
         gaps = find_gaps(source, course.manifest, path)
@@ -91,13 +91,13 @@ def secrets(course: Course) -> list[Secret]:
 
 
 def hints_hide_solutions(course: Course, watch: Watch) -> list[Problem]:
-    """No hint holds a line of a solution of its module, nor what a line of it computes."""
+    """No hint holds a line of its module's solution, nor what such a line computes."""
     watch.phase("Comparing hints with solutions", None)
     return [problem for module in course.built for problem in _telling_hints(course, module)]
 
 
 def _telling_hints(course: Course, module: Module) -> Iterator[Problem]:
-    """Hints of the module's tasks that hold code which neither its lesson nor its files give away."""
+    """Yield hints with code that neither the lesson nor the given files reveal."""
     sources = {path: source for path, source in course.sources.items() if module.folder in path.parents}
     gaps = {path: find_gaps(source, course.manifest, path) for path, source in sources.items()}
     given = _squeezed("\n".join([course.text(module.lesson), *(_given_text(sources[p], gaps[p]) for p in sources)]))
@@ -112,7 +112,7 @@ def _telling_hints(course: Course, module: Module) -> Iterator[Problem]:
 
 
 def _parts(line: str) -> Iterator[str]:
-    """What a line of code computes, without its blanks: itself and what it assigns, if long enough to tell."""
+    """Yield what a line of code computes, without blanks: itself and the value it assigns, if long enough."""
     code = STATEMENT.sub("", line.partition("  # ")[0].strip()).removesuffix(":")
     for part in (code, *ASSIGNMENT.split(code, maxsplit=1)[1:]):
         if len(text := _squeezed(part)) >= (SHORTEST_IN_A_HINT if COMPUTES.search(part) else SHORTEST_CALL):
@@ -120,12 +120,13 @@ def _parts(line: str) -> Iterator[str]:
 
 
 def _given_text(source: str, gaps: tuple[Gap, ...]) -> str:
-    """The lines of a source file that students are given: those outside its solutions."""
+    """Return the lines of a source file outside its solutions."""
     hidden = {number for number, _ in solution_lines(source, gaps)}
     return "\n".join(line for number, line in enumerate(source.splitlines(), start=1) if number not in hidden)
 
 
 def _leaks(path: Path, data: bytes, hidden: list[Secret], top: Set[str]) -> Iterator[Problem]:
+    """Yield every leak in one file."""
     name = path.as_posix()
     if path.parts[0] not in top or "__pycache__" in path.parts:
         yield Problem(name, 1, "is not for students.", "Leave it out in course/release.py.")
@@ -137,16 +138,17 @@ def _leaks(path: Path, data: bytes, hidden: list[Secret], top: Set[str]) -> Iter
     for secret in hidden:
         at = squeezed.find(secret.text)
         if at >= 0:
-            mend = "Say it in other words, or show it outside the solution if students are to have it."
-            yield Problem(name, _line(text, at), f"{secret.what} leaks: {secret.text[:60]}", mend)
+            repair = "Use other words, or show it outside the solution if students should have it."
+            yield Problem(name, _line(text, at), f"{secret.what} leaks: {secret.text[:60]}", repair)
 
 
 def _squeezed(text: str) -> str:
+    """Remove blanks and make all quotes double."""
     return BLANKS.sub("", text).replace("'", '"')
 
 
 def _line(text: str, at: int) -> int:
-    """The line of the character that is number ``at`` when blanks are not counted."""
+    """Return the line of the character at this offset, blanks not counted."""
     seen = 0
     for number, line in enumerate(text.splitlines(), start=1):
         seen += len(_squeezed(line))

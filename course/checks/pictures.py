@@ -1,4 +1,4 @@
-"""Every lesson shows its pictures, with words for those who cannot see them, and each is what the code draws now."""
+"""Every lesson shows its pictures with alt texts, and each picture is what the code draws now."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from grading.manifest.problems import Problem
 from grading.render.progress import Watch
 
 SHORTEST = 20
-"""Characters of what is said in place of a picture."""
+"""Shortest useful alt text."""
 
 
 def pictures_are_current(course: Course, watch: Watch) -> list[Problem]:
-    """Each lesson's pictures are what the code draws now, and have a text in their place and a caption."""
+    """Each lesson's pictures are what the code draws now, and have an alt text and a caption."""
     watch.phase("Drawing the lessons' pictures", len(course.built))
     problems: list[Problem] = []
     for done, module in enumerate(course.built, start=1):
         problems += _check_module(course, module)
         watch.advance(done)
     for name, path in records.find_stale_records(course.root / "modules"):
-        message = f"{name} was measured of another modules/{path}."
+        message = f"{name} was measured with a different modules/{path}."
         repair = f"Run `inv figures --measure {name}`, then check the captions of its pictures."
         problems.append(Problem("course/figures/records.json", 1, message, repair))
     return problems
 
 
 def _check_module(course: Course, module: Module) -> Iterator[Problem]:
+    """Yield what is wrong with one lesson's pictures."""
     lesson, drawn = course.text(module.lesson), draw_module(module.id)
     shown = {name: said for said, name, _ in SHOWN.findall(lesson)}
     for name, svg in drawn.items():
@@ -43,8 +44,8 @@ def _check_module(course: Course, module: Module) -> Iterator[Problem]:
             repair = f"Write `![what it shows]({FOLDER}/{name})\\`, with the caption in italics on the next line."
             yield Problem(module.lesson.as_posix(), 1, message, repair)
         elif len(shown[name]) < SHORTEST:
-            message = f"says too little in place of {FOLDER}/{name}."
-            yield Problem(module.lesson.as_posix(), 1, message, "Say between the brackets what it shows.")
+            message = f"has too short an alt text for {FOLDER}/{name}."
+            yield Problem(module.lesson.as_posix(), 1, message, "Say what it shows, between the brackets.")
     for image in list_images(lesson):
         if image.removeprefix(f"{FOLDER}/") not in drawn:
             message = f"shows {image}, which no code draws."

@@ -74,7 +74,7 @@ def draw_vanishing() -> Figure:
 
 
 def _measure_gradients(activation, init) -> list[float]:
-    """The root mean square of the gradient behind the last layer, and before each, from last to first."""
+    """Return the root mean square of the gradient behind the last layer and before each, from last to first."""
     rng = np.random.default_rng(0)
     network = MLP([UNITS] * (LAYERS + 1), activation, init, rng=rng)
     for parameter in network.parameters():

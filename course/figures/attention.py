@@ -85,7 +85,7 @@ def draw_projections() -> Figure:
 
 
 def _draw_weights(weights: np.ndarray, left: float, top: float, size: float, name: str) -> list[str]:
-    """A square of weights below its name and the axis of the keys."""
+    """Draw a square of weights below its name and the axis of the keys."""
     side = size * len(weights)
     shapes = [write_word(left, top - 30, name, kind="bold"), write_word(left, top - 8, "keys", kind="small")]
     shapes.append(draw_shades(weights, left, top, size, 1.0))

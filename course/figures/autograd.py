@@ -45,11 +45,12 @@ def draw_graph() -> Figure:
 
 
 def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
-    """Go backward, and keep by entry number the gradient that each was handed."""
+    """Go backward and keep, by entry number, the gradient that reached each entry."""
     seen: dict[int, Tensor] = {}
     entries, play = list(tape.entries), tape.play
 
     def watch(entry, grad, grads):
+        """Keep the gradient that reaches this entry."""
         seen[next(i for i, known in enumerate(entries) if known is entry)] = Tensor(grad)
         return play(entry, grad, grads)
 

@@ -45,10 +45,11 @@ def draw_turns() -> Figure:
 
 
 def _measure_equals(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
-    """Seconds of 20 blocks of two equal functions; a simulated machine becomes 0.1% slower with each call."""
+    """Time 20 blocks of two equal functions on a simulated machine that becomes 0.1% slower with each call."""
     now, calls = 0.0, 0
 
     def work() -> None:
+        """Make the simulated machine 0.1% slower."""
         nonlocal now, calls
         now += (1 + 0.001 * calls) * (1 + 0.04 * rng.exponential())
         calls += 1

@@ -1,7 +1,8 @@
-"""A picture as an SVG document, and the shapes it is made of: lines, dots, arrows, images of pixels.
+"""A picture as an SVG document, and its shapes: lines, dots, arrows, images made of pixels.
 
-All are 480 wide, so that 14 px of text can be read on a phone. A picture has its own paper, because a page may be dark
-where the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes, `word-a` is text.
+All pictures are 480 wide, so that 14 px text is readable on a phone. A picture has its own paper, because a page may be
+dark where the reader's system is light. Colours are classes, `a` to `e`: `fill-a` fills, `line-a` strokes,
+`word-a` is text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from markupsafe import escape
 
 WIDTH = 480
 EDGE = 14
-"""From the paper's edge to what is drawn."""
+"""Distance from the paper's edge to the drawing."""
 
 LIGHT = {"paper": "#fffdf9", "ink": "#1f1d1a", "quiet": "#5e5a53", "faint": "#e0dacf"}
 DARK = {"paper": "#181d23", "ink": "#eceae6", "quiet": "#b3aea5", "faint": "#3a424c"}
@@ -25,7 +26,7 @@ DARK |= {"a": "#6cb4f5", "b": "#ffa262", "c": "#67d18e", "d": "#d09bf5", "e": "#
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: what it shows in a few words, how tall it is, and its shapes in order."""
+    """A picture: what it shows in a few words, its height, and its shapes in order."""
 
     title: str
     height: float
@@ -33,7 +34,7 @@ class Figure:
 
 
 def write_svg(figure: Figure) -> str:
-    """The picture's file, the same bytes for the same picture."""
+    """Write the picture's file, the same bytes for the same picture."""
     height = format_number(figure.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
@@ -44,24 +45,24 @@ def write_svg(figure: Figure) -> str:
 
 
 def format_number(value: float) -> str:
-    """A coordinate with one decimal at most: 3.0 → '3', -0.04 → '0'."""
+    """Format a coordinate with at most one decimal: 3.0 → '3', -0.04 → '0'."""
     text = f"{float(value):.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
 
 def draw_path(points: Iterable[tuple[float, float]], kind: str, *, closed: bool = False) -> str:
-    """Straight lines from point to point."""
+    """Draw straight lines from point to point."""
     along = "L".join(f"{format_number(x)} {format_number(y)}" for x, y in points)
     return f'<path class="{kind}" d="M{along}{"Z" if closed else ""}"/>'
 
 
 def draw_line(x1: float, y1: float, x2: float, y2: float, kind: str = "axis") -> str:
-    """One straight line."""
+    """Draw one straight line."""
     return draw_path([(x1, y1), (x2, y2)], kind)
 
 
 def draw_arrow(x1: float, y1: float, x2: float, y2: float, kind: str = "line-ink") -> str:
-    """A line with a head of two strokes at its end."""
+    """Draw a line with a head of two strokes at its end."""
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     u, v = (x2 - x1) / length * 7, (y2 - y1) / length * 7
     head = [(x2 - u - v * 0.6, y2 - v + u * 0.6), (x2, y2), (x2 - u + v * 0.6, y2 - v - u * 0.6)]
@@ -69,16 +70,16 @@ def draw_arrow(x1: float, y1: float, x2: float, y2: float, kind: str = "line-ink
 
 
 def draw_dot(x: float, y: float, kind: str, radius: float = 4) -> str:
-    """A filled circle."""
+    """Draw a filled circle."""
     return f'<circle class="{kind}" cx="{format_number(x)}" cy="{format_number(y)}" r="{format_number(radius)}"/>'
 
 
 def draw_pixels(
     levels: np.ndarray, x: float, y: float, size: float, looks: Sequence[str], *, tall: float | None = None
 ) -> str:
-    """An image of whole numbers: pixel (row, column) has the look `looks[levels[row, column]]`, and none below 0.
+    """Draw an image of integers: pixel (row, column) uses `attributes[levels[row, column]]`, and none below 0.
 
-    `size` is how wide a pixel is, and how tall unless `tall` says so. Equal neighbours in a row are one stroke.
+    A pixel is a square unless it has a height of its own. Equal neighbours in a row are one stroke.
     """
     runs: dict[int, list[str]] = {}
     for row, values in enumerate(np.asarray(levels)):
@@ -93,7 +94,7 @@ def draw_pixels(
 
 
 def _write_style() -> str:
-    """The style sheet: classes for light pages, and what changes on dark ones."""
+    """Write the style sheet: classes for light pages, and changes for dark ones."""
     names = "".join(f"--{name}:{colour};" for name, colour in LIGHT.items())
     dark = "".join(f"--{name}:{colour};" for name, colour in DARK.items())
     classes = [

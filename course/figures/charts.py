@@ -14,19 +14,19 @@ from grading.render.svg import draw_box, find_round_step, write_word
 
 Numbers = Sequence[float] | np.ndarray
 SHADES = 16
-"""Steps between nothing and full."""
+"""Steps from empty to full."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Which values an axis goes from and to, and whether by factors."""
+    """The range of an axis, linear or logarithmic."""
 
     low: float
     high: float
     log: bool = False
 
     def place(self, value: float) -> float:
-        """0 for the low end, 1 for the high one."""
+        """Return the position of a value: 0 at the low end, 1 at the high end."""
         if self.log:
             value, low, high = math.log(value), math.log(self.low), math.log(self.high)
         else:
@@ -36,7 +36,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Chart:
-    """A rectangle of the picture, with a scale along it and one up it."""
+    """A rectangle in the picture with a horizontal and a vertical scale."""
 
     left: float
     top: float
@@ -46,15 +46,15 @@ class Chart:
     y: Scale
 
     def across(self, value: float) -> float:
-        """Where a value of x is in the picture."""
+        """Return the horizontal position of a value of x in the picture."""
         return self.left + self.width * self.x.place(value)
 
     def up(self, value: float) -> float:
-        """Where a value of y is in the picture."""
+        """Return the vertical position of a value of y in the picture."""
         return self.top + self.height * (1 - self.y.place(value))
 
     def points(self, xs: Numbers, ys: Numbers) -> list[tuple[float, float]]:
-        """Where points are in the picture."""
+        """Return the positions of points in the picture."""
         return [(self.across(float(x)), self.up(float(y))) for x, y in zip(xs, ys, strict=True)]
 
 
@@ -62,7 +62,7 @@ Ticks = Sequence[tuple[float, str]]
 
 
 def draw_frame(chart: Chart, x: Ticks, y: Ticks, *, below: str = "", above: str = "", grid: bool = True) -> list[str]:
-    """Both axes with their ticks; `below` says what x is, `above` what y is."""
+    """Draw both axes with their ticks; `below` labels x and `above` labels y."""
     bottom, right = chart.top + chart.height, chart.left + chart.width
     shapes = []
     for value, text in y:
@@ -80,14 +80,14 @@ def draw_frame(chart: Chart, x: Ticks, y: Ticks, *, below: str = "", above: str 
 
 
 def make_ticks(low: float, high: float, form: str = "{:g}") -> list[tuple[float, str]]:
-    """Round values between two ends."""
+    """Make ticks at round values between two ends."""
     step = find_round_step(high - low)
     first = math.ceil(low / step - 1e-9)
     return [(step * i, form.format(step * i)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, kind: str) -> str:
-    """A line through points of the chart, cut off where it leaves the chart at the top or the bottom."""
+    """Draw a line through points of the chart, cut off where it leaves the chart at the top or bottom."""
     low, high = chart.top, chart.top + chart.height
     parts: list[list[tuple[float, float]]] = [[]]
     points = chart.points(xs, ys)
@@ -105,7 +105,7 @@ def draw_curve(chart: Chart, xs: Numbers, ys: Numbers, kind: str) -> str:
 def _cut_line(
     one: tuple[float, float], other: tuple[float, float], low: float, high: float
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """The part of a line between two heights; None if it has none there."""
+    """Return the part of a line between two heights; None if there is none."""
     (x1, y1), (x2, y2) = one, other
     start, end = 0.0, 1.0
     if y1 == y2:
@@ -120,7 +120,7 @@ def _cut_line(
 
 
 def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, look: str) -> str:
-    """Bars that stand on the chart's floor."""
+    """Draw bars that stand on the chart's floor."""
     floor = chart.top + chart.height
     shapes = []
     for left, right, top in zip(lefts, rights, tops, strict=True):
@@ -133,7 +133,7 @@ def draw_bars(chart: Chart, lefts: Numbers, rights: Numbers, tops: Numbers, look
 def draw_shades(
     values: np.ndarray, x: float, y: float, size: float, most: float, *, tall: float | None = None, kinds: str = "ab"
 ) -> str:
-    """A table of numbers as pixels: the nearer to `most`, the fuller; below 0 in the second colour."""
+    """Draw a table of numbers as pixels: fuller towards `most`, in the second colour below 0."""
     values = np.asarray(values, np.float64)
     steps = np.clip(np.rint(np.abs(values) / most * SHADES), 0, SHADES).astype(int)
     levels = np.where(steps == 0, -1, np.where(values > 0, steps, steps + SHADES))
@@ -156,7 +156,7 @@ def draw_table(
     look: str = 'class="grid" fill="none"',
     words: str = "",
 ) -> list[str]:
-    """A table of numbers in boxes."""
+    """Draw a table of numbers in boxes."""
     shapes = []
     for (row, column), value in np.ndenumerate(np.atleast_2d(values)):
         left, top = x + wide * column, y + tall * row

@@ -32,7 +32,7 @@ def draw_versions() -> Figure:
 
 
 def _paint_boat() -> np.ndarray:
-    """The image, as numbers of COLOURS."""
+    """Paint the image with indices into COLOURS."""
     y, x = np.mgrid[:SIZE, :SIZE]
     boat = np.where(y < 15, SKY, SEA)
     boat[(x - 19) ** 2 + (y - 4) ** 2 < 7] = SUN
@@ -75,12 +75,14 @@ def measure_pipeline() -> None:
         begin, lock = time.perf_counter(), threading.Lock()
 
         def work(what: str, seconds: float, begin=begin, lock=lock, parts=parts) -> None:
+            """Sleep, and record what was done from when to when."""
             start = time.perf_counter()
             time.sleep(seconds)
             with lock:
                 parts.append((what, 1000 * (start - begin), 1000 * (time.perf_counter() - begin)))
 
         def batches(load=load, work=work):
+            """Yield six batches after waiting for each."""
             for _ in range(6):
                 work("load", load)
                 yield None

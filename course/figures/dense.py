@@ -66,14 +66,14 @@ def draw_spiral() -> Figure:
 
 
 def _make_double(network):
-    """The same network in float64, whose rounding no processor shows."""
+    """Convert the network to float64, whose rounding differs on no processor that matters."""
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
     return network
 
 
 def _draw_arms(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
-    """The spiral of task 5.9."""
+    """Draw the points of task 5.9's spiral."""
     targets, radius = rng.integers(0, 3, n), rng.uniform(0, 1, n)
     angle = 4 * radius + targets * 2 * np.pi / 3 + rng.normal(0, 0.15, n)
     return Tensor(np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)), Tensor(targets)

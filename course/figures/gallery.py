@@ -1,4 +1,4 @@
-"""Which pictures a lesson has, and whether the files beside it are still what the code draws."""
+"""Lists a lesson's pictures, draws them, and tells whether the files are still what the code draws."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from course.framework import put_framework_on_path
 from grading.errors import UsageError
 
 FOLDER = "figures"
-"""In a module's folder."""
+"""The pictures' folder in a module's folder."""
 SHOWN = re.compile(rf"^!\[([^\]]*)\]\({FOLDER}/([^)]*)\)\\\n\*(.*?[.!?…])\*$", re.DOTALL | re.MULTILINE)
-"""A picture in a lesson: what is said in its place, its file, and, after a line break, its caption in italics."""
+"""A picture in a lesson: its alt text, its file, and, after a line break, its caption in italics."""
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 LARGEST = 60 * 1024
-"""Bytes of a picture's file."""
+"""Limit for a picture's file."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def list_images(lesson: str) -> list[str]:
-    """The files of all images in a lesson's Markdown, as they are named there."""
+    """List the files of all images in a lesson's Markdown, as they are written there."""
     return IMAGE.findall(lesson)
 
 
 def list_drawings(module: str) -> dict[str, Callable[[], Figure]]:
-    """The functions that draw a module's pictures, by file name; none for a module that has no file here."""
+    """List the functions that draw a module's pictures, by file name; none if the module has no file here."""
     name = f"course.figures.{module.partition('_')[2]}"
     if importlib.util.find_spec(name) is None:
         return {}
@@ -37,7 +37,7 @@ def list_drawings(module: str) -> dict[str, Callable[[], Figure]]:
 
 
 def draw_module(module: str) -> dict[str, str]:
-    """A module's pictures, drawn now: file name → SVG."""
+    """Draw a module's pictures now: file name → SVG."""
     return {name: write_svg(draw()) for name, draw in list_drawings(module).items()}
 
 
@@ -55,9 +55,9 @@ def write_figures(root: Path, modules: Iterable[str]) -> list[Path]:
 
 
 def is_current(path: Path, svg: str) -> bool:
-    """Whether a file has this picture: the same text, whose numbers differ by no more than their last place.
+    """Return whether a file holds this picture, up to differences in the last place of its numbers.
 
-    Another processor adds up in another order, and a coordinate that lies between two tenths may go either way.
+    Another processor adds in a different order, and a coordinate between two tenths may be rounded either way.
     """
     if not path.is_file():
         return False
@@ -70,12 +70,13 @@ def is_current(path: Path, svg: str) -> bool:
 
 
 def _are_close(one: str, other: str) -> bool:
+    """Return whether two numbers differ by no more than their last place."""
     places = max(len(text.partition(".")[2]) for text in (one, other)) or 1
     return abs(float(one) - float(other)) <= 1.01 * 10**-places
 
 
 def measure(name: str) -> None:
-    """Make one of the measurements that pictures are drawn from. UsageError for a name that none has."""
+    """Run one of the measurements that pictures are drawn from; UsageError for an unknown name."""
     put_framework_on_path()
     known: dict[str, Callable[[], None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -95,12 +95,12 @@ def draw_whitening() -> Figure:
 
 
 def _write_strength(value: float) -> str:
-    """Two digits, or one and a power of ten: 0.27, 7e-4."""
+    """Format two digits, or one and a power of ten: 0.27, 7e-4."""
     return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def measure_step() -> None:
-    """Take the training step of the lesson's last section with both networks in turns, and keep the medians."""
+    """Take the lesson's training step with both networks in turns, and keep the medians."""
     rng, layers = np.random.default_rng(0), []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         layers += [Conv2d(before, after, 3, padding=1, rng=rng), BatchNorm2d(after), ReLU(), MaxPool2d(2)]

@@ -36,6 +36,7 @@ def draw_xor() -> Figure:
 
 
 def _draw_plane(network: Sequential, left: float, top: float, title: str) -> list[str]:
+    """Draw the network's output over the plane, and the lines where its hidden units bend."""
     chart = Chart(left, top, 200, 200, Scale(-0.5, 1.5), Scale(-0.5, 1.5))
     middles = (np.arange(PIXELS) + 0.5) / PIXELS * 2 - 0.5
     points = np.stack(np.meshgrid(middles, middles[::-1]), axis=-1).reshape(-1, 2)
@@ -64,7 +65,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
 
 
 def _cross_square(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
-    """Where the line w1 x + w2 y + bias = 0 leaves the square that is drawn."""
+    """Return where the line w1 x + w2 y + bias = 0 leaves the drawn square."""
     low, high = -0.5, 1.5
     ends = [(x, -(w1 * x + bias) / w2) for x in (low, high)] + [(-(w2 * y + bias) / w1, y) for y in (low, high)]
     return [(x, y) for x, y in ends if low - 1e-9 <= x <= high + 1e-9 and low - 1e-9 <= y <= high + 1e-9][:2]

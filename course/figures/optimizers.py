@@ -43,7 +43,7 @@ def draw_valley() -> Figure:
 
 
 def _follow(make) -> tuple[np.ndarray, list[float]]:
-    """Where an optimiser goes in STEPS steps, and the loss at each place."""
+    """Return the path of an optimiser in STEPS steps, and the loss at each position."""
     place, scale = Tensor(np.array([10.0, 1.0])), Tensor(np.array([1.0, 25.0]))
     optimizer = make(place)
     path, losses = [place.numpy().copy()], []
@@ -59,7 +59,7 @@ def _follow(make) -> tuple[np.ndarray, list[float]]:
 
 
 def _cut_out(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The parts of a line that lie between the chart's left and right end."""
+    """Return the parts of a line between the chart's left and right end."""
     inside = (x >= chart.x.low) & (x <= chart.x.high)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
     return [(x[a:b], y[a:b]) for a, b in ends.reshape(-1, 2) if b - a > 1]

@@ -1,4 +1,4 @@
-"""A milestone's recipe as a module: every trigger module has a file of that name, so none can be imported by it."""
+"""Loads a milestone's recipe as a module; all recipes have the same file name, so none can be imported by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from course.figures.records import MODULES
 
 @cache
 def load_recipe(module: str) -> ModuleType:
-    """The solution's recipe.py in a module's folder."""
+    """Load the solution's recipe.py from a module's folder."""
     spec = importlib.util.spec_from_file_location(f"recipe_of_{module}", MODULES / module / "recipe.py")
     assert spec is not None
     assert spec.loader is not None

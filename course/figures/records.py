@@ -1,7 +1,7 @@
-"""What is measured once and kept: times of this or that machine, and trainings too long for every check.
+"""Values that are measured once and kept: times on one machine, and trainings too long for every check.
 
-Such values are no function of the code, so `inv figures --measure NAME` writes them to records.json, with where and how
-they were measured and with digests of the solutions, and the pictures are drawn from there.
+Such values do not follow from the code alone. So `inv figures --measure NAME` writes them to records.json, with the
+conditions of the measurement and digests of the solutions, and the pictures are drawn from there.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MODULES = Path(__file__).resolve().parents[2] / "modules"
 
 
 def read_record(name: str) -> dict[str, Any]:
-    """The values of one measurement; KeyError when it was never made."""
+    """Read the values of one measurement; KeyError when it was never made."""
     return json.loads(RECORDS.read_text(encoding="utf-8"))[name]["values"]
 
 
 def write_record(name: str, about: str, values: dict[str, Any], code: Sequence[str]) -> None:
-    """Keep the values of a measurement; the others stay as they are.
+    """Write the values of a measurement, leaving the others as they are.
 
-    `about` says how it was made, `code` of which files below modules/: once one of them changes, the record is stale.
+    `about` says how it was made. `code` lists its files below modules/; once one of them changes, the record is stale.
     """
     records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else {}
     machine = {
@@ -46,7 +46,7 @@ def write_record(name: str, about: str, values: dict[str, Any], code: Sequence[s
 
 
 def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
-    """Name each measurement, and the file below `modules` whose code is no longer what was measured."""
+    """Yield each measurement with a file below `modules` whose code has changed since."""
     for name, record in json.loads(RECORDS.read_text(encoding="utf-8")).items():
         for path, digest in record["code"].items():
             if (modules / path).is_file() and digest_code((modules / path).read_text(encoding="utf-8")) != digest:
@@ -54,7 +54,7 @@ def find_stale_records(modules: Path) -> Iterator[tuple[str, str]]:
 
 
 def digest_code(source: str) -> str:
-    """A digest of what a file does: without docstrings, comments on lines of their own, and empty lines."""
+    """Digest what a file does, without docstrings, comment lines and empty lines."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
@@ -65,7 +65,7 @@ def digest_code(source: str) -> str:
 
 
 def round_values(values: np.ndarray, digits: int = 4) -> list[Any]:
-    """An array as nested lists of numbers with so many digits that count."""
+    """Return an array as nested lists of numbers with so many significant digits."""
     if np.ndim(values) > 1:
         return [round_values(part, digits) for part in values]
     return [float(f"{float(value):.{digits}g}") for value in values]

@@ -62,7 +62,7 @@ def draw_strides() -> Figure:
 
 
 def _shade(x: float, y: float, wide: float, place: int) -> str:
-    """A cell whose colour says where in memory it is."""
+    """Draw a cell whose colour shows its position in memory."""
     return draw_box(x + 1, y + 1, wide - 2, CELL - 2, f'class="fill-a" fill-opacity="{0.06 + 0.055 * place:.3g}"')
 
 

@@ -91,6 +91,7 @@ def measure_copying() -> None:
     rng = np.random.default_rng(0)
 
     def draw_lines(count: int) -> np.ndarray:
+        """Draw so many lines of two equal words, or all of them."""
         words = [bytes(word) for word in rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()]
         return np.array([list(b"say " + word + b": " + word + b"\n") for word in words])
 

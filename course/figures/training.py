@@ -17,7 +17,7 @@ WINDOW, TOLERANCE = 4, 0.02
 
 
 def _make_data(seed: int, n: int, noise: float) -> ArrayDataset:
-    """Points of a checkerboard of four fields, some with the wrong label."""
+    """Make points on a checkerboard of four fields, some with the wrong label."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(n, 2))
     wrong = rng.random(n) < noise
@@ -25,7 +25,7 @@ def _make_data(seed: int, n: int, noise: float) -> ArrayDataset:
 
 
 def _build(optimizer, hidden: int, callbacks=()) -> Trainer:
-    """A trainer for such points, in float64, whose rounding no processor shows."""
+    """Build a trainer for such points in float64, so that rounding shows nowhere."""
     network = MLP((2, hidden, hidden, 2), ReLU, rng=np.random.default_rng(1))
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
@@ -93,6 +93,7 @@ def draw_resume() -> Figure:
     before, after, data = 60, 16, _make_data(0, 120, 0.0)
 
     def start() -> tuple[Trainer, DataLoader]:
+        """Build a trainer and a loader from the same seeds."""
         trainer, loader = (
             _build(lambda p: Adam(p, lr=0.02), 24),
             DataLoader(data, 60, True, rng=np.random.default_rng(2)),

@@ -1,4 +1,4 @@
-"""The student's ops beside PyTorch's, for `tito compare`: no verdict leans on any of this, and PyTorch is optional.
+"""Compares the student's ops with PyTorch's for `tito compare`. No verdict depends on it, and PyTorch is optional.
 
 Design: docs/architecture/tito.md, in the course's repository.
 """

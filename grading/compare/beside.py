@@ -1,4 +1,4 @@
-"""Two sides of the same work: what each computes, and how long it takes, in turns: a busy machine slows both."""
+"""Runs the same work on two sides and times them in turns, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from grading.remote import ProtocolError, RemoteError, WorkerFailureError
 from grading.render.text import one_line
 
 GRADIENT = "gradient of "
-"""Begins the name of a computed array that is one."""
+"""Begins the name of a computed gradient."""
 TOLERANCE = 2e-4
-"""Of the largest number there is on PyTorch's side, or of 1: float32 that adds up in another order stays far below."""
+"""Relative to PyTorch's largest number, or to 1 if that is more. Reordered float32 sums stay far below it."""
 TURNS = 9
 TURN_SECONDS = 0.004
-"""What a turn should take at least; so short work is done several times in one."""
+"""Shortest useful turn; quick work is repeated within one turn."""
 MOST_CALLS = 500
 INSTALL = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 Arrays = Mapping[str, np.ndarray]
 
 
 def pytorch() -> ModuleType:
-    """PyTorch; UsageError, with what installs it, where it is not or cannot be loaded."""
+    """Import PyTorch; UsageError with the command that installs it when it is missing or broken."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
-            "PyTorch is not installed here; the course does not need it, comparing does. Install it without its "
-            f"gigabytes for graphics cards: {INSTALL}"
+            "PyTorch is not installed here. The course does not need it, but comparing does. Install the version "
+            f"without the gigabytes for graphics cards: {INSTALL}"
         )
     try:
         return importlib.import_module("torch")
     except (ImportError, OSError) as error:  # OSError: a library of its own is missing
         reason = one_line(str(error), 200)
         raise UsageError(
-            f"PyTorch is installed here and cannot be loaded: {reason}. Install it again: {INSTALL}"
+            f"PyTorch is installed here but cannot be loaded: {reason}. Install it again: {INSTALL}"
         ) from None
 
 
 def measure_in_turns(*measures: Callable[[], float], turns: int, warm_ups: int) -> list[float]:
-    """The median of what each returns, seconds, measured in turns after some that do not count."""
+    """Return the median seconds of each function, measured in turns after warm-ups that do not count."""
     for _ in range(warm_ups):
         for measure in measures:
             measure()
-    taken = [[measure() for measure in measures] for _ in range(turns)]
-    return [statistics.median(times) for times in zip(*taken, strict=True)]
+    durations = [[measure() for measure in measures] for _ in range(turns)]
+    return [statistics.median(times) for times in zip(*durations, strict=True)]
 
 
 def time_calls(function: Callable[..., object], arguments: list[Any], count: int) -> float:
-    """Seconds of so many calls. It runs on either side, so it brings what it needs."""
+    """Return the seconds of so many calls; the function runs on either side, so it imports what it needs."""
     from time import perf_counter
 
     started = perf_counter()
@@ -70,23 +70,24 @@ class Work:
     """One side of a case."""
 
     compute: Callable[[], Mapping[str, Any]]
-    """Arrays by name; those that are gradients begin with GRADIENT."""
+    """Returns arrays by name; names of gradients begin with GRADIENT_PREFIX."""
     run: Callable[[int], float]
-    """Do it so many times; the seconds that took."""
+    """Repeats the work so many times and returns the seconds."""
 
 
 def work_here(compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any) -> Work:
-    """Work of this process."""
+    """Build the side that works in this process."""
     return Work(compute, partial(time_calls, function, list(arguments)))
 
 
 def work_there(
     student: Any, compute: Callable[[], Mapping[str, Any]], function: Callable[..., object], *arguments: Any
 ) -> Work:
-    """Work of the student's, timed where it is done."""
+    """Build the student's side, timed in the worker that runs it."""
     timer = student.define(time_calls)
 
     def run(count: int) -> float:
+        """Return the seconds of so many calls, as the worker's clock gives them."""
         seconds = timer(function, list(arguments), count)
         if type(seconds) is not float or not 0 <= seconds < math.inf:
             raise ProtocolError("its clock does not give seconds")
@@ -101,30 +102,30 @@ class Case:
 
     name: str
     size: str
-    """The shapes of what goes in, in words."""
+    """The shapes of the inputs, in words."""
     draw: Callable[[np.random.Generator], Arrays]
     ours: Callable[[Any, Arrays], Work]
-    """From `student`, as module tests have it."""
+    """Builds the student's side from `student`, as in module tests."""
     theirs: Callable[[Any, Arrays], Work]
-    """From PyTorch."""
+    """Builds PyTorch's side."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out of one case."""
+    """The outcome of one case."""
 
     name: str
     size: str
     difference: float | None = None
-    """The largest of all values."""
+    """The largest difference of any value."""
     gradient_difference: float | None = None
-    """The largest of all gradients; None where nothing is differentiated."""
+    """The largest difference of any gradient; None when nothing is differentiated."""
     same: bool = False
     seconds: float | None = None
-    """Of the student's code, for one time."""
+    """The time of one run of the student's code."""
     their_seconds: float | None = None
     problem: str | None = None
-    """Why there are no figures, or no seconds."""
+    """Why there are no figures or times."""
 
 
 def compare_case(case: Case, student: Any, torch: Any, rng: np.random.Generator) -> Comparison:
@@ -133,7 +134,7 @@ def compare_case(case: Case, student: Any, torch: Any, rng: np.random.Generator)
     try:
         theirs = case.theirs(torch, arrays)
         expected = theirs.compute()
-    except Exception as error:  # a version of PyTorch's that no longer has it; the other ops can still be compared
+    except Exception as error:  # this version of PyTorch may lack the op; the others can still be compared
         return Comparison(case.name, case.size, problem=f"PyTorch's side failed: {one_line(str(error), 160)}")
     try:
         ours = case.ours(student, arrays)
@@ -146,7 +147,7 @@ def compare_case(case: Case, student: Any, torch: Any, rng: np.random.Generator)
         seconds, their_seconds = time_both(ours, theirs)
     except GraderError:
         raise
-    except Exception as error:  # whatever the student's objects turned out to be
+    except Exception as error:  # the student's objects can be anything
         return Comparison(case.name, case.size, problem=describe_error(error))
     gradients = [gaps[name] for name in gaps if name.startswith(GRADIENT)]
     return Comparison(
@@ -161,26 +162,26 @@ def compare_case(case: Case, student: Any, torch: Any, rng: np.random.Generator)
 
 
 def time_both(*works: Work) -> list[float]:
-    """Seconds of each work, for one time."""
+    """Return the seconds of one run of each side, measured in turns."""
     counts = [max(1, min(MOST_CALLS, round(TURN_SECONDS / max(work.run(1), 1e-7)))) for work in works]
     measures = [partial(work.run, count) for work, count in zip(works, counts, strict=True)]
-    taken = measure_in_turns(*measures, turns=TURNS, warm_ups=1)
-    return [seconds / count for seconds, count in zip(taken, counts, strict=True)]
+    durations = measure_in_turns(*measures, turns=TURNS, warm_ups=1)
+    return [seconds / count for seconds, count in zip(durations, counts, strict=True)]
 
 
 def find_misfit(got: Mapping[str, Any], expected: Arrays) -> str | None:
-    """What is not an array of PyTorch's shape, in words."""
+    """Say which result is not an array of PyTorch's shape."""
     for name, values in expected.items():
         mine = got[name]
         if type(mine) is not np.ndarray or mine.dtype.kind not in "fiub":
-            return f"{name}: no array of numbers came back"
+            return f"{name} is not an array of numbers"
         if mine.shape != values.shape:
             return f"{name} has the shape {mine.shape}, PyTorch's {values.shape}"
     return None
 
 
 def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference of two numbers; infinite where one is not a number and the other is."""
+    """Return the largest difference of two numbers; infinite where only one of them is NaN."""
     ours, theirs = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.where((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)), 0.0, np.abs(ours - theirs))
@@ -188,7 +189,7 @@ def measure_difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 def describe_error(error: Exception) -> str:
-    """What stopped the student's side, in a line; a gap by its task."""
+    """Describe in a line what stopped the student's side; a gap is named by its task."""
     text = one_line(str(error), 160)
     if isinstance(error, WorkerFailureError):
         return text

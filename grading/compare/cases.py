@@ -1,4 +1,4 @@
-"""What is compared in modules 01 to 09: sums, operations, activations, layers, losses, attention, loading, the tape."""
+"""The cases of modules 01 to 09: sums, operations, activations, layers, losses, attention, loading and the tape."""
 
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ OPERATIONS: list[Operation] = [
 
 
 def dot_products() -> list[Case]:
-    """Module 01: what a loop costs, and what NumPy makes of it."""
+    """List module 01's cases: what a loop costs and what NumPy saves."""
 
     def make(name: str) -> Callable[[Any], Any]:
+        """Return a function that looks up one of module 01's functions."""
         return lambda student: getattr(student.setup, name)
 
     return [
@@ -75,7 +76,7 @@ def dot_products() -> list[Case]:
 
 
 def operations(*, differentiate: bool) -> list[Case]:
-    """The operations of module 02, as they are, or on the tape of module 09."""
+    """List module 02's operations, plain or recorded on module 09's tape."""
     return [
         function(name, size, op("tensor", ours, **how), theirs, normals(*output) if differentiate else None, **draws)
         for name, size, ours, how, theirs, draws, output in OPERATIONS
@@ -83,7 +84,7 @@ def operations(*, differentiate: bool) -> list[Case]:
 
 
 def activations() -> list[Case]:
-    """The layers of module 03."""
+    """List module 03's layers."""
     theirs: dict[str, Callable[[Any], Any]] = {
         "ReLU": lambda torch: torch.nn.ReLU(),
         "LeakyReLU": lambda torch: torch.nn.LeakyReLU(),
@@ -94,6 +95,7 @@ def activations() -> list[Case]:
     }
 
     def make(name: str) -> Callable[[Any], Any]:
+        """Return a function that makes one of module 03's layers."""
         return lambda student: getattr(student.activations, name)()
 
     shape = (256, 512)
@@ -104,7 +106,7 @@ def activations() -> list[Case]:
 
 
 def layers() -> list[Case]:
-    """The layers and losses of module 04."""
+    """List module 04's layers and losses."""
     return [
         layer(
             "Dense(256, 128)", "128×256",
@@ -126,7 +128,7 @@ def layers() -> list[Case]:
 
 
 def deep_networks() -> list[Case]:
-    """The network and the loss of module 05."""
+    """List module 05's network and loss."""
     return [
         layer(
             "MLP((256, 128, 64, 10))", "128×256",
@@ -153,13 +155,13 @@ def deep_networks() -> list[Case]:
 
 
 def scaled(n_out: int, n_in: int) -> Draw:
-    """A weight that keeps the size of what passes through it."""
+    """Return a draw of weights that keep the scale of what passes through them."""
     draw = normals(n_out, n_in)
     return lambda rng: draw(rng) * np.float32(n_in**-0.5)
 
 
 def spatial() -> list[Case]:
-    """The layers of module 06."""
+    """List module 06's layers."""
     return [
         layer(
             "Conv2d(3, 16, 5, stride=2, padding=2)", "16×3×32×32",
@@ -192,7 +194,7 @@ def spatial() -> list[Case]:
 
 
 def convolution(change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3, padding=1)") -> list[Case]:
-    """A convolution such as networks have in their middle, after ``change(conv, student)``."""
+    """List a convolution typical for the middle of a network, after ``change(conv, student)``."""
     return [
         layer(
             name, "16×16×32×32",
@@ -204,10 +206,11 @@ def convolution(change: Callable[[Any, Any], Any], name: str = "Conv2d(16, 32, 3
 
 
 def attend_with(layer: Any) -> Callable[..., Any]:
-    """An attention layer as a function of its input and its parameters; it runs on the student's side."""
+    """Return an attention layer as a function of its input and parameters; this runs on the student's side."""
     parts = layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj
 
     def call(x: Any, *weights: Any) -> Any:
+        """Attend with these parameters."""
         for part, weight, bias in zip(parts, weights[::2], weights[1::2], strict=True):
             part.weight, part.bias = weight, bias
         return layer(x)
@@ -216,7 +219,7 @@ def attend_with(layer: Any) -> Callable[..., Any]:
 
 
 def their_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> Any:
-    """Attention with several heads, of x to itself."""
+    """Compute multi-head self-attention with PyTorch."""
     linear = torch.nn.functional.linear
     parts = (linear(x, weights[i], weights[i + 1]) for i in (0, 2, 4))
     heads = (part.view(*x.shape[:2], HEADS, HEAD_WIDTH).transpose(1, 2) for part in parts)
@@ -225,13 +228,13 @@ def their_attention(torch: Any, x: Any, *weights: Any, causal: bool = False) -> 
 
 
 def projections() -> dict[str, Draw]:
-    """The parameters of an attention layer, in their order."""
+    """List the draws of an attention layer's parameters, in their order."""
     names = [f"{name}_{what}" for name in ("query", "key", "value", "output") for what in ("weight", "bias")]
     return {name: scaled(EMBEDDING, EMBEDDING) if "weight" in name else normals(EMBEDDING) for name in names}
 
 
 def attention(*, differentiate: bool) -> list[Case]:
-    """Module 07's attention, as it is, or on the tape of module 09."""
+    """List module 07's attention, plain or recorded on module 09's tape."""
     shape = (8, HEADS, TOKENS, HEAD_WIDTH)
     draws = {name: normals(*shape) for name in ("query", "key", "value")}
     grad = normals(*shape) if differentiate else None
@@ -258,12 +261,12 @@ def attention(*, differentiate: bool) -> list[Case]:
 
 
 def read_epoch(loader: Any) -> Any:
-    """Every batch of an epoch; it runs on the student's side, and on the other."""
+    """Read every batch of an epoch; this runs on both sides."""
     return list(loader)
 
 
 def join_epoch(loader: Any) -> list[Any]:
-    """All inputs and all targets of an epoch; it runs on the student's side."""
+    """Join all inputs and all targets of an epoch; this runs on the student's side."""
     from numpy import concatenate
 
     batches = [[tensor.numpy() for tensor in batch] for batch in loader]
@@ -271,10 +274,11 @@ def join_epoch(loader: Any) -> list[Any]:
 
 
 def loading() -> list[Case]:
-    """Module 08: an epoch of images in their order."""
+    """List module 08's case: an epoch of images in their order."""
     names = "the inputs", "the targets"
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         data = student.dataloader
         loader = data.DataLoader(data.ArrayDataset(arrays["images"], arrays["labels"]), 64)
         join = student.define(join_epoch)
@@ -283,6 +287,7 @@ def loading() -> list[Case]:
         )
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         data = torch.utils.data
         dataset = data.TensorDataset(*(torch.from_numpy(arrays[name]) for name in ("images", "labels")))
         loader = data.DataLoader(dataset, 64)
@@ -293,5 +298,5 @@ def loading() -> list[Case]:
 
 
 def autograd() -> list[Case]:
-    """Module 09 differentiates what came before it."""
+    """List module 09's cases, which differentiate earlier modules' operations."""
     return operations(differentiate=True) + attention(differentiate=True)

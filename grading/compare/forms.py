@@ -1,4 +1,4 @@
-"""The forms that cases have: a function of arrays, one of tensors, plain or on a tape, a layer, and a loss."""
+"""Builders of cases: a function of arrays, one of tensors (plain or on a tape), a layer, and a loss."""
 
 from __future__ import annotations
 
@@ -11,68 +11,69 @@ from grading.compare.beside import GRADIENT, Arrays, Case, Work, work_here, work
 
 Shapes = Mapping[str, tuple[int, ...]]
 Build = Callable[[Any], Any]
-"""Makes a layer or a function from `student`, or from PyTorch."""
+"""Builds a layer or a function from `student` or from PyTorch."""
 Draw = Callable[[np.random.Generator], np.ndarray]
 
 
 def normals(*shape: int) -> Draw:
-    """Normal numbers in float32."""
+    """Return a draw of normally distributed float32 numbers."""
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
 def positives(*shape: int) -> Draw:
-    """Numbers from 0.5 to 2 in float32: they have logarithms and roots, and may divide."""
+    """Return a draw of float32 numbers from 0.5 to 2, which are safe for logarithms, roots and division."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
 def shares(*shape: int) -> Draw:
-    """Probabilities away from 0 and 1, in float32."""
+    """Return a draw of float32 probabilities away from 0 and 1."""
     return lambda rng: rng.uniform(0.05, 0.95, shape).astype(np.float32)
 
 
 def counts(below: int, *shape: int) -> Draw:
-    """Whole numbers, int64."""
+    """Return a draw of int64 integers from 0 to ``below`` (exclusive)."""
     return lambda rng: rng.integers(0, below, shape)
 
 
 def draw_all(**draws: Draw) -> Callable[[np.random.Generator], Arrays]:
-    """All arrays of a case, by name."""
+    """Combine draws into one that returns all arrays of a case by name."""
     return lambda rng: {name: draw(rng) for name, draw in draws.items()}
 
 
 def to_torch(torch: Any, array: np.ndarray, *, differentiate: bool = True) -> Any:
-    """A tensor of PyTorch's with a copy of the values; floats have a gradient."""
+    """Copy an array into a PyTorch tensor; floats get a gradient."""
     tensor = torch.from_numpy(array.copy())
     return tensor.requires_grad_(differentiate and array.dtype.kind == "f")
 
 
 def to_numpy(values: Any) -> np.ndarray:
-    """A tensor of PyTorch's as an array."""
+    """Return a PyTorch tensor as an array."""
     return np.asarray(values.detach().numpy())
 
 
 def read(tensor: Any) -> Any:
-    """The array of a student's tensor; None of none, which is what a missing gradient is."""
+    """Return the array of a student's tensor; None for a missing gradient."""
     return None if tensor is None else tensor.numpy()
 
 
-# What runs on the student's side: each function brings what it needs.
+# Functions that run on the student's side: each imports what it needs.
 
 
 def keep(array: Any) -> Any:
-    """The array itself, to be held over there."""
+    """Return the array itself, so that the worker holds it."""
     return array
 
 
 def bind_op(apply: Callable[..., Any], op: Any, attributes: dict[str, Any]) -> Callable[..., Any]:
-    """An op as a function of its tensors."""
+    """Return an op as a function of its tensors."""
     return lambda *tensors: apply(op, *tensors, **attributes)
 
 
 def bind(function: Callable[..., Any], attributes: dict[str, Any]) -> Callable[..., Any]:
-    """A function with what is no tensor filled in; of several results, the first."""
+    """Return a function with its non-tensor arguments filled in; of several results it returns the first."""
 
     def call(*tensors: Any) -> Any:
+        """Call the function and return its first result."""
         output = function(*tensors, **attributes)
         return output[0] if isinstance(output, tuple) else output
 
@@ -80,17 +81,17 @@ def bind(function: Callable[..., Any], attributes: dict[str, Any]) -> Callable[.
 
 
 def pass_both_ways(layer: Any, x: Any, grad: Any) -> tuple[Any, Any]:
-    """A layer's output, and the gradient of its input."""
+    """Return a layer's output and the gradient of its input."""
     return layer(x), layer.backward(grad)
 
 
 def compute_loss(criterion: Any, prediction: Any, target: Any) -> tuple[Any, Any]:
-    """A loss, and the gradient of the prediction."""
+    """Return a loss and the gradient of the prediction."""
     return criterion(prediction, target), criterion.backward()
 
 
 def play_tape(function: Callable[..., Any], tensors: list[Any], grad: Any) -> Any:
-    """A function's output, recorded and differentiated."""
+    """Run a function, record it and differentiate it; return its output."""
     from tinytorch.autograd import Tape
 
     with Tape():
@@ -99,13 +100,14 @@ def play_tape(function: Callable[..., Any], tensors: list[Any], grad: Any) -> An
     return output
 
 
-# The forms.
+# The builders.
 
 
 def layer(name: str, size: str, ours: Build, theirs: Build, *, x: Draw, grad: Draw, **weights: Draw) -> Case:
-    """A layer that has a backward of its own. ``weights`` are its parameters, in their order on both sides."""
+    """Build the case of a layer with its own backward; ``weights`` are its parameters in order."""
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         made = ours(student)
         tensor = student.tensor.Tensor
         inputs, grads = tensor(arrays["x"]), tensor(arrays["grad"])
@@ -124,6 +126,7 @@ def layer(name: str, size: str, ours: Build, theirs: Build, *, x: Draw, grad: Dr
         return work_there(student, compute, step, made, inputs, grads)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         made = theirs(torch)
         parameters = list(made.parameters()) if weights else []
         with torch.no_grad():
@@ -149,9 +152,10 @@ def layer(name: str, size: str, ours: Build, theirs: Build, *, x: Draw, grad: Dr
 
 
 def loss(name: str, size: str, ours: Build, theirs: Build, *, prediction: Draw, target: Draw) -> Case:
-    """A loss with the gradient of its prediction. ``theirs`` makes the function."""
+    """Build the case of a loss and the gradient of its prediction; ``theirs`` builds a function."""
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         criterion, tensor = ours(student), student.tensor.Tensor
         inputs = [tensor(arrays[key]) for key in ("prediction", "target")]
         step = student.define(compute_loss)
@@ -163,6 +167,7 @@ def loss(name: str, size: str, ours: Build, theirs: Build, *, prediction: Draw, 
         return work_there(student, compute, step, criterion, *inputs)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         criterion = theirs(torch)
         guess, right = to_torch(torch, arrays["prediction"]), torch.from_numpy(arrays["target"])
 
@@ -182,9 +187,10 @@ def loss(name: str, size: str, ours: Build, theirs: Build, *, prediction: Draw, 
 
 
 def function(name: str, size: str, ours: Build, theirs: Build, grad: Draw | None = None, **draws: Draw) -> Case:
-    """A function of tensors; with a ``grad`` of its output it is differentiated too, by module 09's tape."""
+    """Build the case of a function of tensors; given a draw of its ``grad``, the tape differentiates it."""
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         made, tensors = ours(student), [student.tensor.Tensor(arrays[key]) for key in draws]
         if grad is None:
             return work_there(student, lambda: {"the output": read(made(*tensors))}, made, *tensors)
@@ -202,6 +208,7 @@ def function(name: str, size: str, ours: Build, theirs: Build, grad: Draw | None
         return work_there(student, compute, step, made, tensors, grads)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         made = theirs(torch)
         tensors = {key: to_torch(torch, arrays[key], differentiate=grad is not None) for key in draws}
         leaves = {key: tensor for key, tensor in tensors.items() if tensor.requires_grad}
@@ -226,14 +233,16 @@ def function(name: str, size: str, ours: Build, theirs: Build, grad: Draw | None
 
 
 def plain_function(name: str, size: str, ours: Build, theirs: Build, **draws: Draw) -> Case:
-    """A function of arrays, which gives one."""
+    """Build the case of a function from arrays to one array."""
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         made = ours(student)
         held = [student.hold_result(student.define(keep), arrays[key]) for key in draws]
         return work_there(student, lambda: {"the output": np.asarray(made(*held))}, made, *held)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         made, tensors = theirs(torch), [torch.from_numpy(arrays[key]) for key in draws]
         return work_here(lambda: {"the output": to_numpy(made(*tensors))}, made, *tensors)
 
@@ -241,14 +250,15 @@ def plain_function(name: str, size: str, ours: Build, theirs: Build, **draws: Dr
 
 
 def op(module: str, name: str, **attributes: Any) -> Build:
-    """One of the student's ops, with its attributes."""
+    """Return a builder of one of the student's ops with its attributes."""
 
     def make(student: Any) -> Any:
+        """Bind the attributes to the student's op."""
         return student.define(bind_op)(student.tensor.apply, getattr(getattr(student, module), name), attributes)
 
     return make
 
 
 def of_arrays(module: str, name: str, **attributes: Any) -> Build:
-    """One of the student's functions of tensors, with what is no tensor."""
+    """Return a builder of one of the student's tensor functions with its non-tensor arguments."""
     return lambda student: student.define(bind)(getattr(getattr(student, module), name), attributes)

@@ -1,4 +1,4 @@
-"""Whole networks on both sides, and a training step of PyTorch's: for the cases that train, and for the benchmark."""
+"""Whole networks on both sides, and PyTorch's training step, for training cases and the benchmark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHANNELS = (3, 16, 32, 64)
 
 
 def our_image_network(student: Any, rng: Any) -> Any:
-    """Three times convolution, batch normalisation, ReLU and max pool, and a dense layer, as in module 06."""
+    """Build three blocks of convolution, batch norm, ReLU and max pooling, then a dense layer."""
     spatial, layers = student.spatial, []
     for before, after in pairwise(CHANNELS):
         layers += [spatial.Conv2d(before, after, 3, padding=1, bias=False, rng=rng), spatial.BatchNorm2d(after)]
@@ -21,7 +21,7 @@ def our_image_network(student: Any, rng: Any) -> Any:
 
 
 def their_image_network(torch: Any) -> Any:
-    """The same network in PyTorch."""
+    """Build the image network of module 06 in PyTorch."""
     nn, layers = torch.nn, []
     for before, after in pairwise(CHANNELS):
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
@@ -30,7 +30,7 @@ def their_image_network(torch: Any) -> Any:
 
 
 def their_gpt(torch: Any, vocab: int, width: int, blocks: int, length: int) -> dict[str, Any]:
-    """The layers of a GPT in PyTorch, by name; the head is the token embedding's weight."""
+    """Build the layers of a GPT in PyTorch, by name; the token embedding's weight is also the head."""
     nn = torch.nn
     net = {"tokens": nn.Embedding(vocab, width), "places": nn.Embedding(length, width), "norm": nn.LayerNorm(width)}
     for number in range(blocks):
@@ -45,7 +45,7 @@ def their_gpt(torch: Any, vocab: int, width: int, blocks: int, length: int) -> d
 
 
 def their_logits(torch: Any, net: dict[str, Any], heads: int, tokens: Any) -> Any:
-    """Logits after each token, with PyTorch's own fused attention."""
+    """Compute the logits after each token, with PyTorch's own fused attention."""
     rows, length = tokens.shape
     x = net["tokens"](tokens) + net["places"](torch.arange(length))
     for number in range(sum(name.startswith("qkv") for name in net)):
@@ -58,14 +58,14 @@ def their_logits(torch: Any, net: dict[str, Any], heads: int, tokens: Any) -> An
 
 
 def their_text_loss(torch: Any, net: dict[str, Any], heads: int, tokens: np.ndarray) -> Callable[[], Any]:
-    """A function that computes the mean cross-entropy of each next token."""
+    """Return a function that computes the mean cross-entropy of each next token."""
     inputs, targets = (torch.from_numpy(part.copy()) for part in (tokens[:, :-1], tokens[:, 1:]))
     cross_entropy = torch.nn.functional.cross_entropy
     return lambda: cross_entropy(their_logits(torch, net, heads, inputs).flatten(0, 1), targets.flatten())
 
 
 def gpt_parameters(net: dict[str, Any], blocks: int) -> list[Any]:
-    """Its parameters in the order of module 16's GPT, queries, keys and values apart."""
+    """List the GPT's parameters in the order of module 16, with queries, keys and values separate."""
     ordered = [net["tokens"].weight, net["places"].weight]
     for number in range(blocks):
         norm1, qkv, out, norm2, mlp = (net[f"{name}.{number}"] for name in ("norm1", "qkv", "out", "norm2", "mlp"))
@@ -76,7 +76,7 @@ def gpt_parameters(net: dict[str, Any], blocks: int) -> list[Any]:
 
 
 def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any]) -> None:
-    """Put the values of arrays into PyTorch's parameters, in order."""
+    """Copy arrays into PyTorch's parameters, in order."""
     with torch.no_grad():
         for array, parameter in zip(ours, theirs, strict=True):
             parameter.copy_(torch.from_numpy(array))
@@ -85,10 +85,11 @@ def copy_parameters(torch: Any, ours: Iterable[np.ndarray], theirs: Iterable[Any
 def their_training_step(
     torch: Any, compute_loss: Callable[[], Any], optimizer: Any, max_norm: float | None = None
 ) -> Callable[[], float]:
-    """One step in PyTorch, eager: loss, gradients, clipped below a norm if there is one, update. It gives the loss."""
+    """Return a step of eager PyTorch training that returns the loss; ``max_norm`` clips gradients."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def step() -> float:
+        """Compute the loss and gradients, clip them if required, and update the parameters."""
         loss = compute_loss()
         optimizer.zero_grad()
         loss.backward()

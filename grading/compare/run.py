@@ -1,4 +1,4 @@
-"""Compare a module: the student's side in a worker, as in a verdict, PyTorch's in this process, one thread on each."""
+"""Compares a module: the student's side in a worker, as in a verdict, PyTorch's in this process, one thread each."""
 
 from __future__ import annotations
 
@@ -39,34 +39,32 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "13_kernels": training_cases.compiled,
     "16_tinygpt": training_cases.language,
 }
-"""The modules that hold something PyTorch has too."""
+"""The modules with a counterpart in PyTorch."""
 
 
 def compare_module(root: Path, module_id: str, *, seed: int, watch: Watch) -> tuple[Comparison, ...]:
-    """Every case of a module, on inputs drawn from a seed. UsageError without a counterpart or without PyTorch."""
+    """Compare every case of a module on inputs drawn from a seed; UsageError without a counterpart or PyTorch."""
     if module_id not in CASES:
         others = ", ".join(name[:2] for name in CASES)
-        raise UsageError(
-            f"PyTorch has nothing that module {module_id} could be compared with. Compare one of: {others}"
-        )
+        raise UsageError(f"PyTorch has no counterpart to module {module_id}. Compare one of: {others}")
     torch, manifest = pytorch(), load(root)
     with one_thread(torch), student_of(root, manifest, manifest.module(module_id)) as student:
         return compare_cases(CASES[module_id](), student, torch, seed, watch)
 
 
 def compare_cases(some: list[Case], student: Any, torch: Any, seed: int, watch: Watch) -> tuple[Comparison, ...]:
-    """One case after the other, each from draws of its own."""
+    """Compare one case after another, each on inputs of its own."""
     watch.phase("Computing on both sides", len(some))
-    compared = []
+    comparisons = []
     for number, case in enumerate(some):
         watch.advance(number, case.name)
-        compared.append(compare_case(case, student, torch, np.random.default_rng([seed, number])))
-    return tuple(compared)
+        comparisons.append(compare_case(case, student, torch, np.random.default_rng([seed, number])))
+    return tuple(comparisons)
 
 
 @contextmanager
 def one_thread(torch: Any) -> Iterator[None]:
-    """PyTorch computes with one thread, as a worker does."""
+    """Make PyTorch compute with one thread, like a worker."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -77,7 +75,7 @@ def one_thread(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def student_of(root: Path, manifest: Manifest, last: Module) -> Iterator[WorkerStudent]:
-    """The student's modules up to the last, in a worker as module tests have it."""
+    """Start a worker with the student's modules up to the last one."""
     modules = tuple(m for m in manifest.modules if m.number <= last.number and m.status is Status.BUILT)
     with temporary_folder("tinytorch-compare-") as folder:
         submission = take(root, manifest, modules, None, folder)

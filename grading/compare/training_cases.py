@@ -1,4 +1,4 @@
-"""What is compared in modules 10 to 16: optimisers, schedules, training steps, int8, kernels, and the GPT."""
+"""The cases of modules 10 to 16: optimisers, schedules, training steps, int8, kernels and the GPT."""
 
 from __future__ import annotations
 
@@ -35,19 +35,17 @@ from grading.compare.networks import (
 )
 
 STEPS = 20
-"""Of an optimiser."""
 SCHEDULED = 60
-"""Of a schedule."""
 TRAINED = 3
-"""Training steps whose losses are compared: rounding takes networks apart that train for longer."""
+"""Training steps whose losses are compared; after more steps, rounding drives the networks apart."""
 VOCAB, WIDTH, BLOCKS, LENGTH, ROWS = 256, 64, 2, 32, 8
 
 
-# What runs on the student's side: each function brings what it needs.
+# Functions that run on the student's side: each imports what it needs.
 
 
 def step_along(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
-    """Where an optimiser takes a parameter by these gradients, one a step."""
+    """Update a parameter with an optimiser, one step per gradient, and return its data."""
     from tinytorch.tensor import Tensor
 
     parameter.data = start.copy()
@@ -58,7 +56,7 @@ def step_along(optimizer: Any, parameter: Any, start: Any, grads: Any) -> Any:
 
 
 def follow_schedule(make_optimizer: Any, tensor: Any, make: Any, how: dict[str, Any], steps: int) -> list[float]:
-    """The learning rates of a schedule, from an optimiser of its own."""
+    """Return the learning rates of a schedule on an optimiser of its own."""
     optimizer = make_optimizer([tensor], 0.1)
     schedule, rates = make(optimizer, **how), [optimizer.lr]
     for _ in range(steps):
@@ -68,14 +66,14 @@ def follow_schedule(make_optimizer: Any, tensor: Any, make: Any, how: dict[str, 
 
 
 def clip_again(clip: Any, parameters: list[Any], grads: list[Any], max_norm: float) -> float:
-    """Give the parameters their gradients once more, and clip them."""
+    """Give the parameters their gradients again and clip them; return the norm."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return clip(parameters, max_norm)
 
 
 def look_up(apply: Any, embedding: Any) -> Any:
-    """Module 16's op as a function of weight and tokens."""
+    """Return module 16's embedding op as a function of weight and tokens."""
     return lambda weight, tokens: apply(embedding, weight, indices=tokens.data)
 
 
@@ -83,10 +81,11 @@ def look_up(apply: Any, embedding: Any) -> Any:
 
 
 def optimizer(name: str, **how: Any) -> Case:
-    """Steps of an optimiser along drawn gradients."""
+    """Build the case of an optimiser's steps along drawn gradients."""
     shape = (256, 256)
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         make, step = getattr(student.optimizers, name), student.define(step_along)
         parameter, timed = (student.tensor.Tensor(arrays["start"]) for _ in range(2))
 
@@ -97,6 +96,7 @@ def optimizer(name: str, **how: Any) -> Case:
         return work_there(student, compute, step, make([timed], **how), timed, *kept)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         make = getattr(torch.optim, name)
         start, grads = torch.from_numpy(arrays["start"]), torch.from_numpy(arrays["grads"])
         parameter = start.clone().requires_grad_()
@@ -120,21 +120,23 @@ def optimizer(name: str, **how: Any) -> Case:
 
 
 def schedule(name: str, **how: Any) -> Case:
-    """The learning rates of a schedule."""
+    """Build the case of a schedule's learning rates."""
 
     def prepare(student: Any, _arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         follow, tensor = student.define(follow_schedule), student.tensor.Tensor([0.0])
         arguments = student.optimizers.SGD, tensor, getattr(student.optimizers, name), how, SCHEDULED
         return work_there(student, lambda: {"the rates": np.array(follow(*arguments))}, follow, *arguments)
 
     def prepare_theirs(torch: Any, _arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         make = getattr(torch.optim.lr_scheduler, name)
         more = {"cycle_momentum": False} if name == "OneCycleLR" else {}
 
         def follow() -> list[float]:
             optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it wants steps of the optimiser between those of the schedule
+                warnings.simplefilter("ignore")  # PyTorch expects optimiser steps between those of the schedule
                 schedule, rates = make(optimizer, **how, **more), [optimizer.param_groups[0]["lr"]]
                 for _ in range(SCHEDULED):
                     schedule.step()
@@ -148,10 +150,11 @@ def schedule(name: str, **how: Any) -> Case:
 
 
 def clipping() -> Case:
-    """`clip_grad_norm` of three gradients."""
+    """Build the case of `clip_grad_norm` on three gradients."""
     shapes = {"first": (256, 256), "second": (256,), "third": (64, 16, 3, 3)}
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         tensor, clip = student.tensor.Tensor, student.optimizers.clip_grad_norm
         parameters, grads = ([tensor(array) for array in arrays.values()] for _ in range(2))
         arguments = clip, parameters, grads, 1.0
@@ -164,6 +167,7 @@ def clipping() -> Case:
         return work_there(student, compute, student.define(clip_again), *arguments)
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         parameters = [to_torch(torch, array) for array in arrays.values()]
 
         def step() -> Any:
@@ -183,7 +187,7 @@ def clipping() -> Case:
 
 
 def optimizers() -> list[Case]:
-    """Module 10."""
+    """List module 10's optimisers, clipping and schedules."""
     return [
         optimizer("SGD", lr=0.01),
         optimizer("SGD", lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -196,14 +200,15 @@ def optimizers() -> list[Case]:
     ]
 
 
-# Module 11, and 13 once more: training steps.
+# Modules 11 and 13: training steps.
 
 
 def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
-    """Steps of a convolutional network after ``change(network, student)``, by module 11's Trainer."""
+    """Build the case of training steps by module 11's Trainer, after ``change(network, student)``."""
     how = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         network = our_image_network(student, student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[2:], strict=True):
             parameter.data = array
@@ -218,6 +223,7 @@ def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
         )
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         network = their_image_network(torch)
         copy_parameters(torch, list(arrays.values())[2:], network.parameters())
         optimizer = torch.optim.SGD(network.parameters(), 0.01, **how)
@@ -234,13 +240,13 @@ def training_step(name: str, change: Callable[[Any, Any], Any]) -> Case:
 
 
 def kernels(n_out: int, n_in: int, *, size: tuple[int, ...] = (3, 3)) -> Draw:
-    """Weights of He's size."""
+    """Return a draw of weights with He initialization."""
     shape = (n_out, n_in, *size)
     return lambda rng: (rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
 
 
 def training() -> list[Case]:
-    """Module 11."""
+    """List module 11's training step."""
     return [training_step("Trainer.train_step, a convolutional network", lambda network, _student: network)]
 
 
@@ -248,37 +254,43 @@ def training() -> list[Case]:
 
 
 def to_int8_and_back(quantize: Any, dequantize: Any, scale: float, zero_point: int) -> Any:
-    """Quantisation as a function of an array; it runs on the student's side."""
+    """Return quantizing and dequantizing as a function of an array; this runs on the student's side."""
     return lambda x: dequantize(quantize(x, scale, zero_point), scale, zero_point)
 
 
 def weight_to_int8_and_back(quantize_weight: Any, dequantize: Any) -> Any:
-    """Quantisation of a weight, likewise."""
+    """Return quantizing and dequantizing a weight as a function; this runs on the student's side."""
     return lambda weight: dequantize(*quantize_weight(weight))
 
 
 def quantization() -> list[Case]:
-    """`quantize` with one scale and zero point, and `quantize_weight` with a scale for each output."""
-    # Scales are powers of two: PyTorch multiplies by the inverse of others, and rounds a few numbers the other way.
+    """List `quantize` with one scale and zero point, and `quantize_weight` with a scale per output."""
+    # Scales are powers of two: PyTorch multiplies by their inverse, which would round a few numbers differently.
     scale, zero_point = 1 / 32, 5
 
     def draw_weight(rng: np.random.Generator) -> np.ndarray:
+        """Draw a weight whose outputs all have the same power of two as their scale."""
         weight = rng.uniform(-1.9, 1.9, (64, 32, 3, 3)).astype(np.float32)
         weight[:, 0, 0, 0] = 127 / 64
         return weight
 
     def ours(student: Any) -> Any:
+        """Build the student's quantization of an array."""
         made = student.compression
         return student.define(to_int8_and_back)(made.quantize, made.dequantize, scale, zero_point)
 
     def our_weight(student: Any) -> Any:
+        """Build the student's quantization of a weight."""
         made = student.compression
         return student.define(weight_to_int8_and_back)(made.quantize_weight, made.dequantize)
 
     def theirs(torch: Any) -> Any:
+        """Build PyTorch's quantization of an array."""
         return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -127, 127)
 
     def their_weight(torch: Any) -> Any:
+        """Build PyTorch's quantization of a weight."""
+
         def quantize(weight: Any) -> Any:
             scales = weight.abs().flatten(1).amax(1) / 127
             zeros = torch.zeros(len(weight), dtype=torch.int32)
@@ -298,20 +310,22 @@ def quantization() -> list[Case]:
 
 
 def compression() -> list[Case]:
-    """Module 12."""
+    """List module 12's quantization and distillation."""
 
     def distil(torch: Any) -> Callable[..., Any]:
+        """Build PyTorch's distillation loss."""
         f = torch.nn.functional
 
         def loss(logits: Any, teacher: Any, targets: Any) -> Any:
             log_q, log_p = f.log_softmax(logits / 4, 1), f.log_softmax(teacher.detach() / 4, 1)
             divergence = f.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-            # A teacher is not trained: 0 times it gives it the gradient that ours leaves out.
+            # A teacher is not trained: adding 0 times its sum gives it the gradient that ours leaves out.
             return 0.9 * 16 * divergence + 0.1 * f.cross_entropy(logits, targets) + 0 * teacher.sum()
 
         return loss
 
     def ours(student: Any) -> Any:
+        """Build the student's distillation loss."""
         return student.define(distil_with_teacher)(student.compression.distillation_loss)
 
     return [
@@ -324,7 +338,7 @@ def compression() -> list[Case]:
 
 
 def distil_with_teacher(loss: Any) -> Any:
-    """A loss whose teacher has a gradient, of zeros, beside the student's; it runs on the student's side."""
+    """Return a loss that gives the teacher a gradient of zeros as well; this runs on the student's side."""
     return lambda logits, teacher, targets: loss(logits, teacher, targets) + (teacher * 0.0).sum()
 
 
@@ -332,7 +346,7 @@ def distil_with_teacher(loss: Any) -> Any:
 
 
 def compiled() -> list[Case]:
-    """Module 13: module 06's layers, computed in other ways."""
+    """List module 13's cases: module 06's layers, computed differently."""
 
     def norm_and_relu(student: Any) -> Any:
         return student.kernels.BatchNormReLU(student.spatial.BatchNorm2d(16))
@@ -360,9 +374,10 @@ def compiled() -> list[Case]:
 
 
 def gpt_step() -> Case:
-    """Steps of a small GPT, by module 11's Trainer with AdamW and clipping."""
+    """Build the case of training steps of a small GPT, with AdamW and clipping."""
 
     def prepare(student: Any, arrays: Arrays) -> Work:
+        """Prepare the student's side."""
         gpt, tensor = student.tinygpt, student.tensor.Tensor
         network = gpt.GPT(VOCAB, LENGTH, WIDTH, HEADS, BLOCKS, rng=student.rng(0))
         for parameter, array in zip(network.parameters(), list(arrays.values())[1:], strict=True):
@@ -376,6 +391,7 @@ def gpt_step() -> Case:
         )
 
     def prepare_theirs(torch: Any, arrays: Arrays) -> Work:
+        """Prepare PyTorch's side."""
         net = their_gpt(torch, VOCAB, WIDTH, BLOCKS, LENGTH)
         copy_parameters(torch, list(arrays.values())[1:], gpt_parameters(net, BLOCKS))
         parameters = [parameter for part in net.values() for parameter in part.parameters()]
@@ -391,12 +407,12 @@ def gpt_step() -> Case:
 
 
 def small(*shape: int) -> Draw:
-    """Values of a GPT's initial size."""
+    """Return a draw of values as small as a GPT's initial weights."""
     return lambda rng: (0.1 * rng.normal(size=shape)).astype(np.float32)
 
 
 def gpt_shapes() -> list[tuple[int, ...]]:
-    """The shapes of the GPT's parameters, in its order."""
+    """List the shapes of the GPT's parameters, in order."""
     norm = [(WIDTH,), (WIDTH,)]
     square = [(WIDTH, WIDTH), (WIDTH,)]
     block = [*norm, *square * 4, *norm, (4 * WIDTH, WIDTH), (4 * WIDTH,), (WIDTH, 4 * WIDTH), (WIDTH,)]
@@ -404,7 +420,7 @@ def gpt_shapes() -> list[tuple[int, ...]]:
 
 
 def language() -> list[Case]:
-    """Module 16."""
+    """List module 16's layers and training step."""
     tokens, width = (8, TOKENS), EMBEDDING
     return [
         function(

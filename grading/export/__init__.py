@@ -1,4 +1,4 @@
-"""Results in the formats of others: gradebooks, reporters and test dashboards. Pure functions of result records.
+"""Results in the formats of other tools: gradebooks, reporters and test dashboards. Pure functions of result records.
 
 Design: docs/architecture/reports.md, in the course's repository.
 """

@@ -14,10 +14,10 @@ SCHEMA = "classroom50/result/v1"
 
 
 def classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
-    """The document of a submission; who and what it is of come from the variables that Classroom 50's runner sets.
+    """Render a submission's document; Classroom 50's runner sets the variables that identify it.
 
-    That runner then writes `owner`, `assignment_type`, `datetime` (when the commit was made) and `graded_at` anew.
-    UsageError when a variable is missing.
+    That runner later overwrites `owner`, `assignment_type`, `datetime` (the commit's) and `graded_at`. UsageError when
+    a variable is missing.
     """
     began, tests = [result.started_at for result in results], scored(results)
     document = {
@@ -40,7 +40,7 @@ def classroom50(results: Sequence[Result], environ: Mapping[str, str]) -> str:
 
 
 def records(tests: Sequence[Scored]) -> list[dict[str, str | int | bool]]:
-    """The criteria as this format has its tests."""
+    """List the criteria in this format's form of a test."""
     return [
         {
             "test-name": test.name,
@@ -55,13 +55,15 @@ def records(tests: Sequence[Scored]) -> list[dict[str, str | int | bool]]:
 
 
 def _variable(environ: Mapping[str, str], *names: str) -> str:
+    """Return the first of these variables that is set; UsageError when none is."""
     found = next((environ[name] for name in names if environ.get(name)), None)
     if found is None:
         raise UsageError(
-            f"{names[0]} is not set. Classroom 50's runner sets it; at a desk, set it to try this format: {names[0]}=x"
+            f"{names[0]} is not set. Classroom 50's runner sets it. To try this format, set it yourself: {names[0]}=x"
         )
     return found
 
 
 def _utc(at: datetime) -> str:
+    """Format a time in UTC to the second: 2026-11-30T10:00:00Z."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -19,11 +19,11 @@ _STATUSES = {
     CriterionStatus.NOT_ATTEMPTED: "skipped",
     CriterionStatus.ERROR: "other",
 }
-"""CTRF has no error: `other` is what is neither the code's success nor its failure."""
+"""CTRF has no error; `other` is neither a success nor a failure of the code."""
 
 
 def ctrf(results: Sequence[Result]) -> str:
-    """The document: one test for each criterion, times in milliseconds."""
+    """Render the document: one test for each criterion, times in milliseconds."""
     tests = [_test(test) for test in scored(results)]
     start = min(_milliseconds(result) for result in results)
     stop = max(_milliseconds(result) + round(1000 * result.timing.total) for result in results)
@@ -56,14 +56,16 @@ def ctrf(results: Sequence[Result]) -> str:
 
 
 def _milliseconds(result: Result) -> int:
+    """Return the start of the grading in milliseconds since 1970."""
     return round(1000 * result.started_at.timestamp())
 
 
 def _test(test: Scored) -> dict[str, Any]:
+    """Build the document's entry for one criterion."""
     document: dict[str, Any] = {
         "name": test.name,
         "status": _STATUSES[test.status],
-        "duration": 0,  # criteria share one run: none has a time of its own
+        "duration": 0,  # all criteria share one run, so none has a time of its own
         "suite": [test.suite],
         "rawStatus": test.status.value,
         "message": test.message,

@@ -13,11 +13,11 @@ from grading.result import CriterionStatus, Result
 
 
 def gradescope(results: Sequence[Result]) -> str:
-    """The document: a test for each criterion, and above them what each milestone or module came to."""
+    """Render the document: a test for each criterion, under the verdict of each milestone or module."""
     tests = scored(results)
     lines = [f"{one_line(words.heading(result), 200)}: {words.verdict(result)}" for result in results]
     if any(test.status is CriterionStatus.ERROR for test in tests):
-        lines.append("Something could not be judged. That is no fault of the submission: run the autograder again.")
+        lines.append("Something could not be judged. This is not the submission's fault. Run the autograder again.")
     document = {
         "score": sum(test.score for test in tests),
         "execution_time": round(sum(result.timing.total for result in results)),
@@ -26,13 +26,14 @@ def gradescope(results: Sequence[Result]) -> str:
         "test_output_format": "text",
         "test_name_format": "text",
         "visibility": "visible",
-        "stdout_visibility": "hidden",  # of the harness; what the student's code printed is in the record
+        "stdout_visibility": "hidden",  # the harness's own output; what the student's code printed is in the record
         "tests": [_test(number, test) for number, test in enumerate(tests, start=1)],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
 def _test(number: int, test: Scored) -> dict[str, Any]:
+    """Build the document's entry for one criterion."""
     document: dict[str, Any] = {
         "number": str(number),
         "name": test.name,
@@ -42,6 +43,6 @@ def _test(number: int, test: Scored) -> dict[str, Any]:
         "tags": [test.suite],
         "extra_data": {"status": test.status.value, "reproduce": test.reproduce},
     }
-    if test.status is not CriterionStatus.ERROR:  # the format knows no error, and failed would be the student's
+    if test.status is not CriterionStatus.ERROR:  # the format has no error, and failed would blame the student
         document["status"] = "passed" if test.passed else "failed"
     return document

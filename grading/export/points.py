@@ -1,7 +1,7 @@
-"""A result's criteria as tests with points, for the formats of others; what they are worth says `grading.scoring`.
+"""A result's criteria as tests with points, for the formats of other tools; `grading.scoring` decides their worth.
 
-Some readers take whole numbers alone: where the manifest gives weights that are none, or partial credit, a point is
-counted in hundredths, so that everybody of a class has the same full score.
+Some readers accept only whole numbers. So when the manifest has fractional weights or partial credit, points are
+counted in hundredths, and everybody in a class has the same full score.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from grading.scoring import earned_share
 
 @dataclass(frozen=True)
 class Scored:
-    """One criterion as a test of one line, its texts cleaned: nothing in them is live in a log or a table."""
+    """One criterion as a test; its texts are cleaned, so that nothing in them is live in a log or a table."""
 
     name: str
-    """Milestone 2: The network reads digits."""
+    """For example "Milestone 2: The network reads digits"."""
     suite: str
-    """Milestone 2: Computer Vision."""
+    """For example "Milestone 2: Computer Vision"."""
     status: CriterionStatus
     score: int
     max_score: int
     message: str
-    """What was measured and, when it is not met, what to fix first."""
+    """The measured figure and, when the criterion is not met, what to fix first."""
     failure: Failure | None
     """The first of its failures."""
     reproduce: str
@@ -41,14 +41,14 @@ class Scored:
 
 
 def scored(results: Sequence[Result]) -> tuple[Scored, ...]:
-    """Every criterion of every result, in order."""
+    """List every criterion of every result, in order."""
     criteria = [criterion for result in results for criterion in result.criteria]
     scale = 100 if any(c.partial or c.weight != int(c.weight) for c in criteria) else 1
     return tuple(_test(result, criterion, scale) for result in results for criterion in result.criteria)
 
 
 def verdict_of(results: Sequence[Result]) -> str:
-    """Of all together: "fail" when one is not yet unlocked, else "error" when one could not be judged, else "pass"."""
+    """Return "fail" if any result is not yet unlocked, else "error" if any could not be judged, else "pass"."""
     verdicts = {result.verdict for result in results}
     if Verdict.NOT_YET in verdicts:
         return "fail"
@@ -56,6 +56,7 @@ def verdict_of(results: Sequence[Result]) -> str:
 
 
 def _test(result: Result, criterion: CriterionResult, scale: int) -> Scored:
+    """Build the test of one criterion, with its points multiplied by `scale`."""
     what = f"Module {result.module}" if result.milestone is None else f"Milestone {result.milestone}"
     return Scored(
         name=one_line(f"{what}: {criterion.title}", 300),
@@ -70,13 +71,14 @@ def _test(result: Result, criterion: CriterionResult, scale: int) -> Scored:
 
 
 def _message(criterion: CriterionResult) -> str:
+    """Describe the measured figure and the first failure in one line."""
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
         return words.not_measured(criterion)
-    parts = [f"measured {figures.measured(criterion)}, needed {figures.threshold(criterion)}"]
+    parts = [f"measured {figures.measured(criterion)}, required {figures.threshold(criterion)}"]
     if criterion.failures:
         first = criterion.failures[0]
         parts.append(words.label(first, 200))
-        told = (("in", words.place(first)), ("got", first.got), ("expected", first.expected), ("hint", first.hint))
-        # The separator is ours alone: in a text it would begin a part of its own.
-        parts += [f"{name} {one_line(text, 200).replace('; ', ', ')}" for name, text in told if text]
+        details = (("in", words.place(first)), ("got", first.got), ("expected", first.expected), ("hint", first.hint))
+        # Only we may write the separator: in a text it would start another part.
+        parts += [f"{name} {one_line(text, 200).replace('; ', ', ')}" for name, text in details if text]
     return "; ".join(parts)

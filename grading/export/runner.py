@@ -1,4 +1,4 @@
-"""What `classroom-resources/autograding-grading-reporter` reads: a runner's result, as base64 of JSON on one line."""
+"""The input of `classroom-resources/autograding-grading-reporter`: a runner's result as base64 of JSON on one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STATUSES = {CriterionStatus.PASSED: "pass", CriterionStatus.ERROR: "error"}
 
 
 def runner(results: Sequence[Result]) -> str:
-    """The value of the reporter's variable `<RUNNER>_RESULTS`."""
+    """Render the value of the reporter's variable `<RUNNER>_RESULTS`."""
     tests = scored(results)
     document = {
         "version": 1,
@@ -26,6 +26,7 @@ def runner(results: Sequence[Result]) -> str:
 
 
 def _test(test: Scored) -> dict[str, object]:
+    """Build the document's entry for one criterion."""
     failure = test.failure
     return {
         "name": test.name,
@@ -35,5 +36,5 @@ def _test(test: Scored) -> dict[str, object]:
         "test_code": test.reproduce,
         "filename": one_line(failure.file) if failure and failure.file else "",
         "line_no": (failure.line if failure else None) or 0,
-        "duration": 0,  # criteria share one run: none has a time of its own
+        "duration": 0,  # all criteria share one run, so none has a time of its own
     }

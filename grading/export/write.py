@@ -1,4 +1,4 @@
-"""`python -m grading export`: result records in, one file of another format out."""
+"""`python -m grading export`: reads result records and writes one file in another format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from grading.result import Result
 
 
 class Format(StrEnum):
-    """What can be written."""
+    """The formats that can be written."""
 
     CLASSROOM50 = "classroom50"
     RUNNER = "runner"
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 
 def export(results: Sequence[Result], form: Format, environ: Mapping[str, str]) -> str:
-    """The results, at least one, in this format; UsageError when Classroom 50's variables are missing."""
+    """Render the results, at least one, in this format; UsageError when Classroom 50's variables are missing."""
     match form:
         case Format.CLASSROOM50:
             return classroom50(results, environ)
@@ -46,28 +46,29 @@ def export(results: Sequence[Result], form: Format, environ: Mapping[str, str]) 
 
 
 def read_results(paths: Sequence[Path]) -> tuple[Result, ...]:
-    """The records in these files; UsageError that names the first which is none."""
+    """Read the records in these files; UsageError names the first file that is not a record."""
     return tuple(map(_read, paths))
 
 
 def _read(path: Path) -> Result:
-    mend = "Write it with: nox -s milestone-1 -- --json result.json"
+    """Read one record; UsageError says how to write it again."""
+    repair = "Write it with: nox -s milestone-1 -- --json result.json"
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. {mend}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}. {repair}") from None
     if len(data) > LARGEST:
-        raise UsageError(f"{path} is larger than any result record. {mend}")
+        raise UsageError(f"{path} is larger than any result record. {repair}")
     try:
         return from_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{path} is no result record: {where}: {first['msg']}. {mend}") from None
+        raise UsageError(f"{path} is not a result record: {where}: {first['msg']}. {repair}") from None
 
 
 def write(paths: Sequence[Path], form: Format, to: Path, environ: Mapping[str, str]) -> None:
-    """Read, render, write in one step; UsageError when something cannot be read or written."""
+    """Read the records, render them and write the file in one step; UsageError when a file is unusable."""
     require_folder(to)
     write_atomically(to, export(read_results(paths), form, environ).encode())

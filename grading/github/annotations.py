@@ -1,4 +1,4 @@
-"""The check run `TinyTorch`: its conclusion, and a note on each line of the student's that a failure names."""
+"""The check run `TinyTorch`: its conclusion, and a note on each line of the student's code that a failure names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.result import Failure, Result, Verdict
 
 NAME = "TinyTorch"
 BATCH = 50
-"""Annotations that GitHub takes in one request."""
+"""GitHub accepts no more annotations in one request."""
 MOST = 200
 LAST_LINE = 100_000
 Conclusion = Literal["success", "failure", "neutral"]
@@ -49,7 +49,7 @@ class LineNote:
 
 
 def line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
-    """What the failures say, on the files that were graded and nowhere else; the same thing once."""
+    """Collect what the failures say about lines of the graded files, each note once."""
     found: dict[LineNote, None] = {}
     for result in results:
         graded = {file.path for file in result.submission.files}
@@ -62,7 +62,7 @@ def line_notes(results: tuple[Result, ...]) -> tuple[LineNote, ...]:
 
 
 def _message(failure: Failure) -> str:
-    """Call, got, expected, hint as lines: GitHub shows an annotation's message as plain text."""
+    """Format call, got, expected and hint as lines: GitHub shows an annotation's message as plain text."""
     parts = [("call", failure.call), ("got", failure.got), ("expected", failure.expected), ("hint", failure.hint)]
     lines = [labelled(f"{name}: ", text, 600) for name, text in parts if text]
     if fast := words.fast_loop(failure):
@@ -71,7 +71,7 @@ def _message(failure: Failure) -> str:
 
 
 def conclusion(report: Report) -> Conclusion:
-    """Failure only for what is the student's to fix; neutral when nothing, or not everything, could be told."""
+    """Return failure only when the student has something to fix, and neutral when not everything could be judged."""
     verdicts = {r.verdict for r in report.results} | {Verdict(r.verdict) for r in report.reused}
     if Verdict.NOT_YET in verdicts:
         return "failure"
@@ -79,31 +79,31 @@ def conclusion(report: Report) -> Conclusion:
 
 
 def check(client: Client, repository: str, report: Report, author: str) -> None:
-    """Make the check run on the report's commit, or finish the one that this run has begun."""
+    """Create the check run on the report's commit, or finish the one that this run has begun."""
     owner, name = repository.split("/")
     notes = line_notes(report.ordered)
     key, slug = f"tinytorch-{report.run.id}-{report.run.attempt}", author.removesuffix("[bot]")
-    told_ = {"title": one_line(headline(report), 150), "summary": front(report)}
+    texts = {"title": one_line(headline(report), 150), "summary": front(report)}
     fixed: dict[str, Any] = {"status": "completed", "conclusion": conclusion(report)}
     if report.run.url:
         fixed["details_url"] = report.run.url
 
     def once() -> None:
-        """Begin, or go on where an earlier try stopped: annotations that were sent are not sent again."""
+        """Create the check run or continue an earlier attempt; annotations already sent are not sent again."""
         checks = client.rest.checks
         listed = checks.list_for_ref(owner, name, report.commit, check_name=NAME, filter_="all", per_page=100)
-        known = taken(_CheckRuns, listed).check_runs
-        mine = [c for c in known if c.external_id == key and c.app and c.app.slug == slug]
+        runs = taken(_CheckRuns, listed).check_runs
+        mine = [c for c in runs if c.external_id == key and c.app and c.app.slug == slug]
         if mine:
             number, sent = mine[0].id, mine[0].output.annotations_count
         else:
-            output: Any = {**told_, "annotations": _sent(notes[:BATCH])}
-            made = checks.create(
+            output: Any = {**texts, "annotations": _sent(notes[:BATCH])}
+            created = checks.create(
                 owner, name, name=NAME, head_sha=report.commit, external_id=key, output=output, **fixed
             )
-            number, sent = taken(_CheckRun, made).id, len(notes[:BATCH])
+            number, sent = taken(_CheckRun, created).id, len(notes[:BATCH])
         for start in range(sent, len(notes), BATCH):
-            output = {**told_, "annotations": _sent(notes[start : start + BATCH])}
+            output = {**texts, "annotations": _sent(notes[start : start + BATCH])}
             checks.update(owner, name, number, output=output, **fixed)
 
     with translate_errors("the check run"):
@@ -111,7 +111,7 @@ def check(client: Client, repository: str, report: Report, author: str) -> None:
 
 
 def _sent(notes: tuple[LineNote, ...]) -> list[dict[str, Any]]:
-    """As GitHub takes them."""
+    """Build the annotations as GitHub's API expects them."""
     return [
         {
             "path": note.path,

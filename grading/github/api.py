@@ -1,4 +1,4 @@
-"""The client of GitHub's API: who we are, when a request is tried again, and errors as sentences."""
+"""The client for GitHub's API: authentication, retries, and errors written as sentences."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ T = TypeVar("T")
 
 TRIES = 4
 LONGEST_WAIT = timedelta(minutes=5)
-"""Longer than this a job does not wait for GitHub's rate limit: it says so, and can be run again."""
+"""A job waits no longer than this for GitHub's rate limit. It then says so and can be run again."""
 SAFE = {"GET", "HEAD", "PUT", "DELETE"}
-"""What may be sent twice. A POST whose answer got lost may have been carried out, and so may a PATCH, which adds
-annotations to those that are there: see `settled`."""
+"""Requests that may be sent twice. A POST or PATCH whose response was lost may have been carried out, and a second
+PATCH would add its annotations again: see `retry_lost_requests`."""
 
 
 class RateLimitedError(GraderError):
-    """GitHub takes no more requests of this account for a while; none of them would go better at once."""
+    """GitHub accepts no more requests from this account for a while, so trying again soon is pointless."""
 
 
 def client(environ: Mapping[str, str]) -> Client:
-    """A client from GITHUB_TOKEN and GITHUB_API_URL; UsageError when there is no token."""
+    """Create a client from GITHUB_TOKEN and GITHUB_API_URL; UsageError when there is no token."""
     token = environ.get("GITHUB_TOKEN", "")
     if not token:
         raise UsageError("GITHUB_TOKEN is not set. In a workflow: env: GITHUB_TOKEN: ${{ github.token }}")
@@ -45,18 +45,18 @@ def client(environ: Mapping[str, str]) -> Client:
         base_url=environ.get("GITHUB_API_URL") or None,
         user_agent=f"tinytorch-grading/{__version__}",
         timeout=httpx.Timeout(30, connect=10),
-        http_cache=False,  # each answer is about something that other runs change
+        http_cache=False,  # every response is about something that other runs change
         auto_retry=again,
     )
 
 
 def again(error: GitHubException, tried: int) -> RetryOption:
-    """Whether to send a request once more, and after how long: `githubkit` asks after each that went wrong."""
+    """Decide whether to send a failed request again and how long to wait; `githubkit` calls this after each failure."""
     if tried + 1 >= TRIES:
         return RetryOption(False)
     pause = timedelta(seconds=2**tried)
     if isinstance(error, RateLimitExceeded):
-        # Not carried out, whatever it was. A wait of 0 is a clock that differs from GitHub's.
+        # The request was not carried out. A wait of 0 means that our clock differs from GitHub's.
         wait = max(error.retry_after, pause)
         return RetryOption(wait <= LONGEST_WAIT, wait)
     if isinstance(error, RequestError) and isinstance(error.exc, httpx.ConnectError):
@@ -65,7 +65,10 @@ def again(error: GitHubException, tried: int) -> RetryOption:
 
 
 def settled(work: Callable[[], T]) -> T:
-    """The value of `work`, which first reads what is there; done again when the answer to what it wrote got lost."""
+    """Return the value of `work`, run again when the response to one of its requests was lost.
+
+    `work` has to look first at what is already there, so that a second run does not write it twice.
+    """
     for tried in range(TRIES):
         try:
             return work()
@@ -77,59 +80,62 @@ def settled(work: Callable[[], T]) -> T:
 
 
 class Part(BaseModel):
-    """What we read of an object of GitHub's.
+    """The fields we read from an object of GitHub's API.
 
-    The models that the client comes with demand every field of the newest description: one that an answer lacks, and
-    nobody here looks at, would be an error.
+    The client's own models require every field of the newest API description. A missing field that nobody here reads
+    would be an error.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def taken(kind: type[T], answer: Response[Any]) -> T:
-    """An answer as this kind (a Part, or a list of them); pydantic's ValidationError when it is none."""
+    """Parse a response as this type (an `ApiModel`, or a list of them); ValidationError when it does not fit."""
     return TypeAdapter(kind).validate_json(answer.content)
 
 
 def _lost(error: GitHubException) -> bool:
-    """Whether it is unknown if the request was carried out, and another may go better."""
+    """Return whether the request may have been carried out, and another attempt may succeed."""
     if isinstance(error, RequestFailed):
         return error.response.status_code >= 500
     return isinstance(error, RequestError) and isinstance(error.exc, httpx.TransportError)
 
 
 def _method(error: GitHubException) -> str:
+    """Return the HTTP method of the failed request; POST, the least safe one, when it is unknown."""
     request = error.request if isinstance(error, RequestFailed | RequestTimeout) else _asked(error)
     return request.method if request is not None else "POST"
 
 
 def _asked(error: GitHubException) -> httpx.Request | None:
+    """Return the request that caused a connection error, if httpx recorded it."""
     try:
         return error.exc.request if isinstance(error, RequestError) else None
-    except (AttributeError, RuntimeError):  # an error of httpx may not know its request
+    except (AttributeError, RuntimeError):  # httpx does not always attach the request
         return None
 
 
 @contextmanager
 def translate_errors(what: str) -> Iterator[None]:
-    """Whatever goes wrong at GitHub becomes a GraderError that says what was being done ("the comment")."""
+    """Turn every GitHub error into a GraderError that names what was being accessed, such as "the comment"."""
     try:
         yield
     except RateLimitExceeded as error:
         minutes = round(error.retry_after.total_seconds() / 60) + 1
         raise RateLimitedError(
-            f"GitHub's rate limit is used up ({what}). Run the job again in {minutes} minutes."
+            f"GitHub's rate limit is exhausted ({what}). Run the job again in {minutes} minutes."
         ) from None
     except RequestFailed as error:
         raise GraderError(f"{_sentence(error)} ({what}).") from None
     except ValidationError:
-        raise GraderError(f"GitHub's answer is not what its description says ({what}). Run the job again.") from None
+        raise GraderError(f"GitHub's response does not match its description ({what}). Run the job again.") from None
     except GitHubException as error:
         reason = one_line(str(getattr(error, "exc", error)), 200)
         raise GraderError(f"GitHub could not be reached ({what}): {reason}. Run the job again.") from None
 
 
 def _sentence(error: RequestFailed) -> str:
+    """Describe a refused request in one sentence without its full stop, with GitHub's own reason."""
     status = error.response.status_code
     try:
         said = one_line(str(error.response.json()["message"]), 200)
@@ -137,10 +143,10 @@ def _sentence(error: RequestFailed) -> str:
         said = "no reason given"
     match status:
         case 401:
-            return f"GitHub does not know this GITHUB_TOKEN: {said}"
+            return f"GitHub rejected this GITHUB_TOKEN: {said}"
         case 403 | 404:
-            mend = "look at `permissions:` of the workflow's job and at the repository's name"
-            return f"GITHUB_TOKEN may not do this, or it is not there: {said}; {mend}"
+            repair = "check `permissions:` in the workflow's job, and the repository's name"
+            return f"GITHUB_TOKEN lacks the permission, or the resource does not exist: {said}; {repair}"
         case _ if status >= 500:
-            return f"GitHub has trouble of its own (status {status}): {said}. Run the job again"
+            return f"GitHub has problems of its own (status {status}): {said}. Run the job again"
     return f"GitHub refused the request (status {status}): {said}"

@@ -1,4 +1,4 @@
-"""A branch read and moved on through GitHub's Git Data API: no clone, no checkout, never a forced update."""
+"""Reads a branch and adds commits to it through GitHub's Git Data API: no clone, no checkout, no forced update."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 AT_ONCE = 8
-"""Requests under way at the same time: GitHub asks for restraint, and a runner has few cores."""
+"""Requests sent at the same time: GitHub asks for restraint, and a runner has few cores."""
 
 
 @dataclass(frozen=True)
@@ -36,37 +36,37 @@ class File:
     """One file on a branch."""
 
     sha: str
-    """Git's digest of it, by which it is fetched."""
+    """Git's digest of the content; files are fetched by it."""
     size: int
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch as it stands at one commit."""
+    """A branch at one commit."""
 
     commit: str
     tree: str
     message: str
     parents: tuple[str, ...]
     files: Mapping[str, File]
-    """Regular files only: no links, no submodules."""
+    """Regular files only, without links and submodules."""
 
 
 def repository_of(client: GitHub, full_name: str) -> Repository:
-    """The repository of a name such as octo/hello; GraderError for another name."""
+    """Return the repository with a name such as octo/hello; GraderError for a malformed name."""
     owner, slash, name = full_name.partition("/")
     if not (owner and slash and name) or "/" in name:
-        raise GraderError(f"{full_name!r} is no repository's name: it is written owner/name.")
+        raise GraderError(f"{full_name!r} is not a repository's name. Write it as owner/name.")
     return Repository(client, owner, name)
 
 
 def number_of(repository: Repository) -> int:
-    """GitHub's own number of the repository, which stays when it is renamed or moved."""
+    """Fetch GitHub's own number for the repository, which survives renames and moves."""
     return int(repository.client.rest.repos.get(repository.owner, repository.name).json()["id"])
 
 
 def read_branch(repository: Repository, branch: str) -> Branch | None:
-    """The branch with the names of its files; None when there is none. GraderError when there are too many."""
+    """Read a branch and the names of its files; None when it does not exist, GraderError when it has too many files."""
     git = repository.client.rest.git
     try:
         ref = git.get_ref(repository.owner, repository.name, f"heads/{branch}").parsed_data
@@ -78,8 +78,8 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
     tree = git.get_tree(repository.owner, repository.name, commit.tree.sha, recursive="1").parsed_data
     if tree.truncated:
         raise GraderError(
-            f"The branch {branch} holds more files than GitHub lists at once, so it cannot be read whole. Take off it "
-            "what no run has put there."
+            f"The branch {branch} holds more files than GitHub lists in one response, so it cannot be read in full. "
+            "Remove the files that no run has added."
         )
     files = {
         item.path: File(item.sha, item.size or 0)
@@ -90,7 +90,7 @@ def read_branch(repository: Repository, branch: str) -> Branch | None:
 
 
 def messages(repository: Repository, branch: Branch) -> Iterator[str]:
-    """The messages of the branch's commits along first parents, newest first; each but the first is a request."""
+    """Yield the commit messages along first parents, newest first; every message after the first costs a request."""
     yield branch.message
     parents = branch.parents
     while parents:
@@ -100,7 +100,7 @@ def messages(repository: Repository, branch: Branch) -> Iterator[str]:
 
 
 def read_files(repository: Repository, shas: Iterable[str], known: dict[str, bytes]) -> dict[str, bytes]:
-    """The bytes of these files by Git's digest; what is `known` is not fetched, and what is fetched becomes known."""
+    """Fetch these files by Git's digest into `cache`, unless it holds them already, and return the cache."""
     wanted = sorted(set(shas) - set(known))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         known.update(zip(wanted, pool.map(lambda sha: _read_file(repository, sha), wanted), strict=True))
@@ -108,6 +108,7 @@ def read_files(repository: Repository, shas: Iterable[str], known: dict[str, byt
 
 
 def _read_file(repository: Repository, sha: str) -> bytes:
+    """Fetch and decode one file by Git's digest."""
     blob = repository.client.rest.git.get_blob(repository.owner, repository.name, sha).parsed_data
     if blob.encoding != "base64":
         return blob.content.encode()
@@ -120,9 +121,9 @@ def _read_file(repository: Repository, sha: str) -> bytes:
 def advance(
     repository: Repository, branch: str, base: Branch | None, files: Mapping[str, bytes], message: str
 ) -> str | None:
-    """Put these files on the branch in one commit on top of `base`; the commit, or None when the branch has moved on.
+    """Commit these files to the branch on top of `base`; return the commit, or None when another one came first.
 
-    Without `base` the branch is begun with a commit that has no parent. Nothing else on it is touched.
+    Without `base` the branch starts with a commit that has no parent. Other files on it stay as they are.
     """
     git, owner, name = repository.client.rest.git, repository.owner, repository.name
     items: list[Any] = []
@@ -138,25 +139,26 @@ def advance(
         else:
             git.update_ref(owner, name, f"heads/{branch}", sha=commit.sha, force=False)
     except RequestFailed as error:
-        # 422: the branch has moved on, or has been made, meanwhile. 409: two updates met.
+        # 422: the branch has meanwhile been updated or created. 409: two updates collided.
         if error.response.status_code in (409, 422) and _moved(repository, branch, base):
             return None
         if error.response.status_code in (403, 409, 422):
             raise GraderError(
-                f"GitHub does not let this run write to the branch {branch}: {_said(error)} Let Actions write to it: "
-                "the job needs `permissions: contents: write`, and no rule of the repository may protect that branch."
+                f"GitHub does not let this run write to the branch {branch}: {_said(error)} Allow Actions to write to "
+                "it: give the job `permissions: contents: write`, and make sure that no rule protects the branch."
             ) from None
         raise
     return commit.sha
 
 
 def _moved(repository: Repository, branch: str, base: Branch | None) -> bool:
+    """Return whether the branch is no longer at the commit of `base`."""
     now = read_branch(repository, branch)
     return (now.commit if now else None) != (base.commit if base else None)
 
 
 def _said(error: RequestFailed) -> str:
-    """GitHub's own words about a request it has refused."""
+    """Return GitHub's own words about a request it has refused."""
     try:
         message = one_line(str(error.response.json()["message"]), 300)
     except (ValueError, LookupError, TypeError):

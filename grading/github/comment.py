@@ -1,4 +1,4 @@
-"""The comment under a pull request: a pure function of what was found, of bounded length, harmless throughout."""
+"""The comment under a pull request: a pure function of the report, of bounded length, in which no text is live."""
 
 from __future__ import annotations
 
@@ -18,82 +18,83 @@ from grading.result import CriterionStatus, Result, Verdict
 
 MARKER = "<!-- tinytorch:report -->"
 LIMIT = 60_000
-"""Characters; GitHub takes 65,536."""
+"""GitHub accepts 65,536."""
 FRONT = 40_000
-"""Characters of it that stand unfolded; only hostile text ever needs more than a tenth."""
+"""Limit for the unfolded part; only hostile text ever needs more than a tenth."""
 LIST = 5_000
-"""Characters of one list."""
+"""Limit for one list."""
 MOST_ROWS = 40
 TROUBLE = (
-    "This is the grader's, the machine's or GitHub's trouble, not your code's. "
-    "Run the job again; if it stays, tell your instructor."
+    "This is a problem with the grader, the machine or GitHub, not with your code. "
+    "Run the job again. If the problem persists, tell your instructor."
 )
 LATENESS = (
-    "Lateness counts from when this run began, without the extensions of a section or of your own. "
-    "The gradebook counts from when the server got your push."
+    "Lateness counts from the start of this run, without your own or your section's extension. "
+    "The gradebook counts from when the server received your push."
 )
 SIGNS = {Verdict.UNLOCKED: "✅", Verdict.PROVISIONAL: "☑️", Verdict.NOT_YET: "❌", Verdict.ERROR: "⚠️"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """The run that reports."""
+    """The workflow run that reports."""
 
     id: int
     attempt: int
     url: str | None = None
-    """Where its log is."""
+    """The address of its log."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report tells."""
+    """Everything that a report says."""
 
     results: tuple[Result, ...]
     commit: str
-    """Of the student's, 40 hex digits."""
+    """The student's commit, 40 hex digits."""
     run: Run
     reused: tuple[Reused, ...] = ()
     problems: tuple[str, ...] = ()
-    """What the grader, the machine or GitHub did wrong, in words: never the student's failure."""
+    """Failures of the grader, the machine or GitHub, in words; never the student's."""
     skipped: tuple[str, ...] = ()
     previous: State | None = None
-    """What the last report said."""
+    """State left by the last report."""
     from_fork: bool = False
-    """Whether another repository's own workflow has graded."""
+    """Whether another repository's own workflow did the grading."""
     manifest: Manifest | None = None
-    """The course, which knows deadlines and what comes next."""
+    """The course, for its deadlines and for what comes next."""
 
     @property
     def ordered(self) -> tuple[Result, ...]:
-        """The results, what is to be fixed first at the beginning."""
+        """The results in the course's order, so that what to fix first comes first."""
         return tuple(sorted(self.results, key=_order))[:MOST_ROWS]
 
 
 def comment(report: Report) -> str:
-    """The whole comment, from its marker to its state, at most `LIMIT` characters."""
+    """Build the whole comment, from its marker to its state, at most `MAX_CHARACTERS` long."""
     run = report.run
     foot = written(state_after(report.ordered, report.previous, run=run.id, attempt=run.attempt, commit=report.commit))
     return f"{MARKER}\n\n{_body(report, LIMIT - len(MARKER) - len(foot) - 10)}\n\n{foot}\n"
 
 
 def summary(report: Report) -> str:
-    """The same for the summary of the run's page: far below its limit of 1 MiB."""
+    """Build the report for the summary on the run's page, far below its limit of 1 MiB."""
     return _body(report, LIMIT) + "\n"
 
 
 def _body(report: Report, room: int) -> str:
+    """Join the front and the folded results."""
     head = front(report)
     return "\n\n".join([head, *_sections(report.ordered, room - len(head))])
 
 
 def front(report: Report) -> str:
-    """What a reader sees before unfolding anything: verdicts, trouble, what to fix first, what changed."""
+    """Build what a reader sees before unfolding anything: verdicts, problems, what to fix first, what changed."""
     return fit(_front(report), FRONT)
 
 
 def headline(report: Report) -> str:
-    """The report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
+    """Summarize the report in one line: "Milestone 1: Basic Inference: unlocked", "2 of 3 passed"."""
     results = report.ordered
     if not results:
         if report.problems:
@@ -106,6 +107,7 @@ def headline(report: Report) -> str:
 
 
 def _front(report: Report) -> Iterator[Block]:
+    """Yield the blocks of the front from top to bottom."""
     results = report.ordered
     course = results[0].course.name if results else "TinyTorch"
     yield f"## {escape(course, 60)}: {escape(headline(report))}"
@@ -137,23 +139,23 @@ def _front(report: Report) -> Iterator[Block]:
 
 
 def _first(results: tuple[Result, ...]) -> Result | None:
-    """The result that holds what to fix first."""
+    """Return the result that holds what to fix first."""
     return next((r for r in results if r.first_to_mend is not None), None)
 
 
 def _which(report: Report) -> str:
-    """Which run this is, and what it counts for."""
+    """Say which run this is and what it counts for."""
     run = f"[run {report.run.id}]({report.run.url})" if report.run.url else f"run {report.run.id}"
     if report.results and all(r.official for r in report.results) and not report.from_fork:
-        counts = "An official grading, as the instructor's own run makes it."
+        counts = "An official grading, like the instructor's own run."
     else:
-        fork = " The workflow that graded is the fork's own." if report.from_fork else ""
-        counts = f"This is feedback: what counts is the instructor's own run, with other seeds.{fork}"
+        fork = " The fork's own workflow did the grading." if report.from_fork else ""
+        counts = f"This is feedback. The instructor's own run, with other seeds, is what counts.{fork}"
     return f"Commit {code(report.commit[:7])}, {run}. {counts}"
 
 
 def _verdicts(report: Report) -> str:
-    """A row for each result, and for each that is answered from its record; points and deadlines where there are."""
+    """Build a row for each new and each reused result, with points and deadlines where there are any."""
     due = {r.session: terms for r in report.ordered if (terms := _find_terms(report.manifest, r)) is not None}
     pointed = any(words.points(result) for result in report.ordered)
     more = [*(["Points"] if pointed else []), *(["Due"] if due else [])]
@@ -170,19 +172,20 @@ def _verdicts(report: Report) -> str:
         lines.append(_line(*cells))
     for reused in report.reused[: MOST_ROWS - len(report.ordered)]:
         name, verdict = words.heading_of(reused.session, reused.title), Verdict(reused.verdict)
-        told = words.verdict_word(verdict, module=reused.session.startswith("module-"))
-        when = f"{told} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
+        outcome = words.verdict_word(verdict, module=reused.session.startswith("module-"))
+        when = f"{outcome} on {reused.started_at:%Y-%m-%d %H:%M} UTC; nothing has changed since"
         lines.append(_line(SIGNS[verdict], f"**{escape(name, 60)}**", when, "", "", *[""] * len(more)))
     table = "\n".join(lines)
     return f"{table}\n\n{LATENESS}" if due else table
 
 
 def _line(*cells: str) -> str:
+    """Format one row of a Markdown table."""
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
 def _find_terms(manifest: Manifest | None, result: Result) -> Terms | None:
-    """The course's deadline; an unknown time zone is the desk's to correct and stops no report."""
+    """Return the course's deadline; an unknown time zone is for the desk to correct and stops no report."""
     if manifest is None or result.milestone is None:
         return None
     try:
@@ -192,13 +195,14 @@ def _find_terms(manifest: Manifest | None, result: Result) -> Terms | None:
 
 
 def _describe_due(terms: Terms | None, result: Result) -> str:
+    """Describe when a milestone is due and how late the run was."""
     if terms is None:
         return ""
     return f"{terms.describe_due()}: {terms.describe_lateness(result.started_at)}"
 
 
 def _passed(result: Result) -> Iterator[Block]:
-    """What a pass has reached: each figure with its margin, and the curve of the training."""
+    """Yield what a pass has achieved: each figure with its margin, and the training curves."""
     yield f"### {_sign(result)} {escape(words.heading(result), 120)}"
     rows = [
         f"| {escape(c.title)} | {figures.measured(c)} | {figures.threshold(c)} | {figures.margin(c)} |"
@@ -206,21 +210,22 @@ def _passed(result: Result) -> Iterator[Block]:
         if c.kind is Kind.PERFORMANCE and c.status is CriterionStatus.PASSED
     ]
     if rows:
-        yield "\n".join(["| | Measured | Needed | Margin |", "| --- | ---: | ---: | --- |", *rows])
+        yield "\n".join(["| | Measured | Required | Margin |", "| --- | ---: | ---: | --- |", *rows])
     yield from curves(result)
 
 
 def _order(result: Result) -> tuple[int, str]:
-    """Modules before milestones, each in the course's order: what comes first is to be fixed first."""
+    """Return the sort key that puts modules before milestones, each in the course's order."""
     return (result.milestone or 0, result.module or "")
 
 
 def _sign(result: Result) -> str:
+    """Return a medal for an unlocked milestone, otherwise the verdict's sign."""
     return "🏅" if result.verdict is Verdict.UNLOCKED and result.milestone is not None else SIGNS[result.verdict]
 
 
 def _listed(lines: Iterable[str]) -> str:
-    """A list of as many lines as are read anyway."""
+    """Format a bulleted list, cut off after `MAX_LIST_CHARACTERS`."""
     shown, room = [], LIST
     for number, line in enumerate(lines := list(lines)):
         room -= len(line)
@@ -232,7 +237,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _sections(results: tuple[Result, ...], room: int) -> Iterator[str]:
-    """Each result folded; the room that one does not need is the next ones'."""
+    """Yield each result folded; room that one does not need goes to the next ones."""
     first = _first(results)
     for position, result in enumerate(results):
         share = room // (len(results) - position)

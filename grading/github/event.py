@@ -1,7 +1,7 @@
-"""The event that set a workflow off, read from what GitHub puts into a step's environment.
+"""The event that triggered a workflow, read from a step's environment.
 
-Texts of an event are anybody's: who opens a pull request chooses the names of its branch and repository. What has a
-form is checked for it here; `ref`, `actor` and `head_repository` stay untrusted text for whoever shows them.
+Anybody can write the texts of an event: who opens a pull request chooses the names of its branch and repository. Fields
+with a fixed form are checked here; `ref`, `actor` and `head_repository` remain untrusted text for the caller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from grading.errors import UsageError
 
 NAMES = ("pull_request", "push", "workflow_dispatch", "schedule", "workflow_run")
 LARGEST = 25 << 20
-"""Bytes of an event's payload; GitHub's own limit."""
+"""GitHub's own limit."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
 
@@ -33,39 +33,39 @@ class Event:
     sha: str
     """The student's commit: the head of a pull request, never its merge with the default branch."""
     ref: str
-    """Where that commit stands: refs/heads/main, refs/pull/7/merge."""
+    """The ref of that commit: refs/heads/main, refs/pull/7/merge."""
     actor: str
     pull_request: int | None
-    """Its number; None for what is none, and for workflow_run, where the API has to be asked."""
+    """Its number; None for other events, and for workflow_run, where only the API can tell."""
     head_repository: str | None
-    """Where a pull request comes from; None once that repository is deleted, and for other events."""
+    """The repository a pull request comes from; None once it is deleted, and for other events."""
     from_fork: bool
-    """Whether the commit is another repository's: the run that graded it had a token that may only read."""
+    """Whether the commit belongs to another repository, so that its run had a read-only token."""
     default_branch: str
     run_id: int | None
-    """The run that graded, and holds the artifacts: for workflow_run the one that has ended; None at a desk."""
+    """The run that graded and holds the artifacts, for workflow_run the finished one; None at a desk."""
     run_attempt: int
 
     @property
     def on_default_branch(self) -> bool:
-        """Whether it is a push to the default branch: what is published."""
+        """Whether this is a push to the default branch, which is what gets published."""
         return self.name == "push" and self.ref == f"refs/heads/{self.default_branch}"
 
 
 def read_event(environ: Mapping[str, str]) -> Event:
-    """The event that these variables and the file GITHUB_EVENT_PATH describe; UsageError that names what is wrong."""
+    """Read the event from these variables and the file GITHUB_EVENT_PATH; UsageError names what is wrong."""
     name = _variable(environ, "GITHUB_EVENT_NAME")
     if name not in NAMES:
-        raise UsageError(f"GITHUB_EVENT_NAME is {name!a:.60}; what is graded is one of {', '.join(NAMES)}.")
+        raise UsageError(f"GITHUB_EVENT_NAME is {name!a:.60}; grading works for {', '.join(NAMES)}.")
     repository = _variable(environ, "GITHUB_REPOSITORY")
     if not _REPOSITORY.fullmatch(repository):
-        raise UsageError(f"GITHUB_REPOSITORY is {repository!a:.60}, and should be owner/name.")
+        raise UsageError(f"GITHUB_REPOSITORY is {repository!a:.60}; it should be owner/name.")
     payload = _payload(_variable(environ, "GITHUB_EVENT_PATH"))
-    known: dict[str, Any] = {"name": name, "repository": repository, "actor": _variable(environ, "GITHUB_ACTOR")}
+    common: dict[str, Any] = {"name": name, "repository": repository, "actor": _variable(environ, "GITHUB_ACTOR")}
     if name == "workflow_run":
-        return _workflow_run(payload, known)
+        return _workflow_run(payload, common)
     ref = _variable(environ, "GITHUB_REF")
-    known |= {
+    common |= {
         "ref": ref,
         "run_id": _number(environ.get("GITHUB_RUN_ID"), "GITHUB_RUN_ID"),
         "run_attempt": _number(environ.get("GITHUB_RUN_ATTEMPT"), "GITHUB_RUN_ATTEMPT") or 1,
@@ -77,14 +77,14 @@ def read_event(environ: Mapping[str, str]) -> Event:
             sha=_commit(head.get("sha"), "pull_request.head.sha"),
             pull_request=_whole(_part(payload, "pull_request").get("number"), "pull_request.number"),
             **_origin(head.get("repo"), "pull_request.head.repo", repository),
-            **known,
+            **common,
         )
     sha = _commit(_variable(environ, "GITHUB_SHA"), "GITHUB_SHA")
-    return Event(sha=sha, pull_request=None, head_repository=None, from_fork=False, **known)
+    return Event(sha=sha, pull_request=None, head_repository=None, from_fork=False, **common)
 
 
 def _workflow_run(payload: dict[str, Any], known: dict[str, Any]) -> Event:
-    """A run that has ended: its commit, branch and artifacts count, not those of the run we are in."""
+    """Read a finished run's commit, branch and artifacts, which count instead of those of the current run."""
     run = _part(payload, "workflow_run")
     branch = run.get("head_branch")
     if not isinstance(branch, str) or not branch:
@@ -102,7 +102,7 @@ def _workflow_run(payload: dict[str, Any], known: dict[str, Any]) -> Event:
 
 
 def _origin(source: Any, place: str, repository: str) -> dict[str, Any]:
-    """Where a commit comes from; a repository that is gone was another one."""
+    """Read where a commit comes from; a deleted repository counts as a fork."""
     if source is None:
         return {"head_repository": None, "from_fork": True}
     name = source.get("full_name") if isinstance(source, dict) else None
@@ -112,7 +112,7 @@ def _origin(source: Any, place: str, repository: str) -> dict[str, Any]:
 
 
 def _default_branch(payload: dict[str, Any], scheduled: str | None) -> str:
-    """A schedule runs on the default branch, and its payload need not name it."""
+    """Read the default branch; a schedule runs on it, and its payload need not name it."""
     repository = payload.get("repository")
     branch = repository.get("default_branch") if isinstance(repository, dict) else None
     if branch is None and scheduled is not None:
@@ -123,6 +123,7 @@ def _default_branch(payload: dict[str, Any], scheduled: str | None) -> str:
 
 
 def _payload(path: str) -> dict[str, Any]:
+    """Load the JSON object in a payload file; UsageError when it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -133,11 +134,12 @@ def _payload(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        raise UsageError(f"The event {path} (GITHUB_EVENT_PATH) is no JSON object, or larger than {LARGEST >> 20} MiB.")
+        raise UsageError(f"The event {path} (GITHUB_EVENT_PATH) is not a JSON object of at most {LARGEST >> 20} MiB.")
     return payload
 
 
 def _part(payload: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the object under these keys; UsageError when one is missing."""
     found: Any = payload
     for depth, name in enumerate(names, 1):
         found = found.get(name)
@@ -147,30 +149,35 @@ def _part(payload: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
+    """Return an environment variable; UsageError when it is not set."""
     if not environ.get(name):
-        raise UsageError(f"{name} is not set. In a workflow GitHub sets it; elsewhere set it as GitHub would.")
+        raise UsageError(f"{name} is not set. GitHub sets it in a workflow; at a desk, set it as GitHub would.")
     return environ[name]
 
 
 def _number(text: str | None, name: str) -> int | None:
+    """Parse a variable's text as a positive number; None when it is not set."""
     if not text:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,18}", text):
-        raise UsageError(f"{name} is {text!a:.60}, and should be a number.")
+        raise UsageError(f"{name} is {text!a:.60}; it should be a number.")
     return int(text)
 
 
 def _whole(value: Any, place: str) -> int:
+    """Return the value if it is a positive 64-bit integer; UsageError otherwise."""
     if type(value) is not int or not 0 < value < 1 << 63:
         raise UsageError(_wrong(place, "a number above 0"))
     return value
 
 
 def _commit(value: Any, place: str) -> str:
+    """Return the value if it is a commit hash; UsageError otherwise."""
     if not isinstance(value, str) or not _COMMIT.fullmatch(value):
         raise UsageError(_wrong(place, "a commit of 40 hexadecimal digits"))
     return value
 
 
 def _wrong(place: str, expected: str) -> str:
-    return f"The event (GITHUB_EVENT_PATH) has no {place}, or it is not {expected}."
+    """Say which field of the event is missing or malformed."""
+    return f"The event (GITHUB_EVENT_PATH) has no {place}, or the value is not {expected}."

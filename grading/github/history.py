@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def read_history(client: GitHub, repository: str) -> Records:
-    """The records of a repository (owner/name); none when it has no branch `progress` yet.
+    """Fetch the records of a repository (owner/name); none when it has no branch `progress` yet.
 
-    GitHub's own errors come through as githubkit's exceptions.
+    GitHub's own errors are raised as githubkit's exceptions.
     """
     place = repository_of(client, repository)
     branch = read_branch(place, BRANCH)
@@ -24,9 +24,10 @@ def read_history(client: GitHub, repository: str) -> Records:
 
 
 def read_records(place: Repository, branch: Branch, number: int, known: dict[str, bytes]) -> Records:
-    """The records of a branch as it stands; `known` holds files that were read before, by Git's digest."""
+    """Fetch a branch's records; `cache` holds files that were fetched before, by Git's digest."""
 
     def read(paths: Collection[str]) -> Mapping[str, bytes]:
+        """Fetch the contents of these paths on the branch."""
         shas = {path: branch.files[path].sha for path in paths}
         contents = read_files(place, shas.values(), known)
         return {path: contents[sha] for path, sha in shas.items()}

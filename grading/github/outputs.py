@@ -1,4 +1,4 @@
-"""What a step hands on: outputs that later steps and jobs read, and its part of the run's summary."""
+"""What a workflow step passes on: outputs that later steps and jobs read, and its part of the run's summary."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def write_outputs(file: Path, values: Mapping[str, str]) -> None:
-    """Append outputs to the file GITHUB_OUTPUT names.
+    """Append outputs to the file that GITHUB_OUTPUT names.
 
-    Between delimiters drawn anew for each: whatever a value holds, it cannot end itself and begin another output.
+    Each value stands between random delimiters of its own, so that no value can end early and begin another output.
     """
     with file.open("a", encoding="utf-8") as out:
         for name, value in values.items():
@@ -19,7 +19,7 @@ def write_outputs(file: Path, values: Mapping[str, str]) -> None:
 
 
 def write_summary(environ: Mapping[str, str], markdown: str) -> None:
-    """Append to the summary of the run's page; at a desk there is none."""
+    """Append Markdown to the summary on the run's page, if the environment has one."""
     if file := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(file).open("a", encoding="utf-8") as out:
             out.write(markdown + "\n")

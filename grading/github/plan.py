@@ -1,4 +1,4 @@
-"""Which modules and milestones a commit has to be graded for, and which are answered from their record."""
+"""Plans which modules and milestones a commit has to be graded for, and which reuse their record."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from grading.result import Result, Verdict
 from grading.submission import take
 
 ASIDE_MINUTES = 10
-"""Around the student's own code: packages, data sets, tests of the grader's own pace."""
+"""Time for everything around the student's own code: packages, data sets, calibration of the machine."""
 
 LARGEST = 100_000
-"""Bytes of a plan; the longest of a course of this size has a tenth."""
+"""Limit for a plan; the longest plan of a course of this size has a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -32,42 +32,42 @@ class Job:
     """module-02_tensor or milestone-1."""
     title: str
     minutes: int
-    """After so many something has gone wrong with the machine."""
+    """A job that takes longer has a problem with the machine."""
 
 
 @dataclass(frozen=True)
 class Reused:
-    """One thing that is as it was when it was last graded."""
+    """One thing that has not changed since it was last graded."""
 
     session: str
     title: str
     verdict: str
     started_at: datetime
-    """When that was."""
+    """When it was graded."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of every module and milestone that is built."""
+    """What happens to every built module and milestone."""
 
     jobs: tuple[Job, ...]
     reused: tuple[Reused, ...]
     skipped: tuple[str, ...]
-    """Sessions of what is still as released: nobody has worked on it."""
+    """Sessions that are still as released, because nobody has worked on them."""
 
     def to_json(self) -> str:
-        """On one line; `read_plan` reads it."""
+        """Encode the plan on one line, from which `decode_plan` decodes it."""
         return json.dumps(asdict(self), default=datetime.isoformat)
 
     def matrix(self) -> str:
-        """The jobs as a matrix of GitHub's, on one line."""
+        """Encode the jobs as a matrix for GitHub, on one line."""
         return json.dumps({"include": [asdict(job) for job in self.jobs]})
 
 
 def read_plan(data: bytes, manifest: Manifest) -> Plan:
-    """The plan that `to_json` wrote, from a place where others may have written, too: an artifact.
+    """Decode a plan from an artifact, which others may have written.
 
-    Titles and minutes are the manifest's. ValueError, as a sentence, for anything but a plan of this course's sessions.
+    Titles and minutes come from the manifest. ValueError, as a sentence, for anything but a plan of this course.
     """
     known = {candidate.session: candidate for candidate in _candidates(manifest)}
     try:
@@ -86,7 +86,7 @@ def read_plan(data: bytes, manifest: Manifest) -> Plan:
         )
         skipped = tuple(known[session].session for session in said["skipped"])
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        raise ValueError("this is no plan of what to grade in this course") from None
+        raise ValueError("this is not a plan of what to grade in this course") from None
     sessions = [*(job.session for job in jobs), *(record.session for record in reused), *skipped]
     if len(sessions) != len(set(sessions)):
         raise ValueError("this plan names a session twice")
@@ -95,14 +95,16 @@ def read_plan(data: bytes, manifest: Manifest) -> Plan:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """A module or milestone that may have to be graded."""
+
     session: str
     title: str
     budget: Budget
     modules: tuple[Module, ...]
-    """What its submission is made of."""
+    """The modules in its submission."""
     milestone: Milestone | None
     mark: Path
-    """The file that shows whether it was worked on."""
+    """The file that shows whether anyone has worked on it."""
 
 
 def plan(
@@ -114,12 +116,12 @@ def plan(
     given: Mapping[str, str] | None = None,
     again: bool = False,
 ) -> Plan:
-    """What to grade of ``student_tree``, by what the release at ``course_root`` gave out and what was graded before.
+    """Plan what to grade in ``student_tree``, given the release and the earlier results.
 
-    A module counts as worked on when its file is not as released, a milestone when its trigger's recipe is not. What
-    has a record (``history``) of the same files and the same course is answered from it, unless ``again``. A record
-    of an error, or of figures from a stand-in's data, answers nothing. ``given`` is what students' files started as, by
-    digest; by default the release's lock says it. UsageError when the tree is not a folder.
+    A module counts as worked on when its file differs from the release at ``course_root``, a milestone when its
+    trigger's recipe does. A record in ``history`` of the same files and the same course is reused, unless ``again``.
+    A record of an error, or of figures from a stand-in's data, is never reused. ``given`` holds the digests of
+    students' files as given, by default from the release's lock. UsageError when the tree is not a folder.
     """
     course = course_record(course_root, manifest).digest
     given = lock.student_files(course_root) if given is None else given
@@ -143,12 +145,13 @@ def plan(
 
 
 def _job(candidate: _Candidate) -> Job:
+    """Build the job of a session, with time for everything around the student's code."""
     minutes = math.ceil(wall_limit(candidate.budget.wall_seconds) / 60) + ASIDE_MINUTES
     return Job(candidate.session, candidate.title, minutes)
 
 
 def _latest(history: Iterable[Result]) -> dict[str, Result]:
-    """The newest record of each session, where it can answer for a measurement."""
+    """Find the newest result of each session that can be reused."""
     latest: dict[str, Result] = {}
     for result in sorted(history, key=lambda r: r.started_at):
         latest[result.session] = result
@@ -160,6 +163,7 @@ def _latest(history: Iterable[Result]) -> dict[str, Result]:
 
 
 def _candidates(manifest: Manifest) -> Iterator[_Candidate]:
+    """Yield every built module and milestone."""
     built = [module for module in manifest.modules if module.status is Status.BUILT]
     for index, module in enumerate(built):
         before = tuple(built[: index + 1])

@@ -25,19 +25,19 @@ ROOT = Path(__file__).resolve().parents[2]
 def plan_command(
     context: typer.Context,
     student: Annotated[Path, typer.Option("--student", metavar="DIR", help="The student's tree.")],
-    again: Annotated[bool, typer.Option("--again", help="Answer nothing from records.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Reuse no records.")] = False,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there.")] = None,
 ) -> None:
     """Say which modules and milestones are to be graded: in a workflow as outputs, at a desk as a table.
 
-    Records are read from the branch `progress` of the repository that GITHUB_REPOSITORY names; at a desk, where it is
-    not set, from none. A run that was started by hand measures everything anew.
+    Records come from the branch `progress` of the repository in GITHUB_REPOSITORY. At a desk, where it is not set, no
+    records are used. A run that was started by hand measures everything again.
     """
     environ, manifest = os.environ, load(ROOT)
     event = read_event(environ) if environ.get("GITHUB_OUTPUT") else None
     history: tuple[Result, ...] = ()
     if environ.get("GITHUB_REPOSITORY"):
-        from grading.github.records import verified_results  # with all that describes GitHub's API: not at a desk
+        from grading.github.records import verified_results  # slow to import: not at a desk
 
         history = verified_results(environ)
     by_hand = event is not None and event.name == "workflow_dispatch"
@@ -52,7 +52,7 @@ def plan_command(
 
 
 def outputs(found: Plan, commit: str) -> Mapping[str, str]:
-    """What the jobs after this one need, every value made here or checked for its form."""
+    """Build the outputs for later jobs; every value is generated here or checked for its form."""
     return {
         "any": "true" if found.jobs else "false",
         "matrix": found.matrix(),
@@ -62,23 +62,23 @@ def outputs(found: Plan, commit: str) -> Mapping[str, str]:
 
 
 def rows(found: Plan) -> Iterator[tuple[str, str]]:
-    """Each session and what becomes of it."""
+    """Yield each session and what happens to it."""
     for job in found.jobs:
         yield job.session, f"is graded: {job.title}"
     for record in found.reused:
         yield record.session, f"as on {record.started_at:%Y-%m-%d %H:%M} UTC: {record.verdict.replace('_', ' ')}"
     for session in found.skipped:
-        yield session, "not begun"
+        yield session, "not started"
 
 
 def summary(found: Plan) -> str:
-    """The plan as Markdown."""
+    """Build the plan as Markdown."""
     lines = [f"| {code(session)} | {escape(what)} |" for session, what in rows(found)]
     return "\n".join(["### What is graded", "", "| session | |", "| --- | --- |", *lines, ""])
 
 
 def table(found: Plan) -> Table:
-    """The plan for a terminal."""
+    """Build the plan as a table for a terminal."""
     shown = Table(box=None, show_header=False)
     for session, what in rows(found):
         shown.add_row(session, what)

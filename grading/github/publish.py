@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from githubkit import GitHub
 
 TRIES = 30
-"""How often another run may come first before this one gives up; each time one of them is done."""
+"""How often another run may come first before this one gives up. Each time, at least one run succeeds."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing has done."""
+    """What publishing did."""
 
     added: tuple[str, ...]
-    """The new records' files on the branch; none when all were there."""
+    """The new records' files on the branch; none when all were there already."""
     head: Head
-    """Where the ledger now ends."""
+    """The new end of the ledger."""
     commit: str | None
     """The commit that added them."""
     tries: int
@@ -57,11 +57,11 @@ def publish(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Published:
-    """Add the results of a run to the branch `progress` of the repository (owner/name).
+    """Add a run's results to the branch `progress` of the repository (owner/name).
 
-    The branch only ever moves forward: when another run was first, everything is read again and tried again. A result
-    of the same run, session and start that is there already is not added again. GraderError when a result is none of
-    this course's, or when others come first too often.
+    The branch only ever moves forward: when another run comes first, everything is read and tried again. A result with
+    the same run, session and start is never added twice. GraderError when a result does not belong to this course, or
+    when other runs come first too often.
     """
     place = repository_of(client, repository)
     records = [_record(result, run_id, manifest) for result in results]
@@ -71,7 +71,7 @@ def publish(
         branch = read_branch(place, BRANCH)
         if branch is not None and branch.files.get(ledger.FILE, File("", 0)).size > ledger.LARGEST:
             raise GraderError(
-                f"{ledger.FILE} is too large to be ours, and is not replaced. Restore it from its history."
+                f"{ledger.FILE} is too large to be ours and will not be replaced. Restore it from its history."
             )
         before = Records() if branch is None else read_records(place, branch, number, known)
         head = before.head or Head()
@@ -90,17 +90,18 @@ def publish(
         commit = advance(place, BRANCH, branch, files, _message(records, run_id, head))
         if commit is not None:
             return Published(tuple(line.file for line in added), head, commit, tries)
-        sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - nothing secret: runs that met should not meet again
+        sleep(random.uniform(0, min(0.1 * 2**tries, 4)))  # noqa: S311 - not secret: keeps runs from colliding again
     raise GraderError(
         f"Other runs have changed the branch {BRANCH} {TRIES} times while this one was publishing. Run this job again."
     )
 
 
 def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
+    """Build the record of one result; GraderError when the course has no such module or milestone."""
     known = {m.id for m in manifest.milestones} if result.module is None else {m.id for m in manifest.modules}
     if (result.milestone if result.module is None else result.module) not in known:
         what = f"milestone {result.milestone}" if result.module is None else f"module {one_line(result.module, 40)}"
-        raise GraderError(f"A result is of {what}, which the course does not have. Nothing was published.")
+        raise GraderError(f"A result belongs to {what}, which the course does not have. Nothing was published.")
     event = progress.measured(result)
     name = progress.file_name(event, f"{run_id}-{ledger.session_of(event)}")
     return _Record(event, f"{progress.FOLDER.as_posix()}/{name}", progress.encode(event))
@@ -109,7 +110,7 @@ def _record(result: Result, run_id: int, manifest: Manifest) -> _Record:
 def _badges(
     manifest: Manifest, before: History, records: Sequence[_Record], there: Collection[str]
 ) -> dict[str, bytes]:
-    """The badges of the milestones that were measured; and any that is not there yet."""
+    """Draw the badges of the measured milestones, and any that is missing."""
     events = {ledger.digest(progress.encode(e)): e for e in (*before.events, *(r.event for r in records))}
     history = History(tuple(sorted(events.values(), key=lambda e: e.at)))
     measured = {r.event.milestone for r in records}
@@ -125,11 +126,13 @@ def _badges(
 
 
 def _badge(manifest: Manifest, milestone: Milestone, best: Result | None) -> str:
+    """Draw a milestone's badge, pending when its best result is not a pass."""
     if best is not None and best.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return badge(best)
     return pending_badge(manifest.course.name, milestone.id, milestone.name, best)
 
 
 def _message(records: Sequence[_Record], run_id: int, head: Head) -> str:
+    """Write the commit message, which ends with the ledger's head."""
     what = ", ".join(f"{ledger.session_of(r.event)} {r.event.verdict}" for r in records)
     return f"Record {what}\n\nRun {run_id}. Runs add files here; nobody edits them.\n\n{head.trailer}\n"

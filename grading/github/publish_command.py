@@ -1,4 +1,4 @@
-"""`python -m grading.github publish`: after a push to the default branch, what was measured becomes records."""
+"""`python -m grading.github publish`: turns a run's results into records after a push to the default branch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def publish_command() -> None:
     """Add the run's results to the branch `progress`: records, a line of the ledger for each, badges.
 
-    Which results there should be says the run's plan. What is missing or odd about one is told and ends with exit
-    code 3, after the others are published. Doing it again changes nothing.
+    The run's plan says which results to expect. A missing or invalid one is reported, and the command ends with exit
+    code 3 after publishing the others. Running it again changes nothing.
     """
     environ = os.environ
     event, manifest = read_event(environ), load(ROOT)
@@ -35,7 +35,7 @@ def publish_command() -> None:
     try:
         plan = planned(github, event.repository, run_id, manifest)
     except Refused as refusal:
-        raise GraderError(f"It is not known what this run has graded: {refusal}. Nothing was published.") from None
+        raise GraderError(f"It is unknown what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
     collected = read_artifacts(github, event.repository, run_id, expected, event.sha, manifest)
     with translate_errors(f"the branch {BRANCH}"):
@@ -48,18 +48,18 @@ def publish_command() -> None:
 
 
 def _publishable(event: Event) -> int:
-    """The run whose results may be published; UsageError when nothing of it may."""
+    """Return the number of a run whose results may be published; UsageError when they may not."""
     if not event.on_default_branch:
         raise UsageError(
-            f"Only what is pushed to the default branch is published: {event.name} of {one_line(event.ref, 80)} is not."
+            f"Only pushes to the default branch are published, and this is {event.name} of {one_line(event.ref, 80)}."
         )
     if event.run_id is None:
-        raise UsageError("GITHUB_RUN_ID is not set: records are known by the run that made them.")
+        raise UsageError("GITHUB_RUN_ID is not set. Records are identified by the run that made them.")
     return event.run_id
 
 
 def lines(collected: Collected, published: Published) -> Iterator[str]:
-    """What was done, for the log."""
+    """Yield what was done, line by line, for the log."""
     yield from (f"Published {file}" for file in published.added)
     if not published.added:
         yield "Nothing new to publish."
@@ -68,7 +68,7 @@ def lines(collected: Collected, published: Published) -> Iterator[str]:
 
 
 def summary(collected: Collected, published: Published) -> str:
-    """The same as Markdown: whoever keeps it can later tell whether the ledger still holds what was published."""
+    """Write what was done as Markdown; a kept copy later shows whether the ledger was rewritten."""
     parts = ["### Published", ""]
     parts += [f"- {code(file)}" for file in published.added] or ["Nothing new."]
     parts += [f"- Not published: {escape(problem)}" for problem in collected.problems]

@@ -1,4 +1,4 @@
-"""The records of a branch, however its files are reached: through GitHub's API, or from a clone."""
+"""The records of a branch, whichever way its files are read: through GitHub's API or from a clone."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from grading.progress import History
 
 BRANCH = "progress"
 NEWEST = 1_000
-"""Records that are read, the last published first: each may be a request, and a branch may hold anything."""
+"""How many records are read, the last published first: each may cost a request, and a branch may hold anything."""
 COMMITS = 30
-"""Commits that are looked through for the last publication; usually it is the first."""
+"""How many commits are searched for the last publication; usually it is the newest."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Every record on a branch, by when its run began, and how the ledger stands."""
+    """Every record on a branch, in the order in which the runs began, and the state of the ledger."""
 
     entries: tuple[Entry, ...] = ()
     head: Head | None = None
-    """What the last publication said; None when there has been none."""
+    """The head given by the last publication; None when nothing was published yet."""
     lines: tuple[bytes, ...] = ()
-    """Of the ledger, as they are."""
+    """The ledger's lines, unchanged."""
 
     @property
     def history(self) -> History:
@@ -39,7 +39,7 @@ class Records:
         return tuple(e for e in self.entries if not e.verified)
 
     def latest(self, session: str) -> Entry | None:
-        """The last verified record of a session such as milestone-2 or module-02_tensor."""
+        """Return the last verified record of a session such as milestone-2 or module-02_tensor."""
         return next((e for e in reversed(self.entries) if e.verified and e.session == session), None)
 
 
@@ -50,11 +50,11 @@ def read_records(
     *,
     repository: int | None,
 ) -> Records:
-    """The records of a branch.
+    """Read a branch's records and check them against its ledger.
 
-    `sizes` are its ordinary files, in bytes; `messages` those of its commits, newest first; `read` gives the contents
-    of the files it is asked for, which are the ledger and what its newest lines name. `repository` is GitHub's number
-    of it, None where nobody can say.
+    `sizes` maps its regular files to bytes. `messages` are its commit messages, newest first. `read` returns the
+    contents of the given files, which are the ledger and those that its newest lines name. `repository` is GitHub's
+    number of the repository, or None when it is unknown.
     """
     head = next(filter(None, map(ledger.head_of, islice(messages, COMMITS))), None)
     lines: list[bytes] = []

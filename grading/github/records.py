@@ -1,4 +1,4 @@
-"""The records of a repository that the ledger vouches for, as results."""
+"""The results in a repository's records that its ledger vouches for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from grading.result import Result
 
 
 def verified_results(environ: Mapping[str, str]) -> tuple[Result, ...]:
-    """What was published on the branch `progress` of GITHUB_REPOSITORY and not edited since; none without the branch.
+    """Fetch the results on the branch `progress` of GITHUB_REPOSITORY that are unedited; none without the branch.
 
-    UsageError without a token, GraderError when GitHub cannot be asked.
+    UsageError without a token, GraderError when GitHub cannot be reached.
     """
     with translate_errors("the records on the branch progress"):
         records = read_history(client(environ), environ["GITHUB_REPOSITORY"])

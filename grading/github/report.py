@@ -1,4 +1,4 @@
-"""`python -m grading.github report`: what a run has graded, told in its summary, a comment and a check run."""
+"""`python -m grading.github report`: reports a run's results in its summary, a comment and a check run."""
 
 from __future__ import annotations
 
@@ -43,50 +43,50 @@ class _Pull(Part):
 
 def report_command(
     author: Annotated[
-        str, typer.Option("--author", metavar="LOGIN", help="Whose token this is; only comments of theirs are ours.")
+        str, typer.Option("--author", metavar="LOGIN", help="The token's owner; only their comments are updated.")
     ] = sticky.AUTHOR,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report there.")] = None,
 ) -> None:
     """Report what a run has graded: in its summary, the pull request's comment and a check run with annotations.
 
-    Ends with 0 whatever the verdict, for the report is then where it belongs; with 3 when it could not be delivered.
+    Ends with 0 whatever the verdict once the report is delivered, and with 3 when it could not be delivered.
     """
-    made, undelivered = report(os.environ, load(ROOT), author)
+    built, undelivered = report(os.environ, load(ROOT), author)
     if markdown is not None:
-        write_atomically(markdown, summary(made).encode())
-    print(f"Reported: {one_line(headline(made), 200)}.")
-    for problem in made.problems:
+        write_atomically(markdown, summary(built).encode())
+    print(f"Reported: {one_line(headline(built), 200)}.")
+    for problem in built.problems:
         print(one_line(problem, 300))
     if undelivered:
         raise GraderError("\n".join(undelivered))
 
 
 def report(environ: Mapping[str, str], manifest: Manifest, author: str = sticky.AUTHOR) -> tuple[Report, list[str]]:
-    """What was reported, and why some of it could not be delivered, in sentences; whatever can be delivered is.
+    """Deliver everything that can be delivered; return the report and a sentence for each part that could not be.
 
-    UsageError when this is no run on GitHub; GraderError when GitHub cannot be asked what the run has left.
+    UsageError outside a run on GitHub; GraderError when GitHub cannot be asked for the run's artifacts.
     """
     event = read_event(environ)
     if event.run_id is None:
-        raise UsageError("GITHUB_RUN_ID is not set. A report tells of the artifacts of a workflow run on GitHub.")
+        raise UsageError("GITHUB_RUN_ID is not set. A report describes the artifacts of a workflow run on GitHub.")
     url = f"{environ.get('GITHUB_SERVER_URL') or 'https://github.com'}/{event.repository}/actions/runs/{event.run_id}"
     undelivered: list[str] = []
     with client(environ) as github:
-        made = gather(github, event, Run(event.run_id, event.run_attempt, url), manifest)
+        built = gather(github, event, Run(event.run_id, event.run_attempt, url), manifest)
         number = _tried(undelivered, lambda: pull_request(github, event))
         if number is not None:
             last = _tried(undelivered, lambda: sticky.previous(github, event.repository, number, author))
-            made = replace(made, previous=last)
-        write_summary(environ, summary(made))
+            built = replace(built, previous=last)
+        write_summary(environ, summary(built))
         if number is not None:
-            text = comment(made)
-            _tried(undelivered, lambda: sticky.put(github, event.repository, number, text, made.run, author))
-        _tried(undelivered, lambda: check(github, event.repository, made, author))
-    return made, undelivered
+            text = comment(built)
+            _tried(undelivered, lambda: sticky.put(github, event.repository, number, text, built.run, author))
+        _tried(undelivered, lambda: check(github, event.repository, built, author))
+    return built, undelivered
 
 
 def gather(github: Client, event: Event, run: Run, manifest: Manifest) -> Report:
-    """What was planned and what of it the run has handed over."""
+    """Gather what the run planned and the results it left."""
     empty = Report((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
     try:
         plan = planned(github, event.repository, run.id, manifest)
@@ -98,9 +98,9 @@ def gather(github: Client, event: Event, run: Run, manifest: Manifest) -> Report
 
 
 def pull_request(github: Client, event: Event) -> int | None:
-    """The pull request to comment on, by the event or by GitHub, never by anything that a run has left.
+    """Find the pull request to comment on, from the event or from GitHub, never from a run's artifacts.
 
-    None when there is none, or when it has moved on to another commit.
+    None when there is none, or when its head is now a different commit.
     """
     if event.name != "workflow_run" or event.head_repository is None:
         return event.pull_request
@@ -117,7 +117,7 @@ def pull_request(github: Client, event: Event) -> int | None:
 
 
 def _tried(undelivered: list[str], work: Callable[[], T]) -> T | None:
-    """The value of `work`, or None and one more sentence: the rest of the report goes on."""
+    """Return the value of `work`; on GraderError note a sentence and return None, so that the report goes on."""
     try:
         return work()
     except GraderError as error:

@@ -1,4 +1,4 @@
-"""`python -m grading.github sandbox`: makes the best sandbox of this machine work, or says why there can be none."""
+"""`python -m grading.github sandbox`: makes the machine's best sandbox work, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ PROC = Path("/proc/sys")
 def sandbox_command() -> None:
     """Make the sandbox work: install bubblewrap, and let it use user namespaces where AppArmor forbids them.
 
-    Meant for machines that are thrown away, such as GitHub's: it uses sudo and says each command before it runs.
-    Nothing is done where bubblewrap works already; where it cannot be made to work, Landlock is enough. Exit code 3
-    where neither works: then nothing of a student's is run.
+    Meant for disposable machines such as GitHub's: it uses sudo and prints each command before running it. Where
+    bubblewrap works already, nothing is done. Where it cannot be made to work, Landlock is enough. Where neither
+    works, the exit code is 3 and no student code is run.
     """
     typer.echo(f"The sandbox works: {words.describe_sandbox(prepare())}.")
 
 
 def prepare() -> str:
-    """Make bubblewrap work, unless another fence is asked for, and name the fence that gradings will use.
+    """Make bubblewrap work, unless another sandbox is requested, and name the one that gradings will use.
 
     GraderError when official grading would refuse this machine.
     """
@@ -41,12 +41,12 @@ def prepare() -> str:
                 raise
             if reason := launch.landlock_works():
                 raise GraderError(f"{error} ({reason})") from None
-            typer.echo(f"{error} Landlock takes its place.")
+            typer.echo(f"{error} Landlock is used instead.")
     return launch.choose(official=True)
 
 
 def _repair_bubblewrap() -> None:
-    """Do what is missing, in order, until bubblewrap works; GraderError when it never can."""
+    """Do what is missing, in order, until bubblewrap works; GraderError when it never does."""
     if bubblewrap.works() is None:
         return
     if shutil.which("bwrap") is None:
@@ -60,12 +60,13 @@ def _repair_bubblewrap() -> None:
 
 
 def _still() -> str | None:
-    """Why it does not work yet, tried anew."""
+    """Try bubblewrap again and return why it does not work, if it does not."""
     bubblewrap.works.cache_clear()
     return bubblewrap.works()
 
 
 def _restricted() -> bool:
+    """Return whether AppArmor forbids unprivileged user namespaces."""
     try:
         return (PROC / RESTRICTION.replace(".", "/")).read_text().strip() == "1"
     except OSError:
@@ -73,7 +74,7 @@ def _restricted() -> bool:
 
 
 def _run(*command: str) -> None:
-    """One command as root; GraderError when it fails."""
+    """Run one command as root; GraderError when it fails."""
     argv = command if os.geteuid() == 0 else ("sudo", "-n", *command)
     typer.echo(f"$ {' '.join(argv)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -1,6 +1,6 @@
-"""What the last report said, kept at the end of the comment so that the next one can tell what changed.
+"""The state of the last report, kept at the end of the comment so that the next one can tell what changed.
 
-Everybody who may write to the repository may edit a comment. So it is read strictly, and no verdict follows from it.
+Anyone who can write to the repository can edit a comment. So it is parsed strictly, and no verdict depends on it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from grading.result import CriterionStatus, Result, Verdict
 
 LARGEST = 12_000
-"""Characters of base64."""
+"""Limit for the base64."""
 MOST_SESSIONS = 40
 MOST_CRITERIA = 40
 _BLOCK = re.compile(rf"\n<!-- tinytorch:state ([A-Za-z0-9+/=]{{1,{LARGEST}}}) -->\s*\Z")
@@ -26,27 +26,27 @@ Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}\z")]
 
 
 class Stated(BaseModel):
-    """Frozen, closed, nothing converted, no NaN."""
+    """A frozen model that allows no unknown fields, conversions or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Criterion(Stated):
-    """One criterion as it was."""
+    """One criterion at the last report."""
 
     passed: bool
     measured: float | None = None
 
 
 class Standing(Stated):
-    """One session as it was."""
+    """One session at the last report."""
 
     verdict: Literal["unlocked", "provisional", "not_yet", "error"]
     criteria: dict[Name, Criterion] = Field(default={}, max_length=MOST_CRITERIA)
 
 
 class State(Stated):
-    """All of it: which run said it of which commit, and each session as it last was."""
+    """The run that reported, its commit, and the last known state of each session."""
 
     version: Literal[1] = 1
     run: int = Field(ge=0, lt=2**63)
@@ -56,7 +56,7 @@ class State(Stated):
 
 
 def standing(result: Result) -> Standing:
-    """What is kept of a result."""
+    """Build the state to keep of a result."""
     kept: dict[str, Criterion] = {}
     for criterion in result.criteria[:MOST_CRITERIA]:
         measured = None if criterion.measured is None or abs(criterion.measured) > 1e12 else criterion.measured
@@ -66,7 +66,7 @@ def standing(result: Result) -> Standing:
 
 
 def state_after(results: tuple[Result, ...], previous: State | None, *, run: int, attempt: int, commit: str) -> State:
-    """The state to keep: what was not graded this time stays as it was."""
+    """Build the state to keep next; sessions not graded this time keep their state."""
     new = {r.session: standing(r) for r in results if r.verdict is not Verdict.ERROR}
     old = previous.sessions if previous else {}
     both = {**new, **{session: old[session] for session in old if session not in new}}
@@ -74,7 +74,7 @@ def state_after(results: tuple[Result, ...], previous: State | None, *, run: int
 
 
 def written(state: State) -> str:
-    """The state as an HTML comment, without the criteria if it would be too long."""
+    """Encode the state as an HTML comment, without the criteria if it would be too long."""
     bare = {session: Standing(verdict=kept.verdict) for session, kept in state.sessions.items()}
     for shown in (state, state.model_copy(update={"sessions": bare})):
         coded = base64.b64encode(shown.model_dump_json(exclude_defaults=False).encode()).decode()
@@ -84,7 +84,7 @@ def written(state: State) -> str:
 
 
 def read(body: str) -> State | None:
-    """The state at the very end of a comment; None when there is none or anything about it is odd."""
+    """Decode the state at the very end of a comment; None when it is missing or malformed."""
     found = _BLOCK.search(body[-LARGEST - 200 :])
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""One comment per pull request, ours: found by marker and author, brought up to date, never made twice."""
+"""The one comment per pull request that is ours: found by marker and author, updated, never posted twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.github.comment import MARKER, Run
 from grading.github.state import State, read
 
 AUTHOR = "github-actions[bot]"
-Done = Literal["made", "updated", "left as it was", "left to a newer run"]
+Done = Literal["created", "updated", "unchanged", "left to a newer run"]
 
 
 class _User(Part):
@@ -33,16 +33,16 @@ class _WorkflowRun(Part):
 
 @dataclass(frozen=True)
 class Found:
-    """A comment of ours."""
+    """A comment of ours under a pull request."""
 
     id: int
     body: str
 
 
 def find(client: Client, repository: str, number: int, author: str = AUTHOR) -> tuple[Found, ...]:
-    """Our comments under a pull request, oldest first: more than one only when two runs have just raced.
+    """Find our comments under a pull request, oldest first; there are several only when two runs have just raced.
 
-    The marker alone proves nothing, since anybody may write it; logins with brackets are GitHub's to give.
+    The marker alone proves nothing, since anyone may write it. The login does: only GitHub assigns those with brackets.
     """
     owner, name = repository.split("/")
     pages: Iterable[_Comment] = client.rest.paginate(
@@ -62,30 +62,31 @@ def find(client: Client, repository: str, number: int, author: str = AUTHOR) -> 
 
 
 def previous(client: Client, repository: str, number: int, author: str = AUTHOR) -> State | None:
-    """What the last report said, if there is one and it can be read."""
+    """Return the state that the last report left, if there is one and it can be read."""
     with translate_errors("the comments of the pull request"):
         found = find(client, repository, number, author)
     return read(found[0].body) if found else None
 
 
 def put(client: Client, repository: str, number: int, body: str, run: Run, author: str = AUTHOR) -> Done:
-    """Make the comment, or bring it up to date; a newer run's report stays.
+    """Create our comment or update it, unless a newer run has already written it.
 
-    Two runs that both find none both make one. Each looks again after that: the older comment stays, with what the
-    newer run says, whichever of them comes last. GitHub cannot update a comment only if it is still as it was read, so
-    an older run that is overtaken within that one request wins; the workflows let one run report at a time.
+    Two runs that both find no comment both create one. Each then looks again: the older comment stays, with the newer
+    run's text, whichever run comes last. GitHub has no conditional update, so an older run that is overtaken within
+    that one request wins; the workflows let only one run report at a time.
     """
     owner, name = repository.split("/")
     issues = client.rest.issues
 
     def once() -> Done:
-        made = None
+        """Look for our comments, then create, update or leave the oldest and delete the others."""
+        created = None
         ours = find(client, repository, number, author)
         if not ours:
-            made = taken(_Comment, issues.create_comment(owner, name, number, body=body)).id
-            ours = find(client, repository, number, author) or (Found(made, body),)
+            created = taken(_Comment, issues.create_comment(owner, name, number, body=body)).id
+            ours = find(client, repository, number, author) or (Found(created, body),)
         kept, *others = ours
-        done: Done = "made" if kept.id == made else "left as it was"
+        done: Done = "created" if kept.id == created else "unchanged"
         if kept.body.strip() != body.strip():
             if newer(client, repository, read(kept.body), run):
                 done = "left to a newer run"
@@ -102,7 +103,7 @@ def put(client: Client, repository: str, number: int, body: str, run: Run, autho
 
 
 def newer(client: Client, repository: str, state: State | None, run: Run) -> bool:
-    """Whether a state was left by a run that began after ours. It may have been edited: GitHub is asked for the run."""
+    """Return whether the state comes from a run that began after ours, which GitHub confirms, as it may be forged."""
     if state is None or (state.run, state.attempt) <= (run.id, run.attempt):
         return False
     owner, name = repository.split("/")
@@ -116,7 +117,7 @@ def newer(client: Client, repository: str, state: State | None, run: Run) -> boo
 
 
 def _there(work: Callable[[], object]) -> bool:
-    """Do it; False when the comment has meanwhile been deleted."""
+    """Call `work`; return False when the comment has meanwhile been deleted."""
     try:
         work()
     except RequestFailed as error:

@@ -1,4 +1,4 @@
-"""`python -m grading.manifest`: check milestones.yaml, write its schema."""
+"""`python -m grading.manifest`: checks milestones.yaml and writes its schema."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from grading.manifest.questions import check_questions
 from grading.manifest.schema import PATH, schema_text
 
 ROOT = Path(__file__).resolve().parents[2]
-Root = Annotated[Path, typer.Option(help="The repository.", file_okay=False, exists=True)]
+Root = Annotated[Path, typer.Option(help="The repository's folder.", file_okay=False, exists=True)]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command("check")
 def check(root: Root = ROOT) -> None:
-    """Say what is wrong with milestones.yaml, with line and repair. Exit 0: nothing; 2: something."""
+    """Say what is wrong with milestones.yaml, with line and repair; exit 0 if nothing is, 2 otherwise."""
     try:
         manifest = load_at_desk(root)
         if problems := check_files(manifest, root) + check_questions(manifest, root):
@@ -36,10 +36,10 @@ def check(root: Root = ROOT) -> None:
     typer.echo(f"milestones.yaml is right: {built} of {len(manifest.modules)} modules built.")
 
 
-@app.command()
+@app.command("schema")
 def schema(
     root: Root = ROOT,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 2 if the file is not current.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 2 if the file is stale.")] = False,
 ) -> None:
     """Write docs/schema/manifest.schema.json from the model."""
     path, text = root / PATH, schema_text()
@@ -47,7 +47,7 @@ def schema(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
     elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-        typer.echo(f"{PATH.as_posix()} is not what the model says. Run `python -m grading.manifest schema`.", err=True)
+        typer.echo(f"{PATH.as_posix()} does not match the model. Run `python -m grading.manifest schema`.", err=True)
         raise typer.Exit(2)
 
 

@@ -1,4 +1,4 @@
-"""Which checks there are and which figures each measures: what a criterion of a built milestone may name."""
+"""The checks and the figures that each measures: what a criterion of a built milestone may name."""
 
 FIGURES = {
     "source": ("unusable",),

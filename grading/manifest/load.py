@@ -1,4 +1,4 @@
-"""milestones.yaml → Manifest; whatever is wrong with it is said with file, line and how to fix it."""
+"""Loads milestones.yaml as a Manifest; every error names the file, the line and the repair."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ __all__ = ["FILE", "ManifestError", "Problem", "load", "load_at_desk", "located"
 
 
 def load(root: Path) -> Manifest:
-    """The manifest of the repository at `root`; ManifestError when it is missing or wrong.
+    """Load the manifest of the repository at `root`; ManifestError when it is missing or wrong.
 
-    Files that it names are not looked for: see `grading.manifest.files`. Wrong deadlines are as good as none: no
-    student's command looks at them, so they stop no student. `load_at_desk` tells instructors.
+    Whether the files it names exist is checked in `grading.manifest.file_checks`. Wrong deadlines are ignored here: no
+    student's command uses them, so they must not stop a student. `load_at_desk` reports them to instructors.
     """
     source = read(root)
     data, (manifest, findings) = source.data, _validate(source.data)
@@ -53,9 +53,9 @@ def load(root: Path) -> Manifest:
 
 
 def load_at_desk(root: Path) -> Manifest:
-    """The manifest as instructors' commands read it: ManifestError for wrong deadlines and unknown time zones, too.
+    """Load the manifest for instructors; ManifestError also for wrong deadlines and unknown time zones.
 
-    Students' commands never look at the zone: their machine may know fewer.
+    Students' commands never look up the zone, because their machine may know fewer zones.
     """
     source = read(root)
     manifest, findings = _validate(source.data)
@@ -73,9 +73,9 @@ def load_at_desk(root: Path) -> Manifest:
 
 
 def _validate(data: Any) -> tuple[Manifest | None, list[Finding]]:
-    """The manifest that this data is, or what is wrong with it."""
+    """Return the manifest that this data describes, or what is wrong with it."""
     try:
-        # JSON's strict mode takes a list for a tuple but no "5" for a 5.
+        # In strict mode JSON may give a list for a tuple, but not "5" for 5.
         manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         return None, list(map(_finding, error.errors(include_url=False)))
@@ -84,7 +84,7 @@ def _validate(data: Any) -> tuple[Manifest | None, list[Finding]]:
 
 
 def read(root: Path) -> Source:
-    """The manifest's data and lines, not yet checked; ManifestError when it is missing or not plain YAML."""
+    """Read the manifest's data and lines, unvalidated; ManifestError when it is missing or not plain YAML."""
     path = root / FILE
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -96,19 +96,19 @@ def read(root: Path) -> Source:
         raise ManifestError([Problem(FILE, line, "not UTF-8 text.", "Save the file as UTF-8.")]) from None
     except OSError as error:
         message = f"cannot be read: {error.strerror}."
-        raise ManifestError([Problem(FILE, 1, message, "Check that it is a file and may be read.")]) from None
+        raise ManifestError([Problem(FILE, 1, message, "Check that it is a readable file.")]) from None
     return parse(text)
 
 
 def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
-    """Findings with their lines."""
+    """Return the findings with their lines."""
     return [Problem(FILE, source.line(f.path), f.message, f.mend) for f in findings]
 
 
 def _finding(error: ErrorDetails) -> Finding:
-    """One of pydantic's errors in our words."""
+    """Translate one of pydantic's errors into our words."""
     place, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
-    # Below a question and an experiment pydantic names its kind, too, which is no part of the file's own path.
+    # Below a question or an experiment, pydantic adds its kind to the path, which the file's own path does not have.
     path = tuple(part for index, part in enumerate(place) if not _names_a_kind(place, index))
     name = f"`{path[-1]}`" if path else "the manifest"
     where = _inside(path)
@@ -131,11 +131,12 @@ def _finding(error: ErrorDetails) -> Finding:
 
 
 def _names_a_kind(place: tuple, index: int) -> bool:
+    """Return whether this part of pydantic's path is a kind that the file's path does not have."""
     return (index >= 2 and place[index - 2] == "questions") or (index >= 1 and place[index - 1] == "experiment")
 
 
 def _mend(kind: str, context: dict) -> str:
-    """What to write instead of a value of the wrong type or range."""
+    """Say what to write instead of a value of the wrong type or range."""
     match kind:
         case "string_type":
             return "Put the text in quotes."
@@ -162,13 +163,13 @@ def _mend(kind: str, context: dict) -> str:
 
 
 def _inside(path: tuple) -> str:
-    """Where a path is: in `milestones[0].criteria[2]`, for a path below the top."""
+    """Say where a path below the top is: in `milestones[0].criteria[2]`."""
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[:-1])
     return f" in `{shown.lstrip('.')}`" if shown else ""
 
 
 def _keys(path: tuple) -> list[str]:
-    """The keys that the mapping at one of pydantic's paths may have."""
+    """List the keys that the mapping at one of pydantic's paths may have."""
     model: type[BaseModel] | None = Manifest
     for part in path:
         if isinstance(part, str) and model is not None:
@@ -177,7 +178,7 @@ def _keys(path: tuple) -> list[str]:
 
 
 def _model_below(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The model whose records stand under a key, alone, optional or in a list."""
+    """Return the model of the records under a key, whether alone, optional or in a list."""
     found: list = [model.model_fields[key].annotation] if key in model.model_fields else []
     while found:
         candidate = found.pop()

@@ -19,7 +19,7 @@ Hint = Annotated[str, StringConstraints(min_length=20, max_length=480, strip_whi
 
 
 class Frozen(BaseModel):
-    """A record: nothing unknown comes in, nothing changes later."""
+    """A record that accepts no unknown keys and never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -37,11 +37,11 @@ class Task(Frozen):
     id: TaskId
     title: Sentence
     hints: tuple[Hint, ...] = Field(min_length=3, max_length=3)
-    """Three steps, each of which says more: what to think of, how to begin, the lesson's formula or line."""
+    """Three steps, each more specific: what to think of, how to begin, the lesson's formula or line."""
 
     @property
     def hint(self) -> str:
-        """The step that a failed test shows: how to begin."""
+        """The hint that a failed test shows: how to begin."""
         return self.hints[1]
 
 
@@ -55,17 +55,17 @@ class Module(Frozen):
     imports: tuple[str, ...] = ("math", "numpy")
     """Top-level packages its file may import, besides earlier modules of the course."""
     packages: tuple[str, ...] = ()
-    """What has to be installed for it besides the course's own dependencies, as pip writes it: numba>=0.61."""
+    """Requirements besides the course's own dependencies, in pip's form: numba>=0.61."""
     tasks: tuple[Task, ...] = ()
 
     @property
     def number(self) -> int:
-        """The part before the name: 2 for 02_tensor."""
+        """The id's part before the underscore: 2 for 02_tensor."""
         return int(self.id[:2])
 
     @property
     def name(self) -> str:
-        """The part after the number: tensor for 02_tensor."""
+        """The id's part after the underscore: tensor for 02_tensor."""
         return self.id[3:]
 
     @property
@@ -80,22 +80,22 @@ class Module(Frozen):
 
     @property
     def tests(self) -> Path:
-        """Its tests, relative to the repository."""
+        """The module's tests, relative to the repository."""
         return self.folder / f"test_{self.name}.py"
 
     @property
     def reference(self) -> Path:
-        """Figures from elsewhere that its tests compare with, if it has any; the file says where they are from."""
+        """Reference figures that its tests compare with, if any; the file names their source."""
         return self.folder / "reference.json"
 
     @property
     def lesson(self) -> Path:
-        """Its lesson, relative to the repository."""
+        """The module's lesson, relative to the repository."""
         return self.folder / "README.md"
 
 
 class Kind(StrEnum):
-    """The four kinds of criteria every milestone is judged by."""
+    """The four kinds of criteria that every milestone is judged by."""
 
     CODE_QUALITY = "code_quality"
     PERFORMANCE = "performance"
@@ -104,7 +104,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a threshold is measured in; decides its range and how it is printed."""
+    """The unit of a threshold; it decides the range and the printed form."""
 
     FRACTION = "fraction"
     LOSS = "loss"
@@ -130,23 +130,25 @@ class Criterion(Frozen):
     at_least: float | None = None
     at_most: float | None = None
     why: Sentence
-    """One sentence for the student: what the figure says."""
+    """One sentence that tells the student what the figure means."""
     topic: Slug | None = None
     """The troubleshooting topic that helps when it is not met."""
     weight: float = Field(default=1.0, ge=0, le=100)
-    """What it counts among the milestone's criteria; the verdict needs all of them, whatever they count."""
+    """Its weight in the milestone's score; the verdict requires every criterion, whatever its weight."""
     partial: bool = False
-    """Whether one of code quality that is not met still earns the share of its tests that pass."""
+    """Whether a code-quality criterion that is not met still earns the share of its tests that pass."""
 
     @model_validator(mode="after")
     def _partial_where_tests_are_counted(self) -> Criterion:
+        """Allow partial credit only where tests are counted."""
         if self.partial and (self.kind is not Kind.CODE_QUALITY or self.unit is not Unit.FRACTION):
-            message = f"criterion {self.name} is no share of tests, so it cannot earn a part."
+            message = f"criterion {self.name} is not a share of tests, so it cannot earn partial credit."
             raise _value_error("partial", message, "Delete `partial`, or set it where module tests are counted.")
         return self
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> Criterion:
+        """Require exactly one threshold, in the range of its unit."""
         if self.at_least is None and self.at_most is None:
             mend = "Add `at_least: …` or `at_most: …`."
             raise _value_error("name", f"criterion {self.name} has no threshold.", mend)
@@ -166,21 +168,21 @@ class Criterion(Frozen):
 
     @property
     def comparison(self) -> Literal["at_least", "at_most"]:
-        """Which side it bounds."""
+        """The side that the threshold bounds."""
         return "at_least" if self.at_least is not None else "at_most"
 
     def met_by(self, measured: float) -> bool:
-        """Whether a figure meets the threshold; NaN meets none."""
+        """Return whether a figure meets the threshold; NaN never does."""
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
 
 
 def _value_error(key: str, message: str, mend: str) -> PydanticCustomError:
-    """What the reader needs to name the line and the repair."""
+    """Build an error from which the reader can name the line and the repair."""
     return PydanticCustomError("value", "{message} {mend}", {"key": key, "message": message, "mend": mend})
 
 
 class Environment(Frozen):
-    """What the session that grades a milestone is made of."""
+    """The environment of the session that grades a milestone."""
 
     python: str = ">=3.11"
     packages: tuple[str, ...] = ("numpy>=2.0,<3",)
@@ -189,164 +191,164 @@ class Environment(Frozen):
 class Budget(Frozen):
     """How much student code may use before it is stopped.
 
-    Seconds are CPU seconds, whatever their names say: a busy machine makes right code late, not costly. How long it may
-    then take on the clock follows from them, in `grading.limits`.
+    All seconds are CPU seconds, even `wall_seconds`, because on a busy machine correct code takes longer without using
+    more. `grading.limits` derives the limits on the clock from them.
     """
 
     wall_seconds: float = Field(gt=0)
-    """All student code in one worker."""
+    """For all student code in one worker."""
     call_seconds: float = Field(gt=0)
-    """One call of a module test."""
+    """For one call in a module test."""
     train_seconds: float = Field(gt=0)
-    """One training run, with what the grader asks the network meanwhile."""
+    """For one training run, including the grader's own calls to the network."""
     memory_mb: int = Field(ge=64)
-    """Address space of one worker."""
+    """For the address space of one worker."""
     threads: int = Field(default=1, ge=1, le=64)
     """For NumPy's matrix products."""
     module_bytes: int = Field(default=16_000, ge=1000)
-    """What the file of a module may hold: its length once lzma has compressed it."""
+    """Limit for a module's file, compressed with lzma."""
     recipe_bytes: int = Field(default=6_000, ge=1000)
-    """The same for a recipe."""
+    """Limit for a recipe, compressed with lzma."""
     average_bytes: int = Field(default=5_500, ge=1000)
-    """What all files of a milestone may hold when they are compressed as one, for each of them."""
+    """Limit for a milestone's files compressed together, divided by their number."""
     output_kb: int = Field(default=256, ge=1)
-    """What student code may print before the rest is dropped."""
+    """Limit for printed output; the rest is dropped."""
 
 
 class Experiment(Frozen):
-    """What every milestone's experiment says."""
+    """The settings that every milestone's experiment has."""
 
     demo_runs: int = Field(ge=1)
     """How often the demonstration runs headless."""
     weight_noise: float = Field(gt=0, le=0.05)
-    """Standard deviation of what is added to trained weights on their way to a fresh process, relative to their own."""
+    """Standard deviation of the noise added to trained weights in a fresh process, relative to the weights' own."""
 
 
 class Symmetry(StrEnum):
-    """How a run may turn a data set's images without making the task another."""
+    """How a run may transform a data set's images without changing the task."""
 
     SQUARE = "square"
-    """By any number of quarters, mirrored or not."""
+    """Rotated by quarter turns, mirrored or not."""
     MIRRORS = "mirrors"
-    """Mirrored along either axis or both."""
+    """Mirrored along one axis or both."""
 
 
 class XorExperiment(Experiment):
-    """Milestone 1: how the XOR network is measured."""
+    """Milestone 1: settings for measuring the XOR network."""
 
     kind: Literal["xor"]
     seeds: int = Field(ge=2)
-    """Fresh networks trained on XOR, each from its own seed and on its own square."""
+    """Fresh networks trained on XOR, each with its own seed and square."""
     controls: int = Field(ge=1)
-    """Networks trained on another labeling of the corners."""
+    """Networks trained on a different labelling of the corners."""
     noise: float = Field(gt=0, lt=0.25)
-    """Standard deviation of what is added to the inputs in the second reading, relative to the square's side."""
+    """Standard deviation of the noise on the inputs in the second test, relative to the square's side."""
     copies: int = Field(ge=10)
     """Noisy copies of each of the four points."""
 
 
 class ImageExperiment(Experiment):
-    """How a network that names images is measured."""
+    """Settings for measuring a network that classifies images."""
 
     data: str
-    """The data set it is trained and tested on."""
+    """The data set for training and testing."""
     symmetry: Symmetry
-    """How a run may turn all images alike."""
+    """The transformations that a run may apply to all images alike."""
     shift: float = Field(gt=0, le=4)
-    """By up to so many pixels each test image is moved, along both axes, mostly by a fraction of one."""
+    """Largest shift of a test image along each axis, in pixels; mostly a fraction of one."""
     gain: float = Field(gt=0, le=0.5)
-    """By up to this share each test image becomes brighter or darker."""
+    """Largest change in a test image's brightness, as a share."""
     noise: float = Field(gt=0, le=32)
-    """Standard deviation, in steps of 255, of what is added to each pixel of a test image."""
+    """Standard deviation of the noise on each pixel of a test image, on the scale from 0 to 255."""
     probe_images: int = Field(ge=100)
-    """Training images on which the grader measures loss and accuracy while training goes on."""
+    """Training images on which the grader measures loss and accuracy during training."""
     curve_points: int = Field(ge=10, le=1000)
-    """So often in one training run it measures them, between the student's steps."""
+    """Measurements in one training run, between the student's steps."""
     quick_images: int = Field(ge=200)
-    """Images that are enough where a rough figure is: before training, on known images, and in a fresh process."""
+    """Images for rough figures: before training, on known images, and in a fresh process."""
     demo_images: int = Field(ge=100)
-    """Training images of the demonstration."""
+    """Training images for the demonstration."""
 
 
 class MnistExperiment(ImageExperiment):
-    """Milestone 2: how the network that reads digits is measured."""
+    """Milestone 2: settings for measuring the network that reads digits."""
 
     kind: Literal["mnist"]
     data: Literal["mnist"] = "mnist"
 
 
 class Cifar10Experiment(ImageExperiment):
-    """Milestone 3: how training to convergence is measured."""
+    """Milestone 3: settings for measuring training to convergence."""
 
     kind: Literal["cifar10"]
     data: Literal["cifar10"] = "cifar10"
     official_seeds: int = Field(ge=1, le=5)
-    """Training runs of an official grading, each from its own seed; at a desk there is one."""
+    """Training runs in an official grading, each with its own seed; a desk makes one."""
 
 
 class KernelsExperiment(ImageExperiment):
-    """Milestone 4: how accuracy, compression and speed are measured."""
+    """Milestone 4: settings for measuring accuracy, compression and speed."""
 
     kind: Literal["kernels"]
     data: Literal["cifar10"] = "cifar10"
     official_seeds: int = Field(ge=1, le=5)
-    """Training runs of an official grading, each from its own seed; at a desk there is one."""
+    """Training runs in an official grading, each with its own seed; a desk makes one."""
     calibration_images: int = Field(ge=50)
     """Training images from which `compress` may learn how large activations get."""
     turns: int = Field(ge=3)
-    """Training steps that each side takes in one round, by turns."""
+    """Training steps that each side takes in one round, in turns."""
     rounds: int = Field(ge=1)
-    """How often the speed is measured at most, until it suffices."""
+    """Most rounds in which the speed is measured until it suffices."""
     baseline_limit: float = Field(gt=1)
-    """So many times what the grader's own matrix products take a step of module 06 counts at most."""
+    """A step of module 06 counts as at most this many times the grader's own matrix products."""
 
 
 class LanguageExperiment(Experiment):
-    """Milestone 5: how a network that writes is measured, on two texts that the grader makes and a real one."""
+    """Milestone 5: settings for measuring a network that writes, on two generated texts and a real one."""
 
     kind: Literal["language"]
     data: Literal["shakespeare"] = "shakespeare"
     functions: int = Field(ge=100)
-    """Functions of the training text."""
+    """Functions in the training text."""
     stories: int = Field(ge=100)
-    """Stories of the training text."""
+    """Stories in the training text."""
     prompts: int = Field(ge=10)
-    """Functions that are asked for, in each of three sets."""
+    """Functions to complete, in each of three sets."""
     story_prompts: int = Field(ge=10)
-    """Stories whose end is asked for."""
+    """Stories to finish."""
     fresh_prompts: int = Field(ge=5)
-    """Of each set, so many are asked with fresh weights too."""
+    """Prompts of each set that are also given to a network with fresh weights."""
     context_tokens: int = Field(ge=8, le=256)
-    """Tokens of real text before each that is scored."""
+    """Tokens of real text before each scored token."""
     scored_tokens: int = Field(ge=50)
-    """Held-out tokens of real text whose probability counts."""
+    """Scored tokens of held-out real text."""
     samples: int = Field(ge=1)
-    """Samples of real text."""
+    """Samples of real text to generate."""
     sample_tokens: int = Field(ge=20)
-    """Tokens of each."""
+    """Tokens in each sample."""
     temperature: float = Field(gt=0, le=2)
-    """At which samples are drawn."""
+    """Temperature for sampling."""
     probe_places: int = Field(ge=10)
-    """Places of the training text at which the grader measures the loss while training goes on."""
+    """Positions in the training text at which the grader measures the loss during training."""
     curve_points: int = Field(ge=5, le=1000)
-    """So often in one training run it measures it."""
+    """Measurements of the loss in one training run."""
 
 
 class Sealed(Frozen):
-    """Answer keys as salted scrypt digests, in place of clear ones in a release."""
+    """Answer keys as salted scrypt digests, instead of clear ones in a release."""
 
     salt: str
     digests: tuple[str, ...] = Field(min_length=1)
 
 
 class Question(Frozen):
-    """What both kinds of capability question have."""
+    """The fields that both kinds of capability question have."""
 
     id: Slug
     prompt: Sentence
     """Markdown; a number question's prompt is a Jinja template over its parameters."""
     read: Sentence
-    """Where the lesson answers it, for a student who got it wrong."""
+    """The part of the lesson to read after a wrong answer."""
 
 
 class NumberQuestion(Question):
@@ -354,9 +356,9 @@ class NumberQuestion(Question):
 
     kind: Literal["number"]
     parameters: dict[Slug, tuple[int | float, ...]] = Field(min_length=1)
-    """Values each parameter may take."""
+    """Possible values of each parameter."""
     digits: int = Field(default=0, ge=0, le=6)
-    """Decimals asked for."""
+    """Required decimals."""
     answer: str | None = None
     """A Jinja expression over the parameters; absent in a release."""
     sealed: Sealed | None = None
@@ -374,13 +376,13 @@ class ChoiceQuestion(Question):
 
 
 class Milestone(Frozen):
-    """A measured capability and everything that is said about it."""
+    """A measured capability and everything the course says about it."""
 
     id: int = Field(ge=1)
     name: Sentence
     medal: Sentence
     trigger: ModuleId
-    """The module whose completion sets off the milestone's test."""
+    """The module whose completion triggers the milestone's test."""
     status: Status = Status.BUILT
     victory: Sentence
     unlocks: Sentence
@@ -396,7 +398,7 @@ class Milestone(Frozen):
         ]
         | None
     ) = None
-    """How it is measured; a planned milestone may not have one yet."""
+    """Settings for its measurement; a planned milestone may have none yet."""
     hints: tuple[Sentence, ...] = Field(min_length=1)
     troubleshooting: tuple[Slug, ...] = Field(min_length=1)
     """Headings (slugs) of docs/milestone-troubleshooting.md."""
@@ -409,7 +411,7 @@ class Milestone(Frozen):
 
     @property
     def recipe(self) -> Path:
-        """How its network is built and trained: the student's file, relative to the repository."""
+        """The student's file that builds and trains its network, relative to the repository."""
         return Path("modules", self.trigger, "recipe.py")
 
     @property
@@ -419,13 +421,13 @@ class Milestone(Frozen):
 
 
 class LatePolicy(Frozen):
-    """What lateness costs: nothing within the grace, then a share of the score for each day begun, for so many days."""
+    """The cost of lateness: nothing in the grace period, then a share of the score per day, for so many days."""
 
     grace_minutes: int = Field(default=0, ge=0, le=24 * 60)
     off_per_day: float = Field(default=0.0, ge=0, le=1)
-    """Share of the score that each day begun takes."""
+    """Share of the score that each day or part-day late costs."""
     days: int = Field(default=0, ge=0, le=365)
-    """What is pushed later than this many days after the deadline scores nothing."""
+    """A push more than this many days late scores nothing."""
 
 
 class Due(Frozen):
@@ -437,15 +439,16 @@ class Due(Frozen):
 
     @model_validator(mode="after")
     def _a_day_that_exists(self) -> Due:
+        """Require a day and time that exist."""
         try:
             datetime.fromisoformat(self.at)
         except ValueError:
-            raise _value_error("at", f"`at: {self.at}` is no day and time.", "Write it as 2026-11-30 23:59.") from None
+            raise _value_error("at", f"`at: {self.at}` is not a valid time.", "Write it as 2026-11-30 23:59.") from None
         return self
 
 
 class Extension(Frozen):
-    """More time for a section of the class. More time for one student stands in the roster, which nobody is given."""
+    """More time for a section of the class; extensions for one student are in the private roster."""
 
     section: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     days: int = Field(ge=1, le=365)
@@ -454,25 +457,25 @@ class Extension(Frozen):
 
 
 class Deadlines(Frozen):
-    """Until when each milestone is to be pushed. The verdict does not depend on it, only the gradebook's score."""
+    """When each milestone is due; only the gradebook's score depends on it, not the verdict."""
 
     timezone: str
-    """An IANA name: Europe/Berlin. Only instructors' commands look it up (`load_at_desk`): it must stop no student."""
+    """An IANA name: Europe/Berlin. Only instructors' commands look it up, so that it never stops a student."""
     late: LatePolicy = LatePolicy()
     due: tuple[Due, ...] = Field(min_length=1)
     extensions: tuple[Extension, ...] = ()
 
 
 class Grader(Frozen):
-    """The public repository that a release is pushed to: what grades students' repositories on GitHub."""
+    """The public repository that a release is pushed to; it grades students' repositories on GitHub."""
 
     repository: Annotated[
         str,
         StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$", max_length=140),
     ]
-    """owner/name."""
+    """The repository as owner/name."""
     ref: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._/-][A-Za-z0-9]+)*$", max_length=100)]
-    """Its branch or tag that students' workflows call."""
+    """The branch or tag that students' workflows call."""
 
 
 class Course(Frozen):
@@ -481,29 +484,30 @@ class Course(Frozen):
     name: Sentence
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
     grader: Grader | None = None
-    """Without it a release has no workflows: students' repositories must never run a repository nobody owns."""
+    """Without it a release has no workflows, so that students' repositories never run an unowned repository's code."""
     solutions: Annotated[str, StringConstraints(pattern=r"^(never|always|\d{4}-\d{2}-\d{2})$")] = "never"
-    """Whether a release carries the solutions: `always` for people who learn by themselves, or from a day on."""
+    """Whether a release includes the solutions: `never`, `always` (for self-learners), or from a day on."""
 
     @model_validator(mode="after")
     def _a_day_that_exists(self) -> Course:
+        """Require `never`, `always` or a day that exists."""
         if self.solutions not in ("never", "always"):
             try:
                 date.fromisoformat(self.solutions)
             except ValueError:
-                message = f"`solutions: {self.solutions}` is not a day."
+                message = f"`solutions: {self.solutions}` is not a valid day."
                 raise _value_error("solutions", message, "Write it as 2026-12-20, or `always` or `never`.") from None
         return self
 
     def gives_solutions(self, today: date) -> bool:
-        """Whether a release of this day carries them."""
+        """Return whether a release on this day includes the solutions."""
         if self.solutions in ("never", "always"):
             return self.solutions == "always"
         return today >= date.fromisoformat(self.solutions)
 
 
 class Manifest(Frozen):
-    """milestones.yaml, whole."""
+    """All of milestones.yaml."""
 
     course: Course
     modules: tuple[Module, ...] = Field(min_length=1)
@@ -511,33 +515,33 @@ class Manifest(Frozen):
     deadlines: Deadlines | None = None
 
     def module(self, id_: str) -> Module:
-        """The module with this id; KeyError when there is none."""
+        """Return the module with this id; KeyError when there is none."""
         return next_or_key_error((m for m in self.modules if m.id == id_), id_)
 
     def milestone(self, number: int) -> Milestone:
-        """The milestone with this number; KeyError when there is none."""
+        """Return the milestone with this number; KeyError when there is none."""
         return next_or_key_error((m for m in self.milestones if m.id == number), number)
 
     def modules_for(self, milestone: Milestone) -> tuple[Module, ...]:
-        """Every module up to and including the milestone's trigger."""
+        """Return every module up to and including the milestone's trigger."""
         return tuple(m for m in self.modules if m.number <= self.module(milestone.trigger).number)
 
     def triggered_by(self, module: Module) -> Milestone | None:
-        """The milestone that completing this module sets off."""
+        """Return the milestone that completing this module triggers."""
         return next((m for m in self.milestones if m.trigger == module.id), None)
 
     def task(self, id_: str) -> Task:
-        """The task with this id; KeyError when there is none."""
+        """Return the task with this id; KeyError when there is none."""
         return next_or_key_error((t for m in self.modules for t in m.tasks if t.id == id_), id_)
 
 
 def next_or_key_error(found, key):
-    """The first of an iterator, or KeyError naming what was looked for."""
+    """Return the first item found; KeyError names the key when there is none."""
     for item in found:
         return item
     raise KeyError(key)
 
 
 def slug(heading: str) -> str:
-    """GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
+    """Make GitHub's anchor for a Markdown heading: "Loss is NaN!" → "loss-is-nan"."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower()))

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest: one record per problem, one exception for them all."""
+"""The problems of a manifest: one record for each, and one exception for all of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from grading.errors import UsageError
 FILE = "milestones.yaml"
 
 Path = tuple[str | int, ...]
-"""Where in the manifest: ("milestones", 0, "criteria", 2, "at_least")."""
+"""A place in the manifest: ("milestones", 0, "criteria", 2, "at_least")."""
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing to fix, and where."""
+    """One thing to fix, and where it is."""
 
     file: str
     line: int
@@ -29,7 +29,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem before its line is known: it stands at a path of the manifest."""
+    """A problem before its line is known, at a path of the manifest."""
 
     path: Path
     message: str
@@ -45,9 +45,9 @@ class ManifestError(UsageError):
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """A sentence that names the closest known name, or all of them."""
+    """Write a sentence that names the closest known name, or lists them all."""
     known = sorted(set(known))
     close = difflib.get_close_matches(wrong, known, n=1)
     return (
-        f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known[:12])}{' …' if known[12:] else '.'}"
+        f"Did you mean `{close[0]}`?" if close else f"Known names: {', '.join(known[:12])}{' …' if known[12:] else '.'}"
     )

@@ -1,4 +1,4 @@
-"""Can every number question be asked and answered, whichever parameters a student gets? Needs Jinja, so it is apart."""
+"""Checks that every number question can be asked and answered, whatever the parameters. Only this check needs Jinja."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from grading.manifest.problems import Finding, Problem
 from grading.manifest.problems import Path as Where
 
 FEWEST = 64
-"""Combinations of parameters a question needs, so that an answer can hardly be passed on."""
+"""How many combinations of parameters a question needs, so that students can hardly share an answer."""
 TRIED = 2000
-"""Of more combinations than this, so many are tried at random."""
+"""When there are more combinations, this many are tried at random."""
 
 
 def check_questions(manifest: Manifest, root: Path) -> tuple[Problem, ...]:
-    """One problem for each number question that cannot be asked, or has no finite answer, for some parameters."""
+    """Return a problem for each number question that has no prompt or finite answer for some parameters."""
     return tuple(located(read(root), _broken(manifest)))
 
 
 def _broken(manifest: Manifest) -> Iterator[Finding]:
+    """Yield what is wrong with the number questions of every milestone."""
     for index, milestone in enumerate(manifest.milestones):
         for place, question in enumerate(milestone.questions):
             if isinstance(question, NumberQuestion):
@@ -35,6 +36,7 @@ def _broken(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
+    """Yield what is wrong with one number question."""
     count = math.prod(len(set(values)) for values in question.parameters.values())
     if count < FEWEST:
         message = f"question {question.id} has only {count} combinations of parameters."
@@ -47,15 +49,15 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
         for parameters in combinations:
             template.render(parameters)
     except TemplateError as error:
-        message = f"the prompt of question {question.id} cannot be written: {error}."
+        message = f"the prompt of question {question.id} cannot be rendered: {error}."
         yield Finding((*where, "prompt"), message, f"Fix the template; its parameters are {names}.")
     if question.answer is None:
         return
     try:
         expression = environment.compile_expression(question.answer, undefined_to_none=False)
         for parameters in combinations:
-            if told := _unfit(expression(**parameters), question.digits):
-                key, what, mend = told
+            if problem := _unfit(expression(**parameters), question.digits):
+                key, what, mend = problem
                 yield Finding((*where, key), f"the answer of question {question.id} {what} for {parameters}.", mend)
                 return
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
@@ -64,16 +66,16 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
 
 
 def _unfit(answer: object, digits: int) -> tuple[str, str, str] | None:
-    """Why a value is no answer: the key to fix, what is wrong, how to fix it."""
+    """Say why a value is not a valid answer: the key to fix, what is wrong, how to fix it."""
     if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
         return "answer", f"is {answer!r}", "It must be a finite number for all parameters."
     if abs(answer * 10**digits % 1 - 0.5) < 1e-6:
-        return "digits", f"is {answer!r}, between two roundings,", "Ask for one decimal more, or take other values."
+        return "digits", f"is {answer!r}, between two roundings,", "Ask for one more decimal, or use other values."
     return None
 
 
 def _combinations(question: NumberQuestion, count: int) -> Iterator[dict[str, int | float]]:
-    """Every combination of the parameters, or as many as are tried."""
+    """Yield every combination of the parameters, or a random sample when there are too many."""
     names, values = question.parameters.keys(), question.parameters.values()
     if count <= TRIED:
         yield from (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))

@@ -1,6 +1,6 @@
-"""What a well-formed manifest may still have wrong: order, names that must differ, names that must exist.
+"""Rules beyond the manifest's form: order, unique names, names that must exist.
 
-Each rule takes the manifest and yields findings; none looks at a file.
+Each rule takes the manifest and yields findings; no rule opens a file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from grading.manifest.problems import Finding, Path, did_you_mean
 
 
 def broken_rules(manifest: Manifest) -> Iterator[Finding]:
-    """Every rule that the manifest breaks."""
+    """Yield a finding for every rule that the manifest breaks."""
     yield from _modules(manifest)
     for index, module in enumerate(manifest.modules):
         yield from _tasks(module, ("modules", index))
@@ -26,6 +26,7 @@ def broken_rules(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _modules(manifest: Manifest) -> Iterator[Finding]:
+    """Yield duplicate modules and modules out of order."""
     entries = [(("modules", index, "id"), module.id) for index, module in enumerate(manifest.modules)]
     yield from _repeated("module", entries)
     seen: set[str] = set()
@@ -36,12 +37,13 @@ def _modules(manifest: Manifest) -> Iterator[Finding]:
         if int(id_[:2]) != place:
             yield Finding(
                 path,
-                f"module {id_} is out of order: number {place:02} is due here.",
-                f"Move it to its place, or call it {place:02}{id_[2:]} (and its folder too).",
+                f"module {id_} is out of order: number {place:02} belongs here.",
+                f"Move it to its place, or rename it and its folder to {place:02}{id_[2:]}.",
             )
 
 
 def _tasks(module: Module, path: Path) -> Iterator[Finding]:
+    """Yield duplicate tasks, tasks out of order or in the wrong module, and a built module without tasks."""
     entries = [((*path, "tasks", index, "id"), task.id) for index, task in enumerate(module.tasks)]
     yield from _repeated("task", entries)
     last = 0
@@ -49,17 +51,18 @@ def _tasks(module: Module, path: Path) -> Iterator[Finding]:
         prefix, number = map(int, id_.split("."))
         if prefix != module.number:
             mend = f"Call it {module.number}.{number}, or move it to its own module."
-            yield Finding(where, f"task {id_} stands in module {module.id}.", mend)
+            yield Finding(where, f"task {id_} is in module {module.id}.", mend)
         elif number < last:
             mend = f"Order the tasks by number, as in {module.code}."
             yield Finding(where, f"task {id_} is out of order: it comes after {prefix}.{last}.", mend)
         else:
             last = number
     if module.status is Status.BUILT and not module.tasks:
-        yield Finding(path, f"module {module.id} is built and has no tasks.", "Add `tasks:`, or say `status: planned`.")
+        yield Finding(path, f"module {module.id} is built but has no tasks.", "Add `tasks:`, or set `status: planned`.")
 
 
 def _milestones(manifest: Manifest) -> Iterator[Finding]:
+    """Yield duplicate milestones, milestones out of order, and unknown triggers."""
     numbers = {module.id: module.number for module in manifest.modules}
     entries = [(("milestones", index, "id"), milestone.id) for index, milestone in enumerate(manifest.milestones)]
     yield from _repeated("milestone", entries)
@@ -72,12 +75,12 @@ def _milestones(manifest: Manifest) -> Iterator[Finding]:
         seen.add(milestone.id)
         where = ("milestones", index, "trigger")
         if milestone.trigger not in numbers:
-            message = f"milestone {milestone.id} is triggered by {milestone.trigger}, which is no module."
+            message = f"milestone {milestone.id} is triggered by {milestone.trigger}, which is not a module."
             yield Finding(where, message, did_you_mean(milestone.trigger, numbers))
             continue
         if last and numbers[milestone.trigger] <= numbers[last.trigger]:
             message = (
-                f"milestone {milestone.id} is out of order: its trigger {milestone.trigger} is no later than "
+                f"milestone {milestone.id} is out of order: its trigger {milestone.trigger} does not come after "
                 f"{last.trigger} of milestone {last.id}."
             )
             yield Finding(where, message, "Give it a later trigger, or order the milestones by trigger.")
@@ -85,6 +88,7 @@ def _milestones(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _milestone(milestone: Milestone, manifest: Manifest, path: Path) -> Iterator[Finding]:
+    """Yield what is wrong inside one milestone: duplicate names, unknown topics, missing kinds of criteria."""
     criteria = list(enumerate(milestone.criteria))
     yield from _repeated("criterion", [((*path, "criteria", i, "name"), c.name) for i, c in criteria])
     yield from _repeated("question", [((*path, "questions", i, "id"), q.id) for i, q in enumerate(milestone.questions)])
@@ -100,23 +104,23 @@ def _milestone(milestone: Milestone, manifest: Manifest, path: Path) -> Iterator
     missing = [kind.value for kind in Kind if kind not in {c.kind for c in milestone.criteria}]
     if missing:
         message = f"milestone {milestone.id} has no criterion of kind {', '.join(missing)}."
-        yield Finding((*path, "criteria"), message, "Add one: every milestone is judged by all four kinds.")
+        yield Finding((*path, "criteria"), message, "Add one, as every milestone is judged by all four kinds.")
     yield from _questions(milestone, path)
     if milestone.status is Status.BUILT:
         yield from _built(milestone, manifest, path)
 
 
 def _built(milestone: Milestone, manifest: Manifest, path: Path) -> Iterator[Finding]:
-    """What a milestone that can be graded must have."""
+    """Yield what a milestone that can be graded lacks."""
     if any(module.id == milestone.trigger for module in manifest.modules):
         planned = [m.id for m in manifest.modules_for(milestone) if m.status is Status.PLANNED]
         if planned:
-            message = f"milestone {milestone.id} is built, but not yet {', '.join(planned)}."
-            yield Finding((*path, "status"), message, "Say `status: planned` until they are.")
+            message = f"milestone {milestone.id} is built, but {', '.join(planned)} not yet."
+            yield Finding((*path, "status"), message, "Set `status: planned` until they are built.")
     for key, what in (("experiment", "how it is measured"), ("questions", "what a student must understand")):
         if not getattr(milestone, key):
-            message = f"milestone {milestone.id} is built and does not say {what}."
-            yield Finding(path, message, f"Add `{key}:`, or say `status: planned`.")
+            message = f"milestone {milestone.id} is built but does not say {what}."
+            yield Finding(path, message, f"Add `{key}:`, or set `status: planned`.")
     for index, criterion in enumerate(milestone.criteria):
         where = (*path, "criteria", index)
         if criterion.check not in FIGURES:
@@ -128,7 +132,7 @@ def _built(milestone: Milestone, manifest: Manifest, path: Path) -> Iterator[Fin
 
 
 def _questions(milestone: Milestone, path: Path) -> Iterator[Finding]:
-    """Every question has its answers in clear, or sealed as in a release, and never both."""
+    """Yield questions whose answers are not either in clear or sealed, as in a release."""
     for index, question in enumerate(milestone.questions):
         where = (*path, "questions", index)
         if isinstance(question, ChoiceQuestion):
@@ -141,19 +145,20 @@ def _questions(milestone: Milestone, path: Path) -> Iterator[Finding]:
         else:
             clear, sealed, keys, mixed = question.answer is not None, question.sealed, "`answer`", False
         if clear == bool(sealed) or mixed:
-            message = f"question {question.id} needs its answer in clear or sealed, and exactly one of them."
+            message = f"question {question.id} needs its answer in clear or sealed, but not both."
             mend = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
             yield Finding(where, message, mend)
 
 
 def _weights(milestone: Milestone, where: Path) -> Iterator[Finding]:
-    """Something has to count."""
+    """Require that at least one criterion has a weight."""
     if not any(criterion.weight for criterion in milestone.criteria):
-        yield Finding((*where, "criteria"), f"no criterion of milestone {milestone.id} counts.", "Give one a weight.")
+        message = f"no criterion of milestone {milestone.id} has a weight."
+        yield Finding((*where, "criteria"), message, "Give one a weight.")
 
 
 def _deadlines(deadlines: Deadlines, known: set[int]) -> Iterator[Finding]:
-    """Each deadline is of a milestone there is, and the only one; so is each extension."""
+    """Yield deadlines and extensions of unknown milestones, and duplicate deadlines."""
     due = [(("deadlines", "due", index, "milestone"), one.milestone) for index, one in enumerate(deadlines.due)]
     yield from _repeated("the deadline of milestone", due)
     named: list[tuple[Path, int]] = [*due]
@@ -164,14 +169,14 @@ def _deadlines(deadlines: Deadlines, known: set[int]) -> Iterator[Finding]:
             mend = did_you_mean(str(number), map(str, known))
             yield Finding(path, f"there is no milestone {number}.", mend)
     if deadlines.late.off_per_day and not deadlines.late.days:
-        message = "`off_per_day` takes something off for late work, and no late day is allowed."
+        message = "`off_per_day` takes points off late work, but no late days are allowed."
         yield Finding(("deadlines", "late", "off_per_day"), message, "Add `days: …`, or delete `off_per_day`.")
 
 
 def _repeated(what: str, entries: Iterable[tuple[Path, str | int]]) -> Iterator[Finding]:
-    """Entries whose name an earlier one has."""
+    """Yield entries whose name an earlier entry has."""
     seen = set()
     for path, name in entries:
         if name in seen:
-            yield Finding(path, f"{what} {name} is there twice.", "Rename or delete one of the two.")
+            yield Finding(path, f"{what} {name} appears twice.", "Rename or delete one of the two.")
         seen.add(name)

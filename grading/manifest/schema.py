@@ -1,4 +1,4 @@
-"""The manifest's JSON Schema, for completion in editors: written from the model, never by hand."""
+"""The manifest's JSON Schema, for completion in editors: generated from the model, never written by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATH = Path("docs", "schema", "manifest.schema.json")
 
 
 def schema_text() -> str:
-    """The schema file's whole text."""
+    """Generate the whole text of the schema file."""
     schema = Manifest.model_json_schema()
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

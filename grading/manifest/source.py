@@ -1,8 +1,8 @@
-"""YAML text → plain data, and the line of every part of it.
+"""Parses YAML text into plain data and the line of every part.
 
-It is read as events, not as objects: so every key has its line, a key given twice is noticed, and tags and anchors,
-which could make a small file mean a large one, are refused. Plain scalars follow YAML 1.2's core schema, as editors
-do: `yes` is a word and `2.10` a number.
+The parser reads events instead of objects. So every key has its line, duplicate keys are noticed, and tags and anchors
+are refused, with which a small file could expand into a large one. Plain scalars follow YAML 1.2's core schema, as
+editors do: `yes` is a word and `2.10` is a number.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 
 @dataclass(frozen=True)
 class Source:
-    """A manifest's data and where each part stands."""
+    """Parsed data and the line of each part."""
 
     data: object
     lines: dict[Path, int] = field(repr=False)
 
     def line(self, path: Path) -> int:
-        """The line of a path, or of the nearest enclosing part that has one."""
+        """Return the line of a path, or of the nearest enclosing part that has one."""
         while path not in self.lines and path:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def parse(text: str) -> Source:
-    """The data and lines of one YAML document; ManifestError when it is not plain YAML."""
+    """Parse one YAML document into data and lines; ManifestError when it is not plain YAML."""
     return _Reader(text).document()
 
 
@@ -50,6 +50,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def document(self) -> Source:
+        """Read the only document of the text."""
         try:
             event = self._next()
             while not isinstance(event, yaml.NodeEvent | yaml.StreamEndEvent):
@@ -66,15 +67,17 @@ class _Reader:
         return Source(data, self.lines)
 
     def _next(self) -> yaml.Event:
+        """Return the next event."""
         return next(self.events)
 
     def _value(self, event: yaml.Event, path: Path) -> object:
+        """Read the value that this event begins, at this path."""
         self.lines.setdefault(path, _line(event))
         if anchor := getattr(event, "anchor", None):
             what = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
-            self._problem(event, f"`{anchor}` is a YAML {what}, and the manifest has none.", "Write it out.")
+            self._problem(event, f"`{anchor}` is a YAML {what}, which the manifest does not use.", "Write it out.")
         if tag := getattr(event, "tag", None):
-            self._problem(event, f"`{tag}` is a YAML tag, and the manifest has none.", "Delete the tag.")
+            self._problem(event, f"`{tag}` is a YAML tag, which the manifest does not use.", "Delete the tag.")
         if len(path) > DEEPEST:
             self._problem(event, f"nested deeper than {DEEPEST} levels.", "Check the brackets and the indentation.")
             raise ManifestError(self.problems)
@@ -87,10 +90,11 @@ class _Reader:
         return None
 
     def _mapping(self, path: Path) -> dict[str, object]:
+        """Read the rest of a mapping."""
         found: dict[str, object] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                self._problem(event, "a key is a list or a mapping.", "A key is one word, followed by a colon.")
+                self._problem(event, "a key is a list or a mapping.", "Write a key as one word followed by a colon.")
                 raise ManifestError(self.problems)
             key = event.value
             here = (*path, key)
@@ -102,17 +106,20 @@ class _Reader:
         return found
 
     def _sequence(self, path: Path) -> list[object]:
+        """Read the rest of a sequence."""
         found: list[object] = []
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             found.append(self._value(event, (*path, len(found))))
         return found
 
     def _problem(self, event: yaml.Event, message: str, mend: str) -> None:
+        """Note a problem on the line of this event."""
         self.problems.append(Problem(FILE, _line(event), message, mend))
 
     def _syntax(self, error: yaml.YAMLError) -> Problem:
+        """Describe a syntax error with its line and the text there."""
         if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark) is None:
-            return Problem(FILE, 1, f"not readable as YAML: {error}.", "Delete the character that is named here.")
+            return Problem(FILE, 1, f"not readable as YAML: {error}.", "Delete the character named here.")
         lines = self.text.splitlines() or [""]
         line = lines[mark.line].strip() if mark.line < len(lines) else "(end of file)"
         line = line if len(line) <= 100 else f"{line[:99]}…"
@@ -121,17 +128,17 @@ class _Reader:
             FILE,
             mark.line + 1,
             f"not valid YAML at column {mark.column + 1}: {what}. The line is: {line}",
-            "Look at the indentation, colons and quotes of this line and of the one before it.",
+            "Check the indentation, colons and quotes on this line and the line before it.",
         )
 
 
 def _line(event: yaml.Event) -> int:
-    """Where an event of a text begins; every one of them has a mark."""
+    """Return the line on which an event begins."""
     return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _plain(value: str) -> object:
-    """What an unquoted scalar means."""
+    """Convert an unquoted scalar to what it means."""
     if value.lower() in WORDS:
         return WORDS[value.lower()]
     if INTEGER.fullmatch(value):

@@ -1,4 +1,4 @@
-"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and which one helps with what failed."""
+"""Troubleshooting topics: the headings of docs/milestone-troubleshooting.md, and which one helps with which failure."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ SIGNS = {
     "modules/11_training/ … ::test_recipe_trains": "training-does-not-converge",
     "modules/13_kernels/ … ::test_recipe_trains": "training-does-not-converge",
 }
-"""What is in a failure's title, in what came back or in its test's name, or in an error of the grader's → the topic on
-it, wherever it happened. With a … in it, both sides are there. A recipe's own tests fail before its criterion is
-measured, so each leads to the symptom's topic."""
+"""Maps a text to its topic. The text may be in a failure's title, in the value that came back, in the test's name, or
+in a grader's error. A … stands for anything between two texts. A recipe's own tests fail before its criterion is
+measured, so each of them leads to the symptom's topic."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """One heading of the third level and the Markdown below it."""
+    """One third-level heading and the Markdown below it."""
 
     slug: str
     heading: str
@@ -73,7 +73,7 @@ class Topic:
 
 
 def read_topics(root: Path) -> dict[str, Topic]:
-    """Every topic by its slug; ManifestError when the document is missing or not text, or gives a heading twice."""
+    """Read every topic by its slug; ManifestError for an unreadable document or a duplicate heading."""
     try:
         lines = (root / DOCUMENT).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -88,17 +88,17 @@ def read_topics(root: Path) -> dict[str, Topic]:
             continue
         name = slug(found[2])
         if name in topics:
-            message = f"the heading “{found[2]}” stands on line {topics[name].line}, too."
+            message = f"the heading “{found[2]}” is also on line {topics[name].line}."
             raise ManifestError([Problem(DOCUMENT.as_posix(), number + 1, message, "Rename one of the two.")])
         topics[name] = Topic(name, found[2], "\n".join(lines[number + 1 : end]).strip(), number + 1)
     return topics
 
 
 def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tuple[str, ...]:
-    """The slugs of the topics that help with what was not passed, in the order of the criteria.
+    """Return the slugs of the topics that help with what was not passed, in the order of the criteria.
 
-    A failure that shows its cause (a file that cannot be read, a call that never ends) leads there first; then to its
-    criterion's own topic. An error of the grader's leads to its cause only.
+    A failure that shows its cause (an unreadable file, a call that never ends) leads to that topic first and then to
+    its criterion's own. An error of the grader leads only to its cause.
     """
     own = {criterion.name: criterion.topic for criterion in milestone.criteria}
     found: dict[str, None] = {}
@@ -113,16 +113,17 @@ def topics_for(milestone: Milestone, criteria: Iterable[CriterionResult]) -> tup
 
 
 def _topics_of(failure: Failure) -> list[str]:
+    """Return the topics whose signs are in a failure."""
     return _find_signs(f"{failure.title}\n{failure.got or ''}\n{failure.test or ''}")
 
 
 def _find_signs(text: str) -> list[str]:
-    """The topics whose signs are in a text, in the order of SIGNS."""
+    """Return the topics whose signs are in a text, in the order of TOPIC_SIGNS."""
     return [topic for sign, topic in SIGNS.items() if all(part in text for part in sign.split(" … "))]
 
 
 def _headings(lines: list[str]) -> Iterable[tuple[int, re.Match]]:
-    """Line numbers and matches of the headings outside code blocks."""
+    """Yield the line numbers and matches of the headings outside code blocks."""
     fenced = False
     for number, line in enumerate(lines):
         if line.startswith("```"):

@@ -1,4 +1,4 @@
-"""Capability questions: asked with each student's own parameters, judged on the grader's side, sealed in a release.
+"""Capability questions, with parameters for each student, judged on the grader's side and sealed in a release.
 
 Design: docs/architecture/questions.md, in the course's repository.
 """

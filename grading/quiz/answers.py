@@ -11,29 +11,29 @@ from grading.quiz.safe_yaml import BadFile, dump, read_mapping
 
 FOLDER = Path("answers")
 Answer = int | float | bool | str | tuple[str, ...]
-"""A number, or one letter or several of a choice."""
+"""A number, or one or more letters of a choice question."""
 HEADER = """\
 # Answers to the questions of milestone {number}. `tito milestone quiz {number}` asks them and writes this file.
-# They belong to one student: another student has other numbers and other letters.
-# A number is written as it is, a choice by its letter: a, or [a, c] for more than one.
+# They belong to one student; other students have different numbers and letters.
+# Write a number as it is, and a choice as its letter: a, or [a, c] for more than one.
 """
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Who answered, and what: question id → answer."""
+    """A student's name and their answers by question id."""
 
     student: str | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
 def answers_file(number: int) -> Path:
-    """Where the answers of a milestone are, relative to the repository."""
+    """Return the path of a milestone's answers, relative to the repository."""
     return FOLDER / f"milestone-{number}.yaml"
 
 
 def load_answers(root: Path, number: int) -> Answers:
-    """The answers kept for a milestone, empty ones without a file; BadFile when the file is damaged."""
+    """Load a milestone's answers, empty ones without a file; InvalidFileError when the file is damaged."""
     found = read_mapping(root, answers_file(number))
     if found is None:
         return Answers()
@@ -42,10 +42,10 @@ def load_answers(root: Path, number: int) -> Answers:
             raise found.bad((key,), f"unknown key `{key[:40]}`. There are two: `student:` and `answers:`.")
     student = found.data.get("student")
     if not isinstance(student, str):
-        raise found.bad(("student",), "needs a line `student: your-user-name`, in quotes if it looks like a number.")
+        raise found.bad(("student",), "add `student: your-user-name`, in quotes if the name looks like a number.")
     given = found.data.get("answers", {})
     if not isinstance(given, dict):
-        raise found.bad(("answers",), "`answers` has lines of its own below it: question: answer.")
+        raise found.bad(("answers",), "write the answers below `answers:`, one `question: answer` on each line.")
     answers: dict[str, Answer] = {}
     for question, answer in given.items():
         if isinstance(answer, list) and all(isinstance(letter, str) for letter in answer):
@@ -53,13 +53,13 @@ def load_answers(root: Path, number: int) -> Answers:
         elif isinstance(answer, int | float | str):
             answers[question] = answer
         else:
-            mend = "an answer is a number, a letter, or a list of letters such as [a, c]."
-            raise found.bad(("answers", question), f"`{question[:40]}`: {mend}")
+            reason = "an answer is a number, a letter, or a list of letters such as [a, c]."
+            raise found.bad(("answers", question), f"`{question[:40]}`: {reason}")
     return Answers(student.lower(), answers)
 
 
 def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
-    """Replace a milestone's answers. A damaged file is set aside first, and its new path (from `root`) returned."""
+    """Replace a milestone's answers; a damaged file is first set aside, and its new path (from `root`) returned."""
     path = answers_file(number)
     (root / FOLDER).mkdir(exist_ok=True)
     aside = _set_aside(root, path) if _is_damaged(root, number) else None
@@ -70,6 +70,7 @@ def save_answers(root: Path, number: int, answers: Answers) -> Path | None:
 
 
 def _is_damaged(root: Path, number: int) -> bool:
+    """Return whether a milestone's answers file cannot be loaded."""
     try:
         load_answers(root, number)
     except BadFile:
@@ -78,7 +79,7 @@ def _is_damaged(root: Path, number: int) -> bool:
 
 
 def _set_aside(root: Path, path: Path) -> Path:
-    """Rename a file to the first free `….damaged-K.yaml` beside it."""
+    """Rename a file to the first free `….damaged-K.yaml` in its folder."""
     count = 1
     while (aside := path.with_suffix(f".damaged-{count}.yaml")) and (root / aside).exists():
         count += 1

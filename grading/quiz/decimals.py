@@ -1,4 +1,4 @@
-"""Numbers as answers: one canonical text for every way of writing the same rounded number."""
+"""Numbers as answers: one canonical text for every way to write the same rounded number."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LARGEST_EXPONENT = 40
 
 
 def canonical(answer: object, digits: int) -> str | None:
-    """The number rounded to ``digits`` decimals, as text: 20, 20.0 and "20" → "20"; None when it is no number.
+    """Round the number to ``digits`` decimals, as text: 20, 20.0 and "20" → "20"; None when it is not a number.
 
-    NaN, infinities, truth values, and numbers beyond 10^40 are none.
+    NaN, infinities, booleans and numbers beyond 10^40 do not count as numbers.
     """
     if isinstance(answer, bool) or not isinstance(answer, int | float | str):
         return None
-    if isinstance(answer, int) and answer.bit_length() > 256:  # not even turned into text, which takes long
+    if isinstance(answer, int) and answer.bit_length() > 256:  # converting it to text would already take long
         return None
     text = str(answer).strip()
     if len(text) > LONGEST or not NUMBER.fullmatch(text):

@@ -1,4 +1,4 @@
-"""Who the student is: `student.yaml` in their repository, one line `id: ada`."""
+"""The student's id: `student.yaml` in their repository holds one line, `id: ada`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from grading.quiz.safe_yaml import dump, read_mapping
 FILE = Path("student.yaml")
 LONGEST = 39
 NAME = re.compile(r"[a-z0-9_-]*[a-z0-9][a-z0-9_-]*", re.ASCII)
-"""GitHub's names: managed users have an underscore (dana_uni), old names hyphens wherever they liked."""
-HEADER = "# Who you are: your user name. Your capability questions are made for it, so keep it as it is.\n"
+"""GitHub's user names: managed users have an underscore (dana_uni), and old names have hyphens anywhere."""
+HEADER = "# Your user name. Your capability questions depend on it, so do not change it.\n"
 
 
 def student_id(root: Path) -> str | None:
-    """The id in lower case (user names know no case), None without a file; BadFile when the file is damaged."""
+    """Read the id in lower case, as case does not matter; None without a file, InvalidFileError for a damaged one."""
     found = read_mapping(root, FILE)
     if found is None:
         return None
@@ -26,7 +26,7 @@ def student_id(root: Path) -> str | None:
             raise found.bad((key,), f"unknown key `{key[:40]}`. Keep one line: id: your-user-name")
     id_ = found.data.get("id")
     if not isinstance(id_, str):
-        raise found.bad(("id",), 'needs one line `id: "your-user-name"`, in quotes if it looks like a number.')
+        raise found.bad(("id",), 'write one line `id: "your-user-name"`, in quotes if it looks like a number.')
     try:
         return valid_id(id_)
     except UsageError as error:
@@ -34,16 +34,16 @@ def student_id(root: Path) -> str | None:
 
 
 def save_student_id(root: Path, id_: str) -> None:
-    """Write `student.yaml`; UsageError when the id is no user name."""
+    """Write `student.yaml`; UsageError when the id is not a user name."""
     write_atomically(root / FILE, (HEADER + dump({"id": valid_id(id_)})).encode())
 
 
 def valid_id(id_: str) -> str:
-    """The id in lower case; UsageError unless GitHub could have such a user name."""
+    """Return the id in lower case; UsageError unless GitHub could have such a user name."""
     lower = id_.strip().lower()
     if len(lower) > LONGEST or not NAME.fullmatch(lower):
         raise UsageError(
-            f"{id_[:60]!r} is not a user name: use letters a to z, digits, hyphens and underscores, "
+            f"{id_[:60]!r} is not a user name. Use letters a to z, digits, hyphens and underscores, "
             f"at most {LONGEST} characters."
         )
     return lower

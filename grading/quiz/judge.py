@@ -1,4 +1,4 @@
-"""Which answers are right, on the grader's side, by clear keys (the course) or sealed ones (a release)."""
+"""Judges answers on the grader's side, against clear keys in the course or sealed keys in a release."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from grading.quiz.sealing import choice_key, holds
 
 @dataclass(frozen=True)
 class QuestionVerdict:
-    """What became of one question."""
+    """The verdict on one question."""
 
     question_id: str
     correct: bool
     answered: bool
     read: str
-    """Where to read on."""
+    """Further reading."""
     why: str | None = None
-    """A sentence for the student when it is not correct."""
+    """A sentence for the student when the answer is not correct."""
 
 
 def judge(milestone: Milestone, answers: Answers, student_id: str) -> tuple[QuestionVerdict, ...]:
-    """One verdict for each question, in the manifest's order; no answer, whatever it is, raises."""
+    """Judge every question in the manifest's order; no answer, whatever it is, raises."""
     owner = answers.student.lower() if answers.student else None
     if answers.answers and owner != student_id.lower():
         said = (
-            f"These answers are of the student {(owner or 'without a name')[:40]}, and you are {student_id.lower()}: "
+            f"These answers belong to {f'the student {owner[:40]}' if owner else 'a student without a name'}, "
+            f"and you are {student_id.lower()}. "
         )
-        said += f"answer your own questions with `tito milestone quiz {milestone.id}`."
+        said += f"Answer your own questions with `tito milestone quiz {milestone.id}`."
         return tuple(QuestionVerdict(q.id, False, q.id in answers.answers, q.read, said) for q in milestone.questions)
     return tuple(_verdict(q, answers.answers.get(q.id), student_id) for q in milestone.questions)
 
 
 def _verdict(question: NumberQuestion | ChoiceQuestion, answer: Answer | None, student_id: str) -> QuestionVerdict:
+    """Judge the answer to one question."""
     if answer is None:
         return QuestionVerdict(question.id, False, False, question.read, "Not answered yet.")
     if isinstance(question, ChoiceQuestion):
@@ -54,7 +56,7 @@ def _verdict(question: NumberQuestion | ChoiceQuestion, answer: Answer | None, s
 
 
 def _chosen(answer: Answer, options: dict[str, str]) -> list[str] | None:
-    """The texts of the options that letters name: "a", "a, c", ("a", "c"); None when a letter names none."""
+    """Return the texts of the options that letters name ("a", "a, c"); None when a letter names no option."""
     letters = answer.replace(",", " ").split() if isinstance(answer, str) else answer
     if not isinstance(letters, list | tuple):
         return None

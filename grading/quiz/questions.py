@@ -1,4 +1,4 @@
-"""Questions as one student is asked them: parameters and the order of options follow from the student's id."""
+"""A student's own questions: the student's id decides the parameters and the order of the options."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ class Asked:
     prompt: str
     """Markdown."""
     read: str
-    """Where to read on after a wrong answer."""
+    """Further reading after a wrong answer."""
     options: dict[str, str] = field(default_factory=dict)
-    """Letter → text; none for a number."""
+    """Letter → text; empty for a number question."""
     digits: int = 0
-    """Decimals asked for; 0 for a choice."""
+    """Required decimals; 0 for a choice question."""
 
 
 def for_student(milestone: Milestone, student_id: str) -> tuple[Asked, ...]:
-    """The milestone's questions with this student's own parameters, and options in this student's own order."""
+    """Build the milestone's questions with this student's own parameters and order of options."""
     return tuple(_asked(question, student_id) for question in milestone.questions)
 
 
 def _asked(question: NumberQuestion | ChoiceQuestion, student_id: str) -> Asked:
+    """Build one question with this student's own parameters or order of options."""
     if isinstance(question, ChoiceQuestion):
         options = options_for(question, student_id)
         return Asked(question.id, "choice", question.prompt.strip(), question.read, options=options)
@@ -50,9 +51,9 @@ def _asked(question: NumberQuestion | ChoiceQuestion, student_id: str) -> Asked:
 
 
 def variants(question: NumberQuestion) -> list[dict[str, int | float]]:
-    """64 combinations of the parameters, drawn by a digest of the question's id and parameters.
+    """List 64 combinations of the parameters, chosen by a digest of the question's id and parameters.
 
-    They differ as long as there are as many; fewer are repeated in turn.
+    All of them differ if there are enough combinations; otherwise they repeat in turn.
     """
     names, values = list(question.parameters), [list(dict.fromkeys(v)) for v in question.parameters.values()]
     seed = json.dumps([question.id, names, values])
@@ -66,19 +67,19 @@ def variants(question: NumberQuestion) -> list[dict[str, int | float]]:
 
 
 def variant_of(question: NumberQuestion, student_id: str) -> int:
-    """Which of the variants this student is asked."""
+    """Return the number of the variant that this student gets."""
     return _number(f"{student_id.lower()}\0{question.id}") % VARIANTS
 
 
 def options_for(question: ChoiceQuestion, student_id: str) -> dict[str, str]:
-    """The options in this student's order, lettered a, b, c …; the same in the course and in a release."""
+    """Return the options in this student's order, lettered a, b, c …; the course and a release agree."""
     options = question.options or question.right + question.wrong
     shuffled = sorted(options, key=lambda text: _number(f"{student_id.lower()}\0{question.id}\0{text}"))
     return dict(zip(string.ascii_lowercase, shuffled, strict=False))
 
 
 def _combination(names: list[str], values: list[list[int | float]], rank: int) -> dict[str, int | float]:
-    """The combination with this rank, as digits of a number with mixed bases."""
+    """Return the combination of this rank, read as the digits of a number with mixed bases."""
     chosen = {}
     for name, choices in zip(names, values, strict=True):
         rank, place = divmod(rank, len(choices))
@@ -87,5 +88,5 @@ def _combination(names: list[str], values: list[list[int | float]], rank: int) -
 
 
 def _number(text: str) -> int:
-    """Evenly spread and the same on every machine and Python, unlike `hash` and `random.sample`."""
+    """Hash a text evenly to an integer, the same on every machine and Python, unlike `hash` and `random.sample`."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest())

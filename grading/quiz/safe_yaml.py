@@ -1,4 +1,4 @@
-"""The small YAML files that students hand in: read as plain data or refused in one sentence, whatever is in them."""
+"""The small YAML files that students hand in: parsed as plain data, or refused in one sentence, whatever they hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.manifest.source import DECIMAL, INTEGER, WORDS, parse
 MAX_BYTES = 64 << 10
 
 
-class BadFile(UsageError):  # noqa: N818 (it names what is bad)
+class BadFile(UsageError):
     """A file that cannot be used; the text names the file and line, and says how to fix it."""
 
     def __init__(self, path: Path, line: int, message: str):
@@ -33,21 +33,21 @@ class Mapping:
     lines: dict[Where, int]
 
     def bad(self, where: Where, message: str) -> BadFile:
-        """A complaint about one part, with its line."""
+        """Build the error about one part, with its line."""
         return BadFile(self.path, self.lines.get(where, 1), message)
 
 
 def read_mapping(root: Path, path: Path) -> Mapping | None:
-    """The YAML mapping in ``path`` (relative to ``root``), None when there is no such file.
+    """Read the YAML mapping at ``path`` (relative to ``root``); None when there is no such file.
 
-    BadFile for everything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, keys given twice,
+    InvalidFileError for everything else: more than 64 KiB, not UTF-8, not YAML, tags, anchors, aliases, duplicate keys,
     deep nesting, empty values, or anything but a mapping at the top.
     """
     full = root / path
     try:
         if not full.is_file():
             if full.exists():
-                raise BadFile(path, 1, "this is not a regular file. Move it away and run the command again.")
+                raise BadFile(path, 1, "this is not a regular file. Move it elsewhere and run the command again.")
             return None
         with full.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -57,9 +57,9 @@ def read_mapping(root: Path, path: Path) -> Mapping | None:
 
 
 def parse_mapping(data: bytes, path: Path) -> Mapping:
-    """The same from bytes; ``path`` is named in complaints."""
+    """Parse a YAML mapping from bytes; errors name ``path``."""
     if len(data) > MAX_BYTES:
-        raise BadFile(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs there.")
+        raise BadFile(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -79,7 +79,7 @@ def parse_mapping(data: bytes, path: Path) -> Mapping:
 
 
 def _empty(value: object, where: Where) -> Where | None:
-    """Where a null stands first."""
+    """Return the path of the first null."""
     if value is None:
         return where
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -87,7 +87,7 @@ def _empty(value: object, where: Where) -> Where | None:
 
 
 def dump(data: abc.Mapping[str, object]) -> str:
-    """The text that is read back as ``data``; a tuple is a list on one line."""
+    """Write ``data`` as YAML that reads back as the same data; a tuple becomes a list on one line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -95,10 +95,12 @@ class _Dumper(yaml.SafeDumper):
     """Quotes every text that would be read as something else."""
 
     def ignore_aliases(self, _data: object) -> bool:
+        """Write every value out in full."""
         return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Quote a text that plain YAML would read as something else."""
     plain = text.lower() not in WORDS and not INTEGER.fullmatch(text) and not DECIMAL.fullmatch(text)
     # A folded or multi-line text can change its line ends; in double quotes they are escaped.
     style = None if plain and text.isprintable() else '"'
@@ -106,6 +108,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 def _letters(dumper: yaml.SafeDumper, letters: tuple[str, ...]) -> yaml.SequenceNode:
+    """Write letters as a list on one line."""
     return dumper.represent_sequence("tag:yaml.org,2002:seq", letters, flow_style=True)
 
 

@@ -1,10 +1,10 @@
 """Answer keys in a release: salted scrypt digests instead of the answers.
 
-What sealing does: nobody reads an answer off the files, and checking one guess costs some milliseconds of processor
-time. What it cannot do: a question with five options has at most 31 sets of right ones, and a number below a thousand
-is found in seconds by a program that tries them all; no digest on the student's own machine can change that. So the
-verdict at a desk is feedback. The one that counts is made by the instructor's run, which takes each student's id from
-the roster (`--student`), so that the questions are those of that student and of nobody else.
+Sealing hides the answers from anyone who reads the files, and checking one guess costs a few milliseconds of processor
+time. It does not stop a program that tries every answer: a question with five options has at most 31 sets of right
+options, and a number below a thousand is found in seconds. No digest on the student's own machine can change that. So
+the verdict at a desk is feedback. The instructor's run makes the one that counts. It takes each student's id from the
+roster (`--student`), so that nobody can submit another student's questions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from grading.quiz.decimals import canonical
 from grading.quiz.questions import ENVIRONMENT, VARIANTS, variants
 
 COST = {"n": 1 << 11, "r": 8, "p": 1, "dklen": 16}
-"""About 3.7 ms and 2 MB for one guess; a second for the 256 digests of a milestone with four number questions."""
+"""One guess costs about 3.7 ms and 2 MB, and the 256 digests of a milestone with four number questions one second."""
 
 
 def clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
-    """The right answer in its canonical form; ValueError when the question has none in clear."""
+    """Return the right answer in canonical form; ValueError when the question has none in clear."""
     if isinstance(question, ChoiceQuestion):
         if not question.right:
             raise ValueError(f"question {question.id} has no answer in clear")
@@ -32,29 +32,29 @@ def clear_key(question: NumberQuestion | ChoiceQuestion, variant: int) -> str:
     formula = ENVIRONMENT.compile_expression(question.answer, undefined_to_none=False)
     key = canonical(formula(**variants(question)[variant]), question.digits)
     if key is None:
-        raise ValueError(f"the answer of question {question.id} is no number for variant {variant}")
+        raise ValueError(f"the answer of question {question.id} is not a number for variant {variant}")
     return key
 
 
 def choice_key(options: tuple[str, ...] | list[str]) -> str:
-    """A set of options in its canonical form."""
+    """Return the canonical form of a set of options."""
     return json.dumps(sorted(set(options)), ensure_ascii=False)
 
 
 def sealed_key(question: NumberQuestion | ChoiceQuestion, variant: int, key: str, salt: str) -> str:
-    """The digest of one canonical answer to one variant (0 for a choice)."""
+    """Return the digest of one canonical answer to one variant (0 for a choice question)."""
     return hashlib.scrypt(f"{question.id}\0{variant}\0{key}".encode(), salt=bytes.fromhex(salt), **COST).hex()
 
 
 def seal(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQuestion:
-    """The question as a release has it: digests in place of the answer, options in neutral order.
+    """Return the question as a release has it: digests instead of the answer, options in neutral order.
 
-    ValueError when the question has no answer in clear. The same question gives the same digests.
+    ValueError when the question has no answer in clear. The same question always gives the same digests.
     """
     count = 1 if isinstance(question, ChoiceQuestion) else VARIANTS
     keys = [clear_key(question, variant) for variant in range(count)]
     options = tuple(sorted(question.right + question.wrong)) if isinstance(question, ChoiceQuestion) else ()
-    # The salt is made of what a release shows, never of the answer: a quick digest of the answer would betray it.
+    # The salt comes from what a release shows, never from the answer: a fast digest of the answer would reveal it.
     shown = json.dumps([question.id, question.prompt, options])
     salt = hashlib.sha256(shown.encode()).hexdigest()[:32]
     with ThreadPoolExecutor() as pool:  # scrypt lets other threads run
@@ -66,7 +66,7 @@ def seal(question: NumberQuestion | ChoiceQuestion) -> NumberQuestion | ChoiceQu
 
 
 def holds(question: NumberQuestion | ChoiceQuestion, variant: int, key: str) -> bool:
-    """Whether a canonical answer is the right one, by the clear key or by the sealed one."""
+    """Return whether a canonical answer is right, by the clear key or by the sealed one."""
     if question.sealed is None:
         return key == clear_key(question, variant)
     digest = question.sealed.digests[variant] if variant < len(question.sealed.digests) else ""

@@ -1,4 +1,4 @@
-"""What a person types as an answer → the answer, or what is unclear about it: nothing is kept that was not meant."""
+"""Parses a typed answer, or says what is unclear about it, so that no answer is saved that nobody meant."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from grading.quiz.questions import Asked
 Number = int | float
 NUMERAL = re.compile(r"=? *([-+\u2212]?[\d.][\d.,'_ \u00a0\u202f\u2009]*(?:[eE][-+]?\d{1,3})?) *([^\d\s][^\d]*)?")
 GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
-"""2,104 and 12 345 678: digits in threes."""
+"""Digits in groups of three: 2,104 and 12 345 678."""
 LONGEST = 60
 
 
-class Unclear(ValueError):  # noqa: N818 - it is what the answer is
-    """An answer that could mean nothing, or two things; the text asks for it again."""
+class Unclear(ValueError):
+    """An answer that could mean nothing or two things; the text asks for it again."""
 
 
 def read_answer(text: str, question: Asked) -> Number | str | tuple[str, ...]:
-    """The number, the letter or the letters that were typed: "2,104 bytes" → 2104, "a and c" → ("a", "c").
+    """Parse a typed number, letter or letters: "2,104 bytes" → 2104, "a and c" → ("a", "c").
 
-    Raises Unclear.
+    Raises UnclearAnswerError.
     """
     return _read_letters(text, question) if question.kind == "choice" else _read_number(text, question)
 
 
 def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
+    """Parse one or more letters of the question's options."""
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
     if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):
@@ -35,6 +36,7 @@ def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
 
 
 def _read_number(text: str, question: Asked) -> Number:
+    """Parse a number, with or without the unit that the question names."""
     found = NUMERAL.fullmatch(text.strip()) if len(text) <= LONGEST else None
     example = "20" if question.digits == 0 else "0.25"
     if found is None:
@@ -50,13 +52,13 @@ def _read_number(text: str, question: Asked) -> Number:
 
 
 def _is_in(unit: str, prompt: str) -> bool:
-    """Whether a unit is one that the question itself names."""
+    """Return whether the prompt itself names this unit."""
     words = {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", prompt.lower())}
     return {word.rstrip("s") for word in re.findall(r"[a-zµ%]+", unit.lower())} <= words
 
 
 def _parse(digits: str, *, whole: bool) -> str:
-    """A numeral as Python writes it: a comma or a point may part thousands or decimals."""
+    """Rewrite a numeral as Python writes it; a comma or a point may separate thousands or decimals."""
     digits = re.sub(r"[\u00a0\u202f\u2009]", " ", digits)
     plain = re.sub(r"[,'_ .]", "", digits)
     last = max(digits.rfind(","), digits.rfind("."))
@@ -68,7 +70,7 @@ def _parse(digits: str, *, whole: bool) -> str:
         if sign == "," and digits.lstrip("+-").startswith("0"):
             return digits.replace(",", ".")
         if whole:
-            raise Unclear(f"Is that {plain}? A whole number is wanted here: write it without the point.")
+            raise Unclear(f"Is that {plain}? The answer is a whole number, so write it without the point.")
         if sign == ",":
             raise Unclear(
                 f"Is that {plain} or {digits.replace(',', '.')}? Write it without the comma, or with a point."

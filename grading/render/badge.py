@@ -1,4 +1,4 @@
-"""A milestone's badges: an SVG that a screen reader can read, for light and dark pages, and the JSON of shields.io."""
+"""A milestone's badges: an SVG for screen readers and for light and dark pages, and the JSON for shields.io."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _COLOURS = {Verdict.UNLOCKED: "brightgreen", Verdict.PROVISIONAL: "blue"}
 
 
 def badge(result: Result) -> str:
-    """The SVG of an unlocked (or provisionally unlocked) milestone; ValueError for any other result."""
+    """Render the SVG of an unlocked (or provisionally unlocked) milestone; ValueError for any other result."""
     if result.milestone is None or result.verdict.exit_code != 0:
         raise ValueError("only an unlocked milestone has a badge")
     measured = [c for c in result.criteria if c.kind is Kind.PERFORMANCE and c.measured is not None]
-    # A share of right answers says more to a stranger than a loss, or than what fresh weights do not know.
+    # A share of right answers tells a stranger more than a loss or the accuracy before training.
     best = min(measured, key=lambda c: (c.unit is not Unit.FRACTION, c.comparison == "at_most"), default=None)
     facts = [f"{words.verdict(result)} on {result.started_at:%Y-%m-%d}"]
     if result.medal:
@@ -37,7 +37,7 @@ def badge(result: Result) -> str:
 
 
 def pending_badge(course: str, number: int, name: str, best: Result | None = None) -> str:
-    """The SVG of a milestone that is not unlocked yet, with how far the best attempt came."""
+    """Render the SVG of a milestone that is not unlocked yet, with the result of the best attempt."""
     facts = ["Not yet unlocked"]
     if best is not None:
         facts.append(f"Best attempt: {words.meaning(best).partition('.')[0]}")
@@ -51,7 +51,7 @@ def pending_badge(course: str, number: int, name: str, best: Result | None = Non
 
 @cache
 def _template() -> Template:
-    # Everything from the record is escaped for XML.
+    """Load the badge's template, which escapes all texts for XML."""
     environment = Environment(
         loader=PackageLoader("grading", "render"),
         autoescape=True,
@@ -62,9 +62,9 @@ def _template() -> Template:
 
 
 def shields(number: int, name: str, best: Result | None) -> str:
-    """The document for a milestone and the best result there is for it.
+    """Render a milestone's badge for shields.io from its best result.
 
-    >>> print(shields(1, "Basic Inference", None), end="")
+    >>> print(render_shields_badge(1, "Basic Inference", None), end="")
     {"schemaVersion": 1, "label": "Milestone 1: Basic Inference", "message": "not yet", "color": "lightgrey"}
     """
     passed = best is not None and best.verdict in _COLOURS

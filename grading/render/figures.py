@@ -1,4 +1,4 @@
-"""How measured figures are written: by unit, and never so that a missed threshold reads as met."""
+"""Formats measured figures by unit, never so that a missed threshold looks as if it were met."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ASCII_LEVELS = "_.-=+*%#"
 
 
 def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
-    """A figure as a reader expects it: 97.3%, 0.042, 12, 3.12×; a dash for none.
+    """Format a figure as a reader expects it: 97.3%, 0.042, 12, 3.12×; a dash for None.
 
-    `decimals` counts from the first that is usual for the unit.
+    `decimals` counts from the unit's usual precision.
 
     >>> figure(0.9731, Unit.FRACTION), figure(0.0417, Unit.LOSS), figure(None, Unit.COUNT)
     ('97.3%', '0.042', '—')
@@ -35,12 +35,13 @@ def figure(value: float | None, unit: Unit, decimals: int = 1) -> str:
 
 
 def _trimmed(value: float, decimals: int) -> str:
+    """Format a number with at most so many decimals, without trailing zeros."""
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def measured(criterion: CriterionResult) -> str:
-    """The measured figure, with as many decimals as it takes to tell it from a threshold it missed."""
+    """Format the measured figure, with enough decimals to tell it from a threshold it missed."""
     missed = criterion.measured is not None and not _meets(criterion, criterion.measured)
     for decimals in (1, 2, 3, 4, 6, 9):
         text = figure(criterion.measured, criterion.unit, decimals)
@@ -50,7 +51,7 @@ def measured(criterion: CriterionResult) -> str:
 
 
 def threshold(criterion: CriterionResult | Criterion) -> str:
-    """The threshold with its side: ≥ 95%, ≤ 0.05."""
+    """Format the threshold with its sign: ≥ 95%, ≤ 0.05."""
     sign = "≥" if criterion.comparison == "at_least" else "≤"
     decimals = next(
         (d for d in (1, 2, 3, 4) if math.isclose(round(criterion.threshold, d + 2), criterion.threshold)),
@@ -60,7 +61,7 @@ def threshold(criterion: CriterionResult | Criterion) -> str:
 
 
 def share(criterion: CriterionResult) -> float:
-    """How near the figure is to its threshold, 0 to 1; 1 exactly when it is met."""
+    """Return how close the figure is to its threshold, from 0 to 1; 1 exactly when the criterion is met."""
     value = criterion.measured
     if value is None or math.isnan(value):
         return 0.0
@@ -71,9 +72,10 @@ def share(criterion: CriterionResult) -> float:
 
 
 def margin(criterion: CriterionResult) -> str:
-    """How much is to spare at the threshold, or missing: "2.3 points to spare", "12% short".
+    """Format how far the figure is above or below its threshold: "2.3 points to spare", "12% short".
 
-    In points for a share, otherwise in percent of the threshold. Empty where nothing can be to spare, as at 100%.
+    The margin of a share is in points, any other in percent of the threshold. It is empty where no margin is possible,
+    as at 100%.
     """
     if criterion.measured is None or not math.isfinite(criterion.measured):
         return ""
@@ -92,7 +94,7 @@ def margin(criterion: CriterionResult) -> str:
 
 
 def margin_share(criterion: CriterionResult) -> float:
-    """The same as a share of all that is possible: from -1 over 0, at the threshold, to 1."""
+    """Return the margin as a share of the possible range: from -1 through 0, at the threshold, to 1."""
     value = criterion.measured
     if value is None or not math.isfinite(value):
         return 0.0
@@ -102,14 +104,14 @@ def margin_share(criterion: CriterionResult) -> float:
 
 
 def _room(criterion: CriterionResult, *, better: bool) -> float:
-    """How far a figure can be on one side of its threshold; as far as the threshold itself where nothing bounds it."""
+    """Return how far a figure can be from one side of its threshold; the threshold itself when unbounded."""
     if criterion.unit is Unit.FRACTION and better == (criterion.comparison == "at_least"):
         return 1 - criterion.threshold
     return abs(criterion.threshold)
 
 
 def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
-    """A bar of `width` characters; full only when the part is 1.
+    """Draw a bar of `width` characters, full only when the share is 1.
 
     >>> bar(0.5, 6)
     '███░░░'
@@ -119,7 +121,7 @@ def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool = False) -> str:
-    """The course of the values in `width` characters at most; a space where nothing was measured.
+    """Draw the values as a curve of at most `width` characters, with a space where nothing was measured.
 
     >>> sparkline((0.0, 1.0, None, 7.0), 8)
     '▁▂ █'
@@ -130,19 +132,20 @@ def sparkline(values: tuple[float | None, ...], width: int, *, ascii_only: bool 
     if not known:
         return ""
     low, span = min(known), max(known) - min(known)
-    if not math.isfinite(span):  # the ends of what a float can hold
+    if not math.isfinite(span):  # near the limits of a float
         span = 0
     return "".join(" " if v is None else levels[round((v - low) / span * 7) if span else 0] for v in kept)
 
 
 def _thinned(values: tuple[float | None, ...], width: int) -> list[float | None]:
-    """At most `width` of the values, evenly spread, the last one among them."""
+    """Return at most `width` of the values, evenly spaced, including the last one."""
     if len(values) <= width:
         return list(values)
     return [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
 
 
 def _meets(criterion: CriterionResult, value: float) -> bool:
+    """Return whether a value meets the criterion's threshold."""
     if criterion.comparison == "at_least":
         return value >= criterion.threshold
     return value <= criterion.threshold

@@ -1,4 +1,4 @@
-"""A result as JUnit XML: one test case per criterion, for the readers that CI services have."""
+"""A result as JUnit XML: one test case per criterion, for the viewers of CI services."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from grading.render import figures, words
 from grading.render.text import clean, labelled, one_line, quote
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
-# What XML 1.0 cannot hold, beyond what `clean` takes away.
+# Characters that XML 1.0 cannot hold, beyond those that `clean_text` removes.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(*results: Result) -> str:
-    """The XML document, with declaration: a suite for each result, of which there is at least one."""
+    """Render the XML document, with declaration: one suite for each result, of which there is at least one."""
     root = ET.Element("testsuites", name=_line(results[0].course.name))
     for result in results:
         _suite(root, result)
@@ -24,6 +24,7 @@ def junit(*results: Result) -> str:
 
 
 def _suite(root: ET.Element, result: Result) -> None:
+    """Add one result as a suite."""
     counts = {
         "tests": len(result.criteria),
         "failures": _count(result, CriterionStatus.FAILED),
@@ -47,15 +48,17 @@ def _suite(root: ET.Element, result: Result) -> None:
 
 
 def _count(result: Result, status: CriterionStatus) -> int:
+    """Count the criteria with this status."""
     return sum(c.status is status for c in result.criteria)
 
 
 def _properties(result: Result) -> list[tuple[str, str]]:
-    told = [("provisional_because", reason) for reason in result.provisional_because]
-    told += [("data", f"{data.name}, digest {data.digest}") for data in result.data]
+    """List the verdict, the data and what is needed to reproduce the result."""
+    more = [("provisional_because", reason) for reason in result.provisional_because]
+    more += [("data", f"{data.name}, digest {data.digest}") for data in result.data]
     return [
         ("verdict", result.verdict.value),
-        *told,
+        *more,
         ("seed", str(result.seed)),
         ("official", str(result.official).lower()),
         ("sandbox", result.machine.sandbox),
@@ -65,14 +68,15 @@ def _properties(result: Result) -> list[tuple[str, str]]:
 
 
 def _case(suite: ET.Element, result: Result, criterion: CriterionResult) -> None:
+    """Add one criterion as a test case."""
     what = f"module-{result.module}" if result.milestone is None else f"milestone-{result.milestone}"
     case = ET.SubElement(
         suite, "testcase", classname=_line(f"{what}.{criterion.kind.value}"), name=_line(criterion.title), time="0"
     )
-    figure = f"measured {figures.measured(criterion)}, needed {figures.threshold(criterion)}"
+    figure = f"measured {figures.measured(criterion)}, required {figures.threshold(criterion)}"
     match criterion.status:
         case CriterionStatus.FAILED:
-            # One element only: several readers keep just the first or refuse more.
+            # Only one element: several viewers keep just the first, or reject more.
             element = ET.SubElement(case, "failure", type="criterion", message=_line(f"{figure}: {criterion.why}"))
             element.text = _text("\n\n".join(map(_failure, criterion.failures[:20])), 20_000)
         case CriterionStatus.ERROR:
@@ -83,6 +87,7 @@ def _case(suite: ET.Element, result: Result, criterion: CriterionResult) -> None
 
 
 def _failure(failure: Failure) -> str:
+    """Format one failure as lines of text."""
     parts = [
         ("where", words.place(failure)),
         ("call", failure.call),
@@ -96,9 +101,10 @@ def _failure(failure: Failure) -> str:
 
 
 def _text(value: str, limit: int) -> str:
+    """Clean text that may have several lines, for XML."""
     return _NOT_XML.sub("", clean(value, limit))
 
 
 def _line(value: str) -> str:
-    """An attribute's value: readers show it as one line, so it is one."""
+    """Clean an attribute's value, which viewers show as one line."""
     return _NOT_XML.sub("", one_line(value, 2000))

@@ -1,4 +1,4 @@
-"""A result as GitHub-flavoured Markdown of bounded length, with nothing in it that a student's text could set off."""
+"""A result as GitHub-flavoured Markdown of bounded length, in which nothing from a student's text is live."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from grading.render.text import clean, cut, labelled, one_line, quote, write_cou
 from grading.result import CriterionResult, CriterionStatus, Failure, Result
 
 LIMIT = 60_000
-"""Characters; a GitHub comment takes 65,536."""
+"""A GitHub comment holds 65,536."""
 SHOWN = 12
-
 MOST_CRITERIA = 60
-"""Rows of a table; a milestone has about ten."""
-_CUT = "There is more than fits here; the JSON record holds all of it."
+"""Rows in a table; a milestone has about ten."""
+_CUT = "The rest does not fit here. The JSON record holds all of it."
 
 _SIGNS = {
     CriterionStatus.PASSED: "✅",
@@ -31,7 +30,7 @@ class Fold:
     """Blocks that a reader unfolds."""
 
     summary: str
-    """HTML that is ours, or `html`."""
+    """Our own HTML, or text from `escape_html`."""
     blocks: tuple[Block, ...]
 
 
@@ -39,12 +38,12 @@ Block = str | Fold
 
 
 def markdown(result: Result) -> str:
-    """The report, at most `LIMIT` characters."""
+    """Render the report, at most `MAX_REPORT_CHARACTERS` long."""
     return fit((f"## {escape(words.heading(result))}", *blocks(result)), LIMIT) + "\n"
 
 
 def fit(blocks: Iterable[Block], room: int) -> str:
-    """As many of the blocks as fit into `room` characters, every fold closed; it says so when some do not."""
+    """Join as many blocks as fit, close every fold, and say so when some do not fit."""
     kept, room = [], room - len(_CUT) - 2
     for block in blocks:
         text = block if isinstance(block, str) else _folded(block, room)
@@ -57,35 +56,36 @@ def fit(blocks: Iterable[Block], room: int) -> str:
 
 
 def _folded(fold: Fold, room: int) -> str | None:
-    """None when there is not even room for its frame."""
+    """Render a fold; None when there is not even room for its frame."""
     head, foot = f"<details><summary>{fold.summary}</summary>\n\n", "\n\n</details>"
     inner = room - len(head) - len(foot) - 2
     return f"{head}{fit(fold.blocks, inner)}{foot}" if inner > 2 * len(_CUT) else None
 
 
 def escape(text: str, limit: int = 400) -> str:
-    """Text that stays text inside a paragraph or a table cell: no markup, HTML, links, mentions or references."""
+    """Escape text for a paragraph or a table cell: no markup, HTML, links, mentions or references."""
     text = re.sub(r"([\\`*_\[\]|~$^])", r"\\\1", _entities(one_line(text, limit)))
     return _unlinked(re.sub(r"^(\d*)([#+\-=.)])", r"\1\\\2", text))
 
 
 def html(text: str, limit: int = 400) -> str:
-    """Text that stays text inside one line of HTML (`<summary>`), where Markdown's escapes do not hold."""
+    """Escape text for one line of HTML (`<summary>`), where Markdown's escapes do not work."""
     return _unlinked(_entities(one_line(text, limit)))
 
 
 def _entities(text: str) -> str:
+    """Replace the characters that HTML reserves."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _unlinked(text: str) -> str:
-    """A character of no width keeps GitHub from making links and mentions of what is left."""
+    """Insert zero-width spaces that keep GitHub from turning the text into links and mentions."""
     text = re.sub(r"(@|#|://|\bwww\.|\bGH-)(?=\\?\w)", "\\1\N{ZERO WIDTH SPACE}", text, flags=re.IGNORECASE)
     return text.replace("://", ":\N{ZERO WIDTH SPACE}//")
 
 
 def code(text: str, limit: int = 200) -> str:
-    """Text as a code span that no backtick in it can end; pipes are escaped for tables."""
+    """Format text as a code span that no backtick in it can end; pipes are escaped for tables."""
     text = one_line(text, limit)
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
@@ -93,14 +93,14 @@ def code(text: str, limit: int = 200) -> str:
 
 
 def fence(text: str, limit: int = 2000, language: str = "text") -> str:
-    """Text as a fenced block that no fence in it can end."""
+    """Format text as a fenced block that no fence in it can end."""
     text = clean(text, limit)
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
 def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
-    """The report without its heading, from top to bottom; `first_to_mend=False` where that stands elsewhere."""
+    """Yield the report without its heading; the first failure is left out when another place shows it."""
     medal = f" Medal: {escape(result.medal)}." if result.medal and result.verdict.exit_code == 0 else ""
     yield f"**{words.verdict(result)}.** {words.meaning(result)}{medal}"
     for reason in result.provisional_because[:SHOWN]:
@@ -130,7 +130,8 @@ def blocks(result: Result, *, first_to_mend: bool = True) -> Iterator[Block]:
 
 
 def _table(result: Result) -> str:
-    lines = ["| | Criterion | Measured | Needed | |", "| --- | --- | ---: | ---: | --- |"]
+    """Build the table of all criteria, grouped by kind."""
+    lines = ["| | Criterion | Measured | Required | |", "| --- | --- | ---: | ---: | --- |"]
     shown = result.criteria[:MOST_CRITERIA]
     one, several = words.gather_not_attempted(shown)
     for kind, criteria in words.by_kind(one):
@@ -145,6 +146,7 @@ def _table(result: Result) -> str:
 
 
 def _row(criterion: CriterionResult) -> str:
+    """Format one criterion with its figures and, unless it passed, the reason."""
     name = escape(criterion.title)
     if criterion.status in (CriterionStatus.ERROR, CriterionStatus.NOT_ATTEMPTED):
         name += f"<br>{escape(words.not_measured(criterion), 600)}"
@@ -156,11 +158,12 @@ def _row(criterion: CriterionResult) -> str:
 
 
 def _describe_status(status: CriterionStatus) -> str:
+    """Return the sign and the word for a status."""
     return f"{_SIGNS[status]} {words.STATUSES[status]}"
 
 
 def failure(failure: Failure) -> str:
-    """One thing to fix: what, where, who says what, and the command that tries it."""
+    """Render one thing to fix: what and where it is, what came back, and the command that tries it."""
     lines = [f"**{escape(words.label(failure))}**"]
     if place := words.place(failure):
         lines.append(f"In {code(place)}")
@@ -176,7 +179,7 @@ def failure(failure: Failure) -> str:
 
 
 def curves(result: Result) -> Iterator[str]:
-    """The curves of the training, a line each, as one block; nothing where there are none."""
+    """Yield the training curves as one block, a line each; nothing when there are none."""
     lines = []
     for curve in result.curves[:6]:
         known = [v for v in curve.values if v is not None]
@@ -188,17 +191,19 @@ def curves(result: Result) -> Iterator[str]:
 
 
 def _notes(result: Result) -> Iterator[str]:
+    """Yield what was not graded and which course files have changed."""
     lines = [f"- Not graded: {code(n.path)}: {escape(n.message)}" for n in result.submission.refused[:20]]
     if len(result.submission.refused) > 20:
         lines.append(f"- … and {write_count(len(result.submission.refused) - 20, 'more file')} not graded.")
     if changed := result.course.changed:
         names = ", ".join(code(path) for path in changed[:10]) + (", …" if len(changed) > 10 else "")
-        lines.append(f"- Files of the course are not as released ({len(changed)}): {names}")
+        lines.append(f"- Course files changed since the release ({len(changed)}): {names}")
     if lines:
         yield "\n".join(lines)
 
 
 def _evidence(result: Result) -> str:
+    """Format the conditions of the measurement in small print."""
     machine, timing = result.machine, result.timing
     data = ", ".join(f"{escape(d.name)} ({code(d.digest[:12])})" for d in result.data)
     return cut(

@@ -1,4 +1,4 @@
-"""A milestone's medal as SVG: no font has to have it. Badges and pages draw the same."""
+"""A milestone's medal as SVG, which needs no font; badges and pages draw the same medal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ METALS = {
     "platinum": ("#cfe0e6", "#3f6675", "#142b34"),
     "diamond": ("#aee0f7", "#20749e", "#08334a"),
 }
-"""Of each metal the disc, the rim and the number; a medal of another name is golden."""
+"""Colours of each metal's disc, rim and number; a medal with any other name is gold."""
 WAITING = ("#eaeded", "#7f8c8d", "#4d5656")
 _SYMBOLS = re.compile(r"^[^\w]+")
 
 
 def name_medal(medal: str) -> str:
-    """The medal's name without a sign before it, which not every font has.
+    """Return the medal's name without the sign before it, which not every font has.
 
     >>> name_medal("\N{THIRD PLACE MEDAL} Bronze — First Light")
     'Bronze — First Light'
@@ -27,9 +27,9 @@ def name_medal(medal: str) -> str:
 
 
 def draw_medal(number: int, medal: str, *, earned: bool = True, provisional: bool = False) -> str:
-    """SVG elements, WIDTH wide and HEIGHT high: a ribbon, a disc of the medal's metal and the milestone's number.
+    """Draw a medal WIDTH wide and HEIGHT high: a ribbon, a metal disc and the milestone's number.
 
-    One that is not earned yet is grey and has no ribbon; the rim of a provisional one is dashed.
+    A medal that is not earned yet is grey, without a ribbon. A provisional medal has a dashed rim.
     """
     metal = name_medal(medal).split(" ")[0].lower()
     disc, rim, ink = METALS.get(metal, METALS["gold"]) if earned else WAITING

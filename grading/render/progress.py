@@ -1,4 +1,4 @@
-"""What the grader says while it works, and how a terminal shows it."""
+"""The progress of a grading, and how a terminal shows it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from grading.render.text import one_line
 
 
 class Watch(Protocol):
-    """Who is told how far the grading has come. Notes may hold untrusted text; whoever shows them cleans them."""
+    """A listener for the progress of a grading; it must clean notes, which may hold untrusted text."""
 
     def phase(self, title: str, total: int | None) -> None:
-        """A new phase begins, of `total` steps (None: unknown)."""
+        """Begin a phase of `total` steps (None: unknown)."""
 
     def advance(self, done: int, note: str = "") -> None:
-        """So many steps of the current phase are done."""
+        """Note that this many steps of the phase are done."""
 
 
 class Silent:
     """A watch that shows nothing."""
 
     def phase(self, title: str, total: int | None) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self, done: int, note: str = "") -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 class PlainWatch:
-    """One line per phase: for logs, pipes and CI."""
+    """Shows one line per phase: for logs, pipes and CI."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -46,17 +46,17 @@ class PlainWatch:
         pass
 
     def phase(self, title: str, total: int | None) -> None:  # noqa: ARG002 - a line in a log has no bar
-        """Print the phase's title on a line of its own; where nobody reads it, the grading goes on."""
+        """Print the phase's title on a line of its own; a broken pipe does not stop the grading."""
         sign = "-" if self._console.options.ascii_only else "·"
-        with contextlib.suppress(OSError, SystemExit):  # the latter is Rich's answer to a broken pipe
+        with contextlib.suppress(OSError, SystemExit):  # Rich raises the latter on a broken pipe
             self._console.print(Text(f"{sign} {one_line(title, 200)}"))
 
     def advance(self, done: int, note: str = "") -> None:
-        """Say nothing: a log keeps the phases only."""
+        """Show nothing: a log keeps only the phases."""
 
 
 class RichWatch:
-    """A spinner and a bar that vanish when the grading is over; use as a context manager."""
+    """Shows a spinner and a bar that vanish after the grading; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
@@ -79,17 +79,17 @@ class RichWatch:
         self._task = self._progress.add_task(_short(title, 60), total=total, note="")
 
     def advance(self, done: int, note: str = "") -> None:
-        """Move the bar and show the note beside it."""
+        """Move the bar and show the note next to it."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, note=_short(note, 40))
 
 
 def _short(text: str, width: int) -> str:
-    """The text in at most so many columns; what passes by needs no count of what is missing."""
+    """Cut the text to this many columns, without a count of what is missing, as it soon disappears."""
     text = one_line(text, 400)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def watch_for(console: Console) -> RichWatch | PlainWatch:
-    """A moving watch on a terminal, a line per phase elsewhere."""
+    """Create a moving watch on a terminal, and one that prints a line per phase elsewhere."""
     return RichWatch(console) if console.is_terminal and not console.is_dumb_terminal else PlainWatch(console)

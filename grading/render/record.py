@@ -1,4 +1,4 @@
-"""A result as JSON: the record itself, the same bytes for the same record, without NaN."""
+"""A result record as JSON: the same bytes for the same record, without NaN."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from grading.result import Result
 
 
 def to_json(result: Result) -> str:
-    """The record in its own field order, two spaces, ASCII only, one newline at the end.
+    """Encode the record in its own field order, indented by two, ASCII only, with one newline at the end.
 
-    Numbers that JSON does not have (NaN, infinities) become null; a lone surrogate becomes U+FFFD.
+    Numbers that JSON lacks (NaN, infinities) become null; a lone surrogate becomes U+FFFD.
     """
     return json.dumps(_plain(result.model_dump(mode="json")), indent=2, allow_nan=False) + "\n"
 
 
 def from_json(text: str | bytes) -> Result:
-    """The record back; pydantic's ValidationError when it is not one. Nothing is converted: "1" is no number."""
+    """Decode a record strictly, so that "1" is not a number; ValidationError when it is not one."""
     return Result.model_validate_json(text, strict=True)
 
 
 def _plain(value: Any) -> Any:
+    """Replace what JSON cannot hold, at any depth."""
     match value:
         case dict():
             return {_plain(k): _plain(v) for k, v in value.items()}

@@ -15,20 +15,20 @@ SECONDS_PER_FRAME = 0.05
 
 
 class Screen(Protocol):
-    """Where frames are drawn. A frame is any Rich renderable; text from students goes in as `Text`, cleaned."""
+    """A place to draw frames: any Rich renderable, in which a student's text is a cleaned `Text`."""
 
     watched: bool
-    """Whether somebody looks; where nobody does, a demonstration may train for a shorter time."""
+    """Whether somebody is watching; when nobody is, a demonstration may train for a shorter time."""
 
     def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Show this frame in place of the last one, for so long at least; a frame to keep stays above later ones."""
+        """Show this frame instead of the last one for at least this long; `keep` leaves it above later ones."""
 
     def ask(self, question: str) -> str | None:
-        """The line that somebody types; None when it is empty, or when nobody can type."""
+        """Return the line that somebody types; None when it is empty or nobody can type."""
 
 
 class RecordingScreen:
-    """Keeps every frame: a headless run."""
+    """Keeps every frame of a headless run."""
 
     watched = False
 
@@ -36,16 +36,16 @@ class RecordingScreen:
         self.frames: list[RenderableType] = []
 
     def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Keep the frame; nobody needs time to look at it."""
+        """Keep the frame without waiting, as nobody is watching."""
         self.frames.append(renderable)
 
     def ask(self, question: str) -> str | None:  # noqa: ARG002
-        """Nobody is there."""
+        """Return None, as nobody is there to answer."""
         return None
 
 
 class LiveScreen:
-    """Draws each frame over the last one on a terminal; the last one stays. Use as a context manager."""
+    """Draws each frame over the last one on a terminal; use it as a context manager."""
 
     watched = True
 
@@ -62,7 +62,7 @@ class LiveScreen:
         self._live.stop()
 
     def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:
-        """Draw the frame in place of the last one, no sooner than an eye can follow."""
+        """Draw the frame over the last one, no sooner than an eye can follow."""
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._live.update("" if keep else renderable, refresh=not keep)
         if keep:
@@ -70,7 +70,7 @@ class LiveScreen:
         self._until = time.monotonic() + seconds
 
     def ask(self, question: str) -> str | None:
-        """Ask below what has been kept; None without a keyboard, too."""
+        """Ask below the kept frames; None without a keyboard."""
         if not sys.stdin.isatty():
             return None
         self._live.stop()
@@ -83,11 +83,12 @@ class LiveScreen:
             self._live.start()
 
     def _begin(self) -> Live:
+        """Create the display that draws the frames."""
         return Live(console=self._console, auto_refresh=False, transient=False, vertical_overflow="crop")
 
 
 class PlainScreen:
-    """Prints the first frame, those to keep, and the last: a demonstration in a log. Use as a context manager."""
+    """Prints the first, the last and the kept frames of a demonstration in a log; use it as a context manager."""
 
     watched = True
 
@@ -104,7 +105,7 @@ class PlainScreen:
             self._console.print(self._last)
 
     def frame(self, renderable: RenderableType, *, seconds: float = SECONDS_PER_FRAME, keep: bool = False) -> None:  # noqa: ARG002
-        """Print the first frame and those to keep; hold back every other one until the end."""
+        """Print the first frame and kept ones; hold back any other frame until the end."""
         if self._first or keep:
             self._console.print(renderable)
             self._first, self._last = False, None
@@ -112,10 +113,10 @@ class PlainScreen:
             self._last = renderable
 
     def ask(self, question: str) -> str | None:  # noqa: ARG002
-        """A log has no keyboard."""
+        """Return None, as a log has no keyboard."""
         return None
 
 
 def screen_for(console: Console) -> LiveScreen | PlainScreen:
-    """A live screen on a terminal, the first and the last frame elsewhere."""
+    """Create a live screen on a terminal, and one that prints the first and last frame elsewhere."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)

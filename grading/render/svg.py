@@ -1,4 +1,4 @@
-"""Shapes of SVG, shared by whatever draws: a box, a word, and round steps for an axis."""
+"""SVG shapes shared by everything that draws: a box, a word, and round steps for an axis."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from markupsafe import escape
 
 
 def draw_box(x: float, y: float, width: float, height: float, look: str) -> str:
-    """Draw a rectangle; `look` is its further attributes."""
+    """Draw a rectangle; `attributes` are its further attributes."""
     return f'<rect x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" {look}/>'
 
 
 def write_word(x: float, y: float, text: str, anchor: str = "start", turn: int = 0, kind: str = "") -> str:
-    """Write text that starts, ends or is centred at a point; `turn` is in degrees, `kind` its class."""
+    """Draw text that starts, ends or is centred at a point; `degrees` rotates it."""
     more = f' transform="rotate({turn} {x:.5g} {y:.5g})"' if turn else ""
     more += f' class="{kind}"' if kind else ""
     return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 def find_round_step(span: float) -> float:
-    """Return a round distance that divides the span into two to five parts; 0 for a span of nothing."""
+    """Return a round distance that divides the span into two to five parts; 0 for an empty span."""
     if not span > 1e-12:
         return 0.0
     size = 10.0 ** math.floor(math.log10(span / 2))

@@ -1,4 +1,4 @@
-"""A result on a terminal: a Rich renderable that fits any width, any encoding, and shows untrusted text as text."""
+"""A result on a terminal: a Rich renderable for any width and encoding that shows untrusted text as plain text."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class Report:
-    """A result as a renderable; see `show`."""
+    """A result as a renderable; `print_report` prints it."""
 
     result: Result
     again: str | None = None
-    """The command that grades again; without it, the session's."""
+    """The command to grade again; by default the session's."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts from top to bottom, what to do next last."""
@@ -55,9 +55,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Hanging:
-    """A text whose lines, as a terminal of this width breaks them, are indented after the first.
+    """A text whose lines are indented after the first, wherever a terminal of this width breaks them.
 
-    A quoted one has a bar before every line instead, if there are several or `always`.
+    A quoted text has a bar before every line instead, if it has several lines or `always` is set.
     """
 
     text: Text
@@ -65,7 +65,7 @@ class Hanging:
     always: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        """The lines, each with what stands before it."""
+        """Yield the lines with their indents or bars."""
         indent = self._indent if not options.ascii_only else self._indent.replace("│", "|")
         width = max(1, options.max_width - len(indent))
         lines = console.render_lines(self.text, options.update(width=width, height=None), pad=False)
@@ -76,27 +76,29 @@ class Hanging:
             yield Segment.line()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as the text with its indent."""
+        """Return the width of the text with its indent."""
         inner, more = Measurement.get(console, options, self.text), len(self._indent)
         return Measurement(inner.minimum + more, inner.maximum + more).clamp(max_width=options.max_width)
 
     @property
     def _indent(self) -> str:
+        """The bar of a quoted text, or spaces."""
         return BAR if self.quoted else "    "
 
 
 def show(console: Console, result: Result, *, again: str | None = None) -> None:
-    """Print the report; commands to copy may be longer than a line. ``again`` is how it was graded, to be repeated."""
+    """Print the report for a terminal of any width; ``again`` is the command that repeats the grading."""
     console.print(Report(result, again), width=min(console.width, WIDEST), crop=False)
 
 
 def show_first_failure(console: Console, result: Result) -> None:
-    """Print of a report only what to fix first, what the code printed, and what was not graded."""
+    """Print only what to fix first, what the code printed, and what was not graded."""
     parts = [*_errors(result), *_output(result), *_notes(result), *_first_to_mend(result, again=None)]
     console.print(Group(*parts), width=min(console.width, WIDEST), crop=False)
 
 
 def _verdict(result: Result) -> RenderableType:
+    """Build the panel with the verdict, the medal and the points."""
     colour = _COLOURS[result.verdict]
     parts = [Text.assemble((words.verdict(result).upper(), f"bold {colour}"), "  ", words.meaning(result))]
     if result.medal and result.verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
@@ -113,6 +115,7 @@ def _verdict(result: Result) -> RenderableType:
 
 
 def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableType]:
+    """Yield a heading and a table for each kind of criterion."""
     told: set[str] = set()
     for kind, criteria in words.by_kind(result.criteria):
         yield Text(f"\n{words.KINDS[kind]}", style="bold")
@@ -127,7 +130,7 @@ def _criteria(result: Result, wide: bool, plain: bool) -> Iterator[RenderableTyp
 
 
 def _row(criterion: CriterionResult, wide: bool, plain: bool, told: set[str]) -> list[RenderableType]:
-    """One criterion; what several share, a reason or a way of measuring, is written only once (`told`)."""
+    """Build a criterion's row; a reason or method that several rows share is written only once."""
     sign, ascii_sign, colour = _SIGNS[criterion.status]
     bar = Text(figures.bar(figures.share(criterion), 10, ascii_only=plain), style=colour)
     name = Text(one_line(criterion.title, 300))
@@ -153,13 +156,14 @@ def _row(criterion: CriterionResult, wide: bool, plain: bool, told: set[str]) ->
 
 
 def _ascii(figure: str) -> str:
+    """Replace signs that plain ASCII lacks."""
     for sign, word in (("≥", ">="), ("≤", "<="), ("×", "x"), ("—", "-"), ("∞", "inf"), ("−", "-")):
         figure = figure.replace(sign, word)
     return figure
 
 
 def _other_failures(result: Result) -> Iterator[RenderableType]:
-    """What else to fix; a hint that several share is written only once, with the first of all at the end."""
+    """Yield the other failures; a hint that several share is written only once."""
     others = words.failures(result)[1:]
     if not others:
         return
@@ -171,11 +175,11 @@ def _other_failures(result: Result) -> Iterator[RenderableType]:
         shown = failure.model_copy(update={"hint": None}) if shared else failure
         yield Padding(failure_parts(shown, brief=True), (0, 0, 0, 1))
     if len(others) > SHOWN:
-        yield Text(f" … and {len(others) - SHOWN} more; most often they go with the first ones.", style="dim")
+        yield Text(f" … and {len(others) - SHOWN} more, most often fixed along with the first ones.", style="dim")
 
 
 def failure_parts(failure: Failure, *, brief: bool) -> Group:
-    """The failure's title, and under it who says what."""
+    """Build the failure's title with its place, call, values and hint below it."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
@@ -193,7 +197,7 @@ def failure_parts(failure: Failure, *, brief: bool) -> Group:
 
 
 def _curves(result: Result, width: int, plain: bool) -> Iterator[RenderableType]:
-    """Up to five curves, one line each where it is wide enough."""
+    """Yield up to five curves, one line each where the terminal is wide enough."""
     heading = None
     for curve in result.curves[:5]:
         known = [v for v in curve.values if v is not None]
@@ -209,6 +213,7 @@ def _curves(result: Result, width: int, plain: bool) -> Iterator[RenderableType]
 
 
 def _output(result: Result) -> Iterator[RenderableType]:
+    """Yield what the student's code printed, unless the milestone is unlocked."""
     text = clean(result.student_output, 1000).strip()
     if text and result.verdict is not Verdict.UNLOCKED:
         yield Text("\nYour code printed", style="bold")
@@ -216,6 +221,7 @@ def _output(result: Result) -> Iterator[RenderableType]:
 
 
 def _notes(result: Result) -> Iterator[RenderableType]:
+    """Yield what was not graded and which course files have changed."""
     for note in result.submission.refused[:10]:
         yield Text()
         yield Hanging(Text(f"Not graded: {one_line(note.path)}: {one_line(note.message, 400)}", style="yellow"))
@@ -223,13 +229,13 @@ def _notes(result: Result) -> Iterator[RenderableType]:
         yield Text(f"… and {write_count(len(result.submission.refused) - 10, 'more file')} not graded.", style="yellow")
     if changed := result.course.changed:
         names = ", ".join(one_line(path, 80) for path in changed[:5]) + (", …" if len(changed) > 5 else "")
-        text = f"Files of the course are not as released ({len(changed)}): {names}. "
+        text = f"Course files changed since the release ({len(changed)}): {names}. "
         yield Text()
-        yield Hanging(Text(f"{text}The verdict that counts is made with the released ones.", style="yellow"))
+        yield Hanging(Text(f"{text}The verdict that counts uses the released files.", style="yellow"))
 
 
 def _errors(result: Result) -> Iterator[RenderableType]:
-    """What the grader or this machine could not do."""
+    """Yield what the grader or this machine could not do, if anything."""
     for criterion in result.criteria:
         if criterion.status is CriterionStatus.ERROR:
             yield Hanging(Text(f"{words.meaning(result)}\n{words.not_measured(criterion)}", style="magenta"))
@@ -237,6 +243,7 @@ def _errors(result: Result) -> Iterator[RenderableType]:
 
 
 def _first_to_mend(result: Result, again: str | None) -> Iterator[RenderableType]:
+    """Yield the failure to fix first and the commands that try the fix."""
     failure = result.first_to_mend
     if failure is None:
         return
@@ -252,11 +259,12 @@ def _first_to_mend(result: Result, again: str | None) -> Iterator[RenderableType
 
 
 def command(line: str) -> Text:
-    """A line to copy: never broken by us, whatever the width."""
+    """Format a line to copy, which is never wrapped, whatever the width."""
     return Text(f"  {line}", style="bold", no_wrap=True, overflow="ignore")
 
 
 def _footer(result: Result) -> RenderableType:
+    """Build the line with the times, the seed and the sandbox."""
     timing, machine = result.timing, result.machine
     return Text(
         f"\n{words.seconds(timing.total)} in all: your code {words.seconds(timing.student)}, "

@@ -1,4 +1,4 @@
-"""Untrusted text made harmless, in one place: what students' code printed, raised or named."""
+"""Makes untrusted text harmless, in one place: whatever students' code has printed, raised or named."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import unicodedata
 
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}+[ -/]{0,16}+[@-~]"  # CSI: colours, cursor
-    # Strings: titles, links, clipboard. Not longer, so that thousands without an end do not take minutes.
+    # Strings: titles, links, clipboard. The limit keeps thousands of unterminated ones from taking minutes.
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,256}+(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"  # what is left
 )
-# Anywhere, not at line starts only: a narrow table may break the line just before it.
+# Anywhere, not only at the start of a line: a narrow table may break the line just before it.
 _COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")
 # Control, format (direction marks, zero width), surrogate, private use, line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-# What has no ink in any other category: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the
-# blank letters and symbols that it does not list: Braille without dots, the null notehead, Egyptian and Khitan fillers.
+# Characters without ink in any other category: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and
+# blank letters and symbols it does not list: Braille without dots, the null notehead, Egyptian and Khitan fillers.
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufffc"
     "\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
 )
 _JOINERS = re.compile("[\u200c\u200d]+")
 _VIRAMA = 9
-"""The combining class of signs that take away a consonant's vowel."""
+"""The combining class of signs that remove a consonant's vowel."""
 MARKS = 4
-"""Marks above and below one letter; more than the languages that stack most of them write."""
+"""Combining marks allowed on one letter, more than any language stacks."""
 BAR = "│ "
-"""Stands before what is quoted: no line that begins with it is the grader's own."""
+"""Stands before quoted text: no line that begins with it is the grader's own."""
 
 
 def write_count(count: int, noun: str) -> str:
-    """A number and what is counted.
+    """Format a number and the counted noun.
 
-    >>> write_count(1, "file"), write_count(2000, "file")
+    >>> format_count(1, "file"), format_count(2000, "file")
     ('1 file', '2,000 files')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def cut(text: str, limit: int, dropped: int = 0) -> str:
-    """At most `limit` characters of the text, and how many are not shown (`dropped`: cut off before).
+    """Cut the text after `max_characters` and say how many are missing (`dropped` are already gone).
 
-    >>> cut("abcdef", 4)
+    >>> truncate_text("abcdef", 4)
     'abcd… (2 more characters)'
     """
     missing = max(0, len(text) - limit) + dropped
@@ -52,11 +52,11 @@ def cut(text: str, limit: int, dropped: int = 0) -> str:
 
 
 def clean(text: str, limit: int = 2000) -> str:
-    """The text without escapes, invisible characters and towers of marks, cut visibly after `limit` characters.
+    """Remove escapes, invisible characters and stacked marks, and cut the text visibly after a limit.
 
-    What GitHub would read as a workflow command (`::error::`, `##[group]`) gets a space that breaks it.
+    A space breaks anything that GitHub would read as a workflow command (`::error::`, `##[group]`).
     """
-    # Cutting roughly first keeps the work bounded whatever a worker sent.
+    # A rough cut first keeps the work bounded, whatever a worker has sent.
     rough = text[: 20 * limit]
     dropped = len(text) - len(rough)
     rough = _ESCAPE.sub("", rough.replace("\r\n", "\n").replace("\r", "\n"))
@@ -66,12 +66,12 @@ def clean(text: str, limit: int = 2000) -> str:
 
 
 def drop_invisible(text: str) -> str:
-    """The text without what nobody can see, and with at most `MARKS` marks stacked on a letter.
+    """Remove what nobody can see, and all but `MAX_MARKS` of the marks stacked on a letter.
 
     Newlines and tabs stay, and so do the joiners U+200C and U+200D where words are spelt with them: between letters
     (Persian, Bengali) and after a virama (Sinhala, Malayalam). Every other space becomes the ordinary one.
     """
-    # Each character is looked up once, however often it stands there.
+    # Each character is looked up once, however often it occurs.
     kinds = {c: unicodedata.category(c) for c in set(text)}
     hidden = {c for c, kind in kinds.items() if kind in _INVISIBLE or _BLANK.match(c)} - set("\n\t\u200c\u200d")
     spaces = {ord(c): " " for c, kind in kinds.items() if kind == "Zs"}
@@ -79,7 +79,7 @@ def drop_invisible(text: str) -> str:
     text = _JOINERS.sub(_keep_joiner, text)
     marks = re.escape("".join(c for c, kind in kinds.items() if kind[0] == "M"))
     stacked = re.escape("".join(c for c, kind in kinds.items() if kind in ("Mn", "Me")))
-    if marks:  # without a letter of its own, a mark would be drawn over what stands before the text
+    if marks:  # without a letter of its own, a mark would be drawn over whatever precedes the text
         text = re.sub(f"^[{marks}\u200c\u200d]+", "", text, flags=re.MULTILINE)
     if stacked:
         text = re.sub(f"([{stacked}]{{{MARKS}}})[{stacked}]+", r"\1", text)
@@ -87,7 +87,10 @@ def drop_invisible(text: str) -> str:
 
 
 def _keep_joiner(found: re.Match[str]) -> str:
-    """One joiner where a word may hold it, none elsewhere. Two marks with only a joiner between them would stack."""
+    """Keep one joiner where a word may hold it, and none elsewhere.
+
+    Two marks with only a joiner between them would stack.
+    """
     text, (start, end) = found.string, found.span()
     before, after = text[max(0, start - 1) : start] or "\n", text[end : end + 1] or "\n"
     kinds = unicodedata.category(before)[0] + unicodedata.category(after)[0]
@@ -96,29 +99,29 @@ def _keep_joiner(found: re.Match[str]) -> str:
 
 
 def _no_command(line: str) -> str:
-    """The line with every `::name` broken that another `::` follows."""
+    """Break every `::name` in the line that a later `::` would complete."""
     last = line.rfind("::")
     return _COMMAND_START.sub(lambda start: ": :" if start.end("name") <= last else "::", line)
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """The cleaned text on one line, with single spaces.
+    """Clean the text and put it on one line, with single spaces.
 
-    >>> one_line("a\\n  b")
+    >>> to_one_line("a\\n  b")
     'a b'
     """
     return cut(" ".join(clean(text, 20 * limit).split()), limit)
 
 
 def quote(text: str, limit: int = 2000) -> str:
-    """The cleaned text with a bar before each line: whatever it imitates, it is seen to be quoted."""
+    """Clean the text and put a bar before each line, so that it is recognisably quoted."""
     return BAR + clean(text, limit).replace("\n", "\n" + BAR)
 
 
 def labelled(label: str, text: str, limit: int = 2000) -> str:
-    """The label and the cleaned text; several lines are quoted, below each other, so that none of them is a label.
+    """Put a label before the cleaned text; several lines are quoted, so that none looks like a label.
 
-    >>> print(labelled("got: ", "[[1, 2],\\n [3, 4]]"))
+    >>> print(label_text("got: ", "[[1, 2],\\n [3, 4]]"))
     got: │ [[1, 2],
          │  [3, 4]]
     """

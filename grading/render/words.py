@@ -1,4 +1,4 @@
-"""The words every surface uses for verdicts, statuses and kinds: one source for the phrasing."""
+"""The wording of verdicts, statuses and kinds for every surface, in one place."""
 
 from __future__ import annotations
 
@@ -30,60 +30,61 @@ _VERDICTS = {
     Verdict.ERROR: "Could not be graded",
 }
 _WRITINGS = {
-    "function": ("A function", "computes something else", "does what its docstring says"),
+    "function": ("A function", "computes something different", "does what its docstring says"),
     "story": ("A story", "not all of it is true", "all of it is true"),
     "text": ("Real text", "", ""),
 }
 
 
 def heading(result: Result) -> str:
-    """What was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
+    """Name what was graded: "Milestone 1: Basic Inference", or "Module 02_tensor: Tensors"."""
     return heading_of(result.session, result.name)
 
 
 def heading_of(session: str, name: str) -> str:
-    """The same for what `nox -s SESSION` grades."""
+    """Name what `nox -s SESSION` grades: "Milestone 1: Basic Inference"."""
     what, _, which = session.partition("-")
     return one_line(f"{what.capitalize()} {which}: {name}")
 
 
 def verdict(result: Result) -> str:
-    """The verdict in words; a module is passed, not unlocked."""
+    """Describe the result's verdict; a module is passed, not unlocked."""
     return verdict_word(result.verdict, module=result.milestone is None)
 
 
 def verdict_word(verdict: Verdict, *, module: bool) -> str:
-    """The same for a verdict alone."""
+    """Name a verdict; a module is passed, not unlocked."""
     if module and verdict in (Verdict.UNLOCKED, Verdict.PROVISIONAL):
         return "Passed" if verdict is Verdict.UNLOCKED else "Provisionally passed"
     return _VERDICTS[verdict]
 
 
 def meaning(result: Result) -> str:
-    """One sentence on what the verdict means for the student."""
+    """Summarize in a sentence or two how many criteria are met and whose fault an error is."""
     met = sum(c.status is CriterionStatus.PASSED for c in result.criteria)
-    of = f"{met} of {len(result.criteria)} criteria met."
+    counts = f"{met} of {len(result.criteria)} criteria met."
     if result.verdict is Verdict.ERROR:
         failed = any(c.status is CriterionStatus.FAILED for c in result.criteria)
-        return f"{of} {'Where it says error, the' if failed else 'The'} grader or this machine failed, not your code."
-    return of
+        subject = "Where it says error, the" if failed else "The"
+        return f"{counts} {subject} grader or this machine failed, not your code."
+    return counts
 
 
 def points(result: Result) -> str | None:
-    """What a milestone's result is worth, and by which scheme; None for a module, and where nobody could judge."""
+    """Describe a milestone's points and their scheme; None for a module or a result that could not be judged."""
     if result.milestone is None or result.verdict is Verdict.ERROR:
         return None
     return f"{reached_points(result)} points. {one_line(describe_scheme(result.criteria), 1000)}"
 
 
 def reached_points(result: Result) -> str:
-    """The same figure alone: "92.3 of 100"."""
-    share = math.floor(1000 * score_share(result)) / 1000  # never rounded up to what was not reached
+    """Format the points: "92.3 of 100"."""
+    share = math.floor(1000 * score_share(result)) / 1000  # rounded down, never up to a score that was not reached
     return f"{FULL * share:g} of {FULL}"
 
 
 def not_measured(criterion: CriterionResult) -> str:
-    """Why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
+    """Say why a criterion has no verdict of its own: "not attempted: fix the module tests first"."""
     status, why = STATUSES[criterion.status], one_line(criterion.explanation or "", 600)
     return why if why.lower().startswith(status) else f"{status}: {why}" if why else status
 
@@ -91,7 +92,7 @@ def not_measured(criterion: CriterionResult) -> str:
 def gather_not_attempted(
     criteria: tuple[CriterionResult, ...],
 ) -> tuple[tuple[CriterionResult, ...], dict[str, list[CriterionResult]]]:
-    """The criteria that need a line each, and, by their reason, those that several share and one line says for all."""
+    """Split off the criteria that were not attempted for a reason that several of them share."""
     groups: dict[str, list[CriterionResult]] = {}
     for criterion in criteria:
         if criterion.status is CriterionStatus.NOT_ATTEMPTED:
@@ -102,46 +103,46 @@ def gather_not_attempted(
 
 
 def name_kinds(criteria: list[CriterionResult]) -> str:
-    """What kinds these are of: "performance, reliability and understanding"."""
+    """Name the kinds of these criteria: "performance, reliability and understanding"."""
     *first, last = [KINDS[kind].lower() for kind, _ in by_kind(tuple(criteria))]
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def by_kind(criteria: tuple[CriterionResult, ...]) -> list[tuple[Kind, list[CriterionResult]]]:
-    """The criteria grouped by kind, in the manifest's order of kinds, empty kinds left out."""
+    """Group the criteria by kind, in the manifest's order of kinds, without empty kinds."""
     groups = [(kind, [c for c in criteria if c.kind is kind]) for kind in Kind]
     return [(kind, criteria) for kind, criteria in groups if criteria]
 
 
 def failures(result: Result) -> list[Failure]:
-    """Every failure, in order; the first is the one to fix first."""
+    """List every failure in order; the first is the one to fix first."""
     return [f for c in result.criteria for f in c.failures]
 
 
 def place(failure: Failure) -> str | None:
-    """Where to look: "modules/02_tensor/tinytorch/tensor.py:41"."""
+    """Format the failure's place: "modules/02_tensor/tinytorch/tensor.py:41"."""
     if failure.file is None:
         return None
     return one_line(failure.file if failure.line is None else f"{failure.file}:{failure.line}")
 
 
 def label(failure: Failure, limit: int = 400) -> str:
-    """The failure in one line: "Task 2.3: Addition broadcasts"."""
+    """Format the failure in one line: "Task 2.3: Addition broadcasts"."""
     title = one_line(failure.title, limit)
     return title if failure.task is None else f"Task {one_line(failure.task, 10)}: {title}"
 
 
 def fast_loop(failure: Failure) -> str | None:
-    """The command that runs only this failure's test, in the student's own process."""
+    """Build the command that runs only this failure's test, in the student's own process."""
     if failure.test is None:
         return None
-    # Only printable ASCII: the command is meant to be pasted into a shell.
+    # Only printable ASCII, because the command is meant to be pasted into a shell.
     node = "".join(c if c.isascii() and c.isprintable() else "?" for c in failure.test)[:300]
     return f"pytest {shlex.quote(node)}"
 
 
 def describe_kept(result: Result) -> str | None:
-    """When figures were measured that an earlier run has left; None when all are this run's."""
+    """Say when figures were measured that come from an earlier run; None when all are new."""
     moments = sorted({c.measured_at for c in result.criteria if c.measured_at is not None})
     if not moments:
         return None
@@ -152,19 +153,19 @@ def describe_kept(result: Result) -> str | None:
 
 
 def describe_writing(writing: Writing) -> tuple[str, str]:
-    """What it is that a network wrote, and what is said of it, which is nothing of real text."""
+    """Describe a text that a network wrote, and the judgement on it, which is empty for real text."""
     what, wrong, right = _WRITINGS[writing.kind]
     judged = "" if writing.right is None else right if writing.right else wrong
-    return f"{what} that was begun, and what the network wrote after it", judged
+    return f"{what} that was started, and the network's continuation", judged
 
 
 def seconds(value: float) -> str:
-    """A duration: "0.4 s", "2 min 5 s"."""
+    """Format a duration: "0.4 s", "2 min 5 s"."""
     if value < 60:
         return f"{value:.1f} s"
     return f"{int(value // 60)} min {round(value % 60)} s"
 
 
 def describe_sandbox(sandbox: str) -> str:
-    """What student code ran in, from a record: "bubblewrap", "Landlock", "a limited process"."""
+    """Name the sandbox in a record: "bubblewrap", "Landlock", "a limited process"."""
     return {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(sandbox, "a limited process")

@@ -1,4 +1,4 @@
-"""The README's pictures, made from the real program: a milestone that unlocks, and the page of a class."""
+"""The README's pictures, made from the real program: a milestone that unlocks, and a class's page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from website.source import Folder
 TARGET = Path("docs", "images")
 COLUMNS, ROWS = 96, 27
 LINE = 24.4
-"""The height that Rich gives a line of its SVG."""
+"""The line height in Rich's SVG."""
 SECONDS = 9
 STUDENTS = 24
 PAGE: Any = {"width": 1200, "height": 830}
@@ -52,16 +52,16 @@ FORMAT = """\
 
 
 def write_pictures(root: Path) -> list[Path]:
-    """Grade milestone 1, build the site of a class that never was, and write a picture of each; their paths.
+    """Grade milestone 1, build a simulated class's site, write a picture of each, and return their paths.
 
-    GraderError where milestone 1 is not unlocked or a browser is missing.
+    GraderError when milestone 1 is not unlocked or no browser is installed.
     """
     (root / TARGET).mkdir(parents=True, exist_ok=True)
     return [draw_milestone(root), photograph_site(root)]
 
 
 def draw_milestone(root: Path) -> Path:
-    """The report of milestone 1 and its medal, as a terminal shows them, rolling by once."""
+    """Draw the report of milestone 1 and its medal as a terminal shows them, scrolling by once."""
     result = grade_milestone(root, 1, seed=1, again=True)
     if result.verdict is not Verdict.UNLOCKED:
         raise GraderError(f"milestone 1 is {result.verdict.value}. See: nox -s milestone-1 -- --seed 1")
@@ -73,7 +73,7 @@ def draw_milestone(root: Path) -> Path:
 
 
 def render_terminal(shown: RenderableType) -> str:
-    """An SVG in which these lines roll through a window of a terminal, and stay at their end where nothing may move."""
+    """Render lines as an SVG that scrolls once through a terminal window, or shows the end when motion is reduced."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(shown)
     lines = len(console.export_text(clear=False).splitlines())
@@ -86,7 +86,7 @@ def render_terminal(shown: RenderableType) -> str:
 
 
 def photograph_site(root: Path) -> Path:
-    """The top of the front page, in a browser's window."""
+    """Take a screenshot of the top of the site's front page."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

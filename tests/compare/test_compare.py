@@ -27,7 +27,7 @@ has_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason
 
 @pytest.fixture(autouse=True)
 def _few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long it takes is not what is tested."""
+    """Time only a few turns, as the times are not tested."""
     monkeypatch.setattr(beside, "TURNS", 1)
     monkeypatch.setattr(beside, "MOST_CALLS", 1)
 
@@ -41,14 +41,16 @@ def student(root: Path) -> Iterator[WorkerStudent]:
 
 
 def beside_itself(case: Case, change: Callable[[dict[str, np.ndarray]], object] = lambda _arrays: None) -> Case:
-    """The case with a counterpart that gives the student's own arrays, after a change of them."""
+    """Build the case with the student's own arrays, possibly changed, as its counterpart."""
     found: dict[str, np.ndarray] = {}
 
     def ours(student: Any, arrays: Any) -> beside.Work:
+        """Prepare the student's side, and keep its arrays."""
         work = case.ours(student, arrays)
         return replace(work, compute=lambda: found)
 
     def theirs(student: Any, arrays: Any) -> beside.Work:
+        """Return the changed arrays."""
         found.update(case.ours(student, arrays).compute())
         changed = {name: values.copy() for name, values in found.items()}
         change(changed)
@@ -58,7 +60,7 @@ def beside_itself(case: Case, change: Callable[[dict[str, np.ndarray]], object] 
 
 
 def compare(case: Case, student: Any, change: Callable[[dict[str, np.ndarray]], object]) -> Comparison:
-    """A case beside its own arrays, changed."""
+    """Compare a case with its own arrays, changed."""
     return compare_case(beside_itself(case, change), student, student, np.random.default_rng(1))
 
 
@@ -145,7 +147,7 @@ def test_a_missing_gradient_is_named(student):
         return replace(work, compute=lambda: {**work.compute(), "gradient of extra": None})
 
     found = compare_case(replace(case, ours=without), student, student, np.random.default_rng(1))
-    assert found.problem == "gradient of extra: no array of numbers came back"
+    assert found.problem == "gradient of extra is not an array of numbers"
 
 
 def test_the_machines_failure_is_nobodys_op(student):
@@ -193,7 +195,7 @@ def test_a_gap_stops_only_its_own_op(root, monkeypatch):
 
 def test_a_module_without_a_counterpart_says_so(root):
     """It names those that have one."""
-    with pytest.raises(UsageError, match=r"nothing that module 15_mlops could be compared with.*02, 03"):
+    with pytest.raises(UsageError, match=r"no counterpart to module 15_mlops.*02, 03"):
         run.compare_module(root, "15_mlops", seed=1, watch=Silent())
 
 

@@ -27,7 +27,7 @@ ROWS = (
 
 
 def shown(width: int, encoding: str = "utf-8") -> str:
-    """What a terminal of this width shows."""
+    """Return what a terminal of this width shows."""
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     show_comparison(Console(file=file, width=width, highlight=False), ROWS)
@@ -72,7 +72,7 @@ def test_figures_in_words():
 
 @pytest.fixture
 def comparable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small stand-in for PyTorch, and two ops to compare with it, without a worker."""
+    """A small stand-in for PyTorch and two ops to compare with it, without a worker."""
     monkeypatch.setattr(beside, "TURNS", 1)
     torch = SimpleNamespace(get_num_threads=lambda: 2, set_num_threads=lambda _count: None)
 

@@ -23,7 +23,7 @@ LESSON = Path("modules/01_shapes/README.md")
 
 
 def miniature_manifest(root: Path) -> Manifest:
-    """The real manifest with one small module and with milestone 1 alone, asking one number and one choice."""
+    """Build the real manifest with one small module and only milestone 1, with one question of each kind."""
     real = load(root)
     first = real.milestone(1)
     kinds = {question.kind: question for question in first.questions}
@@ -57,7 +57,7 @@ def miniature_manifest(root: Path) -> Manifest:
 
 
 def write_course(root: Path, target: Path) -> Path:
-    """Put the miniature course's files into ``target``."""
+    """Write the miniature course's files into ``target``."""
     shutil.copytree(HERE, target / "modules")
     for package in ("grading", "tito"):
         shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,21 +74,21 @@ def write_course(root: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def whole(root, tmp_path_factory) -> Course:
-    """The miniature course as it should be; tests must not change it."""
+    """The intact miniature course, which tests must not change."""
     folder = write_course(root, tmp_path_factory.mktemp("course"))
     return Course(folder, load(folder))
 
 
 @pytest.fixture(autouse=True)
 def _tests_read_anew() -> None:
-    """Let each course's own tests be read: pytest knows a file it has read by its name from the root."""
+    """Make pytest read each course's tests again, as it remembers files by their name from the root."""
     for name in [name for name in sys.modules if "01_shapes" in name]:
         del sys.modules[name]
 
 
 @pytest.fixture
 def course(whole, tmp_path) -> Course:
-    """A copy of the miniature course to spoil."""
+    """A copy of the miniature course for tests to spoil."""
     folder = tmp_path / "course"
     shutil.copytree(whole.root, folder)
     return Course(folder, whole.manifest)

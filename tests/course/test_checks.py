@@ -28,7 +28,7 @@ def spoil(course: Course, path: Path | str, old: str, new: str) -> None:
 
 
 def told(check, course: Course) -> str:
-    """What a check says."""
+    """Run a check and return its problems as text."""
     return "\n".join(map(str, run(check, course, Silent())))
 
 
@@ -164,9 +164,9 @@ def test_a_missing_file_is_named(course):
     [
         (LESSON, "## Task 1.2: a rectangle", "## A rectangle", "task 1.2 has no heading"),
         (LESSON, "## Task 1.1: a square", "## Task 1.10: a square", "task 1.1 has no heading"),
-        (TESTS, '@task("1.1")\n', "", "test_square must have one task of its module, and has none"),
-        (TESTS, '@task("1.1")\n', '@task("1.1")\n@task("1.2")\n', "and has 1.2, 1.1"),
-        (TESTS, '@task("1.1")\n', '@task("2.1")\n', "and has 2.1"),
+        (TESTS, '@task("1.1")\n', "", "test_square must have one task of its module, but has none"),
+        (TESTS, '@task("1.1")\n', '@task("1.1")\n@task("1.2")\n', "but has 1.2, 1.1"),
+        (TESTS, '@task("1.1")\n', '@task("2.1")\n', "but has 2.1"),
         (TESTS, '    """A square of side 3 has area 9."""\n', "", "test_square has no title"),
         (CODE, "    # BEGIN SOLUTION 1.1\n    return side * side\n    # END SOLUTION\n", "    return 1\n", "no gap"),
     ],

@@ -15,7 +15,7 @@ REGISTRIES = ("https://pypi.org/", "https://files.pythonhosted.org/")
 
 
 def read_requirements(text: str) -> list[Requirement]:
-    """The lines that are no comment."""
+    """Read the lines that are not comments."""
     return [Requirement(line) for line in text.splitlines() if not line.startswith("#")]
 
 

@@ -79,7 +79,7 @@ def test_a_measurement_of_other_code_is_named(course: Course, tmp_path: Path, mo
     assert pictures_are_current(course, Silent()) == []
     code.write_text(code.read_text() + "\nSIDES = 4\n")
     (problem,) = pictures_are_current(course, Silent())
-    assert "areas was measured of another modules/01_shapes/tinytorch/shapes.py" in str(problem)
+    assert "areas was measured with a different modules/01_shapes/tinytorch/shapes.py" in str(problem)
     assert "inv figures --measure areas" in str(problem)
 
 
@@ -110,7 +110,7 @@ def test_a_release_carries_the_pictures(course: Course, tmp_path: Path) -> None:
 
 
 def list_pictures(root: Path) -> list[Path]:
-    """The files of all lessons' pictures."""
+    """List the files of all lessons' pictures."""
     return sorted(root.glob("modules/*/figures/*.svg"))
 
 

@@ -46,7 +46,7 @@ EQUIVALENT = Change(CODE.as_posix(), "a = int(a)", "pass")
 
 @pytest.fixture
 def miniature(root: Path, tmp_path: Path) -> Path:
-    """A course of one file; its tests are still to be written."""
+    """A course of one file whose tests are still to be written."""
     for name in ("pyproject.toml", "milestones.yaml"):
         shutil.copy(root / name, tmp_path / name)
     (tmp_path / "grading").symlink_to(root / "grading")
@@ -56,7 +56,7 @@ def miniature(root: Path, tmp_path: Path) -> Path:
 
 
 def run(course: Path, root: Path, cases: str) -> Tally:
-    """The tally of the miniature with these test cases."""
+    """Run the miniature with these test cases and return its tally."""
     manifest = load(root)
     module = manifest.modules[1]
     (course / module.tests).write_text(TEST.format(cases=cases))
@@ -124,7 +124,7 @@ def test_own_operators_change_what_they_say(operator: type) -> None:
 
 
 def survivor(after: str = EQUIVALENT.after) -> Mutant:
-    """A mutant of the miniature that lives."""
+    """Build a mutant of the miniature that survives."""
     return Mutant(CODE, 9, "2.1", "Some", EQUIVALENT.before, after, "")
 
 

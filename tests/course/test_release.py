@@ -25,7 +25,7 @@ from .conftest import CODE, LESSON, RECIPE, TESTS
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
+    """Read every file in a folder."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
@@ -37,7 +37,7 @@ def released(whole, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def student(released, tmp_path) -> Path:
-    """A copy of it to work in."""
+    """A copy of the release to work in."""
     folder = tmp_path / "student"
     for name, data in tree(released).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def test_a_release_has_everything_a_student_needs_and_nothing_else(released):
 
 
 def grades_at(course, said: str) -> None:
-    """Let the course's manifest say which repository grades."""
+    """Set the repository that grades in the course's manifest."""
     path = course.root / "milestones.yaml"
     text = path.read_text()
     assert text.count("course:\n") == 1
@@ -89,7 +89,7 @@ def test_workflows_make_no_verdict(course, tmp_path):
 
 
 def give_solutions_out(course, said: str) -> Course:
-    """The course with this word on when students get the solutions."""
+    """Set in the manifest when students get the solutions."""
     path = course.root / "milestones.yaml"
     path.write_text(path.read_text().replace("course:\n", f"course:\n  solutions: {said}\n", 1))
     return Course(course.root, load(course.root))
@@ -243,7 +243,7 @@ def test_no_lock_means_no_release():
 
 
 def refused(course, target: Path, *, force: bool) -> str:
-    """The message of a refusal that changes nothing."""
+    """Return the message of a refusal that changes nothing."""
     before = tree(target)
     with pytest.raises(UsageError) as caught:
         write_release(course.root, target, force=force)
@@ -258,7 +258,7 @@ def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, forc
     target = tmp_path / "notes"
     target.mkdir()
     (target / "notes.txt").write_text("mine")
-    assert "not empty and no earlier release" in refused(whole, target, force=force)
+    assert "neither empty nor an earlier release" in refused(whole, target, force=force)
 
 
 def test_an_earlier_release_is_replaced_by_force_only(whole, student):
@@ -309,7 +309,7 @@ def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
     command = [sys.executable, "-m", "invoke", "release", "--to", str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "not empty and no earlier release" in done.stderr
+    assert "neither empty nor an earlier release" in done.stderr
     assert "Traceback" not in done.stderr
 
 

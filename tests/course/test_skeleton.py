@@ -15,7 +15,7 @@ from .conftest import CODE
 
 
 def function(body: str) -> str:
-    """A function with this body."""
+    """Write a function with this body."""
     return "def square(side):\n" + textwrap.indent(textwrap.dedent(body), "    ")
 
 

@@ -34,13 +34,13 @@ def circle(radius: float) -> float:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a repository, without git's and tito's own."""
+    """Read every file in a repository, without git's and tito's own."""
     files = (path for path in folder.rglob("*") if path.is_file() and not {".git", ".tito"} & set(path.parts))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace a text that is there once."""
+    """Replace a text that occurs once."""
     text = path.read_text("utf-8")
     assert text.count(old) == 1
     path.write_text(text.replace(old, new), "utf-8")
@@ -48,7 +48,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
-    """A release, and the next one: other hints, a changed docstring and test, a file more and one less, a new task."""
+    """A release and the next one: other hints, a changed docstring and test, a file more and one less, a new task."""
     folder = tmp_path_factory.mktemp("versions")
     old = write_release(whole.root, folder / "old").target
     course = folder / "course"
@@ -75,7 +75,7 @@ def releases(whole, tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def student(releases, tmp_path, monkeypatch) -> Path:
-    """A student's repository made of the old release, the current folder."""
+    """A student's repository made from the old release, as the current folder."""
     folder = tmp_path / "student"
     shutil.copytree(releases[0], folder)
     monkeypatch.chdir(folder)
@@ -85,7 +85,7 @@ def student(releases, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def tito(capsys) -> Callable[..., tuple[int, str, str]]:
-    """`tito("update", …)` types it: exit code, output, errors."""
+    """`tito("update", …)` types the command and returns exit code, output and errors."""
 
     def type_(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -97,7 +97,7 @@ def tito(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 def write_solution(whole, student: Path) -> None:
-    """Fill every gap of the old release, and add a line."""
+    """Fill every gap of the old release and add a line."""
     text = solved((whole.root / CODE).read_text(), whole.manifest, CODE)
     (student / CODE).write_text(text.replace("\n\nclass", "\n\n# my own line\nclass", 1))
 

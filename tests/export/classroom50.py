@@ -1,7 +1,7 @@
-"""What Classroom 50 asks of a `result.json`, written after its published schema and its runner's checks.
+"""What Classroom 50 requires of a `result.json`, following its published schema and its runner's checks.
 
 Facts from foundation50/classroom50: schemas/result-v1.schema.json, and `validate_result` of the runner (which the
-gradebook's collector repeats), as of autumn 2026. The schema is closed; the checks add what a schema cannot say.
+gradebook's collector repeats), as of autumn 2026. The schema is closed; the checks add what a schema cannot express.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SCHEMA = {
 
 
 def wrong(document: dict[str, Any], environ: dict[str, str] = ENVIRON) -> str | None:
-    """What their runner would refuse, or None."""
+    """Return why their runner would refuse the document, or None."""
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document))
     if problem is not None:
         return f"{problem.json_path}: {problem.message}"

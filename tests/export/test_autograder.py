@@ -31,7 +31,7 @@ SPY = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 
 @dataclass(frozen=True)
 class Graded:
-    """What the runner finds afterwards."""
+    """What the runner finds after grading."""
 
     exit_code: int
     log: str
@@ -59,7 +59,7 @@ def released(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
-    """As the runner does: stale outputs removed, started in the checkout, its own fields stamped on the result."""
+    """Grade like the runner: remove stale outputs, start in the checkout, and stamp fields on the result."""
     for name in ("result.json", "release-body.md"):
         (checkout / name).unlink(missing_ok=True)
     told = ENVIRON | {"ASSIGNMENT": assignment, "GITHUB_SHA": SHA, "CLASSROOM50_BUNDLE_DIR": str(bundle)}

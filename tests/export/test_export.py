@@ -32,17 +32,17 @@ ERROR = not_yet(
 
 
 def classroom50(*results: Result) -> dict:
-    """The document."""
+    """Render and parse the document."""
     return json.loads(export(results, Format.CLASSROOM50, ENVIRON))
 
 
 def runner(*results: Result) -> dict:
-    """The document, decoded as the reporter does."""
+    """Render the document and decode it as the reporter does."""
     return json.loads(base64.b64decode(export(results, Format.RUNNER, {})))
 
 
 def ctrf(*results: Result) -> dict:
-    """The document, held to the published schema."""
+    """Render the document and check it against the published schema."""
     document = json.loads(export(results, Format.CTRF, {}))
     jsonschema.Draft7Validator(CTRF, format_checker=jsonschema.FormatChecker()).validate(document)
     return document
@@ -79,7 +79,7 @@ def test_classroom50_without_its_variables_is_a_sentence() -> None:
 
 
 def reported(results: dict) -> tuple[str, int, int]:
-    """What autograding-grading-reporter makes of a runner's result: its end, points, and points in all."""
+    """Return the reporter's outcome, points and maximum for a runner's result."""
     assert all(isinstance(t["name"], str) and t["status"] in ("pass", "fail", "error") for t in results["tests"])
     end = {"fail": "Some tests failed.", "error": "Some tests errored."}.get(results["status"], "")
     return end, sum(t["score"] for t in results["tests"]), results["max_score"]

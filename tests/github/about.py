@@ -1,4 +1,4 @@
-"""The local copy's word on a repository itself."""
+"""The fake GitHub's answers about a repository itself."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from tests.github.local import NAME, Answer, Hub, Repository, Request, error, ro
 
 
 def number_of(name: str) -> int:
-    """A number for each name, always the same."""
+    """Compute a repository's number from its name, always the same."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
 
 @route("GET", NAME)
 def get_repository(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """GitHub's number of it is what counts here, and who may read it."""
+    """Answer with the repository's number and visibility."""
     name = request.path.removeprefix("/repos/")
     changes: dict[str, Any] = {"id": number_of(name), "name": name.partition("/")[2], "full_name": name}
     changes |= {"private": repository.visibility != "public", "visibility": repository.visibility}
     found = hub.example("full-repository-default-response", language=None, **changes)
-    for other in ("source", "parent"):  # the example's own forks lack what the description requires of them
+    for other in ("source", "parent"):  # the example's own forks lack fields that the description requires
         found.pop(other, None)
     return Answer(200, found)
 
 
 @route("GET", "/user")
 def get_user(hub: Hub, request: Request) -> Answer:
-    """Whose token it is; an app's has no account."""
+    """Answer whose token it is; an app's token has no account."""
     if request.user.endswith("[bot]"):
         return error(403, "Resource not accessible by integration")
     name = "private-user-response-with-public-profile-information"

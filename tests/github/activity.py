@@ -1,4 +1,4 @@
-"""The local copy's list of what a repository's branches were set to, of a workflow's runs, and whether any may run."""
+"""The fake GitHub's list of pushes, workflow runs and permissions of Actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.github.local import NAME, Answer, Hub, Repository, Request, page, rou
 
 
 def add_activity(hub: Hub, repository: Repository, commit: str, at: datetime, ref: str = "refs/heads/main") -> None:
-    """A push, as GitHub keeps it; the newest is listed first."""
+    """Record a push as GitHub does; the newest is listed first."""
     before = next((a["after"] for a in repository.activities if a["ref"] == ref), "0" * 40)
     fields = {"id": hub.number(), "before": before, "after": commit, "ref": ref, "activity_type": "push"}
     stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -19,7 +19,7 @@ def add_activity(hub: Hub, repository: Repository, commit: str, at: datetime, re
 
 @route("GET", f"{NAME}/activity")
 def list_activities(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Of one branch, with a cursor to the next page and no page numbers."""
+    """List one branch's activities, with a cursor to the next page instead of page numbers."""
     size, begins = int(request.query.get("per_page", 30)), int(request.query.get("after", 0))
     found = [a for a in repository.activities if request.query.get("ref") in (None, a["ref"])]
     headers: dict[str, Any] = {}
@@ -31,7 +31,7 @@ def list_activities(hub: Hub, request: Request, repository: Repository) -> Answe
 
 @route("GET", f"{NAME}/actions/workflows/([\\w.-]+)/runs")
 def list_workflow_runs(hub: Hub, request: Request, repository: Repository, file: str) -> Answer:
-    """Newest first, of a branch and a status when asked."""
+    """List a workflow's runs, newest first, filtered by branch and status."""
     wanted = {"head_branch": request.query.get("branch"), "status": request.query.get("status")}
     found = [r for r in reversed(repository.runs) if r["path"].endswith(f"/{file}")]
     return page(hub, request, [r for r in found if all(v in (None, r[k]) for k, v in wanted.items())], "workflow_runs")
@@ -39,5 +39,5 @@ def list_workflow_runs(hub: Hub, request: Request, repository: Repository, file:
 
 @route("GET", f"{NAME}/actions/permissions")
 def get_permissions(hub: Hub, _request: Request, repository: Repository) -> Answer:
-    """Whether Actions are on."""
+    """Say whether Actions are enabled."""
     return Answer(200, hub.example("actions-repository-permissions", enabled=repository.actions))

@@ -1,4 +1,4 @@
-"""The local copy's artifacts: listed by the API, fetched from a storage that takes no token."""
+"""The fake GitHub's artifacts: listed by the API, downloaded from a storage server that accepts no token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.github.local import NAME, Answer, Hub, Repository, Request, error, pa
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """An archive of these files."""
+    """Build an archive of these files."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -22,7 +22,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def add_artifact(
     hub: Hub, repository: Repository, run: int, name: str, archive: bytes, **changes: Any
 ) -> dict[str, Any]:
-    """An artifact as a job uploads it."""
+    """Add an artifact as a job uploads it."""
     number = hub.number()
     repository.archives[number] = archive
     fields = {
@@ -41,7 +41,7 @@ def add_artifact(
 
 @route("GET", f"{NAME}/actions/runs/(\\d+)/artifacts")
 def list_artifacts(hub: Hub, request: Request, repository: Repository, run: str) -> Answer:
-    """Newest first, of one name when asked."""
+    """List a run's artifacts, newest first, filtered by name."""
     name = request.query.get("name")
     found = [a for a in reversed(repository.artifacts) if a["workflow_run"]["id"] == int(run)]
     return page(hub, request, [a for a in found if name in (None, a["name"])], "artifacts")
@@ -49,7 +49,7 @@ def list_artifacts(hub: Hub, request: Request, repository: Repository, run: str)
 
 @route("GET", f"{NAME}/actions/artifacts/(\\d+)/zip")
 def download(hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
-    """Sends on to the storage."""
+    """Redirect a download to the storage server."""
     artifact = next((a for a in repository.artifacts if a["id"] == int(number)), None)
     if artifact is None:
         return error(404, "Not Found")
@@ -61,7 +61,7 @@ def download(hub: Hub, _request: Request, repository: Repository, number: str) -
 
 @route("GET", r"/storage/([^/]+/[^/]+)/(\d+)")
 def storage(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
-    """The archive; a request that brings GitHub's token is refused, as the real storage does."""
+    """Send the archive; like the real storage server, refuse a request that carries GitHub's token."""
     if "authorization" in request.headers:
         return error(400, "Authorization is not expected here")
     return Answer(200, repository.archives[int(number)])

@@ -1,4 +1,4 @@
-"""A copy of GitHub behind the proxy that checks requests and answers; without node these tests are skipped."""
+"""A fake GitHub behind the proxy that checks requests and answers; without node these tests are skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.github.whole import copy_of_github
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """The local copy and its proxy, started once."""
+    """The fake GitHub and its proxy, started once."""
     if missing := prism.install():
         pytest.skip(missing)
     with copy_of_github(tmp_path_factory.mktemp("prism")) as hub:
@@ -26,16 +26,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.fixture
 def hub(running: Hub) -> Iterator[Hub]:
-    """The local copy, empty."""
+    """The fake GitHub, empty."""
     running.clear()
     yield running
-    assert not running.faults, "a fault was never met"
-    assert not running.before, "what should happen before a request never did"
+    assert not running.faults, "a planned fault never happened"
+    assert not running.before, "a planned action before a request never happened"
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long would have been waited, without waiting."""
+    """The waits that the code asked for, without waiting."""
     kept: list[float] = []
 
     class Clock:
@@ -48,19 +48,19 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def environ(hub: Hub) -> dict[str, str]:
-    """What a job's environment says of GitHub."""
+    """A job's environment variables for GitHub."""
     return {"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.public_url, "GITHUB_REPOSITORY": "class/alice"}
 
 
 @pytest.fixture
 def client(environ: dict[str, str]) -> api.Client:
-    """A client of the local copy, by way of the proxy."""
+    """A client that reaches the fake GitHub through the proxy."""
     return api.client(environ)
 
 
 @pytest.fixture
 def runs(hub: Hub, environ: dict[str, str], tmp_path: Path) -> Runs:
-    """Workflow runs of the student's repository, which is there and empty."""
+    """Workflow runs of the student's repository, which starts empty."""
     made = Runs(hub, tmp_path, environ)
     assert made.repository.comments == []
     return made

@@ -1,4 +1,4 @@
-"""The local copy's comments, pull requests, workflow runs and check runs."""
+"""The fake GitHub's comments, pull requests, workflow runs and check runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from tests.github.local import NAME, Answer, Hub, Repository, Request, error, page, route
 
 LONGEST = 65_536
-"""Characters of a comment."""
+"""GitHub's limit for a comment."""
 
 
 def now() -> str:
-    """The time as GitHub writes it."""
+    """Format the current time as GitHub does."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def add_comment(hub: Hub, repository: Repository, issue: int, body: str, user: str) -> dict[str, Any]:
-    """A comment of somebody's."""
+    """Add a comment by this user."""
     number = hub.number()
     urls = {"issue_url": f"https://api.github.com/repos/o/r/issues/{issue}"}
     comment = hub.example("issue-comment", id=number, body=body, user=hub.account(user), created_at=now(), **urls)
@@ -26,7 +26,7 @@ def add_comment(hub: Hub, repository: Repository, issue: int, body: str, user: s
 
 
 def add_pull(hub: Hub, repository: Repository, number: int, *, head: str, branch: str, sha: str) -> dict[str, Any]:
-    """An open pull request from the repository `head` (owner/name)."""
+    """Add an open pull request from the repository `head` (owner/name)."""
     pull = hub.example("pull-request", number=number, state="open", requested_teams=[])
     owner, name = head.split("/")
     pull["head"] = {**pull["head"], "ref": branch, "sha": sha, "label": f"{owner}:{branch}"}
@@ -37,20 +37,20 @@ def add_pull(hub: Hub, repository: Repository, number: int, *, head: str, branch
 
 
 def add_run(hub: Hub, repository: Repository, number: int, *, branch: str, sha: str, **changes: Any) -> None:
-    """A workflow run."""
+    """Add a workflow run."""
     run = hub.example("workflow-run", id=number, head_branch=branch, head_sha=sha)
     repository.runs.append({**run, **changes})
 
 
 @route("GET", f"{NAME}/issues/(\\d+)/comments")
 def list_comments(hub: Hub, request: Request, repository: Repository, issue: str) -> Answer:
-    """Oldest first."""
+    """List an issue's comments, oldest first."""
     return page(hub, request, [c for c in repository.comments if c["issue_url"].endswith(f"/issues/{issue}")])
 
 
 @route("POST", f"{NAME}/issues/(\\d+)/comments")
 def create_comment(hub: Hub, request: Request, repository: Repository, issue: str) -> Answer:
-    """Refused when it is too long."""
+    """Create a comment, unless it is too long."""
     if len(request.body["body"]) > LONGEST:
         return error(422, f"Body is too long (maximum is {LONGEST} characters)")
     comment = add_comment(hub, repository, int(issue), request.body["body"], request.user)
@@ -59,14 +59,14 @@ def create_comment(hub: Hub, request: Request, repository: Repository, issue: st
 
 @route("GET", f"{NAME}/issues/comments/(\\d+)")
 def get_comment(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
-    """One comment."""
+    """Return one comment."""
     found = [c for c in repository.comments if c["id"] == int(number)]
     return Answer(200, found[0]) if found else error(404, "Not Found")
 
 
 @route("PATCH", f"{NAME}/issues/comments/(\\d+)")
 def update_comment(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
-    """Its author stays the same, whoever edits it."""
+    """Update a comment, whose author stays the same."""
     for comment in repository.comments:
         if comment["id"] == int(number):
             if len(request.body["body"]) > LONGEST:
@@ -78,7 +78,7 @@ def update_comment(_hub: Hub, request: Request, repository: Repository, number: 
 
 @route("DELETE", f"{NAME}/issues/comments/(\\d+)")
 def delete_comment(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
-    """Gone."""
+    """Delete a comment."""
     kept = [c for c in repository.comments if c["id"] != int(number)]
     if len(kept) == len(repository.comments):
         return error(404, "Not Found")
@@ -88,7 +88,7 @@ def delete_comment(_hub: Hub, _request: Request, repository: Repository, number:
 
 @route("GET", f"{NAME}/pulls")
 def list_pulls(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Filtered as asked."""
+    """List pull requests, filtered by head and state."""
     head, state = request.query.get("head"), request.query.get("state", "open")
     found = [p for p in repository.pulls if head in (None, p["head"]["label"]) and state in ("all", p["state"])]
     return page(hub, request, found)
@@ -96,14 +96,14 @@ def list_pulls(hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("GET", f"{NAME}/actions/runs/(\\d+)")
 def get_run(_hub: Hub, _request: Request, repository: Repository, number: str) -> Answer:
-    """One workflow run."""
+    """Return one workflow run."""
     found = [r for r in repository.runs if r["id"] == int(number)]
     return Answer(200, found[0]) if found else error(404, "Not Found")
 
 
 @route("GET", f"{NAME}/commits/([^/]+)/check-runs")
 def list_check_runs(hub: Hub, request: Request, repository: Repository, sha: str) -> Answer:
-    """Newest first, of one name when asked."""
+    """List a commit's check runs, newest first, filtered by name."""
     name = request.query.get("check_name")
     found = [c for c in reversed(repository.check_runs) if c["head_sha"] == sha and name in (None, c["name"])]
     return page(hub, request, found, "check_runs")
@@ -111,7 +111,7 @@ def list_check_runs(hub: Hub, request: Request, repository: Repository, sha: str
 
 @route("POST", f"{NAME}/check-runs")
 def create_check_run(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """With its first annotations."""
+    """Create a check run with its first annotations."""
     run = hub.example("check-run", id=hub.number(), external_id="", conclusion=None, pull_requests=[])
     run["app"]["slug"] = request.user.removesuffix("[bot]")
     repository.check_runs.append(run)
@@ -121,12 +121,13 @@ def create_check_run(hub: Hub, request: Request, repository: Repository) -> Answ
 
 @route("PATCH", f"{NAME}/check-runs/(\\d+)")
 def update_check_run(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
-    """Annotations are added to those that are there."""
+    """Update a check run and append its annotations."""
     found = [c for c in repository.check_runs if c["id"] == int(number)]
     return Answer(200, _changed(repository, found[0], request.body)) if found else error(404, "Not Found")
 
 
 def _changed(repository: Repository, run: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """Apply a request to a check run and return it."""
     output = dict(body.get("output", {}))
     new = [{"start_column": None, "end_column": None, **a, "blob_href": ""} for a in output.pop("annotations", [])]
     kept = repository.annotations[run["id"]]
@@ -140,5 +141,5 @@ def _changed(repository: Repository, run: dict[str, Any], body: dict[str, Any]) 
 
 @route("GET", f"{NAME}/check-runs/(\\d+)/annotations")
 def list_annotations(hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
-    """All of one check run's."""
+    """List all annotations of one check run."""
     return page(hub, request, repository.annotations[int(number)])

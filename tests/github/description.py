@@ -1,4 +1,4 @@
-"""GitHub's own description of its API, cut down to what the tests use: whole, it takes the proxy long to read."""
+"""GitHub's description of its API, reduced to what the tests use, because the proxy is slow to read all of it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ USED = re.compile(
     r"|/contents/\{path\}|/git/.*|/issues/comments/\{comment_id\}|/issues(/\{issue_number\}(/comments)?)?|/pulls(/\{pull_number\})?)"
 )
 DEEP = re.compile(r"/git/(ref|refs|matching-refs)/\{ref\}|/contents/\{path\}")
-"""Paths whose last parameter may hold slashes: GitHub takes them, a path of OpenAPI cannot say so."""
+"""Paths whose last parameter may hold slashes, which GitHub accepts but OpenAPI cannot express."""
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """The description of the paths in use and of everything they refer to; node_modules is in `folder`."""
+    """Load the description of the used paths and of everything they refer to; `folder` holds node_modules."""
     whole = json.loads((folder / FILE).read_text(encoding="utf-8"))
     paths: dict[str, Any] = {}
     for path, item in whole["paths"].items():
@@ -49,7 +49,7 @@ def described(folder: Path) -> dict[str, Any]:
 
 
 def _deeper(path: str, item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same path with up to three more segments."""
+    """Yield the same path with up to three more segments."""
     for more in range(1, 4):
         names = [f"part{number}" for number in range(more)]
         other = copy.deepcopy(item)
@@ -62,5 +62,5 @@ def _deeper(path: str, item: dict[str, Any]) -> Iterator[tuple[str, dict[str, An
 
 
 def examples(description: dict[str, Any]) -> dict[str, Any]:
-    """The description's own examples by name: what the local copy fills in where nobody looks."""
+    """Return the description's own examples by name, which fill fields that no test checks."""
     return {name: example["value"] for name, example in description["components"]["examples"].items()}

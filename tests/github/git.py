@@ -1,4 +1,4 @@
-"""The local copy's git data: blobs, trees, commits and refs with their real ids."""
+"""The fake GitHub's git data: blobs, trees, commits and refs with their real ids."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ API = "https://api.github.com/repos/o/r/git"
 
 
 def store(repository: Repository, kind: str, content: bytes, parsed: Any) -> str:
-    """Keep an object under the id git gives it."""
+    """Store an object under the id that git gives it."""
     sha = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(content)) + content).hexdigest()  # noqa: S324 - git's
     repository.objects[sha] = (kind, parsed)
     return sha
 
 
 def store_tree(repository: Repository, files: dict[str, tuple[str, str]]) -> str:
-    """A tree, and those below it, of path → (mode, blob's id)."""
+    """Store a tree, and those below it, from path → (mode, blob's id)."""
     below: dict[str, dict[str, tuple[str, str]]] = {}
     entries: dict[str, tuple[str, str]] = {}
     for path, entry in files.items():
@@ -37,14 +37,14 @@ def store_tree(repository: Repository, files: dict[str, tuple[str, str]]) -> str
 
 
 def store_commit(repository: Repository, tree: str, parents: list[str], message: str, date: str) -> str:
-    """A commit by the bot."""
+    """Store a commit by the bot."""
     lines = [f"tree {tree}", *(f"parent {p}" for p in parents), f"committer bot {date}", "", message]
     fields = {"tree": tree, "parents": parents, "message": message, "date": date}
     return store(repository, "commit", "\n".join(lines).encode(), fields)
 
 
 def files_of(repository: Repository, tree: str, prefix: str = "") -> dict[str, tuple[str, str]]:
-    """Every file below a tree: path → (mode, blob's id)."""
+    """List every file below a tree: path → (mode, blob's id)."""
     found: dict[str, tuple[str, str]] = {}
     for name, (mode, sha) in repository.objects[tree][1].items():
         if mode == "040000":
@@ -55,13 +55,13 @@ def files_of(repository: Repository, tree: str, prefix: str = "") -> dict[str, t
 
 
 def branch_files(repository: Repository, branch: str) -> dict[str, bytes]:
-    """What a branch holds now: path → content."""
+    """Read a branch's files: path → content."""
     tree = repository.objects[repository.refs[f"refs/heads/{branch}"]][1]["tree"]
     return {path: repository.objects[sha][1] for path, (_, sha) in files_of(repository, tree).items()}
 
 
 def commit_files(repository: Repository, branch: str, files: dict[str, bytes], message: str = "Change files") -> str:
-    """Set a branch's whole content by a new commit, as somebody's push does."""
+    """Replace a branch's whole content with a new commit, like somebody's push."""
     ref = f"refs/heads/{branch}"
     tree = store_tree(repository, {p: ("100644", store(repository, "blob", data, data)) for p, data in files.items()})
     parents = [repository.refs[ref]] if ref in repository.refs else []
@@ -70,13 +70,14 @@ def commit_files(repository: Repository, branch: str, files: dict[str, bytes], m
 
 
 def _kept(repository: Repository, kind: str, sha: str) -> Any:
+    """Return an object's content if it exists and is of this kind."""
     found = repository.objects.get(sha)
     return found[1] if found and found[0] == kind else None
 
 
 @route("POST", f"{NAME}/git/blobs")
 def create_blob(_hub: Hub, request: Request, repository: Repository) -> Answer:
-    """From text or base64."""
+    """Create a blob from text or base64."""
     content = request.body["content"]
     coded = request.body.get("encoding", "utf-8") == "base64"
     data = base64.b64decode(content) if coded else content.encode()
@@ -86,7 +87,7 @@ def create_blob(_hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("GET", f"{NAME}/git/blobs/([0-9a-f]+)")
 def get_blob(hub: Hub, _request: Request, repository: Repository, sha: str) -> Answer:
-    """As base64."""
+    """Return a blob as base64."""
     data = _kept(repository, "blob", sha)
     if data is None:
         return error(404, "Not Found")
@@ -96,7 +97,7 @@ def get_blob(hub: Hub, _request: Request, repository: Repository, sha: str) -> A
 
 @route("POST", f"{NAME}/git/trees")
 def create_tree(_hub: Hub, request: Request, repository: Repository) -> Answer:
-    """On top of another tree, or whole; an entry brings its content or names a blob, and null takes a file away."""
+    """Create a tree, from nothing or on top of another; null removes a file."""
     base = request.body.get("base_tree")
     if base is not None and base not in repository.objects:
         return error(404, "Not Found")
@@ -121,7 +122,7 @@ def create_tree(_hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("GET", f"{NAME}/git/trees/([^/]+)")
 def get_tree(_hub: Hub, request: Request, repository: Repository, sha: str) -> Answer:
-    """By its own id, a commit's or a branch's name; whole with `recursive`."""
+    """Return a tree by its id, a commit's id or a branch's name; `recursive` lists all of it."""
     sha = repository.refs.get(f"refs/heads/{sha}", sha)
     if _kept(repository, "commit", sha):
         sha = repository.objects[sha][1]["tree"]
@@ -131,6 +132,7 @@ def get_tree(_hub: Hub, request: Request, repository: Repository, sha: str) -> A
 
 
 def _tree(repository: Repository, sha: str, *, recursive: bool) -> dict[str, Any]:
+    """Format a tree as GitHub does."""
     entries = files_of(repository, sha) if recursive else repository.objects[sha][1]
     shown = []
     for path, (mode, below) in entries.items():
@@ -142,7 +144,7 @@ def _tree(repository: Repository, sha: str, *, recursive: bool) -> dict[str, Any
 
 @route("POST", f"{NAME}/git/commits")
 def create_commit(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Its tree and parents must be there."""
+    """Create a commit if its tree and parents exist."""
     body = request.body
     parents = body.get("parents", [])
     if _kept(repository, "tree", body["tree"]) is None or any(_kept(repository, "commit", p) is None for p in parents):
@@ -154,11 +156,12 @@ def create_commit(hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("GET", f"{NAME}/git/commits/([0-9a-f]+)")
 def get_commit(hub: Hub, _request: Request, repository: Repository, sha: str) -> Answer:
-    """One commit."""
+    """Return one commit."""
     return Answer(200, _commit(hub, repository, sha)) if _kept(repository, "commit", sha) else error(404, "Not Found")
 
 
 def _commit(hub: Hub, repository: Repository, sha: str) -> dict[str, Any]:
+    """Format a commit as GitHub does."""
     kept = repository.objects[sha][1]
     who = {"name": "github-actions[bot]", "email": "bot@users.noreply.github.com", "date": kept["date"]}
     return hub.example(
@@ -174,11 +177,12 @@ def _commit(hub: Hub, repository: Repository, sha: str) -> dict[str, Any]:
 
 @route("GET", f"{NAME}/git/ref/(.+)")
 def get_ref(_hub: Hub, _request: Request, repository: Repository, name: str) -> Answer:
-    """heads/main and the like."""
+    """Return a ref such as heads/main."""
     return _ref(repository, f"refs/{name}") if f"refs/{name}" in repository.refs else error(404, "Not Found")
 
 
 def _ref(repository: Repository, name: str, status: int = 200) -> Answer:
+    """Build the answer about a ref."""
     sha = repository.refs[name]
     target = {"type": "commit", "sha": sha, "url": f"{API}/commits/{sha}"}
     found = {"ref": name, "node_id": "R", "url": f"{API}/{name}", "object": target}
@@ -187,7 +191,7 @@ def _ref(repository: Repository, name: str, status: int = 200) -> Answer:
 
 @route("POST", f"{NAME}/git/refs")
 def create_ref(_hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Only a new one."""
+    """Create a new ref."""
     name, sha = request.body["ref"], request.body["sha"]
     if name in repository.refs:
         return error(422, "Reference already exists")
@@ -199,7 +203,7 @@ def create_ref(_hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("PATCH", f"{NAME}/git/refs/(.+)")
 def update_ref(_hub: Hub, request: Request, repository: Repository, name: str) -> Answer:
-    """Forward only, unless forced."""
+    """Move a ref forward, or anywhere if forced."""
     name, sha = f"refs/{name}", request.body["sha"]
     if name not in repository.refs or _kept(repository, "commit", sha) is None:
         return error(422, "Reference does not exist")
@@ -210,6 +214,7 @@ def update_ref(_hub: Hub, request: Request, repository: Repository, name: str) -
 
 
 def _ancestors(repository: Repository, sha: str) -> set[str]:
+    """Return a commit and all its ancestors."""
     found: set[str] = set()
     waiting = [sha]
     while waiting:
@@ -222,7 +227,7 @@ def _ancestors(repository: Repository, sha: str) -> set[str]:
 
 @route("GET", f"{NAME}/contents/(.+)")
 def get_content(_hub: Hub, request: Request, repository: Repository, path: str) -> Answer:
-    """A file on a branch or at a commit."""
+    """Return a file on a branch or at a commit."""
     asked = request.query.get("ref", "main").removeprefix("refs/heads/")
     commit = repository.refs.get(f"refs/heads/{asked}", asked)
     kept = _kept(repository, "commit", commit)

@@ -1,4 +1,4 @@
-"""The local copy's issues."""
+"""The fake GitHub's issues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.github.local import NAME, Answer, Hub, Repository, Request, error, pa
 
 
 def add_issue(hub: Hub, repository: Repository, title: str, body: str, user: str, **changes: Any) -> dict[str, Any]:
-    """An open issue of somebody's."""
+    """Add an open issue by this user."""
     fields = {"id": hub.number(), "number": len(repository.issues) + 1, "title": title, "body": body, "state": "open"}
     issue = hub.example("issue", user=hub.account(user), created_at=now(), **fields, **changes)
     for other in ("pull_request", "milestone", "assignee", "closed_by"):
@@ -22,14 +22,14 @@ def add_issue(hub: Hub, repository: Repository, title: str, body: str, user: str
 
 @route("GET", f"{NAME}/issues")
 def list_issues(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Oldest first, as asked; pull requests are issues as well."""
+    """List issues by state, oldest first; pull requests are issues as well."""
     state = request.query.get("state", "open")
     return page(hub, request, [i for i in repository.issues if state in ("all", i["state"])])
 
 
 @route("POST", f"{NAME}/issues")
 def create_issue(hub: Hub, request: Request, repository: Repository) -> Answer:
-    """Refused where issues are switched off, and when the text is too long."""
+    """Create an issue, unless issues are disabled or the text is too long."""
     if not repository.has_issues:
         return error(410, "Issues has been disabled in this repository.")
     if len(request.body["body"]) > LONGEST:
@@ -40,7 +40,7 @@ def create_issue(hub: Hub, request: Request, repository: Repository) -> Answer:
 
 @route("PATCH", f"{NAME}/issues/(\\d+)")
 def update_issue(_hub: Hub, request: Request, repository: Repository, number: str) -> Answer:
-    """Its author stays the same, whoever edits it."""
+    """Update an issue, whose author stays the same."""
     found = [issue for issue in repository.issues if issue["number"] == int(number)]
     if not found:
         return error(404, "Not Found")

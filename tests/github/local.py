@@ -1,4 +1,4 @@
-"""A small copy of GitHub on this machine: it keeps what it is sent, and can misbehave as the real one does."""
+"""A small fake GitHub on this machine, which stores what it receives and can misbehave as the real one does."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NAME = r"/repos/([^/]+/[^/]+)"
 
 @dataclass
 class Request:
-    """What was asked."""
+    """A request to the fake GitHub."""
 
     method: str
     path: str
     query: dict[str, str]
     body: Any
     user: str
-    """Who the token belongs to."""
+    """The token's owner."""
     headers: dict[str, str]
 
 
 @dataclass
 class Answer:
-    """What is given back: JSON, or bytes as they are."""
+    """An answer: JSON, or bytes as they are."""
 
     status: int
     content: Any = None
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass
 class Fault:
-    """One request that goes wrong: answered so, before or after (`done`) what it asked for has been done."""
+    """One request that fails with this answer, before or (`done`) after it was carried out."""
 
     method: str
     path: str
@@ -50,13 +50,13 @@ class Fault:
     done: bool = False
 
     def fits(self, request: Request) -> bool:
-        """Whether this request is the one."""
+        """Return whether this request is the one to fail."""
         return request.method == self.method and re.search(self.path, request.path) is not None
 
 
 @dataclass
 class Repository:
-    """What one repository holds. Objects are as GitHub gives them."""
+    """The content of one repository, in GitHub's own form."""
 
     visibility: str = "private"
     has_issues: bool = True
@@ -67,57 +67,57 @@ class Repository:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     actions: bool = True
-    """Whether they are on."""
+    """Whether Actions are enabled."""
     activities: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     archives: dict[int, bytes] = field(default_factory=dict)
     objects: dict[str, tuple[str, Any]] = field(default_factory=dict)
     """Git's objects by their real ids: ("blob", bytes), ("tree", entries), ("commit", fields)."""
     refs: dict[str, str] = field(default_factory=dict)
-    """By whole name: refs/heads/main → commit."""
+    """Full name → commit, such as refs/heads/main."""
 
 
 @dataclass
 class Hub:
-    """The whole copy."""
+    """The whole fake GitHub."""
 
     examples: dict[str, Any]
-    """Of GitHub's description: what fills the fields nobody looks at."""
+    """Examples in GitHub's description, which fill fields that no test checks."""
     repositories: dict[str, Repository] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=lambda: {"actions": BOT})
-    """Who a token belongs to."""
+    """Token → owner."""
     faults: list[Fault] = field(default_factory=list)
     before: list[tuple[str, str, Callable[[], None]]] = field(default_factory=list)
-    """(method, path pattern, what happens just before), each once: how two runs race in a test."""
+    """(method, path pattern, action just before it), each used once: this is how two runs race in a test."""
     asked: list[tuple[str, str]] = field(default_factory=list)
-    """(method, path) of each request."""
+    """(method, path) of each request so far."""
     url: str = ""
-    """Where it answers itself; artifacts are fetched from here."""
+    """The server's own address, from which artifacts are downloaded."""
     public_url: str = ""
-    """Where clients find it."""
+    """The address for clients."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     _number: int = 1000
 
     def repository(self, name: str) -> Repository:
-        """The repository with this owner/name, made when it is not there."""
+        """Return the repository with this owner/name, created if necessary."""
         return self.repositories.setdefault(name, Repository())
 
     def number(self) -> int:
-        """A new id."""
+        """Return a new id."""
         self._number += 1
         return self._number
 
     def example(self, name: str, /, **changes: Any) -> Any:
-        """One of the description's examples with some fields of ours."""
+        """Return one of the description's examples with some fields changed."""
         return {**copy.deepcopy(self.examples[name]), **changes}
 
     def account(self, login: str) -> dict[str, Any]:
-        """A user as objects hold them."""
+        """Return a user in the form that objects hold."""
         kind = "Bot" if login.endswith("[bot]") else "User"
         return {**copy.deepcopy(self.examples["issue-comment"]["user"]), "login": login, "type": kind}
 
     def clear(self) -> None:
-        """Forget everything but where it is."""
+        """Forget everything except the addresses."""
         for kept in (self.repositories, self.faults, self.before, self.asked):
             kept.clear()
         self.users = {"actions": BOT}
@@ -128,9 +128,10 @@ ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
-    """Declare who answers; groups of the path are handed over, the first being the repository."""
+    """Declare a handler; it receives the path's groups, of which the first is the repository."""
 
     def declare(handler: Handler) -> Handler:
+        """Add the handler to the routes."""
         ROUTES.append((method, re.compile(path), handler))
         return handler
 
@@ -138,12 +139,12 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
 
 
 def error(status: int, message: str) -> Answer:
-    """An error as GitHub words it."""
+    """Build an error as GitHub words it."""
     return Answer(status, {"message": message, "documentation_url": "https://docs.github.com", "status": str(status)})
 
 
 def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -> Answer:
-    """One page of a list, with the links to the others."""
+    """Build one page of a list, with links to the others."""
     size, number = min(int(request.query.get("per_page", 30)), 100), int(request.query.get("page", 1))
     shown, headers = items[(number - 1) * size : number * size], {}
     if number * size < len(items):
@@ -153,7 +154,7 @@ def page(hub: Hub, request: Request, items: list[Any], key: str | None = None) -
 
 
 def answer(hub: Hub, request: Request) -> Answer:
-    """What GitHub would say."""
+    """Answer a request as GitHub would, with the planned faults and races."""
     with hub.lock:
         due = [w for w in hub.before if request.method == w[0] and re.search(w[1], request.path)][:1]
         for waiting in due:
@@ -172,10 +173,11 @@ def answer(hub: Hub, request: Request) -> Answer:
 
 
 def _route(hub: Hub, request: Request) -> Answer:
+    """Call the handler for a request."""
     for method, path, handler in ROUTES:
         found = path.fullmatch(request.path)
         if method == request.method and found:
-            if not path.groups:  # about the one who asks
+            if not path.groups:  # about the token's owner
                 return handler(hub, request)
             name, *groups = found.groups()
             if name not in hub.repositories:
@@ -186,7 +188,7 @@ def _route(hub: Hub, request: Request) -> Answer:
 
 @contextmanager
 def serve(examples: dict[str, Any]) -> Iterator[Hub]:
-    """The running copy."""
+    """Run the fake GitHub."""
     from tests.github import about, activity, artifacts, conversation, git, issues  # noqa: F401 - they declare routes
 
     hub = Hub(examples)

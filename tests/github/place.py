@@ -1,4 +1,4 @@
-"""A student's repository in the copy of GitHub, asked without a network between: fast enough to race in."""
+"""A student's repository in the fake GitHub, reached without a network: fast enough to race in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ BRANCH = "progress"
 
 @cache
 def _examples() -> dict[str, Any]:
+    """Load the description's examples; skip the test without node."""
     if missing := prism.install():
         pytest.skip(missing)
     return description.examples(description.described(prism.HERE))
@@ -30,7 +31,7 @@ def _examples() -> dict[str, Any]:
 
 @dataclass
 class Place:
-    """The repository and the copy of GitHub it is in; `delay`, in seconds, makes races likely."""
+    """A repository in the fake GitHub; `delay`, in seconds, makes races likely."""
 
     hub: local.Hub
     name: str = "octo/hello"
@@ -38,35 +39,35 @@ class Place:
 
     @property
     def kept(self) -> local.Repository:
-        """What the copy keeps of it."""
+        """The stored content of the repository."""
         return self.hub.repository(self.name)
 
     @property
     def number(self) -> int:
-        """GitHub's number of it."""
+        """GitHub's number of the repository."""
         return number_of(self.name)
 
     def client(self) -> GitHub:
-        """A client whose requests are answered here."""
+        """Return a client whose requests the fake GitHub answers directly."""
         transport = httpx.MockTransport(self._answer)
         return GitHub("actions", transport=transport, http_cache=False, auto_retry=False)
 
     def files(self) -> dict[str, bytes]:
-        """What is on the branch."""
+        """Read the files on the branch."""
         return branch_files(self.kept, BRANCH)
 
     def push(self, changes: Mapping[str, bytes | None], message: str = "An edit") -> None:
-        """A student's ordinary commit: files written, or deleted (None)."""
+        """Commit like a student: write files, or delete them (None)."""
         now = {**self.files(), **changes}
         commit_files(self.kept, BRANCH, {path: data for path, data in now.items() if data is not None}, message)
 
     def commit(self, sha: str) -> dict[str, Any]:
-        """Its tree, parents, message and date."""
+        """Return a commit's tree, parents, message and date."""
         fields: dict[str, Any] = self.kept.objects[sha][1]
         return fields
 
     def line(self) -> Iterator[str]:
-        """The branch's commits, the newest first; each but the first has one parent."""
+        """Yield the branch's commits, newest first; every commit except the first has one parent."""
         sha = self.kept.refs[f"refs/heads/{BRANCH}"]
         yield sha
         while parents := self.commit(sha)["parents"]:
@@ -74,10 +75,11 @@ class Place:
             yield sha
 
     def asked(self, method: str, part: str) -> int:
-        """How many requests there were of that kind."""
+        """Count the requests of this method with this part in their path."""
         return sum(method == asked and part in path for asked, path in self.hub.asked)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request after a random delay."""
         if self.delay:
             time.sleep(random.uniform(0, self.delay))  # noqa: S311 - only to mix up the order
         body, query = json.loads(request.content) if request.content else None, dict(request.url.params)
@@ -88,7 +90,7 @@ class Place:
 
 
 def place(name: str = "octo/hello") -> Place:
-    """An empty repository in a copy of GitHub of its own."""
+    """Make an empty repository in a fake GitHub of its own."""
     made = Place(local.Hub(_examples()), name)
     assert made.kept.refs == {}
     return made

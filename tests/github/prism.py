@@ -1,4 +1,4 @@
-"""Prism between a client and the local copy: each request and each answer is held to GitHub's own description."""
+"""Prism between a client and the fake GitHub checks every request and answer against GitHub's own description."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOOL = Path("node_modules/@stoplight/prism-cli/dist/index.js")
 
 
 def install() -> str | None:
-    """Install what package-lock.json pins, once; a sentence when that cannot be."""
+    """Install what package-lock.json pins, once; return a sentence when that is impossible."""
     pinned = (HERE / "package-lock.json").read_bytes()
     done = HERE / "node_modules" / ".installed"
     with (HERE / ".gitignore").open() as lock:
@@ -29,6 +29,7 @@ def install() -> str | None:
 
 
 def _install(pinned: bytes, done: Path) -> str | None:
+    """Run npm; return a sentence when it fails."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed; they run the proxy that checks requests against GitHub's description"
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
@@ -41,7 +42,7 @@ def _install(pinned: bytes, done: Path) -> str | None:
 
 @contextmanager
 def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterator[str]:
-    """The address of a proxy in front of `upstream`; `folder` takes its files."""
+    """Start a proxy in front of `upstream` and yield its address; `folder` takes its files."""
     document, log = folder / "github.json", folder / "prism.log"
     document.write_text(json.dumps(description), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -60,6 +61,7 @@ def proxied(upstream: str, description: dict[str, Any], folder: Path) -> Iterato
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until the proxy answers."""
     for _ in range(600):
         if process.poll() is not None:
             break

@@ -1,4 +1,4 @@
-"""A workflow run in the local copy: its event, its plan and the records its jobs have handed over."""
+"""A workflow run in the fake GitHub: its event, its plan and the records that its jobs have left."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ REPOSITORY, COMMIT, RUN = "class/alice", "a1b2c3d4e5" * 4, 7001
 
 
 def made_for(record: Result, commit: str | None = COMMIT) -> Result:
-    """The record as of this commit."""
+    """Return the record as if made for this commit."""
     return record.model_copy(update={"submission": record.submission.model_copy(update={"commit": commit})})
 
 
 def met(criterion: Criterion) -> CriterionResult:
-    """The criterion as it is recorded when its figure is just at the threshold."""
+    """Build the criterion's result when its figure is exactly at the threshold."""
     return CriterionResult(status=CriterionStatus.PASSED, measured=criterion.threshold, **stated(criterion))
 
 
 def unlocked(**changes: Any) -> Result:
-    """A milestone, the first unless told otherwise, unlocked by its own criteria."""
+    """Build an unlocked milestone, the first by default."""
     milestone = MANIFEST.milestone(changes.get("milestone", 1))
     named = {"milestone": milestone.id, "name": milestone.name, "medal": milestone.medal}
     again = f"nox -s milestone-{milestone.id} -- --seed {changes.get('seed', 42)}"
@@ -42,7 +42,7 @@ def unlocked(**changes: Any) -> Result:
 
 
 def failing(**changes: Any) -> Result:
-    """Module 02, not yet."""
+    """Build a result of module 02 that is not yet passed."""
     source, imports, tests = map(met, asked(MANIFEST, None))
     failures = (failure(), failure(task="3.1", title="ReLU keeps positive numbers"))
     failed = tests.model_copy(update={"status": CriterionStatus.FAILED, "measured": 0.9, "failures": failures})
@@ -57,14 +57,14 @@ def failing(**changes: Any) -> Result:
 
 
 def many_failures(count: int) -> tuple[Failure, ...]:
-    """As many failures, each on a line of its own."""
+    """Build so many failures, each on its own line."""
     file = "modules/02_tensor/tinytorch/tensor.py"
     return tuple(Failure(title=f"Fact {n}", got=str(n), file=file, line=n + 1) for n in range(count))
 
 
 @dataclass
 class Runs:
-    """What the tests of the report start from."""
+    """The starting point of the report's tests."""
 
     hub: Hub
     folder: Path
@@ -72,11 +72,11 @@ class Runs:
 
     @property
     def repository(self) -> Repository:
-        """The student's."""
+        """The student's repository."""
         return self.hub.repository(REPOSITORY)
 
     def event(self, name: str, payload: dict[str, Any], **variables: str) -> dict[str, str]:
-        """A job's environment for this event."""
+        """Write an event and return a job's environment for it."""
         path = self.folder / f"{name}.json"
         about = {"repository": {"full_name": REPOSITORY, "default_branch": "main"}}
         path.write_text(json.dumps({**about, **payload}), encoding="utf-8")
@@ -94,7 +94,7 @@ class Runs:
         }
 
     def pull_request(self, *, run: int = RUN, commit: str = COMMIT, attempt: int = 1) -> dict[str, str]:
-        """The environment of a run on pull request 7, from the repository itself."""
+        """Write the event of a run on pull request 7, from the repository itself, and return its environment."""
         head = {"sha": commit, "ref": "my-work", "repo": {"full_name": REPOSITORY}}
         payload = {"pull_request": {"number": 7, "head": head}}
         variables = {"GITHUB_RUN_ID": str(run), "GITHUB_RUN_ATTEMPT": str(attempt)}
@@ -103,13 +103,13 @@ class Runs:
     def plan(
         self, *sessions: str, run: int = RUN, reused: tuple[Reused, ...] = (), skipped: tuple[str, ...] = ()
     ) -> None:
-        """Hand over a plan of these sessions."""
+        """Upload a plan of these sessions."""
         made = Plan(tuple(Job(session, session, 10) for session in sessions), reused, skipped)
         archive = zipped({"plan.json": made.to_json().encode()})
         add_artifact(self.hub, self.repository, run, "tinytorch-plan", archive)
 
     def hand_over(self, *records: Result, run: int = RUN, plan: bool = True) -> None:
-        """Hand over these records, and a plan of their sessions."""
+        """Upload these records and, by default, a plan of their sessions."""
         if plan:
             self.plan(*(record.session for record in records), run=run)
         for record in records:
@@ -128,5 +128,5 @@ class Runs:
 
 
 def reused(session: str, title: str, verdict: str = "unlocked") -> Reused:
-    """Something answered from its record."""
+    """Build a result that is reused from its record."""
     return Reused(session, title, verdict, datetime(2026, 2, 1, 9, 0, tzinfo=UTC))

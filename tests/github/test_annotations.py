@@ -18,10 +18,12 @@ FILE = "modules/02_tensor/tinytorch/tensor.py"
 
 
 def report(*results: Result, run: int = 12, attempt: int = 1, **changes: object) -> Report:
+    """Build a report of these results."""
     return Report(results, COMMIT, Run(run, attempt, "https://github.com/x"), **changes)
 
 
 def with_failures(*failures: Failure) -> Result:
+    """Build a result with these failures."""
     return failing(criteria=(criterion("failed", 0.1, failures=failures),))
 
 

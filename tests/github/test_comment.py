@@ -26,12 +26,12 @@ from tests.render.test_terminal import hostile_result
 
 
 def unlocked(**changes: Any) -> Result:
-    """Milestone 1, unlocked by two criteria."""
+    """Build milestone 1, unlocked by two criteria."""
     return made_for(result(**changes))
 
 
 def failing(**changes: Any) -> Result:
-    """Module 02, not yet."""
+    """Build a result of module 02 that is not yet passed."""
     fields = {"milestone": None, "module": "02_tensor", "name": "Tensors", "medal": None}
     return made_for(not_yet(**{**fields, "reproduce": "nox -s module-02_tensor -- --seed 42", **changes}))
 
@@ -45,11 +45,12 @@ COMMAND = re.compile(r"^\s*(::[A-Za-z][\w-]*([ \t].*)?::|##\[)", re.MULTILINE)
 
 
 def report(*results: Result, **changes: Any) -> Report:
+    """Build a report of these results."""
     return Report(results, COMMIT, RUN, **changes)
 
 
 def hostile(text: str) -> Result:
-    """A record in which this text stands wherever text can."""
+    """Build a record with this text wherever text is possible."""
     bad = failure(
         task=text, title=text, call=text, got=text, expected=text, hint=text, file=text, detail=text, test=text
     )
@@ -71,7 +72,7 @@ def hostile(text: str) -> Result:
 
 
 def assert_harmless(text: str) -> None:
-    """Our own HTML and our own link, and nothing that GitHub would make anything of."""
+    """Assert that only our own HTML and links are live for GitHub."""
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough").parse(text)
     flat = [t for token in tokens for t in (token, *(token.children or ()))]
     html = [t.content for t in flat if t.type in ("html_inline", "html_block")]
@@ -102,7 +103,7 @@ def test_the_verdicts_and_the_first_thing_to_mend_stand_in_front() -> None:
         "Hint: NumPy broadcasts",
         "Try: `pytest modules/02_tensor/test_tensor.py::test_rows_are_added`",
         "Grade again: `nox -s module-02_tensor -- --seed 42`",
-        "what counts is the instructor's own run",
+        "The instructor's own run, with other seeds, is what counts",
     ):
         assert part in shown
     assert shown.count("Task 2.3") == text.count("Task 2.3") == 1
@@ -120,7 +121,7 @@ DUE_COURSE = MANIFEST.model_copy(update={"deadlines": DEADLINES})
 
 
 def passed() -> Report:
-    """Milestone 1 unlocked, a day after it was due."""
+    """Build a report of milestone 1, unlocked a day after it was due."""
     accuracy = loss(name="accuracy", title="The worst network is right", measured=0.973, threshold=0.95)
     accuracy = accuracy.model_copy(update={"comparison": "at_least", "unit": Unit.FRACTION})
     made = unlocked(criteria=(criterion(), loss(), accuracy), started_at=datetime(2026, 10, 24, 9, tzinfo=UTC))
@@ -128,7 +129,7 @@ def passed() -> Report:
 
 
 def stopped() -> Report:
-    """Milestone 1 whose module tests fail, so that nine criteria were not attempted; on time."""
+    """Build a report of milestone 1 with failed module tests, so that nine criteria were not attempted."""
     later = "Not attempted: fix the module tests first."
     kinds = [Kind.PERFORMANCE] * 6 + [Kind.RELIABILITY] * 3
     nine = [loss("not_attempted", None, kind=kind, name=f"c{n}", explanation=later) for n, kind in enumerate(kinds)]
@@ -194,6 +195,7 @@ def test_a_report_says_what_it_counts_for() -> None:
 
 
 def previous(**sessions: Standing) -> State:
+    """Build the state of an earlier report."""
     named = {name.replace("_", "-", 1): standing for name, standing in sessions.items()}
     return State(run=1, attempt=1, commit="b" * 40, sessions=named)
 
@@ -212,7 +214,7 @@ def test_what_changed_since_the_last_run_is_told() -> None:
     assert f"- **Module 02\\_tensor: Tensors**: passed → not yet; {lost}\n" in text + "\n"
     half = {"module-tests": Criterion(passed=False, measured=0.5)}
     moved = previous(module_02_tensor=Standing(verdict="not_yet", criteria=half))
-    assert "(50% → 90%), needed ≥ 100%" in front(report(failing(), previous=moved))
+    assert "(50% → 90%), required ≥ 100%" in front(report(failing(), previous=moved))
 
 
 def test_the_same_again_says_so() -> None:

@@ -16,7 +16,7 @@ HOME = {"full_name": "class/ada", "default_branch": "trunk"}
 
 
 def environment(folder: Path, name: str, payload: Any, **more: str) -> dict[str, str]:
-    """A step's variables for an event."""
+    """Build a step's variables for an event."""
     path = folder / "event.json"
     path.write_text(payload if isinstance(payload, str) else json.dumps(payload))
     return {
@@ -32,12 +32,12 @@ def environment(folder: Path, name: str, payload: Any, **more: str) -> dict[str,
 
 
 def pull_request(head: Any) -> dict[str, Any]:
-    """A payload whose pull request has this head repository."""
+    """Build a payload whose pull request has this head repository."""
     return {"repository": HOME, "pull_request": {"number": 7, "head": {"sha": HEAD, "repo": head}}}
 
 
 def workflow_run(**more: Any) -> dict[str, Any]:
-    """A payload of a run that a fork's pull request has set off."""
+    """Build the payload of a run that a fork's pull request has triggered."""
     run = {"id": 55, "run_attempt": 3, "head_sha": HEAD, "head_branch": "$(id)", "head_repository": HOME}
     return {"repository": HOME, "workflow_run": run | more}
 

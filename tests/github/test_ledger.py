@@ -30,7 +30,7 @@ def manifest(root):  # type: ignore[no-untyped-def]
 
 @pytest.fixture
 def repository(manifest: Manifest) -> Place:
-    """A repository with five published records, one a minute."""
+    """A repository with five published records, one per minute."""
     made = place()
     for minute in range(5):
         put(made, manifest, minute + 1, at(minute))
@@ -38,32 +38,32 @@ def repository(manifest: Manifest) -> Place:
 
 
 def read(repository: Place) -> Records:
-    """Through the API."""
+    """Fetch the records through the API."""
     return read_history(repository.client(), repository.name)
 
 
 def reasons(repository: Place) -> list[str | None]:
-    """Of each record, oldest first, what is wrong with it."""
+    """List why each record is not verified, oldest first."""
     return [e.reason for e in read(repository).entries]
 
 
 def record(repository: Place, index: int) -> str:
-    """The path of a record."""
+    """Return the path of a record."""
     return sorted(p for p in repository.files() if p.startswith("progress/2"))[index]
 
 
 def lines(repository: Place) -> list[bytes]:
-    """Of the ledger."""
+    """Read the lines of the ledger."""
     return split(repository.files()[ledger.FILE])
 
 
 def rewrite(repository: Place, new: list[bytes]) -> None:
-    """A student's commit that changes the ledger."""
+    """Change the ledger in a student's commit."""
     repository.push({ledger.FILE: b"".join(line + b"\n" for line in new)})
 
 
 def edited(line: bytes, **changes: object) -> bytes:
-    """The line with other values."""
+    """Return the line with different values."""
     return json.dumps(json.loads(line) | changes).encode()
 
 
@@ -173,7 +173,7 @@ def test_the_same_line_twice_counts_once(repository: Place) -> None:
     old = lines(repository)
     again = append(b"", Head(5, ledger.digest(old[-1])), [parse(old[0])])[0].rstrip(b"\n")
     entries = verify([*old, again], dict(repository.files()), repository=repository.number)
-    assert [e.reason for e in entries if e.number in (1, 6)] == [None, "the ledger names it twice"]
+    assert [e.reason for e in entries if e.number in (1, 6)] == [None, "the ledger lists it twice"]
 
 
 def test_a_publication_is_found_below_a_students_commits(repository: Place) -> None:

@@ -32,7 +32,7 @@ AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release, as the repository that grades holds it."""
+    """A release as the repository that grades holds it."""
     return write_release(root, tmp_path_factory.mktemp("plan") / "course").target
 
 
@@ -55,12 +55,12 @@ def worked_on(tree: Path, *paths: Path) -> None:
 
 
 def sessions(found: Plan) -> tuple[str, ...]:
-    """What is graded."""
+    """List the sessions that are graded."""
     return tuple(job.session for job in found.jobs)
 
 
 def record(released: Path, tree: Path, manifest: Manifest, session: str, **more: object) -> Result:
-    """A record that fits the tree as it is now."""
+    """Build a record that fits the tree as it is now."""
     number = int(session.removeprefix("milestone-")) if session.startswith("milestone") else None
     module = None if number else session.removeprefix("module-")
     milestone = manifest.milestone(number) if number else None

@@ -43,7 +43,7 @@ def repository() -> Place:
 
 
 def at(minute: int, base: Result | None = None, **changes: object) -> Result:
-    """A result whose run began so many minutes later."""
+    """Build a result whose run began so many minutes later."""
     return (base or not_yet()).model_copy(update={"started_at": BEGAN + timedelta(minutes=minute), **changes})
 
 
@@ -53,7 +53,7 @@ def put(repository: Place, manifest: Manifest, run_id: int, *results: Result) ->
 
 
 def files_at(repository: Place, sha: str) -> set[str]:
-    """The paths in a commit."""
+    """List the paths in a commit."""
     return set(files_of(repository.kept, repository.commit(sha)["tree"]))
 
 
@@ -209,7 +209,7 @@ def test_a_result_of_another_course_is_refused(repository: Place, manifest: Mani
 
 
 def badge_of(repository: Place, number: int) -> tuple[str, dict]:
-    """A badge's description and its endpoint's document."""
+    """Read a badge's description and its endpoint's document."""
     files = repository.files()
     svg = ET.fromstring(files[f"badges/milestone-{number}.svg"])  # noqa: S314 - our own output
     return svg.find("{http://www.w3.org/2000/svg}desc").text, json.loads(files[f"badges/milestone-{number}.json"])

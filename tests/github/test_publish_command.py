@@ -27,7 +27,7 @@ NAME, SHA, RUN = "class/alice", "c" * 40, 9000
 
 
 def hand_over(hub: Hub, *results: Result, run: int = RUN, missing: tuple[str, ...] = ()) -> None:
-    """The artifacts of a run: its plan and these results."""
+    """Upload a run's plan and these results."""
     repository = hub.repository(NAME)
     sessions = [*(r.session for r in results), *missing]
     plan = Plan(tuple(Job(session, "x", 1) for session in sessions), (), ())
@@ -58,7 +58,7 @@ def job(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def publish() -> tuple[int, str]:
-    """Run the command: exit code and what was printed."""
+    """Run the command; return its exit code and output."""
     ran = CliRunner().invoke(app, ["publish"], catch_exceptions=True)
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):
         raise ran.exception

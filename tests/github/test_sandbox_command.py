@@ -18,20 +18,20 @@ ALLOW = ("sysctl", "-w", f"{RESTRICTION}=0")
 
 
 class Machine:
-    """A machine on which bubblewrap may be missing, and user namespaces forbidden."""
+    """A machine on which bubblewrap may be missing and user namespaces forbidden."""
 
     def __init__(self, *, installed: bool, restricted: bool, root: bool = False, heals: bool = True):
         self.installed, self.restricted, self.root, self.heals = installed, restricted, root, heals
         self.ran: list[tuple[str, ...]] = []
 
     def works(self) -> str | None:
-        """As `bubblewrap.works` would say."""
+        """Answer as `bubblewrap.works` would."""
         if not self.installed:
             return "bubblewrap is not installed"
         return RESTRICTED if self.restricted else None
 
     def run(self, argv, **_options):
-        """Note a command, and let it have its effect."""
+        """Note a command and let it take effect."""
         self.ran.append(tuple(argv))
         command = tuple(argv) if self.root else tuple(argv[2:])
         if self.heals:
@@ -42,7 +42,7 @@ class Machine:
 
 @pytest.fixture
 def on(monkeypatch, tmp_path):
-    """Put a machine in the place of this one."""
+    """Replace this machine by a simulated one."""
 
     def put(machine: Machine, *, landlock: bool = False) -> Machine:
         tried = type("Tried", (), {"__call__": lambda _self: machine.works(), "cache_clear": lambda _self: None})()
@@ -105,7 +105,7 @@ def test_where_bubblewrap_cannot_be_had_landlock_is_enough(on, monkeypatch, caps
     """As in a container; but not where bubblewrap alone was asked for."""
     on(Machine(installed=False, restricted=False, heals=False), landlock=True)
     assert prepare() == "landlock"
-    assert "ended with 100. Install bubblewrap by hand. Landlock takes its place." in capsys.readouterr().out
+    assert "ended with 100. Install bubblewrap by hand. Landlock is used instead." in capsys.readouterr().out
     monkeypatch.setenv(launch.VARIABLE, "bubblewrap")
     with pytest.raises(GraderError, match="ended with 100"):
         prepare()

@@ -42,7 +42,7 @@ STATES = st.builds(
 
 
 def body(document: Any) -> str:
-    """A comment whose state is this."""
+    """Build a comment with this state."""
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
     return f"text\n\n<!-- tinytorch:state {base64.b64encode(data).decode()} -->\n"
 

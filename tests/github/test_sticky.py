@@ -20,13 +20,13 @@ OTHER = "d" * 40
 
 
 def body(run: int, *, commit: str = COMMIT, attempt: int = 1) -> str:
-    """A report of a run."""
+    """Build the report of a run."""
     return comment(Report((unlocked(),), commit, Run(run, attempt)))
 
 
 @pytest.fixture
 def post(runs: Runs, client: Client) -> Callable[..., str]:
-    """Report as this run; both runs of the tests are known to GitHub."""
+    """Report as this run; GitHub knows both runs of the tests."""
     for number in (5, 6):
         add_run(runs.hub, runs.repository, number, branch="my-work", sha=COMMIT, run_attempt=1)
 
@@ -38,7 +38,7 @@ def post(runs: Runs, client: Client) -> Callable[..., str]:
 
 def test_the_comment_is_made_once_and_then_brought_up_to_date(runs: Runs, post: Callable[..., str]) -> None:
     """Two reports, one comment, with what the second says; the same again changes nothing."""
-    assert [post(5), post(6), post(6)] == ["made", "updated", "left as it was"]
+    assert [post(5), post(6), post(6)] == ["created", "updated", "unchanged"]
     assert [read(b).run for b in runs.bodies] == [6]
 
 
@@ -46,14 +46,14 @@ def test_a_comment_beyond_the_first_hundred_is_found(runs: Runs, post: Callable[
     """However much was said before it."""
     for number in range(230):
         add_comment(runs.hub, runs.repository, 7, f"comment {number}", "alice")
-    assert [post(5), post(6)] == ["made", "updated"]
+    assert [post(5), post(6)] == ["created", "updated"]
     assert len(runs.bodies) == 231
 
 
 def test_another_pull_requests_comment_is_another(runs: Runs, post: Callable[..., str]) -> None:
     """A report under pull request 8 is not touched."""
     add_comment(runs.hub, runs.repository, 8, body(1), BOT)
-    assert post(5) == "made"
+    assert post(5) == "created"
 
 
 @pytest.mark.parametrize("author", ["alice", "github-actions", "GitHub-Actions[bot]", "other[bot]"])
@@ -62,7 +62,7 @@ def test_a_forged_comment_is_left_alone(runs: Runs, post: Callable[..., str], cl
     forged = body(999_999_999_999)
     add_comment(runs.hub, runs.repository, 7, forged, author)
     assert previous(client, REPOSITORY, 7) is None
-    assert post(5) == "made"
+    assert post(5) == "created"
     assert runs.bodies[0] == forged
     assert len(runs.bodies) == 2
 
@@ -70,7 +70,7 @@ def test_a_forged_comment_is_left_alone(runs: Runs, post: Callable[..., str], cl
 def test_the_marker_counts_at_the_start_only(runs: Runs, post: Callable[..., str]) -> None:
     """Another comment of the bot's that quotes ours stays as it is."""
     add_comment(runs.hub, runs.repository, 7, f"> {MARKER}\n\nquoted", BOT)
-    assert post(5) == "made"
+    assert post(5) == "created"
     assert runs.bodies[0].startswith("> ")
 
 
@@ -104,14 +104,14 @@ def test_a_state_that_claims_a_later_run_is_checked(runs: Runs, post: Callable[.
 
 def test_an_older_run_that_ends_later_leaves_the_newer_report(runs: Runs, post: Callable[..., str]) -> None:
     """Out of order, the newer run's report stays."""
-    assert [post(6), post(5)] == ["made", "left to a newer run"]
+    assert [post(6), post(5)] == ["created", "left to a newer run"]
     assert runs.bodies == [body(6)]
 
 
 def test_a_run_that_is_tried_again_counts_as_newer(runs: Runs, post: Callable[..., str]) -> None:
     """The second attempt of a run replaces the first, and not the other way round."""
     runs.repository.runs[0]["run_attempt"] = 2
-    assert [post(5, 2), post(5, 1)] == ["made", "left to a newer run"]
+    assert [post(5, 2), post(5, 1)] == ["created", "left to a newer run"]
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(5, 6), (6, 5)])
@@ -128,7 +128,7 @@ def test_the_other_run_may_make_its_comment_after_ours(runs: Runs, post: Callabl
     """The second look finds both, and the younger comment goes."""
     second = [("GET", "/comments$", lambda: add_comment(runs.hub, runs.repository, 7, body(5), BOT))]
     runs.hub.before.append(("POST", "/comments$", lambda: runs.hub.before.extend(second)))
-    assert post(6) == "made"
+    assert post(6) == "created"
     assert runs.bodies == [body(6)]
 
 
@@ -164,7 +164,7 @@ def test_a_comment_that_is_deleted_meanwhile_is_made_again(runs: Runs, post: Cal
     """Gone between look and update: a new one is made."""
     post(5)
     runs.hub.before.append(("PATCH", "/comments/", runs.repository.comments.clear))
-    assert post(6) == "made"
+    assert post(6) == "created"
     assert runs.bodies == [body(6)]
 
 
@@ -174,7 +174,7 @@ def test_a_lost_answer_makes_no_second_comment(
 ) -> None:
     """The comment was made, but GitHub's answer got lost: it is looked for before it is made again."""
     runs.hub.faults.append(Fault("POST", "/comments$", error(status, "oops"), done=True))
-    assert post(5) == "left as it was"
+    assert post(5) == "unchanged"
     assert len(runs.bodies) == 1
     assert waits == [1]
 
@@ -192,7 +192,7 @@ def test_only_comments_of_the_account_that_writes_are_ours(runs: Runs, environ: 
     runs.hub.users["app"] = "class-app[bot]"
     own = client({**environ, "GITHUB_TOKEN": "app"})
     add_comment(runs.hub, runs.repository, 7, body(1), BOT)
-    assert put(own, REPOSITORY, 7, body(5), Run(5, 1), "class-app[bot]") == "made"
+    assert put(own, REPOSITORY, 7, body(5), Run(5, 1), "class-app[bot]") == "created"
     assert [len(find(own, REPOSITORY, 7, login)) for login in (BOT, "class-app[bot]")] == [1, 1]
 
 

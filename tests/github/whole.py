@@ -1,4 +1,4 @@
-"""The whole copy of GitHub: the local server behind the proxy."""
+"""The complete fake GitHub: the local server behind the proxy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.github.local import Hub, serve
 
 @contextmanager
 def copy_of_github(folder: Path) -> Iterator[Hub]:
-    """The copy, at its `public_url`, while the block lasts; GraderError, as a sentence, where it cannot be."""
+    """Run the fake GitHub at its `public_url`; GraderError says why it cannot run."""
     missing = prism.install()
     if missing:
         raise GraderError(missing)

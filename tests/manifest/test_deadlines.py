@@ -30,7 +30,7 @@ deadlines:
 
 
 def with_deadlines(root: Path, folder: Path, text: str = RIGHT) -> Path:
-    """A folder that holds the course's manifest with these deadlines."""
+    """Write the course's manifest with these deadlines into a folder."""
     (folder / "milestones.yaml").write_text((root / "milestones.yaml").read_text("utf-8") + text, "utf-8")
     return folder
 
@@ -47,13 +47,13 @@ def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message", "mend"),
     [
-        ("at: 2026-10-16 23:59", "at: 2026-02-30 23:59", "no day and time", "2026-11-30 23:59"),
+        ("at: 2026-10-16 23:59", "at: 2026-02-30 23:59", "not a valid time", "2026-11-30 23:59"),
         ("at: 2026-10-16 23:59", "at: tomorrow", "`at` is", "matches"),
         ("off_per_day: 0.1", "off_per_day: 1.5", "`off_per_day` is 1.5", "Change the value"),
         ("days: 5", "days: 0", "no late day", "Add `days: …`"),
-        ("- milestone: 2", "- milestone: 1", "the deadline of milestone 1 is there twice", "delete one"),
-        ("- milestone: 2", "- milestone: 9", "there is no milestone 9", "Known here"),
-        ("milestones: [2]", "milestones: [7]", "there is no milestone 7", "Known here"),
+        ("- milestone: 2", "- milestone: 1", "the deadline of milestone 1 appears twice", "delete one"),
+        ("- milestone: 2", "- milestone: 9", "there is no milestone 9", "Known names"),
+        ("milestones: [2]", "milestones: [7]", "there is no milestone 7", "Known names"),
         ("grace_minutes", "grace_minuets", "unknown key `grace_minuets`", "`grace_minutes`?"),
         ("    - section: evening\n      days: 3", "    - days: 3", "`section` is missing", "section"),
     ],

@@ -18,7 +18,7 @@ TEXT = (ROOT / "milestones.yaml").read_text(encoding="utf-8")
 
 
 def problems_of(text, folder):
-    """What load() says of a text."""
+    """Return the problems of a manifest with this text."""
     (folder / "milestones.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError) as caught:
         load(folder)

@@ -14,7 +14,7 @@ PLANNED = "    status: planned\n"
 
 
 def problems_of(text, folder):
-    """What load() says of a text."""
+    """Return the problems of a manifest with this text."""
     (folder / "milestones.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError) as caught:
         load(folder)
@@ -22,24 +22,24 @@ def problems_of(text, folder):
 
 
 def edit(old, new, count=1):
-    """The course's own manifest with one thing changed, and the line where the change begins."""
+    """Change one thing in the course's own manifest; return it and the line of the change."""
     assert old in TEXT, f"the manifest has no longer: {old}"
     at = TEXT.index(old)
     return TEXT.replace(old, new, count), TEXT[:at].count("\n") + 1
 
 
 def section(id_):
-    """The text of one module, from its `- id:` to the next."""
+    """Extract the text of one module, from its `- id:` to the next."""
     return re.search(rf"  - id: {id_}\n.*?(?=  - id: \d\d_|milestones:)", TEXT, re.DOTALL)[0]
 
 
 def question(id_):
-    """The text of one question."""
+    """Extract the text of one question."""
     return re.search(rf"      - kind: \w+\n        id: {id_}\n.*?(?=      - kind|\n  - id)", TEXT, re.DOTALL)[0]
 
 
 def without(pattern, text):
-    """A text without the first match of a pattern, which must be there."""
+    """Remove the first match of a pattern, which must exist."""
     shorter, count = re.subn(pattern, "", text, count=1, flags=re.DOTALL)
     assert count
     return shorter
@@ -110,12 +110,12 @@ EDITS = {
     "anchor": ("  name: TinyTorch", "  name: &a TinyTorch", 0, "YAML anchor", "Write it out"),
     "alias": ("  name: TinyTorch", "  name: *a", 0, "YAML alias", "Write it out"),
     "tag": ("  name: TinyTorch", "  name: !!str TinyTorch", 0, "YAML tag", "Delete the tag"),
-    "key that is a list": ("  name: TinyTorch", "  [a]: TinyTorch", 0, "a key is a list", "A key is one word"),
+    "key that is a list": ("  name: TinyTorch", "  [a]: TinyTorch", 0, "a key is a list", "Write a key as one word"),
     "second document": ("\nmilestones:\n", "\n---\nmilestones:\n", 1, "a second YAML document", "delete this `---`"),
-    "module twice": ("  - id: 02_tensor", "  - id: 01_setup", 0, "module 01_setup is there twice", "Rename or delete"),
+    "module twice": ("  - id: 02_tensor", "  - id: 01_setup", 0, "module 01_setup appears twice", "Rename or delete"),
     "module out of order": ("  - id: 05_dense", "  - id: 17_dense", 0, "17_dense is out of order", "05_dense"),
-    "module number twice": ("  - id: 03_act", "  - id: 02_act", 0, "number 03 is due here", "03_activations"),
-    "task twice": ('      - id: "2.2"', '      - id: "2.1"', 0, "task 2.1 is there twice", "Rename or delete"),
+    "module number twice": ("  - id: 03_act", "  - id: 02_act", 0, "number 03 belongs here", "03_activations"),
+    "task twice": ('      - id: "2.2"', '      - id: "2.1"', 0, "task 2.1 appears twice", "Rename or delete"),
     "four hints": (
         "        hints:\n",
         "        hints:\n          - One more hint than there are steps.\n",
@@ -135,10 +135,10 @@ EDITS = {
         '      - id: "2.2"',
         '      - id: "4.2"',
         0,
-        "stands in module 02_tensor",
+        "is in module 02_tensor",
         "Call it 2.2",
     ),
-    "milestone twice": ("  - id: 2\n", "  - id: 1\n", 0, "milestone 1 is there twice", "Rename or delete"),
+    "milestone twice": ("  - id: 2\n", "  - id: 1\n", 0, "milestone 1 appears twice", "Rename or delete"),
     "milestone out of order": ("  - id: 5\n", "  - id: 7\n", 0, "milestone 7 is out of order", "the id 5"),
     "trigger out of order": (
         "    trigger: 11_training",

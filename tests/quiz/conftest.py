@@ -29,11 +29,11 @@ CHOICE = ChoiceQuestion(
 
 @pytest.fixture(scope="session")
 def milestone(root) -> Milestone:
-    """Milestone 1 with these two questions, keys in clear."""
+    """Milestone 1 with these two questions and clear keys."""
     return load(root).milestone(1).model_copy(update={"questions": (NUMBER, CHOICE)})
 
 
 @pytest.fixture(scope="session")
 def sealed(milestone) -> Milestone:
-    """The same as a release has it."""
+    """Milestone 1 with sealed keys, as in a release."""
     return milestone.model_copy(update={"questions": tuple(map(seal, milestone.questions))})

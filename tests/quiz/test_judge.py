@@ -27,7 +27,7 @@ ANYTHING = (
 
 
 def right_answers(milestone, student):
-    """The right answers, worked out here from the parameters the student is asked with."""
+    """Compute the right answers from the student's own parameters."""
     area, _ = milestone.questions
     drawn = variants(area)[variant_of(area, student)]
     options = for_student(milestone, student)[1].options

@@ -20,7 +20,7 @@ QUESTIONS = {question.id: question for number in (4, 5) for question in load(ROO
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The course's own framework: nothing of it is left imported afterwards."""
+    """The course's own framework, of which nothing stays imported."""
     for module in load(ROOT).modules:
         monkeypatch.syspath_prepend(ROOT / module.folder)
     for name in ("compression", "kernels", "tinygpt"):
@@ -31,7 +31,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def cases(question_id: str) -> Iterator[tuple[dict, float]]:
-    """Every combination of a question's parameters, with its answer."""
+    """Yield every combination of a question's parameters with its answer."""
     question = QUESTIONS[question_id]
     assert isinstance(question, NumberQuestion)
     assert question.answer is not None

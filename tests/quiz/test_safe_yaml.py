@@ -35,7 +35,7 @@ PIECES += [
 
 
 def only_plain(value: object) -> bool:
-    """Whether a value is built of the six plain types, exactly."""
+    """Return whether a value consists only of the six plain types."""
     if type(value) is dict:
         return all(type(key) is str for key in value) and all(map(only_plain, value.values()))
     if type(value) is list:

@@ -22,7 +22,7 @@ from grading.result import (
 
 
 def criterion(status: str = "passed", measured: float | None = 1.0, **changes: Any) -> CriterionResult:
-    """A criterion: the share of module tests that pass, unless told otherwise."""
+    """Build a criterion: by default the share of module tests that pass."""
     fields: dict[str, Any] = {
         "kind": Kind.CODE_QUALITY,
         "name": "module-tests",
@@ -36,7 +36,7 @@ def criterion(status: str = "passed", measured: float | None = 1.0, **changes: A
 
 
 def failure(**changes: Any) -> Failure:
-    """A failed test of module 02."""
+    """Build a failed test of module 02."""
     fields: dict[str, Any] = {
         "task": "2.3",
         "title": "A row is added to every row of a matrix",
@@ -52,7 +52,7 @@ def failure(**changes: Any) -> Failure:
 
 
 def loss(status: str = "passed", measured: float | None = 0.0417, **changes: Any) -> CriterionResult:
-    """A criterion with an upper bound."""
+    """Build a criterion with an upper bound."""
     fields: dict[str, Any] = {
         "kind": Kind.PERFORMANCE,
         "name": "loss",
@@ -65,7 +65,7 @@ def loss(status: str = "passed", measured: float | None = 0.0417, **changes: Any
 
 
 def result(*criteria: CriterionResult, **changes: Any) -> Result:
-    """An unlocked milestone 1, unless told otherwise."""
+    """Build a result, by default an unlocked milestone 1."""
     fields: dict[str, Any] = {
         "milestone": 1,
         "name": "Basic Inference",
@@ -92,7 +92,7 @@ def result(*criteria: CriterionResult, **changes: Any) -> Result:
 
 
 def not_yet(**changes: Any) -> Result:
-    """Milestone 1 with a failed module test and training not attempted."""
+    """Build milestone 1 with a failed module test and training not attempted."""
     later = "Not attempted: fix the module tests first."
     return result(
         criterion("failed", 0.9, failures=(failure(), failure(task="3.1", title="ReLU keeps positive numbers"))),

@@ -59,7 +59,7 @@ forgeries = st.lists(st.one_of(lies, st.sampled_from(ENDS), st.sampled_from(FILL
 
 
 def record_of(text: str) -> Result:
-    """A record in which every text that may hold a student's holds this one."""
+    """Build a record that holds this text wherever a student's text is possible."""
     bad = failure(
         title=f"It runs {text}", call=text, got=f"Evil{text}: {text}", expected=text, hint=f"Look. {text}", detail=text
     )
@@ -81,7 +81,7 @@ def record_of(text: str) -> Result:
 
 
 def strings_in(value: Any) -> Iterator[str]:
-    """Every text of a JSON document."""
+    """Yield every text in a JSON document."""
     match value:
         case str():
             yield value
@@ -94,7 +94,7 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def documents(record: Result) -> Iterator[str]:
-    """What is written for readers, but for the terminal."""
+    """Yield every rendering except the terminal's."""
     yield markdown(record)
     yield comment(Report(results=(record,), commit="a" * 40, run=Run(1, 1)))
     for element in ET.fromstring(junit(record)).iter():  # noqa: S314 - our own output

@@ -18,7 +18,7 @@ HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;title\x07 \x00 [/nothing] [link=https:/
 
 
 def shown(record: Result, width: int = 100, *, terminal_like: bool = False, encoding: str = "utf-8", **options) -> str:
-    """The report as it is printed."""
+    """Return the report as a terminal prints it."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     console = Console(file=stream, width=width, force_terminal=terminal_like, **options)
     terminal.show(console, record)
@@ -76,7 +76,7 @@ def test_an_old_terminal_gets_ascii() -> None:
 
 
 def hostile_result() -> Result:
-    """A record in which everything that comes from a submission is hostile."""
+    """Build a record in which everything from a submission is hostile."""
     bad = failure(
         title=HOSTILE, call=HOSTILE, got=HOSTILE, expected=HOSTILE, hint=HOSTILE, detail=HOSTILE, file=HOSTILE
     )
@@ -174,10 +174,10 @@ def test_screens_show_or_keep_frames() -> None:
 
 
 class Keyboard(io.StringIO):
-    """Somebody types these lines."""
+    """Standard input on which somebody types these lines."""
 
     def isatty(self) -> bool:
-        """As a terminal is."""
+        """Claim to be a terminal."""
         return True
 
 

@@ -363,7 +363,7 @@ def test_the_portfolio_shows_what_a_network_wrote(repo: Path, tito) -> None:
     text = tito("portfolio", "--markdown").out
     assert "```python\ndef f(a):" in text
     assert "````text\nBen had a dog.\n```\n# Passed\n````" in text
-    assert "what the network wrote after it: not all of it is true." in text
+    assert "the network's continuation: not all of it is true." in text
 
 
 @pytest.mark.parametrize("command", ["status", "timeline", "troubleshoot", "portfolio", "doctor"])
