@@ -1,4 +1,4 @@
-"""Pictures of module 03: the functions with their slopes, and what is left of a gradient after ten of them."""
+"""Pictures of module 03: the functions with their slopes, and how ten of them shrink a gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYERS, UNITS = 10, 64
 
 
 def draw_functions() -> Figure:
-    """Six activations, each with its slope beneath it; softmax for the first of three scores, the others 0."""
+    """Draw six activations, each above its slope; softmax is for the first of three scores, the others being 0."""
     x = np.linspace(-4, 4, 81)
     layers = {
         "ReLU": ReLU(),
@@ -47,7 +47,7 @@ def draw_functions() -> Figure:
 
 
 def draw_vanishing() -> Figure:
-    """The size of the gradient on its way back through ten layers, with sigmoids and with ReLUs."""
+    """Draw the size of the gradient on its way back through ten layers, with sigmoids and with ReLUs."""
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]

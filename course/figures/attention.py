@@ -15,7 +15,7 @@ TOKENS = 12
 
 
 def draw_masks() -> Figure:
-    """Attention weights of the same tokens without a mask and with the causal one."""
+    """Draw attention weights of the same tokens without a mask and with the causal mask."""
     queries, keys = (Tensor(part) for part in np.random.default_rng(4).normal(size=(2, TOKENS, 16)) * 1.2)
     shapes = []
     for place, (name, mask) in enumerate((("everyone may look", None), ("causal_mask", causal_mask(TOKENS)))):
@@ -29,7 +29,7 @@ def draw_masks() -> Figure:
 
 
 def draw_scaling() -> Figure:
-    """The mean of the largest of ten weights against d, with scores divided by √d and without."""
+    """Draw the mean of the largest of ten weights against d, with and without dividing the scores by √d."""
     rng, sizes = np.random.default_rng(0), [4, 16, 64, 256, 1024]
     chart = Chart(52, 46, WIDTH - 82, 180, Scale(4, 1024, log=True), Scale(0, 1))
     found: tuple[list[float], list[float]] = ([], [])
@@ -53,7 +53,7 @@ def draw_scaling() -> Figure:
 
 
 def draw_positions() -> Figure:
-    """Positions as rows of waves, and the dot product of each with each."""
+    """Draw positions as rows of waves, and the dot product of every pair of positions."""
     positions = sinusoidal_positions(48, 32).astype(np.float64)
     products = positions @ positions.T
     shapes = [
@@ -72,7 +72,7 @@ def draw_positions() -> Figure:
 
 
 def draw_projections() -> Figure:
-    """Weights of positions that ask with what they are found by, and of those whose key is turned by one position."""
+    """Draw weights of positions with the same vector as query and key, and with keys shifted by one position."""
     positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
     keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
     mask, shapes = causal_mask(TOKENS), []

@@ -1,4 +1,4 @@
-"""Pictures of module 09: a graph with values and gradients, and what a training step holds in memory."""
+"""Pictures of module 09: a graph with values and gradients, and the memory that a training step holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grading.render.svg import write_word
 
 
 def draw_graph() -> Figure:
-    """The graph of (a · b + b)², with each value above and each gradient beneath it, as the tape finds them."""
+    """Draw the graph of (a · b + b)², with each value above its gradient, as the tape finds them."""
     a, b = Tensor(2.0), Tensor(3.0)
     require_grad([a, b])
     with Tape() as tape:
@@ -60,7 +60,7 @@ def _trace_gradients(tape: Tape, loss: Tensor) -> dict[int, Tensor]:
 
 
 def draw_memory() -> Figure:
-    """Bytes of outputs that the tape holds after each op forward, and after each rule backward."""
+    """Draw the bytes of outputs that the tape holds after each op forward and each rule backward."""
     rng = np.random.default_rng(0)
     network, criterion = MLP((784, 256, 256, 256, 10), ReLU, rng=rng), CrossEntropyLoss()
     require_grad(network.parameters())

@@ -23,7 +23,7 @@ CODE = ("06_spatial/tinytorch/spatial.py", "14_benchmarking/tinytorch/benchmarki
 
 
 def draw_turns() -> Figure:
-    """Ten comparisons of two equal functions on a machine that slows down: one after the other, and in turns."""
+    """Draw ten comparisons of two equal functions on a machine that slows down: one after the other, and in turns."""
     shapes = []
     for place, (name, seed) in enumerate((("A, then B", 1), ("in turns", 2))):
         rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def _measure_equals(rng: np.random.Generator, *, in_turns: bool) -> np.ndarray:
 
 
 def draw_roofline() -> Figure:
-    """The ops of a training step under the roof of the machine that ran it."""
+    """Draw the ops of a training step under the roof of the machine that ran it."""
     record = read_record("roofline")
     peak, bandwidth = record["peak"] / 1e9, record["bandwidth"] / 1e9
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))

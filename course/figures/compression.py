@@ -1,4 +1,4 @@
-"""Pictures of module 12: what rounding does to numbers, and which weights go."""
+"""Pictures of module 12: how rounding changes numbers, and which weights are pruned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.render.svg import draw_box, write_word
 
 
 def draw_rounding() -> Figure:
-    """What numbers become in steps of 0.2, and how far off that is."""
+    """Draw numbers rounded to steps of 0.2, and their rounding errors."""
     scale = 0.2
     x = np.linspace(-1.1, 1.1, 441)
     back = dequantize(quantize(x, scale), scale).astype(np.float64)
@@ -34,7 +34,7 @@ def draw_rounding() -> Figure:
 
 
 def draw_pruning() -> Figure:
-    """The weights of one layer: all, half of them set to 0, and a quarter of the channels taken out."""
+    """Draw one layer's weights: all of them, with half set to 0, and with a quarter of the channels removed."""
     rng = np.random.default_rng(0)
     conv, head = Conv2d(4, 16, 3, rng=rng), Dense(16, 4, rng=rng)
     conv.weight.data *= rng.uniform(0.3, 1.2, size=(16, 1, 1, 1)).astype("float32")

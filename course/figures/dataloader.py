@@ -1,4 +1,4 @@
-"""Pictures of module 08: one image in sixteen versions, and loading beside training."""
+"""Pictures of module 08: one image in sixteen versions, and loading during training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = ("#000000", "#9cc9ec", "#2b6a9e", "#7a3b1d", "#f6f1e4", "#f2b632")
 
 
 def draw_versions() -> Figure:
-    """A boat of 24×24 pixels, and what flip and crop make of it in sixteen epochs."""
+    """Draw a boat of 24×24 pixels as flip and crop change it in sixteen epochs."""
     boat = _paint_boat()
     transform, rng = Compose([RandomHorizontalFlip(), RandomCrop(4)]), np.random.default_rng(0)
     versions = transform(np.repeat(boat[None, None], 16, axis=0), rng)[:, 0]
@@ -43,7 +43,7 @@ def _paint_boat() -> np.ndarray:
 
 
 def draw_pipeline() -> Figure:
-    """When batches were loaded and trained on, one after the other and with prefetch, as it was measured."""
+    """Draw the measured times of loading and training on batches, one after the other and with prefetching."""
     record = read_record("pipeline")
     last = max(end for run in record.values() for _, _, end in run)
     shapes = []
@@ -68,7 +68,7 @@ def draw_pipeline() -> Figure:
 
 
 def measure_pipeline() -> None:
-    """Load six batches, and train on each, both by waiting: 30 and 50 ms, then 70 and 50."""
+    """Load six batches and train on each, both simulated by waiting: 30 and 50 ms, then 70 and 50 ms."""
     runs: dict[str, list] = {}
     for name, load, ahead in (("plain", 0.03, False), ("prefetch", 0.03, True), ("starved", 0.07, True)):
         parts: list[tuple[str, float, float]] = []

@@ -1,4 +1,4 @@
-"""Pictures of module 05: what becomes of a signal in ten layers, and what small batches find."""
+"""Pictures of module 05: how ten layers change a signal, and how small batches help to find a solution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIXELS = 54
 
 
 def draw_signals() -> Figure:
-    """Histograms of what layers 1, 3 and 10 give, for three ways to draw the weights."""
+    """Draw histograms of the outputs of layers 1, 3 and 10 for three initializations."""
     starts: dict[str, Callable] = {
         "deviation 0.01": lambda rng, shape: rng.normal(0, 0.01, shape).astype("float32"),
         "Xavier": xavier_uniform,
@@ -42,7 +42,7 @@ def draw_signals() -> Figure:
 
 
 def draw_spiral() -> Figure:
-    """Which class a network gives each point of the plane, after ten epochs in batches of 600 and of 20."""
+    """Draw the predicted class of each point in the plane, after ten epochs in batches of 600 and of 20."""
     inputs, targets = _draw_arms(np.random.default_rng(0), 600)
     shapes = []
     for place, batch in enumerate((600, 20)):

@@ -1,4 +1,4 @@
-"""Pictures of module 13: where a step's time goes, which blocks may run together, and kernels that whiten."""
+"""Pictures of module 13: where a step's time goes, which blocks may run in parallel, and whitening kernels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = {
 
 
 def draw_step() -> Figure:
-    """A training step of module 06 and of this module, cut into what its parts take."""
+    """Draw a training step of module 06 and of module 13, divided into the times of its parts."""
     record = read_record("step")
     whole = record["module 06"]["whole"]
     shapes, wide = [], WIDTH - 2 * 14
@@ -52,7 +52,7 @@ def draw_step() -> Figure:
 
 
 def draw_blocks() -> Figure:
-    """Blocks of output rows, and the image rows that each of them adds its gradients to."""
+    """Draw blocks of output rows, and the image rows to which each block adds its gradients."""
     rows, kernel, size = 12, 3, 17
     blocks = row_blocks(rows, 1 << 18)
     first, rest = blocks[::2], blocks[1::2]
@@ -79,7 +79,7 @@ def draw_blocks() -> Figure:
 
 
 def draw_whitening() -> Figure:
-    """The directions of 3×3 patches of photographs, from the strongest to the weakest, with their strengths."""
+    """Draw the directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
     shapes = [write_word(14, 24, "27 directions, the strongest first; below each its variance", kind="bold")]
@@ -131,7 +131,7 @@ def measure_step() -> None:
 
 
 def measure_whitening() -> None:
-    """Find the directions of the patches of 2,000 photographs, as module 13's recipe does."""
+    """Find the directions of patches in 2,000 photographs, as module 13's recipe does."""
     from grading.data.load import load
 
     recipe, data = load_recipe("13_kernels"), load("cifar10")

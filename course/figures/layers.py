@@ -1,4 +1,4 @@
-"""Pictures of module 04: XOR being learned, and three learning rates in one valley."""
+"""Pictures of module 04: a network learning XOR, and three learning rates in one valley."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVELS = 10
 
 
 def draw_xor() -> Figure:
-    """The plane at four steps of training: what the network says everywhere, and where its hidden units bend."""
+    """Draw the plane at four steps of training: the network's output, and where its hidden units bend."""
     rng = np.random.default_rng(3)
     network, criterion = Sequential(Dense(2, 4, rng=rng), Tanh(), Dense(4, 1, rng=rng), Sigmoid()), BCELoss()
     for parameter in network.parameters():
@@ -72,7 +72,7 @@ def _cross_square(w1: float, w2: float, bias: float) -> list[tuple[float, float]
 
 
 def draw_rates() -> Figure:
-    """Steps of gradient descent on the parabola of task 4.7, with a learning rate too small, right, and too large."""
+    """Draw gradient descent on the parabola of task 4.7 with learning rates too small, right and too large."""
     inputs, targets = Tensor(np.array([[1.0], [2.0], [3.0]])), Tensor(np.array([[2.0], [4.0], [6.0]]))
     shapes = []
     panels = (

@@ -1,4 +1,4 @@
-"""Pictures of module 15: the largest distance of two curves, and false alarms among many features."""
+"""Pictures of module 15: the largest distance between two curves, and false alarms among many features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAYS, FEATURES, VALUES = 100, 20, 200
 
 
 def draw_distance() -> Figure:
-    """Two samples as curves of the share of values ≤ x, and D, the largest distance between the curves."""
+    """Draw two samples as curves of the share of values ≤ x, and D, the largest distance between them."""
     rng = np.random.default_rng(0)
     reference, current = rng.normal(size=40), rng.normal(0.8, 1, 40)
     distance, p = ks_test(reference, current)
@@ -42,7 +42,7 @@ def draw_distance() -> Figure:
 
 
 def draw_alarms() -> Figure:
-    """The smallest of twenty p-values on each of a hundred days without drift, with two limits for an alarm."""
+    """Draw the smallest of twenty p-values on each of a hundred days without drift, with two alarm limits."""
     rng = np.random.default_rng(0)
     smallest = []
     for _ in range(DAYS):

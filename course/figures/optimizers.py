@@ -16,7 +16,7 @@ RATES = 100
 
 
 def draw_valley() -> Figure:
-    """Paths of four optimisers from (10, 1) in the valley ½ (a² + 25 b²)."""
+    """Draw the paths of four optimisers from (10, 1) in the valley ½ (a² + 25 b²)."""
     kinds = {
         "plain, lr 0.07": lambda place: Optimizer([place], lr=0.07),
         "momentum 0.8, lr 0.04": lambda place: SGD([place], lr=0.04, momentum=0.8),
@@ -66,7 +66,7 @@ def _cut_out(x: np.ndarray, y: np.ndarray, chart: Chart) -> list[tuple[np.ndarra
 
 
 def draw_schedules() -> Figure:
-    """What three schedules make of the learning rate in a hundred steps."""
+    """Draw the learning rates of three schedules over a hundred steps."""
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
     shapes = draw_frame(chart, x, y, below="steps taken")

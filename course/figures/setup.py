@@ -1,4 +1,4 @@
-"""Pictures of module 01: what a call costs, and why the smallest time counts."""
+"""Pictures of module 01: the cost of a call, and why the smallest time counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODE = ["01_setup/tinytorch/setup.py"]
 
 
 def draw_speedup() -> Figure:
-    """Speed-up against size, with the sizes at which two vectors fill the caches."""
+    """Draw speed-up against size, with the sizes at which two vectors fill the caches."""
     record = read_record("speedup")
     chart = Chart(52, 42, WIDTH - 76, 210, Scale(10, 1e7, log=True), Scale(1, 1000, log=True))
     x = [(10.0**k, text) for k, text in zip(range(1, 8), "10 100 1k 10k 100k 1M 10M".split(), strict=True)]
@@ -39,7 +39,7 @@ def draw_speedup() -> Figure:
 
 
 def draw_timings() -> Figure:
-    """A histogram of the same call, timed again and again, with the smallest time and the mean."""
+    """Draw a histogram of one call timed many times, with the smallest time and the mean."""
     times = np.array(read_record("timings")["microseconds"])
     scale = Scale(0.85 * times.min(), 1.3 * times.max(), log=True)
     edges = np.geomspace(scale.low, scale.high, 91)
@@ -60,7 +60,7 @@ def draw_timings() -> Figure:
 
 
 def measure_speedup() -> None:
-    """Time both dot products at each size, with one thread of BLAS."""
+    """Time both dot products at each size, with one BLAS thread."""
     rng = np.random.default_rng(0)
     speedups = [
         float(np.median([compare_dots(size, rng)["speedup"] for _ in range(3 if size < 1e6 else 1)])) for size in SIZES
@@ -76,7 +76,7 @@ def measure_speedup() -> None:
 
 
 def measure_timings() -> None:
-    """Time a dot product of 100,000 elements again and again."""
+    """Time a dot product of 100,000 elements many times."""
     a, b = np.random.default_rng(0).normal(size=(2, 100_000))
     dot_vectorised(a, b)
     times = []

@@ -1,4 +1,4 @@
-"""Pictures of module 06: kernels with what they find in a digit, and how often windows overlap."""
+"""Pictures of module 06: kernels and what they find in a digit, and how often windows overlap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.render.svg import draw_box, write_word
 
 
 def draw_kernels() -> Figure:
-    """A digit, the eight kernels that module 06's network has learned, and the map of each."""
+    """Draw a digit, the eight kernels that module 06's network has learned, and the feature map of each."""
     record = read_record("digits")
     kernels, bias = np.array(record["kernels"]), np.array(record["bias"])
     digit = np.array(record["digit"])
@@ -37,7 +37,7 @@ def draw_kernels() -> Figure:
 
 
 def draw_overlaps() -> Figure:
-    """Windows of 3×3 on an image of 7×7, and in how many windows each pixel is, for strides 1, 2 and 3."""
+    """Draw 3×3 windows on a 7×7 image and the number of windows that hold each pixel, for strides 1, 2 and 3."""
     shapes = []
     for place, stride in enumerate((1, 2, 3)):
         count = (7 - 3) // stride + 1

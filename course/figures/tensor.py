@@ -1,4 +1,4 @@
-"""Pictures of module 02: how shapes stretch, and how one run of memory is many arrays."""
+"""Pictures of module 02: how shapes stretch, and how one block of memory holds many arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CELL = 34
 
 
 def draw_broadcasting() -> Figure:
-    """A column plus a row: each is repeated along the axis where it has size 1."""
+    """Draw a column plus a row, each repeated along the axis on which its size is 1."""
     column, row = Tensor([[0.0], [10.0], [20.0]]), Tensor([[1.0, 2.0, 3.0, 4.0]])
     total = column + row
     parts = ((column, f"{column.shape}", "a"), (row, f"{row.shape}", "b"), (total, f"{total.shape}", "c"))
@@ -37,7 +37,7 @@ def draw_broadcasting() -> Figure:
 
 
 def draw_strides() -> Figure:
-    """Nine numbers in memory, and three arrays that read them by their strides."""
+    """Draw nine numbers in memory, and three arrays that read them with their strides."""
     x = Tensor(np.arange(1, 10, dtype=np.float32).reshape(3, 3))
     views = (("x", x), ("x.T", x.T), ("x[::2]", x[::2]))
     base = x.numpy().__array_interface__["data"][0]

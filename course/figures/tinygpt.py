@@ -1,4 +1,4 @@
-"""Pictures of module 16: a network that learns to copy, and what sampling leaves of four probabilities."""
+"""Pictures of module 16: a network that learns to copy, and how sampling changes four probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINE = "say tok: tok"
 
 
 def draw_copying() -> Figure:
-    """The loss while the network of task 16.12 learns to copy a word, with what no network can do better than."""
+    """Draw the loss while the network of task 16.12 learns to copy a word, and the best possible loss."""
     losses = read_record("copying")["losses"]
     steps = [10 * k for k in range(len(losses))]
     chart = Chart(46, 44, WIDTH - 66, 190, Scale(0, 500), Scale(0, 3))
@@ -37,7 +37,7 @@ def draw_copying() -> Figure:
 
 
 def draw_attention() -> Figure:
-    """Where the four heads of the first block look, letter by letter; the head that copies is marked."""
+    """Draw where the four heads of the first block look, letter by letter, and mark the head that copies."""
     weights = np.array(read_record("copying")["weights"])[0]
     copying = range(8, 11)  # the second word's letters are written after these
     copier = int(weights[:, copying, range(4, 7)].sum(axis=1).argmax())
@@ -61,7 +61,7 @@ def draw_attention() -> Figure:
 
 
 def draw_sampling() -> Figure:
-    """Four probabilities, and what temperature, top_k and top_p make of them."""
+    """Draw four probabilities and how temperature, top_k and top_p change them."""
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
     ways: tuple[tuple[str, dict], ...] = (
         ("as they are", {}),

@@ -1,4 +1,4 @@
-"""Pictures of module 11: three kinds of runs, when to stop, and what a resumed run needs."""
+"""Pictures of module 11: three kinds of training runs, when to stop, and what a resumed run needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _build(optimizer, hidden: int, callbacks=()) -> Trainer:
 
 
 def draw_runs() -> Figure:
-    """A run that converges, one that overfits, and one whose learning rate is too large."""
+    """Draw a run that converges, one that overfits, and one whose learning rate is too large."""
     panels = (
         ("converged", 600, 0.0, lambda p: SGD(p, lr=0.02, momentum=0.9), 40, 32),
         ("overfitting", 60, 0.2, lambda p: Adam(p, lr=0.01), 60, 64),
@@ -56,7 +56,7 @@ def draw_runs() -> Figure:
 
 
 def draw_stopping() -> Figure:
-    """Losses of one run, with its best epoch, where early stopping ends it, and the windows of has_converged."""
+    """Draw one run's losses with its best epoch, the end by early stopping, and the windows of has_converged."""
     trainer = _build(lambda p: Adam(p, lr=0.002), 48, [EarlyStopping(patience=8)])
     loader = DataLoader(_make_data(0, 120, 0.15), 30, shuffle=True, rng=np.random.default_rng(2))
     history = trainer.fit(loader, 60, validation=DataLoader(_make_data(5, 300, 0.15), 100))
@@ -89,7 +89,7 @@ def draw_stopping() -> Figure:
 
 
 def draw_resume() -> Figure:
-    """Losses of the steps around an interruption: resumed with the whole state, and with parts of it lost."""
+    """Draw losses of the steps around an interruption, resumed with the whole state and with parts of it lost."""
     before, after, data = 60, 16, _make_data(0, 120, 0.0)
 
     def start() -> tuple[Trainer, DataLoader]:
