@@ -171,7 +171,7 @@ def only_file(archive: bytes, name: str, largest: int) -> bytes:
 
 
 def _described(result: Result) -> tuple[str | None, ...]:
-    """List the texts of a record that come from the course, whoever wrote the record."""
+    """List the texts of a record that come from the course, no matter who wrote the record."""
     return result.course.name, result.name, result.medal, result.reproduce
 
 

@@ -102,7 +102,7 @@ def read(root: Path) -> Source:
 
 def located(source: Source, findings: Iterable[Finding]) -> list[Problem]:
     """Return the findings with their lines."""
-    return [Problem(FILE, source.line(f.path), f.message, f.mend) for f in findings]
+    return [Problem(FILE, source.line(f.path), f.message, f.repair) for f in findings]
 
 
 def _finding(error: ErrorDetails) -> Finding:
@@ -118,11 +118,11 @@ def _finding(error: ErrorDetails) -> Finding:
         case "missing":
             return Finding(path, f"the key {name} is missing{where}.", f"Add a line `{path[-1]}: …`.")
         case "value":
-            return Finding((*path, context["key"]), context["message"], context["mend"])
+            return Finding((*path, context["key"]), context["message"], context["repair"])
         case "union_tag_invalid" | "union_tag_not_found":
             what, kinds = ("experiment", EXPERIMENTS) if path[-1] == "experiment" else ("question", QUESTIONS)
-            mend = f"Write {' or '.join(f'`kind: {name}`' for name in kinds)}."
-            return Finding(path, f"the {what}'s `kind` is missing or unknown{where}.", mend)
+            repair = f"Write {' or '.join(f'`kind: {name}`' for name in kinds)}."
+            return Finding(path, f"the {what}'s `kind` is missing or unknown{where}.", repair)
         case _:
             shown = json.dumps(error["input"], ensure_ascii=False)
             shown = shown if len(shown) <= 60 else f"{shown[:57]}…"

@@ -150,15 +150,15 @@ class Criterion(Frozen):
     def _one_threshold_in_range(self) -> Criterion:
         """Require exactly one threshold, in the range of its unit."""
         if self.at_least is None and self.at_most is None:
-            mend = "Add `at_least: …` or `at_most: …`."
-            raise _value_error("name", f"criterion {self.name} has no threshold.", mend)
+            repair = "Add `at_least: …` or `at_most: …`."
+            raise _value_error("name", f"criterion {self.name} has no threshold.", repair)
         if self.at_least is not None and self.at_most is not None:
             raise _value_error("at_most", f"criterion {self.name} has two thresholds.", "Keep one of the two.")
         top = 1.0 if self.unit is Unit.FRACTION else float("inf")
         if not 0 <= self.threshold <= top:
             message = f"`{self.comparison}: {self.threshold:g}` is out of range for a {self.unit.value}."
-            mend = "Write a number from 0 to 1." if top == 1 else "Write a number that is not negative."
-            raise _value_error(self.comparison, message, mend)
+            repair = "Write a number from 0 to 1." if top == 1 else "Write a number that is not negative."
+            raise _value_error(self.comparison, message, repair)
         return self
 
     @property
@@ -176,9 +176,9 @@ class Criterion(Frozen):
         return measured >= self.threshold if self.at_least is not None else measured <= self.threshold
 
 
-def _value_error(key: str, message: str, mend: str) -> PydanticCustomError:
+def _value_error(key: str, message: str, repair: str) -> PydanticCustomError:
     """Build an error from which the reader can name the line and the repair."""
-    return PydanticCustomError("value", "{message} {mend}", {"key": key, "message": message, "mend": mend})
+    return PydanticCustomError("value", "{message} {repair}", {"key": key, "message": message, "repair": repair})
 
 
 class Environment(Frozen):

@@ -21,10 +21,10 @@ class Problem:
     file: str
     line: int
     message: str
-    mend: str
+    repair: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message} {self.mend}"
+        return f"{self.file}:{self.line}: {self.message} {self.repair}"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
 
     path: Path
     message: str
-    mend: str
+    repair: str
 
 
 class ManifestError(UsageError):

@@ -57,8 +57,8 @@ def _number(question: NumberQuestion, where: Where) -> Iterator[Finding]:
         expression = environment.compile_expression(question.answer, undefined_to_none=False)
         for parameters in combinations:
             if problem := _unfit(expression(**parameters), question.digits):
-                key, what, mend = problem
-                yield Finding((*where, key), f"the answer of question {question.id} {what} for {parameters}.", mend)
+                key, what, repair = problem
+                yield Finding((*where, key), f"the answer of question {question.id} {what} for {parameters}.", repair)
                 return
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
         message = f"the answer of question {question.id} cannot be computed for {parameters}: {error}."

@@ -50,11 +50,11 @@ def _tasks(module: Module, path: Path) -> Iterator[Finding]:
     for where, id_ in entries:
         prefix, number = map(int, id_.split("."))
         if prefix != module.number:
-            mend = f"Call it {module.number}.{number}, or move it to its own module."
-            yield Finding(where, f"task {id_} is in module {module.id}.", mend)
+            repair = f"Call it {module.number}.{number}, or move it to its own module."
+            yield Finding(where, f"task {id_} is in module {module.id}.", repair)
         elif number < last:
-            mend = f"Order the tasks by number, as in {module.code}."
-            yield Finding(where, f"task {id_} is out of order: it comes after {prefix}.{last}.", mend)
+            repair = f"Order the tasks by number, as in {module.code}."
+            yield Finding(where, f"task {id_} is out of order: it comes after {prefix}.{last}.", repair)
         else:
             last = number
     if module.status is Status.BUILT and not module.tasks:
@@ -70,8 +70,8 @@ def _milestones(manifest: Manifest) -> Iterator[Finding]:
     last: Milestone | None = None
     for place, (index, milestone) in enumerate(enumerate(manifest.milestones), start=1):
         if milestone.id not in seen and milestone.id != place:
-            mend = f"Order the milestones by id, or give this one the id {place}."
-            yield Finding(("milestones", index, "id"), f"milestone {milestone.id} is out of order.", mend)
+            repair = f"Order the milestones by id, or give this one the id {place}."
+            yield Finding(("milestones", index, "id"), f"milestone {milestone.id} is out of order.", repair)
         seen.add(milestone.id)
         where = ("milestones", index, "trigger")
         if milestone.trigger not in numbers:
@@ -146,8 +146,8 @@ def _questions(milestone: Milestone, path: Path) -> Iterator[Finding]:
             clear, sealed, keys, mixed = question.answer is not None, question.sealed, "`answer`", False
         if clear == bool(sealed) or mixed:
             message = f"question {question.id} needs its answer in clear or sealed, but not both."
-            mend = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
-            yield Finding(where, message, mend)
+            repair = f"In the course write {keys}; `sealed` (with `options` for a choice) is what a release writes."
+            yield Finding(where, message, repair)
 
 
 def _weights(milestone: Milestone, where: Path) -> Iterator[Finding]:
@@ -166,8 +166,8 @@ def _deadlines(deadlines: Deadlines, known: set[int]) -> Iterator[Finding]:
         named += [(("deadlines", "extensions", index, "milestones", i), m) for i, m in enumerate(extension.milestones)]
     for path, number in named:
         if number not in known:
-            mend = did_you_mean(str(number), map(str, known))
-            yield Finding(path, f"there is no milestone {number}.", mend)
+            repair = did_you_mean(str(number), map(str, known))
+            yield Finding(path, f"there is no milestone {number}.", repair)
     if deadlines.late.off_per_day and not deadlines.late.days:
         message = "`off_per_day` takes points off late work, but no late days are allowed."
         yield Finding(("deadlines", "late", "off_per_day"), message, "Add `days: …`, or delete `off_per_day`.")

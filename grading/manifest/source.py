@@ -112,9 +112,9 @@ class _Reader:
             found.append(self._value(event, (*path, len(found))))
         return found
 
-    def _problem(self, event: yaml.Event, message: str, mend: str) -> None:
+    def _problem(self, event: yaml.Event, message: str, repair: str) -> None:
         """Note a problem on the line of this event."""
-        self.problems.append(Problem(FILE, _line(event), message, mend))
+        self.problems.append(Problem(FILE, _line(event), message, repair))
 
     def _syntax(self, error: yaml.YAMLError) -> Problem:
         """Describe a syntax error with its line and the text there."""

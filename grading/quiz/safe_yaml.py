@@ -69,7 +69,7 @@ def parse_mapping(data: bytes, path: Path) -> Mapping:
         source = parse(text)
     except ManifestError as error:
         first = error.problems[0]
-        raise BadFile(path, first.line, f"{first.message} {first.mend}") from None
+        raise BadFile(path, first.line, f"{first.message} {first.repair}") from None
     if not isinstance(source.data, dict):
         raise BadFile(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
     found = Mapping(path, source.data, source.lines)

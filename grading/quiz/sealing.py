@@ -1,7 +1,7 @@
 """Answer keys in a release: salted scrypt digests instead of the answers.
 
 Sealing hides the answers from anyone who reads the files, and checking one guess costs a few milliseconds of processor
-time. It does not stop a program that tries every answer: a question with five options has at most 31 sets of right
+time. It does not stop a program that tries every answer. A question with five options has at most 31 sets of right
 options, and a number below a thousand is found in seconds. No digest on the student's own machine can change that. So
 the verdict at a desk is feedback. The instructor's run makes the one that counts. It takes each student's id from the
 roster (`--student`), so that nobody can submit another student's questions.

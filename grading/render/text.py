@@ -9,7 +9,7 @@ _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}+[ -/]{0,16}+[@-~]"  # CSI: colours, cursor
     # Strings: titles, links, clipboard. The limit keeps thousands of unterminated ones from taking minutes.
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,256}+(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-~]?"  # what is left
+    r"|\x1b[ -/]*[0-~]?"  # any other escape
 )
 # Anywhere, not only at the start of a line: a narrow table may break the line just before it.
 _COMMAND_START = re.compile(r"::(?=(?P<name>[A-Za-z][\w-]*)(?:[ \t]|::))")

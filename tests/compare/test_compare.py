@@ -1,4 +1,4 @@
-"""Ops beside PyTorch's: what differs is found, what fails is named, and the solution computes what PyTorch does."""
+"""Comparing ops with PyTorch's finds differences, names failures, and shows that the solution agrees with PyTorch."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_missing_gradient_is_named(student):
 
 
 def test_the_machines_failure_is_nobodys_op(student):
-    """A worker that cannot be started ends the command, and is not written beside a name."""
+    """A worker that cannot be started ends the command, and is not reported as an op's problem."""
 
     def stop(*_: object) -> beside.Work:
         raise GraderError("no process")
@@ -200,7 +200,7 @@ def test_a_module_without_a_counterpart_says_so(root):
 
 
 def test_without_pytorch_the_command_that_installs_it_is_given(root, monkeypatch):
-    """It is no dependency of the course."""
+    """PyTorch is not a dependency of the course."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(UsageError, match=r"pip install torch --index-url https://download\.pytorch\.org/whl/cpu"):
         run.compare_module(root, "04_layers", seed=1, watch=Silent())
@@ -228,7 +228,7 @@ def test_the_solution_computes_what_pytorch_does(module, student):
 
 @has_torch
 def test_a_wrong_layer_differs_from_pytorchs(student):
-    """Beside a layer of another slope."""
+    """A layer with a different slope is found."""
     torch = beside.pytorch()
     wrong = layer(
         "LeakyReLU", "64×64", lambda student: student.activations.LeakyReLU(0.02),

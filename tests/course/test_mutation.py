@@ -117,7 +117,7 @@ def test_only_solutions_are_mutated(root: Path) -> None:
 
 @pytest.mark.parametrize("operator", OWN)
 def test_own_operators_change_what_they_say(operator: type) -> None:
-    """Each example of the two operators becomes what stands beside it."""
+    """Each example of the two operators becomes the text next to it."""
     for example in operator.examples():
         assert mutate_code(example.pre_mutation_code, operator(), 0) == example.post_mutation_code
     assert mutate_code('"""Text."""\nfor x in f(y):\n    return g(x)\n', operator(), 0) is None
@@ -176,6 +176,6 @@ def test_a_row_without_its_parts_is_refused(line: str) -> None:
 
 
 def test_an_unknown_module_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that is almost right is told the right one."""
+    """A name that is almost right is answered with the right one."""
     assert main(["02_tensr"]) == 2
     assert "02_tensor" in capsys.readouterr().out

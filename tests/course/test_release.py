@@ -68,7 +68,7 @@ def grades_at(course, said: str) -> None:
 
 
 def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
-    """The two that students call stand beside the two that call them, by the name and ref the manifest gives."""
+    """The two called workflows are next to the two that call them, by the name and ref that the manifest gives."""
     grades_at(course, "{repository: class/tinytorch, ref: v1}")
     files = tree(write_release(course.root, tmp_path / "student").target)
     workflows = {name: data.decode() for name, data in files.items() if name.startswith(".github/workflows/")}
@@ -81,7 +81,7 @@ def test_a_release_that_knows_its_repository_has_workflows(course, tmp_path):
 
 
 def test_workflows_make_no_verdict(course, tmp_path):
-    """Who changes theirs has no course file changed, and is told nothing of it at a desk."""
+    """Students who change theirs have changed no course file, and a desk does not report it."""
     grades_at(course, "{repository: class/tinytorch, ref: v1}")
     target = write_release(course.root, tmp_path / "student").target
     (target / ".github/workflows/autograde.yml").unlink()
@@ -99,7 +99,7 @@ def give_solutions_out(course, said: str) -> Course:
     ("said", "given"), [("never", False), ("always", True), ("2020-01-31", True), ("2999-12-31", False)]
 )
 def test_solutions_are_given_where_the_manifest_says_so(course, tmp_path, said, given):
-    """They are in a folder of their own, complete and without markers; nothing else of the release holds them."""
+    """They are in a separate folder, complete and without markers, and in no other file of the release."""
     report = write_release(give_solutions_out(course, said).root, tmp_path / "student")
     files = tree(report.target)
     shipped = {name: data.decode() for name, data in files.items() if name.startswith("solutions/")}
@@ -141,7 +141,7 @@ def test_what_is_no_repository_or_ref_never_reaches_a_workflow(course, tmp_path,
 
 
 def test_figures_that_tests_compare_with_are_shipped_and_locked(course, tmp_path):
-    """A module's reference.json, where there is one, goes with its tests, and changing it is told."""
+    """A module's reference.json, where there is one, goes with its tests, and a change in it is reported."""
     figures = Path("modules/01_shapes/reference.json")
     (course.root / figures).write_text('{"square": 4}')
     target = write_release(course.root, tmp_path / "student").target
@@ -262,7 +262,7 @@ def test_a_folder_that_is_no_release_is_never_written_into(whole, tmp_path, forc
 
 
 def test_an_earlier_release_is_replaced_by_force_only(whole, student):
-    """Without --force the message says how; with it the release is written anew and .git stays."""
+    """Without --force the message says how; with it the release is written again and .git stays."""
     (student / ".git").mkdir()
     (student / ".git/HEAD").write_text("ref: refs/heads/main\n")
     assert "--force" in refused(whole, student, force=False)
@@ -289,7 +289,7 @@ def test_a_link_in_an_earlier_release_is_work_too(whole, student):
 
 
 def test_a_course_with_a_missing_file_is_not_released(course, tmp_path):
-    """What is wrong is named, and the target does not exist."""
+    """The mistake is named, and the target does not exist."""
     (course.root / LESSON).unlink()
     with pytest.raises(ManifestError, match=LESSON.as_posix()):
         write_release(course.root, tmp_path / "student")
@@ -315,7 +315,7 @@ def test_the_chore_writes_a_release_and_says_what_went_wrong(root, tmp_path):
 
 @pytest.mark.parametrize("said", [None, "{repository: class/tinytorch, ref: v1}"])
 def test_the_chore_says_when_github_will_not_grade(course, root, tmp_path, said):
-    """A release without workflows looks like one with them; so it is told, with what to write where."""
+    """A release without workflows looks like one with them, so the command says so, and what to write where."""
     shutil.copy(root / "tasks.py", course.root)
     if said is not None:
         grades_at(course, said)

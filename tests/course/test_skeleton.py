@@ -101,7 +101,7 @@ def test_wrong_markers_are_named_with_their_line(whole, source, line, says):
     first = caught.value.problems[0]
     assert (first.file, first.line) == (CODE.as_posix(), line)
     assert says in first.message
-    assert first.mend
+    assert first.repair
 
 
 def test_given_code_may_come_before_a_block_and_inner_functions_may_hold_one(whole):

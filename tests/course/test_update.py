@@ -194,7 +194,7 @@ def test_what_was_written_after_the_update_survives_its_undo(releases, student, 
 
 @pytest.mark.parametrize("path", [TESTS, Path("grading/fresh.py"), LESSON])
 def test_what_cannot_be_merged_is_kept_beside(releases, student, tito, path) -> None:
-    """Tests of one's own, a file where a new one comes, a lesson that is no text any more: nothing is lost."""
+    """Own tests, a file where a new one comes, a lesson that is no longer text: nothing is lost."""
     (student / path).write_bytes(b"mine\xff\n")
     code, out, _ = tito("update", str(releases[1]), "--yes")
     assert (code, f"{path.as_posix()}: replaced; your version is kept beside it" in out) == (0, True)

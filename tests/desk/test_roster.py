@@ -76,7 +76,7 @@ def test_a_problem_is_told_with_its_line_and_repair(
 ) -> None:
     """The row is named as a text editor counts, what is wrong, and what to do."""
     found = check_roster(roster(tmp_path, data)).problems
-    assert [p for p in found if p.line == line and message in p.message and mend in p.mend], found
+    assert [p for p in found if p.line == line and message in p.message and mend in p.repair], found
     assert "secret" not in " ".join(map(str, found))
     with pytest.raises(UsageError, match=r"roster\.csv:"):
         read_roster(tmp_path / "roster.csv")

@@ -86,7 +86,7 @@ def reported(results: dict) -> tuple[str, int, int]:
 
 
 def test_the_reporter_of_classroom_resources_reads_it() -> None:
-    """Status, points, and one line a test; an error of the grader is no failed test."""
+    """Each test has a status, points and one line; an error of the grader is not a failed test."""
     assert reported(runner(result())) == ("", 2, 2)
     assert reported(runner(not_yet())) == ("Some tests failed.", 0, 2)
     unjudged = result(criterion(), loss("error", None, explanation="No disk."), verdict=Verdict.ERROR)
@@ -167,7 +167,7 @@ def test_whatever_a_student_writes_fits_the_formats(title: str, got: str, line: 
 
 
 def test_the_command_writes_each_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From files, several at once."""
+    """Several files are exported together."""
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     arguments = []

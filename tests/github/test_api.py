@@ -117,7 +117,7 @@ def test_what_may_have_been_carried_out_is_not_sent_again_unread(hub: Hub, clien
 
 
 def test_only_what_is_used_of_an_answer_must_be_there(hub: Hub) -> None:
-    """An answer without a field that nobody looks at is read; one that is no answer is said to be none."""
+    """A response without an unused field is read; an invalid response is reported as such."""
     add_comment(hub, hub.repository("class/alice"), 7, "hello", "alice")
     direct = api.client({"GITHUB_TOKEN": "actions", "GITHUB_API_URL": hub.url})
     hub.repository("class/alice").comments[0].pop("html_url")

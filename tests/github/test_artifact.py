@@ -119,7 +119,7 @@ def test_what_is_too_large_is_not_fetched(runs: Runs, client: Client) -> None:
     ("changes", "told"),
     [
         ({"digest": "sha256:" + "0" * 64}, "does not match its digest"),
-        ({"digest": None}, "knows no digest"),
+        ({"digest": None}, "has no digest"),
         ({"expired": True}, "has expired"),
     ],
 )
@@ -169,7 +169,7 @@ def test_only_one_ordinary_file_is_read(case: str) -> None:
 
 
 def test_an_archive_that_lies_about_its_size_fills_no_memory() -> None:
-    """A bomb whose size is given as small is stopped, too."""
+    """A bomb that claims a small size is stopped as well."""
     bomb = entry("result.json", b" " * (UNPACKED + 1))
     for size in (UNPACKED + 1).to_bytes(4, "little"), (100).to_bytes(4, "little"):
         with pytest.raises(Refused):

@@ -153,7 +153,7 @@ def test_an_unknown_time_zone_stops_no_report() -> None:
 
 
 def test_what_comes_next_follows_from_the_furthest_that_was_passed() -> None:
-    """The portfolio after the last milestone, a module's milestone, the next module; beside a failure, the failure."""
+    """The portfolio after the last milestone, a module's milestone, the next module; with a failure, the failure."""
     last = unlocked(milestone=5, name="Language Generation")
     assert "Type `tito portfolio`." in front(report(last, manifest=MANIFEST))
     module = unlocked(milestone=None, module="04_layers", name="Layers", medal=None)
@@ -168,7 +168,7 @@ def test_what_comes_next_follows_from_the_furthest_that_was_passed() -> None:
 
 
 def test_what_the_grader_did_wrong_is_not_put_on_the_student() -> None:
-    """A missing result is told as trouble of the grader's; the headline claims nothing for it."""
+    """A missing result is reported as the grader's problem; the headline claims nothing for it."""
     told = report(problems=("milestone-2: nothing was handed over.",))
     assert headline(told) == "could not be graded"
     assert "not your code's" in front(told)
@@ -186,7 +186,7 @@ def test_what_was_not_run_again_is_named_with_its_date() -> None:
 
 
 def test_a_report_says_what_it_counts_for() -> None:
-    """Feedback, an official run, and a fork's own workflow are told apart."""
+    """Feedback, an official run, and a fork's own workflow are distinguished."""
     assert "feedback" in front(report(unlocked(official=False)))
     assert "official grading" in front(report(unlocked(official=True)))
     forked = front(report(unlocked(official=True), from_fork=True))

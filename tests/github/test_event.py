@@ -108,7 +108,7 @@ def test_what_is_missing_or_of_the_wrong_form_is_named(tmp_path, name, payload, 
 
 
 def test_a_pull_request_without_its_number_or_commit_is_refused(tmp_path):
-    """True is no number, and a short digest no commit."""
+    """True is not a number, and a short hash is not a commit."""
     for part, wrong in (("number", True), ("number", -1), ("head", {"sha": "abc", "repo": HOME})):
         payload = pull_request(HOME)
         payload["pull_request"][part] = wrong

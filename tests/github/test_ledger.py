@@ -1,4 +1,4 @@
-"""What was changed after it was published is told, and why; nothing handed to the readers makes them crash."""
+"""Changes after publication are reported with their reason, and no input makes the readers crash."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_line_added_by_hand_is_unverified_and_stays_so(repository: Place, mani
 
 
 def test_taking_an_edit_back_restores_trust(repository: Place, manifest: Manifest) -> None:
-    """A mistake can be mended: with the old bytes everything is verified again, also after another publication."""
+    """A mistake can be fixed: with the old bytes everything is verified again, also after another publication."""
     old = repository.files()[ledger.FILE]
     rewrite(repository, [edited(lines(repository)[0], run_id=9), *lines(repository)[1:]])
     put(repository, manifest, 10, at(10))

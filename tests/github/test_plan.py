@@ -156,7 +156,7 @@ def test_only_the_latest_record_answers(released, tree, manifest):
 
 
 def test_a_lock_that_cannot_be_read_is_the_course_s_fault(released, manifest, tree, tmp_path):
-    """It says which file, and how to make it anew; the course itself has none, and grades everything."""
+    """The message says which file, and how to write it again; the course itself has none, and grades everything."""
     broken = Path(shutil.copytree(released, tmp_path / "broken"))
     (broken / "course.lock.json").write_text('{"student": []}')
     with pytest.raises(UsageError, match=r"course\.lock\.json cannot be read"):
@@ -168,7 +168,7 @@ def test_a_lock_that_cannot_be_read_is_the_course_s_fault(released, manifest, tr
 
 
 def test_a_plan_is_read_back_as_it_was_written(released, tree, manifest):
-    """Through an artifact, too."""
+    """The plan survives an artifact as well."""
     worked_on(tree, TENSOR, LAYERS)
     written = plan(released, tree, [record(released, tree, manifest, "module-02_tensor")], manifest)
     assert written.jobs

@@ -1,4 +1,4 @@
-"""Publishing loses, doubles and reorders nothing, whoever comes first."""
+"""Publishing loses, doubles and reorders nothing, whichever run comes first."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_runs_that_finish_out_of_order_are_read_in_order(repository: Place, mani
 def test_publishers_that_race_lose_and_double_nothing(
     repository: Place, manifest: Manifest, publishers: int, *, begun: bool
 ) -> None:
-    """All at once, with and without a branch there: every record is there once, the chain whole, nothing forced."""
+    """Runs publish together, with and without a branch: each record exists once, the chain is whole, none is forced."""
     if begun:
         put(repository, manifest, 1, at(-1))
     repository.delay = 0.01
@@ -177,7 +177,7 @@ def test_a_branch_that_never_stands_still_ends_in_a_sentence(repository: Place, 
 
 
 def test_a_refusal_that_is_no_race_is_not_tried_again(repository: Place, manifest: Manifest) -> None:
-    """A protected branch answers 422 as well: that is told at once."""
+    """A protected branch also answers 422, which is reported immediately."""
     put(repository, manifest, 1, at(0))
     repository.hub.faults.append(Fault("PATCH", "/git/refs/", error(422, "Cannot update this protected ref.")))
     with pytest.raises(GraderError, match="protected ref"):

@@ -94,7 +94,7 @@ def test_what_is_missing_is_told_and_the_rest_is_published(hub: Hub, client: Cli
 
 @pytest.mark.usefixtures("job")
 def test_an_answer_that_got_lost_doubles_nothing(hub: Hub, client: Client, waits: list[float]) -> None:
-    """The branch was made and the answer never came: reading anew finds the record there."""
+    """The branch was made but the answer never came: reading again finds the record there."""
     hand_over(hub, at(0, unlocked()))
     hub.faults.append(Fault("POST", "/git/refs", error(502, "Bad gateway"), done=True))
     assert publish()[0] == 0

@@ -88,7 +88,7 @@ def test_a_missing_result_is_never_a_pass(runs: Runs, manifest: Manifest) -> Non
 
 @pytest.mark.parametrize("data", [None, b"", b"[]", b'{"jobs": [{"session": "milestone-99"}]}', b"[" * 99_999])
 def test_without_a_sound_plan_nothing_is_claimed(runs: Runs, manifest: Manifest, data: bytes | None) -> None:
-    """No plan, or one that is no plan of this course: results that lie there are not taken."""
+    """Without a plan of this course, the run's results are not accepted."""
     runs.hand_over(unlocked(), plan=False)
     if data is not None:
         add_artifact(runs.hub, runs.repository, RUN, "tinytorch-plan", zipped({"plan.json": data}))

@@ -88,7 +88,7 @@ def test_no_bytes_are_more_than_no_state(data: bytes) -> None:
     ],
 )
 def test_an_edited_state_is_none(change: dict[str, Any]) -> None:
-    """Other types, names, sizes, keys and numbers: nothing is mended and nothing guessed."""
+    """Other types, names, sizes, keys and numbers: nothing is repaired and nothing is guessed."""
     assert read(body(GOOD)) is not None
     assert read(body({**GOOD, **change})) is None
 

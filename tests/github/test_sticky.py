@@ -133,7 +133,7 @@ def test_the_other_run_may_make_its_comment_after_ours(runs: Runs, post: Callabl
 
 
 def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, str]) -> None:
-    """Six at once, none of which finds a comment at first: one is left."""
+    """Six runs start together and find no comment at first; one comment is left."""
     for number in range(1, 7):
         add_run(runs.hub, runs.repository, number, branch="my-work", sha=COMMIT, run_attempt=1)
     gate = threading.Barrier(6)
@@ -152,7 +152,7 @@ def test_runs_that_really_race_leave_one_comment(runs: Runs, environ: dict[str, 
 
 
 def test_a_duplicate_from_before_is_removed(runs: Runs, post: Callable[..., str]) -> None:
-    """Should there ever be two of ours, the older is brought up to date and the younger goes."""
+    """If we ever have two comments, the older is updated and the newer is deleted."""
     for number in (1, 2):
         add_comment(runs.hub, runs.repository, 7, body(number), BOT)
     kept = runs.repository.comments[0]["id"]
@@ -180,7 +180,7 @@ def test_a_lost_answer_makes_no_second_comment(
 
 
 def test_a_comment_that_may_not_be_written_is_said(runs: Runs, post: Callable[..., str]) -> None:
-    """A token without the right is told with where to fix it."""
+    """A token without the permission is reported, with the place to fix it."""
     denied = error(403, "Resource not accessible by integration")
     runs.hub.faults.append(Fault("POST", "/comments$", denied))
     with pytest.raises(GraderError, match=r"not accessible.*permissions.*the comment of the pull request"):

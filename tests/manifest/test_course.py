@@ -1,4 +1,4 @@
-"""What stands beside the manifest: its schema, the files and topics it names, and the tasks in the code."""
+"""The manifest agrees with its schema, the files and topics it names, and the tasks in the code."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_a_missing_file_is_named_with_its_line(course, path):
     (problem,) = check_files(MANIFEST, course)
     assert path.as_posix() in problem.message
     assert "does not exist" in problem.message
-    assert "status: planned" in problem.mend
+    assert "status: planned" in problem.repair
     line = (course / "milestones.yaml").read_text(encoding="utf-8").splitlines()[problem.line - 1]
     assert path.parts[1] in line
     assert CliRunner().invoke(app, ["check", "--root", str(course)]).exit_code == 2
@@ -192,7 +192,7 @@ def test_training_that_passes_its_limit_leads_to_its_own_topic():
 
 
 def test_a_tokenizer_that_is_refused_leads_to_its_own_topic():
-    """What is wrong with merges or tokens is read about before the figure that could not be measured for it."""
+    """A topic about wrong merges or tokens comes before the topic of the figure that could not be measured."""
     five = MANIFEST.milestone(5)
     title = "The recipe builds, trains and predicts (stories)"
     for got in ("tokens that stand for b'no'", "a token of 70 bytes: b'aaa'", "two tokens that both stand for b'abc'"):
@@ -236,7 +236,7 @@ def test_every_topic_of_milestone_5_is_led_to():
     ],
 )
 def test_an_error_of_the_machine_leads_to_its_cause(explanation, topics):
-    """What is missing on the machine has a topic; the criterion's own topic, about the student's code, is not shown."""
+    """A part missing on the machine has its topic; the criterion's own topic, about the student's code, is not shown."""
     result = result_of("accuracy", CriterionStatus.ERROR).model_copy(update={"explanation": explanation})
     assert topics_for(ONE, [result]) == topics
 

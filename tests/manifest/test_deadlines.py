@@ -45,7 +45,7 @@ def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message", "mend"),
+    ("old", "new", "message", "repair"),
     [
         ("at: 2026-10-16 23:59", "at: 2026-02-30 23:59", "not a valid time", "2026-11-30 23:59"),
         ("at: 2026-10-16 23:59", "at: tomorrow", "`at` is", "matches"),
@@ -59,7 +59,7 @@ def test_deadlines_are_read(root: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_deadline_is_answered_with_its_line(
-    root: Path, tmp_path: Path, old: str, new: str, message: str, mend: str
+    root: Path, tmp_path: Path, old: str, new: str, message: str, repair: str
 ) -> None:
     """At the desk, the problem names the line, what is wrong and how to fix it; a student's commands go on."""
     assert RIGHT.count(old) == 1
@@ -68,7 +68,7 @@ def test_a_wrong_deadline_is_answered_with_its_line(
     with pytest.raises(ManifestError) as caught:
         load_at_desk(folder)
     found: tuple[Problem, ...] = caught.value.problems
-    assert [p for p in found if message in p.message and mend in p.mend], found
+    assert [p for p in found if message in p.message and repair in p.repair], found
     begins = (folder / "milestones.yaml").read_text("utf-8").splitlines().index("deadlines:") + 1
     assert all(p.line > begins for p in found)
 

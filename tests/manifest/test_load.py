@@ -1,4 +1,4 @@
-"""Reading the manifest: what is not YAML, not there or not plain, and what a reading costs."""
+"""Reading a manifest that is missing, not YAML or not plain, and the cost of reading."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ def test_a_syntax_error_names_line_column_and_text(tmp_path):
     (problem,) = problems_of(text, tmp_path)
     assert line <= problem.line <= line + 2
     assert re.search(r"not valid YAML at column \d+: .*The line is: \w", problem.message)
-    assert "indentation" in problem.mend
+    assert "indentation" in problem.repair
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "course\n", "course: {", "\x00", "a: &x [*x]", "? {a: b}\n: c\n"])
@@ -87,7 +87,7 @@ def test_a_damaged_manifest_is_read_or_answered(edits):
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path):
-    """Two mistakes give two lines, the upper one first, each in the form file:line: message mend."""
+    """Two mistakes give two lines, the upper one first, each in the form file:line: message repair."""
     text = TEXT.replace("at_least: 0.95", "at_least: 95").replace("    trigger: 04_layers\n", "")
     problems = problems_of(text, tmp_path)
     with pytest.raises(ManifestError) as caught:
@@ -118,7 +118,7 @@ def test_loading_gives_the_same_manifest_each_time():
 
 
 def test_loading_needs_no_numpy_jinja_or_pytest():
-    """Reading the manifest imports nothing slow, so that the command line answers at once."""
+    """Reading the manifest imports nothing slow, so that the command line answers immediately."""
     code = (
         "import sys, pathlib; from grading.manifest.load import load; load(pathlib.Path('.'));"
         "print(sorted({'numpy', 'jinja2', 'pytest', 'typer', 'rich'} & set(sys.modules)))"

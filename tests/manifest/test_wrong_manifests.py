@@ -147,7 +147,7 @@ EDITS = {
         "no later than 06_spatial",
         "a later trigger",
     ),
-    "trigger that is no module": ("trigger: 04_layers", "trigger: 04_layer", 0, "which is no module", "`04_layers`?"),
+    "trigger that is no module": ("trigger: 04_layers", "trigger: 04_layer", 0, "which is not a module", "`04_layers`?"),
     "criterion twice": ("        name: noisy_accuracy", "        name: accuracy", 0, "criterion accuracy", "Rename"),
     "question twice": ("        id: sigmoid_gradient", "        id: forward_by_hand", 0, "question forward", "Rename"),
     "topic twice": ("      - the-loss-is-nan\n", "      - module-tests-fail\n", 0, "topic module-tests-fail", "Rename"),
@@ -208,14 +208,14 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_a_wrong_manifest_is_answered_with_line_message_and_mend(name, tmp_path):
+def test_a_wrong_manifest_is_answered_with_line_message_and_repair(name, tmp_path):
     """Each small edit gives a problem with the edited line, what is wrong and how to fix it."""
-    old, new, below, message, mend = EDITS[name]
+    old, new, below, message, repair = EDITS[name]
     text, line = edit(old, new)
     found = [p for p in problems_of(text, tmp_path) if message in p.message]
     assert found, f"nothing about {message!r} in {problems_of(text, tmp_path)}"
     problem = found[0]
     assert problem.file == "milestones.yaml"
-    assert mend in problem.mend
+    assert repair in problem.repair
     if below is not None:
         assert problem.line - line == below

@@ -34,12 +34,12 @@ def test_the_file_reads_as_a_person_would_write_it(tmp_path):
 
 
 def test_no_file_is_no_answers(tmp_path):
-    """Nothing answered yet is no error."""
+    """Having no answers yet is not an error."""
     assert load_answers(tmp_path, 1) == Answers()
 
 
 def test_a_damaged_file_is_set_aside_and_never_lost(tmp_path):
-    """Saving over two damaged files keeps both beside the new one."""
+    """Saving over two damaged files keeps both next to the new one."""
     file = tmp_path / "answers/milestone-1.yaml"
     file.parent.mkdir()
     for number, text in enumerate(["student: ada\nanswers: {a: 1", "student: [x]"], start=1):

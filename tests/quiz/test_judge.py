@@ -97,13 +97,13 @@ def test_letters_may_be_written_in_any_order_and_case(milestone):
     ],
 )  # fmt: skip
 def test_a_number_has_one_canonical_text(answer, digits, expected):
-    """Every way to write the same rounded number is one; what is no number is none."""
+    """All ways to write the same rounded number are equal; anything else is not a number."""
     assert canonical(answer, digits) == expected
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_the_courses_own_answers_are_right(root, number):
-    """The repository's own answers answer its own questions; `inv answers` writes them anew."""
+    """The repository's own answers answer its own questions; `inv answers` writes them again."""
     student = student_id(root / OWN)
     assert student == "course"
     milestone = load(root).milestone(number)

@@ -1,4 +1,4 @@
-"""Every student is asked their own question."""
+"""Every student gets their own questions."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def test_nothing_of_the_key_is_left_in_a_sealed_question(milestone):
 
 
 def test_what_is_sealed_already_cannot_be_sealed_again(sealed):
-    """A release's manifest is no source for another release."""
+    """A release's manifest cannot be the source of another release."""
     with pytest.raises(ValueError, match="no answer in clear"):
         seal(sealed.questions[0])

@@ -85,13 +85,13 @@ def test_what_is_not_plain_is_refused_with_its_line(text, line, says):
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_line():
-    """A file in another encoding is told from one that is broken."""
+    """A file in another encoding is distinguished from a broken one."""
     with pytest.raises(BadFile, match=r"milestone-1\.yaml:2: not UTF-8"):
         parse_mapping(b"a: 1\nb: \xff", FILE)
 
 
 def test_a_missing_file_is_none(tmp_path):
-    """Nothing handed in is no error."""
+    """Handing in nothing is not an error."""
     assert read_mapping(tmp_path, FILE) is None
 
 

@@ -239,7 +239,7 @@ def test_junit_has_a_case_per_criterion() -> None:
 
 
 def test_junit_says_what_a_verdict_stands_on() -> None:
-    """A stand-in is named beside the verdict, and the data set with its digest."""
+    """A stand-in is named next to the verdict, and the data set with its digest."""
     data = DataRecord(name="digits", digest="ab12", stand_in_for="mnist")
     stood_in = result(verdict=Verdict.PROVISIONAL).model_copy(
         update={"provisional_because": ("digits stood in for mnist",), "data": (data,)}
@@ -294,7 +294,7 @@ def test_a_provisional_badge_says_so() -> None:
 
 
 def test_the_schema_is_up_to_date_and_the_check_can_fail(tmp_path: Path) -> None:
-    """The published schema is the code's; an edited one is noticed and written anew."""
+    """The published schema is the code's; an edited one is noticed and written again."""
     assert result_schema.main(["--check"], ROOT) == 0
     assert result_schema.main(["--check"], tmp_path) == 1
     assert result_schema.main([], tmp_path) == 0
@@ -324,13 +324,13 @@ def test_every_field_of_the_record_is_documented() -> None:
     ids=str,
 )
 def test_an_image_that_does_not_fit_its_shape_is_refused(shape: tuple[int, int, int], pixels: str) -> None:
-    """Another number of bytes, what is no base64, other channels, sides that are too long or none."""
+    """A wrong number of bytes, invalid base64, other channels, sides that are too long or zero."""
     with pytest.raises(ValidationError):
         NamedImage.model_validate({"shows": "7", "named": "1", "percent": 3, "shape": shape, "pixels": pixels})
 
 
 def test_a_badge_needs_no_font_with_signs() -> None:
-    """The medal is drawn; its name stands beside it without the sign that older records have before it."""
+    """The medal is drawn; its name is next to it, without the sign that older records have before it."""
     svg = badge(result(medal="\N{THIRD PLACE MEDAL} Bronze — First Light"))
     assert "Medal: Bronze — First Light" in svg
     assert all(ord(character) < 0x2190 for character in svg)

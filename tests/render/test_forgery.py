@@ -1,4 +1,4 @@
-"""No report says anything but what the grader says: a student's text begins no line as one of ours, on any surface."""
+"""No report can be forged: on no surface does a student's text begin a line that looks like the grader's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LABELS = (
 )
 FORGED = re.compile(rf"\s*[`*#]*({'|'.join(LABELS)}):?\s*evil")
 AT_A_LABEL = re.compile(rf"(│ )?\s{{0,2}}({'|'.join(LABELS)}):?\s*evil")
-"""In a terminal, labels stand in the first columns; what is further in stands beside one."""
+"""In a terminal, labels are in the first columns; text further in is next to a label."""
 ENDS = (
     "\n",
     "\r\n",
@@ -105,7 +105,7 @@ def documents(record: Result) -> Iterator[str]:
     yield from strings_in(json.loads(ctrf([record])))
     yield from strings_in(records(scored([record])))
     yield from strings_in(json.loads(base64.b64decode(runner([record]))))
-    # On a page each text stands in a paragraph of its own, beside its name.
+    # On a page, each text has its own paragraph next to its name.
     yield from (f"text: {text}" for text in strings_in(failure_fields(record.first_to_mend)))
     yield str(Mismatch(call="f()", got=record.first_to_mend.got, expected="1", hint="Look."))
 
@@ -121,7 +121,7 @@ def test_no_line_of_a_document_begins_with_a_label_of_ours_and_goes_on_with_a_st
 @given(forgeries, st.sampled_from([24, 40, 60, 79, 100]))
 @settings(max_examples=60, deadline=None)
 def test_no_line_of_a_terminal_is_forged_at_any_width(text: str, width: int) -> None:
-    """Where the terminal breaks a line is no way to a label either."""
+    """Line breaks by the terminal cannot forge a label either."""
     report = shown(record_of(text), width)
     assert not [line for line in report.splitlines() if AT_A_LABEL.match(line)]
 
@@ -200,6 +200,6 @@ def test_a_joiner_that_joins_nothing_is_dropped(said: str) -> None:
 
 
 def test_a_result_that_passes_is_told_as_before() -> None:
-    """A text of one line stands beside its label, without a bar."""
+    """A text of one line is next to its label, without a bar."""
     assert "got:      [[11, 12], [3, 4]]\n" in markdown(not_yet())
     assert "│" not in markdown(not_yet(verdict=Verdict.NOT_YET))

@@ -200,7 +200,7 @@ def test_only_who_looks_on_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_who_looks_on_is_known() -> None:
-    """A log is read, too; a recording is for nobody."""
+    """A log has readers; a recording has none."""
     consoles = Console(file=io.StringIO()), Console(file=io.StringIO(), force_terminal=True)
     assert [screen_for(console).watched for console in consoles] == [True, True]
     assert not RecordingScreen().watched
