@@ -13,13 +13,13 @@ from grading.render import figures
 
 WIDE, BAR_WIDTH = 76, 40
 NOTE = (
-    f"Largest difference of any number; what differs by more than {TOLERANCE:g} of the largest number, or of 1 if that "
-    "is more, is not the same. One thread on each side, medians of turns. No verdict depends on any of this."
+    f"Largest difference of any number. More than {TOLERANCE:g} of the largest number, or of 1 if that is more, does not "
+    "count as the same. Each side has one thread, and times are medians of turns. No verdict depends on any of this."
 )
 
 
 def show_comparison(console: Console, compared: Iterable[Comparison]) -> None:
-    """Print table and bars, as wide as the terminal allows."""
+    """Print the table and the bars, as wide as the terminal allows."""
     rows, ascii_only = tuple(compared), console.options.ascii_only
     console.print(build_table(rows, wide=console.width >= WIDE, ascii_only=ascii_only))
     console.print(Text(NOTE, style="dim"))
@@ -27,7 +27,7 @@ def show_comparison(console: Console, compared: Iterable[Comparison]) -> None:
 
 
 def build_table(rows: Iterable[Comparison], *, wide: bool, ascii_only: bool) -> RenderableType:
-    """One row for each case; on a narrow terminal its figures stand below its name."""
+    """Build a row for each case; on a narrow terminal its figures are below its name."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("")
     table.add_column("op", overflow="fold")
@@ -47,7 +47,7 @@ def build_table(rows: Iterable[Comparison], *, wide: bool, ascii_only: bool) -> 
 
 
 def describe_figures(row: Comparison, *, ascii_only: bool = False) -> tuple[str, str, str, str, str]:
-    """Differences, times and their ratio, in words."""
+    """Format the differences, the times and their ratio."""
     none = "-" if ascii_only else "—"
     differences = [none if gap is None else f"{gap:.1e}" for gap in (row.difference, row.gradient_difference)]
     times = [
@@ -63,7 +63,7 @@ def describe_figures(row: Comparison, *, ascii_only: bool = False) -> tuple[str,
 
 
 def build_plot(rows: Iterable[Comparison], width: int, *, ascii_only: bool) -> RenderableType:
-    """Two bars for each case that was timed; the longer fills its line."""
+    """Build two bars for each timed case; the slower side fills its line."""
     lines: list[RenderableType] = [Text("\nTime for each, the slower side a full bar", style="bold")]
     for row in rows:
         if row.seconds is None or row.their_seconds is None:
@@ -77,7 +77,7 @@ def build_plot(rows: Iterable[Comparison], width: int, *, ascii_only: bool) -> R
 
 
 def format_time(seconds: float, *, ascii_only: bool = False) -> str:
-    """A short time in its unit.
+    """Format a short time in its unit.
 
     >>> format_time(0.00123), format_time(0.0000456), format_time(2)
     ('1.23 ms', '45.6 µs', '2 s')
@@ -89,4 +89,5 @@ def format_time(seconds: float, *, ascii_only: bool = False) -> str:
 
 
 def _plain(text: str, ascii_only: bool) -> str:
+    """Replace signs that plain ASCII lacks, if required."""
     return text.replace("×", "x").replace("…", "...") if ascii_only else text
