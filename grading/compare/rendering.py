@@ -13,8 +13,8 @@ from grading.render import figures
 
 WIDE, BAR_WIDTH = 76, 40
 NOTE = (
-    f"Largest difference of any number. More than {TOLERANCE:g} of the largest number, or of 1 if that is more, does not "
-    "count as the same. Each side has one thread, and times are medians of turns. No verdict depends on any of this."
+    f"Largest difference of any number. More than {TOLERANCE:g} of the largest number, or of 1 if that is more, is not "
+    "the same. Each side has one thread, and times are medians of turns. No verdict depends on any of this."
 )
 
 

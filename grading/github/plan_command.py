@@ -68,7 +68,7 @@ def rows(found: Plan) -> Iterator[tuple[str, str]]:
     for record in found.reused:
         yield record.session, f"as on {record.started_at:%Y-%m-%d %H:%M} UTC: {record.verdict.replace('_', ' ')}"
     for session in found.skipped:
-        yield session, "not started"
+        yield session, "not begun"
 
 
 def summary(found: Plan) -> str:

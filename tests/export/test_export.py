@@ -130,9 +130,9 @@ def test_gradescope_sees_points_and_no_failure_of_the_machine_s() -> None:
     assert document["score"] == 3
     assert [t["number"] for t in tests] == ["1", "2", "3", "4", "5"]
     assert tests[1]["output"] == "error: No disk."
-    assert "run the autograder again" in document["output"]
+    assert "Run the autograder again" in document["output"]
     assert document["stdout_visibility"] == "hidden"
-    assert "run the autograder again" not in json.loads(export([MODULE], Format.GRADESCOPE, {}))["output"]
+    assert "Run the autograder again" not in json.loads(export([MODULE], Format.GRADESCOPE, {}))["output"]
 
 
 def test_junit_holds_several_results() -> None:

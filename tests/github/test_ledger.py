@@ -124,7 +124,7 @@ def test_an_edited_last_line_shows(repository: Place) -> None:
     """No line after it holds its digest, but the commit that published it does."""
     old = lines(repository)
     rewrite(repository, [*old[:-1], edited(old[-1], run_id=99)])
-    assert all("published last" in reason for reason in reasons(repository))
+    assert all("last published line" in reason for reason in reasons(repository))
 
 
 def test_a_removed_last_line_shows(repository: Place) -> None:
@@ -230,7 +230,7 @@ GOOD = {
         (b"", "not JSON"),
         (b"\xff", "not JSON"),
         (b"[" * 900, "not JSON"),
-        (b" " * 2000, "longer"),
+        (b" " * 2000, "too long"),
         (b"[]", "not a line"),
         (GOOD | {"more": 1}, "not a line"),
         (GOOD | {"file": "progress/../x.json"}, "file"),

@@ -236,7 +236,7 @@ def test_every_topic_of_milestone_5_is_led_to():
     ],
 )
 def test_an_error_of_the_machine_leads_to_its_cause(explanation, topics):
-    """A part missing on the machine has its topic; the criterion's own topic, about the student's code, is not shown."""
+    """A part missing on the machine has its topic, and the criterion's own topic, about student code, is not shown."""
     result = result_of("accuracy", CriterionStatus.ERROR).model_copy(update={"explanation": explanation})
     assert topics_for(ONE, [result]) == topics
 
@@ -260,7 +260,7 @@ def test_all_number_questions_can_be_asked_and_answered():
     ("change", "key", "message"),
     [
         ({"prompt": "What is {{ missing }}?"}, "prompt", "'missing' is undefined"),
-        ({"prompt": "What is {{ x"}, "prompt", "cannot be written"),
+        ({"prompt": "What is {{ x"}, "prompt", "cannot be rendered"),
         ({"answer": "x +"}, "answer", "cannot be computed"),
         ({"answer": "x / (x - 3)"}, "answer", "division by zero"),
         ({"answer": "y + 1"}, "answer", "'y' is undefined"),
