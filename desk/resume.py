@@ -11,7 +11,7 @@ from desk.shards import merge_gradebooks
 from grading.errors import GraderError, UsageError
 from grading.files import write_atomically
 from grading.github.api import Client, Part, client, taken, translate_errors
-from grading.github.artifact import Refused, fetch, list_artifacts
+from grading.github.artifact import ArtifactRefusedError, fetch, list_artifacts
 
 ARTIFACT = "gradebook"
 PACKED, UNPACKED = 1 << 30, 4 << 30
@@ -50,7 +50,7 @@ def resume_gradebook(folder: Path, environ: Mapping[str, str], workflow: str = "
             continue
         try:
             data = fetch(github, repository, artifacts, ARTIFACT, FILE, packed=PACKED, unpacked=UNPACKED)
-        except Refused as refusal:
+        except ArtifactRefusedError as refusal:
             raise GraderError(f"the gradebook of run {run} cannot be used: {refusal}.") from None
         earlier = folder / f"earlier-{run}.sqlite"
         write_atomically(earlier, data)

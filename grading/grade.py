@@ -36,7 +36,7 @@ from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone,
 from grading.measured import Context, Log, Measured
 from grading.memory import limit_memory
 from grading.quiz.identity import student_id
-from grading.quiz.safe_yaml import BadFile
+from grading.quiz.safe_yaml import InvalidFileError
 from grading.remote import WorkerClosedError, WorkerFailureError
 from grading.render.progress import Silent, Watch
 from grading.result import CourseRecord, CriterionResult, CriterionStatus, Result, Timing, verdict_of
@@ -418,7 +418,7 @@ def _student(submission: Submission) -> str | None:
     """Who handed it in; a damaged file is as good as none, and the quiz says so."""
     try:
         return student_id(submission.answers)
-    except BadFile:
+    except InvalidFileError:
         return None
 
 

@@ -19,8 +19,8 @@ from grading.quiz.answers import Answer, Answers, answers_file, load_answers, sa
 from grading.quiz.identity import student_id
 from grading.quiz.judge import QuestionVerdict, judge
 from grading.quiz.questions import Asked, for_student
-from grading.quiz.safe_yaml import BadFile
-from grading.quiz.typed import Unclear, read_answer
+from grading.quiz.safe_yaml import InvalidFileError
+from grading.quiz.typed import UnclearAnswerError, read_answer
 from grading.render.text import one_line, write_count
 from tito.console import console, item
 from tito.identity import can_ask, find_student
@@ -83,7 +83,7 @@ def parse(said: str, asked: tuple[Asked, ...]) -> tuple[str, Answer]:
         raise UsageError(f"{said!r} answers no question. Write --answer 1=VALUE, with the number of the question.")
     try:
         return question.question_id, read_answer(value, question)
-    except Unclear as unclear:
+    except UnclearAnswerError as unclear:
         raise UsageError(f"{said!r}: {unclear}") from None
 
 
@@ -120,7 +120,7 @@ def _ask_one(
     while (said := ask(prompt)).strip():
         try:
             answer = read_answer(said, question)
-        except Unclear as unclear:
+        except UnclearAnswerError as unclear:
             out.print(Text(str(unclear), style="yellow"))
             continue
         kept = _keep(root, milestone.id, replace(kept, answers={**kept.answers, question.question_id: answer}), out)
@@ -146,7 +146,7 @@ def _kept(root: Path, number: int, who: str, out: Console) -> Answers:
     """The answers so far. Another student's are left alone; a damaged file is set aside when the first is saved."""
     try:
         kept = load_answers(root, number)
-    except BadFile as error:
+    except InvalidFileError as error:
         out.print(Text(f"{one_line(str(error), 600)} It is set aside as soon as you answer.", style="yellow"))
         return Answers(who)
     if kept.answers and kept.student != who:

@@ -9,7 +9,7 @@ from grading.manifest.model import Milestone
 from grading.measured import Context, Measured
 from grading.quiz.answers import load_answers
 from grading.quiz.judge import judge
-from grading.quiz.safe_yaml import BadFile
+from grading.quiz.safe_yaml import InvalidFileError
 from grading.result import Failure
 
 _TITLE = "Question {} is answered correctly"
@@ -59,7 +59,7 @@ def quiz(context: Context) -> Measured:
         return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     try:
         answers = load_answers(context.submission.answers, milestone.id)
-    except BadFile as error:
+    except InvalidFileError as error:
         told = Failure(
             title="The answers file can be read",
             got=str(error),

@@ -55,7 +55,7 @@ class _Artifacts(Part):
     artifacts: list[Artifact]
 
 
-class Refused(Exception):
+class ArtifactRefusedError(Exception):
     """An artifact that is not accepted; the message says why."""
 
 
@@ -82,7 +82,7 @@ def read_artifacts(
         try:
             data = fetch(client, repository, artifacts, f"{PREFIX}{session}", RESULT)
             return _result(data, session, commit, manifest)
-        except Refused as refusal:
+        except ArtifactRefusedError as refusal:
             return f"{session}: {refusal}."
 
     with ThreadPoolExecutor(AT_ONCE) as pool:  # most of the time goes into waiting for two servers in turn
@@ -99,7 +99,7 @@ def planned(client: Client, repository: str, run_id: int, manifest: Manifest) ->
     try:
         return read_plan(data, manifest)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise ArtifactRefusedError(str(error)) from None
 
 
 def list_artifacts(client: Client, repository: str, run_id: int) -> dict[str, Artifact]:
@@ -131,19 +131,19 @@ def fetch(
     """Download the one `file` in the artifact `name`, within these limits; ArtifactRefusedError says what is wrong."""
     artifact = artifacts.get(name)
     if artifact is None:
-        raise Refused("nothing was handed over; the job failed, was stopped or ran out of time")
+        raise ArtifactRefusedError("nothing was handed over; the job failed, was stopped or ran out of time")
     if artifact.expired:
-        raise Refused(f"the artifact {name} has expired")
+        raise ArtifactRefusedError(f"the artifact {name} has expired")
     if artifact.size_in_bytes > packed:
-        raise Refused(f"the artifact {name} is larger than {packed >> 20} MiB")
+        raise ArtifactRefusedError(f"the artifact {name} is larger than {packed >> 20} MiB")
     if not artifact.digest:
-        raise Refused(f"GitHub has no digest for the artifact {name}")
+        raise ArtifactRefusedError(f"GitHub has no digest for the artifact {name}")
     with translate_errors(f"the artifact {name}"):
         # GitHub redirects to a storage server; the client does not send our token there.
         answer = client.request("GET", f"/repos/{repository}/actions/artifacts/{artifact.id}/zip")
     data = answer.content
     if len(data) > packed or f"sha256:{hashlib.sha256(data).hexdigest()}" != artifact.digest:
-        raise Refused(f"the download of the artifact {name} does not match its digest")
+        raise ArtifactRefusedError(f"the download of the artifact {name} does not match its digest")
     return only_file(data, file, unpacked)
 
 
@@ -153,20 +153,22 @@ def only_file(archive: bytes, name: str, largest: int) -> bytes:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
             if len(entries) != 1:
-                raise Refused(f"its artifact holds {len(entries)} files instead of {name} alone")
+                raise ArtifactRefusedError(f"its artifact holds {len(entries)} files instead of {name} alone")
             entry = entries[0]
             if (entry.filename, entry.orig_filename) != (name, name):  # they differ when a name holds a null byte
-                raise Refused(f"its artifact holds {one_line(entry.orig_filename, 60)!a} instead of {name}")
+                raise ArtifactRefusedError(
+                    f"its artifact holds {one_line(entry.orig_filename, 60)!a} instead of {name}"
+                )
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.flag_bits & 1:
-                raise Refused(f"{name} in its artifact is not a regular file")
+                raise ArtifactRefusedError(f"{name} in its artifact is not a regular file")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise Refused(f"{name} in its artifact uses an unsupported compression")
+                raise ArtifactRefusedError(f"{name} in its artifact uses an unsupported compression")
             with opened.open(entry) as file:
                 data = file.read(largest + 1)  # whatever size the archive claims
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
-        raise Refused("its artifact is not a valid archive") from None
+        raise ArtifactRefusedError("its artifact is not a valid archive") from None
     if len(data) > largest:
-        raise Refused(f"{name} in its artifact is larger than {largest >> 10} KiB")
+        raise ArtifactRefusedError(f"{name} in its artifact is larger than {largest >> 10} KiB")
     return data
 
 
@@ -188,21 +190,21 @@ def _result(data: bytes, session: str, commit: str, manifest: Manifest) -> Resul
     try:
         result = Result.model_validate_json(data)
     except ValidationError:
-        raise Refused("the file is not a result record of this version") from None
+        raise ArtifactRefusedError("the file is not a result record of this version") from None
     if result.session != session:
-        raise Refused(f"the file is a result of {one_line(result.session, 40)!a}")
+        raise ArtifactRefusedError(f"the file is a result of {one_line(result.session, 40)!a}")
     if result.submission.commit != commit:
         graded = "no commit" if result.submission.commit is None else f"{one_line(result.submission.commit, 40)!a}"
-        raise Refused(f"the file is a result of {graded}, not of {commit[:7]}")
+        raise ArtifactRefusedError(f"the file is a result of {graded}, not of {commit[:7]}")
     if _described(result) != _as_it_should_be(result, manifest):
-        raise Refused("the file gives this course, its milestone or its command another name")
+        raise ArtifactRefusedError("the file gives this course, its milestone or its command another name")
     if result.started_at > datetime.now(UTC) + A_DAY:
-        raise Refused("the file is dated in the future")
+        raise ArtifactRefusedError("the file is dated in the future")
     wanted = [stated(criterion) for criterion in asked(manifest, result.milestone)]
     if [c.model_dump(include=set(REPEATED)) for c in result.criteria] != wanted:
-        raise Refused("the file does not use this course's criteria and thresholds")
+        raise ArtifactRefusedError("the file does not use this course's criteria and thresholds")
     if result.verdict is not verdict_of(result.criteria, result.provisional_because):
-        raise Refused("the file claims a verdict that does not follow from its criteria")
+        raise ArtifactRefusedError("the file claims a verdict that does not follow from its criteria")
     if any(c.status is CriterionStatus.PASSED and share(c) < 1 for c in result.criteria):
-        raise Refused("the file calls a criterion passed although its figure misses the threshold")
+        raise ArtifactRefusedError("the file calls a criterion passed although its figure misses the threshold")
     return result

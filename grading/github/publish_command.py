@@ -10,7 +10,7 @@ import typer
 
 from grading.errors import GraderError, UsageError
 from grading.github.api import client, settled, translate_errors
-from grading.github.artifact import Collected, Refused, planned, read_artifacts
+from grading.github.artifact import ArtifactRefusedError, Collected, planned, read_artifacts
 from grading.github.event import Event, read_event
 from grading.github.outputs import write_summary
 from grading.github.publish import Published, publish
@@ -34,7 +34,7 @@ def publish_command() -> None:
     github = client(environ)
     try:
         plan = planned(github, event.repository, run_id, manifest)
-    except Refused as refusal:
+    except ArtifactRefusedError as refusal:
         raise GraderError(f"It is unknown what this run has graded: {refusal}. Nothing was published.") from None
     expected = tuple(job.session for job in plan.jobs)
     collected = read_artifacts(github, event.repository, run_id, expected, event.sha, manifest)

@@ -15,7 +15,7 @@ from grading.files import write_atomically
 from grading.github import sticky
 from grading.github.annotations import check
 from grading.github.api import Client, Part, client, taken, translate_errors
-from grading.github.artifact import Refused, planned, read_artifacts
+from grading.github.artifact import ArtifactRefusedError, planned, read_artifacts
 from grading.github.comment import Report, Run, comment, headline, summary
 from grading.github.event import Event, read_event
 from grading.github.outputs import write_summary
@@ -90,7 +90,7 @@ def gather(github: Client, event: Event, run: Run, manifest: Manifest) -> Report
     empty = Report((), event.sha, run, from_fork=event.from_fork, manifest=manifest)
     try:
         plan = planned(github, event.repository, run.id, manifest)
-    except Refused as refusal:
+    except ArtifactRefusedError as refusal:
         return replace(empty, problems=(f"plan: {refusal}.",))
     sessions = tuple(job.session for job in plan.jobs)
     found = read_artifacts(github, event.repository, run.id, sessions, event.sha, manifest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grading.files import write_atomically
-from grading.quiz.safe_yaml import BadFile, dump, read_mapping
+from grading.quiz.safe_yaml import InvalidFileError, dump, read_mapping
 
 FOLDER = Path("answers")
 Answer = int | float | bool | str | tuple[str, ...]
@@ -73,7 +73,7 @@ def _is_damaged(root: Path, number: int) -> bool:
     """Return whether a milestone's answers file cannot be loaded."""
     try:
         load_answers(root, number)
-    except BadFile:
+    except InvalidFileError:
         return True
     return False
 

@@ -16,7 +16,7 @@ from grading.manifest.source import DECIMAL, INTEGER, WORDS, parse
 MAX_BYTES = 64 << 10
 
 
-class BadFile(UsageError):
+class InvalidFileError(UsageError):
     """A file that cannot be used; the text names the file and line, and says how to fix it."""
 
     def __init__(self, path: Path, line: int, message: str):
@@ -32,9 +32,9 @@ class Mapping:
     data: dict[str, object]
     lines: dict[Where, int]
 
-    def bad(self, where: Where, message: str) -> BadFile:
+    def bad(self, where: Where, message: str) -> InvalidFileError:
         """Build the error about one part, with its line."""
-        return BadFile(self.path, self.lines.get(where, 1), message)
+        return InvalidFileError(self.path, self.lines.get(where, 1), message)
 
 
 def read_mapping(root: Path, path: Path) -> Mapping | None:
@@ -47,31 +47,33 @@ def read_mapping(root: Path, path: Path) -> Mapping | None:
     try:
         if not full.is_file():
             if full.exists():
-                raise BadFile(path, 1, "this is not a regular file. Move it elsewhere and run the command again.")
+                raise InvalidFileError(
+                    path, 1, "this is not a regular file. Move it elsewhere and run the command again."
+                )
             return None
         with full.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadFile(path, 1, f"cannot be read: {error.strerror}. Make it readable, or delete it.") from None
+        raise InvalidFileError(path, 1, f"cannot be read: {error.strerror}. Make it readable, or delete it.") from None
     return parse_mapping(data, path)
 
 
 def parse_mapping(data: bytes, path: Path) -> Mapping:
     """Parse a YAML mapping from bytes; errors name ``path``."""
     if len(data) > MAX_BYTES:
-        raise BadFile(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
+        raise InvalidFileError(path, 1, f"larger than {MAX_BYTES >> 10} KiB. Keep only what belongs in it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise BadFile(path, line, "not UTF-8 text. Save the file as UTF-8.") from None
+        raise InvalidFileError(path, line, "not UTF-8 text. Save the file as UTF-8.") from None
     try:
         source = parse(text)
     except ManifestError as error:
         first = error.problems[0]
-        raise BadFile(path, first.line, f"{first.message} {first.repair}") from None
+        raise InvalidFileError(path, first.line, f"{first.message} {first.repair}") from None
     if not isinstance(source.data, dict):
-        raise BadFile(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
+        raise InvalidFileError(path, 1, "this is not a list of `key: value` lines. Write one key on each line.")
     found = Mapping(path, source.data, source.lines)
     if (empty := _empty(source.data, ())) is not None:
         raise found.bad(empty, f"`{empty[-1]}` has no value. Write one, or delete the line.")

@@ -14,7 +14,7 @@ GROUPS = re.compile(r"[-+]?\d{1,3}(?:([,'_ .])\d{3})(?:\1\d{3})*")
 LONGEST = 60
 
 
-class Unclear(ValueError):
+class UnclearAnswerError(ValueError):
     """An answer that could mean nothing or two things; the text asks for it again."""
 
 
@@ -31,7 +31,7 @@ def _read_letters(text: str, question: Asked) -> str | tuple[str, ...]:
     words = [word for word in re.findall(r"[a-z]+", text.lower()) if word not in ("and", "or")]
     letters = tuple("".join(words))
     if not letters or len(set(letters)) < len(letters) or not set(letters) <= set(question.options):
-        raise Unclear(f"Answer with one or more of the letters {', '.join(question.options)}.")
+        raise UnclearAnswerError(f"Answer with one or more of the letters {', '.join(question.options)}.")
     return letters[0] if len(letters) == 1 else letters
 
 
@@ -40,14 +40,16 @@ def _read_number(text: str, question: Asked) -> Number:
     found = NUMERAL.fullmatch(text.strip()) if len(text) <= LONGEST else None
     example = "20" if question.digits == 0 else "0.25"
     if found is None:
-        raise Unclear(f"Answer with one number, such as {example}.")
+        raise UnclearAnswerError(f"Answer with one number, such as {example}.")
     digits, unit = found[1].strip().replace("\u2212", "-"), (found[2] or "").strip(" .")
     if unit and not _is_in(unit, question.prompt):
-        raise Unclear(f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit.")
+        raise UnclearAnswerError(
+            f"The question does not ask for “{unit[:20]}”. Answer with the number alone, in its own unit."
+        )
     value = _parse(digits, whole=question.digits == 0)
     number = int(value) if re.fullmatch(r"[-+]?\d+", value) else float(value)
     if not math.isfinite(number):
-        raise Unclear(f"Answer with one number, such as {example}.")
+        raise UnclearAnswerError(f"Answer with one number, such as {example}.")
     return number
 
 
@@ -70,9 +72,9 @@ def _parse(digits: str, *, whole: bool) -> str:
         if sign == "," and digits.lstrip("+-").startswith("0"):
             return digits.replace(",", ".")
         if whole:
-            raise Unclear(f"Is that {plain}? The answer is a whole number, so write it without the point.")
+            raise UnclearAnswerError(f"Is that {plain}? The answer is a whole number, so write it without the point.")
         if sign == ",":
-            raise Unclear(
+            raise UnclearAnswerError(
                 f"Is that {plain} or {digits.replace(',', '.')}? Write it without the comma, or with a point."
             )
         return digits
@@ -80,7 +82,9 @@ def _parse(digits: str, *, whole: bool) -> str:
         head, tail = digits[:last], digits[last + 1 :]
         thousands = "," if digits[last] == "." else "."
         if thousands in tail or digits[last] in head or not GROUPS.fullmatch(head):
-            raise Unclear("Write the number without marks between its digits, and with a point before the decimals.")
+            raise UnclearAnswerError(
+                "Write the number without marks between its digits, and with a point before the decimals."
+            )
         return f"{re.sub(r'[,.]', '', head)}.{tail}"
     if digits.count(",") == 1 and digits[-1] != ",":
         return digits.replace(",", ".")
@@ -88,5 +92,5 @@ def _parse(digits: str, *, whole: bool) -> str:
         float(digits)
     except ValueError:
         message = "Write the number without marks between its digits, and with a point before the decimals."
-        raise Unclear(message) from None
+        raise UnclearAnswerError(message) from None
     return digits.replace("_", "")

@@ -29,7 +29,7 @@ from grading.github import ledger, state
 from grading.manifest.load import ManifestError, load
 from grading.proxy import Proxy
 from grading.quiz.answers import Answers, answers_file, load_answers
-from grading.quiz.safe_yaml import BadFile
+from grading.quiz.safe_yaml import InvalidFileError
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render import record
 from grading.render.badge import badge
@@ -247,7 +247,7 @@ def read_answers(data: bytes) -> bool:
         path.write_bytes(data)
         try:
             found = load_answers(Path(folder), 1)
-        except BadFile as error:
+        except InvalidFileError as error:
             refused = error
         else:
             refused = None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from grading.errors import GraderError
 from grading.github.api import Client
-from grading.github.artifact import LARGEST, UNPACKED, Refused, only_file, read_artifacts
+from grading.github.artifact import LARGEST, UNPACKED, ArtifactRefusedError, only_file, read_artifacts
 from grading.render.record import to_json
 from grading.result import CriterionResult, CriterionStatus
 from tests.github.artifacts import add_artifact, zipped
@@ -162,7 +162,7 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_only_one_ordinary_file_is_read(case: str) -> None:
     """More or other files, paths, links, other packings, bombs and broken archives are refused in words."""
     make, told = BAD_ARCHIVES[case]
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ArtifactRefusedError) as refusal:
         only_file(make(), "result.json", UNPACKED)
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -172,7 +172,7 @@ def test_an_archive_that_lies_about_its_size_fills_no_memory() -> None:
     """A bomb that claims a small size is stopped as well."""
     bomb = entry("result.json", b" " * (UNPACKED + 1))
     for size in (UNPACKED + 1).to_bytes(4, "little"), (100).to_bytes(4, "little"):
-        with pytest.raises(Refused):
+        with pytest.raises(ArtifactRefusedError):
             only_file(bomb.replace((UNPACKED + 1).to_bytes(4, "little"), size), "result.json", UNPACKED)
 
 
@@ -181,7 +181,7 @@ def test_no_bytes_break_the_reading(noise: bytes, where: int, put: bytes) -> Non
     """Any bytes, and a good archive with a few others in it, are read or refused."""
     good = zipped({"result.json": b"{}"})
     for archive in (noise, good[:where] + put + good[where + len(put) :], noise + good):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(ArtifactRefusedError):
             assert len(only_file(archive, "result.json", 1000)) <= 1000
 
 

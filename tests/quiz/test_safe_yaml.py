@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading.quiz.answers import Answers, load_answers
-from grading.quiz.safe_yaml import MAX_BYTES, BadFile, parse_mapping, read_mapping
+from grading.quiz.safe_yaml import MAX_BYTES, InvalidFileError, parse_mapping, read_mapping
 
 FILE = Path("answers/milestone-1.yaml")
 PIECES = ["a", "b:", ": ", "- ", "\n", "  ", "[", "]", "{", "}", ",", "&x ", "*x", "!!python/object ", "!t ", "'", '"']
@@ -48,7 +48,7 @@ def test_any_bytes_are_plain_data_or_refused(data):
     """No bytes raise anything but BadFile, and what is read holds plain types only."""
     try:
         found = parse_mapping(data, FILE)
-    except BadFile as refused:
+    except InvalidFileError as refused:
         error = refused
     else:
         assert only_plain(found.data)
@@ -79,14 +79,14 @@ def test_any_bytes_are_plain_data_or_refused(data):
 )
 def test_what_is_not_plain_is_refused_with_its_line(text, line, says):
     """Tags, anchors, repeated keys, deep nesting and broken syntax are each named with the line they stand on."""
-    with pytest.raises(BadFile, match=says) as caught:
+    with pytest.raises(InvalidFileError, match=says) as caught:
         parse_mapping(text.encode(), FILE)
     assert caught.value.line == line
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_line():
     """A file in another encoding is distinguished from a broken one."""
-    with pytest.raises(BadFile, match=r"milestone-1\.yaml:2: not UTF-8"):
+    with pytest.raises(InvalidFileError, match=r"milestone-1\.yaml:2: not UTF-8"):
         parse_mapping(b"a: 1\nb: \xff", FILE)
 
 
@@ -99,7 +99,7 @@ def test_a_missing_file_is_none(tmp_path):
 def test_what_is_no_file_is_refused_without_waiting(tmp_path, make):
     """A folder or a pipe in the file's place is named, not read."""
     make(tmp_path / "student.yaml")
-    with pytest.raises(BadFile, match="regular file"):
+    with pytest.raises(InvalidFileError, match="regular file"):
         read_mapping(tmp_path, Path("student.yaml"))
 
 
@@ -109,5 +109,5 @@ def test_any_answers_file_is_answers_or_refused(tmp_path_factory, data):
     root = tmp_path_factory.getbasetemp()
     (root / "answers").mkdir(exist_ok=True)
     (root / FILE).write_bytes(b"student: ada\nanswers: " + data)
-    with contextlib.suppress(BadFile):
+    with contextlib.suppress(InvalidFileError):
         assert isinstance(load_answers(root, 1), Answers)

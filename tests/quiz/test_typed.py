@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grading.quiz.questions import Asked
-from grading.quiz.typed import Unclear, read_answer
+from grading.quiz.typed import UnclearAnswerError, read_answer
 
 CHOICE = Asked("why", "choice", "Why?", "there", {"a": "A", "b": "B", "c": "C"})
 WHOLE = Asked("size", "number", "How many **bytes** are that?", "there")
@@ -75,6 +75,6 @@ def test_what_is_typed_is_kept_as_it_is_meant(typed: str, question: Asked, meant
 )
 def test_what_could_mean_two_things_or_none_is_asked_for_again(typed: str, question: Asked, words: str) -> None:
     """With what is unclear about it."""
-    with pytest.raises(Unclear) as unclear:
+    with pytest.raises(UnclearAnswerError) as unclear:
         read_answer(typed, question)
     assert words in str(unclear.value)
