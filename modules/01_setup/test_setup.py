@@ -19,7 +19,7 @@ def test_info_has_the_five_keys(student):
 
 @task("1.1")
 def test_info_tells_the_versions_that_run(student):
-    """system_info() tells the versions of Python and NumPy that are running."""
+    """system_info() gives the versions of Python and NumPy that are running."""
     info = student.setup.system_info()
     expect.equal(info["python"], platform.python_version(), call='system_info()["python"]')
     expect.equal(info["numpy"], np.__version__, call='system_info()["numpy"]')
@@ -59,7 +59,7 @@ def test_bytes_are_elements_times_their_size(student, shape, dtype, expected):
 
 @task("1.2")
 def test_bytes_agree_with_numpy(student, rng):
-    """array_bytes() is what a real array of a random shape says of itself."""
+    """array_bytes() agrees with the nbytes of a real array of a random shape."""
     shape = tuple(int(n) for n in rng.integers(1, 9, size=4))
     for dtype in ("int8", "float32", "float64"):
         expected = np.zeros(shape, dtype).nbytes
@@ -74,7 +74,7 @@ def test_bytes_default_to_float32(student):
 
 @task("1.2")
 def test_bytes_of_an_array_no_machine_can_hold(student):
-    """array_bytes() makes no array, and counts in Python's exact integers."""
+    """array_bytes() creates no array, and counts in Python's exact integers."""
     got = student.setup.array_bytes((10**7, 10**7, 10**7), "float64")
     expect.equal(
         got, 8 * 10**21, call='array_bytes((10**7, 10**7, 10**7), "float64")', hint="math.prod never overflows"
@@ -83,7 +83,7 @@ def test_bytes_of_an_array_no_machine_can_hold(student):
 
 @task("1.2")
 def test_bytes_refuse_a_negative_size(student):
-    """array_bytes() of a negative size is a ValueError that names the shape."""
+    """array_bytes() of a negative size raises a ValueError that names the shape."""
     for shape in ((4, -1), (-2, -3)):
         with expect.raises(ValueError, call=f"array_bytes({shape})", mentions=(str(shape),)):
             student.setup.array_bytes(shape)
@@ -91,7 +91,7 @@ def test_bytes_refuse_a_negative_size(student):
 
 @task("1.3")
 def test_loop_multiplies_and_adds(student):
-    """dot_loop() adds up the products of the elements that stand at the same place."""
+    """dot_loop() adds up the products of the elements at the same position."""
     call = "dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0])"
     expect.equal(student.setup.dot_loop([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]), 140.0, call=call)
     expect.equal(student.setup.dot_loop([2, -1], [5, 5]), 5.0, call="dot_loop([2, -1], [5, 5])", hint="return a float")
@@ -101,13 +101,13 @@ def test_loop_multiplies_and_adds(student):
 @task("1.3")
 def test_loop_agrees_with_numpy(student, rng):
     """dot_loop() of random vectors is a Python float with NumPy's value."""
-    check_dot(student.setup.dot_loop, "dot_loop", rng)
+    check_dot_product(student.setup.dot_loop, "dot_loop", rng)
 
 
 @task("1.3")
 def test_loop_refuses_different_lengths(student):
-    """dot_loop() of vectors of different lengths is a ValueError that names both."""
-    check_lengths(student.setup.dot_loop, "dot_loop")
+    """dot_loop() of vectors of different lengths raises a ValueError that names both."""
+    check_length_errors(student.setup.dot_loop, "dot_loop")
 
 
 @task("1.4")
@@ -116,17 +116,17 @@ def test_benchmark_returns_the_shortest_call(student):
     pauses = iter([0.04, 0.09, 0.012, 0.09])
     begun, ended = [], [time.perf_counter()]
 
-    def sleep():
+    def sleep_next_pause():
         begun.append(time.perf_counter())
         time.sleep(next(pauses, 0.1))
         ended.append(time.perf_counter())
 
-    seconds = student.setup.benchmark(sleep, repeats=3)
+    seconds = student.setup.benchmark(sleep_next_pause, repeats=3)
     begun.append(time.perf_counter())
     call = "benchmark(f, repeats=3), where f sleeps 40 ms, then 90, 12 and 90"
     expect.that(type(seconds) is float, call=call, got=seconds, expected="a float")
-    # A busy machine makes calls longer. Each took at least the time from its own start to its end, and at most that
-    # from the end of the call before it to the start of the next one.
+    # A busy machine makes calls longer. Each took at least the time from its own start to its end. At most it took
+    # the time from the end of the call before it to the start of the next one.
     shortest = min(end - start for start, end in zip(begun[1:], ended[2:], strict=False))
     longest = min(start - end for start, end in zip(begun[2:], ended[1:], strict=False))
     expect.that(
@@ -140,7 +140,7 @@ def test_benchmark_returns_the_shortest_call(student):
 
 @task("1.4")
 def test_benchmark_does_not_measure_the_first_call(student):
-    """benchmark() leaves its first call out, even when that is the fastest."""
+    """benchmark() does not count its first call, even when that is the fastest."""
     pauses = iter([0.0, 0.04, 0.03])
     seconds = student.setup.benchmark(lambda: time.sleep(next(pauses, 0.1)), repeats=2)
     call = "benchmark(f, repeats=2), where f sleeps 0 ms, then 40 and 30"
@@ -150,7 +150,7 @@ def test_benchmark_does_not_measure_the_first_call(student):
 @task("1.4")
 @pytest.mark.parametrize("repeats", [1, 2, 7])
 def test_benchmark_calls_once_more_than_it_measures(student, repeats):
-    """benchmark() calls the function `repeats` times and once before, each time with the arguments."""
+    """benchmark() calls the function once and then `repeats` times more, each time with the arguments."""
     calls = []
     student.setup.benchmark(lambda *arguments: calls.append(arguments), "x", 3, repeats=repeats)
     expect.equal(calls, [("x", 3)] * (repeats + 1), call=f'the calls of benchmark(f, "x", 3, repeats={repeats})')
@@ -172,39 +172,39 @@ def test_benchmark_grows_with_the_work(student, rng):
     slow = student.setup.benchmark(student.setup.dot_loop, long, long)
     expect.that(
         0 < quick < slow,
-        call="benchmark(dot_loop, a, a) for 400 and for 20 000 elements",
+        call="benchmark(dot_loop, a, a) for 400 and for 20,000 elements",
         got=f"{quick!r} and {slow!r} seconds",
-        expected="two times above 0, the second the longer",
+        expected="two times above 0, the second one longer",
     )
 
 
 @task("1.4")
 def test_benchmark_refuses_no_repeats(student):
-    """benchmark() of fewer than one repeat is a ValueError, and nothing is called."""
+    """benchmark() of fewer than one repeat raises a ValueError, and nothing is called."""
     for repeats in (0, -1):
         calls = []
         call = f"benchmark(f, repeats={repeats})"
         with expect.raises(ValueError, call=call):
-            student.setup.benchmark(lambda: calls.append(1), repeats=repeats)  # noqa: B023 - called at once
+            student.setup.benchmark(lambda: calls.append(1), repeats=repeats)  # noqa: B023 - called immediately
         expect.equal(calls, [], call=f"the calls of {call}", hint="check repeats before the first call")
 
 
 @task("1.5")
 def test_vectorised_agrees_with_numpy(student, rng):
     """dot_vectorised() of random vectors is a Python float with NumPy's value."""
-    check_dot(student.setup.dot_vectorised, "dot_vectorised", rng)
+    check_dot_product(student.setup.dot_vectorised, "dot_vectorised", rng)
 
 
 @task("1.5")
 def test_vectorised_takes_lists_too(student):
-    """dot_vectorised() takes what dot_loop() takes, and returns a float for integers too."""
+    """dot_vectorised() takes lists as dot_loop() does, and returns a float even for integers."""
     expect.equal(student.setup.dot_vectorised([2, -1], [5, 5]), 5.0, call="dot_vectorised([2, -1], [5, 5])")
 
 
 @task("1.5")
 def test_vectorised_refuses_different_lengths(student):
-    """dot_vectorised() of vectors of different lengths is a ValueError that names both."""
-    check_lengths(student.setup.dot_vectorised, "dot_vectorised")
+    """dot_vectorised() of vectors of different lengths raises a ValueError that names both."""
+    check_length_errors(student.setup.dot_vectorised, "dot_vectorised")
 
 
 @task("1.5")
@@ -215,12 +215,14 @@ def test_comparison_is_consistent(student):
     expect.equal(sorted(result), ["loop_seconds", "speedup", "vectorised_seconds"], call=f"sorted({call})")
     expect.that(all(type(v) is float and v > 0 for v in result.values()), call=call, got=result, expected="floats > 0")
     quotient = result["loop_seconds"] / result["vectorised_seconds"]
-    expect.array(result["speedup"], quotient, call=f'{call}["speedup"]', hint="the loop's time over the vector's")
+    expect.array(
+        result["speedup"], quotient, call=f'{call}["speedup"]', hint="the loop's time divided by the vectorised time"
+    )
 
 
 @task("1.5")
 def test_vector_beats_loop(student):
-    """compare_dots() of 8 000 elements finds NumPy at least three times as fast as the loop."""
+    """compare_dots() of 8,000 elements finds NumPy at least three times as fast as the loop."""
     # Few enough that BLAS stays in one thread: with several, a busy machine can spoil every repeat.
     result = student.setup.compare_dots(8_000, student.rng(4))
     expect.that(
@@ -234,20 +236,20 @@ def test_vector_beats_loop(student):
 
 @task("1.5")
 def test_comparison_depends_on_the_size(student):
-    """compare_dots() uses vectors of the size asked for: 20 times the elements take the loop longer."""
+    """compare_dots() uses vectors of the given size: the loop takes longer for 20 times as many elements."""
     small = student.setup.compare_dots(500, student.rng(5))["loop_seconds"]
     large = student.setup.compare_dots(10_000, student.rng(5))["loop_seconds"]
     expect.that(
         small < large,
         call='compare_dots(500, rng)["loop_seconds"] and compare_dots(10000, rng)["loop_seconds"]',
         got=f"{small!r} and {large!r}",
-        expected="the second the longer",
+        expected="the second time longer",
     )
 
 
 @task("1.5")
 def test_comparison_draws_both_vectors_from_rng(student):
-    """compare_dots() draws its vectors from the generator it is given, so that a seed repeats them."""
+    """compare_dots() draws its vectors from the given generator, so that the same seed repeats them."""
     generator, untouched = student.rng(6), student.rng(6)
     student.setup.compare_dots(100, generator)
     expect.that(
@@ -255,12 +257,12 @@ def test_comparison_draws_both_vectors_from_rng(student):
         call="rng.random() after compare_dots(100, rng)",
         got="the generator's first number",
         expected="a later one",
-        hint="no np.random.… and no generator of your own",
+        hint="use neither np.random.… nor a generator that you made",
     )
 
 
-def check_dot(function, name, rng):
-    """Random vectors of several lengths and dtypes, against NumPy in float64."""
+def check_dot_product(function, name, rng):
+    """Compare a dot product of random vectors, of several lengths and dtypes, with NumPy's in float64."""
     for size in (1, 2, 17, 300):
         for dtype in ("float64", "float32"):
             a, b = rng.standard_normal(size).astype(dtype), rng.standard_normal(size).astype(dtype)
@@ -270,8 +272,8 @@ def check_dot(function, name, rng):
             expect.array(got, np.dot(a.astype("float64"), b.astype("float64")), call=call, rtol=1e-4, atol=1e-4)
 
 
-def check_lengths(function, name):
-    """Neither the shorter nor the longer vector may come first; nor may a single element stretch."""
+def check_length_errors(function, name):
+    """Check that vectors of different lengths are rejected, whichever is longer, and even if one has one element."""
     for a, b in (([1.0, 2.0, 3.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0]), ([2.0], [1.0, 2.0, 3.0])):
         mentions = (str(len(a)), str(len(b)))
         with expect.raises(ValueError, call=f"{name}({a}, {b})", mentions=mentions):

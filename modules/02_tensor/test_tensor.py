@@ -60,7 +60,7 @@ def test_arrays_keep_their_dtype(student, dtype):
 @task("2.1")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "float16", "float64"])
 def test_numpy_scalars_keep_their_dtype(student, dtype):
-    """A NumPy scalar keeps its dtype: it is an array without axes, and no number of Python's."""
+    """A NumPy scalar keeps its dtype: it is an array without axes, not a Python number."""
     got = student.tensor.Tensor(student.hold_result(student.tensor.np.max, np.ones(2, dtype)))
     hint = "np.generic is the type of NumPy's scalars"
     expect.array(got, np.array(1, dtype), dtype=dtype, call=f"Tensor(np.{dtype}(1))", dtype_hint=hint)
@@ -85,10 +85,10 @@ def test_a_tensor_can_be_made_of_a_tensor(student, dtype):
 @task("2.1")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int8", "bool"])
 def test_a_given_dtype_decides(student, dtype):
-    """A dtype that is given overrides the rule for lists, arrays and tensors."""
+    """A given dtype overrides the rules for lists, arrays and tensors."""
     tensor_class = student.tensor.Tensor
     expected = np.array([0, 1, 7]).astype(dtype)
-    hint = "a dtype that is given comes before every rule"
+    hint = "a given dtype overrides every other rule"
     call = f'Tensor([0, 1, 7], dtype="{dtype}")'
     expect.array(tensor_class([0, 1, 7], dtype=dtype), expected, dtype=dtype, call=call, dtype_hint=hint)
     array = np.array([0.0, 1.0, 7.0])
@@ -103,7 +103,7 @@ def test_a_given_dtype_decides(student, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_tensor_shares_no_memory_with_an_array(student, dtype):
     """Changing an array afterwards does not change the tensor made of it."""
-    array = shared_array(student, dtype)
+    array = make_shared_array(student, dtype)
     tensor = student.tensor.Tensor(array)
     same_dtype = student.tensor.Tensor(array, dtype=dtype)
     array.fill(9.0)
@@ -116,7 +116,7 @@ def test_a_tensor_shares_no_memory_with_an_array(student, dtype):
 @task("2.1")
 def test_a_tensor_shares_no_memory_with_a_tensor(student):
     """Changing a tensor's array afterwards does not change another tensor made of it."""
-    array, first = shared_array(student, "float32"), student.tensor.Tensor([0.0, 0.0, 0.0])
+    array, first = make_shared_array(student, "float32"), student.tensor.Tensor([0.0, 0.0, 0.0])
     first.data = array
     second = student.tensor.Tensor(first)
     array.fill(9.0)
@@ -127,7 +127,7 @@ def test_a_tensor_shares_no_memory_with_a_tensor(student):
 @task("2.1")
 @pytest.mark.parametrize("values", [[[1, 2], [3]], [[1, 2], 3], [[[1.0]], [[1.0, 2.0]]]])
 def test_ragged_lists_are_refused(student, values):
-    """Lists of unequal length are a ValueError."""
+    """Lists of unequal length raise a ValueError."""
     with expect.raises(ValueError, call=f"Tensor({values})"):
         student.tensor.Tensor(values)
 
@@ -135,7 +135,7 @@ def test_ragged_lists_are_refused(student, values):
 @task("2.1")
 @pytest.mark.parametrize("values", ["1.5", ["1.5", "2"], None, [None, 1.0], {"a": 1}, b"12", [2**70]])
 def test_what_is_no_number_is_refused(student, values):
-    """Strings, None and other objects are a TypeError, also where NumPy could read a number from them."""
+    """Strings, None and other objects raise a TypeError, even where NumPy could read a number from them."""
     hint = "look at the kind of the array's dtype: b, i, u and f are numbers"
     with expect.raises(TypeError, call=f"Tensor({values!r})", hint=hint):
         student.tensor.Tensor(values)
@@ -146,7 +146,7 @@ def test_what_is_no_number_is_refused(student, values):
 @task("2.1")
 @pytest.mark.parametrize("dtype", ["object", "str", "complex64"])
 def test_a_dtype_that_holds_no_numbers_is_refused(student, dtype):
-    """A dtype that is neither bool, integer nor floating is a TypeError."""
+    """A dtype that is neither bool, integer nor floating raises a TypeError."""
     with expect.raises(TypeError, call=f'Tensor([1.0, 2.0], dtype="{dtype}")'):
         student.tensor.Tensor([1.0, 2.0], dtype=dtype)
     with expect.raises(TypeError, call=f'Tensor(array, dtype="{dtype}")'):
@@ -190,9 +190,14 @@ def test_repr_shows_values_and_unusual_dtypes(student, values, text):
 
 @task("2.1")
 def test_repr_abbreviates(student):
-    """repr() of 100 000 elements is short."""
+    """repr() of 100,000 elements is short."""
     text = repr(student.tensor.Tensor(np.arange(100_000.0)))
-    expect.that("..." in text and len(text) < 200, call="repr(Tensor(array of 100 000))", got=text, expected="a …")
+    expect.that(
+        "..." in text and len(text) < 200,
+        call="repr(Tensor(array of 100,000))",
+        got=text,
+        expected="a short text with ...",
+    )
 
 
 # 2.2: back to Python values
@@ -207,7 +212,7 @@ def test_length_is_the_size_of_the_first_axis(student, shape):
 
 @task("2.2")
 def test_a_scalar_has_no_length(student):
-    """len() of a tensor without axes is a TypeError."""
+    """len() of a tensor without axes raises a TypeError."""
     with expect.raises(TypeError, call="len(Tensor(3.0))"):
         len(student.tensor.Tensor(3.0))
 
@@ -222,7 +227,7 @@ def test_item_is_a_python_number(student, values, expected):
 @task("2.2")
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (0,), (2, 0)])
 def test_item_needs_exactly_one_element(student, shape):
-    """item() of none or many elements is a ValueError that names the shape."""
+    """item() of no or many elements raises a ValueError that names the shape."""
     with expect.raises(ValueError, call=f"Tensor(array of shape {shape}).item()", mentions=(str(shape),)):
         student.tensor.Tensor(np.zeros(shape)).item()
 
@@ -247,7 +252,7 @@ def test_a_scalar_is_as_true_as_its_number(student, value, truth):
     """A single element is true or false as its number is."""
     tensor = student.tensor.Tensor(value)
     expect.equal(tensor.item(), value, call=f"Tensor({value}).item()")
-    got = student.tensor.np.array(tensor, dtype="bool")  # asks for the truth beside the student's code
+    got = student.tensor.np.array(tensor, dtype="bool")  # computes the truth value in the student's process
     expect.array(got, truth, call=f"bool(Tensor({value}))")
 
 
@@ -276,9 +281,9 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
     for order in (dtypes, dtypes[::-1]):
         tensors = [student.tensor.Tensor(np.ones(2, dtype)) for dtype in order]
         call = f"result_dtype(tensors of {', '.join(order)})"
-        floating = "an integer tensor, however wide, has no say beside a floating one"
+        floating = "next to a floating tensor, an integer tensor has no say, however wide it is"
         hint = floating if any("float" in dtype for dtype in dtypes) else None
-        expect.equal(dtype_name(student.tensor.result_dtype(*tensors)), expected, call=call, hint=hint)
+        expect.equal(get_dtype_name(student.tensor.result_dtype(*tensors)), expected, call=call, hint=hint)
 
 
 @task("2.3")
@@ -308,12 +313,12 @@ def test_tensors_decide_the_dtype(student, dtypes, expected):
     ],
 )
 def test_a_number_only_counts_with_a_higher_kind(student, dtype, number, expected):
-    """A number beside a tensor takes the tensor's dtype, unless its kind is above the tensor's, or it does not fit."""
+    """A number takes the dtype of the tensor it meets, unless its kind is above the tensor's, or it does not fit."""
     tensor = student.tensor.Tensor(np.ones(2, dtype))
     call = f"result_dtype(tensor of {dtype}, {number})"
-    expect.equal(dtype_name(student.tensor.result_dtype(tensor, number)), expected, call=call)
+    expect.equal(get_dtype_name(student.tensor.result_dtype(tensor, number)), expected, call=call)
     call = f"result_dtype({number}, tensor of {dtype})"
-    expect.equal(dtype_name(student.tensor.result_dtype(number, tensor)), expected, call=call)
+    expect.equal(get_dtype_name(student.tensor.result_dtype(number, tensor)), expected, call=call)
 
 
 @task("2.3")
@@ -323,13 +328,13 @@ def test_a_number_only_counts_with_a_higher_kind(student, dtype, number, expecte
 def test_numbers_alone_have_default_dtypes(student, numbers, expected):
     """Numbers without a tensor count as float32, int64 or bool."""
     call = f"result_dtype{numbers}"
-    expect.equal(dtype_name(student.tensor.result_dtype(*numbers)), expected, call=call)
+    expect.equal(get_dtype_name(student.tensor.result_dtype(*numbers)), expected, call=call)
 
 
 @task("2.3")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_as_floating_converts_only_what_must_be(student, rng, dtype):
-    """as_floating() leaves floating arrays as they are and makes float32 of the others."""
+    """as_floating() leaves floating arrays as they are and turns all others into float32."""
     array = rng.integers(0, 2, (2, 3)).astype(dtype)
     wanted = dtype if dtype.startswith("float") else "float32"
     expect.array(student.tensor.as_floating(array), array, dtype=wanted, call=f"as_floating(array of {dtype})")
@@ -356,14 +361,14 @@ def test_as_floating_converts_only_what_must_be(student, rng, dtype):
 )
 def test_shapes_stretch_together(student, a, b, expected):
     """broadcast_shape() aligns at the right and stretches ones."""
-    hint = "fill the shorter shape with ones on its left; a 1 gives way to any size, to 0 as well"
+    hint = "fill the shorter shape with ones on its left; a 1 gives way to any size, even to 0"
     expect.equal(student.tensor.broadcast_shape(a, b), expected, call=f"broadcast_shape({a}, {b})", hint=hint)
     expect.equal(student.tensor.broadcast_shape(b, a), expected, call=f"broadcast_shape({b}, {a})", hint=hint)
 
 
 @task("2.4")
 def test_large_sizes_are_compared_by_value(student):
-    """Equal sizes fit, however large: the shapes of two arrays hold different objects for the same number."""
+    """Equal sizes fit, however large: two shapes may hold the same number as different objects."""
     a, b = np.ones((1, 1000)), np.ones((3, 1000))
     call = "broadcast_shape((1, 1000), (3, 1000))"
     expect.equal(student.tensor.broadcast_shape(a.shape, b.shape), (3, 1000), call=call, hint="compare with == and !=")
@@ -385,7 +390,7 @@ def test_random_shapes_broadcast_as_in_numpy(student, rng):
     [((2, 3), (4,)), ((2, 3), (2,)), ((3,), (0,)), ((2, 3, 4), (5, 3, 4)), ((2, 1), (3, 1)), ((2, 5), (3, 1))],
 )
 def test_shapes_that_clash_are_named(student, a, b):
-    """broadcast_shape() of shapes that do not fit is a ValueError that names both."""
+    """broadcast_shape() of shapes that do not fit raises a ValueError that names both."""
     for first, second in ((a, b), (b, a)):
         with expect.raises(ValueError, call=f"broadcast_shape({first}, {second})", mentions=(str(first), str(second))):
             student.tensor.broadcast_shape(first, second)
@@ -421,7 +426,7 @@ def test_elementwise_functions_explain_a_clash(student):
 
 @task("2.4")
 def test_elementwise_functions_pass_other_errors_on(student):
-    """Where shapes fit and NumPy raises ValueError all the same, an elementwise op's forward raises that."""
+    """Where shapes fit but NumPy still raises a ValueError, an elementwise op's forward raises that error."""
     hint = "when broadcast_shape raises nothing, raise NumPy's error again: a bare `raise`"
     with expect.raises(ValueError, call="power.forward(np.array([2]), np.array([-1]))", hint=hint):
         student.tensor.power.forward(np.array([2]), np.array([-1]))
@@ -432,7 +437,7 @@ def test_elementwise_functions_pass_other_errors_on(student):
 
 @task("2.5")
 def test_apply_runs_forward_on_the_arrays(student, rng):
-    """apply(op, a, b) is a tensor of op.forward of both arrays, in this order."""
+    """apply(op, a, b) returns a tensor of what op.forward computes from both arrays, in this order."""
     m = student.tensor
     a, b = rng.random((2, 3)), rng.random((2, 3))
     expect.array(m.apply(m.add, m.Tensor(a), m.Tensor(b)), a + b, dtype="float64", rtol=1e-12, call="apply(add, a, b)")
@@ -444,7 +449,7 @@ def test_apply_runs_forward_on_the_arrays(student, rng):
 
 @task("2.5")
 def test_backward_needs_a_tape(student):
-    """Nobody has recorded how a tensor was computed before module 09, and its backward() says so."""
+    """Before module 09 nothing records how a tensor was computed, and its backward() says so."""
     m = student.tensor
     result = m.apply(m.add, m.Tensor([1.0]), m.Tensor([2.0]))
     expect.equal(result.requires_grad, False, call="apply(add, a, b).requires_grad")
@@ -463,7 +468,7 @@ def test_apply_gives_a_tensor_even_for_a_scalar(student):
 
 @task("2.5")
 def test_apply_takes_numbers_arrays_and_lists(student):
-    """apply() makes tensors of numbers, arrays and lists."""
+    """apply() turns numbers, arrays and lists into tensors."""
     m = student.tensor
     expect.array(m.apply(m.add, 1, 2), 3, dtype="int64", call="apply(add, 1, 2)")
     expect.array(m.apply(m.add, 1, 0.5), 1.5, dtype="float32", call="apply(add, 1, 0.5)")
@@ -477,7 +482,7 @@ def test_apply_takes_numbers_arrays_and_lists(student):
 
 @task("2.5")
 def test_apply_computes_in_the_common_dtype(student):
-    """apply() converts the arrays before computing, so that a narrow integer does not overflow beside a wide one."""
+    """apply() converts the arrays before computing, so a narrow integer does not overflow when it meets a wide one."""
     m = student.tensor
     small, wide = m.Tensor(np.array([100], "int8")), m.Tensor(np.array([100], "int64"))
     expect.array(m.apply(m.add, small, wide), [200], dtype="int64", call="apply(add, int8 [100], int64 [100])")
@@ -490,7 +495,7 @@ def test_apply_computes_in_the_common_dtype(student):
 
 @task("2.5")
 def test_a_number_keeps_its_digits_beside_float64(student):
-    """apply() gives a number the common dtype directly, not by way of float32."""
+    """apply() converts a number to the common dtype directly, not through float32."""
     m = student.tensor
     result = m.apply(m.multiply, m.Tensor(np.array([3.0])), 0.1)
     hint = "0.1 was rounded to float32 on the way"
@@ -508,13 +513,13 @@ def test_a_number_that_does_not_fit_is_computed_with(student, dtype, number):
             (f"{number}, {dtype} [1, 44]", (number, array), function(number, array.astype("int64"))),
         ):
             tensors = [m.Tensor(x) if x is array else x for x in got]
-            hint = "300 wraps round to 44 in uint8: let result_dtype give int64"
+            hint = "300 wraps around to 44 in uint8: let result_dtype give int64"
             expect.array(m.apply(getattr(m, name), *tensors), wanted, call=f"apply({name}, {call})", hint=hint)
 
 
 @task("2.5")
 def test_apply_hands_attributes_on(student, rng):
-    """apply() hands attributes to op.forward by name."""
+    """apply() passes attributes to op.forward by name."""
     m = student.tensor
     array = rng.random((2, 3, 4))
     result = m.apply(m.reduce_sum, m.Tensor(array), axis=1, keepdims=True)
@@ -540,7 +545,7 @@ def test_apply_names_op_and_shapes_when_they_clash(student):
 
 @task("2.5")
 def test_apply_refuses_what_is_no_number(student):
-    """apply() on something that is neither tensor nor number is a TypeError."""
+    """apply() on anything that is neither a tensor nor a number raises a TypeError."""
     m = student.tensor
     for wrong in (None, "1", {"a": 1}):
         with expect.raises(TypeError, call=f"apply(add, Tensor([1.0]), {wrong!r})"):
@@ -549,7 +554,7 @@ def test_apply_refuses_what_is_no_number(student):
 
 @task("2.5")
 def test_apply_changes_no_input(student, rng):
-    """apply() leaves values and dtypes of its inputs alone."""
+    """apply() leaves the values and dtypes of its inputs alone."""
     m = student.tensor
     a, b = rng.integers(0, 9, 3), rng.random(3)
     first, second = m.Tensor(a), m.Tensor(b)
@@ -574,14 +579,14 @@ def test_apply_tells_the_recorder(student):
     expect.that(type(inputs) is tuple, call=f"the inputs in {call}", got=expect.name_type(inputs), expected="a tuple")
     expect.equal(len(inputs), 1, call=f"the number of inputs in {call}")
     a.grad, out.grad = m.Tensor([[5.0, 6.0]]), m.Tensor([[7.0]])
-    hint = "hand the recorder the very tensors, not copies: gradients will be stored on them"
+    hint = "pass the original tensors to the recorder, not copies: gradients will be stored on them"
     expect.array(inputs[0].grad, [[5.0, 6.0]], call=f"inputs[0].grad in {call}, once a.grad is set", hint=hint)
     expect.array(output.grad, [[7.0]], call=f"output.grad in {call}, once the result's is set", hint=hint)
 
 
 @task("2.5")
 def test_the_recorder_sees_the_tensors_handed_in(student):
-    """The recorder is given tensors in their own dtype, and numbers as tensors of the common one."""
+    """The recorder receives tensors in their own dtype, and numbers as tensors in the common dtype."""
     m = student.tensor
     a, b = m.Tensor([1, 2]), m.Tensor(np.array([0.5, 0.5]))
     with traced(m) as trace:
@@ -597,7 +602,7 @@ def test_the_recorder_sees_the_tensors_handed_in(student):
 
 @task("2.5")
 def test_only_finished_operations_are_recorded(student):
-    """The recorder hears nothing of an operation that failed, nor anything after it was taken off."""
+    """The recorder hears nothing of operations that fail, or that run after it was removed."""
     m = student.tensor
     with traced(m) as trace:
         with expect.raises(ValueError, call="apply(add, a, b) for shapes (2,) and (3,)"):
@@ -612,18 +617,16 @@ def test_only_finished_operations_are_recorded(student):
 
 @task("2.5")
 def test_recorders_take_turns(student):
-    """set_recorder() gives back the recorder it replaces, and apply() then tells the new one alone."""
+    """set_recorder() returns the recorder it replaces, and apply() then calls only the new one."""
     m = student.tensor
     with traced(m) as first:
         m.apply(m.negative, m.Tensor([1.0]))
         with traced(m) as second:
             m.apply(m.exp, m.Tensor([1.0]))
         m.apply(m.log, m.Tensor([1.0]))
-    call = "the ops of a Trace, of which another takes the place during the second of negative, exp, log"
+    call = "the ops of a Trace that another Trace replaced for the second of negative, exp, log"
     expect.equal([entry[0] for entry in first.entries], ["negative", "log"], call=call)
-    expect.equal(
-        [entry[0] for entry in second.entries], ["exp"], call=call.replace("a Trace, of which another", "that")
-    )
+    expect.equal([entry[0] for entry in second.entries], ["exp"], call="the ops of the Trace that replaced it")
 
 
 # 2.6: arithmetic and comparison
@@ -635,7 +638,7 @@ def test_operators_on_tensors(student, rng, sign):
     """Every operator works element by element, with broadcasting."""
     function, _ = OPERATORS[sign]
     for shape_a, shape_b in (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((2, 0), (1, 1))):
-        a, b = whole(rng, shape_a), whole(rng, shape_b)
+        a, b = draw_whole_numbers(rng, shape_a), draw_whole_numbers(rng, shape_b)
         got = function(student.tensor.Tensor(a), student.tensor.Tensor(b))
         call = f"Tensor({a.tolist()}) {sign} Tensor({b.tolist()})"
         expect.array(got, function(a, b), call=call, dtype="bool" if sign in COMPARISONS else "float64")
@@ -646,7 +649,7 @@ def test_operators_on_tensors(student, rng, sign):
 def test_operators_with_a_number(student, rng, sign):
     """Every operator takes a number on either side, in the right order, and stays in float32."""
     function, _ = OPERATORS[sign]
-    array, dtype = whole(rng, 3).astype("float32"), "bool" if sign in COMPARISONS else "float32"
+    array, dtype = draw_whole_numbers(rng, 3).astype("float32"), "bool" if sign in COMPARISONS else "float32"
     for number in (2, 2.0):
         hint = "for `number ∘ tensor` Python asks the reflected method, where self is the right operand"
         got = function(student.tensor.Tensor(array), number)
@@ -660,7 +663,7 @@ def test_operators_with_a_number(student, rng, sign):
 def test_operators_with_an_array(student, rng, sign):
     """Every operator takes a NumPy array on either side, and the result is a tensor."""
     function, _ = OPERATORS[sign]
-    a, b = whole(rng, (2, 3)), whole(rng, 3)
+    a, b = draw_whole_numbers(rng, (2, 3)), draw_whole_numbers(rng, 3)
     for left, right in ((student.tensor.Tensor(a), b), (a, student.tensor.Tensor(b))):
         got = function(left, right)
         call = f"{'array' if left is a else 'Tensor'} {sign} {'array' if right is b else 'Tensor'}"
@@ -697,7 +700,7 @@ def test_operators_run_through_apply(student, sign):
 @task("2.6")
 @pytest.mark.parametrize("sign", OPERATORS)
 def test_operators_name_themselves_when_shapes_clash(student, sign):
-    """An operator on shapes that do not broadcast is a ValueError that names the op, both shapes and the sizes."""
+    """An operator on shapes that do not broadcast raises a ValueError that names the op, both shapes and the sizes."""
     function, name = OPERATORS[sign]
     a, b = student.tensor.Tensor(np.ones((2, 3))), student.tensor.Tensor(np.ones((4,)))
     call = f"Tensor of shape (2, 3) {sign} Tensor of shape (4,)"
@@ -716,7 +719,7 @@ def test_negative(student, rng):
 @task("2.6")
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
 def test_elementary_functions(student, rng, name):
-    """exp(), log() and sqrt() work element by element; of integers in float32."""
+    """exp(), log() and sqrt() work element by element, and give float32 for integers."""
     array = rng.uniform(0.5, 2, (2, 3))
     function = getattr(np, name)
     got = getattr(student.tensor.Tensor(array), name)()
@@ -801,7 +804,7 @@ def test_matrix_product_with_an_array(student, rng):
     ],
 )
 def test_matrix_product_of_wrong_shapes(student, shape_a, shape_b, sizes):
-    """@ on shapes that do not fit is a ValueError that names the op, both shapes and the sizes that clash."""
+    """@ on shapes that do not fit raises a ValueError that names the op, both shapes and the sizes that clash."""
     a, b = np.ones(shape_a), np.ones(shape_b)
     hint = f'check before NumPy does, and write "{sizes}"'
     with expect.raises(ValueError, call=f"matmul_forward of {shape_a} and {shape_b}", mentions=(sizes,), hint=hint):
@@ -813,7 +816,7 @@ def test_matrix_product_of_wrong_shapes(student, shape_a, shape_b, sizes):
 
 @task("2.7")
 def test_matrix_product_of_a_scalar(student):
-    """@ with a scalar is a ValueError: scaling is what * is for."""
+    """@ with a scalar raises a ValueError: scaling is what * is for."""
     with expect.raises(ValueError, call="Tensor([1.0, 2.0]) @ 3.0", mentions=("matmul", "(2,)", "()")):
         student.tensor.Tensor([1.0, 2.0]) @ 3.0
     with expect.raises(ValueError, call="3.0 @ Tensor([1.0, 2.0])", mentions=("matmul", "(2,)", "()")):
@@ -881,17 +884,17 @@ def test_reductions_of_integers(student, name, values, expected, dtype):
 @task("2.8")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "uint64"])
 def test_sums_of_integers_are_int64(student, dtype):
-    """A sum of small or unsigned integers is int64: it neither overflows nor wraps round when more is subtracted."""
+    """A sum of small or unsigned integers is int64: it neither overflows nor wraps around when more is subtracted."""
     tensor = student.tensor.Tensor(np.full((3, 2), 1 if dtype == "bool" else 100).astype(dtype))
     one = 1 if dtype == "bool" else 100
-    call = f"Tensor of {dtype}, six times {one}: "
+    call = f"(Tensor of {dtype} with six times {one})"
     expect.array(tensor.sum(), 6 * one, dtype="int64", call=f"{call}.sum()")
     expect.array(tensor.sum(axis=0) - 1000, [3 * one - 1000] * 2, dtype="int64", call=f"{call}.sum(axis=0) - 1000")
 
 
 @task("2.8")
 def test_reductions_of_nothing(student):
-    """The sum of no elements is 0; the largest and smallest of none is a ValueError."""
+    """The sum of no elements is 0; the maximum and minimum of no elements raise a ValueError."""
     empty = student.tensor.Tensor(np.zeros((0, 3)))
     expect.array(empty.sum(axis=0), np.zeros(3), dtype="float64", call="Tensor of shape (0, 3).sum(axis=0)")
     expect.array(empty.max(axis=1), np.zeros(0), call="Tensor of shape (0, 3).max(axis=1)")
@@ -903,7 +906,7 @@ def test_reductions_of_nothing(student):
 @task("2.8")
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
 def test_reductions_over_a_missing_axis(student, name):
-    """A reduction over an axis that is not there is a ValueError that names the op and the shape."""
+    """A reduction over a missing axis raises a ValueError that names the op and the shape."""
     with expect.raises(ValueError, call=f"Tensor of shape (2, 3).{name}(axis=2)", mentions=(name, "(2, 3)")):
         getattr(student.tensor.Tensor(np.ones((2, 3))), name)(axis=2)
 
@@ -936,7 +939,7 @@ def test_reshape(student, rng, shape):
 
 @task("2.9")
 def test_reshape_of_one_and_of_no_elements(student):
-    """reshape() makes a scalar of one element, and reshapes no elements."""
+    """reshape() turns a single element into a scalar, and also reshapes an empty tensor."""
     expect.array(student.tensor.Tensor([[5.0]]).reshape(()), 5.0, call="Tensor([[5.0]]).reshape(())")
     got = student.tensor.Tensor(np.zeros((0, 3))).reshape(3, 0, 2)
     expect.array(got, np.zeros((3, 0, 2)), call="Tensor of shape (0, 3).reshape(3, 0, 2)")
@@ -945,7 +948,7 @@ def test_reshape_of_one_and_of_no_elements(student):
 @task("2.9")
 @pytest.mark.parametrize("shape", [(4, 4), (5, -1), (-1, -1)])
 def test_reshape_to_another_size(student, shape):
-    """reshape() to a shape of another size is a ValueError that names the op and the tensor's shape."""
+    """reshape() to a shape of a different size raises a ValueError that names the op and the tensor's shape."""
     call = f"Tensor of shape (2, 3).reshape{shape}"
     with expect.raises(ValueError, call=call, mentions=("reshape", "(2, 3)")):
         student.tensor.Tensor(np.ones((2, 3))).reshape(*shape)
@@ -974,7 +977,7 @@ def test_transpose_without_axes_reverses(student, rng, shape):
 @task("2.9")
 @pytest.mark.parametrize("axes", [(0, 0), (0, 2), (0, 1, 2), (1,)])
 def test_transpose_of_wrong_axes(student, axes):
-    """transpose() needs every axis once: anything else is a ValueError that names the op and the shape."""
+    """transpose() needs every axis exactly once; anything else raises a ValueError that names the op and the shape."""
     call = f"Tensor of shape (2, 3).transpose{axes}"
     with expect.raises(ValueError, call=call, mentions=("transpose", "(2, 3)")):
         student.tensor.Tensor(np.ones((2, 3))).transpose(*axes)
@@ -1031,7 +1034,7 @@ def test_indexing_one_element_gives_a_tensor(student):
 
 @task("2.10")
 def test_indexing_with_arrays_and_tensors(student, rng):
-    """Integer arrays and tensors select rows, boolean ones what they mark, alone or in a tuple."""
+    """Integer arrays and tensors select rows, and boolean ones select what they mark, alone or in a tuple."""
     tensor_class = student.tensor.Tensor
     array = rng.standard_normal((4, 3))
     rows, columns = rng.integers(0, 4, 5), rng.integers(-3, 3, 5)
@@ -1045,15 +1048,15 @@ def test_indexing_with_arrays_and_tensors(student, rng):
         ":, columns": (slice(None), columns),
     }
     for text, key in keys.items():
-        as_tensors = tuple(map(tensor_wrapper(tensor_class), key)) if isinstance(key, tuple) else tensor_class(key)
-        hint = "put a tensor's array in its place, also inside a tuple"
+        as_tensors = tuple(map(make_key_converter(tensor_class), key)) if isinstance(key, tuple) else tensor_class(key)
+        hint = "replace each tensor by its array, even inside a tuple"
         expect.array(tensor_class(array)[key], array[key], call=f"tensor[{text}] with arrays")
         expect.array(tensor_class(array)[as_tensors], array[key], call=f"tensor[{text}] with tensors", hint=hint)
 
 
 @task("2.10")
 def test_indexing_with_a_comparison(student):
-    """x[x > 0] is the elements above zero."""
+    """x[x > 0] selects the elements above zero."""
     x = student.tensor.Tensor([[1.0, -2.0], [-3.0, 4.0]])
     expect.array(x[x > 0], [1.0, 4.0], call="x[x > 0] for x = Tensor([[1, -2], [-3, 4]])")
 
@@ -1061,21 +1064,21 @@ def test_indexing_with_a_comparison(student):
 @task("2.10")
 @pytest.mark.parametrize("key", [4, -5, (0, 3), [0, 4], (0, 0, 0)], ids=str)
 def test_indexing_out_of_range(student, key):
-    """An index that is not there is an IndexError."""
+    """An out-of-range index raises an IndexError."""
     with expect.raises(IndexError, call=f"Tensor of shape (4, 3)[{key}]"):
         student.tensor.Tensor(np.zeros((4, 3)))[key]
 
 
 @task("2.10")
 def test_indexing_with_floats(student):
-    """A tensor of floats is no index: an IndexError."""
+    """A tensor of floats cannot be an index: it raises an IndexError."""
     with expect.raises(IndexError, call="Tensor([1.0, 2.0])[Tensor([0.0])]"):
         student.tensor.Tensor([1.0, 2.0])[student.tensor.Tensor([0.0])]
 
 
 @task("2.10")
 def test_iterating_gives_rows(student, rng):
-    """Iterating gives the rows, one tensor each; a scalar has none, which is a TypeError."""
+    """Iterating gives the rows, one tensor each; a scalar has none and raises a TypeError."""
     array = rng.standard_normal((3, 2))
     rows = list(student.tensor.Tensor(array))
     expect.equal(len(rows), 3, call="len(list(Tensor of shape (3, 2)))")
@@ -1097,26 +1100,26 @@ def test_indexing_runs_through_apply(student):
     )
 
 
-# What several tests use
+# Helpers of several tests
 
 
-def shared_array(student, dtype):
-    """Three ones that can be changed beside the student's code: only exact arrays are copied to the judge's side."""
+def make_shared_array(student, dtype):
+    """Make three ones in the student's process, where the test can change them: plain arrays are copied out of it."""
     return student.tensor.np.ma.ones(3, dtype)
 
 
-def tensor_wrapper(tensor_class):
-    """What makes tensors of the arrays of a key, and leaves slices and ints alone."""
+def make_key_converter(tensor_class):
+    """Return a function that turns an array in a key into a tensor, and leaves slices and ints alone."""
     return lambda part: tensor_class(part) if isinstance(part, np.ndarray) else part
 
 
-def whole(rng, shape):
-    """Whole numbers from 1 to 4 in float64: exact powers and quotients, and some equal pairs for comparisons."""
+def draw_whole_numbers(rng, shape):
+    """Draw whole numbers from 1 to 4 in float64: powers and quotients are exact, and some pairs are equal."""
     return rng.integers(1, 5, shape).astype("float64")
 
 
-def dtype_name(dtype):
-    """A dtype's name, for whatever names one."""
+def get_dtype_name(dtype):
+    """Return the name of a dtype, or the repr of anything that does not denote one."""
     try:
         return np.dtype(dtype).name
     except TypeError:

@@ -1,4 +1,4 @@
-"""The tests of module 03: every activation's values and slopes against formulas of their own, and its extremes."""
+"""The tests of module 03: each activation's values and slopes against independent formulas, and its extremes."""
 
 import math
 from collections.abc import Callable
@@ -10,31 +10,31 @@ import pytest
 from grading.testing import check_gradient, expect, task, traced
 
 
-def bent(slope):
-    """X above 0 and slope · x below, written without choosing."""
+def make_bent_line(slope):
+    """Return a function that gives x above 0 and slope · x below, written without a choice."""
     return lambda x: (1 + slope) / 2 * x + (1 - slope) / 2 * abs(x)
 
 
-def logistic(x):
-    """The sigmoid by way of tanh."""
+def compute_sigmoid(x):
+    """Compute the sigmoid from tanh."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
-def exponentials(x, axis=-1):
-    """The softmax straight from its definition; for small numbers only."""
+def compute_softmax(x, axis=-1):
+    """Compute the softmax straight from its definition, for small numbers only."""
     return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
 
 
-def gaussian(x):
-    """The tanh form of GELU, written with a sigmoid: (1 + tanh(u)) / 2 is the sigmoid of 2u."""
-    return x * logistic(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+def compute_gelu(x):
+    """Compute the tanh form of GELU with a sigmoid: (1 + tanh(u)) / 2 is the sigmoid of 2u."""
+    return x * compute_sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
 REDUCE = "each group along `axis` adds up to 1: reduce along `axis`, with keepdims=True"
 
 
 class Case(NamedTuple):
-    """An activation: the call that makes it, its op, the op's attributes, and what it computes."""
+    """An activation under test: the call that makes it, its op, the op's attributes, and its formula."""
 
     call: str
     op: str
@@ -43,24 +43,24 @@ class Case(NamedTuple):
 
     @property
     def hint(self):
-        """What to look at when values are wrong, where the task's own hint is about more than that."""
+        """The hint for wrong values, where the task's own hint is about more than that."""
         return REDUCE if self.op == "softmax" else None
 
     def make(self, student):
-        """Make it on the student's side; its default arguments are its own business."""
+        """Make the activation on the student's side, with its own defaults where the call gives no arguments."""
         name, _, given = self.call.partition("(")
         return getattr(student.activations, name)(**(self.attributes if given != ")" else {}))
 
 
 CASES = {
-    "relu": ("3.1", "ReLU()", "relu", {}, bent(0)),
-    "leaky_relu": ("3.2", "LeakyReLU()", "leaky_relu", {"negative_slope": 0.01}, bent(0.01)),
-    "leaky_relu_steep": ("3.2", "LeakyReLU(negative_slope=2)", "leaky_relu", {"negative_slope": 2}, bent(2)),
-    "sigmoid": ("3.3", "Sigmoid()", "sigmoid", {}, logistic),
+    "relu": ("3.1", "ReLU()", "relu", {}, make_bent_line(0)),
+    "leaky_relu": ("3.2", "LeakyReLU()", "leaky_relu", {"negative_slope": 0.01}, make_bent_line(0.01)),
+    "leaky_relu_steep": ("3.2", "LeakyReLU(negative_slope=2)", "leaky_relu", {"negative_slope": 2}, make_bent_line(2)),
+    "sigmoid": ("3.3", "Sigmoid()", "sigmoid", {}, compute_sigmoid),
     "tanh": ("3.4", "Tanh()", "tanh", {}, lambda x: 1 - 2 / (np.exp(2 * x) + 1)),
-    "softmax": ("3.5", "Softmax()", "softmax", {"axis": -1}, exponentials),
-    "softmax_axis_0": ("3.5", "Softmax(axis=0)", "softmax", {"axis": 0}, lambda x: exponentials(x, 0)),
-    "gelu": ("3.6", "GELU()", "gelu", {}, gaussian),
+    "softmax": ("3.5", "Softmax()", "softmax", {"axis": -1}, compute_softmax),
+    "softmax_axis_0": ("3.5", "Softmax(axis=0)", "softmax", {"axis": 0}, lambda x: compute_softmax(x, 0)),
+    "gelu": ("3.6", "GELU()", "gelu", {}, compute_gelu),
 }
 every_activation = pytest.mark.parametrize(
     "case", [pytest.param(Case(*case), id=key, marks=task(number)) for key, (number, *case) in CASES.items()]
@@ -97,7 +97,7 @@ def test_integers_are_computed_in_float32(student, rng, case):
 
 @every_activation
 def test_backward_agrees_with_finite_differences(student, rng, case):
-    """The backward half of the op agrees with finite differences."""
+    """The op's backward agrees with finite differences."""
     for shape in ((5,), (3, 4), (2, 3, 2)):
         x = rng.choice([-1, 1], shape) * rng.uniform(0.1, 3, shape)  # away from the bend at 0
         check_gradient(getattr(student.activations, case.op), x, **case.attributes)
@@ -105,7 +105,7 @@ def test_backward_agrees_with_finite_differences(student, rng, case):
 
 @every_activation
 def test_the_layer_passes_a_gradient_back(student, rng, case):
-    """backward(grad) belongs to the forward pass just before it, and keeps float32."""
+    """backward(grad) belongs to the last forward pass, and keeps float32."""
     layer = case.make(student)
     tensor = student.tensor.Tensor
     first, x = (rng.choice([-1, 1], (3, 4)) * rng.uniform(0.1, 3, (3, 4)) for _ in range(2))
@@ -113,15 +113,24 @@ def test_the_layer_passes_a_gradient_back(student, rng, case):
     layer(tensor(first))
     layer(tensor(x))
     call = f"layer = {case.call}; layer(first); layer(x); layer.backward(grad)"
-    expect.array(layer.backward(tensor(grad)), slopes(case.formula, x, grad), dtype="float64", call=call, rtol=1e-4)
+    expect.array(
+        layer.backward(tensor(grad)), estimate_gradient(case.formula, x, grad), dtype="float64", call=call, rtol=1e-4
+    )
     layer(tensor(x.astype(np.float32)))
     got = layer.backward(tensor(grad.astype(np.float32)))
-    expect.array(got, slopes(case.formula, x, grad), dtype="float32", call=f"{call}, all float32", rtol=1e-3, atol=1e-5)
+    expect.array(
+        got,
+        estimate_gradient(case.formula, x, grad),
+        dtype="float32",
+        call=f"{call}, all float32",
+        rtol=1e-3,
+        atol=1e-5,
+    )
 
 
 @every_activation
 def test_nothing_is_changed_in_place(student, rng, case):
-    """Neither the input nor the gradient that is handed in is changed."""
+    """Neither the input nor the incoming gradient is changed."""
     x, grad = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
     its_x, its_grad = student.tensor.Tensor(x), student.tensor.Tensor(grad)
     layer = case.make(student)
@@ -129,7 +138,7 @@ def test_nothing_is_changed_in_place(student, rng, case):
     before = np.array(output.numpy())
     layer.backward(its_grad)
     call = f"layer = {case.call}; y = layer(x); layer.backward(grad)"
-    hint = "compute new arrays; +=, *= and out= change the ones that were handed in"
+    hint = "compute new arrays; +=, *= and out= change the arrays of the caller"
     expect.array(its_x, x, call=f"{call}; x", hint=hint)
     expect.array(its_grad, grad, call=f"{call}; grad", hint=hint)
     expect.array(output, before, call=f"{call}; y", hint=hint)
@@ -145,7 +154,7 @@ def test_every_activation_is_one_recorded_op(student, rng, case):
 
 @every_activation
 def test_there_is_nothing_to_learn(student, rng, case):
-    """parameters() is empty, also after a forward pass."""
+    """parameters() is empty, even after a forward pass."""
     layer = case.make(student)
     layer(student.tensor.Tensor(rng.normal(size=(2, 3))))
     expect.equal(layer.parameters(), [], call=f"{case.call}.parameters()")
@@ -153,7 +162,7 @@ def test_there_is_nothing_to_learn(student, rng, case):
 
 @every_activation
 def test_backward_says_what_it_misses(student, rng, case):
-    """Backward before forward is a RuntimeError; a gradient of another shape a ValueError with both shapes."""
+    """Backward before forward raises a RuntimeError; a wrong gradient shape raises a ValueError with both shapes."""
     layer, call = case.make(student), case.call
     with expect.raises(RuntimeError, mentions=("forward",), call=f"{call}.backward(grad) without forward"):
         layer.backward(student.tensor.Tensor(rng.normal(size=(2, 3))))
@@ -178,7 +187,7 @@ def test_relu_at_its_bend(student):
 
 @task("3.1")
 def test_relu_of_large_numbers(student):
-    """ReLU leaves ±1e4 and infinity what they are above 0, and gives 0 below."""
+    """ReLU leaves 1e4 and infinity as they are, and gives 0 for their negatives."""
     x = np.array([-np.inf, -1e4, 1e-4, 1e4, np.inf], np.float32)
     got = student.activations.ReLU()(student.tensor.Tensor(x))
     expect.array(got, [0, 0, 1e-4, 1e4, np.inf], dtype="float32", call="ReLU()([-inf, -1e4, 1e-4, 1e4, inf])")
@@ -186,7 +195,7 @@ def test_relu_of_large_numbers(student):
 
 @task("3.1")
 def test_relu_stops_an_infinite_gradient(student):
-    """Where x is not above 0 the gradient is 0, however large the one that comes back; elsewhere it passes."""
+    """Where x is above 0 the gradient passes; where it is not, the gradient is 0, however large it was."""
     layer = student.activations.ReLU()
     layer(student.tensor.Tensor([-2.0, 0.0, 3.0, -1.0]))
     got = layer.backward(student.tensor.Tensor([math.inf, -math.inf, math.inf, 1.0]))
@@ -200,7 +209,7 @@ def test_relu_stops_an_infinite_gradient(student):
 @task("3.2")
 @pytest.mark.parametrize("slope", [0.2, 0.0, 1.0, 3.0, -0.5])
 def test_leaky_relu_with_any_slope(student, slope):
-    """LeakyReLU multiplies by negative_slope below 0 whatever that is, and passes gradients in the same way."""
+    """LeakyReLU multiplies by negative_slope below 0, whatever its value, and scales gradients in the same way."""
     layer, call = student.activations.LeakyReLU(negative_slope=slope), f"LeakyReLU(negative_slope={slope})"
     hint = "choose by the sign of x; the larger of two values is right only for slopes from 0 to 1"
     got = layer(student.tensor.Tensor([-2.0, -1.0, 0.0, 0.5, 4.0]))
@@ -213,7 +222,7 @@ def test_leaky_relu_with_any_slope(student, slope):
 
 @task("3.2")
 def test_leaky_relu_slope_by_position(student):
-    """LeakyReLU's slope is 0.01 when none is given, and may be given without its name."""
+    """LeakyReLU's slope is 0.01 by default, and may be given by position."""
     x = student.tensor.Tensor([-100.0])
     expect.array(student.activations.LeakyReLU()(x), [-1.0], call="LeakyReLU()([-100])")
     expect.array(student.activations.LeakyReLU(0.5)(x), [-50.0], call="LeakyReLU(0.5)([-100])")
@@ -239,7 +248,7 @@ def test_sigmoid_is_stable(student, dtype):
 
 @task("3.3")
 def test_sigmoid_by_hand(student, rng):
-    """Sigmoid of ln 3 is 3/4, of -ln 3 is 1/4, and sigmoid(-x) is always 1 - sigmoid(x)."""
+    """Sigmoid of ln 3 is 3/4, sigmoid of -ln 3 is 1/4, and sigmoid(-x) is always 1 - sigmoid(x)."""
     layer, tensor = student.activations.Sigmoid(), student.tensor.Tensor
     got = layer(tensor(np.log([3, 1 / 3, 1, 9])))
     expect.array(got, [0.75, 0.25, 0.5, 0.9], call="Sigmoid()([ln 3, -ln 3, 0, ln 9])")
@@ -282,24 +291,26 @@ def test_tanh_by_hand(student):
 @task("3.5")
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_softmax_along_any_axis(student, rng, axis):
-    """Softmax adds up to 1 along its axis, whichever that is, and its gradients add up to 0."""
+    """Softmax adds up to 1 along any axis it is given, and its gradients add up to 0."""
     x, grad = rng.normal(0, 3, (2, 3, 4)), rng.normal(size=(2, 3, 4))
     layer, call = student.activations.Softmax(axis=axis), f"Softmax(axis={axis})(x) of shape (2, 3, 4)"
     hint = "reduce along `axis`, with keepdims=True"
     got = np.array(layer(student.tensor.Tensor(x)).numpy())
-    expect.array(got, exponentials(x, axis), call=call, hint=hint)
+    expect.array(got, compute_softmax(x, axis), call=call, hint=hint)
     expect.array(got.sum(axis=axis), np.ones_like(x.sum(axis=axis)), call=f"{call}, summed along the axis", hint=hint)
     got = np.array(layer.backward(student.tensor.Tensor(grad)).numpy())
-    expect.array(got, slopes(lambda x: exponentials(x, axis), x, grad), call=f"the gradient of {call}", rtol=1e-4)
+    expect.array(
+        got, estimate_gradient(lambda x: compute_softmax(x, axis), x, grad), call=f"the gradient of {call}", rtol=1e-4
+    )
     expect.array(got.sum(axis=axis), 0 * x.sum(axis=axis), call=f"the gradient of {call}, summed along the axis")
 
 
 @task("3.5")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_softmax_is_stable(student, dtype):
-    """Softmax of ±1e4 gives exact probabilities without an overflow, and so does one of -1e4 alone."""
+    """Softmax of ±1e4 gives exact probabilities without an overflow, and so does a row of -1e4 alone."""
     x = np.array([[-1e4, 0, 1e4], [1e4, 1e4, -1e4], [-1e4, -1e4, -1e4], [9999, 1e4, 9998]], dtype)
-    wanted = [[0, 0, 1], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], exponentials(np.array([1.0, 2, 0])).tolist()]
+    wanted = [[0, 0, 1], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], compute_softmax(np.array([1.0, 2, 0])).tolist()]
     layer = student.activations.Softmax()
     hint = "subtract the maximum of each group before exp, not the maximum of everything"
     got = layer(student.tensor.Tensor(x))
@@ -315,7 +326,7 @@ def test_softmax_ignores_what_is_added_to_all(student, rng):
     x = rng.normal(size=(3, 5))
     shifted = x + rng.normal(0, 100, (3, 1))
     got = student.activations.Softmax()(student.tensor.Tensor(shifted))
-    expect.array(got, exponentials(x), call="Softmax()(x + c), against the softmax of x")
+    expect.array(got, compute_softmax(x), call="Softmax()(x + c), against the softmax of x")
 
 
 @task("3.5")
@@ -328,10 +339,10 @@ def test_softmax_leaves_out_minus_infinity(student):
 
 @task("3.5")
 def test_softmax_of_nothing(student):
-    """Softmax along an axis without elements has none either, and neither has its gradient."""
+    """Softmax along an empty axis is empty, and so is its gradient."""
     layer, tensor = student.activations.Softmax(), student.tensor.Tensor
     for shape in ((2, 0), (0, 3), (0,)):
-        call, hint = f"Softmax()(x of shape {shape})", "the maximum of nothing needs a start: initial=-np.inf"
+        call, hint = f"Softmax()(x of shape {shape})", "the maximum of no elements needs initial=-np.inf"
         expect.array(layer(tensor(np.zeros(shape))), np.zeros(shape), dtype="float64", call=call, hint=hint)
         expect.array(layer.backward(tensor(np.zeros(shape))), np.zeros(shape), call=f"the gradient of {call}")
 
@@ -342,7 +353,7 @@ def test_softmax_of_nothing(student):
 @task("3.6")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gelu_is_stable(student, dtype):
-    """GELU of large numbers is the number or 0, and its slope 1 or 0."""
+    """GELU of a large number is the number itself or 0, and its slope is 1 or 0."""
     most = float(np.finfo(dtype).max) / 4
     x = np.array([-most, -1e4, -100, 0, 100, 1e4, most], dtype)
     layer, call = student.activations.GELU(), f"GELU()([-{most:.0e}, -1e4, -100, 0, 100, 1e4, {most:.0e}]) in {dtype}"
@@ -361,8 +372,8 @@ def test_gelu_is_close_to_its_exact_form(student):
     expect.array(got, exact, rtol=0, atol=5e-4, call="GELU()(97 numbers from -6 to 6), against the exact form")
 
 
-def slopes(formula, x, grad, step=1e-6):
-    """The gradient with respect to x of the sum of formula(x) · grad, by central finite differences."""
+def estimate_gradient(formula, x, grad, step=1e-6):
+    """Compute the gradient of the sum of formula(x) · grad with respect to x by central finite differences."""
     result = np.empty_like(x)
     for index in np.ndindex(x.shape):
         move = np.zeros_like(x)

@@ -9,7 +9,7 @@ the process that trained, adds a little noise, puts them into a network that `bu
 that one. Anything that is kept elsewhere is lost.
 """
 
-# ruff: noqa: ARG001 - training on all points at once has nothing random in it
+# ruff: noqa: ARG001 - training on all points together involves no randomness
 
 import numpy as np
 from tinytorch.activations import Sigmoid, Tanh

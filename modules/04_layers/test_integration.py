@@ -17,7 +17,7 @@ HIDDEN = ("ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "GELU")
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_a_networks_whole_gradient(student, rng, activation):
     """The gradient of a whole network agrees with finite differences, in its input and in every parameter."""
-    network, criterion = multilayer(student, (3, 4, 1), activation), student.layers.BCELoss()
+    network, criterion = build_network(student, (3, 4, 1), activation), student.layers.BCELoss()
     inputs, targets = (student.tensor.Tensor(rng.uniform(*limits)) for limits in ((-2, 2, (5, 3)), (0, 1, (5, 1))))
     for parameter in network.parameters():
         # Small enough that no probability comes near EPSILON, where the loss is flat and its gradient is not.
@@ -42,8 +42,8 @@ def test_a_networks_whole_gradient(student, rng, activation):
 
 @task("4.3")
 def test_every_parameter_gets_a_gradient(student, rng):
-    """After one backward every parameter of a deep network has a finite gradient of its own shape and dtype."""
-    network, criterion = multilayer(student, (3, 8, 7, 6, 2), "Tanh"), student.layers.MSELoss()
+    """After one backward every parameter of a deep network has a finite gradient in the parameter's shape and dtype."""
+    network, criterion = build_network(student, (3, 8, 7, 6, 2), "Tanh"), student.layers.MSELoss()
     inputs, targets = (student.tensor.Tensor(rng.uniform(size=s).astype("float32")) for s in ((9, 3), (9, 2)))
     criterion(network(inputs), targets)
     network.backward(criterion.backward())
@@ -61,8 +61,8 @@ def test_every_parameter_gets_a_gradient(student, rng):
 @task("4.7")
 @pytest.mark.parametrize("loss", ["MSELoss", "BCELoss"])
 def test_training_reduces_the_loss(student, rng, loss):
-    """A hundred small steps make the loss smaller, nearly every one of them."""
-    network, criterion = multilayer(student, (3, 8, 1), "Tanh"), getattr(student.layers, loss)()
+    """A hundred small steps reduce the loss, and so does nearly every single step."""
+    network, criterion = build_network(student, (3, 8, 1), "Tanh"), getattr(student.layers, loss)()
     inputs = student.tensor.Tensor(rng.normal(size=(20, 3)).astype("float32"))
     targets = student.tensor.Tensor((values(inputs).sum(axis=1, keepdims=True) > 0).astype("float32"))
     step = student.layers.gradient_descent_step
@@ -89,15 +89,15 @@ def test_a_linear_network_cannot_learn_xor(student):
 
 @task("4.1")
 def test_gradients_of_two_batches_add_up(student, rng):
-    """Two backward passes leave the sum of both gradients, and zero_grad makes the next one count alone."""
-    network, criterion = multilayer(student, (2, 5, 1), "Tanh"), student.layers.MSELoss()
+    """Two backward passes leave the sum of both gradients, and after zero_grad the next gradient counts alone."""
+    network, criterion = build_network(student, (2, 5, 1), "Tanh"), student.layers.MSELoss()
     batches, alone = [], []
     for rows in (4, 3):
         inputs, targets = (student.tensor.Tensor(rng.uniform(size=(rows, n)).astype("float32")) for n in (2, 1))
         student.layers.zero_grad(network.parameters())
-        alone.append(gradients_of(network, criterion, inputs, targets))
+        alone.append(accumulate_gradients(network, criterion, inputs, targets))
         batches.append((inputs, targets))
-    both = gradients_of(network, criterion, *batches[0])
+    both = accumulate_gradients(network, criterion, *batches[0])
     for got, one, other in zip(both, *alone, strict=True):
         expect.array(got, one + other, call="a gradient after backward on two batches", rtol=1e-4)
 
@@ -105,13 +105,15 @@ def test_gradients_of_two_batches_add_up(student, rng):
 @task("4.7")
 def test_half_a_batch_twice_is_the_whole(student, rng):
     """The mean of the gradients of two halves is the gradient of the whole batch, since losses are means."""
-    network, criterion = multilayer(student, (2, 5, 1), "GELU"), student.layers.BCELoss()
+    network, criterion = build_network(student, (2, 5, 1), "GELU"), student.layers.BCELoss()
     x, t = rng.uniform(size=(8, 2)), rng.uniform(size=(8, 1))
     sums = []
     for parts in (1, 2):
         student.layers.zero_grad(network.parameters())
         for rows in np.split(np.arange(8), parts):
-            got = gradients_of(network, criterion, student.tensor.Tensor(x[rows]), student.tensor.Tensor(t[rows]))
+            got = accumulate_gradients(
+                network, criterion, student.tensor.Tensor(x[rows]), student.tensor.Tensor(t[rows])
+            )
         sums.append(got)
     for whole, halves in zip(*sums, strict=True):
         expect.array(halves / 2, whole, call="half the sum of the gradients of two halves of a batch", rtol=1e-4)
@@ -119,7 +121,7 @@ def test_half_a_batch_twice_is_the_whole(student, rng):
 
 @task("4.7")
 def test_too_large_a_learning_rate_diverges(student):
-    """Twice the largest stable learning rate makes the loss of a linear fit grow, half of it makes it fall."""
+    """With a learning rate that is too large, the loss of a linear fit grows; with a smaller one, it falls."""
     inputs, targets = student.tensor.Tensor([[1.0], [2.0], [3.0]]), student.tensor.Tensor([[2.0], [4.0], [6.0]])
     for lr, grows in ((0.1, False), (0.4, True)):
         network = student.layers.Sequential(student.layers.Dense(1, 1, bias=False, rng=student.rng(1)))
@@ -133,7 +135,7 @@ def test_too_large_a_learning_rate_diverges(student):
 
 @task("4.9")
 def test_recipe_stands_noise(student, rng):
-    """A trained network is right near the four points, too, where nobody told it the answer."""
+    """A trained network is also right near the four points, where nobody gave it the answer."""
     recipe, seed = student.recipe("04_layers"), int(rng.integers(1000))
     network = recipe.build(student.rng(seed))
     recipe.train(network, POINTS, XOR, rng=student.rng(seed), progress=ignore_reports)
@@ -143,7 +145,9 @@ def test_recipe_stands_noise(student, rng):
     call = f"the share of 200 noisy points that are right, seed {seed}"
     learned = right > 0.8
     hint = (
-        "a wider hidden layer, more steps" if learned else "it has not even learned the four points: see its loss first"
+        "a wider hidden layer, or more steps"
+        if learned
+        else "it has not even learned the four points: look at its loss first"
     )
     expect.that(right >= 0.95, call=call, got=f"{right:.1%}", expected="at least 95%", hint=hint)
 
@@ -162,15 +166,15 @@ def test_recipe_takes_any_number_of_points(student, rng):
 
 @task("4.9")
 def test_recipe_may_be_asked_while_it_trains(student):
-    """Asking for predictions from inside progress changes nothing in what is learned."""
+    """Asking for predictions inside progress does not change what is learned."""
     recipe, results = student.recipe("04_layers"), []
     for asks in (False, True):
         network = recipe.build(student.rng(4))
 
-        def ask(*_values, network=network, **_named):
+        def ask_network(*_values, network=network, **_named):
             recipe.predict(network, POINTS[:3])
 
-        recipe.train(network, POINTS, XOR, rng=student.rng(4), progress=ask if asks else ignore_reports)
+        recipe.train(network, POINTS, XOR, rng=student.rng(4), progress=ask_network if asks else ignore_reports)
         results.append(values(recipe.predict(network, POINTS)))
     hint = "call progress after a step, not between forward and backward"
     expect.array(results[1], results[0], call="predict after training that was watched", hint=hint)
@@ -178,7 +182,7 @@ def test_recipe_may_be_asked_while_it_trains(student):
 
 @task("4.9")
 def test_recipe_changes_only_its_own_network(student):
-    """Training one network leaves another as it was, and the arrays that were handed in too."""
+    """Training one network changes neither another network nor the arrays that it is given."""
     recipe, inputs, targets = student.recipe("04_layers"), student.tensor.Tensor(POINTS), student.tensor.Tensor(XOR)
     trained, other = recipe.build(student.rng(1)), recipe.build(student.rng(1))
     fresh = np.array(recipe.predict(other, POINTS))
@@ -189,16 +193,16 @@ def test_recipe_changes_only_its_own_network(student):
     expect.array(inputs, POINTS, call="the inputs after training")
 
 
-def multilayer(student, sizes, activation):
-    """Dense layers of these sizes with an activation between them, and Sigmoid at the end."""
+def build_network(student, sizes, activation):
+    """Build Dense layers of these sizes with an activation between them and Sigmoid at the end."""
     layers = []
     for seed, (n_in, n_out) in enumerate(pairwise(sizes)):
         layers += [student.layers.Dense(n_in, n_out, rng=student.rng(seed)), getattr(student.activations, activation)()]
     return student.layers.Sequential(*layers[:-1], student.activations.Sigmoid())
 
 
-def gradients_of(network, criterion, inputs, targets):
-    """Copies of all gradients after one more forward and backward."""
+def accumulate_gradients(network, criterion, inputs, targets):
+    """Run one more forward and backward, and return copies of all gradients."""
     criterion(network(inputs), targets)
     network.backward(criterion.backward())
     return [values(parameter.grad) for parameter in network.parameters()]

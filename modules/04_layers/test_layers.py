@@ -26,7 +26,7 @@ def test_accumulate_adds_gradients_up(student, rng):
 
 @task("4.1")
 def test_accumulate_keeps_the_parameters_dtype(student, rng):
-    """A gradient takes the dtype of its parameter, also the second one."""
+    """A gradient takes the dtype of its parameter, and so does the second one."""
     for dtype in ("float32", "float64"):
         parameter, grad = student.tensor.Tensor(np.zeros(3, dtype)), rng.normal(size=3)
         for count in (1, 2):
@@ -37,8 +37,8 @@ def test_accumulate_keeps_the_parameters_dtype(student, rng):
 
 @task("4.1")
 def test_accumulate_shares_no_memory(student):
-    """A gradient is new memory: neither the array that was added nor the gradient of before is tied to it."""
-    parameter, array = student.tensor.Tensor([0.0, 0.0]), shared_array(student)
+    """A gradient is new memory: it shares none with the array that was added or with the gradient before it."""
+    parameter, array = student.tensor.Tensor([0.0, 0.0]), make_shared_array(student)
     student.layers.accumulate_grad(parameter, array)
     first = parameter.grad
     student.layers.accumulate_grad(parameter, array)
@@ -51,7 +51,7 @@ def test_accumulate_shares_no_memory(student):
 
 @task("4.1")
 def test_accumulate_refuses_another_shape(student):
-    """A gradient that has not its parameter's shape is a ValueError with both shapes, even where it would broadcast."""
+    """A gradient of a different shape raises a ValueError with both shapes, even where it would broadcast."""
     for wrong in ((3,), (1, 3), (3, 2), ()):
         parameter = student.tensor.Tensor(np.zeros((2, 3)))
         call = f"accumulate_grad(parameter of (2, 3), grad of {wrong})"
@@ -62,7 +62,7 @@ def test_accumulate_refuses_another_shape(student):
 
 @task("4.1")
 def test_zero_grad_forgets(student, rng):
-    """zero_grad forgets the gradients of all parameters, and the next one starts anew."""
+    """zero_grad clears the gradients of all parameters, and the next one counts alone."""
     parameters = [student.tensor.Tensor(np.zeros(3)) for _ in range(3)]
     for parameter in parameters[:2]:
         student.layers.accumulate_grad(parameter, rng.normal(size=3))
@@ -111,7 +111,7 @@ def test_linear_keeps_float32(student, rng):
 
 @task("4.2")
 def test_linear_refuses_other_sizes(student):
-    """An input whose last size is not n_in is a ValueError, and through apply one that names both shapes."""
+    """An input whose last size is not n_in raises a ValueError, which names both shapes if it comes through apply."""
     weight = np.ones((4, 3))
     for shape in ((2,), (3, 4), (3, 1), (2, 3, 2)):
         call = f"linear of shapes {shape} and (4, 3)"
@@ -141,7 +141,7 @@ def test_dense_has_parameters_of_the_right_shape(student):
 
 @task("4.3")
 def test_dense_without_bias(student, rng):
-    """Dense(3, 2, bias=False) has a weight only, which also gets its gradient."""
+    """Dense(3, 2, bias=False) has only a weight, which gets its gradient."""
     layer = student.layers.Dense(3, 2, bias=False, rng=student.rng(1))
     x, grad = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     expect.equal(layer.bias, None, call="Dense(3, 2, bias=False).bias")
@@ -170,7 +170,7 @@ def test_dense_starts_uniform_within_its_bound(student, n_in):
 
 @task("4.3")
 def test_dense_draws_from_its_generator(student):
-    """Weights depend on the generator alone: the same from equal ones, other ones from another or a used one."""
+    """Weights depend on the generator alone: only an equal and unused generator gives equal weights."""
     make, generator = student.layers.Dense, student.rng(3)
     first, second = make(6, 5, rng=generator), make(6, 5, rng=generator)
     again, other = make(6, 5, rng=student.rng(3)), make(6, 5, rng=student.rng(4))
@@ -186,7 +186,7 @@ def test_dense_draws_from_its_generator(student):
 @task("4.3")
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
 def test_dense_forward(student, rng, shape):
-    """Dense computes x @ weight.T + bias with its parameters as they are now."""
+    """Dense computes x @ weight.T + bias with the current values of its parameters."""
     layer, x = student.layers.Dense(3, 2, rng=student.rng(2)), rng.normal(size=shape).astype("float32")
     hint = None
     for _ in range(2):
@@ -211,7 +211,7 @@ def test_linear_op_of_nothing(student, rows, n_in, n_out):
     got = student.layers.linear.backward(np.ones((*rows, n_out)), output, x, weight, bias)
     call, hint = (
         call.replace("forward(x", "backward(grad, output, x"),
-        "reshape cannot work out a -1 beside a size of 0",
+        "reshape cannot work out a -1 when another size is 0",
     )
     wanted = np.full(x.shape, float(n_out)), np.full(weight.shape, float(np.prod(rows))), np.full(n_out, np.prod(rows))
     for name, gradient, its in zip(("x", "weight", "bias"), got, wanted, strict=True):
@@ -220,7 +220,7 @@ def test_linear_op_of_nothing(student, rows, n_in, n_out):
 
 @task("4.3")
 def test_dense_takes_many_features(student, rng):
-    """Sizes are compared by value: a size of 784 fits, though it is another object in each shape."""
+    """Sizes are compared by value: a size of 784 fits, though it is a different object in each shape."""
     layer, x = student.layers.Dense(784, 2, rng=student.rng(2)), rng.normal(size=(3, 784)).astype("float32")
     wanted = x @ values(layer.weight).T + values(layer.bias)
     call = "Dense(784, 2)(x), x of shape (3, 784)"
@@ -238,7 +238,7 @@ def test_dense_is_one_recorded_op(student, rng):
     expect.equal([entry[0] for entry in trace.entries], ["linear"], call="the ops a Trace hears in Dense(3, 2)(x)")
     for tensor, number in zip(trace.entries[0][1], (5.0, 6.0, 7.0), strict=True):
         tensor.grad = student.tensor.Tensor(number)
-    hint = "hand apply the tensors themselves, so that gradients reach them"
+    hint = "pass the tensors themselves to apply, so that gradients reach them"
     marks = [x.grad.item(), layer.weight.grad.item(), layer.bias.grad.item()]
     expect.equal(marks, [5.0, 6.0, 7.0], call="marks left at the op's inputs, found at x, weight, bias", hint=hint)
 
@@ -246,7 +246,7 @@ def test_dense_is_one_recorded_op(student, rng):
 @task("4.3")
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3)])
 def test_dense_backward(student, rng, shape):
-    """Dense passes its gradient on to its input, and gives weight and bias theirs, summed over all rows."""
+    """Dense passes the gradient on to its input, and gives weight and bias their gradients, summed over all rows."""
     layer, tensor = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng), student.tensor.Tensor
     x, grad = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 2))
     layer(tensor(rng.normal(size=(7, 3))))
@@ -275,7 +275,7 @@ def test_dense_adds_to_gradients(student, rng):
 
 @task("4.3")
 def test_dense_gradients_are_float32(student):
-    """The gradients of float32 parameters are float32, also for an input of integers."""
+    """The gradients of float32 parameters are float32, even for an input of integers."""
     layer = student.layers.Dense(2, 3, rng=student.rng(2))
     layer(student.tensor.Tensor([[0, 1], [1, 1]]))
     layer.backward(student.tensor.Tensor(np.ones((2, 3), "float32")))
@@ -302,8 +302,8 @@ def test_dense_says_what_does_not_fit(student):
 
 @task("4.4")
 def test_sequential_forward(student, rng):
-    """Sequential hands the output of each layer to the next, in order."""
-    network, x = chain(student, rng), rng.normal(size=(5, 3))
+    """Sequential passes the output of each layer to the next, in order."""
+    network, x = build_chain(student, rng), rng.normal(size=(5, 3))
     hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
     wanted = hidden @ values(network[2].weight).T + values(network[2].bias)
     got = network(student.tensor.Tensor(x))
@@ -313,8 +313,8 @@ def test_sequential_forward(student, rng):
 
 @task("4.4")
 def test_sequential_backward(student, rng):
-    """Sequential passes the gradient from the last layer to the first; input and every parameter get theirs."""
-    network, x, grad = chain(student, rng), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    """Sequential passes the gradient from the last layer to the first; the input and every parameter get theirs."""
+    network, x, grad = build_chain(student, rng), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     hidden = np.tanh(x @ values(network[0].weight).T + values(network[0].bias))
     network(student.tensor.Tensor(x))
     got = network.backward(student.tensor.Tensor(grad))
@@ -328,7 +328,7 @@ def test_sequential_backward(student, rng):
 
 @task("4.4")
 def test_sequential_parameters(student, rng):
-    """parameters() is one flat list of the layers' own tensors in order, also of a Sequential in a Sequential."""
+    """parameters() is one flat list of the layers' own tensors in order, even for a Sequential inside a Sequential."""
     dense = student.layers.Dense
     inner = student.layers.Sequential(dense(4, 5, bias=False, rng=student.rng(1)), student.activations.ReLU())
     network = student.layers.Sequential(dense(3, 4, rng=student.rng(2)), inner, dense(5, 2, rng=student.rng(3)))
@@ -344,23 +344,23 @@ def test_sequential_parameters(student, rng):
 
 @task("4.4")
 def test_sequential_buffers(student):
-    """buffers() is one flat list of what the layers' own buffers() give, also of a Sequential in a Sequential."""
+    """buffers() is one flat list of the layers' own buffers, even for a Sequential inside a Sequential."""
     sequential, dense = student.layers.Sequential, student.layers.Dense(2, 2, rng=student.rng(1))
     network = sequential(dense, student.activations.ReLU(), sequential(dense, dense))
     call = "Sequential(Dense(2, 2), ReLU(), Sequential(Dense(2, 2), Dense(2, 2))).buffers()"
-    expect.equal(network.buffers(), [], call=call, hint="a Dense and a ReLU keep nothing beside their parameters")
+    expect.equal(network.buffers(), [], call=call, hint="a Dense and a ReLU keep nothing but their parameters")
     three = student.layers.Dense(3, 2, rng=student.rng(2))
     one = student.layers.Dense(4, 1, bias=False, rng=student.rng(3))
     keeping, deep = student.activations.ReLU(), student.activations.ReLU()
     keeping.buffers, deep.buffers = three.parameters, one.parameters  # layers that keep something, as module 06's will
     outer = sequential(keeping, dense, sequential(sequential(deep)))
-    call = "the shapes of buffers(), of layers with two buffers, none, and, inside another Sequential, one"
+    call = "the shapes of buffers(), for layers with two buffers, none, and one inside another Sequential"
     expect.equal([b.shape for b in outer.buffers()], [(2, 3), (2,), (1, 4)], call=call, hint="each layer's buffers()")
 
 
 @task("4.4")
 def test_sequential_of_no_layers(student, rng):
-    """Sequential() without layers hands on its input and its gradient, and has neither parameters nor buffers."""
+    """Sequential() without layers returns its input and its gradient, and has neither parameters nor buffers."""
     network, x = student.layers.Sequential(), rng.normal(size=(2, 3))
     expect.array(network(student.tensor.Tensor(x)), x, call="Sequential()(x)")
     expect.array(network.backward(student.tensor.Tensor(x)), x, call="Sequential().backward(grad)")
@@ -371,21 +371,21 @@ def test_sequential_of_no_layers(student, rng):
 # 4.5 and 4.6: the losses
 
 
-def squares(p, t):
-    """The mean squared error."""
+def compute_mse(p, t):
+    """Compute the mean squared error."""
     return sum((a - b) ** 2 for a, b in zip(p.flat, t.flat, strict=True)) / p.size
 
 
-def surprise(p, t):
-    """The binary cross-entropy: minus the logarithm of the probability given to what was the case, on average."""
+def compute_bce(p, t):
+    """Compute the binary cross-entropy: the mean of -ln of the probability given to the truth."""
     return -sum(b * math.log(a) + (1 - b) * math.log1p(-a) for a, b in zip(p.flat, t.flat, strict=True)) / p.size
 
 
 every_loss = pytest.mark.parametrize(
     ("name", "formula"),
     [
-        pytest.param("MSELoss", squares, marks=task("4.5"), id="mse"),
-        pytest.param("BCELoss", surprise, marks=task("4.6"), id="bce"),
+        pytest.param("MSELoss", compute_mse, marks=task("4.5"), id="mse"),
+        pytest.param("BCELoss", compute_bce, marks=task("4.6"), id="bce"),
     ],
 )
 
@@ -420,7 +420,7 @@ def test_loss_gradient(student, rng, name, formula, shape):
         move = np.zeros(shape)
         move[index] = 1e-6
         wanted[index] = (formula(p + move, t) - formula(p - move, t)) / 2e-6
-    traps = {"a mean over n elements gives each 1/n of its gradient": wanted * p.size}
+    traps = {"in a mean over n elements, each has 1/n of its gradient": wanted * p.size}
     expect.array(criterion.backward(), wanted, dtype="float64", call=call, traps=traps, rtol=1e-4)
     criterion(tensor(p.astype("float32")), tensor(t.astype("float32")))
     expect.array(criterion.backward(), wanted, dtype="float32", call=f"{call}, in float32", rtol=1e-4)
@@ -441,7 +441,7 @@ def test_loss_op_uses_the_incoming_gradient(student, rng, name, formula):
 
 @every_loss
 def test_loss_takes_labels_of_integers(student, rng, name, formula):
-    """Labels may be integers beside probabilities of float32; loss and gradient are float32."""
+    """Labels may be integers when probabilities are float32; loss and gradient are float32."""
     p, t = rng.uniform(0.1, 0.9, (6, 1)).astype("float32"), rng.integers(0, 2, (6, 1))
     criterion = getattr(student.layers, name)()
     loss = criterion(student.tensor.Tensor(p), student.tensor.Tensor(t))
@@ -463,7 +463,7 @@ def test_loss_of_integers_is_float32(student, name, formula, dtype):
 
 @every_loss
 def test_loss_says_what_does_not_fit(student, name, formula):
-    """Shapes that differ are a ValueError with both, even where they would broadcast; backward needs a loss first."""
+    """Different shapes raise a ValueError with both, even where they would broadcast; backward needs a loss first."""
     criterion, tensor = getattr(student.layers, name)(), student.tensor.Tensor
     loss = criterion(tensor([0.5, 0.5]), tensor([1.0, 1.0]))
     expect.array(loss, formula(np.full(2, 0.5), np.ones(2)), call=f"{name}()([0.5, 0.5], [1, 1])")
@@ -492,7 +492,7 @@ def test_bce_of_a_guess(student):
 
 @task("4.6")
 def test_bce_of_certainty(student):
-    """Certain and right costs nearly nothing, certain and wrong -ln(1e-7), with a gradient that is finite."""
+    """Being certain and right costs almost nothing; being certain and wrong costs -ln(1e-7), with a finite gradient."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     hint = "keep the probabilities EPSILON away from 0 and from 1 before any logarithm or division"
     for p, t, wanted, slope in (
@@ -511,7 +511,7 @@ def test_bce_of_certainty(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float32(student):
-    """In float32, too, certain and wrong costs about 16, with a finite gradient of the right sign."""
+    """In float32, being certain and wrong also costs about 16, with a finite gradient of the right sign."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, sign in ((0.0, 1.0, -1), (1.0, 0.0, 1)):
         call = f"BCELoss()([{p}], [{t}]) in float32"
@@ -523,11 +523,11 @@ def test_bce_of_certainty_in_float32(student):
 
 @task("4.6")
 def test_bce_of_certainty_in_float16(student):
-    """In float16, where 1 - 1e-7 is 1, losses and gradients are finite, too, and being right costs nearly nothing."""
+    """In float16, where 1 - 1e-7 is 1, losses and gradients are still finite, and being right costs almost nothing."""
     criterion, tensor = student.layers.BCELoss(), student.tensor.Tensor
     for p, t, least, most in (([1, 0], [1, 0], 0, 2e-3), ([1, 1], [0, 0], 5, 20), ([0, 0], [1, 1], 5, 20)):
         prediction, target = (tensor(np.array(numbers, "float16")) for numbers in (p, t))
-        call, hint = f"BCELoss()({p}, {t}) in float16", "clip_probabilities knows what the dtype can tell from 1"
+        call, hint = f"BCELoss()({p}, {t}) in float16", "clip_probabilities knows how close to 1 the dtype can come"
         loss = float(expect.pull(criterion(prediction, target), call=call))
         expect.that(least <= loss <= most, call=call, got=loss, expected=f"from {least} to {most}", hint=hint)
         slopes = values(criterion.backward())
@@ -540,7 +540,7 @@ def test_bce_of_certainty_in_float16(student):
 
 @task("4.7")
 def test_step_moves_parameters_against_their_gradient(student, rng):
-    """One step subtracts lr times the gradient from every parameter, and returns the loss from before."""
+    """One step subtracts lr times the gradient from every parameter, and returns the loss before the step."""
     layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     network, criterion = student.layers.Sequential(layer), student.layers.MSELoss()
     x, t, lr = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), 0.3
@@ -548,7 +548,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
     for _ in range(2):
         weight, bias = values(layer.weight), values(layer.bias)
         error = x @ weight.T + bias - t
-        loss = step(student, network, criterion, x, t, lr)
+        loss = take_step(student, network, criterion, x, t, lr)
         expect.that(type(loss) is float, call=call, got=loss, expected="a Python float", hint="loss.item()")
         expect.array(loss, (error**2).mean(), call=call, hint="the loss before the parameters move")
         hint = "weight - lr * gradient, with the gradient of this step alone"
@@ -558,14 +558,14 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
 
 @task("4.7")
 def test_step_forgets_older_gradients(student, rng):
-    """Gradients left from earlier do not count; those of the step can be read after it."""
+    """Older gradients do not count; those of the step can be read after it."""
     layer = draw_parameters(student.layers.Dense(3, 2, rng=student.rng(2)), rng)
     x, t = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
     weight = values(layer.weight)
     wanted = 2 * (x @ weight.T + values(layer.bias) - t).T @ x / 10
     for parameter in layer.parameters():
         student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0))
-    step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
+    take_step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
     call = "one step with lr=0.1 from gradients of 100"
     expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
     hint = "leave this step's gradients in .grad"
@@ -578,10 +578,10 @@ def test_step_keeps_tensors_and_dtype(student, rng):
     network = student.layers.Sequential(student.layers.Dense(3, 2, rng=student.rng(2)))
     parameters, before = network.parameters(), [values(p) for p in network.parameters()]
     x, t = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
-    step(student, network, student.layers.MSELoss(), x, t, 0.0)
+    take_step(student, network, student.layers.MSELoss(), x, t, 0.0)
     for parameter, old in zip(parameters, before, strict=True):
         expect.array(parameter, old, rtol=0, atol=0, call="a parameter after a step with lr=0")
-    step(student, network, student.layers.MSELoss(), x, t, 0.5)
+    take_step(student, network, student.layers.MSELoss(), x, t, 0.5)
     for parameter, now, old in zip(parameters, network.parameters(), before, strict=True):
         expect.array(parameter, values(now), dtype="float32", call="a tensor of parameters() from before the step")
         moved = not np.allclose(values(parameter), old)
@@ -593,7 +593,7 @@ def test_step_keeps_tensors_and_dtype(student, rng):
 
 @task("4.8")
 def test_recipe_builds_from_its_generator(student):
-    """Build draws every weight from rng: equal seeds give equal networks, other seeds others."""
+    """Build draws every weight from rng: equal seeds give equal networks, and other seeds give other networks."""
     recipe = student.recipe("04_layers")
     first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
     expect.that(len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="two Dense layers: 4")
@@ -601,13 +601,13 @@ def test_recipe_builds_from_its_generator(student):
         expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
     differs = any(not np.array_equal(values(a), values(b)) for a, b in zip(first, other, strict=True))
     call = "all parameters of build(rng) with another seed"
-    hint = "draw from the rng that build is given, not from a generator of its own"
+    hint = "draw from the rng that is passed to build, not from another generator"
     expect.that(differs, call=call, got="the same values", expected="others", hint=hint)
 
 
 @task("4.8")
 def test_recipe_predicts_probabilities(student, rng):
-    """Predict gives one probability for each point, as a float array of shape (n, 1), row by row."""
+    """Predict returns one probability for each point, row by row, as a float array of shape (n, 1)."""
     recipe = student.recipe("04_layers")
     network, points = recipe.build(student.rng(5)), rng.uniform(0, 1, (9, 2)).astype("float32")
     got = recipe.predict(network, points)
@@ -621,7 +621,7 @@ def test_recipe_predicts_probabilities(student, rng):
 
 @task("4.8")
 def test_recipe_predictions_come_from_the_parameters(student):
-    """Other parameters give other predictions, and the first ones put back the first predictions."""
+    """Other parameters give other predictions, and restoring the first ones restores the first predictions."""
     recipe = student.recipe("04_layers")
     network, other = recipe.build(student.rng(1)), recipe.build(student.rng(2))
     first, saved = np.array(recipe.predict(network, POINTS)), [values(p) for p in network.parameters()]
@@ -640,7 +640,7 @@ def test_recipe_starts_without_knowledge(student):
     """A fresh network's answers cost about ln 2, not much less: it knows nothing about XOR."""
     recipe = student.recipe("04_layers")
     for seed in range(3):
-        loss = surprise(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
+        loss = compute_bce(recipe.predict(recipe.build(student.rng(seed)), POINTS).astype(float), XOR)
         hint = "build draws every weight from rng, and nothing in it knows XOR"
         call = f"the loss of build(rng({seed})) on XOR"
         expect.that(loss > 0.4, call=call, got=loss, expected="about 0.69", hint=hint)
@@ -652,7 +652,7 @@ def test_recipe_starts_without_knowledge(student):
 @task("4.9")
 @pytest.mark.parametrize("labels", ["XOR", "its opposite", "one corner", "all but one", "one side"])
 def test_recipe_learns(student, rng, labels):
-    """After training all four corners of a turned square are right with a small loss, on XOR and on other labels."""
+    """After training, all four corners of a rotated square are right with a small loss, on XOR and on other labels."""
     corner = np.eye(4, dtype=np.float32)[[int(rng.integers(4))]].T
     others = {"one corner": corner, "all but one": 1 - corner, "one side": POINTS[:, :1]}
     targets = ({"XOR": XOR, "its opposite": 1 - XOR} | others)[labels]
@@ -665,7 +665,7 @@ def test_recipe_learns(student, rng, labels):
     got = recipe.predict(network, corners).astype(float)
     shown = ", ".join(f"({x:.2f}, {y:.2f})" for x, y in corners)
     call = f"predict for {shown} after training on labels of {labels} from seed {seed}"
-    loss = surprise(np.clip(got, 1e-7, 1 - 1e-7), targets)
+    loss = compute_bce(np.clip(got, 1e-7, 1 - 1e-7), targets)
     says, hint = interpret_loss(loss)
     shown = f"{got.ravel().round(3).tolist()}, a loss of {loss:.3f}: {says}"
     right = bool(((got > 0.5) == (targets > 0.5)).all()) and loss < 0.1
@@ -675,7 +675,7 @@ def test_recipe_learns(student, rng, labels):
 
 @task("4.9")
 def test_recipe_tells_its_progress(student):
-    """Train calls progress about 50 times with the step, the number of steps, and the loss, which falls."""
+    """Train calls progress about 50 times with the step, the number of steps, and a loss that falls."""
     told, recipe = Reports("step", "steps", "loss"), student.recipe("04_layers")
     network = recipe.build(student.rng(1))
     recipe.train(network, POINTS, XOR, rng=student.rng(1), progress=told)
@@ -685,14 +685,14 @@ def test_recipe_tells_its_progress(student):
     steps, totals, losses = ([report[name] for report in told.calls] for name in ("step", "steps", "loss"))
     ordered = steps == sorted(set(steps)) and len(set(totals)) == 1 and steps[-1] <= totals[0]
     got = f"{told.calls[0]} … {told.calls[-1]}"
-    expect.that(ordered, call=call, got=got, expected="steps that grow towards one same total")
+    expect.that(ordered, call=call, got=got, expected="steps that grow towards one total, the same in each call")
     says, hint = interpret_loss(losses[-1])
     fell, got = losses[-1] < 0.1 < losses[0], f"from {losses[0]:.3f} to {losses[-1]:.3f}: {says}"
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1", hint=hint)
 
 
 def interpret_loss(loss):
-    """What a loss on four labelled corners says, as the troubleshooting page has it, and where to look first."""
+    """Say what a loss on four labelled corners means, as the troubleshooting page does, and where to look first."""
     if not math.isfinite(loss):
         return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
     if loss > 0.8:
@@ -703,19 +703,19 @@ def interpret_loss(loss):
     return "better than answering 0.5 to everything", "more steps, a larger learning rate, or a wider hidden layer"
 
 
-def shared_array(student):
-    """Two ones that can be changed beside the student's code: only exact arrays are copied to the judge's side."""
+def make_shared_array(student):
+    """Make two ones in the student's process, where the test can change them: plain arrays are copied out of it."""
     return student.tensor.np.ma.ones(2, "float32")
 
 
-def chain(student, rng):
-    """Dense(3, 4), Tanh(), Dense(4, 2) with random parameters of float64."""
+def build_chain(student, rng):
+    """Build Dense(3, 4), Tanh(), Dense(4, 2) with random float64 parameters."""
     dense = student.layers.Dense
     layers = dense(3, 4, rng=student.rng(1)), student.activations.Tanh(), dense(4, 2, rng=student.rng(2))
     return draw_parameters(student.layers.Sequential(*layers), rng)
 
 
-def step(student, network, criterion, x, t, lr):
-    """One step of gradient descent on arrays."""
+def take_step(student, network, criterion, x, t, lr):
+    """Take one step of gradient descent on arrays, and return its loss."""
     tensor = student.tensor.Tensor
     return student.layers.gradient_descent_step(network, criterion, tensor(x), tensor(t), lr)

@@ -27,7 +27,7 @@ def test_fans(student, rng):
 
 @task("5.1")
 def test_fans_need_two_axes(student):
-    """Two axes are enough; a shape of fewer is a ValueError that names it."""
+    """Two axes are enough; a shape with fewer raises a ValueError that names it."""
     expect.equal(student.dense.fans((2, 3)), (3, 2), call="fans((2, 3))")
     for shape in ((), (7,)):
         with expect.raises(ValueError, mentions=(str(shape),), call=f"fans({shape})"):
@@ -38,23 +38,23 @@ def test_fans_need_two_axes(student):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_xavier_is_uniform_within_its_bound(student, rng, shape):
     """Xavier's weights fill the range from -b to b evenly, where b is √(6 / (fan_in + fan_out))."""
-    weight = drawn(student, "xavier_uniform", shape, rng)
-    bound, call = math.sqrt(6 / sum(fans_of(shape))), f"xavier_uniform(rng, {shape})"
+    weight = draw_weights(student, "xavier_uniform", shape, rng)
+    bound, call = math.sqrt(6 / sum(compute_fans(shape))), f"xavier_uniform(rng, {shape})"
     largest, hint = float(abs(weight).max()), "both fans count: uniform between -b and b, b = √(6 / (fan_in + fan_out))"
     inside = 0.99 * bound < largest <= bound * 1.000001
     expect.that(inside, call=f"the largest |value| of {call}", got=largest, expected=f"just under {bound}", hint=hint)
     shares = np.histogram(weight, bins=4, range=(-bound, bound))[0] / weight.size
     expect.array(shares, np.full(4, 0.25), call=f"the shares of {call} in the quarters of its range", atol=0.02)
     call = f"the variance of {call}, times (fan_in + fan_out) / 2"
-    expect.array(weight.var() * sum(fans_of(shape)) / 2, 1.0, call=call, rtol=0.03)
+    expect.array(weight.var() * sum(compute_fans(shape)) / 2, 1.0, call=call, rtol=0.03)
 
 
 @task("5.2")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
     """He's weights have mean 0, variance 2 / fan_in, and as many beyond 1, 2 and 3 deviations as a normal has."""
-    weight, call = drawn(student, "he_normal", shape, rng), f"he_normal(rng, {shape})"
-    scaled = weight / math.sqrt(2 / fans_of(shape)[0])
+    weight, call = draw_weights(student, "he_normal", shape, rng), f"he_normal(rng, {shape})"
+    scaled = weight / math.sqrt(2 / compute_fans(shape)[0])
     expect.array(scaled.mean(), 0.0, call=f"the mean of {call}, in deviations", atol=0.03)
     hint = "the variance is 2 / fan_in, and rng.normal takes the deviation, which is its square root"
     expect.array(scaled.var(), 1.0, call=f"the variance of {call}, times fan_in / 2", rtol=0.06, hint=hint)
@@ -93,7 +93,7 @@ def test_weights_come_from_the_generator_alone(student, name):
 
 @task("5.3")
 def test_mlp_has_an_activation_between_its_layers(student, rng):
-    """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense: none at the end, and its output is computed so."""
+    """MLP((4, 5, 3, 2)) is Dense, ReLU, Dense, ReLU, Dense, with no ReLU at the end, and gives their output."""
     network, x = student.dense.MLP((4, 5, 3, 2), rng=student.rng(1)), rng.normal(size=(6, 4))
     expect.equal(len(network), 5, call="len(MLP((4, 5, 3, 2)))", hint="no activation after the last layer")
     shapes = [parameter.shape for parameter in network.parameters()]
@@ -111,7 +111,7 @@ def test_mlp_has_an_activation_between_its_layers(student, rng):
 
 @task("5.3")
 def test_mlp_takes_another_activation(student, rng):
-    """MLP makes an activation of the given kind for each hidden layer, one object for each."""
+    """MLP makes a new activation of the given kind for each hidden layer."""
     network = student.dense.MLP([3, 4, 4, 2], student.activations.Tanh, rng=student.rng(1))
     x, grad = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 2)).astype("float32")
     hidden = [x]
@@ -122,13 +122,13 @@ def test_mlp_takes_another_activation(student, rng):
     got = network.backward(student.tensor.Tensor(grad))
     for place, output in ((4, hidden[2]), (2, hidden[1])):
         grad = grad @ values(network[place].weight) * (1 - output**2)
-    hint = "call activation() anew for each layer: each remembers its own input"
+    hint = "call activation() for each layer: each object remembers its own input"
     expect.array(got, grad @ values(network[0].weight), call=f"{call}.backward(grad)", hint=hint, rtol=1e-4, atol=1e-5)
 
 
 @task("5.3")
 def test_mlp_starts_from_he_weights_and_no_bias(student):
-    """Unless told otherwise each weight is he_normal(rng, its shape), with variance 2 / fan_in, and each bias is 0."""
+    """By default each weight is he_normal(rng, its shape), with variance 2 / fan_in, and each bias is 0."""
     network = student.dense.MLP((200, 150, 100), rng=student.rng(5))
     for place, fan_in, fan_out in ((0, 200, 150), (2, 150, 100)):
         scaled = values(network[place].weight) / math.sqrt(2 / fan_in)
@@ -145,7 +145,7 @@ def test_mlp_starts_from_he_weights_and_no_bias(student):
 
 @task("5.3")
 def test_mlp_takes_another_initialisation(student):
-    """With init=xavier_uniform each weight lies within Xavier's bound, and the generator decides which it is."""
+    """With init=xavier_uniform each weight is within Xavier's bound, and the generator alone determines it."""
     make, xavier = student.dense.MLP, student.dense.xavier_uniform
     first, again, other = (make((300, 200, 100), init=xavier, rng=student.rng(seed)) for seed in (1, 1, 2))
     for place, total in ((0, 500), (2, 300)):
@@ -160,7 +160,7 @@ def test_mlp_takes_another_initialisation(student):
 
 @task("5.3")
 def test_mlp_of_two_sizes_is_one_dense_layer(student, rng):
-    """MLP((3, 2)) is a Dense layer without any activation; fewer than two sizes are a ValueError."""
+    """MLP((3, 2)) is a Dense layer without any activation; fewer than two sizes raise a ValueError."""
     network, x = student.dense.MLP((3, 2), rng=student.rng(1)), rng.normal(size=(9, 3)).astype("float32")
     expect.equal(len(network), 1, call="len(MLP((3, 2)))")
     expect.array(network(student.tensor.Tensor(x)), x @ values(network[0].weight).T, call="MLP((3, 2))(x)")
@@ -200,7 +200,7 @@ def test_variance_is_kept_through_ten_layers(student, rng, activation, init):
 @task("5.4")
 @pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
 def test_dropout_op_values(student, rng, shape):
-    """Where the mask is True an element is divided by 1 - p, and elsewhere it is 0."""
+    """Where the mask is True an element is divided by 1 - p, and everywhere else it is 0."""
     x, mask = rng.normal(size=shape), rng.random(shape) < 0.6
     for p in (0.0, 0.25, 0.8):
         for dtype in ("float32", "float64"):
@@ -214,7 +214,7 @@ def test_dropout_op_values(student, rng, shape):
 @task("5.4")
 @pytest.mark.parametrize("shape", [(7,), (4, 3), (2, 3, 2)])
 def test_dropout_op_gradient(student, rng, shape):
-    """The gradient goes through the same mask on the same scale, also where x is 0; it agrees with differences."""
+    """The gradient passes the same mask on the same scale, even where x is 0, and agrees with finite differences."""
     x, mask, grad = rng.normal(size=shape), rng.random(shape) < 0.6, rng.normal(size=shape)
     op = student.dense.dropout
     check_gradient(op, x, mask=mask, p=0.3)
@@ -247,7 +247,7 @@ def test_dropout_drops_a_share(student, rng, p):
 
 @task("5.5")
 def test_dropout_draws_a_new_mask_each_time(student):
-    """Each forward pass drops other elements; equal seeds drop the same."""
+    """Each forward pass drops different elements; equal seeds drop the same ones."""
     layer, again = (student.dense.Dropout(rng=student.rng(3)) for _ in range(2))
     x = student.tensor.Tensor(np.ones(100, "float32"))
     first, second = values(layer(x)), values(layer(x))
@@ -263,7 +263,7 @@ def test_dropout_draws_a_new_mask_each_time(student):
 
 @task("5.5")
 def test_dropout_backward_uses_the_same_mask(student, rng):
-    """Backward passes grad on where the last forward kept an element, divided by 1 - p, and 0 elsewhere."""
+    """Backward passes on grad / (1 - p) where the last forward kept an element, and 0 everywhere else."""
     layer, tensor = student.dense.Dropout(0.3, rng=student.rng(5)), student.tensor.Tensor
     for shape in ((40, 10), (7, 30)):
         x, grad = rng.uniform(1, 2, shape), rng.normal(size=shape)
@@ -281,7 +281,7 @@ def test_dropout_backward_uses_the_same_mask(student, rng):
 
 @task("5.5")
 def test_dropout_does_nothing_in_evaluation(student, rng):
-    """With training False, values and gradients pass unchanged, also after a pass that dropped some."""
+    """With training False, values and gradients pass unchanged, even after a pass that dropped some."""
     layer, tensor = student.dense.Dropout(0.5, rng=student.rng(1)), student.tensor.Tensor
     x, grad = rng.normal(size=(20, 5)).astype("float32"), rng.normal(size=(20, 5)).astype("float32")
     expect.equal(layer.training, True, call="Dropout(0.5).training", hint="a fresh layer is in training mode")
@@ -308,7 +308,7 @@ def test_dropout_is_one_recorded_op(student, rng):
     call = "what a Trace hears in Dropout(0.4)(x)"
     expect.equal([entry[0] for entry in trace.entries], ["dropout"], call=call)
     _, inputs, attributes, _ = trace.entries[0]
-    expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the mask is an attribute, no input")
+    expect.equal(len(inputs), 1, call=f"the number of inputs in {call}", hint="the mask is an attribute, not an input")
     op, grad = student.dense.dropout, rng.normal(size=(9, 8))
     expect.array(op.forward(values(x), **attributes), output, call=f"dropout.forward(x, **attributes), {call}")
     (got,) = op.backward(grad, output, values(x), **attributes)
@@ -317,7 +317,7 @@ def test_dropout_is_one_recorded_op(student, rng):
 
 @task("5.5")
 def test_dropout_says_what_does_not_fit(student):
-    """The share p is from 0 to below 1; backward needs a forward before it and a gradient of the output's shape."""
+    """The share p is from 0 to below 1; backward needs a forward first and a gradient of the output's shape."""
     dropout, tensor = student.dense.Dropout, student.tensor.Tensor
     for p in (-0.1, 1, 1.5):
         with expect.raises(ValueError, mentions=(str(p),), call=f"Dropout({p})"):
@@ -337,7 +337,7 @@ def test_dropout_says_what_does_not_fit(student):
 
 @task("5.5")
 def test_set_training_reaches_every_layer(student):
-    """set_training sets the mode of Dropout layers at any depth, and gives no other layer an attribute."""
+    """set_training sets the mode of Dropout layers at any depth, and adds no attribute to other layers."""
     dense, sequential = student.dense, student.layers.Sequential
     drops = [dense.Dropout(rng=student.rng(seed)) for seed in range(3)]
     inner = sequential(drops[1], sequential(drops[2]))
@@ -373,7 +373,7 @@ def test_log_softmax_values(student, rng, shape):
 
 @task("5.6")
 def test_log_softmax_is_finite(student):
-    """For logits of ±10 000, in float32 too, log_softmax is right and finite, where log(softmax) would be -inf."""
+    """For logits of ±10,000, even in float32, log_softmax is right and finite where log(softmax) would be -inf."""
     hint = "subtract the maximum, and take the logarithm of the sum alone, never of a quotient"
     for dtype in ("float64", "float32"):
         for logits, wanted in (
@@ -383,11 +383,11 @@ def test_log_softmax_is_finite(student):
             ([1e4, 1e4 + 1], [-1 - math.log1p(math.exp(-1)), -math.log1p(math.exp(-1))]),
         ):
             got = student.dense.log_softmax(np.array([logits], dtype))
-            # x - (m + ln Σ) is right, too; at 10 000 a float32 has steps of 0.001.
+            # x - (m + ln Σ) is also right; at 10,000 a float32 has steps of 0.001.
             expect.array(got, [wanted], dtype=dtype, atol=2e-3, call=f"log_softmax([{logits}]) in {dtype}", hint=hint)
         got = student.dense.log_softmax(np.array([[1e4, 1e4], [0, 0], [-1e4, -1e4]], dtype))
         call = f"log_softmax([[1e4, 1e4], [0, 0], [-1e4, -1e4]]) in {dtype}"
-        hint = "each row has a maximum of its own"
+        hint = "each row has its own maximum"
         expect.array(got, np.full((3, 2), -math.log(2)), dtype=dtype, atol=2e-3, call=call, hint=hint)
 
 
@@ -397,12 +397,14 @@ def test_log_softmax_is_finite(student):
 @task("5.7")
 @pytest.mark.parametrize("shape", [(1, 3), (6, 4), (5, 1), (3, 10)])
 def test_cross_entropy_values(student, rng, shape):
-    """The loss is the mean of minus the log-probability of each row's target, in the dtype of the logits."""
+    """The loss is the mean negative log-probability of each row's target, in the dtype of the logits."""
     logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
     for dtype in ("float64", "float32"):
         tensors = student.tensor.Tensor(logits.astype(dtype)), student.tensor.Tensor(target)
         call = f"CrossEntropyLoss()(logits of {shape}, targets {target.tolist()})"
-        expect.array(student.dense.CrossEntropyLoss()(*tensors), surprise(logits, target), dtype=dtype, call=call)
+        expect.array(
+            student.dense.CrossEntropyLoss()(*tensors), compute_cross_entropy(logits, target), dtype=dtype, call=call
+        )
 
 
 @task("5.7")
@@ -430,19 +432,21 @@ def test_cross_entropy_of_a_guess(student, rng, k):
 @task("5.7")
 @pytest.mark.parametrize("shape", [(1, 3), (5, 4), (4, 1)])
 def test_cross_entropy_gradient(student, rng, shape):
-    """The gradient of the logits agrees with finite differences, in their dtype, and with the gradient it is given."""
+    """The gradient of the logits agrees with finite differences, in their dtype, and is multiplied by grad."""
     logits, target = rng.normal(0, 2, shape), rng.integers(0, shape[1], shape[0])
     wanted = np.empty(shape)
     for index in np.ndindex(shape):
         move = np.zeros(shape)
         move[index] = 1e-6
-        wanted[index] = (surprise(logits + move, target) - surprise(logits - move, target)) / 2e-6
+        wanted[index] = (
+            compute_cross_entropy(logits + move, target) - compute_cross_entropy(logits - move, target)
+        ) / 2e-6
     criterion, hint = student.dense.CrossEntropyLoss(), "(softmax - 1 at the target) / n, times grad"
     for dtype in ("float64", "float32"):
         criterion(student.tensor.Tensor(logits.astype(dtype)), student.tensor.Tensor(target))
         call = f"criterion(logits of {shape}, targets); criterion.backward()"
         expect.array(criterion.backward(), wanted, dtype=dtype, call=call, hint=hint, rtol=1e-4, atol=1e-6)
-    op, loss = student.dense.cross_entropy, np.array(surprise(logits, target))
+    op, loss = student.dense.cross_entropy, np.array(compute_cross_entropy(logits, target))
     for grad in (1.0, -2.5):
         gradients = op.backward(np.array(grad), loss, logits, target=target)
         call = f"cross_entropy.backward({grad}, loss, logits, target)"
@@ -453,7 +457,7 @@ def test_cross_entropy_gradient(student, rng, shape):
 @task("5.7")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_cross_entropy_of_certainty(student, dtype):
-    """Certain and wrong costs the difference of the logits, with a gradient of ±1/n; certain and right costs 0."""
+    """Being certain and wrong costs the difference of the logits, with gradients of ±1/n; certain and right costs 0."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     for logits, target, wanted, grad in (
         ([1e4, -1e4], 1, 2e4, [1, -1]),
@@ -468,7 +472,7 @@ def test_cross_entropy_of_certainty(student, dtype):
 
 @task("5.7")
 def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
-    """backward() is the gradient of the last loss, can be asked twice, and changes no logits."""
+    """backward() returns the gradient of the last loss, can be called twice, and leaves the logits unchanged."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     criterion(tensor(rng.normal(size=(2, 5))), tensor([4, 4]))
     logits, target = rng.normal(size=(6, 3)), rng.integers(0, 3, 6)
@@ -477,7 +481,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
     powers = np.exp(logits)
     wanted = (powers / powers.sum(axis=1, keepdims=True) - np.eye(3)[target]) / 6
     for which in ("first", "second"):
-        expect.array(criterion.backward(), wanted, call=f"CrossEntropyLoss's backward(), asked for the {which} time")
+        expect.array(criterion.backward(), wanted, call=f"CrossEntropyLoss's backward(), called for the {which} time")
     expect.array(given, logits, rtol=0, atol=0, call="the logits after forward and backward", hint="make new arrays")
     integers = tensor([[0, 3], [1, 1]])
     loss = criterion(integers, tensor([0, 1]))
@@ -487,7 +491,7 @@ def test_cross_entropy_backward_belongs_to_the_last_loss(student, rng):
 
 @task("5.7")
 def test_cross_entropy_is_one_recorded_op(student, rng):
-    """A recorder hears one cross_entropy of the logits alone; the integer target is the attribute `target`."""
+    """A recorder hears one cross_entropy op of the logits alone; the integer target is the attribute `target`."""
     logits, target = student.tensor.Tensor(rng.normal(size=(4, 3))), rng.integers(0, 3, 4)
     with traced(student.tensor) as trace:
         loss = student.dense.CrossEntropyLoss()(logits, student.tensor.Tensor(target))
@@ -504,7 +508,7 @@ def test_cross_entropy_is_one_recorded_op(student, rng):
 
 @task("5.7")
 def test_cross_entropy_says_what_does_not_fit(student):
-    """Shapes and classes that do not fit are a ValueError that says which; backward needs a loss first."""
+    """Shapes and classes that do not fit raise a ValueError that names them; backward needs a loss first."""
     criterion, tensor = student.dense.CrossEntropyLoss(), student.tensor.Tensor
     with expect.raises(RuntimeError, mentions=("forward",), call="CrossEntropyLoss().backward() before any loss"):
         criterion.backward()
@@ -530,13 +534,13 @@ def test_cross_entropy_says_what_does_not_fit(student):
 @task("5.8")
 @pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (5, 1), (3, 8), (1, 1)])
 def test_minibatches_hold_each_example_once(student, rng, n, size):
-    """One epoch has every input once beside its own target; all batches are full but the last."""
+    """One epoch has every input once, with its own target; all batches but the last are full."""
     inputs, targets = rng.normal(size=(n, 2, 3)).astype("float32"), rng.permutation(n)
-    batches = epoch(student, inputs, targets, size, student.rng(int(rng.integers(1000))))
+    batches = collect_batches(student, inputs, targets, size, student.rng(int(rng.integers(1000))))
     call = f"minibatches of {size} from {n} examples"
     sizes = [len(x) for x, _ in batches]
     wanted = [size] * (n // size) + [n % size] * (n % size > 0)
-    expect.equal(sizes, wanted, call=f"the sizes of {call}", hint="the last one holds what is left")
+    expect.equal(sizes, wanted, call=f"the sizes of {call}", hint="the last batch holds the remaining examples")
     seen = np.concatenate([t for _, t in batches])
     expect.array(np.sort(seen), np.arange(n), dtype="int64", call=f"all targets of {call}, sorted")
     row_of = {int(target): row for row, target in enumerate(targets)}
@@ -548,9 +552,9 @@ def test_minibatches_hold_each_example_once(student, rng, n, size):
 
 @task("5.8")
 def test_minibatches_are_shuffled_by_the_generator(student):
-    """Each epoch has a new order, across batches; equal seeds have the same orders."""
+    """Each epoch has a new order, across batches; equal seeds give the same orders."""
     numbers, generators = np.arange(60), [student.rng(3), student.rng(3)]
-    runs = [[epoch(student, numbers, numbers, 10, generator) for _ in range(2)] for generator in generators]
+    runs = [[collect_batches(student, numbers, numbers, 10, generator) for _ in range(2)] for generator in generators]
     first, second = (np.concatenate([t for _, t in batches]) for batches in runs[0])
     again = np.concatenate([t for _, t in runs[1][0]])
     expect.array(
@@ -570,7 +574,7 @@ def test_minibatches_are_shuffled_by_the_generator(student):
 
 @task("5.8")
 def test_minibatches_leave_the_data_alone(student, rng):
-    """Inputs and targets are as they were after an epoch."""
+    """Inputs and targets are unchanged after an epoch."""
     x, t = rng.normal(size=(9, 2)), np.arange(9)
     inputs, targets = student.tensor.Tensor(x), student.tensor.Tensor(t)
     list(student.dense.minibatches(inputs, targets, 2, student.rng(1)))
@@ -580,7 +584,7 @@ def test_minibatches_leave_the_data_alone(student, rng):
 
 @task("5.8")
 def test_minibatches_say_what_does_not_fit(student):
-    """Unequal numbers of inputs and targets, none at all, and empty batches are ValueErrors with the counts."""
+    """Unequal numbers of inputs and targets, no examples, and empty batches raise a ValueError with the counts."""
     for n, m, size in ((3, 4, 2), (3, 3, 0), (3, 3, -1), (0, 0, 2)):
         inputs, targets = student.tensor.Tensor(np.zeros((n, 2))), student.tensor.Tensor(np.zeros(m, int))
         call = f"minibatches({n} inputs, {m} targets, batch_size={size}, rng)"
@@ -596,13 +600,13 @@ def test_minibatches_say_what_does_not_fit(student):
 
 @task("5.9")
 def test_accuracy_is_the_share_of_right_rows(student, rng):
-    """Accuracy is the share of rows whose largest logit stands at the target, as a Python float."""
+    """Accuracy is the share of rows whose largest logit is at the target, as a Python float."""
     logits, tensor = rng.normal(size=(40, 5)), student.tensor.Tensor
     for right in (40, 27, 0):
         target = logits.argmax(axis=1)
         target[right:] = (target[right:] + 1 + rng.integers(0, 4, 40 - right)) % 5
         got = student.dense.accuracy(tensor(logits), tensor(target))
-        call = f"accuracy(logits of (40, 5), targets), {right} of which are right"
+        call = f"accuracy(logits of (40, 5), targets), where {right} rows are right"
         expect.that(type(got) is float, call=call, got=got, expected="a Python float")
         expect.array(got, right / 40, call=call, hint="argmax over the classes, then compare with the targets")
     for targets, mention in ((np.zeros((40, 1), int), "(40, 1)"), (np.zeros(40), "float64")):
@@ -615,13 +619,15 @@ def test_accuracy_is_the_share_of_right_rows(student, rng):
 @pytest.mark.parametrize("size", [1, 4, 10, 30])
 def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
     """With lr = 0 the loss of an epoch is that of the whole data, whatever the batches, and nothing changes."""
-    network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), examples(rng, 10)
+    network, (x, t) = student.dense.MLP((3, 6, 4), rng=student.rng(1)), draw_examples(rng, 10)
     weight = values(network[0].weight)
-    wanted = surprise(values(network(student.tensor.Tensor(x))).astype(float), t)
-    loss = train(student, network, x, t, lr=0.0, batch_size=size)
+    wanted = compute_cross_entropy(values(network(student.tensor.Tensor(x))).astype(float), t)
+    loss = train_one_epoch(student, network, x, t, lr=0.0, batch_size=size)
     call = f"train_epoch with lr=0, 10 examples in batches of {size}"
     expect.that(type(loss) is float, call=call, got=loss, expected="a Python float")
-    expect.array(loss, wanted, call=call, hint="a short last batch counts less: weigh each loss by its examples")
+    expect.array(
+        loss, wanted, call=call, hint="a short last batch counts less: weight each loss by the number of its examples"
+    )
     expect.array(network[0].weight, weight, rtol=0, atol=0, call=f"the first weight after {call}")
 
 
@@ -629,11 +635,11 @@ def test_epoch_returns_the_mean_loss_of_all_examples(student, rng, size):
 def test_epoch_in_one_batch_is_one_step(student, rng):
     """A batch of all examples makes an epoch one step of gradient descent, with its loss."""
     networks = [student.dense.MLP((3, 6, 4), rng=student.rng(1)) for _ in range(2)]
-    x, t = examples(rng, 10)
+    x, t = draw_examples(rng, 10)
     tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
     for parameter in networks[0].parameters():
         student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0, "float32"))
-    got = train(student, networks[0], x, t, lr=0.3, batch_size=10)
+    got = train_one_epoch(student, networks[0], x, t, lr=0.3, batch_size=10)
     loss = student.layers.gradient_descent_step(networks[1], student.dense.CrossEntropyLoss(), *tensors, 0.3)
     expect.array(got, loss, call="train_epoch(…, lr=0.3, batch_size=10) of 10 examples: the loss")
     for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
@@ -643,13 +649,13 @@ def test_epoch_in_one_batch_is_one_step(student, rng):
 
 @task("5.9")
 def test_epoch_takes_a_step_for_each_batch(student, rng):
-    """An epoch shows each example once, in shuffled batches, and each batch's step begins where the last one ended."""
-    layer, (x, t) = student.layers.Dense(3, 4, rng=student.rng(2)), examples(rng, 10)
+    """An epoch shows each example once, in shuffled batches, and each step starts where the last one ended."""
+    layer, (x, t) = student.layers.Dense(3, 4, rng=student.rng(2)), draw_examples(rng, 10)
     network = student.layers.Sequential(layer)
     weight = np.array(values(layer.weight), float)
     bias = np.array(values(layer.bias), float)
     with traced(student.tensor) as trace:
-        loss = train(student, network, x, t, lr=0.5, batch_size=4)
+        loss = train_one_epoch(student, network, x, t, lr=0.5, batch_size=4)
     heard = [entry for entry in trace.entries if entry[0] == "linear"]
     batches = [values(inputs[0]) for _, inputs, _, _ in heard]
     call = "the batches of train_epoch, 10 examples, batch_size=4"
@@ -660,7 +666,7 @@ def test_epoch_takes_a_step_for_each_batch(student, rng):
     total = 0.0
     for some in np.split(np.array(rows), [4, 8]):
         logits = x[some] @ weight.T + bias
-        total += len(some) * surprise(logits, t[some])
+        total += len(some) * compute_cross_entropy(logits, t[some])
         powers = np.exp(logits)
         grad = (powers / powers.sum(axis=1, keepdims=True) - np.eye(4)[t[some]]) / len(some)
         weight, bias = weight - 0.5 * grad.T @ x[some], bias - 0.5 * grad.sum(axis=0)
@@ -674,10 +680,10 @@ def test_epoch_trains_in_training_mode(student, rng):
     """An epoch switches dropout on, though it was off before, and its mask counts in the loss."""
     drop = student.dense.Dropout(0.5, rng=student.rng(1))
     network = student.layers.Sequential(student.layers.Dense(3, 4, rng=student.rng(2)), drop)
-    (x, t), losses = examples(rng, 10), []
+    (x, t), losses = draw_examples(rng, 10), []
     student.dense.set_training(network, False)
     for _ in range(2):
-        losses.append(train(student, network, x, t, lr=0.0, batch_size=10))
+        losses.append(train_one_epoch(student, network, x, t, lr=0.0, batch_size=10))
         expect.equal(drop.training, True, call="a Dropout's training after train_epoch, which was False before")
     differ = losses[0] != losses[1]
     expect.that(differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two numbers")
@@ -685,7 +691,7 @@ def test_epoch_trains_in_training_mode(student, rng):
 
 @task("5.9")
 def test_epochs_learn(student, rng):
-    """A few epochs of mini-batches teach a deep network four classes, on new examples too, and with dropout."""
+    """A few epochs teach a deep network four classes, and it recognises new examples, with and without dropout."""
     seed = int(rng.integers(1000))
     for p in (0.0, 0.2):
         mlp, drop = (
@@ -694,8 +700,8 @@ def test_epochs_learn(student, rng):
         )
         last = student.dense.MLP((32, 4), rng=student.rng(seed + 1))
         network = student.layers.Sequential(mlp, student.activations.ReLU(), drop, last)
-        (x, t), (new_x, new_t) = examples(rng, 400), examples(rng, 200)
-        losses = [train(student, network, x, t, lr=0.2, batch_size=20, seed=epoch) for epoch in range(8)]
+        (x, t), (new_x, new_t) = draw_examples(rng, 400), draw_examples(rng, 200)
+        losses = [train_one_epoch(student, network, x, t, lr=0.2, batch_size=20, seed=epoch) for epoch in range(8)]
         call = f"an MLP with Dropout({p}) after 8 epochs of 400 examples, seed {seed}"
         fell = losses[-1] < 0.5 * losses[0]
         expect.that(fell, call=f"the losses of {call}", got=losses, expected="a fall to less than half")
@@ -704,14 +710,14 @@ def test_epochs_learn(student, rng):
         expect.that(share > 0.7, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.7")
 
 
-def fans_of(shape):
-    """How many inputs feed an output, and how many outputs an input feeds."""
+def compute_fans(shape):
+    """Compute how many inputs feed an output, and how many outputs an input feeds."""
     n_out, n_in, *window = shape
     return n_in * math.prod(window), n_out * math.prod(window)
 
 
-def drawn(student, name, shape, rng):
-    """Weights of an initialisation, drawn from a seed that the judge chooses."""
+def draw_weights(student, name, shape, rng):
+    """Draw weights with an initialisation from a random seed, and check their shape and dtype."""
     weight = getattr(student.dense, name)(student.rng(int(rng.integers(1000))), shape)
     weight = expect.pull(weight, call=f"{name}(rng, {shape})")
     expect.equal(weight.shape, shape, call=f"the shape of {name}(rng, {shape})")
@@ -719,26 +725,26 @@ def drawn(student, name, shape, rng):
     return weight.astype(float)
 
 
-def surprise(logits, target):
-    """The mean, over rows, of minus the logarithm of the probability that softmax gives the target."""
+def compute_cross_entropy(logits, target):
+    """Compute the cross-entropy: the mean, over rows, of -ln of the probability that softmax gives the target."""
     rows = zip(logits.tolist(), target.tolist(), strict=True)
     return sum(math.log(sum(math.exp(other - row[t]) for other in row)) for row, t in rows) / len(target)
 
 
-def epoch(student, inputs, targets, batch_size, generator):
-    """All mini-batches of one epoch as pairs of arrays."""
+def collect_batches(student, inputs, targets, batch_size, generator):
+    """Collect all mini-batches of one epoch as pairs of arrays."""
     tensors = student.tensor.Tensor(inputs), student.tensor.Tensor(targets)
     return [(values(x), values(t)) for x, t in student.dense.minibatches(*tensors, batch_size, generator)]
 
 
-def examples(rng, n):
-    """Points in space, and which of four classes each belongs to: two signs decide."""
+def draw_examples(rng, n):
+    """Draw points in space, and compute which of four classes each belongs to: two signs decide."""
     x = rng.normal(size=(n, 3)).astype("float32")
     return x, 2 * (x[:, 0] > 0) + (x[:, 1] + x[:, 2] > 0)
 
 
-def train(student, network, x, t, *, lr, batch_size, seed=1):
-    """The loss of one epoch with cross-entropy."""
+def train_one_epoch(student, network, x, t, *, lr, batch_size, seed=1):
+    """Train for one epoch with cross-entropy, and return its loss."""
     tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
     criterion = student.dense.CrossEntropyLoss()
     return student.dense.train_epoch(network, criterion, *tensors, lr, batch_size, student.rng(seed))
