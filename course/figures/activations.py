@@ -51,7 +51,7 @@ def draw_vanishing() -> Figure:
     chart = Chart(62, 44, WIDTH - 92, 210, Scale(10, 0), Scale(1e-8, 10, log=True))
     x = [(k, f"{k}") for k in range(LAYERS, -1, -2)]
     y = [(10.0**k, f"1e{k}" if k else "1") for k in range(-8, 2, 2)]
-    shapes = draw_frame(chart, x, y, below="layers still to go, on the way back")
+    shapes = draw_frame(chart, x, y, below="layers still to pass on the way back")
     shapes.append(write_word(14, 24, "size of the gradient, 1 where it starts"))
     for name, activation, init, kind in (("ReLU", ReLU, he_normal, "a"), ("sigmoid", Sigmoid, xavier_uniform, "b")):
         sizes = _measure_gradients(activation, init)

@@ -38,12 +38,12 @@ def draw_signals() -> Figure:
             shapes += draw_frame(chart, [(-5, "-5"), (0, "0"), (5, "5")], [], grid=False)
             shapes.append(draw_bars(chart, edges[:-1], edges[1:], shares, f'class="fill-{"bea"[row]}"'))
             shapes.append(write_word(chart.left + 114, top - 4, f"σ = {values.std():.2g}", "end", kind="small"))
-    return Figure("What layers 1, 3 and 10 give, for three kinds of initial weights", 380, shapes)
+    return Figure("Outputs of layers 1, 3 and 10 for three kinds of initial weights", 380, shapes)
 
 
 def draw_spiral() -> Figure:
     """Draw the predicted class of each point in the plane, after ten epochs in batches of 600 and of 20."""
-    inputs, targets = _draw_arms(np.random.default_rng(0), 600)
+    inputs, targets = _sample_spiral(np.random.default_rng(0), 600)
     shapes = []
     for place, batch in enumerate((600, 20)):
         rng, criterion = np.random.default_rng(0), CrossEntropyLoss()
@@ -66,14 +66,14 @@ def draw_spiral() -> Figure:
 
 
 def _make_double(network):
-    """Convert the network to float64, whose rounding differs on no processor that matters."""
+    """Convert the network to float64, so that a processor's rounding never shows in a picture."""
     for parameter in network.parameters():
         parameter.data = parameter.data.astype(np.float64)
     return network
 
 
-def _draw_arms(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
-    """Draw the points of task 5.9's spiral."""
+def _sample_spiral(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Sample n points of task 5.9's spiral, with their classes."""
     targets, radius = rng.integers(0, 3, n), rng.uniform(0, 1, n)
     angle = 4 * radius + targets * 2 * np.pi / 3 + rng.normal(0, 0.15, n)
     return Tensor(np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)), Tensor(targets)

@@ -29,10 +29,10 @@ def draw_xor() -> Figure:
         if step in STEPS:
             at = STEPS.index(step)
             loss = criterion(network(Tensor(CORNERS)), Tensor(LABELS)).item()
-            shapes += _draw_plane(network, 24 + 226 * (at % 2), 38 + 240 * (at // 2), f"step {step}: loss {loss:.3f}")
+            shapes += _draw_plane(network, 24 + 226 * (at % 2), 38 + 240 * (at // 2), f"step {step:,}: loss {loss:.3f}")
         gradient_descent_step(network, criterion, Tensor(CORNERS), Tensor(LABELS), lr=1.0)
-    shapes.append(write_word(24, 506, "filled with blue: answers 1; with orange: answers 0", kind="small"))
-    return Figure("A network learning XOR at steps 0, 100, 300 and 1000", 520, shapes)
+    shapes.append(write_word(24, 506, "blue: the network answers 1; orange: it answers 0", kind="small"))
+    return Figure("A network learning XOR at steps 0, 100, 300 and 1,000", 520, shapes)
 
 
 def _draw_plane(network: Sequential, left: float, top: float, title: str) -> list[str]:
@@ -49,7 +49,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
     ]
     shapes = [write_word(left, top - 10, title), draw_pixels(levels, left, top, 200 / PIXELS, looks)]
     for (w1, w2), bias in zip(network[0].weight.numpy(), network[0].bias.numpy(), strict=True):
-        ends = _cross_square(w1, w2, bias)
+        ends = _find_crossings(w1, w2, bias)
         if len(ends) == 2:
             (x1, y1), (x2, y2) = [(chart.across(x), chart.up(y)) for x, y in ends]
             shapes.append(draw_line(x1, y1, x2, y2, "line-ink dash thin"))
@@ -64,7 +64,7 @@ def _draw_plane(network: Sequential, left: float, top: float, title: str) -> lis
     return [shape for shape in shapes if shape]
 
 
-def _cross_square(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
+def _find_crossings(w1: float, w2: float, bias: float) -> list[tuple[float, float]]:
     """Return where the line w1 x + w2 y + bias = 0 leaves the drawn square."""
     low, high = -0.5, 1.5
     ends = [(x, -(w1 * x + bias) / w2) for x in (low, high)] + [(-(w2 * y + bias) / w1, y) for y in (low, high)]

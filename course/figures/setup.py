@@ -24,7 +24,7 @@ def draw_speedup() -> Figure:
     chart = Chart(52, 42, WIDTH - 76, 210, Scale(10, 1e7, log=True), Scale(1, 1000, log=True))
     x = [(10.0**k, text) for k, text in zip(range(1, 8), "10 100 1k 10k 100k 1M 10M".split(), strict=True)]
     shapes = draw_frame(chart, x, [(10.0**k, f"{10**k}") for k in range(4)], below="elements of each vector")
-    shapes.append(write_word(14, 24, "the loop's time, divided by that of np.dot"))
+    shapes.append(write_word(14, 24, "time of the loop divided by time of np.dot"))
     for name, size in record["caches"].items():
         at = chart.across(size / 16)
         shapes.append(draw_line(at, chart.top, at, chart.top + chart.height, "line-b dash thin"))
@@ -49,14 +49,14 @@ def draw_timings() -> Figure:
     shapes = draw_frame(chart, x, make_ticks(0, chart.y.high), below="microseconds for one call")
     shapes.append(write_word(14, 24, f"{len(times)} calls of the same function"))
     shapes.append(draw_bars(chart, edges[:-1], edges[1:], counts, 'class="fill-a"'))
-    for value, text, kind, row in ((times.min(), "smallest", "c", 0), (times.mean(), "mean", "b", 1)):
+    for value, text, kind, row in ((times.min(), "minimum", "c", 0), (times.mean(), "mean", "b", 1)):
         at = chart.across(value)
         shapes.append(draw_line(at, chart.top, at, chart.top + chart.height, f"line-{kind}"))
         label = f"{text} {value:.1f}"
         shapes.append(write_word(at + 6 * row, chart.top - 6 + 44 * row, label, kind=f"bold word-{kind}"))
     last = chart.across(times.max()), chart.top + chart.height - 14
     shapes.append(write_word(*last, f"one took {times.max():,.0f}", "end", kind="small"))
-    return Figure("Histogram of 200 times of one function", 282, shapes)
+    return Figure("Histogram of 200 timings of one function", 282, shapes)
 
 
 def measure_speedup() -> None:

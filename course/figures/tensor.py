@@ -42,10 +42,10 @@ def draw_strides() -> Figure:
     views = (("x", x), ("x.T", x.T), ("x[::2]", x[::2]))
     base = x.numpy().__array_interface__["data"][0]
     wide = (WIDTH - 2 * EDGE) / 9
-    shapes = [write_word(EDGE, 24, "memory: one row of bytes, 4 for each float32")]
+    shapes = [write_word(EDGE, 24, "memory: one strip of bytes, 4 for each float32")]
     for place, value in enumerate(x.numpy().ravel()):
         left = EDGE + wide * place
-        shapes.append(_shade(left, 34, wide, place))
+        shapes.append(_draw_cell(left, 34, wide, place))
         shapes.append(write_word(left + wide / 2, 34 + CELL / 2 + 5, f"{value:g}", "middle"))
         shapes.append(write_word(left + 1, 34 + CELL + 14, f"{4 * place}", kind="small"))
     for which, (name, view) in enumerate(views):
@@ -56,12 +56,12 @@ def draw_strides() -> Figure:
         for i, j in np.ndindex(array.shape):
             place = start + (i * array.strides[0] + j * array.strides[1]) // 4
             at = left + CELL * j, top + CELL * i
-            shapes.append(_shade(*at, CELL, int(place)))
+            shapes.append(_draw_cell(*at, CELL, int(place)))
             shapes.append(write_word(at[0] + CELL / 2, at[1] + CELL / 2 + 5, f"{array[i, j]:g}", "middle"))
     return Figure("One strip of memory, read as x, as x.T and as x[::2]", 266, shapes)
 
 
-def _shade(x: float, y: float, wide: float, place: int) -> str:
+def _draw_cell(x: float, y: float, wide: float, place: int) -> str:
     """Draw a cell whose colour shows its position in memory."""
     return draw_box(x + 1, y + 1, wide - 2, CELL - 2, f'class="fill-a" fill-opacity="{0.06 + 0.055 * place:.3g}"')
 
