@@ -71,7 +71,7 @@ def draw_roofline() -> Figure:
     chart = Chart(52, 44, WIDTH - 72, 230, Scale(0.04, 100, log=True), Scale(0.2, 300, log=True))
     x = [(v, f"{v:g}") for v in (0.1, 1, 10, 100)]
     y = [(v, f"{v:g}") for v in (1, 10, 100)]
-    shapes = draw_frame(chart, x, y, below="operations for each byte moved")
+    shapes = draw_frame(chart, x, y, below="operations per byte moved")
     shapes.append(write_word(14, 24, "billions of operations a second", kind="bold"))
     corner = peak / bandwidth
     roof = [(0.04, 0.04 * bandwidth), (corner, peak), (100, peak)]

@@ -21,10 +21,10 @@ def draw_rounding() -> Figure:
     low = Chart(52, 278, WIDTH - 72, 80, Scale(-1.1, 1.1), Scale(-0.15, 0.15))
     ticks = [(v / 5, f"{v / 5:g}") for v in range(-5, 6)]
     shapes = draw_frame(high, ticks[::2], ticks[::2])
-    shapes.append(write_word(14, 24, "what comes back from dequantize(quantize(x, 0.2), 0.2)", kind="bold"))
+    shapes.append(write_word(14, 24, "dequantize(quantize(x, 0.2), 0.2)", kind="bold"))
     shapes.append(draw_curve(high, [-1.1, 1.1], [-1.1, 1.1], "axis dash"))
     shapes.append(draw_curve(high, x, back, "line-a"))
-    shapes.append(write_word(14, 266, "error: half a step at most", kind="bold"))
+    shapes.append(write_word(14, 266, "error: at most half a step", kind="bold"))
     shapes += draw_frame(low, ticks[::2], [(-0.1, "-0.1"), (0.0, "0"), (0.1, "0.1")], below="x")
     jumps = np.flatnonzero(np.diff(back)) + 1
     for part in np.split(np.arange(len(x)), jumps):
@@ -46,8 +46,8 @@ def draw_pruning() -> Figure:
     shapes, most, top = [], np.abs(weight).max(), 36.0
     for name, values in (
         ("all 16 × 36 weights", weight),
-        ("half of them 0: still 2,304 bytes", masked),
-        ("4 channels gone: 1,728 bytes", small),
+        ("half of them 0, still 2,304 bytes", masked),
+        ("4 channels removed, 1,728 bytes", small),
     ):
         shapes.append(write_word(14, top - 10, f"{name}", kind="bold"))
         shapes.append(draw_shades(values, 14, top, 12.4, most, tall=7))
@@ -56,7 +56,7 @@ def draw_pruning() -> Figure:
     assert weight.nbytes == 2304
     assert small.nbytes == 1728
     return Figure(
-        "The weights of a layer whole, half set to zero, and with a quarter of the channels removed", top - 22, shapes
+        "Weights of a layer: all, half set to zero, and with a quarter of the channels removed", top - 22, shapes
     )
 
 

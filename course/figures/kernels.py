@@ -48,7 +48,7 @@ def draw_step() -> Figure:
         x, y = 14 + 232 * (place % 2), 216 + 22 * (place // 2)
         shapes.append(draw_box(x, y - 10, 12, 12, f'class="fill-{kind}"'))
         shapes.append(write_word(x + 18, y, part, kind="small"))
-    return Figure("What the parts of a training step take, in module 06 and in module 13", 256, shapes)
+    return Figure("Times of the parts of a training step in module 06 and module 13", 256, shapes)
 
 
 def draw_blocks() -> Figure:
@@ -75,14 +75,14 @@ def draw_blocks() -> Figure:
             shapes.append(draw_box(left, out + 1, 60, height - 2, look))
             shapes.append(draw_box(left + 86, 57 + size * block.start, 84, read - 2, look))
     shapes.append(write_word(14, 316, "within a group no two blocks share an image row", kind="small"))
-    return Figure("Even blocks first and odd ones then add to rows that do not overlap", 332, shapes)
+    return Figure("Even blocks, and then odd ones, add to rows that do not overlap", 332, shapes)
 
 
 def draw_whitening() -> Figure:
     """Draw the directions of 3×3 patches of photographs, from strongest to weakest, with their strengths."""
     record = read_record("whitening")
     vectors, strengths = np.array(record["vectors"]), np.array(record["strengths"])
-    shapes = [write_word(14, 24, "27 directions, the strongest first; below each its variance", kind="bold")]
+    shapes = [write_word(14, 24, "27 directions, strongest first, with their variances", kind="bold")]
     for place, (vector, strength) in enumerate(zip(vectors, strengths, strict=True)):
         x, y = 14 + 51 * (place % 9), 40 + 68 * (place // 9)
         shades = np.clip(np.rint(128 + 127 * vector / np.abs(vector).max()), 0, 255).astype(int).reshape(3, 3, 3)

@@ -26,7 +26,7 @@ def draw_copying() -> Figure:
     shapes = draw_frame(
         chart, [(k, f"{k}") for k in range(0, 501, 100)], [(k, f"{k}") for k in range(4)], below="steps"
     )
-    shapes.append(write_word(14, 24, "loss, nats for each token", kind="bold"))
+    shapes.append(write_word(14, 24, "loss in nats per token", kind="bold"))
     for words, kind in ((2, "b"), (1, "c")):
         least = words * 3 * math.log(12) / 12
         shapes.append(draw_curve(chart, [0, 500], [least, least], f"line-{kind} dash"))
@@ -56,7 +56,7 @@ def draw_attention() -> Figure:
     for row, column in zip(copying, range(4, 7), strict=True):
         look = 'fill="none" class="line-b"'
         shapes.append(draw_box(left + size * column - 1, top + size * row - 1, size + 2, size + 2, look))
-    shapes.append(write_word(40, 476, "a row: where the network looks when it has read that letter", kind="small"))
+    shapes.append(write_word(40, 476, "each row shows where the network looks after that letter", kind="small"))
     return Figure("Attention of four heads over the letters of a line", 492, shapes)
 
 
@@ -64,7 +64,7 @@ def draw_sampling() -> Figure:
     """Draw four probabilities and how temperature, top_k and top_p change them."""
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
     ways: tuple[tuple[str, dict], ...] = (
-        ("as they are", {}),
+        ("unchanged", {}),
         ("temperature 0.5", {"temperature": 0.5}),
         ("temperature 2", {"temperature": 2.0}),
         ("top_k = 2", {"top_k": 2}),

@@ -1,6 +1,6 @@
 """The tests of module 16: tokens, the ops and layers of a transformer, its cache, and what it writes.
 
-What is expected is computed here by loops and in float64, or stands in reference.json, which holds PyTorch's values.
+Expected values are computed here by loops and in float64, or come from PyTorch through reference.json.
 """
 
 import itertools
@@ -49,14 +49,14 @@ def test_a_merge_of_the_worked_examples(student):
 
 @task("16.1")
 def test_merges_are_found_from_left_to_right(student, rng):
-    """Any tokens, pairs of two different or two equal ones, and the -1 between pieces: as a loop would merge them."""
+    """For any tokens and pairs, even two equal ones, and with -1 between pieces, it merges as a loop would."""
     for length in (*range(12), 200):
         for pair in ((0, 1), (1, 0), (1, 1)):
             tokens = rng.choice([-1, 0, 1, 1], length)
             before = tokens.copy()
             got = student.tinygpt.merge_pair(tokens, pair, 300)
-            wanted = np.array(merge(tokens.tolist(), pair, 300), np.int64)
-            hint = "a token belongs to one pair: of equal tokens in a row merge the 1st and 2nd, the 3rd and 4th, …"
+            wanted = np.array(merge_list(tokens.tolist(), pair, 300), np.int64)
+            hint = "a token belongs to one pair: if tokens are equal, merge the 1st and 2nd, the 3rd and 4th, …"
             call = f"merge_pair({before.tolist() if length < 12 else '200 tokens'}, {pair}, 300)"
             expect.array(got, wanted, dtype="int64", call=call, hint=hint)
             expect.array(tokens, before, call=f"the tokens after {call}", **EXACT)
@@ -67,7 +67,7 @@ def test_merges_are_found_from_left_to_right(student, rng):
 
 @task("16.2")
 def test_merges_of_the_worked_example(student):
-    """In b"low lower lowest" l and o come first, then lo and w."""
+    """In b"low lower lowest" the first merge is l and o, and the second is lo and w."""
     got = student.tinygpt.train_bpe(b"low lower lowest", 258)
     hint = "l o and o w both occur three times: the smallest pair is merged, and 108 is below 111"
     expect.equal(got, [(108, 111), (256, 119)], call='train_bpe(b"low lower lowest", 258)', hint=hint)
@@ -75,9 +75,9 @@ def test_merges_of_the_worked_example(student):
 
 @task("16.2")
 def test_of_equally_frequent_pairs_the_smallest_is_merged(student):
-    """Equal counts: the smaller left token decides, then the smaller right one, not which of them comes first."""
+    """For equal counts the smaller left token decides, then the smaller right one, not the first to occur."""
     train = student.tinygpt.train_bpe
-    hint = "of the largest count the smallest pair: (97, 98) before (97, 99) before (98, 97)"
+    hint = "of the pairs with the largest count take the smallest: (97, 98) before (97, 99) before (98, 97)"
     for data, wanted in (
         (b"zy.ab zy.ab", [(97, 98), (122, 121)]),
         (b"ba\nba\nac\nac", [(97, 99), (98, 97)]),
@@ -90,13 +90,13 @@ def test_of_equally_frequent_pairs_the_smallest_is_merged(student):
 
 @task("16.2")
 def test_merges_are_those_of_a_plain_count(student, rng):
-    """On text, code and random bytes each merge is the most frequent pair, counted anew in every round."""
+    """On text, code and random bytes, each merge is the most frequent pair, counted again in every round."""
     alphabets = [np.frombuffer(letters, np.uint8) for letters in (b"ab", b"abc  \n", b"\xff\x00 a1")]
     drawn = [bytes(rng.choice(letters, 400)) for letters in alphabets]
     for data in (CODE, *drawn, bytes(rng.integers(0, 256, 500, np.uint8))):
         got = student.tinygpt.train_bpe(data, 296)
-        hint = "after each merge count again, each piece as often as it occurs; of equal counts the smallest pair"
-        expect.equal(got, naive_merges(data, 296), call=f"train_bpe({data[:40]!r}…, 296)", hint=hint)
+        hint = "count again after each merge, each piece as often as it occurs; for equal counts take the smallest pair"
+        expect.equal(got, learn_merges_naively(data, 296), call=f"train_bpe({data[:40]!r}…, 296)", hint=hint)
 
 
 @task("16.2")
@@ -104,7 +104,7 @@ def test_every_position_counts(student):
     """b"aaa" holds the pair (97, 97) twice, although only one of the two can be merged."""
     train = student.tinygpt.train_bpe
     expect.equal(train(b"aaa", 300), [(97, 97)], call='train_bpe(b"aaa", 300)')
-    hint = "(97, 97) stands there at 3 positions, (98, 99) at 2 and (99, 97) at 1"
+    hint = "(97, 97) occurs at 3 positions, (98, 99) at 2 and (99, 97) at 1"
     expect.equal(train(b"aaaa.bcbc", 257), [(97, 97)], call='train_bpe(b"aaaa.bcbc", 257)', hint=hint)
 
 
@@ -127,7 +127,7 @@ def test_no_token_reaches_from_one_piece_into_the_next(student):
 
 @task("16.2")
 def test_training_ends_when_no_pair_occurs_twice(student):
-    """No merge is made of a pair that occurs once; 256 tokens need none, and fewer are a ValueError."""
+    """A pair that occurs only once is not merged; 256 tokens need no merges, and fewer are a ValueError."""
     train = student.tinygpt.train_bpe
     for data, size, wanted in ((b"", 300, []), (b"abcdefg", 300, []), (b"ab ab", 256, []), (b"abab", 400, [(97, 98)])):
         expect.equal(train(data, size), wanted, call=f"train_bpe({data}, {size})", hint="stop below a count of 2")
@@ -152,7 +152,7 @@ def test_more_merges_than_bytes(student, rng):
 
 @task("16.3")
 def test_vocabulary_holds_the_bytes_of_each_token(student):
-    """The bytes themselves, then what each merge joins, also of lists as a file of merges gives them."""
+    """The vocabulary has the bytes, then what each merge joins; merges may be lists, as read from a file."""
     tokenizer = student.tinygpt.Tokenizer([[108, 111], [256, 119], [257, 257]])
     wanted = [bytes([byte]) for byte in range(256)] + [b"lo", b"low", b"lowlow"]
     expect.equal(list(tokenizer.vocab), wanted, call="Tokenizer([[108, 111], [256, 119], [257, 257]]).vocab")
@@ -160,7 +160,7 @@ def test_vocabulary_holds_the_bytes_of_each_token(student):
 
 @task("16.3")
 def test_encoding_makes_the_merges_in_their_order(student, rng):
-    """In each piece the earliest merge goes first, not the longest token and not the first place."""
+    """In each piece the earliest merge goes first, not the longest token and not the first position."""
     make = student.tinygpt.Tokenizer
     for merges, data, wanted in (
         ([(98, 99), (97, 98)], b"abc", [97, 256]),
@@ -172,20 +172,20 @@ def test_encoding_makes_the_merges_in_their_order(student, rng):
     ):
         got = make(merges).encode(data)
         call = f"Tokenizer({merges}).encode({data})"
-        hint = "within a piece, all places of the first merge, then all of the second, and so on"
+        hint = "within a piece, apply the first merge everywhere, then the second, and so on"
         expect.array(got, np.array(wanted, np.int64), dtype="int64", call=call, hint=hint)
-    merges = naive_merges(CODE, 300)
+    merges = learn_merges_naively(CODE, 300)
     tokenizer = make(merges)
     drawn = bytes(rng.choice(np.frombuffer(b"aeinrst (_.\n7", np.uint8), 300))
     for data in (CODE, CODE[5:77], drawn, b"a new name, never seen", b"    return  x\n\n  \t"):
-        wanted = np.array([token for piece in cut(data) for token in naive_encode(piece, merges)], np.int64)
+        wanted = np.array([token for piece in cut_pieces(data) for token in encode_naively(piece, merges)], np.int64)
         expect.array(tokenizer.encode(data), wanted, dtype="int64", call=f"encode({data[:40]!r}…) with 44 merges")
 
 
 @task("16.3")
 def test_any_bytes_come_back(student, rng):
     """Decoding undoes encoding for all bytes: text, invalid UTF-8, zeros, nothing."""
-    tokenizer = student.tinygpt.Tokenizer(naive_merges(CODE, 290))
+    tokenizer = student.tinygpt.Tokenizer(learn_merges_naively(CODE, 290))
     for data in (
         CODE,
         b"",
@@ -196,7 +196,7 @@ def test_any_bytes_come_back(student, rng):
         bytes(rng.integers(0, 256, 2000, np.uint8)),
     ):
         got = tokenizer.decode(tokenizer.encode(data))
-        expect.equal(got, data, call=f"decode(encode({data[:30]!r}))", hint="bytes are not decoded as UTF-8")
+        expect.equal(got, data, call=f"decode(encode({data[:30]!r}))", hint="do not decode the bytes as UTF-8")
 
 
 @task("16.3")
@@ -220,10 +220,10 @@ def test_encoding_takes_time_in_proportion_to_the_text(student, rng):
     tokenizer = student.tinygpt.Tokenizer(merges)
     words = rng.choice(np.frombuffer(b"bcd ", np.uint8), 100_000).tobytes()
     for data in (b"a" * 100_001, b"bc bc" * 20_000, words):
-        encoded = {piece: naive_encode(piece, merges) for piece in set(cut(data))}
-        wanted = np.array([token for piece in cut(data) for token in encoded[piece]], np.int64)
+        encoded = {piece: encode_naively(piece, merges) for piece in set(cut_pieces(data))}
+        wanted = np.array([token for piece in cut_pieces(data) for token in encoded[piece]], np.int64)
         call = f"encode({data[:10]!r}…, {len(data):,} bytes) with {len(merges)} merges"
-        hint = "one pass over the text for each merge, not one for each pair that is found: that would take hours"
+        hint = "make one pass over the text for each merge, not for each pair that is found, which would take hours"
         expect.array(tokenizer.encode(data), wanted, dtype="int64", call=call, hint=hint)
 
 
@@ -232,7 +232,7 @@ def test_encoding_takes_time_in_proportion_to_the_text(student, rng):
 
 @task("16.4")
 def test_embedding_looks_rows_up(student, rng):
-    """Indices of any shape and any integer dtype give a row each, in the dtype of the table."""
+    """Indices of any shape and integer dtype give one row each, in the dtype of the table."""
     for dtype in ("float32", "float64"):
         weight = rng.normal(size=(200, 5)).astype(dtype)
         for shape in ((), (4,), (2, 3), (2, 0), (2, 2, 2)):
@@ -246,10 +246,10 @@ def test_embedding_looks_rows_up(student, rng):
 
 @task("16.4")
 def test_embedding_adds_the_gradients_of_repeated_rows(student, rng):
-    """A row that was used three times has the sum of three gradients, one that was not used has 0."""
+    """A row that was used three times gets the sum of three gradients, and an unused row gets 0."""
     op, weight = student.tinygpt.embedding, np.zeros((3, 2))
     got = op.backward(np.array([[1.0, 2], [10, 20], [100, 200]]), weight, weight, indices=np.array([2, 0, 2]))
-    hint = "`grad_weight[indices] += grad` adds only once where a row comes twice"
+    hint = "`grad_weight[indices] += grad` adds only once if a row occurs twice"
     expect.equal(len(got), 1, call="the number of gradients of embedding.backward")
     expect.array(got[0], [[10, 20], [0, 0], [101, 202]], call="embedding.backward, indices [2, 0, 2]", hint=hint)
     for dtype in ("float32", "float64"):
@@ -262,14 +262,14 @@ def test_embedding_adds_the_gradients_of_repeated_rows(student, rng):
             kept = indices.copy()
             (got,) = op.backward(grad, weight[indices], weight, indices=indices)
             call = f"embedding.backward of (200, 7), 300 indices of {kind}, {dtype}"
-            hint = "places in the flattened table need int64: an index of uint8 times 7 wraps round"
+            hint = "positions in the flattened table need int64: a uint8 index times 7 wraps around"
             expect.array(got, wanted, dtype=dtype, rtol=1e-4, atol=1e-5, call=call, hint=hint)
             expect.array(indices, kept, dtype=kind, call=f"the indices after {call}", **EXACT)
 
 
 @task("16.4")
 def test_embedding_gradient(student, rng):
-    """Backward agrees with finite differences, also for one index and for none."""
+    """Backward agrees with finite differences, even for one index and for none."""
     for indices in (np.array([[0, 3, 3], [1, 3, 0]]), np.array(2), np.zeros((0,), np.int64), np.array([[[1]]])):
         weight = rng.normal(size=(4, 3))
         call = f"embedding.backward, weight (4, 3), indices of {indices.shape}"
@@ -278,7 +278,7 @@ def test_embedding_gradient(student, rng):
 
 @task("16.4")
 def test_embedding_refuses_what_is_no_token(student):
-    """An index below 0 or past the table is a ValueError, one that is no integer a TypeError."""
+    """An index outside the table is a ValueError, and one that is not an integer is a TypeError."""
     op, weight = student.tinygpt.embedding, np.ones((4, 2))
     for indices in ([-1], [0, 4], [[1], [-4]]):
         with expect.raises(ValueError, call=f"embedding.forward(weight (4, 2), {indices})", hint="check_tokens"):
@@ -290,7 +290,7 @@ def test_embedding_refuses_what_is_no_token(student):
 
 @task("16.4")
 def test_an_embedding_layer_is_drawn_and_learns(student, rng):
-    """Its weight is normal with a standard deviation of 0.02, and a tape gives it the op's gradient."""
+    """An Embedding's weight is normal with standard deviation 0.02, and a tape gives it the op's gradient."""
     layer = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
     weight = values(layer.weight)
     call = "Embedding(500, 60).weight"
@@ -303,10 +303,12 @@ def test_an_embedding_layer_is_drawn_and_learns(student, rng):
     again = student.tinygpt.Embedding(500, 60, rng=student.rng(4))
     expect.array(again.weight, weight, call=f"{call} of the same rng", hint="draw from rng alone", **EXACT)
     other = values(student.tinygpt.Embedding(500, 60, rng=student.rng(5)).weight)
-    expect.that(not np.array_equal(other, weight), call=f"{call} of another rng", got="the same", expected="others")
+    expect.that(
+        not np.array_equal(other, weight), call=f"{call} of another rng", got="the same", expected="different values"
+    )
     layer.weight.data = rng.normal(size=(9, 3))
     tokens, grad = rng.integers(0, 9, (2, 5)), rng.normal(size=(2, 5, 3))
-    output, (got,) = backward(student, layer, student.tensor.Tensor(tokens), grad)
+    output, (got,) = run_backward(student, layer, student.tensor.Tensor(tokens), grad)
     expect.array(output, values(layer.weight)[tokens], dtype="float64", call="Embedding(9, 3) of tokens (2, 5)")
     wanted = np.zeros((9, 3))
     for place in np.ndindex(2, 5):
@@ -320,7 +322,7 @@ def test_an_embedding_layer_is_drawn_and_learns(student, rng):
 @task("16.5")
 @pytest.mark.parametrize("number", range(len(REFERENCE["layer_norm"])))
 def test_layer_norm_has_the_values_of_pytorch(student, number):
-    """Output and all three gradients are PyTorch's, for several shapes, eps, scales and means."""
+    """Output and all three gradients agree with PyTorch for several shapes, eps, scales and means."""
     case = {name: np.array(value) for name, value in REFERENCE["layer_norm"][number].items()}
     eps, op = float(case["eps"]), student.tinygpt.layer_norm
     inputs = case["x"], case["weight"], case["bias"]
@@ -331,19 +333,19 @@ def test_layer_norm_has_the_values_of_pytorch(student, number):
     gradients = op.backward(case["grad"], case["output"], *inputs, eps=eps)
     expect.equal(len(gradients), 3, call=f"the number of gradients of {call}")
     for name, got in zip(("grad_x", "grad_weight", "grad_bias"), gradients, strict=True):
-        hint = "the mean and the variance depend on x, too" if name == "grad_x" else "sum over all axes but the last"
+        hint = "the mean and the variance also depend on x" if name == "grad_x" else "sum over all axes but the last"
         expect.array(got, case[name], dtype="float64", rtol=1e-7, atol=1e-8, call=f"{call}: {name}", hint=hint)
 
 
 @task("16.5")
 def test_layer_norm_by_its_definition(student, rng):
-    """Each row alone: mean 0 and variance 1 before weight and bias, in the dtype of x."""
+    """Each row alone has mean 0 and variance 1 before weight and bias, in the dtype of x."""
     for shape in ((6,), (3, 5), (2, 3, 4), (2, 0, 4), (7, 1)):
         for dtype, tolerance in (("float64", {}), ("float32", {"rtol": 1e-4, "atol": 1e-4})):
             for scale, mean in ((1, 0), (1e-3, 0.5), (30, -1000)):
                 x = (rng.normal(size=shape) * scale + mean).astype(dtype)
                 weight, bias = (rng.normal(size=shape[-1]).astype(dtype) for _ in range(2))
-                wanted = normalised(x.astype(float), weight, bias, 1e-5)
+                wanted = apply_layer_norm(x.astype(float), weight, bias, 1e-5)
                 call = f"layer_norm of {dtype} {shape}, scale {scale}, mean {mean}"
                 hint = "subtract the mean before you square"
                 got = student.tinygpt.layer_norm.forward(x, weight, bias, eps=1e-5)
@@ -353,7 +355,7 @@ def test_layer_norm_by_its_definition(student, rng):
 
 @task("16.5")
 def test_layer_norm_gradient(student, rng):
-    """Backward agrees with finite differences; a row of equal numbers has a finite one."""
+    """Backward agrees with finite differences; a row of equal numbers has a finite gradient."""
     for shape, eps in (((5,), 1e-5), ((3, 4), 1e-3), ((2, 2, 3), 0.5), ((2, 1), 0.1)):
         weight, bias = rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
         check_gradient(student.tinygpt.layer_norm, rng.normal(size=shape), weight, bias, eps=eps)
@@ -363,29 +365,38 @@ def test_layer_norm_gradient(student, rng):
     expect.array(output, np.zeros((2, 4)), dtype="float32", call="layer_norm of rows of equal numbers", hint="eps")
     got = student.tinygpt.layer_norm.backward(grad, np.zeros((2, 4), "float32"), x, ones, zeros, eps=1e-5)
     wanted = (grad - grad.mean(axis=1, keepdims=True)) / math.sqrt(1e-5)
-    expect.array(got[0], wanted, dtype="float32", rtol=1e-3, atol=1e-2, call="its gradient for rows of equal numbers")
+    expect.array(
+        got[0],
+        wanted,
+        dtype="float32",
+        rtol=1e-3,
+        atol=1e-2,
+        call="the gradient of layer_norm for rows of equal numbers",
+    )
 
 
 @task("16.5")
 def test_layer_norm_as_a_layer(student, rng):
-    """Weight and bias begin as ones and zeros, eps is 1e-5, and a tape differentiates it."""
+    """Weight and bias begin as ones and zeros, eps is 1e-5, and a tape differentiates the layer."""
     layer = student.tinygpt.LayerNorm(6)
     expect.array(layer.weight, np.ones(6), dtype="float32", call="LayerNorm(6).weight", **EXACT)
     expect.array(layer.bias, np.zeros(6), dtype="float32", call="LayerNorm(6).bias", **EXACT)
     x = 1e-3 * rng.normal(size=(3, 6))
     got = layer(student.tensor.Tensor(x))
-    expect.array(got, normalised(x, 1, 0, 1e-5), call="LayerNorm(6) of small numbers", hint="eps is 1e-5 by default")
+    expect.array(
+        got, apply_layer_norm(x, 1, 0, 1e-5), call="LayerNorm(6) of small numbers", hint="eps is 1e-5 by default"
+    )
     got = student.tinygpt.LayerNorm(6, eps=0.1)(student.tensor.Tensor(x))
-    expect.array(got, normalised(x, 1, 0, 0.1), call="LayerNorm(6, eps=0.1) of small numbers")
-    weight, bias = draw(layer, rng)
+    expect.array(got, apply_layer_norm(x, 1, 0, 0.1), call="LayerNorm(6, eps=0.1) of small numbers")
+    weight, bias = draw_parameters(layer, rng)
     tensor, grad = student.tensor.Tensor(rng.normal(size=(2, 3, 6))), rng.normal(size=(2, 3, 6))
     student.autograd.require_grad([tensor])
-    _, gradients = backward(student, layer, tensor, grad)
+    _, gradients = run_backward(student, layer, tensor, grad)
 
     def weighted(x, weight, bias):
-        return float((normalised(x, weight, bias, 1e-5) * grad).sum())
+        return float((apply_layer_norm(x, weight, bias, 1e-5) * grad).sum())
 
-    for number, slopes in enumerate(differences(weighted, [values(tensor), weight, bias])):
+    for number, slopes in enumerate(difference_slopes(weighted, [values(tensor), weight, bias])):
         got = tensor.grad if number == 0 else gradients[number - 1]
         call = f"the gradient of LayerNorm(6)'s {('input', 'weight', 'bias')[number]} from a tape"
         expect.array(got, slopes, rtol=1e-4, atol=1e-5, call=call)
@@ -399,7 +410,7 @@ def test_layer_norm_as_a_layer(student, rng):
 
 @task("16.6")
 def test_a_cache_returns_all_keys_and_values_so_far(student, rng):
-    """Whatever is appended comes back behind what was there, keys and values apart, in their dtype."""
+    """New keys and values are returned after the old ones, separately and in their dtype."""
     tensor = student.tensor.Tensor
     for dtype in ("float32", "float64"):
         keys, values_ = (rng.normal(size=(2, 3, 9, 4)).astype(dtype) for _ in range(2))
@@ -417,7 +428,7 @@ def test_a_cache_returns_all_keys_and_values_so_far(student, rng):
 
 @task("16.6")
 def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
-    """More tokens than there is room for are a ValueError that names the capacity, and change nothing."""
+    """More tokens than the cache has room for are a ValueError with the capacity, and change nothing."""
     tensor, keys = student.tensor.Tensor, rng.normal(size=(1, 2, 6, 3))
     cache = student.tinygpt.KVCache(5)
     with expect.raises(ValueError, mentions=("5",), call="KVCache(5).append(6 tokens)"):
@@ -433,7 +444,7 @@ def test_a_full_cache_refuses_and_keeps_what_it_has(student, rng):
 
 @task("16.6")
 def test_two_caches_share_nothing(student, rng):
-    """A second cache, of another batch, knows nothing of the first, and a cache keeps copies of what it is given."""
+    """Caches share nothing with each other, and a cache keeps copies of its arguments."""
     tensor, first, second = student.tensor.Tensor, student.tinygpt.KVCache(4), student.tinygpt.KVCache(4)
     keys, other = rng.normal(size=(2, 1, 2, 3)), rng.normal(size=(3, 1, 2, 3))
     given = tensor(keys)
@@ -443,7 +454,7 @@ def test_two_caches_share_nothing(student, rng):
     given.data = np.zeros((2, 1, 2, 3))
     got, _ = first.append(tensor(keys), tensor(keys))
     wanted = np.concatenate([keys, keys], axis=2)
-    expect.array(got, wanted, call="the keys of the first of two caches", hint="nothing is shared", **EXACT)
+    expect.array(got, wanted, call="the keys of the first of two caches", hint="share nothing", **EXACT)
 
 
 # 16.7: attention
@@ -451,22 +462,22 @@ def test_two_caches_share_nothing(student, rng):
 
 @task("16.7")
 def test_causal_attention_is_module_07s_with_a_causal_mask(student, rng):
-    """Output and weights are those of the loops, where each token sees itself and what is before it."""
+    """Output and weights agree with loops in which each token sees itself and the tokens before it."""
     for embed, heads, length in ((4, 2, 5), (6, 1, 1), (6, 3, 7)):
         layer = student.tinygpt.CausalSelfAttention(embed, heads, rng=student.rng(1))
-        arrays, x = draw(layer, rng), rng.normal(size=(2, length, embed))
-        wanted, weights = attention(x, arrays, heads)
+        arrays, x = draw_parameters(layer, rng), rng.normal(size=(2, length, embed))
+        wanted, weights = apply_attention(x, arrays, heads)
         call = f"CausalSelfAttention({embed}, {heads}) of (2, {length}, {embed})"
-        hint = "q_proj, k_proj and v_proj, heads, a mask that is True up to the token itself, out_proj"
+        hint = "use q_proj, k_proj and v_proj, heads, a mask that is True up to the token itself, and out_proj"
         expect.array(layer(student.tensor.Tensor(x)), wanted, dtype="float64", call=call, hint=hint)
-        expect.array(layer.weights, weights, call=f"the weights of {call}", hint="self.weights")
+        expect.array(layer.weights, weights, call=f"the weights of {call}", hint="store self.weights")
         forbidden = values(layer.weights)[..., ~np.tri(length).astype(bool)]
         expect.array(forbidden, 0 * forbidden, call=f"the weights of later tokens in {call}", **EXACT)
 
 
 @task("16.7")
 def test_a_later_token_changes_nothing_before_it(student, rng):
-    """Outputs up to a token are bit for bit the same, whatever stands behind it; the ones from there on are not."""
+    """Outputs before a changed token stay bit for bit the same; outputs from that token on change."""
     layer, tensor = student.tinygpt.CausalSelfAttention(8, 2, rng=student.rng(2)), student.tensor.Tensor
     x = rng.normal(size=(2, 6, 8)).astype("float32")
     before = values(layer(tensor(x)))
@@ -477,15 +488,17 @@ def test_a_later_token_changes_nothing_before_it(student, rng):
         call = f"the outputs before token {t} when token {t} was changed"
         expect.array(now[:, :t], before[:, :t], call=call, hint="row i of the mask is True up to column i", **EXACT)
         moved = np.abs(now[:, t:] - before[:, t:]).max(axis=(0, 2))
-        expect.that(bool((moved > 1e-4).all()), call=f"outputs from token {t} on", got="the same", expected="others")
+        expect.that(
+            bool((moved > 1e-4).all()), call=f"outputs from token {t} on", got="the same", expected="different values"
+        )
 
 
 @task("16.7")
 def test_attention_with_a_cache_gives_the_same(student, rng):
-    """Fed in parts, one token or several at a time, the outputs are those of all tokens together."""
+    """Fed one token or several at a time, it gives the outputs of all tokens together."""
     layer, tensor = student.tinygpt.CausalSelfAttention(6, 2, rng=student.rng(3)), student.tensor.Tensor
-    arrays, x = draw(layer, rng), rng.normal(size=(3, 8, 6))
-    wanted, _ = attention(x, arrays, 2)
+    arrays, x = draw_parameters(layer, rng), rng.normal(size=(3, 8, 6))
+    wanted, _ = apply_attention(x, arrays, 2)
     for counts in ((8,), (1,) * 8, (3, 1, 4), (5, 3)):
         cache, end = student.tinygpt.KVCache(8), 0
         for count in counts:
@@ -493,7 +506,7 @@ def test_attention_with_a_cache_gives_the_same(student, rng):
             end += count
             got = layer(tensor(x[:, part]), cache)
             call = f"CausalSelfAttention with a cache, tokens {part.start} to {end - 1} of parts {counts}"
-            hint = "new token i of L sees all S - L tokens before the part, and those of the part up to itself"
+            hint = "new token i of L sees all S - L earlier tokens, and those of its part up to itself"
             expect.array(got, wanted[:, part], dtype="float64", call=call, hint=hint)
         expect.equal(cache.length, 8, call="the cache's length after 8 tokens")
 
@@ -502,10 +515,10 @@ def test_attention_with_a_cache_gives_the_same(student, rng):
 def test_attention_is_differentiated_by_a_tape(student, rng):
     """The gradients of input and parameters agree with finite differences."""
     layer = student.tinygpt.CausalSelfAttention(4, 2, rng=student.rng(4))
-    arrays, x, grad = draw(layer, rng), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
+    arrays, x, grad = draw_parameters(layer, rng), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
 
     def weighted(x, *arrays):
-        return float((attention(x, arrays, 2)[0] * grad).sum())
+        return float((apply_attention(x, arrays, 2)[0] * grad).sum())
 
     check_tape(student, layer, x, arrays, grad, weighted, call="CausalSelfAttention(4, 2)")
 
@@ -522,25 +535,25 @@ PYTORCH = (
 
 @task("16.8")
 def test_a_block_has_the_values_of_pytorch(student):
-    """Output and gradients are those of a TransformerEncoderLayer with norm_first, ReLU and a causal mask."""
+    """Output and gradients agree with a TransformerEncoderLayer with norm_first, ReLU and a causal mask."""
     case = REFERENCE["block"]
     x, grad = np.array(case["x"]), np.array(case["grad"])
     layer = student.tinygpt.Block(x.shape[-1], case["num_heads"], rng=student.rng(0))
-    for parameter, array in zip(layer.parameters(), from_pytorch(case["parameters"]), strict=True):
+    for parameter, array in zip(layer.parameters(), order_pytorch_arrays(case["parameters"]), strict=True):
         parameter.data = array
     tensor = student.tensor.Tensor(x)
     student.autograd.require_grad([tensor])
-    output, gradients = backward(student, layer, tensor, grad)
-    hint = "x + self_attn(norm1(x)), and to that add mlp(norm2(of that))"
+    output, gradients = run_backward(student, layer, tensor, grad)
+    hint = "compute x + self_attn(norm1(x)), call it x again, and add mlp(norm2(x))"
     expect.array(output, case["output"], dtype="float64", rtol=1e-7, atol=1e-8, call="Block(4, 2) of x", hint=hint)
-    expect.array(tensor.grad, case["grad_x"], rtol=1e-6, atol=1e-7, call="the gradient of its input", hint=hint)
-    for number, (got, wanted) in enumerate(zip(gradients, from_pytorch(case["grads"]), strict=True)):
+    expect.array(tensor.grad, case["grad_x"], rtol=1e-6, atol=1e-7, call="the gradient of a Block's input", hint=hint)
+    for number, (got, wanted) in enumerate(zip(gradients, order_pytorch_arrays(case["grads"]), strict=True)):
         expect.array(got, wanted, rtol=1e-6, atol=1e-7, call=f"the gradient of Block(4, 2).parameters()[{number}]")
 
 
 @task("16.8")
 def test_a_block_lists_and_draws_its_layers_in_order(student):
-    """norm1, self_attn, norm2 and mlp; the dense layers widen to 4E and narrow again; no buffers."""
+    """A block has norm1, self_attn, norm2 and mlp; its dense layers widen to 4E and back; it has no buffers."""
     gpt, dense = student.tinygpt, student.layers.Dense
     block, generator = gpt.Block(6, 3, rng=student.rng(7)), student.rng(7)
     attention_layer = gpt.CausalSelfAttention(6, 3, rng=generator)
@@ -559,10 +572,10 @@ def test_a_block_lists_and_draws_its_layers_in_order(student):
 
 @task("16.8")
 def test_a_block_hands_its_cache_to_the_attention(student, rng):
-    """Fed token by token with a cache, the outputs are those of all tokens together."""
+    """Fed token by token with a cache, a block gives the outputs of all tokens together."""
     layer, tensor = student.tinygpt.Block(4, 2, rng=student.rng(1)), student.tensor.Tensor
-    arrays, x = draw(layer, rng), rng.normal(size=(2, 6, 4))
-    wanted, cache = block(x, arrays, 2), student.tinygpt.KVCache(6)
+    arrays, x = draw_parameters(layer, rng), rng.normal(size=(2, 6, 4))
+    wanted, cache = apply_block(x, arrays, 2), student.tinygpt.KVCache(6)
     expect.array(layer(tensor(x)), wanted, dtype="float64", call="Block(4, 2) of (2, 6, 4)")
     for t in range(6):
         got = layer(tensor(x[:, t : t + 1]), cache)
@@ -574,21 +587,21 @@ def test_a_block_hands_its_cache_to_the_attention(student, rng):
 
 @task("16.9")
 def test_logits_of_the_network(student, rng):
-    """Token rows plus position rows, blocks, normalisation, and the token table once more: as computed by hand."""
+    """Logits agree with token rows plus position rows, blocks, normalisation, and the token table as the head."""
     for size, context, embed, heads, depth in ((11, 6, 4, 2, 1), (7, 5, 6, 3, 2)):
         model = student.tinygpt.GPT(size, context, embed, heads, depth, rng=student.rng(1))
-        arrays = draw(model, rng)
+        arrays = draw_parameters(model, rng)
         for length in (1, 3, context):
             tokens = rng.integers(0, size, (2, length))
             call = f"GPT({size}, {context}, {embed}, {heads}, {depth}) of tokens (2, {length})"
-            hint = "rows of tokens + rows of positions, blocks, norm, then linear with token_embedding.weight"
-            wanted = network(tokens, arrays, heads)
+            hint = "add rows of tokens and positions, then blocks, norm, and linear with token_embedding.weight"
+            wanted = apply_network(tokens, arrays, heads)
             expect.array(model(student.tensor.Tensor(tokens)), wanted, dtype="float64", call=call, hint=hint)
 
 
 @task("16.9")
 def test_parameters_list_the_tied_weight_once(student):
-    """token_embedding, position_embedding, blocks and norm, drawn in this order; every tensor once, no buffers."""
+    """Token and position embeddings, blocks and norm are drawn in this order, each tensor once; no buffers."""
     gpt = student.tinygpt
     model, generator = gpt.GPT(20, 8, 6, 2, 2, rng=student.rng(3)), student.rng(3)
     parts = [gpt.Embedding(20, 6, rng=generator), gpt.Embedding(8, 6, rng=generator)]
@@ -599,10 +612,12 @@ def test_parameters_list_the_tied_weight_once(student):
     for number, parameter in enumerate(model.parameters()):
         parameter.grad = student.tensor.Tensor(float(number))
     marks = [int(parameter.grad.item()) for parameter in model.parameters()]
-    expect.equal(marks, list(range(len(wanted))), call=f"marks left at {call}", hint="the head has no own weight")
+    expect.equal(
+        marks, list(range(len(wanted))), call=f"marks left at {call}", hint="the head has no weight of its own"
+    )
     held = [model.token_embedding, model.position_embedding, *model.blocks, model.norm]
     marks = [int(p.grad.item()) for part in held for p in part.parameters()]
-    hint = "token_embedding, position_embedding, blocks, norm"
+    hint = "the order is token_embedding, position_embedding, blocks, norm"
     expect.equal(marks, list(range(len(wanted))), call=f"marks left at {call}, by part", hint=hint)
     expect.equal(len(model.buffers()), 0, call="the number of GPT(…).buffers()")
     expect.equal(len(model.new_caches()), 2, call="the number of GPT(20, 8, 6, 2, 2).new_caches()")
@@ -610,12 +625,12 @@ def test_parameters_list_the_tied_weight_once(student):
 
 @task("16.9")
 def test_the_first_loss_is_that_of_a_guess(student, rng):
-    """Fresh weights know nothing: the loss is within 3% of ln V, whatever the size."""
+    """With fresh weights the loss is within 3% of ln V, whatever the size."""
     for size, embed, heads, depth in ((64, 32, 4, 2), (512, 64, 4, 3), (300, 16, 2, 4)):
         model = student.tinygpt.GPT(size, 16, embed, heads, depth, rng=student.rng(int(rng.integers(1000))))
         tokens = rng.integers(0, size, (8, 17))
         logits = values(model(student.tensor.Tensor(tokens[:, :-1])))
-        ratio = loss_of(logits.astype(float), tokens[:, 1:]) / math.log(size)
+        ratio = compute_mean_loss(logits.astype(float), tokens[:, 1:]) / math.log(size)
         call = f"the loss of a fresh GPT({size}, 16, {embed}, {heads}, {depth}), divided by ln {size}"
         hint = "both tables have a standard deviation of 0.02; norm comes before the head"
         expect.array(ratio, 1, rtol=0, atol=0.03, call=call, hint=hint)
@@ -623,23 +638,27 @@ def test_the_first_loss_is_that_of_a_guess(student, rng):
 
 @task("16.9")
 def test_the_tied_weight_has_the_gradient_of_both_uses(student, rng):
-    """All gradients agree with finite differences, that of the token table also where a token is only predicted."""
+    """All gradients agree with finite differences, even the token table's where a token is only predicted."""
     model = student.tinygpt.GPT(6, 4, 4, 2, 1, rng=student.rng(2))
-    arrays, tokens, grad = draw(model, rng, 0.5), np.array([[1, 2, 2], [0, 1, 3]]), rng.normal(size=(2, 3, 6))
-    _, gradients = backward(student, model, student.tensor.Tensor(tokens), grad)
+    arrays, tokens, grad = (
+        draw_parameters(model, rng, 0.5),
+        np.array([[1, 2, 2], [0, 1, 3]]),
+        rng.normal(size=(2, 3, 6)),
+    )
+    _, gradients = run_backward(student, model, student.tensor.Tensor(tokens), grad)
 
     def weighted(*arrays):
-        return float((network(tokens, arrays, 2) * grad).sum())
+        return float((apply_network(tokens, arrays, 2) * grad).sum())
 
     hint = "the head uses token_embedding.weight itself, not a copy of it: the tape adds up both gradients"
-    for number, (got, wanted) in enumerate(zip(gradients, differences(weighted, arrays), strict=True)):
+    for number, (got, wanted) in enumerate(zip(gradients, difference_slopes(weighted, arrays), strict=True)):
         call = f"the gradient of GPT(6, 4, 4, 2, 1).parameters()[{number}]"
         expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint if number == 0 else None)
 
 
 @task("16.9")
 def test_a_later_token_changes_no_earlier_logit(student, rng):
-    """Bit for bit, in float32 and through all blocks."""
+    """Logits do not depend on later tokens, bit for bit, in float32 and through all blocks."""
     model, tensor = student.tinygpt.GPT(30, 8, 8, 2, 3, rng=student.rng(5)), student.tensor.Tensor
     tokens = rng.integers(0, 30, (2, 8))
     before = values(model(tensor(tokens)))
@@ -647,14 +666,16 @@ def test_a_later_token_changes_no_earlier_logit(student, rng):
         changed = tokens.copy()
         changed[:, t:] = (tokens[:, t:] + rng.integers(1, 30, (2, 8 - t))) % 30
         now = values(model(tensor(changed)))
-        expect.array(now[:, :t], before[:, :t], call=f"logits before place {t} when tokens from {t} on change", **EXACT)
+        expect.array(
+            now[:, :t], before[:, :t], call=f"logits before position {t} when tokens from {t} on change", **EXACT
+        )
 
 
 @task("16.9")
 def test_logits_with_caches_are_the_same(student, rng):
-    """In parts of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
+    """Fed in parts of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
     model, tensor = student.tinygpt.GPT(40, 24, 16, 4, 3, rng=student.rng(6)), student.tensor.Tensor
-    draw(model, rng, 0.3, "float32")
+    draw_parameters(model, rng, 0.3, "float32")
     tokens = rng.integers(0, 40, (3, 24))
     wanted = values(model(tensor(tokens)))
     for counts in ((1,) * 24, (23, 1), (5, 1, 1, 10, 7)):
@@ -664,13 +685,13 @@ def test_logits_with_caches_are_the_same(student, rng):
             end += count
             got = model(tensor(tokens[:, part]), caches)
             call = f"GPT with caches, tokens {part.start} to {end - 1} of parts {counts[:5]}"
-            hint = "positions go on where the caches end: the first new one has the position caches[0].length"
+            hint = "positions continue where the caches end: the first new token has the position caches[0].length"
             expect.array(got, wanted[:, part], rtol=1e-4, atol=1e-4, dtype="float32", call=call, hint=hint)
 
 
 @task("16.9")
 def test_more_tokens_than_positions_are_refused(student, rng):
-    """A ValueError names the context length, with and without caches; a full context is fine."""
+    """Too many tokens are a ValueError with the context length, with and without caches; a full context is allowed."""
     model, tensor = student.tinygpt.GPT(9, 5, 4, 2, 1, rng=student.rng(0)), student.tensor.Tensor
     tokens = rng.integers(0, 9, (1, 6))
     with expect.raises(ValueError, mentions=("5",), call="GPT with context_length 5 of 6 tokens"):
@@ -686,7 +707,7 @@ def test_more_tokens_than_positions_are_refused(student, rng):
 
 @task("16.9")
 def test_with_a_cache_a_token_costs_one_token(student, rng):
-    """With 32 tokens in the caches, one more sends one row through every dense layer, not 33."""
+    """With 32 tokens in the caches, one more token sends one row through every dense layer, not 33."""
     model, tensor = student.tinygpt.GPT(12, 40, 8, 2, 2, rng=student.rng(1)), student.tensor.Tensor
     tokens, caches = rng.integers(0, 12, (1, 33)), model.new_caches()
     model(tensor(tokens[:, :32]), caches)
@@ -694,7 +715,7 @@ def test_with_a_cache_a_token_costs_one_token(student, rng):
         model(tensor(tokens[:, 32:]), caches)
     rows = [math.prod(output.shape[:-1]) for name, _, _, output in trace.entries if name == "linear"]
     expect.that(len(rows) >= 12, call="the dense layers that ran", got=len(rows), expected="12 linear ops or more")
-    hint = "only the new token goes through the layers; of the others, keys and values are in the caches"
+    hint = "only the new token goes through the layers; keys and values of the others are in the caches"
     expect.equal(sorted(set(rows)), [1], call="the rows that went through each linear op", hint=hint)
 
 
@@ -703,7 +724,7 @@ def test_with_a_cache_a_token_costs_one_token(student, rng):
 
 @task("16.10")
 def test_next_token_loss_is_a_mean_cross_entropy(student, rng):
-    """Over all places of all sequences, in nats; equal logits cost ln V."""
+    """The loss is the mean over all positions of all sequences, in nats; equal logits cost ln V."""
     loss, tensor = student.tinygpt.next_token_loss, student.tensor.Tensor
     got = loss(tensor(np.zeros((2, 3, 8))), tensor(rng.integers(0, 8, (2, 3))))
     expect.array(got, math.log(8), call="next_token_loss(zeros of (2, 3, 8), targets)")
@@ -711,7 +732,9 @@ def test_next_token_loss_is_a_mean_cross_entropy(student, rng):
         logits, targets = rng.normal(size=shape), rng.integers(0, shape[-1], shape[:2])
         call = f"next_token_loss(logits {shape}, targets {shape[:2]})"
         got = loss(tensor(logits), tensor(targets))
-        expect.array(got, loss_of(logits, targets), dtype="float64", call=call, hint="flatten both, then cross_entropy")
+        expect.array(
+            got, compute_mean_loss(logits, targets), dtype="float64", call=call, hint="flatten both, then cross_entropy"
+        )
 
 
 @task("16.10")
@@ -723,28 +746,28 @@ def test_next_token_loss_is_differentiated(student, rng):
     with student.autograd.Tape():
         loss = student.tinygpt.next_token_loss(tensor, student.tensor.Tensor(targets))
     loss.backward()
-    (wanted,) = differences(lambda logits: loss_of(logits, targets), [logits])
+    (wanted,) = difference_slopes(lambda logits: compute_mean_loss(logits, targets), [logits])
     expect.array(tensor.grad, wanted, rtol=1e-4, atol=1e-6, call="the gradient of next_token_loss", hint="use apply")
 
 
 @task("16.10")
 def test_a_text_is_evaluated_in_windows(student, rng):
-    """Each token but the first is predicted once; windows begin with the last token that the one before predicts."""
-    merges = naive_merges(CODE, 264)
+    """Each token but the first is predicted once; a window begins with the last target of the previous one."""
+    merges = learn_merges_naively(CODE, 264)
     tokenizer = student.tinygpt.Tokenizer(merges)
     model = student.tinygpt.GPT(264, 7, 4, 2, 1, rng=student.rng(1))
-    arrays = draw(model, rng, 0.6)
-    tokens = [token for piece in cut(CODE) for token in naive_encode(piece, merges)]
+    arrays = draw_parameters(model, rng, 0.6)
+    tokens = [token for piece in cut_pieces(CODE) for token in encode_naively(piece, merges)]
     pieces = spell_tokens(merges)
     for count in (2, 7, 8, 9, 15, 16, 22, 23, 30):
         some = tokens[:count]
         data = b"".join(pieces[token] for token in some)
-        if [token for piece in cut(data) for token in naive_encode(piece, merges)] != some:
+        if [token for piece in cut_pieces(data) for token in encode_naively(piece, merges)] != some:
             continue  # cut within a piece, it has other tokens
         nats = 0.0
         for start in range(0, count - 1, 7):
             window = np.array([some[start : start + 8]])
-            nats += loss_of(network(window[:, :-1], arrays, 2), window[:, 1:]) * (window.size - 1)
+            nats += compute_mean_loss(apply_network(window[:, :-1], arrays, 2), window[:, 1:]) * (window.size - 1)
         loss, size = nats / (count - 1), len(data) - len(pieces[some[0]])
         wanted = {"bits_per_byte": nats / size / math.log(2), "loss": loss, "perplexity": math.exp(loss)}
         got = student.tinygpt.evaluate_text(model, tokenizer, data)
@@ -757,7 +780,7 @@ def test_a_text_is_evaluated_in_windows(student, rng):
 
 @task("16.10")
 def test_evaluating_a_text_records_nothing(student):
-    """A recorder hears nothing, and a text of one token, or none, is a ValueError."""
+    """evaluate_text records nothing, and a text of one token or none is a ValueError."""
     tokenizer = student.tinygpt.Tokenizer([])
     model = student.tinygpt.GPT(256, 4, 4, 2, 1, rng=student.rng(1))
     with traced(student.tensor) as trace:
@@ -774,7 +797,7 @@ def test_evaluating_a_text_records_nothing(student):
 
 @task("16.11")
 def test_probabilities_of_the_worked_example(student):
-    """Of 0.5, 0.3, 0.15 and 0.05: three reach 0.9, two reach 0.7, one reaches 0.4."""
+    """For 0.5, 0.3, 0.15 and 0.05, three tokens reach 0.9, two reach 0.7, and one reaches 0.4."""
     logits = np.log([0.15, 0.5, 0.05, 0.3])
     for options, wanted in (
         ({}, [0.15, 0.5, 0.05, 0.3]),
@@ -794,7 +817,7 @@ def test_probabilities_of_the_worked_example(student):
 
 @task("16.11")
 def test_probabilities_for_any_logits(student, rng):
-    """Temperature first, then top_k, then top_p of what that left; what is cut is exactly 0."""
+    """Temperature comes first, then top_k, then top_p of the rest; removed tokens have exactly 0."""
     shapes = ((9,), (3, 9), (2, 2, 5), (1, 1))
     for shape, dtype, _ in itertools.product(shapes, ("float32", "float64"), range(3)):
         logits = (3 * rng.normal(size=shape)).astype(dtype)
@@ -806,19 +829,21 @@ def test_probabilities_for_any_logits(student, rng):
             {"top_p": top_p},
             {"temperature": temperature, "top_k": top_k, "top_p": top_p},
         ):
-            wanted = np.array([chosen(row, **options) for row in logits.reshape(-1, shape[-1])]).reshape(shape)
+            wanted = np.array(
+                [compute_sampling_probabilities(row, **options) for row in logits.reshape(-1, shape[-1])]
+            ).reshape(shape)
             got = student.tinygpt.sampling_probabilities(logits, **options)
             call = f"sampling_probabilities(logits {shape} of {dtype}, {options})"
             hint = "softmax(logits / temperature); top_k; scale to 1; top_p; scale to 1"
             expect.array(got, wanted, dtype="float64", rtol=1e-6, atol=1e-9, call=call, hint=hint)
             gone = values(got)[wanted == 0]
-            expect.array(gone, 0 * gone, call=f"what is cut in {call}", **EXACT)
+            expect.array(gone, 0 * gone, call=f"the removed tokens of {call}", **EXACT)
         expect.array(logits, before, call="the logits after sampling_probabilities", **EXACT)
 
 
 @task("16.11")
 def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
-    """Exactly top_k tokens stay, and exactly as many as top_p needs."""
+    """Exactly top_k tokens remain, and exactly as many as top_p needs."""
     for logits, options, wanted in (
         ([1.0, 1, 1, 1], {"top_k": 2}, [0.5, 0.5, 0, 0]),
         ([0.0, 2, 1, 2, 2], {"top_k": 2}, [0, 0.5, 0, 0.5, 0]),
@@ -832,10 +857,12 @@ def test_of_equal_logits_the_smaller_token_counts_as_likelier(student):
         got = student.tinygpt.sampling_probabilities(np.array(logits), **options)
         call = f"sampling_probabilities({logits}, {options})"
         expect.array(got, wanted, call=call, hint="sort falling with kind='stable'")
-    logits = np.resize([1.0, 2.0, 0.0], 500)  # long enough for a sort that is not stable to mix equals up
+        logits = np.resize([1.0, 2.0, 0.0], 500)  # long enough for a sort that is not stable to mix equals up
     got = student.tinygpt.sampling_probabilities(logits, top_k=90)
     call = "sampling_probabilities([1, 2, 0, 1, 2, 0, …], top_k=90) of 500 tokens"
-    expect.array(got, chosen(logits, top_k=90), call=call, hint="sort falling with kind='stable'")
+    expect.array(
+        got, compute_sampling_probabilities(logits, top_k=90), call=call, hint="sort falling with kind='stable'"
+    )
 
 
 @task("16.11")
@@ -869,7 +896,7 @@ def test_options_out_of_range_are_refused(student):
 
 @task("16.12")
 def test_draws_follow_the_probabilities(student, rng):
-    """In 20,000 draws each token is as frequent as its probability says, and one of probability 0 never comes."""
+    """In 20,000 draws each token is as frequent as its probability says, and one of probability 0 is never drawn."""
     p = np.array([0, 0.02, 0.3, 0, 0.08, 0.25, 0.05, 0.3, 0])
     got = values(student.tinygpt.sample(np.tile(p, (20_000, 1)), student.rng(int(rng.integers(1 << 30)))))
     call = "sample(20,000 equal rows, rng)"
@@ -877,13 +904,13 @@ def test_draws_follow_the_probabilities(student, rng):
     expect.equal(got.shape, (20_000,), call=f"the shape of {call}")
     check_frequencies(got, p, call=call)
     pairs = got[:-1] * 9 + got[1:]
-    hint = "a number of its own for each row"
+    hint = "draw a separate number for each row"
     check_frequencies(pairs, np.outer(p, p).ravel(), call="pairs of neighbours among the draws", hint=hint)
 
 
 @task("16.12")
 def test_each_row_is_drawn_from_its_own(student, rng):
-    """A row with one possible token gives it, at both ends as well; the same rng gives the same draws."""
+    """A row with one possible token gives that token, even at both ends; the same rng gives the same draws."""
     places = rng.integers(0, 6, 300)
     places[:2] = 0, 5
     rows = np.eye(6)[places]
@@ -893,21 +920,23 @@ def test_each_row_is_drawn_from_its_own(student, rng):
     first, second = (values(student.tinygpt.sample(rows, student.rng(5))) for _ in range(2))
     expect.array(second, first, call="sample with the same rng", hint="draw from rng alone", **EXACT)
     third = values(student.tinygpt.sample(rows, student.rng(6)))
-    expect.that(not np.array_equal(third, first), call="sample with another rng", got="the same", expected="others")
+    expect.that(
+        not np.array_equal(third, first), call="sample with another rng", got="the same", expected="different values"
+    )
 
 
 @task("16.12")
 def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
-    """At temperature 0 each new token is the likeliest after all before it, up to the full context."""
+    """At temperature 0 each new token is the likeliest after all tokens before it, up to the full context."""
     model = student.tinygpt.GPT(13, 12, 8, 2, 2, rng=student.rng(1))
-    arrays, prompt = draw(model, rng, 0.7), rng.integers(0, 13, (3, 4))
+    arrays, prompt = draw_parameters(model, rng, 0.7), rng.integers(0, 13, (3, 4))
     got = student.tinygpt.generate(model, prompt, 8, rng=student.rng(0), temperature=0)
     wanted = prompt
     for _ in range(8):
-        best = network(wanted, arrays, 2)[:, -1].argmax(axis=-1)
+        best = apply_network(wanted, arrays, 2)[:, -1].argmax(axis=-1)
         wanted = np.concatenate([wanted, best[:, None]], axis=1)
     call = "generate(model, prompts (3, 4), 8, temperature=0)"
-    hint = "first the prompt, then only the newest token, with the same caches; logits at the last place"
+    hint = "feed the prompt, then only the newest token, with the same caches; read the logits at the last position"
     expect.array(got, wanted, dtype="int64", call=call, hint=hint, **EXACT)
     for number in range(2):
         shape = values(model.blocks[number].self_attn.weights).shape
@@ -922,27 +951,31 @@ def test_greedy_generation_takes_the_likeliest_each_time(student, rng):
 def test_generation_samples_with_its_options(student, rng):
     """The first new token of 20,000 equal prompts follows temperature, top_k and top_p; the prompt stays."""
     model = student.tinygpt.GPT(9, 4, 4, 2, 1, rng=student.rng(2))
-    arrays, prompt = draw(model, rng, 0.7), rng.integers(0, 9, (1, 2))
-    logits = network(prompt, arrays, 2)[0, -1]
+    arrays, prompt = draw_parameters(model, rng, 0.7), rng.integers(0, 9, (1, 2))
+    logits = apply_network(prompt, arrays, 2)[0, -1]
     for options in ({}, {"temperature": 1.7}, {"top_k": 3}, {"top_p": 0.8}):
         got = values(student.tinygpt.generate(model, np.tile(prompt, (20_000, 1)), 1, rng=student.rng(3), **options))
         call = f"generate(model, 20,000 equal prompts, 1, {options})"
         expect.equal(got.shape, (20_000, 3), call=f"the shape of {call}")
         expect.array(got[:, :2], np.tile(prompt, (20_000, 1)), call=f"the prompts in {call}", **EXACT)
-        hint = "hand all three options to sampling_probabilities"
-        check_frequencies(got[:, 2], chosen(logits, **options), call=f"the new tokens of {call}", hint=hint)
+        hint = "pass all three options to sampling_probabilities"
+        check_frequencies(
+            got[:, 2], compute_sampling_probabilities(logits, **options), call=f"the new tokens of {call}", hint=hint
+        )
 
 
 @task("16.12")
 def test_generation_records_nothing_and_ends_at_the_context(student):
-    """A recorder hears nothing; more tokens than positions are a ValueError; the same rng writes the same."""
+    """Nothing is recorded, more tokens than positions are a ValueError, and the same rng writes the same text."""
     model = student.tinygpt.GPT(9, 6, 4, 2, 1, rng=student.rng(2))
     generate, prompt = student.tinygpt.generate, np.array([[1, 2]])
     with traced(student.tensor) as trace:
         first = generate(model, prompt, 4, rng=student.rng(1))
     expect.equal(len(trace.entries), 0, call="the number of ops recorded by generate", hint="with no_grad():")
     second = generate(model, prompt, 4, rng=student.rng(1))
-    expect.array(second, values(first), call="generate with the same rng", hint="new caches for each call", **EXACT)
+    expect.array(
+        second, values(first), call="generate with the same rng", hint="make new caches for each call", **EXACT
+    )
     with expect.raises(ValueError, call="generate(model of context 6, prompt of 2, 6)"):
         generate(model, prompt, 6, rng=student.rng(1))
 
@@ -951,7 +984,7 @@ def test_generation_records_nothing_and_ends_at_the_context(student):
 
 
 def build_recipe(student, text=CODE * 20, seed=3):
-    """The recipe, the merges it learns from a text, and the network it builds for them."""
+    """Return the recipe, the merges it learns from a text, and the network it builds for them."""
     ours = student.recipe("16_tinygpt")
     merges = ours.learn_merges(np.frombuffer(text, np.uint8))
     return ours, merges, ours.build(merges, student.rng(seed))
@@ -959,7 +992,7 @@ def build_recipe(student, text=CODE * 20, seed=3):
 
 @task("16.13")
 def test_recipe_learns_merges_of_the_text_it_is_given(student):
-    """The merges are int64 (m, 2), each of two earlier tokens; the first one is the text's most frequent pair."""
+    """Merges are int64 (m, 2), each of two earlier tokens; the first one is the text's most frequent pair."""
     ours = student.recipe("16_tinygpt")
     for text in (CODE * 20, b"zqzq zqzq. " * 40):
         got = expect.pull(ours.learn_merges(np.frombuffer(text, np.uint8)), call="learn_merges(text)")
@@ -968,13 +1001,15 @@ def test_recipe_learns_merges_of_the_text_it_is_given(student):
             fits, call="learn_merges(text)", got=expect.describe(got), expected="an int64 array of shape (m, 2)"
         )
         later = (got >= 256 + np.arange(len(got))[:, None]).any()
-        expect.that(not later, call="learn_merges(text)", got="a merge of later tokens", expected="of earlier ones")
-    expect.equal(tuple(got[0].tolist()), (122, 113), call="the first merge of b'zqzq zqzq. ' again and again")
+        expect.that(
+            not later, call="learn_merges(text)", got="a merge of later tokens", expected="merges of earlier tokens"
+        )
+    expect.equal(tuple(got[0].tolist()), (122, 113), call="the first merge of b'zqzq zqzq. ' repeated many times")
 
 
 @task("16.13")
 def test_recipe_learns_no_merges_of_a_text_without_pairs(student):
-    """Where no pair occurs twice there are no merges, and their array has the shape (0, 2)."""
+    """If no pair occurs twice, there are no merges, and their array has the shape (0, 2)."""
     got = expect.pull(
         student.recipe("16_tinygpt").learn_merges(np.frombuffer(b"a b\nc", np.uint8)), call="learn_merges"
     )
@@ -983,7 +1018,7 @@ def test_recipe_learns_no_merges_of_a_text_without_pairs(student):
 
 @task("16.13")
 def test_recipe_encodes_any_bytes(student, rng):
-    """The tokens' bytes, joined, are those that were given, and there are fewer tokens than bytes."""
+    """The tokens' bytes, joined, are the original bytes, and there are fewer tokens than bytes."""
     ours, merges, _ = build_recipe(student)
     table = spell_tokens(np.asarray(expect.pull(merges, call="learn_merges")).tolist())
     for data in (CODE, b"", bytes(rng.integers(0, 256, 200).tolist()), "größer \0".encode()):
@@ -996,7 +1031,7 @@ def test_recipe_encodes_any_bytes(student, rng):
 
 @task("16.13")
 def test_recipe_builds_its_network_from_the_generator_alone(student):
-    """The same seed builds the same network, another seed another one; all its weights are float32."""
+    """The same seed builds the same network, and another seed builds another; all weights are float32."""
     ours, merges, _ = build_recipe(student)
     one, same, other = ([values(p) for p in ours.build(merges, student.rng(seed)).parameters()] for seed in (1, 1, 2))
     for a, b in zip(one, same, strict=True):
@@ -1009,11 +1044,13 @@ def test_recipe_builds_its_network_from_the_generator_alone(student):
 
 @task("16.13")
 def test_recipe_begins_with_large_tokens_and_waves(student):
-    """Token embeddings are five times as large as Embedding's 0.02, positions a tenth of module 07's waves."""
+    """Token embeddings are five times as large as Embedding's 0.02, and positions are a tenth of module 07's waves."""
     ours, merges, network = build_recipe(student)
     spread = float(values(network.token_embedding.weight).std())
     call = "the standard deviation of the token embeddings of build(merges, rng)"
-    expect.that(0.09 <= spread <= 0.11, call=call, got=spread, expected="0.1", hint="five times what Embedding draws")
+    expect.that(
+        0.09 <= spread <= 0.11, call=call, got=spread, expected="0.1", hint="multiply Embedding's table by five"
+    )
     places = np.arange(CONTEXT)[:, None] / 10000 ** (np.arange(0, 64, 2) / 64)
     wanted = 0.1 * np.stack([np.sin(places), np.cos(places)], axis=-1).reshape(CONTEXT, 64)
     call = "the position embeddings of build(merges, rng)"
@@ -1026,7 +1063,7 @@ def test_recipe_begins_with_large_tokens_and_waves(student):
 
 @task("16.13")
 def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
-    """next_logits is the last of logits; each row counts for itself; a row may be longer than the context."""
+    """next_logits is the last position of logits; rows are independent; a row may be longer than the context."""
     ours, merges, network = build_recipe(student)
     size = 256 + len(expect.pull(merges, call="learn_merges"))
     tokens = rng.integers(0, size, (3, 20))
@@ -1035,11 +1072,13 @@ def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
     for length in (1, 7, 20):
         call = f"next_logits(network, 3 rows of {length} tokens)"
         got = ours.next_logits(network, tokens[:, :length])
-        expect.array(got, every[:, length - 1], call=call, rtol=1e-3, atol=1e-4, hint="the logits at the last place")
+        expect.array(
+            got, every[:, length - 1], call=call, rtol=1e-3, atol=1e-4, hint="return the logits at the last position"
+        )
     alone = ours.next_logits(network, tokens[1:2])
     expect.array(alone, every[1:2, -1], call="next_logits(network, the second row alone)", rtol=1e-3, atol=1e-4)
     long = rng.integers(0, size, (2, 700))
-    hint = "of a long row the last tokens count: tokens[:, -CONTEXT:]"
+    hint = "use the last tokens of a long row: tokens[:, -CONTEXT:]"
     got = expect.pull(ours.next_logits(network, long), call="next_logits(network, 2 rows of 700 tokens)")
     expect.equal(got.shape, (2, size), call="next_logits(network, 2 rows of 700 tokens).shape", hint=hint)
     last = ours.logits(network, long[:, -CONTEXT:])[:, -1]
@@ -1048,7 +1087,7 @@ def test_recipe_gives_logits_for_rows_of_any_length(student, rng):
 
 @task("16.13")
 def test_recipe_sees_no_future(student, rng):
-    """What comes later changes no logit."""
+    """Later tokens change no logit."""
     ours, merges, network = build_recipe(student)
     size = 256 + len(expect.pull(merges, call="learn_merges"))
     tokens = rng.integers(0, size, (2, 16))
@@ -1067,14 +1106,14 @@ def test_recipe_expects_every_token_alike_at_first(student, rng):
     shifted = logits - logits.max(axis=1, keepdims=True)
     nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(shifted)), tokens[:, 1:].ravel()]
     share = float(nats.mean() / np.log(size))
-    hint = "every weight drawn from rng, and small"
+    hint = "draw every weight from rng, and keep it small"
     call = "the loss of a fresh network on random tokens, divided by ln V"
     expect.that(0.9 <= share <= 1.3, call=call, got=share, expected="from 0.9 to 1.3", hint=hint)
 
 
 @task("16.13")
 def test_recipe_shows_where_attention_looks(student, rng):
-    """attention_maps gives one map for each row, layer and head: rows that sum to 1, with nothing for later tokens."""
+    """attention_maps gives one map per row, layer and head; rows sum to 1, with nothing for later tokens."""
     ours, merges, network = build_recipe(student)
     size = 256 + len(expect.pull(merges, call="learn_merges"))
     tokens = rng.integers(0, size, (2, 9))
@@ -1083,7 +1122,7 @@ def test_recipe_shows_where_attention_looks(student, rng):
     fits = got.ndim == 5 and got.shape[0] == 2 and got.shape[3:] == (9, 9) and min(got.shape) > 0
     expect.that(fits, call=f"{call}.shape", got=got.shape, expected="(2, layers, heads, 9, 9)")
     expect.array(got.sum(axis=-1), np.ones(got.shape[:-1]), call=f"the sums of rows of {call}", rtol=1e-3)
-    expect.array(np.triu(got, 1), np.zeros_like(got), call=f"what {call} gives to later tokens", atol=1e-6)
+    expect.array(np.triu(got, 1), np.zeros_like(got), call=f"the weights of later tokens in {call}", atol=1e-6)
     expect.that(
         got.shape[1] > 1, call=f"layers of {call}", got=got.shape[1], expected="one for each block: two or more"
     )
@@ -1092,7 +1131,7 @@ def test_recipe_shows_where_attention_looks(student, rng):
 
 @task("16.14")
 def test_windows_begin_with_a_document(student):
-    """Of a hundred documents or more each begins a window, as long as all but two in a hundred of them."""
+    """With a hundred documents or more, each begins a window, which fits all but two in a hundred of them."""
     ours = student.recipe("16_tinygpt")
     for sizes in ([5] * 100, [*[4] * 97, 9, 9, 9], [*range(2, 12)] * 15, [3] * 200):
         documents = [[*range(1, size), 0] for size in sizes]
@@ -1101,16 +1140,16 @@ def test_windows_begin_with_a_document(student):
         starts, length = ours.find_windows(tokens)
         ends = np.cumsum(sizes)
         wanted = sorted(sizes)[0] if max(sizes) == min(sizes) else int(np.quantile(sizes, 0.98))
-        hint = "ends are where tokens == END; a document has its END, and the next one begins behind it"
+        hint = "ends are where tokens == END; a document includes its END, and the next one begins after it"
         expect.equal(int(length), wanted, call=f"the length of {call}", hint=hint)
         begin = np.append(0, ends[:-1])
         begin = begin[begin + wanted < len(tokens)]
-        expect.array(starts, begin, dtype="int64", call=f"the starts of {call}", hint="a window needs one token more")
+        expect.array(starts, begin, dtype="int64", call=f"the starts of {call}", hint="a window needs one more token")
 
 
 @task("16.14")
 def test_windows_of_a_text_without_documents_begin_anywhere(student):
-    """With fewer than a hundred ends a window begins at every place that has enough tokens behind it."""
+    """With fewer than a hundred ENDs, a window begins at every position with enough tokens after it."""
     ours = student.recipe("16_tinygpt")
     for count, ends in ((CONTEXT + 40, 0), (CONTEXT + 40, 3), (20, 0), (CONTEXT + 1, 0), (3 * CONTEXT + 99, 99)):
         tokens = np.arange(1, count + 1) % 200 + 1
@@ -1126,7 +1165,7 @@ def test_windows_of_a_text_without_documents_begin_anywhere(student):
 
 @task("16.14")
 def test_windows_of_long_documents_begin_anywhere(student):
-    """Documents that do not fit into the context are read like one long text; each that just fits begins a window."""
+    """Documents that do not fit in the context are read like one long text; those that just fit begin a window."""
     ours = student.recipe("16_tinygpt")
     for size in (CONTEXT, CONTEXT + 1):
         tokens = np.array([*[1] * (size - 1), 0] * 120)
@@ -1139,8 +1178,8 @@ def test_windows_of_long_documents_begin_anywhere(student):
 
 @task("16.15")
 def test_recipe_reports_its_training(student, rng):
-    """Progress hears of rising steps to the last, with losses that fall from about ln V; every parameter moves."""
-    text = echoes(rng, 120)
+    """Calls of progress have rising steps up to the last, and losses that fall from about ln V; parameters change."""
+    text = draw_echoes(rng, 120)
     ours, _, network = build_recipe(student, text)
     before = [values(parameter) for parameter in network.parameters()]
     heard = Reports("step", "steps", "loss")
@@ -1154,48 +1193,48 @@ def test_recipe_reports_its_training(student, rng):
     expect.that(losses[-1] < losses[0] / 2, call=call, got=losses[::10], expected="a loss that falls to less than half")
     for number, (parameter, old) in enumerate(zip(network.parameters(), before, strict=True)):
         still = np.array_equal(values(parameter), old)
-        expect.that(not still, call=f"parameters()[{number}] after training", got="unchanged", expected="moved")
+        expect.that(not still, call=f"parameters()[{number}] after training", got="unchanged", expected="changed")
 
 
 @task("16.15")
 def test_recipe_trains_on_a_text_without_documents(student):
-    """A short text without any END is learned, too."""
+    """A short text without any END is learned as well."""
     text = CODE * 20
     ours, _, network = build_recipe(student, text)
     heard = Reports("step", "steps", "loss")
     ours.train(network, np.frombuffer(text, np.uint8), rng=student.rng(1), progress=heard)
     losses = [report["loss"] for report in heard.calls]
-    call = "the loss that progress hears, on one text of 5 KB"
+    call = "the loss that progress gets, on one text of 5 KB"
     expect.that(losses[-1] < losses[0] / 3, call=call, got=losses[::10], expected="a fall to less than a third")
 
 
-# What is expected, computed on this side
+# Helpers that compute expected values on this side
 
 
 def spell_tokens(merges):
-    """The bytes of each token."""
+    """Return the bytes of each token."""
     table = [bytes([byte]) for byte in range(256)]
     for left, right in merges:
         table.append(table[left] + table[right])
     return table
 
 
-def echoes(rng, count):
-    """Documents that say a word of three letters twice: "say tok: tok"."""
+def draw_echoes(rng, count):
+    """Draw documents that say a word of three letters twice: "say tok: tok"."""
     words = rng.choice(list(b"aeiklmnorstu"), (count, 3)).tolist()
     return b"".join(b"say " + bytes(word) + b": " + bytes(word) + b"\0" for word in words)
 
 
-def cut(data):
-    """The pieces of a text: a word, a digit or a run of signs with a space before it, or white space."""
+def cut_pieces(data):
+    """Cut a text into pieces: a word, a digit or a run of signs with a space before it, or white space."""
     pieces, place = [], 0
     while place < len(data):
-        begin = place + (data[place] == 32 and place + 1 < len(data) and kind_of(data[place + 1]) != "white")
-        end, kind = begin + 1, kind_of(data[begin])
+        begin = place + (data[place] == 32 and place + 1 < len(data) and classify_byte(data[place + 1]) != "white")
+        end, kind = begin + 1, classify_byte(data[begin])
         if kind in ("letter", "sign"):
-            while end < len(data) and kind_of(data[end]) == kind:
+            while end < len(data) and classify_byte(data[end]) == kind:
                 end += 1
-        elif data[begin] == 32:  # spaces: all but the last, which may belong to what follows
+        elif data[begin] == 32:  # spaces: all but the last, which may belong to the next piece
             while end < len(data) and data[end] == 32:
                 end += 1
             end = max(end - 1, begin + 1)
@@ -1204,16 +1243,16 @@ def cut(data):
     return pieces
 
 
-def kind_of(byte):
-    """What a byte is for `cut`."""
+def classify_byte(byte):
+    """Return what kind of byte it is for `cut_pieces`."""
     letter = bytes([byte])
     if letter.isalpha() or letter.isdigit():
         return "letter" if letter.isalpha() else "digit"
     return "white" if letter.isspace() or byte == 0 else "sign"
 
 
-def merge(tokens, pair, new):
-    """A list of tokens with one pair merged."""
+def merge_list(tokens, pair, new):
+    """Merge one pair in a list of tokens."""
     merged, place = [], 0
     while place < len(tokens):
         found = tuple(tokens[place : place + 2]) == pair
@@ -1222,36 +1261,36 @@ def merge(tokens, pair, new):
     return merged
 
 
-def naive_merges(data, size):
-    """Byte-pair encoding as its definition says: all is counted again in every round."""
-    pieces, merges = [list(piece) for piece in cut(data)], []
+def learn_merges_naively(data, size):
+    """Learn merges by the definition: count everything again in every round."""
+    pieces, merges = [list(piece) for piece in cut_pieces(data)], []
     while 256 + len(merges) < size:
         counts = Counter(pair for piece in pieces for pair in itertools.pairwise(piece))
         best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
         if best is None or counts[best] < 2:
             break
-        pieces = [merge(piece, best, 256 + len(merges)) for piece in pieces]
+        pieces = [merge_list(piece, best, 256 + len(merges)) for piece in pieces]
         merges.append(best)
     return merges
 
 
-def naive_encode(piece, merges):
-    """The tokens of one piece: as long as there is a pair with a merge, the earliest merge is made."""
+def encode_naively(piece, merges):
+    """Encode one piece: while a pair has a merge, apply the earliest one."""
     tokens, ranks = list(piece), {pair: rank for rank, pair in enumerate(merges)}
     while found := [ranks[pair] for pair in itertools.pairwise(tokens) if pair in ranks]:
-        tokens = merge(tokens, merges[min(found)], 256 + min(found))
+        tokens = merge_list(tokens, merges[min(found)], 256 + min(found))
     return tokens
 
 
-def normalised(x, weight, bias, eps):
-    """Layer normalisation of float64 along the last axis."""
+def apply_layer_norm(x, weight, bias, eps):
+    """Normalise along the last axis in float64, as a LayerNorm should."""
     mean = x.sum(axis=-1, keepdims=True) / max(x.shape[-1], 1)
     variance = ((x - mean) ** 2).sum(axis=-1, keepdims=True) / max(x.shape[-1], 1)
     return weight * (x - mean) / np.sqrt(variance + eps) + bias
 
 
-def attention(x, arrays, heads):
-    """Causal attention with weights and biases of q, k, v and out: (output, weights)."""
+def apply_attention(x, arrays, heads):
+    """Compute causal attention with weights and biases of q, k, v and out: (output, weights)."""
     q, k, v = (x @ arrays[i].T + arrays[i + 1] for i in (0, 2, 4))
     size, length = x.shape[-1] // heads, x.shape[1]
     output, weights = np.zeros_like(x), np.zeros((len(x), heads, length, length))
@@ -1264,30 +1303,30 @@ def attention(x, arrays, heads):
     return output @ arrays[6].T + arrays[7], weights
 
 
-def block(x, arrays, heads):
-    """A pre-norm block with its sixteen arrays."""
-    x = x + attention(normalised(x, *arrays[:2], 1e-5), arrays[2:10], heads)[0]
-    hidden = np.maximum(normalised(x, *arrays[10:12], 1e-5) @ arrays[12].T + arrays[13], 0)
+def apply_block(x, arrays, heads):
+    """Compute the output of a pre-norm block with its sixteen arrays."""
+    x = x + apply_attention(apply_layer_norm(x, *arrays[:2], 1e-5), arrays[2:10], heads)[0]
+    hidden = np.maximum(apply_layer_norm(x, *arrays[10:12], 1e-5) @ arrays[12].T + arrays[13], 0)
     return x + hidden @ arrays[14].T + arrays[15]
 
 
-def network(tokens, arrays, heads):
-    """The logits of a GPT with all its arrays."""
+def apply_network(tokens, arrays, heads):
+    """Compute the logits of a GPT with all its arrays."""
     x = arrays[0][tokens] + arrays[1][: tokens.shape[1]]
     for start in range(2, len(arrays) - 2, 16):
-        x = block(x, arrays[start : start + 16], heads)
-    return normalised(x, *arrays[-2:], 1e-5) @ arrays[0].T
+        x = apply_block(x, arrays[start : start + 16], heads)
+    return apply_layer_norm(x, *arrays[-2:], 1e-5) @ arrays[0].T
 
 
-def loss_of(logits, targets):
-    """The mean cross-entropy in nats."""
+def compute_mean_loss(logits, targets):
+    """Compute the mean cross-entropy in nats."""
     flat = logits.reshape(-1, logits.shape[-1])
     terms = [math.log(np.exp(row - row[t]).sum()) for row, t in zip(flat, targets.ravel(), strict=True)]
     return sum(terms) / len(terms)
 
 
-def chosen(logits, temperature=1.0, top_k=None, top_p=None):
-    """The probabilities of one row of logits, token by token."""
+def compute_sampling_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
+    """Compute the sampling probabilities of one row of logits, token by token."""
     order = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
     order = order[: 1 if temperature == 0 else top_k]
     powers = [math.exp((float(logits[t]) - float(logits[order[0]])) / (temperature or 1.0)) for t in order]
@@ -1302,8 +1341,8 @@ def chosen(logits, temperature=1.0, top_k=None, top_p=None):
     return probabilities
 
 
-def differences(function, arrays, step=1e-5):
-    """The slopes of a function of arrays in each of their elements, by central differences."""
+def difference_slopes(function, arrays, step=1e-5):
+    """Yield the slopes of a function with respect to each element of its arrays, by central differences."""
     for number, array in enumerate(arrays):
         slopes = np.zeros(array.shape)
         for index in np.ndindex(array.shape):
@@ -1316,8 +1355,8 @@ def differences(function, arrays, step=1e-5):
         yield slopes
 
 
-def draw(layer, rng, scale=0.5, dtype="float64"):
-    """New random parameters for a student's layer, which are also returned as arrays of this side."""
+def draw_parameters(layer, rng, scale=0.5, dtype="float64"):
+    """Give a student's layer new random parameters, and return them as arrays."""
     arrays = []
     for parameter in layer.parameters():
         arrays.append(scale * rng.normal(size=values(parameter).shape))
@@ -1325,8 +1364,8 @@ def draw(layer, rng, scale=0.5, dtype="float64"):
     return arrays
 
 
-def backward(student, layer, x, grad):
-    """The layer's output, and the gradients of its parameters when the output has the gradient `grad`."""
+def run_backward(student, layer, x, grad):
+    """Return the layer's output, and the gradients of its parameters if the output has the gradient `grad`."""
     parameters = layer.parameters()
     student.autograd.require_grad(parameters)
     with student.autograd.Tape():
@@ -1342,11 +1381,11 @@ def check_tape(student, layer, x, arrays, grad, weighted, *, call):
     """Compare the gradients of input and parameters with finite differences of `weighted(x, *arrays)`."""
     tensor = student.tensor.Tensor(x)
     student.autograd.require_grad([tensor])
-    _, gradients = backward(student, layer, tensor, grad)
-    for number, wanted in enumerate(differences(weighted, [x, *arrays])):
+    _, gradients = run_backward(student, layer, tensor, grad)
+    for number, wanted in enumerate(difference_slopes(weighted, [x, *arrays])):
         got = tensor.grad if number == 0 else gradients[number - 1]
         which = "its input" if number == 0 else f"parameters()[{number - 1}]"
-        hint = "use layers, apply and Tensor methods: a new Tensor of an array cuts the gradient"
+        hint = "use layers, apply and Tensor methods: making a new Tensor from an array cuts the gradient"
         expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=f"the gradient of {which}, {call}", hint=hint)
 
 
@@ -1354,11 +1393,13 @@ def check_parameters(parameters, wanted, *, call):
     """Compare a list of parameters, in order and to the last bit."""
     expect.equal(len(parameters), len(wanted), call=f"the number of {call}")
     for number, (got, array) in enumerate(zip(parameters, wanted, strict=True)):
-        expect.array(got, array, dtype="float32", call=f"{call}[{number}]", hint="in this order, from rng", **EXACT)
+        expect.array(
+            got, array, dtype="float32", call=f"{call}[{number}]", hint="draw in this order, from rng", **EXACT
+        )
 
 
 def check_frequencies(draws, p, *, call, hint=None):
-    """Chi-squared: draws as frequent as `p` says, and none where it is 0. Right code fails once in a million runs."""
+    """Require draws as frequent as `p` says (chi-squared), none where it is 0; right code fails once in a million."""
     counts = np.bincount(draws, minlength=len(p))
     expect.equal(int(counts[p == 0].sum()) + int((draws >= len(p)).sum()), 0, call=f"impossible tokens in {call}")
     possible = p > 0
@@ -1370,8 +1411,8 @@ def check_frequencies(draws, p, *, call, hint=None):
     expect.that(statistic <= most, call=f"chi-squared of {call}", got=f"{statistic:.1f}", expected=told, hint=hint)
 
 
-def from_pytorch(by_name):
-    """PyTorch's parameters of a TransformerEncoderLayer, or their gradients, in the order of a Block's."""
+def order_pytorch_arrays(by_name):
+    """Order PyTorch's parameters of a TransformerEncoderLayer, or their gradients, like those of a Block."""
     arrays = []
     for name in PYTORCH:
         array = np.array(by_name[name])
