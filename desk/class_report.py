@@ -16,7 +16,7 @@ from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores, find_preview_gradings
 from desk.stale import find_stale_grades
 from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
-from grading.checks.quiz import OPEN, question_in, was_answered
+from grading.checks.quiz import OPEN, extract_question_id, is_wrong_answer
 from grading.manifest.model import Manifest, Milestone, Status
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")
@@ -264,7 +264,7 @@ def _find_unanswered_questions(raw: Mapping[str, Any]) -> frozenset[str]:
     """Find the questions without an answer."""
     failures = [failure for criterion in raw["criteria"] for failure in criterion.get("failures", ())]
     titles = [(str(f["title"]), str(f.get("got") or "")) for f in failures]
-    return frozenset(t for t, got in titles if (question_in(t) or t == OPEN) and not was_answered(got))
+    return frozenset(t for t, got in titles if (extract_question_id(t) or t == OPEN_TITLE) and not is_wrong_answer(got))
 
 
 def _format_failure_title(failure: Mapping[str, Any]) -> str:
@@ -329,7 +329,7 @@ def _build_items(
         for counts, titles in ((missed, parents), (unmet, criteria)):
             statistics = analyse_items([_find_item_outcomes(found, titles) for found in everything], list(titles))
             for title, by in titles.items():
-                kind: ItemKind = "criterion" if title == by else "question" if question_in(title) else "failure"
+                kind: ItemKind = "criterion" if title == by else "question" if extract_question_id(title) else "failure"
                 items.append(ReportItem(milestone.id, kind, title, counts[title], len(tried), statistics[title]))
     return sorted(items, key=lambda i: (-i.students, i.milestone, i.title))
 

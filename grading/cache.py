@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, ConfigDict
 
 from grading.data.files import set_aside
 from grading.files import write_atomically
-from grading.measured import Measured
+from grading.measurement import Measurement
 from grading.result import Record
 
 MOST_FILES = 300
@@ -36,7 +36,7 @@ class KeptFigures(Record):
     measured_at: AwareDatetime
     """When the run that measured them began."""
     printed: str
-    measured: Measured
+    measured: Measurement
 
 
 def folder() -> Path:

@@ -33,7 +33,7 @@ from grading.lock import changed_course_files
 from grading.machine import machine
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Criterion, Kind, Manifest, Milestone, Module, Status
-from grading.measured import Context, Log, Measured
+from grading.measurement import CheckContext, Measurement, WorkerLog
 from grading.memory import limit_memory
 from grading.quiz.identity import student_id
 from grading.quiz.safe_yaml import InvalidFileError
@@ -49,29 +49,29 @@ if TYPE_CHECKING:
     from grading.testing.runner import TestOutcome
 
 
-def _find_later(module: str, name: str) -> Callable[[Context], Measured]:
+def _find_later(module: str, name: str) -> Callable[[CheckContext], Measurement]:
     """A check that is imported when it first measures: whoever is answered from kept figures waits for none of them."""
 
-    def measure(context: Context) -> Measured:
-        found: Callable[[Context], Measured] = getattr(importlib.import_module(module), name)
+    def measure(context: CheckContext) -> Measurement:
+        found: Callable[[CheckContext], Measurement] = getattr(importlib.import_module(module), name)
         return found(context)
 
     return measure
 
 
 CHECKS = {
-    "source": _find_later("grading.checks.source", "source"),
-    "imports": _find_later("grading.checks.imports", "imports"),
-    "module_tests": _find_later("grading.checks.tests", "module_tests"),
-    "integration_tests": _find_later("grading.checks.tests", "integration_tests"),
-    "xor": _find_later("grading.checks.xor", "xor"),
-    "mnist": _find_later("grading.checks.mnist", "mnist"),
-    "cifar10_convergence": _find_later("grading.checks.cifar10", "cifar10_convergence"),
-    "cifar10_kernels": _find_later("grading.checks.kernels", "cifar10_kernels"),
-    "kernel_speed": _find_later("grading.checks.speed", "kernel_speed"),
-    "language": _find_later("grading.checks.language", "language"),
-    "demo": _find_later("grading.demos.headless", "demo"),
-    "quiz": _find_later("grading.checks.quiz", "quiz"),
+    "source": _find_later("grading.checks.usable_source", "count_unusable_files"),
+    "imports": _find_later("grading.checks.allowed_imports", "count_import_violations"),
+    "module_tests": _find_later("grading.checks.student_tests", "run_module_tests"),
+    "integration_tests": _find_later("grading.checks.student_tests", "run_integration_tests"),
+    "xor": _find_later("grading.checks.xor_training", "measure_xor"),
+    "mnist": _find_later("grading.checks.mnist_accuracy", "measure_mnist"),
+    "cifar10_convergence": _find_later("grading.checks.cifar10_convergence", "measure_cifar10_convergence"),
+    "cifar10_kernels": _find_later("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
+    "kernel_speed": _find_later("grading.checks.kernel_speed", "measure_kernel_speed"),
+    "language": _find_later("grading.checks.text_generation", "measure_language"),
+    "demo": _find_later("grading.demos.headless", "measure_demo_reliability"),
+    "quiz": _find_later("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40
 """Of one criterion, in the record: thousands of the same kind tell nobody more."""
@@ -216,7 +216,7 @@ def _grade(
         if milestone is not None and not request.official:
             dependencies = find_dependencies(request.root, manifest, milestone, handed_in, sandbox)
             kept = {} if request.again else _find_kept(dependencies, criteria, watch)
-        log = Log()
+        log = WorkerLog()
 
         def start(last: int | None = None) -> Worker:
             modules, visible = on_path, handed_in
@@ -230,7 +230,7 @@ def _grade(
         common = Counter(one.seed for one in kept.values()).most_common(1)
         seed = common[0][0] if common else secrets.randbelow(1 << 31)
         seed = seed if request.seed is None else request.seed
-        context = Context(
+        context = CheckContext(
             root=request.root,
             manifest=manifest,
             modules=modules,
@@ -276,7 +276,7 @@ def _grade(
         pictures=tuple(picture for m in measured for picture in m.pictures),
         writings=tuple(writing for m in measured for writing in m.writings),
         named_images=tuple(image for m in measured for image in m.named_images),
-        student_output=log.printed(PRINTED),
+        student_output=log.join_output(PRINTED),
         timing=Timing(
             total=round(total, 3),
             student=round(log.student_seconds, 3),
@@ -322,7 +322,7 @@ class RunMemory:
     kept: Mapping[str, cache.KeptFigures]
     began: datetime
 
-    def keep(self, check: str, measured: Measured, context: Context, printed: str) -> None:
+    def keep(self, check: str, measured: Measurement, context: CheckContext, printed: str) -> None:
         """Keep what a check has measured; a run that is interrupted later need not measure it again."""
         if self.dependencies is not None and check not in NEVER_KEPT:
             key = self.dependencies.compute_key(check, CHECKS[check])  # not before: data may have come meanwhile
@@ -334,10 +334,10 @@ class RunMemory:
 
 
 def _judge(
-    context: Context, criteria: Iterable[Criterion], memory: RunMemory
-) -> tuple[tuple[CriterionResult, ...], list[Measured]]:
+    context: CheckContext, criteria: Iterable[Criterion], memory: RunMemory
+) -> tuple[tuple[CriterionResult, ...], list[Measurement]]:
     """Every criterion in the manifest's order. When code quality fails, what costs more is not attempted."""
-    measured: dict[str, Measured | GraderError] = {}
+    measured: dict[str, Measurement | GraderError] = {}
     judged: list[CriterionResult] = []
     stopped_by: Criterion | None = None
     for criterion in criteria:
@@ -370,16 +370,16 @@ def _judge(
         )
         if not passed and criterion.kind is Kind.CODE_QUALITY:
             stopped_by = stopped_by or criterion
-    return tuple(judged), [m for m in measured.values() if isinstance(m, Measured)]
+    return tuple(judged), [m for m in measured.values() if isinstance(m, Measurement)]
 
 
-def _take_kept(kept: cache.KeptFigures, context: Context) -> Measured:
+def _take_kept(kept: cache.KeptFigures, context: CheckContext) -> Measurement:
     """What a check measured in an earlier run, with what student code printed then."""
     context.log.output.append(kept.printed)
     return kept.measured
 
 
-def _measure(check: str, context: Context, memory: RunMemory) -> Measured | GraderError:
+def _measure(check: str, context: CheckContext, memory: RunMemory) -> Measurement | GraderError:
     """One check's figures, kept; whatever breaks in the grader or its machine is an error, never the student's failure.
 
     Nothing is kept of a check of which a worker died: memory or time may have been the machine's.
@@ -387,7 +387,7 @@ def _measure(check: str, context: Context, memory: RunMemory) -> Measured | Grad
     before = len(context.log.output)
     try:
         with limit_memory(CHECK_HEADROOM):
-            measured: Measured | GraderError = CHECKS[check](context)
+            measured: Measurement | GraderError = CHECKS[check](context)
     except GraderError as error:
         measured = error
     except MemoryError as error:
@@ -397,12 +397,12 @@ def _measure(check: str, context: Context, memory: RunMemory) -> Measured | Grad
         measured = GraderError(f"the grader failed in {check}: {error!r} ({Path(place.filename).name}:{place.lineno})")
     finally:
         failures = [worker.failure for worker in context.log.workers]
-        context.log.close()
+        context.log.close_workers()
     # Whatever the check made of it: a worker that the machine did not let work has measured nothing.
     if broken := next((failure for failure in failures if isinstance(failure, GraderError)), None):
         return broken
     died = any(isinstance(one, WorkerFailureError) and not isinstance(one, WorkerClosedError) for one in failures)
-    if isinstance(measured, Measured) and not died:
+    if isinstance(measured, Measurement) and not died:
         memory.keep(check, measured, context, "".join(context.log.output[before:]))
     return measured
 

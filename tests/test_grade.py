@@ -16,7 +16,7 @@ from grading.errors import GraderError, UsageError
 from grading.grade import grade_milestone, grade_module
 from grading.manifest.load import load
 from grading.manifest.model import Kind
-from grading.measured import Measured
+from grading.measurement import Measurement
 from grading.render import record
 from grading.result import CriterionStatus, Result, Verdict, verdict_of
 from grading.sandbox.launch import FENCES
@@ -212,7 +212,7 @@ def test_an_error_of_the_grader_is_not_the_students_failure(root, monkeypatch):
     assert {c.kind for c in broken} == {Kind.PERFORMANCE}
     assert all("the grader failed in xor" in (c.explanation or "") for c in broken)
 
-    def no_data(_context: object) -> Measured:
+    def no_data(_context: object) -> Measurement:
         raise GraderError("no data")
 
     monkeypatch.setitem(grade.CHECKS, "xor", no_data)

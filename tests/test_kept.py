@@ -20,7 +20,7 @@ from grading.errors import GraderError
 from grading.grade import grade_milestone, grade_module
 from grading.machine import machine
 from grading.manifest.load import load
-from grading.measured import Measured
+from grading.measurement import Measurement
 from grading.remote import WorkerDiedError
 from grading.render import words
 from grading.render.markdown import markdown
@@ -158,7 +158,7 @@ def test_a_miss_is_kept_and_an_error_is_not(root, tree, counted, monkeypatch):
 
     def miss(_context):
         counted["miss"] += 1
-        return Measured({**figures, "accuracy": 0.5}, {"accuracy": (missed,)}, how="measured")
+        return Measurement({**figures, "accuracy": 0.5}, {"accuracy": (missed,)}, how="measured")
 
     monkeypatch.setitem(grade.CHECKS, "xor", miss)
     for _ in range(2):
@@ -255,7 +255,7 @@ def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_pa
     shutil.copy(root / "milestones.yaml", course)
     assert key_of(course, tree, into) == keys[0]
     tests = key_of(course, tree, into, check="module_tests")
-    for name in ("modules/02_tensor/test_tensor.py", "grading/checks/xor.py"):
+    for name in ("modules/02_tensor/test_tensor.py", "grading/checks/xor_training.py"):
         with (course / name).open("a") as file:
             file.write("# changed\n")
         changed = key_of(course, tree, into, check="module_tests")
@@ -334,7 +334,7 @@ def kept(key: str = "k", **figures: float | None) -> cache.KeptFigures:
         seed=5,
         measured_at=datetime(2026, 11, 30, tzinfo=UTC),
         printed="",
-        measured=Measured(figures or {"accuracy": 1.0}),
+        measured=Measurement(figures or {"accuracy": 1.0}),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import RecipeError
-from grading.checks.writer import StudentWriter
+from grading.checks.student_network import RecipeError
+from grading.checks.student_writer import StudentWriter
 from grading.client import Worker
 from grading.testing import expect
 

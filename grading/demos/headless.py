@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from grading.checks.network import RecipeError, in_words
+from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.demos import DEMOS
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.screen import RecordingScreen
 from grading.result import Failure
 
 
-def demo(context: Context) -> Measured:
+def measure_demo_reliability(context: CheckContext) -> Measurement:
     """Play the milestone's demonstration without a screen and count the runs that reach their end."""
     assert context.milestone is not None
     assert context.milestone.experiment is not None
     play = DEMOS[context.milestone.id]
-    seeds = context.seeds("demo", context.milestone.experiment.demo_runs)
+    seeds = context.derive_seeds("demo", context.milestone.experiment.demo_runs)
     failures: list[Failure] = []
     context.watch.phase("Playing the demonstration headless", len(seeds))
-    for done, (seed, worker) in enumerate(zip(seeds, context.workers(len(seeds)), strict=True)):
+    for done, (seed, worker) in enumerate(zip(seeds, context.start_workers(len(seeds)), strict=True)):
         try:
             play(worker, RecordingScreen(), context.milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:
@@ -26,13 +26,13 @@ def demo(context: Context) -> Measured:
                 Failure(
                     title=f"The demonstration runs to its end (seed {seed})",
                     hint=f"See it run: tito milestone demo {context.milestone.id} --seed {seed}",
-                    **in_words(error),
+                    **build_failure_fields(error),
                 )
             )
         finally:
             worker.close()
         context.watch.advance(done + 1)
-    return Measured(
+    return Measurement(
         {"completed": (len(seeds) - len(failures)) / len(seeds)},
         {"completed": tuple(failures)},
         how=f"{len(seeds)} headless runs, seeds {', '.join(map(str, seeds))}",

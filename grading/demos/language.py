@@ -82,7 +82,7 @@ def show_training(writer: FunctionWriter, task: Task, screen: Screen) -> None:
         points.append(point)
         screen.frame(Framed(name_point(points), Learning(tuple(points), task)))
 
-    writer.train(task, tell, seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
+    writer.train(task, tell, time_limit=math.inf if screen.watched else UNWATCHED_SECONDS)
     screen.frame(Framed(name_point(points), Learning(points, task)), keep=True)
 
 

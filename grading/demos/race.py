@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import RecipeError
-from grading.checks.speed import build_network
-from grading.checks.step import StepShape
+from grading.checks.kernel_speed import build_step_network
+from grading.checks.reference_step import StepShape
+from grading.checks.student_network import RecipeError
 from grading.client import Worker
 from grading.render.text import one_line
 from grading.testing import expect
@@ -115,7 +115,7 @@ class TrainingStep:
 
     def __init__(self, worker: Worker, inputs: np.ndarray, labels: np.ndarray):
         self._worker = worker
-        self._network, parameters = build_network(worker, StepShape(len(inputs), inputs.shape[2], CHANNELS))
+        self._network, parameters = build_step_network(worker, StepShape(len(inputs), inputs.shape[2], CHANNELS))
         self._optimizer = worker.call(worker.module("optimizers"), "SGD", parameters, lr=0.01)
         self._criterion = worker.call(worker.module("dense"), "CrossEntropyLoss")
         self._batch = [worker.call(worker.module("tensor"), "Tensor", array) for array in (inputs, labels)]

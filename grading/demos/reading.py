@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from grading.checks.network import StudentNetwork
+from grading.checks.student_network import StudentNetwork
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.data.load import obtain
@@ -118,7 +118,7 @@ class Reader:
     @property
     def nbytes(self) -> int:
         """The bytes of all parameters and buffers."""
-        return self._network.weights().nbytes
+        return self._network.copy_weights().nbytes
 
     def read(self, images: np.ndarray) -> np.ndarray:
         """Classify images (n, channels, height, width), as probabilities (n, 10)."""

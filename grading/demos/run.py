@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grading.checks.network import RecipeError, in_words
+from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.client import Worker
 from grading.demos import DEMOS
 from grading.grade import built_milestone
@@ -29,7 +29,7 @@ def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure |
         try:
             DEMOS[number](worker, screen, milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:
-            return Failure(title="The demonstration runs to its end", **in_words(error))
+            return Failure(title="The demonstration runs to its end", **build_failure_fields(error))
     return None
 
 

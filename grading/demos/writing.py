@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.network import check_distributions, check_floats
-from grading.checks.texts import CAUSAL_TOKENS, softmax
-from grading.checks.writer import StudentWriter, learn_merges
+from grading.checks.student_network import check_distributions, check_floats
+from grading.checks.student_writer import StudentWriter, request_merges
+from grading.checks.text_training import CAUSAL_TOKENS, compute_softmax
 from grading.client import Worker
 from grading.demos.points import Progress, measure_training
 from grading.language.corpus import END, Prompt
@@ -132,7 +132,7 @@ class FunctionWriter:
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int, text: np.ndarray):
         self._worker, self._seed, self._seconds = worker, seed, milestone.budget.train_seconds
-        merges = learn_merges(worker, milestone.trigger, text, milestone.budget.call_seconds)
+        merges = request_merges(worker, milestone.trigger, text, milestone.budget.call_seconds)
         self._writer = StudentWriter(worker, milestone.trigger, seed, merges)
 
     def train(
@@ -192,7 +192,7 @@ class FunctionWriter:
     def choose_next(self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator) -> Token:
         """Draw the next token with the student's own `sampling_probabilities`."""
         logits = self._writer.next_logits([tokens])
-        own, chances = softmax(logits)[0], self._find_chances(logits, temperature, top_p)
+        own, chances = compute_softmax(logits)[0], self._find_chances(logits, temperature, top_p)
         number = int(rng.choice(len(chances), p=chances / chances.sum()))
         data, stop, _ = self._writer.table[number].partition(STOP)
         likeliest = np.argsort(-own, kind="stable")[:LIKELIEST].tolist()
@@ -240,7 +240,7 @@ class FunctionWriter:
             first = int(np.searchsorted(ends, len(exercise.prompt.text.encode()), side="right"))
             cut = max(0, len(tokens) - 1 - CAUSAL_TOKENS)
             first, tokens = max(1, first - cut), tokens[cut:]
-            found = softmax(self._writer.logits(tokens[None, :-1])[0, first - 1 :])
+            found = compute_softmax(self._writer.logits(tokens[None, :-1])[0, first - 1 :])
             losses.append(-np.log(np.maximum(found[np.arange(len(found)), tokens[first:]], 1e-9)))
         return float(np.concatenate(losses).mean())
 

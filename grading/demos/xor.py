@@ -7,8 +7,8 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from grading.checks.network import StudentNetwork
-from grading.checks.xor import LABELS, POINTS, cross_entropy
+from grading.checks.student_network import StudentNetwork
+from grading.checks.xor_training import LABELS, POINTS, compute_binary_cross_entropy
 from grading.client import Worker
 from grading.manifest.model import Milestone
 from grading.render.screen import Screen
@@ -22,16 +22,16 @@ SHADES = " ·░▒▓█"
 def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Train a network, and draw its decision boundary as it learns. Raises what student code raises."""
     network = StudentNetwork(worker, milestone.trigger, seed)
-    losses = [cross_entropy(network.predict(POINTS), LABELS)]
+    losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
     screen.frame(_frame(network, "before training: fresh weights", losses))
 
     def progress(step: float, steps: float) -> None:
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
-            losses.append(cross_entropy(network.predict(POINTS), LABELS))
+            losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
             screen.frame(_frame(network, f"step {step:.0f} of {steps:.0f}", losses))
 
     network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, progress)
-    losses.append(cross_entropy(network.predict(POINTS), LABELS))
+    losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
     screen.frame(_frame(network, "after training", losses))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from desk.item_statistics import ItemOutcome
-from grading.checks.quiz import find_judged
+from grading.checks.quiz import find_missed_questions
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event
@@ -214,7 +214,7 @@ def _questions(story: Story, manifest: Manifest) -> Iterator[tuple[int, dict[str
         milestone = known.get(event.milestone or 0)
         if result is None or milestone is None or not _was_measured(result, "quiz"):
             continue
-        judged = find_judged(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
+        judged = find_missed_questions(milestone, [f for c in result.criteria if c.name == "quiz" for f in c.failures])
         if judged:  # unanswered questions are not missed
             yield milestone.id, {f"{milestone.id}/{question}": missed for question, missed in judged.items()}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from grading import cache, grade
-from grading.checks import cifar10
-from grading.checks.cifar10 import late_fall
+from grading.checks import cifar10_convergence
+from grading.checks.cifar10_convergence import measure_late_loss_fall
 from grading.data.dataset import DataSet
 from grading.grade import grade_milestone
 from grading.manifest.load import load
@@ -49,7 +49,7 @@ def graded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
         data = colours(images, 200)
-        monkeypatch.setattr(cifar10, "obtain", lambda *_: data)
+        monkeypatch.setattr(cifar10_convergence, "obtain", lambda *_: data)
         monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
             monkeypatch.setitem(grade.CHECKS, check, passed(check))
@@ -115,13 +115,13 @@ def test_official_gradings_train_from_two_seeds(graded: Callable[..., Result]) -
 
 def test_late_fall_is_the_part_that_comes_last() -> None:
     """Of a fall from 2 to 1 that is done at four fifths nothing is left; of a straight line two tenths and more."""
-    assert late_fall(TENTHS, (2.0, *[1.0] * 10)) == 0
+    assert measure_late_loss_fall(TENTHS, (2.0, *[1.0] * 10)) == 0
     straight = tuple(2 - step for step in TENTHS)
-    assert late_fall(TENTHS, straight) == pytest.approx((1.25 - 1.05) / (2 - 1.05))
-    assert late_fall(TENTHS, (2.0, *[0.5] * 8, 1.0, 1.0)) == 0
+    assert measure_late_loss_fall(TENTHS, straight) == pytest.approx((1.25 - 1.05) / (2 - 1.05))
+    assert measure_late_loss_fall(TENTHS, (2.0, *[0.5] * 8, 1.0, 1.0)) == 0
 
 
 def test_late_fall_is_unknown_without_measurements_or_a_fall() -> None:
     """A curve that stops at half time, and one that rises, have none."""
-    assert late_fall(TENTHS[:6], (2.0, 1.5, 1.2, 1.1, 1.0, 1.0)) is None
-    assert late_fall(TENTHS, tuple(2 + step for step in TENTHS)) is None
+    assert measure_late_loss_fall(TENTHS[:6], (2.0, 1.5, 1.2, 1.1, 1.0, 1.0)) is None
+    assert measure_late_loss_fall(TENTHS, tuple(2 + step for step in TENTHS)) is None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grading.checks.draws import (
+from grading.checks.drawn_tasks import (
     CORNERS,
     LABELINGS,
-    OTHERS,
+    OTHER_LABELINGS,
     XOR,
     draw_image_task,
-    draw_square,
+    draw_xor_square,
     perturb_images,
 )
 from grading.data.dataset import DataSet
@@ -56,7 +56,7 @@ def test_a_square_is_turned_scaled_and_moved():
     """Sides of 0.8 to 1.25, right angles, any direction; labels are XOR or its inverse."""
     angles = []
     for seed in range(200):
-        square = draw_square(np.random.default_rng(seed), xor=True)
+        square = draw_xor_square(np.random.default_rng(seed), with_xor_labels=True)
         first, across, along = square.corners[0], square.corners[1] - square.corners[0], square.corners[2]
         along = along - first
         assert across @ along == pytest.approx(0, abs=1e-5)
@@ -72,14 +72,17 @@ def test_a_square_is_turned_scaled_and_moved():
 def test_there_are_fourteen_labelings_and_every_other_one_is_drawn():
     """None is constant; the twelve that are neither XOR nor its inverse all come."""
     assert len(set(LABELINGS)) == 14
-    assert len(OTHERS) == 12
-    drawn = {tuple(draw_square(np.random.default_rng(s), xor=False).labels[:, 0].astype(int)) for s in range(300)}
-    assert drawn == set(OTHERS)
+    assert len(OTHER_LABELINGS) == 12
+    drawn = {
+        tuple(draw_xor_square(np.random.default_rng(s), with_xor_labels=False).labels[:, 0].astype(int))
+        for s in range(300)
+    }
+    assert drawn == set(OTHER_LABELINGS)
 
 
 def test_a_program_with_xor_in_its_source_learns_no_other_labels():
     """Of each other labeling it gets two or three corners, whichever sign it has learned."""
-    for labels in OTHERS:
+    for labels in OTHER_LABELINGS:
         right = sum(a == b for a, b in zip(labels, XOR, strict=True))
         assert max(right, 4 - right) in (2, 3)
 
@@ -88,7 +91,7 @@ def test_a_threshold_on_the_unit_square_is_at_chance_on_drawn_ones():
     """rint(x1) != rint(x2) with the better of two signs: right on all corners of hardly any square."""
     right = []
     for seed in range(300):
-        square = draw_square(np.random.default_rng(seed), xor=True)
+        square = draw_xor_square(np.random.default_rng(seed), with_xor_labels=True)
         wired = np.rint(square.corners[:, 0]) != np.rint(square.corners[:, 1])
         share = (wired == (square.labels[:, 0] > 0.5)).mean()
         right.append(max(share, 1 - share))
@@ -106,12 +109,12 @@ def test_images_are_turned_all_alike_and_classes_renumbered(symmetry, ways):
         task = draw_image_task(data, symmetry, np.random.default_rng(seed))
         assert task.data.train_inputs.shape == image.shape
         assert np.array_equal(task.data.train_inputs[:2], task.data.test_inputs)
-        assert np.array_equal(task.data.train_targets, task.renumbered[data.train_targets])
-        assert sorted(task.renumbered) == list(range(10))
+        assert np.array_equal(task.data.train_targets, task.class_numbers[data.train_targets])
+        assert sorted(task.class_numbers) == list(range(10))
         seen.add(task.data.train_inputs[1].tobytes())
-        assert np.array_equal(task.turn_back(task.data.train_inputs), image)
+        assert np.array_equal(task.restore_orientation(task.data.train_inputs), image)
         perfect = np.eye(10)[task.data.test_targets]
-        assert np.array_equal(task.true_classes(perfect).argmax(axis=1), data.test_targets)
+        assert np.array_equal(task.restore_class_order(perfect).argmax(axis=1), data.test_targets)
     assert len(seen) == ways
 
 

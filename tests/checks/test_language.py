@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from grading.checks import language as checked
-from grading.checks.language import language
-from grading.checks.writer import StudentWriter
+from grading.checks import text_generation as checked
+from grading.checks.student_writer import StudentWriter
+from grading.checks.text_generation import measure_language
 from grading.data.dataset import TextSet
 from grading.data.python_docs import load_python_docs
 from grading.language.functions import CONDITIONS, CONTINUATIONS, IDIOMS, OPERATIONS
@@ -25,7 +25,7 @@ from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
 from grading.manifest.load import load
 from grading.manifest.model import LanguageExperiment
-from grading.measured import Measured
+from grading.measurement import Measurement
 from grading.remote import WorkerDiedError, remote_error
 from grading.render.progress import Silent
 from grading.result import RIVAL_SETS
@@ -291,7 +291,7 @@ def keep_what_is_drawn(name: str, draw: Callable[..., Any]) -> Callable[..., Any
 
 
 @pytest.fixture
-def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measured]:
+def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measurement]:
     """Measure a recipe as milestone 5 does, on small texts."""
     DRAWN.clear()
     Copying.neighbours.clear()
@@ -301,7 +301,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measure
         DRAWN[name] = None
         monkeypatch.setattr(checked, name, keep_what_is_drawn(name, getattr(checked, name)))
 
-    def measure_it(recipe: type[Recipe]) -> Measured:
+    def measure_it(recipe: type[Recipe]) -> Measurement:
         budget = SimpleNamespace(call_seconds=30, train_seconds=30)
         milestone = SimpleNamespace(trigger="16_tinygpt", experiment=EXPERIMENT, budget=budget)
         context: Any = SimpleNamespace(
@@ -311,7 +311,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measure
             seeds=lambda _purpose, _count: [11],
             workers=lambda count: iter([Worker(recipe()) for _ in range(count)]),
         )
-        return language(context)
+        return measure_language(context)
 
     return measure_it
 
@@ -322,7 +322,7 @@ def criteria(root):
     return {c.figure: c for c in load(root).milestone(5).criteria if c.check == "language"}
 
 
-def missed(measured: Measured, criteria) -> set[str]:
+def missed(measured: Measurement, criteria) -> set[str]:
     """The figures that do not meet their thresholds; each says what to do."""
     names = {name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.met_by(figure)}
     for name in names:
@@ -403,7 +403,7 @@ def test_no_row_shows_what_is_asked_in_another_or_later():
 
     writer = SimpleNamespace(next_logits=next_logits, table=[b"ab"] * 600)
     run: Any = SimpleNamespace(held_out=[np.arange(300), np.arange(300, 500), np.arange(500, 600)], writer=writer)
-    bits = checked._measure_bits(run, EXPERIMENT, np.random.default_rng(3))
+    bits = checked._measure_bits_per_byte(run, EXPERIMENT, np.random.default_rng(3))
     assert bits == pytest.approx(np.log2(600) / 2)
     assert asked >= EXPERIMENT.scored_tokens
 
@@ -437,8 +437,8 @@ def picture_attention(answer: Callable[[np.ndarray], Any], written: bytes = b"re
 
     worker: Any = Worker(Looking())
     writer = StudentWriter(worker, "16_tinygpt", 1, np.zeros((0, 2), np.int64))
-    run: Any = SimpleNamespace(writer=writer, learned=writer.weights())
-    return checked._picture_attention(run, b"def f(a):", written, 1)
+    run: Any = SimpleNamespace(writer=writer, learned=writer.copy_weights())
+    return checked._make_attention_pictures(run, b"def f(a):", written, 1)
 
 
 def look_at_the_first(tokens: np.ndarray) -> np.ndarray:

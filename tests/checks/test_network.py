@@ -7,8 +7,8 @@ import contextlib
 import numpy as np
 import pytest
 
-from grading.checks import network
-from grading.checks.network import RecipeError, StudentNetwork, Weights, differ_by
+from grading.checks import student_network
+from grading.checks.student_network import RecipeError, StudentNetwork, Weights, compute_mean_difference
 
 
 class Array:
@@ -63,9 +63,9 @@ def test_parameters_must_stay_as_many_as_they_were():
     """A network with one more each time is told so; it is not the grader's error."""
     kept = [Array([1.0])]
     growing = built(lambda: kept.append(Array([2.0])) or list(kept))
-    first = growing.weights()
+    first = growing.copy_weights()
     with pytest.raises(RecipeError, match="where there were 2"):
-        growing.put(first)
+        growing.load_weights(first)
 
 
 def with_buffers(worker, buffers):
@@ -80,30 +80,30 @@ def test_parameters_and_buffers_are_carried():
     source = with_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
     other, others_mean = Array([[0.0, 0.0]]), Array([0.0])
     target = with_buffers(FakeWorker(lambda: [other]), lambda: [others_mean])
-    target.put(source.weights())
+    target.load_weights(source.copy_weights())
     assert other.data.tolist() == [[1.0, 2.0]]
     assert others_mean.data.tolist() == [0.5]
-    assert source.weights().numbers == 2 + 4
-    assert built(lambda: [weight]).weights().buffers == ()
+    assert source.copy_weights().number_count == 2 + 4
+    assert built(lambda: [weight]).copy_weights().buffers == ()
 
 
 def test_other_shapes_are_said():
     """A network that another seed builds otherwise, or that training has grown, is told which list and how."""
     grown, small = built(lambda: [Array(np.zeros((3, 2)))]), built(lambda: [Array(np.zeros((2, 2)))])
     with pytest.raises(RecipeError, match=r"network\.parameters\(\): shapes \(3, 2\) after training, \(2, 2\) when"):
-        small.put(grown.weights())
+        small.load_weights(grown.copy_weights())
     keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: [Array(np.zeros(5))])
     with pytest.raises(RecipeError, match=r"network\.buffers\(\): shapes \(5,\) after training, none when"):
-        built(lambda: [Array([0.0])]).put(keeping.weights())
+        built(lambda: [Array([0.0])]).load_weights(keeping.copy_weights())
 
 
 def test_weights_that_are_not_numbers_are_said():
     """NaN is the student's, with words, and no noise is added to it."""
     with pytest.raises(RecipeError, match="NaN or infinity"):
-        built(lambda: [Array([1.0, np.nan])]).weights()
+        built(lambda: [Array([1.0, np.nan])]).copy_weights()
     keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: "none")
     with pytest.raises(RecipeError, match=r"buffers\(\): str"):
-        keeping.weights()
+        keeping.copy_weights()
 
 
 def test_noise_leaves_what_was_learned_and_nothing_of_low_bits():
@@ -112,7 +112,7 @@ def test_noise_leaves_what_was_learned_and_nothing_of_low_bits():
     values = rng.normal(0, 0.1, 20_000).astype(np.float32)
     hidden = (values.view(np.uint32) & ~np.uint32(1)) | rng.integers(0, 2, len(values)).astype(np.uint32)
     before = hidden.view(np.float32)
-    (after,) = Weights((before,), ()).with_noise(1e-4, rng).parameters
+    (after,) = Weights((before,), ()).add_noise(1e-4, rng).parameters
     assert np.abs(after - before).std() == pytest.approx(1e-5 * np.sqrt(1 - 2 / np.pi), rel=0.1)
     kept = (after.view(np.uint32) & 1) == (before.view(np.uint32) & 1)
     assert 0.48 < kept.mean() < 0.52
@@ -123,37 +123,37 @@ def test_noise_spares_what_it_must():
     """A variance stays above 0, integers stay, and what has no size has no noise."""
     tiny, scale = np.full(1000, 1e-8, np.float32), np.arange(5, dtype=np.int8)
     weights = Weights((np.zeros((0, 3), np.float32), np.zeros(4)), (np.append(tiny, 1.0), scale))
-    noisy = weights.with_noise(1e-2, np.random.default_rng(2))
+    noisy = weights.add_noise(1e-2, np.random.default_rng(2))
     assert noisy.shapes == weights.shapes
     assert noisy.buffers[0].min() > 0.9e-8
     assert noisy.buffers[1] is scale
     assert noisy.parameters[1].tolist() == [0] * 4
-    assert weights.numbers == 4 + 8 * 1001 + 5
+    assert weights.number_count == 4 + 8 * 1001 + 5
 
 
 def test_noise_reaches_what_is_too_small_or_too_large_to_square():
     """Where the square of a float64 is 0 or infinite, its size is still known, and so the noise."""
     for size in (2.0**-900, 2.0**900):
         before = np.full((50, 2), size) * [1, 3]
-        (after,) = Weights((before,), ()).with_noise(1e-3, np.random.default_rng(3)).parameters
+        (after,) = Weights((before,), ()).add_noise(1e-3, np.random.default_rng(3)).parameters
         assert np.std((after - before) / size) == pytest.approx(1e-3 * np.sqrt(5), rel=0.3)
 
 
 def test_a_byte_of_a_buffer_counts_as_a_number():
     """Noise does not reach integers, nor the exponent of a float there, so 64 bits hold more than a parameter does."""
-    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).numbers == 160
-    assert Weights((np.zeros(10, np.float64),), ()).numbers == 10
+    assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).number_count == 160
+    assert Weights((np.zeros(10, np.float64),), ()).number_count == 10
 
 
 def test_a_network_keeps_its_dtypes():
     """Which dtype training chose is no answer: what is carried is of the dtype that it finds."""
     source, target = Array([1.5]), Array([0.0])
     source.data = source.data.astype(np.float64)
-    built(lambda: [target]).put(built(lambda: [source]).weights())
+    built(lambda: [target]).load_weights(built(lambda: [source]).copy_weights())
     assert target.data.dtype == np.float32
     assert target.data.tolist() == [1.5]
     source.data[0] = 1e300
-    built(lambda: [target]).put(built(lambda: [source]).weights())
+    built(lambda: [target]).load_weights(built(lambda: [source]).copy_weights())
     assert np.isposinf(target.data)
 
 
@@ -192,25 +192,25 @@ def test_a_recipe_and_a_tensor_that_are_values_are_said():
 def use(worker):
     """Whatever the grader does with a network."""
     network_ = StudentNetwork(worker, "04_layers", 0)
-    network_.weights()
+    network_.copy_weights()
     network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *_: None)
     network_.predict(np.zeros((1, 2)))
 
 
 def test_answers_differ_by_a_share():
     """Nothing in common is 1, the same is 0, for one probability and for many."""
-    assert differ_by(np.eye(10), np.eye(10)) == 0
-    assert differ_by(np.eye(10), np.roll(np.eye(10), 1, axis=1)) == 1
-    assert differ_by(np.ones((4, 1)), np.zeros((4, 1))) == 1
+    assert compute_mean_difference(np.eye(10), np.eye(10)) == 0
+    assert compute_mean_difference(np.eye(10), np.roll(np.eye(10), 1, axis=1)) == 1
+    assert compute_mean_difference(np.ones((4, 1)), np.zeros((4, 1))) == 1
 
 
 def test_weights_have_an_end(monkeypatch):
     """The grader keeps a copy of all weights, so their bytes and their number are bounded."""
-    monkeypatch.setattr(network, "MAX_WEIGHTS", 100)
+    monkeypatch.setattr(student_network, "MAX_WEIGHTS", 100)
     with pytest.raises(RecipeError, match="more than"):
-        built(lambda: [Array(np.zeros(20))] * 2).weights()
+        built(lambda: [Array(np.zeros(20))] * 2).copy_weights()
     with pytest.raises(RecipeError, match=r"1,001 parameters"):
-        built(lambda: [Array([0.0])] * 1_001).weights()
+        built(lambda: [Array([0.0])] * 1_001).copy_weights()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from grading.checks.quiz import OPEN, find_judged, quiz
+from grading.checks.quiz_answers import OPEN_TITLE, find_missed_questions, measure_quiz
 from grading.manifest.load import load
-from grading.measured import Measured
+from grading.measurement import Measurement
 from grading.quiz.answers import Answers, save_answers
 from grading.result import Failure
 
@@ -18,11 +18,11 @@ from grading.result import Failure
 def check(root: Path, tmp_path: Path):
     """`check(answers, owner)`: what the check says of milestone 1's questions to the student ada."""
 
-    def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measured:
+    def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measurement:
         if answers:
             save_answers(tmp_path, number, Answers(owner, answers))
         milestone, submission = load(root).milestone(number), SimpleNamespace(answers=tmp_path)
-        return quiz(SimpleNamespace(milestone=milestone, submission=submission, student="ada"))
+        return measure_quiz(SimpleNamespace(milestone=milestone, submission=submission, student="ada"))
 
     return run
 
@@ -31,7 +31,7 @@ def test_an_unopened_quiz_is_one_thing_to_do(check) -> None:
     """Not one for each question."""
     measured = check({})
     (failure,) = measured.failures["correct"]
-    assert failure.title == OPEN
+    assert failure.title == OPEN_TITLE
     assert failure.got == "no answer to questions 1, 2, 3, 4, 5, 6, 7"
     assert failure.hint == "Answer them: tito milestone quiz 1"
     assert measured.figures == {"correct": 0}
@@ -72,8 +72,10 @@ def test_only_answers_that_were_looked_at_count_as_judged(root: Path) -> None:
     milestone = load(root).milestone(1)
     first, _, *others = (question.id for question in milestone.questions)
     wrong = Failure(title=f"Question {first} is answered correctly", got="Not right yet.")
-    some_open, all_open = (Failure(title=OPEN, got=f"no answer to questions {n}") for n in ("2", "1, 2, 3, 4, 5, 6, 7"))
-    assert find_judged(milestone, [wrong, some_open]) == {first: True} | dict.fromkeys(others, False)
-    assert find_judged(milestone, [all_open]) == {}
-    assert find_judged(milestone, [Failure(title="The answers have a known owner")]) == {}
-    assert set(find_judged(milestone, []).values()) == {False}
+    some_open, all_open = (
+        Failure(title=OPEN_TITLE, got=f"no answer to questions {n}") for n in ("2", "1, 2, 3, 4, 5, 6, 7")
+    )
+    assert find_missed_questions(milestone, [wrong, some_open]) == {first: True} | dict.fromkeys(others, False)
+    assert find_missed_questions(milestone, [all_open]) == {}
+    assert find_missed_questions(milestone, [Failure(title="The answers have a known owner")]) == {}
+    assert set(find_missed_questions(milestone, []).values()) == {False}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course.skeleton import skeleton
-from grading.checks.source import find_stored_data, measure_information
+from grading.checks.usable_source import find_stored_data, measure_compressed_size
 from grading.criteria import asked
 from grading.manifest.load import load
 from grading.manifest.model import Budget, Status
@@ -34,8 +34,8 @@ def test_data_is_found_however_it_is_spelled(spelling):
     text = spell(DATA, spelling)
     (failure,) = stored(text)
     assert failure.title == "The file holds code, and no stored data"
-    assert f"{measure_information(text):,} bytes" in failure.got
-    assert measure_information(text) >= len(DATA)
+    assert f"{measure_compressed_size(text):,} bytes" in failure.got
+    assert measure_compressed_size(text) >= len(DATA)
     assert f"{LIMIT:,} bytes" in failure.expected
     assert failure.file == "0.py"
 
@@ -74,12 +74,12 @@ def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
     """Each alone, and all of each milestone together."""
     found = courses_texts(root)
     for path, (solution, opened, bound) in found.items():
-        assert 2 * measure_information(solution) < bound, path
-        assert 2 * measure_information(opened) < bound, path
+        assert 2 * measure_compressed_size(solution) < bound, path
+        assert 2 * measure_compressed_size(opened) < bound, path
     manifest = load(root)
     for milestone in (m for m in manifest.milestones if m.status is Status.BUILT):
         paths = [f.path for f in source_files(manifest, manifest.modules_for(milestone))]
-        together = measure_information("".join(found[path][0] for path in paths))
+        together = measure_compressed_size("".join(found[path][0] for path in paths))
         assert 2 * together < milestone.budget.average_bytes * len(paths), milestone.id
 
 
@@ -91,7 +91,7 @@ def test_every_second_line_may_be_a_comment(root):
         lines = []
         for number, line in enumerate(solution.splitlines()):
             lines += [f"# {' '.join(words[number * 9 : number * 9 + 9])}", line]
-        assert measure_information("\n".join(lines)) < bound, path
+        assert measure_compressed_size("\n".join(lines)) < bound, path
 
 
 def test_what_the_bounds_are_is_in_every_milestone(root):
@@ -105,4 +105,4 @@ def test_what_the_bounds_are_is_in_every_milestone(root):
 
 def test_the_measure_is_what_lzma_makes_of_the_file():
     """So that anybody can measure it."""
-    assert measure_information("x = 1\n") == len(lzma.compress(b"x = 1\n"))
+    assert measure_compressed_size("x = 1\n") == len(lzma.compress(b"x = 1\n"))

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grading.checks import speed
-from grading.checks.speed import Round, kernel_speed, own_products
-from grading.checks.step import StepShape, draw_shape
+from grading.checks import kernel_speed
+from grading.checks.kernel_speed import SpeedRound, measure_kernel_speed, start_product_timer
+from grading.checks.reference_step import StepShape, draw_step_shape
 from grading.client import Worker
 from grading.manifest.load import load
-from grading.measured import Context, Log, Measured
+from grading.measurement import CheckContext, Measurement, WorkerLog
 from grading.render.progress import Silent
 from grading.sandbox.launch import Confinement, choose
 from grading.sandbox.processes import read_cpu_nanoseconds
@@ -30,10 +30,10 @@ SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     """What the check makes of the solution."""
     folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
-    milestone, log = manifest.milestone(4), Log()
+    milestone, log = manifest.milestone(4), WorkerLog()
     modules = manifest.modules_for(milestone)
     tree = build(Miniature(folder, {"from": "solution"}), root, manifest, folder / "tree")
     submission = take(tree, manifest, modules, milestone, folder / "submission")
@@ -44,16 +44,16 @@ def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
         log.workers.append(start_worker(own, visible, milestone.budget, choose(official=False)))
         return log.workers[-1]
 
-    context = Context(
+    context = CheckContext(
         root, manifest, modules, milestone, submission, start, milestone.budget, 3, False, None, Silent(), log
     )
     try:
-        return kernel_speed(context)
+        return measure_kernel_speed(context)
     finally:
         log.close()
 
 
-def test_the_solution_is_faster_and_gives_the_same_values(measured: Measured) -> None:
+def test_the_solution_is_faster_and_gives_the_same_values(measured: Measurement) -> None:
     """How much faster depends on the machine, and is the milestone's question; that it is, and is right, is not."""
     assert measured.figures["speed_up"] is not None, measured.failures
     assert measured.figures["speed_up"] > 1.1, measured.how
@@ -68,16 +68,16 @@ def test_the_solution_is_faster_and_gives_the_same_values(measured: Measured) ->
 
 def test_a_slow_baseline_counts_no_more_than_its_bound() -> None:
     """Twice as slow as the bound is no faster kernel; below the bound, what was measured counts."""
-    slow = Round(SMALL, plain=8.0, fast=1.0, products=1.0, difference=0.0)
-    assert slow.speed_up(2.0) == 2.0
-    assert slow.speed_up(10.0) == 8.0
+    slow = SpeedRound(SMALL, plain=8.0, fast=1.0, products=1.0, difference=0.0)
+    assert slow.compute_speed_up(2.0) == 2.0
+    assert slow.compute_speed_up(10.0) == 8.0
 
 
 def test_the_grader_s_own_products_are_timed_in_a_process_of_their_own() -> None:
     """More work takes more CPU time there, and the process ends with the block."""
-    with own_products(SMALL) as measure:
+    with start_product_timer(SMALL) as measure:
         small = min(measure() for _ in range(5))
-    with own_products(StepShape(batch=64, side=32, channels=(16, 32, 64))) as measure:
+    with start_product_timer(StepShape(batch=64, side=32, channels=(16, 32, 64))) as measure:
         assert min(measure() for _ in range(3)) > 10 * small > 0
 
 
@@ -91,7 +91,7 @@ def test_shapes_are_drawn_for_the_framework() -> None:
     """Each of many draws has sides that can be halved three times, and a batch of two or more."""
     rng = np.random.default_rng(5)
     for _ in range(200):
-        shape = draw_shape(rng)
+        shape = draw_step_shape(rng)
         assert shape.side % 8 == 0
         assert shape.batch >= 24
 
@@ -130,7 +130,7 @@ def test_a_worker_s_clock_counts_its_threads_and_not_its_sleep(tmp_path: Path) -
 
 def test_the_calibration_needs_nothing_of_the_course(tmp_path: Path) -> None:
     """It runs as a script anywhere, and takes a step for each line."""
-    script = Path(speed.__file__).with_name("calibration.py")
+    script = Path(kernel_speed.__file__).with_name("product_timing.py")
     done = subprocess.run(
         [sys.executable, str(script), json.dumps(SMALL.products)],
         cwd=tmp_path,

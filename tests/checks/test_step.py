@@ -6,14 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from grading.checks.step import CLASSES, StepShape, Values, compute_step, differ_relatively, draw_shape, draw_values
+from grading.checks.reference_step import (
+    CLASSES,
+    StepShape,
+    StepValues,
+    compute_reference_step,
+    compute_relative_difference,
+    draw_step_shape,
+    draw_step_values,
+)
 
 SMALL = StepShape(batch=3, side=8, channels=(2, 3, 4))
 
 
-def loss_of(values: Values) -> float:
+def loss_of(values: StepValues) -> float:
     """Mean cross-entropy of the step's logits."""
-    logits = compute_step(values).logits
+    logits = compute_reference_step(values).logits
     logits = logits - logits.max(axis=1, keepdims=True)
     log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return float(-log_shares[np.arange(len(logits)), values.labels].mean())
@@ -22,9 +30,9 @@ def loss_of(values: Values) -> float:
 def test_every_gradient_agrees_with_finite_differences() -> None:
     """For each weight a few of its numbers are moved a little, and the loss moves as the gradient says."""
     rng = np.random.default_rng(3)
-    values = draw_values(SMALL, rng)
+    values = draw_step_values(SMALL, rng)
     values = replace(values, weights=tuple(weight.astype(np.float64) for weight in values.weights))
-    answer = compute_step(values)
+    answer = compute_reference_step(values)
     for number, gradient in enumerate(answer.gradients):
         for index in rng.choice(gradient.size, min(gradient.size, 5), replace=False):
             losses = []
@@ -37,8 +45,8 @@ def test_every_gradient_agrees_with_finite_differences() -> None:
 
 def test_the_convolution_is_the_sum_over_each_window() -> None:
     """With one image, one channel and a kernel of ones, each pixel's neighbours are added up before all else."""
-    values = draw_values(SMALL, np.random.default_rng(0))
-    answer = compute_step(values)
+    values = draw_step_values(SMALL, np.random.default_rng(0))
+    answer = compute_reference_step(values)
     assert answer.logits.shape == (3, CLASSES)
     assert [g.shape for g in answer.gradients] == [w.shape for w in values.weights]
 
@@ -46,11 +54,11 @@ def test_the_convolution_is_the_sum_over_each_window() -> None:
 def test_shapes_and_values_are_drawn() -> None:
     """Twenty draws give many shapes, all near one size of work, and each draw other values."""
     rng = np.random.default_rng(0)
-    shapes = [draw_shape(rng) for _ in range(20)]
+    shapes = [draw_step_shape(rng) for _ in range(20)]
     assert len(set(shapes)) > 10
     work = [sum(a * b * c for a, b, c in shape.products) for shape in shapes]
     assert max(work) < 3 * min(work)
-    first, second = draw_values(SMALL, rng), draw_values(SMALL, rng)
+    first, second = draw_step_values(SMALL, rng), draw_step_values(SMALL, rng)
     assert all((a != b).any() for a, b in zip(first.weights, second.weights, strict=True))
     assert (first.images != second.images).any()
 
@@ -59,5 +67,5 @@ def test_a_difference_is_relative_to_the_size_of_what_is_right() -> None:
     """Half of a percent stays half of a percent in large and in small numbers; NaN is no small difference."""
     right = np.array([3.0, -4.0])
     for size in (1e-6, 1.0, 1e6):
-        assert abs(differ_relatively(size * right * 1.005, size * right) - 0.005) < 1e-9
-    assert not differ_relatively(np.array([np.nan, 1.0]), right) <= 1e9
+        assert abs(compute_relative_difference(size * right * 1.005, size * right) - 0.005) < 1e-9
+    assert not compute_relative_difference(np.array([np.nan, 1.0]), right) <= 1e9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grading.checks.tests import SHOWN_PER_TASK, _worth_showing
+from grading.checks.student_tests import SHOWN_PER_TASK, _select_failures
 from grading.result import Failure
 from grading.testing.runner import TestOutcome
 
@@ -16,13 +16,13 @@ def test_other_tests_come_before_other_cases_of_one() -> None:
     """With five shapes of one test and two further tests, all three tests are shown."""
     cases = [outcome("2.4", "Addition broadcasts", f"add[{n}]") for n in range(5)]
     more = [outcome("2.4", title, title) for title in ("Shapes are named", "A scalar broadcasts")]
-    assert [f.test for f in _worth_showing([*cases, *more])] == ["add[0]", "Shapes are named", "A scalar broadcasts"]
-    assert [f.test for f in _worth_showing(cases)] == [f"add[{n}]" for n in range(SHOWN_PER_TASK)]
+    assert [f.test for f in _select_failures([*cases, *more])] == ["add[0]", "Shapes are named", "A scalar broadcasts"]
+    assert [f.test for f in _select_failures(cases)] == [f"add[{n}]" for n in range(SHOWN_PER_TASK)]
 
 
 def test_tasks_come_in_their_order_and_gaps_once() -> None:
     """2.10 after 2.9; of a task that is not written one failure says enough."""
-    found = _worth_showing(
+    found = _select_failures(
         [
             outcome("2.10", "b", "b"),
             outcome("2.9", "a", "a1", gap="2.9"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from grading.checks.network import RecipeError
+from grading.checks.student_network import RecipeError
 from grading.demos import digits as demo
 from grading.demos import reading
 from grading.demos.digits import play

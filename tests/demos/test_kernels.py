@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from grading.checks.network import RecipeError
+from grading.checks.student_network import RecipeError
 from grading.demos import DEMOS, race, reading
 from grading.demos import kernels as demo
 from grading.demos.kernels import OPS, Profiles, format_speed, play, profile_rows, summarize_race

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from grading.checks.network import RecipeError
+from grading.checks.student_network import RecipeError
 from grading.demos import DEMOS
 from grading.demos import language as demo
 from grading.demos.caching import CacheRace, race_cache, summarize_cache
@@ -213,7 +213,7 @@ def test_training_that_nobody_watches_is_cut_short(
     monkeypatch.setattr(Pupil, "steps", 1000)
     points: list[Point] = []
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.train(task, points.append, seconds=0.5)
+    writer.train(task, points.append, time_limit=0.5)
     assert 0 < points[-1].step < 100
     assert points[-1].steps == 1000
     assert len(points[-1].attempts) == WATCHED

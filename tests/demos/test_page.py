@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from grading.checks.network import RecipeError
+from grading.checks.student_network import RecipeError
 from grading.demos import reading
 from grading.demos.reading import Images
 from grading.demos.web import answering as page_module

@@ -21,10 +21,10 @@ from typing import Any
 
 from grading import grade, limits
 from grading.__main__ import main
-from grading.checks import kernels
+from grading.checks import cifar10_kernels
 from grading.data.dataset import DataSet
 from grading.manifest.model import Manifest, Milestone
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.render.progress import Watch
 
 
@@ -37,10 +37,10 @@ def take_as_passed(checks: Iterable[str]) -> None:
 def passed(check: str):
     """A check of that name whose every figure meets its criterion."""
 
-    def taken(context: Context) -> Measured:
+    def taken(context: CheckContext) -> Measurement:
         assert context.milestone is not None
         figures = {c.figure: c.threshold for c in context.milestone.criteria if c.check == check}
-        return Measured(dict(figures), how="taken as passed")
+        return Measurement(dict(figures), how="taken as passed")
 
     return taken
 
@@ -80,7 +80,7 @@ def change_milestones(change: Callable[[Milestone], dict[str, Any]]) -> None:
 
 def leave_images(count: int) -> None:
     """From now on milestone 4 trains on the first so many images, and is tested on half as many."""
-    obtain = kernels.obtain
+    obtain = cifar10_kernels.obtain
 
     def obtain_fewer(name: str, watch: Watch) -> DataSet:
         data = obtain(name, watch)
@@ -92,7 +92,7 @@ def leave_images(count: int) -> None:
             test_targets=data.test_targets[: count // 2],
         )
 
-    kernels.obtain = obtain_fewer
+    cifar10_kernels.obtain = obtain_fewer
 
 
 def write_peak(path: str) -> None:

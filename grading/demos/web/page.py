@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from rich.console import Console
 from rich.text import Text
 
-from grading.checks.network import RecipeError, in_words
+from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.client import Worker
 from grading.demos.web.feed import Feed
 from grading.demos.web.server import Call, LocalPage
@@ -88,7 +88,7 @@ class NetworkPage:
 
     def _told(self, error: Exception, report: Report) -> Failure:
         """Turn an error into a Failure, and report it unless it is the same as the last one."""
-        failure = Failure(title="The demonstration runs to its end", **in_words(error))
+        failure = Failure(title="The demonstration runs to its end", **build_failure_fields(error))
         if failure != self._failure:
             self._failure = failure
             report(failure)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.draws import CORNERS, XOR, Square, draw_square
-from grading.checks.network import RecipeError, StudentNetwork, differ_by, explain_broken_recipe
-from grading.checks.seeds import own_draws
+from grading.checks.drawn_tasks import CORNERS, XOR, XorSquare, draw_xor_square
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.student_network import RecipeError, StudentNetwork, compute_mean_difference, explain_failed_recipe
 from grading.client import Worker
 from grading.manifest.model import Milestone, XorExperiment
-from grading.measured import Context, Measured, measure_nothing
+from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Curve, Failure
 
@@ -22,11 +22,11 @@ CURVE_POINTS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class XorRun:
     """One network: tested when fresh, trained, carried into another process, and measured there."""
 
     seed: int
-    square: Square
+    square: XorSquare
     fresh_loss: float
     loss: float
     predictions: np.ndarray
@@ -40,23 +40,23 @@ class Run:
     curve: Curve
 
 
-def xor(context: Context) -> Measured:
+def measure_xor(context: CheckContext) -> Measurement:
     """Train from every seed on XOR of a drawn square, then on other labels, and keep the worst of each figure."""
-    milestone, experiment = _experiment(context)
+    milestone, experiment = _get_xor_experiment(context)
     count = experiment.seeds + experiment.controls
-    seeds = context.seeds("xor", count)
+    seeds = context.derive_seeds("xor", count)
     context.watch.phase("Training XOR networks", count)
-    workers = context.workers(2 * count)
-    runs: list[Run] = []
+    workers = context.start_workers(2 * count)
+    runs: list[XorRun] = []
     try:
         for seed in seeds:
-            square = draw_square(own_draws(seed, "task"), xor=len(runs) < experiment.seeds)
-            runs.append(_train_and_carry(context, next(workers), next(workers), seed, square))
+            square = draw_xor_square(make_grader_rng(seed, "task"), with_xor_labels=len(runs) < experiment.seeds)
+            runs.append(_train_and_measure_network(context, next(workers), next(workers), seed, square))
             context.watch.advance(len(runs), f"seed {seed}: loss {runs[-1].loss:.3f}")
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         when_slow = "Is the number of steps moderate?"
-        told = explain_broken_recipe(error, milestone, f"seed {seeds[len(runs)]}", when_slow)
-        return measure_nothing("xor", told, how=_how(context))
+        told = explain_failed_recipe(error, milestone, f"seed {seeds[len(runs)]}", when_slow)
+        return build_failed_measurement("xor", told, how=_describe_method(context))
     main, control = runs[: experiment.seeds], min(runs[experiment.seeds :], key=lambda run: run.accuracy)
     figures: dict[str, float | None] = {
         "fresh_loss": min(r.fresh_loss for r in main),
@@ -67,81 +67,88 @@ def xor(context: Context) -> Measured:
         "carried_difference": max(r.difference for r in runs),
         "numbers": max(r.numbers for r in runs),
     }
-    return Measured(figures, _failures(main, control), how=_how(context), curves=tuple(r.curve for r in main))
+    return Measurement(
+        figures,
+        _describe_xor_failures(main, control),
+        how=_describe_method(context),
+        curves=tuple(r.curve for r in main),
+    )
 
 
-def _experiment(context: Context) -> tuple[Milestone, XorExperiment]:
+def _get_xor_experiment(context: CheckContext) -> tuple[Milestone, XorExperiment]:
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, XorExperiment)
     return context.milestone, context.milestone.experiment
 
 
-def _train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, square: Square) -> Run:
+def _train_and_measure_network(
+    context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, square: XorSquare
+) -> XorRun:
     """Train in one process, carry the weights into another, and ask both. What counts is the second one's answers.
 
     The second process runs no student code before the first has ended, because two that run together can communicate.
     """
-    milestone, experiment = _experiment(context)
-    rng = own_draws(seed)
+    milestone, experiment = _get_xor_experiment(context)
+    rng = make_grader_rng(seed)
     corners, labels = square.corners, square.labels
-    network = StudentNetwork(worker, milestone.trigger, seed)
-    network.weights()  # check the contract before minutes are spent on training
-    steps, losses = [0.0], [cross_entropy(network.predict(corners), labels)]
+    network = StudentNetwork(training_worker, milestone.trigger, seed)
+    network.copy_weights()  # check the contract before minutes are spent on training
+    steps, losses = [0.0], [compute_binary_cross_entropy(network.predict(corners), labels)]
 
-    def progress(step: float, total: float) -> None:
+    def record_loss(step: float, total: float) -> None:
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
-            losses.append(cross_entropy(network.predict(corners), labels))
+            losses.append(compute_binary_cross_entropy(network.predict(corners), labels))
 
     order = rng.permutation(4)
-    network.train(corners[order], labels[order], seed, context.budget.train_seconds, progress)
+    network.train(corners[order], labels[order], seed, context.budget.train_seconds, record_loss)
     # Clean and noisy points share one shuffled request, so that they cannot be told apart.
     which = np.concatenate([np.arange(4), np.repeat(np.arange(4), experiment.copies)])
     noise = rng.normal(0, experiment.noise * square.side, (len(which), 2)) * (np.arange(len(which)) >= 4)[:, None]
     inputs = (corners[which] + noise).astype(np.float32)
 
-    def ask(someone: StudentNetwork) -> np.ndarray:
+    def predict_shuffled(asked_network: StudentNetwork) -> np.ndarray:
         shuffled = rng.permutation(len(inputs))
         answered = np.empty((len(inputs), 1))
-        answered[shuffled] = someone.predict(inputs[shuffled])
+        answered[shuffled] = asked_network.predict(inputs[shuffled])
         return answered
 
-    there, weights = ask(network), network.weights()
-    worker.close()
+    there, weights = predict_shuffled(network), network.copy_weights()
+    training_worker.close()
 
-    receiver = StudentNetwork(elsewhere, milestone.trigger, seed + 1)
-    fresh_elsewhere = cross_entropy(receiver.predict(corners), labels)
-    receiver.put(weights.with_noise(experiment.weight_noise, rng))
-    answered = ask(receiver)
-    elsewhere.close()
+    receiver = StudentNetwork(fresh_worker, milestone.trigger, seed + 1)
+    fresh_elsewhere = compute_binary_cross_entropy(receiver.predict(corners), labels)
+    receiver.load_weights(weights.add_noise(experiment.weight_noise, rng))
+    answered = predict_shuffled(receiver)
+    fresh_worker.close()
     right = (answered > 0.5) == (labels[which] > 0.5)
-    return Run(
+    return XorRun(
         seed=seed,
         square=square,
         fresh_loss=min(losses[0], fresh_elsewhere),
-        loss=cross_entropy(answered[:4], labels),
+        loss=compute_binary_cross_entropy(answered[:4], labels),
         predictions=answered[:4, 0],
         accuracy=float(right[:4].mean()),
         noisy_accuracy=float(right[4:].mean()),
-        difference=differ_by(answered, there),
-        numbers=weights.numbers,
+        difference=compute_mean_difference(answered, there),
+        numbers=weights.number_count,
         curve=Curve(name="loss", seed=seed, steps=tuple(steps), values=tuple(round(v, 5) for v in losses)),
     )
 
 
-def cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+def compute_binary_cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Compute the mean binary cross-entropy in nats, with probabilities clipped at 1e-7 from 0 and 1."""
     p = np.clip(probabilities, 1e-7, 1 - 1e-7)
     return float(-(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean())
 
 
-def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
+def _describe_xor_failures(runs: list[XorRun], control_run: XorRun) -> dict[str, tuple[Failure, ...]]:
     """Describe a miss of each figure by the run that misses it most."""
     knowing = min(runs, key=lambda r: r.fresh_loss)
     wrong = min(runs, key=lambda r: (r.accuracy, -r.loss))
     shaky = min(runs, key=lambda r: r.noisy_accuracy)
     worst = max(runs, key=lambda r: r.loss)
-    apart = max((*runs, control), key=lambda r: r.difference)
+    apart = max((*runs, control_run), key=lambda r: r.difference)
     failures = {
         "fresh_loss": Failure(
             title="A network that has not been trained answers by chance",
@@ -151,8 +158,8 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
         ),
         "accuracy": Failure(
             title="All four corners are right after training, from every seed",
-            got=f"{_answers(wrong)} (seed {wrong.seed})",
-            expected=_labels(wrong),
+            got=f"{_format_answers(wrong)} (seed {wrong.seed})",
+            expected=_format_right_answers(wrong),
             hint="A hidden layer with a nonlinearity, wide enough and trained long enough, learns this from any seed.",
         ),
         "noisy_accuracy": Failure(
@@ -169,8 +176,8 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
         ),
         "control_accuracy": Failure(
             title="The network learns other labels as well",
-            got=f"{_answers(control)} (seed {control.seed})",
-            expected=f"{_labels(control)}: what it predicts comes from the labels it was trained on",
+            got=f"{_format_answers(control_run)} (seed {control_run.seed})",
+            expected=f"{_format_right_answers(control_run)}: what it predicts comes from the labels it was trained on",
             hint="train must use the targets it is given. predict must use the network and know nothing of XOR.",
         ),
         "carried_difference": Failure(
@@ -182,7 +189,7 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
         ),
         "numbers": Failure(
             title="The network is of a sensible size",
-            got=f"{max(r.numbers for r in (*runs, control)):,} numbers in parameters() and buffers()",
+            got=f"{max(r.numbers for r in (*runs, control_run)):,} numbers in parameters() and buffers()",
             expected="a few dozen are enough for XOR",
             hint="Make the hidden layers smaller.",
         ),
@@ -190,19 +197,19 @@ def _failures(runs: list[Run], control: Run) -> dict[str, tuple[Failure, ...]]:
     return {name: (failure,) for name, failure in failures.items()}
 
 
-def _answers(run: Run) -> str:
+def _format_answers(run: XorRun) -> str:
     """Format the network's answer at each corner, as in (0.31, 1.20) → 0.97."""
     pairs = zip(run.square.corners, run.predictions, strict=True)
     return ", ".join(f"({a:.2f}, {b:.2f}) → {p:.2f}" for (a, b), p in pairs)
 
 
-def _labels(run: Run) -> str:
+def _format_right_answers(run: XorRun) -> str:
     """Format the right answer for each corner, in the same order."""
     return ", ".join("above 0.5" if label > 0.5 else "below 0.5" for label in run.square.labels[:, 0])
 
 
-def _how(context: Context) -> str:
-    _, e = _experiment(context)
+def _describe_method(context: CheckContext) -> str:
+    _, e = _get_xor_experiment(context)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "
         f"{e.copies} copies of each corner with noise of {e.noise:.0%} of the side; {e.controls} on other labels; all "

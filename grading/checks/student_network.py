@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.seeds import student_seed
+from grading.checks.grader_seeds import derive_student_seed
 from grading.client import Worker
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, WorkerFailureError, choose_frame
@@ -31,9 +31,9 @@ MAX_TENSORS = 1_000
 """Tensors in each of the two lists. A tensor of one number has its own exponent, which noise leaves alone."""
 MAX_STEPS = 1e9
 """Training steps that a report may name."""
-PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
+PLAIN_TYPES = (type(None), bool, int, float, str, bytes, list, tuple, dict, slice, type(...), np.dtype, np.ndarray)
 """Types that cross as values. None of them is a student's object, whose methods could be called."""
-Progress = Callable[[float, float], None]
+ProgressCallback = Callable[[float, float], None]
 
 
 class RecipeError(Exception):
@@ -52,7 +52,7 @@ class Weights:
     buffers: tuple[np.ndarray, ...]
 
     @property
-    def numbers(self) -> int:
+    def number_count(self) -> int:
         """How many numbers the arrays hold, with each byte of a buffer counted as one.
 
         Noise reaches neither an integer in a buffer nor the exponent of a float.
@@ -60,7 +60,7 @@ class Weights:
         return sum(array.size for array in self.parameters) + sum(array.nbytes for array in self.buffers)
 
     @property
-    def floats(self) -> int:
+    def float_count(self) -> int:
         """How many of the numbers are floats. An uncompressed network has no others."""
         return sum(array.size for array in (*self.parameters, *self.buffers) if array.dtype.kind == "f")
 
@@ -74,7 +74,7 @@ class Weights:
         """The shapes of the parameters and of the buffers."""
         return tuple(tuple(a.shape for a in arrays) for arrays in (self.parameters, self.buffers))
 
-    def with_noise(self, share: float, rng: np.random.Generator) -> Weights:
+    def add_noise(self, relative_noise: float, rng: np.random.Generator) -> Weights:
         """Copy the weights with noise that erases anything hidden in low bits and keeps what was learned.
 
         A parameter moves by a share of its tensor's root mean square. Seen as a noisy channel, a number then holds at
@@ -82,18 +82,18 @@ class Weights:
         stays above 0. Integers stay.
         """
 
-        def noise(array: np.ndarray, scale: Any) -> np.ndarray:
-            moved = array + scale * share * rng.standard_normal(array.shape)
-            return _cast(moved, array.dtype)
+        def perturb(array: np.ndarray, scale: Any) -> np.ndarray:
+            moved = array + scale * relative_noise * rng.standard_normal(array.shape)
+            return _cast_values(moved, array.dtype)
 
-        def root_mean_square(array: np.ndarray) -> float:
+        def compute_root_mean_square(array: np.ndarray) -> float:
             # Scaled by the largest: the square of a float64 below 1e-162 is 0, and would give no noise.
             largest = float(np.abs(array).max(initial=0))
             return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) if largest else 0.0
 
         return Weights(
-            tuple(noise(array, root_mean_square(array)) for array in self.parameters),
-            tuple(noise(array, array) if array.dtype.kind == "f" else array for array in self.buffers),
+            tuple(perturb(array, compute_root_mean_square(array)) for array in self.parameters),
+            tuple(perturb(array, array) if array.dtype.kind == "f" else array for array in self.buffers),
         )
 
 
@@ -104,70 +104,75 @@ class StudentNetwork:
     which then add up to 1.
     """
 
-    def __init__(self, worker: Worker, module_id: str, seed: int, *given: np.ndarray, outputs: int = 1):
+    def __init__(self, worker: Worker, module_id: str, seed: int, *extra_arrays: np.ndarray, outputs: int = 1):
         """Call the recipe's `build` with any extra arrays that it takes, and with a generator from the seed."""
         self._worker, self._outputs = worker, outputs
-        self._recipe = _object(worker.recipe(module_id), "recipe.py", "a module")
-        network = self._function("build")(*given, worker.rng(student_seed(seed)))
-        self._network = _object(network, "build(rng)", "a network")
+        self._recipe = _require_object(worker.recipe(module_id), "recipe.py", "a module")
+        network = self._get_function("build")(*extra_arrays, worker.rng(derive_student_seed(seed)))
+        self._network = _require_object(network, "build(rng)", "a network")
         self._counts: dict[str, int] = {}
         self._compressed = False
 
-    def weights(self) -> Weights:
+    def copy_weights(self) -> Weights:
         """Copy every parameter and buffer, in order. RecipeError when they are not those of a sensible network."""
-        parameters = self._copies("parameters", self._tensors("parameters"), "f", "a float array")
+        parameters = self._copy_arrays("parameters", self._read_tensors("parameters"), "f", "a float array")
         if not parameters and not self._compressed:  # a network that is no longer trained may have buffers alone
             raise RecipeError("network.parameters()", "no parameters", "a list with every weight and bias")
-        buffers = self._copies("buffers", self._tensors("buffers"), "fiub", "an array of numbers")
+        buffers = self._copy_arrays("buffers", self._read_tensors("buffers"), "fiub", "an array of numbers")
         if not all(np.isfinite(array).all() for array in (*parameters, *buffers)):
             expected = "finite numbers; a smaller learning rate, or gradients clipped, keep them so"
             raise RecipeError("network.parameters(), network.buffers()", "NaN or infinity", expected)
         return Weights(parameters, buffers)
 
-    def put(self, weights: Weights) -> None:
+    def load_weights(self, weights: Weights) -> None:
         """Set the `data` of every parameter and buffer. RecipeError when the weights do not fit this network.
 
         Each keeps the dtype it has here: a dtype chosen during training would be an answer that no noise reaches.
         """
-        own = self.weights()
+        own = self.copy_weights()
         if own.shapes != weights.shapes:
             for what, here, there in zip(("parameters", "buffers"), own.shapes, weights.shapes, strict=True):
                 if here != there:
-                    got = f"shapes {_shown(there)} after training, {_shown(here)} when built from another seed"
+                    shapes = _format_shapes(there), _format_shapes(here)
+                    got = f"shapes {shapes[0]} after training, {shapes[1]} when built from another seed"
                     expected = "the same list from every seed, before and after training"
                     raise RecipeError(f"network.{what}()", got, expected)
         for what in ("parameters", "buffers"):
             for tensor, here, there in zip(
-                self._tensors(what), getattr(own, what), getattr(weights, what), strict=True
+                self._read_tensors(what), getattr(own, what), getattr(weights, what), strict=True
             ):
-                tensor.data = _cast(there, here.dtype)
+                tensor.data = _cast_values(there, here.dtype)
 
-    def train(self, inputs: np.ndarray, targets: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
+    def train(
+        self, inputs: np.ndarray, targets: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback
+    ) -> None:
         """Run the recipe's training, and pass the steps it reports to ``progress`` when they are two counts.
 
         Anything else it reports, such as a loss, is not even looked at.
         """
-        self._train((inputs, targets), seed, seconds, progress)
+        self._run_training((inputs, targets), seed, time_limit, progress)
 
-    def _train(self, data: tuple[np.ndarray, ...], seed: int, seconds: float, progress: Progress) -> None:
-        def report(*told: Any, **named: Any) -> None:
+    def _run_training(
+        self, data: tuple[np.ndarray, ...], seed: int, time_limit: float, progress: ProgressCallback
+    ) -> None:
+        def report_steps(*told: Any, **named: Any) -> None:
             counts: list[Any] = [*told[:2], *(named.get(name) for name in ("step", "steps")[len(told) :])]
             step, steps = counts
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):
                 progress(float(step), float(steps))
 
-        generator = self._worker.rng(student_seed(seed))
-        with self._worker.deadline(seconds):
-            self._function("train")(self._network, *data, rng=generator, progress=report)
+        generator = self._worker.rng(derive_student_seed(seed))
+        with self._worker.deadline(time_limit):
+            self._get_function("train")(self._network, *data, rng=generator, progress=report_steps)
 
-    def predict(self, inputs: np.ndarray, seconds: float | None = None) -> np.ndarray:
+    def predict(self, inputs: np.ndarray, time_limit: float | None = None) -> np.ndarray:
         """Ask for probabilities, float64 of shape (n, outputs). RecipeError for anything else, including NaN and Inf.
 
-        ``seconds`` is how long the call may take, if it is not the limit of any call.
+        ``time_limit`` is how long the call may take, if it is not the limit of any call.
         """
         call = f"predict(network, inputs of shape {inputs.shape})"
-        with contextlib.nullcontext() if seconds is None else self._worker.deadline(seconds):
-            answer = self._function("predict")(self._network, inputs)
+        with contextlib.nullcontext() if time_limit is None else self._worker.deadline(time_limit):
+            answer = self._get_function("predict")(self._network, inputs)
         values = check_floats(answer, call, (len(inputs), self._outputs))
         if values.min() < 0 or values.max() > 1 + TOLERANCE:
             got = f"values from {values.min():.3g} to {values.max():.3g}"
@@ -180,77 +185,79 @@ class StudentNetwork:
 
     def compress(self, images: np.ndarray) -> StudentNetwork:
         """Have the recipe compress the network, calibrated on some images."""
-        network = self._function("compress")(self._network, images)
+        network = self._get_function("compress")(self._network, images)
         small = copy.copy(self)
-        small._network = _object(network, "compress(network, images)", "a network")
+        small._network = _require_object(network, "compress(network, images)", "a network")
         small._counts, small._compressed = {}, True
         return small
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
         """Ask for the first convolution's output: float64 of shape (n, maps, height, width), else RecipeError."""
         call = f"feature_maps(network, images of shape {images.shape})"
-        maps = self._function("feature_maps")(self._network, images)
+        maps = self._get_function("feature_maps")(self._network, images)
         return check_floats(maps, call, (len(images), None, None, None))
 
-    def _function(self, name: str) -> Any:
+    def _get_function(self, name: str) -> Any:
         """Look up one of the recipe's functions by name."""
-        return _object(getattr(self._recipe, name), name, "a function")
+        return _require_object(getattr(self._recipe, name), name, "a function")
 
-    def _tensors(self, what: str) -> list[Any]:
+    def _read_tensors(self, list_name: str) -> list[Any]:
         """Call `network.parameters()` or `network.buffers()`, and check the list. A network need not define buffers."""
         try:
-            method = getattr(self._network, what)
+            method = getattr(self._network, list_name)
         except AttributeError:
-            if what == "buffers":
+            if list_name == "buffers":
                 return []
             raise
-        tensors = _object(method, f"network.{what}", "a method")()
+        tensors = _require_object(method, f"network.{list_name}", "a method")()
         if type(tensors) not in (list, tuple):
-            raise RecipeError(f"network.{what}()", expect.name_type(tensors), "a list of tensors")
+            raise RecipeError(f"network.{list_name}()", expect.name_type(tensors), "a list of tensors")
         if len(tensors) > MAX_TENSORS:
-            raise RecipeError(f"network.{what}()", f"{len(tensors):,} {what}", "a list of a few tensors")
-        before = self._counts.setdefault(what, len(tensors))
+            raise RecipeError(f"network.{list_name}()", f"{len(tensors):,} {list_name}", "a list of a few tensors")
+        before = self._counts.setdefault(list_name, len(tensors))
         if len(tensors) != before:
-            got = f"{len(tensors)} {what}, where there were {before}"
-            raise RecipeError(f"network.{what}()", got, f"the same {what}, in the same order, every time")
-        return [_object(tensor, f"network.{what}()[i]", "a tensor") for tensor in tensors]
+            got = f"{len(tensors)} {list_name}, where there were {before}"
+            raise RecipeError(f"network.{list_name}()", got, f"the same {list_name}, in the same order, every time")
+        return [_require_object(tensor, f"network.{list_name}()[i]", "a tensor") for tensor in tensors]
 
-    def _copies(self, what: str, tensors: list[Any], kinds: str, expected: str) -> tuple[np.ndarray, ...]:
+    def _copy_arrays(
+        self, list_name: str, tensors: list[Any], dtype_kinds: str, expected: str
+    ) -> tuple[np.ndarray, ...]:
         """Copy the tensors' values. RecipeError for anything but arrays of these dtype kinds, or for too many bytes."""
         arrays: list[np.ndarray] = []
         size = 0
         for tensor in tensors:
-            values = _object(tensor.numpy, f"network.{what}()[i].numpy", "a method")()
-            if type(values) is not np.ndarray or values.dtype.kind not in kinds:
-                raise RecipeError(f"network.{what}()[i].numpy()", _kind_of(values), expected)
+            values = _require_object(tensor.numpy, f"network.{list_name}()[i].numpy", "a method")()
+            if type(values) is not np.ndarray or values.dtype.kind not in dtype_kinds:
+                raise RecipeError(f"network.{list_name}()[i].numpy()", _describe_value(values), expected)
             arrays.append(values)
             size += values.nbytes
             if size > MAX_WEIGHTS:
                 got = f"more than {MAX_WEIGHTS >> 20} MiB"
-                raise RecipeError(f"network.{what}()", got, "the weights of a network of a sensible size")
+                raise RecipeError(f"network.{list_name}()", got, "the weights of a network of a sensible size")
         return tuple(arrays)
 
 
-def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _cast_values(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Convert values to another dtype. Values too large for it become infinite, and the answers will show it."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(dtype)
 
 
-def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:
+def _format_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
     """Format the first few shapes."""
     return ", ".join(map(str, shapes[:6])) + (", …" if len(shapes) > 6 else "") if shapes else "none"
 
 
-def differ_by(answers: np.ndarray, others: np.ndarray) -> float:
+def compute_mean_difference(answers: np.ndarray, other_answers: np.ndarray) -> float:
     """Average half the summed differences of two sets of (n, outputs) probabilities, from 0 to 1."""
-    halves = np.abs(answers - others).sum(axis=1) / (2 if answers.shape[1] > 1 else 1)
+    halves = np.abs(answers - other_answers).sum(axis=1) / (2 if answers.shape[1] > 1 else 1)
     return float(halves.mean())
 
 
-def _object(value: Any, call: str, expected: str) -> Any:
+def _require_object(value: Any, call: str, expected: str) -> Any:
     """Return the value if it is a student's object. RecipeError for a plain value instead."""
-    if isinstance(value, PLAIN):
+    if isinstance(value, PLAIN_TYPES):
         raise RecipeError(call, expect.describe(value), expected)
     return value
 
@@ -259,7 +266,7 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
     """Convert to float64. RecipeError unless it is an array of finite floats of this shape, where None is any size."""
     wanted = f"an array of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
     if type(values) is not np.ndarray or values.dtype.kind != "f":
-        raise RecipeError(call, _kind_of(values), f"{wanted} of floats")
+        raise RecipeError(call, _describe_value(values), f"{wanted} of floats")
     fits = values.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, values.shape, strict=True))
     if not fits or not values.size:
         raise RecipeError(call, f"an array of shape {values.shape}", wanted)
@@ -268,15 +275,15 @@ def check_floats(values: Any, call: str, shape: tuple[int | None, ...]) -> np.nd
     return values.astype(np.float64)
 
 
-def check_distributions(values: np.ndarray, call: str, what: str) -> None:
+def check_distributions(values: np.ndarray, call: str, description: str) -> None:
     """Raise RecipeError unless nothing is negative, and the values along the last axis add up to 1."""
     sums = values.sum(axis=-1)
     if values.min() < 0 or np.abs(sums - 1).max() > TOLERANCE:
         got = f"values from {values.min():.3g}, which add up to {sums.min():.3g} to {sums.max():.3g}"
-        raise RecipeError(call, got, f"{what}: not negative, with a sum of 1")
+        raise RecipeError(call, got, f"{description}: not negative, with a sum of 1")
 
 
-def _kind_of(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     """Describe what came instead of an array of floats, by its dtype or its type."""
     if type(value) is np.ndarray:
         return f"an array of {value.dtype}"
@@ -284,20 +291,20 @@ def _kind_of(value: Any) -> str:
     return "a Tensor; call .numpy()" if name == "Tensor" else f"an object of type {name}"
 
 
-def explain_broken_recipe(error: Exception, milestone: Milestone, run: str, when_slow: str) -> Failure:
-    """Describe the failure of a recipe that did not run to its end. `when_slow` asks what may take so long."""
+def explain_failed_recipe(error: Exception, milestone: Milestone, run_name: str, slow_hint: str) -> Failure:
+    """Describe the failure of a recipe that did not run to its end. `slow_hint` asks what may take so long."""
     return Failure(
-        title=f"The recipe builds, trains and predicts ({run})",
+        title=f"The recipe builds, trains and predicts ({run_name})",
         hint=(
-            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. {when_slow}"
+            f"Training has {milestone.budget.train_seconds:.0f} s of CPU time. {slow_hint}"
             if isinstance(error, DeadlineError)
             else find_hint(error) or f"Run the recipe's tests first: pytest modules/{milestone.trigger} -k recipe"
         ),
-        **in_words(error),
+        **build_failure_fields(error),
     )
 
 
-def in_words(error: Exception) -> dict[str, Any]:
+def build_failure_fields(error: Exception) -> dict[str, Any]:
     """Turn an exception of student code, or the end of a worker, into fields of a Failure."""
     if isinstance(error, RecipeError):
         return {"call": error.call, "got": error.got, "expected": error.expected}

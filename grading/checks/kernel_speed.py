@@ -21,23 +21,23 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import RecipeError, check_floats, in_words
-from grading.checks.pictures import show_times
-from grading.checks.seeds import own_draws
-from grading.checks.step import (
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.record_pictures import make_step_time_picture
+from grading.checks.reference_step import (
     CLASSES,
-    Answer,
+    StepAnswer,
     StepShape,
-    Values,
-    compute_step,
-    differ_relatively,
-    draw_shape,
-    draw_values,
+    StepValues,
+    compute_reference_step,
+    compute_relative_difference,
+    draw_step_shape,
+    draw_step_values,
 )
+from grading.checks.student_network import RecipeError, build_failure_fields, check_floats
 from grading.client import Worker
 from grading.errors import GraderError
 from grading.manifest.model import KernelsExperiment
-from grading.measured import Context, Measured, measure_nothing
+from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 from grading.sandbox.command import THREAD_VARIABLES
@@ -51,7 +51,7 @@ WARM_UPS = 2
 
 
 @dataclass(frozen=True)
-class Round:
+class SpeedRound:
     """The medians of one network's turns, in seconds of CPU time."""
 
     shape: StepShape
@@ -64,12 +64,12 @@ class Round:
     difference: float
     """The largest relative difference between module 13's values and the right ones or module 06's."""
 
-    def speed_up(self, limit: float) -> float:
-        """Divide module 06's time, counted as at most ``limit`` times the products, by module 13's."""
-        return min(self.plain, limit * self.products) / max(self.fast, 1e-9)
+    def compute_speed_up(self, product_limit: float) -> float:
+        """Divide module 06's time, counted as at most ``product_limit`` times the products, by module 13's."""
+        return min(self.plain, product_limit * self.products) / max(self.fast, 1e-9)
 
 
-def build_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
+def build_step_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
     """Build the network in a worker from module 06's layers, and list its parameters in the layers' order."""
     spatial, activations, layers = (worker.module(name) for name in ("spatial", "activations", "layers"))
     rng, parts, into = worker.rng(0), [], 3
@@ -85,12 +85,12 @@ def build_network(worker: Worker, shape: StepShape) -> tuple[Any, list[Any]]:
     return worker.call(layers, "Sequential", *parts, worker.call(spatial, "Flatten"), dense), parameters
 
 
-class StudentStep:
+class TimedStep:
     """A training step, plain or optimised, that happens entirely in one worker and is timed from here."""
 
     def __init__(self, worker: Worker, shape: StepShape, *, optimised: bool):
         self._worker, self._optimised = worker, optimised
-        self._network, self._parameters = build_network(worker, shape)
+        self._network, self._parameters = build_step_network(worker, shape)
         if optimised:
             worker.call(worker.module("autograd"), "require_grad", self._parameters)
             self._network = worker.call(worker.module("kernels"), "optimise", self._network)
@@ -101,17 +101,17 @@ class StudentStep:
         self.idle: list[float] = []
         """The part of that CPU time which the worker used between its turns."""
 
-    def take(self, values: Values) -> Answer:
+    def take(self, values: StepValues) -> StepAnswer:
         """Take and time one step from these values. RecipeError for answers of the wrong form."""
         began = self._worker.read_clock()
-        answer = self._take(values)
+        answer = self._request_step(values)
         ended = self._worker.read_clock()
         self.idle.append(began - self._ended)
         self.seconds.append(ended - self._ended)
         self._ended = ended
         return answer
 
-    def _take(self, values: Values) -> Answer:
+    def _request_step(self, values: StepValues) -> StepAnswer:
         call, module = self._worker.call, self._worker.module
         for parameter, weight in zip(self._parameters, values.weights, strict=True):
             self._worker.request("set", parameter, "data", weight)
@@ -129,7 +129,7 @@ class StudentStep:
             call(self._criterion, "__call__", logits, labels)
             call(self._network, "backward", call(self._criterion, "backward"))
         gradients = [self._worker.request("get", parameter, "grad") for parameter in self._parameters]
-        return Answer(
+        return StepAnswer(
             check_floats(call(logits, "numpy"), "network(images).numpy()", (len(values.images), CLASSES)),
             tuple(
                 check_floats(call(gradient, "numpy"), "parameter.grad.numpy()", weight.shape)
@@ -139,12 +139,12 @@ class StudentStep:
 
 
 @contextmanager
-def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
+def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
     """Provide a function that runs the step's matrix products and passes once and returns their CPU seconds.
 
     They run in a separate process with one thread, because BLAS has already started its threads in this process.
     """
-    command = [sys.executable, str(Path(__file__).with_name("calibration.py")), json.dumps(shape.products)]
+    command = [sys.executable, str(Path(__file__).with_name("product_timing.py")), json.dumps(shape.products)]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     with subprocess.Popen(  # noqa: S603 - our own command line
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
@@ -153,42 +153,42 @@ def own_products(shape: StepShape) -> Iterator[Callable[[], float]]:
         assert ask is not None
         assert answers is not None
 
-        def measure() -> float:
+        def time_products() -> float:
             print(file=ask, flush=True)
             line = answers.readline()
             if not line:
                 raise GraderError("the matrix products to compare with could not be timed on this machine")
             return int(line) / 1e9
 
-        yield measure
+        yield time_products
         ask.close()
 
 
-def kernel_speed(context: Context) -> Measured:
+def measure_kernel_speed(context: CheckContext) -> Measurement:
     """Race the modules in rounds of interleaved turns, until one round is fast enough. The best round counts."""
     assert context.milestone is not None
     experiment = context.milestone.experiment
     assert isinstance(experiment, KernelsExperiment)
     wanted = next(c for c in context.milestone.criteria if c.figure == "speed_up")
-    (seed,) = context.seeds("speed", 1)
-    rng = own_draws(seed)
-    rounds: list[Round] = []
+    (seed,) = context.derive_seeds("speed", 1)
+    rng = make_grader_rng(seed)
+    rounds: list[SpeedRound] = []
     context.watch.phase("Racing module 13 against module 06", experiment.rounds * (experiment.turns + WARM_UPS))
     try:
         plain, fast = context.start(BASELINE), context.start()
         while len(rounds) < experiment.rounds:
-            rounds.append(_race(context, experiment, plain, fast, rng, len(rounds)))
-            if wanted.met_by(rounds[-1].speed_up(experiment.baseline_limit)):
+            rounds.append(_race_modules(context, experiment, plain, fast, rng, len(rounds)))
+            if wanted.met_by(rounds[-1].compute_speed_up(experiment.baseline_limit)):
                 break
         plain.close()
         fast.close()
     except (RemoteError, WorkerFailureError, RecipeError) as error:
         hint = f"Run the module's tests first: tito module test {context.milestone.trigger[:2]}"
         title = "Module 13 takes a training step of a network that it has not seen before"
-        return measure_nothing("kernel_speed", Failure(title=title, hint=hint, **in_words(error)))
+        return build_failed_measurement("kernel_speed", Failure(title=title, hint=hint, **build_failure_fields(error)))
     limit = experiment.baseline_limit
-    best = max(rounds, key=lambda one: one.speed_up(limit))
-    figures = {"speed_up": best.speed_up(limit), "same_values": max(one.difference for one in rounds)}
+    best = max(rounds, key=lambda one: one.compute_speed_up(limit))
+    figures = {"speed_up": best.compute_speed_up(limit), "same_values": max(one.difference for one in rounds)}
     how = (
         f"{best.shape}, one thread, CPU time of the workers' processes, medians of {experiment.turns} interleaved "
         f"turns, the best of {len(rounds)} round{'s' * (len(rounds) > 1)}: module 06 {best.plain * 1e3:.1f} ms, "
@@ -196,33 +196,38 @@ def kernel_speed(context: Context) -> Measured:
         f"counts at most {limit:g} times as much as those"
     )
     times = {"module 06": best.plain, "module 13": best.fast, "products alone": best.products}
-    return Measured(
+    return Measurement(
         figures,
-        {name: (failure,) for name, failure in _failures(figures, best, limit).items()},
+        {name: (failure,) for name, failure in _describe_speed_failures(figures, best, limit).items()},
         how=how,
-        pictures=(show_times(times, seed),),
+        pictures=(make_step_time_picture(times, seed),),
     )
 
 
-def _race(
-    context: Context, experiment: KernelsExperiment, plain: Worker, fast: Worker, rng: np.random.Generator, done: int
-) -> Round:
+def _race_modules(
+    context: CheckContext,
+    experiment: KernelsExperiment,
+    plain_worker: Worker,
+    fast_worker: Worker,
+    rng: np.random.Generator,
+    rounds_done: int,
+) -> SpeedRound:
     """Race one drawn network. RecipeError for a worker that computes outside its turns."""
     assert context.milestone is not None
-    shape = draw_shape(rng)
-    sides = StudentStep(plain, shape, optimised=False), StudentStep(fast, shape, optimised=True)
+    shape = draw_step_shape(rng)
+    sides = TimedStep(plain_worker, shape, optimised=False), TimedStep(fast_worker, shape, optimised=True)
     products, in_logits, in_gradients = [], [], []
-    with own_products(shape) as measure_products:
+    with start_product_timer(shape) as measure_products:
         for turn in range(WARM_UPS + experiment.turns):
-            values = draw_values(shape, rng)
-            right = compute_step(values)
+            values = draw_step_values(shape, rng)
+            right = compute_reference_step(values)
             slow, quick = (side.take(values) for side in sides)
             products.append(measure_products())
             for other in (right, slow):
-                in_logits.append(differ_relatively(quick.logits, other.logits))
+                in_logits.append(compute_relative_difference(quick.logits, other.logits))
                 pairs = zip(quick.gradients, other.gradients, strict=True)
-                in_gradients.append(max(differ_relatively(got, expected) for got, expected in pairs))
-            context.watch.advance(done * (WARM_UPS + experiment.turns) + turn + 1)
+                in_gradients.append(max(compute_relative_difference(got, expected) for got, expected in pairs))
+            context.watch.advance(rounds_done * (WARM_UPS + experiment.turns) + turn + 1)
     for side, module in zip(sides, (f"{BASELINE:02}", context.milestone.trigger[:2]), strict=True):
         idle, own = sum(side.idle[WARM_UPS:]), sum(side.seconds[WARM_UPS:])
         if idle > IDLE_SHARE * own:
@@ -231,7 +236,7 @@ def _race(
             raise RecipeError(call, got, "work during a call and none afterwards: your code leaves no threads behind")
     plain_seconds, fast_seconds = (statistics.median(side.seconds[WARM_UPS:]) for side in sides)
     # The median, because an activation is occasionally so near 0 that rounding decides whether it has a gradient.
-    return Round(
+    return SpeedRound(
         shape,
         plain_seconds,
         fast_seconds,
@@ -240,21 +245,27 @@ def _race(
     )
 
 
-def _failures(figures: dict[str, float], best: Round, limit: float) -> dict[str, Failure]:
+def _describe_speed_failures(
+    figures: dict[str, float], best_round: SpeedRound, product_limit: float
+) -> dict[str, Failure]:
     """Describe a miss of each figure."""
-    held = f", counted as {limit * best.products * 1e3:.1f} ms" if best.plain > limit * best.products else ""
+    held = (
+        f", counted as {product_limit * best_round.products * 1e3:.1f} ms"
+        if best_round.plain > product_limit * best_round.products
+        else ""
+    )
     return {
         "speed_up": Failure(
             title="A training step is faster with module 13",
-            call=f"optimise(network): {best.shape}",
-            got=f"{best.fast * 1e3:.1f} ms a step, where module 06 takes {best.plain * 1e3:.1f} ms{held}: "
+            call=f"optimise(network): {best_round.shape}",
+            got=f"{best_round.fast * 1e3:.1f} ms a step, where module 06 takes {best_round.plain * 1e3:.1f} ms{held}: "
             f"{figures['speed_up']:.2f} times as fast",
             expected="at least 1.5 times as fast",
             hint="Look at the profile by op: tito milestone demo 4 shows it before and after.",
         ),
         "same_values": Failure(
             title="It computes the same values",
-            call=f"optimise(network): {best.shape}",
+            call=f"optimise(network): {best_round.shape}",
             got=f"logits or gradients that differ by {figures['same_values']:.2g} of their size",
             expected="at most 0.001, compared with your plain layers and with the right values in float64",
             hint="Compare optimise(network) with network, layer by layer, on one small batch. Use float32 throughout.",

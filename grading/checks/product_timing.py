@@ -1,6 +1,6 @@
 """The least that a training step costs on this machine: its matrix products and a few passes over its activations.
 
-Run as a separate process with one thread: `python calibration.py JSON`. For each convolution, JSON lists the
+Run as a separate process with one thread: `python product_timing.py JSON`. For each convolution, JSON lists the
 kernels, the numbers in a window, and the windows in a batch. For each line of input it takes one step and prints
 the CPU time in nanoseconds. No student code runs here.
 """
@@ -17,18 +17,18 @@ PASSES = 6
 """Passes over each activation. Batch normalisation, ReLU and pooling, forward and backward, make about as many."""
 
 
-def make_arrays(sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:
+def allocate_step_arrays(conv_sizes: list[list[int]]) -> list[tuple[np.ndarray, ...]]:
     """Allocate each convolution's kernel matrix, its columns, room for their gradient, and two output buffers."""
     rng, layers = np.random.default_rng(0), []
-    for kernels, window, count in sizes:
+    for kernels, window, count in conv_sizes:
         weight, columns = (rng.standard_normal(shape, np.float32) for shape in ((kernels, window), (window, count)))
         layers.append((weight, columns, np.empty_like(columns), *np.zeros((2, kernels, count), np.float32)))
     return layers
 
 
-def take_step(layers: list[tuple[np.ndarray, ...]]) -> None:
+def compute_products(step_arrays: list[tuple[np.ndarray, ...]]) -> None:
     """Compute the three matrix products of each convolution, forward and backward, and make PASSES over its output."""
-    for weight, columns, gradient, output, other in layers:
+    for weight, columns, gradient, output, other in step_arrays:
         np.matmul(weight, columns, out=output)
         np.matmul(output, columns.T)
         np.matmul(weight.T, output, out=gradient)
@@ -38,9 +38,9 @@ def take_step(layers: list[tuple[np.ndarray, ...]]) -> None:
 
 
 if __name__ == "__main__":
-    arrays = make_arrays(json.loads(sys.argv[1]))
-    take_step(arrays)  # this first step only touches the memory
+    arrays = allocate_step_arrays(json.loads(sys.argv[1]))
+    compute_products(arrays)  # this first step only touches the memory
     for _ in sys.stdin:
         before = time.process_time_ns()
-        take_step(arrays)
+        compute_products(arrays)
         print(time.process_time_ns() - before, flush=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.draws import ImageTask, draw_image_task, perturb_images
-from grading.checks.network import StudentNetwork, Weights, differ_by, explain_broken_recipe
-from grading.checks.pictures import count_confusions, pick_filters, pick_named_images
-from grading.checks.seeds import own_draws
+from grading.checks.drawn_tasks import ImageTask, draw_image_task, perturb_images
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.record_pictures import make_confusion_picture, make_filter_pictures, select_named_images
+from grading.checks.student_network import StudentNetwork, Weights, compute_mean_difference, explain_failed_recipe
 from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.manifest.model import ImageExperiment, Milestone
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.result import Curve, Failure, NamedImage, Picture
 
 CLASSES = 10
@@ -23,7 +23,7 @@ IMAGES_PER_CALL = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Carried:
+class CarriedNetwork:
     """A trained network where it is measured: in a process that saw no training."""
 
     network: StudentNetwork
@@ -37,7 +37,7 @@ class Carried:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ImageRun:
     """One network: tested when fresh, trained, carried into a process that saw no training, and measured there."""
 
     seed: int
@@ -68,11 +68,11 @@ class Run:
     curves: tuple[Curve, ...]
     pictures: tuple[Picture, ...]
     named_images: tuple[NamedImage, ...]
-    carried: Carried
+    carried: CarriedNetwork
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class TrainingTrace:
     """The grader's measurements between the steps of one training run."""
 
     steps: tuple[float, ...]
@@ -84,53 +84,57 @@ class Training:
     """Without the time for the grader's own requests in between."""
 
 
-def experiment_of(context: Context) -> tuple[Milestone, ImageExperiment]:
+def get_image_experiment(context: CheckContext) -> tuple[Milestone, ImageExperiment]:
     """Look up the context's milestone and its image experiment."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, ImageExperiment)
     return context.milestone, context.milestone.experiment
 
 
-def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: int, data: DataSet) -> Run:
+def train_and_measure_network(
+    context: CheckContext, training_worker: Worker, fresh_worker: Worker, seed: int, data: DataSet
+) -> ImageRun:
     """Train on a task drawn from the seed in one process; measure in another, by the weights alone.
 
     The first process is closed before the second does anything. The second stays open.
     """
-    milestone, experiment = experiment_of(context)
-    rng, task = own_draws(seed), draw_image_task(data, experiment.symmetry, own_draws(seed, "task"))
+    milestone, experiment = get_image_experiment(context)
+    rng, task = make_grader_rng(seed), draw_image_task(data, experiment.symmetry, make_grader_rng(seed, "task"))
     inputs, targets = perturb_images(task.data.test_inputs, experiment, rng), task.data.test_targets
-    few = some_of(len(inputs), experiment.quick_images, rng)
+    few = draw_indices(len(inputs), experiment.quick_images, rng)
     some, answers = inputs[few], targets[few]
-    known = some_of(len(task.data.train_inputs), experiment.quick_images, rng)
+    known = draw_indices(len(task.data.train_inputs), experiment.quick_images, rng)
     known_inputs = perturb_images(task.data.train_inputs[known], experiment, rng)
 
-    network = StudentNetwork(worker, milestone.trigger, seed, outputs=CLASSES)
-    network.weights()  # check the contract before minutes are spent on training
-    fresh = accuracy(ask(context, network, some, rng), answers)
-    seen = _train(context, worker, network, seed, task, rng)
-    there, weights = ask(context, network, some, rng), network.weights()
-    worker.close()
+    network = StudentNetwork(training_worker, milestone.trigger, seed, outputs=CLASSES)
+    network.copy_weights()  # check the contract before minutes are spent on training
+    fresh = compute_accuracy(predict_shuffled(context, network, some, rng), answers)
+    seen = _train_with_measurements(context, training_worker, network, seed, task, rng)
+    there, weights = predict_shuffled(context, network, some, rng), network.copy_weights()
+    training_worker.close()
 
-    receiver = StudentNetwork(elsewhere, milestone.trigger, seed + 1, outputs=CLASSES)
-    own = receiver.weights()
-    fresh_elsewhere = accuracy(ask(context, receiver, some, rng), answers)
-    carried = Carried(receiver, weights.with_noise(experiment.weight_noise, rng), inputs, targets, known_inputs)
-    receiver.put(carried.weights)
-    answered = ask(context, receiver, inputs, rng)
-    known_accuracy = accuracy(ask(context, receiver, known_inputs, rng), task.data.train_targets[known])
-    receiver.put(own)
-    forgotten = accuracy(ask(context, receiver, some, rng), answers)
-    probabilities = task.true_classes(answered)
+    receiver = StudentNetwork(fresh_worker, milestone.trigger, seed + 1, outputs=CLASSES)
+    own = receiver.copy_weights()
+    fresh_elsewhere = compute_accuracy(predict_shuffled(context, receiver, some, rng), answers)
+    carried = CarriedNetwork(receiver, weights.add_noise(experiment.weight_noise, rng), inputs, targets, known_inputs)
+    receiver.load_weights(carried.weights)
+    answered = predict_shuffled(context, receiver, inputs, rng)
+    known_accuracy = compute_accuracy(
+        predict_shuffled(context, receiver, known_inputs, rng), task.data.train_targets[known]
+    )
+    receiver.load_weights(own)
+    forgotten = compute_accuracy(predict_shuffled(context, receiver, some, rng), answers)
+    probabilities = task.restore_class_order(answered)
     named = probabilities.argmax(axis=1)
-    return Run(
+    return ImageRun(
         seed=seed,
         fresh_accuracy=max(fresh, fresh_elsewhere),
-        accuracy=accuracy(answered, targets),
-        accuracy_there=accuracy(there, answers),
+        accuracy=compute_accuracy(answered, targets),
+        accuracy_there=compute_accuracy(there, answers),
         known_accuracy=known_accuracy,
         forgotten_accuracy=forgotten,
-        difference=differ_by(answered[few], there),
-        numbers=weights.numbers,
+        difference=compute_mean_difference(answered[few], there),
+        numbers=weights.number_count,
         predicted=np.bincount(named, minlength=CLASSES),
         steps=tuple(min(s / t, 1.0) if t > 0 else 0.0 for s, t in zip(seen.steps, seen.totals, strict=True)),
         losses=seen.losses,
@@ -140,21 +144,28 @@ def train_and_carry(context: Context, worker: Worker, elsewhere: Worker, seed: i
             Curve(name="loss", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.losses)),
             Curve(name="accuracy", seed=seed, steps=seen.steps, values=tuple(round(v, 5) for v in seen.accuracies)),
         ),
-        pictures=(count_confusions(data.test_targets, named, data.classes, seed), *pick_filters(weights, inputs, seed)),
-        named_images=pick_named_images(
-            task.turn_back(inputs), data.test_targets, probabilities, data.classes, own_draws(seed, "named images")
+        pictures=(
+            make_confusion_picture(data.test_targets, named, data.classes, seed),
+            *make_filter_pictures(weights, inputs, seed),
+        ),
+        named_images=select_named_images(
+            task.restore_orientation(inputs),
+            data.test_targets,
+            probabilities,
+            data.classes,
+            make_grader_rng(seed, "named images"),
         ),
         carried=carried,
     )
 
 
-def _train(
-    context: Context, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
-) -> Training:
+def _train_with_measurements(
+    context: CheckContext, worker: Worker, network: StudentNetwork, seed: int, task: ImageTask, rng: np.random.Generator
+) -> TrainingTrace:
     """Run the recipe's training, and between its steps measure loss and accuracy on fixed training images."""
-    _, experiment = experiment_of(context)
+    _, experiment = get_image_experiment(context)
     data = task.data
-    probe = some_of(len(data.train_inputs), experiment.probe_images, rng)
+    probe = draw_indices(len(data.train_inputs), experiment.probe_images, rng)
     probe_inputs, probe_targets = data.train_inputs[probe], data.train_targets[probe]
     steps: list[float] = []
     totals: list[float] = []
@@ -162,33 +173,37 @@ def _train(
     accuracies: list[float] = []
     asked: list[float] = []
 
-    def measure(step: float, total: float) -> None:
+    def measure_probe(step: float, total: float) -> None:
         clock = worker.read_clock()
         probabilities = network.predict(probe_inputs)
         asked.append(worker.read_clock() - clock)
         steps.append(step)
         totals.append(total)
-        losses.append(cross_entropy(probabilities, probe_targets))
-        accuracies.append(accuracy(probabilities, probe_targets))
+        losses.append(compute_cross_entropy(probabilities, probe_targets))
+        accuracies.append(compute_accuracy(probabilities, probe_targets))
 
-    def progress(step: float, total: float) -> None:
+    def report_progress(step: float, total: float) -> None:
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
-            measure(step, total)
+            measure_probe(step, total)
         note = f"loss {losses[-1]:.3f}, accuracy {accuracies[-1]:.1%}"
         context.watch.advance(int(100 * step / total) if 0 < step <= total else 0, note)
 
-    measure(0, 1)
+    measure_probe(0, 1)
     order = rng.permutation(len(data.train_inputs))
     started, clock, before = time.monotonic(), worker.read_clock(), sum(asked)
-    network.train(data.train_inputs[order], data.train_targets[order], seed, context.budget.train_seconds, progress)
+    network.train(
+        data.train_inputs[order], data.train_targets[order], seed, context.budget.train_seconds, report_progress
+    )
     seconds = time.monotonic() - started
     cpu_seconds = worker.read_clock() - clock - (sum(asked) - before)
     context.watch.advance(100, f"{seconds:.0f} s")
-    return Training(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds, cpu_seconds)
+    return TrainingTrace(tuple(steps), tuple(totals), tuple(losses), tuple(accuracies), seconds, cpu_seconds)
 
 
-def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def predict_shuffled(
+    context: CheckContext, network: StudentNetwork, images: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Ask for all images' probabilities in one shuffled request, so that no group can be told from another."""
     order = rng.permutation(len(images))
     answered = np.empty((len(images), CLASSES))
@@ -198,28 +213,28 @@ def ask(context: Context, network: StudentNetwork, images: np.ndarray, rng: np.r
     return answered
 
 
-def some_of(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw up to ``most`` different indices below ``count``, in random order."""
-    return rng.choice(count, min(most, count), replace=False)
+def draw_indices(total: int, at_most: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw up to ``at_most`` different indices below ``total``, in random order."""
+    return rng.choice(total, min(at_most, total), replace=False)
 
 
-def cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+def compute_cross_entropy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Compute the mean cross-entropy in nats, with probabilities clipped at 1e-7."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-7)).mean())
 
 
-def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+def compute_accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Compute the share of rows whose largest probability is the target's."""
     return float((probabilities.argmax(axis=1) == targets).mean())
 
 
-def explain_broken_seed(error: Exception, milestone: Milestone, seed: int) -> Failure:
+def explain_failed_training(error: Exception, milestone: Milestone, seed: int) -> Failure:
     """Describe the failure of a recipe that did not run to its end with this seed."""
     when_slow = "Is the convolution one matrix product, and the number of epochs moderate?"
-    return explain_broken_recipe(error, milestone, f"seed {seed}", when_slow)
+    return explain_failed_recipe(error, milestone, f"seed {seed}", when_slow)
 
 
-def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, Failure]:
+def describe_shared_failures(figures: dict[str, float | None], worst_run: ImageRun) -> dict[str, Failure]:
     """Describe a miss of each figure that milestones 2 to 4 have in common."""
     return {
         "fresh_accuracy": Failure(
@@ -236,8 +251,8 @@ def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, F
         ),
         "carried_difference": Failure(
             title="The weights alone give the same answers in another process",
-            got=f"{worst.accuracy_there:.1%} right in the process that trained, {worst.accuracy:.1%} with its weights "
-            f"in a fresh process; answers differ by {figures['carried_difference']:.3f}",
+            got=f"{worst_run.accuracy_there:.1%} right in the process that trained, {worst_run.accuracy:.1%} with "
+            f"its weights in a fresh process; answers differ by {figures['carried_difference']:.3f}",
             expected="the same answers from parameters() and buffers() alone",
             hint="Every array that training changes must be in parameters() or buffers(), used through its .data. A "
             "layer with running statistics returns them from buffers().",
@@ -251,7 +266,7 @@ def failures_of_all(figures: dict[str, float | None], worst: Run) -> dict[str, F
     }
 
 
-def figures_of_all(runs: list[Run]) -> dict[str, float | None]:
+def collect_shared_figures(runs: list[ImageRun]) -> dict[str, float | None]:
     """Collect the figures that milestones 2 to 4 have in common, each from the run where it is worst."""
     return {
         "fresh_accuracy": max(run.fresh_accuracy for run in runs),
@@ -262,40 +277,40 @@ def figures_of_all(runs: list[Run]) -> dict[str, float | None]:
     }
 
 
-def one_class(run: Run) -> str:
+def describe_dominant_class(run: ImageRun) -> str:
     """Return words like `; 61% of the answers are 3` if one class is more than half of the answers, else none."""
     often = int(run.predicted.argmax())
     share = run.predicted[often] / run.predicted.sum()
     return f"; {share:.0%} of the answers are {often}" if share > 0.5 else ""
 
 
-def measure_worst(
-    runs: list[Run], figures: dict[str, float | None], missed: dict[str, Failure], how: str, data: DataSet
-) -> Measured:
+def build_measurement(
+    runs: list[ImageRun], figures: dict[str, float | None], failures: dict[str, Failure], method: str, data: DataSet
+) -> Measurement:
     """Assemble a check's measurement of several runs: all curves, and pictures of the run with the lowest accuracy."""
-    return Measured(
+    return Measurement(
         figures,
-        {name: (failure,) for name, failure in missed.items()},
-        how=f"{how}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
-        curves=curves_of(runs),
-        pictures=find_worst(runs).pictures,
-        named_images=find_worst(runs).named_images,
+        {name: (failure,) for name, failure in failures.items()},
+        how=f"{method}; trained in {' and '.join(f'{run.seconds:.0f} s' for run in runs)}",
+        curves=collect_curves(runs),
+        pictures=find_worst_run(runs).pictures,
+        named_images=find_worst_run(runs).named_images,
         training_seconds=tuple(run.cpu_seconds for run in runs),
         data=data.record,
     )
 
 
-def curves_of(runs: list[Run]) -> tuple[Curve, ...]:
+def collect_curves(runs: list[ImageRun]) -> tuple[Curve, ...]:
     """Collect the curves of all runs, one run after another."""
     return tuple(curve for run in runs for curve in run.curves)
 
 
-def find_worst(runs: list[Run]) -> Run:
+def find_worst_run(runs: list[ImageRun]) -> ImageRun:
     """Find the run with the lowest accuracy."""
     return min(runs, key=lambda run: run.accuracy)
 
 
-def how_trained(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
+def describe_method(data: DataSet, experiment: ImageExperiment, seeds: list[int]) -> str:
     """Say which data and seeds were used, and how the images were transformed."""
     trained = f"{len(data.train_inputs):,} images from seed {' and '.join(map(str, seeds))}"
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.result import Failure
 from grading.testing.runner import TestOutcome, run_tests
 from grading.testing.students import Students
@@ -13,18 +13,18 @@ from grading.testing.students import Students
 SHOWN_PER_TASK = 3
 
 
-def module_tests(context: Context) -> Measured:
+def run_module_tests(context: CheckContext) -> Measurement:
     """Run every test of every module that counts."""
-    return _tests(context, [m.tests for m in context.modules])
+    return _run_test_files(context, [m.tests for m in context.modules])
 
 
-def integration_tests(context: Context) -> Measured:
+def run_integration_tests(context: CheckContext) -> Measurement:
     """Run the trigger module's tests of all modules together."""
     assert context.milestone is not None
-    return _tests(context, [context.milestone.integration_tests])
+    return _run_test_files(context, [context.milestone.integration_tests])
 
 
-def _tests(context: Context, files: list[Path]) -> Measured:
+def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
     students = Students(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(
         context.root,
@@ -38,14 +38,14 @@ def _tests(context: Context, files: list[Path]) -> Measured:
     )
     passed = sum(o.failure is None for o in outcomes)
     of = f" of task {context.task}" if context.task else ""
-    return Measured(
+    return Measurement(
         {"passed": passed / len(outcomes) if outcomes else None},
-        {"passed": _worth_showing(outcomes)},
+        {"passed": _select_failures(outcomes)},
         how=f"{passed} of {len(outcomes)} tests{of} in {', '.join(f.name for f in files)}",
     )
 
 
-def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
+def _select_failures(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     """Select the first few failures of each task in the course's order, and one for a task not written yet.
 
     A test that ran into another task's gap belongs to that task, because its own task has not been tried. One case of
@@ -56,7 +56,7 @@ def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
         if outcome.failure is not None:
             by_task.setdefault(outcome.failure.task or "", []).append(outcome)
     shown: list[Failure] = []
-    for task in sorted(by_task, key=_place):
+    for task in sorted(by_task, key=_make_task_sort_key):
         firsts = {outcome.title: outcome for outcome in reversed(by_task[task])}.values()
         ordered = sorted(by_task[task], key=lambda outcome: outcome not in firsts)
         most = 1 if ordered[0].gap else SHOWN_PER_TASK
@@ -64,6 +64,6 @@ def _worth_showing(outcomes: Iterable[TestOutcome]) -> tuple[Failure, ...]:
     return tuple(shown)
 
 
-def _place(task: str) -> tuple[int, ...]:
+def _make_task_sort_key(task: str) -> tuple[int, ...]:
     """Sort 2.10 after 2.9, and failures without a task last."""
     return tuple(int(n) for n in task.split(".")) if task else (99,)

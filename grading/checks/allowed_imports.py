@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 
 from grading.audit import audit_imports
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.render.text import write_count
 from grading.result import Failure
 from grading.submission import source_files
 from grading.syntax import parse
 
 
-def imports(context: Context) -> Measured:
+def count_import_violations(context: CheckContext) -> Measurement:
     """Audit the imports of every file that parses. The source check reports the others."""
     failures: list[Failure] = []
     files = source_files(context.manifest, context.modules)
@@ -21,7 +21,7 @@ def imports(context: Context) -> Measured:
         tree = parse(context.submission.text(file.path) or "", name)
         if isinstance(tree, ast.Module):
             failures += audit_imports(tree, name, file.module, context.manifest, recipe=file.is_recipe)
-    return Measured(
+    return Measurement(
         {"violations": float(len(failures))},
         {"violations": tuple(failures)},
         how=f"read from the text of {write_count(len(files), 'file')}, which did not run",

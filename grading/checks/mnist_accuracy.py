@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from grading.checks.images import (
-    Run,
-    experiment_of,
-    explain_broken_seed,
-    failures_of_all,
-    figures_of_all,
-    how_trained,
-    one_class,
-    train_and_carry,
+from grading.checks.image_training import (
+    ImageRun,
+    collect_shared_figures,
+    describe_dominant_class,
+    describe_method,
+    describe_shared_failures,
+    explain_failed_training,
+    get_image_experiment,
+    train_and_measure_network,
 )
-from grading.checks.network import RecipeError
+from grading.checks.student_network import RecipeError
 from grading.data.load import obtain
-from grading.measured import Context, Measured, measure_nothing
+from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure
 
 
-def mnist(context: Context) -> Measured:
+def measure_mnist(context: CheckContext) -> Measurement:
     """Train once on all images of a drawn task, and measure how many digits the weights alone read correctly."""
-    milestone, experiment = experiment_of(context)
+    milestone, experiment = get_image_experiment(context)
     data = obtain(experiment.data, context.watch)
-    (seed,) = context.seeds("mnist", 1)
-    how = how_trained(data, experiment, [seed])
+    (seed,) = context.derive_seeds("mnist", 1)
+    how = describe_method(data, experiment, [seed])
     context.watch.phase(f"Training on {len(data.train_inputs):,} images", 100)
     try:
-        workers = context.workers(2)
-        run = train_and_carry(context, next(workers), next(workers), seed, data)
+        workers = context.start_workers(2)
+        run = train_and_measure_network(context, next(workers), next(workers), seed, data)
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        return measure_nothing("mnist", explain_broken_seed(error, milestone, seed), how=how, data=data.record)
-    figures = figures_of_all([run])
-    told = failures_of_all(figures, run) | {"accuracy": _too_few(run)}
-    return Measured(
+        return build_failed_measurement(
+            "mnist", explain_failed_training(error, milestone, seed), how=how, data=data.record
+        )
+    figures = collect_shared_figures([run])
+    told = describe_shared_failures(figures, run) | {"accuracy": _explain_low_accuracy(run)}
+    return Measurement(
         figures,
         {name: (failure,) for name, failure in told.items()},
         how=f"{how}; trained in {run.seconds:.0f} s",
@@ -45,18 +47,18 @@ def mnist(context: Context) -> Measured:
     )
 
 
-def _too_few(run: Run) -> Failure:
+def _explain_low_accuracy(run: ImageRun) -> Failure:
     """Describe an accuracy below the threshold, with a hint that depends on whether anything was learned."""
     hint = (
         "The network has learned next to nothing. Watch the loss over the first hundred steps: it must fall from 2.3, "
         "the loss of a guess."
-        if one_class(run)
+        if describe_dominant_class(run)
         else "Train on all images for several epochs, with the learning rate falling towards the end. Shift some "
         "training images by a pixel in each epoch."
     )
     return Failure(
         title="Test images, shifted a little, are read correctly",
-        got=f"{run.accuracy:.2%} right{one_class(run)}",
+        got=f"{run.accuracy:.2%} right{describe_dominant_class(run)}",
         expected="at least 95%",
         hint=hint,
     )

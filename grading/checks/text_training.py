@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.network import Weights, differ_by
-from grading.checks.seeds import own_draws
-from grading.checks.writer import LONGEST_TOKEN, StudentWriter, learn_merges
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.student_network import Weights, compute_mean_difference
+from grading.checks.student_writer import LONGEST_TOKEN, StudentWriter, request_merges
 from grading.client import Worker
 from grading.language.corpus import END
 from grading.manifest.model import LanguageExperiment, Milestone
-from grading.measured import Context
+from grading.measurement import CheckContext
 from grading.result import Curve
 
 CAUSAL_ROWS, CAUSAL_TOKENS = 8, 32
@@ -23,24 +23,24 @@ PROBE_BYTES = (CAUSAL_TOKENS + 1) * LONGEST_TOKEN
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class TextProbe:
     """Positions in the training text: each token, and what comes before it in its document."""
 
     prefixes: np.ndarray
     targets: np.ndarray
 
-    def probabilities(self, writer: StudentWriter) -> np.ndarray:
+    def ask_probabilities(self, writer: StudentWriter) -> np.ndarray:
         """Ask for the probabilities of all tokens at each position: (n, V)."""
-        return softmax(writer.next_logits(list(self.prefixes)))
+        return compute_softmax(writer.next_logits(list(self.prefixes)))
 
-    def loss(self, writer: StudentWriter) -> float:
+    def measure_loss(self, writer: StudentWriter) -> float:
         """Measure the mean cross-entropy in nats."""
-        found = self.probabilities(writer)[np.arange(len(self.targets)), self.targets]
+        found = self.ask_probabilities(writer)[np.arange(len(self.targets)), self.targets]
         return float(-np.log(np.maximum(found, 1e-9)).mean())
 
-    def ratio(self, writer: StudentWriter) -> float:
+    def measure_loss_ratio(self, writer: StudentWriter) -> float:
         """Divide the loss by the loss of equal probabilities."""
-        return self.loss(writer) / float(np.log(len(writer.table)))
+        return self.measure_loss(writer) / float(np.log(len(writer.table)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class TextRun:
     """One network: tested when fresh, trained on a text, and carried into a process that saw no training."""
 
     name: str
-    probe: Probe
+    probe: TextProbe
     writer: StudentWriter
     """The network that is measured, with the trained weights made noisy."""
     learned: Weights
@@ -68,48 +68,54 @@ class TextRun:
     curve: Curve
 
 
-def experiment_of(context: Context) -> tuple[Milestone, LanguageExperiment]:
+def get_language_experiment(context: CheckContext) -> tuple[Milestone, LanguageExperiment]:
     """Look up the context's milestone and its language experiment."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, LanguageExperiment)
     return context.milestone, context.milestone.experiment
 
 
-def train_and_carry(
-    context: Context, worker: Worker, elsewhere: Worker, seed: int, name: str, text: np.ndarray, held_out: list[bytes]
+def train_and_measure_writer(
+    context: CheckContext,
+    training_worker: Worker,
+    fresh_worker: Worker,
+    seed: int,
+    text_name: str,
+    text: np.ndarray,
+    held_out: list[bytes],
 ) -> TextRun:
     """Train on a text in one process, and put what was learned into a network in another, which stays open.
 
     The first process encodes the held-out passages once its weights have been copied, and is closed before the second
     begins. So neither the network that trains nor the one that answers sees what comes next.
     """
-    milestone, experiment = experiment_of(context)
-    rng = own_draws(seed, name)
-    merges = learn_merges(worker, milestone.trigger, text, context.budget.call_seconds)
-    trained = StudentWriter(worker, milestone.trigger, seed, merges)
-    trained.weights()  # check the contract before minutes are spent on training
+    milestone, experiment = get_language_experiment(context)
+    rng = make_grader_rng(seed, text_name)
+    merges = request_merges(training_worker, milestone.trigger, text, context.budget.call_seconds)
+    trained = StudentWriter(training_worker, milestone.trigger, seed, merges)
+    trained.copy_weights()  # check the contract before minutes are spent on training
     probe = _draw_probe(trained, text, experiment, rng)
-    fresh = probe.ratio(trained)
-    curve, seconds = _train(context, trained, seed, name, text, probe)
-    answered, weights = probe.probabilities(trained), trained.weights()
+    fresh = probe.measure_loss_ratio(trained)
+    curve, seconds = _train_with_measurements(context, trained, seed, text_name, text, probe)
+    answered, weights = probe.ask_probabilities(trained), trained.copy_weights()
     passages = [trained.encode(passage) for passage in held_out]
-    worker.close()
+    training_worker.close()
 
-    writer = StudentWriter(elsewhere, milestone.trigger, seed + 1, merges)
-    own = writer.weights()
-    fresh = min(fresh, probe.ratio(writer))
-    learned = weights.with_noise(experiment.weight_noise, rng)
-    writer.put(learned)
+    writer = StudentWriter(fresh_worker, milestone.trigger, seed + 1, merges)
+    own = writer.copy_weights()
+    fresh = min(fresh, probe.measure_loss_ratio(writer))
+    learned = weights.add_noise(experiment.weight_noise, rng)
+    writer.load_weights(learned)
     return TextRun(
-        name=name,
+        name=text_name,
         probe=probe,
         writer=writer,
         learned=learned,
         own=own,
         fresh_ratio=fresh,
-        difference=differ_by(probe.probabilities(writer), answered),
+        difference=compute_mean_difference(probe.ask_probabilities(writer), answered),
         causality=_measure_causality(writer, probe.prefixes[:CAUSAL_ROWS, :CAUSAL_TOKENS], rng),
-        numbers=weights.numbers + merges.size,
+        numbers=weights.number_count + merges.size,
         held_out=passages,
         seconds=seconds,
         curve=curve,
@@ -118,7 +124,7 @@ def train_and_carry(
 
 def _draw_probe(
     writer: StudentWriter, text: np.ndarray, experiment: LanguageExperiment, rng: np.random.Generator
-) -> Probe:
+) -> TextProbe:
     """Draw positions in some documents, with the tokens before them from the document's beginning."""
     data = text.tobytes()
     ends = np.flatnonzero(text == ord(END))
@@ -126,31 +132,31 @@ def _draw_probe(
     starts = rng.choice(begins[begins < len(data) - PROBE_BYTES], experiment.probe_places)
     windows = [writer.encode(data[start : start + PROBE_BYTES])[: CAUSAL_TOKENS + 1] for start in starts.tolist()]
     stacked = np.stack(windows)
-    return Probe(stacked[:, :-1], stacked[:, -1])
+    return TextProbe(stacked[:, :-1], stacked[:, -1])
 
 
-def _train(
-    context: Context, network: StudentWriter, seed: int, name: str, text: np.ndarray, probe: Probe
+def _train_with_measurements(
+    context: CheckContext, network: StudentWriter, seed: int, text_name: str, text: np.ndarray, probe: TextProbe
 ) -> tuple[Curve, float]:
     """Run the recipe's training, and between its steps measure the loss at fixed positions in the training text."""
-    _, experiment = experiment_of(context)
+    _, experiment = get_language_experiment(context)
     steps: list[float] = []
     losses: list[float] = []
 
-    def progress(step: float, total: float) -> None:
+    def report_progress(step: float, total: float) -> None:
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             steps.append(step)
-            losses.append(probe.loss(network))
+            losses.append(probe.measure_loss(network))
         context.watch.advance(int(100 * step / total) if 0 < step <= total else 0, f"loss {losses[-1]:.2f}")
 
-    progress(0, 1)
+    report_progress(0, 1)
     started = time.monotonic()
-    network.train_on(text, seed, context.budget.train_seconds, progress)
+    network.train_on(text, seed, context.budget.train_seconds, report_progress)
     seconds = time.monotonic() - started
     context.watch.advance(100, f"{seconds:.0f} s")
     values = tuple(round(loss, 5) for loss in losses)
-    return Curve(name=f"loss on {name}", seed=seed, steps=tuple(steps), values=values), seconds
+    return Curve(name=f"loss on {text_name}", seed=seed, steps=tuple(steps), values=values), seconds
 
 
 def _measure_causality(writer: StudentWriter, tokens: np.ndarray, rng: np.random.Generator) -> float:
@@ -167,7 +173,7 @@ def _measure_causality(writer: StudentWriter, tokens: np.ndarray, rng: np.random
     return float(max(changed, alone))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
+def compute_softmax(logits: np.ndarray) -> np.ndarray:
     """Compute each row's probabilities from its logits."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

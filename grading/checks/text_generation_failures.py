@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from grading.checks.network import explain_broken_recipe
+from grading.checks.student_network import explain_failed_recipe
 from grading.language.corpus import Prompt
 from grading.manifest.model import Milestone
 from grading.result import Failure
 
-SHOWN = 200
+SAMPLE_CHARACTERS = 200
 """Characters of a sample that a failure quotes."""
 TITLES = {
     "compositions": "Functions of new compositions do what their docstrings say",
@@ -24,40 +24,43 @@ HINTS = {
 }
 
 
-def explain_function(
-    figure: str, prompt: Prompt, written: str, mistake: str | None, share: float, fresh: float
+def explain_wrong_functions(
+    figure_name: str, prompt: Prompt, written: str, mistake: str | None, share_right: float, fresh_share: float
 ) -> Failure:
     """Describe a set of functions of which too few were right, by its first mistake."""
     return Failure(
-        title=TITLES[figure],
+        title=TITLES[figure_name],
         call=prompt.text,
-        got=f"{written or 'nothing'}: {mistake or 'right'} ({share:.0%} of the functions are right{_add_fresh(fresh)})",
+        got=f"{written or 'nothing'}: {mistake or 'right'} "
+        f"({share_right:.0%} of the functions are right{_describe_fresh_share(fresh_share)})",
         expected=prompt.answer.strip(),
-        hint=HINTS[figure],
+        hint=HINTS[figure_name],
     )
 
 
-def explain_story(prompt: Prompt, told: str, share: float, fresh: float) -> Failure:
+def explain_false_claims(prompt: Prompt, ending: str, share_true: float, fresh_share: float) -> Failure:
     """Describe stories whose claims are too often false, by the first false one."""
     return Failure(
         title="The claims at the end of a story are true",
         call=prompt.text,
-        got=f"{told.strip() or 'no end'} ({share:.0%} of all claims are true{_add_fresh(fresh)})",
+        got=f"{ending.strip() or 'no end'} "
+        f"({share_true:.0%} of all claims are true{_describe_fresh_share(fresh_share)})",
         expected=prompt.answer.strip(),
         hint="Can attention reach the first sentence? Training windows must begin with a story and contain all of it.",
     )
 
 
-def explain_text(
-    figures: Mapping[str, float], bits: float, unigram: float, samples: Sequence[str]
+def explain_text_failures(
+    figures: Mapping[str, float], network_bits: float, unigram_bits: float, samples: Sequence[str]
 ) -> dict[str, Failure]:
     """Describe text that was predicted badly, copied or repeated."""
-    shown = f"“{samples[0][:SHOWN]}…”"
+    shown = f"“{samples[0][:SAMPLE_CHARACTERS]}…”"
     return {
         "bits_ratio": Failure(
             title="It predicts text that it has never seen",
-            got=f"{bits:.2f} bits per byte, where knowing only how frequent each token is gives {unigram:.2f}",
-            expected=f"at most {0.65 * unigram:.2f} bits per byte",
+            got=f"{network_bits:.2f} bits per byte, where knowing only how frequent each token is gives "
+            f"{unigram_bits:.2f}",
+            expected=f"at most {0.65 * unigram_bits:.2f} bits per byte",
             hint="If the loss is still falling at the end of its curve, take more steps or raise the learning rate.",
         ),
         "copied": Failure(
@@ -75,7 +78,7 @@ def explain_text(
     }
 
 
-def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
+def explain_shared_failures(figures: Mapping[str, float | None]) -> dict[str, Failure]:
     """Describe a miss of each figure that all three texts have."""
     return {
         "fresh_ratio": Failure(
@@ -112,11 +115,11 @@ def explain_all(figures: Mapping[str, float | None]) -> dict[str, Failure]:
     }
 
 
-def explain_broken_text(error: Exception, milestone: Milestone, text: str) -> Failure:
+def explain_failed_text(error: Exception, milestone: Milestone, text_name: str) -> Failure:
     """Describe the failure of a recipe that did not run to its end on this text."""
     when_slow = "Are the windows as long as a document and no longer, and the number of steps moderate?"
-    return explain_broken_recipe(error, milestone, text, when_slow)
+    return explain_failed_recipe(error, milestone, text_name, when_slow)
 
 
-def _add_fresh(fresh: float) -> str:
-    return f", and {fresh:.0%} with weights that were never trained" if fresh else ""
+def _describe_fresh_share(fresh_share: float) -> str:
+    return f", and {fresh_share:.0%} with weights that were never trained" if fresh_share else ""

@@ -20,16 +20,16 @@ CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
 XOR = (0, 1, 1, 0)
 LABELINGS = tuple(tuple(number >> bit & 1 for bit in range(4)) for number in range(1, 15))
 """Every labeling of four corners that is not constant."""
-OTHERS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
+OTHER_LABELINGS = tuple(labels for labels in LABELINGS if labels not in (XOR, tuple(1 - label for label in XOR)))
 """Labelings that are neither XOR nor its inverse: a program that contains XOR gets at most three corners of each."""
-SMALLEST, LARGEST = 0.8, 1.25
+SMALLEST_SIDE, LARGEST_SIDE = 0.8, 1.25
 """Bounds of a drawn square's side."""
-FARTHEST = 0.5
+MAX_CENTRE_SHIFT = 0.5
 """How far a drawn square's centre may be from the unit square's, along each axis."""
 
 
 @dataclass(frozen=True, eq=False)
-class Square:
+class XorSquare:
     """Four corners and their labels, as one run sees them."""
 
     corners: np.ndarray
@@ -39,15 +39,19 @@ class Square:
     side: float
 
 
-def draw_square(rng: np.random.Generator, *, xor: bool) -> Square:
+def draw_xor_square(rng: np.random.Generator, *, with_xor_labels: bool) -> XorSquare:
     """Draw a square rotated by any angle, scaled and shifted. XOR or its inverse labels it, or one of OTHERS."""
-    angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST, LARGEST)
-    middle = 0.5 + rng.uniform(-FARTHEST, FARTHEST, 2)
+    angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST_SIDE, LARGEST_SIDE)
+    middle = 0.5 + rng.uniform(-MAX_CENTRE_SHIFT, MAX_CENTRE_SHIFT, 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     inverted = int(rng.integers(2))
-    labels = [label ^ inverted for label in XOR] if xor else list(OTHERS[rng.integers(len(OTHERS))])
+    labels = (
+        [label ^ inverted for label in XOR]
+        if with_xor_labels
+        else list(OTHER_LABELINGS[rng.integers(len(OTHER_LABELINGS))])
+    )
     corners = middle + side * (CORNERS - 0.5) @ turn.T
-    return Square(corners.astype(np.float32), np.array(labels, np.float32)[:, None], side)
+    return XorSquare(corners.astype(np.float32), np.array(labels, np.float32)[:, None], side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +59,19 @@ class ImageTask:
     """A data set as one run sees it: all images rotated or mirrored alike, and classes renumbered."""
 
     data: DataSet
-    renumbered: np.ndarray
+    class_numbers: np.ndarray
     """The run's number for each class."""
-    quarters: int
+    quarter_turns: int
     """How many quarter turns the images are rotated by, before they may be mirrored."""
     mirrored: bool
 
-    def true_classes(self, probabilities: np.ndarray) -> np.ndarray:
+    def restore_class_order(self, probabilities: np.ndarray) -> np.ndarray:
         """Reorder the columns of (n, 10) probabilities to match the data set's own classes."""
-        return probabilities[:, self.renumbered]
+        return probabilities[:, self.class_numbers]
 
-    def turn_back(self, images: np.ndarray) -> np.ndarray:
+    def restore_orientation(self, images: np.ndarray) -> np.ndarray:
         """Restore images of the run to their orientation in the data set."""
-        return np.rot90(images[..., ::-1] if self.mirrored else images, -self.quarters, axes=(2, 3))
+        return np.rot90(images[..., ::-1] if self.mirrored else images, -self.quarter_turns, axes=(2, 3))
 
 
 def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator) -> ImageTask:
@@ -79,15 +83,15 @@ def draw_image_task(data: DataSet, symmetry: Symmetry, rng: np.random.Generator)
     quarters = int(rng.integers(4)) if symmetry is Symmetry.SQUARE else 2 * int(rng.integers(2))
     mirrored, renumbered = bool(rng.integers(2)), rng.permutation(10)
 
-    def turn(images: np.ndarray) -> np.ndarray:
+    def transform_images(images: np.ndarray) -> np.ndarray:
         turned = np.rot90(images, quarters, axes=(2, 3))
         return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
     drawn = replace(
         data,
-        train_inputs=turn(data.train_inputs),
+        train_inputs=transform_images(data.train_inputs),
         train_targets=renumbered[data.train_targets],
-        test_inputs=turn(data.test_inputs),
+        test_inputs=transform_images(data.test_inputs),
         test_targets=renumbered[data.test_targets],
     )
     return ImageTask(drawn, renumbered, quarters, mirrored)

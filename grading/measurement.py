@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pytest is slow to import, and cached figures do not need it
 
 
 @dataclass(frozen=True)
-class Context:
+class CheckContext:
     """Everything a check may use."""
 
     root: Path
@@ -37,13 +37,13 @@ class Context:
     official: bool
     student: str | None
     watch: Watch
-    log: Log
+    log: WorkerLog
     task: str | None = None
     """The only task whose tests are run, or None for all."""
     is_enough: Callable[[TestOutcome], bool] = lambda _: False
     """Whether the remaining tests can be skipped after this outcome."""
 
-    def workers(self, count: int) -> Iterator[Worker]:
+    def start_workers(self, count: int) -> Iterator[Worker]:
         """Yield ``count`` fresh workers, each started while the previous one is at work."""
         ahead = self.start()
         for left in reversed(range(count)):
@@ -52,21 +52,21 @@ class Context:
                 ahead = self.start()
             yield worker
 
-    def seeds(self, purpose: str, count: int) -> list[int]:
+    def derive_seeds(self, purpose: str, count: int) -> list[int]:
         """Derive ``count`` seeds for one purpose from the run's seed."""
         words = [self.seed, *purpose.encode()]
         return [int(s) for s in np.random.SeedSequence(words).generate_state(count)]
 
 
 @dataclass
-class Log:
+class WorkerLog:
     """Totals of a whole run: time in student code, and everything that it printed."""
 
     student_seconds: float = 0.0
     output: list[str] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
 
-    def close(self) -> None:
+    def close_workers(self) -> None:
         """Close every worker of the run, and add up its time and output."""
         for worker in self.workers:
             worker.close()
@@ -74,15 +74,15 @@ class Log:
             self.output.append(worker.output)
         self.workers.clear()
 
-    def printed(self, most: int) -> str:
-        """Join what all workers printed, cut in the middle if it is longer than ``most`` characters."""
-        text, half = "".join(self.output), most // 2
+    def join_output(self, max_characters: int) -> str:
+        """Join what all workers printed, cut in the middle if it is longer than ``max_characters`` characters."""
+        text, half = "".join(self.output), max_characters // 2
         dropped = f"\n… {len(text) - 2 * half:,} characters not kept …\n"
-        return text if len(text) <= most else text[:half] + dropped + text[-half:]
+        return text if len(text) <= max_characters else text[:half] + dropped + text[-half:]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A check's figures, and for each one the failures to show if it misses its threshold."""
 
     figures: Mapping[str, float | None]
@@ -101,7 +101,7 @@ class Measured:
     """The data set behind the figures."""
 
 
-def measure_nothing(check: str, failure: Failure, **fields: Any) -> Measured:
+def build_failed_measurement(check_name: str, failure: Failure, **fields: Any) -> Measurement:
     """Build a check's measurement after student code broke off: no figure, and the same failure for each."""
-    names = FIGURES[check]
-    return Measured(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)
+    names = FIGURES[check_name]
+    return Measurement(dict.fromkeys(names), dict.fromkeys(names, (failure,)), **fields)

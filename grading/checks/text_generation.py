@@ -12,17 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.checks.language_failures import (
-    explain_all,
-    explain_broken_text,
-    explain_function,
-    explain_story,
-    explain_text,
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.record_pictures import (
+    MOST_ROWS,
+    MOST_TOKENS,
+    make_attention_picture,
+    make_rival_picture,
+    make_text_rival_picture,
 )
-from grading.checks.network import RecipeError
-from grading.checks.pictures import MOST_ROWS, MOST_TOKENS, compare_bits, compare_rivals, show_attention
-from grading.checks.seeds import own_draws
-from grading.checks.texts import TextRun, experiment_of, softmax, train_and_carry
+from grading.checks.student_network import RecipeError
+from grading.checks.text_generation_failures import (
+    explain_failed_text,
+    explain_false_claims,
+    explain_shared_failures,
+    explain_text_failures,
+    explain_wrong_functions,
+)
+from grading.checks.text_training import TextRun, compute_softmax, get_language_experiment, train_and_measure_writer
 from grading.client import Worker
 from grading.data.load import obtain_text
 from grading.language.corpus import Prompt
@@ -40,21 +46,21 @@ from grading.language.rivals import (
 from grading.language.stories import count_true_claims, draw_stories, share_of_true_claims
 from grading.language.writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
-from grading.measured import Context, Measured, measure_nothing
+from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
 from grading.result import Failure, Picture, Writing
 
-SETS = ("compositions", "made_up", "names")
+PROMPT_SETS = ("compositions", "made_up", "names")
 UNIGRAM, BITS = "unigram of tokens", "bits_ratio"
 SAMPLE_START = 60
 """Characters of a passage that a sample continues."""
-SHOWN = 2
+SHOWN_FUNCTIONS = 2
 """How many functions of each set the record keeps: the first ones, right or wrong."""
-OF_EVERY_TEXT = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
+SHARED_FIGURES = ("fresh_ratio", "forgotten", "causality", "carried_difference", "numbers")
 
 
 @dataclass(frozen=True)
-class Found:
+class TextFindings:
     """The results for one text: figures, the failure for each miss, the rivals' figures, and samples and pictures."""
 
     figures: dict[str, float]
@@ -65,7 +71,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class FunctionAttempt:
     """One function that the network was asked to write."""
 
     written: str
@@ -73,151 +79,170 @@ class Attempt:
     """None when it does what the docstring says."""
 
 
-def language(context: Context) -> Measured:
+def measure_language(context: CheckContext) -> Measurement:
     """Train, carry and test a network for each of three texts. The worst counts for figures that all three have."""
-    milestone, experiment = experiment_of(context)
+    milestone, experiment = get_language_experiment(context)
     data = obtain_text(experiment.data, context.watch)
-    (seed,) = context.seeds("language", 1)
-    rng = own_draws(seed, "texts")
+    (seed,) = context.derive_seeds("language", 1)
+    rng = make_grader_rng(seed, "texts")
     how = (
         f"seed {seed}: {experiment.functions:,} functions and {experiment.stories:,} stories made for this run, and "
         f"{data.name} (SHA-256 {data.digest[:12]}…); three networks of one recipe, tested in a process that saw no "
         f"training with weights made noisy by {experiment.weight_noise:g}, by logits of the next token alone"
     )
     runs: list[TextRun] = []
-    found: list[Found] = []
+    findings: list[TextFindings] = []
     try:
-        workers = context.workers(6)
-        found.append(_ask_for_functions(context, workers, seed, rng, runs))
-        found.append(_ask_for_stories(context, workers, seed, rng, runs))
-        found.append(_ask_for_text(context, workers, seed, rng, data.data, runs))
+        workers = context.start_workers(6)
+        findings.append(_measure_functions(context, workers, seed, rng, runs))
+        findings.append(_measure_stories(context, workers, seed, rng, runs))
+        findings.append(_measure_text(context, workers, seed, rng, data.data, runs))
     except (RemoteError, WorkerFailureError, RecipeError) as error:
-        failure = explain_broken_text(error, milestone, ("functions", "stories", "text")[len(found)])
+        failure = explain_failed_text(error, milestone, ("functions", "stories", "text")[len(findings)])
         curves = tuple(run.curve for run in runs)
-        return measure_nothing("language", failure, how=how, curves=curves, data=data.record)
-    figures: dict[str, float | None] = {name: figure for one in found for name, figure in one.figures.items()}
-    for name in OF_EVERY_TEXT:
+        return build_failed_measurement("language", failure, how=how, curves=curves, data=data.record)
+    figures: dict[str, float | None] = {name: figure for one in findings for name, figure in one.figures.items()}
+    for name in SHARED_FIGURES:
         pick = min if name in ("fresh_ratio", "forgotten") else max
-        figures[name] = pick(one.figures[name] for one in found)
-    failures = {name: failure for one in found for name, failure in one.failures.items()}
-    return Measured(
+        figures[name] = pick(one.figures[name] for one in findings)
+    failures = {name: failure for one in findings for name, failure in one.failures.items()}
+    return Measurement(
         figures,
-        {name: (failure,) for name, failure in (failures | explain_all(figures)).items()},
+        {name: (failure,) for name, failure in (failures | explain_shared_failures(figures)).items()},
         how=f"{how}; trained in {', '.join(f'{run.seconds:.0f} s' for run in runs)}",
-        rivals=_describe_rivals(found),
+        rivals=_describe_rivals(findings),
         curves=tuple(run.curve for run in runs),
-        pictures=_draw_pictures(figures, found, seed),
-        writings=tuple(writing for one in found for writing in one.writings),
+        pictures=_collect_pictures(figures, findings, seed),
+        writings=tuple(writing for one in findings for writing in one.writings),
         data=data.record,
     )
 
 
-def _run(
-    context: Context,
+def _train_on_text(
+    context: CheckContext,
     workers: Iterator[Worker],
     seed: int,
-    name: str,
+    text_name: str,
     text: np.ndarray,
     runs: list[TextRun],
     held_out: Sequence[bytes] = (),
 ) -> TextRun:
-    context.watch.phase(f"Training on {name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
-    runs.append(train_and_carry(context, next(workers), next(workers), seed, name, text, list(held_out)))
-    context.watch.phase(f"Asking the network that learned {name}", None)
+    context.watch.phase(f"Training on {text_name}, {len(text) / 1e6:.1f} MB (seed {seed})", 100)
+    runs.append(train_and_measure_writer(context, next(workers), next(workers), seed, text_name, text, list(held_out)))
+    context.watch.phase(f"Asking the network that learned {text_name}", None)
     return runs[-1]
 
 
-def _ask_for_functions(
-    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
-) -> Found:
+def _measure_functions(
+    context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
+) -> TextFindings:
     """Have functions of new compositions, made-up operations and new names written, then parse and run them."""
-    _, experiment = experiment_of(context)
+    _, experiment = get_language_experiment(context)
     made = draw_functions(rng, documents=experiment.functions, prompts=experiment.prompts)
-    prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in SETS}
-    cases = {figure: [draw_cases(prompt, rng) for prompt in prompts[figure]] for figure in SETS}
-    run = _run(context, workers, seed, "functions", made.text, runs)
+    prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
+    cases = {figure: [draw_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
+    run = _train_on_text(context, workers, seed, "functions", made.text, runs)
 
-    def attempt(most: int) -> dict[str, list[Attempt]]:
+    def write_and_check(prompt_count: int) -> dict[str, list[FunctionAttempt]]:
         """Have the network write the first functions of each set, and find what is wrong with each."""
-        asked = [prompt for figure in SETS for prompt in prompts[figure][:most]]
-        written = iter(_write(run, asked, FUNCTION_BYTES, rng))
+        asked = [prompt for figure in PROMPT_SETS for prompt in prompts[figure][:prompt_count]]
+        written = iter(_complete_shuffled(run, asked, FUNCTION_BYTES, rng))
         return {
             figure: [
-                Attempt(_show(completion), _explain(completion) or find_mistake(prompt, completion.text or "", some))
-                for prompt, some, completion in zip(prompts[figure][:most], cases[figure], written, strict=False)
+                FunctionAttempt(
+                    _decode_start(completion),
+                    _explain_unusable_text(completion) or find_mistake(prompt, completion.text or "", some),
+                )
+                for prompt, some, completion in zip(
+                    prompts[figure][:prompt_count], cases[figure], written, strict=False
+                )
             ]
-            for figure in SETS
+            for figure in PROMPT_SETS
         }
 
-    trained = attempt(experiment.prompts)
-    common = _measure_forgotten(run)
-    fresh = attempt(experiment.fresh_prompts)
-    figures = {figure: max(0.0, _share_right(trained[figure]) - _share_right(fresh[figure])) for figure in SETS}
+    trained = write_and_check(experiment.prompts)
+    common = _measure_with_fresh_weights(run)
+    fresh = write_and_check(experiment.fresh_prompts)
+    figures = {
+        figure: max(0.0, _compute_share_right(trained[figure]) - _compute_share_right(fresh[figure]))
+        for figure in PROMPT_SETS
+    }
     failures = {}
-    for figure in SETS:
-        shares = _share_right(trained[figure]), _share_right(fresh[figure])
+    for figure in PROMPT_SETS:
+        shares = _compute_share_right(trained[figure]), _compute_share_right(fresh[figure])
         first = next((pair for pair in zip(prompts[figure], trained[figure], strict=True) if pair[1].mistake), None)
         prompt, tried = first or (prompts[figure][0], trained[figure][0])
-        failures[figure] = explain_function(figure, prompt, tried.written.strip(), tried.mistake, *shares)
-    shown = [pair for figure in SETS for pair in zip(prompts[figure][:SHOWN], trained[figure], strict=False)]
+        failures[figure] = explain_wrong_functions(figure, prompt, tried.written.strip(), tried.mistake, *shares)
+    shown = [
+        pair for figure in PROMPT_SETS for pair in zip(prompts[figure][:SHOWN_FUNCTIONS], trained[figure], strict=False)
+    ]
     writings = [
         Writing(kind="function", prompt=prompt.text, written=tried.written, right=tried.mistake is None)
         for prompt, tried in shown
     ]
     prompt, tried = next((pair for pair in shown if pair[1].mistake is None), shown[0])
-    pictures = _picture_attention(run, prompt.text.encode(), tried.written.encode(), seed)
+    pictures = _make_attention_pictures(run, prompt.text.encode(), tried.written.encode(), seed)
     ladders = measure_function_rivals(made, prompts, cases)
-    return Found(figures | common, failures, ladders, tuple(writings), pictures)
+    return TextFindings(figures | common, failures, ladders, tuple(writings), pictures)
 
 
-def _ask_for_stories(
-    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
-) -> Found:
+def _measure_stories(
+    context: CheckContext, workers: Iterator[Worker], seed: int, rng: np.random.Generator, runs: list[TextRun]
+) -> TextFindings:
     """Have stories finished, and check each claim against the prompt and its event."""
-    _, experiment = experiment_of(context)
+    _, experiment = get_language_experiment(context)
     made = draw_stories(rng, documents=experiment.stories, prompts=experiment.story_prompts)
-    run = _run(context, workers, seed, "stories", made.text, runs)
+    run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
-    def tell(prompts: Sequence[Prompt]) -> list[str]:
-        return [completion.text or "" for completion in _write(run, prompts, STORY_BYTES, rng)]
+    def finish_stories(prompts: Sequence[Prompt]) -> list[str]:
+        return [completion.text or "" for completion in _complete_shuffled(run, prompts, STORY_BYTES, rng)]
 
-    told = tell(made.prompts)
-    common = _measure_forgotten(run)
+    told = finish_stories(made.prompts)
+    common = _measure_with_fresh_weights(run)
     few = made.prompts[: experiment.fresh_prompts]
-    fresh = share_of_true_claims(few, tell(few))
+    fresh = share_of_true_claims(few, finish_stories(few))
     share = share_of_true_claims(made.prompts, told)
     counts = [count_true_claims(prompt, text) for prompt, text in zip(made.prompts, told, strict=True)]
     index = next((index for index, (true, due) in enumerate(counts) if true < due), 0)
-    failure = explain_story(made.prompts[index], told[index], share, fresh)
+    failure = explain_false_claims(made.prompts[index], told[index], share, fresh)
     ladders = {"claims": measure_story_rivals(made)}
     (true, due), prompt = counts[0], made.prompts[0]
     writing = Writing(kind="story", prompt=prompt.text, written=told[0], right=true == due)
-    return Found({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders, (writing,))
+    return TextFindings({"claims": max(0.0, share - fresh)} | common, {"claims": failure}, ladders, (writing,))
 
 
-def _ask_for_text(
-    context: Context, workers: Iterator[Worker], seed: int, rng: np.random.Generator, data: bytes, runs: list[TextRun]
-) -> Found:
+def _measure_text(
+    context: CheckContext,
+    workers: Iterator[Worker],
+    seed: int,
+    rng: np.random.Generator,
+    data: bytes,
+    runs: list[TextRun],
+) -> TextFindings:
     """Measure bits per byte on held-out passages, and how much of the network's own samples is copied or repeated."""
-    _, experiment = experiment_of(context)
+    _, experiment = get_language_experiment(context)
     made = hold_out_passages(data, rng)
     held_out = [passage.encode() for passage in made.held_out]
-    run = _run(context, workers, seed, "text", made.text, runs, held_out)
-    bits = _measure_bits(run, experiment, rng)
-    samples = _sample(run, made, experiment, rng)
-    common = _measure_forgotten(run)
+    run = _train_on_text(context, workers, seed, "text", made.text, runs, held_out)
+    bits = _measure_bits_per_byte(run, experiment, rng)
+    samples = _draw_samples(run, made, experiment, rng)
+    common = _measure_with_fresh_weights(run)
     ladder = measure_text_rivals(made.train.encode(), held_out)
     figures = {
         "bits_ratio": bits / ladder[UNIGRAM],
         "copied": share_of_copied(samples, made.train),
         "repeated": share_of_repeated(samples),
     }
-    failures = explain_text(figures, bits, ladder[UNIGRAM], samples)
+    failures = explain_text_failures(figures, bits, ladder[UNIGRAM], samples)
     writing = Writing(kind="text", prompt=made.held_out[0][:SAMPLE_START], written=samples[0])
-    return Found(figures | common, failures, {BITS: ladder}, (writing,), (compare_bits(bits, ladder, seed),))
+    return TextFindings(
+        figures | common, failures, {BITS: ladder}, (writing,), (make_text_rival_picture(bits, ladder, seed),)
+    )
 
 
-def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator) -> list[Completion]:
+def _complete_shuffled(
+    run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.random.Generator
+) -> list[Completion]:
     """Complete prompts greedily, asked in random order so that no set of prompts can be told from another."""
     order = rng.permutation(len(prompts))
     shuffled = complete_greedily(run.writer, [prompts[index].text.encode() for index in order], most_bytes)
@@ -225,19 +250,19 @@ def _write(run: TextRun, prompts: Sequence[Prompt], most_bytes: int, rng: np.ran
     return [back[index] for index in range(len(prompts))]
 
 
-def _measure_forgotten(run: TextRun) -> dict[str, float]:
+def _measure_with_fresh_weights(run: TextRun) -> dict[str, float]:
     """Restore fresh weights, and collect the figures that all three texts have."""
-    run.writer.put(run.own)
+    run.writer.load_weights(run.own)
     return {
         "fresh_ratio": run.fresh_ratio,
-        "forgotten": run.probe.ratio(run.writer),
+        "forgotten": run.probe.measure_loss_ratio(run.writer),
         "causality": run.causality,
         "carried_difference": run.difference,
         "numbers": float(run.numbers),
     }
 
 
-def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
+def _measure_bits_per_byte(run: TextRun, experiment: LanguageExperiment, rng: np.random.Generator) -> float:
     """Measure bits per byte on held-out tokens, each predicted from those before it.
 
     Each request has one position from each passage, and the next request has later positions. So no row shows a program
@@ -250,40 +275,43 @@ def _measure_bits(run: TextRun, experiment: LanguageExperiment, rng: np.random.G
     bits, size = 0.0, 0
     for row in places:
         asked = np.stack([tokens[place - before : place + 1] for tokens, place in zip(passages, row, strict=True)])
-        probabilities = softmax(run.writer.next_logits(list(asked[:, :-1])))
+        probabilities = compute_softmax(run.writer.next_logits(list(asked[:, :-1])))
         bits -= np.log2(np.maximum(probabilities[np.arange(len(asked)), asked[:, -1]], 1e-12)).sum()
         size += sum(len(run.writer.table[token]) for token in asked[:, -1].tolist())
     return bits / size
 
 
-def _sample(run: TextRun, made: Passages, experiment: LanguageExperiment, rng: np.random.Generator) -> list[str]:
+def _draw_samples(
+    run: TextRun, passages: Passages, experiment: LanguageExperiment, rng: np.random.Generator
+) -> list[str]:
     """Sample what the network writes after the beginnings of held-out passages."""
     starts = [
-        made.held_out[number % len(made.held_out)][:SAMPLE_START].encode() for number in range(experiment.samples)
+        passages.held_out[number % len(passages.held_out)][:SAMPLE_START].encode()
+        for number in range(experiment.samples)
     ]
     written = complete_by_sampling(run.writer, starts, experiment.sample_tokens, experiment.temperature, rng)
     return [completion.data.decode(errors="replace") for completion in written]
 
 
-def _share_right(attempts: Sequence[Attempt]) -> float:
+def _compute_share_right(attempts: Sequence[FunctionAttempt]) -> float:
     return sum(attempt.mistake is None for attempt in attempts) / max(1, len(attempts))
 
 
-def _show(completion: Completion) -> str:
+def _decode_start(completion: Completion) -> str:
     return completion.data[:120].decode(errors="replace")
 
 
-def _explain(completion: Completion) -> str | None:
+def _explain_unusable_text(completion: Completion) -> str | None:
     """Say why a completion is not a text that could be run, or None when it is."""
     if completion.tied:
         return "two tokens have the same largest logit"
     return "it does not end" if completion.text is None else None
 
 
-def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
+def _make_attention_pictures(run: TextRun, prompt: bytes, written: bytes, seed: int) -> tuple[Picture, ...]:
     """Draw what the network attends to as it writes. Empty without valid maps, on which no figure depends."""
     try:
-        run.writer.put(run.learned)
+        run.writer.load_weights(run.learned)
         before = len(run.writer.encode(prompt))
         whole = run.writer.encode(prompt + written)[: before + MOST_ROWS]
         tokens = whole[-MOST_TOKENS - 1 :]
@@ -293,19 +321,24 @@ def _picture_attention(run: TextRun, prompt: bytes, written: bytes, seed: int) -
         (maps,) = run.writer.attention_maps(tokens[None, :-1])
     except (RemoteError, WorkerFailureError, RecipeError):
         return ()
-    return (show_attention(maps, [run.writer.table[token] for token in tokens.tolist()], count, seed),)
+    return (make_attention_picture(maps, [run.writer.table[token] for token in tokens.tolist()], count, seed),)
 
 
-def _draw_pictures(figures: dict[str, float | None], found: Sequence[Found], seed: int) -> tuple[Picture, ...]:
+def _collect_pictures(
+    figures: dict[str, float | None], findings: Sequence[TextFindings], seed: int
+) -> tuple[Picture, ...]:
     """Draw the rivals' figures next to the network's, then the pictures of each text."""
-    ladders = {figure: ladder for one in found for figure, ladder in one.ladders.items()}
-    return (compare_rivals(figures, ladders, seed), *(picture for one in reversed(found) for picture in one.pictures))
+    ladders = {figure: ladder for one in findings for figure, ladder in one.ladders.items()}
+    return (
+        make_rival_picture(figures, ladders, seed),
+        *(picture for one in reversed(findings) for picture in one.pictures),
+    )
 
 
-def _describe_rivals(found: Sequence[Found]) -> dict[str, str]:
+def _describe_rivals(findings: Sequence[TextFindings]) -> dict[str, str]:
     """Say what the rivals reach on the same text, best first, for each figure that has rivals."""
     said = {}
-    for figure, ladder in ((figure, ladder) for one in found for figure, ladder in one.ladders.items()):
+    for figure, ladder in ((figure, ladder) for one in findings for figure, ladder in one.ladders.items()):
         bits = figure == BITS
         rungs = sorted(ladder.items(), key=lambda rung: rung[1] if bits else -rung[1])
         shown = ", ".join(f"{name} {value:.2f}" if bits else f"{name} {value:.0%}" for name, value in rungs)

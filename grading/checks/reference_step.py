@@ -43,7 +43,7 @@ class StepShape:
         return f"a {width} network on {self.batch} images of {self.side}×{self.side}"
 
 
-def draw_shape(rng: np.random.Generator) -> StepShape:
+def draw_step_shape(rng: np.random.Generator) -> StepShape:
     """Draw sizes near those of a 16-32-64 network on 128 images of 32×32, which nobody can know beforehand."""
     first = int(rng.integers(14, 20))
     channels = (first, 2 * first + int(rng.integers(-4, 5)), 4 * first + int(rng.integers(-8, 9)))
@@ -52,7 +52,7 @@ def draw_shape(rng: np.random.Generator) -> StepShape:
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class StepValues:
     """Everything that a step starts from."""
 
     images: np.ndarray
@@ -63,7 +63,7 @@ class Values:
     """float32, in the layers' order: one array per convolution, two per batch normalisation, two for Dense."""
 
 
-def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
+def draw_step_values(shape: StepShape, rng: np.random.Generator) -> StepValues:
     """Draw fresh values for all arrays, so that nothing computed earlier can be reused."""
     weights: list[np.ndarray] = []
     into = 3
@@ -76,7 +76,7 @@ def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
         into = out
     weights += [rng.normal(0, shape.features**-0.5, (CLASSES, shape.features)), rng.normal(0, 0.1, CLASSES)]
     images = rng.normal(size=(shape.batch, 3, shape.side, shape.side))
-    return Values(
+    return StepValues(
         images.astype(np.float32),
         rng.integers(0, CLASSES, shape.batch),
         tuple(weight.astype(np.float32) for weight in weights),
@@ -84,7 +84,7 @@ def draw_values(shape: StepShape, rng: np.random.Generator) -> Values:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class StepAnswer:
     """What a step returns."""
 
     logits: np.ndarray
@@ -92,7 +92,7 @@ class Answer:
     """Of the mean cross-entropy, with respect to each of the weights."""
 
 
-def compute_step(values: Values) -> Answer:
+def compute_reference_step(values: StepValues) -> StepAnswer:
     """Compute the step in float64."""
     x = np.moveaxis(values.images.astype(np.float64), 0, -1)  # images last, so that a channel is contiguous
     weights = [weight.astype(np.float64) for weight in values.weights]
@@ -107,7 +107,7 @@ def compute_step(values: Values) -> Answer:
         positive = normal * scale[:, None, None, None]
         positive += shift[:, None, None, None]
         np.maximum(positive, 0, out=positive)
-        pooled, winners = _pool(positive)
+        pooled, winners = _max_pool(positive)
         kept.append((x, weight, scale, std, normal, positive > 0, winners))
         x = pooled
     del normal, positive
@@ -121,7 +121,7 @@ def compute_step(values: Values) -> Answer:
     grad = np.moveaxis((grad_logits @ weights[-2]).reshape(len(flat), *x.shape[:3]), 0, -1)
     while kept:
         x, weight, scale, std, normal, is_open, winners = kept.pop()
-        grad = _unpool(grad, winners)
+        grad = _max_pool_backward(grad, winners)
         grad *= is_open
         of_scale, of_shift = np.einsum("chwn,chwn->c", grad, normal), grad.sum(axis=(1, 2, 3))
         count = normal[0].size
@@ -132,49 +132,51 @@ def compute_step(values: Values) -> Answer:
         grad *= scale[:, None, None, None] / std
         grad, of_weight = _convolve_backward(grad, x, weight)
         gradients = [of_weight, of_scale, of_shift, *gradients]
-    return Answer(logits, tuple(gradients))
+    return StepAnswer(logits, tuple(gradients))
 
 
-def _taps(x: np.ndarray):
+def _iterate_kernel_positions(inputs: np.ndarray):
     """Yield each kernel position with the (C, H, W, N) values under it, zeros outside the image."""
-    height, width = x.shape[1:3]
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = inputs.shape[1:3]
+    padded = np.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
     for i, j in np.ndindex(3, 3):
         yield i, j, padded[:, i : i + height, j : j + width]
 
 
-def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _convolve(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Convolve (C, H, W, N) with (out, C, 3, 3), padded by 1."""
-    output = np.zeros((len(weight), *x.shape[1:]))
-    for i, j, part in _taps(x):
+    output = np.zeros((len(weight), *inputs.shape[1:]))
+    for i, j, part in _iterate_kernel_positions(inputs):
         output += np.tensordot(weight[:, :, i, j], part, 1)
     return output
 
 
-def _convolve_backward(grad: np.ndarray, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _convolve_backward(
+    output_gradient: np.ndarray, inputs: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the convolution's gradients with respect to x and the weight."""
     of_weight = np.empty_like(weight)
-    for i, j, part in _taps(x):
-        of_weight[:, :, i, j] = np.tensordot(grad, part, axes=((1, 2, 3), (1, 2, 3)))
+    for i, j, part in _iterate_kernel_positions(inputs):
+        of_weight[:, :, i, j] = np.tensordot(output_gradient, part, axes=((1, 2, 3), (1, 2, 3)))
     mirrored = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
-    return _convolve(grad, mirrored), of_weight
+    return _convolve(output_gradient, mirrored), of_weight
 
 
-def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _max_pool(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take the largest of each 2×2 window of (C, H, W, N), and say which of the four it is."""
-    c, h, w, n = x.shape
-    windows = x.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
+    c, h, w, n = inputs.shape
+    windows = inputs.reshape(c, h // 2, 2, w // 2, 2, n).swapaxes(2, 3).reshape(c, h // 2, w // 2, 4, n)
     winners = windows.argmax(axis=3, keepdims=True).astype(np.int8)
     return windows.max(axis=3), winners
 
 
-def _unpool(grad: np.ndarray, winners: np.ndarray) -> np.ndarray:
+def _max_pool_backward(output_gradient: np.ndarray, winners: np.ndarray) -> np.ndarray:
     """Put each window's gradient at its winner, with zeros elsewhere."""
     c, h, w, _, n = winners.shape
-    windows = grad[:, :, :, None] * (winners == np.arange(4)[:, None])
+    windows = output_gradient[:, :, :, None] * (winners == np.arange(4)[:, None])
     return windows.reshape(c, h, w, 2, 2, n).swapaxes(2, 3).reshape(c, 2 * h, 2 * w, n)
 
 
-def differ_relatively(got: np.ndarray, expected: np.ndarray) -> float:
+def compute_relative_difference(got: np.ndarray, expected: np.ndarray) -> float:
     """Divide the norm of the difference by the norm of the expected array."""
     return float(np.linalg.norm(got.astype(np.float64) - expected) / max(float(np.linalg.norm(expected)), 1e-30))

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from grading.checks.network import Progress, RecipeError, StudentNetwork, check_distributions, check_floats
+from grading.checks.student_network import (
+    ProgressCallback,
+    RecipeError,
+    StudentNetwork,
+    check_distributions,
+    check_floats,
+)
 from grading.client import MAX_MEMORY, Worker
 from grading.testing import expect
 
@@ -23,10 +29,10 @@ TOKENS_PER_CALL = 8_192
 """The most prefix tokens in one request."""
 
 
-def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: float) -> np.ndarray:
+def request_merges(worker: Worker, module_id: str, text: np.ndarray, time_limit: float) -> np.ndarray:
     """Have the recipe learn merges from a text, and check them: int64 of shape (m, 2)."""
     call = f"learn_merges(text of {len(text):,} bytes)"
-    with worker.deadline(seconds):
+    with worker.deadline(time_limit):
         merges = worker.recipe(module_id).learn_merges(text)
     expected = "an int64 array of shape (m, 2), each row two earlier tokens"
     if type(merges) is not np.ndarray or merges.dtype.kind not in "iu" or merges.shape[1:] != (2,):
@@ -36,7 +42,7 @@ def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: floa
     if ((merges < 0) | (merges >= BYTES + np.arange(len(merges))[:, None])).any():
         raise RecipeError(call, "a merge of a token that does not exist yet", expected)
     merges = merges.astype(np.int64)
-    table = make_table(merges)
+    table = build_token_table(merges)
     longest = max(table, key=len)
     if len(longest) > LONGEST_TOKEN:
         raise RecipeError(call, f"a token of {len(longest)} bytes: {longest[:60]!r}", f"at most {LONGEST_TOKEN} bytes")
@@ -46,7 +52,7 @@ def learn_merges(worker: Worker, module_id: str, text: np.ndarray, seconds: floa
     return merges
 
 
-def make_table(merges: np.ndarray) -> list[bytes]:
+def build_token_table(merges: np.ndarray) -> list[bytes]:
     """List the bytes of each token: first the single bytes, then what each merge joins."""
     table = [bytes([byte]) for byte in range(BYTES)]
     for left, right in merges.tolist():
@@ -61,19 +67,19 @@ class StudentWriter(StudentNetwork):
     """One writing network of the student's, in one worker; implements `grading.language.writers.Writer`."""
 
     def __init__(self, worker: Worker, module_id: str, seed: int, merges: np.ndarray):
-        self.table = make_table(merges)
+        self.table = build_token_table(merges)
         self._merges = merges
         super().__init__(worker, module_id, seed, merges, outputs=len(self.table))
 
-    def train_on(self, text: np.ndarray, seed: int, seconds: float, progress: Progress) -> None:
+    def train_on(self, text: np.ndarray, seed: int, time_limit: float, progress: ProgressCallback) -> None:
         """Run the recipe's training on a text, and pass the steps it reports to ``progress``."""
-        self._train((text,), seed, seconds, progress)
+        self._run_training((text,), seed, time_limit, progress)
 
     def encode(self, data: bytes) -> np.ndarray:
         """Have the recipe encode bytes as int64 (t,). RecipeError unless the tokens' bytes join to the same bytes."""
         shown = f"{data[:40]!r}{'…' if len(data) > 40 else ''}"
         call = f"encode(merges, {shown})"
-        tokens = self._function("encode")(self._merges, data)
+        tokens = self._get_function("encode")(self._merges, data)
         self._worker.memory = MAX_MEMORY  # answers are checked and dropped
         if type(tokens) is not np.ndarray or tokens.dtype.kind not in "iu" or tokens.ndim != 1:
             raise RecipeError(call, expect.describe(tokens), "an int64 array of shape (t,)")
@@ -92,16 +98,16 @@ class StudentWriter(StudentNetwork):
             rows, most = np.flatnonzero(lengths == length), max(1, TOKENS_PER_CALL // int(length))
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
-                logits[part] = self._ask("next_logits", np.stack([prefixes[row] for row in part]))
+                logits[part] = self._request_logits("next_logits", np.stack([prefixes[row] for row in part]))
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Ask for the logits after each of (n, t) tokens: float64 (n, t, V)."""
-        return self._ask("logits", tokens, tokens.shape[1])
+        return self._request_logits("logits", tokens, tokens.shape[1])
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
         """Ask what each head of each layer attends to in (n, t) tokens: float64 (n, layers, heads, t, t)."""
-        answer: Any = self._function("attention_maps")(self._network, tokens)
+        answer: Any = self._get_function("attention_maps")(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"attention_maps(network, tokens of shape {tokens.shape})"
         maps = check_floats(answer, call, (len(tokens), None, None, tokens.shape[1], tokens.shape[1]))
@@ -113,8 +119,8 @@ class StudentWriter(StudentNetwork):
         """What `build` returned, for student functions that take it."""
         return self._network
 
-    def _ask(self, name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
-        answer: Any = self._function(name)(self._network, tokens)
+    def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
+        answer: Any = self._get_function(function_name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY
-        call = f"{name}(network, tokens of shape {tokens.shape})"
+        call = f"{function_name}(network, tokens of shape {tokens.shape})"
         return check_floats(answer, call, (len(tokens), *steps, len(self.table)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from grading.checks.network import Weights
+from grading.checks.student_network import Weights
 from grading.result import RIVAL_SETS, NamedImage, Picture
 
 MOST_FILTERS, MOST_PIXELS, LONGEST_SIDE = 32, 600, 16
@@ -23,7 +23,7 @@ MOST_NAMED, MOST_BYTES = 10, 16_384
 """Bounds on correctly classified images, and on misclassified ones: how many, and their bytes."""
 
 
-def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
+def make_confusion_picture(targets: np.ndarray, answers: np.ndarray, classes: Sequence[str], seed: int) -> Picture:
     """Count how many images of each class were classified as each class, numbered as in the data set."""
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (targets, answers), 1)
@@ -32,7 +32,7 @@ def count_confusions(targets: np.ndarray, answers: np.ndarray, classes: Sequence
     )
 
 
-def pick_filters(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
+def make_filter_pictures(weights: Weights, images: np.ndarray, seed: int) -> tuple[Picture, ...]:
     """Pick the first parameter that has the shape of kernels for such images. Empty when there is none."""
     for array in weights.parameters:
         if (
@@ -49,7 +49,7 @@ def pick_filters(weights: Weights, images: np.ndarray, seed: int) -> tuple[Pictu
     return ()
 
 
-def pick_named_images(
+def select_named_images(
     images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], rng: np.random.Generator
 ) -> tuple[NamedImage, ...]:
     """Pick a few correctly classified images of different classes, then the most confidently misclassified ones.
@@ -76,40 +76,40 @@ def pick_named_images(
     )
 
 
-def show_times(seconds: Mapping[str, float], seed: int) -> Picture:
+def make_step_time_picture(seconds: Mapping[str, float], seed: int) -> Picture:
     """Draw how long a training step takes in each module."""
     values = tuple(min(round(one * 1e6), 10**9) for one in seconds.values())
     return Picture(name="step_microseconds", seed=seed, shape=(len(values),), labels=tuple(seconds), values=values)
 
 
-def compare_rivals(
-    shares: Mapping[str, float | None], ladders: Mapping[str, Mapping[str, float]], seed: int
+def make_rival_picture(
+    shares: Mapping[str, float | None], rival_shares: Mapping[str, Mapping[str, float]], seed: int
 ) -> Picture:
     """Draw what share of functions and stories the network and each rival get right, for each of RIVAL_SETS."""
-    rivals = list(ladders[RIVAL_SETS[0]])
+    rivals = list(rival_shares[RIVAL_SETS[0]])
     rows = [[shares[figure] or 0.0 for figure in RIVAL_SETS]]
-    rows += [[ladders[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
+    rows += [[rival_shares[figure][rival] for figure in RIVAL_SETS] for rival in rivals]
     values = tuple(round(1000 * share) for row in rows for share in row)
     shape = (len(rows), len(RIVAL_SETS))
     return Picture(name="rivals", seed=seed, shape=shape, labels=(NETWORK, *rivals), values=values)
 
 
-def compare_bits(bits: float, ladder: Mapping[str, float], seed: int) -> Picture:
+def make_text_rival_picture(network_bits: float, rival_bits: Mapping[str, float], seed: int) -> Picture:
     """Draw the bits per byte of real text, for the network and then for each rival."""
-    values = tuple(min(round(1000 * one), 10**6) for one in (bits, *ladder.values()))
-    return Picture(name="rivals_on_text", seed=seed, shape=(len(values),), labels=(NETWORK, *ladder), values=values)
+    values = tuple(min(round(1000 * one), 10**6) for one in (network_bits, *rival_bits.values()))
+    return Picture(name="rivals_on_text", seed=seed, shape=(len(values),), labels=(NETWORK, *rival_bits), values=values)
 
 
-def show_attention(maps: np.ndarray, tokens: Sequence[bytes], written: int, seed: int) -> Picture:
-    """Draw what each layer attends to as it writes each of the last ``written`` tokens.
+def make_attention_picture(maps: np.ndarray, tokens: Sequence[bytes], written_count: int, seed: int) -> Picture:
+    """Draw what each layer attends to as it writes each of the last ``written_count`` tokens.
 
     ``maps`` is (layers, heads, t, t) for all tokens but the last, to which nothing attends. What a token's predecessor
     attends to decides that token.
     """
     largest = 100 * maps[:MOST_LAYERS].max(axis=1)
     layers, size = largest.shape[:2]
-    first = size - written
-    rows = min(written, MOST_ROWS, MOST_CELLS // (layers * size))
+    first = size - written_count
+    rows = min(written_count, MOST_ROWS, MOST_CELLS // (layers * size))
     end = first + rows
     shown = np.rint(largest[:, first:end, :end]).astype(int)
     labels = tuple(token.decode(errors="replace") for token in tokens[: end + 1])

@@ -16,16 +16,16 @@ ROUNDS = 20_000
 """They take a hundredth of a second: nothing for us, and months for anyone who tries 2³¹ seeds."""
 
 
-def own_draws(seed: int, purpose: str = "run") -> np.random.Generator:
+def make_grader_rng(seed: int, purpose: str = "run") -> np.random.Generator:
     """Make the generator of the grader's own draws, which reveal nothing to a student's generator."""
-    return np.random.default_rng([*_stretched(seed)[:16], *purpose.encode()])
+    return np.random.default_rng([*_stretch_seed(seed)[:16], *purpose.encode()])
 
 
-def student_seed(seed: int) -> int:
+def derive_student_seed(seed: int) -> int:
     """Derive the seed, below 2⁶³, of the generator that a recipe draws from."""
-    return int.from_bytes(_stretched(seed)[16:]) >> 1
+    return int.from_bytes(_stretch_seed(seed)[16:]) >> 1
 
 
 @functools.lru_cache
-def _stretched(seed: int) -> bytes:
+def _stretch_seed(seed: int) -> bytes:
     return hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"tinytorch", ROUNDS, dklen=24)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from grading.manifest.model import Milestone
-from grading.measured import Context, Measured
+from grading.measurement import CheckContext, Measurement
 from grading.quiz.answers import load_answers
 from grading.quiz.judge import judge
 from grading.quiz.safe_yaml import InvalidFileError
@@ -14,28 +14,28 @@ from grading.result import Failure
 
 _TITLE = "Question {} is answered correctly"
 _ASKED = re.compile(_TITLE.format("([a-z0-9]+(?:[_-][a-z0-9]+)*)"))
-OPEN = "Every question is answered"
+OPEN_TITLE = "Every question is answered"
 _NO_ANSWER = "no answer"
 
 
-def question_in(title: str) -> str | None:
+def extract_question_id(title: str) -> str | None:
     """Extract the id of the question from a failure's title. None when the failure is about something else."""
     found = _ASKED.fullmatch(title)
     return found[1] if found else None
 
 
-def was_answered(got: str) -> bool:
+def is_wrong_answer(got: str) -> bool:
     """Whether a failure's text describes a wrong answer and not a missing one."""
     return not got.startswith(_NO_ANSWER)
 
 
-def find_judged(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
+def find_missed_questions(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, bool]:
     """Say for each answered and judged question whether it was missed, given the failures of the quiz."""
     missed: dict[str, bool] = {}
     for failure in failures:
-        if (question := question_in(failure.title)) is not None:
-            missed[question] = was_answered(failure.got or "")
-        elif failure.title == OPEN:
+        if (question := extract_question_id(failure.title)) is not None:
+            missed[question] = is_wrong_answer(failure.got or "")
+        elif failure.title == OPEN_TITLE:
             numbers = {int(n) for n in re.findall(r"\d+", failure.got or "")}
             missed |= {q.id: False for number, q in enumerate(milestone.questions, 1) if number in numbers}
     if failures and not missed:  # the answers were not judged
@@ -43,7 +43,7 @@ def find_judged(milestone: Milestone, failures: Sequence[Failure]) -> dict[str, 
     return {q.id: q.id in missed for q in milestone.questions if missed.get(q.id, True)}
 
 
-def quiz(context: Context) -> Measured:
+def measure_quiz(context: CheckContext) -> Measurement:
     """Measure the share of questions answered correctly. An unanswered question is not correct."""
     milestone = context.milestone
     assert milestone is not None
@@ -56,7 +56,7 @@ def quiz(context: Context) -> Measured:
             expected="a file student.yaml with your user name",
             hint=f"Run {command}: it asks for the name and then asks the questions.",
         )
-        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+        return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     try:
         answers = load_answers(context.submission.answers, milestone.id)
     except InvalidFileError as error:
@@ -66,7 +66,7 @@ def quiz(context: Context) -> Measured:
             expected="question ids with their answers, as the command writes them",
             hint=f"Fix the line, or move the file away and answer again: {command}",
         )
-        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+        return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     if answers.answers and (owner := answers.student or "nobody") != context.student.lower():
         told = Failure(
             title="The answers are your own",
@@ -74,7 +74,7 @@ def quiz(context: Context) -> Measured:
             expected=f"answers of {context.student}, whose questions have other numbers",
             hint=f"Is student.yaml right? If it is, answer your own questions: {command}",
         )
-        return Measured({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
+        return Measurement({"correct": 0.0}, {"correct": (told,)}, how=f"0 of {count} questions")
     verdicts = judge(milestone, answers, context.student)
     failures = [
         Failure(
@@ -90,11 +90,11 @@ def quiz(context: Context) -> Measured:
         which = "question" if len(numbers) == 1 else "questions"
         failures.append(
             Failure(
-                title=OPEN,
+                title=OPEN_TITLE,
                 got=f"{_NO_ANSWER} to {which} {', '.join(map(str, numbers))}",
                 expected=f"an answer to each of the {count} questions",
                 hint=f"Answer them: {command}",
             )
         )
     right = sum(verdict.correct for verdict in verdicts)
-    return Measured({"correct": right / count}, {"correct": tuple(failures)}, how=f"{right} of {count} questions")
+    return Measurement({"correct": right / count}, {"correct": tuple(failures)}, how=f"{right} of {count} questions")

@@ -1,0 +1,124 @@
+"""Milestone 4: accuracy on CIFAR-10 with the student's own kernels, and how much of it remains in int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grading.checks.grader_seeds import make_grader_rng
+from grading.checks.image_training import (
+    CLASSES,
+    ImageRun,
+    build_measurement,
+    collect_curves,
+    collect_shared_figures,
+    compute_accuracy,
+    describe_dominant_class,
+    describe_method,
+    describe_shared_failures,
+    explain_failed_training,
+    find_worst_run,
+    get_image_experiment,
+    predict_shuffled,
+    train_and_measure_network,
+)
+from grading.checks.student_network import RecipeError, StudentNetwork
+from grading.client import Worker
+from grading.data.load import obtain
+from grading.manifest.model import KernelsExperiment
+from grading.measurement import CheckContext, Measurement, build_failed_measurement
+from grading.remote import RemoteError, WorkerFailureError
+from grading.result import Failure
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class CompressedNetwork:
+    """The compressed network, carried into a third process and measured there by what its arrays hold."""
+
+    accuracy: float
+    """On all test images, perturbed as the float network saw them."""
+    lost: float
+    """How much lower its accuracy is than the float network's, never below 0."""
+    share: float
+    """Its bytes, divided by the bytes of the float network's numbers in float32."""
+
+
+def measure_cifar10_kernels(context: CheckContext) -> Measurement:
+    """Train and carry a network as milestone 3 does, then compress it, carry it again and measure it once more."""
+    milestone, experiment = get_image_experiment(context)
+    assert isinstance(experiment, KernelsExperiment)
+    data = obtain(experiment.data, context.watch)
+    seeds = context.derive_seeds("kernels", experiment.official_seeds if context.official else 1)
+    how = describe_method(data, experiment, seeds)
+    runs: list[ImageRun] = []
+    compressed: list[CompressedNetwork] = []
+    try:
+        workers = context.start_workers(3 * len(seeds))
+        for seed in seeds:
+            context.watch.phase(f"Training on {len(data.train_inputs):,} images (seed {seed})", 100)
+            trainer, receiver = next(workers), next(workers)
+            runs.append(train_and_measure_network(context, trainer, receiver, seed, data))
+            context.watch.phase(f"Asking the network in int8 (seed {seed})", None)
+            compressed.append(measure_compressed_network(context, runs[-1], next(workers), seed))
+            receiver.close()
+    except (RemoteError, WorkerFailureError, RecipeError) as error:
+        failure = explain_failed_training(error, milestone, seeds[len(compressed)])
+        return build_failed_measurement(
+            "cifar10_kernels", failure, how=how, curves=collect_curves(runs), data=data.record
+        )
+    figures = collect_shared_figures(runs) | {
+        "int8_loss": max(small.lost for small in compressed),
+        "int8_bytes": max(small.share for small in compressed),
+    }
+    worst = find_worst_run(runs)
+    missed = describe_shared_failures(figures, worst) | _describe_kernel_failures(
+        figures, worst, min(small.accuracy for small in compressed)
+    )
+    return build_measurement(runs, figures, missed, how, data)
+
+
+def measure_compressed_network(
+    context: CheckContext, run: ImageRun, fresh_worker: Worker, seed: int
+) -> CompressedNetwork:
+    """Compress the carried network, and copy its arrays into an untrained network compressed in another process."""
+    milestone, experiment = get_image_experiment(context)
+    assert isinstance(experiment, KernelsExperiment)
+    rng, carried = make_grader_rng(seed, "compress"), run.carried
+    few = carried.known[: experiment.calibration_images]
+    carried.network.load_weights(carried.weights)
+    weights = carried.network.compress(few).copy_weights()
+    untrained = StudentNetwork(fresh_worker, milestone.trigger, seed + 2, outputs=CLASSES)
+    receiver = untrained.compress(few)
+    receiver.load_weights(weights)
+    right = compute_accuracy(predict_shuffled(context, receiver, carried.inputs, rng), carried.targets)
+    fresh_worker.close()
+    return CompressedNetwork(
+        right, max(0.0, run.accuracy - right), weights.nbytes / (FLOAT_BYTES * carried.weights.float_count)
+    )
+
+
+def _describe_kernel_failures(
+    figures: dict[str, float | None], worst_run: ImageRun, int8_accuracy: float
+) -> dict[str, Failure]:
+    """Describe a miss of each figure that only this milestone has."""
+    return {
+        "accuracy": Failure(
+            title="Test images are classified correctly",
+            got=f"{worst_run.accuracy:.1%} right{describe_dominant_class(worst_run)} (seed {worst_run.seed})",
+            expected="at least 75%",
+            hint="Spend the time that your kernels save: more maps in the last layers, or one more epoch.",
+        ),
+        "int8_loss": Failure(
+            title="The network in int8 answers nearly as well",
+            got=f"{int8_accuracy:.1%} right in int8, {worst_run.accuracy:.1%} in float32",
+            expected="at most one point less",
+            hint="Quantise weights per channel, and take activation ranges from all the images that compress is given.",
+        ),
+        "int8_bytes": Failure(
+            title="The network in int8 takes about a quarter of the memory",
+            got=f"{figures['int8_bytes']:.1%} of the bytes of the float network",
+            expected="at most 27%",
+            hint="Keep weights as int8 in buffers(), one scale for each channel, and no float copy of them.",
+        ),
+    }
