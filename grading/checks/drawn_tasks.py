@@ -40,7 +40,7 @@ class XorSquare:
 
 
 def draw_xor_square(rng: np.random.Generator, *, with_xor_labels: bool) -> XorSquare:
-    """Draw a square rotated by any angle, scaled and shifted. XOR or its inverse labels it, or one of OTHERS."""
+    """Draw a rotated, scaled and shifted square, labeled by XOR or its inverse, or by one of OTHER_LABELINGS."""
     angle, side = rng.uniform(0, 2 * math.pi), rng.uniform(SMALLEST_SIDE, LARGEST_SIDE)
     middle = 0.5 + rng.uniform(-MAX_CENTRE_SHIFT, MAX_CENTRE_SHIFT, 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

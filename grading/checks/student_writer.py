@@ -64,7 +64,7 @@ def build_token_table(merges: np.ndarray) -> list[bytes]:
 
 
 class StudentWriter(StudentNetwork):
-    """One writing network of the student's, in one worker; implements `grading.language.writers.Writer`."""
+    """One writing network of the student's, in one worker; implements `grading.language.text_writers.Writer`."""
 
     def __init__(self, worker: Worker, module_id: str, seed: int, merges: np.ndarray):
         self.table = build_token_table(merges)

@@ -31,20 +31,20 @@ from grading.checks.text_generation_failures import (
 from grading.checks.text_training import TextRun, compute_softmax, get_language_experiment, train_and_measure_writer
 from grading.client import Worker
 from grading.data.load import obtain_text
-from grading.language.corpus import Prompt
-from grading.language.evaluate import draw_cases, find_mistake
-from grading.language.functions import draw_functions
-from grading.language.passages import Passages, hold_out_passages, share_of_copied, share_of_repeated
+from grading.language.documents import Prompt
+from grading.language.function_corpus import draw_function_corpus
+from grading.language.function_evaluation import draw_function_cases, find_mistake
+from grading.language.passages import PassageSplit, hold_out_passages, measure_copied_share, measure_repeated_share
 from grading.language.rivals import (
     FUNCTION_BYTES,
     STORY_BYTES,
-    Ladder,
+    RivalFigures,
     measure_function_rivals,
     measure_story_rivals,
     measure_text_rivals,
 )
-from grading.language.stories import count_true_claims, draw_stories, share_of_true_claims
-from grading.language.writers import Completion, complete_by_sampling, complete_greedily
+from grading.language.story_corpus import count_true_claims, draw_story_corpus, measure_true_claim_share
+from grading.language.text_writers import Completion, complete_by_sampling, complete_greedily
 from grading.manifest.model import LanguageExperiment
 from grading.measurement import CheckContext, Measurement, build_failed_measurement
 from grading.remote import RemoteError, WorkerFailureError
@@ -65,7 +65,7 @@ class TextFindings:
 
     figures: dict[str, float]
     failures: dict[str, Failure]
-    ladders: dict[str, Ladder]
+    ladders: dict[str, RivalFigures]
     writings: tuple[Writing, ...]
     pictures: tuple[Picture, ...] = ()
 
@@ -138,9 +138,9 @@ def _measure_functions(
 ) -> TextFindings:
     """Have functions of new compositions, made-up operations and new names written, then parse and run them."""
     _, experiment = get_language_experiment(context)
-    made = draw_functions(rng, documents=experiment.functions, prompts=experiment.prompts)
+    made = draw_function_corpus(rng, documents=experiment.functions, prompts=experiment.prompts)
     prompts: dict[str, Sequence[Prompt]] = {figure: getattr(made, figure) for figure in PROMPT_SETS}
-    cases = {figure: [draw_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
+    cases = {figure: [draw_function_cases(prompt, rng) for prompt in prompts[figure]] for figure in PROMPT_SETS}
     run = _train_on_text(context, workers, seed, "functions", made.text, runs)
 
     def write_and_check(prompt_count: int) -> dict[str, list[FunctionAttempt]]:
@@ -191,7 +191,7 @@ def _measure_stories(
 ) -> TextFindings:
     """Have stories finished, and check each claim against the prompt and its event."""
     _, experiment = get_language_experiment(context)
-    made = draw_stories(rng, documents=experiment.stories, prompts=experiment.story_prompts)
+    made = draw_story_corpus(rng, documents=experiment.stories, prompts=experiment.story_prompts)
     run = _train_on_text(context, workers, seed, "stories", made.text, runs)
 
     def finish_stories(prompts: Sequence[Prompt]) -> list[str]:
@@ -200,8 +200,8 @@ def _measure_stories(
     told = finish_stories(made.prompts)
     common = _measure_with_fresh_weights(run)
     few = made.prompts[: experiment.fresh_prompts]
-    fresh = share_of_true_claims(few, finish_stories(few))
-    share = share_of_true_claims(made.prompts, told)
+    fresh = measure_true_claim_share(few, finish_stories(few))
+    share = measure_true_claim_share(made.prompts, told)
     counts = [count_true_claims(prompt, text) for prompt, text in zip(made.prompts, told, strict=True)]
     index = next((index for index, (true, due) in enumerate(counts) if true < due), 0)
     failure = explain_false_claims(made.prompts[index], told[index], share, fresh)
@@ -230,8 +230,8 @@ def _measure_text(
     ladder = measure_text_rivals(made.train.encode(), held_out)
     figures = {
         "bits_ratio": bits / ladder[UNIGRAM],
-        "copied": share_of_copied(samples, made.train),
-        "repeated": share_of_repeated(samples),
+        "copied": measure_copied_share(samples, made.train),
+        "repeated": measure_repeated_share(samples),
     }
     failures = explain_text_failures(figures, bits, ladder[UNIGRAM], samples)
     writing = Writing(kind="text", prompt=made.held_out[0][:SAMPLE_START], written=samples[0])
@@ -282,7 +282,7 @@ def _measure_bits_per_byte(run: TextRun, experiment: LanguageExperiment, rng: np
 
 
 def _draw_samples(
-    run: TextRun, passages: Passages, experiment: LanguageExperiment, rng: np.random.Generator
+    run: TextRun, passages: PassageSplit, experiment: LanguageExperiment, rng: np.random.Generator
 ) -> list[str]:
     """Sample what the network writes after the beginnings of held-out passages."""
     starts = [

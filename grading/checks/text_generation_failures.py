@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from grading.checks.student_network import explain_failed_recipe
-from grading.language.corpus import Prompt
+from grading.language.documents import Prompt
 from grading.manifest.model import Milestone
 from grading.result import Failure
 

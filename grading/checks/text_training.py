@@ -11,7 +11,7 @@ from grading.checks.grader_seeds import make_grader_rng
 from grading.checks.student_network import Weights, compute_mean_difference
 from grading.checks.student_writer import LONGEST_TOKEN, StudentWriter, request_merges
 from grading.client import Worker
-from grading.language.corpus import END
+from grading.language.documents import END_MARK
 from grading.manifest.model import LanguageExperiment, Milestone
 from grading.measurement import CheckContext
 from grading.result import Curve
@@ -127,7 +127,7 @@ def _draw_probe(
 ) -> TextProbe:
     """Draw positions in some documents, with the tokens before them from the document's beginning."""
     data = text.tobytes()
-    ends = np.flatnonzero(text == ord(END))
+    ends = np.flatnonzero(text == ord(END_MARK))
     begins = np.append(0, ends + 1)
     starts = rng.choice(begins[begins < len(data) - PROBE_BYTES], experiment.probe_places)
     windows = [writer.encode(data[start : start + PROBE_BYTES])[: CAUSAL_TOKENS + 1] for start in starts.tolist()]

@@ -31,7 +31,7 @@ from grading.demos.writing import (
     judge_all,
     summarize_attempts,
 )
-from grading.language.rivals import Complete, make_function_rivals
+from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.figures import bar
 from grading.render.screen import Screen
@@ -89,7 +89,7 @@ def show_training(writer: FunctionWriter, task: Task, screen: Screen) -> None:
 def show_writing(
     writer: FunctionWriter,
     beginning: Beginning,
-    rivals: Mapping[str, Complete],
+    rivals: Mapping[str, Completer],
     seed: int,
     screen: Screen,
     title: str,
@@ -105,7 +105,7 @@ def show_writing(
     screen.frame(Framed(title, Written(beginning, tokens, trial, tried)), keep=True)
 
 
-def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Complete], seed: int, screen: Screen) -> None:
+def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Completer], seed: int, screen: Screen) -> None:
     """Ask for functions and write them, until nothing is typed."""
     language = task.functions.language
     told = False

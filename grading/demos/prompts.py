@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grading.language.corpus import Prompt
-from grading.language.functions import IDIOMS, LEAST, LISTS, MOST, NAMES, TRIVIAL, Language
+from grading.language.documents import Prompt
+from grading.language.function_corpus import IDIOMS, LISTS, MAX_CONSTANT, MIN_CONSTANT, NAMES, TRIVIAL, FunctionGrammar
 
 LONGEST = 400
 """The most characters that may be typed."""
@@ -33,7 +33,7 @@ class Beginning:
     """What was understood, in words for the person who typed it."""
 
 
-def understand(typed: str, language: Language) -> Beginning:
+def understand(typed: str, language: FunctionGrammar) -> Beginning:
     """Parse typed text as the beginning of a function: its signature, or what it should return.
 
     NotUnderstoodError says what can be asked for when it is neither.
@@ -51,7 +51,7 @@ def understand(typed: str, language: Language) -> Beginning:
     return Beginning(prompt.text, prompt.answer, understood)
 
 
-def describe_language(language: Language) -> str:
+def describe_language(language: FunctionGrammar) -> str:
     """Describe in a few sentences what can be asked for."""
     operations = ", ".join(f"the {name}" for name in language.operations)
     phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in language.continuations.values()]
@@ -79,13 +79,13 @@ class _Parts:
     of_list: bool = False
 
 
-def _write(parts: _Parts, language: Language) -> Prompt:
+def _write(parts: _Parts, language: FunctionGrammar) -> Prompt:
     if parts.of_list:
-        return language.write_of_list(*parts.pair, *parts.names)
-    return language.write_of_numbers(*parts.pair, *parts.names, parts.constant or 0)
+        return language.write_list_function(*parts.pair, *parts.names)
+    return language.write_number_function(*parts.pair, *parts.names, parts.constant or 0)
 
 
-def _read_phrase(typed: str, language: Language) -> _Parts | None:
+def _read_phrase(typed: str, language: FunctionGrammar) -> _Parts | None:
     """Parse a phrase into its parts, or None when the language does not have it."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
@@ -102,7 +102,7 @@ def _read_phrase(typed: str, language: Language) -> _Parts | None:
     return None
 
 
-def _patterns(language: Language) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
+def _patterns(language: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
     """Yield a pattern for each pair of parts, the pair, and whether it is for a list."""
     groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
     for operation in language.operations:
@@ -119,7 +119,7 @@ def _patterns(language: Language) -> Iterator[tuple[re.Pattern[str], tuple[str, 
             yield re.compile(re.sub("^the ", "(?:the )?", pattern)), (idiom, condition), True
 
 
-def _explain(parts: _Parts, language: Language) -> str:
+def _explain(parts: _Parts, language: FunctionGrammar) -> str:
     """Say which parts were understood."""
     first, second = parts.names
     if parts.of_list:
@@ -131,7 +131,7 @@ def _explain(parts: _Parts, language: Language) -> str:
     return f"the {operation} of {first} and {second}{f'; then {phrase}' if phrase else ''}."
 
 
-def _note(parts: _Parts, language: Language) -> list[str]:
+def _note(parts: _Parts, language: FunctionGrammar) -> list[str]:
     """List what the training text does not have, and which words were made up."""
     notes = [f"'{word}' was made up for this run." for word in parts.pair if word in language.made_up]
     held = language.held_lists | TRIVIAL if parts.of_list else language.held_numbers
@@ -143,12 +143,12 @@ def _note(parts: _Parts, language: Language) -> list[str]:
     notes += [f"The training text never has {name} there." for name in strange]
     if not strange and parts.names in language.held_names:
         notes.append(f"It never has {first} and {second} together.")
-    if parts.constant is not None and not LEAST <= parts.constant <= MOST:
-        notes.append(f"Its constants range from {LEAST} to {MOST}.")
+    if parts.constant is not None and not MIN_CONSTANT <= parts.constant <= MAX_CONSTANT:
+        notes.append(f"Its constants range from {MIN_CONSTANT} to {MAX_CONSTANT}.")
     return notes
 
 
-def _understand_signature(typed: str, language: Language) -> Beginning:
+def _understand_signature(typed: str, language: FunctionGrammar) -> Beginning:
     """Parse a signature, with its docstring if there is one, into the training text's layout."""
     found = SIGNATURE.fullmatch(typed)
     names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []

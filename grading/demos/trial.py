@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from grading.demos.prompts import Beginning
-from grading.language.corpus import Prompt
-from grading.language.evaluate import (
+from grading.language.documents import Prompt
+from grading.language.function_evaluation import (
     RefusedError,
     Value,
     draw_arguments,
-    draw_cases,
+    draw_function_cases,
     find_mistake,
-    is_same,
+    is_same_value,
     parse_function,
     run_function,
 )
-from grading.language.rivals import Complete
+from grading.language.rivals import Completer
 
 RUNS = 3
 """How many inputs are shown."""
@@ -65,14 +65,14 @@ def try_written(beginning: Beginning, written: str, rng: np.random.Generator) ->
     if answer is None:
         runs = tuple(run_once(function, draw_arguments(function, rng)) for _ in range(RUNS))
         return Trial(runs, "No right answer is known: judge it yourself.", None)
-    cases = draw_cases(Prompt(text, answer), rng)
+    cases = draw_function_cases(Prompt(text, answer), rng)
     runs = tuple(run_once(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_mistake(Prompt(text, answer), written, cases)
     verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
     return Trial(runs, verdict, mistake is None)
 
 
-def try_rivals(beginning: Beginning, rivals: Mapping[str, Complete], seed: int) -> dict[str, tuple[str, Trial]]:
+def try_rivals(beginning: Beginning, rivals: Mapping[str, Completer], seed: int) -> dict[str, tuple[str, Trial]]:
     """Have each rival continue a beginning, and try what it writes on the same inputs, by name."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
     return {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
@@ -121,4 +121,4 @@ def run_once(function: ast.FunctionDef, arguments: Sequence[Value], expected: Va
         value = run_function(function, arguments)
     except RefusedError as error:
         return Run(call, f"no value: {error}", None if expected is None else False)
-    return Run(call, str(value), None if expected is None else is_same(value, expected))
+    return Run(call, str(value), None if expected is None else is_same_value(value, expected))

@@ -14,11 +14,17 @@ from grading.checks.student_writer import StudentWriter, request_merges
 from grading.checks.text_training import CAUSAL_TOKENS, compute_softmax
 from grading.client import Worker
 from grading.demos.points import Progress, measure_training
-from grading.language.corpus import END, Prompt
-from grading.language.evaluate import Case, RefusedError, draw_cases, find_mistake, parse_function
-from grading.language.functions import Functions, draw_functions
-from grading.language.rivals import Complete
-from grading.language.writers import STOP, complete_greedily
+from grading.language.documents import END_MARK, Prompt
+from grading.language.function_corpus import FunctionCorpus, draw_function_corpus
+from grading.language.function_evaluation import (
+    FunctionCase,
+    RefusedError,
+    draw_function_cases,
+    find_mistake,
+    parse_function,
+)
+from grading.language.rivals import Completer
+from grading.language.text_writers import STOP, complete_greedily
 from grading.manifest.model import LanguageExperiment, Milestone
 
 KINDS = 3
@@ -44,7 +50,7 @@ class Exercise:
     """A function to write, with the right one's values."""
 
     prompt: Prompt
-    cases: Sequence[Case]
+    cases: Sequence[FunctionCase]
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class Token:
 class Task:
     """The training text and the exercises."""
 
-    functions: Functions
+    functions: FunctionCorpus
     exercises: Sequence[Exercise]
     """In turn of each of the KINDS."""
     about: str
@@ -116,12 +122,12 @@ def draw_task(milestone: Milestone, seed: int) -> Task:
     """Draw a training text as large as the milestone's, and exercises that are not in it."""
     assert isinstance(milestone.experiment, LanguageExperiment)
     rng = np.random.default_rng(seed)
-    made = draw_functions(rng, documents=milestone.experiment.functions, prompts=EACH)
+    made = draw_function_corpus(rng, documents=milestone.experiment.functions, prompts=EACH)
     prompts = [prompt for three in zip(made.compositions, made.made_up, made.names, strict=True) for prompt in three]
     words = sorted(made.language.made_up)
     return Task(
         made,
-        [Exercise(prompt, draw_cases(prompt, rng)) for prompt in prompts],
+        [Exercise(prompt, draw_function_cases(prompt, rng)) for prompt in prompts],
         f"Trained on {len(made.documents):,} small functions, made for seed {seed}. Words made up for it: "
         f"{', '.join(words)}.",
     )
@@ -235,7 +241,7 @@ class FunctionWriter:
         """Measure the mean cross-entropy of the right completions' tokens, in nats."""
         losses = []
         for exercise in exercises:
-            tokens = self.encode(exercise.prompt.text + exercise.prompt.answer + END)
+            tokens = self.encode(exercise.prompt.text + exercise.prompt.answer + END_MARK)
             ends = np.cumsum([len(self._writer.table[token]) for token in tokens.tolist()])
             first = int(np.searchsorted(ends, len(exercise.prompt.text.encode()), side="right"))
             cut = max(0, len(tokens) - 1 - CAUSAL_TOKENS)
@@ -269,7 +275,7 @@ def count_right(attempts: Sequence[Attempt]) -> int:
 
 
 def judge_all(
-    writer: FunctionWriter, rivals: Mapping[str, Complete], exercises: Sequence[Exercise]
+    writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[Exercise]
 ) -> dict[str, list[Attempt]]:
     """Have the network (NETWORK, listed first) and each rival write the exercises' functions, and judge them."""
     prompts = [exercise.prompt for exercise in exercises]

@@ -14,10 +14,10 @@ WORD = re.compile(r"\w+")
 class NearestNeighbour:
     """Finds the document whose beginning has the most rare words in common with a prompt."""
 
-    def __init__(self, documents: Sequence[str], cut: re.Pattern):
-        """Index the documents. ``cut`` matches the part of a document that a prompt contains."""
+    def __init__(self, documents: Sequence[str], prompt_pattern: re.Pattern):
+        """Index the documents. ``prompt_pattern`` matches the part of a document that a prompt contains."""
         self._documents = [
-            (match[0], document[match.end() :]) for document in documents if (match := cut.match(document))
+            (match[0], document[match.end() :]) for document in documents if (match := prompt_pattern.match(document))
         ]
         places: dict[str, list[int]] = defaultdict(list)
         for place, (beginning, _) in enumerate(self._documents):

@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class _Order:
+class _NgramCounts:
     """The counts of all n-grams of one length."""
 
     keys: np.ndarray
@@ -30,46 +30,46 @@ class _Order:
 class KneserNey:
     """Probabilities of the next token from the ``order`` - 1 tokens before it."""
 
-    def __init__(self, tokens: np.ndarray, size: int, order: int):
-        if size**order > np.iinfo(np.int64).max:
-            raise ValueError(f"{order}-grams of {size} tokens do not fit into 64 bits")
-        self.size, self.order = size, order
+    def __init__(self, tokens: np.ndarray, vocabulary_size: int, order: int):
+        if vocabulary_size**order > np.iinfo(np.int64).max:
+            raise ValueError(f"{order}-grams of {vocabulary_size} tokens do not fit into 64 bits")
+        self.size, self.order = vocabulary_size, order
         keys = np.zeros(len(tokens) - order + 1, np.int64)
         for place in range(order):
-            keys = keys * size + tokens[place : place + len(keys)]
+            keys = keys * vocabulary_size + tokens[place : place + len(keys)]
         keys, counts = np.unique(keys, return_counts=True)
-        self._orders: list[_Order] = []
+        self._orders: list[_NgramCounts] = []
         for length in range(order, 0, -1):
-            self._orders.insert(0, _count(keys, counts, size))
+            self._orders.insert(0, _count_ngrams(keys, counts, vocabulary_size))
             # A shorter n-gram counts the different tokens that precede it, not how often it occurs.
-            keys, counts = np.unique(keys % size ** (length - 1), return_counts=True)
+            keys, counts = np.unique(keys % vocabulary_size ** (length - 1), return_counts=True)
 
-    def probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+    def compute_probabilities(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
         """Compute the probability of each token after each prefix: (n, size)."""
         found = np.full((len(prefixes), self.size), 1 / self.size)
         for length, order in enumerate(self._orders):
             whole = [row for row, prefix in enumerate(prefixes) if len(prefix) >= length]
-            contexts = np.array([self._key(prefixes[row], length) for row in whole], np.int64)
-            for row, place, known in zip(whole, *_find(order.contexts, contexts), strict=True):
+            contexts = np.array([self._encode_context(prefixes[row], length) for row in whole], np.int64)
+            for row, place, known in zip(whole, *_find_sorted(order.contexts, contexts), strict=True):
                 if known:
                     start, end = order.starts[place : place + 2]
                     found[row] *= order.left[place]
                     found[row, order.keys[start:end] % self.size] += order.shares[start:end]
         return found
 
-    def next_probability(self, windows: np.ndarray) -> np.ndarray:
+    def compute_last_token_probability(self, windows: np.ndarray) -> np.ndarray:
         """Compute the probability of each row's last token after those before it: (n, length ≤ order) → (n,)."""
         found = np.full(len(windows), 1 / self.size)
         for length, order in enumerate(self._orders[: windows.shape[1]]):
             part = windows[:, windows.shape[1] - 1 - length :].astype(np.int64)
             keys = part @ self.size ** np.arange(length, -1, -1)
-            place, known = _find(order.contexts, keys // self.size)
+            place, known = _find_sorted(order.contexts, keys // self.size)
             found = np.where(known, found * order.left[place], found)
-            place, known = _find(order.keys, keys)
+            place, known = _find_sorted(order.keys, keys)
             found += np.where(known, order.shares[place], 0)
         return found
 
-    def _key(self, prefix: np.ndarray, length: int) -> int:
+    def _encode_context(self, prefix: np.ndarray, length: int) -> int:
         key = 0
         for token in prefix[len(prefix) - length :].tolist():
             key = key * self.size + token
@@ -84,19 +84,19 @@ class NgramWriter:
 
     def next_logits(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
         """Take the probabilities' logarithms. Of equal ones the first token's is a trace larger, since ties lose."""
-        return np.log(self._model.probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
+        return np.log(self._model.compute_probabilities(prefixes)) - 1e-12 * np.arange(self._model.size)
 
 
-def _count(keys: np.ndarray, counts: np.ndarray, size: int) -> _Order:
+def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) -> _NgramCounts:
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     discount = once / (once + 2 * twice) if once and twice else 0.5
-    contexts, starts, different = np.unique(keys // size, return_index=True, return_counts=True)
+    contexts, starts, different = np.unique(keys // vocabulary_size, return_index=True, return_counts=True)
     totals = np.add.reduceat(counts, starts)
     shares = (counts - discount) / np.repeat(totals, different)
-    return _Order(keys, shares, contexts, np.append(starts, len(keys)), discount * different / totals)
+    return _NgramCounts(keys, shares, contexts, np.append(starts, len(keys)), discount * different / totals)
 
 
-def _find(array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _find_sorted(sorted_array: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find each wanted value's position in a sorted array, and whether it is there."""
-    place = np.minimum(np.searchsorted(array, wanted), len(array) - 1)
-    return place, array[place] == wanted
+    place = np.minimum(np.searchsorted(sorted_array, wanted), len(sorted_array) - 1)
+    return place, sorted_array[place] == wanted

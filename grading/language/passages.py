@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.language.corpus import END, join_documents
+from grading.language.documents import END_MARK, join_documents
 
-PASSAGE = 4_000
+PASSAGE_CHARACTERS = 4_000
 """The approximate length of a passage in characters; it ends with a paragraph."""
-HELD = 10
+HELD_OUT_EVERY = 10
 """One in this many passages is held out of the training text."""
-COPIED, REPEATED = 8, 4
+COPIED_WORDS, REPEATED_WORDS = 8, 4
 """How many words in a row count as copied when the training text has them, and as repeated when they recur."""
-FEWEST = 10
+FEWEST_WORDS = 10
 """The fewest words of a sample. A shorter one counts as pure repetition."""
 
 
 @dataclass(frozen=True, eq=False)
-class Passages:
+class PassageSplit:
     """A text without its held-out passages, and those passages."""
 
     text: np.ndarray
@@ -28,35 +28,35 @@ class Passages:
     held_out: tuple[str, ...]
 
 
-def hold_out_passages(data: bytes, rng: np.random.Generator) -> Passages:
+def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
     """Cut a text into passages, and hold some out of the training text."""
     passages, current = [], ""
-    for paragraph in data.decode(errors="replace").replace(END, "").split("\n\n"):
+    for paragraph in data.decode(errors="replace").replace(END_MARK, "").split("\n\n"):
         current += paragraph + "\n\n"
-        if len(current) >= PASSAGE:
+        if len(current) >= PASSAGE_CHARACTERS:
             passages.append(current)
             current = ""
-    held = set(rng.permutation(len(passages))[: max(1, len(passages) // HELD)].tolist())
+    held = set(rng.permutation(len(passages))[: max(1, len(passages) // HELD_OUT_EVERY)].tolist())
     train = [passage for number, passage in enumerate(passages) if number not in held]
-    return Passages(join_documents(train), "".join(train), tuple(passages[number] for number in sorted(held)))
+    return PassageSplit(join_documents(train), "".join(train), tuple(passages[number] for number in sorted(held)))
 
 
-def share_of_copied(samples: Sequence[str], train: str) -> float:
+def measure_copied_share(samples: Sequence[str], training_text: str) -> float:
     """Measure the share of runs of eight words that are also in the training text, or 1 without any run."""
-    known = f" {' '.join(train.split())} "
-    runs = [f" {' '.join(run)} " for sample in samples for run in _runs(sample.split(), COPIED)]
+    known = f" {' '.join(training_text.split())} "
+    runs = [f" {' '.join(run)} " for sample in samples for run in _list_word_runs(sample.split(), COPIED_WORDS)]
     return sum(run in known for run in runs) / len(runs) if runs else 1.0
 
 
-def share_of_repeated(samples: Sequence[str]) -> float:
+def measure_repeated_share(samples: Sequence[str]) -> float:
     """Measure the share of runs of four words that came earlier in the same sample, averaged over samples."""
 
-    def repeated(sample: str) -> float:
-        runs = _runs(sample.split(), REPEATED)
-        return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST - REPEATED else 1.0
+    def measure_repetition(sample: str) -> float:
+        runs = _list_word_runs(sample.split(), REPEATED_WORDS)
+        return 1 - len(set(runs)) / len(runs) if len(runs) > FEWEST_WORDS - REPEATED_WORDS else 1.0
 
-    return sum(map(repeated, samples)) / max(1, len(samples))
+    return sum(map(measure_repetition, samples)) / max(1, len(samples))
 
 
-def _runs(words: list[str], length: int) -> list[tuple[str, ...]]:
+def _list_word_runs(words: list[str], length: int) -> list[tuple[str, ...]]:
     return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

@@ -7,29 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from grading.language.corpus import Prompt
-from grading.language.evaluate import Case, find_mistake
-from grading.language.functions import Functions
+from grading.language.byte_pair_tokens import BYTES, Tokenizer
+from grading.language.documents import Prompt
+from grading.language.function_corpus import FunctionCorpus
+from grading.language.function_evaluation import FunctionCase, find_mistake
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey, NgramWriter
-from grading.language.stories import Stories, share_of_true_claims
-from grading.language.tokens import BYTES, Tokenizer
-from grading.language.writers import complete_greedily
+from grading.language.story_corpus import StoryCorpus, measure_true_claim_share
+from grading.language.text_writers import complete_greedily
 
-TOKENS = 512
+VOCABULARY_SIZE = 512
 """The size of the grader's own vocabulary."""
 ORDERS = (3, 5)
 FUNCTION_BYTES, STORY_BYTES = 160, 400
 """The most bytes of a completion."""
 BEFORE_THE_BODY = re.compile(r'def .*?""".*?"""', re.DOTALL)
 BEFORE_THE_CLAIMS = re.compile(r".*(?= At night)", re.DOTALL)
-Ladder = dict[str, float]
+RivalFigures = dict[str, float]
 """Each rival's figure by its name."""
-Complete = Callable[[Sequence[Prompt]], list[str]]
+Completer = Callable[[Sequence[Prompt]], list[str]]
 
 
-def share_of_right_functions(
-    prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[Case]]
+def measure_right_function_share(
+    prompts: Sequence[Prompt], completions: Sequence[str | None], cases: Sequence[Sequence[FunctionCase]]
 ) -> float:
     """Measure the share of completions that compute what the docstring says. None is one that did not end."""
     right = [
@@ -39,50 +39,56 @@ def share_of_right_functions(
     return sum(right) / max(1, len(right))
 
 
-def make_function_rivals(functions: Functions) -> dict[str, Complete]:
+def make_function_rivals(functions: FunctionCorpus) -> dict[str, Completer]:
     """Make the rivals that write functions by counting or copying those of the training text, by name."""
     return _make_rivals(functions.text, functions.documents, BEFORE_THE_BODY, FUNCTION_BYTES)
 
 
 def measure_function_rivals(
-    functions: Functions, prompts: Mapping[str, Sequence[Prompt]], cases: Mapping[str, Sequence[Sequence[Case]]]
-) -> dict[str, Ladder]:
+    functions: FunctionCorpus,
+    prompts: Mapping[str, Sequence[Prompt]],
+    cases: Mapping[str, Sequence[Sequence[FunctionCase]]],
+) -> dict[str, RivalFigures]:
     """Measure the share of functions that each rival gets right, for each set of prompts."""
-    ladders: dict[str, Ladder] = {figure: {} for figure in prompts}
+    ladders: dict[str, RivalFigures] = {figure: {} for figure in prompts}
     for name, complete in make_function_rivals(functions).items():
         for figure, asked in prompts.items():
-            ladders[figure][name] = share_of_right_functions(asked, complete(asked), cases[figure])
+            ladders[figure][name] = measure_right_function_share(asked, complete(asked), cases[figure])
     return ladders
 
 
-def measure_story_rivals(stories: Stories) -> Ladder:
+def measure_story_rivals(stories: StoryCorpus) -> RivalFigures:
     """Measure the share of each rival's claims that are true."""
     rivals = _make_rivals(stories.text, stories.documents, BEFORE_THE_CLAIMS, STORY_BYTES)
-    return {name: share_of_true_claims(stories.prompts, complete(stories.prompts)) for name, complete in rivals.items()}
+    return {
+        name: measure_true_claim_share(stories.prompts, complete(stories.prompts)) for name, complete in rivals.items()
+    }
 
 
-def measure_text_rivals(train: bytes, held_out: Sequence[bytes]) -> Ladder:
+def measure_text_rivals(training_text: bytes, held_out: Sequence[bytes]) -> RivalFigures:
     """Measure bits per byte on held-out passages, for n-grams of bytes and of the grader's own tokens."""
-    tokenizer = Tokenizer(train, TOKENS)
+    tokenizer = Tokenizer(training_text, VOCABULARY_SIZE)
     single = [bytes([byte]) for byte in range(BYTES)]
-    ladder: Ladder = {}
+    ladder: RivalFigures = {}
     for unit, table, encode in (("bytes", single, _encode_bytes), ("tokens", tokenizer.table, tokenizer.encode)):
-        tokens, passages = encode(train), [encode(passage) for passage in held_out]
+        tokens, passages = encode(training_text), [encode(passage) for passage in held_out]
         sizes = np.array([len(piece) for piece in table])
         for order in (1, *ORDERS):
             model = KneserNey(tokens, len(table), order)
             windows = [np.lib.stride_tricks.sliding_window_view(passage, order) for passage in passages]
             asked = np.concatenate(windows)
             name = f"unigram of {unit}" if order == 1 else f"Kneser-Ney {order} of {unit}"
-            bits = -np.log2(model.next_probability(asked)).sum()
+            bits = -np.log2(model.compute_last_token_probability(asked)).sum()
             ladder[name] = float(bits / sizes[asked[:, -1]].sum())
     return ladder
 
 
-def _make_rivals(text: np.ndarray, documents: Sequence[str], cut: re.Pattern, most_bytes: int) -> dict[str, Complete]:
+def _make_rivals(
+    text: np.ndarray, documents: Sequence[str], prompt_pattern: re.Pattern, most_bytes: int
+) -> dict[str, Completer]:
     """Make rivals that write, by name: n-grams of tokens and of bytes, and the nearest document."""
     data = text.tobytes()
-    tokenizer = Tokenizer(data, TOKENS)
+    tokenizer = Tokenizer(data, VOCABULARY_SIZE)
     tokens, single = tokenizer.encode(data), [bytes([byte]) for byte in range(BYTES)]
     writers = {
         f"Kneser-Ney {order} of tokens": NgramWriter(
@@ -94,21 +100,21 @@ def _make_rivals(text: np.ndarray, documents: Sequence[str], cut: re.Pattern, mo
     writers[f"Kneser-Ney {longest} of bytes"] = NgramWriter(
         KneserNey(text.astype(np.int64), BYTES, longest), single, _encode_bytes
     )
-    neighbour = NearestNeighbour(documents, cut)
+    neighbour = NearestNeighbour(documents, prompt_pattern)
 
-    def write_with(writer: NgramWriter) -> Complete:
+    def make_completer(writer: NgramWriter) -> Completer:
         def complete(prompts: Sequence[Prompt]) -> list[str]:
             asked = [prompt.text.encode() for prompt in prompts]
             return [completion.text or "" for completion in complete_greedily(writer, asked, most_bytes)]
 
         return complete
 
-    def copy(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
+    def copy_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
         return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]
 
-    rivals: dict[str, Complete] = {name: write_with(writer) for name, writer in writers.items()}
-    rivals["nearest neighbour"] = lambda prompts: copy(prompts, substitute=False)
-    rivals["nearest neighbour with the prompt's words"] = lambda prompts: copy(prompts, substitute=True)
+    rivals: dict[str, Completer] = {name: make_completer(writer) for name, writer in writers.items()}
+    rivals["nearest neighbour"] = lambda prompts: copy_nearest(prompts, substitute=False)
+    rivals["nearest neighbour with the prompt's words"] = lambda prompts: copy_nearest(prompts, substitute=True)
     return rivals
 
 

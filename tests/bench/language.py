@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from grading.compare.networks import their_gpt, their_text_loss, their_training_step
-from grading.language.functions import draw_functions
-from grading.language.stories import draw_stories
+from grading.language.function_corpus import draw_function_corpus
+from grading.language.story_corpus import draw_story_corpus
 from tests.bench.beside import in_turns, pytorch, solution, take_steps, threads
 from tests.bench.figure import Figure, seconds
 from tests.bench.memory import peak_of
@@ -67,7 +67,8 @@ def writing() -> Iterator[Figure]:
 def corpora() -> Iterator[Figure]:
     """Measure the processor time of making the grader's texts for one run."""
     taken = seconds(
-        lambda: [draw(np.random.default_rng(0)) for draw in (draw_functions, draw_stories)], time.process_time
+        lambda: [draw(np.random.default_rng(0)) for draw in (draw_function_corpus, draw_story_corpus)],
+        time.process_time,
     )
     yield Figure("milestone 5, making the texts of a run", taken, 3, "s", "functions and stories, processor time")
 
@@ -82,7 +83,7 @@ def memory() -> Iterator[Figure]:
 def train_a_little() -> None:
     """Begin the recipe's training on functions, and stop at its first report."""
     recipe, rng = solution().recipe("16_tinygpt"), np.random.default_rng(0)
-    text = draw_functions(rng).text
+    text = draw_function_corpus(rng).text
     net = recipe.build(recipe.learn_merges(text), rng)
     take_steps(recipe.train, net, text, rng=rng, steps=1)
     recipe.next_logits(net, np.ones((100, 60), np.int64))

@@ -19,7 +19,7 @@ from grading.checks.student_writer import StudentWriter
 from grading.checks.text_generation import measure_language
 from grading.data.dataset import TextSet
 from grading.data.python_docs import load_python_docs
-from grading.language.functions import CONDITIONS, CONTINUATIONS, IDIOMS, OPERATIONS
+from grading.language.function_corpus import CONDITIONS, CONTINUATIONS, IDIOMS, OPERATIONS
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, BEFORE_THE_CLAIMS
@@ -139,7 +139,7 @@ class Counting(Recipe):
 
     def know(self, tokens):
         """What the counts say."""
-        return np.log(self.model.probabilities(list(tokens)))
+        return np.log(self.model.compute_probabilities(list(tokens)))
 
 
 class Completing(Counting):

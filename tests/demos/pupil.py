@@ -9,7 +9,7 @@ import numpy as np
 
 from grading.demos import writing
 from grading.demos.writing import Task
-from grading.language.writers import STOP
+from grading.language.text_writers import STOP
 
 CONTEXT = 240
 

@@ -7,16 +7,16 @@ import pytest
 
 from grading.demos.prompts import LONGEST, NotUnderstoodError, describe_language, extract_phrase, understand
 from grading.demos.trial import RUNS, try_written
-from grading.language.functions import Functions, draw_functions
+from grading.language.function_corpus import FunctionCorpus, draw_function_corpus
 
 
 @pytest.fixture(scope="module")
-def functions() -> Functions:
+def functions() -> FunctionCorpus:
     """Those of one run, few of them."""
-    return draw_functions(np.random.default_rng(1), documents=100, prompts=40)
+    return draw_function_corpus(np.random.default_rng(1), documents=100, prompts=40)
 
 
-def test_every_phrase_of_the_language_is_understood(functions: Functions) -> None:
+def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -> None:
     """It becomes the prompt it was taken from, with its answer; the words made up for the run are named."""
     for prompt in (*functions.compositions, *functions.made_up, *functions.names):
         beginning = understand(extract_phrase(prompt), functions.language)
@@ -40,7 +40,7 @@ def test_every_phrase_of_the_language_is_understood(functions: Functions) -> Non
         'def larger_times( width,age ) : """ Return the larger of width and age, times 12. """ return',
     ],
 )
-def test_many_ways_to_ask_are_one(functions: Functions, typed: str) -> None:
+def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None:
     """A phrase with or without article, comma and request; a signature on one line or on two."""
     beginning = understand(typed, functions.language)
     assert beginning.text == 'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""'
@@ -48,7 +48,7 @@ def test_many_ways_to_ask_are_one(functions: Functions, typed: str) -> None:
     assert "the larger of width and age; then times 12." in beginning.understood
 
 
-def test_a_signature_may_stand_alone(functions: Functions) -> None:
+def test_a_signature_may_stand_alone(functions: FunctionCorpus) -> None:
     """Its docstring is left to the network; one that the language does not have has no right answer."""
     alone = understand("def larger_times(width, age)", functions.language)
     assert (alone.text, alone.answer) == ("def larger_times(width, age):", None)
@@ -58,7 +58,7 @@ def test_a_signature_may_stand_alone(functions: Functions) -> None:
     assert other.answer is None
 
 
-def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> None:
+def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus) -> None:
     """Names and constants that it never has; they are taken all the same."""
     beginning = understand("the sum of foo and age, plus 500", functions.language)
     assert "has no foo there" in beginning.understood
@@ -84,13 +84,13 @@ def test_what_the_training_text_does_not_have_is_said(functions: Functions) -> N
         ("def f(\x1b[31ma):", "not a signature"),
     ],
 )
-def test_what_is_not_understood_is_said(functions: Functions, typed: str, said: str) -> None:
+def test_what_is_not_understood_is_said(functions: FunctionCorpus, typed: str, said: str) -> None:
     """With what can be asked for."""
     with pytest.raises(NotUnderstoodError, match=said):
         understand(typed, functions.language)
 
 
-def test_the_language_is_described_in_its_own_words(functions: Functions) -> None:
+def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -> None:
     """Whoever reads it can type each of its parts, those made up for the run too."""
     told = describe_language(functions.language)
     assert all(word in told for word in functions.language.made_up)
@@ -109,7 +109,9 @@ def test_the_language_is_described_in_its_own_words(functions: Functions) -> Non
         ("def f(xs, n, m):", "\n    return [x * m for x in xs if x > n]\n", "judge it yourself", None),
     ],
 )
-def test_what_was_written_is_run(functions: Functions, typed: str, written: str, verdict: str, right: bool) -> None:
+def test_what_was_written_is_run(
+    functions: FunctionCorpus, typed: str, written: str, verdict: str, right: bool
+) -> None:
     """On some inputs, with what it gives; right or wrong where the language says what is right."""
     beginning = understand(typed, functions.language)
     trial = try_written(beginning, written, np.random.default_rng(3))

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.language.corpus import Prompt
-from grading.language.evaluate import (
-    Case,
+from grading.language.documents import Prompt
+from grading.language.function_evaluation import (
+    FunctionCase,
     RefusedError,
-    draw_cases,
+    draw_function_cases,
     find_mistake,
-    is_same,
+    is_same_value,
     parse_function,
     run_function,
 )
@@ -126,13 +126,13 @@ def test_many_operations_end():
 def test_no_text_raises_anything_else(text):
     """Any completion at all is right or has a mistake in words."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
-    find_mistake(prompt, text, [Case((1, 2), 3)])
+    find_mistake(prompt, text, [FunctionCase((1, 2), 3)])
 
 
 def test_a_mistake_names_the_first_case_that_tells():
     """The student reads for what input which value came back."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
-    cases = [Case((2, 2), 4), Case((2, 3), 5)]
+    cases = [FunctionCase((2, 2), 4), FunctionCase((2, 3), 5)]
     assert find_mistake(prompt, "\n    return a * b\n", cases) == "for 2, 3 it returns 6, not 5"
     assert find_mistake(prompt, "\n    return b + a\n", cases) is None
 
@@ -150,11 +150,11 @@ def test_a_mistake_names_the_first_case_that_tells():
 )
 def test_values_are_equal_up_to_rounding_and_bools_are_no_numbers(got, expected, same):
     """2 and 2.0 are the same; True and 1 are not."""
-    assert is_same(got, expected) is same
+    assert is_same_value(got, expected) is same
 
 
 def test_cases_do_not_depend_on_numpy():
     """Arguments are Python's own numbers, as the functions' constants are."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return [x for x in a if x > b]\n")
-    cases = draw_cases(prompt, np.random.default_rng(1))
+    cases = draw_function_cases(prompt, np.random.default_rng(1))
     assert {type(value) for case in cases for value in (case.arguments[1], *case.arguments[0])} == {int}

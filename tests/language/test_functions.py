@@ -11,30 +11,30 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from grading.language.corpus import END
-from grading.language.evaluate import draw_cases, find_mistake
-from grading.language.functions import (
+from grading.language.documents import END_MARK
+from grading.language.function_corpus import (
     CONDITION_MEANINGS,
     CONDITIONS,
     CONTINUATION_MEANINGS,
     CONTINUATIONS,
     IDIOMS,
-    LEAST,
-    MOST,
+    MAX_CONSTANT,
+    MIN_CONSTANT,
     OPERATION_MEANINGS,
     OPERATIONS,
-    Functions,
-    draw_functions,
-    draw_language,
+    FunctionCorpus,
+    draw_function_corpus,
+    draw_function_grammar,
 )
+from grading.language.function_evaluation import draw_function_cases, find_mistake
 
 HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
 
 
 @pytest.fixture(scope="module")
-def functions() -> Functions:
+def functions() -> FunctionCorpus:
     """A small text; its rules are those of a large one."""
-    return draw_functions(np.random.default_rng(5), documents=4000)
+    return draw_function_corpus(np.random.default_rng(5), documents=4000)
 
 
 def parts_of(documents) -> tuple[set[str], set[tuple[str, str]]]:
@@ -46,7 +46,7 @@ def parts_of(documents) -> tuple[set[str], set[tuple[str, str]]]:
 def test_every_document_is_a_function_with_a_docstring_and_the_end_mark(functions):
     """The bytes are the documents, each with one end mark behind it and none inside."""
     assert all(HEAD.match(document) for document in functions.documents)
-    assert bytes(functions.text).decode().split(END)[:-1] == list(functions.documents)
+    assert bytes(functions.text).decode().split(END_MARK)[:-1] == list(functions.documents)
 
 
 def test_held_out_pairs_of_parts_are_not_in_the_text(functions):
@@ -85,7 +85,7 @@ def test_the_right_answer_of_every_prompt_is_right(functions):
     """Each answer runs on its own cases, and the answers of one prompt are not those of another."""
     rng = np.random.default_rng(0)
     for prompt in functions.compositions + functions.made_up + functions.names:
-        cases = draw_cases(prompt, rng)
+        cases = draw_function_cases(prompt, rng)
         assert find_mistake(prompt, prompt.answer, cases) is None
         first, second = HEAD.match(prompt.text).groups()[1:]
         for constant in (f"\n    return {first}\n", f"\n    return {second}\n", "\n    return 0\n"):
@@ -94,7 +94,7 @@ def test_the_right_answer_of_every_prompt_is_right(functions):
 
 def test_one_seed_makes_one_text_and_another_seed_another():
     """Everything follows from the generator; the made-up words of another seed are others."""
-    first, again, other = (draw_functions(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
+    first, again, other = (draw_function_corpus(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
     assert (first.documents, first.compositions, first.language) == (
         again.documents,
         again.compositions,
@@ -108,7 +108,7 @@ def test_made_up_words_have_other_meanings_in_other_runs():
     meanings = {
         meaning
         for seed in range(20)
-        for word, meaning in draw_functions(
+        for word, meaning in draw_function_corpus(
             np.random.default_rng(seed), documents=1, prompts=1
         ).language.operations.items()
         if word not in OPERATIONS
@@ -119,13 +119,13 @@ def test_made_up_words_have_other_meanings_in_other_runs():
 def test_the_whole_text_is_made_quickly_and_is_not_large():
     """20,000 functions are below 4 MB, and take far less than a second of CPU time on any machine."""
     started = time.process_time()
-    text = draw_functions(np.random.default_rng(3)).text
+    text = draw_function_corpus(np.random.default_rng(3)).text
     assert time.process_time() - started < 2
     assert 2_000_000 < text.size < 4_000_000
 
 
 @pytest.mark.parametrize("c", [3, 9])
-@pytest.mark.parametrize("k", [LEAST, MOST])
+@pytest.mark.parametrize("k", [MIN_CONSTANT, MAX_CONSTANT])
 def test_no_function_that_can_be_drawn_is_a_constant(c, k):
     """For every operation with every continuation, whatever is drawn, there are inputs that give different values."""
     rng = np.random.default_rng(0)
@@ -133,14 +133,14 @@ def test_no_function_that_can_be_drawn_is_a_constant(c, k):
     wraps = {f"wrap{n}": ("", wrap.replace("{c}", str(c))) for n, wrap in enumerate(CONTINUATION_MEANINGS)}
     tests = {f"test{n}": ("", test.replace("{c}", str(c))) for n, test in enumerate(CONDITION_MEANINGS)}
     language = dataclasses.replace(
-        draw_language(rng),
+        draw_function_grammar(rng),
         operations=OPERATIONS | meanings,
         continuations=CONTINUATIONS | wraps,
         conditions=CONDITIONS | tests,
     )
     for operation, continuation in itertools.product(language.operations, language.continuations):
-        cases = draw_cases(language.write_of_numbers(operation, continuation, "a", "b", k), rng)
+        cases = draw_function_cases(language.write_number_function(operation, continuation, "a", "b", k), rng)
         assert len({repr(case.expected) for case in cases}) > 1
     for idiom, condition in itertools.product(IDIOMS, language.conditions):
-        cases = draw_cases(language.write_of_list(idiom, condition, "xs", "n"), rng)
+        cases = draw_function_cases(language.write_list_function(idiom, condition, "xs", "n"), rng)
         assert len({repr(case.expected) for case in cases}) > 1

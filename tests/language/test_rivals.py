@@ -9,14 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from grading.language.corpus import Prompt
-from grading.language.evaluate import draw_cases
-from grading.language.functions import draw_functions
+from grading.language.byte_pair_tokens import Tokenizer
+from grading.language.documents import Prompt
+from grading.language.function_corpus import draw_function_corpus
+from grading.language.function_evaluation import draw_function_cases
 from grading.language.neighbours import NearestNeighbour
 from grading.language.ngrams import KneserNey
 from grading.language.rivals import BEFORE_THE_BODY, measure_function_rivals, measure_story_rivals, measure_text_rivals
-from grading.language.stories import draw_stories
-from grading.language.tokens import Tokenizer
+from grading.language.story_corpus import draw_story_corpus
 
 
 def test_a_bigram_has_the_probabilities_of_the_formula():
@@ -37,7 +37,7 @@ def test_a_bigram_has_the_probabilities_of_the_formula():
         total = sum(count for (first, _), count in pairs.items() if first == context)
         followers = sum(first == context for first, _ in pairs)
         expected = [max(pairs[context, w] - high, 0) / total + high * followers / total * base[w] for w in range(3)]
-        assert model.probabilities([np.array([context])])[0] == pytest.approx(expected)
+        assert model.compute_probabilities([np.array([context])])[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("order", [1, 3, 5])
@@ -46,11 +46,11 @@ def test_probabilities_add_up_to_one_and_both_ways_agree(order):
     text = np.random.default_rng(1).integers(0, 6, 500)
     model = KneserNey(text, 7, order)
     prefixes = [np.array(prefix, np.int64) for prefix in ([], [3], [6, 6, 6, 6], [1, 2, 3, 4, 5, 0], text[:9])]
-    found = model.probabilities(prefixes)
+    found = model.compute_probabilities(prefixes)
     assert found.sum(axis=1) == pytest.approx(1)
     windows = np.lib.stride_tricks.sliding_window_view(text[:50], order)
-    each = model.probabilities([window[:-1] for window in windows])[np.arange(len(windows)), windows[:, -1]]
-    assert model.next_probability(windows) == pytest.approx(each)
+    each = model.compute_probabilities([window[:-1] for window in windows])[np.arange(len(windows)), windows[:, -1]]
+    assert model.compute_last_token_probability(windows) == pytest.approx(each)
 
 
 def test_tokens_join_to_the_text_and_merge_the_most_frequent_pair():
@@ -73,10 +73,10 @@ def test_a_neighbour_is_found_by_its_rare_words_and_takes_the_prompts():
 
 def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
     """Counting and copying get nothing right that was not there; names alone are no test of more than copying."""
-    functions = draw_functions(np.random.default_rng(3), documents=6000, prompts=40)
+    functions = draw_function_corpus(np.random.default_rng(3), documents=6000, prompts=40)
     prompts = {figure: getattr(functions, figure) for figure in ("compositions", "made_up", "names")}
     rng = np.random.default_rng(0)
-    cases = {figure: [draw_cases(prompt, rng) for prompt in asked] for figure, asked in prompts.items()}
+    cases = {figure: [draw_function_cases(prompt, rng) for prompt in asked] for figure, asked in prompts.items()}
     found = measure_function_rivals(functions, prompts, cases)
     assert max(found["compositions"].values()) < 0.1
     assert all(value < 0.1 for name, value in found["names"].items() if "Kneser" in name)
@@ -85,14 +85,14 @@ def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
 
 def test_no_rival_makes_true_claims():
     """Stories told by counting or copying are false."""
-    found = measure_story_rivals(draw_stories(np.random.default_rng(3), documents=4000, prompts=40))
+    found = measure_story_rivals(draw_story_corpus(np.random.default_rng(3), documents=4000, prompts=40))
     assert set(found) >= {"Kneser-Ney 5 of tokens", "nearest neighbour"}
     assert max(found.values()) < 0.2
 
 
 def test_longer_n_grams_predict_text_better_and_no_unigram_is_best():
     """On held-out functions the ladder stands in the order that theory promises."""
-    documents = draw_functions(np.random.default_rng(3), documents=3000).documents
+    documents = draw_function_corpus(np.random.default_rng(3), documents=3000).documents
     found = measure_text_rivals("\0".join(documents[:2500]).encode(), ["\0".join(documents[2500:]).encode()])
     for unit in ("bytes", "tokens"):
         assert found[f"unigram of {unit}"] > found[f"Kneser-Ney 3 of {unit}"] > found[f"Kneser-Ney 5 of {unit}"] > 0
@@ -101,9 +101,11 @@ def test_longer_n_grams_predict_text_better_and_no_unigram_is_best():
 
 def test_all_rivals_of_a_whole_run_take_some_seconds():
     """20,000 functions and 100 prompts in each set: below ten seconds of CPU time, where two are usual."""
-    functions = draw_functions(np.random.default_rng(3))
+    functions = draw_function_corpus(np.random.default_rng(3))
     prompts = {figure: getattr(functions, figure) for figure in ("compositions", "made_up", "names")}
-    cases = {figure: [draw_cases(p, np.random.default_rng(0)) for p in asked] for figure, asked in prompts.items()}
+    cases = {
+        figure: [draw_function_cases(p, np.random.default_rng(0)) for p in asked] for figure, asked in prompts.items()
+    }
     started = time.process_time()
     measure_function_rivals(functions, prompts, cases)
     assert time.process_time() - started < 10
@@ -111,7 +113,7 @@ def test_all_rivals_of_a_whole_run_take_some_seconds():
 
 def test_prompts_end_where_the_cut_does():
     """A document's beginning has the form of a prompt, so that both are compared word by word."""
-    functions = draw_functions(np.random.default_rng(3), documents=20)
+    functions = draw_function_corpus(np.random.default_rng(3), documents=20)
     for document in functions.documents:
         match = BEFORE_THE_BODY.match(document)
         assert match

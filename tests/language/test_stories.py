@@ -9,20 +9,20 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from grading.language.stories import (
+from grading.language.story_corpus import (
     CHARACTERS,
-    Stories,
+    StoryCorpus,
     count_true_claims,
-    draw_stories,
+    draw_story_corpus,
     find_claims,
-    share_of_true_claims,
+    measure_true_claim_share,
 )
 
 
 @pytest.fixture(scope="module")
-def stories() -> Stories:
+def stories() -> StoryCorpus:
     """A small text; its rules are those of a large one."""
-    return draw_stories(np.random.default_rng(5), documents=3000)
+    return draw_story_corpus(np.random.default_rng(5), documents=3000)
 
 
 def test_those_of_a_prompt_never_met_in_the_text(stories):
@@ -93,20 +93,20 @@ def test_claims_are_counted_one_by_one(stories, completion, true, of):
 def test_right_answers_are_all_true_and_recited_ones_hardly_ever(stories):
     """The answers of the prompts themselves are true; those of other prompts are not."""
     answers = [prompt.answer for prompt in stories.prompts]
-    assert share_of_true_claims(stories.prompts, answers) == 1
-    assert share_of_true_claims(stories.prompts, answers[1:] + answers[:1]) < 0.05
+    assert measure_true_claim_share(stories.prompts, answers) == 1
+    assert measure_true_claim_share(stories.prompts, answers[1:] + answers[:1]) < 0.05
 
 
 def test_who_guesses_the_verb_is_right_once_in_three(stories):
     """A program that reads everything but the verb, and lets everybody keep what is theirs, misses the threshold."""
-    kept = draw_stories(np.random.default_rng(5), documents=3000)
+    kept = draw_story_corpus(np.random.default_rng(5), documents=3000)
     right = [p.answer for p in kept.prompts if stories.verbs["keep"] in p.text]
     assert 0.2 < len(right) / len(kept.prompts) < 0.45
 
 
 def test_one_seed_makes_one_text_and_another_seed_another():
     """Everything follows from the generator."""
-    first, again, other = (draw_stories(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
+    first, again, other = (draw_story_corpus(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
     assert (first.documents, first.prompts, first.verbs) == (again.documents, again.prompts, again.verbs)
     assert not {*first.documents} & {*other.documents}
     assert not {*first.verbs.values()} & {*other.verbs.values()}
@@ -115,6 +115,6 @@ def test_one_seed_makes_one_text_and_another_seed_another():
 def test_the_whole_text_is_made_quickly_and_is_not_large():
     """12,000 stories are below 4 MB, and take far less than a second of CPU time on any machine."""
     started = time.process_time()
-    text = draw_stories(np.random.default_rng(3)).text
+    text = draw_story_corpus(np.random.default_rng(3)).text
     assert time.process_time() - started < 2
     assert 2_000_000 < text.size < 4_000_000

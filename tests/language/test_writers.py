@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grading.language.writers import Completion, complete_by_sampling, complete_greedily
+from grading.language.text_writers import Completion, complete_by_sampling, complete_greedily
 
 TABLE = [bytes([byte]) for byte in range(256)] + [b"to", b"go\0 and"]
 

@@ -32,7 +32,7 @@ from grading.demos.writing import (
     judge_all,
     summarize_attempts,
 )
-from grading.language.rivals import Complete, make_function_rivals
+from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.progress import Watch
 from grading.render.text import clean, one_line
@@ -61,7 +61,7 @@ class LanguagePage(AnsweringPage):
     def __init__(self, feed: Feed, task: Task):
         self._task = task
         self._points: list[Point] = []
-        self._rivals: Mapping[str, Complete] = {}
+        self._rivals: Mapping[str, Completer] = {}
         self._rng = np.random.default_rng()
         super().__init__(feed)
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from grading.language.corpus import END
+from grading.language.documents import END_MARK
 
-STOP = END.encode()
+STOP = END_MARK.encode()
 
 
 class Writer(Protocol):
@@ -54,26 +54,26 @@ class Completion:
             return None
 
 
-def complete_greedily(writer: Writer, prompts: Sequence[bytes], most_bytes: int) -> list[Completion]:
-    """Continue each prompt with the likeliest tokens, up to the end mark or ``most_bytes``.
+def complete_greedily(writer: Writer, prompts: Sequence[bytes], max_bytes: int) -> list[Completion]:
+    """Continue each prompt with the likeliest tokens, up to the end mark or ``max_bytes``.
 
     Where two tokens are equally likely, neither is chosen and the completion stops.
     """
-    return _complete(writer, prompts, most_bytes, most_bytes, _choose_likeliest)
+    return _complete_prompts(writer, prompts, max_bytes, max_bytes, _choose_likeliest)
 
 
 def complete_by_sampling(
-    writer: Writer, prompts: Sequence[bytes], tokens: int, temperature: float, rng: np.random.Generator
+    writer: Writer, prompts: Sequence[bytes], max_tokens: int, temperature: float, rng: np.random.Generator
 ) -> list[Completion]:
     """Continue each prompt with tokens drawn from softmax(logits / temperature), up to the end mark or a limit."""
 
-    def draw(logits: np.ndarray) -> np.ndarray:
+    def draw_tokens(logits: np.ndarray) -> np.ndarray:
         scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
         reached = np.cumsum(np.exp(scaled), axis=1)
         return (reached <= rng.random((len(reached), 1)) * reached[:, -1:]).sum(axis=1)
 
-    longest = tokens * max(map(len, writer.table))
-    return _complete(writer, prompts, tokens, longest, draw)
+    longest = max_tokens * max(map(len, writer.table))
+    return _complete_prompts(writer, prompts, max_tokens, longest, draw_tokens)
 
 
 def _choose_likeliest(logits: np.ndarray) -> np.ndarray:
@@ -82,21 +82,21 @@ def _choose_likeliest(logits: np.ndarray) -> np.ndarray:
     return np.where(tied, -1, logits.argmax(axis=1))
 
 
-def _complete(
+def _complete_prompts(
     writer: Writer,
     prompts: Sequence[bytes],
-    most_tokens: int,
-    most_bytes: int,
-    choose: Callable[[np.ndarray], np.ndarray],
+    max_tokens: int,
+    max_bytes: int,
+    choose_tokens: Callable[[np.ndarray], np.ndarray],
 ) -> list[Completion]:
     prefixes = [writer.encode(prompt) for prompt in prompts]
     written = [b""] * len(prompts)
     done: dict[int, Completion] = {}
-    for _ in range(most_tokens):
+    for _ in range(max_tokens):
         active = [index for index in range(len(prompts)) if index not in done]
         if not active:
             break
-        tokens = choose(writer.next_logits([prefixes[index] for index in active]))
+        tokens = choose_tokens(writer.next_logits([prefixes[index] for index in active]))
         for index, token in zip(active, tokens.tolist(), strict=True):
             if token < 0:
                 done[index] = Completion(written[index], ended=False, tied=True)
@@ -104,6 +104,6 @@ def _complete(
             piece, stop, _ = writer.table[token].partition(STOP)
             written[index] += piece
             prefixes[index] = np.append(prefixes[index], token)
-            if stop or len(written[index]) > most_bytes:
+            if stop or len(written[index]) > max_bytes:
                 done[index] = Completion(written[index], ended=bool(stop))
     return [done.get(index, Completion(data, ended=False)) for index, data in enumerate(written)]

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from grading.language.corpus import Prompt
-from grading.language.functions import MOST
+from grading.language.documents import Prompt
+from grading.language.function_corpus import MAX_CONSTANT
 
 Value = bool | int | float | list
-LARGEST = 10**12
+LARGEST_NUMBER = 10**12
 """The largest absolute value of a number."""
 LARGEST_EXPONENT = 8
-LONGEST = 64
+LONGEST_LIST = 64
 """The most elements of a list."""
 MOST_OPERATIONS = 5_000
-CASES = 12
+CASES_PER_FUNCTION = 12
 """How many inputs each function is run on."""
 MOST_TRIES = 500
 """How often inputs are drawn to find the cases, since a typed function may have one value, as max(a - b, 9999)."""
@@ -36,7 +36,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Case:
+class FunctionCase:
     """One input, and the right function's value for it."""
 
     arguments: tuple[Value, ...]
@@ -55,7 +55,7 @@ def run_function(function: ast.FunctionDef, arguments: Sequence[Value]) -> Value
     returned = function.body[-1]
     assert isinstance(returned, ast.Return)
     assert returned.value is not None
-    return _Evaluation(dict(zip(names, arguments, strict=True))).compute(returned.value)
+    return _ExpressionEvaluator(dict(zip(names, arguments, strict=True))).evaluate(returned.value)
 
 
 def parse_function(source: str) -> ast.FunctionDef:
@@ -78,24 +78,24 @@ def parse_function(source: str) -> ast.FunctionDef:
     return function
 
 
-class _Evaluation:
+class _ExpressionEvaluator:
     """Computes the value of expressions for some arguments."""
 
     def __init__(self, names: dict[str, Value]):
         self._names = names
         self._operations = 0
 
-    def compute(self, node: ast.expr) -> Value:
+    def evaluate(self, node: ast.expr) -> Value:
         """Compute the value of one node. RefusedError for a node that is not listed."""
         self._operations += 1
         if self._operations > MOST_OPERATIONS:
             raise RefusedError("it takes too many operations")
         try:
-            return _bounded(self._compute(node))
+            return _require_bounded(self._evaluate_node(node))
         except (ArithmeticError, TypeError, ValueError, IndexError, RecursionError) as error:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
-    def _compute(self, node: ast.expr) -> Any:
+    def _evaluate_node(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -104,62 +104,64 @@ class _Evaluation:
                     raise RefusedError(f"{node.id} is not defined")
                 return self._names[node.id]
             case ast.UnaryOp() if type(node.op) in _UNARY:
-                return _UNARY[type(node.op)](_number(self.compute(node.operand)))
+                return _UNARY[type(node.op)](_require_number(self.evaluate(node.operand)))
             case ast.BinOp() if type(node.op) in _BINARY:
-                left, right = _number(self.compute(node.left)), _number(self.compute(node.right))
+                left, right = _require_number(self.evaluate(node.left)), _require_number(self.evaluate(node.right))
                 if isinstance(node.op, ast.Pow) and not 0 <= right <= LARGEST_EXPONENT:
                     raise RefusedError(f"{right} is not an exponent from 0 to {LARGEST_EXPONENT}")
                 return _BINARY[type(node.op)](left, right)
             case ast.BoolOp():
-                values = [self.compute(value) for value in node.values]
+                values = [self.evaluate(value) for value in node.values]
                 return all(values) if isinstance(node.op, ast.And) else any(values)
             case ast.Compare() if all(type(op) in _COMPARISONS for op in node.ops):
-                values = [_number(self.compute(operand)) for operand in (node.left, *node.comparators)]
+                values = [_require_number(self.evaluate(operand)) for operand in (node.left, *node.comparators)]
                 pairs = zip(node.ops, values, values[1:], strict=False)
                 return all(_COMPARISONS[type(op)](left, right) for op, left, right in pairs)
             case ast.IfExp():
-                return self.compute(node.body if self.compute(node.test) else node.orelse)
+                return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
             case ast.List():
-                return [self.compute(element) for element in node.elts]
+                return [self.evaluate(element) for element in node.elts]
             case ast.ListComp() | ast.GeneratorExp():
-                return self._comprehend(node)
+                return self._evaluate_comprehension(node)
             case ast.Subscript():
-                return _items(self.compute(node.value))[operator.index(_number(self.compute(node.slice)))]
+                return _require_list(self.evaluate(node.value))[
+                    operator.index(_require_number(self.evaluate(node.slice)))
+                ]
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS and name not in self._names:
-                return _CALLS[name](*(self.compute(argument) for argument in node.args))
+                return _CALLS[name](*(self.evaluate(argument) for argument in node.args))
         raise RefusedError(f"{ast.unparse(node)[:60]} is more than such a function needs")
 
-    def _comprehend(self, node: ast.ListComp | ast.GeneratorExp) -> list:
+    def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
             raise RefusedError("a comprehension has one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id
         outer, found = self._names, []
-        items = _items(self.compute(loop.iter))
+        items = _require_list(self.evaluate(loop.iter))
         for item in items:
             self._names = {**outer, name: item}
-            if all(self.compute(test) for test in loop.ifs):
-                found.append(self.compute(node.elt))
+            if all(self.evaluate(test) for test in loop.ifs):
+                found.append(self.evaluate(node.elt))
         self._names = outer
         return found
 
 
-def _number(value: Any) -> Any:
+def _require_number(value: Any) -> Any:
     if isinstance(value, list):
         raise RefusedError("a list is used as a number")
     return value
 
 
-def _items(value: Any) -> list:
+def _require_list(value: Any) -> list:
     if not isinstance(value, list):
         raise RefusedError("a number is used as a list")
     return value
 
 
-def _bounded(value: Any) -> Value:
+def _require_bounded(value: Any) -> Value:
     if isinstance(value, list):
-        if len(value) > LONGEST:
+        if len(value) > LONGEST_LIST:
             raise RefusedError("a list becomes too long")
-    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST:  # which also rules out NaN
+    elif not isinstance(value, bool | int | float) or not abs(value) <= LARGEST_NUMBER:  # which also rules out NaN
         raise RefusedError("a number becomes too large")
     return value
 
@@ -183,23 +185,23 @@ _COMPARISONS: dict[type, Callable] = {
     ast.NotEq: operator.ne,
 }
 _CALLS: dict[str, Callable] = {
-    "abs": lambda x: abs(_number(x)),
-    "max": lambda *values: max(_items(values[0]) if len(values) == 1 else values),
-    "min": lambda *values: min(_items(values[0]) if len(values) == 1 else values),
-    "sum": lambda values: sum(map(_number, _items(values))),
-    "len": lambda values: len(_items(values)),
-    "any": lambda values: any(_items(values)),
-    "all": lambda values: all(_items(values)),
-    "list": lambda values: list(_items(values)),
+    "abs": lambda x: abs(_require_number(x)),
+    "max": lambda *values: max(_require_list(values[0]) if len(values) == 1 else values),
+    "min": lambda *values: min(_require_list(values[0]) if len(values) == 1 else values),
+    "sum": lambda values: sum(map(_require_number, _require_list(values))),
+    "len": lambda values: len(_require_list(values)),
+    "any": lambda values: any(_require_list(values)),
+    "all": lambda values: all(_require_list(values)),
+    "list": lambda values: list(_require_list(values)),
 }
 
 
-def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
+def draw_function_cases(prompt: Prompt, rng: np.random.Generator) -> list[FunctionCase]:
     """Draw inputs for which the right function has a value, and different values if it can have any."""
     function = parse_function(prompt.text + prompt.answer)
-    cases: list[Case] = []
+    cases: list[FunctionCase] = []
     for tries in range(MOST_TRIES):
-        if len(cases) == CASES:
+        if len(cases) == CASES_PER_FUNCTION:
             break
         arguments = draw_arguments(function, rng)
         try:
@@ -207,11 +209,11 @@ def draw_cases(prompt: Prompt, rng: np.random.Generator) -> list[Case]:
         except RefusedError:  # such as the first of no numbers
             continue
         if (
-            len(cases) < CASES - 1
+            len(cases) < CASES_PER_FUNCTION - 1
             or tries == MOST_TRIES - 1
-            or any(not is_same(expected, other.expected) for other in cases)
+            or any(not is_same_value(expected, other.expected) for other in cases)
         ):
-            cases.append(Case(arguments, expected))
+            cases.append(FunctionCase(arguments, expected))
     return cases
 
 
@@ -220,7 +222,7 @@ def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple
     count = len(function.args.args)
     if any(isinstance(node, ast.comprehension) for node in ast.walk(function)):
         return (*_draw_list_and_number(rng), *rng.integers(1, 100, max(0, count - 2)).tolist())[:count]
-    most = 2 * MOST if rng.random() < 0.5 else 9  # limits from 2 to MOST are exceeded in both directions
+    most = 2 * MAX_CONSTANT if rng.random() < 0.5 else 9  # to exceed limits in both directions
     return tuple(rng.integers(-most, most + 1, count).tolist())
 
 
@@ -232,24 +234,24 @@ def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
     return items, number
 
 
-def find_mistake(prompt: Prompt, completion: str, cases: Sequence[Case]) -> str | None:
+def find_mistake(prompt: Prompt, completion: str, cases: Sequence[FunctionCase]) -> str | None:
     """Say what is wrong with a completion, or None when it computes what the right one does."""
     try:
         function = parse_function(prompt.text + completion)
         for case in cases:
             got = run_function(function, case.arguments)
-            if not is_same(got, case.expected):
+            if not is_same_value(got, case.expected):
                 return f"for {', '.join(map(str, case.arguments))} it returns {got}, not {case.expected}"
     except RefusedError as error:
         return str(error)
     return None
 
 
-def is_same(got: Value, expected: Value) -> bool:
+def is_same_value(got: Value, expected: Value) -> bool:
     """Whether two values are equal, numbers up to rounding. A bool does not equal any number."""
     if isinstance(got, list) or isinstance(expected, list):
         lists = isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected)
-        return lists and all(map(is_same, got, expected))  # type: ignore[arg-type]
+        return lists and all(map(is_same_value, got, expected))  # type: ignore[arg-type]
     if isinstance(got, bool) or isinstance(expected, bool):
         return got is expected
     return math.isclose(got, expected, rel_tol=1e-9, abs_tol=1e-9)

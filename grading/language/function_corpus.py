@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.language.corpus import Prompt, draw_words, hold_out, join_documents
+from grading.language.documents import Prompt, choose_held_out_pairs, draw_made_up_words, join_documents
 
 DOCUMENTS = 20_000
-OF_NUMBERS = 0.7
+NUMBER_FUNCTION_SHARE = 0.7
 """The share of functions that take two numbers."""
-LEAST, MOST = 2, 99
+MIN_CONSTANT, MAX_CONSTANT = 2, 99
 """The bounds of the constants in continuations."""
 NAMES = tuple(
     "time second width height cost price speed weight depth length area rate score level count size age year day hour "
@@ -119,7 +119,7 @@ MOST_OF_ONE, MOST_OF_ONE_LIST = 2, 1
 
 
 @dataclass(frozen=True)
-class Language:
+class FunctionGrammar:
     """The parts of one run's functions, and which pairs are held out of the training text."""
 
     operations: dict[str, str]
@@ -131,24 +131,26 @@ class Language:
     held_lists: frozenset[tuple[str, str]]
     held_names: frozenset[tuple[str, str]]
 
-    def write_of_numbers(self, operation: str, continuation: str, a: str, b: str, k: int) -> Prompt:
+    def write_number_function(
+        self, operation: str, continuation: str, first_name: str, second_name: str, constant: int
+    ) -> Prompt:
         """Write a function of two numbers, cut after its docstring."""
         phrase, wrap = self.continuations[continuation]
-        inner = self.operations[operation].format(a=a, b=b)
+        inner = self.operations[operation].format(a=first_name, b=second_name)
         grouped = inner if re.fullmatch(r"\w+\([^()]*\)", inner) else f"({inner})"
         name = operation if continuation == "alone" else f"{operation}_{continuation}"
-        said = f"the {operation} of {a} and {b}{phrase.format(k=k)}"
-        return _write(name, a, b, said, wrap.format(x=inner, grouped=grouped, k=k))
+        said = f"the {operation} of {first_name} and {second_name}{phrase.format(k=constant)}"
+        return _build_prompt(name, first_name, second_name, said, wrap.format(x=inner, grouped=grouped, k=constant))
 
-    def write_of_list(self, idiom: str, condition: str, xs: str, n: str) -> Prompt:
+    def write_list_function(self, idiom: str, condition: str, list_name: str, number_name: str) -> Prompt:
         """Write a function of a list and a number, cut after its docstring."""
-        phrase, test = (part.format(n=n) for part in self.conditions[condition])
-        said, body = (part.format(xs=xs, phrase=phrase, test=test) for part in IDIOMS[idiom])
-        return _write(f"{idiom}_{condition}", xs, n, said, body)
+        phrase, test = (part.format(n=number_name) for part in self.conditions[condition])
+        said, body = (part.format(xs=list_name, phrase=phrase, test=test) for part in IDIOMS[idiom])
+        return _build_prompt(f"{idiom}_{condition}", list_name, number_name, said, body)
 
 
 @dataclass(frozen=True, eq=False)
-class Functions:
+class FunctionCorpus:
     """The training text, and prompts that are not in it."""
 
     documents: tuple[str, ...]
@@ -159,17 +161,17 @@ class Functions:
     """Made-up operations with pairs of names that are held out of the training text."""
     names: tuple[Prompt, ...]
     """Pairs of parts from the training text with pairs of names that are held out of it."""
-    language: Language
+    language: FunctionGrammar
 
 
-def _write(name: str, first: str, second: str, said: str, body: str) -> Prompt:
-    head = f'def {name}({first}, {second}):\n    """Return {said}."""'
+def _build_prompt(name: str, first_parameter: str, second_parameter: str, description: str, body: str) -> Prompt:
+    head = f'def {name}({first_parameter}, {second_parameter}):\n    """Return {description}."""'
     return Prompt(head, f"\n    return {body}\n")
 
 
-def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Functions:
+def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> FunctionCorpus:
     """Draw a training text with this number of functions, and three sets of prompts."""
-    language = draw_language(rng)
+    language = draw_function_grammar(rng)
     of_numbers = [(o, c) for o in language.operations for c in language.continuations]
     of_lists = [(i, c) for i in IDIOMS for c in language.conditions if (i, c) not in TRIVIAL]
     seen_numbers = [pair for pair in of_numbers if pair not in language.held_numbers]
@@ -178,41 +180,53 @@ def draw_functions(rng: np.random.Generator, *, documents: int = DOCUMENTS, prom
     seen_names = [pair for pair in all_names if pair not in language.held_names]
     held_names = sorted(language.held_names)
 
-    def draw(count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]) -> list[Prompt]:
-        """Draw functions from these pairs of parts and names. A share OF_NUMBERS of them takes two numbers."""
+    def write_functions(
+        count: int, numbers: list[tuple[str, str]], lists: list, names: list[tuple[str, str]]
+    ) -> list[Prompt]:
+        """Draw functions from these pairs of parts and names, a NUMBER_FUNCTION_SHARE of them with two numbers."""
         of_two = [pair for pair in names if pair[0] in NAMES]
         of_one = [pair for pair in names if pair[0] in LISTS]
-        is_of_numbers = rng.random(count) < (OF_NUMBERS if lists else 1)
-        parts, chosen, constants = rng.random(count), rng.random(count), rng.integers(LEAST, MOST + 1, count)
+        is_of_numbers = rng.random(count) < (NUMBER_FUNCTION_SHARE if lists else 1)
+        parts, chosen, constants = (
+            rng.random(count),
+            rng.random(count),
+            rng.integers(MIN_CONSTANT, MAX_CONSTANT + 1, count),
+        )
         written = []
         for numeric, part, which, k in zip(is_of_numbers, parts, chosen, constants, strict=True):
             if numeric:
-                written.append(language.write_of_numbers(*_pick(numbers, part), *_pick(of_two, which), k))
+                written.append(
+                    language.write_number_function(*_pick_by_share(numbers, part), *_pick_by_share(of_two, which), k)
+                )
             else:
-                written.append(language.write_of_list(*_pick(lists, part), *_pick(of_one, which)))
+                written.append(
+                    language.write_list_function(*_pick_by_share(lists, part), *_pick_by_share(of_one, which))
+                )
         return written
 
-    text = tuple(one.text + one.answer for one in draw(documents, seen_numbers, seen_lists, seen_names))
+    text = tuple(one.text + one.answer for one in write_functions(documents, seen_numbers, seen_lists, seen_names))
     made_up = [pair for pair in seen_numbers if pair[0] in language.made_up]
-    return Functions(
+    return FunctionCorpus(
         documents=text,
         text=join_documents(text),
-        compositions=tuple(draw(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)),
-        made_up=tuple(draw(prompts, made_up, [], held_names)),
-        names=tuple(draw(prompts, seen_numbers, seen_lists, held_names)),
+        compositions=tuple(
+            write_functions(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)
+        ),
+        made_up=tuple(write_functions(prompts, made_up, [], held_names)),
+        names=tuple(write_functions(prompts, seen_numbers, seen_lists, held_names)),
         language=language,
     )
 
 
-def _pick(items: list, share: float) -> tuple[str, str]:
+def _pick_by_share(items: list, share: float) -> tuple[str, str]:
     return items[int(share * len(items))]
 
 
-def draw_language(rng: np.random.Generator) -> Language:
+def draw_function_grammar(rng: np.random.Generator) -> FunctionGrammar:
     """Draw made-up words, their meanings, and the pairs that are held out."""
     known = [*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS, *NAMES, *LISTS, "return", "number", "whether"]
     counts = MADE_UP_OPERATIONS, MADE_UP_CONTINUATIONS, MADE_UP_CONDITIONS
-    words = draw_words(sum(counts), rng, known)
+    words = draw_made_up_words(sum(counts), rng, known)
     operations, continuations, conditions = dict(OPERATIONS), dict(CONTINUATIONS), dict(CONDITIONS)
     for meaning in _draw_meanings(OPERATION_MEANINGS, MADE_UP_OPERATIONS, rng):
         operations[words.pop()] = meaning
@@ -227,13 +241,13 @@ def draw_language(rng: np.random.Generator) -> Language:
     lists = [(i, c) for i in IDIOMS for c in conditions if c in made_up]
     names = [(a, b) for firsts in (NAMES, LISTS) for a in firsts for b in NAMES if a != b]
     held = rng.permutation(len(names))[: len(names) // HELD_NAMES]
-    return Language(
+    return FunctionGrammar(
         operations,
         continuations,
         conditions,
         frozenset(made_up),
-        frozenset(hold_out(numbers, HELD_NUMBERS, MOST_OF_ONE, rng)),
-        frozenset(hold_out(lists, HELD_LISTS, MOST_OF_ONE_LIST, rng)),
+        frozenset(choose_held_out_pairs(numbers, HELD_NUMBERS, MOST_OF_ONE, rng)),
+        frozenset(choose_held_out_pairs(lists, HELD_LISTS, MOST_OF_ONE_LIST, rng)),
         frozenset(names[index] for index in held),
     )
 

@@ -8,13 +8,14 @@ Some characters never meet in the training text, and each prompt is about two of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 
-from grading.language.corpus import Prompt, draw_words, join_documents
+from grading.language.documents import Prompt, draw_made_up_words, join_documents
 
 DOCUMENTS = 12_000
 CHARACTERS = tuple("Ben Mia Tom Ada Sam Eva Max Zoe Jim Amy Leo Kim Dan Ida Bob Ann Tim Liv Joe Sue".split())
@@ -40,7 +41,7 @@ CLAIM = re.compile(r"(?:At night )?([A-Z][a-z]+) went home with ([a-z, ]+)\.")
 
 
 @dataclass(frozen=True, eq=False)
-class Stories:
+class StoryCorpus:
     """The training text, and prompts that are not in it; each prompt ends with the event."""
 
     documents: tuple[str, ...]
@@ -50,27 +51,27 @@ class Stories:
     """The word for each event."""
 
 
-def draw_stories(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> Stories:
+def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, prompts: int = 100) -> StoryCorpus:
     """Draw a training text of stories, and prompts about characters that never meet in it."""
     known = [*CHARACTERS, *ANIMALS, *COLOURS, *THINGS, *" ".join((*REMARKS, *HAVING)).split()]
-    words = draw_words(len(EVENTS), rng, [word.lower() for word in known])
+    words = draw_made_up_words(len(EVENTS), rng, [word.lower() for word in known])
     verbs = {event: word + "ed" for event, word in zip(EVENTS, words, strict=True)}
     meetings = list(combinations(CHARACTERS, 2))
     order = rng.permutation(len(meetings))
     held, seen = ([meetings[index] for index in part] for part in (order[:HELD_MEETINGS], order[HELD_MEETINGS:]))
 
-    text = tuple(one.text + one.answer for one in (_tell(rng, verbs, seen) for _ in range(documents)))
-    return Stories(text, join_documents(text), tuple(_tell(rng, verbs, held) for _ in range(prompts)), verbs)
+    text = tuple(one.text + one.answer for one in (_write_story(rng, verbs, seen) for _ in range(documents)))
+    return StoryCorpus(text, join_documents(text), tuple(_write_story(rng, verbs, held) for _ in range(prompts)), verbs)
 
 
-def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
+def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
     """Tell one story, cut after its event."""
     draw = iter(rng.random(24).tolist())
 
-    def pick(items):
+    def pick(items: Sequence[Any]) -> Any:
         return items[int(next(draw) * len(items))]
 
-    def pick_two(items):
+    def pick_two(items: Sequence[Any]) -> tuple[Any, Any]:
         first = int(next(draw) * len(items))
         second = (first + 1 + int(next(draw) * (len(items) - 1))) % len(items)
         return items[first], items[second]
@@ -94,11 +95,11 @@ def _tell(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[
         "take": (things, []),
         "keep": (things[:1], things[1:]),
     }[event]
-    homes = [_go_home(*each) for each in zip(who, animals, (first, second), strict=True)]
+    homes = [_write_claim(*each) for each in zip(who, animals, (first, second), strict=True)]
     return Prompt(" ".join(sentences), f" At night {' '.join(homes)}")
 
 
-def _go_home(who: str, animal: str, things: list[str]) -> str:
+def _write_claim(who: str, animal: str, things: list[str]) -> str:
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{who} went home with {listed}."
@@ -123,7 +124,7 @@ def count_true_claims(prompt: Prompt, completion: str) -> tuple[int, int]:
     return len(right - wrong), max(len(true), len(claims))
 
 
-def share_of_true_claims(prompts: Iterable[Prompt], completions: Iterable[str]) -> float:
+def measure_true_claim_share(prompts: Iterable[Prompt], completions: Iterable[str]) -> float:
     """Measure the share of true claims in all completions."""
     counts = [count_true_claims(*pair) for pair in zip(prompts, completions, strict=True)]
     return sum(true for true, _ in counts) / max(1, sum(due for _, due in counts))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-END = "\0"
+END_MARK = "\0"
 """The end mark: it follows each document, and occurs nowhere else."""
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 
@@ -21,14 +21,14 @@ class Prompt:
 
 
 def join_documents(documents: Iterable[str]) -> np.ndarray:
-    """Join the documents into one array of bytes, uint8 of shape (n,), with END after each."""
-    return np.frombuffer("".join(document + END for document in documents).encode(), np.uint8)
+    """Join the documents into one array of bytes, uint8 of shape (n,), with END_MARK after each."""
+    return np.frombuffer("".join(document + END_MARK for document in documents).encode(), np.uint8)
 
 
-def draw_words(count: int, rng: np.random.Generator, known: Iterable[str]) -> list[str]:
+def draw_made_up_words(count: int, rng: np.random.Generator, known_words: Iterable[str]) -> list[str]:
     """Make up words of five letters, such as bamiv: none of them known, no two with the same beginning."""
     words: list[str] = []
-    taken = {word[:3] for word in known}
+    taken = {word[:3] for word in known_words}
     while len(words) < count:
         word = "".join(letters[rng.integers(len(letters))] for letters in (CONSONANTS, VOWELS) * 2 + (CONSONANTS,))
         if word[:3] not in taken:
@@ -37,12 +37,14 @@ def draw_words(count: int, rng: np.random.Generator, known: Iterable[str]) -> li
     return words
 
 
-def hold_out(pairs: Sequence[tuple[str, str]], count: int, most: int, rng: np.random.Generator) -> set[tuple[str, str]]:
-    """Choose up to ``count`` of these pairs, with no element more than ``most`` times on its side."""
+def choose_held_out_pairs(
+    pairs: Sequence[tuple[str, str]], count: int, max_per_element: int, rng: np.random.Generator
+) -> set[tuple[str, str]]:
+    """Choose up to ``count`` of these pairs, with no element more than ``max_per_element`` times on its side."""
     chosen: set[tuple[str, str]] = set()
     for index in rng.permutation(len(pairs)):
         pair = pairs[index]
-        rare = all(sum(pair[side] == other[side] for other in chosen) < most for side in (0, 1))
+        rare = all(sum(pair[side] == other[side] for other in chosen) < max_per_element for side in (0, 1))
         if rare and len(chosen) < count:
             chosen.add(pair)
     return chosen
