@@ -70,7 +70,7 @@ CHECKS = {
     "cifar10_kernels": _find_later("grading.checks.cifar10_kernels", "measure_cifar10_kernels"),
     "kernel_speed": _find_later("grading.checks.kernel_speed", "measure_kernel_speed"),
     "language": _find_later("grading.checks.text_generation", "measure_language"),
-    "demo": _find_later("grading.demos.headless", "measure_demo_reliability"),
+    "demo": _find_later("grading.demos.demo_reliability", "measure_demo_reliability"),
     "quiz": _find_later("grading.checks.quiz_answers", "measure_quiz"),
 }
 MOST_FAILURES = 40

@@ -89,7 +89,7 @@ def _unlocked(root: Path, number: int, result: Result, *, first: bool) -> None:
 
 def play_demo(root: Path, number: int, *, seed: int) -> int:
     """The live demonstration; 1 and what stopped it when student code does not reach its end, else 0."""
-    from grading.demos.run import run_demo  # slow to import
+    from grading.demos.demo_runner import run_demo  # slow to import
 
     out = console()
     with screen_for(out) as screen:
@@ -103,11 +103,11 @@ def play_demo(root: Path, number: int, *, seed: int) -> int:
 
 def serve_page(root: Path, number: int, *, seed: int, browser: bool) -> int:
     """The demonstration as a page, until Ctrl+C; 1 if student code failed meanwhile, else 0. UsageError without one."""
-    from grading.demos import PAGES
-    from grading.demos.run import serve_demo
+    from grading.demos import PAGE_MILESTONES
+    from grading.demos.demo_runner import serve_demo
 
-    if number not in PAGES:
-        has = ", ".join(map(str, PAGES))
+    if number not in PAGE_MILESTONES:
+        has = ", ".join(map(str, PAGE_MILESTONES))
         raise UsageError(
             f"The demonstration of milestone {number} has no page; it plays in the terminal: "
             f"tito milestone demo {number}. These have one: milestones {has}."

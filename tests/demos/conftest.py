@@ -17,9 +17,9 @@ from grading.data.dataset import DataSet
 from grading.data.digits import load_digits
 from grading.data.files import VARIABLE, find
 from grading.data.sources import SOURCES
-from grading.demos import reading
-from grading.demos.reading import Images, gather
-from grading.demos.writing import Task, draw_task
+from grading.demos import image_classifier
+from grading.demos.function_writer import WritingTask, draw_writing_task
+from grading.demos.image_classifier import DemoImages, load_demo_images
 from grading.manifest.load import load
 from grading.manifest.model import Cifar10Experiment, Milestone, Status
 from grading.render.progress import Silent
@@ -54,13 +54,13 @@ def milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def digits(milestone: Milestone) -> Iterator[Images]:
+def digits(milestone: Milestone) -> Iterator[DemoImages]:
     """MNIST where it is on this machine, else its stand-in; nothing is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
         if not FOLDER.is_dir() or not find(SOURCES["mnist"]).complete:
-            patch.setattr(reading, "obtain", lambda *_: load_digits())
-        yield gather(milestone, 1, Silent())
+            patch.setattr(image_classifier, "obtain", lambda *_: load_digits())
+        yield load_demo_images(milestone, 1, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def colour_milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def colours(colour_milestone: Milestone) -> Iterator[Images]:
+def colours(colour_milestone: Milestone) -> Iterator[DemoImages]:
     """Images as CIFAR-10's are, with its classes, but each class is a colour: quickly learned, and not perfectly."""
     rng = np.random.default_rng(5)
     targets = rng.integers(0, 10, 1000)
@@ -124,9 +124,9 @@ def colours(colour_milestone: Milestone) -> Iterator[Images]:
     parts = pictures[:700], targets[:700], pictures[700:], targets[700:]
     data = DataSet("colours", *parts, digest="0" * 64, stand_in_for="cifar10", classes=names)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "obtain", lambda *_: data)
-        patch.setattr(reading, "POINTS", 10)
-        yield gather(colour_milestone, 1, Silent())
+        patch.setattr(image_classifier, "obtain", lambda *_: data)
+        patch.setattr(image_classifier, "POINTS", 10)
+        yield load_demo_images(colour_milestone, 1, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -281,9 +281,9 @@ def language_milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def task(language_milestone: Milestone) -> Task:
+def task(language_milestone: Milestone) -> WritingTask:
     """The training text, and what is asked for."""
-    return draw_task(language_milestone, 1)
+    return draw_writing_task(language_milestone, 1)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from grading.demos import writing
-from grading.demos.writing import Task
+from grading.demos import function_writer
+from grading.demos.function_writer import WritingTask
 from grading.language.text_writers import STOP
 
 CONTEXT = 240
@@ -111,13 +111,13 @@ class Desk:
         return tokens
 
 
-def teach(task: Task) -> dict[str, str]:
+def teach(task: WritingTask) -> dict[str, str]:
     """The right answer for each exercise."""
     return {exercise.prompt.text: exercise.prompt.answer for exercise in task.exercises}
 
 
-def install_pupil(patch: Any, task: Task) -> None:
+def install_pupil(patch: Any, task: WritingTask) -> None:
     """Let the demonstration teach a Pupil."""
-    patch.setattr(writing, "learn_merges", lambda *_: np.zeros((0, 2), np.int64))
-    patch.setattr(writing, "StudentWriter", Pupil)
+    patch.setattr(function_writer, "learn_merges", lambda *_: np.zeros((0, 2), np.int64))
+    patch.setattr(function_writer, "StudentWriter", Pupil)
     patch.setattr(Pupil, "answers", teach(task))

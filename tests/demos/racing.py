@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.demos import race
+from grading.demos import kernel_race
 from tests.demos.test_digits import Guesser
 
 
@@ -58,7 +58,7 @@ class Step:
         """One step."""
         self._clock.pass_time(self.seconds)
 
-    def profile(self) -> race.Profile:
+    def profile(self) -> kernel_race.Profile:
         """Twelve ops, one of them only before and one only after."""
         own = "batch_norm" if self.seconds == Step.seconds else "batch_norm_relu backward"
         return {own: 0.002, "conv2d": self.seconds / 2, **{f"op {i}": 0.0001 * i for i in range(1, 11)}}

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from grading.demos.web.feed import Feed
-from grading.demos.web.page import NetworkPage
-from grading.demos.web.server import LocalPage
+from grading.demos.web.network_page import NetworkPage
+from grading.demos.web.page_server import PageServer
+from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.result import Failure
 
 
-class Kept(Feed):
+class Kept(StateFeed):
     """Remembers every state."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class RunningPage:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """The page's address, as long as this lasts."""
-        with LocalPage(self.page.files(), self.page.calls(), self.feed) as local:
+        with PageServer(self.page.list_files(), self.page.list_calls(), self.feed) as local:
             yield local.address
 
     def _note(self, sentence: str) -> None:

@@ -15,8 +15,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from grading.demos.reading import Images
-from grading.demos.web.digits import DigitPage
+from grading.demos.image_classifier import DemoImages
+from grading.demos.web.digits_page import DigitPage
 from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
 from tests.browsers import IN_A_BROWSER, Open
@@ -36,7 +36,7 @@ SEVEN: Points = [(0.28, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 
 @pytest.fixture(scope="module")
-def running(start: Start, digits: Images, milestone: Milestone) -> Iterator[RunningPage]:
+def running(start: Start, digits: DemoImages, milestone: Milestone) -> Iterator[RunningPage]:
     """The page with the course's own network behind it, trained."""
     with start() as worker, RunningPage(DigitPage, digits, milestone, worker) as page:
         assert page.ready.wait(120)
@@ -176,7 +176,7 @@ def test_the_curve_has_words(open_page: Open) -> None:
     expect(page.locator("#about")).to_contain_text("Trained on")
 
 
-def test_the_stand_in_is_named(open_page: Open, digits: Images) -> None:
+def test_the_stand_in_is_named(open_page: Open, digits: DemoImages) -> None:
     """When, and only when, it is used."""
     expect(open_page().locator("#stand-in")).to_be_visible(visible=digits.stand_in)
 
@@ -234,12 +234,12 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
     page = open_page()
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     failure = {"title": "t", "got": f"ValueError: {hostile}", "file": "modules/06_spatial/recipe.py", "line": 41}
-    real = running.page._serve
+    real = running.page._answer_pending
 
     def fail(asked: Any, *_: Any) -> None:
         asked[1].set_result({"failure": failure})
 
-    monkeypatch.setattr(running.page, "_serve", fail)
+    monkeypatch.setattr(running.page, "_answer_pending", fail)
     draw(page, ONE)  # the network's thread is in the real one already, for the first question
     draw(page, ONE)
     alert = page.get_by_role("alert")
@@ -247,7 +247,7 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
     expect(alert).to_contain_text("recipe.py:41")
     assert page.locator("#failure img, #failure script").count() == 0
     assert Axe().run(page).violations_count == 0
-    monkeypatch.setattr(running.page, "_serve", real)
+    monkeypatch.setattr(running.page, "_answer_pending", real)
     page.get_by_role("button", name="Clear").click()
     draw(page, ONE)
     draw(page, ONE)
@@ -255,7 +255,7 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
     expect(page.locator("#failure")).to_be_hidden()
 
 
-def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: Images, milestone: Milestone) -> None:
+def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: DemoImages, milestone: Milestone) -> None:
     """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
     broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
     with start(broken) as worker:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from grading.demos.canvas import BOX, MAX_POINTS, MAX_STROKES, PIXELS, strokes_of, to_mnist
+from grading.demos.digit_canvas import BOX, MAX_POINTS, MAX_STROKES, PIXELS, draw_mnist_image, read_strokes
 
 ZERO = [[(round(500 + 200 * math.sin(t / 5)), round(500 - 320 * math.cos(t / 5))) for t in range(32)]]
 ONE = [[(520, 150), (480, 850)]]
@@ -30,7 +30,7 @@ def moved(strokes: list, scale: float, right: int, down: int) -> list:
 @pytest.mark.parametrize("name", DIGITS)
 def test_a_digit_fills_the_box(name: str) -> None:
     """Its longer side is 20 pixels, a soft edge aside."""
-    picture = to_mnist(DIGITS[name])
+    picture = draw_mnist_image(DIGITS[name])
     assert (picture.shape, picture.dtype) == ((PIXELS, PIXELS), np.uint8)
     assert BOX - 1 <= max(extent(picture)) <= BOX
 
@@ -38,7 +38,7 @@ def test_a_digit_fills_the_box(name: str) -> None:
 @pytest.mark.parametrize("name", DIGITS)
 def test_its_centre_of_mass_is_in_the_middle(name: str) -> None:
     """To a fraction of a pixel."""
-    picture = to_mnist(DIGITS[name]).astype(float)
+    picture = draw_mnist_image(DIGITS[name]).astype(float)
     rows, columns = np.mgrid[:PIXELS, :PIXELS] + 0.5
     assert (rows * picture).sum() / picture.sum() == pytest.approx(PIXELS / 2, abs=0.25)
     assert (columns * picture).sum() / picture.sum() == pytest.approx(PIXELS / 2, abs=0.25)
@@ -48,20 +48,20 @@ def test_its_centre_of_mass_is_in_the_middle(name: str) -> None:
 @pytest.mark.parametrize("name", DIGITS)
 def test_place_and_size_make_no_difference(name: str, scale: float, right: int, down: int) -> None:
     """A small digit in a corner becomes the same picture as a large one in the middle, its line as thick."""
-    one, other = (to_mnist(d).astype(int) for d in (DIGITS[name], moved(DIGITS[name], scale, right, down)))
+    one, other = (draw_mnist_image(d).astype(int) for d in (DIGITS[name], moved(DIGITS[name], scale, right, down)))
     assert np.abs(one - other).mean() < 2
 
 
 def test_proportions_are_kept() -> None:
     """A one stays thin."""
-    height, width = extent(to_mnist(ONE))
+    height, width = extent(draw_mnist_image(ONE))
     assert height >= BOX - 1
     assert width <= 5
 
 
 def test_there_is_as_much_ink_as_in_mnist() -> None:
     """MNIST's images have 100 pixels of full ink on average, ones about 40, thick zeros about 200."""
-    ink = {name: to_mnist(strokes).sum() / 255 for name, strokes in DIGITS.items()}
+    ink = {name: draw_mnist_image(strokes).sum() / 255 for name, strokes in DIGITS.items()}
     assert 35 < ink["1"] < 70
     assert all(70 < ink[name] < 200 for name in ("0", "4", "7"))
 
@@ -69,7 +69,7 @@ def test_there_is_as_much_ink_as_in_mnist() -> None:
 @pytest.mark.parametrize("point", [(0, 0), (500, 500), (1000, 1000)])
 def test_a_dot_stays_a_dot(point: tuple[int, int]) -> None:
     """A tap is a spot as wide as the line in the middle, wherever it was."""
-    picture = to_mnist([[point]])
+    picture = draw_mnist_image([[point]])
     assert max(extent(picture)) <= 4
     assert picture[13:15, 13:15].min() > 250
 
@@ -77,21 +77,21 @@ def test_a_dot_stays_a_dot(point: tuple[int, int]) -> None:
 def test_ink_stays_in_the_picture() -> None:
     """A drawing with all its mass at one end is moved only as far as its other end stays in."""
     heavy = [[(0, 0), (1000, 0)]] + [[(x, y) for y in range(0, 200, 10)] for x in range(0, 200, 10)]
-    picture = to_mnist(heavy)
+    picture = draw_mnist_image(heavy)
     assert extent(picture)[1] >= BOX - 1
     assert picture[:, [0, -1]].max() < 255
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
     """No strokes, no ink."""
-    assert not to_mnist([]).any()
+    assert not draw_mnist_image([]).any()
 
 
 def test_the_longest_drawing_is_taken() -> None:
     """As many points as there may be, from edge to edge."""
     rng = np.random.default_rng(0)
     strokes = rng.integers(0, 1001, (MAX_STROKES, MAX_POINTS // MAX_STROKES, 2)).tolist()
-    assert to_mnist(strokes_of(strokes)).max() == 255
+    assert draw_mnist_image(read_strokes(strokes)).max() == 255
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_the_longest_drawing_is_taken() -> None:
 def test_what_is_no_drawing_is_refused(value: object) -> None:
     """Only whole numbers within the paper, in lists of pairs, and not too many."""
     with pytest.raises(ValueError, match=r"strokes|point|digit"):
-        strokes_of(value)
+        read_strokes(value)

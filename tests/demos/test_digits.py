@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from grading.checks.student_network import RecipeError
-from grading.demos import digits as demo
-from grading.demos import reading
-from grading.demos.digits import play
-from grading.demos.reading import Images, Point, Reader
+from grading.demos import digits_demo as demo
+from grading.demos import image_classifier
+from grading.demos.digits_demo import play_digits_demo
+from grading.demos.image_classifier import DemoClassifier, DemoImages, TrainingPoint
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import LiveScreen, PlainScreen, RecordingScreen
@@ -45,24 +45,24 @@ class Guesser:
 
 
 @pytest.fixture
-def guessed(digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with the guesser."""
-    monkeypatch.setattr(reading, "StudentNetwork", Guesser)
-    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Guesser)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
     screen = RecordingScreen()
-    play(None, screen, milestone, 1)
+    play_digits_demo(None, screen, milestone, 1)
     return screen.frames
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_runs_headless_with_the_students_network(
-    start: Start, digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
+    start: Start, digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """From fresh weights to its mistakes: what is trained reads most digits."""
-    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
     screen = RecordingScreen()
     with start() as worker:
-        play(worker, screen, milestone, seed)
+        play_digits_demo(worker, screen, milestone, seed)
     first, last = drawn(screen.frames[0]), drawn(screen.frames[-1])
     assert "fresh weights" in first
     assert "It misreads" in last
@@ -71,7 +71,7 @@ def test_it_runs_headless_with_the_students_network(
     assert wrong < of / 4
 
 
-def test_every_part_is_shown_in_order(guessed: list, digits: Images) -> None:
+def test_every_part_is_shown_in_order(guessed: list, digits: DemoImages) -> None:
     """The curve, the digits, the maps, the mistakes last."""
     texts = [drawn(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "digit 1 of 6", "digit 6 of 6", "first layer", "It misreads"]
@@ -106,23 +106,23 @@ def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> Non
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
-def test_labels_of_test_images_stay_here(digits: Images) -> None:
+def test_labels_of_test_images_stay_here(digits: DemoImages) -> None:
     """The network gets training images with labels, and test images without."""
-    reader = Reader.__new__(Reader)
+    reader = DemoClassifier.__new__(DemoClassifier)
     reader._network, reader._seed, reader._seconds = Guesser(outputs=10), 1, 1.0
-    points: list[Point] = []
+    points: list[TrainingPoint] = []
     reader.train(digits, points.append)
     shown = reader._network.shown
     assert [array is digits.labels for array in shown if array.ndim == 1] == [True]
-    assert all(array is digits.images or len(array) <= reading.WATCHED for array in shown if array.ndim == 4)
+    assert all(array is digits.images or len(array) <= image_classifier.WATCHED for array in shown if array.ndim == 4)
     assert (points[0].step, points[-1].step) == (0, 100)
-    assert len(points) <= reading.POINTS + 1
+    assert len(points) <= image_classifier.POINTS + 1
     assert all(np.isfinite(point.loss) for point in points)
 
 
-def test_a_network_without_mistakes_has_none_shown(digits: Images) -> None:
+def test_a_network_without_mistakes_has_none_shown(digits: DemoImages) -> None:
     """Then it only says so."""
-    assert "It misreads 0 of" in drawn(demo.mistakes(digits, np.eye(10)[digits.test_labels]))
+    assert "It misreads 0 of" in drawn(demo.render_misread_digits(digits, np.eye(10)[digits.test_labels]))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_network_without_mistakes_has_none_shown(digits: Images) -> None:
 )
 def test_what_student_code_raises_comes_through(
     start: Start,
-    digits: Images,
+    digits: DemoImages,
     milestone: Milestone,
     monkeypatch: pytest.MonkeyPatch,
     old: str,
@@ -144,14 +144,14 @@ def test_what_student_code_raises_comes_through(
     said: str,
 ) -> None:
     """Whoever plays the demonstration sees what stopped it."""
-    monkeypatch.setattr(demo, "gather", lambda *_: digits)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
 
     def edited(text: str) -> str:
         assert old in text
         return text.replace(old, new).replace("    set_training(network, True)", "    return")
 
     with start(edited) as worker, pytest.raises(error, match=said):
-        play(worker, RecordingScreen(), milestone, 1)
+        play_digits_demo(worker, RecordingScreen(), milestone, 1)
 
 
 def test_a_log_keeps_what_matters(capsys: pytest.CaptureFixture[str]) -> None:

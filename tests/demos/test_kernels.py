@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 
 from grading.checks.student_network import RecipeError
-from grading.demos import DEMOS, race, reading
-from grading.demos import kernels as demo
-from grading.demos.kernels import OPS, Profiles, format_speed, play, profile_rows, summarize_race
-from grading.demos.race import FINISH, LANES, SECONDS, Lane, Standing, TrainingStep, run_race
-from grading.demos.reading import Images
+from grading.demos import DEMOS, image_classifier, kernel_race
+from grading.demos import kernels_demo as demo
+from grading.demos.image_classifier import DemoImages
+from grading.demos.kernel_race import LANES, RACE_IMAGES, SECONDS, RaceLane, RaceState, TrainingStep, run_race
+from grading.demos.kernels_demo import (
+    OPS,
+    ProfileTable,
+    describe_race,
+    format_speed,
+    list_profile_rows,
+    play_kernels_demo,
+)
 from grading.manifest.model import Milestone
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
@@ -27,30 +34,30 @@ LABELS = np.zeros(80, np.int64)
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A race without a worker."""
-    monkeypatch.setattr(race, "TrainingStep", Step)
-    monkeypatch.setattr(race, "_loops", loops)
+    monkeypatch.setattr(kernel_race, "TrainingStep", Step)
+    monkeypatch.setattr(kernel_race, "_make_loop_turn", loops)
     return Clock()
 
 
 @pytest.fixture
-def guessed(alone: Clock, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(alone: Clock, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with a network that guesses."""
-    monkeypatch.setattr(reading, "StudentNetwork", Weigher)
-    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Weigher)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
     screen = RecordingScreen()
-    play(alone, screen, colour_milestone, 1)
+    play_kernels_demo(alone, screen, colour_milestone, 1)
     return screen.frames
 
 
 def test_lanes_get_the_same_time_until_one_is_through(alone: Clock) -> None:
     """Twice as fast, module 13 has seen twice as many images; whoever is behind in time is next."""
-    told: list[Standing] = []
+    told: list[RaceState] = []
     standing = run_race(alone, IMAGES, LABELS, 1, told.append)
     loops_lane, plain_lane, fast = standing.lanes
-    assert fast.images == FINISH
-    assert fast.seconds == pytest.approx(0.02 * FINISH / race.BATCH)
+    assert fast.images == RACE_IMAGES
+    assert fast.seconds == pytest.approx(0.02 * RACE_IMAGES / kernel_race.BATCH)
     assert all(abs(lane.seconds - fast.seconds) <= 0.08 for lane in standing.lanes)
-    assert plain_lane.images == pytest.approx(FINISH / 2, abs=race.BATCH)
+    assert plain_lane.images == pytest.approx(RACE_IMAGES / 2, abs=kernel_race.BATCH)
     assert loops_lane.images == pytest.approx(fast.seconds / 0.08, abs=1)
     assert standing.speed_up == pytest.approx(2)
     assert [one.before is None for one in told] == [True] * (len(told) - 1) + [False]
@@ -61,7 +68,7 @@ def test_a_slow_race_is_ended(alone: Clock, monkeypatch: pytest.MonkeyPatch) -> 
     """By the time that each lane gets, when none is through by then."""
     monkeypatch.setattr(Step, "seconds", 1.0)
     lanes = run_race(alone, IMAGES, LABELS, 1, lambda _: None).lanes
-    assert max(lane.images for lane in lanes) < FINISH
+    assert max(lane.images for lane in lanes) < RACE_IMAGES
     assert all(SECONDS <= lane.seconds <= SECONDS + 1 for lane in lanes)
 
 
@@ -82,7 +89,7 @@ class ToldWorker:
         return self.seconds if name == "seconds" else self
 
 
-def profile_of(seconds: object) -> race.Profile:
+def profile_of(seconds: object) -> kernel_race.Profile:
     """What the demonstration takes from a Profile with these seconds."""
     return TrainingStep(ToldWorker(seconds), np.zeros((2, 3, 32, 32)), np.zeros(2)).profile()
 
@@ -106,23 +113,23 @@ def test_names_in_a_profile_are_harmless() -> None:
 def test_profiles_are_one_table() -> None:
     """The longest op first, before or after; what has no row of its own is added up; every op is in the sum."""
     before = {f"op{i}": i / 1000 for i in range(1, OPS + 3)}
-    rows = profile_rows(before, {"op1": 0.5, "new": 0.002})
+    rows = list_profile_rows(before, {"op1": 0.5, "new": 0.002})
     assert [row[0] for row in rows[:2]] == ["op1", f"op{OPS + 2}"]
     assert rows[0] == ("op1", 0.001, 0.5)
     assert len(rows) == OPS + 1
     assert rows[-1][0] == "all others"
     assert sum(row[1] for row in rows) == pytest.approx(sum(before.values()))
-    text = drawn(Profiles(Standing("", LANES, before, {"op1": 0.5})))
+    text = drawn(ProfileTable(RaceState("", LANES, before, {"op1": 0.5})))
     assert re.search(r"op12 +\S+ +12\.0 ms +\S+ +- *$", text, re.MULTILINE)
     assert re.search(r"together +78\.0 ms +500\.0 ms", text)
 
 
 def test_speeds_are_said_when_there_are_some() -> None:
     """Nothing before both steps are timed."""
-    assert summarize_race(Standing("", LANES)) == ""
+    assert describe_race(RaceState("", LANES)) == ""
     assert format_speed(LANES[0]) == "     - images/s"
-    assert format_speed(Lane("", "", images=6000, seconds=2.0)) == " 3,000 images/s"
-    assert format_speed(Lane("", "", images=3, seconds=2.0)) == "   1.5 images/s"
+    assert format_speed(RaceLane("", "", images=6000, seconds=2.0)) == " 3,000 images/s"
+    assert format_speed(RaceLane("", "", images=3, seconds=2.0)) == "   1.5 images/s"
 
 
 def test_every_part_is_shown_in_order(guessed: list) -> None:
@@ -163,14 +170,14 @@ def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> Non
     assert max(len(drawn(frame, width=40).splitlines()) for frame in guessed) <= 24
 
 
-def test_who_is_right_is_said(colours: Images) -> None:
+def test_who_is_right_is_said(colours: DemoImages) -> None:
     """Both, neither, or which one."""
     label = int(colours.test_labels[0])
     right, wrong = np.eye(10)[[label]], np.eye(10)[[(label + 1) % 10]]
 
     def words(p: np.ndarray, q: np.ndarray) -> str:
-        compared = demo.Comparison((p, q), (4, 1), (0.0, 0.0), 0)
-        return drawn(demo.NamedTwice(colours, 0, compared))
+        compared = demo.FormatComparison((p, q), (4, 1), (0.0, 0.0), 0)
+        return drawn(demo.TwoFormatAnswer(colours, 0, compared))
 
     assert "both are right" in words(right, right)
     assert "only float32 is right" in words(right, wrong)
@@ -180,11 +187,11 @@ def test_who_is_right_is_said(colours: Images) -> None:
 
 
 def test_it_runs_headless_with_the_students_network(
-    start_kernels: Start, colours: Images, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_kernels: Start, colours: DemoImages, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The course's own three convolutions race, its profile names their ops, and int8 names as many images."""
-    monkeypatch.setattr(demo, "gather", lambda *_: colours)
-    monkeypatch.setattr(race, "FINISH", 2 * race.BATCH)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(kernel_race, "RACE_IMAGES", 2 * kernel_race.BATCH)
     screen = RecordingScreen()
     with start_kernels() as worker:
         DEMOS[4](worker, screen, kernel_milestone, 1)

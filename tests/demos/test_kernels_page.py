@@ -17,10 +17,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from grading.demos import race, reading
-from grading.demos.reading import Images
-from grading.demos.web.feed import Feed
-from grading.demos.web.kernels import SAMPLES, KernelPage
+from grading.demos import image_classifier, kernel_race
+from grading.demos.image_classifier import DemoImages
+from grading.demos.web.kernels_page import SAMPLES, KernelPage
+from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
@@ -51,12 +51,12 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 @pytest.fixture
-def guessing(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
+def guessing(colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
     """Gives pages with a race without a worker and a network that guesses."""
-    monkeypatch.setattr(race, "FINISH", 4096)
-    monkeypatch.setattr(race, "TrainingStep", Step)
-    monkeypatch.setattr(race, "_loops", loops)
-    monkeypatch.setattr(reading, "StudentNetwork", Weigher)
+    monkeypatch.setattr(kernel_race, "RACE_IMAGES", 4096)
+    monkeypatch.setattr(kernel_race, "TrainingStep", Step)
+    monkeypatch.setattr(kernel_race, "_make_loop_turn", loops)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Weigher)
     return lambda: RunningPage(KernelPage, colours, colour_milestone, Clock())
 
 
@@ -114,19 +114,19 @@ def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypa
     "asked",
     [None, {}, {"pixels": 1}, {"pixels": "*"}, {"pixels": "AAAA"}, question(RED) | {"more": 1}, question(RED[1:])],
 )
-def test_what_is_no_photograph_is_refused(colours: Images, asked: object) -> None:
+def test_what_is_no_photograph_is_refused(colours: DemoImages, asked: object) -> None:
     """Before it comes near the network."""
     with pytest.raises(ValueError, match=r"pixels|bytes"):
-        KernelPage(Feed(), colours).answer(asked)
+        KernelPage(StateFeed(), colours).answer(asked)
 
 
-def test_samples_are_of_every_class(colours: Images) -> None:
+def test_samples_are_of_every_class(colours: DemoImages) -> None:
     """Ten test images, each another thing; anything but {} is no question."""
-    page = KernelPage(Feed(), colours)
-    told = page.samples({})
+    page = KernelPage(StateFeed(), colours)
+    told = page.describe_samples({})
     assert sorted(told["labels"]) == list(range(SAMPLES))
     with pytest.raises(ValueError, match="nothing else"):
-        page.samples({"more": 1})
+        page.describe_samples({"more": 1})
 
 
 def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +146,10 @@ def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="module")
-def address(start_kernels: Start, colours: Images, kernel_milestone: Milestone) -> Iterator[str]:
+def address(start_kernels: Start, colours: DemoImages, kernel_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own kernels and network behind it, trained, after a short race."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(race, "FINISH", 4 * race.BATCH)
+        patch.setattr(kernel_race, "RACE_IMAGES", 4 * kernel_race.BATCH)
         with start_kernels() as worker, RunningPage(KernelPage, colours, kernel_milestone, worker) as running:
             assert running.ready.wait(240)
             running.wait_for("ready")
@@ -250,7 +250,7 @@ class TestInABrowser:
         page.evaluate(drop, [[], ""])
         expect(page.locator("#unread")).to_contain_text("That was not a file.")
 
-    def test_it_works_by_keyboard(self, open_page: Open, colours: Images) -> None:
+    def test_it_works_by_keyboard(self, open_page: Open, colours: DemoImages) -> None:
         """Tab to the file, which Space opens, and to the samples, which Enter takes; each has an outline and a name."""
         page = open_page()
         page.on("filechooser", lambda _: None)  # from now on Chromium reports them: it takes its time to begin

@@ -9,27 +9,27 @@ import pytest
 
 from grading.checks.student_network import RecipeError
 from grading.demos import DEMOS
-from grading.demos import language as demo
-from grading.demos.caching import CacheRace, race_cache, summarize_cache
-from grading.demos.language import (
-    HISTORY,
-    Ladder,
-    Speeds,
-    name_token,
-    play,
-)
-from grading.demos.writing import (
-    EACH,
-    KINDS,
+from grading.demos import language_demo as demo
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
+from grading.demos.function_writer import (
+    EXERCISE_KINDS,
+    EXERCISES_PER_KIND,
     MOST_BYTES,
     POINTS,
     WATCHED,
-    Attempt,
+    ExerciseAttempt,
     FunctionWriter,
-    Point,
-    Task,
+    WritingPoint,
+    WritingTask,
     choose_attempts,
-    summarize_attempts,
+    describe_attempts,
+)
+from grading.demos.language_demo import (
+    HISTORY,
+    CacheSpeeds,
+    RivalTable,
+    format_token,
+    play_language_demo,
 )
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError
@@ -56,13 +56,13 @@ class Typist(RecordingScreen):
 
 
 @pytest.fixture(scope="module")
-def screen(task: Task, language_milestone: Milestone) -> Typist:
+def screen(task: WritingTask, language_milestone: Milestone) -> Typist:
     """A whole demonstration with a Pupil, and somebody who asks for two functions and types something else."""
     known = task.exercises[5].prompt
     with pytest.MonkeyPatch.context() as patch:
         install_pupil(patch, task)
         shown = Typist("what is this?", known.text.replace("\n", " "), "def root(width):")
-        play(Desk(), shown, language_milestone, 1)
+        play_language_demo(Desk(), shown, language_milestone, 1)
     return shown
 
 
@@ -109,7 +109,7 @@ def test_functions_improve_before_ones_eyes(screen: Typist) -> None:
     )
 
 
-def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: Task) -> None:
+def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: WritingTask) -> None:
     """Each frame has one token more, its rivals among the tokens as bars; the last has inputs, values and rivals."""
     exercise = task.exercises[0]
     title = "a function it has never seen"
@@ -127,7 +127,7 @@ def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: Task
     assert "end 90%" in join(whole)
 
 
-def test_what_is_typed_is_written(screen: Typist, task: Task) -> None:
+def test_what_is_typed_is_written(screen: Typist, task: WritingTask) -> None:
     """What is understood is said, and so is what is not; the question names the words of this run once."""
     assert len(screen.asked) == 4
     assert all(word in screen.asked[0] for word in task.functions.language.made_up)
@@ -142,7 +142,7 @@ def test_rivals_are_compared_on_the_same_functions(screen: Typist) -> None:
     ladder = next(text for text in texts(screen) if "your network and its rivals" in text)
     counts = {name.strip("│ "): int(right) for name, right in re.findall(r"(.+?) [█░]+ +(\d+) \(", ladder)}
     assert next(iter(counts)) == "your network"
-    assert counts["your network"] == KINDS * EACH
+    assert counts["your network"] == EXERCISE_KINDS * EXERCISES_PER_KIND
     assert "30 (10 + 10 + 10)" in ladder
     assert re.search(r"prompt's words [█░]+ +\d+ \(0 \+ ", ladder)
     assert len(counts) == 6
@@ -178,7 +178,9 @@ def test_frames_that_move_fit_a_narrow_terminal(screen: Typist) -> None:
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
-def test_expected_values_stay_here(task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expected_values_stay_here(
+    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The network gets the training text and beginnings, and never a right answer before it was written."""
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "stages", ("?(?", "?(?", "?(?"))
@@ -189,11 +191,11 @@ def test_expected_values_stay_here(task: Task, language_milestone: Milestone, mo
     assert not any(exercise.prompt.answer in text for text in shown for exercise in task.exercises)
 
 
-def test_points_are_few_and_measured_here(task: Task, language_milestone: Milestone, monkeypatch) -> None:
+def test_points_are_few_and_measured_here(task: WritingTask, language_milestone: Milestone, monkeypatch) -> None:
     """From fresh weights to the end, at most POINTS and one; the loss falls as the Pupil learns."""
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "steps", 120)
-    points: list[Point] = []
+    points: list[WritingPoint] = []
     between: list[int] = []
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
     writer.train(task, points.append, lambda: between.append(len(points)))
@@ -202,16 +204,16 @@ def test_points_are_few_and_measured_here(task: Task, language_milestone: Milest
     assert len(between) == 120
     assert points[0].loss > 5 > 1 > points[-1].loss
     assert [points[0].right, points[-1].right] == [0, WATCHED]
-    assert "0 parse, 0 compute" in summarize_attempts(points[0])
+    assert "0 parse, 0 compute" in describe_attempts(points[0])
 
 
 def test_training_that_nobody_watches_is_cut_short(
-    task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so much processor time; the network answers from where it is."""
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "steps", 1000)
-    points: list[Point] = []
+    points: list[WritingPoint] = []
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
     writer.train(task, points.append, time_limit=0.5)
     assert 0 < points[-1].step < 100
@@ -219,7 +221,9 @@ def test_training_that_nobody_watches_is_cut_short(
     assert len(points[-1].attempts) == WATCHED
 
 
-def test_what_has_no_end_is_said(task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_end_is_said(
+    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A completion is cut after MOST_BYTES, and is not right, whatever it begins with."""
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "stages", ("a" * 500,) * 3)
@@ -235,7 +239,7 @@ def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
     """The first, the first that parses, the first that is right, the newest; one that is written again is no other."""
     verdicts = {"a": (False, "x"), "b": (True, "x"), "d": (True, None)}
     points = [
-        Point(step, 9, 0.0, [Attempt(text, *verdicts.get(text, (False, "x")))])
+        WritingPoint(step, 9, 0.0, [ExerciseAttempt(text, *verdicts.get(text, (False, "x")))])
         for step, text in enumerate("aabbcdefgg")
     ]
 
@@ -248,7 +252,7 @@ def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
     assert len(choose_attempts(points[:3], HISTORY)) == 2
 
 
-def test_the_cache_is_timed_by_processor_time(task: Task) -> None:
+def test_the_cache_is_timed_by_processor_time(task: WritingTask) -> None:
     """Both write until the context is full, and the same tokens; how much quicker is said in numbers."""
     told: list[CacheRace] = []
     prompt = np.frombuffer(task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
@@ -257,14 +261,14 @@ def test_the_cache_is_timed_by_processor_time(task: Task) -> None:
     assert race.total == race.written == CONTEXT - len(prompt)
     assert race.same
     assert [one.written for one in told] == list(range(1, race.total + 1))
-    assert "With the cache, the same tokens" in summarize_cache(race)
-    assert f"3 of {race.total} tokens" in summarize_cache(told[2])
-    assert drawn(Speeds(race)).count("tokens/s") == 2
+    assert "With the cache, the same tokens" in describe_cache_race(race)
+    assert f"3 of {race.total} tokens" in describe_cache_race(told[2])
+    assert drawn(CacheSpeeds(race)).count("tokens/s") == 2
 
 
 def test_other_tokens_are_called_so() -> None:
     """Two speeds of different texts are no comparison of the same work."""
-    assert "different tokens come 4.0 times" in summarize_cache(CacheRace(10, 10, 4.0, 1.0, same=False))
+    assert "different tokens come 4.0 times" in describe_cache_race(CacheRace(10, 10, 4.0, 1.0, same=False))
 
 
 @pytest.mark.parametrize("lacking", ["new_caches", "context_length"])
@@ -289,7 +293,7 @@ def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("found", [np.full((1, 256), 1.0), np.full((1, 256), np.nan), np.zeros(256), "p"])
 def test_what_samples_must_be_probabilities(
-    task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
+    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     """Anything else that `sampling_probabilities` gives is the student's error."""
     install_pupil(monkeypatch, task)
@@ -301,15 +305,15 @@ def test_what_samples_must_be_probabilities(
 
 def test_tokens_can_be_read() -> None:
     """Spaces and line breaks are seen, and nothing else than ASCII is written."""
-    assert [name_token(text) for text in ("\0", "\n    ", " é")] == ["end", r"'\n    '", r"' \xe9'"]
+    assert [format_token(text) for text in ("\0", "\n    ", " é")] == ["end", r"'\n    '", r"' \xe9'"]
 
 
 def test_a_ladder_fits_below_where_it_is_narrow() -> None:
     """Names above bars where both do not fit on a line."""
-    right, wrong = Attempt("", True, None), Attempt("", True, "wrong")
+    right, wrong = ExerciseAttempt("", True, None), ExerciseAttempt("", True, "wrong")
     rows = {"your network": [right, wrong], "nearest neighbour with the prompt's words": [wrong, wrong]}
-    assert "\n  " in drawn(Ladder(rows), width=40)
-    assert re.search(r"your network +█+░+ +1 \(1 \+ 0 \+ 0\)", drawn(Ladder(rows), width=80))
+    assert "\n  " in drawn(RivalTable(rows), width=40)
+    assert re.search(r"your network +█+░+ +1 \(1 \+ 0 \+ 0\)", drawn(RivalTable(rows), width=80))
 
 
 def test_it_runs_headless_with_the_students_network(start_writing: Start, language_milestone: Milestone) -> None:
@@ -332,7 +336,7 @@ def test_it_goes_on_inside_a_training_that_is_left(
     monkeypatch.setattr(demo, "UNWATCHED_SECONDS", 1.0)
     screen = RecordingScreen()
     with start_writing(lambda text: text.replace("), 60", "), 10**6")) as worker:
-        play(worker, screen, language_milestone, 1)
+        play_language_demo(worker, screen, language_milestone, 1)
     shown = [join(text) for text in texts(screen)]
     assert any(re.search(r"step \d+ of 1000000", text) for text in shown)
     assert "With the cache, the same tokens" in shown[-1]
@@ -342,4 +346,4 @@ def test_what_student_code_raises_comes_through(start_writing: Start, language_m
     """Whoever plays the demonstration sees what stopped it."""
     broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
     with start_writing(broken) as worker, pytest.raises(RemoteError, match="lost"):
-        play(worker, RecordingScreen(), language_milestone, 1)
+        play_language_demo(worker, RecordingScreen(), language_milestone, 1)

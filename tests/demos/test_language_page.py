@@ -14,10 +14,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from grading.demos.prompts import extract_phrase
-from grading.demos.web.feed import Feed
-from grading.demos.web.language import EXAMPLES, LOOKED_AT, LanguagePage
-from grading.demos.writing import EACH, MOST_BYTES, WATCHED, Task
+from grading.demos.function_requests import extract_phrase
+from grading.demos.function_writer import EXERCISES_PER_KIND, MOST_BYTES, WATCHED, WritingTask
+from grading.demos.web.language_page import EXAMPLES, LOOKED_AT, LanguagePage
+from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
@@ -29,27 +29,27 @@ Taught = Callable[[], RunningPage]
 
 
 @pytest.fixture
-def taught(task: Task, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
+def taught(task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
     """Gives pages with a Pupil behind them."""
     install_pupil(monkeypatch, task)
     return lambda: RunningPage(LanguagePage, task, language_milestone, Desk())
 
 
-def question(task: Task, **more: Any) -> dict[str, Any]:
+def question(task: WritingTask, **more: Any) -> dict[str, Any]:
     """What a page asks for the next token of the first exercise."""
     return {"text": task.exercises[0].prompt.text, "written": [], "temperature": 0, "top_p": 1} | more
 
 
-def write_all(page: Any, task: Task) -> list[dict[str, Any]]:
+def write_all(page: Any, task: WritingTask) -> list[dict[str, Any]]:
     """All tokens of the first exercise, as a page asks for them."""
     answers: list[dict[str, Any]] = []
     while not answers or not (answers[-1]["ended"] or answers[-1]["full"]):
         written = [answer["token"] for answer in answers]
-        answers.append(page.calls()["continue"](question(task, written=written)))
+        answers.append(page.list_calls()["continue"](question(task, written=written)))
     return answers
 
 
-def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: Task) -> None:
+def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: WritingTask) -> None:
     """All of it in each state, so that a page that is opened late shows the same."""
     with taught() as running:
         state = running.wait_for("ready")
@@ -59,13 +59,18 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: Ta
     assert [one["right"] for one in state["history"]] == [False, False, True]
     assert [one["parses"] for one in state["history"]] == [False, True, True]
     assert state["exercise"] == task.exercises[0].prompt.text
-    assert state["right"]["your network"] == [state["asked"], EACH, EACH, EACH]
+    assert state["right"]["your network"] == [
+        state["asked"],
+        EXERCISES_PER_KIND,
+        EXERCISES_PER_KIND,
+        EXERCISES_PER_KIND,
+    ]
     assert len(state["right"]) == 6
     assert "With the cache, the same tokens" in state["cache"]["summary"]
     assert running.sentences == ["Your network writes 30 of 30 functions correctly. Ask it for yours."]
 
 
-def test_a_function_is_written_one_token_at_a_time(taught: Taught, task: Task) -> None:
+def test_a_function_is_written_one_token_at_a_time(taught: Taught, task: WritingTask) -> None:
     """Each answer has the token, its probability, and what else was likely; the last one ends."""
     with taught() as running:
         running.wait_for("ready")
@@ -77,11 +82,11 @@ def test_a_function_is_written_one_token_at_a_time(taught: Taught, task: Task) -
     assert answers[-1]["candidates"][0][0] == "␄"
 
 
-def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, task: Task) -> None:
+def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, task: WritingTask) -> None:
     """The chance of the likeliest token falls with the temperature; a small top-p leaves it alone."""
     with taught() as running:
         running.wait_for("ready")
-        ask = running.page.calls()["continue"]
+        ask = running.page.list_calls()["continue"]
         cold, hot, cut = (
             ask(question(task, temperature=t, top_p=p))["candidates"] for t, p in ((0.5, 1), (2, 1), (2, 0.05))
         )
@@ -90,12 +95,12 @@ def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, task: Task) 
     assert cold[0][1] == hot[0][1]
 
 
-def test_attention_is_of_each_layer_and_head(taught: Taught, task: Task) -> None:
+def test_attention_is_of_each_layer_and_head(taught: Taught, task: WritingTask) -> None:
     """The last tokens, in 255ths, with the text of all of them; the beginning's come first."""
     text = task.exercises[0].prompt.text
     with taught() as running:
         running.wait_for("ready")
-        told = running.page.calls()["attend"]({"text": text, "written": [10, 32]})
+        told = running.page.list_calls()["attend"]({"text": text, "written": [10, 32]})
     assert "".join(told["tokens"]) == text + "\n "
     assert told["begins"] == len(text)
     assert told["first"] == len(text) + 2 - LOOKED_AT
@@ -104,9 +109,9 @@ def test_attention_is_of_each_layer_and_head(taught: Taught, task: Task) -> None
     assert values[1, 2, 1, :3].tolist() == [128, 128, 0]
 
 
-def test_what_is_typed_is_understood_or_refused(task: Task) -> None:
+def test_what_is_typed_is_understood_or_refused(task: WritingTask) -> None:
     """Without the network, and so before there is one."""
-    calls = LanguagePage(Feed(), task).calls()
+    calls = LanguagePage(StateFeed(), task).list_calls()
     told = calls["understand"]({"typed": "the larger of width and age, times 12"})
     assert told["text"].startswith("def larger_times(width, age):\n")
     assert "then times 12" in told["understood"]
@@ -115,9 +120,9 @@ def test_what_is_typed_is_understood_or_refused(task: Task) -> None:
     assert offered["examples"] == [extract_phrase(exercise.prompt) for exercise in task.exercises[:EXAMPLES]]
 
 
-def test_a_function_is_run(task: Task) -> None:
+def test_a_function_is_run(task: WritingTask) -> None:
     """On inputs that are drawn, with a verdict; and on one's own."""
-    run = LanguagePage(Feed(), task).calls()["run"]
+    run = LanguagePage(StateFeed(), task).list_calls()["run"]
     text = 'def larger(width, age):\n    """Return the larger of width and age."""'
     asked = {"text": text, "written": "\n    return max(width, age)\n", "arguments": []}
     told = run(asked)
@@ -136,11 +141,11 @@ def test_a_function_is_run(task: Task) -> None:
     assert (broken["runs"], broken["parameters"]) == ((), [])
 
 
-def test_rivals_continue_the_same_beginning(taught: Taught, task: Task) -> None:
+def test_rivals_continue_the_same_beginning(taught: Taught, task: WritingTask) -> None:
     """Each with what it wrote and whether it is right."""
     with taught() as running:
         running.wait_for("ready")
-        told = running.page.calls()["rivals"]({"text": task.exercises[0].prompt.text})["rivals"]
+        told = running.page.list_calls()["rivals"]({"text": task.exercises[0].prompt.text})["rivals"]
     assert len(told) == 5
     assert all(rival["right"] in (True, False) and rival["verdict"] for rival in told)
 
@@ -171,17 +176,19 @@ def test_rivals_continue_the_same_beginning(taught: Taught, task: Task) -> None:
         ("run", {"text": "def f(a):", "written": 1, "arguments": []}),
     ],
 )
-def test_what_is_no_question_is_refused(taught: Taught, task: Task, call: str, asked: Any) -> None:
+def test_what_is_no_question_is_refused(taught: Taught, task: WritingTask, call: str, asked: Any) -> None:
     """With a reason; the page goes on."""
     with taught() as running:
         running.wait_for("ready")
         whole = question(task, **asked) if call == "continue" and asked else asked
         with pytest.raises(ValueError, match=r"[a-z]{4}"):
-            running.page.calls()[call](whole)
-        assert running.page.calls()["continue"](question(task))["text"]
+            running.page.list_calls()[call](whole)
+        assert running.page.list_calls()["continue"](question(task))["text"]
 
 
-def test_functions_are_written_while_it_learns(taught: Taught, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_are_written_while_it_learns(
+    taught: Taught, task: WritingTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Training waits a moment for the next token, so that a whole one is written between two of its steps."""
     held, at = threading.Event(), []
 
@@ -205,7 +212,9 @@ def test_functions_are_written_while_it_learns(taught: Taught, task: Task, monke
 
 
 @pytest.mark.parametrize("when", ["train", "attend"])
-def test_a_worker_that_is_gone_is_told(taught: Taught, task: Task, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_a_worker_that_is_gone_is_told(
+    taught: Taught, task: WritingTask, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     """In the state and in each answer; on the terminal once."""
 
     def fail(*_: Any) -> None:
@@ -217,15 +226,15 @@ def test_a_worker_that_is_gone_is_told(taught: Taught, task: Task, monkeypatch: 
         else:
             running.wait_for("ready")
             monkeypatch.setattr(Pupil, "attention_maps", fail)
-            running.page.calls()["attend"]({"text": "def f(a):", "written": []})
+            running.page.list_calls()["attend"]({"text": "def f(a):", "written": []})
         state = running.wait_for("failed")
-        assert "ended the program" in running.page.calls()["continue"](question(task))["failure"]["got"]
+        assert "ended the program" in running.page.list_calls()["continue"](question(task))["failure"]["got"]
     assert "ended the program" in state["failure"]["got"]
     assert len(running.reported) == 1
 
 
 @pytest.fixture(scope="module")
-def address(start_writing: Start, task: Task, language_milestone: Milestone) -> Iterator[str]:
+def address(start_writing: Start, task: WritingTask, language_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own module 16 behind it, trained for a second or two."""
     with (
         start_writing() as worker,
@@ -313,7 +322,7 @@ class TestInABrowser:
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
 
-    def test_a_right_function_is_run(self, browser: Browser, taught: Taught, task: Task) -> None:
+    def test_a_right_function_is_run(self, browser: Browser, taught: Taught, task: WritingTask) -> None:
         """Values and verdict, then inputs of one's own; one that is not a number is refused in words."""
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
@@ -332,7 +341,7 @@ class TestInABrowser:
             expect(page.locator("#returned")).to_contain_text("four is not a number")
             expect(page.locator("#trouble")).to_be_hidden()
 
-    def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, task: Task) -> None:
+    def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, task: WritingTask) -> None:
         """What was written until then stays, and another function can be asked for."""
         answer = task.exercises[0].prompt.answer.strip()
         with taught() as running, running.serve() as served, opener(browser, served) as opened:

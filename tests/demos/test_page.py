@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 from grading.checks.student_network import RecipeError
-from grading.demos import reading
-from grading.demos.reading import Images
-from grading.demos.web import answering as page_module
-from grading.demos.web import images as images_module
-from grading.demos.web import terminal
-from grading.demos.web.digits import DigitPage
-from grading.demos.web.feed import Feed
-from grading.demos.web.page import failure_fields, serve
+from grading.demos import image_classifier
+from grading.demos.image_classifier import DemoImages
+from grading.demos.web import answering_page as page_module
+from grading.demos.web import image_page as images_module
+from grading.demos.web import page_terminal
+from grading.demos.web.digits_page import DigitPage
+from grading.demos.web.network_page import serialize_failure, serve_page
+from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
@@ -50,12 +50,12 @@ class Moody(Guesser):
 @pytest.fixture
 def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     """Sets what the network does before it trains or answers."""
-    monkeypatch.setattr(reading, "StudentNetwork", Moody)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Moody)
     return lambda do: monkeypatch.setattr(Moody, "mood", staticmethod(do))
 
 
 @pytest.mark.usefixtures("mood")
-def test_a_drawing_is_answered(digits: Images, milestone: Milestone) -> None:
+def test_a_drawing_is_answered(digits: DemoImages, milestone: Milestone) -> None:
     """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
     with RunningPage(DigitPage, digits, milestone) as running:
         told = running.wait_for("ready")
@@ -72,13 +72,13 @@ def test_a_drawing_is_answered(digits: Images, milestone: Milestone) -> None:
 
 
 @pytest.mark.parametrize("question", [None, [], {}, {"strokes": []}, {"strokes": 3}, QUESTION | {"seed": 1}])
-def test_what_is_no_question_is_refused(digits: Images, question: object) -> None:
+def test_what_is_no_question_is_refused(digits: DemoImages, question: object) -> None:
     """Before it comes near the network."""
     with pytest.raises(ValueError, match="strokes"):
-        DigitPage(Feed(), digits).answer(question)
+        DigitPage(StateFeed(), digits).answer(question)
 
 
-def test_drawings_are_answered_while_it_learns(digits: Images, milestone: Milestone, mood) -> None:
+def test_drawings_are_answered_while_it_learns(digits: DemoImages, milestone: Milestone, mood) -> None:
     """The network answers whenever training reports."""
     held, asked = threading.Event(), threading.Event()
 
@@ -102,7 +102,7 @@ def test_drawings_are_answered_while_it_learns(digits: Images, milestone: Milest
     assert asked.is_set()
 
 
-def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Images, milestone: Milestone, mood) -> None:
+def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: DemoImages, milestone: Milestone, mood) -> None:
     """The page gets it as a failure with its place; the terminal once, however often it comes."""
     left = [2]
 
@@ -133,7 +133,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: Images, m
     ],
 )
 def test_when_the_worker_is_gone_the_page_says_so(
-    digits: Images, milestone: Milestone, mood, when: str, error: Exception, said: str
+    digits: DemoImages, milestone: Milestone, mood, when: str, error: Exception, said: str
 ) -> None:
     """In its state, for pages that come later too, and in answer to every drawing; the terminal is told once."""
 
@@ -152,7 +152,7 @@ def test_when_the_worker_is_gone_the_page_says_so(
     assert len(running.reported) == 1
 
 
-def test_a_recipe_that_keeps_no_promise_is_told(digits: Images, milestone: Milestone, mood) -> None:
+def test_a_recipe_that_keeps_no_promise_is_told(digits: DemoImages, milestone: Milestone, mood) -> None:
     """What was called, what came back and what should have."""
 
     def fail(_what: str) -> None:
@@ -164,10 +164,10 @@ def test_a_recipe_that_keeps_no_promise_is_told(digits: Images, milestone: Miles
     assert (failure["call"], failure["got"], failure["expected"]) == ("predict(…)", "NaN", "probabilities")
 
 
-def test_too_many_drawings_are_not_kept_waiting(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_drawings_are_not_kept_waiting(digits: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network that answers, each is told that it is busy, and none is kept for ever."""
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.01)
-    page = DigitPage(Feed(), digits)
+    page = DigitPage(StateFeed(), digits)
     assert [page.answer(QUESTION) for _ in range(12)] == [{"busy": True}] * 12
     page.close()
     assert page.answer(QUESTION) == {"busy": True}
@@ -175,7 +175,7 @@ def test_too_many_drawings_are_not_kept_waiting(digits: Images, monkeypatch: pyt
 
 def test_a_failure_for_the_page_is_bounded() -> None:
     """However much student code has to say."""
-    fields = failure_fields(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
+    fields = serialize_failure(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
     assert fields is not None
     assert len(fields["got"]) < 1500
     assert fields["detail"].isprintable()
@@ -183,7 +183,7 @@ def test_a_failure_for_the_page_is_bounded() -> None:
 
 @pytest.mark.usefixtures("mood")
 def test_the_terminal_says_where_and_how_it_went(
-    digits: Images, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address on one line whatever the width, how to end, how well it reads; Ctrl+C is no failure."""
     out = io.StringIO()
@@ -192,11 +192,11 @@ def test_the_terminal_says_where_and_how_it_went(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images_module, "gather", lambda *_: digits)
-    monkeypatch.setattr(terminal, "open_in_browser", lambda address: not opened.append(address))
-    monkeypatch.setattr(DigitPage, "_serve", interrupt)
+    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: digits)
+    monkeypatch.setattr(page_terminal, "open_in_browser", lambda address: not opened.append(address))
+    monkeypatch.setattr(DigitPage, "_answer_pending", interrupt)
     monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)
-    assert serve(DigitPage, None, milestone, 1, Console(file=out, width=40), browser=True)
+    assert serve_page(DigitPage, None, milestone, 1, Console(file=out, width=40), browser=True)
     text = " ".join(out.getvalue().split())
     assert opened[0] in text
     assert "Ctrl+C ends it" in text
@@ -207,10 +207,10 @@ def test_the_terminal_says_where_and_how_it_went(
 
 def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a display, and where a text browser would take the terminal over."""
-    for name in terminal.DISPLAYS:
+    for name in page_terminal.DISPLAYS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(terminal.sys, "platform", "linux")
-    assert not terminal.open_in_browser("http://127.0.0.1/")
+    monkeypatch.setattr(page_terminal.sys, "platform", "linux")
+    assert not page_terminal.open_in_browser("http://127.0.0.1/")
     monkeypatch.setenv("DISPLAY", ":0")
     opened = threading.Event()
 
@@ -223,8 +223,8 @@ def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatc
             opened.set()
             return True
 
-    monkeypatch.setattr(terminal.webbrowser, "get", Browser)
-    assert not terminal.open_in_browser("http://127.0.0.1/")
+    monkeypatch.setattr(page_terminal.webbrowser, "get", Browser)
+    assert not page_terminal.open_in_browser("http://127.0.0.1/")
     Browser.name = "firefox"
-    assert terminal.open_in_browser("http://127.0.0.1/")
+    assert page_terminal.open_in_browser("http://127.0.0.1/")
     assert opened.wait(5)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grading.demos.prompts import LONGEST, NotUnderstoodError, describe_language, extract_phrase, understand
-from grading.demos.trial import RUNS, try_written
+from grading.demos.function_requests import (
+    MAX_CHARACTERS,
+    NotUnderstoodError,
+    describe_grammar,
+    extract_phrase,
+    parse_request,
+)
+from grading.demos.function_trial import RUNS, try_function
 from grading.language.function_corpus import FunctionCorpus, draw_function_corpus
 
 
@@ -19,13 +25,13 @@ def functions() -> FunctionCorpus:
 def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -> None:
     """It becomes the prompt it was taken from, with its answer; the words made up for the run are named."""
     for prompt in (*functions.compositions, *functions.made_up, *functions.names):
-        beginning = understand(extract_phrase(prompt), functions.language)
+        beginning = parse_request(extract_phrase(prompt), functions.language)
         assert (beginning.text, beginning.answer) == (prompt.text, prompt.answer)
         made_up = [word for word in functions.language.made_up if word in prompt.text]
         assert all(f"'{word}' was made up for this run." in beginning.understood for word in made_up)
-    composition = understand(extract_phrase(functions.compositions[0]), functions.language)
+    composition = parse_request(extract_phrase(functions.compositions[0]), functions.language)
     assert "two parts never occur together" in composition.understood
-    names = understand(extract_phrase(functions.names[0]), functions.language)
+    names = parse_request(extract_phrase(functions.names[0]), functions.language)
     assert "It never has" in names.understood
 
 
@@ -42,7 +48,7 @@ def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -
 )
 def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None:
     """A phrase with or without article, comma and request; a signature on one line or on two."""
-    beginning = understand(typed, functions.language)
+    beginning = parse_request(typed, functions.language)
     assert beginning.text == 'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""'
     assert beginning.answer == "\n    return max(width, age) * 12\n"
     assert "the larger of width and age; then times 12." in beginning.understood
@@ -50,21 +56,21 @@ def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None
 
 def test_a_signature_may_stand_alone(functions: FunctionCorpus) -> None:
     """Its docstring is left to the network; one that the language does not have has no right answer."""
-    alone = understand("def larger_times(width, age)", functions.language)
+    alone = parse_request("def larger_times(width, age)", functions.language)
     assert (alone.text, alone.answer) == ("def larger_times(width, age):", None)
-    free = understand('def root(width): """Return the root of width."""', functions.language)
+    free = parse_request('def root(width): """Return the root of width."""', functions.language)
     assert (free.text, free.answer) == ('def root(width):\n    """Return the root of width."""', None)
-    other = understand('def f(age, width): """Return the sum of width and age."""', functions.language)
+    other = parse_request('def f(age, width): """Return the sum of width and age."""', functions.language)
     assert other.answer is None
 
 
 def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus) -> None:
     """Names and constants that it never has; they are taken all the same."""
-    beginning = understand("the sum of foo and age, plus 500", functions.language)
+    beginning = parse_request("the sum of foo and age, plus 500", functions.language)
     assert "has no foo there" in beginning.understood
     assert "from 2 to 99" in beginning.understood
     assert beginning.answer == "\n    return (foo + age) + 500\n"
-    trivial = understand("the first number in prices that is equal to limit", functions.language)
+    trivial = parse_request("the first number in prices that is equal to limit", functions.language)
     assert "two parts never occur together" in trivial.understood
 
 
@@ -80,19 +86,19 @@ def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus)
         ("def f(a=1):", "not a signature"),
         ("def class(a):", "not a signature"),
         ("def f(a): return a", "Only a docstring"),
-        ("x" * (LONGEST + 1), f"{LONGEST} at most"),
+        ("x" * (MAX_CHARACTERS + 1), f"{MAX_CHARACTERS} at most"),
         ("def f(\x1b[31ma):", "not a signature"),
     ],
 )
 def test_what_is_not_understood_is_said(functions: FunctionCorpus, typed: str, said: str) -> None:
     """With what can be asked for."""
     with pytest.raises(NotUnderstoodError, match=said):
-        understand(typed, functions.language)
+        parse_request(typed, functions.language)
 
 
 def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -> None:
     """Whoever reads it can type each of its parts, those made up for the run too."""
-    told = describe_language(functions.language)
+    told = describe_grammar(functions.language)
     assert all(word in told for word in functions.language.made_up)
 
 
@@ -113,8 +119,8 @@ def test_what_was_written_is_run(
     functions: FunctionCorpus, typed: str, written: str, verdict: str, right: bool
 ) -> None:
     """On some inputs, with what it gives; right or wrong where the language says what is right."""
-    beginning = understand(typed, functions.language)
-    trial = try_written(beginning, written, np.random.default_rng(3))
+    beginning = parse_request(typed, functions.language)
+    trial = try_function(beginning, written, np.random.default_rng(3))
     assert verdict in trial.verdict
     assert trial.right is right
     assert len(trial.runs) == (0 if "no function" in verdict else RUNS)

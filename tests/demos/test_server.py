@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from grading.demos.web import server
-from grading.demos.web.feed import Feed
-from grading.demos.web.server import MAX_BODY, LocalPage
+from grading.demos.web import page_server
+from grading.demos.web.page_server import MAX_BODY, PageServer
+from grading.demos.web.state_feed import StateFeed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Page:
     """A running page and a way to talk to it."""
 
-    def __init__(self, served: LocalPage, feed: Feed, asked: list):
+    def __init__(self, served: PageServer, feed: StateFeed, asked: list):
         self.address, self.feed, self.asked = served.address, feed, asked
         parts = urlsplit(served.address)
         self.host, self.path = parts.netloc, parts.path
@@ -65,8 +65,8 @@ def page() -> Iterator[Page]:
             raise ValueError("that is no <number>")
         return {"twice": 2 * question}
 
-    feed = Feed()
-    with LocalPage({"": "digits.html", "live.js": "live.js"}, {"double": double}, feed) as served:
+    feed = StateFeed()
+    with PageServer({"": "digits.html", "live.js": "live.js"}, {"double": double}, feed) as served:
         yield Page(served, feed, asked)
 
 
@@ -75,7 +75,7 @@ def test_the_page_and_its_files_are_served(page: Page) -> None:
     status, headers, text = page.request("GET", page.path)
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
-    assert text == (server.STATIC / "digits.html").read_text("utf-8")
+    assert text == (page_server.STATIC / "digits.html").read_text("utf-8")
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
     assert "unsafe" not in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -152,7 +152,7 @@ def test_only_what_is_named_is_served(page: Page, name: str) -> None:
 
 def test_every_page_has_a_token_of_its_own(page: Page) -> None:
     """Of 128 bits."""
-    with LocalPage({}, {}, Feed()) as other:
+    with PageServer({}, {}, StateFeed()) as other:
         token = urlsplit(other.address).path.strip("/")
     assert len(token) >= 22
     assert token not in page.path
@@ -190,7 +190,7 @@ def test_a_large_question_is_refused(page: Page) -> None:
 
 def test_a_question_that_never_comes_is_not_waited_for(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who sends no more is told so after some seconds."""
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(page_server, "BODY_SECONDS", 0.2)
     assert page.ask(b"1", Content_Length="100")[0] == 408
 
 
@@ -217,7 +217,7 @@ def test_a_late_page_gets_the_state_as_it_is(page: Page) -> None:
 
 def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
     """So that a page that has gone is noticed."""
-    monkeypatch.setattr("grading.demos.web.feed.BREATH_SECONDS", 0.05)
+    monkeypatch.setattr("grading.demos.web.state_feed.BREATH_SECONDS", 0.05)
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
     connection.request("GET", f"{page.path}events", headers={"Host": page.host})
     response = connection.getresponse()
@@ -227,8 +227,8 @@ def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: Page) -> N
 
 def test_it_ends_at_once_with_pages_open() -> None:
     """Followers are let go, the port is free, and no thread is left."""
-    feed = Feed()
-    with LocalPage({}, {}, feed) as served:
+    feed = StateFeed()
+    with PageServer({}, {}, feed) as served:
         parts = urlsplit(served.address)
         connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=10)
         connection.request("GET", f"{parts.path}events", headers={"Host": parts.netloc})
@@ -245,7 +245,9 @@ def test_it_ends_at_once_with_pages_open() -> None:
 
 def test_nothing_else_needs_the_server() -> None:
     """The command line, the grader and the demonstration in the terminal do not import it."""
-    probe = "import sys, tito.commands, tito.attempt, grading.grade, grading.demos.run; print(sorted(sys.modules))"
+    probe = (
+        "import sys, tito.commands, tito.attempt, grading.grade, grading.demos.demo_runner; print(sorted(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.strip(" '").split(".")[0] for name in done.stdout.strip("[]\n").split(",")}
     assert "grading" in loaded

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from grading.data.sources import SOURCES
-from grading.demos import DEMOS, reading
-from grading.demos import training as demo
-from grading.demos.confusion import Confusion, counted, headings, worst
-from grading.demos.pictures import Likeliest, Photo
-from grading.demos.reading import Images, Point, Reader, gather
-from grading.demos.training import chosen, play
+from grading.demos import DEMOS, image_classifier
+from grading.demos import training_demo as demo
+from grading.demos.confusion_table import ConfusionTable, count_confusions, find_worst_confusions, shorten_class_names
+from grading.demos.image_classifier import DemoClassifier, DemoImages, TrainingPoint, load_demo_images
+from grading.demos.terminal_pictures import ColourPhoto, LikeliestClasses
+from grading.demos.training_demo import choose_varied_images, play_training_demo
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.progress import Silent
@@ -32,20 +32,20 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture
-def guessed(colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with a network that guesses."""
-    monkeypatch.setattr(reading, "StudentNetwork", Guesser)
-    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Guesser)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
     screen = RecordingScreen()
-    play(None, screen, colour_milestone, 1)
+    play_training_demo(None, screen, colour_milestone, 1)
     return screen.frames
 
 
 def test_it_runs_headless_with_the_students_network(
-    start_colours: Start, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_colours: Start, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From fresh weights to its mistakes: what is trained names far more than one in ten."""
-    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
     screen = RecordingScreen()
     with start_colours() as worker:
         DEMOS[3](worker, screen, colour_milestone, 1)
@@ -55,7 +55,7 @@ def test_it_runs_headless_with_the_students_network(
     assert "It misclassifies" in drawn(screen.frames[-1])
 
 
-def test_every_part_is_shown_in_order(guessed: list, colours: Images) -> None:
+def test_every_part_is_shown_in_order(guessed: list, colours: DemoImages) -> None:
     """The curves, the samples, the confusions, the mistakes last."""
     texts = [drawn(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It recognises", "It misclassifies"]
@@ -106,26 +106,26 @@ def test_a_log_keeps_what_matters(guessed: list, capsys: pytest.CaptureFixture[s
 def test_samples_are_of_different_classes() -> None:
     """As many as there are, then others; never one twice."""
     labels = np.array([3, 3, 3, 1, 1, 2])
-    assert chosen(labels, 2) == [0, 3]
-    assert chosen(labels, 9) == [0, 3, 5, 1, 2, 4]
+    assert choose_varied_images(labels, 2) == [0, 3]
+    assert choose_varied_images(labels, 9) == [0, 3, 5, 1, 2, 4]
 
 
 def test_colour_pictures_on_all_kinds_of_terminals() -> None:
     """Two pixels a cell in their colours; shades of grey without colours or with sixteen; a ramp in ASCII."""
     image = np.zeros((3, 3, 2), np.uint8)
     image[0, 0, 0], image[:, 1, 0] = 200, 100
-    text = drawn(Photo(image), colour="truecolor")
+    text = drawn(ColourPhoto(image), colour="truecolor")
     assert "38;2;200;0;0;48;2;100;100;100" in text
     assert plain(text).splitlines() == ["▀▀", "▀▀"]
     for colour in (None, "standard"):
-        assert plain(drawn(Photo(image), colour=colour)).splitlines()[0] == "█ "
-    assert drawn(Photo(image), encoding="ascii").splitlines()[0] == "@ "
+        assert plain(drawn(ColourPhoto(image), colour=colour)).splitlines()[0] == "█ "
+    assert drawn(ColourPhoto(image), encoding="ascii").splitlines()[0] == "@ "
 
 
 def test_the_likeliest_classes_come_first() -> None:
     """Three of them, each with its name and a bar."""
     p = np.array([0.1, 0.05, 0.6, 0, 0, 0, 0, 0.25, 0, 0])
-    lines = drawn(Likeliest(p, CLASSES, width=4)).splitlines()
+    lines = drawn(LikeliestClasses(p, CLASSES, width=4)).splitlines()
     assert [line.split()[0] for line in lines] == ["bird", "horse", "airplane"]
     assert lines[0] == "bird       ██░░  60%"
 
@@ -133,35 +133,35 @@ def test_the_likeliest_classes_come_first() -> None:
 def test_confusions_are_counted_and_ranked() -> None:
     """Rows are what images show; the worst is the largest part of its class; right answers are none."""
     labels = np.array([0, 0, 0, 1, 1, 2])
-    counts = counted(labels, np.eye(3)[[0, 1, 1, 1, 0, 2]])
+    counts = count_confusions(labels, np.eye(3)[[0, 1, 1, 1, 0, 2]])
     assert counts.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
-    assert worst(counts) == [(0, 1), (1, 0)]
-    assert worst(np.eye(3, dtype=int)) == []
-    assert counted(labels, np.eye(4)[labels]).sum() == 6
+    assert find_worst_confusions(counts) == [(0, 1), (1, 0)]
+    assert find_worst_confusions(np.eye(3, dtype=int)) == []
+    assert count_confusions(labels, np.eye(4)[labels]).sum() == 6
 
 
 def test_the_table_is_for_those_who_have_room() -> None:
     """From 80 columns on all counts; on 40 what is confused most, in one line each."""
     counts = np.diag(np.full(10, 90))
     counts[3, 5], counts[0, 8] = 30, 9
-    wide = drawn(Confusion(counts, CLASSES), width=76).splitlines()
+    wide = drawn(ConfusionTable(counts, CLASSES), width=76).splitlines()
     row = next(line for line in wide if line.startswith("cat "))
     assert row.split() == ["cat", *"···", "90", "·", "30", *"····"]
-    narrow = drawn(Confusion(counts, CLASSES), width=36).splitlines()
+    narrow = drawn(ConfusionTable(counts, CLASSES), width=36).splitlines()
     assert narrow == ["confused most:", "cat called dog: 30 of 120", "airplane called ship: 9 of 99"]
-    assert "48;2;" in drawn(Confusion(counts, CLASSES), width=76, colour="truecolor")
-    assert "nothing is confused" in drawn(Confusion(np.diag(np.full(10, 9)), CLASSES), width=76)
+    assert "48;2;" in drawn(ConfusionTable(counts, CLASSES), width=76, colour="truecolor")
+    assert "nothing is confused" in drawn(ConfusionTable(np.diag(np.full(10, 9)), CLASSES), width=76)
 
 
 def test_headings_can_be_told_apart() -> None:
     """First letters where they differ, else numbers."""
-    assert headings(CLASSES)[:3] == ["airpl", "autom", "bird"]
-    assert headings(["circle red", "circle blue"]) == ["1", "2"]
+    assert shorten_class_names(CLASSES)[:3] == ["airpl", "autom", "bird"]
+    assert shorten_class_names(["circle red", "circle blue"]) == ["1", "2"]
 
 
-def test_a_network_without_mistakes_has_none_shown(colours: Images) -> None:
+def test_a_network_without_mistakes_has_none_shown(colours: DemoImages) -> None:
     """Then it only says so."""
-    assert "It misclassifies 0 of" in drawn(demo.mistakes(colours, np.eye(10)[colours.test_labels]))
+    assert "It misclassifies 0 of" in drawn(demo.render_misclassified_images(colours, np.eye(10)[colours.test_labels]))
 
 
 class Fabulist(Guesser):
@@ -174,18 +174,18 @@ class Fabulist(Guesser):
             progress(step, steps)
 
 
-def test_steps_that_cannot_be_are_not_drawn(colours: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_cannot_be_are_not_drawn(colours: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every point told of lies within the training."""
-    reader = Reader.__new__(Reader)
+    reader = DemoClassifier.__new__(DemoClassifier)
     reader._network, reader._seed, reader._seconds = Fabulist(outputs=10), 1, 1.0
-    points: list[Point] = []
+    points: list[TrainingPoint] = []
     reader.train(colours, points.append)
     assert [(p.step, p.steps) for p in points] == [(0, 0), (10, 10), (10, 10)]
-    assert all(drawn(demo.training(points[:n], colours)) for n in (1, 2, 3))
+    assert all(drawn(demo.render_image_training(points[:n], colours)) for n in (1, 2, 3))
     monkeypatch.setattr(Fabulist, "train", lambda *_: None)
     points.clear()
     reader.train(colours, points.append)
-    assert "step 0 of 0" in drawn(demo.training(points, colours))
+    assert "step 0 of 0" in drawn(demo.render_image_training(points, colours))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_steps_that_cannot_be_are_not_drawn(colours: Images, monkeypatch: pytest
     ],
 )
 def test_what_it_is_trained_on_is_named(
-    colours: Images,
+    colours: DemoImages,
     colour_milestone: Milestone,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -207,19 +207,19 @@ def test_what_it_is_trained_on_is_named(
 ) -> None:
     """The real data, other files of it, or what stands in for it."""
     parts = (colours.images, colours.labels, colours.test_images, colours.test_labels)
-    data = reading.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
-    monkeypatch.setattr(reading, "obtain", lambda *_: data)
-    images = gather(colour_milestone, 1, Silent())
+    data = image_classifier.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
+    monkeypatch.setattr(image_classifier, "obtain", lambda *_: data)
+    images = load_demo_images(colour_milestone, 1, Silent())
     assert said in images.about
     assert images.stand_in == stand_in
     assert images.classes == tuple("abcdefghij")
 
 
 def test_what_student_code_raises_comes_through(
-    start_colours: Start, colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_colours: Start, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever plays the demonstration sees what stopped it."""
-    monkeypatch.setattr(demo, "gather", lambda *_: colours)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
     broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
     with start_colours(broken) as worker, pytest.raises(RemoteError, match="lost"):
-        play(worker, RecordingScreen(), colour_milestone, 1)
+        play_training_demo(worker, RecordingScreen(), colour_milestone, 1)

@@ -14,14 +14,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 
-from grading.demos import PAGES, reading
-from grading.demos.reading import Images
-from grading.demos.web import images as images_module
-from grading.demos.web import pages
-from grading.demos.web.feed import Feed
-from grading.demos.web.page import serve
-from grading.demos.web.server import STATIC
-from grading.demos.web.training import SAMPLES, TrainingPage
+from grading.demos import PAGE_MILESTONES, image_classifier
+from grading.demos.image_classifier import DemoImages
+from grading.demos.web import image_page as images_module
+from grading.demos.web import page_classes
+from grading.demos.web.network_page import serve_page
+from grading.demos.web.page_server import STATIC
+from grading.demos.web.state_feed import StateFeed
+from grading.demos.web.training_page import SAMPLES, TrainingPage
 from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
@@ -59,18 +59,18 @@ class Stepwise(Guesser):
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
     """Sets what happens before each step of training."""
-    monkeypatch.setattr(reading, "StudentNetwork", Stepwise)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", Stepwise)
     return lambda do: monkeypatch.setattr(Stepwise, "at", staticmethod(do))
 
 
 @pytest.mark.usefixtures("at")
-def test_each_state_is_whole(colours: Images, colour_milestone: Milestone) -> None:
+def test_each_state_is_whole(colours: DemoImages, colour_milestone: Milestone) -> None:
     """Curves, answers to the samples, confusions: of watched images while it learns, of all at the end."""
     with RunningPage(TrainingPage, colours, colour_milestone) as running:
         assert running.ready.wait(10)
     states, last = running.feed.states, running.state()
     assert [state["phase"] for state in states[-2:]] == ["training", "ready"]
-    assert sum(map(sum, states[-2]["confusion"])) == reading.WATCHED
+    assert sum(map(sum, states[-2]["confusion"])) == image_classifier.WATCHED
     assert sum(map(sum, last["confusion"])) == last["tested"] == len(colours.test_images)
     assert last["accuracy"] == pytest.approx(np.trace(last["confusion"]) / last["tested"])
     assert np.shape(last["answers"]) == (SAMPLES, 10)
@@ -80,19 +80,19 @@ def test_each_state_is_whole(colours: Images, colour_milestone: Milestone) -> No
     assert last["confusion"][row][column] > 0
 
 
-def test_samples_are_images_with_their_names(colours: Images) -> None:
+def test_samples_are_images_with_their_names(colours: DemoImages) -> None:
     """Pixel by pixel, red, green and blue together, some of every class; anything but {} is no question."""
-    page = TrainingPage(Feed(), colours)
-    told = page.samples({})
+    page = TrainingPage(StateFeed(), colours)
+    told = page.describe_samples({})
     assert set(told["labels"]) == set(range(10))
     assert told["classes"][9] == "truck"
     pixels = np.frombuffer(base64.b64decode(told["images"][3]), np.uint8).reshape(told["height"], told["width"], 3)
     assert any(np.array_equal(pixels, np.moveaxis(image, 0, -1)) for image in colours.test_images)
     with pytest.raises(ValueError, match="nothing else"):
-        page.samples({"more": 1})
+        page.describe_samples({"more": 1})
 
 
-def test_a_failure_is_kept_with_what_came_before(colours: Images, colour_milestone: Milestone, at) -> None:
+def test_a_failure_is_kept_with_what_came_before(colours: DemoImages, colour_milestone: Milestone, at) -> None:
     """The curves up to there stay, and the terminal is told once."""
 
     def fail(step: int) -> None:
@@ -110,17 +110,17 @@ def test_a_failure_is_kept_with_what_came_before(colours: Images, colour_milesto
 
 @pytest.mark.usefixtures("at")
 def test_the_terminal_says_how_it_went(
-    colours: Images, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address, how many images are named rightly, and a good end with Ctrl+C."""
 
     def interrupt(_page: TrainingPage) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images_module, "gather", lambda *_: colours)
-    monkeypatch.setattr(TrainingPage, "_stay", interrupt)
+    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(TrainingPage, "_wait_for_close", interrupt)
     out = io.StringIO()
-    assert serve(TrainingPage, None, colour_milestone, 1, Console(file=out, width=60), browser=False)
+    assert serve_page(TrainingPage, None, colour_milestone, 1, Console(file=out, width=60), browser=False)
     text = " ".join(out.getvalue().split())
     assert "http://127.0.0.1:" in text
     assert "of 300 images it has never seen" in text
@@ -129,13 +129,13 @@ def test_the_terminal_says_how_it_went(
 
 def test_every_page_has_its_files() -> None:
     """And the two lists of pages are the same."""
-    assert set(PAGES) == set(pages.PAGES)
-    for page in pages.PAGES.values():
-        assert [name for name in page.files().values() if not (STATIC / name).is_file()] == []
+    assert set(PAGE_MILESTONES) == set(page_classes.PAGE_CLASSES)
+    for page in page_classes.PAGE_CLASSES.values():
+        assert [name for name in page.list_files().values() if not (STATIC / name).is_file()] == []
 
 
 @pytest.fixture(scope="module")
-def address(start_colours: Start, colours: Images, colour_milestone: Milestone) -> Iterator[str]:
+def address(start_colours: Start, colours: DemoImages, colour_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own network behind it, trained."""
     with (
         start_colours() as worker,
@@ -151,7 +151,7 @@ class TestInABrowser:
 
     pytestmark = IN_A_BROWSER
 
-    def test_it_shows_what_the_network_learned(self, open_page: Open, colours: Images) -> None:
+    def test_it_shows_what_the_network_learned(self, open_page: Open, colours: DemoImages) -> None:
         """Both curves in words, the samples with three bars each, the table of counts, the worst in words."""
         page = open_page()
         for name, value in (("loss", "was 2."), ("accuracy", "% at first")):
@@ -189,7 +189,7 @@ class TestInABrowser:
         moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
         assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
 
-    def test_it_is_live(self, browser: Browser, colours: Images, colour_milestone: Milestone, at) -> None:
+    def test_it_is_live(self, browser: Browser, colours: DemoImages, colour_milestone: Milestone, at) -> None:
         """Bars, curves and table change while the network learns; what stops it is shown as text, beside what was."""
         go = {step: threading.Event() for step in (1, 3)}
         hostile = "<img src=x onerror=alert(1)>"
@@ -229,7 +229,7 @@ class TestInABrowser:
 
     @pytest.mark.usefixtures("at")
     def test_a_program_that_is_gone_is_said(
-        self, browser: Browser, colours: Images, colour_milestone: Milestone, at
+        self, browser: Browser, colours: DemoImages, colour_milestone: Milestone, at
     ) -> None:
         """When it ends during training, for there is nothing to ask that would tell."""
         held = threading.Event()

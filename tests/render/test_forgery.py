@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grading.demos.web.page import failure_fields
+from grading.demos.web.network_page import serialize_failure
 from grading.export.classroom50 import records
 from grading.export.ctrf import ctrf
 from grading.export.points import scored
@@ -106,7 +106,7 @@ def documents(record: Result) -> Iterator[str]:
     yield from strings_in(records(scored([record])))
     yield from strings_in(json.loads(base64.b64decode(runner([record]))))
     # On a page, each text has its own paragraph next to its name.
-    yield from (f"text: {text}" for text in strings_in(failure_fields(record.first_to_mend)))
+    yield from (f"text: {text}" for text in strings_in(serialize_failure(record.first_to_mend)))
     yield str(Mismatch(call="f()", got=record.first_to_mend.got, expected="1", hint="Look."))
 
 

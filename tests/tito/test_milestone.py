@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grading import progress
-from grading.demos import run as demonstrations
+from grading.demos import demo_runner as demonstrations
 from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.manifest.model import Kind, Milestone

@@ -12,7 +12,7 @@ BREATH_SECONDS = 15.0
 """How long after the last news a comment is sent, to notice a closed page."""
 
 
-class Feed:
+class StateFeed:
     """The newest state of a page. Any thread may publish, and any number of pages may follow."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.demos.prompts import Beginning
+from grading.demos.function_requests import FunctionBeginning
 from grading.language.documents import Prompt
 from grading.language.function_evaluation import (
     RefusedError,
@@ -31,7 +31,7 @@ LONGEST_INPUT = 200
 
 
 @dataclass(frozen=True)
-class Run:
+class FunctionCall:
     """One call of a written function."""
 
     call: str
@@ -43,48 +43,50 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Trial:
+class FunctionTrial:
     """The outcome of running a written function."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[FunctionCall, ...]
     verdict: str
     right: bool | None
     """Whether it does what its docstring says, or None where that is unknown."""
 
 
-UNENDED = Trial((), "It does not end.", False)
+UNENDED_TRIAL = FunctionTrial((), "It does not end.", False)
 
 
-def try_written(beginning: Beginning, written: str, rng: np.random.Generator) -> Trial:
+def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Generator) -> FunctionTrial:
     """Run what was written after a beginning on drawn inputs."""
     text, answer = beginning.text, beginning.answer
     try:
         function = parse_function(text + written)
     except RefusedError as error:
-        return Trial((), f"It is not a function that can be run: {error}.", False)
+        return FunctionTrial((), f"It is not a function that can be run: {error}.", False)
     if answer is None:
-        runs = tuple(run_once(function, draw_arguments(function, rng)) for _ in range(RUNS))
-        return Trial(runs, "No right answer is known: judge it yourself.", None)
+        runs = tuple(call_function(function, draw_arguments(function, rng)) for _ in range(RUNS))
+        return FunctionTrial(runs, "No right answer is known: judge it yourself.", None)
     cases = draw_function_cases(Prompt(text, answer), rng)
-    runs = tuple(run_once(function, case.arguments, case.expected) for case in cases[:RUNS])
+    runs = tuple(call_function(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_mistake(Prompt(text, answer), written, cases)
     verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
-    return Trial(runs, verdict, mistake is None)
+    return FunctionTrial(runs, verdict, mistake is None)
 
 
-def try_rivals(beginning: Beginning, rivals: Mapping[str, Completer], seed: int) -> dict[str, tuple[str, Trial]]:
+def try_rivals(
+    beginning: FunctionBeginning, rivals: Mapping[str, Completer], seed: int
+) -> dict[str, tuple[str, FunctionTrial]]:
     """Have each rival continue a beginning, and try what it writes on the same inputs, by name."""
     written = {name: complete([Prompt(beginning.text, "")])[0] for name, complete in rivals.items()}
-    return {name: (one, try_written(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
+    return {name: (one, try_function(beginning, one, np.random.default_rng(seed))) for name, one in written.items()}
 
 
-def run_own(source: str, typed: Sequence[Any]) -> Run:
+def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
     """Run a function on typed inputs, one for each parameter: 12, -1.5, or 3, 5, 8 for a list.
 
     ValueError with the reason for anything else.
     """
     try:
-        return run_once(parse_function(source), [_read_value(text) for text in typed])
+        return call_function(parse_function(source), [_parse_value(text) for text in inputs])
     except RefusedError as error:
         raise ValueError(f"it is not a function that can be run: {error}") from None
 
@@ -97,28 +99,28 @@ def list_parameters(source: str) -> list[str]:
         return []
 
 
-def _read_value(typed: Any) -> Value:
+def _parse_value(typed: Any) -> Value:
     """Parse a typed number or list of numbers."""
     if type(typed) is not str or len(typed) > LONGEST_INPUT:
         raise ValueError(f"an input is text of at most {LONGEST_INPUT} characters")
     text = typed.strip()
     if text.startswith("[") or "," in text:
-        return [_read_number(part) for part in text.strip("[], ").split(",") if part.strip()]
-    return _read_number(text)
+        return [_parse_number(part) for part in text.strip("[], ").split(",") if part.strip()]
+    return _parse_number(text)
 
 
-def _read_number(text: str) -> int | float:
+def _parse_number(text: str) -> int | float:
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
     raise ValueError(f"{text.strip() or 'nothing'} is not a number or a list such as 3, 5, 8")
 
 
-def run_once(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> Run:
+def call_function(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> FunctionCall:
     """Call a function once, and compare its value with the expected one if that is known."""
     call = f"{function.name}({', '.join(map(str, arguments))})"
     try:
         value = run_function(function, arguments)
     except RefusedError as error:
-        return Run(call, f"no value: {error}", None if expected is None else False)
-    return Run(call, str(value), None if expected is None else is_same_value(value, expected))
+        return FunctionCall(call, f"no value: {error}", None if expected is None else False)
+    return FunctionCall(call, str(value), None if expected is None else is_same_value(value, expected))

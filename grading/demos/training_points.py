@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-Progress = Callable[[float, float], None]
+ProgressReport = Callable[[float, float], None]
 """Called with a step and the number of steps."""
 
 
 def measure_training(
-    train: Callable[[Progress], None], measure: Progress, count: int, between: Callable[[], None]
+    train: Callable[[ProgressReport], None], measure: ProgressReport, count: int, on_report: Callable[[], None]
 ) -> None:
     """Run ``train``, and call ``measure`` before it, about ``count`` times during it, and after it.
 
-    ``between`` is called at each report that training makes, and training raises whatever it raises.
+    ``on_report`` is called at each report that training makes, and training raises whatever it raises.
     """
     measured, last = 0, (0.0, 0.0)
 
@@ -23,14 +23,14 @@ def measure_training(
         measured += 1
         measure(step, steps)
 
-    def progress(step: float, steps: float) -> None:
+    def report_progress(step: float, steps: float) -> None:
         nonlocal last
         if math.isfinite(step) and math.isfinite(steps) and steps > 0:
             last = (min(max(step, 0.0), steps), steps)
             if step >= measured * steps / count and measured < count:
                 measure_next(*last)
-        between()
+        on_report()
 
     measure_next(0, 0)
-    train(progress)
+    train(report_progress)
     measure_next(*last)

@@ -13,9 +13,9 @@ from grading.checks.student_writer import StudentWriter
 from grading.client import Worker
 from grading.testing import expect
 
-TOKENS = 256
+MAX_TOKENS = 256
 """The most tokens to write. A network with a shorter context writes until it is full."""
-FEWEST = 8
+MIN_TOKENS = 8
 REPEATS = 3
 """How often the tokens are written with the cache, which takes little time."""
 
@@ -44,22 +44,22 @@ class CacheRace:
 
 
 def race_cache(
-    worker: Worker, writer: StudentWriter, prompt: np.ndarray, tell: Callable[[CacheRace], None]
+    worker: Worker, writer: StudentWriter, prompt: np.ndarray, on_progress: Callable[[CacheRace], None]
 ) -> CacheRace | None:
     """Continue a prompt until the network's context is full, without and with the cache.
 
-    ``tell`` is called after each token. The result is None for a network without caches like module 16's.
+    ``on_progress`` is called after each token. The result is None for a network without caches like module 16's.
     Raises what student code raises.
     """
     context = _read_context_length(worker, writer)
-    if context is None or context - len(prompt) < FEWEST:
+    if context is None or context - len(prompt) < MIN_TOKENS:
         return None
-    total = min(TOKENS, context - len(prompt))
-    _generate(worker, writer, prompt, 1)  # warm-up: some work is slow only once
+    total = min(MAX_TOKENS, context - len(prompt))
+    _generate_tokens(worker, writer, prompt, 1)  # warm-up: some work is slow only once
     writer.next_logits([prompt])
     started = worker.read_clock()
     for _ in range(REPEATS):
-        cached = _generate(worker, writer, prompt, total)
+        cached = _generate_tokens(worker, writer, prompt, total)
     seconds = (worker.read_clock() - started) / REPEATS
     race = CacheRace(total, cached_seconds=seconds)
     tokens, taken = prompt, 0.0
@@ -69,7 +69,7 @@ def race_cache(
         taken += worker.read_clock() - started
         tokens = np.append(tokens, logits[0].argmax())
         race = CacheRace(total, written, taken, seconds, bool((tokens == cached[: len(tokens)]).all()))
-        tell(race)
+        on_progress(race)
     return race
 
 
@@ -83,7 +83,7 @@ def _read_context_length(worker: Worker, writer: StudentWriter) -> int | None:
     return context if type(context) is int else None
 
 
-def _generate(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: int) -> np.ndarray:
+def _generate_tokens(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: int) -> np.ndarray:
     """Have module 16's `generate` write ``count`` tokens after the prompt, and return all tokens."""
     module, rng = worker.module("tinygpt"), worker.rng(0)
     tokens: Any = worker.call(module, "generate", writer.network, prompt[None], count, rng=rng, temperature=0.0)
@@ -93,7 +93,7 @@ def _generate(worker: Worker, writer: StudentWriter, prompt: np.ndarray, count: 
     return tokens[0]
 
 
-def summarize_cache(race: CacheRace) -> str:
+def describe_cache_race(race: CacheRace) -> str:
     """Say how much the cache saves, or how many tokens are written so far."""
     if race.written < race.total:
         return f"{race.written} of {race.total} tokens"

@@ -13,7 +13,7 @@ from grading.checks.student_network import check_distributions, check_floats
 from grading.checks.student_writer import StudentWriter, request_merges
 from grading.checks.text_training import CAUSAL_TOKENS, compute_softmax
 from grading.client import Worker
-from grading.demos.points import Progress, measure_training
+from grading.demos.training_points import ProgressReport, measure_training
 from grading.language.documents import END_MARK, Prompt
 from grading.language.function_corpus import FunctionCorpus, draw_function_corpus
 from grading.language.function_evaluation import (
@@ -27,9 +27,9 @@ from grading.language.rivals import Completer
 from grading.language.text_writers import STOP, complete_greedily
 from grading.manifest.model import LanguageExperiment, Milestone
 
-KINDS = 3
+EXERCISE_KINDS = 3
 """Kinds of exercises, in turn: parts that never occur together, made-up operations, names that never do."""
-EACH = 10
+EXERCISES_PER_KIND = 10
 """How many functions of each kind are asked for at the end."""
 WATCHED = 9
 """How many of them are asked for at each point of training."""
@@ -46,7 +46,7 @@ LIKELIEST = 5
 
 
 @dataclass(frozen=True)
-class Exercise:
+class WritingExercise:
     """A function to write, with the right one's values."""
 
     prompt: Prompt
@@ -54,7 +54,7 @@ class Exercise:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ExerciseAttempt:
     """What was written for an exercise, and whether it is right."""
 
     written: str
@@ -64,14 +64,14 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Point:
+class WritingPoint:
     """How far training has come, measured by the demonstration on functions outside the training text."""
 
     step: float
     steps: float
     loss: float
     """In nats per token of the right completions."""
-    attempts: Sequence[Attempt]
+    attempts: Sequence[ExerciseAttempt]
 
     @property
     def parsed(self) -> int:
@@ -85,7 +85,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TokenCandidate:
     """A token that may come next, with its probabilities."""
 
     text: str
@@ -96,7 +96,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Token:
+class ChosenToken:
     """A token that was chosen, with its candidates."""
 
     number: int
@@ -105,29 +105,29 @@ class Token:
     probability: float
     """The network's own probability."""
     ends: bool
-    candidates: Sequence[Candidate]
+    candidates: Sequence[TokenCandidate]
 
 
 @dataclass(frozen=True)
-class Task:
+class WritingTask:
     """The training text and the exercises."""
 
     functions: FunctionCorpus
-    exercises: Sequence[Exercise]
+    exercises: Sequence[WritingExercise]
     """In turn of each of the KINDS."""
     about: str
 
 
-def draw_task(milestone: Milestone, seed: int) -> Task:
+def draw_writing_task(milestone: Milestone, seed: int) -> WritingTask:
     """Draw a training text as large as the milestone's, and exercises that are not in it."""
     assert isinstance(milestone.experiment, LanguageExperiment)
     rng = np.random.default_rng(seed)
-    made = draw_function_corpus(rng, documents=milestone.experiment.functions, prompts=EACH)
+    made = draw_function_corpus(rng, documents=milestone.experiment.functions, prompts=EXERCISES_PER_KIND)
     prompts = [prompt for three in zip(made.compositions, made.made_up, made.names, strict=True) for prompt in three]
     words = sorted(made.language.made_up)
-    return Task(
+    return WritingTask(
         made,
-        [Exercise(prompt, draw_function_cases(prompt, rng)) for prompt in prompts],
+        [WritingExercise(prompt, draw_function_cases(prompt, rng)) for prompt in prompts],
         f"Trained on {len(made.documents):,} small functions, made for seed {seed}. Words made up for it: "
         f"{', '.join(words)}.",
     )
@@ -143,93 +143,95 @@ class FunctionWriter:
 
     def train(
         self,
-        task: Task,
-        tell: Callable[[Point], None],
-        between: Callable[[], None] = lambda: None,
-        seconds: float = math.inf,
+        task: WritingTask,
+        on_point: Callable[[WritingPoint], None],
+        on_report: Callable[[], None] = lambda: None,
+        cpu_seconds: float = math.inf,
     ) -> None:
-        """Train, and pass a point to ``tell`` before training, about POINTS times during it, and after it.
+        """Train, and pass a point to ``on_point`` before training, about POINTS times during it, and after it.
 
-        ``between`` is called at each report of the student's training, and may ask the network for answers. After
-        ``seconds`` of processor time training is abandoned: the worker stays inside it for good, and answers from there
+        ``on_report`` is called at each report of the student's training, and may ask the network for answers. After
+        ``cpu_seconds`` training is abandoned: the worker stays inside it for good, and answers from there
         as it does at any report.
         """
         watched = task.exercises[:WATCHED]
-        started = 0.0 if seconds == math.inf else self._worker.read_clock()
+        started = 0.0 if cpu_seconds == math.inf else self._worker.read_clock()
 
-        def measure(step: float, steps: float) -> None:
-            tell(Point(step, steps, self._measure_loss(watched), self.attempt(watched)))
+        def measure_point(step: float, steps: float) -> None:
+            on_point(WritingPoint(step, steps, self._measure_loss(watched), self.write_exercises(watched)))
 
-        def stop_in_time() -> None:
-            between()
-            if seconds < math.inf and self._worker.read_clock() - started > seconds:
-                raise _EnoughError
+        def stop_if_too_long() -> None:
+            on_report()
+            if cpu_seconds < math.inf and self._worker.read_clock() - started > cpu_seconds:
+                raise _TooLongError
 
-        def train(progress: Progress) -> None:
-            with contextlib.suppress(_EnoughError):
+        def train_network(progress: ProgressReport) -> None:
+            with contextlib.suppress(_TooLongError):
                 self._writer.train_on(task.functions.text, self._seed, self._seconds, progress)
 
-        measure_training(train, measure, POINTS, stop_in_time)
+        measure_training(train_network, measure_point, POINTS, stop_if_too_long)
 
-    def attempt(self, exercises: Sequence[Exercise]) -> list[Attempt]:
+    def write_exercises(self, exercises: Sequence[WritingExercise]) -> list[ExerciseAttempt]:
         """Have the network write each exercise's function, always with the likeliest token."""
         prompts = [exercise.prompt.text.encode() for exercise in exercises]
         attempts = []
         for exercise, completion in zip(exercises, complete_greedily(self._writer, prompts, MOST_BYTES), strict=True):
             unended = "two tokens are equally likely" if completion.tied else "it does not end"
             mistake = None if completion.ended else unended
-            attempts.append(judge(exercise, completion.data.decode(errors="replace"), mistake))
+            attempts.append(judge_attempt(exercise, completion.data.decode(errors="replace"), mistake))
         return attempts
 
     def encode(self, text: str) -> np.ndarray:
         """Encode a text as tokens."""
         return self._writer.encode(text.encode())
 
-    def spell(self, tokens: Sequence[int]) -> list[str]:
+    def decode_each(self, tokens: Sequence[int]) -> list[str]:
         """Decode each token separately."""
         return [self._writer.table[token].decode(errors="backslashreplace") for token in tokens]
 
-    def extend(self, text: str, written: Sequence[int]) -> np.ndarray:
+    def encode_with(self, text: str, new_tokens: Sequence[int]) -> np.ndarray:
         """Encode a text and append the tokens written after it. ValueError for a token that does not exist."""
-        if not all(token < len(self._writer.table) for token in written):
+        if not all(token < len(self._writer.table) for token in new_tokens):
             raise ValueError(f"the network has only {len(self._writer.table)} tokens")
-        return np.append(self.encode(text), np.array(written, np.int64))
+        return np.append(self.encode(text), np.array(new_tokens, np.int64))
 
-    def choose_next(self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator) -> Token:
+    def draw_next_token(
+        self, tokens: np.ndarray, temperature: float, top_p: float, rng: np.random.Generator
+    ) -> ChosenToken:
         """Draw the next token with the student's own `sampling_probabilities`."""
         logits = self._writer.next_logits([tokens])
-        own, chances = compute_softmax(logits)[0], self._find_chances(logits, temperature, top_p)
+        own, chances = compute_softmax(logits)[0], self._compute_chances(logits, temperature, top_p)
         number = int(rng.choice(len(chances), p=chances / chances.sum()))
         data, stop, _ = self._writer.table[number].partition(STOP)
         likeliest = np.argsort(-own, kind="stable")[:LIKELIEST].tolist()
         shown = likeliest if number in likeliest else [*likeliest[:-1], number]
         candidates = [
-            Candidate(text, float(own[place]), float(chances[place]))
-            for text, place in zip(self.spell(shown), shown, strict=True)
+            TokenCandidate(text, float(own[place]), float(chances[place]))
+            for text, place in zip(self.decode_each(shown), shown, strict=True)
         ]
-        return Token(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
+        return ChosenToken(number, data.decode(errors="replace"), float(own[number]), bool(stop), candidates)
 
-    def write(self, text: str) -> Iterator[Token]:
+    def write(self, text: str) -> Iterator[ChosenToken]:
         """Continue a text with the likeliest tokens, up to the end mark or past MOST_BYTES."""
         tokens, rng, size = self.encode(text), np.random.default_rng(self._seed), 0
         while size <= MOST_BYTES:
-            token = self.choose_next(tokens, 0.0, 1.0, rng)
+            token = self.draw_next_token(tokens, 0.0, 1.0, rng)
             yield token
             if token.ends:
                 return
             tokens = np.append(tokens, token.number)
             size += len(self._writer.table[token.number])
 
-    def attend(self, tokens: np.ndarray) -> np.ndarray:
+    def compute_attention(self, tokens: np.ndarray) -> np.ndarray:
         """Compute the attention of each token to those before it: (layers, heads, t, t), with rows that add up to 1."""
         return self._writer.attention_maps(tokens[None])[0].clip(0, 1)
 
     @property
-    def student(self) -> StudentWriter:
+    def student_writer(self) -> StudentWriter:
         """The student's network itself."""
         return self._writer
 
-    def _find_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
+    def _compute_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
         call = f"sampling_probabilities(logits, temperature={temperature:g}, top_p={top_p:g})"
         module = self._worker.module("tinygpt")
         found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)
@@ -237,7 +239,7 @@ class FunctionWriter:
         check_distributions(chances, call, "probabilities")
         return chances
 
-    def _measure_loss(self, exercises: Sequence[Exercise]) -> float:
+    def _measure_loss(self, exercises: Sequence[WritingExercise]) -> float:
         """Measure the mean cross-entropy of the right completions' tokens, in nats."""
         losses = []
         for exercise in exercises:
@@ -251,56 +253,56 @@ class FunctionWriter:
         return float(np.concatenate(losses).mean())
 
 
-class _EnoughError(Exception):
+class _TooLongError(Exception):
     """Training has taken long enough."""
 
 
-def judge(exercise: Exercise, written: str, mistake: str | None = None) -> Attempt:
+def judge_attempt(exercise: WritingExercise, written: str, mistake: str | None = None) -> ExerciseAttempt:
     """Judge what was written for an exercise by its inputs, or by a ``mistake`` that is already known."""
     try:
         parse_function(exercise.prompt.text + written)
     except RefusedError as error:
-        return Attempt(written, False, mistake or str(error))
-    return Attempt(written, True, mistake or find_mistake(exercise.prompt, written, exercise.cases))
+        return ExerciseAttempt(written, False, mistake or str(error))
+    return ExerciseAttempt(written, True, mistake or find_mistake(exercise.prompt, written, exercise.cases))
 
 
-def count_by_kind(attempts: Sequence[Attempt]) -> list[int]:
+def count_by_kind(attempts: Sequence[ExerciseAttempt]) -> list[int]:
     """Count the right attempts of each of the three kinds."""
-    return [count_right(attempts[kind::KINDS]) for kind in range(KINDS)]
+    return [count_right(attempts[kind::EXERCISE_KINDS]) for kind in range(EXERCISE_KINDS)]
 
 
-def count_right(attempts: Sequence[Attempt]) -> int:
+def count_right(attempts: Sequence[ExerciseAttempt]) -> int:
     """Count the attempts that do what their docstrings say."""
     return sum(attempt.mistake is None for attempt in attempts)
 
 
-def judge_all(
-    writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[Exercise]
-) -> dict[str, list[Attempt]]:
+def judge_writers(
+    writer: FunctionWriter, rivals: Mapping[str, Completer], exercises: Sequence[WritingExercise]
+) -> dict[str, list[ExerciseAttempt]]:
     """Have the network (NETWORK, listed first) and each rival write the exercises' functions, and judge them."""
     prompts = [exercise.prompt for exercise in exercises]
-    return {NETWORK: writer.attempt(exercises)} | {
-        name: [judge(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
+    return {NETWORK: writer.write_exercises(exercises)} | {
+        name: [judge_attempt(*pair) for pair in zip(exercises, complete(prompts), strict=True)]
         for name, complete in rivals.items()
     }
 
 
-def summarize_attempts(point: Point) -> str:
+def describe_attempts(point: WritingPoint) -> str:
     """Say how many functions parse and how many are right."""
     asked = len(point.attempts)
     return f"{asked} functions it has never seen: {point.parsed} parse, {point.right} compute the right values"
 
 
-def choose_attempts(points: Sequence[Point], most: int) -> list[tuple[float, Attempt]]:
-    """Choose up to ``most`` attempts at the first exercise, by step, that show how its function came to be.
+def choose_attempts(points: Sequence[WritingPoint], at_most: int) -> list[tuple[float, ExerciseAttempt]]:
+    """Choose up to ``at_most`` attempts at the first exercise, by step, that show how its function came to be.
 
     Each differs from the one before. The first, the first that parses, the first right one and the newest are included.
     """
-    found: list[tuple[float, Attempt]] = []
+    found: list[tuple[float, ExerciseAttempt]] = []
     for point in points:
         if not found or found[-1][1].written != point.attempts[0].written:
             found.append((point.step, point.attempts[0]))
     parsed = [place for place, (_, attempt) in enumerate(found) if attempt.parses]
     right = [place for place, (_, attempt) in enumerate(found) if attempt.mistake is None]
     places = dict.fromkeys([0, len(found) - 1, *parsed[:1], *right[:1], *reversed(range(len(found)))])
-    return [found[place] for place in sorted(list(places)[:most])] if found else []
+    return [found[place] for place in sorted(list(places)[:at_most])] if found else []

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
-from grading.demos.frames import Framed, Gallery, ScreenWatch
-from grading.demos.pictures import Bars, Curve, Picture, shrunk
-from grading.demos.reading import Images, Point, Reader, gather
+from grading.demos.image_classifier import DemoClassifier, DemoImages, TrainingPoint, load_demo_images
+from grading.demos.terminal_frames import Frame, Gallery, ScreenWatch
+from grading.demos.terminal_pictures import DigitBars, GreyPicture, TextCurve, shrink_image
 from grading.manifest.model import Milestone
 from grading.render.screen import Screen
 
@@ -24,60 +24,63 @@ MARGIN = 2
 """Pixels to cut off every side of a misread digit, where there is no ink."""
 
 
-def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+def play_digits_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Train a network, then show it at work and its mistakes. Raises what student code raises."""
-    digits = gather(milestone, seed, ScreenWatch(screen))
-    reader = Reader(worker, milestone, seed)
-    points: list[Point] = []
+    digits = load_demo_images(milestone, seed, ScreenWatch(screen))
+    reader = DemoClassifier(worker, milestone, seed)
+    points: list[TrainingPoint] = []
 
-    def tell(point: Point) -> None:
+    def show_point(point: TrainingPoint) -> None:
         points.append(point)
-        screen.frame(training(points, digits))
+        screen.frame(render_digit_training(points, digits))
 
-    reader.train(digits, tell)
-    screen.frame(training(points, digits), keep=True)
-    p = reader.read(digits.test_images)
+    reader.train(digits, show_point)
+    screen.frame(render_digit_training(points, digits), keep=True)
+    p = reader.classify(digits.test_images)
     for index in range(min(SHOWN, len(p))):
         told = f"digit {index + 1} of {min(SHOWN, len(p))} it has never seen"
-        shown = Framed(told, Reading(digits.test_images[index], p[index], int(digits.test_labels[index])))
+        shown = Frame(told, DigitAnswer(digits.test_images[index], p[index], int(digits.test_labels[index])))
         screen.frame(shown, seconds=SECONDS, keep=index == SHOWN - 1)
-    screen.frame(Framed("what its first layer sees in it", Maps(reader.maps(digits.test_images[index]))), keep=True)
-    screen.frame(mistakes(digits, p), keep=True)
+    screen.frame(
+        Frame("what its first layer sees in it", FeatureMaps(reader.compute_feature_maps(digits.test_images[index]))),
+        keep=True,
+    )
+    screen.frame(render_misread_digits(digits, p), keep=True)
 
 
-def training(points: list[Point], digits: Images) -> RenderableType:
+def render_digit_training(points: list[TrainingPoint], digits: DemoImages) -> RenderableType:
     """Render the loss curve so far, with the accuracy in words."""
     last = points[-1]
     title = f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
     told = Text(f"reads {last.accuracy:.0%} of digits it is not trained on\n{digits.about}")
-    return Framed(title, Group(Curve([point.loss for point in points]), told))
+    return Frame(title, Group(TextCurve([point.loss for point in points]), told))
 
 
-def mistakes(digits: Images, p: np.ndarray) -> RenderableType:
+def render_misread_digits(digits: DemoImages, probabilities: np.ndarray) -> RenderableType:
     """Render the misread digits of which the network was surest, and say how many it misread."""
-    read = p.argmax(1)
+    read = probabilities.argmax(1)
     wrong = np.flatnonzero(read != digits.test_labels)
-    told = f"It misreads {len(wrong)} of {len(p):,} digits it has never seen"
+    told = f"It misreads {len(wrong)} of {len(probabilities):,} digits it has never seen"
     if not len(wrong):
-        return Framed("its mistakes", Text(f"{told}."))
-    surest = wrong[np.argsort(-p[wrong, read[wrong]])][:MISTAKES]
+        return Frame("its mistakes", Text(f"{told}."))
+    surest = wrong[np.argsort(-probabilities[wrong, read[wrong]])][:MISTAKES]
     cut = slice(MARGIN, -MARGIN)
     pictures = [
         (
-            Picture(digits.test_images[i, 0, cut, cut] / 255),
-            f"a {digits.test_labels[i]}, read as {read[i]} ({p[i].max():.0%})",
+            GreyPicture(digits.test_images[i, 0, cut, cut] / 255),
+            f"a {digits.test_labels[i]}, read as {read[i]} ({probabilities[i].max():.0%})",
         )
         for i in surest
     ]
     heading = Text(f"{told}; it was surest of these.\n")
-    return Framed("its mistakes", Group(heading, Gallery(pictures)))
+    return Frame("its mistakes", Group(heading, Gallery(pictures)))
 
 
-class Reading:
+class DigitAnswer:
     """One digit with its probability bars, and whether it was read correctly."""
 
-    def __init__(self, image: np.ndarray, p: np.ndarray, label: int):
-        self._picture, self._p, self._label = Picture(image[0] / 255), p, label
+    def __init__(self, image: np.ndarray, probabilities: np.ndarray, label: int):
+        self._picture, self._p, self._label = GreyPicture(image[0] / 255), probabilities, label
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Put the bars next to the digit, or below it on a narrow console."""
@@ -86,15 +89,15 @@ class Reading:
         told = "and that is right" if right else f"but it is a {self._label}"
         words = Text(f"read as {read}, {told}", style="green" if right else "yellow")
         if options.max_width < 56:
-            yield Group(self._picture, Bars(self._p, width=7, columns=2), words)
+            yield Group(self._picture, DigitBars(self._p, width=7, columns=2), words)
             return
         grid = Table.grid(padding=(0, 3))
         width = min(options.max_width - 28 - 3 - 7 - 4, 40)
-        grid.add_row(self._picture, Group(Text(), Bars(self._p, width=width), Text(), words))
+        grid.add_row(self._picture, Group(Text(), DigitBars(self._p, width=width), Text(), words))
         yield grid
 
 
-class Maps:
+class FeatureMaps:
     """The feature maps of one image, at most sixteen."""
 
     def __init__(self, maps: np.ndarray):
@@ -103,8 +106,8 @@ class Maps:
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show the maps in rows, smaller on a narrow console."""
         side = 14 if options.max_width >= 60 else 10
-        small = [shrunk(one, side) for one in self._maps[:16]]
-        shown = [(Picture(one / max(float(np.abs(one).max()), 1e-12)), "") for one in small]
+        small = [shrink_image(one, side) for one in self._maps[:16]]
+        shown = [(GreyPicture(one / max(float(np.abs(one).max()), 1e-12)), "") for one in small]
         coloured = console.color_system is not None and not console.no_color
         below = ", orange where below 0" if coloured else ""
         yield Group(

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from grading.checks.student_network import RecipeError, build_failure_fields
 from grading.client import Worker
-from grading.demos.web.feed import Feed
-from grading.demos.web.server import Call, LocalPage
-from grading.demos.web.terminal import announce, interruptible
+from grading.demos.web.page_server import PageCall, PageServer
+from grading.demos.web.page_terminal import announce_page, interrupt_on_sigterm
+from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import RemoteError, WorkerFailureError
 from grading.render.progress import Watch, watch_for
@@ -21,14 +21,14 @@ from grading.render.terminal import failure_parts
 from grading.render.text import labelled
 from grading.result import Failure
 
-STUDENTS = (RemoteError, WorkerFailureError, RecipeError)
+STUDENT_ERRORS = (RemoteError, WorkerFailureError, RecipeError)
 """The errors that student code causes."""
-SHARED = ("live.js", "learning.js", "curve.js", "look.css", "icon.svg")
+SHARED_FILES = ("live.js", "learning.js", "curve.js", "look.css", "icon.svg")
 """The files that every page has."""
 
-Report = Callable[[Failure], None]
+FailureReporter = Callable[[Failure], None]
 """Reports a failure of student code in the terminal."""
-Ready = Callable[[str], None]
+ReadyCallback = Callable[[str], None]
 """Prints a sentence in the terminal once training is over."""
 
 
@@ -38,55 +38,59 @@ class NetworkPage:
     name: ClassVar[str]
     """The name of the page, whose files are NAME.html, NAME.js and NAME.css."""
 
-    def __init__(self, feed: Feed):
+    def __init__(self, feed: StateFeed):
         self._feed = feed
         self._failure: Failure | None = None
         self._ended = threading.Event()
-        self._publish("starting")
+        self._publish_state("starting")
 
     @classmethod
-    def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
         """Make a page with the data that its network learns from."""
         raise NotImplementedError
 
     @classmethod
-    def files(cls) -> Mapping[str, str]:
+    def list_files(cls) -> Mapping[str, str]:
         """Map each name in the address to its file in STATIC."""
-        names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED)
+        names = (f"{cls.name}.js", f"{cls.name}.css", *SHARED_FILES)
         return {"": f"{cls.name}.html"} | {name: name for name in names}
 
-    def calls(self) -> Mapping[str, Call]:
+    def list_calls(self) -> Mapping[str, PageCall]:
         """List the calls that the page may make, by name."""
         return {}
 
-    def run(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
+    def run(
+        self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
+    ) -> None:
         """Train, then stay until closed. Failures of student code go to the page and to ``report``."""
         try:
-            self._work(worker, milestone, seed, ready, report)
-        except STUDENTS as error:
-            self._failure = self._told(error, report)
-            self._publish("failed")
-        self._stay()
+            self._train_and_serve(worker, milestone, seed, ready, report)
+        except STUDENT_ERRORS as error:
+            self._failure = self._report_error(error, report)
+            self._publish_state("failed")
+        self._wait_for_close()
 
     def close(self) -> None:
         """Release `run`."""
         self._ended.set()
 
-    def _work(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
+    def _train_and_serve(
+        self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
+    ) -> None:
         """Train, publish the phase "ready", and call `_afterwards`. Raises what student code raises."""
         raise NotImplementedError
 
-    def _between(self, network: Any, report: Report) -> None:
+    def _handle_report(self, network: Any, report: FailureReporter) -> None:
         """Do what is due whenever training reports."""
 
-    def _afterwards(self, network: Any, report: Report) -> None:
+    def _handle_end(self, network: Any, report: FailureReporter) -> None:
         """Do what is due when training is over."""
 
-    def _stay(self) -> None:
+    def _wait_for_close(self) -> None:
         """Wait until the page is closed."""
         self._ended.wait()
 
-    def _told(self, error: Exception, report: Report) -> Failure:
+    def _report_error(self, error: Exception, report: FailureReporter) -> Failure:
         """Turn an error into a Failure, and report it unless it is the same as the last one."""
         failure = Failure(title="The demonstration runs to its end", **build_failure_fields(error))
         if failure != self._failure:
@@ -94,33 +98,33 @@ class NetworkPage:
             report(failure)
         return failure
 
-    def _publish(self, phase: str, **more: Any) -> None:
+    def _publish_state(self, phase: str, **more: Any) -> None:
         """Publish the whole state, as the page shows it."""
-        failure = failure_fields(self._failure) if phase == "failed" else None
+        failure = serialize_failure(self._failure) if phase == "failed" else None
         self._feed.publish({"phase": phase, "failure": failure} | more)
 
 
-def serve(
-    kind: type[NetworkPage], worker: Worker, milestone: Milestone, seed: int, console: Console, *, browser: bool
+def serve_page(
+    page_class: type[NetworkPage], worker: Worker, milestone: Milestone, seed: int, console: Console, *, browser: bool
 ) -> bool:
     """Serve a page until interrupted, with messages in the terminal. Return whether student code never failed."""
-    feed = Feed()
+    feed = StateFeed()
     with watch_for(console) as watch:
-        page = kind.prepare(feed, milestone, seed, watch)
+        page = page_class.create(feed, milestone, seed, watch)
     failed: list[Failure] = []
 
-    def report(failure: Failure) -> None:
+    def report_failure(failure: Failure) -> None:
         failed.append(failure)
         console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
         console.print(failure_parts(failure, brief=False))
 
-    def ready(sentence: str) -> None:
+    def announce_result(sentence: str) -> None:
         console.print(Text(sentence))
 
-    with interruptible(), LocalPage(kind.files(), page.calls(), feed) as served:
+    with interrupt_on_sigterm(), PageServer(page_class.list_files(), page.list_calls(), feed) as served:
         try:
-            announce(console, served.address, browser=browser)
-            page.run(worker, milestone, seed, ready, report)
+            announce_page(console, served.address, browser=browser)
+            page.run(worker, milestone, seed, announce_result, report_failure)
         except KeyboardInterrupt:
             console.print(Text("\nThe page has ended."))
         finally:
@@ -128,7 +132,7 @@ def serve(
     return not failed
 
 
-def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
+def serialize_failure(failure: Failure | None) -> dict[str, Any] | None:
     """Convert a failure for the page to bounded plain text without control characters."""
     if failure is None:
         return None

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grading.demos.pictures import has_many_colours
+from grading.demos.terminal_pictures import has_many_colours
 from grading.render.figures import bar
 
 CELL = 6
@@ -20,22 +20,22 @@ MARKED = 0.1
 """The share of a class from which its mistakes are marked where shades cannot be shown."""
 
 
-def counted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Count how often each class (row) was answered as each class (column): int64 (classes, classes)."""
     classes = probabilities.shape[1]
     return np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).reshape(classes, classes)
 
 
-def worst(counts: np.ndarray, most: int = WORST) -> list[tuple[int, int]]:
+def find_worst_confusions(counts: np.ndarray, at_most: int = WORST) -> list[tuple[int, int]]:
     """Find the confusions (true class, answer) that are the largest shares of their class, largest first."""
     parts = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(parts, 0)
-    order = np.argsort(-parts, axis=None, kind="stable")[:most]
+    order = np.argsort(-parts, axis=None, kind="stable")[:at_most]
     pairs = (divmod(int(place), len(counts)) for place in order)
     return [(row, column) for row, column in pairs if parts[row, column] > 0]
 
 
-class Confusion:
+class ConfusionTable:
     """A confusion matrix with its classes: rows are what images show, columns are the network's answers."""
 
     def __init__(self, counts: np.ndarray, classes: Sequence[str]):
@@ -46,47 +46,49 @@ class Confusion:
         names = max(map(len, self._classes))
         if options.max_width >= names + CELL * len(self._classes):
             yield Text("rows: what it is; columns: what the network called it\n")
-            yield self._table(console, "." if options.ascii_only else "·")
+            yield self._make_table(console, "." if options.ascii_only else "·")
             yield Text()
-        yield from self._worst(options, names)
+        yield from self._list_worst(options, names)
 
-    def _table(self, console: Console, none: str) -> Table:
+    def _make_table(self, console: Console, zero_text: str) -> Table:
         table = Table(box=None, padding=0, pad_edge=False, show_edge=False)
         table.add_column()
-        for name in headings(self._classes):
+        for name in shorten_class_names(self._classes):
             table.add_column(name, justify="right", width=CELL)
         shaded = has_many_colours(console)
         for row, (name, counts) in enumerate(zip(self._classes, self._counts.tolist(), strict=True)):
             total = max(sum(counts), 1)
-            cells = [_cell(n or none, n / total, right=row == i, shaded=shaded) for i, n in enumerate(counts)]
+            cells = [
+                _make_cell(n or zero_text, n / total, is_right=row == i, is_shaded=shaded) for i, n in enumerate(counts)
+            ]
             table.add_row(Text(name), *cells)
         return table
 
-    def _worst(self, options: ConsoleOptions, names: int) -> Iterator[RenderableType]:
-        pairs = worst(self._counts)
+    def _list_worst(self, options: ConsoleOptions, name_width: int) -> Iterator[RenderableType]:
+        pairs = find_worst_confusions(self._counts)
         yield Text("confused most:" if pairs else "nothing is confused")
         for row, column in pairs:
             count, total = int(self._counts[row, column]), int(self._counts[row].sum())
             words = f"{self._classes[row]} called {self._classes[column]}"
             part = bar(count / total, 20, ascii_only=options.ascii_only)
             told = f"{count} of {total}"
-            room = options.max_width >= 2 * names + 40
-            yield Text(f"{words:{2 * names + 8}}  {part}  {told}" if room else f"{words}: {told}")
+            room = options.max_width >= 2 * name_width + 40
+            yield Text(f"{words:{2 * name_width + 8}}  {part}  {told}" if room else f"{words}: {told}")
 
 
-def headings(classes: Sequence[str]) -> list[str]:
+def shorten_class_names(classes: Sequence[str]) -> list[str]:
     """Shorten the classes to fit above a column, or number them where short names would be the same."""
     short = [name[: CELL - 1] for name in classes]
     return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
 
 
-def _cell(count: int | str, part: float, *, right: bool, shaded: bool) -> Text:
+def _make_cell(count: int | str, share: float, *, is_right: bool, is_shaded: bool) -> Text:
     """Show a count, shaded by its share of the row: blue where the answer is right, else orange."""
     text = f"{count:>{CELL - 1}} "
-    if not shaded:
-        return Text(text, style="bold green" if right else "bold yellow" if part >= MARKED else "")
-    strength = part if right else min(1.0, 2 * part)
-    full = np.array([40, 110, 190] if right else [200, 95, 20])
+    if not is_shaded:
+        return Text(text, style="bold green" if is_right else "bold yellow" if share >= MARKED else "")
+    strength = share if is_right else min(1.0, 2 * share)
+    full = np.array([40, 110, 190] if is_right else [200, 95, 20])
     red, green, blue = np.rint(full * strength + 24 * (1 - strength)).astype(int)
-    ink = "rgb(255,255,255)" if part else "dim"
+    ink = "rgb(255,255,255)" if share else "dim"
     return Text(text, style=f"{ink} on rgb({red},{green},{blue})")

@@ -23,7 +23,7 @@ INKED = 0.4
 """The ink from which a half cell counts as inked where there is no colour."""
 
 
-class Picture:
+class GreyPicture:
     """A grey picture of shape (h, w), two rows to a line of text. Values from -1 to 0 are orange."""
 
     def __init__(self, values: np.ndarray):
@@ -47,18 +47,18 @@ class Picture:
                 line = Text(no_wrap=True)
                 for above, below in zip(upper, lower, strict=True):
                     sign = "▀" if above != below else "█" if above > INKED else " "  # copied text shows it
-                    line.append(sign, style=f"{_colour(above)} on {_colour(below)}")
+                    line.append(sign, style=f"{_format_colour(above)} on {_format_colour(below)}")
                 yield line
 
 
-def _colour(value: float) -> str:
+def _format_colour(value: float) -> str:
     """Convert a value to a colour between white for 1, black for 0 and orange for -1."""
     strength = float(np.clip(abs(value), 0, 1))
     red, green, blue = (255, 255, 255) if value >= 0 else (255, 140, 0)
     return f"rgb({round(strength * red)},{round(strength * green)},{round(strength * blue)})"
 
 
-class Photo:
+class ColourPhoto:
     """A colour picture, uint8 of shape (3, h, w), two rows to a line of text. It is grey where colours are few."""
 
     def __init__(self, image: np.ndarray):
@@ -76,7 +76,7 @@ class Photo:
             for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
                 line = Text(no_wrap=True)
                 for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
-                    line.append("▀", style=f"rgb({_listed(above)}) on rgb({_listed(below)})")
+                    line.append("▀", style=f"rgb({_join_rgb(above)}) on rgb({_join_rgb(below)})")
                 yield line
             return
         grey = pixels @ np.array([0.299, 0.587, 0.114])
@@ -92,11 +92,11 @@ def has_many_colours(console: Console) -> bool:
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
-def _listed(colour: list[int]) -> str:
+def _join_rgb(colour: list[int]) -> str:
     return ",".join(map(str, colour))
 
 
-class Bars:
+class DigitBars:
     """Probabilities of the ten digits, one line each with the largest in bold, or in two columns to save lines."""
 
     def __init__(self, probabilities: np.ndarray, *, width: int = 12, columns: int = 1):
@@ -115,13 +115,13 @@ class Bars:
             line = Text(no_wrap=True)
             for digit in range(row, len(self._probabilities), lines):
                 p = float(self._probabilities[digit])
-                shown = f"{digit} {bar(p, self._width, ascii_only=options.ascii_only)} {_percent(p)}"
+                shown = f"{digit} {bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
                 line.append("  " if digit >= lines else "")
                 line.append(shown, style="bold green" if digit == answer else "")
             yield line
 
 
-class Likeliest:
+class LikeliestClasses:
     """The most probable classes with a bar each, the first one in bold."""
 
     def __init__(self, probabilities: np.ndarray, classes: Sequence[str], *, count: int = 3, width: int = 12):
@@ -137,16 +137,16 @@ class Likeliest:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw the classes from the most probable down."""
         for place, (name, p) in enumerate(self._rows):
-            shown = f"{name:{self._names}} {bar(p, self._width, ascii_only=options.ascii_only)} {_percent(p)}"
+            shown = f"{name:{self._names}} {bar(p, self._width, ascii_only=options.ascii_only)} {_format_percent(p)}"
             yield Text(shown, style="" if place else "bold", no_wrap=True)
 
 
-def _percent(part: float) -> str:
+def _format_percent(share: float) -> str:
     """Format a share in four characters, with 100% only for nearly 1."""
-    return f"{min(100 * part, 99) if part < 0.995 else 100:3.0f}%"
+    return f"{min(100 * share, 99) if share < 0.995 else 100:3.0f}%"
 
 
-class Curve:
+class TextCurve:
     """A curve of values over time, drawn with block characters, with its first and last value below."""
 
     def __init__(
@@ -183,12 +183,12 @@ class Curve:
         yield Text(f"{self._title}: {first} at first, {last} now")
 
 
-def shrunk(values: np.ndarray, side: int) -> np.ndarray:
+def shrink_image(values: np.ndarray, max_side: int) -> np.ndarray:
     """Shrink a picture by averaging blocks of pixels: (h, w) → at most (side, side)."""
     for axis in (0, 1):
         size = values.shape[axis]
-        if size > side:
-            edges = np.linspace(0, size, side + 1).round().astype(int)
+        if size > max_side:
+            edges = np.linspace(0, size, max_side + 1).round().astype(int)
             parts = [values.take(range(a, b), axis).mean(axis) for a, b in pairwise(edges)]
             values = np.stack(parts, axis)
     return values

@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from grading.demos.web.feed import Feed
-from grading.demos.web.guard import Guard
+from grading.demos.web.request_guard import RequestGuard
+from grading.demos.web.state_feed import StateFeed
 from grading.errors import GraderError
 
 STATIC = Path(__file__).parent / "static"
@@ -33,26 +33,28 @@ START_SECONDS, STOP_SECONDS = 10.0, 5.0
 MAX_CONNECTIONS = 64
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-Call = Callable[[Any], dict[str, Any]]
+PageCall = Callable[[Any], dict[str, Any]]
 """Answers parsed JSON, in its own thread. ValueError, with the reason, for an invalid question."""
 
 
-class LocalPage:
+class PageServer:
     """A running page, used as a context manager. `address` is the URL to open, including the token."""
 
-    def __init__(self, files: Mapping[str, str], calls: Mapping[str, Call], feed: Feed):
+    def __init__(self, files: Mapping[str, str], calls: Mapping[str, PageCall], feed: StateFeed):
         """``files`` maps each name in the address to its file in STATIC; the page itself has the name ""."""
         self._feed = feed
-        self._socket = _listening()
+        self._socket = _open_socket()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
         self.address = f"http://127.0.0.1:{port}/{token}/"
-        routes = [Route(f"/{name}", _file(STATIC / file), methods=["GET"]) for name, file in files.items()]
-        routes += [Route(f"/{name}", _call(call), methods=["POST"]) for name, call in calls.items()]
-        routes.append(Route("/events", self._events, methods=["GET"]))
-        handlers: Any = {HTTPException: _told}
+        routes = [
+            Route(f"/{name}", _make_file_endpoint(STATIC / file), methods=["GET"]) for name, file in files.items()
+        ]
+        routes += [Route(f"/{name}", _make_call_endpoint(call), methods=["POST"]) for name, call in calls.items()]
+        routes.append(Route("/events", self._stream_events, methods=["GET"]))
+        handlers: Any = {HTTPException: _answer_refusal}
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
-        app = Guard(inner, port=port, token=token)
+        app = RequestGuard(inner, port=port, token=token)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -84,11 +86,11 @@ class LocalPage:
         self._thread.join(STOP_SECONDS)
         self._socket.close()
 
-    async def _events(self, _request: Request) -> Response:
+    async def _stream_events(self, _request: Request) -> Response:
         return StreamingResponse(self._feed.follow(), media_type="text/event-stream")
 
 
-def _listening() -> socket.socket:
+def _open_socket() -> socket.socket:
     """Open a socket on a port that the system chooses, reachable only from this machine."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -100,16 +102,16 @@ def _listening() -> socket.socket:
     return listening
 
 
-def _file(path: Path) -> Callable[[Request], Any]:
+def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
     async def answer(_request: Request) -> Response:
         return FileResponse(path, media_type=TYPES[path.suffix])
 
     return answer
 
 
-def _call(call: Call) -> Callable[[Request], Any]:
+def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        question = await _json(request)
+        question = await _read_json(request)
         try:
             return JSONResponse(await asyncio.to_thread(call, question))
         except ValueError as error:
@@ -118,7 +120,7 @@ def _call(call: Call) -> Callable[[Request], Any]:
     return answer
 
 
-async def _json(request: Request) -> Any:
+async def _read_json(request: Request) -> Any:
     """Parse the request's body. HTTPException when it is too large, too slow or not JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the question must be application/json")
@@ -137,6 +139,6 @@ async def _json(request: Request) -> Any:
         raise HTTPException(400, "the question is not JSON") from None
 
 
-async def _told(_request: Request, error: HTTPException) -> Response:
+async def _answer_refusal(_request: Request, error: HTTPException) -> Response:
     """Answer a refused request in JSON, as all answers are."""
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

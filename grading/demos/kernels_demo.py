@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
-from grading.demos.frames import Framed, ScreenWatch, place_beside
-from grading.demos.pictures import Likeliest, Photo
-from grading.demos.race import FINISH, Lane, Profile, Standing, run_race
-from grading.demos.reading import Images, Reader, gather
-from grading.demos.training import BESIDE, SECONDS, SHOWN, chosen, show_training
+from grading.demos.image_classifier import DemoClassifier, DemoImages, load_demo_images
+from grading.demos.kernel_race import RACE_IMAGES, Profile, RaceLane, RaceState, run_race
+from grading.demos.terminal_frames import Frame, ScreenWatch, lay_out_side_by_side
+from grading.demos.terminal_pictures import ColourPhoto, LikeliestClasses
+from grading.demos.training_demo import BESIDE, SECONDS, SHOWN, choose_varied_images, show_image_training
 from grading.manifest.model import Milestone
 from grading.render.figures import bar
 from grading.render.screen import Screen
@@ -28,28 +28,28 @@ OPS = 10
 """The most ops that a profile lists. The others are added up."""
 
 
-def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+def play_kernels_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Race, train, and classify images in float32 and int8. Raises what student code raises."""
-    images = gather(milestone, seed, ScreenWatch(screen))
-    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.frame(racing(now)))
-    screen.frame(racing(standing), keep=True)
-    screen.frame(Framed("where a training step spends its time", Profiles(standing)), keep=True)
-    reader = Reader(worker, milestone, seed)
-    show_training(reader, images, screen)
+    images = load_demo_images(milestone, seed, ScreenWatch(screen))
+    standing = run_race(worker, images.images, images.labels, seed, lambda now: screen.frame(render_race(now)))
+    screen.frame(render_race(standing), keep=True)
+    screen.frame(Frame("where a training step spends its time", ProfileTable(standing)), keep=True)
+    reader = DemoClassifier(worker, milestone, seed)
+    show_image_training(reader, images, screen)
     busy = f"Compressing it, and classifying {len(images.test_images):,} images with both."
-    screen.frame(Framed(SIZES, Text(busy)))
+    screen.frame(Frame(SIZES, Text(busy)))
     small = reader.compress(images.images[:CALIBRATED])
-    compared = compare(reader.read(images.test_images), reader, small, images)
-    samples = chosen(images.test_labels, SHOWN)
+    compared = compare_formats(reader.classify(images.test_images), reader, small, images)
+    samples = choose_varied_images(images.test_labels, SHOWN)
     for place, index in enumerate(samples):
         title = f"image {place + 1} of {len(samples)} it has never seen"
-        shown = NamedTwice(images, index, compared)
-        screen.frame(Framed(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
-    screen.frame(Framed(SIZES, Sizes(compared)), keep=True)
+        shown = TwoFormatAnswer(images, index, compared)
+        screen.frame(Frame(title, shown), seconds=SECONDS, keep=place == len(samples) - 1)
+    screen.frame(Frame(SIZES, SizeTable(compared)), keep=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class FormatComparison:
     """A network's answers and sizes in float32 and in int8, in this order."""
 
     probabilities: tuple[np.ndarray, np.ndarray]
@@ -60,23 +60,28 @@ class Comparison:
     """How many test images both answer alike."""
 
 
-def compare(p: np.ndarray, reader: Reader, small: Reader, images: Images) -> Comparison:
-    """Compare a network that answers ``p`` on the test images with its compressed copy, by answers and bytes."""
-    q = small.read(images.test_images)
-    answers = p.argmax(1), q.argmax(1)
+def compare_formats(
+    probabilities: np.ndarray, reader: DemoClassifier, compressed: DemoClassifier, images: DemoImages
+) -> FormatComparison:
+    """Compare a network, which gave these ``probabilities``, with its compressed copy by answers and bytes."""
+    q = compressed.classify(images.test_images)
+    answers = probabilities.argmax(1), q.argmax(1)
     right = [float((answer == images.test_labels).mean()) for answer in answers]
-    return Comparison(
-        (p, q), (reader.nbytes, small.nbytes), (right[0], right[1]), int((answers[0] == answers[1]).sum())
+    return FormatComparison(
+        (probabilities, q),
+        (reader.nbytes, compressed.nbytes),
+        (right[0], right[1]),
+        int((answers[0] == answers[1]).sum()),
     )
 
 
-def racing(standing: Standing) -> RenderableType:
+def render_race(standing: RaceState) -> RenderableType:
     """Render the race: the lanes and its state in words."""
-    title = f"the race: {FINISH:,} images" if standing.before is None else "the race is over"
-    return Framed(title, Track(standing))
+    title = f"the race: {RACE_IMAGES:,} images" if standing.before is None else "the race is over"
+    return Frame(title, RaceTrack(standing))
 
 
-def summarize_race(standing: Standing) -> str:
+def describe_race(standing: RaceState) -> str:
     """Say how many times as fast module 13 is, or nothing before both are timed."""
     ratio = standing.speed_up
     if ratio is None:
@@ -84,10 +89,10 @@ def summarize_race(standing: Standing) -> str:
     return f"Module 13 is {ratio:.1f} times as fast as module 06."
 
 
-class Track:
+class RaceTrack:
     """A bar for each lane of the race, with its speed."""
 
-    def __init__(self, standing: Standing):
+    def __init__(self, standing: RaceState):
         self._standing = standing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
@@ -103,26 +108,26 @@ class Track:
         yield Text()
         if self._standing.stage:
             yield Text(self._standing.stage)
-        told = summarize_race(self._standing)
+        told = describe_race(self._standing)
         if told:
             yield Text(f"{told} {lanes[-1].seconds:.1f} s of processor time each.")
 
 
-def format_speed(lane: Lane) -> str:
+def format_speed(lane: RaceLane) -> str:
     """Format a lane's images per second, in constant width."""
     speed = "-" if not lane.seconds else f"{lane.speed:,.0f}" if lane.speed >= 10 else f"{lane.speed:.1f}"
     return f"{speed:>6} images/s"
 
 
-class Profiles:
+class ProfileTable:
     """Each op's time in a training step before and after optimising, longest first."""
 
-    def __init__(self, standing: Standing):
+    def __init__(self, standing: RaceState):
         self._before, self._after = standing.before or {}, standing.after or {}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show the times as a table, with bars where there is room."""
-        rows = profile_rows(self._before, self._after)
+        rows = list_profile_rows(self._before, self._after)
         longest = max(max(row[1:]) for row in rows)
         names = max(len(name) for name, *_ in rows)
         width = min(16, (options.max_width - names - 2 * 11) // 2)
@@ -143,7 +148,7 @@ class Profiles:
         yield Text("\nMeasured by your Profile: each op's fastest time in a few steps.", style="dim")
 
 
-def profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
+def list_profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, float]]:
     """List each op's name with its seconds before and after, longest first, and sum up the rest in one row."""
     names = dict.fromkeys((*before, *after))
     rows = [(name, before.get(name, 0.0), after.get(name, 0.0)) for name in names]
@@ -153,11 +158,11 @@ def profile_rows(before: Profile, after: Profile) -> list[tuple[str, float, floa
     return [*shown, others] if rest else shown
 
 
-class NamedTwice:
+class TwoFormatAnswer:
     """One image, with the network's answers in float32 and in int8."""
 
-    def __init__(self, images: Images, index: int, compared: Comparison):
-        self._picture, self._classes = Photo(images.test_images[index]), images.classes
+    def __init__(self, images: DemoImages, index: int, compared: FormatComparison):
+        self._picture, self._classes = ColourPhoto(images.test_images[index]), images.classes
         self._label = int(images.test_labels[index])
         self._p = [probabilities[index] for probabilities in compared.probabilities]
 
@@ -168,14 +173,14 @@ class NamedTwice:
         width = max(4, min(options.max_width - (35 if beside else 0) - names - 6, 30))
         bars: list[RenderableType] = []
         for name, p in zip(FORMATS, self._p, strict=True):
-            likeliest = Likeliest(p, self._classes, count=3 if beside else 1, width=width)
+            likeliest = LikeliestClasses(p, self._classes, count=3 if beside else 1, width=width)
             bars += [Text(name, style="dim"), likeliest, *([Text()] if beside else [])]
         if not beside:
-            yield Group(self._picture, *bars, self._words())
+            yield Group(self._picture, *bars, self._describe_answers())
             return
-        yield place_beside(self._picture, Group(Text(), *bars, self._words()))
+        yield lay_out_side_by_side(self._picture, Group(Text(), *bars, self._describe_answers()))
 
-    def _words(self) -> Text:
+    def _describe_answers(self) -> Text:
         right = [int(p.argmax()) == self._label for p in self._p]
         told = "both are right" if all(right) else "both are wrong"
         if any(right) and not all(right):
@@ -183,10 +188,10 @@ class NamedTwice:
         return Text(f"it is: {self._classes[self._label]}; {told}", style="green" if all(right) else "yellow")
 
 
-class Sizes:
+class SizeTable:
     """A network's bytes and accuracy in both formats."""
 
-    def __init__(self, compared: Comparison):
+    def __init__(self, compared: FormatComparison):
         self._compared = compared
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
@@ -198,10 +203,10 @@ class Sizes:
         for name, nbytes, accuracy in zip(FORMATS, told.nbytes, told.accuracies, strict=True):
             table.add_row(name, f"{nbytes:,}", f"{accuracy:.1%}")
         yield table
-        yield Text(f"\n{summarize_comparison(told)}")
+        yield Text(f"\n{describe_comparison(told)}")
 
 
-def summarize_comparison(compared: Comparison) -> str:
+def describe_comparison(compared: FormatComparison) -> str:
     """Say how much smaller int8 is, and how often it gives the same answer."""
     share = compared.nbytes[1] / compared.nbytes[0]
     tested = len(compared.probabilities[0])

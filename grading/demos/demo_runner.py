@@ -25,7 +25,7 @@ from grading.workers import start_worker
 
 def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure | None:
     """Play a milestone's demonstration with the code at ``root``. Return the failure that stopped it, if any."""
-    with _started(root, number) as (milestone, worker):
+    with _start_demo_worker(root, number) as (milestone, worker):
         try:
             DEMOS[number](worker, screen, milestone, seed)
         except (RemoteError, WorkerFailureError, RecipeError) as error:
@@ -36,16 +36,18 @@ def run_demo(root: Path, number: int, *, screen: Screen, seed: int) -> Failure |
 def serve_demo(root: Path, number: int, *, console: Console, seed: int, browser: bool) -> bool:
     """Serve a demonstration's page until interrupted. Return whether student code did everything it was asked to.
 
-    ``number`` must be one of grading.demos.PAGES.
+    ``number`` must be one of grading.demos.PAGE_MILESTONES.
     """
-    from grading.demos.web.pages import PAGES, serve  # this imports the server, which nothing else needs
+    # These import the server, which nothing else needs.
+    from grading.demos.web.network_page import serve_page
+    from grading.demos.web.page_classes import PAGE_CLASSES
 
-    with _started(root, number) as (milestone, worker):
-        return serve(PAGES[number], worker, milestone, seed, console, browser=browser)
+    with _start_demo_worker(root, number) as (milestone, worker):
+        return serve_page(PAGE_CLASSES[number], worker, milestone, seed, console, browser=browser)
 
 
 @contextlib.contextmanager
-def _started(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
+def _start_demo_worker(root: Path, number: int) -> Iterator[tuple[Milestone, Worker]]:
     """Start a worker with the code at ``root`` up to a milestone, and yield both."""
     manifest = load(root)
     milestone = built_milestone(manifest, number)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from grading.language.documents import Prompt
 from grading.language.function_corpus import IDIOMS, LISTS, MAX_CONSTANT, MIN_CONSTANT, NAMES, TRIVIAL, FunctionGrammar
 
-LONGEST = 400
+MAX_CHARACTERS = 400
 """The most characters that may be typed."""
 NAME, CONSTANT = r"[a-z_][a-z0-9_]{0,19}", r"[1-9]\d{0,3}"
 REQUEST = re.compile(r"^(please )?(write )?(me )?(a |the )?(function )?(that |which )?(returns? )?", re.IGNORECASE)
@@ -23,7 +23,7 @@ class NotUnderstoodError(ValueError):
 
 
 @dataclass(frozen=True)
-class Beginning:
+class FunctionBeginning:
     """The beginning of a function that the network is given, with its right continuation."""
 
     text: str
@@ -33,30 +33,32 @@ class Beginning:
     """What was understood, in words for the person who typed it."""
 
 
-def understand(typed: str, language: FunctionGrammar) -> Beginning:
+def parse_request(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     """Parse typed text as the beginning of a function: its signature, or what it should return.
 
     NotUnderstoodError says what can be asked for when it is neither.
     """
     typed = " ".join("".join(letter if letter.isprintable() else " " for letter in typed).split())
-    if len(typed) > LONGEST:
-        raise NotUnderstoodError(f"That is {len(typed)} characters long; ask for a function in {LONGEST} at most.")
+    if len(typed) > MAX_CHARACTERS:
+        raise NotUnderstoodError(
+            f"That is {len(typed)} characters long; ask for a function in {MAX_CHARACTERS} at most."
+        )
     if re.match(r"def\b", typed):
-        return _understand_signature(typed, language)
-    parts = _read_phrase(typed, language)
+        return _parse_signature(typed, grammar)
+    parts = _parse_phrase(typed, grammar)
     if parts is None:
-        raise NotUnderstoodError(f"Not understood. {describe_language(language)}")
-    prompt, notes = _write(parts, language), _note(parts, language)
-    understood = f"Understood: {' '.join([_explain(parts, language), *notes])} Name and signature are added."
-    return Beginning(prompt.text, prompt.answer, understood)
+        raise NotUnderstoodError(f"Not understood. {describe_grammar(grammar)}")
+    prompt, notes = _write_prompt(parts, grammar), _list_notes(parts, grammar)
+    understood = f"Understood: {' '.join([_describe_parts(parts, grammar), *notes])} Name and signature are added."
+    return FunctionBeginning(prompt.text, prompt.answer, understood)
 
 
-def describe_language(language: FunctionGrammar) -> str:
+def describe_grammar(grammar: FunctionGrammar) -> str:
     """Describe in a few sentences what can be asked for."""
-    operations = ", ".join(f"the {name}" for name in language.operations)
-    phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in language.continuations.values()]
+    operations = ", ".join(f"the {name}" for name in grammar.operations)
+    phrases = [phrase.format(k=7).lstrip(", ") for phrase, _ in grammar.continuations.values()]
     continuations = ", ".join(filter(None, phrases))
-    conditions = ", ".join(phrase.format(n="limit") for phrase, _ in language.conditions.values())
+    conditions = ", ".join(phrase.format(n="limit") for phrase, _ in grammar.conditions.values())
     return (
         f"Of two numbers: {operations} of width and age, optionally followed by {continuations}. Of a list: "
         f"how many numbers in prices are, whether any or all are, or the sum, the list, the first or the last of those "
@@ -70,7 +72,7 @@ def extract_phrase(prompt: Prompt) -> str:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _FunctionParts:
     """A function's parts: operation and continuation for two numbers, or idiom and condition for a list."""
 
     pair: tuple[str, str]
@@ -79,17 +81,17 @@ class _Parts:
     of_list: bool = False
 
 
-def _write(parts: _Parts, language: FunctionGrammar) -> Prompt:
+def _write_prompt(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
     if parts.of_list:
-        return language.write_list_function(*parts.pair, *parts.names)
-    return language.write_number_function(*parts.pair, *parts.names, parts.constant or 0)
+        return grammar.write_list_function(*parts.pair, *parts.names)
+    return grammar.write_number_function(*parts.pair, *parts.names, parts.constant or 0)
 
 
-def _read_phrase(typed: str, language: FunctionGrammar) -> _Parts | None:
+def _parse_phrase(typed: str, grammar: FunctionGrammar) -> _FunctionParts | None:
     """Parse a phrase into its parts, or None when the language does not have it."""
     phrase = typed.strip(" .\"'").lower()
     for said in (phrase, REQUEST.sub("", phrase)):
-        for pattern, pair, of_list in _patterns(language):
+        for pattern, pair, of_list in _iterate_patterns(grammar):
             found = pattern.fullmatch(said)
             if found is None:
                 continue
@@ -98,15 +100,15 @@ def _read_phrase(typed: str, language: FunctionGrammar) -> _Parts | None:
             assert second is not None
             if first == second or keyword.iskeyword(first) or keyword.iskeyword(second):
                 raise NotUnderstoodError(f"{first} and {second} are not two names for the parameters of a function.")
-            return _Parts(pair, (first, second), None if constant is None else int(constant), of_list)
+            return _FunctionParts(pair, (first, second), None if constant is None else int(constant), of_list)
     return None
 
 
-def _patterns(language: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
+def _iterate_patterns(grammar: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tuple[str, str], bool]]:
     """Yield a pattern for each pair of parts, the pair, and whether it is for a list."""
     groups = {"first": f"(?P<first>{NAME})", "second": f"(?P<second>{NAME})", "k": f"(?P<k>{CONSTANT})"}
-    for operation in language.operations:
-        for continuation, (phrase, _) in language.continuations.items():
+    for operation in grammar.operations:
+        for continuation, (phrase, _) in grammar.continuations.items():
             rest = phrase.replace(", ", ",? ").format(**groups)
             yield (
                 re.compile(f"(?:the )?{operation} of {groups['first']} and {groups['second']}{rest}"),
@@ -114,60 +116,62 @@ def _patterns(language: FunctionGrammar) -> Iterator[tuple[re.Pattern[str], tupl
                 False,
             )
     for idiom, (said, _) in IDIOMS.items():
-        for condition, (phrase, _) in language.conditions.items():
+        for condition, (phrase, _) in grammar.conditions.items():
             pattern = said.format(xs=groups["first"], phrase=phrase.format(n=groups["second"]))
             yield re.compile(re.sub("^the ", "(?:the )?", pattern)), (idiom, condition), True
 
 
-def _explain(parts: _Parts, language: FunctionGrammar) -> str:
+def _describe_parts(parts: _FunctionParts, grammar: FunctionGrammar) -> str:
     """Say which parts were understood."""
     first, second = parts.names
     if parts.of_list:
         idiom, condition = parts.pair
-        phrase = language.conditions[condition][0].format(n=second)
+        phrase = grammar.conditions[condition][0].format(n=second)
         return f"the idiom '{idiom}' of the list {first}, for numbers {phrase}."
     operation, continuation = parts.pair
-    phrase = language.continuations[continuation][0].format(k=parts.constant).lstrip(", ")
+    phrase = grammar.continuations[continuation][0].format(k=parts.constant).lstrip(", ")
     return f"the {operation} of {first} and {second}{f'; then {phrase}' if phrase else ''}."
 
 
-def _note(parts: _Parts, language: FunctionGrammar) -> list[str]:
+def _list_notes(parts: _FunctionParts, grammar: FunctionGrammar) -> list[str]:
     """List what the training text does not have, and which words were made up."""
-    notes = [f"'{word}' was made up for this run." for word in parts.pair if word in language.made_up]
-    held = language.held_lists | TRIVIAL if parts.of_list else language.held_numbers
+    notes = [f"'{word}' was made up for this run." for word in parts.pair if word in grammar.made_up]
+    held = grammar.held_lists | TRIVIAL if parts.of_list else grammar.held_numbers
     if parts.pair in held:
         notes.append("These two parts never occur together in the training text.")
     first, second = parts.names
     known = (first in (LISTS if parts.of_list else NAMES), second in NAMES)
     strange = [name for name, is_known in zip(parts.names, known, strict=True) if not is_known]
     notes += [f"The training text never has {name} there." for name in strange]
-    if not strange and parts.names in language.held_names:
+    if not strange and parts.names in grammar.held_names:
         notes.append(f"It never has {first} and {second} together.")
     if parts.constant is not None and not MIN_CONSTANT <= parts.constant <= MAX_CONSTANT:
         notes.append(f"Its constants range from {MIN_CONSTANT} to {MAX_CONSTANT}.")
     return notes
 
 
-def _understand_signature(typed: str, language: FunctionGrammar) -> Beginning:
+def _parse_signature(typed: str, grammar: FunctionGrammar) -> FunctionBeginning:
     """Parse a signature, with its docstring if there is one, into the training text's layout."""
     found = SIGNATURE.fullmatch(typed)
     names = [name.strip() for name in found[2].split(",")] if found and found[2].strip() else []
-    if found is None or not all(map(_is_name, [found[1], *names])) or len(set(names)) < len(names):
+    if found is None or not all(map(_is_parameter_name, [found[1], *names])) or len(set(names)) < len(names):
         raise NotUnderstoodError("That is not a signature. A signature looks like this: def larger_times(width, age):")
     head = f"def {found[1]}({', '.join(names)}):"
     if not found[3]:
-        return Beginning(head, None, "Understood: a signature. The network also writes the docstring.")
+        return FunctionBeginning(head, None, "Understood: a signature. The network also writes the docstring.")
     docstring = DOCSTRING.match(found[3])
     if docstring is None:
         raise NotUnderstoodError('Only a docstring, """Return ...""", may follow. The network writes the rest.')
     said = docstring[1]
     text = f'{head}\n    """{said}"""'
-    parts = _read_phrase(said, language)
+    parts = _parse_phrase(said, grammar)
     if parts is None or list(parts.names) != names:
-        return Beginning(text, None, "Understood: a signature with a docstring, for which no right answer is known.")
-    understood = " ".join(["Understood: a signature;", _explain(parts, language), *_note(parts, language)])
-    return Beginning(text, _write(parts, language).answer, understood)
+        return FunctionBeginning(
+            text, None, "Understood: a signature with a docstring, for which no right answer is known."
+        )
+    understood = " ".join(["Understood: a signature;", _describe_parts(parts, grammar), *_list_notes(parts, grammar)])
+    return FunctionBeginning(text, _write_prompt(parts, grammar).answer, understood)
 
 
-def _is_name(text: str) -> bool:
+def _is_parameter_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)

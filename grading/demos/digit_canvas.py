@@ -18,15 +18,15 @@ MAX_STROKES, MAX_POINTS = 100, 4000
 PIXELS, BOX = 28, 20
 RADIUS = 1.2
 """Half the pen's width in pixels of the image. MNIST's lines are two to three pixels wide."""
-SMALLEST = 120
+SMALLEST_DRAWING = 120
 """Drawings smaller than this are not enlarged to fill the box: a dot stays a dot."""
-APART = 0.4
+MIN_DISTANCE = 0.4
 """Points closer than this many pixels become one."""
 
 Strokes = list[list[tuple[int, int]]]
 
 
-def strokes_of(value: Any) -> Strokes:
+def read_strokes(value: Any) -> Strokes:
     """Read the strokes in parsed JSON, `[[[x, y], …], …]`. ValueError with the reason for anything else."""
     if type(value) is not list or not value or not all(type(stroke) is list and stroke for stroke in value):
         raise ValueError("strokes must be a list of strokes, each a list of points, none of them empty")
@@ -38,38 +38,38 @@ def strokes_of(value: Any) -> Strokes:
     return [[(x, y) for x, y in stroke] for stroke in value]
 
 
-def to_mnist(strokes: Strokes) -> np.ndarray:
+def draw_mnist_image(strokes: Strokes) -> np.ndarray:
     """Draw the strokes as an MNIST image, uint8 of shape (28, 28), with ink 255 on 0. Blank without strokes."""
     if not strokes:
         return np.zeros((PIXELS, PIXELS), np.uint8)
     points = np.array([point for stroke in strokes for point in stroke], np.float64)
     low, high = points.min(0), points.max(0)
     room = BOX - 2 * RADIUS
-    scale = room / max(*(high - low), SMALLEST)
+    scale = room / max(*(high - low), SMALLEST_DRAWING)
     middle = (low + high) / 2
-    paths = [_thinned((np.array(stroke) - middle) * scale) for stroke in strokes]
+    paths = [_thin_path((np.array(stroke) - middle) * scale) for stroke in strokes]
     starts = np.concatenate([path[:-1] if len(path) > 1 else path for path in paths])
     ends = np.concatenate([path[1:] if len(path) > 1 else path for path in paths])
     centre = np.full(2, PIXELS / 2)
-    ink = _ink(starts + centre, ends + centre)
+    ink = _draw_ink(starts + centre, ends + centre)
     # The first image locates the centre of mass. The second has it in the middle, as far as all ink stays inside.
     rows, columns = np.mgrid[:PIXELS, :PIXELS] + 0.5
     mass = np.array([(columns * ink).sum(), (rows * ink).sum()]) / ink.sum()
     spare = (PIXELS - (high - low) * scale) / 2 - RADIUS
     centre += np.clip(PIXELS / 2 - mass, -spare, spare)
-    return np.rint(255 * _ink(starts + centre, ends + centre)).astype(np.uint8)
+    return np.rint(255 * _draw_ink(starts + centre, ends + centre)).astype(np.uint8)
 
 
-def _thinned(path: np.ndarray) -> np.ndarray:
+def _thin_path(path: np.ndarray) -> np.ndarray:
     """Drop points of a path that nearly coincide with the last one kept. Its ends stay."""
     kept = [0]
     for index in range(1, len(path)):
-        if np.abs(path[index] - path[kept[-1]]).max() >= APART or index == len(path) - 1:
+        if np.abs(path[index] - path[kept[-1]]).max() >= MIN_DISTANCE or index == len(path) - 1:
             kept.append(index)
     return path[kept]
 
 
-def _ink(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _draw_ink(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Draw straight lines between points in pixels as ink from 0 to 1: (n, 2), (n, 2) → (28, 28).
 
     A pixel's ink follows from its centre's distance to the nearest line, with a soft edge one pixel wide.

@@ -19,23 +19,23 @@ LOW, HIGH = -0.25, 1.25
 SHADES = " ·░▒▓█"
 
 
-def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Train a network, and draw its decision boundary as it learns. Raises what student code raises."""
     network = StudentNetwork(worker, milestone.trigger, seed)
     losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
-    screen.frame(_frame(network, "before training: fresh weights", losses))
+    screen.frame(_render_boundary(network, "before training: fresh weights", losses))
 
     def progress(step: float, steps: float) -> None:
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
-            screen.frame(_frame(network, f"step {step:.0f} of {steps:.0f}", losses))
+            screen.frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
 
     network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, progress)
     losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
-    screen.frame(_frame(network, "after training", losses))
+    screen.frame(_render_boundary(network, "after training", losses))
 
 
-def _frame(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
+def _render_boundary(network: StudentNetwork, title: str, losses: list[float]) -> Panel:
     """Draw the plane shaded by the network's answers, with the four points, and print its answers at them."""
     across, down = np.linspace(LOW, HIGH, COLUMNS), np.linspace(HIGH, LOW, ROWS)
     grid = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2).astype(np.float32)

@@ -30,7 +30,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware that passes requests for `/TOKEN/…` on, refuses all others, and adds security headers."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str):
@@ -45,7 +45,7 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refused = self._refuse(scope)
+        refused = self._find_refusal(scope)
         if refused is not None:
             status, why = refused
             await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
@@ -53,7 +53,7 @@ class Guard:
         inner: MutableMapping[str, Any] = dict(scope, path=scope["path"].removeprefix(f"/{self._token}"))
         await self._app(inner, receive, send_with_headers)
 
-    def _refuse(self, scope: Scope) -> tuple[int, str] | None:
+    def _find_refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Decide whether to refuse a request, with status and reason, or None to let it pass."""
         headers = Headers(scope=scope)
         if headers.getlist("host") not in [[host] for host in self._hosts]:

@@ -23,11 +23,11 @@ from grading.testing import expect
 BATCH = 64
 CHANNELS = (16, 32, 64)
 """The network of both training steps has three blocks of convolution, batch normalisation, ReLU and max pooling."""
-FINISH = 4096
+RACE_IMAGES = 4096
 """How many images end the race."""
 SECONDS = 2.5
 """Each lane's processor time, unless one finishes earlier."""
-PROFILED = 7
+PROFILED_STEPS = 7
 """How many steps are profiled. A profile shows each op's fastest time."""
 MAX_OPS, MAX_NAME = 200, 24
 
@@ -36,7 +36,7 @@ Profile = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Lane:
+class RaceLane:
     """One of the three convolutions, and how far it has come."""
 
     name: str
@@ -48,7 +48,7 @@ class Lane:
     @property
     def part(self) -> float:
         """The share of the race that is done, from 0 to 1."""
-        return min(self.images / FINISH, 1.0)
+        return min(self.images / RACE_IMAGES, 1.0)
 
     @property
     def speed(self) -> float:
@@ -57,11 +57,11 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RaceState:
     """The state of the race: its stage, its lanes, and at the end the profiles of both networks."""
 
     stage: str
-    lanes: tuple[Lane, ...]
+    lanes: tuple[RaceLane, ...]
     before: Profile | None = None
     after: Profile | None = None
 
@@ -73,30 +73,32 @@ class Standing:
 
 
 LANES = (
-    Lane("loops", "conv2d_naive: forward through the first convolution only"),
-    Lane("module 06", "whole training steps of a 16-32-64 network"),
-    Lane("module 13", "the same steps, after optimise(network)"),
+    RaceLane("loops", "conv2d_naive: forward through the first convolution only"),
+    RaceLane("module 06", "whole training steps of a 16-32-64 network"),
+    RaceLane("module 13", "the same steps, after optimise(network)"),
 )
 
 
 def run_race(
-    worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, tell: Callable[[Standing], None]
-) -> Standing:
-    """Race on some images, uint8 (n, 3, 32, 32), then profile, and call ``tell`` after each turn.
+    worker: Worker, images: np.ndarray, labels: np.ndarray, seed: int, on_progress: Callable[[RaceState], None]
+) -> RaceState:
+    """Race on some images, uint8 (n, 3, 32, 32), then profile, and call ``on_progress`` after each turn.
 
     Raises what student code raises.
     """
-    standing = Standing("Module 06 is taking its first step.", LANES)
-    tell(standing)
+    standing = RaceState("Module 06 is taking its first step.", LANES)
+    on_progress(standing)
     inputs = ((images[:BATCH] - np.float32(127.5)) / 64).astype(np.float32)
     plain, fast = (TrainingStep(worker, inputs, labels[:BATCH]) for _ in range(2))
     plain.run()
-    tell(standing := replace(standing, stage="Numba is compiling module 13's loops, once. It takes a few seconds."))
+    on_progress(
+        standing := replace(standing, stage="Numba is compiling module 13's loops, once. It takes a few seconds.")
+    )
     fast.optimise()
     fast.run()
-    turns = ((_loops(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
+    turns = ((_make_loop_turn(worker, inputs, seed), 1), (plain.run, len(inputs)), (fast.run, len(inputs)))
     lanes = list(LANES)
-    while max(lane.images for lane in lanes) < FINISH and min(lane.seconds for lane in lanes) < SECONDS:
+    while max(lane.images for lane in lanes) < RACE_IMAGES and min(lane.seconds for lane in lanes) < SECONDS:
         behind = min(range(len(lanes)), key=lambda place: lanes[place].seconds)
         turn, count = turns[behind]
         started = worker.read_clock()
@@ -104,9 +106,9 @@ def run_race(
         lane = lanes[behind]
         taken = lane.seconds + worker.read_clock() - started
         lanes[behind] = replace(lane, images=lane.images + count, seconds=taken)
-        tell(standing := Standing("Each lane gets the same processor time.", tuple(lanes)))
-    profiles = [_fastest([step.profile() for _ in range(PROFILED)]) for step in (plain, fast)]
-    tell(standing := replace(standing, stage="", before=profiles[0], after=profiles[1]))
+        on_progress(standing := RaceState("Each lane gets the same processor time.", tuple(lanes)))
+    profiles = [_take_fastest_times([step.profile() for _ in range(PROFILED_STEPS)]) for step in (plain, fast)]
+    on_progress(standing := replace(standing, stage="", before=profiles[0], after=profiles[1]))
     return standing
 
 
@@ -124,10 +126,10 @@ class TrainingStep:
         """Switch the network to module 13's kernels. Its parameters stay the same."""
         self._network = self._worker.call(self._worker.module("kernels"), "optimise", self._network)
 
-    def run(self, *watching: Any) -> None:
-        """Take one step, with its ops recorded by a tape and by any recorders in ``watching``."""
+    def run(self, *extra_recorders: Any) -> None:
+        """Take one step, with its ops recorded by a tape and by any recorders in ``extra_recorders``."""
         call, (images, labels) = self._worker.call, self._batch
-        recorders = [call(self._worker.module("autograd"), "Tape"), *watching]
+        recorders = [call(self._worker.module("autograd"), "Tape"), *extra_recorders]
         for recorder in recorders:
             call(recorder, "__enter__")
         loss = call(self._criterion, "__call__", call(self._network, "__call__", images), labels)
@@ -151,7 +153,7 @@ class TrainingStep:
         return {one_line(name, MAX_NAME): float(value) for name, value in seconds.items()}
 
 
-def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
+def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
     """Make a turn that runs module 06's loop convolution on one image: the networks' first layer, forward only."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
@@ -161,7 +163,7 @@ def _loops(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[], None]:
     return turn
 
 
-def _fastest(profiles: list[Profile]) -> Profile:
+def _take_fastest_times(profiles: list[Profile]) -> Profile:
     """Take each op's fastest time over all steps, because other programs slow some of them down."""
     names = dict.fromkeys(name for profile in profiles for name in profile)
     return {name: min(profile[name] for profile in profiles if name in profile) for name in names}

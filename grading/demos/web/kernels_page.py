@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from grading.client import Worker
-from grading.demos.kernels import (
+from grading.demos.image_classifier import WATCHED, DemoClassifier, DemoImages
+from grading.demos.kernel_race import LANES, RaceState, run_race
+from grading.demos.kernels_demo import (
     CALIBRATED,
-    compare,
+    compare_formats,
+    describe_comparison,
+    describe_race,
     format_speed,
-    profile_rows,
-    summarize_comparison,
-    summarize_race,
+    list_profile_rows,
 )
-from grading.demos.race import LANES, Standing, run_race
-from grading.demos.reading import WATCHED, Images, Reader
-from grading.demos.training import chosen
-from grading.demos.web.answering import AnsweringPage
-from grading.demos.web.feed import Feed
-from grading.demos.web.images import ImagePage, describe_images
-from grading.demos.web.server import Call
+from grading.demos.training_demo import choose_varied_images
+from grading.demos.web.answering_page import AnsweringPage
+from grading.demos.web.image_page import ImagePage, describe_images
+from grading.demos.web.page_server import PageCall
+from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 10
 """How many images the page offers instead of your own photograph: one of each class."""
@@ -37,46 +37,46 @@ class KernelPage(AnsweringPage, ImagePage):
     name = "kernels"
     done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. Give the page a photograph."
 
-    def __init__(self, feed: Feed, images: Images):
-        self._standing = Standing("", LANES)
-        self._small: Reader | None = None
-        self._samples = chosen(images.test_labels[:WATCHED], SAMPLES)
+    def __init__(self, feed: StateFeed, images: DemoImages):
+        self._standing = RaceState("", LANES)
+        self._small: DemoClassifier | None = None
+        self._samples = choose_varied_images(images.test_labels[:WATCHED], SAMPLES)
         super().__init__(feed, images)
 
     @classmethod
-    def files(cls) -> Mapping[str, str]:
+    def list_files(cls) -> Mapping[str, str]:
         """List the page's files, including the script that reads photographs."""
-        return {**super().files(), "photo.js": "photo.js"}
+        return {**super().list_files(), "photo.js": "photo.js"}
 
-    def calls(self) -> Mapping[str, Call]:
+    def list_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls, `answer` and `samples`."""
-        return {**super().calls(), "samples": self.samples}
+        return {**super().list_calls(), "samples": self.describe_samples}
 
-    def samples(self, question: Any) -> dict[str, Any]:
+    def describe_samples(self, question: Any) -> dict[str, Any]:
         """Describe some test images and the classes; the question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
 
-    def _prepare(self, worker: Worker, seed: int) -> None:
-        def tell(standing: Standing) -> None:
+    def _run_before_training(self, worker: Worker, seed: int) -> None:
+        def tell(standing: RaceState) -> None:
             self._standing = standing
-            self._publish("starting")
+            self._publish_state("starting")
 
         run_race(worker, self._images.images, self._images.labels, seed, tell)
 
-    def _finish(self, reader: Reader, p: np.ndarray) -> dict[str, Any]:
+    def _describe_result(self, reader: DemoClassifier, p: np.ndarray) -> dict[str, Any]:
         self._small = reader.compress(self._images.images[:CALIBRATED])
-        compared = compare(p, reader, self._small, self._images)
+        compared = compare_formats(p, reader, self._small, self._images)
         return {
             "compared": {
                 "nbytes": compared.nbytes,
                 "accuracies": compared.accuracies,
-                "summary": summarize_comparison(compared),
+                "summary": describe_comparison(compared),
             }
         }
 
-    def _parse(self, question: Any) -> np.ndarray:
+    def _parse_question(self, question: Any) -> np.ndarray:
         if type(question) is not dict or set(question) != {"pixels"} or type(question["pixels"]) is not str:
             raise ValueError('ask with {"pixels": "…"} and nothing else')
         try:
@@ -87,18 +87,18 @@ class KernelPage(AnsweringPage, ImagePage):
             raise ValueError(f"a photograph has {3 * SIDE**2:,} bytes here, not {len(pixels):,}")
         return np.moveaxis(np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3), -1, 0)
 
-    def _reply(self, network: Reader, parsed: np.ndarray) -> dict[str, Any]:
+    def _answer_question(self, network: DemoClassifier, parsed: np.ndarray) -> dict[str, Any]:
         """Compute each class's probability in both formats, without int8 during training."""
         readers = (network, self._small)
-        answers = [one and [round(float(p), 4) for p in one.read(parsed[None])[0]] for one in readers]
+        answers = [one and [round(float(p), 4) for p in one.classify(parsed[None])[0]] for one in readers]
         return {"float32": answers[0], "int8": answers[1]}
 
-    def _publish(self, phase: str, **more: Any) -> None:
+    def _publish_state(self, phase: str, **more: Any) -> None:
         standing = self._standing
-        profile = profile_rows(standing.before, standing.after) if standing.before and standing.after else None
+        profile = list_profile_rows(standing.before, standing.after) if standing.before and standing.after else None
         lanes = [
             {"name": lane.name, "job": lane.job, "part": lane.part, "speed": format_speed(lane)}
             for lane in standing.lanes
         ]
-        race = {"stage": standing.stage, "lanes": lanes, "summary": summarize_race(standing)}
-        super()._publish(phase, race=race | {"over": profile is not None}, profile=profile, **more)
+        race = {"stage": standing.stage, "lanes": lanes, "summary": describe_race(standing)}
+        super()._publish_state(phase, race=race | {"over": profile is not None}, profile=profile, **more)

@@ -11,26 +11,26 @@ from rich.table import Table
 from rich.text import Text
 
 from grading.client import Worker
-from grading.demos.caching import CacheRace, race_cache, summarize_cache
-from grading.demos.frames import Framed, Gallery
-from grading.demos.pictures import Curve, Likeliest, Picture, shrunk
-from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, understand
-from grading.demos.trial import UNENDED, Trial, try_rivals, try_written
-from grading.demos.writing import (
-    KINDS,
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
+from grading.demos.function_requests import FunctionBeginning, NotUnderstoodError, describe_grammar, parse_request
+from grading.demos.function_trial import UNENDED_TRIAL, FunctionTrial, try_function, try_rivals
+from grading.demos.function_writer import (
+    EXERCISE_KINDS,
     UNWATCHED_SECONDS,
-    Attempt,
+    ChosenToken,
+    ExerciseAttempt,
     FunctionWriter,
-    Point,
-    Task,
-    Token,
+    WritingPoint,
+    WritingTask,
     choose_attempts,
     count_by_kind,
     count_right,
-    draw_task,
-    judge_all,
-    summarize_attempts,
+    describe_attempts,
+    draw_writing_task,
+    judge_writers,
 )
+from grading.demos.terminal_frames import Frame, Gallery
+from grading.demos.terminal_pictures import GreyPicture, LikeliestClasses, TextCurve, shrink_image
 from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.figures import bar
@@ -54,130 +54,132 @@ CACHE = "the cache"
 QUESTION = "Your function, in words (press Enter to stop): "
 
 
-def play(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
+def play_language_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: int) -> None:
     """Train, write, compare, and write what the viewer asks for. Raises what student code raises."""
-    task = draw_task(milestone, seed)
+    task = draw_writing_task(milestone, seed)
     screen.frame(Text("The rivals are counting the training text."))
     rivals = make_function_rivals(task.functions)
     writer = FunctionWriter(worker, milestone, seed, task.functions.text)
-    show_training(writer, task, screen)
+    show_function_training(writer, task, screen)
     for description, exercise in zip(DESCRIPTIONS, task.exercises, strict=False):
-        beginning = Beginning(exercise.prompt.text, exercise.prompt.answer, description)
+        beginning = FunctionBeginning(exercise.prompt.text, exercise.prompt.answer, description)
         show_writing(writer, beginning, rivals, seed, screen, "a function it has never seen")
     tokens = writer.encode(task.exercises[0].prompt.text + task.exercises[0].prompt.answer)
-    screen.frame(Framed("what its heads look at", Heads(writer.attend(tokens))), keep=True)
-    attempts = judge_all(writer, rivals, task.exercises)
-    screen.frame(Framed("your network and its rivals", Ladder(attempts)), keep=True)
+    screen.frame(Frame("what its heads look at", AttentionHeads(writer.compute_attention(tokens))), keep=True)
+    attempts = judge_writers(writer, rivals, task.exercises)
+    screen.frame(Frame("your network and its rivals", RivalTable(attempts)), keep=True)
     prompt = writer.encode(task.exercises[0].prompt.text)
-    race = race_cache(worker, writer.student, prompt, lambda race: screen.frame(Framed(CACHE, Speeds(race))))
-    screen.frame(Framed(CACHE, Text(NO_CACHE) if race is None else Speeds(race)), keep=True)
-    converse(writer, task, rivals, seed, screen)
+    race = race_cache(worker, writer.student_writer, prompt, lambda race: screen.frame(Frame(CACHE, CacheSpeeds(race))))
+    screen.frame(Frame(CACHE, Text(NO_CACHE) if race is None else CacheSpeeds(race)), keep=True)
+    answer_requests(writer, task, rivals, seed, screen)
 
 
-def show_training(writer: FunctionWriter, task: Task, screen: Screen) -> None:
+def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Screen) -> None:
     """Train with a frame for each measured point, the last of which stays. Training is cut short without a viewer."""
-    points: list[Point] = []
+    points: list[WritingPoint] = []
 
-    def tell(point: Point) -> None:
+    def show_point(point: WritingPoint) -> None:
         points.append(point)
-        screen.frame(Framed(name_point(points), Learning(tuple(points), task)))
+        screen.frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
 
-    writer.train(task, tell, time_limit=math.inf if screen.watched else UNWATCHED_SECONDS)
-    screen.frame(Framed(name_point(points), Learning(points, task)), keep=True)
+    writer.train(task, show_point, time_limit=math.inf if screen.watched else UNWATCHED_SECONDS)
+    screen.frame(Frame(describe_progress(points), LearningView(points, task)), keep=True)
 
 
 def show_writing(
     writer: FunctionWriter,
-    beginning: Beginning,
+    beginning: FunctionBeginning,
     rivals: Mapping[str, Completer],
     seed: int,
     screen: Screen,
     title: str,
 ) -> None:
     """Continue a beginning token by token, run the finished function, and let the rivals continue it."""
-    tokens: list[Token] = []
+    tokens: list[ChosenToken] = []
     for token in writer.write(beginning.text):
         tokens.append(token)
-        screen.frame(Framed(title, Writing(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
+        screen.frame(Frame(title, WritingView(beginning, tuple(tokens))), seconds=TOKEN_SECONDS)
     text = "".join(token.text for token in tokens)
-    trial = try_written(beginning, text, np.random.default_rng(seed)) if tokens[-1].ends else UNENDED
+    trial = try_function(beginning, text, np.random.default_rng(seed)) if tokens[-1].ends else UNENDED_TRIAL
     tried = try_rivals(beginning, rivals, seed)
-    screen.frame(Framed(title, Written(beginning, tokens, trial, tried)), keep=True)
+    screen.frame(Frame(title, WrittenView(beginning, tokens, trial, tried)), keep=True)
 
 
-def converse(writer: FunctionWriter, task: Task, rivals: Mapping[str, Completer], seed: int, screen: Screen) -> None:
+def answer_requests(
+    writer: FunctionWriter, task: WritingTask, rivals: Mapping[str, Completer], seed: int, screen: Screen
+) -> None:
     """Ask for functions and write them, until nothing is typed."""
     language = task.functions.language
     told = False
-    while typed := screen.ask(QUESTION if told else f"{describe_language(language)}\n{QUESTION}"):
+    while typed := screen.ask(QUESTION if told else f"{describe_grammar(language)}\n{QUESTION}"):
         told = True
         try:
-            beginning = understand(typed, language)
+            beginning = parse_request(typed, language)
         except NotUnderstoodError as error:
             screen.frame(Text(str(error), style="yellow"), keep=True)
             continue
         show_writing(writer, beginning, rivals, seed, screen, "your function")
 
 
-def name_point(points: Sequence[Point]) -> str:
+def describe_progress(points: Sequence[WritingPoint]) -> str:
     """Say how far training has come."""
     last = points[-1]
     return f"step {last.step:.0f} of {last.steps:.0f}" if len(points) > 1 else "before training: fresh weights"
 
 
-class Learning:
+class LearningView:
     """The loss curve so far, how many functions are right, and the attempts at one of them."""
 
-    def __init__(self, points: Sequence[Point], task: Task):
+    def __init__(self, points: Sequence[WritingPoint], task: WritingTask):
         self._points, self._task = points, task
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show the curve, and each attempt on its own line."""
         last = self._points[-1]
         part = last.step / last.steps if last.steps else float(len(self._points) > 1)
-        yield Curve([point.loss for point in self._points], lines=4, part=part)
-        yield Text(summarize_attempts(last))
+        yield TextCurve([point.loss for point in self._points], lines=4, part=part)
+        yield Text(describe_attempts(last))
         yield Text(f"\n{self._task.exercises[0].prompt.text}", style="dim")
         for step, attempt in choose_attempts(self._points, HISTORY):
-            yield show_attempt(f"{step:6.0f} ", attempt, options.max_width)
+            yield render_attempt(f"{step:6.0f} ", attempt, options.max_width)
         yield Text(f"\n{self._task.about}", style="dim")
 
 
-def show_attempt(label: str, attempt: Attempt, width: int) -> Text:
+def render_attempt(label: str, attempt: ExerciseAttempt, width: int) -> Text:
     """Render an attempt on one line, with whether it is right."""
     word = "right" if attempt.mistake is None else "wrong" if attempt.parses else "no function"
     style = "green" if attempt.mistake is None else "yellow" if attempt.parses else "red"
     room = max(8, width - len(label) - len(word) - 1)
     line = Text(label, no_wrap=True, overflow="crop")
     written = one_line(attempt.written, 200)
-    line.append(f"{shorten(written, room):{room}} ")
+    line.append(f"{shorten_text(written, room):{room}} ")
     line.append(word, style=style)
     return line
 
 
-def shorten(text: str, room: int) -> str:
+def shorten_text(text: str, width: int) -> str:
     """Replace the end of a text by dots where it does not fit."""
-    return text if len(text) <= room else f"{text[: room - 3]}..."
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-class Writing:
+class WritingView:
     """A function as far as it is written, with the candidates for its last token."""
 
-    def __init__(self, beginning: Beginning, tokens: Sequence[Token]):
+    def __init__(self, beginning: FunctionBeginning, tokens: Sequence[ChosenToken]):
         self._beginning, self._tokens = beginning, tokens
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
         """Show the function, and the candidates as bars."""
-        yield show_program(self._beginning.text, self._tokens)
+        yield render_program(self._beginning.text, self._tokens)
         yield Text()
         candidates = self._tokens[-1].candidates
-        names = [shorten(name_token(candidate.text), 16) for candidate in candidates]
+        names = [shorten_text(format_token(candidate.text), 16) for candidate in candidates]
         p = np.array([candidate.probability for candidate in candidates])
         width = max(4, min(30, options.max_width - max(map(len, names)) - 6))
-        yield Likeliest(p, names, width=width)
+        yield LikeliestClasses(p, names, width=width)
 
 
-def show_program(beginning: str, tokens: Sequence[Token]) -> Text:
+def render_program(beginning: str, tokens: Sequence[ChosenToken]) -> Text:
     """Render a beginning dimmed, and each token after it coloured by its probability."""
     program = Text(beginning, style="dim")
     for token in tokens:
@@ -187,16 +189,20 @@ def show_program(beginning: str, tokens: Sequence[Token]) -> Text:
     return program
 
 
-def name_token(text: str) -> str:
+def format_token(text: str) -> str:
     """Write a token as Python does, so that spaces and line breaks are visible."""
     return "end" if text == "\0" else ascii(text)
 
 
-class Written:
+class WrittenView:
     """A finished function: its tokens' probabilities, its values, and what the rivals wrote."""
 
     def __init__(
-        self, beginning: Beginning, tokens: Sequence[Token], trial: Trial, rivals: Mapping[str, tuple[str, Trial]]
+        self,
+        beginning: FunctionBeginning,
+        tokens: Sequence[ChosenToken],
+        trial: FunctionTrial,
+        rivals: Mapping[str, tuple[str, FunctionTrial]],
     ):
         self._beginning, self._tokens, self._trial, self._rivals = beginning, tokens, trial, rivals
 
@@ -204,10 +210,10 @@ class Written:
         """Show everything from the program down to the rivals."""
         yield Text(self._beginning.understood, style="dim")
         yield Text()
-        yield show_program(self._beginning.text, self._tokens)
+        yield render_program(self._beginning.text, self._tokens)
         yield Text()
-        shown = [f"{name_written(token)} {token.probability:.0%}" for token in self._tokens]
-        yield Text(fill_lines(shown, options.max_width), style="dim")
+        shown = [f"{format_chosen_token(token)} {token.probability:.0%}" for token in self._tokens]
+        yield Text(fill_lines_with_words(shown, options.max_width), style="dim")
         yield Text()
         for run in self._trial.runs:
             style = "" if run.right is None else "green" if run.right else "yellow"
@@ -218,10 +224,10 @@ class Written:
             word = {True: "right", False: "wrong", None: "unknown"}[trial.right]
             yield Text.assemble(f"{name} ", (f"({word})", "green" if trial.right else "dim"))
             line = one_line(written) or "nothing that ends"
-            yield Text(f"  {shorten(line, options.max_width - 2)}", style="dim", no_wrap=True)
+            yield Text(f"  {shorten_text(line, options.max_width - 2)}", style="dim", no_wrap=True)
 
 
-def fill_lines(words: Sequence[str], width: int) -> str:
+def fill_lines_with_words(words: Sequence[str], width: int) -> str:
     """Fill lines with words, two spaces apart, breaking only words that are longer than a line."""
     lines: list[str] = []
     for word in words:
@@ -232,12 +238,12 @@ def fill_lines(words: Sequence[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def name_written(token: Token) -> str:
+def format_chosen_token(token: ChosenToken) -> str:
     """Name a chosen token, with the end mark by its name."""
-    return "end" if token.ends and not token.text else name_token(token.text)
+    return "end" if token.ends and not token.text else format_token(token.text)
 
 
-class Heads:
+class AttentionHeads:
     """Attention maps of every head: a row for each token, a column for each token it attends to."""
 
     def __init__(self, maps: np.ndarray):
@@ -249,9 +255,9 @@ class Heads:
         layers, heads = self._maps.shape[:2]
         shown = []
         for layer, head in list(np.ndindex(layers, heads))[:16]:
-            small = shrunk(self._maps[layer, head], side)
+            small = shrink_image(self._maps[layer, head], side)
             small /= np.maximum(small.max(axis=1, keepdims=True), 1e-12)
-            shown.append((Picture(small), f"{layer + 1}.{head + 1}"))
+            shown.append((GreyPicture(small), f"{layer + 1}.{head + 1}"))
         yield Text(
             "Each token has a row, with the first at the top. Bright pixels are the tokens that it attends to "
             "most. 2.1 is the first head of the second layer.\n"
@@ -259,10 +265,10 @@ class Heads:
         yield Gallery(shown)
 
 
-class Ladder:
+class RivalTable:
     """How many functions the network and each rival get right."""
 
-    def __init__(self, attempts: Mapping[str, Sequence[Attempt]]):
+    def __init__(self, attempts: Mapping[str, Sequence[ExerciseAttempt]]):
         self._attempts = attempts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):
@@ -271,7 +277,9 @@ class Ladder:
         others.sort(key=lambda row: -count_right(row[1]))
         asked = len(own[1])
         yield Text(f"How many of {asked} functions, none of them in the training text, compute the right values.")
-        yield Text(f"In brackets: of {asked // KINDS} each with new pairs of parts, made-up words, new names.\n")
+        yield Text(
+            f"In brackets: of {asked // EXERCISE_KINDS} each with new pairs of parts, made-up words, new names.\n"
+        )
         names = max(map(len, self._attempts))
         beside = options.max_width >= names + 30
         for name, attempts in (own, *others):
@@ -285,7 +293,7 @@ class Ladder:
 NO_CACHE = "There is no cache to compare: your network is not module 16's, or its context is full."
 
 
-class Speeds:
+class CacheSpeeds:
     """Tokens per second, without the cache and with it."""
 
     def __init__(self, race: CacheRace):
@@ -300,4 +308,4 @@ class Speeds:
             part = bar(speed / max(fast, slow, 1e-9), width, ascii_only=options.ascii_only)
             table.add_row(name, Text(part, no_wrap=True), Text(f"{speed:,.0f} tokens/s", justify="right", no_wrap=True))
         yield table
-        yield Text(f"\n{summarize_cache(self._race)}")
+        yield Text(f"\n{describe_cache_race(self._race)}")

@@ -10,28 +10,34 @@ from typing import Any, Self
 import numpy as np
 
 from grading.client import Worker
-from grading.demos.caching import CacheRace, race_cache, summarize_cache
-from grading.demos.prompts import Beginning, NotUnderstoodError, describe_language, extract_phrase, understand
-from grading.demos.trial import list_parameters, run_own, try_rivals, try_written
-from grading.demos.web.answering import AnsweringPage
-from grading.demos.web.feed import Feed
-from grading.demos.web.images import in_base64
-from grading.demos.web.page import Ready, Report
-from grading.demos.web.server import Call
-from grading.demos.writing import (
+from grading.demos.cache_race import CacheRace, describe_cache_race, race_cache
+from grading.demos.function_requests import (
+    FunctionBeginning,
+    NotUnderstoodError,
+    describe_grammar,
+    extract_phrase,
+    parse_request,
+)
+from grading.demos.function_trial import list_parameters, run_typed_inputs, try_function, try_rivals
+from grading.demos.function_writer import (
     MOST_BYTES,
     NETWORK,
-    Attempt,
+    ExerciseAttempt,
     FunctionWriter,
-    Point,
-    Task,
+    WritingPoint,
+    WritingTask,
     choose_attempts,
     count_by_kind,
     count_right,
-    draw_task,
-    judge_all,
-    summarize_attempts,
+    describe_attempts,
+    draw_writing_task,
+    judge_writers,
 )
+from grading.demos.web.answering_page import AnsweringPage
+from grading.demos.web.image_page import encode_base64
+from grading.demos.web.network_page import FailureReporter, ReadyCallback
+from grading.demos.web.page_server import PageCall
+from grading.demos.web.state_feed import StateFeed
 from grading.language.rivals import Completer, make_function_rivals
 from grading.manifest.model import Milestone
 from grading.render.progress import Watch
@@ -49,7 +55,7 @@ LINGER_SECONDS = 0.15
 """How long training waits after an answer for the next question, since functions are written token by token."""
 MOST_TYPED = 2000
 
-Question = Callable[[FunctionWriter], dict[str, Any]]
+ParsedQuestion = Callable[[FunctionWriter], dict[str, Any]]
 """A parsed question: a function of the network that returns the answer."""
 
 
@@ -58,62 +64,62 @@ class LanguagePage(AnsweringPage):
 
     name = "language"
 
-    def __init__(self, feed: Feed, task: Task):
+    def __init__(self, feed: StateFeed, task: WritingTask):
         self._task = task
-        self._points: list[Point] = []
+        self._points: list[WritingPoint] = []
         self._rivals: Mapping[str, Completer] = {}
         self._rng = np.random.default_rng()
         super().__init__(feed)
 
     @classmethod
-    def prepare(cls, feed: Feed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
         """Make a page with the functions of one seed."""
         watch.phase("Making the training text", None)
-        return cls(feed, draw_task(milestone, seed))
+        return cls(feed, draw_writing_task(milestone, seed))
 
-    def calls(self) -> Mapping[str, Call]:
+    def list_calls(self) -> Mapping[str, PageCall]:
         """List the page's calls: `continue` and `attend` ask the network, the others ask the grader."""
         return {
-            "continue": lambda question: self._ask(self._read_continue(question)),
-            "attend": lambda question: self._ask(self._read_attend(question)),
-            "offer": self.offer,
-            "understand": self.understand,
-            "run": self.run_function,
+            "continue": lambda question: self._queue_question(self._parse_continue_question(question)),
+            "attend": lambda question: self._queue_question(self._parse_attend_question(question)),
+            "offer": self.offer_examples,
+            "understand": self.parse_typed,
+            "run": self.run_written_function,
             "rivals": self.ask_rivals,
         }
 
-    def offer(self, question: Any) -> dict[str, Any]:
+    def offer_examples(self, question: Any) -> dict[str, Any]:
         """Offer example functions and a description of the language; the question is `{}`."""
-        _fields(question)
+        _read_fields(question)
         phrases = [extract_phrase(exercise.prompt) for exercise in self._task.exercises[:EXAMPLES]]
-        return {"examples": phrases, "language": describe_language(self._task.functions.language)}
+        return {"examples": phrases, "language": describe_grammar(self._task.functions.language)}
 
-    def understand(self, question: Any) -> dict[str, Any]:
+    def parse_typed(self, question: Any) -> dict[str, Any]:
         """Parse typed text as the beginning of a function, or say why it is not one."""
-        (typed,) = _fields(question, typed=str)
+        (typed,) = _read_fields(question, typed=str)
         try:
-            beginning = understand(typed, self._task.functions.language)
+            beginning = parse_request(typed, self._task.functions.language)
         except NotUnderstoodError as error:
             return {"refused": str(error)}
         return {"text": beginning.text, "understood": beginning.understood}
 
-    def run_function(self, question: Any) -> dict[str, Any]:
+    def run_written_function(self, question: Any) -> dict[str, Any]:
         """Run a written function on drawn inputs, or on typed ones."""
-        text, written, typed = _fields(question, text=str, written=str, arguments=list)
-        beginning = self._begin(text)
+        text, written, typed = _read_fields(question, text=str, written=str, arguments=list)
+        beginning = self._parse_beginning(text)
         _check_length(written)
         if typed:
             try:
-                return {"own": asdict(run_own(beginning.text + written, typed))}
+                return {"own": asdict(run_typed_inputs(beginning.text + written, typed))}
             except ValueError as error:
                 return {"refused": str(error)}
-        trial = try_written(beginning, written, np.random.default_rng())
+        trial = try_function(beginning, written, np.random.default_rng())
         return {"parameters": list_parameters(beginning.text + written), **asdict(trial)}
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
         """Have each rival continue a beginning, and try what it writes."""
-        (text,) = _fields(question, text=str)
-        tried = try_rivals(self._begin(text), self._rivals, seed=0)
+        (text,) = _read_fields(question, text=str)
+        tried = try_rivals(self._parse_beginning(text), self._rivals, seed=0)
         return {
             "rivals": [
                 {"name": name, "written": clean(written, 200), "verdict": trial.verdict, "right": trial.right}
@@ -121,41 +127,41 @@ class LanguagePage(AnsweringPage):
             ]
         }
 
-    def _begin(self, text: str) -> Beginning:
+    def _parse_beginning(self, text: str) -> FunctionBeginning:
         """Recover the beginning that a page was given. ValueError for any other text."""
-        beginning = understand(text, self._task.functions.language)
+        beginning = parse_request(text, self._task.functions.language)
         if beginning.text != text:
             raise ValueError("that is not a beginning which `understand` returned")
         return beginning
 
-    def _read_tokens(self, text: str, written: list) -> str:
+    def _check_tokens(self, text: str, written: list) -> str:
         """Return the beginning of a question, after checking that what was written after it is tokens."""
         if len(written) > MOST_BYTES or not all(type(token) is int and 0 <= token < 1 << 16 for token in written):
             raise ValueError(f"what was written is at most {MOST_BYTES} tokens, which are small numbers")
-        return self._begin(text).text
+        return self._parse_beginning(text).text
 
-    def _read_continue(self, question: Any) -> Question:
-        text, written, temperature, top_p = _fields(
+    def _parse_continue_question(self, question: Any) -> ParsedQuestion:
+        text, written, temperature, top_p = _read_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
         if not 0 <= temperature <= HOTTEST or not 0 < top_p <= 1:
             raise ValueError(f"temperature is from 0 to {HOTTEST:g}, top_p above 0 and at most 1")
-        beginning = self._read_tokens(text, written)
-        return functools.partial(self._continue, beginning, written, float(temperature), float(top_p))
+        beginning = self._check_tokens(text, written)
+        return functools.partial(self._write_next_token, beginning, written, float(temperature), float(top_p))
 
-    def _read_attend(self, question: Any) -> Question:
-        text, written = _fields(question, text=str, written=list)
-        return functools.partial(self._attend, self._read_tokens(text, written), written)
+    def _parse_attend_question(self, question: Any) -> ParsedQuestion:
+        text, written = _read_fields(question, text=str, written=list)
+        return functools.partial(self._compute_attention, self._check_tokens(text, written), written)
 
-    def _reply(self, network: FunctionWriter, parsed: Question) -> dict[str, Any]:
+    def _answer_question(self, network: FunctionWriter, parsed: ParsedQuestion) -> dict[str, Any]:
         return parsed(network)
 
-    def _continue(
+    def _write_next_token(
         self, text: str, written: list[int], temperature: float, top_p: float, writer: FunctionWriter
     ) -> dict[str, Any]:
         """Write the next token, with its candidates and whether it is the last."""
-        token = writer.choose_next(writer.extend(text, written), temperature, top_p, self._rng)
-        size = sum(len(piece.encode()) for piece in writer.spell([*written, token.number]))
+        token = writer.draw_next_token(writer.encode_with(text, written), temperature, top_p, self._rng)
+        size = sum(len(piece.encode()) for piece in writer.decode_each([*written, token.number]))
         return {
             "token": token.number,
             "text": clean(token.text),
@@ -168,74 +174,76 @@ class LanguagePage(AnsweringPage):
             ],
         }
 
-    def _attend(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
+    def _compute_attention(self, text: str, written: list[int], writer: FunctionWriter) -> dict[str, Any]:
         """Compute every head's attention among a text's last tokens, in 255ths."""
-        tokens = writer.extend(text, written)
-        maps = writer.attend(tokens[-LOOKED_AT:])
+        tokens = writer.encode_with(text, written)
+        maps = writer.compute_attention(tokens[-LOOKED_AT:])
         layers, heads, size, _ = maps.shape
         if layers * heads > MOST_HEADS:
             maps = maps[: max(1, MOST_HEADS // heads), :MOST_HEADS]
             layers, heads = maps.shape[:2]
         return {
-            "tokens": [clean(piece.replace("\0", "␄")) for piece in writer.spell(tokens.tolist())],
+            "tokens": [clean(piece.replace("\0", "␄")) for piece in writer.decode_each(tokens.tolist())],
             "first": len(tokens) - size,
             "begins": len(tokens) - len(written),
             "layers": layers,
             "heads": heads,
-            "values": in_base64(np.rint(maps * 255).astype(np.uint8)),
+            "values": encode_base64(np.rint(maps * 255).astype(np.uint8)),
         }
 
-    def _work(self, worker: Worker, milestone: Milestone, seed: int, ready: Ready, report: Report) -> None:
+    def _train_and_serve(
+        self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
+    ) -> None:
         self._rivals = make_function_rivals(self._task.functions)
         writer = FunctionWriter(worker, milestone, seed, self._task.functions.text)
-        writer.train(self._task, self._tell, lambda: self._between(writer, report))
+        writer.train(self._task, self._add_point, lambda: self._handle_report(writer, report))
         exercises = self._task.exercises
-        attempts = judge_all(writer, self._rivals, exercises)
+        attempts = judge_writers(writer, self._rivals, exercises)
         right = {name: [count_right(some), *count_by_kind(some)] for name, some in attempts.items()}
         prompt = writer.encode(exercises[0].prompt.text)
-        race = race_cache(worker, writer.student, prompt, lambda _: self._between(writer, report))
-        self._publish("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
+        race = race_cache(worker, writer.student_writer, prompt, lambda _: self._handle_report(writer, report))
+        self._publish_state("ready", right=right, asked=len(exercises), cache=race and _describe_cache(race))
         ready(f"Your network writes {right[NETWORK][0]} of {len(exercises)} functions correctly. Ask it for yours.")
-        self._afterwards(writer, report)
+        self._handle_end(writer, report)
 
-    def _between(self, network: FunctionWriter, report: Report) -> None:
+    def _handle_report(self, network: FunctionWriter, report: FailureReporter) -> None:
         while not self._waiting.empty():
-            super()._between(network, report)
+            super()._handle_report(network, report)
             self._ended.wait(LINGER_SECONDS)
 
-    def _tell(self, point: Point) -> None:
+    def _add_point(self, point: WritingPoint) -> None:
         self._points.append(point)
-        self._publish("training")
+        self._publish_state("training")
 
-    def _publish(self, phase: str, **more: Any) -> None:
+    def _publish_state(self, phase: str, **more: Any) -> None:
         points = self._points
         state = {
             "about": self._task.about,
             "points": [[p.step, p.steps, round(p.loss, 4), p.right, p.parsed, len(p.attempts)] for p in points],
-            "summary": summarize_attempts(points[-1]) if points else "",
+            "summary": describe_attempts(points[-1]) if points else "",
             "exercise": self._task.exercises[0].prompt.text,
             "history": [_describe_attempt(step, attempt) for step, attempt in choose_attempts(points, HISTORY)],
         }
-        super()._publish(phase, **state | more)
+        super()._publish_state(phase, **state | more)
 
 
-def _describe_attempt(step: float, attempt: Attempt) -> dict[str, Any]:
+def _describe_attempt(step: float, attempt: ExerciseAttempt) -> dict[str, Any]:
     right = attempt.mistake is None
     return {"step": step, "written": one_line(attempt.written), "parses": attempt.parses, "right": right}
 
 
 def _describe_cache(race: CacheRace) -> dict[str, Any]:
-    return {"speeds": [round(speed, 1) for speed in race.speeds], "summary": summarize_cache(race)}
+    return {"speeds": [round(speed, 1) for speed in race.speeds], "summary": describe_cache_race(race)}
 
 
-def _fields(question: Any, **kinds: Any) -> list[Any]:
+def _read_fields(question: Any, **types: Any) -> list[Any]:
     """Read a question's fields in this order. ValueError unless it has exactly these, of these types."""
-    if type(question) is not dict or set(question) != set(kinds):
-        raise ValueError(f"ask with {{{', '.join(kinds)}}} and nothing else")
-    for name, kind in kinds.items():
+    if type(question) is not dict or set(question) != set(types):
+        raise ValueError(f"ask with {{{', '.join(types)}}} and nothing else")
+    for name, kind in types.items():
         if isinstance(question[name], bool) or not isinstance(question[name], kind):
             raise ValueError(f"{name} has the wrong type")
-    return [question[name] for name in kinds]
+    return [question[name] for name in types]
 
 
 def _check_length(written: str) -> None:

@@ -21,7 +21,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """On Linux, a browser can be opened only if one of these variables is set."""
 
 
-def announce(console: Console, address: str, *, browser: bool) -> None:
+def announce_page(console: Console, address: str, *, browser: bool) -> None:
     """Print a page's address on its own line, to be copied, and open it if ``browser`` is True."""
     console.print(Text.assemble("\nYour network's page: ", (address, "bold")), soft_wrap=True)
     opened = browser and open_in_browser(address)
@@ -30,7 +30,7 @@ def announce(console: Console, address: str, *, browser: bool) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Treat SIGTERM like Ctrl+C inside this context."""
 
     def interrupt(*_: Any) -> NoReturn:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from grading.demos.confusion import counted, worst
-from grading.demos.reading import WATCHED, Images
-from grading.demos.training import chosen
-from grading.demos.web.feed import Feed
-from grading.demos.web.images import ImagePage, describe_images
-from grading.demos.web.server import Call
+from grading.demos.confusion_table import count_confusions, find_worst_confusions
+from grading.demos.image_classifier import WATCHED, DemoImages
+from grading.demos.training_demo import choose_varied_images
+from grading.demos.web.image_page import ImagePage, describe_images
+from grading.demos.web.page_server import PageCall
+from grading.demos.web.state_feed import StateFeed
 
 SAMPLES = 12
 """How many images have their answers shown, some of each class if the first WATCHED images have every class."""
@@ -24,24 +24,24 @@ class TrainingPage(ImagePage):
     name = "training"
     done = "Your network recognises {accuracy:.1%} of {tested:,} images it has never seen. The page shows which."
 
-    def __init__(self, feed: Feed, images: Images):
-        self._samples = chosen(images.test_labels[:WATCHED], SAMPLES)
+    def __init__(self, feed: StateFeed, images: DemoImages):
+        self._samples = choose_varied_images(images.test_labels[:WATCHED], SAMPLES)
         super().__init__(feed, images)
 
-    def calls(self) -> Mapping[str, Call]:
+    def list_calls(self) -> Mapping[str, PageCall]:
         """List the page's only call, `samples`."""
-        return {"samples": self.samples}
+        return {"samples": self.describe_samples}
 
-    def samples(self, question: Any) -> dict[str, Any]:
+    def describe_samples(self, question: Any) -> dict[str, Any]:
         """Describe the sample images and the classes; the question is `{}`."""
         if question != {}:
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
 
-    def _shown(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-        counts = counted(labels, p)
+    def _describe_answers(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+        counts = count_confusions(labels, p)
         return {
             "answers": [[round(float(value), 4) for value in p[index]] for index in self._samples],
             "confusion": counts.tolist(),
-            "worst": worst(counts),
+            "worst": find_worst_confusions(counts),
         }

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from grading.demos.pictures import Photo, Picture
+from grading.demos.terminal_pictures import ColourPhoto, GreyPicture
 from grading.render.screen import Screen
 
 WIDEST = 100
@@ -35,7 +35,7 @@ class ScreenWatch:
         self._screen.frame(Text(f"{self._title}{share} {note}"))
 
 
-class Framed:
+class Frame:
     """A titled frame, as wide as the console but never too wide to read."""
 
     def __init__(self, title: str, body: RenderableType):
@@ -46,7 +46,7 @@ class Framed:
         yield Panel(self._body, title=Text(self._title), title_align="left", width=min(options.max_width, WIDEST))
 
 
-def place_beside(picture: RenderableType, body: RenderableType) -> Table:
+def lay_out_side_by_side(picture: RenderableType, body: RenderableType) -> Table:
     """Lay out a picture, which never shrinks, with a body on its right."""
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(no_wrap=True)
@@ -57,7 +57,7 @@ def place_beside(picture: RenderableType, body: RenderableType) -> Table:
 class Gallery:
     """Pictures with captions, as many in a row as fit. Where only one fits, a few are shown."""
 
-    def __init__(self, pictures: Sequence[tuple[Picture | Photo, str]]):
+    def __init__(self, pictures: Sequence[tuple[GreyPicture | ColourPhoto, str]]):
         self._pictures = pictures
 
     def __rich_console__(self, console: Console, options: ConsoleOptions):

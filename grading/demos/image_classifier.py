@@ -13,7 +13,7 @@ from grading.client import Worker
 from grading.data.dataset import DataSet
 from grading.data.load import obtain
 from grading.data.sources import DIGITS, SOURCES
-from grading.demos.points import Progress, measure_training
+from grading.demos.training_points import ProgressReport, measure_training
 from grading.manifest.model import ImageExperiment, Milestone
 from grading.render.progress import Watch
 
@@ -27,7 +27,7 @@ AT_ONCE = 250
 
 
 @dataclass(frozen=True)
-class Images:
+class DemoImages:
     """The images that the network is trained and tested on. Test labels never reach it."""
 
     images: np.ndarray
@@ -42,7 +42,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Point:
+class TrainingPoint:
     """How far training has come, measured by the demonstration on images that the network is not trained on."""
 
     step: float
@@ -53,7 +53,7 @@ class Point:
     """The answers for the WATCHED images: (n, classes)."""
 
 
-def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
+def load_demo_images(milestone: Milestone, seed: int, watch: Watch) -> DemoImages:
     """Load a part of the milestone's data set, or of its stand-in. GraderError when its files are damaged."""
     experiment = milestone.experiment
     assert isinstance(experiment, ImageExperiment)
@@ -61,8 +61,8 @@ def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(data.train_inputs))[: experiment.demo_images]
     tested = rng.permutation(len(data.test_inputs))[:TESTED]
-    name, stand_in = _named(data, experiment.data)
-    return Images(
+    name, stand_in = _describe_source(data, experiment.data)
+    return DemoImages(
         images=data.train_inputs[chosen],
         labels=data.train_targets[chosen],
         test_images=data.test_inputs[tested],
@@ -73,7 +73,7 @@ def gather(milestone: Milestone, seed: int, watch: Watch) -> Images:
     )
 
 
-def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
+def _describe_source(data: DataSet, wanted: str) -> tuple[str, bool]:
     """Name the images that were loaded, and say whether they stand in for those wanted."""
     source = SOURCES[wanted]
     title = source.title.partition(",")[0]
@@ -84,7 +84,7 @@ def _named(data: DataSet, wanted: str) -> tuple[str, bool]:
     return f"the {source.stand_in or 'images'} that stand in for {title}, which is not on this machine", True
 
 
-class Reader:
+class DemoClassifier:
     """A fresh image classifier in a worker, trained while somebody watches, then asked."""
 
     def __init__(self, worker: Worker, milestone: Milestone, seed: int):
@@ -92,24 +92,29 @@ class Reader:
         self._seed = seed
         self._network = StudentNetwork(worker, milestone.trigger, seed, outputs=10)
 
-    def train(self, images: Images, tell: Callable[[Point], None], between: Callable[[], None] = lambda: None) -> None:
-        """Train, and pass a point to ``tell`` before training, about POINTS times during it, and after it.
+    def train(
+        self,
+        images: DemoImages,
+        on_point: Callable[[TrainingPoint], None],
+        on_report: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train, and pass a point to ``on_point`` before training, about POINTS times during it, and after it.
 
-        ``between`` is called at each report of the student's training, and may ask the network for answers.
+        ``on_report`` is called at each report of the student's training, and may ask the network for answers.
         """
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
 
-        def measure(step: float, steps: float) -> None:
-            p = self.read(watched)
+        def measure_point(step: float, steps: float) -> None:
+            p = self.classify(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
-            tell(Point(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
+            on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))
 
-        def train(progress: Progress) -> None:
+        def train_network(progress: ProgressReport) -> None:
             self._network.train(images.images, images.labels, self._seed, self._seconds, progress)
 
-        measure_training(train, measure, POINTS, between)
+        measure_training(train_network, measure_point, POINTS, on_report)
 
-    def compress(self, images: np.ndarray) -> Reader:
+    def compress(self, images: np.ndarray) -> DemoClassifier:
         """Compress a copy of the network with the student's `compress`, calibrated on these images."""
         small = copy.copy(self)
         small._network = self._network.compress(images)
@@ -120,12 +125,12 @@ class Reader:
         """The bytes of all parameters and buffers."""
         return self._network.copy_weights().nbytes
 
-    def read(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Classify images (n, channels, height, width), as probabilities (n, 10)."""
         parts = range(0, len(images), AT_ONCE)
         return np.concatenate([self._network.predict(images[start : start + AT_ONCE]) for start in parts]).clip(0, 1)
 
-    def maps(self, image: np.ndarray) -> np.ndarray:
+    def compute_feature_maps(self, image: np.ndarray) -> np.ndarray:
         """Compute the first convolution's maps of one image (channels, h, w): (maps, h, w), each scaled to -1 to 1."""
         maps = self._network.feature_maps(image[None])[0]
         return maps / np.maximum(np.abs(maps).max((1, 2), keepdims=True), 1e-12)

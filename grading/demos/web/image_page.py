@@ -1,0 +1,89 @@
+"""Pages whose network classifies images: curves of loss and accuracy during training, test images at the end."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from grading.client import Worker
+from grading.demos.image_classifier import DemoClassifier, DemoImages, TrainingPoint, load_demo_images
+from grading.demos.web.network_page import FailureReporter, NetworkPage, ReadyCallback
+from grading.demos.web.state_feed import StateFeed
+from grading.manifest.model import Milestone
+from grading.render.progress import Watch
+
+
+class ImagePage(NetworkPage):
+    """A page whose network trains on images, and that shows how many test images it classifies correctly."""
+
+    done: ClassVar[str]
+    """The terminal's message after training; {accuracy} and {tested} are filled in."""
+
+    def __init__(self, feed: StateFeed, images: DemoImages):
+        self._images = images
+        self._points: list[TrainingPoint] = []
+        super().__init__(feed)
+
+    @classmethod
+    def create(cls, feed: StateFeed, milestone: Milestone, seed: int, watch: Watch) -> Self:
+        """Make a page with a part of the milestone's images."""
+        return cls(feed, load_demo_images(milestone, seed, watch))
+
+    def _train_and_serve(
+        self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
+    ) -> None:
+        self._run_before_training(worker, seed)
+        reader = DemoClassifier(worker, milestone, seed)
+        reader.train(self._images, self._add_point, lambda: self._handle_report(reader, report))
+        p = reader.classify(self._images.test_images)
+        accuracy = float((p.argmax(1) == self._images.test_labels).mean())
+        shown = self._describe_answers(self._images.test_labels, p) | self._describe_result(reader, p)
+        self._publish_state("ready", accuracy=accuracy, tested=len(p), **shown)
+        ready(self.done.format(accuracy=accuracy, tested=len(p)))
+        self._handle_end(reader, report)
+
+    def _describe_answers(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that show more
+        """Compute what the state says about the answers to the first test images, besides the curve."""
+        return {}
+
+    def _run_before_training(self, worker: Worker, seed: int) -> None:
+        """Prepare the page before there is a network."""
+
+    def _describe_result(self, reader: DemoClassifier, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that do more
+        """Compute what the last state adds after training, where ``p`` is the answer for all test images."""
+        return {}
+
+    def _add_point(self, point: TrainingPoint) -> None:
+        self._points.append(point)
+        self._publish_state("training")
+
+    def _publish_state(self, phase: str, **more: Any) -> None:
+        if self._points and phase != "ready":
+            p = self._points[-1].probabilities
+            more |= self._describe_answers(self._images.test_labels[: len(p)], p)
+        state = {
+            "about": self._images.about,
+            "stand_in": self._images.stand_in,
+            "points": [[p.step, p.steps, round(p.loss, 4), round(p.accuracy, 4)] for p in self._points],
+        }
+        super()._publish_state(phase, **state | more)
+
+
+def describe_images(images: DemoImages, indices: Sequence[int]) -> dict[str, Any]:
+    """Describe some test images for a page: pixels, labels and class names."""
+    shown = images.test_images[list(indices)]
+    return {
+        "classes": list(images.classes),
+        "height": shown.shape[2],
+        "width": shown.shape[3],
+        "images": [encode_base64(np.moveaxis(image, 0, -1)) for image in shown],
+        "labels": images.test_labels[list(indices)].tolist(),
+    }
+
+
+def encode_base64(values: np.ndarray) -> str:
+    """Encode an array's bytes, row by row, in base64."""
+    return base64.b64encode(values.tobytes()).decode()
