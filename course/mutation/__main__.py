@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from course.mutation.excused import PAGE, Change, excuses, row
-from course.mutation.mutants import Mutant, mutants
-from course.mutation.trial import TrialError, judged
+from course.mutation.mutant_excuses import PAGE, MutantChange, format_row, parse_excuses
+from course.mutation.mutant_trial import TrialError, judge_mutants
+from course.mutation.mutants import Mutant, make_mutants
 from course.skeleton import SkeletonError, find_gaps
 from grading.entry import run_command
 from grading.errors import UsageError
@@ -28,7 +28,7 @@ SHARE = 0.9
 
 
 @dataclass(frozen=True)
-class Tally:
+class MutationTally:
     """How many of one file's mutants were killed, and which survived."""
 
     module: str
@@ -47,35 +47,35 @@ class Tally:
         return self.killed / self.mutants if self.mutants else 1.0
 
 
-def tally(root: Path, manifest: Manifest, module: Module, watch: Watch) -> Tally:
+def tally_module(root: Path, manifest: Manifest, module: Module, watch: Watch) -> MutationTally:
     """Mutate a module's solution in copies of the course, and run its own and its milestone's tests on each mutant."""
     source = (root / module.code).read_text(encoding="utf-8")
     watch.phase(f"Mutating {module.id}", None)
-    changes = mutants(source, find_gaps(source, manifest, module.code), module.code)
+    changes = make_mutants(source, find_gaps(source, manifest, module.code), module.code)
     built = [m for m in manifest.modules if m.status is Status.BUILT]
     tests = [module.tests]
     tests += [m.integration_tests for m in manifest.milestones if m.trigger == module.id and m.status is Status.BUILT]
     watch.phase(f"Testing {len(changes)} mutants of {module.id}", len(changes))
     alive: list[Mutant] = []
-    for done, (mutant, killed) in enumerate(judged(changes, root, [m.folder for m in built], tests), start=1):
+    for done, (mutant, killed) in enumerate(judge_mutants(changes, root, [m.folder for m in built], tests), start=1):
         alive += [] if killed else [mutant]
         watch.advance(done, f"{len(alive)} alive")
-    return Tally(module.id, module.code, len(changes), tuple(sorted(alive, key=lambda m: (m.line, m.after))))
+    return MutationTally(module.id, module.code, len(changes), tuple(sorted(alive, key=lambda m: (m.line, m.after))))
 
 
-def complaints(results: Sequence[Tally], excused: dict[Change, str]) -> list[str]:
+def list_complaints(results: Sequence[MutationTally], excuses: dict[MutantChange, str]) -> list[str]:
     """List what is wrong with the tests or with the page of excuses. Empty when all is well."""
     found = []
     for result in results:
         if result.share < SHARE:
             found.append(f"{result.module}: {result.share:.1%} killed, but {SHARE:.0%} are required.")
-        alive = {Change.of(mutant) for mutant in result.survivors}
+        alive = {MutantChange.from_mutant(mutant) for mutant in result.survivors}
         found += [
             f"{change.path}: a survivor without a reason. Add a test that notices it, or add a row to {PAGE}:\n"
-            f"    {row(change, 'why it changes nothing that a docstring promises')}"
-            for change in sorted(alive - set(excused))
+            f"    {format_row(change, 'why it changes nothing that a docstring promises')}"
+            for change in sorted(alive - set(excuses))
         ]
-        listed = {change for change in excused if change.path == result.path.as_posix()}
+        listed = {change for change in excuses if change.path == result.path.as_posix()}
         found += [
             f"{PAGE}: `{change.after}` is excused, but does not survive. Delete its row."
             for change in sorted(listed - alive)
@@ -83,7 +83,7 @@ def complaints(results: Sequence[Tally], excused: dict[Change, str]) -> list[str
     return found
 
 
-def report(results: Sequence[Tally], excused: dict[Change, str], console: Console) -> None:
+def print_report(results: Sequence[MutationTally], excuses: dict[MutantChange, str], console: Console) -> None:
     """Print the figures, then every survivor with its reason."""
     table = Table("module", "mutants", "killed", "survived", "share")
     for r in results:
@@ -93,7 +93,7 @@ def report(results: Sequence[Tally], excused: dict[Change, str], console: Consol
         console.print(Text(f"{mutant.path}:{mutant.line} {mutant.operator}", style="bold"), soft_wrap=True)
         console.print(Text(f"  - {mutant.before}", style="red"), soft_wrap=True)
         console.print(Text(f"  + {mutant.after}", style="green"), soft_wrap=True)
-        console.print(Text(f"    {excused.get(Change.of(mutant), 'no reason listed')}"), soft_wrap=True)
+        console.print(Text(f"    {excuses.get(MutantChange.from_mutant(mutant), 'no reason listed')}"), soft_wrap=True)
 
 
 def main(names: Sequence[str], root: Path = ROOT) -> int:
@@ -101,20 +101,20 @@ def main(names: Sequence[str], root: Path = ROOT) -> int:
     console = Console(highlight=False)
     try:
         manifest = load(root)
-        excused = excuses((root / PAGE).read_text(encoding="utf-8"))
+        excused = parse_excuses((root / PAGE).read_text(encoding="utf-8"))
         known = {module.id: module for module in manifest.modules if module.status is Status.BUILT}
         if unknown := [name for name in names if name not in known]:
             raise UsageError(f"There is no built module {unknown[0]}. {did_you_mean(unknown[0], known)}")
         with watch_for(console) as watch:
-            results = [tally(root, manifest, known[name], watch) for name in known if name in names or not names]
+            results = [tally_module(root, manifest, known[name], watch) for name in known if name in names or not names]
     except (ManifestError, SkeletonError, UsageError) as error:
         console.print(Text(str(error)))
         return 2
     except TrialError as error:
         console.print(Text(str(error)))
         return 1
-    report(results, excused, console)
-    wrong = complaints(results, excused)
+    print_report(results, excused, console)
+    wrong = list_complaints(results, excused)
     for complaint in wrong:
         console.print(Text(complaint), soft_wrap=True)
     return 1 if wrong else 0

@@ -12,7 +12,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 
-from course.mutation.operators import OWN
+from course.mutation.operators import OWN_OPERATORS
 from course.skeleton import Gap
 
 
@@ -32,30 +32,30 @@ class Mutant:
     """The whole file with the change."""
 
 
-def mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
+def make_mutants(source: str, gaps: tuple[Gap, ...], path: Path) -> list[Mutant]:
     """Make every distinct change inside the marked blocks, in the order of lines."""
     tasks = {line: gap.task for gap in gaps for line in range(gap.begin + 1, gap.end)}
     nodes = list(ast_nodes(get_ast(source)))
     found: dict[str, Mutant] = {}
-    for name, operator in _operators():
+    for name, operator in _list_operators():
         places = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, line in enumerate(places):
             if line not in tasks:
                 continue
             changed = mutate_code(source, operator, occurrence)
             if changed != source and changed not in found and _is_python(changed):
-                before, after = _difference(source, changed, line)
+                before, after = _find_line_difference(source, changed, line)
                 found[changed] = Mutant(path, line, tasks[line], name, before, after, changed)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 
 
-def _operators() -> Iterator[tuple[str, Operator]]:
+def _list_operators() -> Iterator[tuple[str, Operator]]:
     """Yield the operators by name, without those that need arguments to replace variables by random numbers."""
     for name in cosmic_ray.plugins.operator_names():
         operator = cosmic_ray.plugins.get_operator(name)
         if not operator.arguments():
             yield name.rpartition("/")[2], operator()
-    for operator in OWN:
+    for operator in OWN_OPERATORS:
         yield operator.__name__, operator()
 
 
@@ -67,7 +67,7 @@ def _is_python(source: str) -> bool:
     return True
 
 
-def _difference(source: str, changed: str, line: int) -> tuple[str, str]:
+def _find_line_difference(source: str, changed: str, line: int) -> tuple[str, str]:
     """Find what a line was and what replaces it, or `(nothing)` for a deleted line."""
     before, after = source.splitlines(), changed.splitlines()
     end = len(after) - (len(before) - line)

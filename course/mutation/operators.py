@@ -39,12 +39,12 @@ class ForgetArgument(Operator):
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
         """Yield each `name=value` among a call's arguments, or as its only argument."""
-        for argument in _keywords(node):
+        for argument in _find_keyword_arguments(node):
             yield argument.start_pos, argument.end_pos
 
     def mutate(self, node: BaseNode, index: int) -> BaseNode:
         """Return the call's arguments without one, and without its comma."""
-        at = node.children.index(_keywords(node)[index])
+        at = node.children.index(_find_keyword_arguments(node)[index])
         alone = node.type == "trailer"
         first = at if alone else max(at - 1, 0)
         del node.children[first : first + (1 if alone else 2)]
@@ -56,10 +56,10 @@ class ForgetArgument(Operator):
         return (Example("f(x, axis=0)", "f(x)"), Example("f(axis=0, *x)", "f( *x)"), Example("f(axis=0)", "f()"))
 
 
-OWN = (ForgetStatement, ForgetArgument)
+OWN_OPERATORS = (ForgetStatement, ForgetArgument)
 
 
-def _keywords(node: NodeOrLeaf) -> list[PythonNode]:
+def _find_keyword_arguments(node: NodeOrLeaf) -> list[PythonNode]:
     if not isinstance(node, BaseNode) or node.type not in ("arglist", "trailer"):
         return []
     return [c for c in node.children if c.type == "argument" and getattr(c.children[1], "value", "") == "="]

@@ -19,74 +19,74 @@ from grading.entry import run_command
 from grading.errors import UsageError
 from grading.render.progress import watch_for
 from tests.bench import (
-    colours,
-    desk,
-    digits,
-    github,
-    grader,
-    hostile,
-    kernels,
-    language,
-    large_class,
-    site,
-    training,
-    watch,
+    bench_cifar10,
+    bench_desk,
+    bench_github,
+    bench_grader,
+    bench_hostile,
+    bench_kernels,
+    bench_language,
+    bench_large_class,
+    bench_mnist,
+    bench_site,
+    bench_time_to_goal,
+    bench_watch,
 )
-from tests.bench.figure import Figure
+from tests.bench.bench_figure import BenchmarkFigure
 
 NOX = shutil.which("nox") or str(Path(sys.prefix).parent.parent / "bin" / "nox")
-Step = tuple[str, Callable[[], Iterator[Figure]]]
-GROUPS: dict[str, list[Step]] = {
+BenchmarkStep = tuple[str, Callable[[], Iterator[BenchmarkFigure]]]
+GROUPS: dict[str, list[BenchmarkStep]] = {
     "grader": [
-        ("Calling a worker", grader.worker_calls),
-        ("Writing a release", grader.release),
-        ("Asking for the status", grader.status),
-        ("Grading milestone 1 twice", lambda: grader.milestone(NOX)),
-        ("Grading in a fresh clone with nothing installed", grader.bare),
+        ("Calling a worker", bench_grader.time_worker_calls),
+        ("Writing a release", bench_grader.time_release),
+        ("Asking for the status", bench_grader.time_status_command),
+        ("Grading milestone 1 twice", lambda: bench_grader.time_first_milestone(NOX)),
+        ("Grading in a fresh clone with nothing installed", bench_grader.time_bare_machine),
     ],
     "watch": [
-        ("Saving one task after another", watch.verdicts),
-        ("Watching while nothing is saved", watch.idling),
+        ("Saving one task after another", bench_watch.time_verdicts),
+        ("Watching while nothing is saved", bench_watch.measure_idle_cpu),
     ],
     "desk": [
-        ("Collecting a class that has not changed", desk.unchanged),
-        ("Grading on every core", desk.throughput),
-        ("Showing a class of 800", large_class.pages),
-        ("Comparing 800 submissions", large_class.similarity),
+        ("Collecting a class that has not changed", bench_desk.time_unchanged_collection),
+        ("Grading on every core", bench_desk.compare_grading_pace),
+        ("Showing a class of 800", bench_large_class.time_class_pages),
+        ("Comparing 800 submissions", bench_large_class.time_similarity),
     ],
     "milestone-2": [
-        ("Taking training steps, ours and PyTorch's", digits.beside_pytorch),
-        ("Training on more and more digits", digits.linear_cost),
-        ("Watching the memory of training", digits.memory),
-        ("Grading milestone 2 twice", lambda: digits.milestone(NOX, 2, 90)),
+        ("Taking training steps, ours and PyTorch's", bench_mnist.compare_digit_steps),
+        ("Training on more and more digits", bench_mnist.compare_epoch_costs),
+        ("Watching the memory of training", bench_mnist.measure_digit_memory),
+        ("Grading milestone 2 twice", lambda: bench_mnist.time_milestone(NOX, 2, 90)),
     ],
     "milestone-3": [
-        ("Taking training steps, ours and PyTorch's", colours.beside_pytorch),
-        ("Making batches", colours.loader),
-        ("Watching memory, ours and PyTorch's", colours.memory),
+        ("Taking training steps, ours and PyTorch's", bench_cifar10.compare_image_steps),
+        ("Making batches", bench_cifar10.measure_loader_share),
+        ("Watching memory, ours and PyTorch's", bench_cifar10.compare_training_memory),
     ],
     "milestone-4": [
-        ("Running and recording operations", kernels.operations),
-        ("Taking training steps, ours and PyTorch's", kernels.beside_pytorch),
-        ("Training until accuracy passes 75%", training.seconds_until_goal),
-        ("Grading milestone 4 twice", lambda: digits.milestone(NOX, 4, 360)),
+        ("Running and recording operations", bench_kernels.measure_operation_overhead),
+        ("Taking training steps, ours and PyTorch's", bench_kernels.compare_kernel_steps),
+        ("Training until accuracy passes 75%", bench_time_to_goal.time_until_goal),
+        ("Grading milestone 4 twice", lambda: bench_mnist.time_milestone(NOX, 4, 360)),
     ],
     "milestone-5": [
-        ("Taking training steps, ours and PyTorch's", language.beside_pytorch),
-        ("Writing with the cache", language.writing),
-        ("Making the texts of a run", language.corpora),
-        ("Watching the memory of training", language.memory),
-        ("Grading milestone 5 twice", lambda: digits.milestone(NOX, 5, 480, "compositions")),
+        ("Taking training steps, ours and PyTorch's", bench_language.compare_text_steps),
+        ("Writing with the cache", bench_language.measure_writing_speed),
+        ("Making the texts of a run", bench_language.time_text_making),
+        ("Watching the memory of training", bench_language.measure_text_memory),
+        ("Grading milestone 5 twice", lambda: bench_mnist.time_milestone(NOX, 5, 480, "compositions")),
     ],
     "github": [
-        ("Grading a pull request, up to its comment", github.waiting),
+        ("Grading a pull request, up to its comment", bench_github.measure_waiting_time),
     ],
     "hostile": [
-        ("Watching the grader's memory on hostile submissions", hostile.memory),
+        ("Watching the grader's memory on hostile submissions", bench_hostile.measure_hostile_memory),
     ],
     "site": [
-        ("Building the site of larger and larger classes", site.building),
-        ("Watching the memory of building it", site.memory),
+        ("Building the site of larger and larger classes", bench_site.time_site_builds),
+        ("Watching the memory of building it", bench_site.measure_site_memory),
     ],
 }
 
@@ -97,17 +97,17 @@ def main() -> None:
     if unknown := [name for name in names if name not in GROUPS]:
         raise UsageError(f"There is no group {unknown[0]}; there are {', '.join(GROUPS)}.")
     console = Console()
-    figures: list[Figure] = []
+    figures: list[BenchmarkFigure] = []
     try:
         with watch_for(console) as watch:
             for title, step in (step for name in names for step in GROUPS[name]):
                 watch.phase(title, None)
                 figures.extend(step())
     finally:  # figures measured before a failure are still worth seeing
-        console.print(table_of(figures))
+        console.print(make_figure_table(figures))
 
 
-def table_of(figures: list[Figure]) -> Table:
+def make_figure_table(figures: list[BenchmarkFigure]) -> Table:
     """Lay out the figures, one row each."""
     table = Table("figure", "measured", "promised", "", "how", title=f"{os.cpu_count()} cores, {sys.platform}")
     for f in figures:

@@ -10,11 +10,11 @@ import pytest
 from cosmic_ray.mutating import mutate_code
 from rich.console import Console
 
-from course.mutation.__main__ import Tally, complaints, main, report, tally
-from course.mutation.excused import PAGE, Change, excuses, row
-from course.mutation.mutants import Mutant, mutants
-from course.mutation.operators import OWN
-from course.mutation.trial import Trial, TrialError
+from course.mutation.__main__ import MutationTally, list_complaints, main, print_report, tally_module
+from course.mutation.mutant_excuses import PAGE, MutantChange, format_row, parse_excuses
+from course.mutation.mutant_trial import MutantTrial, TrialError
+from course.mutation.mutants import Mutant, make_mutants
+from course.mutation.operators import OWN_OPERATORS
 from course.skeleton import find_gaps
 from grading.errors import UsageError
 from grading.manifest.load import load
@@ -41,7 +41,7 @@ def test_either(student, a, b):
     assert student.tensor.either(a, b) == 3
 """
 GOOD, WEAK = "[(3, 2), (0, 3)]", "[(3, 3)]"
-EQUIVALENT = Change(CODE.as_posix(), "a = int(a)", "pass")
+EQUIVALENT = MutantChange(CODE.as_posix(), "a = int(a)", "pass")
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def run(course: Path, root: Path, cases: str) -> Tally:
     manifest = load(root)
     module = manifest.modules[1]
     (course / module.tests).write_text(TEST.format(cases=cases))
-    return tally(course, manifest, module, Silent())
+    return tally_module(course, manifest, module, Silent())
 
 
 def test_killed_and_survived_are_told_apart(miniature: Path, root: Path) -> None:
     """Good tests let only the equivalent mutant live, weak tests more; the course's own file stays as it is."""
     good, weak = run(miniature, root, GOOD), run(miniature, root, WEAK)
-    assert {Change.of(mutant) for mutant in good.survivors} == {EQUIVALENT}
+    assert {MutantChange.from_mutant(mutant) for mutant in good.survivors} == {EQUIVALENT}
     assert (good.mutants, good.killed, good.share) == (2, 1, 0.5)
     assert {mutant.after for mutant in weak.survivors} == {"pass", "return a and b"}
     assert (miniature / CODE).read_text() == SOURCE
@@ -81,18 +81,20 @@ def test_tests_that_fail_on_the_solution_measure_nothing(miniature: Path, root: 
 def test_tests_that_do_not_reach_the_file_measure_nothing(miniature: Path) -> None:
     """A suite that passes without the mutated file would let all live; it is refused."""
     (miniature / "modules/02_tensor/test_tensor.py").write_text("def test_nothing():\n    pass\n")
-    trial = Trial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
+    trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
     with pytest.raises(TrialError, match="a different file"):
-        trial.prepared(CODE)
+        trial.prepare(CODE)
 
 
 def test_an_endless_mutant_is_killed(miniature: Path, root: Path) -> None:
     """What never ends is ended, and counts as noticed."""
     (miniature / load(root).modules[1].tests).write_text(TEST.format(cases=GOOD))
-    trial = Trial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepared(CODE)
-    assert not trial.kills(CODE, SOURCE)
-    assert dataclasses.replace(trial, cpu_seconds=2).kills(CODE, "while True:\n    pass\n")
-    assert dataclasses.replace(trial, timeout=3).kills(CODE, "import time\n\ntime.sleep(99)\n")
+    trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),)).prepare(
+        CODE
+    )
+    assert not trial.kills_mutant(CODE, SOURCE)
+    assert dataclasses.replace(trial, cpu_seconds=2).kills_mutant(CODE, "while True:\n    pass\n")
+    assert dataclasses.replace(trial, timeout=3).kills_mutant(CODE, "import time\n\ntime.sleep(99)\n")
 
 
 def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) -> None:
@@ -101,21 +103,21 @@ def test_the_tests_of_the_mutated_task_run_first(miniature: Path, root: Path) ->
     text += '@pytest.mark.task("2.2")\ndef test_later():\n    assert ran == [1]\n'
     text += '@pytest.mark.task("2.1")\ndef test_first():\n    ran.append(1)\n'
     (miniature / load(root).modules[1].tests).write_text(text)
-    trial = Trial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
-    assert trial.kills(CODE, SOURCE, "2.2")
-    assert not trial.kills(CODE, SOURCE, "2.1")
+    trial = MutantTrial(miniature, (Path("modules/02_tensor"),), (Path("modules/02_tensor/test_tensor.py"),))
+    assert trial.kills_mutant(CODE, SOURCE, "2.2")
+    assert not trial.kills_mutant(CODE, SOURCE, "2.1")
 
 
 def test_only_solutions_are_mutated(root: Path) -> None:
     """Lines that students are given have no mutants, and every mutant is Python with one line changed."""
-    found = mutants(SOURCE, find_gaps(SOURCE, load(root), CODE), CODE)
+    found = make_mutants(SOURCE, find_gaps(SOURCE, load(root), CODE), CODE)
     assert {(mutant.line, mutant.task) for mutant in found} == {(9, "2.1"), (10, "2.1")}
     assert len({mutant.source for mutant in found}) == len(found)
     for mutant in found:
         assert mutant.source == SOURCE.replace(mutant.before, mutant.after)
 
 
-@pytest.mark.parametrize("operator", OWN)
+@pytest.mark.parametrize("operator", OWN_OPERATORS)
 def test_own_operators_change_what_they_say(operator: type) -> None:
     """Each example of the two operators becomes the text next to it."""
     for example in operator.examples():
@@ -130,49 +132,49 @@ def survivor(after: str = EQUIVALENT.after) -> Mutant:
 
 def test_a_survivor_needs_a_reason() -> None:
     """An unlisted survivor is a complaint that shows the row to write; that row, with a reason, ends it."""
-    result = Tally("02_tensor", CODE, 10, (survivor(),))
-    (complaint,) = complaints([result], {})
+    result = MutationTally("02_tensor", CODE, 10, (survivor(),))
+    (complaint,) = list_complaints([result], {})
     table = f"| line | becomes | reason |\n| --- | --- | --- |\n{complaint.splitlines()[1].strip()}\n"
     page = f"## `{CODE.as_posix()}`\n\n{table}"
-    assert complaints([result], excuses(page)) == []
+    assert list_complaints([result], parse_excuses(page)) == []
 
 
 def test_an_excuse_for_the_dead_is_a_complaint() -> None:
     """A row whose mutant does not survive is to be deleted; rows of files that were not mutated are left alone."""
-    other = Change("modules/03_activations/tinytorch/activations.py", "x", "y")
-    (complaint,) = complaints([Tally("02_tensor", CODE, 10, ())], {EQUIVALENT: "same", other: "same"})
+    other = MutantChange("modules/03_activations/tinytorch/activations.py", "x", "y")
+    (complaint,) = list_complaints([MutationTally("02_tensor", CODE, 10, ())], {EQUIVALENT: "same", other: "same"})
     assert "`pass` is excused" in complaint
 
 
 def test_too_few_killed_is_a_complaint() -> None:
     """Under nine in ten is too few, even when every survivor has its reason."""
     alive = tuple(survivor(f"if {n}:") for n in range(2))
-    excused = {Change.of(mutant): "same" for mutant in alive}
-    (complaint,) = complaints([Tally("02_tensor", CODE, 19, alive)], excused)
+    excused = {MutantChange.from_mutant(mutant): "same" for mutant in alive}
+    (complaint,) = list_complaints([MutationTally("02_tensor", CODE, 19, alive)], excused)
     assert "89.5% killed" in complaint
-    assert complaints([Tally("02_tensor", CODE, 20, alive)], excused) == []
+    assert list_complaints([MutationTally("02_tensor", CODE, 20, alive)], excused) == []
 
 
 def test_the_report_shows_each_survivor_as_a_change() -> None:
     """Figures first, then the line as it was and as it survived, and why it may."""
     console = Console(width=100)
     with console.capture() as captured:
-        report([Tally("02_tensor", CODE, 10, (survivor(),))], {EQUIVALENT: "It is an int."}, console)
+        print_report([MutationTally("02_tensor", CODE, 10, (survivor(),))], {EQUIVALENT: "It is an int."}, console)
     for text in ("02_tensor", "90.0%", f"{CODE.as_posix()}:9", "- a = int(a)", "+ pass", "It is an int."):
         assert text in captured.get()
 
 
 def test_rows_survive_the_signs_of_tables() -> None:
     """A change that contains a table's separator comes back as it went in."""
-    change = Change("a.py", "x = a | b", 'x = a ^ b or "|"')
-    assert excuses(f"# `a.py`\n{row(change, 'Same.')}\n") == {change: "Same."}
+    change = MutantChange("a.py", "x = a | b", 'x = a ^ b or "|"')
+    assert parse_excuses(f"# `a.py`\n{format_row(change, 'Same.')}\n") == {change: "Same."}
 
 
 @pytest.mark.parametrize("line", ["| `a` | reason |", "| `a` | b | reason |", "| `a` | `b` |  |"])
 def test_a_row_without_its_parts_is_refused(line: str) -> None:
     """The message names the page and the line."""
     with pytest.raises(UsageError, match=f"{PAGE}:2"):
-        excuses(f"# `a.py`\n{line}\n")
+        parse_excuses(f"# `a.py`\n{line}\n")
 
 
 def test_an_unknown_module_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from course.skeleton import solved
 from grading.errors import UsageError
 from grading.manifest.load import load
 from grading.sandbox.launch import choose
-from tests.bench.figure import outside
+from tests.bench.bench_figure import copy_environment_without_nox
 from tests.export.classroom50 import ENVIRON, wrong
 
 needs_bubblewrap = pytest.mark.skipif(
@@ -66,7 +66,7 @@ def grade(bundle: Path, checkout: Path, assignment: str) -> Graded:
     ran = subprocess.run(
         [sys.executable, str(bundle / "autograder.py")],
         cwd=checkout,
-        env=outside() | told,
+        env=copy_environment_without_nox() | told,
         capture_output=True,
         text=True,
         timeout=600,

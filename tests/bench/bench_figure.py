@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Figure:
+class BenchmarkFigure:
     """One measurement and its goal, both in ``unit``; smaller is better."""
 
     name: str
@@ -25,19 +25,19 @@ class Figure:
     how: str
 
 
-def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+def time_call(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Measure the seconds of one call, by the wall clock or by another clock such as `time.process_time`."""
     started = clock()
     work()
     return clock() - started
 
 
-def outside() -> dict[str, str]:
+def copy_environment_without_nox() -> dict[str, str]:
     """Copy the environment without nox's own variables, with which a nested nox would not prepare its sessions."""
     return {name: value for name, value in os.environ.items() if not name.startswith("NOX_")}
 
 
-def quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
+def run_quietly(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
     """Run a command silently. GraderError with the end of its output when it fails."""
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -13,8 +13,8 @@ import numpy as np
 from grading.data.dataset import DataSet
 from grading.data.load import obtain
 from grading.render.progress import Silent
-from tests.bench.beside import pytorch, solution, threads
-from tests.bench.figure import Figure
+from tests.bench.bench_figure import BenchmarkFigure
+from tests.bench.turns import limit_threads, load_solution, pytorch
 
 GOAL = 0.75
 WARM_UP = 200
@@ -25,17 +25,19 @@ class _PassedError(Exception):
     """The goal has been passed; the argument is the number of seconds."""
 
 
-def seconds_until_goal() -> Iterator[Figure]:
+def time_until_goal() -> Iterator[BenchmarkFigure]:
     """Time our recipe with its thread for batches, then PyTorch on two threads with the same batches."""
-    recipe, data = solution().recipe("13_kernels"), obtain("cifar10", Silent())
-    with threads(2, blas=1):
-        ours = training_seconds(recipe.build, recipe.train, recipe.predict, data)
-        theirs = training_seconds(partial(build_theirs, pytorch()), train_theirs, predict_theirs, data)
+    recipe, data = load_solution().recipe("13_kernels"), obtain("cifar10", Silent())
+    with limit_threads(2, blas_threads=1):
+        ours = measure_training_seconds(recipe.build, recipe.train, recipe.predict, data)
+        theirs = measure_training_seconds(
+            partial(build_torch_recipe_network, pytorch()), train_with_torch, predict_with_torch, data
+        )
     how = f"{data.name}, {os.cpu_count()} cores (quiet ones), wall clock without reading; PyTorch: {theirs:.1f} s"
-    yield Figure("milestone 4, training until 75% is passed", ours, 60, "s", how)
+    yield BenchmarkFigure("milestone 4, training until 75% is passed", ours, 60, "s", how)
 
 
-def training_seconds(build: Callable, train: Callable, predict: Callable, data: DataSet) -> float:
+def measure_training_seconds(build: Callable, train: Callable, predict: Callable, data: DataSet) -> float:
     """Measure the wall-clock seconds of training until test accuracy passes GOAL, infinite if it never does.
 
     Accuracy is measured after each report in the second half of training, with the clock stopped.
@@ -59,10 +61,10 @@ def training_seconds(build: Callable, train: Callable, predict: Callable, data: 
     return float("inf")
 
 
-def build_theirs(torch: Any, rng: np.random.Generator) -> Any:
+def build_torch_recipe_network(torch: Any, rng: np.random.Generator) -> Any:
     """Build the recipe's network in PyTorch, in the layout that is faster there."""
     torch.manual_seed(int(rng.integers(2**31)))
-    nn, channels = torch.nn, solution().recipe("13_kernels").FIRST
+    nn, channels = torch.nn, load_solution().recipe("13_kernels").FIRST
     layers = [nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), nn.ReLU()]
     for maps in (32, 64, 128):
         layers += [nn.Conv2d(channels, maps, 3, padding=1, bias=False), nn.MaxPool2d(2)]
@@ -74,9 +76,9 @@ def build_theirs(torch: Any, rng: np.random.Generator) -> Any:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 4, 10)).to(memory_format=torch.channels_last)
 
 
-def predict_theirs(net: Any, images: np.ndarray) -> np.ndarray:
+def predict_with_torch(net: Any, images: np.ndarray) -> np.ndarray:
     """Add the logits of each image and its mirror image."""
-    torch, recipe = pytorch(), solution().recipe("13_kernels")
+    torch, recipe = pytorch(), load_solution().recipe("13_kernels")
     net.eval()
     with torch.no_grad():
         parts = (torch.from_numpy(recipe.normalize(images[i : i + 200])) for i in range(0, len(images), 200))
@@ -85,9 +87,11 @@ def predict_theirs(net: Any, images: np.ndarray) -> np.ndarray:
     return np.concatenate(logits)
 
 
-def train_theirs(net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress: Any) -> None:
+def train_with_torch(
+    net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator, progress: Any
+) -> None:
     """Train in PyTorch as the recipe's `train` does, with the recipe's own whitening, batches and learning rates."""
-    torch, student = pytorch(), solution()
+    torch, student = pytorch(), load_solution()
     recipe, data = student.recipe("13_kernels"), student.dataloader
     kernels = torch.tensor(recipe.whitening_kernels(recipe.normalize(images[:2000]), recipe.FIRST // 2).copy())
     net[0].weight.requires_grad_(requires_grad=False).copy_(torch.cat([kernels, -kernels]))
@@ -111,7 +115,7 @@ def train_theirs(net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.ra
         optimizer.zero_grad()
         loss.backward()
         for parameter, velocity in zip(others, velocities, strict=True):
-            parameter.grad = muon_step(torch, parameter, velocity)
+            parameter.grad = compute_muon_step(torch, parameter, velocity)
         optimizer.step()
         schedule.step()
         if step % len(loader) == 0:
@@ -120,7 +124,7 @@ def train_theirs(net: Any, images: np.ndarray, labels: np.ndarray, *, rng: np.ra
             progress(step, steps, loss.item(), (logits.argmax(1) == y).float().mean().item())
 
 
-def muon_step(torch: Any, parameter: Any, velocity: Any) -> Any:
+def compute_muon_step(torch: Any, parameter: Any, velocity: Any) -> Any:
     """Compute a step of the recipe's Muon: Nesterov with weight decay, orthogonalised for kernels."""
     grad = parameter.grad + 5e-4 * parameter.detach()
     step = grad + 0.85 * velocity.mul_(0.85).add_(grad)

@@ -14,7 +14,7 @@ CELL = re.compile(r"(?<!\\)\|")
 CODE = re.compile(r"(`+) ?(.+?) ?\1")
 
 
-class Change(NamedTuple):
+class MutantChange(NamedTuple):
     """A mutant as the page identifies it: by texts, because line numbers move."""
 
     path: str
@@ -22,12 +22,12 @@ class Change(NamedTuple):
     after: str
 
     @classmethod
-    def of(cls, mutant: Mutant) -> Change:
+    def from_mutant(cls, mutant: Mutant) -> MutantChange:
         """Make the change of a mutant."""
         return cls(mutant.path.as_posix(), mutant.before, mutant.after)
 
 
-def excuses(text: str) -> dict[Change, str]:
+def parse_excuses(text: str) -> dict[MutantChange, str]:
     """Parse the reason for each change from the page's tables, whose headings name files. UsageError for bad rows."""
     path, found = "", {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -38,14 +38,14 @@ def excuses(text: str) -> dict[Change, str]:
             codes = [code[2] for cell in cells[:2] if (code := CODE.fullmatch(cell))]
             if len(cells) != 3 or len(codes) != 2 or not cells[2] or not path:
                 raise UsageError(f"{PAGE}:{number}: write | `line` | `what it becomes` | reason | below a file's name.")
-            found[Change(path, *codes)] = cells[2]
+            found[MutantChange(path, *codes)] = cells[2]
     return found
 
 
-def row(change: Change, reason: str) -> str:
+def format_row(change: MutantChange, reason: str) -> str:
     """Write the table row that excuses a change."""
-    return "| " + " | ".join([_code(change.before), _code(change.after), reason]) + " |"
+    return "| " + " | ".join([_format_code(change.before), _format_code(change.after), reason]) + " |"
 
 
-def _code(text: str) -> str:
+def _format_code(text: str) -> str:
     return f"`{text}`".replace("|", "\\|")

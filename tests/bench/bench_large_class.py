@@ -25,14 +25,14 @@ from grading.manifest.model import Manifest, Status
 from grading.progress import Event
 from grading.result import CourseRecord, Result
 from grading.submission import source_files
-from tests.bench.figure import ROOT, Figure, outside
-from tests.bench.memory import run_watched
+from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
+from tests.bench.peak_memory import run_and_measure
 
 STUDENTS, RESULTS, TIMES = 800, 2444, 13
 MAIN = "refs/heads/main"
 
 
-def pages() -> Iterator[Figure]:
+def time_class_pages() -> Iterator[BenchmarkFigure]:
     """Time site, report and exports for 800 students, and report and export for thirteen times as many."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -40,41 +40,43 @@ def pages() -> Iterator[Figure]:
         rows, results = write_gradebook(small, load(ROOT))
         how, peaks = f"{STUDENTS} students with {results:,} results", []
 
-        def run(chore: str, folder: Path, *options: str) -> float:
+        def run_chore(chore: str, folder: Path, *options: str) -> float:
             command = [sys.executable, "-m", "invoke", chore, "--folder", str(folder), *options]
-            taken, peak = run_watched(command, ROOT, outside())
+            taken, peak = run_and_measure(command, ROOT, copy_environment_without_nox())
             if folder == small:
                 peaks.append(peak)
             return taken
 
         site = ("--to", str(place / "site"))
-        yield Figure("a site from nothing", run("site", small, *site), 20, "s", how)
-        _change_one(small, rows[0])
-        yield Figure("the site with one student changed", run("site", small, *site), 2, "s", how)
+        yield BenchmarkFigure("a site from nothing", run_chore("site", small, *site), 20, "s", how)
+        _add_one_result(small, rows[0])
+        yield BenchmarkFigure("the site with one student changed", run_chore("site", small, *site), 2, "s", how)
         report = ("report", "--to", str(place / "report.html"))
         export = ("gradebook", "--format", "canvas", "--to", str(place / "canvas.csv"))
-        _multiply(small, large, TIMES)
+        _multiply_class(small, large, TIMES)
         for (chore, *options), goal, title in ((report, 3, "the class report"), (export, 1, "an export for Canvas")):
-            taken = run(chore, small, *options)
-            yield Figure(title, taken, goal, "s", how)
-            many = run(chore, large, *options)
+            taken = run_chore(chore, small, *options)
+            yield BenchmarkFigure(title, taken, goal, "s", how)
+            many = run_chore(chore, large, *options)
             told = f"{TIMES * STUDENTS:,} students in {many:.1f} s, {STUDENTS} in {taken:.1f} s"
-            yield Figure(
+            yield BenchmarkFigure(
                 f"{title}, a student's cost in a class {TIMES} times as large", many / taken / TIMES, 1.25, "×", told
             )
-        yield Figure("memory of all processes together", max(peaks), 500, "MiB", f"{how}: site, report and export")
+        yield BenchmarkFigure(
+            "memory of all processes together", max(peaks), 500, "MiB", f"{how}: site, report and export"
+        )
 
 
-def similarity() -> Iterator[Figure]:
+def time_similarity() -> Iterator[BenchmarkFigure]:
     """Time the comparison of 800 submissions."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_submissions(folder, load(ROOT))
         command = [sys.executable, "-m", "invoke", "similar", "--folder", name, "--to", str(folder / "similar.html")]
-        taken, peak = run_watched(command, ROOT, outside())
+        taken, peak = run_and_measure(command, ROOT, copy_environment_without_nox())
         how = f"{STUDENTS} students, from one module to all of them"
-        yield Figure("comparing submissions", taken, 60, "s", how)
-        yield Figure("memory of all processes of inv similar", peak, 500, "MiB", how)
+        yield BenchmarkFigure("comparing submissions", taken, 60, "s", how)
+        yield BenchmarkFigure("memory of all processes of inv similar", peak, 500, "MiB", how)
 
 
 def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], int]:
@@ -93,7 +95,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
             fair = -(-left * 5 // (STUDENTS - number) // 4)  # some students have fewer
             graded = [e for e in events if e.milestone is not None][:fair]
             for event in graded:
-                _grade(book, row, event, course, [m.id for m in manifest.milestones])
+                _add_graded_submission(book, row, event, course, [m.id for m in manifest.milestones])
             left -= len(graded)
         for visit in book.read_visits().values():  # the last collection visited everybody
             book.save_visit(dataclasses.replace(visit, at=START + timedelta(days=100)))
@@ -118,14 +120,14 @@ def _grade(book: Gradebook, row: RosterRow, event: Event, course: CourseRecord, 
     book.save_visit(Visit(row.id, event.at, MAIN, commit))
 
 
-def _change_one(folder: Path, row: RosterRow) -> None:
+def _add_one_result(folder: Path, row: RosterRow) -> None:
     """Add one more result to one student."""
     with open_gradebook(folder / FILE) as book:
         result = book.load_result(book.list_gradings(row.id)[-1].id)
         book.save_result(row.id, result.model_copy(update={"seed": result.seed + 1}))
 
 
-def _multiply(small: Path, large: Path, times: int) -> None:
+def _multiply_class(small: Path, large: Path, times: int) -> None:
     """Copy the class ``times`` times over, under different ids."""
     with open_gradebook(small / FILE) as book:
         tables = {
@@ -157,12 +159,12 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
         rng = random.Random(number)  # noqa: S311 - for play
         stream.append(f"commit refs/heads/{row.id}\ncommitter s <s@example.org> 1790000000 +0000\ndata 0\n".encode())
         for path, module in paths:
-            text = vary(own[path], rng) if module <= 1 + number % len(modules) else given[path]
+            text = vary_source(own[path], rng) if module <= 1 + number % len(modules) else given[path]
             data = text.encode()
             stream.append(f"M 100644 inline {path.as_posix()}\ndata {len(data)}\n".encode() + data + b"\n")
-    _git(["init", "--quiet", "--bare", str(one)])
-    _git(["--git-dir", str(one), "fast-import", "--quiet"], b"".join(stream))
-    commits = _git(["--git-dir", str(one), "for-each-ref", "--format=%(objectname)", "--sort=refname"]).split()
+    _run_git(["init", "--quiet", "--bare", str(one)])
+    _run_git(["--git-dir", str(one), "fast-import", "--quiet"], b"".join(stream))
+    commits = _run_git(["--git-dir", str(one), "for-each-ref", "--format=%(objectname)", "--sort=refname"]).split()
     (folder / "repositories").mkdir()
     with open_gradebook(folder / FILE, make=True) as book:
         book.enroll_students(rows)
@@ -171,7 +173,7 @@ def write_submissions(folder: Path, manifest: Manifest) -> None:
             book.save_visit(Visit(row.id, START, MAIN, commit.decode()))
 
 
-def vary(text: str, rng: random.Random) -> str:
+def vary_source(text: str, rng: random.Random) -> str:
     """Vary a source with extra statements of random shapes before about every third line."""
     lines = []
     for line in text.splitlines():
@@ -182,8 +184,8 @@ def vary(text: str, rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _git(words: list[str], given: bytes = b"") -> bytes:
-    done = subprocess.run(["git", *words], input=given, capture_output=True, check=False)  # noqa: S607 - ours
+def _run_git(arguments: list[str], stdin: bytes = b"") -> bytes:
+    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)  # noqa: S607 - ours
     if done.returncode:
-        raise GraderError(f"git {words[0]} failed: {done.stderr.decode()}")
+        raise GraderError(f"git {arguments[0]} failed: {done.stderr.decode()}")
     return done.stdout

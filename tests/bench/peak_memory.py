@@ -12,20 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grading.errors import GraderError
-from tests.bench.figure import ROOT
+from tests.bench.bench_figure import ROOT
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """Resets the peak; see proc_pid_clear_refs(5)."""
 
 
-def peak_of(work: str) -> tuple[float, float]:
+def measure_peak(work_source: str) -> tuple[float, float]:
     """Measure how many MiB a new process holds before some work, and at its peak.
 
-    ``work`` is source that defines a function named `work`. `getrusage` would not do: its `ru_maxrss` of a new process
+    ``work_source`` must define a function named `work`. `getrusage` would not do: its `ru_maxrss` of a new process
     begins at the size of the process that started it.
     """
-    source = f"from tests.bench import memory\n{work}\nmemory.watch(work)"
+    source = f"from tests.bench import peak_memory\n{work_source}\npeak_memory.print_peak(work)"
     command = [sys.executable, "-c", source]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -33,21 +33,21 @@ def peak_of(work: str) -> tuple[float, float]:
     return float(before), float(peak)
 
 
-def watch(work: Callable[[], object]) -> None:
+def print_peak(work: Callable[[], object]) -> None:
     """Do the work, and print the resident memory before it and at its peak, in MiB."""
     CLEAR.write_text(RESET_PEAK)
-    before = _mib("VmRSS")
+    before = _read_mib("VmRSS")
     work()
-    sys.stdout.write(f"{before} {_mib('VmHWM')}")
+    sys.stdout.write(f"{before} {_read_mib('VmHWM')}")
 
 
-def _mib(name: str) -> float:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    assert found, f"{STATUS} has no {name}"
+def _read_mib(field: str) -> float:
+    found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found, f"{STATUS} has no {field}"
     return int(found[1]) / 2**10
 
 
-def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
+def run_and_measure(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
     """Run a command, and measure its seconds and its process tree's peak MiB, sampled every 50 ms.
 
     Shared memory counts for each process. GraderError with the end of the output when the command fails.
@@ -56,7 +56,7 @@ def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> t
         started, peak = time.perf_counter(), 0.0
         with subprocess.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=said) as process:
             while process.poll() is None:
-                peak = max(peak, _sum_tree(process.pid))
+                peak = max(peak, _sum_tree_memory(process.pid))
                 time.sleep(0.05)
         taken = time.perf_counter() - started
         if process.returncode:
@@ -65,7 +65,7 @@ def run_watched(command: list[str], cwd: Path, environment: dict[str, str]) -> t
     return taken, peak
 
 
-def _sum_tree(root: int) -> float:
+def _sum_tree_memory(root: int) -> float:
     """Add up the resident memory of a process and its descendants, in MiB."""
     parents, sizes = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):

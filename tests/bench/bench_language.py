@@ -10,9 +10,9 @@ import numpy as np
 from grading.compare.networks import their_gpt, their_text_loss, their_training_step
 from grading.language.function_corpus import draw_function_corpus
 from grading.language.story_corpus import draw_story_corpus
-from tests.bench.beside import in_turns, pytorch, solution, take_steps, threads
-from tests.bench.figure import Figure, seconds
-from tests.bench.memory import peak_of
+from tests.bench.bench_figure import BenchmarkFigure, time_call
+from tests.bench.peak_memory import measure_peak
+from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch, run_training_steps
 
 VOCAB, HEADS = 768, 4
 SIZES = {"as the recipe's": (64, 3, 16, 60), "twice as wide": (128, 4, 32, 64)}
@@ -22,20 +22,20 @@ WIDTH, BLOCKS, WRITTEN = 128, 3, 240
 """The width and blocks of the network that writes, and how many tokens it writes."""
 
 
-def beside_pytorch() -> Iterator[Figure]:
+def compare_text_steps() -> Iterator[BenchmarkFigure]:
     """Compare training steps with clipping and AdamW, in processor time on one thread."""
     for name, (width, blocks, rows, length) in SIZES.items():
         tokens = np.random.default_rng(0).integers(0, VOCAB, (rows, length + 1))
-        works = our_step(width, blocks, tokens), their_step(width, blocks, tokens)
-        with threads(1):
-            ours, theirs = in_turns(*works, turns=TURNS, clock=time.process_time)
+        works = make_our_text_step(width, blocks, tokens), make_torch_text_step(width, blocks, tokens)
+        with limit_threads(1):
+            ours, theirs = measure_work_in_turns(*works, turns=TURNS, clock=time.process_time)
         how = f"width {width}, {blocks} blocks, {rows} × {length} tokens: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms"
-        yield Figure(f"milestone 5, a training step against PyTorch, {name}", ours / theirs, 1.0, "×", how)
+        yield BenchmarkFigure(f"milestone 5, a training step against PyTorch, {name}", ours / theirs, 1.0, "×", how)
 
 
-def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
+def make_our_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
     """Make one training step of the solution's Trainer."""
-    student = solution()
+    student = load_solution()
     gpt, tensor = student.tinygpt, student.tensor.Tensor
     net = gpt.GPT(VOCAB, tokens.shape[1] - 1, width, HEADS, blocks, rng=np.random.default_rng(0))
     optimizer = student.optimizers.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
@@ -44,7 +44,7 @@ def our_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object
     return lambda: trainer.train_step(inputs, targets)
 
 
-def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
+def make_torch_text_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], object]:
     """Make the same training step in eager PyTorch, with its own fused attention."""
     torch = pytorch()
     net = their_gpt(torch, VOCAB, width, blocks, tokens.shape[1] - 1)
@@ -53,37 +53,39 @@ def their_step(width: int, blocks: int, tokens: np.ndarray) -> Callable[[], obje
     return their_training_step(torch, their_text_loss(torch, net, HEADS, tokens), optimizer, max_norm=1.0)
 
 
-def writing() -> Iterator[Figure]:
+def measure_writing_speed() -> Iterator[BenchmarkFigure]:
     """Measure the processor time per token of one sequence written with the cache."""
-    gpt, rng = solution().tinygpt, np.random.default_rng(0)
+    gpt, rng = load_solution().tinygpt, np.random.default_rng(0)
     net = gpt.GPT(VOCAB, WRITTEN + 1, WIDTH, HEADS, BLOCKS, rng=rng)
-    with threads(1):
-        times = [seconds(lambda: gpt.generate(net, [[1]], WRITTEN, rng=rng), time.process_time) for _ in range(7)]
+    with limit_threads(1):
+        times = [time_call(lambda: gpt.generate(net, [[1]], WRITTEN, rng=rng), time.process_time) for _ in range(7)]
     each = 1e3 * float(np.median(times)) / WRITTEN
     how = f"width {WIDTH}, {BLOCKS} blocks, {WRITTEN} tokens, with the cache: {1e3 / each:,.0f} tokens in a second"
-    yield Figure("milestone 5, writing a token", each, 1, "ms", how)
+    yield BenchmarkFigure("milestone 5, writing a token", each, 1, "ms", how)
 
 
-def corpora() -> Iterator[Figure]:
+def time_text_making() -> Iterator[BenchmarkFigure]:
     """Measure the processor time of making the grader's texts for one run."""
-    taken = seconds(
+    taken = time_call(
         lambda: [draw(np.random.default_rng(0)) for draw in (draw_function_corpus, draw_story_corpus)],
         time.process_time,
     )
-    yield Figure("milestone 5, making the texts of a run", taken, 3, "s", "functions and stories, processor time")
+    yield BenchmarkFigure(
+        "milestone 5, making the texts of a run", taken, 3, "s", "functions and stories, processor time"
+    )
 
 
-def memory() -> Iterator[Figure]:
+def measure_text_memory() -> Iterator[BenchmarkFigure]:
     """Measure the peak memory of a process that begins to train on as many functions as the milestone has."""
-    _, peak = peak_of("from tests.bench.language import train_a_little as work")
+    _, peak = measure_peak("from tests.bench.bench_language import train_a_little as work")
     how = "resident memory of a process that encodes 20,000 functions and takes the recipe's first steps"
-    yield Figure("peak memory of training milestone 5", peak, 1024, "MiB", how)
+    yield BenchmarkFigure("peak memory of training milestone 5", peak, 1024, "MiB", how)
 
 
 def train_a_little() -> None:
     """Begin the recipe's training on functions, and stop at its first report."""
-    recipe, rng = solution().recipe("16_tinygpt"), np.random.default_rng(0)
+    recipe, rng = load_solution().recipe("16_tinygpt"), np.random.default_rng(0)
     text = draw_function_corpus(rng).text
     net = recipe.build(recipe.learn_merges(text), rng)
-    take_steps(recipe.train, net, text, rng=rng, steps=1)
+    run_training_steps(recipe.train, net, text, rng=rng, step_count=1)
     recipe.next_logits(net, np.ones((100, 60), np.int64))

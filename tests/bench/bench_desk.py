@@ -20,14 +20,14 @@ from grading.errors import GraderError
 from grading.manifest.load import load
 from grading.render.progress import Silent
 from grading.submission import MAX_BYTES
-from tests.bench.figure import ROOT, Figure, seconds
+from tests.bench.bench_figure import ROOT, BenchmarkFigure, time_call
 
 STUDENTS = 200
 EACH = 2
 """Gradings per core: enough that the last one to finish does not dominate."""
 
 
-def unchanged() -> Iterator[Figure]:
+def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
     """Measure how long it takes to collect a class in which nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
         server = _server(Path(place), "dan")
@@ -40,12 +40,12 @@ def unchanged() -> Iterator[Figure]:
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
 
-        first, second = seconds(once), seconds(once)
+        first, second = time_call(collect_once), time_call(collect_once)
     how = f"repositories on this machine, nothing to grade; {first:.1f} s when all was new"
-    yield Figure(f"collecting {STUDENTS} unchanged students", second, 30, "s", how)
+    yield BenchmarkFigure(f"collecting {STUDENTS} unchanged students", second, 30, "s", how)
 
 
-def throughput() -> Iterator[Figure]:
+def compare_grading_pace() -> Iterator[BenchmarkFigure]:
     """Compare the pace of grading milestone 1 on all cores with the pace on a single core."""
     count, manifest = count_available_cores(), load(ROOT)
     with tempfile.TemporaryDirectory() as place:
@@ -66,18 +66,18 @@ def throughput() -> Iterator[Figure]:
                 if problems:
                     raise GraderError(f"grading failed: {problems[0]}")
 
-            return seconds(work)
+            return time_call(work)
 
-        with one_core():
-            alone = graded(1, tasks[:EACH])
-        together = graded(count, tasks)
+        with pin_to_one_core():
+            alone = time_gradings(1, tasks[:EACH])
+        together = time_gradings(count, tasks)
     share = alone / together
     how = f"{EACH} gradings in {alone:.1f} s on one core, {EACH * count} in {together:.1f} s on {count}: {share:.2f}"
-    yield Figure("grading on every core, beside one core's pace", together / alone, 1 / 0.9, "×", how)
+    yield BenchmarkFigure("grading on every core, beside one core's pace", together / alone, 1 / 0.9, "×", how)
 
 
 @contextlib.contextmanager
-def one_core() -> Iterator[None]:
+def pin_to_one_core() -> Iterator[None]:
     """Pin processes started in this context to one core, since a grading's several processes would use two."""
     if not hasattr(os, "sched_setaffinity"):
         raise GraderError("processes cannot be kept on one core here: this figure needs Linux")
@@ -89,7 +89,7 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def _server(place: Path, student: str) -> Path:
+def _make_student_repository(folder: Path, student: str) -> Path:
     """Make the rehearsal's server, and return a student's repository."""
     write_rehearsal_class(ROOT, place / "rehearsal")
     return place / "rehearsal" / SERVER / f"{student}.git"

@@ -18,7 +18,7 @@ from grading.manifest.load import load
 from grading.manifest.model import Manifest, Module
 from grading.sandbox.processes import read_cpu_nanoseconds
 from grading.submission import source_files
-from tests.bench.figure import ROOT, Figure, outside
+from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
 
 MODULES = 10
 PAUSE = 1.5
@@ -28,7 +28,7 @@ FAILS, EXPLAINED = "Fix this first", "with a debugger at hand"
 """How a failure begins, and what ends its explanation."""
 
 
-def verdicts() -> Iterator[Figure]:
+def time_verdicts() -> Iterator[BenchmarkFigure]:
     """Time each task's verdict after a save, as a student's saves lead through each module."""
     with tempfile.TemporaryDirectory() as place:
         release = Path(place, "release")
@@ -38,11 +38,11 @@ def verdicts() -> Iterator[Figure]:
             yield _time_module(release, manifest, module)
 
 
-def idling() -> Iterator[Figure]:
+def measure_idle_cpu() -> Iterator[BenchmarkFigure]:
     """Measure the processor time of the watch and its processes while nothing is saved."""
     with tempfile.TemporaryDirectory() as place:
         write_release(ROOT, Path(place, "release"))
-        with _watched(Path(place, "release"), load(ROOT).modules[0]) as process:
+        with _run_watch(Path(place, "release"), load(ROOT).modules[0]) as process:
             _wait_for(process, EXPLAINED)
             time.sleep(2 * PAUSE)
             before = read_cpu_nanoseconds(process.pid)
@@ -50,33 +50,35 @@ def idling() -> Iterator[Figure]:
             after = read_cpu_nanoseconds(process.pid)
     if before is None or after is None:
         raise GraderError("this figure needs Linux, whose kernel reports a process's processor time")
-    yield Figure("tito watch while nothing is saved", (after - before) / IDLE / 1e7, 1, "% CPU", f"{IDLE:.0f} s")
+    yield BenchmarkFigure(
+        "tito watch while nothing is saved", (after - before) / IDLE / 1e7, 1, "% CPU", f"{IDLE:.0f} s"
+    )
 
 
-def _time_module(release: Path, manifest: Manifest, module: Module) -> Figure:
+def _time_module(release: Path, manifest: Manifest, module: Module) -> BenchmarkFigure:
     """Fill one gap after another, each with a save, and time the tests of its task."""
     times = []
     tasks = [task.id for task in module.tasks]
-    _save(release, manifest, module, tasks)
-    with _watched(release, module) as process:
+    _save_with_gaps(release, manifest, module, tasks)
+    with _run_watch(release, module) as process:
         for done, task in enumerate(tasks, start=1):
             _wait_for(process, EXPLAINED)
             time.sleep(PAUSE)
             started = time.perf_counter()
-            _save(release, manifest, module, tasks[done:])
+            _save_with_gaps(release, manifest, module, tasks[done:])
             _wait_for(process, f"Task {task} passes", FAILS)  # some tests need a later task
             times.append(time.perf_counter() - started)
         if _wait_for(process, "is completed", FAILS) == FAILS:
             raise GraderError(f"the solution of {module.id} does not pass its tests")
     least, most = min(times) * 1e3, max(times) * 1e3
     how = f"median of {len(times)} tasks, {least:.0f} to {most:.0f} ms"
-    return Figure(f"save to verdict, module {module.id[:2]}", statistics.median(times) * 1e3, 300, "ms", how)
+    return BenchmarkFigure(f"save to verdict, module {module.id[:2]}", statistics.median(times) * 1e3, 300, "ms", how)
 
 
-def _save(release: Path, manifest: Manifest, module: Module, still_open: list[str]) -> None:
+def _save_with_gaps(release: Path, manifest: Manifest, module: Module, open_tasks: list[str]) -> None:
     """Save a module's files with these gaps, as an editor does. An unchanged file is left alone."""
     for file in source_files(manifest, [module]):
-        text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *still_open)
+        text = with_open((ROOT / file.path).read_text("utf-8"), manifest, file.path, *open_tasks)
         if (release / file.path).read_text("utf-8") != text:
             new = (release / file.path).with_suffix(".new")
             new.write_text(text, "utf-8")
@@ -84,10 +86,10 @@ def _save(release: Path, manifest: Manifest, module: Module, still_open: list[st
 
 
 @contextmanager
-def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
+def _run_watch(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
     """Run `tito watch` without a terminal."""
     command = [sys.executable, "-m", "tito", "watch", module.id]
-    environment = outside() | {"PYTHONPATH": str(release)}
+    environment = copy_environment_without_nox() | {"PYTHONPATH": str(release)}
     with subprocess.Popen(
         command,
         cwd=release,
@@ -103,12 +105,12 @@ def _watched(release: Path, module: Module) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-def _wait_for(process: subprocess.Popen[str], *words: str) -> str:
+def _wait_for(process: subprocess.Popen[str], *phrases: str) -> str:
     """Read a process's output up to a line with one of these phrases, and return it. GraderError if it ends first."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if found := next((one for one in words if one in line), None):
+        if found := next((one for one in phrases if one in line), None):
             return found
-    raise GraderError(f"tito watch ended before it printed “{words[0]}”: {''.join(lines)[-2000:]}")
+    raise GraderError(f"tito watch ended before it printed “{phrases[0]}”: {''.join(lines)[-2000:]}")

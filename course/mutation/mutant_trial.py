@@ -19,7 +19,7 @@ from cosmic_ray.util import restore_contents
 from cosmic_ray.work_item import TestOutcome
 
 from course.mutation.mutants import Mutant
-from course.mutation.order import FIRST
+from course.mutation.task_order import FIRST
 
 COPIED = ("pyproject.toml", "grading", "modules")
 COURSE = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ class TrialError(Exception):
 
 
 @dataclass(frozen=True)
-class Trial:
+class MutantTrial:
     """One copy of the course, in which one mutant at a time replaces its file."""
 
     root: Path
@@ -45,7 +45,7 @@ class Trial:
     timeout: float = 1200
     """Wall-clock seconds, for a mutant that waits and computes nothing."""
 
-    def command(self, task: str = "") -> list[str]:
+    def build_command(self, task: str = "") -> list[str]:
         """Build the pytest command: the task's tests first, no files written, and an end at the first failure."""
         paths = os.pathsep.join(map(str, [self.root, *(self.root / folder for folder in self.folders), COURSE]))
         # A shell sets the limit: an endless mutant ends by a signal, which counts as a failed test.
@@ -57,24 +57,24 @@ class Trial:
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
             f"{FIRST}={task}",
         ]
-        plugins = ["-p", "no:cacheprovider", "-p", "course.mutation.order"]
+        plugins = ["-p", "no:cacheprovider", "-p", "course.mutation.task_order"]
         pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-x", *plugins]
         where = ["-c", str(self.root / "pyproject.toml"), "--rootdir", str(self.root)]
         return [*limit, "env", *environment, *pytest, *where, *(str(self.root / file) for file in self.tests)]
 
-    def kills(self, path: Path, source: str, task: str = "") -> bool:
+    def kills_mutant(self, path: Path, source: str, task: str = "") -> bool:
         """Whether the tests fail, or do not end in time, while this source replaces the file."""
         with restore_contents(self.root / path):
             (self.root / path).write_text(source, encoding="utf-8")
-            outcome, output = run_tests(shlex.join(self.command(task)), self.timeout)
+            outcome, output = run_tests(shlex.join(self.build_command(task)), self.timeout)
         if outcome is TestOutcome.INCOMPETENT:
             raise TrialError(f"the tests could not be started:\n{output}")
         return outcome is TestOutcome.KILLED
 
-    def prepared(self, path: Path) -> Trial:
+    def prepare(self, path: Path) -> MutantTrial:
         """Set the time limit, after proving that the solution passes and that the copy's file is imported."""
         before = os.times()
-        done = subprocess.run(self.command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        done = subprocess.run(self.build_command(), capture_output=True, text=True, check=False)  # noqa: S603 - our own
         if done.returncode:
             raise TrialError(f"the solution itself fails its tests:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         after = os.times()
@@ -82,30 +82,30 @@ class Trial:
         limit = round(PATIENCE * seconds + 5)
         # Python would take a mutant of the same length, written in the same second, for the compiled solution.
         shutil.rmtree((self.root / path).parent / "__pycache__", ignore_errors=True)
-        trial = Trial(self.root, self.folders, self.tests, limit, MACHINE * limit)
-        if not trial.kills(path, 'raise ImportError("no solution")\n'):
+        trial = MutantTrial(self.root, self.folders, self.tests, limit, MACHINE * limit)
+        if not trial.kills_mutant(path, 'raise ImportError("no solution")\n'):
             raise TrialError(f"{path}: the tests import a different file, not the copy's, so the trial proves nothing.")
         return trial
 
 
-def judged(
+def judge_mutants(
     mutants: Sequence[Mutant], root: Path, folders: Sequence[Path], tests: Sequence[Path], *, workers: int = WORKERS
 ) -> Iterator[tuple[Mutant, bool]]:
     """Judge mutants in ``workers`` copies at a time, and yield each with whether it was killed."""
     with tempfile.TemporaryDirectory(prefix="tinytorch-mutation-") as folder, ThreadPoolExecutor(workers) as pool:
-        copies: queue.Queue[Trial] = queue.Queue()
+        copies: queue.Queue[MutantTrial] = queue.Queue()
         for number in range(workers if mutants else 0):
-            copy = _copy(root, Path(folder, str(number)))
-            copies.put(Trial(copy, tuple(folders), tuple(tests)).prepared(mutants[0].path))
+            copy = _copy_course(root, Path(folder, str(number)))
+            copies.put(MutantTrial(copy, tuple(folders), tuple(tests)).prepare(mutants[0].path))
 
-        def judge(mutant: Mutant) -> tuple[Mutant, bool]:
+        def judge_one(mutant: Mutant) -> tuple[Mutant, bool]:
             trial = copies.get()
             try:
-                return mutant, trial.kills(mutant.path, mutant.source, mutant.task)
+                return mutant, trial.kills_mutant(mutant.path, mutant.source, mutant.task)
             finally:
                 copies.put(trial)
 
-        tasks = [pool.submit(judge, mutant) for mutant in mutants]
+        tasks = [pool.submit(judge_one, mutant) for mutant in mutants]
         try:
             for task in as_completed(tasks):
                 yield task.result()
@@ -113,7 +113,7 @@ def judged(
             pool.shutdown(cancel_futures=True)
 
 
-def _copy(root: Path, target: Path) -> Path:
+def _copy_course(root: Path, target: Path) -> Path:
     target.mkdir()
     for name in COPIED:
         if (root / name).is_dir():

@@ -14,12 +14,12 @@ from course.release import write_release
 from course.skeleton import solved
 from grading.errors import GraderError
 from grading.manifest.load import load
-from tests.bench.figure import ROOT, Figure
+from tests.bench.bench_figure import ROOT, BenchmarkFigure
 
 SESSION = "module-02_tensor"
 
 
-def waiting() -> Iterator[Figure]:
+def measure_waiting_time() -> Iterator[BenchmarkFigure]:
     """Measure the time from the start of the job `grade` to the comment, for a pull request that changes module 02."""
     from tests.github.whole import copy_of_github
     from tests.workflows.school import TENSOR, course_for, opened
@@ -41,5 +41,5 @@ def waiting() -> Iterator[Figure]:
                 raise GraderError(f"the pull request was not reported:\n{run.log()}")
     spent = {job: sum(step.seconds for step in run.steps if step.job == job) for job in ("grade", "report")}
     how = f"{SESSION}, nox's environments made on the way; neither pip nor apt-get, which are stubs here"
-    yield Figure("from the start of grading to the comment", sum(spent.values()), 60, "s", how)
-    yield Figure("the job that reports", spent["report"], 10, "s", "its environment made on the way")
+    yield BenchmarkFigure("from the start of grading to the comment", sum(spent.values()), 60, "s", how)
+    yield BenchmarkFigure("the job that reports", spent["report"], 10, "s", "its environment made on the way")

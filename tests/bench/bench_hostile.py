@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from grading.manifest.load import load
-from tests.bench.figure import ROOT, Figure, outside
+from tests.bench.bench_figure import ROOT, BenchmarkFigure, copy_environment_without_nox
 
 
-def memory() -> Iterator[Figure]:
+def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     """Measure the grader's peak memory over all hostile submissions, each graded in a separate process."""
     # Imported here, because the tests need packages that no other group needs.
     from tests.submissions.build import Miniature, build, miniatures
@@ -21,19 +21,25 @@ def memory() -> Iterator[Figure]:
 
     manifest = load(ROOT)
 
-    def peak_of(miniature: Miniature) -> float:
+    def measure_grader_peak(miniature: Miniature) -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "home").mkdir()
             tree, peak, record = build(miniature, ROOT, manifest, folder / "tree"), folder / "peak", folder / "result"
             own = {"PYTHONPATH": str(ROOT)} | miniature.about.get("environment", {})
             line = [*command(miniature.about, peak), "--submission", str(tree), "--json", str(record)]
-            subprocess.run(line, cwd=folder, env=outside() | offline(folder) | own, capture_output=True, check=False)
+            subprocess.run(
+                line,
+                cwd=folder,
+                env=copy_environment_without_nox() | offline(folder) | own,
+                capture_output=True,
+                check=False,
+            )
             return float(peak.read_text())
 
     every = miniatures("hostile")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        peaks = list(pool.map(peak_of, every))
+        peaks = list(pool.map(measure_grader_peak, every))
     largest = max(range(len(every)), key=peaks.__getitem__)
     how = f"of {len(every)} submissions the largest, {every[largest].name}"
-    yield Figure("peak memory of the grader on hostile submissions", peaks[largest], 300, "MiB", how)
+    yield BenchmarkFigure("peak memory of the grader on hostile submissions", peaks[largest], 300, "MiB", how)

@@ -1,0 +1,82 @@
+"""Milestone 4: a training step on compiled kernels compared with PyTorch's and module 06's, and small ops."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from grading.compare.networks import our_image_network, their_image_network
+from tests.bench.bench_cifar10 import make_our_image_step, make_torch_image_step
+from tests.bench.bench_figure import BenchmarkFigure
+from tests.bench.turns import limit_threads, load_solution, measure_work_in_turns, pytorch
+
+CHAIN = 2000
+"""How many operations on tiny arrays one measurement has."""
+TURNS = 15
+
+
+def compare_kernel_steps() -> Iterator[BenchmarkFigure]:
+    """Compare a training step in processor time on one thread, and in wall-clock time on two threads."""
+    plain, fast, *theirs = make_kernel_steps(threads=1)
+    with limit_threads(1):
+        slow, ours, *others = measure_work_in_turns(plain, fast, *theirs, turns=TURNS, clock=time.process_time)
+    yield from compare_with_layouts(ours, others, (0.8, 1.0), "1 thread, processor time")
+    how = f"goal: 1.5 times as fast; processor time of {slow * 1e3:.1f} ms to {ours * 1e3:.1f} ms"
+    yield BenchmarkFigure("milestone 4, a training step against module 06's", ours / slow, 1 / 1.5, "×", how)
+    if (os.cpu_count() or 1) > 1:
+        _, fast, *theirs = make_kernel_steps(threads=2)
+        with limit_threads(2, blas_threads=1):
+            ours, *others = measure_work_in_turns(fast, *theirs, turns=TURNS)
+        yield from compare_with_layouts(ours, others, (1.0, 1.0), "2 threads, wall clock (on a quiet machine)")
+
+
+def compare_with_layouts(
+    ours: float, layout_seconds: list[float], goals: tuple[float, float], description: str
+) -> Iterator[BenchmarkFigure]:
+    """Compare our seconds with those of PyTorch's two layouts."""
+    for layout, theirs, goal in zip(("NCHW", "channels_last"), layout_seconds, goals, strict=True):
+        how = f"{description}: {ours * 1e3:.1f} ms to {theirs * 1e3:.1f} ms, medians of {TURNS} turns"
+        yield BenchmarkFigure(
+            f"milestone 4, a training step against PyTorch in {layout}", ours / theirs, goal, "×", how
+        )
+
+
+def make_kernel_steps(threads: int) -> list[Callable[[], object]]:
+    """Make training steps of one network: module 06, optimised, PyTorch in NCHW and PyTorch in channels_last."""
+    student, torch = load_solution(), pytorch()
+    plain, other = (our_image_network(student, np.random.default_rng(0)) for _ in range(2))
+    optimised, layouts = student.kernels.optimise(other, threads), ("contiguous_format", "channels_last")
+    return [
+        make_our_image_step(plain),
+        make_our_image_step(optimised),
+        *(make_torch_image_step(their_image_network(torch), one) for one in layouts),
+    ]
+
+
+def measure_operation_overhead() -> Iterator[BenchmarkFigure]:
+    """Measure the overhead of an operation on tiny tensors over NumPy's, and what a tape adds to it."""
+    student = load_solution()
+    x, one = student.tensor.Tensor([1.0, 2.0]), student.tensor.Tensor([1.0, 1.0])
+    student.autograd.require_grad([x])
+
+    def run_chain(y: Any, step: Any) -> None:
+        for _ in range(CHAIN):
+            y = y + step
+
+    def run_recorded_chain() -> None:
+        with student.autograd.Tape():
+            run_chain(x, one)
+
+    works = (lambda: run_chain(x.data, one.data), lambda: run_chain(x, one), run_recorded_chain)
+    numpy, plain, taped = (1e6 * s / CHAIN for s in measure_work_in_turns(*works, turns=TURNS, clock=time.process_time))
+    how = f"a chain of {CHAIN} additions, processor time, medians of {TURNS} turns: "
+    yield BenchmarkFigure(
+        "an operation without a tape", plain - numpy, 2.5, "µs", f"{how}{numpy:.2f} µs in NumPy alone"
+    )
+    yield BenchmarkFigure(
+        "a tape's overhead for each operation", taped - plain, 3, "µs", f"{how}{plain:.2f} µs without a tape"
+    )
