@@ -82,7 +82,7 @@ def show_function_training(writer: FunctionWriter, task: WritingTask, screen: Sc
         points.append(point)
         screen.frame(Frame(describe_progress(points), LearningView(tuple(points), task)))
 
-    writer.train(task, show_point, time_limit=math.inf if screen.watched else UNWATCHED_SECONDS)
+    writer.train(task, show_point, cpu_seconds=math.inf if screen.watched else UNWATCHED_SECONDS)
     screen.frame(Frame(describe_progress(points), LearningView(points, task)), keep=True)
 
 

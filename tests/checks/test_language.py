@@ -159,7 +159,7 @@ class Completing(Counting):
 
     def prompts(self):
         """All of this run's."""
-        functions, stories = DRAWN["draw_functions"], DRAWN["draw_stories"]
+        functions, stories = DRAWN["draw_function_corpus"], DRAWN["draw_story_corpus"]
         asked = (*functions.compositions, *functions.made_up, *functions.names)
         return (*asked, *(stories.prompts if stories else ()))
 
@@ -297,7 +297,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measure
     Copying.neighbours.clear()
     Counting.model = None
     monkeypatch.setattr(checked, "obtain_text", lambda *_: TEXT)
-    for name in ("draw_functions", "draw_stories", "hold_out_passages"):
+    for name in ("draw_function_corpus", "draw_story_corpus", "hold_out_passages"):
         DRAWN[name] = None
         monkeypatch.setattr(checked, name, keep_what_is_drawn(name, getattr(checked, name)))
 
@@ -308,8 +308,8 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measure
             milestone=milestone,
             budget=budget,
             watch=Silent(),
-            seeds=lambda _purpose, _count: [11],
-            workers=lambda count: iter([Worker(recipe()) for _ in range(count)]),
+            derive_seeds=lambda _purpose, _count: [11],
+            start_workers=lambda count: iter([Worker(recipe()) for _ in range(count)]),
         )
         return measure_language(context)
 
@@ -345,7 +345,7 @@ def test_who_knows_everything_meets_every_threshold(measure, criteria):
         ("story", True),
         ("text", None),
     ]
-    assert measured.writings[0].written == DRAWN["draw_functions"].compositions[0].answer
+    assert measured.writings[0].written == DRAWN["draw_function_corpus"].compositions[0].answer
     rivals, text, attention = measured.pictures
     assert rivals.values[:4] == tuple(round(1000 * (measured.figures[figure] or 0)) for figure in RIVAL_SETS)
     assert rivals.labels[0] == text.labels[0] == "this network"

@@ -33,7 +33,7 @@ def test_data_is_found_however_it_is_spelled(spelling):
     """Every spelling of 28 KB of data takes 28 KB, and the failure says how much and how much may be."""
     text = spell(DATA, spelling)
     (failure,) = stored(text)
-    assert failure.title == "The file holds code, and no stored data"
+    assert failure.title == "The file holds code and no stored data"
     assert f"{measure_compressed_size(text):,} bytes" in failure.got
     assert measure_compressed_size(text) >= len(DATA)
     assert f"{LIMIT:,} bytes" in failure.expected
@@ -55,7 +55,7 @@ def test_data_in_many_small_parts_is_found(root):
     parts = [found[path][0] + f"W = {DATA[i * each :][:each].hex()!r}\n" for i, path in enumerate(paths)]
     assert stored(*parts) == []
     (failure,) = stored(*parts, average=BUDGET.average_bytes)
-    assert failure.title == "All files together hold code, and no stored data"
+    assert failure.title == "All files together hold code and no stored data"
     assert "8 files" in failure.got
     assert "44,000 bytes" in failure.expected
 
