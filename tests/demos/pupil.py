@@ -118,6 +118,6 @@ def teach(task: WritingTask) -> dict[str, str]:
 
 def install_pupil(patch: Any, task: WritingTask) -> None:
     """Let the demonstration teach a Pupil."""
-    patch.setattr(function_writer, "learn_merges", lambda *_: np.zeros((0, 2), np.int64))
+    patch.setattr(function_writer, "request_merges", lambda *_: np.zeros((0, 2), np.int64))
     patch.setattr(function_writer, "StudentWriter", Pupil)
     patch.setattr(Pupil, "answers", teach(task))

@@ -185,8 +185,8 @@ def test_expected_values_stay_here(
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "stages", ("?(?", "?(?", "?(?"))
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.attempt(task.exercises)
-    shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student.shown]
+    writer.write_exercises(task.exercises)
+    shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student_writer.shown]
     assert shown
     assert not any(exercise.prompt.answer in text for text in shown for exercise in task.exercises)
 
@@ -215,7 +215,7 @@ def test_training_that_nobody_watches_is_cut_short(
     monkeypatch.setattr(Pupil, "steps", 1000)
     points: list[WritingPoint] = []
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.train(task, points.append, time_limit=0.5)
+    writer.train(task, points.append, cpu_seconds=0.5)
     assert 0 < points[-1].step < 100
     assert points[-1].steps == 1000
     assert len(points[-1].attempts) == WATCHED
@@ -228,7 +228,7 @@ def test_what_has_no_end_is_said(
     install_pupil(monkeypatch, task)
     monkeypatch.setattr(Pupil, "stages", ("a" * 500,) * 3)
     writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    (attempt,) = writer.attempt(task.exercises[:1])
+    (attempt,) = writer.write_exercises(task.exercises[:1])
     assert attempt.mistake == "it does not end"
     tokens = list(writer.write(task.exercises[0].prompt.text))
     assert len(tokens) == MOST_BYTES + 1

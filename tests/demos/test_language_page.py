@@ -134,7 +134,7 @@ def test_a_function_is_run(task: WritingTask) -> None:
     assert "takes 2 arguments" in run(asked | {"arguments": ["1"] * 11})["own"]["returned"]
     assert "one is not a number" in run(asked | {"arguments": ["one", "2"]})["refused"]
     assert "an input is text" in run(asked | {"arguments": [1, "2"]})["refused"]
-    assert "no function" in run(asked | {"written": "\n    import os\n", "arguments": ["1", "2"]})["refused"]
+    assert "not a function" in run(asked | {"written": "\n    import os\n", "arguments": ["1", "2"]})["refused"]
     wrong = run(asked | {"written": "\n    return width\n"})
     assert wrong["right"] is False
     broken = run(asked | {"written": "\n    import os\n"})
