@@ -16,7 +16,7 @@ from desk.roster import RosterRow
 from desk.scores import FULL, Score, compute_scores, find_preview_gradings
 from desk.stale import find_stale_grades
 from desk.stuck import StuckScore, rank_by_stuck_score, select_stuck
-from grading.checks.quiz import OPEN, extract_question_id, is_wrong_answer
+from grading.checks.quiz_answers import OPEN_TITLE, extract_question_id, is_wrong_answer
 from grading.manifest.model import Manifest, Milestone, Status
 
 STATES = ("unlocked", "provisional", "not_yet", "error", "not_begun")

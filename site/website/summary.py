@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from desk.item_statistics import ItemOutcome
-from grading.checks.quiz import find_missed_questions
+from grading.checks.quiz_answers import find_missed_questions
 from grading.journey import State
 from grading.manifest.model import Manifest
 from grading.progress import PASSING, Event

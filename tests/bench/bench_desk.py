@@ -30,12 +30,12 @@ EACH = 2
 def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
     """Measure how long it takes to collect a class in which nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
-        server = _server(Path(place), "dan")
+        server = _make_student_repository(Path(place), "dan")
         rows = [RosterRow(f"s{number}", repository=f"./s{number}.git") for number in range(STUDENTS)]
         for row in rows:
             shutil.copytree(server, Path(place, f"{row.id}.git"))
 
-        def once() -> None:
+        def collect_once() -> None:
             found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), Silent(), base=Path(place))
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
@@ -49,7 +49,7 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
     """Compare the pace of grading milestone 1 on all cores with the pace on a single core."""
     count, manifest = count_available_cores(), load(ROOT)
     with tempfile.TemporaryDirectory() as place:
-        server = _server(Path(place), "ada")
+        server = _make_student_repository(Path(place), "ada")
         commit = git.list_remote_heads(f"file://{server}").commit
         if commit is None:
             raise GraderError(f"{server} is empty")
@@ -58,7 +58,7 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
         git.fetch_commits(repository, f"file://{server}", [commit], largest=MAX_BYTES)
         tasks = [GradingTask("ada", 1, commit, str(repository))] * (EACH * count)
 
-        def graded(jobs: int, some: list[GradingTask]) -> float:
+        def time_gradings(jobs: int, some: list[GradingTask]) -> float:
             def work() -> None:
                 problems = [
                     one.problem for one in grade_in_processes(some, ROOT, manifest, jobs=jobs) if one.result is None
@@ -91,5 +91,5 @@ def pin_to_one_core() -> Iterator[None]:
 
 def _make_student_repository(folder: Path, student: str) -> Path:
     """Make the rehearsal's server, and return a student's repository."""
-    write_rehearsal_class(ROOT, place / "rehearsal")
-    return place / "rehearsal" / SERVER / f"{student}.git"
+    write_rehearsal_class(ROOT, folder / "rehearsal")
+    return folder / "rehearsal" / SERVER / f"{student}.git"

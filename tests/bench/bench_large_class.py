@@ -91,7 +91,7 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
             files = sorted(Path(records, row.id, progress.FOLDER).glob("*.json"))
             events = [progress.parse(file.read_bytes()) for file in files]
             modules = [(file, e) for file, e in zip(files, events, strict=True) if e.milestone is None]
-            book.save_records(row.id, [_publish(row, file.name, event) for file, event in modules])
+            book.save_records(row.id, [_make_published_record(row, file.name, event) for file, event in modules])
             fair = -(-left * 5 // (STUDENTS - number) // 4)  # some students have fewer
             graded = [e for e in events if e.milestone is not None][:fair]
             for event in graded:
@@ -102,11 +102,13 @@ def write_gradebook(folder: Path, manifest: Manifest) -> tuple[list[RosterRow], 
     return rows, RESULTS - left
 
 
-def _publish(row: RosterRow, name: str, event: Event) -> PublishedRecord:
+def _make_published_record(row: RosterRow, name: str, event: Event) -> PublishedRecord:
     return PublishedRecord(row.id, f"progress/{name}", event.at, 1, progress.encode(event).decode(), None)
 
 
-def _grade(book: Gradebook, row: RosterRow, event: Event, course: CourseRecord, milestones: Sequence[int]) -> None:
+def _add_graded_submission(
+    book: Gradebook, row: RosterRow, event: Event, course: CourseRecord, milestones: Sequence[int]
+) -> None:
     """Add what a collection keeps of one submission."""
     result = Result.model_validate(event.raw)
     assert result.milestone is not None

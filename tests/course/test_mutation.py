@@ -55,7 +55,7 @@ def miniature(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(course: Path, root: Path, cases: str) -> Tally:
+def run(course: Path, root: Path, cases: str) -> MutationTally:
     """Run the miniature with these test cases and return its tally."""
     manifest = load(root)
     module = manifest.modules[1]

@@ -18,7 +18,7 @@ from desk.gradebook import CommitSubmission, Visit, open_gradebook
 from desk.pushes import Push
 from desk.report_page import render_report_for_terminal, render_report_page
 from desk.roster import RosterRow
-from grading.checks.quiz import OPEN
+from grading.checks.quiz_answers import OPEN_TITLE
 from grading.manifest.load import load
 from tests.desk.books import MAIN, fill, graded, sha
 from tests.desk.school import ROOT, TERM
@@ -73,7 +73,11 @@ def test_what_nobody_has_answered_is_not_missed(class_folder: Path) -> None:
     with open_gradebook(
         fill(class_folder / "g.sqlite", [RosterRow("ada"), RosterRow("bob"), RosterRow("cyd")], {})
     ) as book:
-        told = (("ada", asked, "no answer: Not answered yet."), ("bob", asked, "No."), ("cyd", OPEN, "no answer to 2"))
+        told = (
+            ("ada", asked, "no answer: Not answered yet."),
+            ("bob", asked, "No."),
+            ("cyd", OPEN_TITLE, "no answer to 2"),
+        )
         for number, (student, title, got) in enumerate(told, 1):
             made = failing(number, 0, "1.1")
             quiz = criterion("failed", 0.5, failures=(failure(task=None, title=title, got=got),))
