@@ -256,7 +256,7 @@ def test_comparison_draws_both_vectors_from_rng(student):
         generator.random() != untouched.random(),
         call="rng.random() after compare_dots(100, rng)",
         got="the generator's first number",
-        expected="a later one",
+        expected="a later number",
         hint="use neither np.random.… nor a generator that you made",
     )
 

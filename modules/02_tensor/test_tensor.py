@@ -651,7 +651,7 @@ def test_operators_with_a_number(student, rng, sign):
     function, _ = OPERATORS[sign]
     array, dtype = draw_whole_numbers(rng, 3).astype("float32"), "bool" if sign in COMPARISONS else "float32"
     for number in (2, 2.0):
-        hint = "for `number ∘ tensor` Python asks the reflected method, where self is the right operand"
+        hint = "for `number ∘ tensor` Python calls the reflected method, where self is the right operand"
         got = function(student.tensor.Tensor(array), number)
         expect.array(got, function(array, number), dtype=dtype, call=f"Tensor({array.tolist()}) {sign} {number}")
         got, call = function(number, student.tensor.Tensor(array)), f"{number} {sign} Tensor({array.tolist()})"

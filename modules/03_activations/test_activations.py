@@ -282,7 +282,9 @@ def test_tanh_by_hand(student):
     x = np.array([0.5, -0.5]) * np.log(3)
     expect.array(layer(student.tensor.Tensor(x)), [0.5, -0.5], call="Tanh()([½ ln 3, -½ ln 3])")
     got = layer.backward(student.tensor.Tensor([4.0, -8.0]))
-    expect.array(got, [3, -6], call="the gradient there for grad [4, -8]", hint="the slope is 1 - t², t the output")
+    expect.array(
+        got, [3, -6], call="the gradient there for grad [4, -8]", hint="the slope is 1 - t², where t is the output"
+    )
 
 
 # 3.5: Softmax
@@ -312,7 +314,7 @@ def test_softmax_is_stable(student, dtype):
     x = np.array([[-1e4, 0, 1e4], [1e4, 1e4, -1e4], [-1e4, -1e4, -1e4], [9999, 1e4, 9998]], dtype)
     wanted = [[0, 0, 1], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], compute_softmax(np.array([1.0, 2, 0])).tolist()]
     layer = student.activations.Softmax()
-    hint = "subtract the maximum of each group before exp, not the maximum of everything"
+    hint = "subtract the maximum of each group before exp, not the maximum of the whole array"
     got = layer(student.tensor.Tensor(x))
     expect.array(got, wanted, dtype=dtype, call=f"Softmax()({x.tolist()}) in {dtype}", hint=hint)
     got = layer.backward(student.tensor.Tensor(np.ones((4, 3), dtype)))

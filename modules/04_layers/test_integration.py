@@ -189,7 +189,9 @@ def test_recipe_changes_only_its_own_network(student):
     recipe.train(trained, inputs.data, targets.data, rng=student.rng(1), progress=ignore_reports)
     expect.array(recipe.predict(other, POINTS), fresh, call="predict of another network, after training one")
     differs = not np.allclose(recipe.predict(trained, POINTS), fresh, atol=0.1)
-    expect.that(differs, call="predict of the trained network", got="as when it was fresh", expected="other answers")
+    expect.that(
+        differs, call="predict of the trained network", got="as when it was fresh", expected="different answers"
+    )
     expect.array(inputs, POINTS, call="the inputs after training")
 
 

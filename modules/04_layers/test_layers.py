@@ -180,7 +180,7 @@ def test_dense_draws_from_its_generator(student):
         for what, layer in (("another seed", other), ("the same generator once more", second)):
             differs = not np.allclose(values(getattr(layer, name)), drawn)
             call, hint = f"the {name} drawn from {what}", "draw from rng, and from nothing else"
-            expect.that(differs, call=call, got="the same values", expected="others", hint=hint)
+            expect.that(differs, call=call, got="the same values", expected="different values", hint=hint)
 
 
 @task("4.3")
@@ -338,7 +338,12 @@ def test_sequential_parameters(student, rng):
     expect.equal([p.shape for p in parameters], [(4, 3), (4,), (5, 4), (2, 5), (2,)], call=f"the shapes of {call}")
     new = rng.normal(size=(5, 4))
     parameters[2].data = new
-    expect.array(inner[0].weight, new, call="a layer's weight after parameters()[2].data = …", hint="no copies")
+    expect.array(
+        inner[0].weight,
+        new,
+        call="a layer's weight after parameters()[2].data = …",
+        hint="return the tensors themselves, not copies",
+    )
     expect.equal([p.shape for p in network.parameters()], [p.shape for p in parameters], call=f"once more, {call}")
 
 
@@ -355,7 +360,9 @@ def test_sequential_buffers(student):
     keeping.buffers, deep.buffers = three.parameters, one.parameters  # layers that keep something, as module 06's will
     outer = sequential(keeping, dense, sequential(sequential(deep)))
     call = "the shapes of buffers(), for layers with two buffers, none, and one inside another Sequential"
-    expect.equal([b.shape for b in outer.buffers()], [(2, 3), (2,), (1, 4)], call=call, hint="each layer's buffers()")
+    expect.equal(
+        [b.shape for b in outer.buffers()], [(2, 3), (2,), (1, 4)], call=call, hint="collect each layer's buffers()"
+    )
 
 
 @task("4.4")
@@ -487,7 +494,9 @@ def test_bce_of_a_guess(student):
     """Answering 0.5 to everything costs ln 2, whatever the labels are."""
     for labels in ([0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]):
         loss = student.layers.BCELoss()(student.tensor.Tensor([0.5] * 4), student.tensor.Tensor(labels))
-        expect.array(loss, math.log(2), call=f"BCELoss()([0.5, 0.5, 0.5, 0.5], {labels})", hint="the natural logarithm")
+        expect.array(
+            loss, math.log(2), call=f"BCELoss()([0.5, 0.5, 0.5, 0.5], {labels})", hint="use the natural logarithm"
+        )
 
 
 @task("4.6")
@@ -550,7 +559,7 @@ def test_step_moves_parameters_against_their_gradient(student, rng):
         error = x @ weight.T + bias - t
         loss = take_step(student, network, criterion, x, t, lr)
         expect.that(type(loss) is float, call=call, got=loss, expected="a Python float", hint="loss.item()")
-        expect.array(loss, (error**2).mean(), call=call, hint="the loss before the parameters move")
+        expect.array(loss, (error**2).mean(), call=call, hint="return the loss before the parameters move")
         hint = "weight - lr * gradient, with the gradient of this step alone"
         expect.array(layer.weight, weight - lr * 2 * error.T @ x / 10, call=f"the weight after {call}", hint=hint)
         expect.array(layer.bias, bias - lr * 2 * error.sum(axis=0) / 10, call=f"the bias after {call}", hint=hint)
@@ -567,7 +576,9 @@ def test_step_forgets_older_gradients(student, rng):
         student.layers.accumulate_grad(parameter, np.full(values(parameter).shape, 100.0))
     take_step(student, student.layers.Sequential(layer), student.layers.MSELoss(), x, t, 0.1)
     call = "one step with lr=0.1 from gradients of 100"
-    expect.array(layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="zero_grad before backward")
+    expect.array(
+        layer.weight, weight - 0.1 * wanted, call=f"the weight after {call}", hint="call zero_grad before backward"
+    )
     hint = "leave this step's gradients in .grad"
     expect.array(layer.weight.grad, wanted, call=f"weight.grad after {call}", hint=hint)
 
@@ -585,7 +596,7 @@ def test_step_keeps_tensors_and_dtype(student, rng):
     for parameter, now, old in zip(parameters, network.parameters(), before, strict=True):
         expect.array(parameter, values(now), dtype="float32", call="a tensor of parameters() from before the step")
         moved = not np.allclose(values(parameter), old)
-        expect.that(moved, call="a parameter after a step with lr=0.5", got="no change", expected="another value")
+        expect.that(moved, call="a parameter after a step with lr=0.5", got="no change", expected="a different value")
 
 
 # 4.8: build the XOR network, and ask it
@@ -596,13 +607,15 @@ def test_recipe_builds_from_its_generator(student):
     """Build draws every weight from rng: equal seeds give equal networks, and other seeds give other networks."""
     recipe = student.recipe("04_layers")
     first, again, other = (recipe.build(student.rng(seed)).parameters() for seed in (1, 1, 2))
-    expect.that(len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="two Dense layers: 4")
+    expect.that(
+        len(first) >= 4, call="len(build(rng).parameters())", got=len(first), expected="4, for two Dense layers"
+    )
     for mine, same in zip(first, again, strict=True):
         expect.array(same, values(mine), rtol=0, atol=0, call="a parameter of build(rng) with the same seed")
     differs = any(not np.array_equal(values(a), values(b)) for a, b in zip(first, other, strict=True))
     call = "all parameters of build(rng) with another seed"
     hint = "draw from the rng that is passed to build, not from another generator"
-    expect.that(differs, call=call, got="the same values", expected="others", hint=hint)
+    expect.that(differs, call=call, got="the same values", expected="different values", hint=hint)
 
 
 @task("4.8")
@@ -612,7 +625,7 @@ def test_recipe_predicts_probabilities(student, rng):
     network, points = recipe.build(student.rng(5)), rng.uniform(0, 1, (9, 2)).astype("float32")
     got = recipe.predict(network, points)
     call = "predict(build(rng), points of shape (9, 2))"
-    expect.that(type(got) is np.ndarray, call=call, got=got, expected="an array", hint=".numpy() of a tensor")
+    expect.that(type(got) is np.ndarray, call=call, got=got, expected="an array", hint="return the tensor's .numpy()")
     expect.equal(got.shape, (9, 1), call=f"the shape of {call}")
     inside = bool(((got >= 0) & (got <= 1)).all())
     expect.that(inside, call=call, got=got, expected="probabilities: 0 to 1", hint="end the network with Sigmoid")

@@ -63,7 +63,9 @@ def test_he_is_normal_with_variance_2_over_fan_in(student, rng, shape):
     expect.array(shares, wanted, call=f"the shares of {call} beyond 1, 2 and 3 deviations", atol=0.015, hint=hint)
     beyond = shares[2] > 0.001
     call = f"the share of {call} beyond 3 deviations"
-    expect.that(beyond, call=call, got=shares[2], expected="0.0027, as of a normal distribution", hint="rng.normal")
+    expect.that(
+        beyond, call=call, got=shares[2], expected="0.0027, as of a normal distribution", hint="draw with rng.normal"
+    )
 
 
 both_schemes = pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_weights_come_from_the_generator_alone(student, name):
     for what, weight in (("the same generator once more", second), ("another seed", other)):
         differs = not np.allclose(expect.pull(weight, call=f"{name}(rng, (4, 6))"), first)
         call = f"{name}(rng, (4, 6)) from {what}"
-        expect.that(differs, call=call, got="the same values", expected="others", hint="draw from rng alone")
+        expect.that(differs, call=call, got="the same values", expected="different values", hint="draw from rng alone")
 
 
 # 5.3: MLP
@@ -106,7 +108,7 @@ def test_mlp_has_an_activation_between_its_layers(student, rng):
     for place in (0, 2, 4):
         x = x @ values(network[place].weight).T + values(network[place].bias)
         x = x if place == 4 else np.maximum(x, 0)
-    expect.array(got, x, call="MLP((4, 5, 3, 2))(x), x of shape (6, 4)", hint="ReLU unless another is given")
+    expect.array(got, x, call="MLP((4, 5, 3, 2))(x), x of shape (6, 4)", hint="the activation is ReLU by default")
 
 
 @task("5.3")
@@ -140,7 +142,9 @@ def test_mlp_starts_from_he_weights_and_no_bias(student):
         expect.array(network[place].bias, wanted, rtol=0, atol=0, call=call, dtype="float32")
     both = [values(network[place].weight).ravel()[:50] for place in (0, 2)]
     differ = abs(np.corrcoef(*both)[0, 1]) < 0.9
-    expect.that(differ, call="the weights of both layers", got="the same numbers, scaled", expected="new ones for each")
+    expect.that(
+        differ, call="the weights of both layers", got="the same numbers, scaled", expected="new weights for each layer"
+    )
 
 
 @task("5.3")
@@ -155,7 +159,7 @@ def test_mlp_takes_another_initialisation(student):
         expect.that(inside, call=f"the largest |weight| of {call}", got=largest, expected=f"just under {bound}")
         expect.array(again[place].weight, weight, rtol=0, atol=0, call=f"{call}, from the same seed")
         differs = not np.allclose(values(other[place].weight), weight)
-        expect.that(differs, call=f"{call}, from another seed", got="the same weights", expected="others")
+        expect.that(differs, call=f"{call}, from another seed", got="the same weights", expected="different values")
 
 
 @task("5.3")
@@ -235,13 +239,13 @@ def test_dropout_drops_a_share(student, rng, p):
     layer, x = student.dense.Dropout(p, rng=student.rng(int(rng.integers(1000)))), np.ones((200, 200), "float32")
     got, call = values(layer(student.tensor.Tensor(x))), f"Dropout({p})(ones of (200, 200))"
     kept = got != 0
-    expect.array(got, kept / (1 - p), dtype="float32", call=call, hint="0, or 1 / (1 - p)")
+    expect.array(got, kept / (1 - p), dtype="float32", call=call, hint="each element becomes 0 or 1 / (1 - p)")
     expect.array(1 - kept.mean(), p, call=f"the share of zeros in {call}", atol=0.0125, rtol=0)
     for axis, what in ((0, "column"), (1, "row")):
         far = abs(kept.mean(axis=axis) - (1 - p)).max() / math.sqrt(p * (1 - p) / 200)
-        hint = "one random number for each element"
+        hint = "draw one random number for each element"
         expect.that(
-            far < 5, call=f"{call}: each {what} alone", got=f"{far:.0f} deviations", expected="fewer", hint=hint
+            far < 5, call=f"{call}: each {what} alone", got=f"{far:.0f} deviations", expected="fewer than 5", hint=hint
         )
 
 
@@ -251,14 +255,18 @@ def test_dropout_draws_a_new_mask_each_time(student):
     layer, again = (student.dense.Dropout(rng=student.rng(3)) for _ in range(2))
     x = student.tensor.Tensor(np.ones(100, "float32"))
     first, second = values(layer(x)), values(layer(x))
-    expect.array(np.unique(first), [0, 2], call="the values of Dropout()(ones)", hint="p is 0.5 unless given")
+    expect.array(np.unique(first), [0, 2], call="the values of Dropout()(ones)", hint="p is 0.5 by default")
     differs = not np.array_equal(first, second)
     expect.that(
-        differs, call="the second of two passes", got="the same mask", expected="another", hint="draw in forward"
+        differs,
+        call="the second of two passes",
+        got="the same mask",
+        expected="a different mask",
+        hint="draw the mask in forward",
     )
     expect.array(again(x), first, rtol=0, atol=0, call="the first pass of Dropout() from the same seed")
     other = values(student.dense.Dropout(rng=student.rng(4))(x))
-    expect.that(not np.array_equal(first, other), call="another seed", got="the same mask", expected="another")
+    expect.that(not np.array_equal(first, other), call="another seed", got="the same mask", expected="a different mask")
 
 
 @task("5.5")
@@ -270,13 +278,13 @@ def test_dropout_backward_uses_the_same_mask(student, rng):
         output = values(layer(tensor(x)))
         got = layer.backward(tensor(grad))
         call = f"layer = Dropout(0.3); layer(x) of shape {shape}; layer.backward(grad)"
-        expect.array(got, grad * output / x, dtype="float64", call=call, hint="the mask of the last forward pass")
+        expect.array(got, grad * output / x, dtype="float64", call=call, hint="use the mask of the last forward pass")
         expect.array(layer.backward(tensor(grad)), values(got), call=f"{call}, once more")
     layer(tensor(np.zeros((100, 10))))
     got = values(layer.backward(tensor(np.ones((100, 10)))))
     share = float((got != 0).mean())
     call = "the share of elements that pass a gradient on, after Dropout(0.3)(zeros)"
-    expect.array(share, 0.7, atol=0.08, call=call, hint="keep the mask; the output does not tell what was dropped")
+    expect.array(share, 0.7, atol=0.08, call=call, hint="keep the mask; the output does not reveal what was dropped")
 
 
 @task("5.5")
@@ -348,7 +356,7 @@ def test_set_training_reaches_every_layer(student):
         expect.equal(got, [training] * 3, call=f"training of each Dropout after set_training(network, {training})")
     for layer in (network[1][0], network[3]):
         strange = hasattr(layer, "training")
-        expect.that(not strange, call="a layer that has no .training", got="now it has one", expected="none")
+        expect.that(not strange, call="a layer that has no .training", got="a new .training", expected="no .training")
     dense.set_training(drops[0], True)
     expect.equal(
         [layer.training for layer in drops], [True, False, False], call="after set_training(one Dropout, True)"
@@ -558,17 +566,26 @@ def test_minibatches_are_shuffled_by_the_generator(student):
     first, second = (np.concatenate([t for _, t in batches]) for batches in runs[0])
     again = np.concatenate([t for _, t in runs[1][0]])
     expect.array(
-        again, first, rtol=0, atol=0, call="the order of an epoch from the same seed", hint="rng alone decides"
+        again,
+        first,
+        rtol=0,
+        atol=0,
+        call="the order of an epoch from the same seed",
+        hint="take the order from rng alone",
     )
-    for what, order in (("as given", numbers), ("of the epoch before", second)):
+    for what, order in (("the given order", numbers), ("the order of the epoch before", second)):
         differs = int((order != first).sum()) > 30
         expect.that(
-            differs, call="the order of an epoch", got=f"nearly that {what}", expected="a new one", hint="shuffle"
+            differs,
+            call="the order of an epoch",
+            got=f"nearly {what}",
+            expected="a new order",
+            hint="shuffle the examples",
         )
     mixed = len({int(t) // 10 for t in first[:10]}) > 2
     call = "the first batch of 10 from the numbers 0 to 59"
     expect.that(
-        mixed, call=call, got=first[:10], expected="numbers from everywhere", hint="shuffle examples, not batches"
+        mixed, call=call, got=first[:10], expected="numbers from the whole range", hint="shuffle examples, not batches"
     )
 
 
@@ -662,7 +679,7 @@ def test_epoch_takes_a_step_for_each_batch(student, rng):
     expect.equal([len(batch) for batch in batches], [4, 4, 2], call=f"the sizes of {call}")
     rows = [int(abs(x - row).sum(axis=1).argmin()) for batch in batches for row in batch]
     expect.equal(sorted(rows), list(range(10)), call=f"the examples in {call}, sorted")
-    expect.that(rows != list(range(10)), call=f"the order of {call}", got=rows, expected="a random one")
+    expect.that(rows != list(range(10)), call=f"the order of {call}", got=rows, expected="a random order")
     total = 0.0
     for some in np.split(np.array(rows), [4, 8]):
         logits = x[some] @ weight.T + bias
@@ -686,7 +703,9 @@ def test_epoch_trains_in_training_mode(student, rng):
         losses.append(train_one_epoch(student, network, x, t, lr=0.0, batch_size=10))
         expect.equal(drop.training, True, call="a Dropout's training after train_epoch, which was False before")
     differ = losses[0] != losses[1]
-    expect.that(differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two numbers")
+    expect.that(
+        differ, call="the losses of two epochs with lr=0 and dropout", got=losses, expected="two different numbers"
+    )
 
 
 @task("5.9")
