@@ -46,7 +46,7 @@ class Case(NamedTuple):
         """The hint for wrong values, where the task's own hint is about more than that."""
         return REDUCE if self.op == "softmax" else None
 
-    def make(self, student):
+    def make_layer(self, student):
         """Make the activation on the student's side, with its own defaults where the call gives no arguments."""
         name, _, given = self.call.partition("(")
         return getattr(student.activations, name)(**(self.attributes if given != ")" else {}))
@@ -71,7 +71,7 @@ SHAPES = ((7,), (1, 4), (3, 5), (2, 3, 4))
 @every_activation
 def test_values(student, rng, case):
     """Every element of a tensor of any shape gets the value of the formula, in the tensor's own dtype."""
-    layer, call = case.make(student), case.call
+    layer, call = case.make_layer(student), case.call
     for shape in SHAPES:
         x = rng.normal(0, 2, shape)
         got = layer(student.tensor.Tensor(x))
@@ -87,7 +87,7 @@ def test_values(student, rng, case):
 def test_integers_are_computed_in_float32(student, rng, case):
     """A tensor of integers gives float32, forward and backward."""
     x = rng.integers(-3, 4, (3, 4))
-    layer, call = case.make(student), f"{case.call}(tensor of int64)"
+    layer, call = case.make_layer(student), f"{case.call}(tensor of int64)"
     hint = "as_floating(x) gives float32 for integers"
     got, wanted = layer(student.tensor.Tensor(x)), case.formula(x.astype(float))
     expect.array(got, wanted, dtype="float32", call=call, hint=case.hint, dtype_hint=hint)
@@ -106,7 +106,7 @@ def test_backward_agrees_with_finite_differences(student, rng, case):
 @every_activation
 def test_the_layer_passes_a_gradient_back(student, rng, case):
     """backward(grad) belongs to the last forward pass, and keeps float32."""
-    layer = case.make(student)
+    layer = case.make_layer(student)
     tensor = student.tensor.Tensor
     first, x = (rng.choice([-1, 1], (3, 4)) * rng.uniform(0.1, 3, (3, 4)) for _ in range(2))
     grad = rng.normal(size=(3, 4))
@@ -133,7 +133,7 @@ def test_nothing_is_changed_in_place(student, rng, case):
     """Neither the input nor the incoming gradient is changed."""
     x, grad = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
     its_x, its_grad = student.tensor.Tensor(x), student.tensor.Tensor(grad)
-    layer = case.make(student)
+    layer = case.make_layer(student)
     output = layer(its_x)
     before = np.array(output.numpy())
     layer.backward(its_grad)
@@ -148,14 +148,14 @@ def test_nothing_is_changed_in_place(student, rng, case):
 def test_every_activation_is_one_recorded_op(student, rng, case):
     """A recorder hears of one op, with its name."""
     with traced(student.tensor) as trace:
-        case.make(student)(student.tensor.Tensor(rng.normal(size=(2, 3))))
+        case.make_layer(student)(student.tensor.Tensor(rng.normal(size=(2, 3))))
     expect.equal([entry[0] for entry in trace.entries], [case.op], call=f"the ops a Trace hears in {case.call}(x)")
 
 
 @every_activation
 def test_there_is_nothing_to_learn(student, rng, case):
     """parameters() is empty, even after a forward pass."""
-    layer = case.make(student)
+    layer = case.make_layer(student)
     layer(student.tensor.Tensor(rng.normal(size=(2, 3))))
     expect.equal(layer.parameters(), [], call=f"{case.call}.parameters()")
 
@@ -163,7 +163,7 @@ def test_there_is_nothing_to_learn(student, rng, case):
 @every_activation
 def test_backward_says_what_it_misses(student, rng, case):
     """Backward before forward raises a RuntimeError; a wrong gradient shape raises a ValueError with both shapes."""
-    layer, call = case.make(student), case.call
+    layer, call = case.make_layer(student), case.call
     with expect.raises(RuntimeError, mentions=("forward",), call=f"{call}.backward(grad) without forward"):
         layer.backward(student.tensor.Tensor(rng.normal(size=(2, 3))))
     layer(student.tensor.Tensor(rng.normal(size=(2, 3))))

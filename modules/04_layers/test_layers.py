@@ -378,14 +378,16 @@ def test_sequential_of_no_layers(student, rng):
 # 4.5 and 4.6: the losses
 
 
-def compute_mse(p, t):
-    """Compute the mean squared error."""
-    return sum((a - b) ** 2 for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+def compute_mse(prediction: np.ndarray, target: np.ndarray) -> float:
+    """Compute the mean squared error, element by element."""
+    pairs = zip(prediction.flat, target.flat, strict=True)
+    return sum((p - t) ** 2 for p, t in pairs) / prediction.size
 
 
-def compute_bce(p, t):
+def compute_bce(prediction: np.ndarray, target: np.ndarray) -> float:
     """Compute the binary cross-entropy: the mean of -ln of the probability given to the truth."""
-    return -sum(b * math.log(a) + (1 - b) * math.log1p(-a) for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+    pairs = zip(prediction.flat, target.flat, strict=True)
+    return -sum(t * math.log(p) + (1 - t) * math.log1p(-p) for p, t in pairs) / prediction.size
 
 
 every_loss = pytest.mark.parametrize(
@@ -704,7 +706,7 @@ def test_recipe_tells_its_progress(student):
     expect.that(fell, call=f"the losses in {call}", got=got, expected="from about 0.69 to below 0.1", hint=hint)
 
 
-def interpret_loss(loss):
+def interpret_loss(loss: float) -> tuple[str, str]:
     """Say what a loss on four labelled corners means, as the troubleshooting page does, and where to look first."""
     if not math.isfinite(loss):
         return "NaN or infinity", "a logarithm of 0, an overflow of exp, or too large a learning rate"
@@ -728,7 +730,7 @@ def build_chain(student, rng):
     return draw_parameters(student.layers.Sequential(*layers), rng)
 
 
-def take_step(student, network, criterion, x, t, lr):
+def take_step(student, network, criterion, inputs: np.ndarray, targets: np.ndarray, lr: float):
     """Take one step of gradient descent on arrays, and return its loss."""
     tensor = student.tensor.Tensor
-    return student.layers.gradient_descent_step(network, criterion, tensor(x), tensor(t), lr)
+    return student.layers.gradient_descent_step(network, criterion, tensor(inputs), tensor(targets), lr)

@@ -729,22 +729,22 @@ def test_epochs_learn(student, rng):
         expect.that(share > 0.7, call=f"the accuracy of {call}, on new ones", got=share, expected="above 0.7")
 
 
-def compute_fans(shape):
+def compute_fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Compute how many inputs feed an output, and how many outputs an input feeds."""
     n_out, n_in, *window = shape
     return n_in * math.prod(window), n_out * math.prod(window)
 
 
-def draw_weights(student, name, shape, rng):
+def draw_weights(student, init_name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Draw weights with an initialisation from a random seed, and check their shape and dtype."""
-    weight = getattr(student.dense, name)(student.rng(int(rng.integers(1000))), shape)
-    weight = expect.pull(weight, call=f"{name}(rng, {shape})")
-    expect.equal(weight.shape, shape, call=f"the shape of {name}(rng, {shape})")
-    expect.equal(str(weight.dtype), "float32", call=f"the dtype of {name}(rng, {shape})")
+    call = f"{init_name}(rng, {shape})"
+    weight = expect.pull(getattr(student.dense, init_name)(student.rng(int(rng.integers(1000))), shape), call=call)
+    expect.equal(weight.shape, shape, call=f"the shape of {call}")
+    expect.equal(str(weight.dtype), "float32", call=f"the dtype of {call}")
     return weight.astype(float)
 
 
-def compute_cross_entropy(logits, target):
+def compute_cross_entropy(logits: np.ndarray, target: np.ndarray) -> float:
     """Compute the cross-entropy: the mean, over rows, of -ln of the probability that softmax gives the target."""
     rows = zip(logits.tolist(), target.tolist(), strict=True)
     return sum(math.log(sum(math.exp(other - row[t]) for other in row)) for row, t in rows) / len(target)
@@ -756,14 +756,14 @@ def collect_batches(student, inputs, targets, batch_size, generator):
     return [(values(x), values(t)) for x, t in student.dense.minibatches(*tensors, batch_size, generator)]
 
 
-def draw_examples(rng, n):
+def draw_examples(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw points in space, and compute which of four classes each belongs to: two signs decide."""
     x = rng.normal(size=(n, 3)).astype("float32")
     return x, 2 * (x[:, 0] > 0) + (x[:, 1] + x[:, 2] > 0)
 
 
-def train_one_epoch(student, network, x, t, *, lr, batch_size, seed=1):
+def train_one_epoch(student, network, inputs, targets, *, lr, batch_size, seed=1):
     """Train for one epoch with cross-entropy, and return its loss."""
-    tensors = student.tensor.Tensor(x), student.tensor.Tensor(t)
+    tensors = student.tensor.Tensor(inputs), student.tensor.Tensor(targets)
     criterion = student.dense.CrossEntropyLoss()
     return student.dense.train_epoch(network, criterion, *tensors, lr, batch_size, student.rng(seed))
