@@ -1301,7 +1301,7 @@ def test_what_is_too_large_is_413(student):
     parse, body = student.mlops.parse_rows, encode_request([[1.0, 2.0]])
     expect.array(parse(body, 2, len(body)), [[1.0, 2.0]], call="parse_rows of max_bytes bytes")
     require_refusal("parse_rows of max_bytes + 1 bytes", lambda: parse(body + b" ", 2, len(body)), 413)
-    require_refusal("parse_rows of 65,537 bytes that are no JSON", lambda: parse(b"x" * 65537, 2), 413)
+    require_refusal("parse_rows of 65,537 bytes that are not JSON", lambda: parse(b"x" * 65537, 2), 413)
     expect.array(parse(body.ljust(65536), 2), [[1.0, 2.0]], call="parse_rows of 65,536 bytes")
 
 
@@ -1404,7 +1404,7 @@ def send_request(service, method, path, body=b""):
     call = f"the answer of handle({method!r}, {path!r}, {body[:40]!r})"
 
     def refuse(constant):
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     expect.that(type(answer) is bytes, call=call, got=answer, expected="bytes")
     try:

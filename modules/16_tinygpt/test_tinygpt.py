@@ -673,7 +673,7 @@ def test_a_later_token_changes_no_earlier_logit(student, rng):
 
 @task("16.9")
 def test_logits_with_caches_are_the_same(student, rng):
-    """Fed in parts of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
+    """Fed in chunks of any size, up to the full context, logits are within 1e-4 of those of all tokens together."""
     model, tensor = student.tinygpt.GPT(40, 24, 16, 4, 3, rng=student.rng(6)), student.tensor.Tensor
     draw_parameters(model, rng, 0.3, "float32")
     tokens = rng.integers(0, 40, (3, 24))
