@@ -152,6 +152,8 @@ def _clean_literal(text: str, *, is_comment: bool) -> str:
         return NOT_PROSE.sub(_cut, text)
     length, quotes = len(opening[0]), opening[1]
     inner = text[length : -len(quotes)]
+    if len(quotes) == 1 and not re.search(r"\s", inner):  # one word is a key or a name
+        return CUT * len(text)
     if "f" in opening[0].lower():
         inner = FIELD.sub(_cut, inner)
     mark = CUT if len(quotes) == 3 else " "

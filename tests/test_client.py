@@ -297,7 +297,7 @@ def test_a_with_block_is_entered_and_left_over_there(worker_of):
 
 
 def test_a_held_attribute_is_the_thing_itself(worker_of):
-    """What is written into a held array stands in the student's own; pulled, it would be a copy."""
+    """A value written into a held array is in the student's own array; a pulled array would be a copy."""
     worker = worker_of(CONTEXT)
     box = worker.module("code").box()
     box.array[0] = 5

@@ -226,7 +226,7 @@ def test_a_record_is_written_before_the_report_is_shown(monkeypatch: pytest.Monk
 def test_a_disk_without_locks_is_neither_busy_nor_read_only(
     number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Lustre and some network disks know no flock: there is no lock then, and that is what is said."""
+    """Lustre and some network disks do not support flock: then there is no lock, and a message says so."""
 
     def flock(*_: object) -> None:
         raise OSError(number, os.strerror(number))

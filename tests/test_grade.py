@@ -147,7 +147,7 @@ def test_a_module_is_graded_by_itself(root):
 
 
 def test_the_record_names_the_commit_that_was_graded(root, tree):
-    """Of a reused result too: the same files may stand in another commit. Anything but a full one is refused."""
+    """A reused result gets the new commit, since another commit may hold the same files. A short hash is refused."""
     first, second = "a" * 40, "b" * 40
     measured = grade_milestone(root, 1, submission=tree, commit=first)
     assert measured.submission.commit == first

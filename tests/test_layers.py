@@ -45,7 +45,7 @@ def test_a_package_imports_only_from_those_below_it(package: str) -> None:
 
 
 def test_no_two_parts_of_the_grader_need_each_other() -> None:
-    """Checks know no demonstration, rendering knows no comparison, and so on for all pairs of folders."""
+    """Checks do not import demonstrations, rendering not comparisons, and so on for each pair of folders."""
     folders = {path.name for path in (ROOT / "grading").iterdir() if (path / "__init__.py").is_file()}
     arrows = set()
     for module, path in list_modules("grading"):

@@ -177,7 +177,7 @@ class AlwaysKnowing(Completing):
 
 
 class Parsing(Completing):
-    """Knows the grammar that stands in the grader's source, and none of the run's words."""
+    """A writer that knows the grammar in the grader's source, but none of the run's words."""
 
     def complete(self, prompt):
         """Right where no word was made up for this run."""

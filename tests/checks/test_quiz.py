@@ -48,7 +48,7 @@ def test_a_wrong_answer_is_told_beside_the_open_questions(check, root: Path) -> 
 
 
 def test_somebody_elses_answers_are_one_thing_to_do(check, root: Path) -> None:
-    """Whoever they belong to is named once."""
+    """The owner of the answers is named once."""
     ids = [question.id for question in load(root).milestone(1).questions]
     (failure,) = check(dict.fromkeys(ids, 1), "bob").failures["correct"]
     assert "bob" in failure.got

@@ -87,7 +87,7 @@ def test_every_module_with_ops_has_cases(root):
 
 
 def test_a_wrong_value_and_a_wrong_gradient_are_told_apart(student):
-    """The largest difference of each stands in its own column."""
+    """The largest difference of each has its own column."""
 
     def shift(name: str) -> Callable[[dict[str, np.ndarray]], object]:
         return lambda arrays: arrays[name].__setitem__(0, arrays[name][0] + 0.5)

@@ -59,10 +59,11 @@ def test_found(path: str, source: str, lines: list[int]) -> None:
         ("a.py", "mend = anew(whoever)\n"),
         ("a.py", '"""Call `mend`."""\n'),
         ("a.py", 'f"{mend} is fixed"\n'),
+        ("a.py", 'record["mend"] = ("by", "heart")\n'),
         ("a.py", 'x = ["in place", of]\n'),
         ("a.html.jinja", "{% if mend %}{{ anew }}{% endif %}"),
         ("a.md", "He told them to mend it. <!-- prose: keep -->\n"),
-        ("a.py", 'title = "Mend"  # prose: keep, a quotation\n'),
+        ("a.py", 'title = "Mend it"  # prose: keep, a quotation\n'),
     ],
 )
 def test_left_alone(path: str, source: str) -> None:

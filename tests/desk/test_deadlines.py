@@ -61,7 +61,7 @@ def test_a_deadline_is_a_wall_clock_s_and_extensions_move_its_day() -> None:
     ],
 )
 def test_what_lateness_leaves(late: timedelta, days: int, factor: float) -> None:
-    """Nothing is taken within the grace, then a tenth for each day begun, and all of it after the last."""
+    """Nothing is deducted within the grace, then a tenth for each day or part-day, and all of it after the last."""
     due = find_student_terms(DEADLINES, 1, RosterRow("ada"))
     assert due is not None
     assert due.days_late(DUE + late) == days

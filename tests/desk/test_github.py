@@ -133,7 +133,7 @@ def test_a_run_may_begin_with_another_workflow_s_gradebook(
 
 
 def test_what_is_no_gradebook_ends_the_run(hub: Hub, job: dict[str, str], class_folder: Path, tmp_path: Path) -> None:  # noqa: F811
-    """Nothing is begun anew by mistake."""
+    """No collection starts over by mistake."""
     (tmp_path / "no.sqlite").write_text("nonsense" * 1000)
     add_run(hub, 1, str(tmp_path / "no.sqlite"))
     with pytest.raises(GraderError, match="not a gradebook"):

@@ -90,7 +90,7 @@ def test_what_is_no_gradebook_is_said(class_folder: Path) -> None:
     with pytest.raises(UsageError, match="is not a gradebook"):
         open_gradebook(path)
     path.write_text("")
-    for make in (False, True):  # emptied, and not to be begun anew: push times would be lost
+    for make in (False, True):  # emptied, but not to be replaced: push times would be lost
         with pytest.raises(UsageError, match="is empty"):
             open_gradebook(path, make=make)
     path.unlink()

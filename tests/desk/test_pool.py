@@ -33,7 +33,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Such a process in place of the real one: what is tested is who looks after it."""
+    """A process that replaces the real one, since the test is about the pool that watches it."""
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "__init__.py").touch()
     (tmp_path / "desk" / "grading_process.py").write_text(FAKE)

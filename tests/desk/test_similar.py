@@ -197,7 +197,7 @@ def test_submissions_are_read_as_they_were_handed_in(class_folder: Path, tmp_pat
         ("ada", "1:zoe"),
         ("bob", "1:zoe"),
         ("bob", "1:ada"),
-    }, "whoever takes the course again is not compared with their own work"
+    }, "a student who takes the course again is not compared with their own work"
     assert "Zoe (B, last)" in (tmp_path / "similar.html").read_text()
 
 

@@ -178,7 +178,7 @@ def test_what_the_grader_did_wrong_is_not_put_on_the_student() -> None:
 
 
 def test_what_was_not_run_again_is_named_with_its_date() -> None:
-    """A reused record stands in the table; what nobody has begun is named below it."""
+    """A reused record is in the table, and modules that nobody has started are named below it."""
     told = report(reused=(reused("milestone-1", "Basic Inference"),), skipped=("module-05_dense",))
     assert "**Milestone 1: Basic Inference** | Unlocked on 2026-02-01 09:00 UTC" in front(told)
     assert "Not begun: `module-05_dense`" in front(told)

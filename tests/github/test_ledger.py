@@ -202,7 +202,7 @@ def test_without_a_head_only_an_edit_of_the_last_line_goes_unseen(repository: Pl
 
 
 def test_order_is_by_start_and_run_whatever_was_published_first() -> None:
-    """Two records of the same instant stand in the order of their runs."""
+    """Two records with the same time are in the order of their runs."""
     files, published = {}, []
     for run_id, minute in ((3, 1), (2, 1), (1, 2), (9, 0)):
         event = progress.measured(at(minute))

@@ -91,7 +91,7 @@ def test_no_rival_makes_true_claims():
 
 
 def test_longer_n_grams_predict_text_better_and_no_unigram_is_best():
-    """On held-out functions the ladder stands in the order that theory promises."""
+    """On held-out functions the rivals are in the order that theory predicts."""
     documents = draw_function_corpus(np.random.default_rng(3), documents=3000).documents
     found = measure_text_rivals("\0".join(documents[:2500]).encode(), ["\0".join(documents[2500:]).encode()])
     for unit in ("bytes", "tokens"):

@@ -57,7 +57,7 @@ def test_prompts_are_written_with_plain_numbers(milestone):
 
 
 def test_nothing_of_the_key_is_left_in_a_sealed_question(milestone):
-    """The sealed question has no formula, and its options stand in an order that says nothing."""
+    """The sealed question has no formula, and the order of its options reveals nothing."""
     number, choice = map(seal, milestone.questions)
     assert number.answer is None
     assert (choice.right, choice.wrong) == ((), ())

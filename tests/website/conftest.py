@@ -36,7 +36,7 @@ zz-alan-canary,Alan Hidden-Canary,alan-canary@school.example,,,,,0
 """
 PUBLIC = "Ada Łubieńska"
 SECRETS = ("-canary", "grace", "nobody yet", "@school", "section-c")
-"""What stands in the roster and in no page; each is looked for whatever its case."""
+"""Words that are in the roster and must be on no page, in upper or lower case."""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ def test_a_wrong_address_is_refused(own: Class, address: str) -> None:
 
 
 def test_a_gradebook_can_be_what_it_is_built_from(tmp_path: Path) -> None:
-    """Official results and published records; a new result makes its student's pages anew, and nobody else's."""
+    """A new official result or published record rebuilds its student's pages, and nobody else's."""
     path = fill(
         tmp_path / "gradebook.sqlite",
         [RosterRow("zz-ada", name="Ada Lovelace", public=True), RosterRow("zz-grace", name="Grace Hidden")],

@@ -59,7 +59,7 @@ def test_a_hidden_student_is_told_the_same_whatever_the_roster_says(made: Class,
 
 
 def test_the_key_of_the_pseudonyms_stays_where_the_records_are(made: Class) -> None:
-    """Whoever has it can tell who is who."""
+    """Anyone who has the key can identify the students."""
     key = (made.records / "pseudonyms.key").read_text("ascii").strip()
     assert len(key) == 64
     assert not any(key.encode() in data or bytes.fromhex(key) in data for data in tree(made.site).values())

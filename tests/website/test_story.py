@@ -72,7 +72,7 @@ def test_where_nothing_is_verified_everything_is_told_as_such(manifest: Manifest
 
 
 def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
-    """What is no whole result is not interpreted, whatever it claims."""
+    """An incomplete result is not interpreted, whatever it claims."""
     event = attempt(result())
     assert event.raw is not None
     wrong = replace(event, raw=event.raw | {"criteria": [{"status": "passed"}]})

@@ -218,7 +218,7 @@ class Runner:
         return {"github": Context("github", github), "job": Context("job", job), "secrets": secrets}
 
     def variables(self, workspace: Path) -> dict[str, str]:
-        """What every step finds in its environment. No token: whoever needs it is given it."""
+        """The environment of every step. It has no token; steps that need one get it explicitly."""
         event = self.run.event
         return {
             "CI": "true",

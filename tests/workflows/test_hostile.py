@@ -46,7 +46,7 @@ def session_of(miniature: Miniature) -> str:
 
 
 def possible(miniature: Miniature) -> bool:
-    """Git holds no pipes; and whoever edits the workflow itself has a run that says what they like, as we say, too."""
+    """Git holds no pipes, and anyone who edits the workflow itself can make a run say anything, as our page says."""
     if miniature.about.get("milestone") in (4, 5) and miniature.folder.name not in OF_MILESTONES_4_AND_5:
         return False
     edits = miniature.about.get("edits", [])

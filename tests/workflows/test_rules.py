@@ -55,7 +55,7 @@ def test_all_workflows_are_looked_at():
 
 @pytest.mark.parametrize("step", every("run"))
 def test_no_expression_stands_in_a_command(step):
-    """What a shell reads is what stands in the file; values come through the environment, quoted there."""
+    """A shell reads exactly the text in the file; values come through the environment, where they are quoted."""
     assert "${{" not in step["run"]
     assert not re.search(r'(?<!")\$[A-Z]', step["run"])
 

@@ -1,4 +1,4 @@
-"""Module 12 in another way: stored masks, float64 products, taps in place of im2col, an op for distillation."""
+"""Module 12 in another way: stored masks, float64 products, taps instead of im2col, an op for distillation."""
 
 import math
 

@@ -129,7 +129,7 @@ def read_records(path):
 
 
 def fingerprint(value):
-    """With a stack in place of recursion."""
+    """With a stack instead of recursion."""
     found, todo = {}, [("", value)]
     while todo:
         path, one = todo.pop()
