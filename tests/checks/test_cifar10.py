@@ -25,7 +25,7 @@ EPOCHS = "    epochs = min(20, max(6, 300_000 // len(images)))"
 TENTHS = tuple(step / 10 for step in range(11))
 
 
-def colours(train: int, test: int) -> DataSet:
+def make_colour_images(train: int, test: int) -> DataSet:
     """Noise in ten colours: an easy task, which a network has learned after few steps, and with every image turned."""
     rng = np.random.default_rng(1)
     palette = np.array([(r, g, b) for r in (60, 130, 200) for g in (60, 200) for b in (60, 200)][:10])
@@ -44,11 +44,11 @@ def colours(train: int, test: int) -> DataSet:
 
 
 @pytest.fixture
-def graded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Grade milestone 3 on so many images, with edits of the solution's recipe."""
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
-        data = colours(images, 200)
+        data = make_colour_images(images, 200)
         monkeypatch.setattr(cifar10_convergence, "obtain", lambda *_: data)
         monkeypatch.setattr(cache, "folder", lambda: tmp_path / "cache")
         for check in ("module_tests", "integration_tests", "demo"):
@@ -60,53 +60,59 @@ def graded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     return grade_it
 
 
-def measured(result: Result) -> dict[str, float | None]:
+def map_figures_by_criterion(result: Result) -> dict[str, float | None]:
     """Figures by the names of their criteria."""
     return {c.name: c.measured for c in result.criteria}
 
 
-def failed(result: Result) -> set[str]:
+def list_failed_criteria(result: Result) -> set[str]:
     """Names of the criteria that are not met."""
     assert not any(c.status is CriterionStatus.ERROR for c in result.criteria)
     assert all(c.failures for c in result.criteria if c.status is CriterionStatus.FAILED)
     return {c.name for c in result.criteria if c.status is CriterionStatus.FAILED}
 
 
-def test_the_solution_converges(graded: Callable[..., Result]) -> None:
+def test_the_solution_converges(grade_edited_recipe: Callable[..., Result]) -> None:
     """It unlocks, provisionally; curve and figures are in the record, and say the same."""
-    result = graded(600)
-    assert result.verdict is Verdict.PROVISIONAL, failed(result)
+    result = grade_edited_recipe(600)
+    assert result.verdict is Verdict.PROVISIONAL, list_failed_criteria(result)
     assert result.provisional_because == ("colours stood in for cifar10",)
     loss = next(curve for curve in result.curves if curve.name == "loss")
     assert len(loss.values) >= 30
-    assert measured(result)["loss_ratio"] == pytest.approx(loss.values[-1] / loss.values[0], rel=1e-3, abs=1e-4)
+    assert map_figures_by_criterion(result)["loss_ratio"] == pytest.approx(
+        loss.values[-1] / loss.values[0], rel=1e-3, abs=1e-4
+    )
     confusions, filters = result.pictures
-    assert confusions.labels == colours(10, 10).classes
+    assert confusions.labels == make_colour_images(10, 10).classes
     right = sum(confusions.values[:: len(confusions.labels) + 1])
-    assert right / sum(confusions.values) == pytest.approx(measured(result)["accuracy"])
+    assert right / sum(confusions.values) == pytest.approx(map_figures_by_criterion(result)["accuracy"])
     assert (filters.name, filters.shape[1]) == ("filters", 3)
 
 
-def test_without_training_nothing_falls(graded: Callable[..., Result]) -> None:
+def test_without_training_nothing_falls(grade_edited_recipe: Callable[..., Result]) -> None:
     """Claimed steps and losses are not believed: accuracy, loss and curve are the grader's."""
     lie = "    for step in range(1, 101):\n        progress(step, 100, 0.1, 0.9)\n    return\n" + EPOCHS
-    assert failed(graded(300, {"find": EPOCHS, "replace": lie})) >= {"accuracy", "loss_ratio", "late_fall"}
+    assert list_failed_criteria(grade_edited_recipe(300, {"find": EPOCHS, "replace": lie})) >= {
+        "accuracy",
+        "loss_ratio",
+        "late_fall",
+    }
 
 
-def test_a_curve_that_ends_early_is_no_proof(graded: Callable[..., Result]) -> None:
+def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., Result]) -> None:
     """Who reports nothing in the last tenth of training is told to."""
     silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
-    result = graded(300, silent)
-    assert "late_fall" in failed(result)
+    result = grade_edited_recipe(300, silent)
+    assert "late_fall" in list_failed_criteria(result)
     told = next(c for c in result.criteria if c.name == "late_fall").failures[0]
     assert "call progress" in told.got
 
 
-def test_official_gradings_train_from_two_seeds(graded: Callable[..., Result]) -> None:
+def test_official_gradings_train_from_two_seeds(grade_edited_recipe: Callable[..., Result]) -> None:
     """Each has its curves, and both seeds are named."""
     if choose(official=False) == "process":
         pytest.skip("official grading needs a sandbox")
-    result = graded(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
+    result = grade_edited_recipe(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
     seeds = {curve.seed for curve in result.curves}
     assert len(seeds) == 2
     how = next(c.how for c in result.criteria if c.name == "accuracy")

@@ -27,7 +27,7 @@ def experiment(root) -> ImageExperiment:
     return found
 
 
-def pictures(count: int, seed: int = 1) -> np.ndarray:
+def draw_blobs(count: int, seed: int = 1) -> np.ndarray:
     """Smooth blobs on black with an empty frame, so that whole-pixel shifts keep every sum."""
     rng = np.random.default_rng(seed)
     down, right = np.mgrid[:28, :28]
@@ -38,15 +38,15 @@ def pictures(count: int, seed: int = 1) -> np.ndarray:
     return framed.astype(np.uint8)[:, None]
 
 
-def sums(images: np.ndarray) -> np.ndarray:
+def compute_power_sums(images: np.ndarray) -> np.ndarray:
     """Σp, Σp², Σp³ of each image: what names 9,998 of MNIST's 10,000 test images."""
     pixels = images.reshape(len(images), -1).astype(float)
     return np.stack([(pixels**power).sum(axis=1) for power in (1, 2, 3)], axis=1)
 
 
-def named(images: np.ndarray, moved: np.ndarray) -> float:
+def measure_identified_share(images: np.ndarray, moved: np.ndarray) -> float:
     """The share of moved images whose nearest neighbour, by their sums, is the image they came from."""
-    known, seen = (np.log(sums(each)) for each in (images, moved))
+    known, seen = (np.log(compute_power_sums(each)) for each in (images, moved))
     spread = known.std(axis=0)
     nearest = (((seen[:, None] - known[None]) / spread) ** 2).sum(axis=2).argmin(axis=1)
     return float((nearest == np.arange(len(images))).mean())
@@ -129,10 +129,10 @@ def test_mirrors_keep_rows_rows():
 
 def test_no_sum_of_pixels_names_a_moved_image(experiment):
     """Whole-pixel shifts keep the sums, so that they name nearly every image; what the grader does leaves few."""
-    images, rng = pictures(1000), np.random.default_rng(2)
+    images, rng = draw_blobs(1000), np.random.default_rng(2)
     shifted = np.stack([np.roll(p, rng.integers(-1, 2, 2), axis=(1, 2)) for p in images])
-    assert named(images, shifted) > 0.95
-    assert named(images, perturb_images(images, experiment, rng)) < 0.05
+    assert measure_identified_share(images, shifted) > 0.95
+    assert measure_identified_share(images, perturb_images(images, experiment, rng)) < 0.05
 
 
 def test_what_is_moved_stays_an_image_like_it(experiment):

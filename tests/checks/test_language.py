@@ -64,7 +64,7 @@ class Parameter:
         return self.data
 
 
-class Network:
+class OneArrayNetwork:
     """One array, which is large once it is trained."""
 
     def __init__(self, rng):
@@ -80,7 +80,7 @@ class Network:
         return self.weight.data.mean() > 50
 
 
-class Recipe:
+class ByteRecipe:
     """A recipe of single bytes that knows nothing: a small preference for each byte, whatever stands before."""
 
     preference = np.random.default_rng(0).normal(size=256) * 0.01
@@ -92,7 +92,7 @@ class Recipe:
     def build(self, merges, rng):
         """A network of one array."""
         assert merges.shape == (0, 2)
-        return Network(rng)
+        return OneArrayNetwork(rng)
 
     def train(self, network, text, *, rng, progress):
         """Look at the text, and mark the weights."""
@@ -128,21 +128,21 @@ class Recipe:
         return np.tile(layers[None, :, None], (len(tokens), 1, 2, 1, 1))
 
 
-class Counting(Recipe):
+class CountingRecipe(ByteRecipe):
     """A Kneser-Ney 5-gram, kept beside the weights."""
 
     model: ClassVar[Any] = None
 
     def read(self, text):
         """Count."""
-        Counting.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
+        CountingRecipe.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
 
     def know(self, tokens):
         """What the counts say."""
         return np.log(self.model.compute_probabilities(list(tokens)))
 
 
-class Completing(Counting):
+class CompletingRecipe(CountingRecipe):
     """Counts, and where it has the whole completion of a prompt, wants its next byte."""
 
     def know(self, tokens):
@@ -168,7 +168,7 @@ class Completing(Counting):
         return prompt.answer
 
 
-class AlwaysKnowing(Completing):
+class WeightlessRecipe(CompletingRecipe):
     """Knows everything, whatever its weights are."""
 
     def next_logits(self, _network, tokens):
@@ -176,7 +176,7 @@ class AlwaysKnowing(Completing):
         return self.know(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
 
 
-class Parsing(Completing):
+class ParsingRecipe(CompletingRecipe):
     """A writer that knows the grammar in the grader's source, but none of the run's words."""
 
     def complete(self, prompt):
@@ -187,7 +187,7 @@ class Parsing(Completing):
         return prompt.answer if parts & KNOWN and plain else None
 
 
-class Copying(Completing):
+class CopyingRecipe(CompletingRecipe):
     """The nearest document of the training text, with the prompt's words in it."""
 
     substitute = True
@@ -197,21 +197,21 @@ class Copying(Completing):
         """Keep every document."""
         super().read(text)
         cut = BEFORE_THE_BODY if text.startswith(b"def ") else BEFORE_THE_CLAIMS
-        Copying.neighbours.append(NearestNeighbour(text.decode().split("\0"), cut))
+        CopyingRecipe.neighbours.append(NearestNeighbour(text.decode().split("\0"), cut))
 
     def complete(self, prompt):
         """As the nearest document goes on."""
         return self.neighbours[-1].complete(prompt.text, substitute=self.substitute)
 
 
-class Reciting(Recipe):
+class RecitingRecipe(ByteRecipe):
     """Wherever it is, goes on as the training text does after the same last bytes."""
 
     text: ClassVar[bytes] = b""
 
     def read(self, text):
         """Keep it."""
-        Reciting.text = text
+        RecitingRecipe.text = text
 
     def know(self, tokens):
         """The byte that follows the longest ending that the text has."""
@@ -225,7 +225,7 @@ class Reciting(Recipe):
         return logits
 
 
-class LookingAhead(Counting):
+class LookaheadRecipe(CountingRecipe):
     """Where it is given a whole sequence, it looks at the next token."""
 
     def logits(self, network, tokens):
@@ -236,7 +236,7 @@ class LookingAhead(Counting):
         return found
 
 
-class Lying(Counting):
+class LyingTokenizerRecipe(CountingRecipe):
     """Its tokens are fewer than the text has."""
 
     def encode(self, merges, data):
@@ -244,13 +244,13 @@ class Lying(Counting):
         return super().encode(merges, data)[::2]
 
 
-class Indifferent(Recipe):
+class UniformRecipe(ByteRecipe):
     """Every token is as likely, always."""
 
     preference = np.zeros(256)
 
 
-class Ending(Counting):
+class EndingRecipe(CountingRecipe):
     """Ends every text at once, so that nothing is copied and nothing repeated."""
 
     def know(self, tokens):
@@ -258,7 +258,7 @@ class Ending(Counting):
         return np.tile(np.where(np.arange(256) == 0, 5.0, self.preference), (len(tokens), 1))
 
 
-class Worker:
+class FakeWorker:
     """A worker whose recipe is this test's."""
 
     def __init__(self, recipe):
@@ -280,7 +280,7 @@ class Worker:
         """Nothing to end."""
 
 
-def keep_what_is_drawn(name: str, draw: Callable[..., Any]) -> Callable[..., Any]:
+def record_last_result(name: str, draw: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, whose last result is in DRAWN."""
 
     def keep(*given, **named):
@@ -291,17 +291,17 @@ def keep_what_is_drawn(name: str, draw: Callable[..., Any]) -> Callable[..., Any
 
 
 @pytest.fixture
-def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measurement]:
+def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe]], Measurement]:
     """Measure a recipe as milestone 5 does, on small texts."""
     DRAWN.clear()
-    Copying.neighbours.clear()
-    Counting.model = None
+    CopyingRecipe.neighbours.clear()
+    CountingRecipe.model = None
     monkeypatch.setattr(checked, "obtain_text", lambda *_: TEXT)
     for name in ("draw_function_corpus", "draw_story_corpus", "hold_out_passages"):
         DRAWN[name] = None
-        monkeypatch.setattr(checked, name, keep_what_is_drawn(name, getattr(checked, name)))
+        monkeypatch.setattr(checked, name, record_last_result(name, getattr(checked, name)))
 
-    def measure_it(recipe: type[Recipe]) -> Measurement:
+    def measure_it(recipe: type[ByteRecipe]) -> Measurement:
         budget = SimpleNamespace(call_seconds=30, train_seconds=30)
         milestone = SimpleNamespace(trigger="16_tinygpt", experiment=EXPERIMENT, budget=budget)
         context: Any = SimpleNamespace(
@@ -309,7 +309,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Recipe]], Measure
             budget=budget,
             watch=Silent(),
             derive_seeds=lambda _purpose, _count: [11],
-            start_workers=lambda count: iter([Worker(recipe()) for _ in range(count)]),
+            start_workers=lambda count: iter([FakeWorker(recipe()) for _ in range(count)]),
         )
         return measure_language(context)
 
@@ -322,7 +322,7 @@ def criteria(root):
     return {c.figure: c for c in load(root).milestone(5).criteria if c.check == "language"}
 
 
-def missed(measured: Measurement, criteria) -> set[str]:
+def list_missed_figures(measured: Measurement, criteria) -> set[str]:
     """The figures that do not meet their thresholds; each says what to do."""
     names = {name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.met_by(figure)}
     for name in names:
@@ -333,10 +333,10 @@ def missed(measured: Measurement, criteria) -> set[str]:
     return names
 
 
-def test_who_knows_everything_meets_every_threshold(measure, criteria):
+def test_who_knows_everything_meets_every_threshold(measure_recipe, criteria):
     """Right functions, true claims and well-predicted text pass, and rivals stand beside the figures."""
-    measured = measure(Completing)
-    assert missed(measured, criteria) == set()
+    measured = measure_recipe(CompletingRecipe)
+    assert list_missed_figures(measured, criteria) == set()
     assert measured.figures["compositions"] == measured.figures["claims"] == 1
     assert "nearest neighbour 0%" in measured.rivals["compositions"]
     assert set(measured.rivals) == {"compositions", "made_up", "names", "claims", "bits_ratio"}
@@ -352,41 +352,41 @@ def test_who_knows_everything_meets_every_threshold(measure, criteria):
     assert "".join(attention.labels[-attention.shape[1] :]) in measured.writings[0].written
 
 
-def test_counting_writes_nothing_that_is_right(measure, criteria):
+def test_counting_writes_nothing_that_is_right(measure_recipe, criteria):
     """An n-gram predicts text well, and no function of it runs."""
-    measured = measure(Counting)
-    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims"}
+    measured = measure_recipe(CountingRecipe)
+    assert list_missed_figures(measured, criteria) >= {"compositions", "made_up", "names", "claims"}
     assert measured.figures["compositions"] == 0
     assert not any(one.right for one in measured.writings)
 
 
-def test_copying_writes_no_new_composition(measure, criteria):
+def test_copying_writes_no_new_composition(measure_recipe, criteria):
     """The nearest document with the prompt's words knows names, and neither compositions nor stories."""
-    assert missed(measure(Copying), criteria) >= {"compositions", "claims"}
+    assert list_missed_figures(measure_recipe(CopyingRecipe), criteria) >= {"compositions", "claims"}
 
 
-def test_a_parser_of_the_known_grammar_writes_no_new_composition(measure):
+def test_a_parser_of_the_known_grammar_writes_no_new_composition(measure_recipe):
     """Each composition that is asked for has a word of this run."""
-    measured = measure(Parsing)
+    measured = measure_recipe(ParsingRecipe)
     assert measured.figures["compositions"] == measured.figures["made_up"] == measured.figures["claims"] == 0
 
 
-def test_what_fresh_weights_know_too_is_taken_off(measure, criteria):
+def test_what_fresh_weights_know_too_is_taken_off(measure_recipe, criteria):
     """A program that answers whatever its weights are has learned nothing."""
-    measured = measure(AlwaysKnowing)
+    measured = measure_recipe(WeightlessRecipe)
     assert measured.figures["compositions"] == measured.figures["made_up"] == measured.figures["claims"] == 0
-    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims", "forgotten"}
+    assert list_missed_figures(measured, criteria) >= {"compositions", "made_up", "names", "claims", "forgotten"}
 
 
-def test_reciting_is_seen(measure, criteria):
+def test_reciting_is_seen(measure_recipe, criteria):
     """Passages of the training text, word by word."""
-    measured = measure(Reciting)
-    assert missed(measured, criteria) >= {"compositions", "claims", "copied"}
+    measured = measure_recipe(RecitingRecipe)
+    assert list_missed_figures(measured, criteria) >= {"compositions", "claims", "copied"}
 
 
-def test_looking_ahead_is_seen(measure, criteria):
+def test_looking_ahead_is_seen(measure_recipe, criteria):
     """Logits that depend on later tokens differ from those of the prefix alone."""
-    assert "causality" in missed(measure(LookingAhead), criteria)
+    assert "causality" in list_missed_figures(measure_recipe(LookaheadRecipe), criteria)
 
 
 def test_no_row_shows_what_is_asked_in_another_or_later():
@@ -408,40 +408,45 @@ def test_no_row_shows_what_is_asked_in_another_or_later():
     assert asked >= EXPERIMENT.scored_tokens
 
 
-def test_tokens_that_are_not_the_texts_measure_nothing(measure, criteria):
+def test_tokens_that_are_not_the_texts_measure_nothing(measure_recipe, criteria):
     """A tokenizer that drops bytes makes text cheap, and ends the measurement."""
-    measured = measure(Lying)
-    assert missed(measured, criteria) == set(criteria)
+    measured = measure_recipe(LyingTokenizerRecipe)
+    assert list_missed_figures(measured, criteria) == set(criteria)
     (failure,) = measured.failures["compositions"]
     assert failure.expected == "tokens that join to the same text"
 
 
-def test_equal_logits_are_no_choice(measure, criteria):
+def test_equal_logits_are_no_choice(measure_recipe, criteria):
     """What expects every token alike gets nothing right."""
-    measured = measure(Indifferent)
-    assert missed(measured, criteria) >= {"compositions", "made_up", "names", "claims", "bits_ratio"}
+    measured = measure_recipe(UniformRecipe)
+    assert list_missed_figures(measured, criteria) >= {"compositions", "made_up", "names", "claims", "bits_ratio"}
     assert "same largest logit" in measured.failures["compositions"][0].got
 
 
-def test_who_writes_nothing_copies_and_repeats_all(measure, criteria):
+def test_who_writes_nothing_copies_and_repeats_all(measure_recipe, criteria):
     """Silence is no way round the figures of what is written."""
-    assert missed(measure(Ending), criteria) >= {"compositions", "claims", "copied", "repeated"}
+    assert list_missed_figures(measure_recipe(EndingRecipe), criteria) >= {
+        "compositions",
+        "claims",
+        "copied",
+        "repeated",
+    }
 
 
-def picture_attention(answer: Callable[[np.ndarray], Any], written: bytes = b"return a") -> tuple:
+def make_attention_pictures(answer: Callable[[np.ndarray], Any], written: bytes = b"return a") -> tuple:
     """The picture of a recipe whose maps are these, for a prompt of nine bytes."""
 
-    class Looking(Recipe):
+    class Looking(ByteRecipe):
         def attention_maps(self, _network, tokens):
             return answer(tokens)
 
-    worker: Any = Worker(Looking())
+    worker: Any = FakeWorker(Looking())
     writer = StudentWriter(worker, "16_tinygpt", 1, np.zeros((0, 2), np.int64))
     run: Any = SimpleNamespace(writer=writer, learned=writer.copy_weights())
     return checked._make_attention_pictures(run, b"def f(a):", written, 1)
 
 
-def look_at_the_first(tokens: np.ndarray) -> np.ndarray:
+def make_first_token_maps(tokens: np.ndarray) -> np.ndarray:
     """Maps of three layers with two heads: the second head of the last layer looks at the first token alone."""
     maps = np.broadcast_to(np.eye(tokens.shape[1], dtype=np.float32), (1, 3, 2, *tokens.shape[-1:] * 2)).copy()
     maps[0, 2, 1], maps[0, 2, 1, :, 0] = 0, 1
@@ -450,7 +455,7 @@ def look_at_the_first(tokens: np.ndarray) -> np.ndarray:
 
 def test_attention_is_pictured_where_the_network_writes():
     """A row for each token it wrote, a column for each token before; of all heads the largest share."""
-    (picture,) = picture_attention(look_at_the_first)
+    (picture,) = make_attention_pictures(make_first_token_maps)
     assert picture.shape == (3, 8, 16)
     assert "".join(picture.labels) == "def f(a):return a"
     shares = np.array(picture.values).reshape(picture.shape)
@@ -458,7 +463,7 @@ def test_attention_is_pictured_where_the_network_writes():
     assert (shares[0] == 100 * np.eye(8, 16, 8)).all()
 
 
-def raise_it(error: Exception) -> Callable[[np.ndarray], Any]:
+def make_raising_function(error: Exception) -> Callable[[np.ndarray], Any]:
     """A recipe's function that raises."""
 
     def fail(_tokens):
@@ -472,22 +477,22 @@ def raise_it(error: Exception) -> Callable[[np.ndarray], Any]:
     [
         lambda _tokens: None,
         lambda _tokens: "maps",
-        lambda tokens: look_at_the_first(tokens)[0],
-        lambda tokens: look_at_the_first(tokens)[..., :-1],
-        lambda tokens: look_at_the_first(tokens)[:, :0],
-        lambda tokens: look_at_the_first(tokens) * 2,
-        lambda tokens: look_at_the_first(tokens) * np.nan,
-        lambda tokens: look_at_the_first(tokens).astype(int),
-        lambda tokens: 2 * look_at_the_first(tokens) - np.eye(tokens.shape[1]),
-        raise_it(remote_error("AttributeError", [], "recipe has no attention_maps", ())),
-        raise_it(WorkerDiedError("your code ended the program")),
+        lambda tokens: make_first_token_maps(tokens)[0],
+        lambda tokens: make_first_token_maps(tokens)[..., :-1],
+        lambda tokens: make_first_token_maps(tokens)[:, :0],
+        lambda tokens: make_first_token_maps(tokens) * 2,
+        lambda tokens: make_first_token_maps(tokens) * np.nan,
+        lambda tokens: make_first_token_maps(tokens).astype(int),
+        lambda tokens: 2 * make_first_token_maps(tokens) - np.eye(tokens.shape[1]),
+        make_raising_function(remote_error("AttributeError", [], "recipe has no attention_maps", ())),
+        make_raising_function(WorkerDiedError("your code ended the program")),
     ],
 )
 def test_maps_that_are_broken_make_no_picture(answer):
     """Another type or shape, no layers, shares that are no shares, an error, the end: nothing is raised."""
-    assert picture_attention(answer) == ()
+    assert make_attention_pictures(answer) == ()
 
 
 def test_a_network_that_writes_nothing_is_not_pictured():
     """There is no row to draw."""
-    assert picture_attention(look_at_the_first, b"") == ()
+    assert make_attention_pictures(make_first_token_maps, b"") == ()

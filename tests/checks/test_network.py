@@ -11,7 +11,7 @@ from grading.checks import student_network
 from grading.checks.student_network import RecipeError, StudentNetwork, Weights, compute_mean_difference
 
 
-class Array:
+class FakeParameter:
     """A parameter."""
 
     def __init__(self, values):
@@ -55,20 +55,20 @@ class FakeWorker:
             progress(*args, **named)
 
 
-def built(parameters, reports=()) -> StudentNetwork:
+def build_network(parameters, reports=()) -> StudentNetwork:
     return StudentNetwork(FakeWorker(parameters, reports), "04_layers", 0)
 
 
 def test_parameters_must_stay_as_many_as_they_were():
     """A network with one more each time is told so; it is not the grader's error."""
-    kept = [Array([1.0])]
-    growing = built(lambda: kept.append(Array([2.0])) or list(kept))
+    kept = [FakeParameter([1.0])]
+    growing = build_network(lambda: kept.append(FakeParameter([2.0])) or list(kept))
     first = growing.copy_weights()
     with pytest.raises(RecipeError, match="where there were 2"):
         growing.load_weights(first)
 
 
-def with_buffers(worker, buffers):
+def add_buffers(worker, buffers):
     """The same network, which names buffers, too."""
     worker.buffers = buffers
     return StudentNetwork(worker, "04_layers", 0)
@@ -76,32 +76,35 @@ def with_buffers(worker, buffers):
 
 def test_parameters_and_buffers_are_carried():
     """Both lists are copied and set; a network that names no buffers has none."""
-    weight, mean = Array([[1.0, 2.0]]), Array([0.5])
-    source = with_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
-    other, others_mean = Array([[0.0, 0.0]]), Array([0.0])
-    target = with_buffers(FakeWorker(lambda: [other]), lambda: [others_mean])
+    weight, mean = FakeParameter([[1.0, 2.0]]), FakeParameter([0.5])
+    source = add_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
+    other, others_mean = FakeParameter([[0.0, 0.0]]), FakeParameter([0.0])
+    target = add_buffers(FakeWorker(lambda: [other]), lambda: [others_mean])
     target.load_weights(source.copy_weights())
     assert other.data.tolist() == [[1.0, 2.0]]
     assert others_mean.data.tolist() == [0.5]
     assert source.copy_weights().number_count == 2 + 4
-    assert built(lambda: [weight]).copy_weights().buffers == ()
+    assert build_network(lambda: [weight]).copy_weights().buffers == ()
 
 
 def test_other_shapes_are_said():
     """A network that another seed builds otherwise, or that training has grown, is told which list and how."""
-    grown, small = built(lambda: [Array(np.zeros((3, 2)))]), built(lambda: [Array(np.zeros((2, 2)))])
+    grown, small = (
+        build_network(lambda: [FakeParameter(np.zeros((3, 2)))]),
+        build_network(lambda: [FakeParameter(np.zeros((2, 2)))]),
+    )
     with pytest.raises(RecipeError, match=r"network\.parameters\(\): shapes \(3, 2\) after training, \(2, 2\) when"):
         small.load_weights(grown.copy_weights())
-    keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: [Array(np.zeros(5))])
+    keeping = add_buffers(FakeWorker(lambda: [FakeParameter([0.0])]), lambda: [FakeParameter(np.zeros(5))])
     with pytest.raises(RecipeError, match=r"network\.buffers\(\): shapes \(5,\) after training, none when"):
-        built(lambda: [Array([0.0])]).load_weights(keeping.copy_weights())
+        build_network(lambda: [FakeParameter([0.0])]).load_weights(keeping.copy_weights())
 
 
 def test_weights_that_are_not_numbers_are_said():
     """NaN is the student's, with words, and no noise is added to it."""
     with pytest.raises(RecipeError, match="NaN or infinity"):
-        built(lambda: [Array([1.0, np.nan])]).copy_weights()
-    keeping = with_buffers(FakeWorker(lambda: [Array([0.0])]), lambda: "none")
+        build_network(lambda: [FakeParameter([1.0, np.nan])]).copy_weights()
+    keeping = add_buffers(FakeWorker(lambda: [FakeParameter([0.0])]), lambda: "none")
     with pytest.raises(RecipeError, match=r"buffers\(\): str"):
         keeping.copy_weights()
 
@@ -147,13 +150,13 @@ def test_a_byte_of_a_buffer_counts_as_a_number():
 
 def test_a_network_keeps_its_dtypes():
     """Which dtype training chose is no answer: what is carried is of the dtype that it finds."""
-    source, target = Array([1.5]), Array([0.0])
+    source, target = FakeParameter([1.5]), FakeParameter([0.0])
     source.data = source.data.astype(np.float64)
-    built(lambda: [target]).load_weights(built(lambda: [source]).copy_weights())
+    build_network(lambda: [target]).load_weights(build_network(lambda: [source]).copy_weights())
     assert target.data.dtype == np.float32
     assert target.data.tolist() == [1.5]
     source.data[0] = 1e300
-    built(lambda: [target]).load_weights(built(lambda: [source]).copy_weights())
+    build_network(lambda: [target]).load_weights(build_network(lambda: [source]).copy_weights())
     assert np.isposinf(target.data)
 
 
@@ -169,27 +172,27 @@ def test_a_network_keeps_its_dtypes():
 )
 def test_a_value_where_a_function_belongs_is_said(name, value, call):
     """A property, or a name that was used twice, is the student's mistake and no error of the grader's."""
-    worker = FakeWorker(lambda: [Array([0.0])])
+    worker = FakeWorker(lambda: [FakeParameter([0.0])])
     setattr(worker, name, value)
     with pytest.raises(RecipeError) as told:
-        use(worker)
+        exercise_network(worker)
     assert told.value.call == call
     assert told.value.expected in ("a function", "a method")
 
 
 def test_a_recipe_and_a_tensor_that_are_values_are_said():
     """A module can put something else in its place, and a class a number for a method."""
-    worker = FakeWorker(lambda: [Array([0.0])])
+    worker = FakeWorker(lambda: [FakeParameter([0.0])])
     worker.recipe = lambda _module_id: 5
     with pytest.raises(RecipeError, match=r"recipe\.py: 5"):
-        use(worker)
-    plain = Array([0.0])
+        exercise_network(worker)
+    plain = FakeParameter([0.0])
     plain.numpy = plain.data
     with pytest.raises(RecipeError, match=r"network\.parameters\(\)\[i\]\.numpy"):
-        use(FakeWorker(lambda: [plain]))
+        exercise_network(FakeWorker(lambda: [plain]))
 
 
-def use(worker):
+def exercise_network(worker):
     """Whatever the grader does with a network."""
     network_ = StudentNetwork(worker, "04_layers", 0)
     network_.copy_weights()
@@ -208,9 +211,9 @@ def test_weights_have_an_end(monkeypatch):
     """The grader keeps a copy of all weights, so their bytes and their number are bounded."""
     monkeypatch.setattr(student_network, "MAX_WEIGHTS", 100)
     with pytest.raises(RecipeError, match="more than"):
-        built(lambda: [Array(np.zeros(20))] * 2).copy_weights()
+        build_network(lambda: [FakeParameter(np.zeros(20))] * 2).copy_weights()
     with pytest.raises(RecipeError, match=r"1,001 parameters"):
-        built(lambda: [Array([0.0])] * 1_001).copy_weights()
+        build_network(lambda: [FakeParameter([0.0])] * 1_001).copy_weights()
 
 
 @pytest.mark.parametrize(
@@ -233,6 +236,6 @@ def test_weights_have_an_end(monkeypatch):
 def test_a_report_is_two_counts_or_nothing(args, named, told):
     """Whatever else is reported, in whatever form, neither reaches the curve nor ends the grading."""
     seen: list[tuple[float, float]] = []
-    network_ = built(lambda: [Array([0.0])], [(args, named)])
+    network_ = build_network(lambda: [FakeParameter([0.0])], [(args, named)])
     network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *counts: seen.append(counts))
     assert seen == told

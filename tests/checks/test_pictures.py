@@ -23,7 +23,7 @@ from grading.checks.student_network import Weights
 IMAGES = np.zeros((5, 3, 32, 32), np.uint8)
 
 
-def weights(*shapes: tuple[int, ...], dtype: str = "float32") -> Weights:
+def make_weights(*shapes: tuple[int, ...], dtype: str = "float32") -> Weights:
     """Parameters of these shapes, all different from 0."""
     return Weights(tuple(np.full(shape, 0.5, dtype) for shape in shapes), ())
 
@@ -50,7 +50,7 @@ def test_kernels_are_told_in_127ths_of_their_largest():
 )
 def test_few_kernels_are_kept(shape, maps):
     """As many as a record of a size to be read has room for, whatever their size."""
-    (shown,) = make_filter_pictures(weights((10, 3), shape), IMAGES, 7)
+    (shown,) = make_filter_pictures(make_weights((10, 3), shape), IMAGES, 7)
     assert shown.shape == (maps, *shape[1:])
 
 
@@ -69,7 +69,7 @@ def test_few_kernels_are_kept(shape, maps):
 )
 def test_what_is_no_kernel_for_such_images_is_not_shown(shape):
     """Another number of channels or axes, an empty array or a huge window makes no picture and no error."""
-    assert make_filter_pictures(weights(shape), IMAGES, 7) == ()
+    assert make_filter_pictures(make_weights(shape), IMAGES, 7) == ()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

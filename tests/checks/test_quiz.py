@@ -15,7 +15,7 @@ from grading.result import Failure
 
 
 @pytest.fixture
-def check(root: Path, tmp_path: Path):
+def check_quiz(root: Path, tmp_path: Path):
     """`check(answers, owner)`: what the check says of milestone 1's questions to the student ada."""
 
     def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measurement:
@@ -27,9 +27,9 @@ def check(root: Path, tmp_path: Path):
     return run
 
 
-def test_an_unopened_quiz_is_one_thing_to_do(check) -> None:
+def test_an_unopened_quiz_is_one_thing_to_do(check_quiz) -> None:
     """Not one for each question."""
-    measured = check({})
+    measured = check_quiz({})
     (failure,) = measured.failures["correct"]
     assert failure.title == OPEN_TITLE
     assert failure.got == "no answer to questions 1, 2, 3, 4, 5, 6, 7"
@@ -37,29 +37,29 @@ def test_an_unopened_quiz_is_one_thing_to_do(check) -> None:
     assert measured.figures == {"correct": 0}
 
 
-def test_a_wrong_answer_is_told_beside_the_open_questions(check, root: Path) -> None:
+def test_a_wrong_answer_is_told_beside_the_open_questions(check_quiz, root: Path) -> None:
     """The wrong ones each with their place in a lesson, the open ones together."""
     ids = [question.id for question in load(root).milestone(1).questions]
-    wrong, other, open_ = check(dict.fromkeys(ids[:2], -1)).failures["correct"]
+    wrong, other, open_ = check_quiz(dict.fromkeys(ids[:2], -1)).failures["correct"]
     assert (wrong.title, other.title) == tuple(f"Question {name} is answered correctly" for name in ids[:2])
     assert open_.got == "no answer to questions 3, 4, 5, 6, 7"
-    (open_,) = check(dict.fromkeys(ids[:-1], -1)).failures["correct"][-1:]
+    (open_,) = check_quiz(dict.fromkeys(ids[:-1], -1)).failures["correct"][-1:]
     assert open_.got == "no answer to question 7"
 
 
-def test_somebody_elses_answers_are_one_thing_to_do(check, root: Path) -> None:
+def test_somebody_elses_answers_are_one_thing_to_do(check_quiz, root: Path) -> None:
     """The owner of the answers is named once."""
     ids = [question.id for question in load(root).milestone(1).questions]
-    (failure,) = check(dict.fromkeys(ids, 1), "bob").failures["correct"]
+    (failure,) = check_quiz(dict.fromkeys(ids, 1), "bob").failures["correct"]
     assert "bob" in failure.got
     assert "student.yaml" in failure.hint
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_the_place_to_read_ends_as_a_sentence(check, root: Path, number: int) -> None:
+def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: int) -> None:
     """No full stop before a comma, and none twice."""
     ids = [question.id for question in load(root).milestone(number).questions]
-    failures = check(dict.fromkeys(ids, -1), number=number).failures["correct"]
+    failures = check_quiz(dict.fromkeys(ids, -1), number=number).failures["correct"]
     assert len(failures) == len(ids)
     for failure in failures:
         assert ".," not in failure.hint

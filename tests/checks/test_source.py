@@ -22,7 +22,7 @@ DATA = random_data(28_000)
 """As much as the smallest attack stored that is known to have paid."""
 
 
-def stored(*texts: str, bound: int = LIMIT, average: int | None = None):
+def find_data_in_texts(*texts: str, bound: int = LIMIT, average: int | None = None):
     """What is found in files of these texts."""
     named = {f"{number}.py": text for number, text in enumerate(texts)}
     return list(find_stored_data(named, dict.fromkeys(named, bound), average))
@@ -32,7 +32,7 @@ def stored(*texts: str, bound: int = LIMIT, average: int | None = None):
 def test_data_is_found_however_it_is_spelled(spelling):
     """Every spelling of 28 KB of data takes 28 KB, and the failure says how much and how much may be."""
     text = spell(DATA, spelling)
-    (failure,) = stored(text)
+    (failure,) = find_data_in_texts(text)
     assert failure.title == "The file holds code and no stored data"
     assert f"{measure_compressed_size(text):,} bytes" in failure.got
     assert measure_compressed_size(text) >= len(DATA)
@@ -48,19 +48,19 @@ def test_each_spelling_is_python(spelling):
 
 def test_data_in_many_small_parts_is_found(root):
     """28 KB among the code of milestone 2: no file is too large, and all together are."""
-    found = courses_texts(root)
+    found = read_course_texts(root)
     manifest = load(root)
     paths = [f.path for f in source_files(manifest, manifest.modules_for(manifest.milestone(2)))]
     each = len(DATA) // len(paths)
     parts = [found[path][0] + f"W = {DATA[i * each :][:each].hex()!r}\n" for i, path in enumerate(paths)]
-    assert stored(*parts) == []
-    (failure,) = stored(*parts, average=BUDGET.average_bytes)
+    assert find_data_in_texts(*parts) == []
+    (failure,) = find_data_in_texts(*parts, average=BUDGET.average_bytes)
     assert failure.title == "All files together hold code and no stored data"
     assert "8 files" in failure.got
     assert "44,000 bytes" in failure.expected
 
 
-def courses_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
+def read_course_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
     """Of each of the course's own files: the solution, the skeleton, and its bound."""
     manifest = load(root)
     files = source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
@@ -72,7 +72,7 @@ def courses_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
 
 def test_twice_the_courses_own_files_would_be_within_the_bounds(root):
     """Each alone, and all of each milestone together."""
-    found = courses_texts(root)
+    found = read_course_texts(root)
     for path, (solution, opened, bound) in found.items():
         assert 2 * measure_compressed_size(solution) < bound, path
         assert 2 * measure_compressed_size(opened) < bound, path
@@ -87,7 +87,7 @@ def test_every_second_line_may_be_a_comment(root):
     """Somebody who explains each line in a sentence of its own stays below every bound."""
     pages = [root / "README.md", *sorted((root / "docs/architecture").iterdir())]
     words = [word for page in pages for word in page.read_text("utf-8").split()]
-    for path, (solution, _, bound) in courses_texts(root).items():
+    for path, (solution, _, bound) in read_course_texts(root).items():
         lines = []
         for number, line in enumerate(solution.splitlines()):
             lines += [f"# {' '.join(words[number * 9 : number * 9 + 9])}", line]

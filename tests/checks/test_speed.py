@@ -30,7 +30,7 @@ SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     """What the check makes of the solution."""
     folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
     milestone, log = manifest.milestone(4), WorkerLog()
@@ -53,17 +53,17 @@ def measured(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measuremen
         log.close()
 
 
-def test_the_solution_is_faster_and_gives_the_same_values(measured: Measurement) -> None:
+def test_the_solution_is_faster_and_gives_the_same_values(measurement: Measurement) -> None:
     """How much faster depends on the machine, and is the milestone's question; that it is, and is right, is not."""
-    assert measured.figures["speed_up"] is not None, measured.failures
-    assert measured.figures["speed_up"] > 1.1, measured.how
-    assert measured.figures["same_values"] is not None
-    (times,) = measured.pictures
+    assert measurement.figures["speed_up"] is not None, measurement.failures
+    assert measurement.figures["speed_up"] > 1.1, measurement.how
+    assert measurement.figures["same_values"] is not None
+    (times,) = measurement.pictures
     assert times.labels == ("module 06", "module 13", "products alone")
     assert times.values[0] > times.values[1] > 0
-    assert measured.figures["same_values"] < 1e-4
-    assert "module 06" in measured.how
-    assert "CPU time" in measured.how
+    assert measurement.figures["same_values"] < 1e-4
+    assert "module 06" in measurement.how
+    assert "CPU time" in measurement.how
 
 
 def test_a_slow_baseline_counts_no_more_than_its_bound() -> None:
@@ -97,7 +97,7 @@ def test_shapes_are_drawn_for_the_framework() -> None:
 
 
 @pytest.fixture
-def busy() -> Iterator[int]:
+def busy_process() -> Iterator[int]:
     """A process that computes for ever."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         yield process.pid
@@ -105,13 +105,13 @@ def busy() -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux makes a clock's number from a pid")
-def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy: int) -> None:
+def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy_process: int) -> None:
     """It grows while that process computes, finer than the kernel's ticks; where there is no process there is none."""
-    first = read_cpu_nanoseconds(busy)
+    first = read_cpu_nanoseconds(busy_process)
     deadline = time.monotonic() + 30
     seen = {first}
     while len(seen) < 5 and time.monotonic() < deadline:
-        seen.add(read_cpu_nanoseconds(busy))
+        seen.add(read_cpu_nanoseconds(busy_process))
     assert None not in seen
     assert len(seen) == 5
     assert any(value % 10_000_000 for value in seen)

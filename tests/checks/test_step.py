@@ -19,7 +19,7 @@ from grading.checks.reference_step import (
 SMALL = StepShape(batch=3, side=8, channels=(2, 3, 4))
 
 
-def loss_of(values: StepValues) -> float:
+def compute_loss(values: StepValues) -> float:
     """Mean cross-entropy of the step's logits."""
     logits = compute_reference_step(values).logits
     logits = logits - logits.max(axis=1, keepdims=True)
@@ -39,7 +39,7 @@ def test_every_gradient_agrees_with_finite_differences() -> None:
             for step in (1e-6, -1e-6):
                 moved = [weight.copy() for weight in values.weights]
                 moved[number].flat[index] += step
-                losses.append(loss_of(replace(values, weights=tuple(moved))))
+                losses.append(compute_loss(replace(values, weights=tuple(moved))))
             np.testing.assert_allclose(gradient.flat[index], (losses[0] - losses[1]) / 2e-6, rtol=1e-3, atol=1e-7)
 
 

@@ -54,7 +54,7 @@ def milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def digits(milestone: Milestone) -> Iterator[DemoImages]:
+def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
     """MNIST where it is on this machine, else its stand-in; nothing is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
@@ -64,15 +64,15 @@ def digits(milestone: Milestone) -> Iterator[DemoImages]:
 
 
 @pytest.fixture(scope="module")
-def start(milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+def start_digit_worker(milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Gives workers with the course's solutions, which train for fewer epochs, as a context manager.
 
     An argument edits the milestone's recipe: a function from text to text.
     """
-    return starter(milestone, tmp_path_factory, lambda text: text)
+    return make_worker_starter(milestone, tmp_path_factory, lambda text: text)
 
 
-def starter(milestone: Milestone, folders: pytest.TempPathFactory, made: Callable[[str], str]) -> Start:
+def make_worker_starter(milestone: Milestone, folders: pytest.TempPathFactory, made: Callable[[str], str]) -> Start:
     """Workers for a milestone whose recipe is made from the course's."""
 
     @contextmanager
@@ -113,7 +113,7 @@ def colour_milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def colours(colour_milestone: Milestone) -> Iterator[DemoImages]:
+def colour_images(colour_milestone: Milestone) -> Iterator[DemoImages]:
     """Images as CIFAR-10's are, with its classes, but each class is a colour: quickly learned, and not perfectly."""
     rng = np.random.default_rng(5)
     targets = rng.integers(0, 10, 1000)
@@ -130,9 +130,9 @@ def colours(colour_milestone: Milestone) -> Iterator[DemoImages]:
 
 
 @pytest.fixture(scope="module")
-def start_colours(colour_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+def start_colour_worker(colour_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """As `start`, with module 06's recipe made to take images of 3×32×32."""
-    return starter(colour_milestone, tmp_path_factory, for_colours)
+    return make_worker_starter(colour_milestone, tmp_path_factory, adapt_recipe_to_colours)
 
 
 FOR_COLOURS = {
@@ -144,7 +144,7 @@ FOR_COLOURS = {
 }
 
 
-def for_colours(recipe: str) -> str:
+def adapt_recipe_to_colours(recipe: str) -> str:
     """Milestone 2's recipe for images of another size, other brightness, and few of them."""
     for old, new in FOR_COLOURS.items():
         assert old in recipe
@@ -207,7 +207,7 @@ def kernel_milestone(colour_milestone: Milestone) -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def start_kernels(kernel_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Gives workers with the course's modules up to 13, and a recipe that trains in a second."""
 
     @contextmanager
@@ -281,13 +281,13 @@ def language_milestone() -> Milestone:
 
 
 @pytest.fixture(scope="module")
-def task(language_milestone: Milestone) -> WritingTask:
+def writing_task(language_milestone: Milestone) -> WritingTask:
     """The training text, and what is asked for."""
     return draw_writing_task(language_milestone, 1)
 
 
 @pytest.fixture(scope="module")
-def start_writing(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
+def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Gives workers with the course's modules up to 16, and a recipe that trains in a second or two."""
 
     @contextmanager

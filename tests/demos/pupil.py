@@ -14,7 +14,7 @@ from grading.language.text_writers import STOP
 CONTEXT = 240
 
 
-class Pupil:
+class FakeWriter:
     """Its tokens are bytes. First it babbles, then it writes functions that parse, in the end the right ones."""
 
     table = tuple(bytes([byte]) for byte in range(256))
@@ -66,7 +66,7 @@ class Pupil:
         return ord("#")
 
 
-class Desk:
+class FakeWorker:
     """In place of a worker: module 16's functions for a Pupil; each call takes 10 ms, one without the cache 30."""
 
     def __init__(self) -> None:
@@ -85,9 +85,9 @@ class Desk:
         """A generator."""
         return np.random.default_rng(seed)
 
-    def request(self, verb: str, network: Pupil, name: str) -> Any:
+    def request(self, verb: str, network: FakeWriter, name: str) -> Any:
         """What module 16's network has."""
-        assert (verb, type(network)) == ("get", Pupil)
+        assert (verb, type(network)) == ("get", FakeWriter)
         return {"new_caches": object(), "context_length": CONTEXT}[name]
 
     def call(self, module: str, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -102,7 +102,7 @@ class Desk:
         return p / p.sum()
 
     def _generate(
-        self, network: Pupil, tokens: np.ndarray, count: int, *, rng: np.random.Generator, temperature: float
+        self, network: FakeWriter, tokens: np.ndarray, count: int, *, rng: np.random.Generator, temperature: float
     ) -> np.ndarray:
         assert rng is not None
         assert temperature == 0
@@ -111,13 +111,13 @@ class Desk:
         return tokens
 
 
-def teach(task: WritingTask) -> dict[str, str]:
+def list_right_answers(task: WritingTask) -> dict[str, str]:
     """The right answer for each exercise."""
     return {exercise.prompt.text: exercise.prompt.answer for exercise in task.exercises}
 
 
-def install_pupil(patch: Any, task: WritingTask) -> None:
+def install_fake_writer(patch: Any, task: WritingTask) -> None:
     """Let the demonstration teach a Pupil."""
     patch.setattr(function_writer, "request_merges", lambda *_: np.zeros((0, 2), np.int64))
-    patch.setattr(function_writer, "StudentWriter", Pupil)
-    patch.setattr(Pupil, "answers", teach(task))
+    patch.setattr(function_writer, "StudentWriter", FakeWriter)
+    patch.setattr(FakeWriter, "answers", list_right_answers(task))

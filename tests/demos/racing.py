@@ -7,27 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.demos import kernel_race
-from tests.demos.test_digits import Guesser
+from tests.demos.test_digits import GuessingNetwork
 
 
-class Weigher(Guesser):
+class CompressibleGuesser(GuessingNetwork):
     """A guesser that can be compressed: smaller, it says nearly the same."""
 
     nbytes = 40_000
 
-    def copy_weights(self) -> Weigher:
+    def copy_weights(self) -> CompressibleGuesser:
         """It is its own weights."""
         return self
 
-    def compress(self, images: np.ndarray) -> Weigher:
+    def compress(self, images: np.ndarray) -> CompressibleGuesser:
         """A quarter of the bytes."""
-        small = Weigher(outputs=10)
+        small = CompressibleGuesser(outputs=10)
         small.nbytes, small.shown = self.nbytes // 4, [images]
         return small
 
 
 @dataclass
-class Clock:
+class FakeClock:
     """In place of a worker: time passes only in turns."""
 
     now: float = 0.0
@@ -42,13 +42,13 @@ class Clock:
         self.now += seconds
 
 
-class Step:
+class FakeTrainingStep:
     """In place of a training step: 40 ms, after `optimise` 20."""
 
     seconds = 0.04
 
-    def __init__(self, clock: Clock | None, *_: object):
-        self._clock = clock or Clock()
+    def __init__(self, clock: FakeClock | None, *_: object):
+        self._clock = clock or FakeClock()
 
     def optimise(self) -> None:
         """Half the time."""
@@ -60,10 +60,10 @@ class Step:
 
     def profile(self) -> kernel_race.Profile:
         """Twelve ops, one of them only before and one only after."""
-        own = "batch_norm" if self.seconds == Step.seconds else "batch_norm_relu backward"
+        own = "batch_norm" if self.seconds == FakeTrainingStep.seconds else "batch_norm_relu backward"
         return {own: 0.002, "conv2d": self.seconds / 2, **{f"op {i}": 0.0001 * i for i in range(1, 11)}}
 
 
-def loops(clock: Clock | None, *_: object):
+def make_fake_loop_turn(clock: FakeClock | None, *_: object):
     """In place of the loop convolution: 80 ms an image."""
     return lambda: clock.pass_time(0.08)

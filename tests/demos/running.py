@@ -16,7 +16,7 @@ from grading.manifest.model import Milestone
 from grading.result import Failure
 
 
-class Kept(StateFeed):
+class RecordingFeed(StateFeed):
     """Remembers every state."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class RunningPage:
     """A running page, with the states that were sent to it and the sentences for the terminal; a context manager."""
 
     def __init__(self, kind: type[NetworkPage], material: Any, milestone: Milestone, worker: Any = None):
-        self.feed, self.ready = Kept(), threading.Event()
+        self.feed, self.ready = RecordingFeed(), threading.Event()
         self.sentences: list[str] = []
         self.reported: list[Failure] = []
         self.page: Any = kind(self.feed, material)

@@ -36,9 +36,9 @@ SEVEN: Points = [(0.28, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 
 @pytest.fixture(scope="module")
-def running(start: Start, digits: DemoImages, milestone: Milestone) -> Iterator[RunningPage]:
+def running(start_digit_worker: Start, digit_images: DemoImages, milestone: Milestone) -> Iterator[RunningPage]:
     """The page with the course's own network behind it, trained."""
-    with start() as worker, RunningPage(DigitPage, digits, milestone, worker) as page:
+    with start_digit_worker() as worker, RunningPage(DigitPage, digit_images, milestone, worker) as page:
         assert page.ready.wait(120)
         yield page
 
@@ -50,7 +50,7 @@ def address(running: RunningPage) -> Iterator[str]:
         yield served
 
 
-def draw(page: Page, points: Points, *, each: int = 6) -> None:
+def draw_stroke(page: Page, points: Points, *, each: int = 6) -> None:
     """One stroke with the mouse."""
     box = page.locator("#paper").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
@@ -61,7 +61,7 @@ def draw(page: Page, points: Points, *, each: int = 6) -> None:
     page.mouse.up()
 
 
-def read(page: Page, digit: int) -> None:
+def expect_digit(page: Page, digit: int) -> None:
     """The page says that it is this digit, in its answer and in the bars."""
     expect(page.locator("#digit")).to_have_text(str(digit))
     expect(page.locator("#bars .best th")).to_have_text(str(digit))
@@ -71,7 +71,7 @@ def read(page: Page, digit: int) -> None:
 def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points) -> None:
     """With bars that add up, the picture the network sees, and its feature maps."""
     page = open_page()
-    draw(page, points)
+    draw_stroke(page, points)
     # Counted in a copy: the browser warns of a canvas that is read again and again.
     ink = """canvas => {
       const copy = new OffscreenCanvas(28, 28).getContext("2d", { willReadFrequently: true });
@@ -84,7 +84,7 @@ def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points
             break
         page.wait_for_timeout(100)
     assert 20 < picture.evaluate(ink) < 250
-    read(page, digit)
+    expect_digit(page, digit)
     shown = page.locator("#bars .number").all_inner_texts()
     assert sum(float(text.strip("%")) for text in shown) == pytest.approx(100, abs=1)
     assert page.locator("#maps canvas").count() == 8
@@ -94,13 +94,13 @@ def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points
 def test_clear_clears(open_page: Open) -> None:
     """Paper, answer, bars and maps are as before the first stroke; then one can draw anew."""
     page = open_page()
-    draw(page, ONE)
-    read(page, 1)
+    draw_stroke(page, ONE)
+    expect_digit(page, 1)
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#digit")).to_have_text("?")
     assert page.locator("#bars .best").count() == page.locator("#maps canvas").count() == 0
-    draw(page, ZERO)
-    read(page, 0)
+    draw_stroke(page, ZERO)
+    expect_digit(page, 0)
 
 
 def test_it_works_by_keyboard(open_page: Open) -> None:
@@ -110,11 +110,11 @@ def test_it_works_by_keyboard(open_page: Open) -> None:
     expect(page.locator("#paper")).to_be_focused()
     for key in ["ArrowUp"] * 8 + ["Space"] + ["ArrowDown"] * 16:
         page.keyboard.press(key)
-    read(page, 1)
+    expect_digit(page, 1)
     expect(page.get_by_role("status")).to_contain_text("Read as 1")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowRight")
-    read(page, 1)
+    expect_digit(page, 1)
     page.keyboard.press("c")
     expect(page.locator("#digit")).to_have_text("?")
     expect(page.get_by_role("status")).to_have_text("Cleared.")
@@ -143,7 +143,7 @@ def test_it_fits_a_phone(open_page: Open, width: int) -> None:
     for kind, touch in [("touchStart", places[0]), *(("touchMove", place) for place in places[1:])]:
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [touch]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    read(page, 0)
+    expect_digit(page, 0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("scrollY") == 0
     expect(page.locator("#answer")).to_be_in_viewport()
@@ -155,8 +155,8 @@ def test_axe_finds_nothing(open_page: Open, width: int, scheme: str) -> None:
     page = open_page(width, color_scheme=scheme)
     for points in ([], ONE):
         if points:
-            draw(page, points)
-            read(page, 1)
+            draw_stroke(page, points)
+            expect_digit(page, 1)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
 
@@ -176,9 +176,9 @@ def test_the_curve_has_words(open_page: Open) -> None:
     expect(page.locator("#about")).to_contain_text("Trained on")
 
 
-def test_the_stand_in_is_named(open_page: Open, digits: DemoImages) -> None:
+def test_the_stand_in_is_named(open_page: Open, digit_images: DemoImages) -> None:
     """When, and only when, it is used."""
-    expect(open_page().locator("#stand-in")).to_be_visible(visible=digits.stand_in)
+    expect(open_page().locator("#stand-in")).to_be_visible(visible=digit_images.stand_in)
 
 
 WATCH = """() => {
@@ -198,7 +198,7 @@ def test_the_answer_comes_at_once(open_page: Open) -> None:
         latencies, stated = [], []
         for index in range(20):
             page.get_by_role("button", name="Clear").click()
-            draw(page, [ONE, ZERO, SEVEN][index % 3])
+            draw_stroke(page, [ONE, ZERO, SEVEN][index % 3])
             page.wait_for_timeout(400)  # until no more answers come; answers to earlier points do not count
             latencies.append(page.evaluate("Math.max(0, answered - began)"))
             stated.append(int(page.locator("#took").inner_text().split(" ")[0]))
@@ -240,8 +240,8 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
         asked[1].set_result({"failure": failure})
 
     monkeypatch.setattr(running.page, "_answer_pending", fail)
-    draw(page, ONE)  # the network's thread is in the real one already, for the first question
-    draw(page, ONE)
+    draw_stroke(page, ONE)  # the network's thread is in the real one already, for the first question
+    draw_stroke(page, ONE)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(hostile)
     expect(alert).to_contain_text("recipe.py:41")
@@ -249,26 +249,28 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
     assert Axe().run(page).violations_count == 0
     monkeypatch.setattr(running.page, "_answer_pending", real)
     page.get_by_role("button", name="Clear").click()
-    draw(page, ONE)
-    draw(page, ONE)
-    read(page, 1)
+    draw_stroke(page, ONE)
+    draw_stroke(page, ONE)
+    expect_digit(page, 1)
     expect(page.locator("#failure")).to_be_hidden()
 
 
-def test_training_that_fails_is_shown(browser: Browser, start: Start, digits: DemoImages, milestone: Milestone) -> None:
+def test_training_that_fails_is_shown(
+    browser: Browser, start_digit_worker: Start, digit_images: DemoImages, milestone: Milestone
+) -> None:
     """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
     broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
-    with start(broken) as worker:
-        with RunningPage(DigitPage, digits, milestone, worker) as failing, failing.serve() as address:
+    with start_digit_worker(broken) as worker:
+        with RunningPage(DigitPage, digit_images, milestone, worker) as failing, failing.serve() as address:
             failing.wait_for("failed")
             shown = browser.new_page()
             shown.goto(address)
             expect(shown.get_by_role("alert")).to_contain_text("your code ended the program (exit code 3)")
             expect(shown.locator("#working")).to_be_hidden()
-            draw(shown, ONE)
+            draw_stroke(shown, ONE)
             expect(shown.locator("#sure")).to_have_text("No answer.")
             assert isinstance(worker.failure, WorkerDiedError)
         shown.get_by_role("button", name="Clear").click()
-        draw(shown, ONE)
+        draw_stroke(shown, ONE)
         expect(shown.locator("#trouble")).to_contain_text("has ended")
         shown.close()

@@ -16,13 +16,13 @@ FOUR = [[(550, 150), (250, 600), (750, 600)], [(560, 400), (560, 850)]]
 DIGITS = {"0": ZERO, "1": ONE, "7": SEVEN, "4": FOUR}
 
 
-def extent(picture: np.ndarray) -> tuple[int, int]:
+def measure_extent(picture: np.ndarray) -> tuple[int, int]:
     """Rows and columns from the first to the last that is more than half inked."""
     rows, columns = (np.flatnonzero(picture.max(axis) > 140) for axis in (1, 0))
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
 
 
-def moved(strokes: list, scale: float, right: int, down: int) -> list:
+def move_strokes(strokes: list, scale: float, right: int, down: int) -> list:
     """The same drawing, elsewhere and in another size."""
     return [[(round(x * scale) + right, round(y * scale) + down) for x, y in stroke] for stroke in strokes]
 
@@ -32,7 +32,7 @@ def test_a_digit_fills_the_box(name: str) -> None:
     """Its longer side is 20 pixels, a soft edge aside."""
     picture = draw_mnist_image(DIGITS[name])
     assert (picture.shape, picture.dtype) == ((PIXELS, PIXELS), np.uint8)
-    assert BOX - 1 <= max(extent(picture)) <= BOX
+    assert BOX - 1 <= max(measure_extent(picture)) <= BOX
 
 
 @pytest.mark.parametrize("name", DIGITS)
@@ -48,13 +48,15 @@ def test_its_centre_of_mass_is_in_the_middle(name: str) -> None:
 @pytest.mark.parametrize("name", DIGITS)
 def test_place_and_size_make_no_difference(name: str, scale: float, right: int, down: int) -> None:
     """A small digit in a corner becomes the same picture as a large one in the middle, its line as thick."""
-    one, other = (draw_mnist_image(d).astype(int) for d in (DIGITS[name], moved(DIGITS[name], scale, right, down)))
+    one, other = (
+        draw_mnist_image(d).astype(int) for d in (DIGITS[name], move_strokes(DIGITS[name], scale, right, down))
+    )
     assert np.abs(one - other).mean() < 2
 
 
 def test_proportions_are_kept() -> None:
     """A one stays thin."""
-    height, width = extent(draw_mnist_image(ONE))
+    height, width = measure_extent(draw_mnist_image(ONE))
     assert height >= BOX - 1
     assert width <= 5
 
@@ -70,7 +72,7 @@ def test_there_is_as_much_ink_as_in_mnist() -> None:
 def test_a_dot_stays_a_dot(point: tuple[int, int]) -> None:
     """A tap is a spot as wide as the line in the middle, wherever it was."""
     picture = draw_mnist_image([[point]])
-    assert max(extent(picture)) <= 4
+    assert max(measure_extent(picture)) <= 4
     assert picture[13:15, 13:15].min() > 250
 
 
@@ -78,7 +80,7 @@ def test_ink_stays_in_the_picture() -> None:
     """A drawing with all its mass at one end is moved only as far as its other end stays in."""
     heavy = [[(0, 0), (1000, 0)]] + [[(x, y) for y in range(0, 200, 10)] for x in range(0, 200, 10)]
     picture = draw_mnist_image(heavy)
-    assert extent(picture)[1] >= BOX - 1
+    assert measure_extent(picture)[1] >= BOX - 1
     assert picture[:, [0, -1]].max() < 255
 
 

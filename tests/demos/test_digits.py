@@ -15,10 +15,10 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import LiveScreen, PlainScreen, RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.test_pictures import drawn
+from tests.demos.test_pictures import draw_to_text
 
 
-class Guesser:
+class GuessingNetwork:
     """In place of a student's network: knows a little, remembers what it was shown."""
 
     shown: list
@@ -45,10 +45,10 @@ class Guesser:
 
 
 @pytest.fixture
-def guessed(digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(digit_images: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with the guesser."""
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Guesser)
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", GuessingNetwork)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
     screen = RecordingScreen()
     play_digits_demo(None, screen, milestone, 1)
     return screen.frames
@@ -56,29 +56,33 @@ def guessed(digits: DemoImages, milestone: Milestone, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_runs_headless_with_the_students_network(
-    start: Start, digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch, seed: int
+    start_digit_worker: Start,
+    digit_images: DemoImages,
+    milestone: Milestone,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
 ) -> None:
     """From fresh weights to its mistakes: what is trained reads most digits."""
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
     screen = RecordingScreen()
-    with start() as worker:
+    with start_digit_worker() as worker:
         play_digits_demo(worker, screen, milestone, seed)
-    first, last = drawn(screen.frames[0]), drawn(screen.frames[-1])
+    first, last = draw_to_text(screen.frames[0]), draw_to_text(screen.frames[-1])
     assert "fresh weights" in first
     assert "It misreads" in last
     wrong, of = (int(word.replace(",", "")) for word in last.split("It misreads ")[1].split(" digits")[0].split(" of "))
-    assert of == len(digits.test_images)
+    assert of == len(digit_images.test_images)
     assert wrong < of / 4
 
 
-def test_every_part_is_shown_in_order(guessed: list, digits: DemoImages) -> None:
+def test_every_part_is_shown_in_order(guessed: list, digit_images: DemoImages) -> None:
     """The curve, the digits, the maps, the mistakes last."""
-    texts = [drawn(frame) for frame in guessed]
+    texts = [draw_to_text(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "digit 1 of 6", "digit 6 of 6", "first layer", "It misreads"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
     assert places == sorted(places)
     assert places[-1] == len(texts) - 1
-    assert digits.about in " ".join(texts[0].replace("│", " ").split())
+    assert digit_images.about in " ".join(texts[0].replace("│", " ").split())
     assert len(texts) < 60
 
 
@@ -87,7 +91,7 @@ def test_every_part_is_shown_in_order(guessed: list, digits: DemoImages) -> None
 def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
     """No line is longer than the terminal is wide, and there is colour only where it is asked for."""
     for frame in guessed[:1] + guessed[-6:]:
-        text = drawn(frame, width=width, colour=colour)
+        text = draw_to_text(frame, width=width, colour=colour)
         assert ("\x1b" in text) == (colour is not None)
         plain = Console(width=500).render_str(text).plain if colour is None else ""
         assert max(map(len, plain.splitlines()), default=0) <= width
@@ -97,32 +101,38 @@ def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None
 def test_ascii_is_enough(guessed: list, width: int) -> None:
     """Where only ASCII can be written, only ASCII is."""
     for frame in guessed:
-        assert drawn(frame, width=width, encoding="ascii").isascii()
+        assert draw_to_text(frame, width=width, encoding="ascii").isascii()
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
     """What moves fits into 40 columns and 24 lines."""
-    moving = [text for frame in guessed if "misreads" not in (text := drawn(frame, width=40)) and "layer" not in text]
+    moving = [
+        text for frame in guessed if "misreads" not in (text := draw_to_text(frame, width=40)) and "layer" not in text
+    ]
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
-def test_labels_of_test_images_stay_here(digits: DemoImages) -> None:
+def test_labels_of_test_images_stay_here(digit_images: DemoImages) -> None:
     """The network gets training images with labels, and test images without."""
     reader = DemoClassifier.__new__(DemoClassifier)
-    reader._network, reader._seed, reader._seconds = Guesser(outputs=10), 1, 1.0
+    reader._network, reader._seed, reader._seconds = GuessingNetwork(outputs=10), 1, 1.0
     points: list[TrainingPoint] = []
-    reader.train(digits, points.append)
+    reader.train(digit_images, points.append)
     shown = reader._network.shown
-    assert [array is digits.labels for array in shown if array.ndim == 1] == [True]
-    assert all(array is digits.images or len(array) <= image_classifier.WATCHED for array in shown if array.ndim == 4)
+    assert [array is digit_images.labels for array in shown if array.ndim == 1] == [True]
+    assert all(
+        array is digit_images.images or len(array) <= image_classifier.WATCHED for array in shown if array.ndim == 4
+    )
     assert (points[0].step, points[-1].step) == (0, 100)
     assert len(points) <= image_classifier.POINTS + 1
     assert all(np.isfinite(point.loss) for point in points)
 
 
-def test_a_network_without_mistakes_has_none_shown(digits: DemoImages) -> None:
+def test_a_network_without_mistakes_has_none_shown(digit_images: DemoImages) -> None:
     """Then it only says so."""
-    assert "It misreads 0 of" in drawn(demo.render_misread_digits(digits, np.eye(10)[digits.test_labels]))
+    assert "It misreads 0 of" in draw_to_text(
+        demo.render_misread_digits(digit_images, np.eye(10)[digit_images.test_labels])
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,8 +144,8 @@ def test_a_network_without_mistakes_has_none_shown(digits: DemoImages) -> None:
     ],
 )
 def test_what_student_code_raises_comes_through(
-    start: Start,
-    digits: DemoImages,
+    start_digit_worker: Start,
+    digit_images: DemoImages,
     milestone: Milestone,
     monkeypatch: pytest.MonkeyPatch,
     old: str,
@@ -144,13 +154,13 @@ def test_what_student_code_raises_comes_through(
     said: str,
 ) -> None:
     """Whoever plays the demonstration sees what stopped it."""
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digits)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
 
     def edited(text: str) -> str:
         assert old in text
         return text.replace(old, new).replace("    set_training(network, True)", "    return")
 
-    with start(edited) as worker, pytest.raises(error, match=said):
+    with start_digit_worker(edited) as worker, pytest.raises(error, match=said):
         play_digits_demo(worker, RecordingScreen(), milestone, 1)
 
 

@@ -23,36 +23,38 @@ from grading.demos.kernels_demo import (
 from grading.manifest.model import Milestone
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.racing import Clock, Step, Weigher, loops
-from tests.demos.test_pictures import drawn
-from tests.demos.test_training import plain
+from tests.demos.racing import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
+from tests.demos.test_pictures import draw_to_text
+from tests.demos.test_training import strip_colours
 
 IMAGES = np.zeros((80, 3, 32, 32), np.uint8)
 LABELS = np.zeros(80, np.int64)
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A race without a worker."""
-    monkeypatch.setattr(kernel_race, "TrainingStep", Step)
-    monkeypatch.setattr(kernel_race, "_make_loop_turn", loops)
-    return Clock()
+    monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
+    monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
+    return FakeClock()
 
 
 @pytest.fixture
-def guessed(alone: Clock, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(
+    fake_clock: FakeClock, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+) -> list:
     """The frames of a run with a network that guesses."""
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Weigher)
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", CompressibleGuesser)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
-    play_kernels_demo(alone, screen, colour_milestone, 1)
+    play_kernels_demo(fake_clock, screen, colour_milestone, 1)
     return screen.frames
 
 
-def test_lanes_get_the_same_time_until_one_is_through(alone: Clock) -> None:
+def test_lanes_get_the_same_time_until_one_is_through(fake_clock: FakeClock) -> None:
     """Twice as fast, module 13 has seen twice as many images; whoever is behind in time is next."""
     told: list[RaceState] = []
-    standing = run_race(alone, IMAGES, LABELS, 1, told.append)
+    standing = run_race(fake_clock, IMAGES, LABELS, 1, told.append)
     loops_lane, plain_lane, fast = standing.lanes
     assert fast.images == RACE_IMAGES
     assert fast.seconds == pytest.approx(0.02 * RACE_IMAGES / kernel_race.BATCH)
@@ -64,21 +66,21 @@ def test_lanes_get_the_same_time_until_one_is_through(alone: Clock) -> None:
     assert "Numba is compiling" in told[1].stage
 
 
-def test_a_slow_race_is_ended(alone: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_race_is_ended(fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the time that each lane gets, when none is through by then."""
-    monkeypatch.setattr(Step, "seconds", 1.0)
-    lanes = run_race(alone, IMAGES, LABELS, 1, lambda _: None).lanes
+    monkeypatch.setattr(FakeTrainingStep, "seconds", 1.0)
+    lanes = run_race(fake_clock, IMAGES, LABELS, 1, lambda _: None).lanes
     assert max(lane.images for lane in lanes) < RACE_IMAGES
     assert all(SECONDS <= lane.seconds <= SECONDS + 1 for lane in lanes)
 
 
-class ToldWorker:
+class ProfilingWorker:
     """A worker whose modules take anything, and whose Profile says what it is given."""
 
     def __init__(self, seconds: object):
         self.seconds = seconds
 
-    def call(self, *_: object, **__: object) -> ToldWorker:
+    def call(self, *_: object, **__: object) -> ProfilingWorker:
         """Whatever is called gives anything."""
         return self
 
@@ -89,9 +91,9 @@ class ToldWorker:
         return self.seconds if name == "seconds" else self
 
 
-def profile_of(seconds: object) -> kernel_race.Profile:
+def read_profile(seconds: object) -> kernel_race.Profile:
     """What the demonstration takes from a Profile with these seconds."""
-    return TrainingStep(ToldWorker(seconds), np.zeros((2, 3, 32, 32)), np.zeros(2)).profile()
+    return TrainingStep(ProfilingWorker(seconds), np.zeros((2, 3, 32, 32)), np.zeros(2)).profile()
 
 
 @pytest.mark.parametrize(
@@ -100,12 +102,12 @@ def profile_of(seconds: object) -> kernel_race.Profile:
 def test_a_profile_of_another_form_is_the_recipe_of_an_error(seconds: object) -> None:
     """Names with seconds, or a sentence that says what came instead."""
     with pytest.raises(RecipeError, match="Profile"):
-        profile_of(seconds)
+        read_profile(seconds)
 
 
 def test_names_in_a_profile_are_harmless() -> None:
     """Whatever an op is called, it is short, on one line, and without escapes."""
-    (name,) = profile_of({"\x1b[31mconv\n2d " + "x" * 500: 1})
+    (name,) = read_profile({"\x1b[31mconv\n2d " + "x" * 500: 1})
     assert name.startswith("conv 2d xxx")
     assert len(name) < 60
 
@@ -119,7 +121,7 @@ def test_profiles_are_one_table() -> None:
     assert len(rows) == OPS + 1
     assert rows[-1][0] == "all others"
     assert sum(row[1] for row in rows) == pytest.approx(sum(before.values()))
-    text = drawn(ProfileTable(RaceState("", LANES, before, {"op1": 0.5})))
+    text = draw_to_text(ProfileTable(RaceState("", LANES, before, {"op1": 0.5})))
     assert re.search(r"op12 +\S+ +12\.0 ms +\S+ +- *$", text, re.MULTILINE)
     assert re.search(r"together +78\.0 ms +500\.0 ms", text)
 
@@ -134,7 +136,7 @@ def test_speeds_are_said_when_there_are_some() -> None:
 
 def test_every_part_is_shown_in_order(guessed: list) -> None:
     """The race, the profiles, the curves, the images, the sizes last."""
-    texts = [drawn(frame) for frame in guessed]
+    texts = [draw_to_text(frame) for frame in guessed]
     order = ["the race: 4,096 images", "the race is over", "where a training step", "before training"]
     order += ["step 100 of 100", "Compressing it", "image 1 of 6", "image 6 of 6", "of the bytes"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
@@ -151,51 +153,51 @@ def test_every_part_is_shown_in_order(guessed: list) -> None:
 def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
     """No line is longer than the terminal is wide, none wraps into a bar, and colour is only where it is asked for."""
     for frame in guessed[:8] + guessed[-12:]:
-        text = drawn(frame, width=width, colour=colour)
+        text = draw_to_text(frame, width=width, colour=colour)
         assert colour or "\x1b" not in text
-        assert max(map(len, plain(text).splitlines())) <= width
+        assert max(map(len, strip_colours(text).splitlines())) <= width
         assert "…" not in text
-        assert all(line.startswith(("╭", "│", "╰")) for line in plain(text).splitlines())
+        assert all(line.startswith(("╭", "│", "╰")) for line in strip_colours(text).splitlines())
 
 
 def test_ascii_is_enough(guessed: list) -> None:
     """Where only ASCII can be written, only ASCII is."""
     for frame in guessed[:4] + guessed[-50:]:
         for width in (40, 80):
-            assert drawn(frame, width=width, encoding="ascii").isascii()
+            assert draw_to_text(frame, width=width, encoding="ascii").isascii()
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
     """What moves fits into 40 columns and 24 lines."""
-    assert max(len(drawn(frame, width=40).splitlines()) for frame in guessed) <= 24
+    assert max(len(draw_to_text(frame, width=40).splitlines()) for frame in guessed) <= 24
 
 
-def test_who_is_right_is_said(colours: DemoImages) -> None:
+def test_who_is_right_is_said(colour_images: DemoImages) -> None:
     """Both, neither, or which one."""
-    label = int(colours.test_labels[0])
+    label = int(colour_images.test_labels[0])
     right, wrong = np.eye(10)[[label]], np.eye(10)[[(label + 1) % 10]]
 
     def words(p: np.ndarray, q: np.ndarray) -> str:
         compared = demo.FormatComparison((p, q), (4, 1), (0.0, 0.0), 0)
-        return drawn(demo.TwoFormatAnswer(colours, 0, compared))
+        return draw_to_text(demo.TwoFormatAnswer(colour_images, 0, compared))
 
     assert "both are right" in words(right, right)
     assert "only float32 is right" in words(right, wrong)
     assert "only int8 is right" in words(wrong, right)
     assert "both are wrong" in words(wrong, wrong)
-    assert all(f"it is: {colours.classes[label]};" in words(p, right) for p in (right, wrong))
+    assert all(f"it is: {colour_images.classes[label]};" in words(p, right) for p in (right, wrong))
 
 
 def test_it_runs_headless_with_the_students_network(
-    start_kernels: Start, colours: DemoImages, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_kernel_worker: Start, colour_images: DemoImages, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The course's own three convolutions race, its profile names their ops, and int8 names as many images."""
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     monkeypatch.setattr(kernel_race, "RACE_IMAGES", 2 * kernel_race.BATCH)
     screen = RecordingScreen()
-    with start_kernels() as worker:
+    with start_kernel_worker() as worker:
         DEMOS[4](worker, screen, kernel_milestone, 1)
-    texts = [drawn(frame) for frame in screen.frames]
+    texts = [draw_to_text(frame) for frame in screen.frames]
     profile = next(text for text in texts if "where a training step" in text)
     assert {"conv2d", "batch_norm", "batch_norm_relu"} <= {
         word for line in profile.splitlines() for word in line.split()

@@ -25,19 +25,19 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.racing import Clock, Step, Weigher, loops
+from tests.demos.racing import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
 from tests.demos.running import RunningPage
 
 Guessing = Callable[[], RunningPage]
 RED = np.zeros((32, 32, 3), np.uint8) + np.array([250, 20, 30], np.uint8)
 
 
-def question(pixels: np.ndarray) -> dict[str, str]:
+def make_question(pixels: np.ndarray) -> dict[str, str]:
     """What a page asks of these pixels."""
     return {"pixels": base64.b64encode(pixels.tobytes()).decode()}
 
 
-def png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray) -> bytes:
     """A PNG of pixels (h, w, 3)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -51,13 +51,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 @pytest.fixture
-def guessing(colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
+def guessing(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
     """Gives pages with a race without a worker and a network that guesses."""
     monkeypatch.setattr(kernel_race, "RACE_IMAGES", 4096)
-    monkeypatch.setattr(kernel_race, "TrainingStep", Step)
-    monkeypatch.setattr(kernel_race, "_make_loop_turn", loops)
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Weigher)
-    return lambda: RunningPage(KernelPage, colours, colour_milestone, Clock())
+    monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
+    monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", CompressibleGuesser)
+    return lambda: RunningPage(KernelPage, colour_images, colour_milestone, FakeClock())
 
 
 def test_the_state_holds_race_profile_and_sizes(guessing: Guessing) -> None:
@@ -82,7 +82,7 @@ def test_a_photograph_is_named_in_both_formats(guessing: Guessing) -> None:
     with guessing() as running:
         running.wait_for("ready")
         running.page._small.classify, whole = lambda images: seen.append(images) or np.full((1, 10), 0.1), None
-        answer = running.page.answer(question(pixels))
+        answer = running.page.answer(make_question(pixels))
     assert np.array_equal(seen[0][0], np.moveaxis(pixels, -1, 0))
     assert answer["int8"] == [0.1] * 10
     assert sum(answer["float32"]) == pytest.approx(1, abs=0.01)
@@ -91,16 +91,16 @@ def test_a_photograph_is_named_in_both_formats(guessing: Guessing) -> None:
 
 def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypatch) -> None:
     """Photographs are named while the network learns, in float32 alone."""
-    held, real = threading.Event(), Weigher.train
+    held, real = threading.Event(), CompressibleGuesser.train
 
-    def train(self: Weigher, *arguments: Any) -> None:
+    def train(self: CompressibleGuesser, *arguments: Any) -> None:
         held.wait(10)
         real(self, *arguments)
 
-    monkeypatch.setattr(Weigher, "train", train)
+    monkeypatch.setattr(CompressibleGuesser, "train", train)
     with guessing() as running:
         answers: list[dict[str, Any]] = []
-        asking = threading.Thread(target=lambda: answers.append(running.page.answer(question(RED))))
+        asking = threading.Thread(target=lambda: answers.append(running.page.answer(make_question(RED))))
         asking.start()
         while running.page._waiting.empty():
             time.sleep(0.01)
@@ -112,17 +112,25 @@ def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypa
 
 @pytest.mark.parametrize(
     "asked",
-    [None, {}, {"pixels": 1}, {"pixels": "*"}, {"pixels": "AAAA"}, question(RED) | {"more": 1}, question(RED[1:])],
+    [
+        None,
+        {},
+        {"pixels": 1},
+        {"pixels": "*"},
+        {"pixels": "AAAA"},
+        make_question(RED) | {"more": 1},
+        make_question(RED[1:]),
+    ],
 )
-def test_what_is_no_photograph_is_refused(colours: DemoImages, asked: object) -> None:
+def test_what_is_no_photograph_is_refused(colour_images: DemoImages, asked: object) -> None:
     """Before it comes near the network."""
     with pytest.raises(ValueError, match=r"pixels|bytes"):
-        KernelPage(StateFeed(), colours).answer(asked)
+        KernelPage(StateFeed(), colour_images).answer(asked)
 
 
-def test_samples_are_of_every_class(colours: DemoImages) -> None:
+def test_samples_are_of_every_class(colour_images: DemoImages) -> None:
     """Ten test images, each another thing; anything but {} is no question."""
-    page = KernelPage(StateFeed(), colours)
+    page = KernelPage(StateFeed(), colour_images)
     told = page.describe_samples({})
     assert sorted(told["labels"]) == list(range(SAMPLES))
     with pytest.raises(ValueError, match="nothing else"):
@@ -132,37 +140,40 @@ def test_samples_are_of_every_class(colours: DemoImages) -> None:
 def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its place, in the state and on the terminal; the lanes stay as they were."""
 
-    def fail(_self: Step) -> None:
+    def fail(_self: FakeTrainingStep) -> None:
         raise remote_error(
             "ValueError", [], "no kernel", (Frame("modules/13_kernels/tinytorch/kernels.py", 7, "f", "x"),)
         )
 
-    monkeypatch.setattr(Step, "optimise", fail)
+    monkeypatch.setattr(FakeTrainingStep, "optimise", fail)
     with guessing() as running:
         state = running.wait_for("failed")
-        assert "no kernel" in running.page.answer(question(RED))["failure"]["got"]
+        assert "no kernel" in running.page.answer(make_question(RED))["failure"]["got"]
     assert state["failure"]["line"] == 7
     assert len(running.reported) == 1
 
 
 @pytest.fixture(scope="module")
-def address(start_kernels: Start, colours: DemoImages, kernel_milestone: Milestone) -> Iterator[str]:
+def address(start_kernel_worker: Start, colour_images: DemoImages, kernel_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own kernels and network behind it, trained, after a short race."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_race, "RACE_IMAGES", 4 * kernel_race.BATCH)
-        with start_kernels() as worker, RunningPage(KernelPage, colours, kernel_milestone, worker) as running:
+        with (
+            start_kernel_worker() as worker,
+            RunningPage(KernelPage, colour_images, kernel_milestone, worker) as running,
+        ):
             assert running.ready.wait(240)
             running.wait_for("ready")
             with running.serve() as served:
                 yield served
 
 
-def give(page: Page, name: str, data: bytes) -> None:
+def choose_file(page: Page, name: str, data: bytes) -> None:
     """Choose a file."""
     page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": data})
 
 
-def shown(page: Page) -> list[int]:
+def read_middle_colour(page: Page) -> list[int]:
     """The colour in the middle of the picture that the network is given; read in a copy, or the browser warns."""
     return page.locator("#picture").evaluate("""canvas => {
       const copy = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
@@ -192,11 +203,11 @@ class TestInABrowser:
         """Whatever its size, its middle is shown as the network gets it; both formats answer with three bars each."""
         page = open_page()
         wide = np.concatenate([RED.repeat(10, 0)[:, :16].repeat(10, 1), np.full((320, 100, 3), 255, np.uint8)], 1)
-        give(page, "red.png", png(np.concatenate([wide[:, ::-1], wide], 1)[:, 60:-60]))
+        choose_file(page, "red.png", encode_png(np.concatenate([wide[:, ::-1], wide], 1)[:, 60:-60]))
         expect(page.locator("#answers tbody tr")).to_have_count(6)
         expect(page.locator("#answers tr.best")).to_have_count(2)
         expect(page.locator("#answer")).to_contain_text("say")
-        assert shown(page) == [250, 20, 30, 255]
+        assert read_middle_colour(page) == [250, 20, 30, 255]
         expect(page.get_by_role("status")).to_contain_text("% sure; int8: ")
         expect(page.get_by_role("img", name="Your photograph in 32 by 32 pixels")).to_be_visible()
 
@@ -204,7 +215,7 @@ class TestInABrowser:
         ("name", "data", "said"),
         [
             ("text.jpg", b"no photograph", "“text.jpg”: it is not a photograph, damaged, or too large"),
-            ("cut.png", png(RED)[:60], "“cut.png”"),
+            ("cut.png", encode_png(RED)[:60], "“cut.png”"),
             ("<b>x</b>.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "“<b>x</b>.svg”"),
             ("empty.png", b"", "“empty.png” is empty"),
         ],
@@ -212,13 +223,13 @@ class TestInABrowser:
     def test_what_is_no_photograph_is_said(self, open_page: Open, name: str, data: bytes, said: str) -> None:
         """In an alert with the file's name; no picture and no answer of an earlier one stays; then a good one works."""
         page = open_page()
-        give(page, "red.png", png(RED))
+        choose_file(page, "red.png", encode_png(RED))
         expect(page.locator("#answers")).to_be_visible()
-        give(page, name, data)
+        choose_file(page, name, data)
         expect(page.locator("#unread")).to_contain_text(said)
         expect(page.locator("#answers")).to_be_hidden()
-        assert shown(page)[3] == 0
-        give(page, "red.png", png(RED))
+        assert read_middle_colour(page)[3] == 0
+        choose_file(page, "red.png", encode_png(RED))
         expect(page.locator("#answers")).to_be_visible()
         expect(page.locator("#unread")).to_be_hidden()
 
@@ -244,13 +255,13 @@ class TestInABrowser:
             if (!event.defaultPrevented) throw new Error(kind);
           }
         }"""
-        page.evaluate(drop, [list(png(RED)), "red.png"])
+        page.evaluate(drop, [list(encode_png(RED)), "red.png"])
         expect(page.locator("#answers")).to_be_visible()
-        assert shown(page) == [250, 20, 30, 255]
+        assert read_middle_colour(page) == [250, 20, 30, 255]
         page.evaluate(drop, [[], ""])
         expect(page.locator("#unread")).to_contain_text("That was not a file.")
 
-    def test_it_works_by_keyboard(self, open_page: Open, colours: DemoImages) -> None:
+    def test_it_works_by_keyboard(self, open_page: Open, colour_images: DemoImages) -> None:
         """Tab to the file, which Space opens, and to the samples, which Enter takes; each has an outline and a name."""
         page = open_page()
         page.on("filechooser", lambda _: None)  # from now on Chromium reports them: it takes its time to begin
@@ -261,7 +272,7 @@ class TestInABrowser:
         page.keyboard.press("Tab")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
         name = page.evaluate("document.activeElement.getAttribute('aria-label')")
-        assert name.removeprefix("Sample: ") in colours.classes
+        assert name.removeprefix("Sample: ") in colour_images.classes
         page.keyboard.press("Enter")
         expect(page.get_by_role("status")).to_contain_text(f"{name}. float32: ")
         expect(page.locator("#samples button")).to_have_count(SAMPLES)
@@ -270,9 +281,9 @@ class TestInABrowser:
     def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
         """Narrow and wide, in light and dark, before and after an answer, and beside a refusal."""
         page = open_page(width, 800, color_scheme=scheme)
-        for name, data in ((None, b""), ("red.png", png(RED)), (f"{'x' * 90}.jpg", b"no photograph")):
+        for name, data in ((None, b""), ("red.png", encode_png(RED)), (f"{'x' * 90}.jpg", b"no photograph")):
             if name:
-                give(page, name, data)
+                choose_file(page, name, data)
                 expect(page.locator("#answers" if data[1:4] == b"PNG" else "#unread")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             found = Axe().run(page)
@@ -281,21 +292,21 @@ class TestInABrowser:
     def test_the_race_is_live(self, browser: Browser, guessing: Guessing, monkeypatch) -> None:
         """Bars grow while it runs; a photograph given meanwhile is named as soon as there is a network."""
         held = threading.Event()
-        real = Step.run
+        real = FakeTrainingStep.run
 
-        def run(self: Step) -> None:
+        def run(self: FakeTrainingStep) -> None:
             if self._clock.now > 0.3:
                 held.wait(30)
             real(self)
 
-        monkeypatch.setattr(Step, "run", run)
+        monkeypatch.setattr(FakeTrainingStep, "run", run)
         with guessing() as running, running.serve() as address, opener(browser, address) as opened:
             page = opened(finished=False)
             fill = page.locator("#lanes .fill").last
             expect(fill).to_have_attribute("style", re.compile(r"width: [1-9]\.\d+%;"))
             expect(page.locator("#stage")).to_contain_text("2.0 times")
             expect(page.locator("#profile")).to_be_hidden()
-            give(page, "red.png", png(RED))
+            choose_file(page, "red.png", encode_png(RED))
             expect(page.locator("#answer")).to_contain_text("The race comes first")
             held.set()
             expect(page.locator("#stage")).to_contain_text("The race is over.")

@@ -35,12 +35,12 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.pupil import CONTEXT, Desk, Pupil, install_pupil
-from tests.demos.test_pictures import drawn
-from tests.demos.test_training import plain
+from tests.demos.pupil import CONTEXT, FakeWorker, FakeWriter, install_fake_writer
+from tests.demos.test_pictures import draw_to_text
+from tests.demos.test_training import strip_colours
 
 
-class Typist(RecordingScreen):
+class TypingScreen(RecordingScreen):
     """Somebody who looks on, and types some lines."""
 
     watched = True
@@ -56,29 +56,29 @@ class Typist(RecordingScreen):
 
 
 @pytest.fixture(scope="module")
-def screen(task: WritingTask, language_milestone: Milestone) -> Typist:
+def screen(writing_task: WritingTask, language_milestone: Milestone) -> TypingScreen:
     """A whole demonstration with a Pupil, and somebody who asks for two functions and types something else."""
-    known = task.exercises[5].prompt
+    known = writing_task.exercises[5].prompt
     with pytest.MonkeyPatch.context() as patch:
-        install_pupil(patch, task)
-        shown = Typist("what is this?", known.text.replace("\n", " "), "def root(width):")
-        play_language_demo(Desk(), shown, language_milestone, 1)
+        install_fake_writer(patch, writing_task)
+        shown = TypingScreen("what is this?", known.text.replace("\n", " "), "def root(width):")
+        play_language_demo(FakeWorker(), shown, language_milestone, 1)
     return shown
 
 
-def texts(screen: RecordingScreen) -> list[str]:
+def draw_frames(screen: RecordingScreen) -> list[str]:
     """What the frames say, as on 80 columns."""
-    return [drawn(frame) for frame in screen.frames]
+    return [draw_to_text(frame) for frame in screen.frames]
 
 
-def join(text: str) -> str:
+def join_lines(text: str) -> str:
     """A frame's text on one line, without the frame."""
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
 
 
-def test_every_part_is_shown_in_order(screen: Typist) -> None:
+def test_every_part_is_shown_in_order(screen: TypingScreen) -> None:
     """Training, three functions token by token, attention, the rivals, the cache, what was typed."""
-    shown = [join(text) for text in texts(screen)]
+    shown = [join_lines(text) for text in draw_frames(screen)]
     order = [
         "The rivals are counting",
         "before training",
@@ -97,49 +97,49 @@ def test_every_part_is_shown_in_order(screen: Typist) -> None:
     assert places == sorted(places)
 
 
-def test_functions_improve_before_ones_eyes(screen: Typist) -> None:
+def test_functions_improve_before_ones_eyes(screen: TypingScreen) -> None:
     """First no function, then a wrong one, then the right one, each on a line of its own with its step."""
-    learned = [text for text in texts(screen) if "╭─ step 12 of 12" in text][-1]
+    learned = [text for text in draw_frames(screen) if "╭─ step 12 of 12" in text][-1]
     lines = [line.strip("│ ").split() for line in learned.splitlines()]
     ends = [(line[0], line[-1]) for line in lines if line and line[-1] in ("function", "wrong", "right")]
     assert [end for _, end in ends] == ["function", "wrong", "right"]
     assert [step for step, _ in ends] == ["0", "4", "8"]
-    assert f"{WATCHED} functions it has never seen: {WATCHED} parse, {WATCHED} compute the right values" in join(
+    assert f"{WATCHED} functions it has never seen: {WATCHED} parse, {WATCHED} compute the right values" in join_lines(
         learned
     )
 
 
-def test_a_function_is_written_token_by_token_and_run(screen: Typist, task: WritingTask) -> None:
+def test_a_function_is_written_token_by_token_and_run(screen: TypingScreen, writing_task: WritingTask) -> None:
     """Each frame has one token more, its rivals among the tokens as bars; the last has inputs, values and rivals."""
-    exercise = task.exercises[0]
+    exercise = writing_task.exercises[0]
     title = "a function it has never seen"
-    frames = [text for text in texts(screen) if title in text]
+    frames = [text for text in draw_frames(screen) if title in text]
     written = len(exercise.prompt.answer) + 1
     assert re.search(r"'\\n' +█+░* +\d+%", frames[0])
     whole = frames[written]
     body = exercise.prompt.answer.strip()
-    assert body in join(frames[written - 1])
-    assert body[: len(body) // 2] in join(frames[written - 1 - len(body) // 2])
+    assert body in join_lines(frames[written - 1])
+    assert body[: len(body) // 2] in join_lines(frames[written - 1 - len(body) // 2])
     assert "Its parts never occur together" in whole
     assert "It is right for all of 12 inputs." in whole
     assert re.search(r"_\w+\(.+\) = ", whole)
     assert "nearest neighbour with the prompt's words (" in whole
-    assert "end 90%" in join(whole)
+    assert "end 90%" in join_lines(whole)
 
 
-def test_what_is_typed_is_written(screen: Typist, task: WritingTask) -> None:
+def test_what_is_typed_is_written(screen: TypingScreen, writing_task: WritingTask) -> None:
     """What is understood is said, and so is what is not; the question names the words of this run once."""
     assert len(screen.asked) == 4
-    assert all(word in screen.asked[0] for word in task.functions.language.made_up)
+    assert all(word in screen.asked[0] for word in writing_task.functions.language.made_up)
     assert screen.asked[1] == screen.asked[2]
-    shown = [join(text) for text in texts(screen)]
+    shown = [join_lines(text) for text in draw_frames(screen)]
     assert any("Understood: a signature; the" in text and "right for all" in text for text in shown)
     assert any("The network also writes the docstring." in text for text in shown)
 
 
-def test_rivals_are_compared_on_the_same_functions(screen: Typist) -> None:
+def test_rivals_are_compared_on_the_same_functions(screen: TypingScreen) -> None:
     """Yours first; of thirty functions the Pupil has all, and rivals that count have fewer."""
-    ladder = next(text for text in texts(screen) if "your network and its rivals" in text)
+    ladder = next(text for text in draw_frames(screen) if "your network and its rivals" in text)
     counts = {name.strip("│ "): int(right) for name, right in re.findall(r"(.+?) [█░]+ +(\d+) \(", ladder)}
     assert next(iter(counts)) == "your network"
     assert counts["your network"] == EXERCISE_KINDS * EXERCISES_PER_KIND
@@ -151,54 +151,56 @@ def test_rivals_are_compared_on_the_same_functions(screen: Typist) -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("colour", [None, "standard", "truecolor"])
-def test_every_frame_fits(screen: Typist, width: int, colour: str | None) -> None:
+def test_every_frame_fits(screen: TypingScreen, width: int, colour: str | None) -> None:
     """No line is longer than the terminal is wide, and colour is only where it is asked for."""
     for frame in screen.frames[:8] + screen.frames[12::9] + screen.frames[-2:]:
-        text = drawn(frame, width=width, colour=colour)
+        text = draw_to_text(frame, width=width, colour=colour)
         assert colour or "\x1b" not in text
-        assert max(map(len, plain(text).splitlines())) <= width
+        assert max(map(len, strip_colours(text).splitlines())) <= width
         assert "…" not in text
 
 
-def test_ascii_is_enough(screen: Typist) -> None:
+def test_ascii_is_enough(screen: TypingScreen) -> None:
     """Where only ASCII can be written, only ASCII is."""
     for frame in screen.frames[::5] + screen.frames[-3:]:
         for width in (40, 80):
-            assert drawn(frame, width=width, encoding="ascii").isascii()
+            assert draw_to_text(frame, width=width, encoding="ascii").isascii()
     assert all(question.isascii() for question in screen.asked)
 
 
-def test_frames_that_move_fit_a_narrow_terminal(screen: Typist) -> None:
+def test_frames_that_move_fit_a_narrow_terminal(screen: TypingScreen) -> None:
     """Into 40 columns and 24 lines."""
     moving = [
         text
         for frame in screen.frames
-        if "rivals continue" not in (text := drawn(frame, width=40)) and "heads look" not in text
+        if "rivals continue" not in (text := draw_to_text(frame, width=40)) and "heads look" not in text
     ]
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
 def test_expected_values_stay_here(
-    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network gets the training text and beginnings, and never a right answer before it was written."""
-    install_pupil(monkeypatch, task)
-    monkeypatch.setattr(Pupil, "stages", ("?(?", "?(?", "?(?"))
-    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.write_exercises(task.exercises)
+    install_fake_writer(monkeypatch, writing_task)
+    monkeypatch.setattr(FakeWriter, "stages", ("?(?", "?(?", "?(?"))
+    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer.write_exercises(writing_task.exercises)
     shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student_writer.shown]
     assert shown
-    assert not any(exercise.prompt.answer in text for text in shown for exercise in task.exercises)
+    assert not any(exercise.prompt.answer in text for text in shown for exercise in writing_task.exercises)
 
 
-def test_points_are_few_and_measured_here(task: WritingTask, language_milestone: Milestone, monkeypatch) -> None:
+def test_points_are_few_and_measured_here(
+    writing_task: WritingTask, language_milestone: Milestone, monkeypatch
+) -> None:
     """From fresh weights to the end, at most POINTS and one; the loss falls as the Pupil learns."""
-    install_pupil(monkeypatch, task)
-    monkeypatch.setattr(Pupil, "steps", 120)
+    install_fake_writer(monkeypatch, writing_task)
+    monkeypatch.setattr(FakeWriter, "steps", 120)
     points: list[WritingPoint] = []
     between: list[int] = []
-    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.train(task, points.append, lambda: between.append(len(points)))
+    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer.train(writing_task, points.append, lambda: between.append(len(points)))
     assert (points[0].step, points[-1].step, points[-1].steps) == (0, 120, 120)
     assert len(points) <= POINTS + 1
     assert len(between) == 120
@@ -208,29 +210,29 @@ def test_points_are_few_and_measured_here(task: WritingTask, language_milestone:
 
 
 def test_training_that_nobody_watches_is_cut_short(
-    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so much processor time; the network answers from where it is."""
-    install_pupil(monkeypatch, task)
-    monkeypatch.setattr(Pupil, "steps", 1000)
+    install_fake_writer(monkeypatch, writing_task)
+    monkeypatch.setattr(FakeWriter, "steps", 1000)
     points: list[WritingPoint] = []
-    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    writer.train(task, points.append, cpu_seconds=0.5)
+    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer.train(writing_task, points.append, cpu_seconds=0.5)
     assert 0 < points[-1].step < 100
     assert points[-1].steps == 1000
     assert len(points[-1].attempts) == WATCHED
 
 
 def test_what_has_no_end_is_said(
-    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A completion is cut after MOST_BYTES, and is not right, whatever it begins with."""
-    install_pupil(monkeypatch, task)
-    monkeypatch.setattr(Pupil, "stages", ("a" * 500,) * 3)
-    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
-    (attempt,) = writer.write_exercises(task.exercises[:1])
+    install_fake_writer(monkeypatch, writing_task)
+    monkeypatch.setattr(FakeWriter, "stages", ("a" * 500,) * 3)
+    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    (attempt,) = writer.write_exercises(writing_task.exercises[:1])
     assert attempt.mistake == "it does not end"
-    tokens = list(writer.write(task.exercises[0].prompt.text))
+    tokens = list(writer.write(writing_task.exercises[0].prompt.text))
     assert len(tokens) == MOST_BYTES + 1
     assert not tokens[-1].ends
 
@@ -252,18 +254,18 @@ def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
     assert len(choose_attempts(points[:3], HISTORY)) == 2
 
 
-def test_the_cache_is_timed_by_processor_time(task: WritingTask) -> None:
+def test_the_cache_is_timed_by_processor_time(writing_task: WritingTask) -> None:
     """Both write until the context is full, and the same tokens; how much quicker is said in numbers."""
     told: list[CacheRace] = []
-    prompt = np.frombuffer(task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
-    race = race_cache(Desk(), Pupil(), prompt, told.append)
+    prompt = np.frombuffer(writing_task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
+    race = race_cache(FakeWorker(), FakeWriter(), prompt, told.append)
     assert race is not None
     assert race.total == race.written == CONTEXT - len(prompt)
     assert race.same
     assert [one.written for one in told] == list(range(1, race.total + 1))
     assert "With the cache, the same tokens" in describe_cache_race(race)
     assert f"3 of {race.total} tokens" in describe_cache_race(told[2])
-    assert drawn(CacheSpeeds(race)).count("tokens/s") == 2
+    assert draw_to_text(CacheSpeeds(race)).count("tokens/s") == 2
 
 
 def test_other_tokens_are_called_so() -> None:
@@ -275,30 +277,30 @@ def test_other_tokens_are_called_so() -> None:
 def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     """Its demonstration goes on and says so."""
 
-    def request(_self: Desk, _verb: str, _network: Pupil, name: str) -> int:
+    def request(_self: FakeWorker, _verb: str, _network: FakeWriter, name: str) -> int:
         if name == lacking:
             raise AttributeError(name)
         return 100
 
-    monkeypatch.setattr(Desk, "request", request)
-    assert race_cache(Desk(), Pupil(), np.arange(5), lambda _: None) is None
+    monkeypatch.setattr(FakeWorker, "request", request)
+    assert race_cache(FakeWorker(), FakeWriter(), np.arange(5), lambda _: None) is None
 
 
 def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything but the prompt and so many tokens is the student's error, with the call in it."""
-    monkeypatch.setattr(Desk, "_generate", lambda *_, **__: "tokens")
+    monkeypatch.setattr(FakeWorker, "_generate", lambda *_, **__: "tokens")
     with pytest.raises(RecipeError, match="generate"):
-        race_cache(Desk(), Pupil(), np.arange(5), lambda _: None)
+        race_cache(FakeWorker(), FakeWriter(), np.arange(5), lambda _: None)
 
 
 @pytest.mark.parametrize("found", [np.full((1, 256), 1.0), np.full((1, 256), np.nan), np.zeros(256), "p"])
 def test_what_samples_must_be_probabilities(
-    task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
+    writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     """Anything else that `sampling_probabilities` gives is the student's error."""
-    install_pupil(monkeypatch, task)
-    monkeypatch.setattr(Desk, "_sampling_probabilities", lambda *_, **__: found)
-    writer = FunctionWriter(Desk(), language_milestone, 1, task.functions.text)
+    install_fake_writer(monkeypatch, writing_task)
+    monkeypatch.setattr(FakeWorker, "_sampling_probabilities", lambda *_, **__: found)
+    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
     with pytest.raises(RecipeError, match="sampling_probabilities"):
         next(writer.write("def f(a, b):"))
 
@@ -312,16 +314,16 @@ def test_a_ladder_fits_below_where_it_is_narrow() -> None:
     """Names above bars where both do not fit on a line."""
     right, wrong = ExerciseAttempt("", True, None), ExerciseAttempt("", True, "wrong")
     rows = {"your network": [right, wrong], "nearest neighbour with the prompt's words": [wrong, wrong]}
-    assert "\n  " in drawn(RivalTable(rows), width=40)
-    assert re.search(r"your network +█+░+ +1 \(1 \+ 0 \+ 0\)", drawn(RivalTable(rows), width=80))
+    assert "\n  " in draw_to_text(RivalTable(rows), width=40)
+    assert re.search(r"your network +█+░+ +1 \(1 \+ 0 \+ 0\)", draw_to_text(RivalTable(rows), width=80))
 
 
-def test_it_runs_headless_with_the_students_network(start_writing: Start, language_milestone: Milestone) -> None:
+def test_it_runs_headless_with_the_students_network(start_writing_worker: Start, language_milestone: Milestone) -> None:
     """The course's own module 16 trains, writes, attends, and its cache writes the same tokens in less time."""
     screen = RecordingScreen()
-    with start_writing() as worker:
+    with start_writing_worker() as worker:
         DEMOS[5](worker, screen, language_milestone, 1)
-    shown = [join(text) for text in texts(screen)]
+    shown = [join_lines(text) for text in draw_frames(screen)]
     assert "before training: fresh weights" in shown[1]
     loss = re.search(r"loss: ([\d.]+) at first, ([\d.]+) now", next(t for t in shown if "step 60 of 60" in t))
     assert float(loss[2]) < 0.8 * float(loss[1])
@@ -330,20 +332,20 @@ def test_it_runs_headless_with_the_students_network(start_writing: Start, langua
 
 
 def test_it_goes_on_inside_a_training_that_is_left(
-    start_writing: Start, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_writing_worker: Start, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recipe that would train for hours is left after its time, and the worker answers all that follows."""
     monkeypatch.setattr(demo, "UNWATCHED_SECONDS", 1.0)
     screen = RecordingScreen()
-    with start_writing(lambda text: text.replace("), 60", "), 10**6")) as worker:
+    with start_writing_worker(lambda text: text.replace("), 60", "), 10**6")) as worker:
         play_language_demo(worker, screen, language_milestone, 1)
-    shown = [join(text) for text in texts(screen)]
+    shown = [join_lines(text) for text in draw_frames(screen)]
     assert any(re.search(r"step \d+ of 1000000", text) for text in shown)
     assert "With the cache, the same tokens" in shown[-1]
 
 
-def test_what_student_code_raises_comes_through(start_writing: Start, language_milestone: Milestone) -> None:
+def test_what_student_code_raises_comes_through(start_writing_worker: Start, language_milestone: Milestone) -> None:
     """Whoever plays the demonstration sees what stopped it."""
     broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
-    with start_writing(broken) as worker, pytest.raises(RemoteError, match="lost"):
+    with start_writing_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):
         play_language_demo(worker, RecordingScreen(), language_milestone, 1)

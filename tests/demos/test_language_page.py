@@ -22,34 +22,34 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.pupil import Desk, Pupil, install_pupil
+from tests.demos.pupil import FakeWorker, FakeWriter, install_fake_writer
 from tests.demos.running import RunningPage
 
 Taught = Callable[[], RunningPage]
 
 
 @pytest.fixture
-def taught(task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
+def taught(writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
     """Gives pages with a Pupil behind them."""
-    install_pupil(monkeypatch, task)
-    return lambda: RunningPage(LanguagePage, task, language_milestone, Desk())
+    install_fake_writer(monkeypatch, writing_task)
+    return lambda: RunningPage(LanguagePage, writing_task, language_milestone, FakeWorker())
 
 
-def question(task: WritingTask, **more: Any) -> dict[str, Any]:
+def make_question(task: WritingTask, **more: Any) -> dict[str, Any]:
     """What a page asks for the next token of the first exercise."""
     return {"text": task.exercises[0].prompt.text, "written": [], "temperature": 0, "top_p": 1} | more
 
 
-def write_all(page: Any, task: WritingTask) -> list[dict[str, Any]]:
+def write_first_exercise(page: Any, task: WritingTask) -> list[dict[str, Any]]:
     """All tokens of the first exercise, as a page asks for them."""
     answers: list[dict[str, Any]] = []
     while not answers or not (answers[-1]["ended"] or answers[-1]["full"]):
         written = [answer["token"] for answer in answers]
-        answers.append(page.list_calls()["continue"](question(task, written=written)))
+        answers.append(page.list_calls()["continue"](make_question(task, written=written)))
     return answers
 
 
-def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: WritingTask) -> None:
+def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, writing_task: WritingTask) -> None:
     """All of it in each state, so that a page that is opened late shows the same."""
     with taught() as running:
         state = running.wait_for("ready")
@@ -58,7 +58,7 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: Wr
     assert loss < 1
     assert [one["right"] for one in state["history"]] == [False, False, True]
     assert [one["parses"] for one in state["history"]] == [False, True, True]
-    assert state["exercise"] == task.exercises[0].prompt.text
+    assert state["exercise"] == writing_task.exercises[0].prompt.text
     assert state["right"]["your network"] == [
         state["asked"],
         EXERCISES_PER_KIND,
@@ -70,34 +70,35 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, task: Wr
     assert running.sentences == ["Your network writes 30 of 30 functions correctly. Ask it for yours."]
 
 
-def test_a_function_is_written_one_token_at_a_time(taught: Taught, task: WritingTask) -> None:
+def test_a_function_is_written_one_token_at_a_time(taught: Taught, writing_task: WritingTask) -> None:
     """Each answer has the token, its probability, and what else was likely; the last one ends."""
     with taught() as running:
         running.wait_for("ready")
-        answers = write_all(running.page, task)
-    assert "".join(answer["text"] for answer in answers) == task.exercises[0].prompt.answer
+        answers = write_first_exercise(running.page, writing_task)
+    assert "".join(answer["text"] for answer in answers) == writing_task.exercises[0].prompt.answer
     assert [answer["ended"] for answer in answers] == [False] * (len(answers) - 1) + [True]
     assert all(len(answer["candidates"]) == 5 for answer in answers)
     assert answers[0]["candidates"][0] == ["\n", pytest.approx(0.9, abs=0.01), 1.0]
     assert answers[-1]["candidates"][0][0] == "␄"
 
 
-def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, task: WritingTask) -> None:
+def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, writing_task: WritingTask) -> None:
     """The chance of the likeliest token falls with the temperature; a small top-p leaves it alone."""
     with taught() as running:
         running.wait_for("ready")
         ask = running.page.list_calls()["continue"]
         cold, hot, cut = (
-            ask(question(task, temperature=t, top_p=p))["candidates"] for t, p in ((0.5, 1), (2, 1), (2, 0.05))
+            ask(make_question(writing_task, temperature=t, top_p=p))["candidates"]
+            for t, p in ((0.5, 1), (2, 1), (2, 0.05))
         )
     assert cold[0][2] > 0.99 > 0.5 > hot[0][2]
     assert cut[0][2] == 1
     assert cold[0][1] == hot[0][1]
 
 
-def test_attention_is_of_each_layer_and_head(taught: Taught, task: WritingTask) -> None:
+def test_attention_is_of_each_layer_and_head(taught: Taught, writing_task: WritingTask) -> None:
     """The last tokens, in 255ths, with the text of all of them; the beginning's come first."""
-    text = task.exercises[0].prompt.text
+    text = writing_task.exercises[0].prompt.text
     with taught() as running:
         running.wait_for("ready")
         told = running.page.list_calls()["attend"]({"text": text, "written": [10, 32]})
@@ -109,20 +110,20 @@ def test_attention_is_of_each_layer_and_head(taught: Taught, task: WritingTask) 
     assert values[1, 2, 1, :3].tolist() == [128, 128, 0]
 
 
-def test_what_is_typed_is_understood_or_refused(task: WritingTask) -> None:
+def test_what_is_typed_is_understood_or_refused(writing_task: WritingTask) -> None:
     """Without the network, and so before there is one."""
-    calls = LanguagePage(StateFeed(), task).list_calls()
+    calls = LanguagePage(StateFeed(), writing_task).list_calls()
     told = calls["understand"]({"typed": "the larger of width and age, times 12"})
     assert told["text"].startswith("def larger_times(width, age):\n")
     assert "then times 12" in told["understood"]
     assert "Not understood" in calls["understand"]({"typed": "a poem"})["refused"]
     offered = calls["offer"]({})
-    assert offered["examples"] == [extract_phrase(exercise.prompt) for exercise in task.exercises[:EXAMPLES]]
+    assert offered["examples"] == [extract_phrase(exercise.prompt) for exercise in writing_task.exercises[:EXAMPLES]]
 
 
-def test_a_function_is_run(task: WritingTask) -> None:
+def test_a_function_is_run(writing_task: WritingTask) -> None:
     """On inputs that are drawn, with a verdict; and on one's own."""
-    run = LanguagePage(StateFeed(), task).list_calls()["run"]
+    run = LanguagePage(StateFeed(), writing_task).list_calls()["run"]
     text = 'def larger(width, age):\n    """Return the larger of width and age."""'
     asked = {"text": text, "written": "\n    return max(width, age)\n", "arguments": []}
     told = run(asked)
@@ -141,11 +142,11 @@ def test_a_function_is_run(task: WritingTask) -> None:
     assert (broken["runs"], broken["parameters"]) == ((), [])
 
 
-def test_rivals_continue_the_same_beginning(taught: Taught, task: WritingTask) -> None:
+def test_rivals_continue_the_same_beginning(taught: Taught, writing_task: WritingTask) -> None:
     """Each with what it wrote and whether it is right."""
     with taught() as running:
         running.wait_for("ready")
-        told = running.page.list_calls()["rivals"]({"text": task.exercises[0].prompt.text})["rivals"]
+        told = running.page.list_calls()["rivals"]({"text": writing_task.exercises[0].prompt.text})["rivals"]
     assert len(told) == 5
     assert all(rival["right"] in (True, False) and rival["verdict"] for rival in told)
 
@@ -176,18 +177,18 @@ def test_rivals_continue_the_same_beginning(taught: Taught, task: WritingTask) -
         ("run", {"text": "def f(a):", "written": 1, "arguments": []}),
     ],
 )
-def test_what_is_no_question_is_refused(taught: Taught, task: WritingTask, call: str, asked: Any) -> None:
+def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTask, call: str, asked: Any) -> None:
     """With a reason; the page goes on."""
     with taught() as running:
         running.wait_for("ready")
-        whole = question(task, **asked) if call == "continue" and asked else asked
+        whole = make_question(writing_task, **asked) if call == "continue" and asked else asked
         with pytest.raises(ValueError, match=r"[a-z]{4}"):
             running.page.list_calls()[call](whole)
-        assert running.page.list_calls()["continue"](question(task))["text"]
+        assert running.page.list_calls()["continue"](make_question(writing_task))["text"]
 
 
 def test_functions_are_written_while_it_learns(
-    taught: Taught, task: WritingTask, monkeypatch: pytest.MonkeyPatch
+    taught: Taught, writing_task: WritingTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training waits a moment for the next token, so that a whole one is written between two of its steps."""
     held, at = threading.Event(), []
@@ -197,23 +198,23 @@ def test_functions_are_written_while_it_learns(
         if step == 9:
             held.wait(10)
 
-    monkeypatch.setattr(Pupil, "at", staticmethod(hold))
+    monkeypatch.setattr(FakeWriter, "at", staticmethod(hold))
     with taught() as running:
         while 9 not in at:
             time.sleep(0.01)
         written: list[list[dict[str, Any]]] = []
-        asking = threading.Thread(target=lambda: written.append(write_all(running.page, task)))
+        asking = threading.Thread(target=lambda: written.append(write_first_exercise(running.page, writing_task)))
         asking.start()
         while running.page._waiting.empty():
             time.sleep(0.01)
         held.set()
         asking.join(20)
-    assert "".join(answer["text"] for answer in written[0]) == task.exercises[0].prompt.answer
+    assert "".join(answer["text"] for answer in written[0]) == writing_task.exercises[0].prompt.answer
 
 
 @pytest.mark.parametrize("when", ["train", "attend"])
 def test_a_worker_that_is_gone_is_told(
-    taught: Taught, task: WritingTask, monkeypatch: pytest.MonkeyPatch, when: str
+    taught: Taught, writing_task: WritingTask, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """In the state and in each answer; on the terminal once."""
 
@@ -222,30 +223,32 @@ def test_a_worker_that_is_gone_is_told(
 
     with taught() as running:
         if when == "train":
-            monkeypatch.setattr(Pupil, "at", staticmethod(fail))
+            monkeypatch.setattr(FakeWriter, "at", staticmethod(fail))
         else:
             running.wait_for("ready")
-            monkeypatch.setattr(Pupil, "attention_maps", fail)
+            monkeypatch.setattr(FakeWriter, "attention_maps", fail)
             running.page.list_calls()["attend"]({"text": "def f(a):", "written": []})
         state = running.wait_for("failed")
-        assert "ended the program" in running.page.list_calls()["continue"](question(task))["failure"]["got"]
+        assert (
+            "ended the program" in running.page.list_calls()["continue"](make_question(writing_task))["failure"]["got"]
+        )
     assert "ended the program" in state["failure"]["got"]
     assert len(running.reported) == 1
 
 
 @pytest.fixture(scope="module")
-def address(start_writing: Start, task: WritingTask, language_milestone: Milestone) -> Iterator[str]:
+def address(start_writing_worker: Start, writing_task: WritingTask, language_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own module 16 behind it, trained for a second or two."""
     with (
-        start_writing() as worker,
-        RunningPage(LanguagePage, task, language_milestone, worker) as running,
+        start_writing_worker() as worker,
+        RunningPage(LanguagePage, writing_task, language_milestone, worker) as running,
         running.serve() as served,
     ):
         assert running.ready.wait(240)
         yield served
 
 
-def write_in(page: Page, typed: str) -> None:
+def type_and_write(page: Page, typed: str) -> None:
     """Type and write, until attention is shown."""
     page.locator("#typed").fill(typed)
     page.keyboard.press("Enter")
@@ -271,7 +274,7 @@ class TestInABrowser:
     def test_a_function_is_written_by_keyboard(self, open_page: Open) -> None:
         """Typed, written, its tokens chosen with arrows: what each was chosen from, and what each head looked at."""
         page = open_page()
-        write_in(page, "the larger of width and age, times 12")
+        type_and_write(page, "the larger of width and age, times 12")
         expect(page.locator("#understood")).to_contain_text("the larger of width and age; then times 12.")
         expect(page.locator("#program")).to_contain_text("def larger_times(width, age):")
         expect(page.locator("#rivals dt")).to_have_count(5)
@@ -294,7 +297,7 @@ class TestInABrowser:
     def test_sliders_change_the_chances(self, open_page: Open) -> None:
         """At temperature 0 one token has all; at 2 none has."""
         page = open_page()
-        write_in(page, "the sum of width and age")
+        type_and_write(page, "the sum of width and age")
         first = page.locator("#candidates tbody tr").first.locator(".number").first
         expect(page.locator("#candidates tbody tr.best .number").first).to_have_text("100%")
         page.locator("#temperature").focus()
@@ -317,19 +320,19 @@ class TestInABrowser:
         page = open_page(width, 800, color_scheme=scheme)
         for typed in ("", "how many numbers in prices are greater than limit"):
             if typed:
-                write_in(page, typed)
+                type_and_write(page, typed)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
 
-    def test_a_right_function_is_run(self, browser: Browser, taught: Taught, task: WritingTask) -> None:
+    def test_a_right_function_is_run(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
         """Values and verdict, then inputs of one's own; one that is not a number is refused in words."""
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
             expect(page.locator("#verdict")).to_contain_text("It is right for all of 12 inputs.", timeout=30_000)
             expect(page.locator("#runs li")).to_have_text([re.compile("✓$")] * 3)
-            expect(page.locator("#program")).to_contain_text(task.exercises[0].prompt.answer.strip())
+            expect(page.locator("#program")).to_contain_text(writing_task.exercises[0].prompt.answer.strip())
             fields = page.locator("#inputs input")
             expect(fields).to_have_count(2)
             fields.nth(0).fill("3")
@@ -341,9 +344,9 @@ class TestInABrowser:
             expect(page.locator("#returned")).to_contain_text("four is not a number")
             expect(page.locator("#trouble")).to_be_hidden()
 
-    def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, task: WritingTask) -> None:
+    def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
         """What was written until then stays, and another function can be asked for."""
-        answer = task.exercises[0].prompt.answer.strip()
+        answer = writing_task.exercises[0].prompt.answer.strip()
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
@@ -357,7 +360,7 @@ class TestInABrowser:
     def test_it_is_live(self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
         """Curves and history change while it learns; what is asked for meanwhile is written."""
         go = {3: threading.Event(), 7: threading.Event()}
-        monkeypatch.setattr(Pupil, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
+        monkeypatch.setattr(FakeWriter, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened(finished=False)
             expect(page.locator("#history li")).to_have_text([re.compile("step 0: .*no function")])
@@ -383,7 +386,7 @@ class TestInABrowser:
 
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
-            monkeypatch.setattr(Pupil, "attention_maps", fail)
+            monkeypatch.setattr(FakeWriter, "attention_maps", fail)
             page.locator("#examples button").first.click()
             alert = page.get_by_role("alert")
             expect(alert).to_contain_text(hostile, timeout=30_000)

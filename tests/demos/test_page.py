@@ -26,12 +26,12 @@ from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
 from tests.demos.running import RunningPage
-from tests.demos.test_digits import Guesser
+from tests.demos.test_digits import GuessingNetwork
 
 QUESTION = {"strokes": [[[500, 100], [500, 900]]]}
 
 
-class Moody(Guesser):
+class MoodyNetwork(GuessingNetwork):
     """A network that does as the test says before it answers."""
 
     mood: Callable[[str], None] = staticmethod(lambda _what: None)
@@ -50,21 +50,21 @@ class Moody(Guesser):
 @pytest.fixture
 def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     """Sets what the network does before it trains or answers."""
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Moody)
-    return lambda do: monkeypatch.setattr(Moody, "mood", staticmethod(do))
+    monkeypatch.setattr(image_classifier, "StudentNetwork", MoodyNetwork)
+    return lambda do: monkeypatch.setattr(MoodyNetwork, "mood", staticmethod(do))
 
 
 @pytest.mark.usefixtures("mood")
-def test_a_drawing_is_answered(digits: DemoImages, milestone: Milestone) -> None:
+def test_a_drawing_is_answered(digit_images: DemoImages, milestone: Milestone) -> None:
     """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
-    with RunningPage(DigitPage, digits, milestone) as running:
+    with RunningPage(DigitPage, digit_images, milestone) as running:
         told = running.wait_for("ready")
         answer = running.page.answer(QUESTION)
     assert len(answer["probabilities"]) == 10
     assert answer["digit"] == int(np.argmax(answer["probabilities"]))
     assert answer["maps"]["count"] == 16
     assert len(answer["picture"]) == 4 * -(-784 // 3)
-    assert told["tested"] == len(digits.test_images)
+    assert told["tested"] == len(digit_images.test_images)
     assert told["points"][0][:2] == [0, 0]
     assert told["points"][-1][:2] == [100, 100]
     assert running.reported == []
@@ -72,13 +72,13 @@ def test_a_drawing_is_answered(digits: DemoImages, milestone: Milestone) -> None
 
 
 @pytest.mark.parametrize("question", [None, [], {}, {"strokes": []}, {"strokes": 3}, QUESTION | {"seed": 1}])
-def test_what_is_no_question_is_refused(digits: DemoImages, question: object) -> None:
+def test_what_is_no_question_is_refused(digit_images: DemoImages, question: object) -> None:
     """Before it comes near the network."""
     with pytest.raises(ValueError, match="strokes"):
-        DigitPage(StateFeed(), digits).answer(question)
+        DigitPage(StateFeed(), digit_images).answer(question)
 
 
-def test_drawings_are_answered_while_it_learns(digits: DemoImages, milestone: Milestone, mood) -> None:
+def test_drawings_are_answered_while_it_learns(digit_images: DemoImages, milestone: Milestone, mood) -> None:
     """The network answers whenever training reports."""
     held, asked = threading.Event(), threading.Event()
 
@@ -89,7 +89,7 @@ def test_drawings_are_answered_while_it_learns(digits: DemoImages, milestone: Mi
             asked.set()
 
     mood(hold)
-    with RunningPage(DigitPage, digits, milestone) as running:
+    with RunningPage(DigitPage, digit_images, milestone) as running:
         answers: list[dict[str, Any]] = []
         asking = threading.Thread(target=lambda: answers.append(running.page.answer(QUESTION)))
         asking.start()
@@ -102,7 +102,9 @@ def test_drawings_are_answered_while_it_learns(digits: DemoImages, milestone: Mi
     assert asked.is_set()
 
 
-def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: DemoImages, milestone: Milestone, mood) -> None:
+def test_an_error_in_one_answer_is_told_and_the_next_one_works(
+    digit_images: DemoImages, milestone: Milestone, mood
+) -> None:
     """The page gets it as a failure with its place; the terminal once, however often it comes."""
     left = [2]
 
@@ -113,7 +115,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: DemoImage
             raise remote_error("ValueError", [], "not \x1b[31m<img src=x>", (frame,))
 
     mood(raise_twice)
-    with RunningPage(DigitPage, digits, milestone) as running:
+    with RunningPage(DigitPage, digit_images, milestone) as running:
         running.wait_for("ready")
         first, second, third = (running.page.answer(QUESTION) for _ in range(3))
     assert first == second
@@ -133,7 +135,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(digits: DemoImage
     ],
 )
 def test_when_the_worker_is_gone_the_page_says_so(
-    digits: DemoImages, milestone: Milestone, mood, when: str, error: Exception, said: str
+    digit_images: DemoImages, milestone: Milestone, mood, when: str, error: Exception, said: str
 ) -> None:
     """In its state, for pages that come later too, and in answer to every drawing; the terminal is told once."""
 
@@ -142,7 +144,7 @@ def test_when_the_worker_is_gone_the_page_says_so(
             raise error
 
     mood(fail)
-    with RunningPage(DigitPage, digits, milestone) as running:
+    with RunningPage(DigitPage, digit_images, milestone) as running:
         if when == "answer":
             running.wait_for("ready")
         answers = [running.page.answer(QUESTION) for _ in range(2)]
@@ -152,22 +154,22 @@ def test_when_the_worker_is_gone_the_page_says_so(
     assert len(running.reported) == 1
 
 
-def test_a_recipe_that_keeps_no_promise_is_told(digits: DemoImages, milestone: Milestone, mood) -> None:
+def test_a_recipe_that_keeps_no_promise_is_told(digit_images: DemoImages, milestone: Milestone, mood) -> None:
     """What was called, what came back and what should have."""
 
     def fail(_what: str) -> None:
         raise RecipeError("predict(…)", "NaN", "probabilities")
 
     mood(fail)
-    with RunningPage(DigitPage, digits, milestone) as running:
+    with RunningPage(DigitPage, digit_images, milestone) as running:
         failure = running.wait_for("failed")["failure"]
     assert (failure["call"], failure["got"], failure["expected"]) == ("predict(…)", "NaN", "probabilities")
 
 
-def test_too_many_drawings_are_not_kept_waiting(digits: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_drawings_are_not_kept_waiting(digit_images: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network that answers, each is told that it is busy, and none is kept for ever."""
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.01)
-    page = DigitPage(StateFeed(), digits)
+    page = DigitPage(StateFeed(), digit_images)
     assert [page.answer(QUESTION) for _ in range(12)] == [{"busy": True}] * 12
     page.close()
     assert page.answer(QUESTION) == {"busy": True}
@@ -183,7 +185,7 @@ def test_a_failure_for_the_page_is_bounded() -> None:
 
 @pytest.mark.usefixtures("mood")
 def test_the_terminal_says_where_and_how_it_went(
-    digits: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    digit_images: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address on one line whatever the width, how to end, how well it reads; Ctrl+C is no failure."""
     out = io.StringIO()
@@ -192,7 +194,7 @@ def test_the_terminal_says_where_and_how_it_went(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: digits)
+    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: digit_images)
     monkeypatch.setattr(page_terminal, "open_in_browser", lambda address: not opened.append(address))
     monkeypatch.setattr(DigitPage, "_answer_pending", interrupt)
     monkeypatch.setattr(page_module.queue.Queue, "get", interrupt)

@@ -11,7 +11,9 @@ from rich.console import Console, RenderableType
 from grading.demos.terminal_pictures import DigitBars, GreyPicture, TextCurve, shrink_image
 
 
-def drawn(renderable: RenderableType, *, width: int = 80, colour: str | None = None, encoding: str = "utf-8") -> str:
+def draw_to_text(
+    renderable: RenderableType, *, width: int = 80, colour: str | None = None, encoding: str = "utf-8"
+) -> str:
     """What a console of this kind shows."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(
@@ -27,36 +29,36 @@ HALVES = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0
 
 def test_without_colour_a_character_is_two_pixels() -> None:
     """Upper, lower, both or neither half; a row is added where there is an odd number."""
-    assert drawn(GreyPicture(HALVES)) == "▀▄█ \n▀▀  \n"
+    assert draw_to_text(GreyPicture(HALVES)) == "▀▄█ \n▀▀  \n"
 
 
 def test_with_colour_every_pixel_has_its_own() -> None:
     """White, black and, below zero, orange, as foreground above and background below."""
-    text = drawn(GreyPicture(np.array([[1.0], [-1.0]])), colour="truecolor")
+    text = draw_to_text(GreyPicture(np.array([[1.0], [-1.0]])), colour="truecolor")
     assert "38;2;255;255;255" in text
     assert "48;2;255;140;0" in text
 
 
 def test_where_there_is_only_ascii_ink_is_a_ramp() -> None:
     """Blank for none and @ for all, half of it in between."""
-    assert drawn(GreyPicture(HALVES), encoding="ascii") == "==@ \n==  \n"
+    assert draw_to_text(GreyPicture(HALVES), encoding="ascii") == "==@ \n==  \n"
 
 
 def test_bars_name_every_digit() -> None:
     """Ten lines, or five in two columns; only what is nearly certain is 100%."""
     p = np.array([0.0, 0.004, 0.0, 0.994, 0.0, 0.001, 0.0, 0.001, 0.0, 0.0])
-    lines = drawn(DigitBars(p, width=4)).splitlines()
+    lines = draw_to_text(DigitBars(p, width=4)).splitlines()
     assert lines[3] == "3 ███░  99%"
     assert len(lines) == 10
-    assert drawn(DigitBars(p, width=4, columns=2)).splitlines()[3] == "3 ███░  99%  8 ░░░░   0%"
-    assert drawn(DigitBars(np.eye(10)[2], width=4), encoding="ascii").splitlines()[2] == "2 #### 100%"
+    assert draw_to_text(DigitBars(p, width=4, columns=2)).splitlines()[3] == "3 ███░  99%  8 ░░░░   0%"
+    assert draw_to_text(DigitBars(np.eye(10)[2], width=4), encoding="ascii").splitlines()[2] == "2 #### 100%"
 
 
 @pytest.mark.parametrize("width", [20, 80])
 @pytest.mark.parametrize("values", [[1.0], [2.3, 1.0, 0.1], [0.0, 0.0], [1e9, 1e-9], list(range(100))])
 def test_a_curve_fits(values: list[float], width: int) -> None:
     """Whatever its values, it has its lines and stays within the width."""
-    lines = drawn(TextCurve(values, lines=4), width=width).splitlines()
+    lines = draw_to_text(TextCurve(values, lines=4), width=width).splitlines()
     assert len(lines) >= 5
     assert max(map(len, lines)) <= width
     assert set("".join(lines[:4])) <= set(" ▁▂▃▄▅▆▇█")
@@ -64,7 +66,7 @@ def test_a_curve_fits(values: list[float], width: int) -> None:
 
 def test_a_falling_loss_falls() -> None:
     """The first column is full, the last nearly empty; both values stand below."""
-    lines = drawn(TextCurve([2.0, 0.1], lines=4, title="loss")).splitlines()
+    lines = draw_to_text(TextCurve([2.0, 0.1], lines=4, title="loss")).splitlines()
     assert [line[:1] for line in lines[:4]] == ["█"] * 4
     assert len(lines[0].rstrip()) < len(lines[3].rstrip())
     assert lines[4] == "loss: 2.00 at first, 0.10 now"
@@ -82,7 +84,9 @@ def test_shrinking_keeps_the_mean(shape: tuple[int, int]) -> None:
 
 def test_a_curve_leaves_room_for_what_is_to_come() -> None:
     """Half of training takes half of the width, and a fixed top leaves the rest of the height."""
-    lines = drawn(TextCurve([0.0, 0.5, 0.5], lines=4, title="accuracy", top=1.0, number=".0%", part=0.5)).splitlines()
+    lines = draw_to_text(
+        TextCurve([0.0, 0.5, 0.5], lines=4, title="accuracy", top=1.0, number=".0%", part=0.5)
+    ).splitlines()
     assert [line.strip() for line in lines[:2]] == ["", ""]
     assert len(lines[3]) == 20
     assert lines[4] == "accuracy: 0% at first, 50% now"

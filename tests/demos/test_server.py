@@ -23,7 +23,7 @@ from grading.demos.web.state_feed import StateFeed
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Page:
+class RunningServer:
     """A running page and a way to talk to it."""
 
     def __init__(self, served: PageServer, feed: StateFeed, asked: list):
@@ -55,7 +55,7 @@ class Page:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page() -> Iterator[RunningServer]:
     """A page with one file and one call, which doubles a number."""
     asked: list = []
 
@@ -67,10 +67,10 @@ def page() -> Iterator[Page]:
 
     feed = StateFeed()
     with PageServer({"": "digits.html", "live.js": "live.js"}, {"double": double}, feed) as served:
-        yield Page(served, feed, asked)
+        yield RunningServer(served, feed, asked)
 
 
-def test_the_page_and_its_files_are_served(page: Page) -> None:
+def test_the_page_and_its_files_are_served(page: RunningServer) -> None:
     """With their types, and with headers that let nothing else in."""
     status, headers, text = page.request("GET", page.path)
     assert status == 200
@@ -86,14 +86,14 @@ def test_the_page_and_its_files_are_served(page: Page) -> None:
     assert (status, headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
 
 
-def test_a_question_is_answered(page: Page) -> None:
+def test_a_question_is_answered(page: RunningServer) -> None:
     """JSON in, JSON out; what is no question is told why."""
     assert page.ask(b"21") == (200, {"twice": 42})
     assert page.ask(b'"x"') == (400, {"error": "that is no <number>"})
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}"])
-def test_another_host_name_is_refused(page: Page, host: str) -> None:
+def test_another_host_name_is_refused(page: RunningServer, host: str) -> None:
     """A name that was made to point here is not ours."""
     named = host.format(port=page.port)
     assert page.request("GET", page.path, Host=named)[0] == 403
@@ -101,12 +101,12 @@ def test_another_host_name_is_refused(page: Page, host: str) -> None:
     assert page.asked == []
 
 
-def test_no_host_name_is_refused(page: Page) -> None:
+def test_no_host_name_is_refused(page: RunningServer) -> None:
     """HTTP asks for one."""
     assert page.request("GET", page.path, Host=None)[0] == 400
 
 
-def test_localhost_is_this_machine_too(page: Page) -> None:
+def test_localhost_is_this_machine_too(page: RunningServer) -> None:
     """As typed by hand, or through a forwarded port."""
     local = f"localhost:{page.port}"
     assert page.request("GET", page.path, Host=local)[0] == 200
@@ -116,7 +116,7 @@ def test_localhost_is_this_machine_too(page: Page) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1", None]
 )
-def test_another_origin_is_refused(page: Page, origin: str | None) -> None:
+def test_another_origin_is_refused(page: RunningServer, origin: str | None) -> None:
     """Only the page itself asks; a question without an origin comes from no page."""
     assert page.ask(b"1", Origin=origin and origin.format(port=page.port))[0] == 403
     if origin:
@@ -125,7 +125,7 @@ def test_another_origin_is_refused(page: Page, origin: str | None) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_browser_that_says_another_page_asks_is_believed(page: Page, site: str) -> None:
+def test_a_browser_that_says_another_page_asks_is_believed(page: RunningServer, site: str) -> None:
     """Even where there is no origin, as for pictures and scripts."""
     assert page.request("GET", f"{page.path}live.js", Sec_Fetch_Site=site)[0] == 403
 
@@ -133,7 +133,7 @@ def test_a_browser_that_says_another_page_asks_is_believed(page: Page, site: str
 @pytest.mark.parametrize(
     "path", ["/", "/{t}", "/{w}/", "//{t}/", "/{t}x/", "/x{t}/live.js", "/{t}//live.js", "/live.js"]
 )
-def test_without_the_token_there_is_nothing(page: Page, path: str) -> None:
+def test_without_the_token_there_is_nothing(page: RunningServer, path: str) -> None:
     """A wrong, cut or missing one gets the same answer for every path."""
     token = page.path.strip("/")
     status, headers, text = page.request("GET", path.format(t=token, w="A" * len(token)))
@@ -145,12 +145,12 @@ def test_without_the_token_there_is_nothing(page: Page, path: str) -> None:
 @pytest.mark.parametrize(
     "name", ["server.py", "../server.py", "%2e%2e/server.py", "..%2fserver.py", "look.css", "live.js/", "double", "etc"]
 )
-def test_only_what_is_named_is_served(page: Page, name: str) -> None:
+def test_only_what_is_named_is_served(page: RunningServer, name: str) -> None:
     """No other file of the folder, none outside of it, and no answers to GET."""
     assert page.request("GET", f"{page.path}{name}")[0] in (404, 405)
 
 
-def test_every_page_has_a_token_of_its_own(page: Page) -> None:
+def test_every_page_has_a_token_of_its_own(page: RunningServer) -> None:
     """Of 128 bits."""
     with PageServer({}, {}, StateFeed()) as other:
         token = urlsplit(other.address).path.strip("/")
@@ -158,7 +158,7 @@ def test_every_page_has_a_token_of_its_own(page: Page) -> None:
     assert token not in page.path
 
 
-def test_it_listens_to_this_machine_only(page: Page) -> None:
+def test_it_listens_to_this_machine_only(page: RunningServer) -> None:
     """Other addresses of the machine have nobody on this port."""
     for address in {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}:
         if not address.startswith("127.0.0.1"):
@@ -167,19 +167,19 @@ def test_it_listens_to_this_machine_only(page: Page) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_only_json_is_a_question(page: Page, kind: str | None) -> None:
+def test_only_json_is_a_question(page: RunningServer, kind: str | None) -> None:
     """What a form of another page could send without being asked first is refused."""
     assert page.ask(b"1", Content_Type=kind)[0] == 415
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 60_000, b"1 2"], ids=lambda body: repr(body[:8]))
-def test_what_is_not_json_is_refused(page: Page, body: bytes) -> None:
+def test_what_is_not_json_is_refused(page: RunningServer, body: bytes) -> None:
     """With a sentence, and without an answer being computed."""
     assert page.ask(body) == (400, {"error": "the question is not JSON"})
     assert page.asked == []
 
 
-def test_a_large_question_is_refused(page: Page) -> None:
+def test_a_large_question_is_refused(page: RunningServer) -> None:
     """Whether its size is told beforehand or not."""
     large = b" " * (MAX_BODY + 1)
     assert page.ask(large)[0] == 413
@@ -188,19 +188,19 @@ def test_a_large_question_is_refused(page: Page) -> None:
     assert page.ask(b" " * (MAX_BODY - 1) + b"1")[0] == 200
 
 
-def test_a_question_that_never_comes_is_not_waited_for(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_that_never_comes_is_not_waited_for(page: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who sends no more is told so after some seconds."""
     monkeypatch.setattr(page_server, "BODY_SECONDS", 0.2)
     assert page.ask(b"1", Content_Length="100")[0] == 408
 
 
-def test_methods_that_nobody_needs_are_refused(page: Page) -> None:
+def test_methods_that_nobody_needs_are_refused(page: RunningServer) -> None:
     """PUT, DELETE and the rest."""
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         assert page.request(method, page.path, Origin=f"http://{page.host}")[0] == 405
 
 
-def test_a_late_page_gets_the_state_as_it_is(page: Page) -> None:
+def test_a_late_page_gets_the_state_as_it_is(page: RunningServer) -> None:
     """The newest one at once, then each one that follows."""
     page.feed.publish({"step": 1})
     page.feed.publish({"step": 2})
@@ -215,7 +215,7 @@ def test_a_late_page_gets_the_state_as_it_is(page: Page) -> None:
     connection.close()
 
 
-def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
+def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: RunningServer) -> None:
     """So that a page that has gone is noticed."""
     monkeypatch.setattr("grading.demos.web.state_feed.BREATH_SECONDS", 0.05)
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)

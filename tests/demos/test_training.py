@@ -20,50 +20,50 @@ from grading.remote import RemoteError
 from grading.render.progress import Silent
 from grading.render.screen import PlainScreen, RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.test_digits import Guesser
-from tests.demos.test_pictures import drawn
+from tests.demos.test_digits import GuessingNetwork
+from tests.demos.test_pictures import draw_to_text
 
 CLASSES = SOURCES["cifar10"].classes
 
 
-def plain(text: str) -> str:
+def strip_colours(text: str) -> str:
     """Without escapes of colour."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 @pytest.fixture
-def guessed(colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
+def guessed(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
     """The frames of a run with a network that guesses."""
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Guesser)
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(image_classifier, "StudentNetwork", GuessingNetwork)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
     play_training_demo(None, screen, colour_milestone, 1)
     return screen.frames
 
 
 def test_it_runs_headless_with_the_students_network(
-    start_colours: Start, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From fresh weights to its mistakes: what is trained names far more than one in ten."""
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
-    with start_colours() as worker:
+    with start_colour_worker() as worker:
         DEMOS[3](worker, screen, colour_milestone, 1)
-    assert "fresh weights" in drawn(screen.frames[0])
-    share = float(re.search(r"It recognises ([\d.]+)% of 300 images", drawn(screen.frames[-2]))[1])
+    assert "fresh weights" in draw_to_text(screen.frames[0])
+    share = float(re.search(r"It recognises ([\d.]+)% of 300 images", draw_to_text(screen.frames[-2]))[1])
     assert share > 40
-    assert "It misclassifies" in drawn(screen.frames[-1])
+    assert "It misclassifies" in draw_to_text(screen.frames[-1])
 
 
-def test_every_part_is_shown_in_order(guessed: list, colours: DemoImages) -> None:
+def test_every_part_is_shown_in_order(guessed: list, colour_images: DemoImages) -> None:
     """The curves, the samples, the confusions, the mistakes last."""
-    texts = [drawn(frame) for frame in guessed]
+    texts = [draw_to_text(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It recognises", "It misclassifies"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
     assert places == sorted(places)
     assert places[-1] == len(texts) - 1
-    assert colours.about in " ".join(texts[0].replace("│", " ").split())
-    assert "stand in for CIFAR-10" in colours.about
+    assert colour_images.about in " ".join(texts[0].replace("│", " ").split())
+    assert "stand in for CIFAR-10" in colour_images.about
     assert all(part in texts[places[1]] for part in ("loss: ", "accuracy: "))
     assert len(texts) < 60
 
@@ -73,21 +73,21 @@ def test_every_part_is_shown_in_order(guessed: list, colours: DemoImages) -> Non
 def test_every_frame_fits(guessed: list, width: int, colour: str | None) -> None:
     """No line is longer than the terminal is wide, and there is colour only where it is asked for."""
     for frame in guessed[:2] + guessed[-8:]:
-        text = drawn(frame, width=width, colour=colour)
+        text = draw_to_text(frame, width=width, colour=colour)
         assert colour or "\x1b" not in text
-        assert max(map(len, plain(text).splitlines())) <= width
+        assert max(map(len, strip_colours(text).splitlines())) <= width
 
 
 def test_ascii_is_enough(guessed: list) -> None:
     """Where only ASCII can be written, only ASCII is."""
     for frame in guessed[:2] + guessed[-8:]:
         for width in (40, 80):
-            assert drawn(frame, width=width, encoding="ascii").isascii()
+            assert draw_to_text(frame, width=width, encoding="ascii").isascii()
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
     """What moves fits into 40 columns and 24 lines."""
-    moving = [text for frame in guessed[:-1] if (text := drawn(frame, width=40))]
+    moving = [text for frame in guessed[:-1] if (text := draw_to_text(frame, width=40))]
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
@@ -114,18 +114,18 @@ def test_colour_pictures_on_all_kinds_of_terminals() -> None:
     """Two pixels a cell in their colours; shades of grey without colours or with sixteen; a ramp in ASCII."""
     image = np.zeros((3, 3, 2), np.uint8)
     image[0, 0, 0], image[:, 1, 0] = 200, 100
-    text = drawn(ColourPhoto(image), colour="truecolor")
+    text = draw_to_text(ColourPhoto(image), colour="truecolor")
     assert "38;2;200;0;0;48;2;100;100;100" in text
-    assert plain(text).splitlines() == ["▀▀", "▀▀"]
+    assert strip_colours(text).splitlines() == ["▀▀", "▀▀"]
     for colour in (None, "standard"):
-        assert plain(drawn(ColourPhoto(image), colour=colour)).splitlines()[0] == "█ "
-    assert drawn(ColourPhoto(image), encoding="ascii").splitlines()[0] == "@ "
+        assert strip_colours(draw_to_text(ColourPhoto(image), colour=colour)).splitlines()[0] == "█ "
+    assert draw_to_text(ColourPhoto(image), encoding="ascii").splitlines()[0] == "@ "
 
 
 def test_the_likeliest_classes_come_first() -> None:
     """Three of them, each with its name and a bar."""
     p = np.array([0.1, 0.05, 0.6, 0, 0, 0, 0, 0.25, 0, 0])
-    lines = drawn(LikeliestClasses(p, CLASSES, width=4)).splitlines()
+    lines = draw_to_text(LikeliestClasses(p, CLASSES, width=4)).splitlines()
     assert [line.split()[0] for line in lines] == ["bird", "horse", "airplane"]
     assert lines[0] == "bird       ██░░  60%"
 
@@ -144,13 +144,13 @@ def test_the_table_is_for_those_who_have_room() -> None:
     """From 80 columns on all counts; on 40 what is confused most, in one line each."""
     counts = np.diag(np.full(10, 90))
     counts[3, 5], counts[0, 8] = 30, 9
-    wide = drawn(ConfusionTable(counts, CLASSES), width=76).splitlines()
+    wide = draw_to_text(ConfusionTable(counts, CLASSES), width=76).splitlines()
     row = next(line for line in wide if line.startswith("cat "))
     assert row.split() == ["cat", *"···", "90", "·", "30", *"····"]
-    narrow = drawn(ConfusionTable(counts, CLASSES), width=36).splitlines()
+    narrow = draw_to_text(ConfusionTable(counts, CLASSES), width=36).splitlines()
     assert narrow == ["confused most:", "cat called dog: 30 of 120", "airplane called ship: 9 of 99"]
-    assert "48;2;" in drawn(ConfusionTable(counts, CLASSES), width=76, colour="truecolor")
-    assert "nothing is confused" in drawn(ConfusionTable(np.diag(np.full(10, 9)), CLASSES), width=76)
+    assert "48;2;" in draw_to_text(ConfusionTable(counts, CLASSES), width=76, colour="truecolor")
+    assert "nothing is confused" in draw_to_text(ConfusionTable(np.diag(np.full(10, 9)), CLASSES), width=76)
 
 
 def test_headings_can_be_told_apart() -> None:
@@ -159,12 +159,14 @@ def test_headings_can_be_told_apart() -> None:
     assert shorten_class_names(["circle red", "circle blue"]) == ["1", "2"]
 
 
-def test_a_network_without_mistakes_has_none_shown(colours: DemoImages) -> None:
+def test_a_network_without_mistakes_has_none_shown(colour_images: DemoImages) -> None:
     """Then it only says so."""
-    assert "It misclassifies 0 of" in drawn(demo.render_misclassified_images(colours, np.eye(10)[colours.test_labels]))
+    assert "It misclassifies 0 of" in draw_to_text(
+        demo.render_misclassified_images(colour_images, np.eye(10)[colour_images.test_labels])
+    )
 
 
-class Fabulist(Guesser):
+class LyingNetwork(GuessingNetwork):
     """Reports what cannot be."""
 
     def train(self, _images, _labels, _seed: int, _seconds: float, progress) -> None:
@@ -174,18 +176,18 @@ class Fabulist(Guesser):
             progress(step, steps)
 
 
-def test_steps_that_cannot_be_are_not_drawn(colours: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_cannot_be_are_not_drawn(colour_images: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every point told of lies within the training."""
     reader = DemoClassifier.__new__(DemoClassifier)
-    reader._network, reader._seed, reader._seconds = Fabulist(outputs=10), 1, 1.0
+    reader._network, reader._seed, reader._seconds = LyingNetwork(outputs=10), 1, 1.0
     points: list[TrainingPoint] = []
-    reader.train(colours, points.append)
+    reader.train(colour_images, points.append)
     assert [(p.step, p.steps) for p in points] == [(0, 0), (10, 10), (10, 10)]
-    assert all(drawn(demo.render_image_training(points[:n], colours)) for n in (1, 2, 3))
-    monkeypatch.setattr(Fabulist, "train", lambda *_: None)
+    assert all(draw_to_text(demo.render_image_training(points[:n], colour_images)) for n in (1, 2, 3))
+    monkeypatch.setattr(LyingNetwork, "train", lambda *_: None)
     points.clear()
-    reader.train(colours, points.append)
-    assert "step 0 of 0" in drawn(demo.render_image_training(points, colours))
+    reader.train(colour_images, points.append)
+    assert "step 0 of 0" in draw_to_text(demo.render_image_training(points, colour_images))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_steps_that_cannot_be_are_not_drawn(colours: DemoImages, monkeypatch: py
     ],
 )
 def test_what_it_is_trained_on_is_named(
-    colours: DemoImages,
+    colour_images: DemoImages,
     colour_milestone: Milestone,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -206,7 +208,7 @@ def test_what_it_is_trained_on_is_named(
     stand_in: bool,
 ) -> None:
     """The real data, other files of it, or what stands in for it."""
-    parts = (colours.images, colours.labels, colours.test_images, colours.test_labels)
+    parts = (colour_images.images, colour_images.labels, colour_images.test_images, colour_images.test_labels)
     data = image_classifier.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
     monkeypatch.setattr(image_classifier, "obtain", lambda *_: data)
     images = load_demo_images(colour_milestone, 1, Silent())
@@ -216,10 +218,10 @@ def test_what_it_is_trained_on_is_named(
 
 
 def test_what_student_code_raises_comes_through(
-    start_colours: Start, colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever plays the demonstration sees what stopped it."""
-    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
-    with start_colours(broken) as worker, pytest.raises(RemoteError, match="lost"):
+    with start_colour_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):
         play_training_demo(worker, RecordingScreen(), colour_milestone, 1)

@@ -27,17 +27,17 @@ from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
 from tests.demos.running import RunningPage
-from tests.demos.test_digits import Guesser
+from tests.demos.test_digits import GuessingNetwork
 
 Held = Callable[[int], None]
 
 
-def points(count: int) -> re.Pattern[str]:
+def match_points(count: int) -> re.Pattern[str]:
     """A polyline with so many points."""
     return re.compile(rf"^\S+( \S+){{{count - 1}}}$")
 
 
-class Stepwise(Guesser):
+class StepwiseNetwork(GuessingNetwork):
     """A network that goes on only when the test says so; fresh, it says 'class 0' of everything."""
 
     at: Callable[[int], None] = staticmethod(lambda _step: None)
@@ -59,19 +59,19 @@ class Stepwise(Guesser):
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
     """Sets what happens before each step of training."""
-    monkeypatch.setattr(image_classifier, "StudentNetwork", Stepwise)
-    return lambda do: monkeypatch.setattr(Stepwise, "at", staticmethod(do))
+    monkeypatch.setattr(image_classifier, "StudentNetwork", StepwiseNetwork)
+    return lambda do: monkeypatch.setattr(StepwiseNetwork, "at", staticmethod(do))
 
 
 @pytest.mark.usefixtures("at")
-def test_each_state_is_whole(colours: DemoImages, colour_milestone: Milestone) -> None:
+def test_each_state_is_whole(colour_images: DemoImages, colour_milestone: Milestone) -> None:
     """Curves, answers to the samples, confusions: of watched images while it learns, of all at the end."""
-    with RunningPage(TrainingPage, colours, colour_milestone) as running:
+    with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
         assert running.ready.wait(10)
     states, last = running.feed.states, running.state()
     assert [state["phase"] for state in states[-2:]] == ["training", "ready"]
     assert sum(map(sum, states[-2]["confusion"])) == image_classifier.WATCHED
-    assert sum(map(sum, last["confusion"])) == last["tested"] == len(colours.test_images)
+    assert sum(map(sum, last["confusion"])) == last["tested"] == len(colour_images.test_images)
     assert last["accuracy"] == pytest.approx(np.trace(last["confusion"]) / last["tested"])
     assert np.shape(last["answers"]) == (SAMPLES, 10)
     assert last["points"][-1][:2] == [4, 4]
@@ -80,19 +80,19 @@ def test_each_state_is_whole(colours: DemoImages, colour_milestone: Milestone) -
     assert last["confusion"][row][column] > 0
 
 
-def test_samples_are_images_with_their_names(colours: DemoImages) -> None:
+def test_samples_are_images_with_their_names(colour_images: DemoImages) -> None:
     """Pixel by pixel, red, green and blue together, some of every class; anything but {} is no question."""
-    page = TrainingPage(StateFeed(), colours)
+    page = TrainingPage(StateFeed(), colour_images)
     told = page.describe_samples({})
     assert set(told["labels"]) == set(range(10))
     assert told["classes"][9] == "truck"
     pixels = np.frombuffer(base64.b64decode(told["images"][3]), np.uint8).reshape(told["height"], told["width"], 3)
-    assert any(np.array_equal(pixels, np.moveaxis(image, 0, -1)) for image in colours.test_images)
+    assert any(np.array_equal(pixels, np.moveaxis(image, 0, -1)) for image in colour_images.test_images)
     with pytest.raises(ValueError, match="nothing else"):
         page.describe_samples({"more": 1})
 
 
-def test_a_failure_is_kept_with_what_came_before(colours: DemoImages, colour_milestone: Milestone, at) -> None:
+def test_a_failure_is_kept_with_what_came_before(colour_images: DemoImages, colour_milestone: Milestone, at) -> None:
     """The curves up to there stay, and the terminal is told once."""
 
     def fail(step: int) -> None:
@@ -100,7 +100,7 @@ def test_a_failure_is_kept_with_what_came_before(colours: DemoImages, colour_mil
             raise WorkerDiedError("your code ended the program")
 
     at(fail)
-    with RunningPage(TrainingPage, colours, colour_milestone) as running:
+    with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
         state = running.wait_for("failed")
     assert "ended the program" in state["failure"]["got"]
     assert [point[0] for point in state["points"]] == [0, 1, 2]
@@ -110,14 +110,14 @@ def test_a_failure_is_kept_with_what_came_before(colours: DemoImages, colour_mil
 
 @pytest.mark.usefixtures("at")
 def test_the_terminal_says_how_it_went(
-    colours: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
+    colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address, how many images are named rightly, and a good end with Ctrl+C."""
 
     def interrupt(_page: TrainingPage) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: colours)
+    monkeypatch.setattr(images_module, "load_demo_images", lambda *_: colour_images)
     monkeypatch.setattr(TrainingPage, "_wait_for_close", interrupt)
     out = io.StringIO()
     assert serve_page(TrainingPage, None, colour_milestone, 1, Console(file=out, width=60), browser=False)
@@ -135,11 +135,11 @@ def test_every_page_has_its_files() -> None:
 
 
 @pytest.fixture(scope="module")
-def address(start_colours: Start, colours: DemoImages, colour_milestone: Milestone) -> Iterator[str]:
+def address(start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone) -> Iterator[str]:
     """The page with the course's own network behind it, trained."""
     with (
-        start_colours() as worker,
-        RunningPage(TrainingPage, colours, colour_milestone, worker) as running,
+        start_colour_worker() as worker,
+        RunningPage(TrainingPage, colour_images, colour_milestone, worker) as running,
         running.serve() as served,
     ):
         assert running.ready.wait(120)
@@ -151,7 +151,7 @@ class TestInABrowser:
 
     pytestmark = IN_A_BROWSER
 
-    def test_it_shows_what_the_network_learned(self, open_page: Open, colours: DemoImages) -> None:
+    def test_it_shows_what_the_network_learned(self, open_page: Open, colour_images: DemoImages) -> None:
         """Both curves in words, the samples with three bars each, the table of counts, the worst in words."""
         page = open_page()
         for name, value in (("loss", "was 2."), ("accuracy", "% at first")):
@@ -164,11 +164,11 @@ class TestInABrowser:
         assert page.locator("#samples tbody tr").count() == 3 * SAMPLES
         counts = page.locator("#confusion tbody td").all_inner_texts()
         assert (len(counts), sum(map(int, counts))) == (100, 300)
-        assert page.locator("#confusion").get_by_role("rowheader").all_inner_texts() == list(colours.classes)
+        assert page.locator("#confusion").get_by_role("rowheader").all_inner_texts() == list(colour_images.classes)
         expect(page.locator("#worst li").first).to_contain_text(" called ")
         pixel = "c => Array.from(c.getContext('2d').getImageData(0, 0, 1, 1).data)"
         shown = page.locator("#samples canvas").first.evaluate(pixel)
-        assert shown[:3] in colours.test_images[:, :, 0, 0].tolist()
+        assert shown[:3] in colour_images.test_images[:, :, 0, 0].tolist()
 
     @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light"), (1280, "dark")])
     def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
@@ -189,7 +189,7 @@ class TestInABrowser:
         moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
         assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
 
-    def test_it_is_live(self, browser: Browser, colours: DemoImages, colour_milestone: Milestone, at) -> None:
+    def test_it_is_live(self, browser: Browser, colour_images: DemoImages, colour_milestone: Milestone, at) -> None:
         """Bars, curves and table change while the network learns; what stops it is shown as text, beside what was."""
         go = {step: threading.Event() for step in (1, 3)}
         hostile = "<img src=x onerror=alert(1)>"
@@ -202,7 +202,7 @@ class TestInABrowser:
 
         at(hold)
         with (
-            RunningPage(TrainingPage, colours, colour_milestone) as running,
+            RunningPage(TrainingPage, colour_images, colour_milestone) as running,
             running.serve() as local,
             opener(browser, local) as opened,
         ):
@@ -211,11 +211,11 @@ class TestInABrowser:
             expect(first.locator("tr.best th")).to_have_text("airplane")
             expect(page.locator("#working")).to_be_visible()
             expect(page.locator("#learned")).to_contain_text("before training")
-            expect(page.locator("#loss-curve .value")).to_have_attribute("points", points(1))
+            expect(page.locator("#loss-curve .value")).to_have_attribute("points", match_points(1))
             before = page.locator("#confusion tbody").inner_text()
             go[1].set()
             expect(page.locator("#learned")).to_contain_text("after 2 of 4 steps")
-            expect(page.locator("#loss-curve .value")).to_have_attribute("points", points(3))
+            expect(page.locator("#loss-curve .value")).to_have_attribute("points", match_points(3))
             assert page.locator("#confusion tbody").inner_text() != before
             expect(page.get_by_role("progressbar")).to_have_js_property("value", 0.5)
             go[3].set()
@@ -229,12 +229,12 @@ class TestInABrowser:
 
     @pytest.mark.usefixtures("at")
     def test_a_program_that_is_gone_is_said(
-        self, browser: Browser, colours: DemoImages, colour_milestone: Milestone, at
+        self, browser: Browser, colour_images: DemoImages, colour_milestone: Milestone, at
     ) -> None:
         """When it ends during training, for there is nothing to ask that would tell."""
         held = threading.Event()
         at(lambda _: held.wait(30))
-        with RunningPage(TrainingPage, colours, colour_milestone) as running:
+        with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
             with running.serve() as local:
                 page = browser.new_page()
                 page.goto(local)

@@ -32,34 +32,34 @@ HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
 
 
 @pytest.fixture(scope="module")
-def functions() -> FunctionCorpus:
+def function_corpus() -> FunctionCorpus:
     """A small text; its rules are those of a large one."""
     return draw_function_corpus(np.random.default_rng(5), documents=4000)
 
 
-def parts_of(documents) -> tuple[set[str], set[tuple[str, str]]]:
+def list_names_and_pairs(documents) -> tuple[set[str], set[tuple[str, str]]]:
     """The names and the pairs of arguments of some functions."""
     found = [HEAD.match(document) for document in documents]
     return {m[1] for m in found if m}, {(m[2], m[3]) for m in found if m}
 
 
-def test_every_document_is_a_function_with_a_docstring_and_the_end_mark(functions):
+def test_every_document_is_a_function_with_a_docstring_and_the_end_mark(function_corpus):
     """The bytes are the documents, each with one end mark behind it and none inside."""
-    assert all(HEAD.match(document) for document in functions.documents)
-    assert bytes(functions.text).decode().split(END_MARK)[:-1] == list(functions.documents)
+    assert all(HEAD.match(document) for document in function_corpus.documents)
+    assert bytes(function_corpus.text).decode().split(END_MARK)[:-1] == list(function_corpus.documents)
 
 
-def test_held_out_pairs_of_parts_are_not_in_the_text(functions):
+def test_held_out_pairs_of_parts_are_not_in_the_text(function_corpus):
     """No function of the training text has the name of one that is asked for as new."""
-    names, _ = parts_of(functions.documents)
-    asked, _ = parts_of(prompt.text for prompt in functions.compositions)
+    names, _ = list_names_and_pairs(function_corpus.documents)
+    asked, _ = list_names_and_pairs(prompt.text for prompt in function_corpus.compositions)
     assert len(asked) > 10
     assert not asked & names
 
 
-def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(functions):
+def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(function_corpus):
     """What is asked for as new can be learned: each part is taught in other pairs, made-up ones too."""
-    language = functions.language
+    language = function_corpus.language
     numbers = {(o, c) for o in language.operations for c in language.continuations} - language.held_numbers
     lists = {(i, c) for i in IDIOMS for c in language.conditions} - language.held_lists
     for side in (0, 1):
@@ -67,24 +67,26 @@ def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(functions):
         assert min(Counter(pair[side] for pair in lists).values()) >= 4
 
 
-def test_every_held_out_pair_has_a_made_up_part(functions):
+def test_every_held_out_pair_has_a_made_up_part(function_corpus):
     """A program that knows the grammar beforehand knows none of the functions that are asked for as new."""
     known = {*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS}
-    assert all(not {*pair} <= known for pair in functions.language.held_numbers | functions.language.held_lists)
+    assert all(
+        not {*pair} <= known for pair in function_corpus.language.held_numbers | function_corpus.language.held_lists
+    )
 
 
-def test_held_out_pairs_of_names_are_not_in_the_text(functions):
+def test_held_out_pairs_of_names_are_not_in_the_text(function_corpus):
     """New names are pairs of arguments that no function of the training text has."""
-    _, pairs = parts_of(functions.documents)
-    _, asked = parts_of(prompt.text for prompt in functions.names + functions.made_up)
+    _, pairs = list_names_and_pairs(function_corpus.documents)
+    _, asked = list_names_and_pairs(prompt.text for prompt in function_corpus.names + function_corpus.made_up)
     assert len(asked) > 50
     assert not asked & pairs
 
 
-def test_the_right_answer_of_every_prompt_is_right(functions):
+def test_the_right_answer_of_every_prompt_is_right(function_corpus):
     """Each answer runs on its own cases, and the answers of one prompt are not those of another."""
     rng = np.random.default_rng(0)
-    for prompt in functions.compositions + functions.made_up + functions.names:
+    for prompt in function_corpus.compositions + function_corpus.made_up + function_corpus.names:
         cases = draw_function_cases(prompt, rng)
         assert find_mistake(prompt, prompt.answer, cases) is None
         first, second = HEAD.match(prompt.text).groups()[1:]

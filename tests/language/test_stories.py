@@ -20,27 +20,27 @@ from grading.language.story_corpus import (
 
 
 @pytest.fixture(scope="module")
-def stories() -> StoryCorpus:
+def story_corpus() -> StoryCorpus:
     """A small text; its rules are those of a large one."""
     return draw_story_corpus(np.random.default_rng(5), documents=3000)
 
 
-def test_those_of_a_prompt_never_met_in_the_text(stories):
+def test_those_of_a_prompt_never_met_in_the_text(story_corpus):
     """Of the 190 pairs of characters 24 have no story in training, and every prompt is of one of those."""
 
     def meetings(texts: Iterable[str]) -> set[frozenset[str]]:
         return {frozenset(re.findall(rf"\b({'|'.join(CHARACTERS)})\b", text)) for text in texts}
 
-    seen, asked = meetings(stories.documents), meetings(prompt.text for prompt in stories.prompts)
+    seen, asked = meetings(story_corpus.documents), meetings(prompt.text for prompt in story_corpus.prompts)
     assert len(seen) == 166
     assert all(map(len, asked)), "two characters each"
     assert len(asked) > 15
     assert not asked & seen
 
 
-def test_each_made_up_verb_means_one_thing(stories):
+def test_each_made_up_verb_means_one_thing(story_corpus):
     """What both go home with follows from who had what and from the verb."""
-    for prompt in stories.prompts:
+    for prompt in story_corpus.prompts:
         first, verb, second = prompt.text.rstrip(".").split()[-3:]
         had = {}
         for who, one, other in re.findall(r"(\w+) had a ([\w ]+) and a ([\w ]+)\.", prompt.text):
@@ -52,13 +52,13 @@ def test_each_made_up_verb_means_one_thing(stories):
             "give": (mine, yours | your_thing | my_thing),
             "take": (mine | my_thing | your_thing, yours),
             "keep": (mine | my_thing, yours | your_thing),
-        }[next(event for event, word in stories.verbs.items() if word == verb)]
+        }[next(event for event, word in story_corpus.verbs.items() if word == verb)]
         assert find_claims(prompt.answer) == [(first, wanted[0]), (second, wanted[1])]
 
 
-def test_a_remark_is_of_what_its_owner_has(stories):
+def test_a_remark_is_of_what_its_owner_has(story_corpus):
     """Nothing is said of an animal or a thing but with the name of its owner before it."""
-    for document in stories.documents[:300]:
+    for document in story_corpus.documents[:300]:
         for who, one, other in re.findall(r"(\w+) had a ([\w ]+) and a ([\w ]+)\.", document):
             for sentence in document.split(". ")[2:-3]:
                 if (found := re.search(f"the ({one}|{other})$", sentence)) is not None:
@@ -82,25 +82,25 @@ def test_a_remark_is_of_what_its_owner_has(stories):
         ("", 0, 2),
     ],
 )
-def test_claims_are_counted_one_by_one(stories, completion, true, of):
+def test_claims_are_counted_one_by_one(story_corpus, completion, true, of):
     """Each character's claim counts once; what is missing, contradicted or said of somebody else is not true."""
-    prompt = type(stories.prompts[0])(
+    prompt = type(story_corpus.prompts[0])(
         "…", " At night Ben went home with the dog and the red car. Mia went home with the cat and the blue hat."
     )
     assert count_true_claims(prompt, completion) == (true, of)
 
 
-def test_right_answers_are_all_true_and_recited_ones_hardly_ever(stories):
+def test_right_answers_are_all_true_and_recited_ones_hardly_ever(story_corpus):
     """The answers of the prompts themselves are true; those of other prompts are not."""
-    answers = [prompt.answer for prompt in stories.prompts]
-    assert measure_true_claim_share(stories.prompts, answers) == 1
-    assert measure_true_claim_share(stories.prompts, answers[1:] + answers[:1]) < 0.05
+    answers = [prompt.answer for prompt in story_corpus.prompts]
+    assert measure_true_claim_share(story_corpus.prompts, answers) == 1
+    assert measure_true_claim_share(story_corpus.prompts, answers[1:] + answers[:1]) < 0.05
 
 
-def test_who_guesses_the_verb_is_right_once_in_three(stories):
+def test_who_guesses_the_verb_is_right_once_in_three(story_corpus):
     """A program that reads everything but the verb, and lets everybody keep what is theirs, misses the threshold."""
     kept = draw_story_corpus(np.random.default_rng(5), documents=3000)
-    right = [p.answer for p in kept.prompts if stories.verbs["keep"] in p.text]
+    right = [p.answer for p in kept.prompts if story_corpus.verbs["keep"] in p.text]
     assert 0.2 < len(right) / len(kept.prompts) < 0.45
 
 

@@ -10,7 +10,7 @@ from grading.language.text_writers import Completion, complete_by_sampling, comp
 TABLE = [bytes([byte]) for byte in range(256)] + [b"to", b"go\0 and"]
 
 
-class Script:
+class ScriptedWriter:
     """Wants each prefix to go on as a text does; before its place there is nothing else it likes."""
 
     table = TABLE
@@ -35,43 +35,43 @@ class Script:
 
 def test_it_ends_at_the_end_mark_even_inside_a_token():
     """What stands behind the mark is not part of the completion."""
-    assert complete_greedily(Script(256, 257), [b"Hi"], 100) == [Completion(b"togo", ended=True)]
+    assert complete_greedily(ScriptedWriter(256, 257), [b"Hi"], 100) == [Completion(b"togo", ended=True)]
 
 
 def test_a_prefix_is_all_that_is_sent():
     """The writer sees the prompt and what was chosen, never more."""
-    script = Script(256, 97, 0)
+    script = ScriptedWriter(256, 97, 0)
     complete_greedily(script, [b"Hi"], 100)
     assert script.seen == [[72, 105], [72, 105, 256], [72, 105, 256, 97]]
 
 
 def test_a_tie_chooses_nothing():
     """Equal logits are no choice, even if one of them is the right token."""
-    assert complete_greedily(Script(97, flat=(98,)), [b"Hi"], 100) == [Completion(b"", ended=False, tied=True)]
+    assert complete_greedily(ScriptedWriter(97, flat=(98,)), [b"Hi"], 100) == [Completion(b"", ended=False, tied=True)]
 
 
 def test_what_does_not_end_is_cut_and_has_no_text():
     """A completion without the end mark is no text."""
-    (found,) = complete_greedily(Script(97), [b"Hi"], 10)
+    (found,) = complete_greedily(ScriptedWriter(97), [b"Hi"], 10)
     assert found.data[:10] == b"a" * 10
     assert (found.ended, found.text) == (False, None)
 
 
 def test_bytes_that_are_no_utf_8_are_no_text():
     """They cannot be a function or a story."""
-    assert complete_greedily(Script(255, 0), [b"Hi"], 10)[0].text is None
+    assert complete_greedily(ScriptedWriter(255, 0), [b"Hi"], 10)[0].text is None
 
 
 def test_prompts_of_any_lengths_are_continued_together():
     """Each goes its own way."""
-    found = complete_greedily(Script(97, 98, 0), [b"Hi", b"Hi!"], 100)
+    found = complete_greedily(ScriptedWriter(97, 98, 0), [b"Hi", b"Hi!"], 100)
     assert [one.data for one in found] == [b"ab", b"b"]
 
 
 def test_samples_follow_the_probabilities():
     """Of 3,000 tokens drawn at temperature 1/2 a token with logit 1 comes e² times as often as one with logit 0."""
 
-    class Coin(Script):
+    class Coin(ScriptedWriter):
         def next_logits(self, prefixes) -> np.ndarray:
             return np.tile(
                 np.where(np.arange(258) == 97, 1.0, np.where(np.arange(258) == 98, 0.0, -np.inf)), (len(prefixes), 1)
