@@ -25,8 +25,8 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.racing import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
-from tests.demos.running import RunningPage
+from tests.demos.fake_race import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
+from tests.demos.running_page import RunningPage
 
 Guessing = Callable[[], RunningPage]
 RED = np.zeros((32, 32, 3), np.uint8) + np.array([250, 20, 30], np.uint8)

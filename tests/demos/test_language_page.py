@@ -22,8 +22,8 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.pupil import FakeWorker, FakeWriter, install_fake_writer
-from tests.demos.running import RunningPage
+from tests.demos.fake_writer import FakeWorker, FakeWriter, install_fake_writer
+from tests.demos.running_page import RunningPage
 
 Taught = Callable[[], RunningPage]
 

@@ -26,8 +26,8 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.running import RunningPage
-from tests.demos.test_digits import GuessingNetwork
+from tests.demos.running_page import RunningPage
+from tests.demos.test_digits_demo import GuessingNetwork
 
 Held = Callable[[int], None]
 

@@ -35,9 +35,9 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.pupil import CONTEXT, FakeWorker, FakeWriter, install_fake_writer
-from tests.demos.test_pictures import draw_to_text
-from tests.demos.test_training import strip_colours
+from tests.demos.fake_writer import CONTEXT, FakeWorker, FakeWriter, install_fake_writer
+from tests.demos.test_terminal_pictures import draw_to_text
+from tests.demos.test_training_demo import strip_colours
 
 
 class TypingScreen(RecordingScreen):

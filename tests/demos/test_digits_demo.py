@@ -15,7 +15,7 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import LiveScreen, PlainScreen, RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.test_pictures import draw_to_text
+from tests.demos.test_terminal_pictures import draw_to_text
 
 
 class GuessingNetwork:

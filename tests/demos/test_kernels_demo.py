@@ -23,9 +23,9 @@ from grading.demos.kernels_demo import (
 from grading.manifest.model import Milestone
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.racing import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
-from tests.demos.test_pictures import draw_to_text
-from tests.demos.test_training import strip_colours
+from tests.demos.fake_race import CompressibleGuesser, FakeClock, FakeTrainingStep, make_fake_loop_turn
+from tests.demos.test_terminal_pictures import draw_to_text
+from tests.demos.test_training_demo import strip_colours
 
 IMAGES = np.zeros((80, 3, 32, 32), np.uint8)
 LABELS = np.zeros(80, np.int64)

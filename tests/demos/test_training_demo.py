@@ -20,8 +20,8 @@ from grading.remote import RemoteError
 from grading.render.progress import Silent
 from grading.render.screen import PlainScreen, RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.test_digits import GuessingNetwork
-from tests.demos.test_pictures import draw_to_text
+from tests.demos.test_digits_demo import GuessingNetwork
+from tests.demos.test_terminal_pictures import draw_to_text
 
 CLASSES = SOURCES["cifar10"].classes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grading.demos import kernel_race
-from tests.demos.test_digits import GuessingNetwork
+from tests.demos.test_digits_demo import GuessingNetwork
 
 
 class CompressibleGuesser(GuessingNetwork):

@@ -25,8 +25,8 @@ from grading.demos.web.state_feed import StateFeed
 from grading.manifest.model import Milestone
 from grading.remote import DeadlineError, Frame, WorkerDiedError, remote_error
 from grading.result import Failure
-from tests.demos.running import RunningPage
-from tests.demos.test_digits import GuessingNetwork
+from tests.demos.running_page import RunningPage
+from tests.demos.test_digits_demo import GuessingNetwork
 
 QUESTION = {"strokes": [[[500, 100], [500, 900]]]}
 

@@ -21,7 +21,7 @@ from grading.manifest.model import Milestone
 from grading.remote import WorkerDiedError
 from tests.browsers import IN_A_BROWSER, Open
 from tests.demos.conftest import Start
-from tests.demos.running import RunningPage
+from tests.demos.running_page import RunningPage
 
 LATENCY_MS = 100
 """From the pen's lifting to the answer on the page: the median of twenty strokes."""
