@@ -101,7 +101,7 @@ class TimedStep:
         self.idle: list[float] = []
         """The part of that CPU time which the worker used between its turns."""
 
-    def take(self, values: StepValues) -> StepAnswer:
+    def take_step(self, values: StepValues) -> StepAnswer:
         """Take and time one step from these values. RecipeError for answers of the wrong form."""
         began = self._worker.read_clock()
         answer = self._request_step(values)
@@ -221,7 +221,7 @@ def _race_modules(
         for turn in range(WARM_UPS + experiment.turns):
             values = draw_step_values(shape, rng)
             right = compute_reference_step(values)
-            slow, quick = (side.take(values) for side in sides)
+            slow, quick = (side.take_step(values) for side in sides)
             products.append(measure_products())
             for other in (right, slow):
                 in_logits.append(compute_relative_difference(quick.logits, other.logits))

@@ -155,8 +155,8 @@ class StudentNetwork:
     def _run_training(
         self, data: tuple[np.ndarray, ...], seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
-        def report_steps(*told: Any, **named: Any) -> None:
-            counts: list[Any] = [*told[:2], *(named.get(name) for name in ("step", "steps")[len(told) :])]
+        def report_steps(*arguments: Any, **keywords: Any) -> None:
+            counts: list[Any] = [*arguments[:2], *(keywords.get(name) for name in ("step", "steps")[len(arguments) :])]
             step, steps = counts
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):
                 progress(float(step), float(steps))

@@ -63,10 +63,10 @@ def try_function(beginning: FunctionBeginning, written: str, rng: np.random.Gene
     except RefusedError as error:
         return FunctionTrial((), f"It is not a function that can be run: {error}.", False)
     if answer is None:
-        runs = tuple(call_function(function, draw_arguments(function, rng)) for _ in range(RUNS))
+        runs = tuple(call_written_function(function, draw_arguments(function, rng)) for _ in range(RUNS))
         return FunctionTrial(runs, "No right answer is known: judge it yourself.", None)
     cases = draw_function_cases(Prompt(text, answer), rng)
-    runs = tuple(call_function(function, case.arguments, case.expected) for case in cases[:RUNS])
+    runs = tuple(call_written_function(function, case.arguments, case.expected) for case in cases[:RUNS])
     mistake = find_mistake(Prompt(text, answer), written, cases)
     verdict = f"It is right for all of {len(cases)} inputs." if mistake is None else f"It is wrong: {mistake}."
     return FunctionTrial(runs, verdict, mistake is None)
@@ -86,12 +86,12 @@ def run_typed_inputs(source: str, inputs: Sequence[Any]) -> FunctionCall:
     ValueError with the reason for anything else.
     """
     try:
-        return call_function(parse_function(source), [_parse_value(text) for text in inputs])
+        return call_written_function(parse_function(source), [_parse_value(text) for text in inputs])
     except RefusedError as error:
         raise ValueError(f"it is not a function that can be run: {error}") from None
 
 
-def list_parameters(source: str) -> list[str]:
+def list_parameter_names(source: str) -> list[str]:
     """List the names of a function's parameters. Empty for a text that is not one function."""
     try:
         return [argument.arg for argument in parse_function(source).args.args]
@@ -116,7 +116,9 @@ def _parse_number(text: str) -> int | float:
     raise ValueError(f"{text.strip() or 'nothing'} is not a number or a list such as 3, 5, 8")
 
 
-def call_function(function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None) -> FunctionCall:
+def call_written_function(
+    function: ast.FunctionDef, arguments: Sequence[Value], expected: Value | None = None
+) -> FunctionCall:
     """Call a function once, and compare its value with the expected one if that is known."""
     call = f"{function.name}({', '.join(map(str, arguments))})"
     try:

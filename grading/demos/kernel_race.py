@@ -157,10 +157,10 @@ def _make_loop_turn(worker: Worker, inputs: np.ndarray, seed: int) -> Callable[[
     """Make a turn that runs module 06's loop convolution on one image: the networks' first layer, forward only."""
     weight = np.random.default_rng(seed).normal(0, 0.2, (CHANNELS[0], inputs.shape[1], 3, 3)).astype(np.float32)
 
-    def turn() -> None:
+    def run_loops() -> None:
         worker.call(worker.module("spatial"), "conv2d_naive", inputs[:1], weight, stride=(1, 1), padding=(1, 1))
 
-    return turn
+    return run_loops
 
 
 def _take_fastest_times(profiles: list[Profile]) -> Profile:

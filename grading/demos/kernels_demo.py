@@ -61,7 +61,7 @@ class FormatComparison:
 
 
 def compare_formats(
-    probabilities: np.ndarray, reader: DemoClassifier, compressed: DemoClassifier, images: DemoImages
+    probabilities: np.ndarray, classifier: DemoClassifier, compressed: DemoClassifier, images: DemoImages
 ) -> FormatComparison:
     """Compare a network, which gave these ``probabilities``, with its compressed copy by answers and bytes."""
     q = compressed.classify(images.test_images)
@@ -69,7 +69,7 @@ def compare_formats(
     right = [float((answer == images.test_labels).mean()) for answer in answers]
     return FormatComparison(
         (probabilities, q),
-        (reader.nbytes, compressed.nbytes),
+        (classifier.nbytes, compressed.nbytes),
         (right[0], right[1]),
         int((answers[0] == answers[1]).sum()),
     )

@@ -42,7 +42,7 @@ def play_training_demo(worker: Worker, screen: Screen, milestone: Milestone, see
     screen.frame(render_misclassified_images(images, p), keep=True)
 
 
-def show_image_training(reader: DemoClassifier, images: DemoImages, screen: Screen) -> None:
+def show_image_training(classifier: DemoClassifier, images: DemoImages, screen: Screen) -> None:
     """Train with a frame for each point of the curves, the last of which stays."""
     points: list[TrainingPoint] = []
 
@@ -50,7 +50,7 @@ def show_image_training(reader: DemoClassifier, images: DemoImages, screen: Scre
         points.append(point)
         screen.frame(render_image_training(points, images))
 
-    reader.train(images, show_point)
+    classifier.train(images, show_point)
     screen.frame(render_image_training(points, images), keep=True)
 
 

@@ -25,12 +25,12 @@ def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: in
     losses = [compute_binary_cross_entropy(network.predict(POINTS), LABELS)]
     screen.frame(_render_boundary(network, "before training: fresh weights", losses))
 
-    def progress(step: float, steps: float) -> None:
+    def show_progress(step: float, steps: float) -> None:
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
             screen.frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))
 
-    network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, progress)
+    network.train(POINTS, LABELS, seed, milestone.budget.train_seconds, show_progress)
     losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
     screen.frame(_render_boundary(network, "after training", losses))
 

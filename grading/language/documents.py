@@ -20,7 +20,7 @@ class Prompt:
     answer: str
 
 
-def join_documents(documents: Iterable[str]) -> np.ndarray:
+def encode_documents(documents: Iterable[str]) -> np.ndarray:
     """Join the documents into one array of bytes, uint8 of shape (n,), with END_MARK after each."""
     return np.frombuffer("".join(document + END_MARK for document in documents).encode(), np.uint8)
 

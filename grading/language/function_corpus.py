@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.language.documents import Prompt, choose_held_out_pairs, draw_made_up_words, join_documents
+from grading.language.documents import Prompt, choose_held_out_pairs, draw_made_up_words, encode_documents
 
 DOCUMENTS = 20_000
 NUMBER_FUNCTION_SHARE = 0.7
@@ -208,7 +208,7 @@ def draw_function_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS
     made_up = [pair for pair in seen_numbers if pair[0] in language.made_up]
     return FunctionCorpus(
         documents=text,
-        text=join_documents(text),
+        text=encode_documents(text),
         compositions=tuple(
             write_functions(prompts, sorted(language.held_numbers), sorted(language.held_lists), seen_names)
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grading.language.documents import END_MARK, join_documents
+from grading.language.documents import END_MARK, encode_documents
 
 PASSAGE_CHARACTERS = 4_000
 """The approximate length of a passage in characters; it ends with a paragraph."""
@@ -38,7 +38,7 @@ def hold_out_passages(data: bytes, rng: np.random.Generator) -> PassageSplit:
             current = ""
     held = set(rng.permutation(len(passages))[: max(1, len(passages) // HELD_OUT_EVERY)].tolist())
     train = [passage for number, passage in enumerate(passages) if number not in held]
-    return PassageSplit(join_documents(train), "".join(train), tuple(passages[number] for number in sorted(held)))
+    return PassageSplit(encode_documents(train), "".join(train), tuple(passages[number] for number in sorted(held)))
 
 
 def measure_copied_share(samples: Sequence[str], training_text: str) -> float:

@@ -103,11 +103,11 @@ def _make_rivals(
     neighbour = NearestNeighbour(documents, prompt_pattern)
 
     def make_completer(writer: NgramWriter) -> Completer:
-        def complete(prompts: Sequence[Prompt]) -> list[str]:
+        def complete_prompts(prompts: Sequence[Prompt]) -> list[str]:
             asked = [prompt.text.encode() for prompt in prompts]
             return [completion.text or "" for completion in complete_greedily(writer, asked, most_bytes)]
 
-        return complete
+        return complete_prompts
 
     def copy_nearest(prompts: Sequence[Prompt], *, substitute: bool) -> list[str]:
         return [neighbour.complete(prompt.text, substitute=substitute) for prompt in prompts]

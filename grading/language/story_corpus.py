@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from grading.language.documents import Prompt, draw_made_up_words, join_documents
+from grading.language.documents import Prompt, draw_made_up_words, encode_documents
 
 DOCUMENTS = 12_000
 CHARACTERS = tuple("Ben Mia Tom Ada Sam Eva Max Zoe Jim Amy Leo Kim Dan Ida Bob Ann Tim Liv Joe Sue".split())
@@ -61,14 +61,16 @@ def draw_story_corpus(rng: np.random.Generator, *, documents: int = DOCUMENTS, p
     held, seen = ([meetings[index] for index in part] for part in (order[:HELD_MEETINGS], order[HELD_MEETINGS:]))
 
     text = tuple(one.text + one.answer for one in (_write_story(rng, verbs, seen) for _ in range(documents)))
-    return StoryCorpus(text, join_documents(text), tuple(_write_story(rng, verbs, held) for _ in range(prompts)), verbs)
+    return StoryCorpus(
+        text, encode_documents(text), tuple(_write_story(rng, verbs, held) for _ in range(prompts)), verbs
+    )
 
 
 def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list[tuple[str, str]]) -> Prompt:
     """Tell one story, cut after its event."""
     draw = iter(rng.random(24).tolist())
 
-    def pick(items: Sequence[Any]) -> Any:
+    def pick_one(items: Sequence[Any]) -> Any:
         return items[int(next(draw) * len(items))]
 
     def pick_two(items: Sequence[Any]) -> tuple[Any, Any]:
@@ -76,17 +78,17 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
         second = (first + 1 + int(next(draw) * (len(items) - 1))) % len(items)
         return items[first], items[second]
 
-    who, animals = pick_two(pick(meetings)), pick_two(ANIMALS)
+    who, animals = pick_two(pick_one(meetings)), pick_two(ANIMALS)
     things = [f"{colour} {thing}" for colour, thing in pick_two(COLOURED_THINGS)]
-    event = pick(EVENTS)
+    event = pick_one(EVENTS)
     sentences = [
-        pick(HAVING).format(who=one, animal=animal, thing=thing)
+        pick_one(HAVING).format(who=one, animal=animal, thing=thing)
         for one, animal, thing in zip(who, animals, things, strict=True)
     ]
-    for _ in range(pick((0, 1))):
-        side = pick((0, 1))
+    for _ in range(pick_one((0, 1))):
+        side = pick_one((0, 1))
         names = {"owner": who[side], "other": who[1 - side]}
-        sentences.append(pick(REMARKS).format(**names, animal=animals[side], thing=things[side]))
+        sentences.append(pick_one(REMARKS).format(**names, animal=animals[side], thing=things[side]))
     sentences.append(f"{who[0]} {verbs[event]} {who[1]}.")
 
     first, second = {
@@ -99,10 +101,10 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
     return Prompt(" ".join(sentences), f" At night {' '.join(homes)}")
 
 
-def _write_claim(who: str, animal: str, things: list[str]) -> str:
+def _write_claim(character: str, animal: str, things: list[str]) -> str:
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
-    return f"{who} went home with {listed}."
+    return f"{character} went home with {listed}."
 
 
 def find_claims(completion: str) -> list[tuple[str, frozenset[str]]]:

@@ -43,14 +43,14 @@ def make_our_image_step(net: Any = None) -> Callable[[], object]:
     x, y = student.tensor.Tensor(images), student.tensor.Tensor(labels)
     optimizer = student.optimizers.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
-    def step() -> None:
+    def take_step() -> None:
         with student.autograd.Tape():
             loss = criterion(net(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return step
+    return take_step
 
 
 def make_torch_image_step(net: Any = None, layout: str = "contiguous_format") -> Callable[[], object]:
@@ -83,11 +83,11 @@ def measure_loader_share() -> Iterator[BenchmarkFigure]:
     dataset = data.ArrayDataset(images, np.zeros(len(images), np.int64), augment)
     batches = data.DataLoader(dataset, BATCH, shuffle=True, rng=np.random.default_rng(1))
 
-    def epoch() -> None:
+    def run_epoch() -> None:
         for _ in batches:
             pass
 
-    made = min(time_call(epoch) for _ in range(3)) / len(batches)
+    made = min(time_call(run_epoch) for _ in range(3)) / len(batches)
     step = make_our_image_step()
     step()
     taken = statistics.median(time_call(step) for _ in range(10))

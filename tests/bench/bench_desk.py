@@ -58,10 +58,12 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
         git.fetch_commits(repository, f"file://{server}", [commit], largest=MAX_BYTES)
         tasks = [GradingTask("ada", 1, commit, str(repository))] * (EACH * count)
 
-        def time_gradings(jobs: int, some: list[GradingTask]) -> float:
+        def time_gradings(jobs: int, tasks_to_grade: list[GradingTask]) -> float:
             def work() -> None:
                 problems = [
-                    one.problem for one in grade_in_processes(some, ROOT, manifest, jobs=jobs) if one.result is None
+                    one.problem
+                    for one in grade_in_processes(tasks_to_grade, ROOT, manifest, jobs=jobs)
+                    if one.result is None
                 ]
                 if problems:
                     raise GraderError(f"grading failed: {problems[0]}")

@@ -47,7 +47,7 @@ def measure_training_seconds(build: Callable, train: Callable, predict: Callable
     train(build(rng), data.train_inputs[:WARM_UP], data.train_targets[:WARM_UP], rng=rng, progress=lambda *_: None)
     net, started = build(rng), time.perf_counter()
 
-    def progress(step: int, steps: int, *_: float) -> None:
+    def stop_at_goal(step: int, steps: int, *_: float) -> None:
         nonlocal asking
         asked = time.perf_counter()
         if step > steps // 2 and (predict(net, data.test_inputs).argmax(axis=1) == data.test_targets).mean() > GOAL:
@@ -55,7 +55,7 @@ def measure_training_seconds(build: Callable, train: Callable, predict: Callable
         asking += time.perf_counter() - asked
 
     try:
-        train(net, data.train_inputs, data.train_targets, rng=rng, progress=progress)
+        train(net, data.train_inputs, data.train_targets, rng=rng, progress=stop_at_goal)
     except _PassedError as passed:
         return float(passed.args[0])
     return float("inf")

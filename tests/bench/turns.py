@@ -33,12 +33,12 @@ class _StepsTakenError(Exception):
 def run_training_steps(train: Callable[..., None], *arguments: Any, rng: np.random.Generator, step_count: int) -> None:
     """Run a recipe's training, and abandon it at its first report of ``step_count`` steps or more."""
 
-    def progress(step: int, *_: float) -> None:
+    def stop_after_steps(step: int, *_: float) -> None:
         if step >= step_count:
             raise _StepsTakenError
 
     with suppress(_StepsTakenError):
-        train(*arguments, rng=rng, progress=progress)
+        train(*arguments, rng=rng, progress=stop_after_steps)
 
 
 @contextmanager

@@ -45,15 +45,15 @@ class ImagePage(NetworkPage):
         ready(self.done.format(accuracy=accuracy, tested=len(p)))
         self._handle_end(reader, report)
 
-    def _describe_answers(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that show more
+    def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Compute what the state says about the answers to the first test images, besides the curve."""
         return {}
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
         """Prepare the page before there is a network."""
 
-    def _describe_result(self, reader: DemoClassifier, p: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for pages that do more
-        """Compute what the last state adds after training, where ``p`` is the answer for all test images."""
+    def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Compute what the last state adds after training, where ``probabilities`` answers all test images."""
         return {}
 
     def _add_point(self, point: TrainingPoint) -> None:

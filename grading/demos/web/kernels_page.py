@@ -59,15 +59,15 @@ class KernelPage(AnsweringPage, ImagePage):
         return describe_images(self._images, self._samples)
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
-        def tell(standing: RaceState) -> None:
+        def publish_race(standing: RaceState) -> None:
             self._standing = standing
             self._publish_state("starting")
 
-        run_race(worker, self._images.images, self._images.labels, seed, tell)
+        run_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
-    def _describe_result(self, reader: DemoClassifier, p: np.ndarray) -> dict[str, Any]:
-        self._small = reader.compress(self._images.images[:CALIBRATED])
-        compared = compare_formats(p, reader, self._small, self._images)
+    def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
+        self._small = classifier.compress(self._images.images[:CALIBRATED])
+        compared = compare_formats(probabilities, classifier, self._small, self._images)
         return {
             "compared": {
                 "nbytes": compared.nbytes,

@@ -18,7 +18,7 @@ from grading.demos.function_requests import (
     extract_phrase,
     parse_request,
 )
-from grading.demos.function_trial import list_parameters, run_typed_inputs, try_function, try_rivals
+from grading.demos.function_trial import list_parameter_names, run_typed_inputs, try_function, try_rivals
 from grading.demos.function_writer import (
     MOST_BYTES,
     NETWORK,
@@ -114,7 +114,7 @@ class LanguagePage(AnsweringPage):
             except ValueError as error:
                 return {"refused": str(error)}
         trial = try_function(beginning, written, np.random.default_rng())
-        return {"parameters": list_parameters(beginning.text + written), **asdict(trial)}
+        return {"parameters": list_parameter_names(beginning.text + written), **asdict(trial)}
 
     def ask_rivals(self, question: Any) -> dict[str, Any]:
         """Have each rival continue a beginning, and try what it writes."""

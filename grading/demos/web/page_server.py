@@ -103,21 +103,21 @@ def _open_socket() -> socket.socket:
 
 
 def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
-    async def answer(_request: Request) -> Response:
+    async def send_file(_request: Request) -> Response:
         return FileResponse(path, media_type=TYPES[path.suffix])
 
-    return answer
+    return send_file
 
 
 def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
-    async def answer(request: Request) -> Response:
+    async def answer_call(request: Request) -> Response:
         question = await _read_json(request)
         try:
             return JSONResponse(await asyncio.to_thread(call, question))
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
 
-    return answer
+    return answer_call
 
 
 async def _read_json(request: Request) -> Any:

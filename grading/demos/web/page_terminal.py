@@ -33,13 +33,13 @@ def announce_page(console: Console, address: str, *, browser: bool) -> None:
 def interrupt_on_sigterm() -> Iterator[None]:
     """Treat SIGTERM like Ctrl+C inside this context."""
 
-    def interrupt(*_: Any) -> NoReturn:
+    def raise_interrupt(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
     try:
         yield
     finally:

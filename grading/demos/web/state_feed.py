@@ -26,13 +26,13 @@ class StateFeed:
         text = json.dumps(state, allow_nan=False)
         with self._lock:
             self._number, self._text = self._number + 1, text
-            self._wake()
+            self._wake_followers()
 
     def end(self) -> None:
         """Close every stream, since nothing more will come."""
         with self._lock:
             self._ended = True
-            self._wake()
+            self._wake_followers()
 
     async def follow(self) -> AsyncIterator[str]:
         """Yield the current state, then each published one. Pages too slow for every state get the newest."""
@@ -58,6 +58,6 @@ class StateFeed:
             with self._lock:
                 self._followers.discard(follower)
 
-    def _wake(self) -> None:
+    def _wake_followers(self) -> None:
         for loop, event in self._followers:
             loop.call_soon_threadsafe(event.set)

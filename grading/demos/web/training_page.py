@@ -38,10 +38,10 @@ class TrainingPage(ImagePage):
             raise ValueError("ask with {} and nothing else")
         return describe_images(self._images, self._samples)
 
-    def _describe_answers(self, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-        counts = count_confusions(labels, p)
+    def _describe_answers(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+        counts = count_confusions(labels, probabilities)
         return {
-            "answers": [[round(float(value), 4) for value in p[index]] for index in self._samples],
+            "answers": [[round(float(value), 4) for value in probabilities[index]] for index in self._samples],
             "confusion": counts.tolist(),
             "worst": find_worst_confusions(counts),
         }
