@@ -28,7 +28,7 @@ class CompressibleGuesser(GuessingNetwork):
 
 @dataclass
 class FakeClock:
-    """In place of a worker: time passes only in turns."""
+    """Replaces a worker: time passes only in turns."""
 
     now: float = 0.0
     steps: int = 0
@@ -43,7 +43,7 @@ class FakeClock:
 
 
 class FakeTrainingStep:
-    """In place of a training step: 40 ms, after `optimise` 20."""
+    """Replaces a training step, which takes 40 ms, or 20 ms after `optimise`."""
 
     seconds = 0.04
 
@@ -65,5 +65,5 @@ class FakeTrainingStep:
 
 
 def make_fake_loop_turn(clock: FakeClock | None, *_: object):
-    """In place of the loop convolution: 80 ms an image."""
+    """Replace the loop convolution, which takes 80 ms an image."""
     return lambda: clock.pass_time(0.08)

@@ -19,7 +19,7 @@ from tests.demos.test_terminal_pictures import draw_to_text
 
 
 class GuessingNetwork:
-    """In place of a student's network: knows a little, remembers what it was shown."""
+    """Replaces a student's network: it knows a little, and remembers the images it was shown."""
 
     shown: list
 
@@ -153,7 +153,7 @@ def test_what_student_code_raises_comes_through(
     error: type[Exception],
     said: str,
 ) -> None:
-    """Whoever plays the demonstration sees what stopped it."""
+    """The player of the demonstration sees what stopped it."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
 
     def edited(text: str) -> str:

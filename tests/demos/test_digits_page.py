@@ -92,7 +92,7 @@ def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points
 
 
 def test_clear_clears(open_page: Open) -> None:
-    """Paper, answer, bars and maps are as before the first stroke; then one can draw anew."""
+    """Paper, answer, bars and maps are as before the first stroke, and the user can draw again."""
     page = open_page()
     draw_stroke(page, ONE)
     expect_digit(page, 1)

@@ -97,7 +97,7 @@ def test_what_is_not_understood_is_said(functions: FunctionCorpus, typed: str, s
 
 
 def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -> None:
-    """Whoever reads it can type each of its parts, those made up for the run too."""
+    """The description names each part, including those made up for the run."""
     told = describe_grammar(functions.language)
     assert all(word in told for word in functions.language.made_up)
 

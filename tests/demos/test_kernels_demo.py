@@ -52,7 +52,7 @@ def guessed(
 
 
 def test_lanes_get_the_same_time_until_one_is_through(fake_clock: FakeClock) -> None:
-    """Twice as fast, module 13 has seen twice as many images; whoever is behind in time is next."""
+    """The lane with the least time is next, so module 13, twice as fast, sees twice as many images."""
     told: list[RaceState] = []
     standing = run_race(fake_clock, IMAGES, LABELS, 1, told.append)
     loops_lane, plain_lane, fast = standing.lanes

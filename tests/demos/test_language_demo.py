@@ -345,7 +345,7 @@ def test_it_goes_on_inside_a_training_that_is_left(
 
 
 def test_what_student_code_raises_comes_through(start_writing_worker: Start, language_milestone: Milestone) -> None:
-    """Whoever plays the demonstration sees what stopped it."""
+    """The player of the demonstration sees what stopped it."""
     broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
     with start_writing_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):
         play_language_demo(worker, RecordingScreen(), language_milestone, 1)

@@ -307,7 +307,7 @@ class TestInABrowser:
         assert float(first.inner_text().rstrip("%")) < 99
 
     def test_what_is_not_understood_is_said(self, open_page: Open) -> None:
-        """In place of what was understood, with what can be asked for."""
+        """A message replaces the understood request, and lists the possible requests."""
         page = open_page()
         page.locator("#typed").fill("write me a <b>poem</b>")
         page.get_by_role("button", name="Write").click()

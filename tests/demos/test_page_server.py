@@ -87,7 +87,7 @@ def test_the_page_and_its_files_are_served(page: RunningServer) -> None:
 
 
 def test_a_question_is_answered(page: RunningServer) -> None:
-    """JSON in, JSON out; what is no question is told why."""
+    """JSON goes in and comes out, and an invalid question gets the reason."""
     assert page.ask(b"21") == (200, {"twice": 42})
     assert page.ask(b'"x"') == (400, {"error": "that is no <number>"})
 
@@ -146,7 +146,7 @@ def test_without_the_token_there_is_nothing(page: RunningServer, path: str) -> N
     "name", ["server.py", "../server.py", "%2e%2e/server.py", "..%2fserver.py", "look.css", "live.js/", "double", "etc"]
 )
 def test_only_what_is_named_is_served(page: RunningServer, name: str) -> None:
-    """No other file of the folder, none outside of it, and no answers to GET."""
+    """Other files in the folder, files outside it, and questions by GET are not served."""
     assert page.request("GET", f"{page.path}{name}")[0] in (404, 405)
 
 

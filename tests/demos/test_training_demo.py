@@ -220,7 +220,7 @@ def test_what_it_is_trained_on_is_named(
 def test_what_student_code_raises_comes_through(
     start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever plays the demonstration sees what stopped it."""
+    """The player of the demonstration sees what stopped it."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
     with start_colour_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):
