@@ -23,6 +23,18 @@ RULES = Path(__file__).with_suffix(".yaml")
 TEXTS = {".md", ".jinja", ".html", ".js", ".css", ".yaml", ".yml", ".toml", ".cff", ".sql", ".sh"}
 QUOTING = {"course/prose.yaml", "tests/course/test_prose.py"}
 """Files whose subject is these words."""
+LEFT_OUT = {
+    ".git",
+    ".nox",
+    ".venv",
+    ".tito",
+    "__pycache__",
+    "node_modules",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
+"""Folders that are not the course's, where there is no git to say so."""
 KEEP = "prose: keep"
 CUT = "\0"
 """Stands for code inside a text: no phrase reaches across it."""
@@ -115,16 +127,16 @@ def extract_prose(path: str, source: str) -> str:
     if path.endswith(".py"):
         return _extract_python_prose(source)
     if path.endswith((".md", ".md.jinja")):
-        source = FENCED.sub(_cut, source)
+        source = FENCED.sub(_blank_out, source)
     if path.endswith((".yaml", ".yml", ".toml", ".sql", ".sh", ".cff")):
         source = re.sub(r"^(\s*)#", r"\1 ", source, flags=re.MULTILINE)
     if path.endswith(".jinja"):
-        source = JINJA.sub(_cut, source)
-    return NOT_PROSE.sub(_cut, source)
+        source = JINJA.sub(_blank_out, source)
+    return NOT_PROSE.sub(_blank_out, source)
 
 
 def _extract_python_prose(source: str) -> str:
-    """The comments, docstrings and messages of a Python file; all else becomes blanks that no phrase crosses."""
+    """Keep comments, docstrings and messages of a Python file; code becomes blanks that no phrase crosses."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -144,39 +156,45 @@ def _extract_python_prose(source: str) -> str:
 
 
 def _clean_literal(text: str, *, is_comment: bool) -> str:
-    """The words of a string or a comment: its quotes become spaces, and code inside it is cut."""
+    """Keep the words of a string or a comment: its quotes become spaces, and code in it is blanked out."""
     if is_comment:
-        return NOT_PROSE.sub(_cut, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
+        return NOT_PROSE.sub(_blank_out, re.sub(r"^#+", lambda found: " " * len(found[0]), text))
     opening = re.match(r"[rbfuRBFU]{0,2}('''|\"\"\"|'|\")", text)
     if opening is None:  # the middle of an f-string, since Python 3.12
-        return NOT_PROSE.sub(_cut, text)
+        return NOT_PROSE.sub(_blank_out, text)
     length, quotes = len(opening[0]), opening[1]
     inner = text[length : -len(quotes)]
     if len(quotes) == 1 and not re.search(r"\s", inner):  # one word is a key or a name
         return CUT * len(text)
     if "f" in opening[0].lower():
-        inner = FIELD.sub(_cut, inner)
+        inner = FIELD.sub(_blank_out, inner)
     mark = CUT if len(quotes) == 3 else " "
     before = " " * (length - len(quotes)) + (quotes if len(quotes) == 3 else mark * len(quotes))
-    return before + NOT_PROSE.sub(_cut, FENCED.sub(_cut, inner)) + mark * len(quotes)
+    return before + NOT_PROSE.sub(_blank_out, FENCED.sub(_blank_out, inner)) + mark * len(quotes)
 
 
-def _cut(found: re.Match[str]) -> str:
-    """Blanks of the same length, with the same line breaks."""
+def _blank_out(found: re.Match[str]) -> str:
+    """Replace a match by blanks of the same length, and keep its line breaks."""
     return "".join(char if char == "\n" else CUT for char in found[0])
 
 
 def list_texts(root: Path, paths: Iterable[str] = ()) -> Iterator[str]:
-    """The files with prose that git knows, or would add, below these paths."""
+    """List the files with prose below these paths: those that git knows or would add, or all of them without git."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
-    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    for name in sorted(set(listed.split("\0")) - {""} - QUOTING):
+    try:
+        listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        starts = [root / path for path in paths] or [root]
+        found = [file for start in starts for file in ([start] if start.is_file() else start.rglob("*"))]
+        listed = [file.relative_to(root).as_posix() for file in found]
+        listed = [name for name in listed if not LEFT_OUT & set(Path(name).parts)]
+    for name in sorted(set(listed) - {""} - QUOTING):
         if Path(name).suffix in TEXTS | {".py"} and (root / name).is_file():
             yield name
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    """0: nothing is banned; 1: something is, and was printed."""
+    """Print the findings. Returns 0 if nothing is banned, and 1 if something is."""
     warn = "--warn" in arguments
     rules = [rule for rule in load_rules() if rule.is_ban or warn]
     banned = 0

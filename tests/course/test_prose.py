@@ -105,3 +105,13 @@ def test_the_command_ends_with_1_for_a_ban_and_with_0_for_a_warning(
     assert main(["a.md"], tmp_path) == 0
     assert main([], tmp_path) == 1
     assert capsys.readouterr().out.startswith("b.py:1: “Mend” → fix\n1 to fix.")
+
+
+def test_without_git_all_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A course that was unpacked from an archive is read as well, but not what was installed into it."""
+    for name in ("docs/a.md", ".nox/lint/b.md"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("Mend the door.\n")
+    assert main([], tmp_path) == 1
+    assert capsys.readouterr().out.startswith("docs/a.md:1: “Mend” → fix\n1 to fix.")
+    assert main(["docs"], tmp_path) == 1
