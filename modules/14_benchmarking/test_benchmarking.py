@@ -24,8 +24,8 @@ class Machine:
         self.now = student.tensor.Tensor(np.array(0.5))
         self.clock, self.cost, self.seconds, self.called = self.now.item, cost, 0.5, []
 
-    def function(self, name):
-        """Return a function that takes the time its calls cost."""
+    def make_function(self, name):
+        """Return a function whose calls take the time that `cost` says."""
 
         def run():
             self.seconds += self.cost(name, len(self.called))
@@ -90,7 +90,7 @@ def test_each_call_is_measured_by_itself(student, rng, repeats, warmup):
     """The seconds of each call are returned in order; warm-up calls are made but not measured."""
     costs = [*rng.uniform(50, 60, warmup), *rng.uniform(1, 9, repeats)]
     machine = Machine(student, lambda _, n: costs[n] if n < len(costs) else 100.0)
-    got = student.benchmarking.time_calls(machine.function("work"), repeats, warmup, machine.clock)
+    got = student.benchmarking.time_calls(machine.make_function("work"), repeats, warmup, machine.clock)
     call = f"time_calls(work, {repeats}, {warmup}, clock)"
     hint = f"{warmup} calls first, then {repeats}; read the clock just before and just after each of these"
     expect.equal(len(machine.called), repeats + warmup, call=f"calls made by {call}", hint=hint)
@@ -102,7 +102,7 @@ def test_nothing_but_the_call_is_between_two_readings(student):
     """With a clock that ticks at each reading, each call takes one tick."""
     clock, _ = make_clock(student, [1] * 100)
     machine = Machine(student, lambda *_: 0.0)
-    got = student.benchmarking.time_calls(machine.function("work"), 5, 1, clock)
+    got = student.benchmarking.time_calls(machine.make_function("work"), 5, 1, clock)
     expect.array(got, [1.0] * 5, call="time_calls(work, 5, 1, clock) with a clock that ticks at each reading")
 
 
@@ -126,7 +126,7 @@ def test_a_timer_refuses_to_measure_nothing(student):
     machine = Machine(student, lambda *_: 1.0)
     for repeats, warmup in ((0, 3), (-1, 0), (3, -1)):
         with expect.raises(ValueError, call=f"time_calls(work, {repeats}, {warmup})"):
-            student.benchmarking.time_calls(machine.function("work"), repeats, warmup, machine.clock)
+            student.benchmarking.time_calls(machine.make_function("work"), repeats, warmup, machine.clock)
     expect.equal(machine.called, [], call="calls made before the ValueError")
 
 
@@ -271,7 +271,7 @@ def test_what_has_no_interval_is_refused(student):
 
 def time_both_functions(student, machine, blocks, warmup=1, seed=0):
     """Call time_in_turns with two functions of a machine, "a" and "b"."""
-    a, b = machine.function("a"), machine.function("b")
+    a, b = machine.make_function("a"), machine.make_function("b")
     return student.benchmarking.time_in_turns(a, b, blocks, warmup, machine.clock, rng=student.rng(seed))
 
 
@@ -456,7 +456,7 @@ def test_no_drift_fools_a_comparison_in_turns(student, rng, name):
     for _ in range(25):
         start, noise = int(rng.integers(48)), rng.normal(1, 0.01, 60)
         machine = Machine(student, lambda _, n, start=start, noise=noise: drift(n, start) * noise[n])
-        functions = machine.function("a"), machine.function("b")
+        functions = machine.make_function("a"), machine.make_function("b")
         seconds = student.benchmarking.time_in_turns(*functions, 12, 1, machine.clock, rng=generator)
         wrong += student.benchmarking.judge(seconds, rng=generator)["verdict"] != "cannot tell"
     call = f"wrong verdicts in 25 comparisons of equal functions on a machine that is {name}"

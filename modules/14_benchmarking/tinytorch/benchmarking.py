@@ -81,7 +81,7 @@ def quantile(samples, q: float) -> float:
 
 
 def summarise(samples) -> dict[str, float]:
-    """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of at least one sample; else ValueError.
+    """Return "minimum", "median", "mad" and "p95", the quantile 0.95, of the samples. ValueError without samples.
 
     The MAD is the median of the samples' distances from their median, times MAD_TO_STD.
 
