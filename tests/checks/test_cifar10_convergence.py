@@ -26,7 +26,7 @@ TENTHS = tuple(step / 10 for step in range(11))
 
 
 def make_colour_images(train: int, test: int) -> DataSet:
-    """Noise in ten colours: an easy task, which a network has learned after few steps, and with every image turned."""
+    """Draw noise in ten colours: an easy task that a network learns in a few steps, even with every image rotated."""
     rng = np.random.default_rng(1)
     palette = np.array([(r, g, b) for r in (60, 130, 200) for g in (60, 200) for b in (60, 200)][:10])
     targets = rng.permutation(np.arange(train + test) % 10)
@@ -45,7 +45,7 @@ def make_colour_images(train: int, test: int) -> DataSet:
 
 @pytest.fixture
 def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Grade milestone 3 on so many images, with edits of the solution's recipe."""
+    """Provide a function that grades milestone 3 on a number of images, with edits of the solution's recipe."""
 
     def grade_it(images: int, *edits: dict[str, Any], official: bool = False) -> Result:
         data = make_colour_images(images, 200)
@@ -61,12 +61,12 @@ def grade_edited_recipe(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def map_figures_by_criterion(result: Result) -> dict[str, float | None]:
-    """Figures by the names of their criteria."""
+    """Map the names of the criteria to their measured figures."""
     return {c.name: c.measured for c in result.criteria}
 
 
 def list_failed_criteria(result: Result) -> set[str]:
-    """Names of the criteria that are not met."""
+    """List the names of the criteria that are not met."""
     assert not any(c.status is CriterionStatus.ERROR for c in result.criteria)
     assert all(c.failures for c in result.criteria if c.status is CriterionStatus.FAILED)
     return {c.name for c in result.criteria if c.status is CriterionStatus.FAILED}
@@ -90,7 +90,7 @@ def test_the_solution_converges(grade_edited_recipe: Callable[..., Result]) -> N
 
 
 def test_without_training_nothing_falls(grade_edited_recipe: Callable[..., Result]) -> None:
-    """Claimed steps and losses are not believed: accuracy, loss and curve are the grader's."""
+    """Claimed steps and losses are ignored: accuracy, loss and curve are the grader's."""
     lie = "    for step in range(1, 101):\n        progress(step, 100, 0.1, 0.9)\n    return\n" + EPOCHS
     assert list_failed_criteria(grade_edited_recipe(300, {"find": EPOCHS, "replace": lie})) >= {
         "accuracy",
@@ -100,7 +100,7 @@ def test_without_training_nothing_falls(grade_edited_recipe: Callable[..., Resul
 
 
 def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., Result]) -> None:
-    """Who reports nothing in the last tenth of training is told to."""
+    """A recipe that reports nothing in the last tenth of training is told to report."""
     silent = {"find": "if step % max(1, steps // 50) == 0 or step == steps:", "replace": "if step < steps // 2:"}
     result = grade_edited_recipe(300, silent)
     assert "late_fall" in list_failed_criteria(result)
@@ -109,7 +109,7 @@ def test_a_curve_that_ends_early_is_no_proof(grade_edited_recipe: Callable[..., 
 
 
 def test_official_gradings_train_from_two_seeds(grade_edited_recipe: Callable[..., Result]) -> None:
-    """Each has its curves, and both seeds are named."""
+    """Each seed has its curves, and both seeds are named."""
     if choose(official=False) == "process":
         pytest.skip("official grading needs a sandbox")
     result = grade_edited_recipe(300, {"find": EPOCHS, "replace": "    epochs = 2"}, official=True)
@@ -120,7 +120,7 @@ def test_official_gradings_train_from_two_seeds(grade_edited_recipe: Callable[..
 
 
 def test_late_fall_is_the_part_that_comes_last() -> None:
-    """Of a fall from 2 to 1 that is done at four fifths nothing is left; of a straight line two tenths and more."""
+    """A fall that is done at four fifths leaves nothing, and a straight line leaves two tenths and more."""
     assert measure_late_loss_fall(TENTHS, (2.0, *[1.0] * 10)) == 0
     straight = tuple(2 - step for step in TENTHS)
     assert measure_late_loss_fall(TENTHS, straight) == pytest.approx((1.25 - 1.05) / (2 - 1.05))
@@ -128,6 +128,6 @@ def test_late_fall_is_the_part_that_comes_last() -> None:
 
 
 def test_late_fall_is_unknown_without_measurements_or_a_fall() -> None:
-    """A curve that stops at half time, and one that rises, have none."""
+    """A curve that stops halfway has no late fall, nor does one that rises."""
     assert measure_late_loss_fall(TENTHS[:6], (2.0, 1.5, 1.2, 1.1, 1.0, 1.0)) is None
     assert measure_late_loss_fall(TENTHS, tuple(2 + step for step in TENTHS)) is None

@@ -1,4 +1,4 @@
-"""The task of a run is drawn, and what is asked is moved so that nothing names it."""
+"""Each run's task is drawn, and its test images are shifted so that nothing identifies them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from grading.manifest.model import ImageExperiment, Symmetry
 
 @pytest.fixture
 def experiment(root) -> ImageExperiment:
-    """How milestone 2 moves its images."""
+    """Load milestone 2's experiment, which says how far images are shifted."""
     found = load(root).milestone(2).experiment
     assert isinstance(found, ImageExperiment)
     return found
 
 
 def draw_blobs(count: int, seed: int = 1) -> np.ndarray:
-    """Smooth blobs on black with an empty frame, so that whole-pixel shifts keep every sum."""
+    """Draw smooth blobs on black with an empty frame, so that whole-pixel shifts keep every sum."""
     rng = np.random.default_rng(seed)
     down, right = np.mgrid[:28, :28]
     middle = rng.uniform(10, 18, (count, 3, 2, 1, 1))
@@ -39,13 +39,13 @@ def draw_blobs(count: int, seed: int = 1) -> np.ndarray:
 
 
 def compute_power_sums(images: np.ndarray) -> np.ndarray:
-    """Σp, Σp², Σp³ of each image: what names 9,998 of MNIST's 10,000 test images."""
+    """Compute Σp, Σp² and Σp³ of each image, which identify 9,998 of MNIST's 10,000 test images."""
     pixels = images.reshape(len(images), -1).astype(float)
     return np.stack([(pixels**power).sum(axis=1) for power in (1, 2, 3)], axis=1)
 
 
 def measure_identified_share(images: np.ndarray, moved: np.ndarray) -> float:
-    """The share of moved images whose nearest neighbour, by their sums, is the image they came from."""
+    """Measure the share of shifted images whose nearest neighbour, by sums, is the image they came from."""
     known, seen = (np.log(compute_power_sums(each)) for each in (images, moved))
     spread = known.std(axis=0)
     nearest = (((seen[:, None] - known[None]) / spread) ** 2).sum(axis=2).argmin(axis=1)
@@ -81,7 +81,7 @@ def test_there_are_fourteen_labelings_and_every_other_one_is_drawn():
 
 
 def test_a_program_with_xor_in_its_source_learns_no_other_labels():
-    """Of each other labeling it gets two or three corners, whichever sign it has learned."""
+    """It gets two or three corners of each other labeling, whichever sign it has learned."""
     for labels in OTHER_LABELINGS:
         right = sum(a == b for a, b in zip(labels, XOR, strict=True))
         assert max(right, 4 - right) in (2, 3)
@@ -101,7 +101,7 @@ def test_a_threshold_on_the_unit_square_is_at_chance_on_drawn_ones():
 
 @pytest.mark.parametrize(("symmetry", "ways"), [(Symmetry.SQUARE, 8), (Symmetry.MIRRORS, 4)])
 def test_images_are_turned_all_alike_and_classes_renumbered(symmetry, ways):
-    """Every way comes up; a class keeps its images, and answers are read in the data's own numbering."""
+    """Every orientation comes up, a class keeps its images, and answers are read in the data's own numbering."""
     image = np.arange(4 * 6 * 6, dtype=np.uint8).reshape(4, 1, 6, 6)
     data = DataSet("d", image, np.array([0, 3, 3, 9]), image[:2], np.array([0, 3]), digest="0" * 64)
     seen = set()
@@ -128,7 +128,7 @@ def test_mirrors_keep_rows_rows():
 
 
 def test_no_sum_of_pixels_names_a_moved_image(experiment):
-    """Whole-pixel shifts keep the sums, so that they name nearly every image; what the grader does leaves few."""
+    """Whole-pixel shifts keep the sums, which identify nearly every image. The grader's shifts leave few."""
     images, rng = draw_blobs(1000), np.random.default_rng(2)
     shifted = np.stack([np.roll(p, rng.integers(-1, 2, 2), axis=(1, 2)) for p in images])
     assert measure_identified_share(images, shifted) > 0.95
@@ -136,7 +136,7 @@ def test_no_sum_of_pixels_names_a_moved_image(experiment):
 
 
 def test_what_is_moved_stays_an_image_like_it(experiment):
-    """Moved by at most a pixel, no brighter than its gain and noise allow, and uint8 of the same shape."""
+    """It is shifted by at most a pixel, no brighter than gain and noise allow, and uint8 of the same shape."""
     flat = np.full((200, 3, 16, 16), 100, np.uint8)
     moved = perturb_images(flat, experiment, np.random.default_rng(3))
     assert moved.shape == flat.shape

@@ -1,4 +1,4 @@
-"""A recipe's generator tells nothing of the grader's own draws."""
+"""A recipe's generator reveals nothing about the grader's own draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading.checks.grader_seeds import derive_student_seed, make_grader_rng
 
 @pytest.mark.parametrize("seed", [0, 1, 20, 2**31 - 1, 2**32 - 1])
 def test_the_seed_a_recipe_is_given_is_another(seed):
-    """Not the printed one, the same every time, and with no entropy of it in what the grader draws."""
+    """It is not the printed seed, it is the same every time, and the grader's draws use none of its entropy."""
     given = derive_student_seed(seed)
     assert given == derive_student_seed(seed)
     assert 2**40 < given < 2**63
@@ -24,11 +24,11 @@ def test_the_seed_a_recipe_is_given_is_another(seed):
 
 
 def test_each_purpose_has_its_own_draws():
-    """What is asked of the network says nothing of how the other task is made."""
+    """The requests to the network reveal nothing about how the other task is made."""
     assert make_grader_rng(1).integers(2**63) != make_grader_rng(1, "another task").integers(2**63)
 
 
 @pytest.mark.parametrize("check", [image_training, xor_training, student_network])
 def test_no_measurement_draws_from_the_seed_itself(check):
-    """A generator made of the printed seed is one that student code could make again."""
+    """Student code could make the same generator from the printed seed."""
     assert "default_rng" not in inspect.getsource(check)

@@ -1,4 +1,4 @@
-"""The speed of module 13 as the grader measures it: CPU time by the kernel's count, values checked in every turn."""
+"""The speed of module 13 as the grader measures it: by the kernel's CPU time, with values checked in every turn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = StepShape(batch=8, side=16, channels=(4, 8, 8))
 
 @pytest.fixture(scope="module")
 def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
-    """What the check makes of the solution."""
+    """Measure the speed of the solution."""
     folder, manifest = tmp_path_factory.mktemp("speed"), load(root)
     milestone, log = manifest.milestone(4), WorkerLog()
     modules = manifest.modules_for(milestone)
@@ -54,7 +54,7 @@ def measurement(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Measure
 
 
 def test_the_solution_is_faster_and_gives_the_same_values(measurement: Measurement) -> None:
-    """How much faster depends on the machine, and is the milestone's question; that it is, and is right, is not."""
+    """How much faster depends on the machine and is the milestone's question. That it is faster and right does not."""
     assert measurement.figures["speed_up"] is not None, measurement.failures
     assert measurement.figures["speed_up"] > 1.1, measurement.how
     assert measurement.figures["same_values"] is not None
@@ -67,7 +67,7 @@ def test_the_solution_is_faster_and_gives_the_same_values(measurement: Measureme
 
 
 def test_a_slow_baseline_counts_no_more_than_its_bound() -> None:
-    """Twice as slow as the bound is no faster kernel; below the bound, what was measured counts."""
+    """A baseline twice as slow as the bound gains nothing. Below the bound, the measured time counts."""
     slow = SpeedRound(SMALL, plain=8.0, fast=1.0, products=1.0, difference=0.0)
     assert slow.compute_speed_up(2.0) == 2.0
     assert slow.compute_speed_up(10.0) == 8.0
@@ -88,7 +88,7 @@ def test_products_are_those_of_the_drawn_network() -> None:
 
 
 def test_shapes_are_drawn_for_the_framework() -> None:
-    """Each of many draws has sides that can be halved three times, and a batch of two or more."""
+    """Every draw has sides that can be halved three times, and a batch of two or more."""
     rng = np.random.default_rng(5)
     for _ in range(200):
         shape = draw_step_shape(rng)
@@ -98,7 +98,7 @@ def test_shapes_are_drawn_for_the_framework() -> None:
 
 @pytest.fixture
 def busy_process() -> Iterator[int]:
-    """A process that computes for ever."""
+    """Start a process that computes for ever, and yield its id."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         yield process.pid
         process.kill()
@@ -106,7 +106,7 @@ def busy_process() -> Iterator[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux makes a clock's number from a pid")
 def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy_process: int) -> None:
-    """It grows while that process computes, finer than the kernel's ticks; where there is no process there is none."""
+    """It grows as that process computes, in steps finer than the kernel's ticks. Without a process there is none."""
     first = read_cpu_nanoseconds(busy_process)
     deadline = time.monotonic() + 30
     seen = {first}
@@ -119,7 +119,7 @@ def test_cpu_time_of_another_process_is_read_to_the_nanosecond(busy_process: int
 
 
 def test_a_worker_s_clock_counts_its_threads_and_not_its_sleep(tmp_path: Path) -> None:
-    """A worker that waits for its next call computes nothing meanwhile."""
+    """A worker computes nothing as it waits for its next call."""
     confinement = Confinement(tmp_path, (), memory_mb=2048, cpu_seconds=60, sandbox=choose(official=False))
     with Worker(confinement, call_seconds=30) as worker:
         worker.request("echo", None)

@@ -1,4 +1,4 @@
-"""The questions are judged in as many words as there is something to say."""
+"""The questions are judged, and the failures say no more than needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grading.result import Failure
 
 @pytest.fixture
 def check_quiz(root: Path, tmp_path: Path):
-    """`check(answers, owner)`: what the check says of milestone 1's questions to the student ada."""
+    """Provide `check_quiz(answers, owner)`, which judges milestone 1's questions for the student ada."""
 
     def run(answers: dict[str, object], owner: str = "ada", *, number: int = 1) -> Measurement:
         if answers:
@@ -28,7 +28,7 @@ def check_quiz(root: Path, tmp_path: Path):
 
 
 def test_an_unopened_quiz_is_one_thing_to_do(check_quiz) -> None:
-    """Not one for each question."""
+    """It is one failure, not one for each question."""
     measured = check_quiz({})
     (failure,) = measured.failures["correct"]
     assert failure.title == OPEN_TITLE
@@ -38,7 +38,7 @@ def test_an_unopened_quiz_is_one_thing_to_do(check_quiz) -> None:
 
 
 def test_a_wrong_answer_is_told_beside_the_open_questions(check_quiz, root: Path) -> None:
-    """The wrong ones each with their place in a lesson, the open ones together."""
+    """Each wrong answer has its place in a lesson, and the open questions share a failure."""
     ids = [question.id for question in load(root).milestone(1).questions]
     wrong, other, open_ = check_quiz(dict.fromkeys(ids[:2], -1)).failures["correct"]
     assert (wrong.title, other.title) == tuple(f"Question {name} is answered correctly" for name in ids[:2])
@@ -57,7 +57,7 @@ def test_somebody_elses_answers_are_one_thing_to_do(check_quiz, root: Path) -> N
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: int) -> None:
-    """No full stop before a comma, and none twice."""
+    """There is no full stop before a comma, and none twice."""
     ids = [question.id for question in load(root).milestone(number).questions]
     failures = check_quiz(dict.fromkeys(ids, -1), number=number).failures["correct"]
     assert len(failures) == len(ids)
@@ -68,7 +68,7 @@ def test_the_place_to_read_ends_as_a_sentence(check_quiz, root: Path, number: in
 
 
 def test_only_answers_that_were_looked_at_count_as_judged(root: Path) -> None:
-    """Beside a wrong answer and an open question the others were right; in an unopened quiz none was looked at."""
+    """Next to a wrong answer and an open question the others were right. In an unopened quiz none was judged."""
     milestone = load(root).milestone(1)
     first, _, *others = (question.id for question in milestone.questions)
     wrong = Failure(title=f"Question {first} is answered correctly", got="Not right yet.")

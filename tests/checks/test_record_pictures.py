@@ -1,4 +1,4 @@
-"""What a run leaves to be drawn: counts of answers, the first kernels, the time of a step, rivals, attention."""
+"""The pictures in a run's record: confusions, the first kernels, step times, rivals and attention."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ IMAGES = np.zeros((5, 3, 32, 32), np.uint8)
 
 
 def make_weights(*shapes: tuple[int, ...], dtype: str = "float32") -> Weights:
-    """Parameters of these shapes, all different from 0."""
+    """Make parameters of these shapes, with no zero in them."""
     return Weights(tuple(np.full(shape, 0.5, dtype) for shape in shapes), ())
 
 
 def test_a_row_counts_what_one_class_was_taken_for():
-    """Two cats are named as such and one is named dog; the only dog is a cat."""
+    """Two cats are called cats and one is called a dog. The only dog is called a cat."""
     shown = make_confusion_picture(np.array([0, 0, 1, 0]), np.array([0, 1, 0, 0]), ("cat", "dog"), 7)
     assert (shown.shape, shown.labels, shown.values) == ((2, 2), ("cat", "dog"), (2, 1, 1, 0))
 
 
 def test_kernels_are_told_in_127ths_of_their_largest():
-    """Each for itself, so that a weak kernel is seen as well as a strong one; zeros stay zeros."""
+    """Each kernel is scaled separately, so that weak ones are visible as well. Zeros stay zeros."""
     kernels = np.zeros((3, 3, 1, 2), np.float32)
     kernels[0, :, 0] = [[2, -1], [0, 0.5], [0, 0]]
     kernels[1] = kernels[0] / 1000
@@ -49,7 +49,7 @@ def test_kernels_are_told_in_127ths_of_their_largest():
     [((16, 3, 3, 3), 16), ((500, 3, 3, 3), MOST_FILTERS), ((64, 3, 7, 7), 12), ((9, 3, 16, 16), 2), ((4, 3, 1, 1), 4)],
 )
 def test_few_kernels_are_kept(shape, maps):
-    """As many as a record of a size to be read has room for, whatever their size."""
+    """There are as many as a small record has room for, whatever their size."""
     (shown,) = make_filter_pictures(make_weights((10, 3), shape), IMAGES, 7)
     assert shown.shape == (maps, *shape[1:])
 
@@ -68,27 +68,27 @@ def test_few_kernels_are_kept(shape, maps):
     ],
 )
 def test_what_is_no_kernel_for_such_images_is_not_shown(shape):
-    """Another number of channels or axes, an empty array or a huge window makes no picture and no error."""
+    """A different number of channels or axes, an empty array or a huge window makes no picture and no error."""
     assert make_filter_pictures(make_weights(shape), IMAGES, 7) == ()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("value", [0.0, 1e-7, 6e4])
 def test_any_magnitude_is_shown(dtype, value):
-    """The largest of a kernel is 127, unless all of it is 0."""
+    """A kernel's largest value is 127, unless the whole kernel is 0."""
     kernels = np.full((2, 3, 3, 3), value, dtype)
     (shown,) = make_filter_pictures(Weights((kernels,), ()), IMAGES, 7)
     assert set(shown.values) == ({127} if value else {0})
 
 
 def test_times_are_whole_microseconds():
-    """Rounded, in the order given; absurd ones are cut."""
+    """They are rounded, in the given order, and absurd ones are cut."""
     shown = make_step_time_picture({"module 06": 0.0412345, "module 13": 1e9}, 7)
     assert (shown.labels, shown.values) == (("module 06", "module 13"), (41_234, 10**9))
 
 
 def test_rivals_stand_below_the_network_in_thousandths():
-    """A row for each of them, a column for each set; what could not be measured is nothing."""
+    """Each has a row and each set a column. A figure that could not be measured is 0."""
     shares = {"compositions": 0.6254, "made_up": 0.5, "names": None, "claims": 1.0, "copied": 0.1}
     ladders = {figure: {"counts": 0.1, "copies": 0.25} for figure in ("claims", "names", "made_up", "compositions")}
     shown = make_rival_picture(shares, ladders, 7)
@@ -97,13 +97,13 @@ def test_rivals_stand_below_the_network_in_thousandths():
 
 
 def test_bits_are_told_in_thousandths():
-    """The network's first; absurd ones are cut."""
+    """The network's come first, and absurd ones are cut."""
     shown = make_text_rival_picture(2.2149, {"counts": 2.06, "lies": 1e9}, 7)
     assert (shown.labels, shown.values) == (("this network", "counts", "lies"), (2215, 2060, 10**6))
 
 
 def test_attention_shows_the_rows_that_wrote():
-    """Of three tokens the last is written: the second's row, of all heads the largest share."""
+    """The last of three tokens is written, so the second's row is shown, with the largest share of all heads."""
     maps = np.array([[[[1, 0], [0.3, 0.7]], [[1, 0], [0.6, 0.4]]]])
     shown = make_attention_picture(maps, [b"a", b" b", b"\xff"], 1, 7)
     assert (shown.shape, shown.labels, shown.values) == ((1, 1, 2), ("a", " b", "\ufffd"), (60, 70))
@@ -113,7 +113,7 @@ def test_attention_shows_the_rows_that_wrote():
     ("layers", "size", "written"), [(1, MOST_TOKENS, MOST_TOKENS), (12, MOST_TOKENS, 30), (3, 40, 14), (2, 1, 1)]
 )
 def test_attention_is_small_however_much_there_is(layers, size, written):
-    """As many layers, rows and tokens as a record has room for, the first that were written."""
+    """There are as many layers, rows and tokens as a record has room for, starting with the first written."""
     maps = np.full((layers, 2, size, size), 1 / size)
     tokens = [bytes([number]) for number in range(size + 1)]
     shown = make_attention_picture(maps, tokens, written, 7)
@@ -124,7 +124,7 @@ def test_attention_is_small_however_much_there_is(layers, size, written):
 
 
 def test_images_named_correctly_and_the_surest_mistakes_are_kept():
-    """One image of each class that was named correctly, then the mistakes, the surest first, with their pixels."""
+    """They are one correctly classified image of each class, then the mistakes, surest first, with their pixels."""
     images = np.arange(6 * 4, dtype=np.uint8).reshape(6, 1, 2, 2)
     targets = np.array([0, 0, 1, 1, 1, 0])
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3], [0.99, 0.01], [0.6, 0.4]])
@@ -138,7 +138,7 @@ def test_images_named_correctly_and_the_surest_mistakes_are_kept():
 @pytest.mark.parametrize(("shape", "most"), [((1, 28, 28), 20), ((3, 32, 32), 10)])
 @pytest.mark.parametrize("right", [0, 50, 100])
 def test_few_images_are_kept(shape, most, right):
-    """However many there are, and whether all or none are named correctly; turned views are kept as they look."""
+    """There are few of any number, also with all or none classified correctly. Rotated views are kept as they look."""
     images = np.rot90(np.zeros((100, *shape), np.uint8), axes=(2, 3))
     targets = np.arange(100) % 10
     probabilities = np.eye(10)[np.where(np.arange(100) < right, targets, (targets + 1) % 10)]

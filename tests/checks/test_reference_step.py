@@ -1,4 +1,4 @@
-"""The grader's own training step: right by finite differences, and never the same twice."""
+"""The grader's own training step agrees with finite differences, and is never the same twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = StepShape(batch=3, side=8, channels=(2, 3, 4))
 
 
 def compute_loss(values: StepValues) -> float:
-    """Mean cross-entropy of the step's logits."""
+    """Compute the mean cross-entropy of the step's logits."""
     logits = compute_reference_step(values).logits
     logits = logits - logits.max(axis=1, keepdims=True)
     log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -28,7 +28,7 @@ def compute_loss(values: StepValues) -> float:
 
 
 def test_every_gradient_agrees_with_finite_differences() -> None:
-    """For each weight a few of its numbers are moved a little, and the loss moves as the gradient says."""
+    """A few numbers of each weight are shifted a little, and the loss moves as the gradient says."""
     rng = np.random.default_rng(3)
     values = draw_step_values(SMALL, rng)
     values = replace(values, weights=tuple(weight.astype(np.float64) for weight in values.weights))
@@ -52,7 +52,7 @@ def test_the_convolution_is_the_sum_over_each_window() -> None:
 
 
 def test_shapes_and_values_are_drawn() -> None:
-    """Twenty draws give many shapes, all near one size of work, and each draw other values."""
+    """Twenty draws give many shapes, all with similar work, and each draw gives different values."""
     rng = np.random.default_rng(0)
     shapes = [draw_step_shape(rng) for _ in range(20)]
     assert len(set(shapes)) > 10
@@ -64,7 +64,7 @@ def test_shapes_and_values_are_drawn() -> None:
 
 
 def test_a_difference_is_relative_to_the_size_of_what_is_right() -> None:
-    """Half of a percent stays half of a percent in large and in small numbers; NaN is no small difference."""
+    """Half a percent stays half a percent in large and in small numbers. NaN is not a small difference."""
     right = np.array([3.0, -4.0])
     for size in (1e-6, 1.0, 1e6):
         assert abs(compute_relative_difference(size * right * 1.005, size * right) - 0.005) < 1e-9

@@ -1,4 +1,4 @@
-"""What a recipe gives is believed only as far as it was checked, and odd things are the student's, not the grader's."""
+"""A recipe's values count only as far as they were checked, and odd ones are the student's error, not the grader's."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from grading.checks.student_network import RecipeError, StudentNetwork, Weights,
 
 
 class FakeParameter:
-    """A parameter."""
+    """A parameter with a value and a gradient."""
 
     def __init__(self, values):
         self.data = np.asarray(values, np.float32)
 
     def numpy(self):
-        """Its values."""
+        """Return the values."""
         return self.data
 
 
 class FakeWorker:
-    """A worker whose recipe, network and generator are this test's."""
+    """A worker whose recipe, network and generator come from this test."""
 
     def __init__(self, parameters, reports=()):
         self._parameters, self._reports = parameters, reports
 
     def recipe(self, _module_id):
-        """Itself."""
+        """Return this worker, which is also the recipe."""
         return self
 
     def rng(self, seed):
-        """Any generator."""
+        """Return any generator."""
         return np.random.default_rng(seed)
 
     def build(self, _rng):
-        """The network is the worker, too."""
+        """Return this worker, which is also the network."""
         return self
 
     def parameters(self):
-        """What the test says, again each time."""
+        """Call the test's function for the parameters."""
         return self._parameters()
 
     def deadline(self, _seconds):
-        """No deadline."""
+        """Set no deadline."""
         return contextlib.nullcontext()
 
     def train(self, _network, _inputs, _targets, *, rng, progress):
-        """Reports only."""
+        """Only report the test's steps."""
         assert rng is not None
         for args, named in self._reports:
             progress(*args, **named)
@@ -60,7 +60,7 @@ def build_network(parameters, reports=()) -> StudentNetwork:
 
 
 def test_parameters_must_stay_as_many_as_they_were():
-    """A network with one more each time is told so; it is not the grader's error."""
+    """A network with one more each time is the student's error, not the grader's."""
     kept = [FakeParameter([1.0])]
     growing = build_network(lambda: kept.append(FakeParameter([2.0])) or list(kept))
     first = growing.copy_weights()
@@ -69,13 +69,13 @@ def test_parameters_must_stay_as_many_as_they_were():
 
 
 def add_buffers(worker, buffers):
-    """The same network, which names buffers, too."""
+    """Add buffers to the network in a worker."""
     worker.buffers = buffers
     return StudentNetwork(worker, "04_layers", 0)
 
 
 def test_parameters_and_buffers_are_carried():
-    """Both lists are copied and set; a network that names no buffers has none."""
+    """Both lists are copied and set. A network that defines no buffers has none."""
     weight, mean = FakeParameter([[1.0, 2.0]]), FakeParameter([0.5])
     source = add_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
     other, others_mean = FakeParameter([[0.0, 0.0]]), FakeParameter([0.0])
@@ -88,7 +88,7 @@ def test_parameters_and_buffers_are_carried():
 
 
 def test_other_shapes_are_said():
-    """A network that another seed builds otherwise, or that training has grown, is told which list and how."""
+    """The message names the list and the shapes when another seed or training gives a different network."""
     grown, small = (
         build_network(lambda: [FakeParameter(np.zeros((3, 2)))]),
         build_network(lambda: [FakeParameter(np.zeros((2, 2)))]),
@@ -101,7 +101,7 @@ def test_other_shapes_are_said():
 
 
 def test_weights_that_are_not_numbers_are_said():
-    """NaN is the student's, with words, and no noise is added to it."""
+    """NaN is the student's error, with a message, and no noise is added to it."""
     with pytest.raises(RecipeError, match="NaN or infinity"):
         build_network(lambda: [FakeParameter([1.0, np.nan])]).copy_weights()
     keeping = add_buffers(FakeWorker(lambda: [FakeParameter([0.0])]), lambda: "none")
@@ -110,7 +110,7 @@ def test_weights_that_are_not_numbers_are_said():
 
 
 def test_noise_leaves_what_was_learned_and_nothing_of_low_bits():
-    """Every number moves by a share of its tensor's size; bits below that are as good as drawn."""
+    """Every number moves by a share of its tensor's size, and lower bits are as good as drawn."""
     rng = np.random.default_rng(1)
     values = rng.normal(0, 0.1, 20_000).astype(np.float32)
     hidden = (values.view(np.uint32) & ~np.uint32(1)) | rng.integers(0, 2, len(values)).astype(np.uint32)
@@ -123,7 +123,7 @@ def test_noise_leaves_what_was_learned_and_nothing_of_low_bits():
 
 
 def test_noise_spares_what_it_must():
-    """A variance stays above 0, integers stay, and what has no size has no noise."""
+    """A variance stays above 0, integers stay, and an array without size gets no noise."""
     tiny, scale = np.full(1000, 1e-8, np.float32), np.arange(5, dtype=np.int8)
     weights = Weights((np.zeros((0, 3), np.float32), np.zeros(4)), (np.append(tiny, 1.0), scale))
     noisy = weights.add_noise(1e-2, np.random.default_rng(2))
@@ -135,7 +135,7 @@ def test_noise_spares_what_it_must():
 
 
 def test_noise_reaches_what_is_too_small_or_too_large_to_square():
-    """Where the square of a float64 is 0 or infinite, its size is still known, and so the noise."""
+    """Where the square of a float64 is 0 or infinite, its size is still known, and with it the noise."""
     for size in (2.0**-900, 2.0**900):
         before = np.full((50, 2), size) * [1, 3]
         (after,) = Weights((before,), ()).add_noise(1e-3, np.random.default_rng(3)).parameters
@@ -143,13 +143,13 @@ def test_noise_reaches_what_is_too_small_or_too_large_to_square():
 
 
 def test_a_byte_of_a_buffer_counts_as_a_number():
-    """Noise does not reach integers, nor the exponent of a float there, so 64 bits hold more than a parameter does."""
+    """Noise reaches neither integers nor a float's exponent there, so 64 bits hold more than a parameter does."""
     assert Weights((), (np.zeros(10, np.int64), np.zeros(10, np.float64))).number_count == 160
     assert Weights((np.zeros(10, np.float64),), ()).number_count == 10
 
 
 def test_a_network_keeps_its_dtypes():
-    """Which dtype training chose is no answer: what is carried is of the dtype that it finds."""
+    """A dtype chosen in training does not carry an answer, because weights take the dtype that they find."""
     source, target = FakeParameter([1.5]), FakeParameter([0.0])
     source.data = source.data.astype(np.float64)
     build_network(lambda: [target]).load_weights(build_network(lambda: [source]).copy_weights())
@@ -171,7 +171,7 @@ def test_a_network_keeps_its_dtypes():
     ],
 )
 def test_a_value_where_a_function_belongs_is_said(name, value, call):
-    """A property, or a name that was used twice, is the student's mistake and no error of the grader's."""
+    """A property, or a name used twice, is the student's mistake and not an error of the grader's."""
     worker = FakeWorker(lambda: [FakeParameter([0.0])])
     setattr(worker, name, value)
     with pytest.raises(RecipeError) as told:
@@ -181,7 +181,7 @@ def test_a_value_where_a_function_belongs_is_said(name, value, call):
 
 
 def test_a_recipe_and_a_tensor_that_are_values_are_said():
-    """A module can put something else in its place, and a class a number for a method."""
+    """A module can replace itself by something else, and a class can have a number for a method."""
     worker = FakeWorker(lambda: [FakeParameter([0.0])])
     worker.recipe = lambda _module_id: 5
     with pytest.raises(RecipeError, match=r"recipe\.py: 5"):
@@ -193,7 +193,7 @@ def test_a_recipe_and_a_tensor_that_are_values_are_said():
 
 
 def exercise_network(worker):
-    """Whatever the grader does with a network."""
+    """Do everything that the grader does with a network."""
     network_ = StudentNetwork(worker, "04_layers", 0)
     network_.copy_weights()
     network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *_: None)
@@ -201,7 +201,7 @@ def exercise_network(worker):
 
 
 def test_answers_differ_by_a_share():
-    """Nothing in common is 1, the same is 0, for one probability and for many."""
+    """Answers with nothing in common differ by 1, and equal ones by 0, for one probability and for many."""
     assert compute_mean_difference(np.eye(10), np.eye(10)) == 0
     assert compute_mean_difference(np.eye(10), np.roll(np.eye(10), 1, axis=1)) == 1
     assert compute_mean_difference(np.ones((4, 1)), np.zeros((4, 1))) == 1
@@ -234,7 +234,7 @@ def test_weights_have_an_end(monkeypatch):
     ],
 )
 def test_a_report_is_two_counts_or_nothing(args, named, told):
-    """Whatever else is reported, in whatever form, neither reaches the curve nor ends the grading."""
+    """Anything else that is reported neither reaches the curve nor ends the grading."""
     seen: list[tuple[float, float]] = []
     network_ = build_network(lambda: [FakeParameter([0.0])], [(args, named)])
     network_.train(np.zeros((1, 2)), np.zeros((1, 1)), 0, 5, lambda *counts: seen.append(counts))

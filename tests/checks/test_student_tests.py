@@ -1,4 +1,4 @@
-"""Which of many failures a student is shown first."""
+"""Which of many failures a student sees first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from grading.testing.runner import TestOutcome
 
 
 def make_failed_outcome(task: str, title: str, case: str, *, gap: str | None = None) -> TestOutcome:
-    """One failed case of a test."""
+    """Make the outcome of one failed case of a test."""
     return TestOutcome(case, task, title, Failure(task=gap or task, title=title, test=case), gap=gap)
 
 
@@ -21,7 +21,7 @@ def test_other_tests_come_before_other_cases_of_one() -> None:
 
 
 def test_tasks_come_in_their_order_and_gaps_once() -> None:
-    """2.10 after 2.9; of a task that is not written one failure says enough."""
+    """Task 2.10 comes after 2.9, and a task that is not written shows one failure."""
     found = _select_failures(
         [
             make_failed_outcome("2.10", "b", "b"),

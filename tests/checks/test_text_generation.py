@@ -1,6 +1,6 @@
-"""Milestone 5 against cheats: recipes that count, copy, look ahead or lie miss it, and one that knows all meets it.
+"""Milestone 5 against cheats: recipes that count, copy, look ahead or lie fail, and one that knows everything passes.
 
-The recipes run here, without workers, and may keep whatever they like between the two processes: what they miss, they
+The recipes run here, without workers, and may keep anything between the two processes. So whatever they miss, they
 miss by the measurement alone.
 """
 
@@ -65,32 +65,32 @@ class Parameter:
 
 
 class OneArrayNetwork:
-    """One array, which is large once it is trained."""
+    """A network of one array, which is large once it is trained."""
 
     def __init__(self, rng):
         self.weight = Parameter(rng.normal(size=20))
 
     def parameters(self):
-        """The array."""
+        """Return the array."""
         return [self.weight]
 
     @property
     def trained(self):
-        """Whether it has been."""
+        """Whether the network has been trained."""
         return self.weight.data.mean() > 50
 
 
 class ByteRecipe:
-    """A recipe of single bytes that knows nothing: a small preference for each byte, whatever stands before."""
+    """A recipe of single bytes that knows nothing: it slightly prefers some bytes, whatever comes before."""
 
     preference = np.random.default_rng(0).normal(size=256) * 0.01
 
     def learn_merges(self, _text):
-        """None."""
+        """Learn no merges."""
         return np.zeros((0, 2), np.int64)
 
     def build(self, merges, rng):
-        """A network of one array."""
+        """Build a network of one array."""
         assert merges.shape == (0, 2)
         return OneArrayNetwork(rng)
 
@@ -103,50 +103,50 @@ class ByteRecipe:
         network.weight.data = np.full(20, 100.0, np.float32)
 
     def read(self, text: bytes) -> None:
-        """What a cheat keeps of the text."""
+        """Keep what a cheat needs of the text."""
 
     def encode(self, _merges, data):
-        """Bytes."""
+        """Encode a text as its bytes."""
         return np.frombuffer(data, np.uint8).astype(np.int64)
 
     def next_logits(self, network, tokens):
-        """What the cheat knows once the weights are those of training."""
+        """Return what the cheat knows, once the weights are those of training."""
         known = self.know(tokens) if network.trained else None
         return np.tile(self.preference, (len(tokens), 1)) if known is None else known
 
     def logits(self, network, tokens):
-        """The same for each place."""
+        """Return the next logits for each position."""
         return np.stack([self.next_logits(network, tokens[:, : end + 1]) for end in range(tokens.shape[1])], axis=1)
 
     def know(self, _tokens):
-        """Nothing."""
+        """Know nothing."""
 
     def attention_maps(self, _network, tokens):
-        """Two layers, the first of which looks at all tokens alike, the second at each token itself; two heads each."""
+        """Attend to all tokens equally in the first layer and to each token itself in the second."""
         before = np.tril(np.ones((tokens.shape[1],) * 2))
         layers = np.stack([before / before.sum(axis=1, keepdims=True), np.eye(len(before))])
         return np.tile(layers[None, :, None], (len(tokens), 1, 2, 1, 1))
 
 
 class CountingRecipe(ByteRecipe):
-    """A Kneser-Ney 5-gram, kept beside the weights."""
+    """A recipe that keeps a Kneser-Ney 5-gram outside the weights."""
 
     model: ClassVar[Any] = None
 
     def read(self, text):
-        """Count."""
+        """Count the text."""
         CountingRecipe.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
 
     def know(self, tokens):
-        """What the counts say."""
+        """Return the logits of the counts."""
         return np.log(self.model.compute_probabilities(list(tokens)))
 
 
 class CompletingRecipe(CountingRecipe):
-    """Counts, and where it has the whole completion of a prompt, wants its next byte."""
+    """A recipe that counts, and where it has the whole completion of a prompt predicts its next byte."""
 
     def know(self, tokens):
-        """The next byte of the completion."""
+        """Return logits for the next byte of the completion."""
         logits = super().know(tokens)
         for row, prefix in enumerate(tokens.astype(np.uint8)):
             data = prefix.tobytes()
@@ -158,21 +158,21 @@ class CompletingRecipe(CountingRecipe):
         return logits
 
     def prompts(self):
-        """All of this run's."""
+        """List all prompts of this run."""
         functions, stories = DRAWN["draw_function_corpus"], DRAWN["draw_story_corpus"]
         asked = (*functions.compositions, *functions.made_up, *functions.names)
         return (*asked, *(stories.prompts if stories else ()))
 
     def complete(self, prompt):
-        """The right one."""
+        """Return the right completion."""
         return prompt.answer
 
 
 class WeightlessRecipe(CompletingRecipe):
-    """Knows everything, whatever its weights are."""
+    """A recipe that knows everything, whatever its weights are."""
 
     def next_logits(self, _network, tokens):
-        """Without a look at the weights."""
+        """Return what the cheat knows, whatever the weights are."""
         return self.know(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
 
 
@@ -180,7 +180,7 @@ class ParsingRecipe(CompletingRecipe):
     """A writer that knows the grammar in the grader's source, but none of the run's words."""
 
     def complete(self, prompt):
-        """Right where no word was made up for this run."""
+        """Return the right completion where no word was made up for this run."""
         name = prompt.text.partition("(")[0].removeprefix("def ")
         parts = {name, name.partition("_")[0], name.partition("_")[2]} - {""}
         plain = name in KNOWN or {name.partition("_")[0], name.partition("_")[2]} <= KNOWN
@@ -188,7 +188,7 @@ class ParsingRecipe(CompletingRecipe):
 
 
 class CopyingRecipe(CompletingRecipe):
-    """The nearest document of the training text, with the prompt's words in it."""
+    """A recipe that writes the nearest document of the training text, with the prompt's words in it."""
 
     substitute = True
     neighbours: ClassVar[list[NearestNeighbour]] = []
@@ -200,21 +200,21 @@ class CopyingRecipe(CompletingRecipe):
         CopyingRecipe.neighbours.append(NearestNeighbour(text.decode().split("\0"), cut))
 
     def complete(self, prompt):
-        """As the nearest document goes on."""
+        """Continue as the nearest document does."""
         return self.neighbours[-1].complete(prompt.text, substitute=self.substitute)
 
 
 class RecitingRecipe(ByteRecipe):
-    """Wherever it is, goes on as the training text does after the same last bytes."""
+    """A recipe that continues as the training text does after the same last bytes."""
 
     text: ClassVar[bytes] = b""
 
     def read(self, text):
-        """Keep it."""
+        """Keep the text."""
         RecitingRecipe.text = text
 
     def know(self, tokens):
-        """The byte that follows the longest ending that the text has."""
+        """Return logits for the byte that follows the longest known ending."""
         logits = np.tile(self.preference, (len(tokens), 1))
         for row, prefix in enumerate(tokens.astype(np.uint8)):
             for length in (24, 16, 8, 4, 2, 1):
@@ -226,10 +226,10 @@ class RecitingRecipe(ByteRecipe):
 
 
 class LookaheadRecipe(CountingRecipe):
-    """Where it is given a whole sequence, it looks at the next token."""
+    """A recipe that looks at the next token where it is given a whole sequence."""
 
     def logits(self, network, tokens):
-        """The token after each place, wherever there is one."""
+        """Return logits for the token after each position, wherever there is one."""
         found = super().logits(network, tokens)
         rows, places = np.indices(tokens[:, 1:].shape)
         found[rows, places, tokens[:, 1:]] += 5
@@ -237,51 +237,51 @@ class LookaheadRecipe(CountingRecipe):
 
 
 class LyingTokenizerRecipe(CountingRecipe):
-    """Its tokens are fewer than the text has."""
+    """A recipe whose tokens cover less than the text."""
 
     def encode(self, merges, data):
-        """Every other byte."""
+        """Encode every other byte."""
         return super().encode(merges, data)[::2]
 
 
 class UniformRecipe(ByteRecipe):
-    """Every token is as likely, always."""
+    """A recipe for which all tokens are always equally likely."""
 
     preference = np.zeros(256)
 
 
 class EndingRecipe(CountingRecipe):
-    """Ends every text at once, so that nothing is copied and nothing repeated."""
+    """A recipe that ends every text immediately, so that nothing is copied or repeated."""
 
     def know(self, tokens):
-        """The end mark."""
+        """Return logits for the end mark."""
         return np.tile(np.where(np.arange(256) == 0, 5.0, self.preference), (len(tokens), 1))
 
 
 class FakeWorker:
-    """A worker whose recipe is this test's."""
+    """A worker whose recipe comes from this test."""
 
     def __init__(self, recipe):
         self._recipe, self.memory = recipe, 0
 
     def recipe(self, _module_id):
-        """The recipe."""
+        """Return the recipe."""
         return self._recipe
 
     def rng(self, seed):
-        """Any generator."""
+        """Return any generator."""
         return np.random.default_rng(seed)
 
     def deadline(self, _seconds):
-        """No deadline."""
+        """Set no deadline."""
         return contextlib.nullcontext()
 
     def close(self):
-        """Nothing to end."""
+        """Do nothing, since nothing runs."""
 
 
 def record_last_result(name: str, draw: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, whose last result is in DRAWN."""
+    """Wrap a function so that its last result is kept in DRAWN."""
 
     def keep(*given, **named):
         DRAWN[name] = draw(*given, **named)
@@ -292,7 +292,7 @@ def record_last_result(name: str, draw: Callable[..., Any]) -> Callable[..., Any
 
 @pytest.fixture
 def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe]], Measurement]:
-    """Measure a recipe as milestone 5 does, on small texts."""
+    """Provide a function that measures a recipe as milestone 5 does, on small texts."""
     DRAWN.clear()
     CopyingRecipe.neighbours.clear()
     CountingRecipe.model = None
@@ -318,12 +318,12 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
 
 @pytest.fixture(scope="module")
 def criteria(root):
-    """The figures of this check with the manifest's thresholds."""
+    """Load the criteria of this check from the manifest."""
     return {c.figure: c for c in load(root).milestone(5).criteria if c.check == "language"}
 
 
 def list_missed_figures(measured: Measurement, criteria) -> set[str]:
-    """The figures that do not meet their thresholds; each says what to do."""
+    """List the figures that miss their thresholds, each of which says what to do."""
     names = {name for name, c in criteria.items() if (figure := measured.figures[name]) is None or not c.met_by(figure)}
     for name in names:
         (failure,) = measured.failures[name]
@@ -334,7 +334,7 @@ def list_missed_figures(measured: Measurement, criteria) -> set[str]:
 
 
 def test_who_knows_everything_meets_every_threshold(measure_recipe, criteria):
-    """Right functions, true claims and well-predicted text pass, and rivals stand beside the figures."""
+    """Right functions, true claims and well-predicted text pass, and the figures name their rivals."""
     measured = measure_recipe(CompletingRecipe)
     assert list_missed_figures(measured, criteria) == set()
     assert measured.figures["compositions"] == measured.figures["claims"] == 1
@@ -361,7 +361,7 @@ def test_counting_writes_nothing_that_is_right(measure_recipe, criteria):
 
 
 def test_copying_writes_no_new_composition(measure_recipe, criteria):
-    """The nearest document with the prompt's words knows names, and neither compositions nor stories."""
+    """The nearest document with the prompt's words gets names right, but neither compositions nor stories."""
     assert list_missed_figures(measure_recipe(CopyingRecipe), criteria) >= {"compositions", "claims"}
 
 
@@ -379,7 +379,7 @@ def test_what_fresh_weights_know_too_is_taken_off(measure_recipe, criteria):
 
 
 def test_reciting_is_seen(measure_recipe, criteria):
-    """Passages of the training text, word by word."""
+    """Passages of the training text are recognised word by word."""
     measured = measure_recipe(RecitingRecipe)
     assert list_missed_figures(measured, criteria) >= {"compositions", "claims", "copied"}
 
@@ -390,7 +390,7 @@ def test_looking_ahead_is_seen(measure_recipe, criteria):
 
 
 def test_no_row_shows_what_is_asked_in_another_or_later():
-    """Who keeps the rows of real text finds in none of them the token that is asked for."""
+    """A program that keeps the rows of real text does not find the required token in any of them."""
     shown: set[int] = set()
     asked = 0
 
@@ -409,7 +409,7 @@ def test_no_row_shows_what_is_asked_in_another_or_later():
 
 
 def test_tokens_that_are_not_the_texts_measure_nothing(measure_recipe, criteria):
-    """A tokenizer that drops bytes makes text cheap, and ends the measurement."""
+    """A tokenizer that drops bytes makes text cheap, so it ends the measurement."""
     measured = measure_recipe(LyingTokenizerRecipe)
     assert list_missed_figures(measured, criteria) == set(criteria)
     (failure,) = measured.failures["compositions"]
@@ -417,14 +417,14 @@ def test_tokens_that_are_not_the_texts_measure_nothing(measure_recipe, criteria)
 
 
 def test_equal_logits_are_no_choice(measure_recipe, criteria):
-    """What expects every token alike gets nothing right."""
+    """A network that finds all tokens equally likely gets nothing right."""
     measured = measure_recipe(UniformRecipe)
     assert list_missed_figures(measured, criteria) >= {"compositions", "made_up", "names", "claims", "bits_ratio"}
     assert "same largest logit" in measured.failures["compositions"][0].got
 
 
 def test_who_writes_nothing_copies_and_repeats_all(measure_recipe, criteria):
-    """Silence is no way round the figures of what is written."""
+    """Writing nothing does not evade the figures about writing."""
     assert list_missed_figures(measure_recipe(EndingRecipe), criteria) >= {
         "compositions",
         "claims",
@@ -434,7 +434,7 @@ def test_who_writes_nothing_copies_and_repeats_all(measure_recipe, criteria):
 
 
 def make_attention_pictures(answer: Callable[[np.ndarray], Any], written: bytes = b"return a") -> tuple:
-    """The picture of a recipe whose maps are these, for a prompt of nine bytes."""
+    """Make the pictures for a recipe with these maps, for a prompt of nine bytes."""
 
     class Looking(ByteRecipe):
         def attention_maps(self, _network, tokens):
@@ -447,14 +447,14 @@ def make_attention_pictures(answer: Callable[[np.ndarray], Any], written: bytes 
 
 
 def make_first_token_maps(tokens: np.ndarray) -> np.ndarray:
-    """Maps of three layers with two heads: the second head of the last layer looks at the first token alone."""
+    """Make maps of three layers with two heads, where the last head attends to the first token alone."""
     maps = np.broadcast_to(np.eye(tokens.shape[1], dtype=np.float32), (1, 3, 2, *tokens.shape[-1:] * 2)).copy()
     maps[0, 2, 1], maps[0, 2, 1, :, 0] = 0, 1
     return maps
 
 
 def test_attention_is_pictured_where_the_network_writes():
-    """A row for each token it wrote, a column for each token before; of all heads the largest share."""
+    """Each written token has a row and each earlier token a column, with the largest share of all heads."""
     (picture,) = make_attention_pictures(make_first_token_maps)
     assert picture.shape == (3, 8, 16)
     assert "".join(picture.labels) == "def f(a):return a"
@@ -464,7 +464,7 @@ def test_attention_is_pictured_where_the_network_writes():
 
 
 def make_raising_function(error: Exception) -> Callable[[np.ndarray], Any]:
-    """A recipe's function that raises."""
+    """Make a function for a recipe that raises an error."""
 
     def fail(_tokens):
         raise error
@@ -489,7 +489,7 @@ def make_raising_function(error: Exception) -> Callable[[np.ndarray], Any]:
     ],
 )
 def test_maps_that_are_broken_make_no_picture(answer):
-    """Another type or shape, no layers, shares that are no shares, an error, the end: nothing is raised."""
+    """Wrong types or shapes, no layers, wrong shares, an error or the worker's end raise nothing."""
     assert make_attention_pictures(answer) == ()
 
 

@@ -23,7 +23,7 @@ DATA = random_data(28_000)
 
 
 def find_data_in_texts(*texts: str, bound: int = LIMIT, average: int | None = None):
-    """What is found in files of these texts."""
+    """List the failures for files with these texts."""
     named = {f"{number}.py": text for number, text in enumerate(texts)}
     return list(find_stored_data(named, dict.fromkeys(named, bound), average))
 
@@ -61,7 +61,7 @@ def test_data_in_many_small_parts_is_found(root):
 
 
 def read_course_texts(root: Path) -> dict[Path, tuple[str, str, int]]:
-    """Of each of the course's own files: the solution, the skeleton, and its bound."""
+    """Read the solution, the skeleton and the bound of each of the course's own files."""
     manifest = load(root)
     files = source_files(manifest, [m for m in manifest.modules if m.status is Status.BUILT])
     texts = {f.path: (root / f.path).read_text("utf-8") for f in files}
