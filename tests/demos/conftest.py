@@ -37,9 +37,9 @@ Start = Callable[..., Iterator[Worker]]
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[Open]:  # noqa: F811 - pytest's way to ask for the other
-    """`open_page(width, height, …)` opens the page that serves at a file's own `address`.
+    """Provide `open_page(width, height, …)`, which opens the page served at the test file's `address`.
 
-    In the end nothing may have been said in any console.
+    At the end, no console may have any message.
     """
     with opener(browser, address) as opened:
         yield opened
@@ -55,7 +55,7 @@ def milestone() -> Milestone:
 
 @pytest.fixture(scope="module")
 def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
-    """MNIST where it is on this machine, else its stand-in; nothing is downloaded."""
+    """Load MNIST if it is on this machine, else its stand-in, without any download."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(FOLDER))
         if not FOLDER.is_dir() or not find(SOURCES["mnist"]).complete:
@@ -65,15 +65,15 @@ def digit_images(milestone: Milestone) -> Iterator[DemoImages]:
 
 @pytest.fixture(scope="module")
 def start_digit_worker(milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Gives workers with the course's solutions, which train for fewer epochs, as a context manager.
+    """Provide a context manager that starts a worker with the course's solutions, trained for fewer epochs.
 
-    An argument edits the milestone's recipe: a function from text to text.
+    Its argument is a function that edits the text of the milestone's recipe.
     """
     return make_worker_starter(milestone, tmp_path_factory, lambda text: text)
 
 
 def make_worker_starter(milestone: Milestone, folders: pytest.TempPathFactory, made: Callable[[str], str]) -> Start:
-    """Workers for a milestone whose recipe is made from the course's."""
+    """Make a context manager that starts workers for a milestone, with an edited copy of the course's recipe."""
 
     @contextmanager
     def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
@@ -114,7 +114,7 @@ def colour_milestone() -> Milestone:
 
 @pytest.fixture(scope="module")
 def colour_images(colour_milestone: Milestone) -> Iterator[DemoImages]:
-    """Images as CIFAR-10's are, with its classes, but each class is a colour: quickly learned, and not perfectly."""
+    """Make images like CIFAR-10's in which each class is a colour: learned quickly, but not perfectly."""
     rng = np.random.default_rng(5)
     targets = rng.integers(0, 10, 1000)
     hues = rng.integers(60, 196, (10, 3, 1, 1))
@@ -131,7 +131,7 @@ def colour_images(colour_milestone: Milestone) -> Iterator[DemoImages]:
 
 @pytest.fixture(scope="module")
 def start_colour_worker(colour_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """As `start`, with module 06's recipe made to take images of 3×32×32."""
+    """Provide a context manager that starts a worker with module 06's recipe, adapted to images of 3×32×32."""
     return make_worker_starter(colour_milestone, tmp_path_factory, adapt_recipe_to_colours)
 
 
@@ -145,7 +145,7 @@ FOR_COLOURS = {
 
 
 def adapt_recipe_to_colours(recipe: str) -> str:
-    """Milestone 2's recipe for images of another size, other brightness, and few of them."""
+    """Adapt milestone 2's recipe to images of a different size and brightness, and to few of them."""
     for old, new in FOR_COLOURS.items():
         assert old in recipe
         recipe = recipe.replace(old, new)
@@ -208,7 +208,7 @@ def kernel_milestone(colour_milestone: Milestone) -> Milestone:
 
 @pytest.fixture(scope="module")
 def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Gives workers with the course's modules up to 13, and a recipe that trains in a second."""
+    """Provide a context manager that starts a worker with modules up to 13, and a recipe that trains in a second."""
 
     @contextmanager
     def started() -> Iterator[Worker]:
@@ -282,13 +282,13 @@ def language_milestone() -> Milestone:
 
 @pytest.fixture(scope="module")
 def writing_task(language_milestone: Milestone) -> WritingTask:
-    """The training text, and what is asked for."""
+    """Draw a training text and exercises."""
     return draw_writing_task(language_milestone, 1)
 
 
 @pytest.fixture(scope="module")
 def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Gives workers with the course's modules up to 16, and a recipe that trains in a second or two."""
+    """Provide a context manager that starts a worker with modules up to 16, and a recipe that trains in seconds."""
 
     @contextmanager
     def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:

@@ -11,16 +11,16 @@ from tests.demos.test_digits_demo import GuessingNetwork
 
 
 class CompressibleGuesser(GuessingNetwork):
-    """A guesser that can be compressed: smaller, it says nearly the same."""
+    """A guessing network that can be compressed, and then answers nearly the same."""
 
     nbytes = 40_000
 
     def copy_weights(self) -> CompressibleGuesser:
-        """It is its own weights."""
+        """Return this network, which has its own bytes."""
         return self
 
     def compress(self, images: np.ndarray) -> CompressibleGuesser:
-        """A quarter of the bytes."""
+        """Make a copy with a quarter of the bytes."""
         small = CompressibleGuesser(outputs=10)
         small.nbytes, small.shown = self.nbytes // 4, [images]
         return small
@@ -34,11 +34,11 @@ class FakeClock:
     steps: int = 0
 
     def read_clock(self) -> float:
-        """Seconds."""
+        """Return the seconds that have passed."""
         return self.now
 
     def pass_time(self, seconds: float) -> None:
-        """A turn has taken so long."""
+        """Let some seconds pass."""
         self.now += seconds
 
 
@@ -51,15 +51,15 @@ class FakeTrainingStep:
         self._clock = clock or FakeClock()
 
     def optimise(self) -> None:
-        """Half the time."""
+        """Halve the time of a step."""
         self.seconds /= 2
 
     def run(self) -> None:
-        """One step."""
+        """Take one step."""
         self._clock.pass_time(self.seconds)
 
     def profile(self) -> kernel_race.Profile:
-        """Twelve ops, one of them only before and one only after."""
+        """Return twelve ops, one of them only before optimising and one only after."""
         own = "batch_norm" if self.seconds == FakeTrainingStep.seconds else "batch_norm_relu backward"
         return {own: 0.002, "conv2d": self.seconds / 2, **{f"op {i}": 0.0001 * i for i in range(1, 11)}}
 

@@ -15,7 +15,7 @@ CONTEXT = 240
 
 
 class FakeWriter:
-    """Its tokens are bytes. First it babbles, then it writes functions that parse, in the end the right ones."""
+    """A writer of bytes that first babbles, then writes functions that parse, and finally the right ones."""
 
     table = tuple(bytes([byte]) for byte in range(256))
     answers: ClassVar[dict[str, str]] = {}
@@ -29,7 +29,7 @@ class FakeWriter:
         self.network = self
 
     def train_on(self, text: np.ndarray, _seed: int, _seconds: float, progress: Callable[[float, float], None]) -> None:
-        """A third of the steps in each stage."""
+        """Spend a third of the steps in each stage."""
         self.shown.append(text)
         for step in range(1, self.steps + 1):
             self.at(step)
@@ -37,11 +37,11 @@ class FakeWriter:
             progress(step, self.steps)
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Bytes."""
+        """Encode a text as its bytes."""
         return np.frombuffer(data, np.uint8).astype(np.int64)
 
     def next_logits(self, prefixes: list[np.ndarray]) -> np.ndarray:
-        """Nine in ten for the byte that it means to write."""
+        """Return logits that give nine in ten to the intended byte."""
         self.shown += prefixes
         logits = np.tile(np.linspace(0, 0.01, 256), (len(prefixes), 1))
         for row, prefix in enumerate(prefixes):
@@ -49,11 +49,11 @@ class FakeWriter:
         return logits
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """The same at each place."""
+        """Return the next logits at each position."""
         return np.stack([self.next_logits(list(tokens[:, : end + 1])) for end in range(tokens.shape[1])], axis=1)
 
     def attention_maps(self, tokens: np.ndarray) -> np.ndarray:
-        """Two layers of three heads, each of which looks at all tokens before."""
+        """Return maps of two layers of three heads that attend to all earlier tokens."""
         seen = np.tril(np.ones((tokens.shape[1], tokens.shape[1])))
         return np.tile(seen / seen.sum(-1, keepdims=True), (len(tokens), 2, 3, 1, 1))
 
@@ -67,31 +67,31 @@ class FakeWriter:
 
 
 class FakeWorker:
-    """Replaces a worker, with module 16's functions for a Pupil: a call takes 10 ms, or 30 ms without the cache."""
+    """Replaces a worker with module 16's functions for a FakeWriter: a call takes 10 ms, or 30 ms without the cache."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def read_clock(self) -> float:
-        """Seconds."""
+        """Return the seconds that have passed."""
         self.now += 0.01
         return self.now
 
     def module(self, name: str) -> str:
-        """Its name stands for it."""
+        """Return a module's name, which stands for the module."""
         return name
 
     def rng(self, seed: int) -> np.random.Generator:
-        """A generator."""
+        """Make a generator."""
         return np.random.default_rng(seed)
 
     def request(self, verb: str, network: FakeWriter, name: str) -> Any:
-        """What module 16's network has."""
+        """Return an attribute of module 16's network."""
         assert (verb, type(network)) == ("get", FakeWriter)
         return {"new_caches": object(), "context_length": CONTEXT}[name]
 
     def call(self, module: str, name: str, *args: Any, **kwargs: Any) -> Any:
-        """One of module 16's functions."""
+        """Call one of module 16's functions."""
         assert module == "tinygpt"
         return getattr(self, f"_{name}")(*args, **kwargs)
 
@@ -112,12 +112,12 @@ class FakeWorker:
 
 
 def list_right_answers(task: WritingTask) -> dict[str, str]:
-    """The right answer for each exercise."""
+    """Map each exercise's prompt to its right answer."""
     return {exercise.prompt.text: exercise.prompt.answer for exercise in task.exercises}
 
 
 def install_fake_writer(patch: Any, task: WritingTask) -> None:
-    """Let the demonstration teach a Pupil."""
+    """Let the demonstration teach a FakeWriter."""
     patch.setattr(function_writer, "request_merges", lambda *_: np.zeros((0, 2), np.int64))
     patch.setattr(function_writer, "StudentWriter", FakeWriter)
     patch.setattr(FakeWriter, "answers", list_right_answers(task))

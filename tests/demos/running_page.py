@@ -17,20 +17,20 @@ from grading.result import Failure
 
 
 class RecordingFeed(StateFeed):
-    """Remembers every state."""
+    """A feed that remembers every state."""
 
     def __init__(self) -> None:
         super().__init__()
         self.states: list[dict[str, Any]] = []
 
     def publish(self, state: dict[str, Any]) -> None:
-        """As it goes out."""
+        """Remember a state, and publish it."""
         super().publish(state)
         self.states.append(json.loads(self._text))
 
 
 class RunningPage:
-    """A running page, with the states that were sent to it and the sentences for the terminal; a context manager."""
+    """A context manager for a running page, with its states and its sentences for the terminal."""
 
     def __init__(self, kind: type[NetworkPage], material: Any, milestone: Milestone, worker: Any = None):
         self.feed, self.ready = RecordingFeed(), threading.Event()
@@ -50,11 +50,11 @@ class RunningPage:
         assert not self._thread.is_alive()
 
     def state(self) -> dict[str, Any]:
-        """What a page would be told now."""
+        """The state that a page would get now."""
         return self.feed.states[-1]
 
     def wait_for(self, phase: str) -> dict[str, Any]:
-        """The state once it is this one."""
+        """Wait for a phase, and return its state."""
         until = time.monotonic() + 20
         while self.state()["phase"] != phase:
             assert time.monotonic() < until
@@ -63,7 +63,7 @@ class RunningPage:
 
     @contextmanager
     def serve(self) -> Iterator[str]:
-        """The page's address, as long as this lasts."""
+        """Serve the page inside this context, and yield its address."""
         with PageServer(self.page.list_files(), self.page.list_calls(), self.feed) as local:
             yield local.address
 

@@ -28,7 +28,7 @@ main()
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command at work in the course's repository, with the digits that stand in for MNIST."""
+    """Run the command in the course's repository, with the digits that stand in for MNIST."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)}
     started = subprocess.Popen(
         [sys.executable, "-c", TYPED],
@@ -48,7 +48,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_interrupted(running: subprocess.Popen[str], tmp_path: Path, how: signal.Signals) -> None:
-    """The printed address answers; Ctrl+C or being asked to end is a good end, and leaves nothing behind."""
+    """The printed address answers. Ctrl+C or SIGTERM ends the command successfully, and leaves nothing behind."""
     address = next(found[0] for line in running.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+/\S+/$", line)))
     with requests.Session() as session:
         session.trust_env = False

@@ -1,4 +1,4 @@
-"""What is drawn becomes a picture like MNIST's."""
+"""Drawings become images like MNIST's."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ DIGITS = {"0": ZERO, "1": ONE, "7": SEVEN, "4": FOUR}
 
 
 def measure_extent(picture: np.ndarray) -> tuple[int, int]:
-    """Rows and columns from the first to the last that is more than half inked."""
+    """Measure rows and columns from the first to the last that is more than half inked."""
     rows, columns = (np.flatnonzero(picture.max(axis) > 140) for axis in (1, 0))
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
 
 
 def move_strokes(strokes: list, scale: float, right: int, down: int) -> list:
-    """The same drawing, elsewhere and in another size."""
+    """Move and scale a drawing."""
     return [[(round(x * scale) + right, round(y * scale) + down) for x, y in stroke] for stroke in strokes]
 
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_a_digit_fills_the_box(name: str) -> None:
-    """Its longer side is 20 pixels, a soft edge aside."""
+    """Its longer side is 20 pixels, apart from the soft edge."""
     picture = draw_mnist_image(DIGITS[name])
     assert (picture.shape, picture.dtype) == ((PIXELS, PIXELS), np.uint8)
     assert BOX - 1 <= max(measure_extent(picture)) <= BOX
@@ -37,7 +37,7 @@ def test_a_digit_fills_the_box(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_its_centre_of_mass_is_in_the_middle(name: str) -> None:
-    """To a fraction of a pixel."""
+    """It is there to a fraction of a pixel."""
     picture = draw_mnist_image(DIGITS[name]).astype(float)
     rows, columns = np.mgrid[:PIXELS, :PIXELS] + 0.5
     assert (rows * picture).sum() / picture.sum() == pytest.approx(PIXELS / 2, abs=0.25)
@@ -47,7 +47,7 @@ def test_its_centre_of_mass_is_in_the_middle(name: str) -> None:
 @pytest.mark.parametrize(("scale", "right", "down"), [(0.3, 0, 0), (0.3, 650, 500), (0.7, 150, 20)])
 @pytest.mark.parametrize("name", DIGITS)
 def test_place_and_size_make_no_difference(name: str, scale: float, right: int, down: int) -> None:
-    """A small digit in a corner becomes the same picture as a large one in the middle, its line as thick."""
+    """A small digit in a corner becomes the same image as a large one in the middle, with the same line width."""
     one, other = (
         draw_mnist_image(d).astype(int) for d in (DIGITS[name], move_strokes(DIGITS[name], scale, right, down))
     )
@@ -70,14 +70,14 @@ def test_there_is_as_much_ink_as_in_mnist() -> None:
 
 @pytest.mark.parametrize("point", [(0, 0), (500, 500), (1000, 1000)])
 def test_a_dot_stays_a_dot(point: tuple[int, int]) -> None:
-    """A tap is a spot as wide as the line in the middle, wherever it was."""
+    """A tap anywhere becomes a spot in the middle, as wide as the line."""
     picture = draw_mnist_image([[point]])
     assert max(measure_extent(picture)) <= 4
     assert picture[13:15, 13:15].min() > 250
 
 
 def test_ink_stays_in_the_picture() -> None:
-    """A drawing with all its mass at one end is moved only as far as its other end stays in."""
+    """A drawing with all its mass at one end is shifted only as far as its other end stays inside."""
     heavy = [[(0, 0), (1000, 0)]] + [[(x, y) for y in range(0, 200, 10)] for x in range(0, 200, 10)]
     picture = draw_mnist_image(heavy)
     assert measure_extent(picture)[1] >= BOX - 1
@@ -85,12 +85,12 @@ def test_ink_stays_in_the_picture() -> None:
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
-    """No strokes, no ink."""
+    """Without strokes there is no ink."""
     assert not draw_mnist_image([]).any()
 
 
 def test_the_longest_drawing_is_taken() -> None:
-    """As many points as there may be, from edge to edge."""
+    """It has the maximum number of points, from edge to edge."""
     rng = np.random.default_rng(0)
     strokes = rng.integers(0, 1001, (MAX_STROKES, MAX_POINTS // MAX_STROKES, 2)).tolist()
     assert draw_mnist_image(read_strokes(strokes)).max() == 255
@@ -122,6 +122,6 @@ def test_the_longest_drawing_is_taken() -> None:
     ids=lambda value: repr(value)[:30],
 )
 def test_what_is_no_drawing_is_refused(value: object) -> None:
-    """Only whole numbers within the paper, in lists of pairs, and not too many."""
+    """Only lists of pairs of whole numbers within the paper are accepted, and not too many."""
     with pytest.raises(ValueError, match=r"strokes|point|digit"):
         read_strokes(value)

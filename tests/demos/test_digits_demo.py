@@ -28,25 +28,25 @@ class GuessingNetwork:
         self.shown = []
 
     def train(self, images: np.ndarray, labels: np.ndarray, _seed: int, _seconds: float, progress) -> None:
-        """Report a hundred times."""
+        """Report a hundred steps."""
         self.shown += [images, labels]
         for step in range(1, 101):
             progress(step, 100)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """A guess from the ink in the corners of the middle."""
+        """Guess from the ink around the middle."""
         self.shown.append(images)
         logits = images.reshape(len(images), -1)[:, 300:500:20].astype(float) / 100
         return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """Twenty maps, one of them empty."""
+        """Return twenty maps, one of them empty."""
         return np.linspace(-1, 3, 20)[None, :, None, None] * images[:, :, ::2, ::2]
 
 
 @pytest.fixture
 def guessed(digit_images: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
-    """The frames of a run with the guesser."""
+    """Play the demonstration with a guessing network, and return its frames."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", GuessingNetwork)
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
     screen = RecordingScreen()
@@ -62,7 +62,7 @@ def test_it_runs_headless_with_the_students_network(
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
 ) -> None:
-    """From fresh weights to its mistakes: what is trained reads most digits."""
+    """It runs from fresh weights to the mistakes, and the trained network reads most digits."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
     screen = RecordingScreen()
     with start_digit_worker() as worker:
@@ -76,7 +76,7 @@ def test_it_runs_headless_with_the_students_network(
 
 
 def test_every_part_is_shown_in_order(guessed: list, digit_images: DemoImages) -> None:
-    """The curve, the digits, the maps, the mistakes last."""
+    """They are the curve, the digits, the maps and the mistakes."""
     texts = [draw_to_text(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "digit 1 of 6", "digit 6 of 6", "first layer", "It misreads"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
@@ -105,7 +105,7 @@ def test_ascii_is_enough(guessed: list, width: int) -> None:
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
-    """What moves fits into 40 columns and 24 lines."""
+    """Animated frames fit into 40 columns and 24 lines."""
     moving = [
         text for frame in guessed if "misreads" not in (text := draw_to_text(frame, width=40)) and "layer" not in text
     ]
@@ -129,7 +129,7 @@ def test_labels_of_test_images_stay_here(digit_images: DemoImages) -> None:
 
 
 def test_a_network_without_mistakes_has_none_shown(digit_images: DemoImages) -> None:
-    """Then it only says so."""
+    """It only says that there are none."""
     assert "It misreads 0 of" in draw_to_text(
         demo.render_misread_digits(digit_images, np.eye(10)[digit_images.test_labels])
     )
@@ -153,7 +153,7 @@ def test_what_student_code_raises_comes_through(
     error: type[Exception],
     said: str,
 ) -> None:
-    """The player of the demonstration sees what stopped it."""
+    """The caller sees what stopped the demonstration."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: digit_images)
 
     def edited(text: str) -> str:
@@ -165,7 +165,7 @@ def test_what_student_code_raises_comes_through(
 
 
 def test_a_log_keeps_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe the first frame is printed, those to keep, and the last, each once and in order."""
+    """A pipe gets the first frame, those to keep and the last, each once and in order."""
     with PlainScreen(Console(force_terminal=False)) as screen:
         for frame in ("first", "passing", "passing", "kept"):
             screen.frame(frame, keep=frame == "kept")

@@ -1,4 +1,4 @@
-"""The page of demonstration 2 in a real browser; skipped where there is none.
+"""The page of demonstration 2 in a real browser, skipped without one.
 
 One network is trained for all of these tests, so they run in one process.
 """
@@ -37,7 +37,7 @@ SEVEN: Points = [(0.28, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 @pytest.fixture(scope="module")
 def running(start_digit_worker: Start, digit_images: DemoImages, milestone: Milestone) -> Iterator[RunningPage]:
-    """The page with the course's own network behind it, trained."""
+    """Run the page with the course's own trained network."""
     with start_digit_worker() as worker, RunningPage(DigitPage, digit_images, milestone, worker) as page:
         assert page.ready.wait(120)
         yield page
@@ -45,13 +45,13 @@ def running(start_digit_worker: Start, digit_images: DemoImages, milestone: Mile
 
 @pytest.fixture(scope="module")
 def address(running: RunningPage) -> Iterator[str]:
-    """Where it is served."""
+    """Serve the page, and yield its address."""
     with running.serve() as served:
         yield served
 
 
 def draw_stroke(page: Page, points: Points, *, each: int = 6) -> None:
-    """One stroke with the mouse."""
+    """Draw one stroke with the mouse."""
     box = page.locator("#paper").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*places[0])
@@ -62,14 +62,14 @@ def draw_stroke(page: Page, points: Points, *, each: int = 6) -> None:
 
 
 def expect_digit(page: Page, digit: int) -> None:
-    """The page says that it is this digit, in its answer and in the bars."""
+    """Expect the page to show this digit in its answer and in the bars."""
     expect(page.locator("#digit")).to_have_text(str(digit))
     expect(page.locator("#bars .best th")).to_have_text(str(digit))
 
 
 @pytest.mark.parametrize(("digit", "points"), [(1, ONE), (0, ZERO), (0, SMALL_ZERO)])
 def test_a_drawn_digit_is_recognised(open_page: Open, digit: int, points: Points) -> None:
-    """With bars that add up, the picture the network sees, and its feature maps."""
+    """The page shows bars that add up, the image that the network sees, and its feature maps."""
     page = open_page()
     draw_stroke(page, points)
     # Counted in a copy: the browser warns of a canvas that is read again and again.
@@ -104,7 +104,7 @@ def test_clear_clears(open_page: Open) -> None:
 
 
 def test_it_works_by_keyboard(open_page: Open) -> None:
-    """Tab to the paper, arrows and Space draw, what is read is said, C clears."""
+    """Tab reaches the paper, arrows and Space draw, the answer is read out, and C clears."""
     page = open_page()
     page.keyboard.press("Tab")
     expect(page.locator("#paper")).to_be_focused()
@@ -162,14 +162,14 @@ def test_axe_finds_nothing(open_page: Open, width: int, scheme: str) -> None:
 
 
 def test_less_motion_is_granted(open_page: Open) -> None:
-    """The bars move at once for those who asked for that."""
+    """The bars jump for users who prefer reduced motion."""
     moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
     assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
     assert open_page(reduced_motion="no-preference").evaluate(moved) == "0.06s"
 
 
 def test_the_curve_has_words(open_page: Open) -> None:
-    """What it shows is said, and what the network was trained on."""
+    """They say what it shows, and what the network was trained on."""
     page = open_page()
     assert "The loss was" in page.get_by_role("img", name="The loss during training").get_attribute("aria-label")
     expect(page.locator("#learned")).to_contain_text("digits it has never seen")
@@ -177,7 +177,7 @@ def test_the_curve_has_words(open_page: Open) -> None:
 
 
 def test_the_stand_in_is_named(open_page: Open, digit_images: DemoImages) -> None:
-    """When, and only when, it is used."""
+    """It is named if and only if it is used."""
     expect(open_page().locator("#stand-in")).to_be_visible(visible=digit_images.stand_in)
 
 
@@ -213,7 +213,7 @@ def test_the_answer_comes_at_once(open_page: Open) -> None:
 
 
 def test_too_long_a_drawing_is_cut_not_refused(open_page: Open) -> None:
-    """Scribbling for ever goes on being answered."""
+    """Endless scribbling keeps getting answers."""
     page = open_page()
     page.locator("#paper").focus()
     page.evaluate("""() => {
@@ -230,7 +230,7 @@ def test_too_long_a_drawing_is_cut_not_refused(open_page: Open) -> None:
 
 
 def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error's markup is shown, not obeyed; the next good answer takes the message away."""
+    """An error's markup is shown as text, and the next good answer removes the message."""
     page = open_page()
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     failure = {"title": "t", "got": f"ValueError: {hostile}", "file": "modules/06_spatial/recipe.py", "line": 41}
@@ -258,7 +258,7 @@ def test_what_student_code_says_is_text(open_page: Open, running: RunningPage, m
 def test_training_that_fails_is_shown(
     browser: Browser, start_digit_worker: Start, digit_images: DemoImages, milestone: Milestone
 ) -> None:
-    """A page opened after the worker's end says what happened, and so it does when the program is gone, too."""
+    """A page opened after the worker's end says what happened, even once the program has ended."""
     broken = lambda text: text.replace("    set_training(network, True)", "    import os; os._exit(3)")  # noqa: E731
     with start_digit_worker(broken) as worker:
         with RunningPage(DigitPage, digit_images, milestone, worker) as failing, failing.serve() as address:

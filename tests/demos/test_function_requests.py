@@ -1,4 +1,4 @@
-"""What somebody types is understood, or refused with what would be."""
+"""A typed request is understood, or refused with a description of valid ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from grading.language.function_corpus import FunctionCorpus, draw_function_corpu
 
 @pytest.fixture(scope="module")
 def functions() -> FunctionCorpus:
-    """Those of one run, few of them."""
+    """Draw a few functions of one run."""
     return draw_function_corpus(np.random.default_rng(1), documents=100, prompts=40)
 
 
 def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -> None:
-    """It becomes the prompt it was taken from, with its answer; the words made up for the run are named."""
+    """It becomes the prompt it was taken from, with its answer. The words made up for the run are named."""
     for prompt in (*functions.compositions, *functions.made_up, *functions.names):
         beginning = parse_request(extract_phrase(prompt), functions.language)
         assert (beginning.text, beginning.answer) == (prompt.text, prompt.answer)
@@ -47,7 +47,7 @@ def test_every_phrase_of_the_language_is_understood(functions: FunctionCorpus) -
     ],
 )
 def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None:
-    """A phrase with or without article, comma and request; a signature on one line or on two."""
+    """Article, comma and request are optional, and a signature may be on one line or on two."""
     beginning = parse_request(typed, functions.language)
     assert beginning.text == 'def larger_times(width, age):\n    """Return the larger of width and age, times 12."""'
     assert beginning.answer == "\n    return max(width, age) * 12\n"
@@ -55,7 +55,7 @@ def test_many_ways_to_ask_are_one(functions: FunctionCorpus, typed: str) -> None
 
 
 def test_a_signature_may_stand_alone(functions: FunctionCorpus) -> None:
-    """Its docstring is left to the network; one that the language does not have has no right answer."""
+    """The network writes its docstring. A docstring outside the language has no right answer."""
     alone = parse_request("def larger_times(width, age)", functions.language)
     assert (alone.text, alone.answer) == ("def larger_times(width, age):", None)
     free = parse_request('def root(width): """Return the root of width."""', functions.language)
@@ -65,7 +65,7 @@ def test_a_signature_may_stand_alone(functions: FunctionCorpus) -> None:
 
 
 def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus) -> None:
-    """Names and constants that it never has; they are taken all the same."""
+    """Unknown names and constants are pointed out, but accepted."""
     beginning = parse_request("the sum of foo and age, plus 500", functions.language)
     assert "never has foo there" in beginning.understood
     assert "from 2 to 99" in beginning.understood
@@ -91,7 +91,7 @@ def test_what_the_training_text_does_not_have_is_said(functions: FunctionCorpus)
     ],
 )
 def test_what_is_not_understood_is_said(functions: FunctionCorpus, typed: str, said: str) -> None:
-    """With what can be asked for."""
+    """The message describes valid requests."""
     with pytest.raises(NotUnderstoodError, match=said):
         parse_request(typed, functions.language)
 
@@ -118,7 +118,7 @@ def test_the_language_is_described_in_its_own_words(functions: FunctionCorpus) -
 def test_what_was_written_is_run(
     functions: FunctionCorpus, typed: str, written: str, verdict: str, right: bool
 ) -> None:
-    """On some inputs, with what it gives; right or wrong where the language says what is right."""
+    """It runs on some inputs, and is right or wrong where the language defines the right answer."""
     beginning = parse_request(typed, functions.language)
     trial = try_function(beginning, written, np.random.default_rng(3))
     assert verdict in trial.verdict

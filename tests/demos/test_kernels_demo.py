@@ -33,7 +33,7 @@ LABELS = np.zeros(80, np.int64)
 
 @pytest.fixture
 def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A race without a worker."""
+    """Replace the race's worker by a clock."""
     monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
     monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
     return FakeClock()
@@ -43,7 +43,7 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def guessed(
     fake_clock: FakeClock, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> list:
-    """The frames of a run with a network that guesses."""
+    """Play the demonstration with a guessing network, and return its frames."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", CompressibleGuesser)
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
@@ -67,7 +67,7 @@ def test_lanes_get_the_same_time_until_one_is_through(fake_clock: FakeClock) -> 
 
 
 def test_a_slow_race_is_ended(fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the time that each lane gets, when none is through by then."""
+    """It ends after each lane's time if no lane has finished."""
     monkeypatch.setattr(FakeTrainingStep, "seconds", 1.0)
     lanes = run_race(fake_clock, IMAGES, LABELS, 1, lambda _: None).lanes
     assert max(lane.images for lane in lanes) < RACE_IMAGES
@@ -75,24 +75,24 @@ def test_a_slow_race_is_ended(fake_clock: FakeClock, monkeypatch: pytest.MonkeyP
 
 
 class ProfilingWorker:
-    """A worker whose modules take anything, and whose Profile says what it is given."""
+    """A worker whose modules accept anything, and whose Profile reports given seconds."""
 
     def __init__(self, seconds: object):
         self.seconds = seconds
 
     def call(self, *_: object, **__: object) -> ProfilingWorker:
-        """Whatever is called gives anything."""
+        """Return this worker for any call."""
         return self
 
     module = rng = call
 
     def request(self, _verb: str, _thing: object, name: str, *_: object) -> object:
-        """Anything, and the seconds."""
+        """Return the seconds, or this worker for any other name."""
         return self.seconds if name == "seconds" else self
 
 
 def read_profile(seconds: object) -> kernel_race.Profile:
-    """What the demonstration takes from a Profile with these seconds."""
+    """Read a Profile with these seconds as the demonstration does."""
     return TrainingStep(ProfilingWorker(seconds), np.zeros((2, 3, 32, 32)), np.zeros(2)).profile()
 
 
@@ -100,7 +100,7 @@ def read_profile(seconds: object) -> kernel_race.Profile:
     "seconds", [None, [], {}, {"conv2d": "fast"}, {1: 0.5}, {"conv2d": float("nan")}, {"conv2d": -1.0}, {"x": True}]
 )
 def test_a_profile_of_another_form_is_the_recipe_of_an_error(seconds: object) -> None:
-    """Names with seconds, or a sentence that says what came instead."""
+    """It must be names with seconds, or the error says what came instead."""
     with pytest.raises(RecipeError, match="Profile"):
         read_profile(seconds)
 
@@ -113,7 +113,7 @@ def test_names_in_a_profile_are_harmless() -> None:
 
 
 def test_profiles_are_one_table() -> None:
-    """The longest op first, before or after; what has no row of its own is added up; every op is in the sum."""
+    """The longest op comes first, ops without a row are added up, and the sum has every op."""
     before = {f"op{i}": i / 1000 for i in range(1, OPS + 3)}
     rows = list_profile_rows(before, {"op1": 0.5, "new": 0.002})
     assert [row[0] for row in rows[:2]] == ["op1", f"op{OPS + 2}"]
@@ -127,7 +127,7 @@ def test_profiles_are_one_table() -> None:
 
 
 def test_speeds_are_said_when_there_are_some() -> None:
-    """Nothing before both steps are timed."""
+    """Nothing is said before both steps are timed."""
     assert describe_race(RaceState("", LANES)) == ""
     assert format_speed(LANES[0]) == "     - images/s"
     assert format_speed(RaceLane("", "", images=6000, seconds=2.0)) == " 3,000 images/s"
@@ -135,7 +135,7 @@ def test_speeds_are_said_when_there_are_some() -> None:
 
 
 def test_every_part_is_shown_in_order(guessed: list) -> None:
-    """The race, the profiles, the curves, the images, the sizes last."""
+    """They are the race, the profiles, the curves, the images and the sizes."""
     texts = [draw_to_text(frame) for frame in guessed]
     order = ["the race: 4,096 images", "the race is over", "where a training step", "before training"]
     order += ["step 100 of 100", "Compressing it", "image 1 of 6", "image 6 of 6", "of the bytes"]
@@ -168,12 +168,12 @@ def test_ascii_is_enough(guessed: list) -> None:
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
-    """What moves fits into 40 columns and 24 lines."""
+    """Animated frames fit into 40 columns and 24 lines."""
     assert max(len(draw_to_text(frame, width=40).splitlines()) for frame in guessed) <= 24
 
 
 def test_who_is_right_is_said(colour_images: DemoImages) -> None:
-    """Both, neither, or which one."""
+    """The frame says both, neither, or which one."""
     label = int(colour_images.test_labels[0])
     right, wrong = np.eye(10)[[label]], np.eye(10)[[(label + 1) % 10]]
 
@@ -191,7 +191,7 @@ def test_who_is_right_is_said(colour_images: DemoImages) -> None:
 def test_it_runs_headless_with_the_students_network(
     start_kernel_worker: Start, colour_images: DemoImages, kernel_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The course's own three convolutions race, its profile names their ops, and int8 names as many images."""
+    """The course's own convolutions race, its profile names their ops, and int8 classifies all images."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     monkeypatch.setattr(kernel_race, "RACE_IMAGES", 2 * kernel_race.BATCH)
     screen = RecordingScreen()

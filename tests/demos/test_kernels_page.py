@@ -33,12 +33,12 @@ RED = np.zeros((32, 32, 3), np.uint8) + np.array([250, 20, 30], np.uint8)
 
 
 def make_question(pixels: np.ndarray) -> dict[str, str]:
-    """What a page asks of these pixels."""
+    """Make a page's question about these pixels."""
     return {"pixels": base64.b64encode(pixels.tobytes()).decode()}
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG of pixels (h, w, 3)."""
+    """Encode pixels (h, w, 3) as a PNG."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -52,7 +52,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture
 def guessing(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Guessing:
-    """Gives pages with a race without a worker and a network that guesses."""
+    """Provide pages with a fake race and a guessing network."""
     monkeypatch.setattr(kernel_race, "RACE_IMAGES", 4096)
     monkeypatch.setattr(kernel_race, "TrainingStep", FakeTrainingStep)
     monkeypatch.setattr(kernel_race, "_make_loop_turn", make_fake_loop_turn)
@@ -61,7 +61,7 @@ def guessing(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch
 
 
 def test_the_state_holds_race_profile_and_sizes(guessing: Guessing) -> None:
-    """All of it in each state, so that a page that is opened late shows the same."""
+    """Each state has all of it, so that a page opened late shows the same."""
     with guessing() as running:
         assert running.ready.wait(10)
         state = running.wait_for("ready")
@@ -76,7 +76,7 @@ def test_the_state_holds_race_profile_and_sizes(guessing: Guessing) -> None:
 
 
 def test_a_photograph_is_named_in_both_formats(guessing: Guessing) -> None:
-    """The network sees its pixels as it sees CIFAR-10's: three planes; the answers are ten probabilities each."""
+    """The network gets its pixels as three planes, like CIFAR-10's, and each answer is ten probabilities."""
     seen: list[np.ndarray] = []
     pixels = np.arange(3 * 32 * 32, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)
     with guessing() as running:
@@ -90,7 +90,7 @@ def test_a_photograph_is_named_in_both_formats(guessing: Guessing) -> None:
 
 
 def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypatch) -> None:
-    """Photographs are named while the network learns, in float32 alone."""
+    """During training, photographs are recognised in float32 alone."""
     held, real = threading.Event(), CompressibleGuesser.train
 
     def train(self: CompressibleGuesser, *arguments: Any) -> None:
@@ -123,13 +123,13 @@ def test_int8_has_no_answer_before_training_is_over(guessing: Guessing, monkeypa
     ],
 )
 def test_what_is_no_photograph_is_refused(colour_images: DemoImages, asked: object) -> None:
-    """Before it comes near the network."""
+    """The network never sees it."""
     with pytest.raises(ValueError, match=r"pixels|bytes"):
         KernelPage(StateFeed(), colour_images).answer(asked)
 
 
 def test_samples_are_of_every_class(colour_images: DemoImages) -> None:
-    """Ten test images, each another thing; anything but {} is no question."""
+    """They are ten test images of different classes. Only {} is a valid question."""
     page = KernelPage(StateFeed(), colour_images)
     told = page.describe_samples({})
     assert sorted(told["labels"]) == list(range(SAMPLES))
@@ -138,7 +138,7 @@ def test_samples_are_of_every_class(colour_images: DemoImages) -> None:
 
 
 def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its place, in the state and on the terminal; the lanes stay as they were."""
+    """The state and the terminal give its place, and the lanes stay as they were."""
 
     def fail(_self: FakeTrainingStep) -> None:
         raise remote_error(
@@ -155,7 +155,7 @@ def test_what_stops_the_race_is_told(guessing: Guessing, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def address(start_kernel_worker: Start, colour_images: DemoImages, kernel_milestone: Milestone) -> Iterator[str]:
-    """The page with the course's own kernels and network behind it, trained, after a short race."""
+    """Serve the page with the course's own kernels and trained network, after a short race."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_race, "RACE_IMAGES", 4 * kernel_race.BATCH)
         with (
@@ -169,12 +169,12 @@ def address(start_kernel_worker: Start, colour_images: DemoImages, kernel_milest
 
 
 def choose_file(page: Page, name: str, data: bytes) -> None:
-    """Choose a file."""
+    """Choose a file on the page."""
     page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": data})
 
 
 def read_middle_colour(page: Page) -> list[int]:
-    """The colour in the middle of the picture that the network is given; read in a copy, or the browser warns."""
+    """Read the middle colour of the network's input, from a copy because the browser would warn."""
     return page.locator("#picture").evaluate("""canvas => {
       const copy = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
       copy.drawImage(canvas, 0, 0);
@@ -183,12 +183,12 @@ def read_middle_colour(page: Page) -> list[int]:
 
 
 class TestInABrowser:
-    """With the page as people see it."""
+    """Tests of the page in a browser."""
 
     pytestmark = IN_A_BROWSER
 
     def test_it_shows_who_won_and_why(self, open_page: Open) -> None:
-        """Three lanes with their speeds, the verdict in words, the profile by op, the sizes."""
+        """It shows three lanes with their speeds, the verdict in words, the profile by op and the sizes."""
         page = open_page()
         expect(page.locator("#lanes li")).to_have_count(3)
         assert all("images/s" in text for text in page.locator("#lanes span").all_inner_texts())
@@ -200,7 +200,7 @@ class TestInABrowser:
         expect(page.locator("#stand-in")).to_be_visible()
 
     def test_a_photograph_is_named_and_said(self, open_page: Open) -> None:
-        """Whatever its size, its middle is shown as the network gets it; both formats answer with three bars each."""
+        """At any size, its middle is shown as the network gets it, and both formats answer with three bars."""
         page = open_page()
         wide = np.concatenate([RED.repeat(10, 0)[:, :16].repeat(10, 1), np.full((320, 100, 3), 255, np.uint8)], 1)
         choose_file(page, "red.png", encode_png(np.concatenate([wide[:, ::-1], wide], 1)[:, 60:-60]))
@@ -221,7 +221,7 @@ class TestInABrowser:
         ],
     )
     def test_what_is_no_photograph_is_said(self, open_page: Open, name: str, data: bytes, said: str) -> None:
-        """In an alert with the file's name; no picture and no answer of an earlier one stays; then a good one works."""
+        """An alert names the file, no earlier image or answer stays, and a good file works afterwards."""
         page = open_page()
         choose_file(page, "red.png", encode_png(RED))
         expect(page.locator("#answers")).to_be_visible()
@@ -234,7 +234,7 @@ class TestInABrowser:
         expect(page.locator("#unread")).to_be_hidden()
 
     def test_a_file_too_large_is_not_even_read(self, open_page: Open, tmp_path: Path) -> None:
-        """From 64 MB on."""
+        """The limit is 64 MB."""
         page = open_page()
         large = tmp_path / "large.tiff"
         with large.open("wb") as file:
@@ -243,7 +243,7 @@ class TestInABrowser:
         expect(page.locator("#unread")).to_contain_text("larger than 64 MB")
 
     def test_files_are_dropped_anywhere(self, open_page: Open) -> None:
-        """The page stays, and takes the first file; what is dropped and is no file is refused."""
+        """The page stays open and takes the first file. A dropped item that is not a file is refused."""
         page = open_page()
         drop = """([data, name]) => {
           const carried = new DataTransfer();
@@ -262,7 +262,7 @@ class TestInABrowser:
         expect(page.locator("#unread")).to_contain_text("That was not a file.")
 
     def test_it_works_by_keyboard(self, open_page: Open, colour_images: DemoImages) -> None:
-        """Tab to the file, which Space opens, and to the samples, which Enter takes; each has an outline and a name."""
+        """Tab reaches the file, which Space opens, and the samples, which Enter takes. All have outlines and names."""
         page = open_page()
         page.on("filechooser", lambda _: None)  # from now on Chromium reports them: it takes its time to begin
         page.keyboard.press("Tab")
@@ -279,7 +279,7 @@ class TestInABrowser:
 
     @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1280, "light"), (1280, "dark")])
     def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
-        """Narrow and wide, in light and dark, before and after an answer, and beside a refusal."""
+        """The page fits narrow and wide, in light and dark, before and after an answer, and with a refusal."""
         page = open_page(width, 800, color_scheme=scheme)
         for name, data in ((None, b""), ("red.png", encode_png(RED)), (f"{'x' * 90}.jpg", b"no photograph")):
             if name:
@@ -290,7 +290,7 @@ class TestInABrowser:
             assert found.violations_count == 0, found.generate_report()
 
     def test_the_race_is_live(self, browser: Browser, guessing: Guessing, monkeypatch) -> None:
-        """Bars grow while it runs; a photograph given meanwhile is named as soon as there is a network."""
+        """Bars grow as it runs, and a photograph given meanwhile is recognised as soon as there is a network."""
         held = threading.Event()
         real = FakeTrainingStep.run
 
@@ -316,7 +316,7 @@ class TestInABrowser:
             expect(page.locator("#answers tr.best")).to_have_count(2)
 
     def test_the_program_that_is_gone_is_said(self, browser: Browser, guessing: Guessing) -> None:
-        """When the next photograph is given."""
+        """The message appears when the next photograph is given."""
         with guessing() as running:
             assert running.ready.wait(10)
             with running.serve() as address:

@@ -41,7 +41,7 @@ from tests.demos.test_training_demo import strip_colours
 
 
 class TypingScreen(RecordingScreen):
-    """Somebody who looks on, and types some lines."""
+    """A screen with a viewer who types some lines."""
 
     watched = True
 
@@ -50,14 +50,14 @@ class TypingScreen(RecordingScreen):
         self.lines, self.asked = list(lines), []
 
     def ask(self, question: str) -> str | None:
-        """The next line, if there is one."""
+        """Return the next line, if there is one."""
         self.asked.append(question)
         return self.lines.pop(0) if self.lines else None
 
 
 @pytest.fixture(scope="module")
 def screen(writing_task: WritingTask, language_milestone: Milestone) -> TypingScreen:
-    """A whole demonstration with a Pupil, and somebody who asks for two functions and types something else."""
+    """Play the demonstration with a FakeWriter and a viewer who asks for two functions and one invalid line."""
     known = writing_task.exercises[5].prompt
     with pytest.MonkeyPatch.context() as patch:
         install_fake_writer(patch, writing_task)
@@ -67,17 +67,17 @@ def screen(writing_task: WritingTask, language_milestone: Milestone) -> TypingSc
 
 
 def draw_frames(screen: RecordingScreen) -> list[str]:
-    """What the frames say, as on 80 columns."""
+    """Draw the frames as text in 80 columns."""
     return [draw_to_text(frame) for frame in screen.frames]
 
 
 def join_lines(text: str) -> str:
-    """A frame's text on one line, without the frame."""
+    """Join a frame's text into one line, without the frame."""
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
 
 
 def test_every_part_is_shown_in_order(screen: TypingScreen) -> None:
-    """Training, three functions token by token, attention, the rivals, the cache, what was typed."""
+    """They are training, three functions token by token, attention, rivals, the cache and the typed functions."""
     shown = [join_lines(text) for text in draw_frames(screen)]
     order = [
         "The rivals are counting",
@@ -98,7 +98,7 @@ def test_every_part_is_shown_in_order(screen: TypingScreen) -> None:
 
 
 def test_functions_improve_before_ones_eyes(screen: TypingScreen) -> None:
-    """First no function, then a wrong one, then the right one, each on a line of its own with its step."""
+    """First there is no function, then a wrong one, then the right one, each on its own line with its step."""
     learned = [text for text in draw_frames(screen) if "╭─ step 12 of 12" in text][-1]
     lines = [line.strip("│ ").split() for line in learned.splitlines()]
     ends = [(line[0], line[-1]) for line in lines if line and line[-1] in ("function", "wrong", "right")]
@@ -110,7 +110,7 @@ def test_functions_improve_before_ones_eyes(screen: TypingScreen) -> None:
 
 
 def test_a_function_is_written_token_by_token_and_run(screen: TypingScreen, writing_task: WritingTask) -> None:
-    """Each frame has one token more, its rivals among the tokens as bars; the last has inputs, values and rivals."""
+    """Each frame has one more token, with its candidates as bars. The last has inputs, values and rivals."""
     exercise = writing_task.exercises[0]
     title = "a function it has never seen"
     frames = [text for text in draw_frames(screen) if title in text]
@@ -128,7 +128,7 @@ def test_a_function_is_written_token_by_token_and_run(screen: TypingScreen, writ
 
 
 def test_what_is_typed_is_written(screen: TypingScreen, writing_task: WritingTask) -> None:
-    """What is understood is said, and so is what is not; the question names the words of this run once."""
+    """The screen says what was understood and what was not, and the question names this run's words once."""
     assert len(screen.asked) == 4
     assert all(word in screen.asked[0] for word in writing_task.functions.language.made_up)
     assert screen.asked[1] == screen.asked[2]
@@ -138,7 +138,7 @@ def test_what_is_typed_is_written(screen: TypingScreen, writing_task: WritingTas
 
 
 def test_rivals_are_compared_on_the_same_functions(screen: TypingScreen) -> None:
-    """Yours first; of thirty functions the Pupil has all, and rivals that count have fewer."""
+    """Yours comes first. The FakeWriter gets all thirty functions right, and counting rivals get fewer."""
     ladder = next(text for text in draw_frames(screen) if "your network and its rivals" in text)
     counts = {name.strip("│ "): int(right) for name, right in re.findall(r"(.+?) [█░]+ +(\d+) \(", ladder)}
     assert next(iter(counts)) == "your network"
@@ -169,7 +169,7 @@ def test_ascii_is_enough(screen: TypingScreen) -> None:
 
 
 def test_frames_that_move_fit_a_narrow_terminal(screen: TypingScreen) -> None:
-    """Into 40 columns and 24 lines."""
+    """They fit into 40 columns and 24 lines."""
     moving = [
         text
         for frame in screen.frames
@@ -181,7 +181,7 @@ def test_frames_that_move_fit_a_narrow_terminal(screen: TypingScreen) -> None:
 def test_expected_values_stay_here(
     writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network gets the training text and beginnings, and never a right answer before it was written."""
+    """The network gets the training text and beginnings, but never a right answer before it is written."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "stages", ("?(?", "?(?", "?(?"))
     writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
@@ -194,7 +194,7 @@ def test_expected_values_stay_here(
 def test_points_are_few_and_measured_here(
     writing_task: WritingTask, language_milestone: Milestone, monkeypatch
 ) -> None:
-    """From fresh weights to the end, at most POINTS and one; the loss falls as the Pupil learns."""
+    """From fresh weights to the end there are at most POINTS + 1, and the loss falls as the FakeWriter learns."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "steps", 120)
     points: list[WritingPoint] = []
@@ -212,7 +212,7 @@ def test_points_are_few_and_measured_here(
 def test_training_that_nobody_watches_is_cut_short(
     writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After so much processor time; the network answers from where it is."""
+    """It ends after the given processor time, and the network answers from where it is."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "steps", 1000)
     points: list[WritingPoint] = []
@@ -238,7 +238,7 @@ def test_what_has_no_end_is_said(
 
 
 def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
-    """The first, the first that parses, the first that is right, the newest; one that is written again is no other."""
+    """They include the first, the first that parses, the first right one and the newest, without repetition."""
     verdicts = {"a": (False, "x"), "b": (True, "x"), "d": (True, None)}
     points = [
         WritingPoint(step, 9, 0.0, [ExerciseAttempt(text, *verdicts.get(text, (False, "x")))])
@@ -255,7 +255,7 @@ def test_the_attempts_shown_tell_how_it_came_to_be() -> None:
 
 
 def test_the_cache_is_timed_by_processor_time(writing_task: WritingTask) -> None:
-    """Both write until the context is full, and the same tokens; how much quicker is said in numbers."""
+    """Both write the same tokens until the context is full, and the ratio is given in numbers."""
     told: list[CacheRace] = []
     prompt = np.frombuffer(writing_task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
     race = race_cache(FakeWorker(), FakeWriter(), prompt, told.append)
@@ -269,13 +269,13 @@ def test_the_cache_is_timed_by_processor_time(writing_task: WritingTask) -> None
 
 
 def test_other_tokens_are_called_so() -> None:
-    """Two speeds of different texts are no comparison of the same work."""
+    """Speeds on different texts do not compare the same work."""
     assert "different tokens come 4.0 times" in describe_cache_race(CacheRace(10, 10, 4.0, 1.0, same=False))
 
 
 @pytest.mark.parametrize("lacking", ["new_caches", "context_length"])
 def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
-    """Its demonstration goes on and says so."""
+    """The demonstration says so and continues."""
 
     def request(_self: FakeWorker, _verb: str, _network: FakeWriter, name: str) -> int:
         if name == lacking:
@@ -287,7 +287,7 @@ def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything but the prompt and so many tokens is the student's error, with the call in it."""
+    """Anything but the prompt and the requested tokens is the student's error, which shows the call."""
     monkeypatch.setattr(FakeWorker, "_generate", lambda *_, **__: "tokens")
     with pytest.raises(RecipeError, match="generate"):
         race_cache(FakeWorker(), FakeWriter(), np.arange(5), lambda _: None)
@@ -297,7 +297,7 @@ def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_samples_must_be_probabilities(
     writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
-    """Anything else that `sampling_probabilities` gives is the student's error."""
+    """Any other result of `sampling_probabilities` is the student's error."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWorker, "_sampling_probabilities", lambda *_, **__: found)
     writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
@@ -306,12 +306,12 @@ def test_what_samples_must_be_probabilities(
 
 
 def test_tokens_can_be_read() -> None:
-    """Spaces and line breaks are seen, and nothing else than ASCII is written."""
+    """Spaces and line breaks are visible, and everything is written in ASCII."""
     assert [format_token(text) for text in ("\0", "\n    ", " é")] == ["end", r"'\n    '", r"' \xe9'"]
 
 
 def test_a_ladder_fits_below_where_it_is_narrow() -> None:
-    """Names above bars where both do not fit on a line."""
+    """Names are above bars where both do not fit on a line."""
     right, wrong = ExerciseAttempt("", True, None), ExerciseAttempt("", True, "wrong")
     rows = {"your network": [right, wrong], "nearest neighbour with the prompt's words": [wrong, wrong]}
     assert "\n  " in draw_to_text(RivalTable(rows), width=40)
@@ -319,7 +319,7 @@ def test_a_ladder_fits_below_where_it_is_narrow() -> None:
 
 
 def test_it_runs_headless_with_the_students_network(start_writing_worker: Start, language_milestone: Milestone) -> None:
-    """The course's own module 16 trains, writes, attends, and its cache writes the same tokens in less time."""
+    """The course's own module 16 trains, writes and attends, and its cache writes the same tokens in less time."""
     screen = RecordingScreen()
     with start_writing_worker() as worker:
         DEMOS[5](worker, screen, language_milestone, 1)
@@ -334,7 +334,7 @@ def test_it_runs_headless_with_the_students_network(start_writing_worker: Start,
 def test_it_goes_on_inside_a_training_that_is_left(
     start_writing_worker: Start, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recipe that would train for hours is left after its time, and the worker answers all that follows."""
+    """A recipe that would train for hours is abandoned in time, and the worker still answers everything."""
     monkeypatch.setattr(demo, "UNWATCHED_SECONDS", 1.0)
     screen = RecordingScreen()
     with start_writing_worker(lambda text: text.replace("), 60", "), 10**6")) as worker:
@@ -345,7 +345,7 @@ def test_it_goes_on_inside_a_training_that_is_left(
 
 
 def test_what_student_code_raises_comes_through(start_writing_worker: Start, language_milestone: Milestone) -> None:
-    """The player of the demonstration sees what stopped it."""
+    """The caller sees what stopped the demonstration."""
     broken = lambda text: text.replace("    trainer =", "    raise KeyError('lost')\n    trainer =")  # noqa: E731
     with start_writing_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):
         play_language_demo(worker, RecordingScreen(), language_milestone, 1)

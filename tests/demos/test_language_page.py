@@ -30,18 +30,18 @@ Taught = Callable[[], RunningPage]
 
 @pytest.fixture
 def taught(writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
-    """Gives pages with a Pupil behind them."""
+    """Provide pages with a FakeWriter behind them."""
     install_fake_writer(monkeypatch, writing_task)
     return lambda: RunningPage(LanguagePage, writing_task, language_milestone, FakeWorker())
 
 
 def make_question(task: WritingTask, **more: Any) -> dict[str, Any]:
-    """What a page asks for the next token of the first exercise."""
+    """Make a page's question about the next token of the first exercise."""
     return {"text": task.exercises[0].prompt.text, "written": [], "temperature": 0, "top_p": 1} | more
 
 
 def write_first_exercise(page: Any, task: WritingTask) -> list[dict[str, Any]]:
-    """All tokens of the first exercise, as a page asks for them."""
+    """Have the first exercise written token by token, as a page does, and return all answers."""
     answers: list[dict[str, Any]] = []
     while not answers or not (answers[-1]["ended"] or answers[-1]["full"]):
         written = [answer["token"] for answer in answers]
@@ -50,7 +50,7 @@ def write_first_exercise(page: Any, task: WritingTask) -> list[dict[str, Any]]:
 
 
 def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, writing_task: WritingTask) -> None:
-    """All of it in each state, so that a page that is opened late shows the same."""
+    """Each state has all of it, so that a page opened late shows the same."""
     with taught() as running:
         state = running.wait_for("ready")
     step, steps, loss, right, parsed, asked = state["points"][-1]
@@ -71,7 +71,7 @@ def test_the_state_holds_curve_history_ladder_and_cache(taught: Taught, writing_
 
 
 def test_a_function_is_written_one_token_at_a_time(taught: Taught, writing_task: WritingTask) -> None:
-    """Each answer has the token, its probability, and what else was likely; the last one ends."""
+    """Each answer has the token, its probability and the other candidates, and the last one ends."""
     with taught() as running:
         running.wait_for("ready")
         answers = write_first_exercise(running.page, writing_task)
@@ -83,7 +83,7 @@ def test_a_function_is_written_one_token_at_a_time(taught: Taught, writing_task:
 
 
 def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, writing_task: WritingTask) -> None:
-    """The chance of the likeliest token falls with the temperature; a small top-p leaves it alone."""
+    """The likeliest token's chance falls with the temperature, and a small top-p leaves only that token."""
     with taught() as running:
         running.wait_for("ready")
         ask = running.page.list_calls()["continue"]
@@ -97,7 +97,7 @@ def test_temperature_and_top_p_change_what_is_drawn(taught: Taught, writing_task
 
 
 def test_attention_is_of_each_layer_and_head(taught: Taught, writing_task: WritingTask) -> None:
-    """The last tokens, in 255ths, with the text of all of them; the beginning's come first."""
+    """It covers the last tokens, in 255ths, with the text of all tokens, the beginning's first."""
     text = writing_task.exercises[0].prompt.text
     with taught() as running:
         running.wait_for("ready")
@@ -111,7 +111,7 @@ def test_attention_is_of_each_layer_and_head(taught: Taught, writing_task: Writi
 
 
 def test_what_is_typed_is_understood_or_refused(writing_task: WritingTask) -> None:
-    """Without the network, and so before there is one."""
+    """Understanding needs no network, so it works before there is one."""
     calls = LanguagePage(StateFeed(), writing_task).list_calls()
     told = calls["understand"]({"typed": "the larger of width and age, times 12"})
     assert told["text"].startswith("def larger_times(width, age):\n")
@@ -122,7 +122,7 @@ def test_what_is_typed_is_understood_or_refused(writing_task: WritingTask) -> No
 
 
 def test_a_function_is_run(writing_task: WritingTask) -> None:
-    """On inputs that are drawn, with a verdict; and on one's own."""
+    """It runs on drawn inputs, with a verdict, and on typed ones."""
     run = LanguagePage(StateFeed(), writing_task).list_calls()["run"]
     text = 'def larger(width, age):\n    """Return the larger of width and age."""'
     asked = {"text": text, "written": "\n    return max(width, age)\n", "arguments": []}
@@ -143,7 +143,7 @@ def test_a_function_is_run(writing_task: WritingTask) -> None:
 
 
 def test_rivals_continue_the_same_beginning(taught: Taught, writing_task: WritingTask) -> None:
-    """Each with what it wrote and whether it is right."""
+    """Each rival has what it wrote and whether that is right."""
     with taught() as running:
         running.wait_for("ready")
         told = running.page.list_calls()["rivals"]({"text": writing_task.exercises[0].prompt.text})["rivals"]
@@ -178,7 +178,7 @@ def test_rivals_continue_the_same_beginning(taught: Taught, writing_task: Writin
     ],
 )
 def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTask, call: str, asked: Any) -> None:
-    """With a reason; the page goes on."""
+    """The refusal gives a reason, and the page continues."""
     with taught() as running:
         running.wait_for("ready")
         whole = make_question(writing_task, **asked) if call == "continue" and asked else asked
@@ -190,7 +190,7 @@ def test_what_is_no_question_is_refused(taught: Taught, writing_task: WritingTas
 def test_functions_are_written_while_it_learns(
     taught: Taught, writing_task: WritingTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training waits a moment for the next token, so that a whole one is written between two of its steps."""
+    """Training waits a moment for the next token, so that a whole function is written between two steps."""
     held, at = threading.Event(), []
 
     def hold(step: int) -> None:
@@ -216,7 +216,7 @@ def test_functions_are_written_while_it_learns(
 def test_a_worker_that_is_gone_is_told(
     taught: Taught, writing_task: WritingTask, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """In the state and in each answer; on the terminal once."""
+    """The state and each answer say so, and the terminal says it once."""
 
     def fail(*_: Any) -> None:
         raise WorkerDiedError("your code ended the program")
@@ -238,7 +238,7 @@ def test_a_worker_that_is_gone_is_told(
 
 @pytest.fixture(scope="module")
 def address(start_writing_worker: Start, writing_task: WritingTask, language_milestone: Milestone) -> Iterator[str]:
-    """The page with the course's own module 16 behind it, trained for a second or two."""
+    """Serve the page with the course's own module 16, trained for a second or two."""
     with (
         start_writing_worker() as worker,
         RunningPage(LanguagePage, writing_task, language_milestone, worker) as running,
@@ -249,19 +249,19 @@ def address(start_writing_worker: Start, writing_task: WritingTask, language_mil
 
 
 def type_and_write(page: Page, typed: str) -> None:
-    """Type and write, until attention is shown."""
+    """Type a request, and have it written until attention is shown."""
     page.locator("#typed").fill(typed)
     page.keyboard.press("Enter")
     expect(page.locator("#heads button").first).to_be_visible(timeout=60_000)
 
 
 class TestInABrowser:
-    """With the page as people see it."""
+    """Tests of the page in a browser."""
 
     pytestmark = IN_A_BROWSER
 
     def test_it_shows_how_it_was_learned(self, open_page: Open) -> None:
-        """Both curves in words, what became of one function, the ladder, both speeds."""
+        """It shows both curves in words, the history of one function, the rivals and both speeds."""
         page = open_page()
         for name in ("The loss during training. The loss was", "Functions that are right:"):
             expect(page.get_by_role("img", name=name)).to_be_visible()
@@ -272,7 +272,7 @@ class TestInABrowser:
         expect(page.locator("#cached")).to_contain_text("With the cache, the same tokens")
 
     def test_a_function_is_written_by_keyboard(self, open_page: Open) -> None:
-        """Typed, written, its tokens chosen with arrows: what each was chosen from, and what each head looked at."""
+        """It is typed and written, and arrows select tokens to show candidates and attention."""
         page = open_page()
         type_and_write(page, "the larger of width and age, times 12")
         expect(page.locator("#understood")).to_contain_text("the larger of width and age; then times 12.")
@@ -295,7 +295,7 @@ class TestInABrowser:
         expect(page.get_by_role("img", name="Attention of head 2 in layer 2")).to_be_visible()
 
     def test_sliders_change_the_chances(self, open_page: Open) -> None:
-        """At temperature 0 one token has all; at 2 none has."""
+        """At temperature 0 one token is certain, and at 2 none is."""
         page = open_page()
         type_and_write(page, "the sum of width and age")
         first = page.locator("#candidates tbody tr").first.locator(".number").first
@@ -316,7 +316,7 @@ class TestInABrowser:
 
     @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1280, "light"), (1280, "dark")])
     def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
-        """Narrow and wide, in light and dark, before anything is written and after."""
+        """The page fits narrow and wide, in light and dark, before and after a function is written."""
         page = open_page(width, 800, color_scheme=scheme)
         for typed in ("", "how many numbers in prices are greater than limit"):
             if typed:
@@ -326,7 +326,7 @@ class TestInABrowser:
             assert found.violations_count == 0, found.generate_report()
 
     def test_a_right_function_is_run(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
-        """Values and verdict, then inputs of one's own; one that is not a number is refused in words."""
+        """It shows values and a verdict, takes typed inputs, and refuses one that is not a number with a message."""
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
             page.locator("#examples button").first.click()
@@ -345,7 +345,7 @@ class TestInABrowser:
             expect(page.locator("#trouble")).to_be_hidden()
 
     def test_writing_can_be_stopped(self, browser: Browser, taught: Taught, writing_task: WritingTask) -> None:
-        """What was written until then stays, and another function can be asked for."""
+        """The text written so far stays, and another function can be requested."""
         answer = writing_task.exercises[0].prompt.answer.strip()
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
             page = opened()
@@ -358,7 +358,7 @@ class TestInABrowser:
             expect(page.locator("#program")).to_contain_text(answer, timeout=30_000)
 
     def test_it_is_live(self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Curves and history change while it learns; what is asked for meanwhile is written."""
+        """Curves and history change during training, and functions requested meanwhile are written."""
         go = {3: threading.Event(), 7: threading.Event()}
         monkeypatch.setattr(FakeWriter, "at", staticmethod(lambda step: step in go and go[step].wait(30)))
         with taught() as running, running.serve() as served, opener(browser, served) as opened:
@@ -378,7 +378,7 @@ class TestInABrowser:
     def test_what_student_code_says_is_text(
         self, browser: Browser, taught: Taught, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An error's markup is shown, not obeyed, with its place."""
+        """An error's markup is shown as text, with its place."""
         hostile = "<img src=x onerror=alert(1)>"
 
         def fail(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The page's own side: questions go to the network, and what student code does wrong goes to the page."""
+"""A page's network side: questions go to the network, and failures of student code go to the page."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ QUESTION = {"strokes": [[[500, 100], [500, 900]]]}
 
 
 class MoodyNetwork(GuessingNetwork):
-    """A network that does as the test says before it answers."""
+    """A network that does what the test says before it answers."""
 
     mood: Callable[[str], None] = staticmethod(lambda _what: None)
 
     def train(self, *arguments: Any) -> None:
-        """Train, if the mood is right."""
+        """Train, unless the mood raises an error."""
         self.mood("train")
         super().train(*arguments)
 
     def feature_maps(self, images: np.ndarray) -> np.ndarray:
-        """Asked for once with every drawing."""
+        """Compute feature maps, unless the mood raises an error."""
         self.mood("answer")
         return super().feature_maps(images)
 
 
 @pytest.fixture
 def mood(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
-    """Sets what the network does before it trains or answers."""
+    """Provide a function that sets what the network does before it trains or answers."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", MoodyNetwork)
     return lambda do: monkeypatch.setattr(MoodyNetwork, "mood", staticmethod(do))
 
 
 @pytest.mark.usefixtures("mood")
 def test_a_drawing_is_answered(digit_images: DemoImages, milestone: Milestone) -> None:
-    """With the digit, ten probabilities, the picture and the maps, at most sixteen of them."""
+    """The answer has the digit, ten probabilities, the image and at most sixteen maps."""
     with RunningPage(DigitPage, digit_images, milestone) as running:
         told = running.wait_for("ready")
         answer = running.page.answer(QUESTION)
@@ -73,7 +73,7 @@ def test_a_drawing_is_answered(digit_images: DemoImages, milestone: Milestone) -
 
 @pytest.mark.parametrize("question", [None, [], {}, {"strokes": []}, {"strokes": 3}, QUESTION | {"seed": 1}])
 def test_what_is_no_question_is_refused(digit_images: DemoImages, question: object) -> None:
-    """Before it comes near the network."""
+    """The network never sees it."""
     with pytest.raises(ValueError, match="strokes"):
         DigitPage(StateFeed(), digit_images).answer(question)
 
@@ -105,7 +105,7 @@ def test_drawings_are_answered_while_it_learns(digit_images: DemoImages, milesto
 def test_an_error_in_one_answer_is_told_and_the_next_one_works(
     digit_images: DemoImages, milestone: Milestone, mood
 ) -> None:
-    """The page gets it as a failure with its place; the terminal once, however often it comes."""
+    """The page gets it as a failure with its place, and the terminal gets it once, however often it occurs."""
     left = [2]
 
     def raise_twice(what: str) -> None:
@@ -137,7 +137,7 @@ def test_an_error_in_one_answer_is_told_and_the_next_one_works(
 def test_when_the_worker_is_gone_the_page_says_so(
     digit_images: DemoImages, milestone: Milestone, mood, when: str, error: Exception, said: str
 ) -> None:
-    """In its state, for pages that come later too, and in answer to every drawing; the terminal is told once."""
+    """Its state and every answer say so, also for later pages, and the terminal says it once."""
 
     def fail(what: str) -> None:
         if what == when:
@@ -155,7 +155,7 @@ def test_when_the_worker_is_gone_the_page_says_so(
 
 
 def test_a_recipe_that_keeps_no_promise_is_told(digit_images: DemoImages, milestone: Milestone, mood) -> None:
-    """What was called, what came back and what should have."""
+    """The failure says what was called, what came back and what was expected."""
 
     def fail(_what: str) -> None:
         raise RecipeError("predict(…)", "NaN", "probabilities")
@@ -167,7 +167,7 @@ def test_a_recipe_that_keeps_no_promise_is_told(digit_images: DemoImages, milest
 
 
 def test_too_many_drawings_are_not_kept_waiting(digit_images: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a network that answers, each is told that it is busy, and none is kept for ever."""
+    """Without a network that answers, each gets the answer busy, and none is kept for ever."""
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.01)
     page = DigitPage(StateFeed(), digit_images)
     assert [page.answer(QUESTION) for _ in range(12)] == [{"busy": True}] * 12
@@ -176,7 +176,7 @@ def test_too_many_drawings_are_not_kept_waiting(digit_images: DemoImages, monkey
 
 
 def test_a_failure_for_the_page_is_bounded() -> None:
-    """However much student code has to say."""
+    """Messages of any length are cut."""
     fields = serialize_failure(Failure(title="t", got="x" * 100_000, detail="\x00\x1b]0;t\x07y"))
     assert fields is not None
     assert len(fields["got"]) < 1500
@@ -187,7 +187,7 @@ def test_a_failure_for_the_page_is_bounded() -> None:
 def test_the_terminal_says_where_and_how_it_went(
     digit_images: DemoImages, milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address on one line whatever the width, how to end, how well it reads; Ctrl+C is no failure."""
+    """It shows the address on one line, how to end, and the accuracy. Ctrl+C is not a failure."""
     out = io.StringIO()
     opened: list[str] = []
 
@@ -208,7 +208,7 @@ def test_the_terminal_says_where_and_how_it_went(
 
 
 def test_no_browser_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a display, and where a text browser would take the terminal over."""
+    """There is none without a display, or where a text browser would take over the terminal."""
     for name in page_terminal.DISPLAYS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(page_terminal.sys, "platform", "linux")

@@ -1,4 +1,4 @@
-"""The server of a page: whom it answers, what it refuses, and how it ends."""
+"""The server of a page: which requests it answers and refuses, and how it ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunningServer:
         self.port = parts.port
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> tuple[int, Any, str]:
-        """Status, headers and text. A header of None is left out."""
+        """Send a request, and return status, headers and text. A header of None is left out."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         given = {"Host": self.host, "Content-Length": None if body is None else str(len(body))}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -48,7 +48,7 @@ class RunningServer:
         return response.status, response.headers, text
 
     def ask(self, body: bytes, **headers: str | None) -> tuple[int, Any]:
-        """A question as the page sends it, but for these headers; status and parsed answer."""
+        """Ask a question as the page does, apart from these headers, and return status and parsed answer."""
         given = {"Origin": f"http://{self.host}", "Content_Type": "application/json"} | headers
         status, _, text = self.request("POST", f"{self.path}double", body, **given)
         return status, json.loads(text) if text.startswith("{") else text
@@ -56,7 +56,7 @@ class RunningServer:
 
 @pytest.fixture
 def page() -> Iterator[RunningServer]:
-    """A page with one file and one call, which doubles a number."""
+    """Run a page with one file and one call, which doubles a number."""
     asked: list = []
 
     def double(question: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def page() -> Iterator[RunningServer]:
 
 
 def test_the_page_and_its_files_are_served(page: RunningServer) -> None:
-    """With their types, and with headers that let nothing else in."""
+    """They have their types, and headers that let nothing else in."""
     status, headers, text = page.request("GET", page.path)
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
@@ -94,7 +94,7 @@ def test_a_question_is_answered(page: RunningServer) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}"])
 def test_another_host_name_is_refused(page: RunningServer, host: str) -> None:
-    """A name that was made to point here is not ours."""
+    """A foreign name that points here is not ours."""
     named = host.format(port=page.port)
     assert page.request("GET", page.path, Host=named)[0] == 403
     assert page.ask(b"1", Host=named, Origin=f"http://{named}")[0] == 403
@@ -102,12 +102,12 @@ def test_another_host_name_is_refused(page: RunningServer, host: str) -> None:
 
 
 def test_no_host_name_is_refused(page: RunningServer) -> None:
-    """HTTP asks for one."""
+    """HTTP requires a host name."""
     assert page.request("GET", page.path, Host=None)[0] == 400
 
 
 def test_localhost_is_this_machine_too(page: RunningServer) -> None:
-    """As typed by hand, or through a forwarded port."""
+    """It works typed by hand, or through a forwarded port."""
     local = f"localhost:{page.port}"
     assert page.request("GET", page.path, Host=local)[0] == 200
     assert page.ask(b"1", Host=local, Origin=f"http://{local}")[0] == 200
@@ -117,7 +117,7 @@ def test_localhost_is_this_machine_too(page: RunningServer) -> None:
     "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1", None]
 )
 def test_another_origin_is_refused(page: RunningServer, origin: str | None) -> None:
-    """Only the page itself asks; a question without an origin comes from no page."""
+    """Only the page itself may ask, and a question without an origin does not come from a page."""
     assert page.ask(b"1", Origin=origin and origin.format(port=page.port))[0] == 403
     if origin:
         assert page.request("GET", f"{page.path}events", Origin=origin)[0] == 403
@@ -126,7 +126,7 @@ def test_another_origin_is_refused(page: RunningServer, origin: str | None) -> N
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_browser_that_says_another_page_asks_is_believed(page: RunningServer, site: str) -> None:
-    """Even where there is no origin, as for pictures and scripts."""
+    """It is refused even without an origin, as for images and scripts."""
     assert page.request("GET", f"{page.path}live.js", Sec_Fetch_Site=site)[0] == 403
 
 
@@ -134,7 +134,7 @@ def test_a_browser_that_says_another_page_asks_is_believed(page: RunningServer, 
     "path", ["/", "/{t}", "/{w}/", "//{t}/", "/{t}x/", "/x{t}/live.js", "/{t}//live.js", "/live.js"]
 )
 def test_without_the_token_there_is_nothing(page: RunningServer, path: str) -> None:
-    """A wrong, cut or missing one gets the same answer for every path."""
+    """A wrong, cut or missing token gets the same answer for every path."""
     token = page.path.strip("/")
     status, headers, text = page.request("GET", path.format(t=token, w="A" * len(token)))
     assert status == 404
@@ -151,7 +151,7 @@ def test_only_what_is_named_is_served(page: RunningServer, name: str) -> None:
 
 
 def test_every_page_has_a_token_of_its_own(page: RunningServer) -> None:
-    """Of 128 bits."""
+    """The token has 128 bits."""
     with PageServer({}, {}, StateFeed()) as other:
         token = urlsplit(other.address).path.strip("/")
     assert len(token) >= 22
@@ -159,7 +159,7 @@ def test_every_page_has_a_token_of_its_own(page: RunningServer) -> None:
 
 
 def test_it_listens_to_this_machine_only(page: RunningServer) -> None:
-    """Other addresses of the machine have nobody on this port."""
+    """The machine's other addresses do not listen on this port."""
     for address in {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}:
         if not address.startswith("127.0.0.1"):
             with pytest.raises(OSError, match="refused"):
@@ -168,19 +168,19 @@ def test_it_listens_to_this_machine_only(page: RunningServer) -> None:
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_only_json_is_a_question(page: RunningServer, kind: str | None) -> None:
-    """What a form of another page could send without being asked first is refused."""
+    """Anything that another page's form could send without a preflight is refused."""
     assert page.ask(b"1", Content_Type=kind)[0] == 415
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 60_000, b"1 2"], ids=lambda body: repr(body[:8]))
 def test_what_is_not_json_is_refused(page: RunningServer, body: bytes) -> None:
-    """With a sentence, and without an answer being computed."""
+    """It gets a sentence, and no answer is computed."""
     assert page.ask(body) == (400, {"error": "the question is not JSON"})
     assert page.asked == []
 
 
 def test_a_large_question_is_refused(page: RunningServer) -> None:
-    """Whether its size is told beforehand or not."""
+    """It is refused whether or not its size is announced."""
     large = b" " * (MAX_BODY + 1)
     assert page.ask(large)[0] == 413
     chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
@@ -189,19 +189,19 @@ def test_a_large_question_is_refused(page: RunningServer) -> None:
 
 
 def test_a_question_that_never_comes_is_not_waited_for(page: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who sends no more is told so after some seconds."""
+    """A sender that stops sending gets an answer after some seconds."""
     monkeypatch.setattr(page_server, "BODY_SECONDS", 0.2)
     assert page.ask(b"1", Content_Length="100")[0] == 408
 
 
 def test_methods_that_nobody_needs_are_refused(page: RunningServer) -> None:
-    """PUT, DELETE and the rest."""
+    """They are PUT, DELETE and the rest."""
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         assert page.request(method, page.path, Origin=f"http://{page.host}")[0] == 405
 
 
 def test_a_late_page_gets_the_state_as_it_is(page: RunningServer) -> None:
-    """The newest one at once, then each one that follows."""
+    """It gets the newest state immediately, then each later one."""
     page.feed.publish({"step": 1})
     page.feed.publish({"step": 2})
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
@@ -216,7 +216,7 @@ def test_a_late_page_gets_the_state_as_it_is(page: RunningServer) -> None:
 
 
 def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: RunningServer) -> None:
-    """So that a page that has gone is noticed."""
+    """The server notices a closed page by it."""
     monkeypatch.setattr("grading.demos.web.state_feed.BREATH_SECONDS", 0.05)
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
     connection.request("GET", f"{page.path}events", headers={"Host": page.host})
@@ -226,7 +226,7 @@ def test_a_quiet_feed_breathes(monkeypatch: pytest.MonkeyPatch, page: RunningSer
 
 
 def test_it_ends_at_once_with_pages_open() -> None:
-    """Followers are let go, the port is free, and no thread is left."""
+    """Followers are released, the port is free, and no thread is left."""
     feed = StateFeed()
     with PageServer({}, {}, feed) as served:
         parts = urlsplit(served.address)

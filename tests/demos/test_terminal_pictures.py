@@ -14,7 +14,7 @@ from grading.demos.terminal_pictures import DigitBars, GreyPicture, TextCurve, s
 def draw_to_text(
     renderable: RenderableType, *, width: int = 80, colour: str | None = None, encoding: str = "utf-8"
 ) -> str:
-    """What a console of this kind shows."""
+    """Draw a renderable on this kind of console, and return the text."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(
         file=stream, width=width, color_system=colour, force_terminal=bool(colour), no_color=False, legacy_windows=False
@@ -28,24 +28,24 @@ HALVES = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0
 
 
 def test_without_colour_a_character_is_two_pixels() -> None:
-    """Upper, lower, both or neither half; a row is added where there is an odd number."""
+    """Either half, both or neither is inked, and a row is added to an odd number."""
     assert draw_to_text(GreyPicture(HALVES)) == "▀▄█ \n▀▀  \n"
 
 
 def test_with_colour_every_pixel_has_its_own() -> None:
-    """White, black and, below zero, orange, as foreground above and background below."""
+    """It is white, black or, below zero, orange: the upper pixel as foreground, the lower as background."""
     text = draw_to_text(GreyPicture(np.array([[1.0], [-1.0]])), colour="truecolor")
     assert "38;2;255;255;255" in text
     assert "48;2;255;140;0" in text
 
 
 def test_where_there_is_only_ascii_ink_is_a_ramp() -> None:
-    """Blank for none and @ for all, half of it in between."""
+    """A blank is no ink, @ is full ink, and half ink is in between."""
     assert draw_to_text(GreyPicture(HALVES), encoding="ascii") == "==@ \n==  \n"
 
 
 def test_bars_name_every_digit() -> None:
-    """Ten lines, or five in two columns; only what is nearly certain is 100%."""
+    """They take ten lines, or five in two columns, and only near certainty is 100%."""
     p = np.array([0.0, 0.004, 0.0, 0.994, 0.0, 0.001, 0.0, 0.001, 0.0, 0.0])
     lines = draw_to_text(DigitBars(p, width=4)).splitlines()
     assert lines[3] == "3 ███░  99%"
@@ -57,7 +57,7 @@ def test_bars_name_every_digit() -> None:
 @pytest.mark.parametrize("width", [20, 80])
 @pytest.mark.parametrize("values", [[1.0], [2.3, 1.0, 0.1], [0.0, 0.0], [1e9, 1e-9], list(range(100))])
 def test_a_curve_fits(values: list[float], width: int) -> None:
-    """Whatever its values, it has its lines and stays within the width."""
+    """With any values, it has its lines and stays within the width."""
     lines = draw_to_text(TextCurve(values, lines=4), width=width).splitlines()
     assert len(lines) >= 5
     assert max(map(len, lines)) <= width
@@ -65,7 +65,7 @@ def test_a_curve_fits(values: list[float], width: int) -> None:
 
 
 def test_a_falling_loss_falls() -> None:
-    """The first column is full, the last nearly empty; both values stand below."""
+    """The first column is full and the last nearly empty, with both values below."""
     lines = draw_to_text(TextCurve([2.0, 0.1], lines=4, title="loss")).splitlines()
     assert [line[:1] for line in lines[:4]] == ["█"] * 4
     assert len(lines[0].rstrip()) < len(lines[3].rstrip())
@@ -74,7 +74,7 @@ def test_a_falling_loss_falls() -> None:
 
 @pytest.mark.parametrize("shape", [(28, 28), (26, 14), (5, 3), (15, 29)])
 def test_shrinking_keeps_the_mean(shape: tuple[int, int]) -> None:
-    """At most so many a side, none left out, and nothing where it fits already."""
+    """Each side has at most the given pixels, none is left out, and a small image stays as it is."""
     values = np.random.default_rng(0).random(shape)
     small = shrink_image(values, 14)
     assert small.shape == tuple(min(n, 14) for n in shape)
@@ -83,7 +83,7 @@ def test_shrinking_keeps_the_mean(shape: tuple[int, int]) -> None:
 
 
 def test_a_curve_leaves_room_for_what_is_to_come() -> None:
-    """Half of training takes half of the width, and a fixed top leaves the rest of the height."""
+    """Half of training takes half the width, and a fixed top leaves the remaining height free."""
     lines = draw_to_text(
         TextCurve([0.0, 0.5, 0.5], lines=4, title="accuracy", top=1.0, number=".0%", part=0.5)
     ).splitlines()

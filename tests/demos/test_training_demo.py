@@ -27,13 +27,13 @@ CLASSES = SOURCES["cifar10"].classes
 
 
 def strip_colours(text: str) -> str:
-    """Without escapes of colour."""
+    """Remove colour escapes from a text."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 @pytest.fixture
 def guessed(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> list:
-    """The frames of a run with a network that guesses."""
+    """Play the demonstration with a guessing network, and return its frames."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", GuessingNetwork)
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
@@ -44,7 +44,7 @@ def guessed(colour_images: DemoImages, colour_milestone: Milestone, monkeypatch:
 def test_it_runs_headless_with_the_students_network(
     start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From fresh weights to its mistakes: what is trained names far more than one in ten."""
+    """It runs from fresh weights to the mistakes, and the trained network recognises far more than one in ten."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     screen = RecordingScreen()
     with start_colour_worker() as worker:
@@ -56,7 +56,7 @@ def test_it_runs_headless_with_the_students_network(
 
 
 def test_every_part_is_shown_in_order(guessed: list, colour_images: DemoImages) -> None:
-    """The curves, the samples, the confusions, the mistakes last."""
+    """They are the curves, the samples, the confusions and the mistakes."""
     texts = [draw_to_text(frame) for frame in guessed]
     order = ["before training", "step 100 of 100", "image 1 of 6", "image 6 of 6", "It recognises", "It misclassifies"]
     places = [next(i for i, text in enumerate(texts) if part in text) for part in order]
@@ -86,13 +86,13 @@ def test_ascii_is_enough(guessed: list) -> None:
 
 
 def test_frames_of_a_narrow_terminal_are_no_higher_than_it(guessed: list) -> None:
-    """What moves fits into 40 columns and 24 lines."""
+    """Animated frames fit into 40 columns and 24 lines."""
     moving = [text for frame in guessed[:-1] if (text := draw_to_text(frame, width=40))]
     assert max(len(text.splitlines()) for text in moving) <= 24
 
 
 def test_a_log_keeps_what_matters(guessed: list, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe: the curves before and after training, one sample, the confusions, the mistakes."""
+    """A pipe gets the curves before and after training, one sample, the confusions and the mistakes."""
     with PlainScreen(Console(width=80, force_terminal=False)) as screen:
         for frame in guessed[:5]:
             screen.frame(frame)
@@ -104,14 +104,14 @@ def test_a_log_keeps_what_matters(guessed: list, capsys: pytest.CaptureFixture[s
 
 
 def test_samples_are_of_different_classes() -> None:
-    """As many as there are, then others; never one twice."""
+    """They cover all classes, then others, and never repeat."""
     labels = np.array([3, 3, 3, 1, 1, 2])
     assert choose_varied_images(labels, 2) == [0, 3]
     assert choose_varied_images(labels, 9) == [0, 3, 5, 1, 2, 4]
 
 
 def test_colour_pictures_on_all_kinds_of_terminals() -> None:
-    """Two pixels a cell in their colours; shades of grey without colours or with sixteen; a ramp in ASCII."""
+    """A cell has two coloured pixels, or a grey shade with sixteen colours or none, or an ASCII ramp."""
     image = np.zeros((3, 3, 2), np.uint8)
     image[0, 0, 0], image[:, 1, 0] = 200, 100
     text = draw_to_text(ColourPhoto(image), colour="truecolor")
@@ -123,7 +123,7 @@ def test_colour_pictures_on_all_kinds_of_terminals() -> None:
 
 
 def test_the_likeliest_classes_come_first() -> None:
-    """Three of them, each with its name and a bar."""
+    """There are three, each with its name and a bar."""
     p = np.array([0.1, 0.05, 0.6, 0, 0, 0, 0, 0.25, 0, 0])
     lines = draw_to_text(LikeliestClasses(p, CLASSES, width=4)).splitlines()
     assert [line.split()[0] for line in lines] == ["bird", "horse", "airplane"]
@@ -131,7 +131,7 @@ def test_the_likeliest_classes_come_first() -> None:
 
 
 def test_confusions_are_counted_and_ranked() -> None:
-    """Rows are what images show; the worst is the largest part of its class; right answers are none."""
+    """Rows are what images show, the worst is the largest share of its class, and right answers do not count."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     counts = count_confusions(labels, np.eye(3)[[0, 1, 1, 1, 0, 2]])
     assert counts.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
@@ -141,7 +141,7 @@ def test_confusions_are_counted_and_ranked() -> None:
 
 
 def test_the_table_is_for_those_who_have_room() -> None:
-    """From 80 columns on all counts; on 40 what is confused most, in one line each."""
+    """From 80 columns on it has all counts. On 40 the worst confusions take one line each."""
     counts = np.diag(np.full(10, 90))
     counts[3, 5], counts[0, 8] = 30, 9
     wide = draw_to_text(ConfusionTable(counts, CLASSES), width=76).splitlines()
@@ -154,30 +154,30 @@ def test_the_table_is_for_those_who_have_room() -> None:
 
 
 def test_headings_can_be_told_apart() -> None:
-    """First letters where they differ, else numbers."""
+    """They are first letters where these differ, else numbers."""
     assert shorten_class_names(CLASSES)[:3] == ["airpl", "autom", "bird"]
     assert shorten_class_names(["circle red", "circle blue"]) == ["1", "2"]
 
 
 def test_a_network_without_mistakes_has_none_shown(colour_images: DemoImages) -> None:
-    """Then it only says so."""
+    """It only says that there are none."""
     assert "It misclassifies 0 of" in draw_to_text(
         demo.render_misclassified_images(colour_images, np.eye(10)[colour_images.test_labels])
     )
 
 
 class LyingNetwork(GuessingNetwork):
-    """Reports what cannot be."""
+    """A network that reports impossible steps."""
 
     def train(self, _images, _labels, _seed: int, _seconds: float, progress) -> None:
-        """No finite step among them but one that is too large."""
+        """Report steps of which only one is finite, and that one too large."""
         nan, infinite = float("nan"), float("inf")
         for step, steps in [(nan, 10), (5, nan), (infinite, 10), (5, infinite), (3, 0), (-7, 10), (30, 10)]:
             progress(step, steps)
 
 
 def test_steps_that_cannot_be_are_not_drawn(colour_images: DemoImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every point told of lies within the training."""
+    """Every reported point is within the training."""
     reader = DemoClassifier.__new__(DemoClassifier)
     reader._network, reader._seed, reader._seconds = LyingNetwork(outputs=10), 1, 1.0
     points: list[TrainingPoint] = []
@@ -207,7 +207,7 @@ def test_what_it_is_trained_on_is_named(
     said: str,
     stand_in: bool,
 ) -> None:
-    """The real data, other files of it, or what stands in for it."""
+    """It is the real data, other files of it, or its stand-in."""
     parts = (colour_images.images, colour_images.labels, colour_images.test_images, colour_images.test_labels)
     data = image_classifier.DataSet(name, *parts, digest="", stand_in_for=stand_in_for, classes=tuple("abcdefghij"))
     monkeypatch.setattr(image_classifier, "obtain", lambda *_: data)
@@ -220,7 +220,7 @@ def test_what_it_is_trained_on_is_named(
 def test_what_student_code_raises_comes_through(
     start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The player of the demonstration sees what stopped it."""
+    """The caller sees what stopped the demonstration."""
     monkeypatch.setattr(demo, "load_demo_images", lambda *_: colour_images)
     broken = lambda text: text.replace("    set_training(network, True)", "    raise KeyError('lost')")  # noqa: E731
     with start_colour_worker(broken) as worker, pytest.raises(RemoteError, match="lost"):

@@ -33,39 +33,39 @@ Held = Callable[[int], None]
 
 
 def match_points(count: int) -> re.Pattern[str]:
-    """A polyline with so many points."""
+    """Make a pattern for a polyline with this number of points."""
     return re.compile(rf"^\S+( \S+){{{count - 1}}}$")
 
 
 class StepwiseNetwork(GuessingNetwork):
-    """A network that goes on only when the test says so; fresh, it says 'class 0' of everything."""
+    """A network that continues only when the test says so, and answers class 0 when fresh."""
 
     at: Callable[[int], None] = staticmethod(lambda _step: None)
     learned = False
 
     def train(self, _images, _labels, _seed: int, _seconds: float, progress) -> None:
-        """Four steps; after the first one it answers differently."""
+        """Take four steps, and answer differently after the first."""
         for step in range(1, 5):
             self.at(step)
             self.learned = True
             progress(step, 4)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """As the guesser, once it has learned."""
+        """Answer as a guessing network does, once trained."""
         fresh = np.full((len(images), 10), 0.05) + np.eye(10)[0] / 2
         return super().predict(images) if self.learned else fresh
 
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Held], None]:
-    """Sets what happens before each step of training."""
+    """Provide a function that sets what happens before each training step."""
     monkeypatch.setattr(image_classifier, "StudentNetwork", StepwiseNetwork)
     return lambda do: monkeypatch.setattr(StepwiseNetwork, "at", staticmethod(do))
 
 
 @pytest.mark.usefixtures("at")
 def test_each_state_is_whole(colour_images: DemoImages, colour_milestone: Milestone) -> None:
-    """Curves, answers to the samples, confusions: of watched images while it learns, of all at the end."""
+    """It has curves, answers to the samples and confusions, of watched images in training and of all at the end."""
     with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
         assert running.ready.wait(10)
     states, last = running.feed.states, running.state()
@@ -81,7 +81,7 @@ def test_each_state_is_whole(colour_images: DemoImages, colour_milestone: Milest
 
 
 def test_samples_are_images_with_their_names(colour_images: DemoImages) -> None:
-    """Pixel by pixel, red, green and blue together, some of every class; anything but {} is no question."""
+    """They are RGB pixels of some images of every class. Only {} is a valid question."""
     page = TrainingPage(StateFeed(), colour_images)
     told = page.describe_samples({})
     assert set(told["labels"]) == set(range(10))
@@ -93,7 +93,7 @@ def test_samples_are_images_with_their_names(colour_images: DemoImages) -> None:
 
 
 def test_a_failure_is_kept_with_what_came_before(colour_images: DemoImages, colour_milestone: Milestone, at) -> None:
-    """The curves up to there stay, and the terminal is told once."""
+    """The curves so far stay, and the terminal says it once."""
 
     def fail(step: int) -> None:
         if step == 3:
@@ -112,7 +112,7 @@ def test_a_failure_is_kept_with_what_came_before(colour_images: DemoImages, colo
 def test_the_terminal_says_how_it_went(
     colour_images: DemoImages, colour_milestone: Milestone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address, how many images are named rightly, and a good end with Ctrl+C."""
+    """It shows the address and the accuracy, and Ctrl+C ends it successfully."""
 
     def interrupt(_page: TrainingPage) -> None:
         raise KeyboardInterrupt
@@ -128,7 +128,7 @@ def test_the_terminal_says_how_it_went(
 
 
 def test_every_page_has_its_files() -> None:
-    """And the two lists of pages are the same."""
+    """The two lists of pages also agree."""
     assert set(PAGE_MILESTONES) == set(page_classes.PAGE_CLASSES)
     for page in page_classes.PAGE_CLASSES.values():
         assert [name for name in page.list_files().values() if not (STATIC / name).is_file()] == []
@@ -136,7 +136,7 @@ def test_every_page_has_its_files() -> None:
 
 @pytest.fixture(scope="module")
 def address(start_colour_worker: Start, colour_images: DemoImages, colour_milestone: Milestone) -> Iterator[str]:
-    """The page with the course's own network behind it, trained."""
+    """Serve the page with the course's own trained network."""
     with (
         start_colour_worker() as worker,
         RunningPage(TrainingPage, colour_images, colour_milestone, worker) as running,
@@ -147,12 +147,12 @@ def address(start_colour_worker: Start, colour_images: DemoImages, colour_milest
 
 
 class TestInABrowser:
-    """With the page as people see it."""
+    """Tests of the page in a browser."""
 
     pytestmark = IN_A_BROWSER
 
     def test_it_shows_what_the_network_learned(self, open_page: Open, colour_images: DemoImages) -> None:
-        """Both curves in words, the samples with three bars each, the table of counts, the worst in words."""
+        """It shows both curves in words, samples with three bars each, the table of counts and the worst confusions."""
         page = open_page()
         for name, value in (("loss", "was 2."), ("accuracy", "% at first")):
             curve = page.get_by_role("img", name=f"The {name} during training")
@@ -172,7 +172,7 @@ class TestInABrowser:
 
     @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light"), (1280, "dark")])
     def test_it_fits_and_axe_finds_nothing(self, open_page: Open, width: int, scheme: str) -> None:
-        """Narrow and wide, in light and dark; only the table scrolls sideways, and by keyboard, too."""
+        """The page fits narrow and wide, in light and dark. Only the table scrolls sideways, also with the keyboard."""
         page = open_page(width, 700, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = Axe().run(page)
@@ -185,12 +185,12 @@ class TestInABrowser:
             expect(page.locator("#scrolls")).not_to_have_js_property("scrollLeft", 0)
 
     def test_less_motion_is_granted(self, open_page: Open) -> None:
-        """The bars move at once for those who asked for that."""
+        """The bars jump for users who prefer reduced motion."""
         moved = "getComputedStyle(document.querySelector('.fill')).transitionDuration"
         assert open_page(reduced_motion="reduce").evaluate(moved) == "0s"
 
     def test_it_is_live(self, browser: Browser, colour_images: DemoImages, colour_milestone: Milestone, at) -> None:
-        """Bars, curves and table change while the network learns; what stops it is shown as text, beside what was."""
+        """Bars, curves and table change during training. A failure is shown as text, next to the results so far."""
         go = {step: threading.Event() for step in (1, 3)}
         hostile = "<img src=x onerror=alert(1)>"
 
@@ -231,7 +231,7 @@ class TestInABrowser:
     def test_a_program_that_is_gone_is_said(
         self, browser: Browser, colour_images: DemoImages, colour_milestone: Milestone, at
     ) -> None:
-        """When it ends during training, for there is nothing to ask that would tell."""
+        """The page notices an end during training, although it has nothing to ask."""
         held = threading.Event()
         at(lambda _: held.wait(30))
         with RunningPage(TrainingPage, colour_images, colour_milestone) as running:
