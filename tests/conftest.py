@@ -25,7 +25,7 @@ settings.load_profile("course")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long rows of tests that one process has to run by itself: the others then have work beside it."""
+    """Start with the long groups of tests that one process has to run alone, while the others run the rest."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

@@ -57,7 +57,7 @@ def test_exceptions_keep_their_type_message_and_lines(worker_of):
 
 
 def test_a_plain_value_in_an_objects_place_is_the_students_error(worker_of):
-    """It lacks what is called, or that is no function: over there, where errors are the student's."""
+    """A missing attribute or one that is not a function fails in the worker, where errors are the student's."""
     worker = worker_of("class A:\n    x = 3\n    def f(self, n, *, k=1): return n + k\ndef none(): pass\n")
     code = worker.module("code")
     assert worker.call(code.A(), "f", 2, k=3) == 5
@@ -185,7 +185,7 @@ def test_system_exit_is_an_exception_like_others(worker_of):
     ],
 )
 def test_a_forged_reply_ends_the_worker(worker_of, forged):
-    """Messages out of order, malformed or with the wrong form are no answers."""
+    """Messages that are out of order or malformed are not answers."""
     source = (
         "import msgpack, os, sys, time\n"
         "def sized(b): return len(b).to_bytes(4, 'big') + b\n"
@@ -225,7 +225,7 @@ def test_all_answers_together_have_an_end(worker_of, result):
 
 @pytest.mark.parametrize("value", ["np.zeros(3)", "[1.0]", "object()", "'x' * 1000"])
 def test_a_report_holds_numbers_and_short_texts_alone(worker_of, value):
-    """Student code is told where it reports anything else; the worker lives on."""
+    """Student code gets an error if it reports anything else, and the worker continues."""
     source = f"import numpy as np\ndef f(progress): progress(1, np.float32(2), loss={value})\ndef g(): return 1\n"
     code = worker_of(source).module("code")
     with pytest.raises(TypeError, match="only numbers and short texts can be reported") as caught:

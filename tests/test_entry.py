@@ -31,7 +31,7 @@ NO_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP]
 
 @pytest.fixture(params=SETTINGS)
 def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a terminal that takes no UTF-8: as Python is told, or by a locale made for the test."""
+    """The environment of a terminal without UTF-8, by Python's own variable or by a locale made for the test."""
     name: str = request.param
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIOENCODING", "PYTHONUTF8"))}
     clean |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "OPENBLAS_NUM_THREADS": "1"}

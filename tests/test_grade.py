@@ -98,7 +98,7 @@ def test_an_unchanged_milestone_is_measured_once(root, tree):
 
 
 def test_a_deleted_test_file_is_named_with_what_restores_it(root, tmp_path):
-    """It is neither the student's failure nor the machine's: the course's own files are asked back."""
+    """Missing course files are neither the student's failure nor the machine's: the message asks to restore them."""
     course = tmp_path / "course"
     shutil.copytree(root / "modules", course / "modules", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "milestones.yaml", course)
@@ -181,7 +181,7 @@ def test_official_grading_never_reuses(root, tree):
 
 
 def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree, monkeypatch):
-    """It had to believe the submission's own student.yaml, and says so; one that was told does not."""
+    """Without an id the grader had to trust student.yaml, and says so; with an id it does not."""
     for check in ("module_tests", "integration_tests", "xor", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, passed(check))
     believed = grade_milestone(root, 1, submission=tree, official=True)
@@ -195,7 +195,7 @@ def test_an_official_grading_that_was_told_no_student_is_provisional(root, tree,
 
 
 def test_what_the_machine_did_not_measure_decides_before_what_failed():
-    """A failed criterion beside one that could not be judged makes no verdict to keep."""
+    """If one criterion failed and another could not be judged, there is no verdict to keep."""
     failed, error, fine = criterion("failed", 0.5), criterion("error", None), criterion()
     assert verdict_of((failed, error)) is Verdict.ERROR
     assert verdict_of((failed, fine)) is Verdict.NOT_YET

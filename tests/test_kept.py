@@ -270,7 +270,7 @@ def test_a_key_changes_with_each_thing_that_figures_depend_on(root, tree, tmp_pa
 
 
 def test_a_key_stays_when_nothing_changes_that_figures_depend_on(root, tree, tmp_path):
-    """Answers, who answers, questions and words of the manifest are no part of it, nor is another module's test."""
+    """The key contains no answers, no owner, no questions, no texts of the manifest and no other module's test."""
     into = tmp_path / "into"
     before = key_of(root, tree, into)
     (tree / "answers/milestone-1.yaml").write_text("student: bob\nanswers: {}\n")

@@ -1,4 +1,4 @@
-"""Budgets are CPU seconds: a busy machine fails nobody, a loop ends, who sleeps ends too, and each is told which."""
+"""Budgets are CPU seconds: a busy machine fails nobody, loops and sleepers end, and the message names the limit."""
 
 from __future__ import annotations
 

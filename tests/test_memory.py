@@ -1,4 +1,4 @@
-"""The grader's own memory has an end, and what reaches it is told as what it was."""
+"""The grader's own memory is limited, and the message says what exceeded the limit."""
 
 from __future__ import annotations
 

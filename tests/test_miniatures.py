@@ -204,7 +204,7 @@ BEHIND_LANDLOCK = (
 
 @pytest.mark.parametrize("miniature", [m for m in miniatures("hostile") if m.folder.name in BEHIND_LANDLOCK], ids=name)
 def test_behind_landlock_it_is_not_given_either(graded, miniature, monkeypatch):
-    """Where bubblewrap works, too, the other fence is tried."""
+    """The other fence is tried even if bubblewrap works."""
     monkeypatch.setenv(launch.VARIABLE, "landlock")
     if launch.landlock_works() is not None:
         pytest.skip("no Landlock here")

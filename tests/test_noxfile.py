@@ -26,7 +26,7 @@ def noxfile(root):
 
 
 def test_a_package_in_the_folder_where_it_was_typed_is_not_run(root, tmp_path, noxfile, capfd):
-    """A student's repository has a package `grading`, too; typed there, a session grades by the course's."""
+    """A student's repository also has a package `grading`, but a session typed there uses the course's."""
     for name in ("grading/__init__.py", "grading/__main__.py", "typer.py", "numpy.py", "json.py", "sitecustomize.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(EVIL)

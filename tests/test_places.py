@@ -36,7 +36,7 @@ def run_python(code: str, *, path: Path = ROOT, folder: Path = ROOT) -> subproce
     ids=["doctor", "tito", "milestone", "grading", "nox"],
 )
 def test_on_windows_every_command_is_one_sentence(code: str) -> None:
-    """It names what is missing and WSL, it is no traceback and nobody's failed test."""
+    """The message names the missing part and WSL, without a traceback and without a failed test."""
     done = run_python(WITHOUT + code)
     assert done.returncode == 3
     assert done.stdout == ""

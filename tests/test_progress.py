@@ -147,7 +147,7 @@ ATTEMPT = GOOD | {"kind": "milestone_attempted", "module": None, "milestone": 1}
 def test_a_damaged_record_is_set_aside_and_the_others_count(
     tmp_path: Path, data: bytes | dict, reason: str, *, thorough: bool
 ) -> None:
-    """Its bytes move to progress/damaged/ under a name of their own, the reason is told, and reading goes on."""
+    """Its bytes move to progress/damaged/ under a new name, the reason is reported, and reading continues."""
     content = data if isinstance(data, bytes) else json.dumps(data).encode()
     good = record(tmp_path, Event(Kind.MODULE_STARTED, START, module="01_setup"))
     (tmp_path / FOLDER / "bad.json").write_bytes(content)

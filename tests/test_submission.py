@@ -95,7 +95,7 @@ def test_a_submodule_is_refused(taken, tree):
 
 
 def test_files_beside_the_students_are_noted_not_used(taken, tree):
-    """A shadow numpy.py or an __init__.py changes nothing, and the student is told."""
+    """A shadow numpy.py or an __init__.py changes nothing, and the student gets a message."""
     for name in ("numpy.py", "__init__.py", "Tensor.py"):
         (tree / CODE).with_name(name).write_text("raise SystemExit\n")
     submission = taken()
@@ -111,7 +111,7 @@ def test_thousands_of_files_are_survived(taken, tree):
 
 
 def test_answers_are_kept_where_no_worker_sees_them(taken, tree):
-    """They are copied and counted in the digest, into a folder of their own beside the code."""
+    """They are copied into a separate folder next to the code, and count in the digest."""
     (tree / "student.yaml").write_text("id: ada\n")
     (tree / "answers").mkdir()
     (tree / "answers/milestone-1.yaml").write_text("student: ada\n")

@@ -23,7 +23,7 @@ def type_chore(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("chore", ["release", "classroom50", "merge", "gradebook", "feedback", "similar", "site"])
 def test_help_is_help_and_no_value(chore: str, tmp_path: Path) -> None:
-    """Of the chores that need an option, too; nothing is written."""
+    """Every chore has help, including those that need an option, and nothing is written."""
     done = type_chore(chore, "--help", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{chore} [--options]" in done.stdout

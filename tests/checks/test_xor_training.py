@@ -40,7 +40,7 @@ def test_the_measurement_itself_stops_it(name, root, tmp_path, monkeypatch):
 
 
 def test_the_solution_passes_at_many_seeds(root, tmp_path, monkeypatch):
-    """The reference is no matter of luck: other seeds, same verdict."""
+    """The reference does not depend on luck: other seeds give the same verdict."""
     monkeypatch.setattr(cache, "folder", lambda: Path(tmp_path))
     for check in ("module_tests", "integration_tests", "demo"):
         monkeypatch.setitem(grade.CHECKS, check, passed(check))

@@ -13,7 +13,7 @@ from tests.data.server import Mirror, serve
 
 
 class Notes:
-    """A watch that keeps what it is told."""
+    """A watch that keeps what is reported to it."""
 
     def __init__(self) -> None:
         self.phases: list[tuple[str, int | None]] = []
@@ -35,7 +35,7 @@ class Notes:
 
 @pytest.fixture
 def watch() -> Notes:
-    """A watch that keeps what it is told."""
+    """A watch that keeps what is reported to it."""
     return Notes()
 
 

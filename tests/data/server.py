@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Mirror:
-    """What a server gives and how; what it was asked."""
+    """What a server answers and how, and the requests it received."""
 
     files: dict[str, bytes]
     """By name, as in the path."""

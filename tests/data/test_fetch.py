@@ -227,7 +227,7 @@ def test_a_cache_that_cannot_be_written_is_named(cache: Path, mirror: Mirror, wa
 
 
 def test_a_damaged_file_is_set_aside_and_fetched_again(cache: Path, mirror: Mirror, watch: Notes) -> None:
-    """It is kept under a name of its own, also beside an earlier one."""
+    """The damaged file is kept under a new name, even next to an earlier one."""
     source = mnist_source(mirror.url)
     folder, name = fetch(source, watch), "train-labels-idx1-ubyte"
     for damage in (b"first", b"second"):
@@ -314,7 +314,7 @@ def test_another_archive_is_not_even_opened(cache: Path, watch: Notes, monkeypat
     ids=["a file is missing", "a file is another", "cut short", "no archive"],  # the bytes say when they were made
 )
 def test_an_archive_with_other_contents_is_refused(watch: Notes, archive: bytes, reason: str) -> None:
-    """Each file is verified by itself, too."""
+    """Each file is also verified by itself."""
     with serve({"cifar.tar.gz": archive}) as mirror, pytest.raises(UnreachableError, match=reason):
         fetch(cifar_source(mirror.url, archive, cifar_files()), watch)
 

@@ -42,7 +42,7 @@ def test_a_file_cut_anywhere_is_refused(length: int) -> None:
     ],
 )
 def test_what_is_no_idx_file_of_bytes_is_refused(data: str, reason: str) -> None:
-    """The reason says what is wrong; sizes beyond all memory are no trouble."""
+    """The reason says what is wrong, also for sizes larger than any memory."""
     with pytest.raises(ValueError, match=reason):
         read_idx(bytes.fromhex(data))
 

@@ -243,7 +243,7 @@ def test_obtaining_downloads_once(cache: Path, mirror: Mirror, watch: Notes, mon
 
 
 def test_offline_the_digits_stand_in_and_it_is_said(watch: Notes) -> None:
-    """The data set names what it replaces, and the watch is told."""
+    """The data set names the one it replaces, and the watch reports it."""
     assert obtain("mnist", watch).record.stand_in_for == "mnist"
     assert "mnist cannot be downloaded" in watch.titles
     assert "stand-in is used, digits" in watch.titles

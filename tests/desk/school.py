@@ -35,7 +35,7 @@ def worked_out(upto: str = "04_layers") -> dict[str, str]:
 
 
 BROKEN = {RECIPE: "def build(rng:\n"}
-"""A recipe that is no Python: begun, and quickly graded."""
+"""A recipe that is not Python: it counts as started, and is quickly graded."""
 
 
 class School:

@@ -32,7 +32,7 @@ def test_a_class_that_is_not_begun(class_folder: Path) -> None:
 
 
 def test_what_is_wrong_in_the_folder(class_folder: Path) -> None:
-    """The first problem of the roster is told; so is a gradebook that is none."""
+    """The doctor reports the roster's first problem and an invalid gradebook."""
     (class_folder / "roster.csv").write_text("id,nmae\nada,Ada\n")
     (class_folder / FILE).write_text("x" * 5000)
     found = findings(class_folder, {})
@@ -52,7 +52,7 @@ def test_an_extension_of_an_empty_section_is_named(class_folder: Path, monkeypat
 
 
 def test_a_class_on_this_machine_needs_no_token(class_folder: Path) -> None:
-    """And one on GitHub is told what it is for."""
+    """For a class on GitHub, the doctor says what the token is for."""
     (class_folder / "roster.csv").write_text("id,repository\nada,./ada.git\n")
     open_gradebook(class_folder / FILE, make=True).__exit__()
     found = findings(class_folder, {})

@@ -181,7 +181,7 @@ def test_a_grade_that_may_be_out_of_date_says_why(class_folder: Path) -> None:
 
 
 def test_a_grade_leads_to_its_commit_and_its_evidence(class_folder: Path) -> None:
-    """The student's page has every criterion and how the grade came about; a path on this machine is no address."""
+    """The student's page has every criterion and the grade's origin, and no path of this machine as a link."""
     rows = [
         RosterRow("ada", NASTY, repository="octo/tiny-ada", section="A"),
         RosterRow("bob", repository="./bob.git"),

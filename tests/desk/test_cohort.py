@@ -1,4 +1,4 @@
-"""A class read from folders: in order, the same for the same records, and honest about what nothing vouches for."""
+"""A class read from folders is in order, always the same for the same records, and marks unverified ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_class_is_ordered_and_dated_by_its_newest_record(class_folder: Path) -
 
 
 def test_records_that_nothing_vouches_for_say_so(class_folder: Path) -> None:
-    """An edited record, one beside the ledger, and all of a folder without a ledger are unverified, with a reason."""
+    """Edited records, records missing from the ledger and records without a ledger are unverified, with a reason."""
     first, second = publish(class_folder / "ada", attempt_at(DAY, not_yet()), attempt_at(DAY, result()))
     second.write_text(second.read_text().replace('"seed": 42', '"seed": 43'))
     progress.record(class_folder / "ada", attempt_at(DAY, result()))

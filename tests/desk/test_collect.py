@@ -74,7 +74,7 @@ def test_a_class_is_graded_once_and_then_found_unchanged(school: School, class_f
 def test_an_untouched_recipe_is_not_begun_however_it_was_uploaded(
     school: School, class_folder: Path, written: tuple[str, str]
 ) -> None:
-    """Line ends and a byte order mark are no work, as on GitHub."""
+    """Changed line endings or a byte order mark do not count as work, as on GitHub."""
     old, new = written
     school.enroll("ada", {name: text.replace(old, new) if old else new + text for name, text in released().items()})
     assert run(school, class_folder) == CollectionSummary(1, 1, 0, (), 0)
@@ -326,7 +326,7 @@ def test_a_full_disk_is_told_with_its_own_option(
 
 
 def test_two_collections_do_not_meet(school: School, class_folder: Path) -> None:
-    """The second is told so, and does nothing."""
+    """The second collection says that another is running, and does nothing."""
     with (class_folder / "collect.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="Another `inv collect` is at work"):

@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_pushes_are_github_s_own_list(hub: Hub, client: api.Client) -> None:  # noqa: F811
-    """Of one branch, on several pages, oldest first; the end of a branch is no push."""
+    """Pushes to one branch come from several pages, oldest first, and deleting a branch is not a push."""
     repository = hub.repository(CLASS)
     for number in range(1, 251):
         add_activity(hub, repository, sha(number), TERM + number * MINUTE)
@@ -49,7 +49,7 @@ def test_what_is_known_is_not_asked_again(hub: Hub, client: api.Client) -> None:
 
 
 def test_repositories_elsewhere_are_not_github_s(hub: Hub, environ: dict[str, str]) -> None:  # noqa: F811
-    """They are asked nothing, with a token or without."""
+    """Other servers get no request, with a token or without."""
     for told in (environ, {}):
         assert PushTimeResolver(told).list_pushes("https://example.org/a/b.git", MAIN, None) == ()
     assert hub.asked == []

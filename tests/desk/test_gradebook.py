@@ -47,7 +47,7 @@ def test_what_is_kept_is_read_back_and_kept_once(class_folder: Path) -> None:
 
 
 def test_a_disk_without_locks_keeps_a_gradebook(class_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite is told to do without, and so keeps no log beside its file, which would need some."""
+    """On a disk without locks SQLite works without them, and keeps no log next to its file."""
 
     def lockf(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

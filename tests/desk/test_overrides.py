@@ -120,7 +120,7 @@ def test_what_cannot_be_meant_is_refused(folder: Path, student: str, values: dic
 
 
 def test_many_come_and_go_as_a_file(folder: Path) -> None:
-    """What is written is read back as no change; a changed cell is one override; texts are no formulas."""
+    """An exported file changes nothing when read back, a changed cell is one override, and no text is a formula."""
     decide(folder, "ada", points="80", comment="=1+1")
     decide(folder, "bob", excused="yes")
     path = folder / "overrides.csv"

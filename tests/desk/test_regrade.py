@@ -203,7 +203,7 @@ def test_decisions_are_merged_with_the_shards(book: Gradebook, tmp_path: Path) -
 
 
 def test_a_change_of_the_course_is_told_in_words(tmp_path: Path) -> None:
-    """Thresholds by name, tests by file, the grader by count; another spelling of a number is no change."""
+    """Changes list thresholds by name, tests by file, the grader by count, and ignore how a number is written."""
     root = copy_course(tmp_path)
     before = describe_course(root, load(root)).contents
     change_course(root, "at_most: 0.1\n", "at_most: 0.05\n")

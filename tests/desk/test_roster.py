@@ -1,4 +1,4 @@
-"""A roster is read as it is meant, and whatever is wrong with it is told with its line and repair."""
+"""A roster is read as it is meant, and every mistake is reported with its line and fix."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_copy_is_found_with_its_lines_and_others_are_not() -> None:
 
 
 def test_what_is_given_and_what_many_have_is_left_out() -> None:
-    """The skeleton is nobody's work, and a way that many have found is no sign of copying."""
+    """The skeleton counts for nobody, and a solution that many have found is not a sign of copying."""
     assert find_similar_pairs({"ada": {"a.py": OWN}, "bob": {"a.py": DISGUISED}}, [OWN]) == ()
     assert find_similar_pairs({f"s{n}": {"a.py": OWN} for n in range(40)}, []) == ()
     skeletons = released()

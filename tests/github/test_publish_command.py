@@ -123,7 +123,7 @@ def test_another_run_that_comes_first_is_not_overwritten(hub: Hub, client: Clien
 
 @pytest.mark.usefixtures("job")
 def test_only_the_default_branch_is_published(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A push elsewhere, and a run that is unknown, are refused before GitHub is asked."""
+    """A push to another branch and an unknown run are refused before any request to GitHub."""
     monkeypatch.setenv("GITHUB_REF", "refs/heads/mine")
     with pytest.raises(UsageError, match="default branch"):
         publish()

@@ -72,7 +72,7 @@ def test_a_neighbour_is_found_by_its_rare_words_and_takes_the_prompts():
 
 
 def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
-    """Counting and copying get nothing right that was not there; names alone are no test of more than copying."""
+    """Counting and copying write nothing new correctly, and names alone test no more than copying."""
     functions = draw_function_corpus(np.random.default_rng(3), documents=6000, prompts=40)
     prompts = {figure: getattr(functions, figure) for figure in ("compositions", "made_up", "names")}
     rng = np.random.default_rng(0)

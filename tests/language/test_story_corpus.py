@@ -1,4 +1,4 @@
-"""Stories made from a seed: every claim can be checked, and what is asked is not in the training text."""
+"""Stories made from a seed: every claim can be checked, and test stories are not in the training text."""
 
 from __future__ import annotations
 

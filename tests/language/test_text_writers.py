@@ -46,12 +46,12 @@ def test_a_prefix_is_all_that_is_sent():
 
 
 def test_a_tie_chooses_nothing():
-    """Equal logits are no choice, even if one of them is the right token."""
+    """Equal logits select no token, even if one of them is the right token."""
     assert complete_greedily(ScriptedWriter(97, flat=(98,)), [b"Hi"], 100) == [Completion(b"", ended=False, tied=True)]
 
 
 def test_what_does_not_end_is_cut_and_has_no_text():
-    """A completion without the end mark is no text."""
+    """A completion without the end mark does not count as a text."""
     (found,) = complete_greedily(ScriptedWriter(97), [b"Hi"], 10)
     assert found.data[:10] == b"a" * 10
     assert (found.ended, found.text) == (False, None)

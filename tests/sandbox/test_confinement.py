@@ -126,7 +126,7 @@ def test_the_graders_folder_cannot_be_read(worker_of, root):
 
 @pytest.mark.usefixtures("fenced")
 def test_nothing_is_installed_there_but_numpy(worker_of):
-    """A framework beside NumPy, or in the system's Python, is not there to do the student's work."""
+    """No framework next to NumPy or in the system's Python can do the student's work."""
     places = "[*sys.path, *(p for root in (sys.base_prefix, '/usr', '/usr/local') for p in glob.glob(root + PATTERN))]"
     source = (
         f"{ATTEMPTS}PATTERN = '/lib*/python3*/*-packages'\n"
@@ -205,7 +205,7 @@ def test_a_worker_has_the_environment_it_was_given(tmp_path, sandbox):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_matrix_products_use_the_threads_of_the_budget(tmp_path, sandbox, threads):
-    """The BLAS that NumPy brings is asked itself: more threads than that only wait for each other."""
+    """NumPy's own BLAS reports the budget's number of threads; more would only wait for each other."""
     libraries = list(Path(np.__file__).parent.with_name("numpy.libs").glob("libscipy_openblas64_*"))
     if not libraries or (os.cpu_count() or 1) < threads:
         pytest.skip("another BLAS, or fewer cores")
@@ -285,7 +285,7 @@ def test_a_daemon_does_not_outlive_its_worker(tmp_path, worker_of, sandbox):
 
 
 def test_a_shadow_of_numpy_in_the_submission_is_not_used(tmp_path, sandbox):
-    """What is called numpy beside the student's files is not NumPy."""
+    """A file called numpy.py next to the student's files does not replace NumPy."""
     folder = tmp_path / "s"
     (folder / "m" / "tinytorch").mkdir(parents=True)
     (folder / "m" / "numpy.py").write_text("raise SystemExit('shadow')")
@@ -306,7 +306,7 @@ def test_official_grading_without_a_sandbox_is_an_error(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock is a part of Linux")
 def test_without_bubblewrap_landlock_is_the_fence(monkeypatch):
-    """It serves for official grading, too."""
+    """Landlock also serves for official grading."""
     monkeypatch.setattr(bubblewrap, "works", lambda: "no user namespaces")
     monkeypatch.setattr(launch, "landlock_works", lambda: None)
     assert launch.choose(official=False) == launch.choose(official=True) == "landlock"

@@ -122,7 +122,7 @@ def test_another_version_is_refused(interpreter, worker):
 
 
 def test_a_slow_disk_is_waited_for_and_one_without_end_is_the_machines(interpreter, worker, monkeypatch):
-    """A start has its own, wide deadline: it is no part of a call's."""
+    """A start has its own wide deadline, separate from that of a call."""
     interpreter(f'#!/bin/sh\nsleep 2\nexec {shlex.quote(PYTHON)} "$@"\n')
     slow = worker()
     slow._call_seconds = 1

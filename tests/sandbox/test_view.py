@@ -1,4 +1,4 @@
-"""A worker may read Python, its library and its packages, and nothing that lies beside them."""
+"""A worker may read Python, its library and its packages, and nothing next to them."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def apply(edit: dict[str, Any], target: Path, root: Path, manifest: Manifest) ->
 
 
 def _compile(text: str, target: Path) -> None:
-    """Bytecode of some source that Python would load without ever looking at the source beside it."""
+    """Compile a source to bytecode that Python would load without reading the source file next to it."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source.py")
         source.write_text(text, "utf-8")

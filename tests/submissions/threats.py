@@ -30,11 +30,11 @@ SUBMITTED = {
     "lying-progress": "reports what was not measured",
     "one-seed": "works from a lucky seed only",
     # At the measurement
-    "state-beside-weights": "answers from what it kept beside the weights",
+    "state-beside-weights": "answers from data it kept next to the weights",
     "training-set-in-weights": "keeps the training set in parameters or buffers",
     "known-task": "knows the task beforehand, and learns one bit of it",
     "identified-inputs": "recognises test inputs by what a change of them keeps",
-    "faked-speed": "is measured faster than it is, or beside a baseline made slow",
+    "faked-speed": "appears faster than it is, or is compared with a slowed baseline",
     "faked-size": "weighs less than what it answers from",
     "canned-text": "text that was recited, read ahead, or written by rules or by a network that lacks a part",
     # In the amount

@@ -74,7 +74,7 @@ def test_matrix_products_have_one_thread(run, tmp_path: Path) -> None:
 
 
 def test_a_warning_of_numpy_fails_here_as_it_does_in_the_worker(run, tmp_path: Path) -> None:
-    """What divides by zero without meaning to is told at the desk, not only by the verdict."""
+    """An accidental division by zero fails in the student's own pytest, not only in the verdict."""
     (tmp_path / "test_two.py").write_text(
         "import numpy as np\n\n\ndef test_it():\n    np.ones(1) / np.zeros(1)\n", encoding="utf-8"
     )

@@ -44,7 +44,7 @@ def test_short_values_are_shown_whole(value, shown):
 
 
 def test_an_output_out_of_all_proportion_is_not_multiplied():
-    """The judge makes float64s of an output's shape; what is far too large is told instead."""
+    """The judge makes float64 arrays of an output's shape; a far too large shape gives a message instead."""
     op = SimpleNamespace(name="scale", forward=lambda _: np.zeros(MAX_SIZE + 1, bool))
     with pytest.raises(expect.Mismatch, match="no array of more than"):
         check_gradient(op, np.ones(3))

@@ -43,7 +43,7 @@ def paths(made: Class) -> dict[str, str]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str, paths: dict[str, str]) -> Iterator[Open]:
-    """`open_page(kind, width, …)`; in the end no console has said anything, and nothing was asked of another host."""
+    """`open_page(kind, width, …)`; at the end no console has a message, and no other host got a request."""
     with opener(browser, address) as opened:
         yield lambda kind, width=1280, **options: opened(width, path=paths[kind], finished=False, **options)
 
@@ -207,7 +207,7 @@ def test_the_class_can_be_sorted(open_page: Open) -> None:
 
 
 def test_the_heat_map_is_read_and_typed_through(open_page: Open) -> None:
-    """Each row is a link that says how far its student is, and the table below holds the same for each module."""
+    """Each row is a link that says how far its student is, and the table below repeats it for each module."""
     page = open_page("students")
     ada = page.get_by_role("link", name="Ada Łubieńska: ")
     expect(ada).to_have_accessible_name(re.compile(r"Ada Łubieńska: \d+ of 16 modules completed"))

@@ -111,7 +111,7 @@ def test_another_key_does_not_rename_the_class_unasked(own: Class) -> None:
 
 
 def test_a_site_of_an_earlier_version_is_made_again(own: Class) -> None:
-    """What an earlier version kept beside it cannot be read; its folder is still a site's."""
+    """The state of an earlier version cannot be read, but its folder still belongs to a site."""
     build(own.source, own.site)
     before = tree(own.site)
     place_of(own.site).write_text('{"version": 1, "parts": {"class": {"gone": true}}}', "utf-8")
@@ -145,7 +145,7 @@ def test_who_leaves_the_class_leaves_the_site(own: Class) -> None:
 
 
 def test_a_student_can_be_left_out(own: Class) -> None:
-    """There is no page, no row and no file of theirs; an unknown id is told."""
+    """A left-out student has no page, row or file, and an unknown id gives an error."""
     hidden = own.pseudonym("zz-ada-canary")
     build(own.source, own.site, left_out=["zz-ada-canary"])
     for path, data in tree(own.site).items():

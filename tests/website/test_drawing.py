@@ -52,7 +52,7 @@ def drawn(picture: Picture) -> tuple[Drawing, list[ET.Element]]:
 
 
 def test_confusions_say_how_many_were_right_and_what_was_not() -> None:
-    """The sum of the diagonal, and the largest count beside it."""
+    """The sentence gives the sum of the diagonal and the largest count off the diagonal."""
     said = drawn(CONFUSIONS)[0].said
     assert said.startswith(
         "Of 300 test images, 275 were named correctly. Most often confused: cat as dog, 19 of 100 times."
@@ -102,7 +102,7 @@ def words(shapes: list[ET.Element]) -> list[str]:
 
 
 def test_a_ladder_has_the_best_on_top_of_each_set() -> None:
-    """The network stands where its share puts it; the sentence gives it beside the best rival of each set."""
+    """The network is drawn at its share, and the sentence compares it with the best rival of each set."""
     found, shapes = drawn(RIVALS)
     names = [text for text in words(shapes) if text in RIVALS.labels]
     assert names[:3] == ["this network", RIVALS.labels[2], RIVALS.labels[1]]

@@ -61,7 +61,7 @@ def test_at_most_a_tenth_of_a_class_may_be_stuck(manifest: Manifest) -> None:
 
 
 def test_nobody_is_stuck_who_has_everything(manifest: Manifest) -> None:
-    """Weeks without a record are no need of help then."""
+    """Weeks without a record do not count as being stuck then."""
     done = replace(summary(manifest, member(started("01_setup"))), towards=None)
     late = summary(manifest, member(started("01_setup", 40)), "late-b-1")
     assert {row.summary.pseudonym: row.need.score for row in overlook([done, late], manifest).rows}[done.pseudonym] == 0
@@ -135,7 +135,7 @@ def test_another_task_in_between_ends_the_row(manifest: Manifest) -> None:
 
 
 def test_a_forged_date_makes_nobody_look_late(manifest: Manifest) -> None:
-    """Ages are told as of the newest verified record."""
+    """Ages are counted up to the newest verified record."""
     forged = member(RecordEntry(attempt(result(), 40_000), verified=False, reason="it is not in the ledger"))
     honest = member(started("01_setup", 1))
     overview = overlook([summary(manifest, forged, "a-a-1"), summary(manifest, honest, "b-b-1")], manifest)

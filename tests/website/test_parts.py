@@ -137,7 +137,7 @@ def test_a_milestone_that_nobody_unlocked_looks_different(manifest: Manifest) ->
 
 
 def test_pictures_of_lessons_are_on_the_site(manifest: Manifest) -> None:
-    """Each beside its lesson's page, which says in words what it shows."""
+    """Each picture is next to its lesson's page, which describes it in words."""
     pages = course_pages(ROOT, Site(manifest))
     shown = {
         f"course/{source}": words

@@ -36,7 +36,7 @@ def test_steps_are_told_in_order_with_what_came_next(manifest: Manifest) -> None
 
 
 def test_figures_stand_beside_their_thresholds(manifest: Manifest) -> None:
-    """As in every other rendering, with what is to spare or missing; the way of measuring is told once for all rows."""
+    """Rows match every other rendering, with their margins, and the method of measuring is given once."""
     same = {"how": "3 runs"}
     story = tell(member(attempt(result(criterion(**same), criterion("failed", 0.5, **same)))), manifest)
     told = [(f.measured, f.threshold, f.met, f.margin, f.margin_share, f.how) for f in story.steps[0].figures]
@@ -82,7 +82,7 @@ def test_a_damaged_result_is_counted_and_not_shown(manifest: Manifest) -> None:
 
 
 def test_unknown_modules_and_milestones_are_told_without_a_link(manifest: Manifest) -> None:
-    """A record of another course, or a forged one, is no reason to fail."""
+    """A record of another course, or a forged one, does not cause a failure."""
     story = tell(member(started("99_nothing"), attempt(result(milestone=77), 1)), manifest)
     assert [s.title for s in story.steps] == [
         "A module that is not of this course",
@@ -102,7 +102,7 @@ def test_text_of_records_is_cleaned(manifest: Manifest) -> None:
 
 
 def test_names_are_shown_only_of_those_who_agreed(manifest: Manifest) -> None:
-    """Everybody else is called by their pseudonym; a public student without a name, too."""
+    """All others appear under their pseudonym, as does a public student without a name."""
     assert tell(member(name="Ada Lovelace", public=True), manifest).name == "Ada Lovelace"
     for hidden in (member(name="Ada Lovelace"), member(public=True)):
         assert tell(hidden, manifest).name == "Quiet Otter 40391"

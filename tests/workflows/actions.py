@@ -48,7 +48,7 @@ def checkout(place: Place, inputs: dict[str, Any]) -> None:
 
 
 def setup_python(_place: Place, inputs: dict[str, Any]) -> None:
-    """Python is there; its version must be a text, for 3.10 is no number."""
+    """Python is installed; its version must be a string, since the number 3.10 would be 3.1."""
     _only(inputs, "python-version")
     if not isinstance(inputs["python-version"], str):
         raise ActionFailed("the version is no text")

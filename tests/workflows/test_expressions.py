@@ -41,7 +41,7 @@ def test_an_expression_has_its_value(text, value):
     "text", ["secrets.KEY", "github.token", "hashFiles('x')", "1 +", "a.*", "'open", "(1", "1 2", ""]
 )
 def test_what_is_not_modelled_is_an_error(text):
-    """An unknown context, key of a context, function or sign is told, and no empty text."""
+    """An unknown context, key, function or sign gives an error, not an empty text."""
     with pytest.raises(NotModelled):
         evaluate(text, CONTEXTS)
 

@@ -129,7 +129,7 @@ def check_result(miniature: Miniature, result: Result) -> None:
 
 
 def check_traces(found: Chapter, folder: Path) -> None:
-    """No request was refused, no token is in anything printed, and no file was made beside the run's own."""
+    """No request was refused, nothing printed contains a token, and the run made only its own files."""
     assert found.refused == []
     grading = [step for step in found.run.steps if step.job == "grade" and step.command is not None]
     assert grading

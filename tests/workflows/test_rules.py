@@ -29,7 +29,7 @@ HARMLESS = re.compile(f"{OF_GITHUB}|{OF_EVENT}|{OF_RUN}|{OF_JOBS}|{OF_MATRIX}|{O
 
 
 def texts() -> dict[str, str]:
-    """Every workflow: the course's by name, a release's callers, too."""
+    """Every workflow: the course's by name, and those of a release that call them."""
     found = {path.name: path.read_text("utf-8") for path in sorted((ROOT / ".github/workflows").iterdir())}
     return found | {path.name: data.decode() for path, data in released_workflows(ROOT, SAMPLE).items()}
 
@@ -87,7 +87,7 @@ def test_an_expression_asks_only_for_what_cannot_be_chosen(name):
 
 @pytest.mark.parametrize("name", sorted(texts()))
 def test_every_action_is_pinned_to_a_commit(name):
-    """With its version beside it. Only the course's own workflows are called by a name."""
+    """Each action is pinned with its version in a comment; only the course's own workflows are called by name."""
     for line in re.findall(r"uses: .*\n", texts()[name]):
         own = line.startswith(("uses: $/.github/workflows/", f"uses: {SAMPLE.repository}/.github/workflows/"))
         assert own or PINNED.fullmatch(line), f"{name}: {line}"

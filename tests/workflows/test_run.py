@@ -73,7 +73,7 @@ def test_a_pull_request_of_the_repository_is_graded_and_commented(story: dict[st
 
 
 def test_a_push_is_published_and_attested(story: dict[str, Chapter]):
-    """The record stands on the branch progress with its line of the ledger and its badge; nobody is told by comment."""
+    """The record is on the branch progress with its ledger line and badge, and there is no comment."""
     found = story["push"]
     found.check(plan="success", grade="success", report="success", publish="success", attest="success")
     (line,) = [json.loads(line) for line in found.progress["progress/ledger.jsonl"].splitlines()]
