@@ -1,4 +1,4 @@
-"""Small functions made from a seed: what is held out is absent, and each right answer computes."""
+"""Small functions made from a seed: held-out pairs are absent, and each right answer computes."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ HEAD = re.compile(r'def (\w+)\((\w+), (\w+)\):\n    """Return [^"]+\."""')
 
 @pytest.fixture(scope="module")
 def function_corpus() -> FunctionCorpus:
-    """A small text; its rules are those of a large one."""
+    """Draw a small text, which follows the same rules as a large one."""
     return draw_function_corpus(np.random.default_rng(5), documents=4000)
 
 
 def list_names_and_pairs(documents) -> tuple[set[str], set[tuple[str, str]]]:
-    """The names and the pairs of arguments of some functions."""
+    """List the names and the pairs of arguments of some functions."""
     found = [HEAD.match(document) for document in documents]
     return {m[1] for m in found if m}, {(m[2], m[3]) for m in found if m}
 
 
 def test_every_document_is_a_function_with_a_docstring_and_the_end_mark(function_corpus):
-    """The bytes are the documents, each with one end mark behind it and none inside."""
+    """The bytes are the documents, each with one end mark after it and none inside."""
     assert all(HEAD.match(document) for document in function_corpus.documents)
     assert bytes(function_corpus.text).decode().split(END_MARK)[:-1] == list(function_corpus.documents)
 
 
 def test_held_out_pairs_of_parts_are_not_in_the_text(function_corpus):
-    """No function of the training text has the name of one that is asked for as new."""
+    """No function of the training text has the name of a new composition."""
     names, _ = list_names_and_pairs(function_corpus.documents)
     asked, _ = list_names_and_pairs(prompt.text for prompt in function_corpus.compositions)
     assert len(asked) > 10
@@ -58,7 +58,7 @@ def test_held_out_pairs_of_parts_are_not_in_the_text(function_corpus):
 
 
 def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(function_corpus):
-    """What is asked for as new can be learned: each part is taught in other pairs, made-up ones too."""
+    """New compositions can be learned, because each part occurs in other pairs, also with made-up parts."""
     language = function_corpus.language
     numbers = {(o, c) for o in language.operations for c in language.continuations} - language.held_numbers
     lists = {(i, c) for i in IDIOMS for c in language.conditions} - language.held_lists
@@ -68,7 +68,7 @@ def test_each_part_of_a_held_out_pair_is_in_the_text_with_others(function_corpus
 
 
 def test_every_held_out_pair_has_a_made_up_part(function_corpus):
-    """A program that knows the grammar beforehand knows none of the functions that are asked for as new."""
+    """A program that knows the grammar beforehand does not know any new composition."""
     known = {*OPERATIONS, *CONTINUATIONS, *IDIOMS, *CONDITIONS}
     assert all(
         not {*pair} <= known for pair in function_corpus.language.held_numbers | function_corpus.language.held_lists
@@ -95,7 +95,7 @@ def test_the_right_answer_of_every_prompt_is_right(function_corpus):
 
 
 def test_one_seed_makes_one_text_and_another_seed_another():
-    """Everything follows from the generator; the made-up words of another seed are others."""
+    """Everything follows from the generator, and a different seed gives different made-up words."""
     first, again, other = (draw_function_corpus(np.random.default_rng(s), documents=50, prompts=5) for s in (1, 1, 2))
     assert (first.documents, first.compositions, first.language) == (
         again.documents,
@@ -119,7 +119,7 @@ def test_made_up_words_have_other_meanings_in_other_runs():
 
 
 def test_the_whole_text_is_made_quickly_and_is_not_large():
-    """20,000 functions are below 4 MB, and take far less than a second of CPU time on any machine."""
+    """20,000 functions take less than 4 MB and far less than a second of CPU time on any machine."""
     started = time.process_time()
     text = draw_function_corpus(np.random.default_rng(3)).text
     assert time.process_time() - started < 2
@@ -129,7 +129,7 @@ def test_the_whole_text_is_made_quickly_and_is_not_large():
 @pytest.mark.parametrize("c", [3, 9])
 @pytest.mark.parametrize("k", [MIN_CONSTANT, MAX_CONSTANT])
 def test_no_function_that_can_be_drawn_is_a_constant(c, k):
-    """For every operation with every continuation, whatever is drawn, there are inputs that give different values."""
+    """Every operation with every continuation has inputs that give different values, whatever is drawn."""
     rng = np.random.default_rng(0)
     meanings = {f"word{n}": meaning.replace("{c}", str(c)) for n, meaning in enumerate(OPERATION_MEANINGS)}
     wraps = {f"wrap{n}": ("", wrap.replace("{c}", str(c))) for n, wrap in enumerate(CONTINUATION_MEANINGS)}

@@ -1,4 +1,4 @@
-"""What a network wrote is parsed, checked and computed here: right values, and nothing else."""
+"""A network's functions are parsed, checked and computed here: right values, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from grading.language.function_evaluation import (
     ],
 )
 def test_the_value_is_pythons(expression, arguments):
-    """What is on the list means what it means in Python."""
+    """Everything listed means the same as in Python."""
     source = f"def f(a, b):\n    return {expression}\n"
     names: dict = {}
     exec(source, names)  # noqa: S102 - our own expressions
@@ -74,7 +74,7 @@ def test_the_value_is_pythons(expression, arguments):
     ],
 )
 def test_what_is_not_on_the_list_is_refused(expression):
-    """No attribute, no import, no other call, no large number; and never another exception."""
+    """Attributes, imports, other calls and large numbers are refused, always with this exception."""
     with pytest.raises(RefusedError):
         run_function(parse_function(f"def f(a, b):\n    return {expression}\n"), (3, 4))
 
@@ -97,7 +97,7 @@ def test_what_is_not_on_the_list_is_refused(expression):
     ],
 )
 def test_only_one_function_of_one_return_is_taken(source):
-    """Whatever else parses, or does not, is refused with a reason."""
+    """Any other text, whether or not it parses, is refused with a reason."""
     with pytest.raises(RefusedError):
         parse_function(source)
 
@@ -124,13 +124,13 @@ def test_many_operations_end():
 
 @given(st.text(max_size=160))
 def test_no_text_raises_anything_else(text):
-    """Any completion at all is right or has a mistake in words."""
+    """Any completion is either right or has a mistake in words."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
     find_mistake(prompt, text, [FunctionCase((1, 2), 3)])
 
 
 def test_a_mistake_names_the_first_case_that_tells():
-    """The student reads for what input which value came back."""
+    """The student reads the input and the wrong value."""
     prompt = Prompt('def f(a, b):\n    """Return."""', "\n    return a + b\n")
     cases = [FunctionCase((2, 2), 4), FunctionCase((2, 3), 5)]
     assert find_mistake(prompt, "\n    return a * b\n", cases) == "for 2, 3 it returns 6, not 5"

@@ -1,4 +1,4 @@
-"""The rivals are real: n-grams with the right probabilities, neighbours that find; and what they cannot do."""
+"""The rivals are real, with the right probabilities and neighbours, and have the expected limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from grading.language.story_corpus import draw_story_corpus
 
 
 def test_a_bigram_has_the_probabilities_of_the_formula():
-    """Kneser and Ney's interpolated formula, with plain dictionaries, for a text of three letters."""
+    """They match Kneser and Ney's interpolated formula, by plain dictionaries, for a text of three letters."""
     text = np.random.default_rng(1).choice(3, 200, p=[0.6, 0.3, 0.1])
     pairs = Counter(zip(text[:-1].tolist(), text[1:].tolist(), strict=True))
 
@@ -42,7 +42,7 @@ def test_a_bigram_has_the_probabilities_of_the_formula():
 
 @pytest.mark.parametrize("order", [1, 3, 5])
 def test_probabilities_add_up_to_one_and_both_ways_agree(order):
-    """After any prefix, seen or not, short or long; asked for one token or for all."""
+    """Both are true after any prefix, seen or not, short or long, and for one token or all."""
     text = np.random.default_rng(1).integers(0, 6, 500)
     model = KneserNey(text, 7, order)
     prefixes = [np.array(prefix, np.int64) for prefix in ([], [3], [6, 6, 6, 6], [1, 2, 3, 4, 5, 0], text[:9])]
@@ -54,7 +54,7 @@ def test_probabilities_add_up_to_one_and_both_ways_agree(order):
 
 
 def test_tokens_join_to_the_text_and_merge_the_most_frequent_pair():
-    """What is encoded is what is decoded, for any bytes; the first token joins what stands together most."""
+    """Any bytes decode to themselves, and the first token joins the most frequent pair."""
     text = b"the theme of that thesis: thus it ends\n\n    and aaa aaaa \xff\xfe\0the" * 3
     tokenizer = Tokenizer(text, 280)
     assert tokenizer.table[256] == b"th"
@@ -64,7 +64,7 @@ def test_tokens_join_to_the_text_and_merge_the_most_frequent_pair():
 
 
 def test_a_neighbour_is_found_by_its_rare_words_and_takes_the_prompts():
-    """Recited it gives its own ending, substituted one with the prompt's words."""
+    """Recited, it gives its own ending. With substitution, the ending has the prompt's words."""
     documents = ["a b had the red car. End b red.", "a c had the blue kite. End c blue."]
     neighbour = NearestNeighbour(documents, re.compile(r".*?\."))
     assert neighbour.complete("a d had the blue kite.", substitute=False) == " End c blue."
@@ -72,7 +72,7 @@ def test_a_neighbour_is_found_by_its_rare_words_and_takes_the_prompts():
 
 
 def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
-    """Counting and copying write nothing new correctly, and names alone test no more than copying."""
+    """Counting and copying get nothing new right, and new names alone test only copying."""
     functions = draw_function_corpus(np.random.default_rng(3), documents=6000, prompts=40)
     prompts = {figure: getattr(functions, figure) for figure in ("compositions", "made_up", "names")}
     rng = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_no_rival_writes_a_new_composition_and_neighbours_write_new_names():
 
 
 def test_no_rival_makes_true_claims():
-    """Stories told by counting or copying are false."""
+    """Stories made by counting or copying are false."""
     found = measure_story_rivals(draw_story_corpus(np.random.default_rng(3), documents=4000, prompts=40))
     assert set(found) >= {"Kneser-Ney 5 of tokens", "nearest neighbour"}
     assert max(found.values()) < 0.2
@@ -100,7 +100,7 @@ def test_longer_n_grams_predict_text_better_and_no_unigram_is_best():
 
 
 def test_all_rivals_of_a_whole_run_take_some_seconds():
-    """20,000 functions and 100 prompts in each set: below ten seconds of CPU time, where two are usual."""
+    """20,000 functions and 100 prompts per set take under ten seconds of CPU time, and usually two."""
     functions = draw_function_corpus(np.random.default_rng(3))
     prompts = {figure: getattr(functions, figure) for figure in ("compositions", "made_up", "names")}
     cases = {
@@ -112,7 +112,7 @@ def test_all_rivals_of_a_whole_run_take_some_seconds():
 
 
 def test_prompts_end_where_the_cut_does():
-    """A document's beginning has the form of a prompt, so that both are compared word by word."""
+    """A document's beginning has the form of a prompt, so that both can be compared word by word."""
     functions = draw_function_corpus(np.random.default_rng(3), documents=20)
     for document in functions.documents:
         match = BEFORE_THE_BODY.match(document)

@@ -1,4 +1,4 @@
-"""Stories made from a seed: every claim can be checked, and test stories are not in the training text."""
+"""Stories made from a seed: every claim can be checked, and the prompts are not in the training text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from grading.language.story_corpus import (
 
 @pytest.fixture(scope="module")
 def story_corpus() -> StoryCorpus:
-    """A small text; its rules are those of a large one."""
+    """Draw a small text, which follows the same rules as a large one."""
     return draw_story_corpus(np.random.default_rng(5), documents=3000)
 
 
 def test_those_of_a_prompt_never_met_in_the_text(story_corpus):
-    """Of the 190 pairs of characters 24 have no story in training, and every prompt is of one of those."""
+    """24 of the 190 pairs of characters have no story in training, and every prompt is about one of those."""
 
     def meetings(texts: Iterable[str]) -> set[frozenset[str]]:
         return {frozenset(re.findall(rf"\b({'|'.join(CHARACTERS)})\b", text)) for text in texts}
@@ -39,7 +39,7 @@ def test_those_of_a_prompt_never_met_in_the_text(story_corpus):
 
 
 def test_each_made_up_verb_means_one_thing(story_corpus):
-    """What both go home with follows from who had what and from the verb."""
+    """What both go home with follows from who had what, and from the verb."""
     for prompt in story_corpus.prompts:
         first, verb, second = prompt.text.rstrip(".").split()[-3:]
         had = {}
@@ -57,7 +57,7 @@ def test_each_made_up_verb_means_one_thing(story_corpus):
 
 
 def test_a_remark_is_of_what_its_owner_has(story_corpus):
-    """Nothing is said of an animal or a thing but with the name of its owner before it."""
+    """An animal or a thing is mentioned only after its owner's name."""
     for document in story_corpus.documents[:300]:
         for who, one, other in re.findall(r"(\w+) had a ([\w ]+) and a ([\w ]+)\.", document):
             for sentence in document.split(". ")[2:-3]:
@@ -83,7 +83,7 @@ def test_a_remark_is_of_what_its_owner_has(story_corpus):
     ],
 )
 def test_claims_are_counted_one_by_one(story_corpus, completion, true, of):
-    """Each character's claim counts once; what is missing, contradicted or said of somebody else is not true."""
+    """Each character's claim counts once. Missing, contradictory or misattributed claims are not true."""
     prompt = type(story_corpus.prompts[0])(
         "…", " At night Ben went home with the dog and the red car. Mia went home with the cat and the blue hat."
     )
@@ -91,14 +91,14 @@ def test_claims_are_counted_one_by_one(story_corpus, completion, true, of):
 
 
 def test_right_answers_are_all_true_and_recited_ones_hardly_ever(story_corpus):
-    """The answers of the prompts themselves are true; those of other prompts are not."""
+    """The prompts' own answers are true, and those of other prompts are not."""
     answers = [prompt.answer for prompt in story_corpus.prompts]
     assert measure_true_claim_share(story_corpus.prompts, answers) == 1
     assert measure_true_claim_share(story_corpus.prompts, answers[1:] + answers[:1]) < 0.05
 
 
 def test_who_guesses_the_verb_is_right_once_in_three(story_corpus):
-    """A program that reads everything but the verb, and lets everybody keep what is theirs, misses the threshold."""
+    """A program that ignores the verb and lets all characters keep their things misses the threshold."""
     kept = draw_story_corpus(np.random.default_rng(5), documents=3000)
     right = [p.answer for p in kept.prompts if story_corpus.verbs["keep"] in p.text]
     assert 0.2 < len(right) / len(kept.prompts) < 0.45
@@ -113,7 +113,7 @@ def test_one_seed_makes_one_text_and_another_seed_another():
 
 
 def test_the_whole_text_is_made_quickly_and_is_not_large():
-    """12,000 stories are below 4 MB, and take far less than a second of CPU time on any machine."""
+    """12,000 stories take less than 4 MB and far less than a second of CPU time on any machine."""
     started = time.process_time()
     text = draw_story_corpus(np.random.default_rng(3)).text
     assert time.process_time() - started < 2

@@ -1,4 +1,4 @@
-"""The grader chooses each token itself: greedy or drawn, up to the end mark, and ties choose nothing."""
+"""The grader chooses each token itself, greedily or by sampling, up to the end mark or a tie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TABLE = [bytes([byte]) for byte in range(256)] + [b"to", b"go\0 and"]
 
 
 class ScriptedWriter:
-    """Wants each prefix to go on as a text does; before its place there is nothing else it likes."""
+    """A writer that continues every prefix as a script does."""
 
     table = TABLE
 
@@ -20,11 +20,11 @@ class ScriptedWriter:
         self.seen: list[list[int]] = []
 
     def encode(self, data: bytes) -> np.ndarray:
-        """Each byte is a token."""
+        """Encode each byte as a token."""
         return np.frombuffer(data, np.uint8).astype(np.int64)
 
     def next_logits(self, prefixes) -> np.ndarray:
-        """1 for the token of the script at the prefix's length, and for those that are as likely."""
+        """Return logit 1 for the script's token at the prefix's length, and for its ties."""
         logits = np.zeros((len(prefixes), len(TABLE)))
         for row, prefix in enumerate(prefixes):
             self.seen.append(prefix.tolist())
@@ -34,24 +34,24 @@ class ScriptedWriter:
 
 
 def test_it_ends_at_the_end_mark_even_inside_a_token():
-    """What stands behind the mark is not part of the completion."""
+    """Anything after the mark is not part of the completion."""
     assert complete_greedily(ScriptedWriter(256, 257), [b"Hi"], 100) == [Completion(b"togo", ended=True)]
 
 
 def test_a_prefix_is_all_that_is_sent():
-    """The writer sees the prompt and what was chosen, never more."""
+    """The writer sees only the prompt and the chosen tokens."""
     script = ScriptedWriter(256, 97, 0)
     complete_greedily(script, [b"Hi"], 100)
     assert script.seen == [[72, 105], [72, 105, 256], [72, 105, 256, 97]]
 
 
 def test_a_tie_chooses_nothing():
-    """Equal logits select no token, even if one of them is the right token."""
+    """Equal logits choose nothing, even if one of them is the right token's."""
     assert complete_greedily(ScriptedWriter(97, flat=(98,)), [b"Hi"], 100) == [Completion(b"", ended=False, tied=True)]
 
 
 def test_what_does_not_end_is_cut_and_has_no_text():
-    """A completion without the end mark does not count as a text."""
+    """A completion without the end mark does not count as text."""
     (found,) = complete_greedily(ScriptedWriter(97), [b"Hi"], 10)
     assert found.data[:10] == b"a" * 10
     assert (found.ended, found.text) == (False, None)
@@ -63,13 +63,13 @@ def test_bytes_that_are_no_utf_8_are_no_text():
 
 
 def test_prompts_of_any_lengths_are_continued_together():
-    """Each goes its own way."""
+    """Each has its own completion."""
     found = complete_greedily(ScriptedWriter(97, 98, 0), [b"Hi", b"Hi!"], 100)
     assert [one.data for one in found] == [b"ab", b"b"]
 
 
 def test_samples_follow_the_probabilities():
-    """Of 3,000 tokens drawn at temperature 1/2 a token with logit 1 comes e² times as often as one with logit 0."""
+    """At temperature 1/2, a token with logit 1 is drawn e² times as often as one with logit 0."""
 
     class Coin(ScriptedWriter):
         def next_logits(self, prefixes) -> np.ndarray:
