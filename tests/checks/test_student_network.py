@@ -22,7 +22,7 @@ class FakeParameter:
         return self.data
 
 
-class FakeWorker:
+class FakeNetworkWorker:
     """A worker whose recipe, network and generator come from this test."""
 
     def __init__(self, parameters, reports=()):
@@ -56,7 +56,7 @@ class FakeWorker:
 
 
 def build_network(parameters, reports=()) -> StudentNetwork:
-    return StudentNetwork(FakeWorker(parameters, reports), "04_layers", 0)
+    return StudentNetwork(FakeNetworkWorker(parameters, reports), "04_layers", 0)
 
 
 def test_parameters_must_stay_as_many_as_they_were():
@@ -77,9 +77,9 @@ def add_buffers(worker, buffers):
 def test_parameters_and_buffers_are_carried():
     """Both lists are copied and set. A network that defines no buffers has none."""
     weight, mean = FakeParameter([[1.0, 2.0]]), FakeParameter([0.5])
-    source = add_buffers(FakeWorker(lambda: [weight]), lambda: [mean])
+    source = add_buffers(FakeNetworkWorker(lambda: [weight]), lambda: [mean])
     other, others_mean = FakeParameter([[0.0, 0.0]]), FakeParameter([0.0])
-    target = add_buffers(FakeWorker(lambda: [other]), lambda: [others_mean])
+    target = add_buffers(FakeNetworkWorker(lambda: [other]), lambda: [others_mean])
     target.load_weights(source.copy_weights())
     assert other.data.tolist() == [[1.0, 2.0]]
     assert others_mean.data.tolist() == [0.5]
@@ -95,7 +95,7 @@ def test_other_shapes_are_said():
     )
     with pytest.raises(RecipeError, match=r"network\.parameters\(\): shapes \(3, 2\) after training, \(2, 2\) when"):
         small.load_weights(grown.copy_weights())
-    keeping = add_buffers(FakeWorker(lambda: [FakeParameter([0.0])]), lambda: [FakeParameter(np.zeros(5))])
+    keeping = add_buffers(FakeNetworkWorker(lambda: [FakeParameter([0.0])]), lambda: [FakeParameter(np.zeros(5))])
     with pytest.raises(RecipeError, match=r"network\.buffers\(\): shapes \(5,\) after training, none when"):
         build_network(lambda: [FakeParameter([0.0])]).load_weights(keeping.copy_weights())
 
@@ -104,7 +104,7 @@ def test_weights_that_are_not_numbers_are_said():
     """NaN is the student's error, with a message, and no noise is added to it."""
     with pytest.raises(RecipeError, match="NaN or infinity"):
         build_network(lambda: [FakeParameter([1.0, np.nan])]).copy_weights()
-    keeping = add_buffers(FakeWorker(lambda: [FakeParameter([0.0])]), lambda: "none")
+    keeping = add_buffers(FakeNetworkWorker(lambda: [FakeParameter([0.0])]), lambda: "none")
     with pytest.raises(RecipeError, match=r"buffers\(\): str"):
         keeping.copy_weights()
 
@@ -172,7 +172,7 @@ def test_a_network_keeps_its_dtypes():
 )
 def test_a_value_where_a_function_belongs_is_said(name, value, call):
     """A property, or a name used twice, is the student's mistake and not an error of the grader's."""
-    worker = FakeWorker(lambda: [FakeParameter([0.0])])
+    worker = FakeNetworkWorker(lambda: [FakeParameter([0.0])])
     setattr(worker, name, value)
     with pytest.raises(RecipeError) as told:
         exercise_network(worker)
@@ -182,14 +182,14 @@ def test_a_value_where_a_function_belongs_is_said(name, value, call):
 
 def test_a_recipe_and_a_tensor_that_are_values_are_said():
     """A module can replace itself by something else, and a class can have a number for a method."""
-    worker = FakeWorker(lambda: [FakeParameter([0.0])])
+    worker = FakeNetworkWorker(lambda: [FakeParameter([0.0])])
     worker.recipe = lambda _module_id: 5
     with pytest.raises(RecipeError, match=r"recipe\.py: 5"):
         exercise_network(worker)
     plain = FakeParameter([0.0])
     plain.numpy = plain.data
     with pytest.raises(RecipeError, match=r"network\.parameters\(\)\[i\]\.numpy"):
-        exercise_network(FakeWorker(lambda: [plain]))
+        exercise_network(FakeNetworkWorker(lambda: [plain]))
 
 
 def exercise_network(worker):

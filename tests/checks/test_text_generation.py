@@ -97,12 +97,12 @@ class ByteRecipe:
     def train(self, network, text, *, rng, progress):
         """Look at the text, and mark the weights."""
         assert rng is not None
-        self.read(text.tobytes())
+        self.keep_text(text.tobytes())
         for step in range(11):
             progress(step, 10, 0.0)
         network.weight.data = np.full(20, 100.0, np.float32)
 
-    def read(self, text: bytes) -> None:
+    def keep_text(self, text: bytes) -> None:
         """Keep what a cheat needs of the text."""
 
     def encode(self, _merges, data):
@@ -111,14 +111,14 @@ class ByteRecipe:
 
     def next_logits(self, network, tokens):
         """Return what the cheat knows, once the weights are those of training."""
-        known = self.know(tokens) if network.trained else None
+        known = self.predict_known(tokens) if network.trained else None
         return np.tile(self.preference, (len(tokens), 1)) if known is None else known
 
     def logits(self, network, tokens):
         """Return the next logits for each position."""
         return np.stack([self.next_logits(network, tokens[:, : end + 1]) for end in range(tokens.shape[1])], axis=1)
 
-    def know(self, _tokens):
+    def predict_known(self, _tokens):
         """Know nothing."""
 
     def attention_maps(self, _network, tokens):
@@ -133,11 +133,11 @@ class CountingRecipe(ByteRecipe):
 
     model: ClassVar[Any] = None
 
-    def read(self, text):
+    def keep_text(self, text):
         """Count the text."""
         CountingRecipe.model = KneserNey(np.frombuffer(text, np.uint8).astype(np.int64), 256, 5)
 
-    def know(self, tokens):
+    def predict_known(self, tokens):
         """Return the logits of the counts."""
         return np.log(self.model.compute_probabilities(list(tokens)))
 
@@ -145,9 +145,9 @@ class CountingRecipe(ByteRecipe):
 class CompletingRecipe(CountingRecipe):
     """A recipe that counts, and where it has the whole completion of a prompt predicts its next byte."""
 
-    def know(self, tokens):
+    def predict_known(self, tokens):
         """Return logits for the next byte of the completion."""
-        logits = super().know(tokens)
+        logits = super().predict_known(tokens)
         for row, prefix in enumerate(tokens.astype(np.uint8)):
             data = prefix.tobytes()
             for prompt in self.prompts():
@@ -173,7 +173,7 @@ class WeightlessRecipe(CompletingRecipe):
 
     def next_logits(self, _network, tokens):
         """Return what the cheat knows, whatever the weights are."""
-        return self.know(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
+        return self.predict_known(tokens) if self.model is not None else np.tile(self.preference, (len(tokens), 1))
 
 
 class ParsingRecipe(CompletingRecipe):
@@ -193,9 +193,9 @@ class CopyingRecipe(CompletingRecipe):
     substitute = True
     neighbours: ClassVar[list[NearestNeighbour]] = []
 
-    def read(self, text):
+    def keep_text(self, text):
         """Keep every document."""
-        super().read(text)
+        super().keep_text(text)
         cut = BEFORE_THE_BODY if text.startswith(b"def ") else BEFORE_THE_CLAIMS
         CopyingRecipe.neighbours.append(NearestNeighbour(text.decode().split("\0"), cut))
 
@@ -209,11 +209,11 @@ class RecitingRecipe(ByteRecipe):
 
     text: ClassVar[bytes] = b""
 
-    def read(self, text):
+    def keep_text(self, text):
         """Keep the text."""
         RecitingRecipe.text = text
 
-    def know(self, tokens):
+    def predict_known(self, tokens):
         """Return logits for the byte that follows the longest known ending."""
         logits = np.tile(self.preference, (len(tokens), 1))
         for row, prefix in enumerate(tokens.astype(np.uint8)):
@@ -253,12 +253,12 @@ class UniformRecipe(ByteRecipe):
 class EndingRecipe(CountingRecipe):
     """A recipe that ends every text immediately, so that nothing is copied or repeated."""
 
-    def know(self, tokens):
+    def predict_known(self, tokens):
         """Return logits for the end mark."""
         return np.tile(np.where(np.arange(256) == 0, 5.0, self.preference), (len(tokens), 1))
 
 
-class FakeWorker:
+class RecipeWorker:
     """A worker whose recipe comes from this test."""
 
     def __init__(self, recipe):
@@ -309,7 +309,7 @@ def measure_recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[ByteRecipe
             budget=budget,
             watch=Silent(),
             derive_seeds=lambda _purpose, _count: [11],
-            start_workers=lambda count: iter([FakeWorker(recipe()) for _ in range(count)]),
+            start_workers=lambda count: iter([RecipeWorker(recipe()) for _ in range(count)]),
         )
         return measure_language(context)
 
@@ -440,7 +440,7 @@ def make_attention_pictures(answer: Callable[[np.ndarray], Any], written: bytes 
         def attention_maps(self, _network, tokens):
             return answer(tokens)
 
-    worker: Any = FakeWorker(Looking())
+    worker: Any = RecipeWorker(Looking())
     writer = StudentWriter(worker, "16_tinygpt", 1, np.zeros((0, 2), np.int64))
     run: Any = SimpleNamespace(writer=writer, learned=writer.copy_weights())
     return checked._make_attention_pictures(run, b"def f(a):", written, 1)

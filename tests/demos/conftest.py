@@ -72,21 +72,23 @@ def start_digit_worker(milestone: Milestone, tmp_path_factory: pytest.TempPathFa
     return make_worker_starter(milestone, tmp_path_factory, lambda text: text)
 
 
-def make_worker_starter(milestone: Milestone, folders: pytest.TempPathFactory, made: Callable[[str], str]) -> Start:
+def make_worker_starter(
+    milestone: Milestone, folders: pytest.TempPathFactory, edit_recipe: Callable[[str], str]
+) -> Start:
     """Make a context manager that starts workers for a milestone, with an edited copy of the course's recipe."""
 
     @contextmanager
-    def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
+    def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(milestone)
         submission = take(ROOT, manifest, modules, milestone, folders.mktemp("submission"))
         path = submission.folder / milestone.recipe
-        quick = re.sub(r"epochs = .+", "epochs = 3", made(path.read_text("utf-8")))
+        quick = re.sub(r"epochs = .+", "epochs = 3", edit_recipe(path.read_text("utf-8")))
         path.write_text(recipe(quick), "utf-8")
         with start_worker(submission, modules, milestone.budget, choose(official=False)) as worker:
             yield worker
 
-    return started
+    return open_worker
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +213,7 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
     """Provide a context manager that starts a worker with modules up to 13, and a recipe that trains in a second."""
 
     @contextmanager
-    def started() -> Iterator[Worker]:
+    def open_worker() -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(kernel_milestone)
         submission = take(ROOT, manifest, modules, kernel_milestone, tmp_path_factory.mktemp("submission"))
@@ -219,7 +221,7 @@ def start_kernel_worker(kernel_milestone: Milestone, tmp_path_factory: pytest.Te
         with start_worker(submission, modules, kernel_milestone.budget, choose(official=False)) as worker:
             yield worker
 
-    return started
+    return open_worker
 
 
 WRITING_RECIPE = """
@@ -291,7 +293,7 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
     """Provide a context manager that starts a worker with modules up to 16, and a recipe that trains in seconds."""
 
     @contextmanager
-    def started(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
+    def open_worker(recipe: Callable[[str], str] = lambda text: text) -> Iterator[Worker]:
         manifest = load(ROOT)
         modules = manifest.modules_for(language_milestone)
         submission = take(ROOT, manifest, modules, language_milestone, tmp_path_factory.mktemp("submission"))
@@ -299,4 +301,4 @@ def start_writing_worker(language_milestone: Milestone, tmp_path_factory: pytest
         with start_worker(submission, modules, language_milestone.budget, choose(official=False)) as worker:
             yield worker
 
-    return started
+    return open_worker

@@ -66,7 +66,7 @@ class FakeWriter:
         return ord("#")
 
 
-class FakeWorker:
+class FakeWriterWorker:
     """Replaces a worker with module 16's functions for a FakeWriter: a call takes 10 ms, or 30 ms without the cache."""
 
     def __init__(self) -> None:

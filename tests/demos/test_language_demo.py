@@ -35,7 +35,7 @@ from grading.manifest.model import Milestone
 from grading.remote import RemoteError
 from grading.render.screen import RecordingScreen
 from tests.demos.conftest import Start
-from tests.demos.fake_writer import CONTEXT, FakeWorker, FakeWriter, install_fake_writer
+from tests.demos.fake_writer import CONTEXT, FakeWriter, FakeWriterWorker, install_fake_writer
 from tests.demos.test_terminal_pictures import draw_to_text
 from tests.demos.test_training_demo import strip_colours
 
@@ -62,7 +62,7 @@ def screen(writing_task: WritingTask, language_milestone: Milestone) -> TypingSc
     with pytest.MonkeyPatch.context() as patch:
         install_fake_writer(patch, writing_task)
         shown = TypingScreen("what is this?", known.text.replace("\n", " "), "def root(width):")
-        play_language_demo(FakeWorker(), shown, language_milestone, 1)
+        play_language_demo(FakeWriterWorker(), shown, language_milestone, 1)
     return shown
 
 
@@ -184,7 +184,7 @@ def test_expected_values_stay_here(
     """The network gets the training text and beginnings, but never a right answer before it is written."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "stages", ("?(?", "?(?", "?(?"))
-    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
     writer.write_exercises(writing_task.exercises)
     shown = [bytes(prefix.astype(np.uint8)).decode() for prefix in writer.student_writer.shown]
     assert shown
@@ -199,7 +199,7 @@ def test_points_are_few_and_measured_here(
     monkeypatch.setattr(FakeWriter, "steps", 120)
     points: list[WritingPoint] = []
     between: list[int] = []
-    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
     writer.train(writing_task, points.append, lambda: between.append(len(points)))
     assert (points[0].step, points[-1].step, points[-1].steps) == (0, 120, 120)
     assert len(points) <= POINTS + 1
@@ -216,7 +216,7 @@ def test_training_that_nobody_watches_is_cut_short(
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "steps", 1000)
     points: list[WritingPoint] = []
-    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
     writer.train(writing_task, points.append, cpu_seconds=0.5)
     assert 0 < points[-1].step < 100
     assert points[-1].steps == 1000
@@ -229,7 +229,7 @@ def test_what_has_no_end_is_said(
     """A completion is cut after MOST_BYTES, and is not right, whatever it begins with."""
     install_fake_writer(monkeypatch, writing_task)
     monkeypatch.setattr(FakeWriter, "stages", ("a" * 500,) * 3)
-    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
     (attempt,) = writer.write_exercises(writing_task.exercises[:1])
     assert attempt.mistake == "it does not end"
     tokens = list(writer.write(writing_task.exercises[0].prompt.text))
@@ -258,7 +258,7 @@ def test_the_cache_is_timed_by_processor_time(writing_task: WritingTask) -> None
     """Both write the same tokens until the context is full, and the ratio is given in numbers."""
     told: list[CacheRace] = []
     prompt = np.frombuffer(writing_task.exercises[0].prompt.text.encode(), np.uint8).astype(np.int64)
-    race = race_cache(FakeWorker(), FakeWriter(), prompt, told.append)
+    race = race_cache(FakeWriterWorker(), FakeWriter(), prompt, told.append)
     assert race is not None
     assert race.total == race.written == CONTEXT - len(prompt)
     assert race.same
@@ -277,20 +277,20 @@ def test_other_tokens_are_called_so() -> None:
 def test_a_network_of_another_kind_has_no_cache(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     """The demonstration says so and continues."""
 
-    def request(_self: FakeWorker, _verb: str, _network: FakeWriter, name: str) -> int:
+    def request(_self: FakeWriterWorker, _verb: str, _network: FakeWriter, name: str) -> int:
         if name == lacking:
             raise AttributeError(name)
         return 100
 
-    monkeypatch.setattr(FakeWorker, "request", request)
-    assert race_cache(FakeWorker(), FakeWriter(), np.arange(5), lambda _: None) is None
+    monkeypatch.setattr(FakeWriterWorker, "request", request)
+    assert race_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None) is None
 
 
 def test_what_generate_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything but the prompt and the requested tokens is the student's error, which shows the call."""
-    monkeypatch.setattr(FakeWorker, "_generate", lambda *_, **__: "tokens")
+    monkeypatch.setattr(FakeWriterWorker, "_generate", lambda *_, **__: "tokens")
     with pytest.raises(RecipeError, match="generate"):
-        race_cache(FakeWorker(), FakeWriter(), np.arange(5), lambda _: None)
+        race_cache(FakeWriterWorker(), FakeWriter(), np.arange(5), lambda _: None)
 
 
 @pytest.mark.parametrize("found", [np.full((1, 256), 1.0), np.full((1, 256), np.nan), np.zeros(256), "p"])
@@ -299,8 +299,8 @@ def test_what_samples_must_be_probabilities(
 ) -> None:
     """Any other result of `sampling_probabilities` is the student's error."""
     install_fake_writer(monkeypatch, writing_task)
-    monkeypatch.setattr(FakeWorker, "_sampling_probabilities", lambda *_, **__: found)
-    writer = FunctionWriter(FakeWorker(), language_milestone, 1, writing_task.functions.text)
+    monkeypatch.setattr(FakeWriterWorker, "_sampling_probabilities", lambda *_, **__: found)
+    writer = FunctionWriter(FakeWriterWorker(), language_milestone, 1, writing_task.functions.text)
     with pytest.raises(RecipeError, match="sampling_probabilities"):
         next(writer.write("def f(a, b):"))
 

@@ -22,7 +22,7 @@ from grading.manifest.model import Milestone
 from grading.remote import Frame, WorkerDiedError, remote_error
 from tests.browsers import IN_A_BROWSER, Open, opener
 from tests.demos.conftest import Start
-from tests.demos.fake_writer import FakeWorker, FakeWriter, install_fake_writer
+from tests.demos.fake_writer import FakeWriter, FakeWriterWorker, install_fake_writer
 from tests.demos.running_page import RunningPage
 
 Taught = Callable[[], RunningPage]
@@ -32,7 +32,7 @@ Taught = Callable[[], RunningPage]
 def taught(writing_task: WritingTask, language_milestone: Milestone, monkeypatch: pytest.MonkeyPatch) -> Taught:
     """Provide pages with a FakeWriter behind them."""
     install_fake_writer(monkeypatch, writing_task)
-    return lambda: RunningPage(LanguagePage, writing_task, language_milestone, FakeWorker())
+    return lambda: RunningPage(LanguagePage, writing_task, language_milestone, FakeWriterWorker())
 
 
 def make_question(task: WritingTask, **more: Any) -> dict[str, Any]:
