@@ -4,7 +4,7 @@ const NAMESPACE = "http://www.w3.org/2000/svg";
 const [NARROWEST, HEIGHT] = [220, 180];
 const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 10, 24];
 
-function add(parent, name, attributes, text) {
+function addElement(parent, name, attributes, text) {
   const element = document.createElementNS(NAMESPACE, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   if (text !== undefined) element.textContent = text;
@@ -21,12 +21,12 @@ export function drawCurve(svg, steps, values, total, label, { top = Math.max(...
   const y = (value) => TOP + (1 - value / (1.05 * top)) * (HEIGHT - TOP - BOTTOM);
   const apart = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 100].find((d) => top / d <= 5) ?? top;
   for (let value = 0; value <= top; value += apart) {
-    add(svg, "line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
-    add(svg, "text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, `${+value.toFixed(2)}${unit}`);
+    addElement(svg, "line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
+    addElement(svg, "text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, `${+value.toFixed(2)}${unit}`);
   }
-  add(svg, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
-  add(svg, "text", { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, total ? `${total} steps` : "steps");
+  addElement(svg, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
+  addElement(svg, "text", { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, total ? `${total} steps` : "steps");
   const line = values.map((value, i) => `${x(steps[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-  add(svg, "polyline", { class: "value", points: line });
-  if (values.length) add(svg, "circle", { class: "now", cx: x(steps.at(-1)), cy: y(values.at(-1)), r: 4 });
+  addElement(svg, "polyline", { class: "value", points: line });
+  if (values.length) addElement(svg, "circle", { class: "now", cx: x(steps.at(-1)), cy: y(values.at(-1)), r: 4 });
 }

@@ -26,48 +26,48 @@ let framed = 0;
 
 // Drawing
 
-const points = () => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
+const countPoints = () => strokes.reduce((sum, stroke) => sum + stroke.length, 0);
 
-function within(value) {
+function clampToPaper(value) {
   return Math.min(SIDE, Math.max(0, Math.round(value)));
 }
 
-function place(event) {
+function toPaperPoint(event) {
   const box = paper.getBoundingClientRect();
   const border = paper.clientLeft;
   return [
-    within(((event.clientX - box.left - border) / paper.clientWidth) * SIDE),
-    within(((event.clientY - box.top - border) / paper.clientHeight) * SIDE),
+    clampToPaper(((event.clientX - box.left - border) / paper.clientWidth) * SIDE),
+    clampToPaper(((event.clientY - box.top - border) / paper.clientHeight) * SIDE),
   ];
 }
 
-function begin(point) {
-  if (strokes.length >= MOST_STROKES || points() >= MOST_POINTS) return;
+function beginStroke(point) {
+  if (strokes.length >= MOST_STROKES || countPoints() >= MOST_POINTS) return;
   strokes.push([point]);
-  touched();
+  markChanged();
 }
 
-function extend(point) {
+function extendStroke(point) {
   const stroke = strokes.at(-1);
-  if (!stroke || points() >= MOST_POINTS) return;
+  if (!stroke || countPoints() >= MOST_POINTS) return;
   const [x, y] = stroke.at(-1);
   if (Math.abs(point[0] - x) < APART && Math.abs(point[1] - y) < APART) return;
   stroke.push(point);
-  touched();
+  markChanged();
 }
 
-function clear() {
+function clearDrawing() {
   strokes = [];
   drawing = null;
   key.down = false;
   changed = null;
-  redraw();
+  scheduleRedraw();
   showNothing();
   say("Cleared.");
 }
 
 /** Redraw everything once before the next frame, however often this is called. */
-function redraw() {
+function scheduleRedraw() {
   if (!framed) framed = requestAnimationFrame(drawAll);
 }
 
@@ -100,9 +100,9 @@ function drawAll() {
   }
 }
 
-function touched() {
+function markChanged() {
   changed = performance.now();
-  redraw();
+  scheduleRedraw();
   askNow();
 }
 
@@ -113,12 +113,12 @@ paper.addEventListener("pointerdown", (event) => {
   paper.setPointerCapture(event.pointerId);
   drawing = event.pointerId;
   Object.assign(key, { down: false, used: false });
-  begin(place(event));
+  beginStroke(toPaperPoint(event));
 });
 paper.addEventListener("pointermove", (event) => {
   if (event.pointerId !== drawing) return;
-  for (const one of event.getCoalescedEvents?.() ?? [event]) extend(place(one));
-  extend(place(event));
+  for (const one of event.getCoalescedEvents?.() ?? [event]) extendStroke(toPaperPoint(one));
+  extendStroke(toPaperPoint(event));
 });
 for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
   paper.addEventListener(end, (event) => {
@@ -133,34 +133,34 @@ paper.addEventListener("keydown", (event) => {
   const move = MOVES[event.key];
   if (move) {
     const step = event.shiftKey ? SMALL_STEP : STEP;
-    Object.assign(key, { x: within(key.x + step * move[0]), y: within(key.y + step * move[1]), used: true });
-    if (key.down) extend([key.x, key.y]);
+    Object.assign(key, { x: clampToPaper(key.x + step * move[0]), y: clampToPaper(key.y + step * move[1]), used: true });
+    if (key.down) extendStroke([key.x, key.y]);
   } else if (event.key === " " || event.key === "Enter") {
     if (event.repeat) return;
     Object.assign(key, { down: !key.down, used: true });
-    if (key.down) begin([key.x, key.y]);
+    if (key.down) beginStroke([key.x, key.y]);
     say(key.down ? "Pen down." : "Pen up.");
   } else if (["c", "C", "Delete", "Backspace"].includes(event.key)) {
-    clear();
+    clearDrawing();
   } else {
     return;
   }
   event.preventDefault();
-  redraw();
+  scheduleRedraw();
 });
 paper.addEventListener("focus", () => {
   if (paper.matches(":focus-visible") && drawing === null) key.used = true;
-  redraw();
+  scheduleRedraw();
 });
 paper.addEventListener("blur", () => {
   key.down = false;
-  redraw();
+  scheduleRedraw();
 });
-$("clear").addEventListener("click", clear);
+$("clear").addEventListener("click", clearDrawing);
 
 // Asking
 
-function trouble(message) {
+function showTrouble(message) {
   $("trouble").textContent = message;
   $("trouble").hidden = false;
 }
@@ -182,13 +182,13 @@ async function askNow() {
         if (!training) changed ??= since;
       } else if (strokes.length) {
         $("failure").hidden = true;
-        show(answer);
+        showAnswer(answer);
         $("took").textContent = `${Math.round(performance.now() - since)} ms from stroke to answer`;
       }
     }
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
-    trouble(error.message);
+    showTrouble(error.message);
   } finally {
     asking = false;
   }
@@ -212,7 +212,7 @@ function showNothing() {
   $("maps").setAttribute("aria-label", "Feature maps: nothing is drawn yet");
 }
 
-function show({ digit, probabilities, picture, maps }) {
+function showAnswer({ digit, probabilities, picture, maps }) {
   rows.forEach((bar, i) => setBar(bar, probabilities[i], i === digit));
   const sure = `${percent(probabilities[digit])} sure${training ? ", still learning" : ""}`;
   $("digit").textContent = digit;
@@ -242,7 +242,7 @@ function showMaps({ count, height, width, values }) {
 
 // Learning
 
-function learn(state) {
+function showState(state) {
   const wasTraining = training;
   training = showLearning(state, "digits");
   if (state.phase === "ready" && wasTraining) say("Training is over.");
@@ -258,9 +258,9 @@ function learn(state) {
 new ResizeObserver(() => {
   paper.width = Math.round(paper.clientWidth * devicePixelRatio);
   paper.height = Math.round(paper.clientHeight * devicePixelRatio);
-  redraw();
+  scheduleRedraw();
 }).observe(paper);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", scheduleRedraw);
 
 showNothing();
-follow(learn, trouble);
+follow(showState, showTrouble);

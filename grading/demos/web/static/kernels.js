@@ -18,7 +18,7 @@ let chosen = 0; // how many photographs have been chosen, because the later of t
 let classes = [];
 
 /** Make a bar that is `part` full, hidden from screen readers because the number is next to it. */
-function track(part = 0) {
+function makeTrack(part = 0) {
   const [bar, fill] = [element("div", "", { class: "track", "aria-hidden": "true" }), element("div", "", { class: "fill" })];
   fill.style.width = `${100 * part}%`;
   bar.append(fill);
@@ -33,7 +33,7 @@ function showRace({ lanes, stage, summary, over }) {
       const item = element("li");
       const heading = element("p", "", { class: "lane" });
       heading.append(element("strong", name), element("span"));
-      item.append(heading, track(), element("p", job, { class: "small" }));
+      item.append(heading, makeTrack(), element("p", job, { class: "small" }));
       $("lanes").append(item);
     }
   }
@@ -54,7 +54,7 @@ function showProfile(rows) {
     for (const seconds of times) {
       const cell = line.insertCell();
       cell.append(element("span", seconds ? (1000 * seconds).toFixed(1) : "–"));
-      if (place < rows.length) cell.append(track(seconds / longest));
+      if (place < rows.length) cell.append(makeTrack(seconds / longest));
     }
     return line;
   });
@@ -75,7 +75,7 @@ for (const format of FORMATS) {
 }
 $("answers").hidden = true;
 
-function choose(pixels, name) {
+function choosePhoto(pixels, name) {
   photo = { pixels, name };
   paint($("picture"), (i) => pixels.subarray(3 * i, 3 * i + 3));
   $("picture").setAttribute("aria-label", `${name} in 32 by 32 pixels`);
@@ -86,21 +86,21 @@ function choose(pixels, name) {
   askNow();
 }
 
-async function take(file) {
+async function readFile(file) {
   chosen += 1;
   const mine = chosen;
-  putAway("Reading the file.");
+  clearPhoto("Reading the file.");
   try {
     const pixels = await readPhoto(file, SIDE);
-    if (mine === chosen) choose(pixels, "Your photograph");
+    if (mine === chosen) choosePhoto(pixels, "Your photograph");
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error;
-    if (mine === chosen) refuse(error.message);
+    if (mine === chosen) refuseFile(error.message);
   }
 }
 
 /** Remove the photograph and its answer. */
-function putAway(message) {
+function clearPhoto(message) {
   photo = null;
   changed = false;
   $("picture").getContext("2d").clearRect(0, 0, SIDE, SIDE);
@@ -110,22 +110,22 @@ function putAway(message) {
   $("answer").textContent = message;
 }
 
-function refuse(message) {
-  putAway("Nothing to recognise.");
+function refuseFile(message) {
+  clearPhoto("Nothing to recognise.");
   $("unread").textContent = message;
   $("unread").hidden = false;
 }
 
-function takeFirst(files) {
-  if (files.length) take(files[0]);
-  else refuse("That was not a file. Save the photograph on your machine first, then drop the file here.");
+function readFirstFile(files) {
+  if (files.length) readFile(files[0]);
+  else refuseFile("That was not a file. Save the photograph on your machine first, then drop the file here.");
 }
 
 $("file").addEventListener("click", () => {
   $("file").value = ""; // so that the same file can be chosen again
 });
 $("file").addEventListener("change", () => {
-  if ($("file").files.length) take($("file").files[0]);
+  if ($("file").files.length) readFile($("file").files[0]);
 });
 for (const kind of ["dragenter", "dragover"]) {
   addEventListener(kind, (event) => {
@@ -139,7 +139,7 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault(); // otherwise the browser would leave this page for the photograph
   document.body.classList.remove("dragging");
-  takeFirst(event.dataTransfer.files);
+  readFirstFile(event.dataTransfer.files);
 });
 
 async function askNow() {
@@ -164,7 +164,7 @@ async function askNow() {
     }
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
-    trouble(error.message);
+    showTrouble(error.message);
   } finally {
     asking = false;
   }
@@ -200,7 +200,7 @@ function addSample(image, label, { height, width }) {
   button.append(canvas);
   button.addEventListener("click", () => {
     chosen += 1;
-    choose(pixels, name);
+    choosePhoto(pixels, name);
   });
   $("samples").append(button);
 }
@@ -217,14 +217,14 @@ function showComparison({ nbytes, accuracies, summary }) {
   $("summary").textContent = summary;
 }
 
-function trouble(message) {
+function showTrouble(message) {
   $("trouble").textContent = message;
   $("trouble").hidden = false;
 }
 
 let profiled = false;
 
-function show(state) {
+function showState(state) {
   const was = training;
   showRace(state.race);
   if (state.profile && !profiled) {
@@ -248,8 +248,8 @@ try {
   const offered = await ask("samples", {});
   classes = offered.classes;
   offered.images.forEach((image, i) => addSample(image, offered.labels[i], offered));
-  follow(show, trouble);
+  follow(showState, showTrouble);
 } catch (error) {
   if (!(error instanceof NoAnswer)) throw error;
-  trouble(error.message);
+  showTrouble(error.message);
 }

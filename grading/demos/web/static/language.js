@@ -18,22 +18,22 @@ let attended = null; // { tokens, first, begins, layers, heads, values }
 let selected = -1; // an index into all tokens, including the beginning's
 let head = [0, 0]; // layer and head
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const visible = (text) => text.replaceAll("\n", "↵").replaceAll(" ", "␣") || "end";
-const word = (right) => (right === null ? "" : right ? " ✓" : " ✗");
+const waitFor = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const showWhitespace = (text) => text.replaceAll("\n", "↵").replaceAll(" ", "␣") || "end";
+const formatVerdict = (right) => (right === null ? "" : right ? " ✓" : " ✗");
 
-function trouble(message) {
+function showTrouble(message) {
   $("trouble").textContent = message;
   $("trouble").hidden = false;
 }
 
 /** Run work that asks the program, and show the message when the program cannot answer. */
-async function attempt(work) {
+async function tryToAsk(work) {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
-    trouble(error.message);
+    showTrouble(error.message);
     return null;
   }
 }
@@ -47,7 +47,7 @@ async function askNetwork(name, question, mine) {
       return null;
     }
     if (!answer.busy) return mine === writing ? answer : null;
-    await pause(RETRY_MS);
+    await waitFor(RETRY_MS);
   }
   return null;
 }
@@ -60,9 +60,9 @@ function setActive(now) {
   $("write").hidden = now;
 }
 
-const sampling = () => ({ temperature: +$("temperature").value, top_p: +$("top-p").value });
+const readSampling = () => ({ temperature: +$("temperature").value, top_p: +$("top-p").value });
 
-async function write(typed) {
+async function writeFunction(typed) {
   writing += 1;
   const mine = writing;
   $("trouble").hidden = true;
@@ -94,15 +94,15 @@ async function writeTokens(mine) {
     showProgram();
     showCandidates(step);
     last = step.ended || step.full;
-    await pause(PACE_MS);
+    await waitFor(PACE_MS);
   }
   setActive(false);
   const written = steps.map((step) => step.text).join("");
   say(`Written: ${written.trim()}`);
-  await finish(mine, written, steps.at(-1).ended);
+  await showResults(mine, written, steps.at(-1).ended);
 }
 
-async function finish(mine, written, ended) {
+async function showResults(mine, written, ended) {
   const tried = ended ? await ask("run", { text: beginning, written, arguments: [] }) : null;
   if (mine !== writing) return;
   if (tried) showTrial(tried);
@@ -130,12 +130,12 @@ function showProgram() {
     ...steps.map((step) => ({ text: step.text, probability: step.probability })),
   ].map(({ text, probability }, place) => {
     const span = element("span", text, { class: "token", role: "option", id: `token-${place}`, "aria-selected": "false" });
-    span.setAttribute("aria-label", probability === undefined ? visible(text) : `${visible(text)}, ${percent(probability)}`);
+    span.setAttribute("aria-label", probability === undefined ? showWhitespace(text) : `${showWhitespace(text)}, ${percent(probability)}`);
     if (probability !== undefined) {
       span.classList.add("new");
       span.style.setProperty("--sure", probability);
     }
-    span.addEventListener("click", () => select(place));
+    span.addEventListener("click", () => selectToken(place));
     return span;
   });
   const program = { role: "listbox", tabindex: "0", "aria-label": "The function, token by token", "aria-describedby": "keys" };
@@ -143,23 +143,23 @@ function showProgram() {
   $("program").replaceChildren(...spans);
 }
 
-const given = () => (attended ? attended.begins : 1);
+const countGivenTokens = () => (attended ? attended.begins : 1);
 
-function select(place) {
+function selectToken(place) {
   if (!steps.length || active) return;
-  selected = Math.max(0, Math.min(place, given() + steps.length - 1));
+  selected = Math.max(0, Math.min(place, countGivenTokens() + steps.length - 1));
   [...$("program").children].forEach((span, i) => span.setAttribute("aria-selected", i === selected));
   $("program").setAttribute("aria-activedescendant", `token-${selected}`);
-  const step = steps[selected - given()];
+  const step = steps[selected - countGivenTokens()];
   if (step) showCandidates(step);
-  showLooks();
+  showAttendedTokens();
 }
 
 $("program").addEventListener("keydown", (event) => {
-  const moves = { ArrowLeft: selected - 1, ArrowRight: selected + 1, Home: 0, End: given() + steps.length - 1 };
+  const moves = { ArrowLeft: selected - 1, ArrowRight: selected + 1, Home: 0, End: countGivenTokens() + steps.length - 1 };
   if (!(event.key in moves)) return;
   event.preventDefault();
-  select(selected < 0 ? given() : moves[event.key]);
+  selectToken(selected < 0 ? countGivenTokens() : moves[event.key]);
 });
 
 // What a token was chosen from
@@ -178,15 +178,15 @@ function showCandidates({ text, ended, candidates }) {
     bar.row.hidden = place >= candidates.length;
     if (bar.row.hidden) return;
     const [name, own, chance] = candidates[place];
-    bar.name.textContent = name === "␄" ? "end" : visible(name);
+    bar.name.textContent = name === "␄" ? "end" : showWhitespace(name);
     setBar(bar, chance, name === text || (ended && name.includes("␄")));
     bar.own.textContent = percent(own);
   });
-  $("chosen").textContent = `Chosen: ${ended && !text ? "end" : visible(text)}`;
+  $("chosen").textContent = `Chosen: ${ended && !text ? "end" : showWhitespace(text)}`;
 }
 
-async function redraw() {
-  const place = selected >= given() ? selected - given() : steps.length - 1;
+async function redrawCandidates() {
+  const place = selected >= countGivenTokens() ? selected - countGivenTokens() : steps.length - 1;
   if (active || !steps.length) return;
   const written = steps.slice(0, place).map((step) => step.token);
   const answer = await askNetwork("continue", { text: beginning, written, ...sampling() }, writing);
@@ -198,7 +198,7 @@ for (const [name, digits] of [["temperature", 1], ["top-p", 2]]) {
   $(name).addEventListener("input", () => {
     $(`${name}-value`).textContent = (+$(name).value).toFixed(digits);
     clearTimeout(redrawing);
-    redrawing = setTimeout(() => attempt(redraw), 150);
+    redrawing = setTimeout(() => tryToAsk(redrawCandidates), 150);
   });
 }
 
@@ -206,7 +206,7 @@ for (const [name, digits] of [["temperature", 1], ["top-p", 2]]) {
 
 function showTrial({ runs, verdict, parameters }) {
   $("verdict").textContent = verdict;
-  const lines = runs.map(({ call, returned, right }) => element("li", `${call} = ${returned}${word(right)}`));
+  const lines = runs.map(({ call, returned, right }) => element("li", `${call} = ${returned}${formatVerdict(right)}`));
   $("runs").replaceChildren(...lines);
   $("own").hidden = !parameters.length;
   const fields = parameters.map((name) => {
@@ -222,7 +222,7 @@ $("own").addEventListener("submit", (event) => {
   event.preventDefault();
   const values = [...$("inputs").querySelectorAll("input")].map((field) => field.value);
   const written = steps.map((step) => step.text).join("");
-  attempt(async () => {
+  tryToAsk(async () => {
     const { own, refused } = await ask("run", { text: beginning, written, arguments: values });
     $("returned").textContent = refused ?? `${own.call} = ${own.returned}`;
   });
@@ -232,14 +232,14 @@ function showRivals(rivals) {
   const lines = rivals.flatMap(({ name, written, verdict, right }) => {
     const said = element("dd", written.trim() || "nothing that ends");
     said.title = verdict;
-    return [element("dt", `${name}${word(right)}`), said];
+    return [element("dt", `${name}${formatVerdict(right)}`), said];
   });
   $("rivals").replaceChildren(...lines);
 }
 
 // Attention
 
-const weight = (layer, h, row, column) => {
+const readWeight = (layer, h, row, column) => {
   const size = attended.tokens.length - attended.first;
   return attended.values[((layer * attended.heads + h) * size + row) * size + column] / 255;
 };
@@ -248,11 +248,11 @@ function drawMap(canvas, layer, h) {
   const size = attended.tokens.length - attended.first;
   canvas.width = canvas.height = size;
   const most = Array.from({ length: size }, (_, row) =>
-    Math.max(...Array.from({ length: row + 1 }, (_, column) => weight(layer, h, row, column)), 1e-9),
+    Math.max(...Array.from({ length: row + 1 }, (_, column) => readWeight(layer, h, row, column)), 1e-9),
   );
   paint(canvas, (i) => {
     const row = Math.floor(i / size);
-    const shade = Math.round((255 * weight(layer, h, row, i % size)) / most[row]);
+    const shade = Math.round((255 * readWeight(layer, h, row, i % size)) / most[row]);
     return [shade, shade, shade];
   });
 }
@@ -278,7 +278,7 @@ function showAttention(found) {
   $("heads").setAttribute("aria-label", "Layer and head");
   $("heads").replaceChildren(...rows);
   chooseHead(...head);
-  select(Math.max(given(), found.first + 1));
+  selectToken(Math.max(countGivenTokens(), found.first + 1));
 }
 
 function chooseHead(layer, h, focus = false) {
@@ -292,7 +292,7 @@ function chooseHead(layer, h, focus = false) {
   });
   drawMap($("map"), layer, h);
   $("map").setAttribute("aria-label", `Attention of head ${h + 1} in layer ${layer + 1}`);
-  showLooks();
+  showAttendedTokens();
 }
 
 $("heads").addEventListener("keydown", (event) => {
@@ -306,15 +306,15 @@ $("heads").addEventListener("keydown", (event) => {
 });
 
 /** Shade the tokens that the chosen head attended to as it wrote the selected one, and name the strongest. */
-function showLooks() {
+function showAttendedTokens() {
   if (!attended) return;
   const spans = [...$("program").children];
   const row = selected - 1 - attended.first;
-  const seen = spans.map((_, i) => (row < 0 || i < attended.first || i >= selected ? 0 : weight(...head, row, i - attended.first)));
+  const seen = spans.map((_, i) => (row < 0 || i < attended.first || i >= selected ? 0 : readWeight(...head, row, i - attended.first)));
   const largest = Math.max(...seen, 1e-9);
   spans.forEach((span, i) => span.style.setProperty("--seen", seen[i] / largest));
   const [layer, h] = head;
-  const name = visible(spans[selected]?.textContent ?? "");
+  const name = showWhitespace(spans[selected]?.textContent ?? "");
   if (row < 0) {
     const shown = attended.tokens.length - attended.first;
     $("looks").textContent = selected ? `Attention is shown among the last ${shown} tokens.` : `Nothing comes before ${name}.`;
@@ -322,7 +322,7 @@ function showLooks() {
   }
   const order = seen.map((part, i) => [part, i]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
   const most = order.slice(0, SHOWN).filter(([part]) => part > 0);
-  const named = most.map(([part, i]) => `${visible(spans[i].textContent)} ${percent(part)}`).join(", ");
+  const named = most.map(([part, i]) => `${showWhitespace(spans[i].textContent)} ${percent(part)}`).join(", ");
   $("looks").textContent = `For ${name}, head ${h + 1} of layer ${layer + 1} attended most to: ${named}.`;
 }
 
@@ -368,7 +368,7 @@ function showEnd({ right, asked, cache }) {
   $("cached").textContent = cache.summary;
 }
 
-function show(state) {
+function showState(state) {
   const { points, phase, summary } = state;
   const was = training;
   if (points.length) {
@@ -391,7 +391,7 @@ function show(state) {
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(() => write($("typed").value));
+  tryToAsk(() => writeFunction($("typed").value));
 });
 $("stop").addEventListener("click", () => {
   writing += 1;
@@ -399,16 +399,16 @@ $("stop").addEventListener("click", () => {
   $("typed").focus();
 });
 
-await attempt(async () => {
+await tryToAsk(async () => {
   const { examples, language } = await ask("offer", {});
   $("language").textContent = language;
   for (const phrase of examples) {
     const button = element("button", phrase, { type: "button" });
     button.addEventListener("click", () => {
       $("typed").value = phrase;
-      attempt(() => write(phrase));
+      tryToAsk(() => writeFunction(phrase));
     });
     $("examples").append(button);
   }
-  follow(show, trouble);
+  follow(showState, showTrouble);
 });

@@ -27,11 +27,11 @@ export async function readPhoto(file, side) {
   brush.imageSmoothingQuality = "high";
   brush.drawImage(bitmap, left, top, square, square, 0, 0, fine.width, fine.height);
   bitmap.close();
-  return average(brush.getImageData(0, 0, fine.width, fine.height).data, side);
+  return averageBlocks(brush.getImageData(0, 0, fine.width, fine.height).data, side);
 }
 
 /** Average the colours of FINE × FINE pixels each. */
-function average(pixels, side) {
+function averageBlocks(pixels, side) {
   const sums = new Float64Array(3 * side * side);
   for (let i = 0; i < pixels.length / 4; i++) {
     const [row, column] = [Math.floor(i / (FINE * side) / FINE), Math.floor((i % (FINE * side)) / FINE)];

@@ -81,7 +81,7 @@ function showConfusion(cells, { confusion, worst }, classes) {
 
 // The feed
 
-function trouble(message) {
+function showTrouble(message) {
   $("trouble").textContent = message;
   $("trouble").hidden = false;
 }
@@ -100,8 +100,8 @@ try {
     }
     if (state.phase === "ready" && wasTraining) say(`Training is over. ${$("learned").textContent}`);
     return !training;
-  }, trouble);
+  }, showTrouble);
 } catch (error) {
   if (!(error instanceof NoAnswer)) throw error;
-  trouble(error.message);
+  showTrouble(error.message);
 }
