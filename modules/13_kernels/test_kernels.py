@@ -88,16 +88,16 @@ def test_an_op_gets_the_time_since_the_op_before(student):
     tensor = student.tensor
     now = tensor.Tensor(np.array(100.0))
 
-    def wait(seconds):
+    def advance_clock(seconds):
         now.data = np.array(now.item() + seconds)
 
     x = tensor.Tensor([1.0, 2.0])
     profile = student.kernels.Profile(now.item)
     with profile:
         for seconds, op in ((3.0, "exp"), (0.25, "sum"), (10.0, "sum"), (2.5, "exp")):
-            wait(seconds)
+            advance_clock(seconds)
             getattr(x, op)()
-        wait(50.0)
+        advance_clock(50.0)
     x.exp()
     call = "profile.seconds after exp, sum, sum and exp, which end 3, 0.25, 10 and 2.5 s after the previous reading"
     hint = "no time outside the block counts, and no time after the last op"
@@ -537,7 +537,7 @@ def test_gradients_with_the_batch_statistics(student, rng):
     """If mean and std are those of x, the gradient also goes through them."""
     x, (weight, bias), eps, step = rng.normal(size=(2, 3, 2, 3)), rng.normal(size=(2, 3)), 1e-3, 1e-6
 
-    def statistics(x):
+    def compute_statistics(x):
         return x.mean(axis=(0, 2, 3)), np.sqrt(x.var(axis=(0, 2, 3)) + eps)
 
     grad = rng.normal(size=x.shape)
@@ -546,9 +546,9 @@ def test_gradients_with_the_batch_statistics(student, rng):
         moved = [x.copy() for _ in range(2)]
         moved[0][place] += step
         moved[1][place] -= step
-        high, low = ((grad * apply_norm_relu(y, weight, bias, *statistics(y))).sum() for y in moved)
+        high, low = ((grad * apply_norm_relu(y, weight, bias, *compute_statistics(y))).sum() for y in moved)
         wanted[place] = (high - low) / (2 * step)
-    mean, std = statistics(x)
+    mean, std = compute_statistics(x)
     output = apply_norm_relu(x, weight, bias, mean, std)
     kept = grad * (output > 0)
     normal = (x - mean[:, None, None]) / std[:, None, None]

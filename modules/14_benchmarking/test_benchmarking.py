@@ -27,12 +27,12 @@ class Machine:
     def make_function(self, name):
         """Return a function whose calls take the time that `cost` says."""
 
-        def run():
+        def take_time():
             self.seconds += self.cost(name, len(self.called))
             self.called.append(name)
             self.now.data = np.array(self.seconds)
 
-        return run
+        return take_time
 
 
 def make_clock(student, steps):
@@ -111,10 +111,10 @@ def test_the_collector_is_off_while_calls_are_measured(student, collector):
     """No measured call pays for the garbage of other code, and afterwards the collector runs as before."""
     states, machine = [], Machine(student, None)
 
-    def ask():
+    def note_collector_state():
         states.append(collector.isenabled())
 
-    student.benchmarking.time_calls(ask, 3, 2, machine.clock)
+    student.benchmarking.time_calls(note_collector_state, 3, 2, machine.clock)
     hint = "pause_collector() around the measured calls"
     expect.equal(states[2:], [False] * 3, call="gc.isenabled() in each measured call of time_calls", hint=hint)
     expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_calls")
@@ -244,13 +244,18 @@ def test_the_generator_decides_the_draws(student):
     """The same seed gives the same interval, and another seed gives another; one draw gives no width."""
     samples = [float(x * x) for x in range(30)]
 
-    def interval(seed, draws=50):
+    def compute_interval(seed, draws=50):
         mean = student.benchmarking.np.mean
         return student.benchmarking.bootstrap_interval(samples, mean, 0.9, draws, rng=student.rng(seed))
 
-    expect.equal(interval(3), interval(3), call="two intervals with the same seed")
-    expect.that(interval(3) != interval(4), call="two intervals with seeds 3 and 4", got="equal", expected="different")
-    low, high = interval(5, draws=1)
+    expect.equal(compute_interval(3), compute_interval(3), call="two intervals with the same seed")
+    expect.that(
+        compute_interval(3) != compute_interval(4),
+        call="two intervals with seeds 3 and 4",
+        got="equal",
+        expected="different",
+    )
+    low, high = compute_interval(5, draws=1)
     expect.array(
         low, high, rtol=1e-12, call="low and high of an interval from 1 draw", hint="make as many draws as `draws` says"
     )
@@ -323,14 +328,16 @@ def pull_seconds(seconds):
 def test_the_generator_decides_who_begins(student):
     """The same seed gives the same order, another seed gives another, and each side begins about half of the blocks."""
 
-    def order(seed, blocks=30):
+    def record_order(seed, blocks=30):
         machine = Machine(student, lambda *_: 1.0)
         time_both_functions(student, machine, blocks, 0, seed)
         return "".join(machine.called)
 
-    expect.equal(order(1), order(1), call="the order of calls with the same seed, twice")
-    expect.that(order(1) != order(2), call="the order with seeds 1 and 2", got="the same", expected="different")
-    begun = order(3, 400)[::4].count("a")
+    expect.equal(record_order(1), record_order(1), call="the order of calls with the same seed, twice")
+    expect.that(
+        record_order(1) != record_order(2), call="the order with seeds 1 and 2", got="the same", expected="different"
+    )
+    begun = record_order(3, 400)[::4].count("a")
     expect.that(150 <= begun <= 250, call="blocks of 400 that the baseline began", got=begun, expected="about 200")
 
 
@@ -339,10 +346,12 @@ def test_the_collector_is_off_in_turns(student, collector):
     """The collector is off in the measured calls of both functions and on again afterwards, even after an error."""
     states, machine = [], Machine(student, None)
 
-    def ask():
+    def note_collector_state():
         states.append(collector.isenabled())
 
-    student.benchmarking.time_in_turns(ask, ask, 2, 1, machine.clock, rng=student.rng(0))
+    student.benchmarking.time_in_turns(
+        note_collector_state, note_collector_state, 2, 1, machine.clock, rng=student.rng(0)
+    )
     expect.equal(states[2:], [False] * 8, call="gc.isenabled() in each measured call of time_in_turns")
     expect.equal(collector.isenabled(), True, call="gc.isenabled() after time_in_turns")
     two = student.tensor.Tensor([1.0, 2.0])
@@ -818,14 +827,14 @@ def test_what_was_there_before_does_not_count(student, tracing):
     """Memory and peaks from before the call do not count; tracing stays on if it was on."""
     np_ = student.benchmarking.np
 
-    def work():
+    def make_array():
         student.hold_result(np_.ones, 1_000_000)
 
     tracing.start()
     for numbers in (3_000_000, 1_234_567, 2_345_678):
         kept = student.hold_result(np_.ones, numbers)
         student.hold_result(np_.ones, 4_000_000)
-        got = student.benchmarking.peak_memory(work)
+        got = student.benchmarking.peak_memory(make_array)
         call = f"peak_memory of a function that makes 8 MB, with {numbers * 8:,} bytes there before"
         expect_peak(got, 8_000_000, call, hint="reset the peak, and subtract what was traced before the call")
         del kept

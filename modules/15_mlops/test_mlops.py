@@ -40,31 +40,31 @@ def watch_files(action, arguments, folder):
 
     seen, synced, stack = [], {}, contextlib.ExitStack()
 
-    def look(name, fine):
+    def record_step(name, fine):
         files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
         seen.append([name, fine, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}])
 
-    def watch(name):
+    def wrap_function(name):
         original = getattr(os, name)
 
-        def watched(*args, **kwargs):
+        def record_and_call(*args, **kwargs):
             state = os.stat(args[0])  # noqa: PTH116 - it may also be a file descriptor
             if "sync" in name:
-                look(name, True)
+                record_step(name, True)
                 synced[state.st_ino] = state.st_size
             else:
-                look(name, synced.get(state.st_ino) == state.st_size)
+                record_step(name, synced.get(state.st_ino) == state.st_size)
             return original(*args, **kwargs)
 
-        setattr(os, name, watched)
+        setattr(os, name, record_and_call)
         stack.callback(setattr, os, name, original)
 
     with stack:
         for name in ("fsync", "fdatasync", "rename", "replace", "link"):
             if hasattr(os, name):
-                watch(name)
+                wrap_function(name)
         action(*arguments)
-    look("end", True)
+    record_step("end", True)
     return seen
 
 
@@ -74,12 +74,12 @@ def fail_in_os(names, action, arguments):
 
     originals = {name: getattr(os, name) for name in names if hasattr(os, name)}
 
-    def fail(*_args, **_kwargs):
+    def raise_os_error(*_args, **_kwargs):
         raise OSError("the disk is full")
 
     try:
         for name in originals:
-            setattr(os, name, fail)
+            setattr(os, name, raise_os_error)
         action(*arguments)
     except OSError as error:
         return str(error)
@@ -155,7 +155,7 @@ def run_caller_threads(batcher, callers, each, patience):
     batcher.predict = lambda rows: rows**2 + 1
     answers, errors, start = [], [], threading.Barrier(callers)
 
-    def call(caller):
+    def submit_numbers(caller):
         try:
             start.wait(patience)
             for k in range(each):
@@ -164,7 +164,7 @@ def run_caller_threads(batcher, callers, each, patience):
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=call, args=(caller,), daemon=True) for caller in range(callers)]
+    threads = [threading.Thread(target=submit_numbers, args=(caller,), daemon=True) for caller in range(callers)]
     with batcher:
         for thread in threads:
             thread.start()
@@ -203,7 +203,7 @@ def end_block_early(batcher, rows, fail, patience):
     batcher.predict = lambda batch: batch
     futures, failures = [], []
 
-    def use():
+    def leave_block():
         try:
             with batcher:
                 futures.extend(batcher.submit(float(k)) for k in range(rows))
@@ -214,7 +214,7 @@ def end_block_early(batcher, rows, fail, patience):
         except BaseException as error:
             failures.append(error)
 
-    user = threading.Thread(target=use, daemon=True)
+    user = threading.Thread(target=leave_block, daemon=True)
     user.start()
     user.join(patience)
     for error in failures:
@@ -233,7 +233,7 @@ def submit_while_block_ends(make, rounds, patience):
 
     lost, futures, refused = 0, [], []
 
-    def submit(batcher, ready):
+    def submit_rows(batcher, ready):
         for k in range(100_000):
             try:
                 futures.append(batcher.submit(float(k)))
@@ -245,7 +245,7 @@ def submit_while_block_ends(make, rounds, patience):
 
     for _ in range(rounds):
         batcher, ready = make(lambda rows: rows), threading.Event()
-        threads = [threading.Thread(target=submit, args=(batcher, ready), daemon=True) for _ in range(2)]
+        threads = [threading.Thread(target=submit_rows, args=(batcher, ready), daemon=True) for _ in range(2)]
         with batcher:
             for thread in threads:
                 thread.start()
@@ -1403,12 +1403,12 @@ def send_request(service, method, path, body=b""):
     status, answer = service.handle(method, path, body)
     call = f"the answer of handle({method!r}, {path!r}, {body[:40]!r})"
 
-    def refuse(constant):
+    def reject_constant(constant):
         raise ValueError(f"{constant} is not JSON")
 
     expect.that(type(answer) is bytes, call=call, got=answer, expected="bytes")
     try:
-        return status, json.loads(answer, parse_constant=refuse)
+        return status, json.loads(answer, parse_constant=reject_constant)
     except ValueError as error:
         raise expect.Mismatch(call=call, got=str(answer[:100]), expected="JSON") from error
 
@@ -1567,12 +1567,12 @@ def test_a_decided_canary_is_for_everybody_or_nobody(student):
 def compute_fisher_tail(failures, requests, other_failures, other_requests):
     """Compute Fisher's tail with logarithms of factorials."""
 
-    def choose(n, k):
+    def log_ways(n, k):
         return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
-    total, everything = failures + other_failures, choose(requests + other_requests, failures + other_failures)
+    total, ways = failures + other_failures, log_ways(requests + other_requests, failures + other_failures)
     fitting = [k for k in range(failures, min(total, requests) + 1) if total - k <= other_requests]
-    return sum(math.exp(choose(requests, k) + choose(other_requests, total - k) - everything) for k in fitting)
+    return sum(math.exp(log_ways(requests, k) + log_ways(other_requests, total - k) - ways) for k in fitting)
 
 
 @task("15.16")

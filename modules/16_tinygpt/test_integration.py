@@ -73,10 +73,10 @@ def test_recipe_may_be_asked_while_it_trains(student, rng):
     for asks in (False, True):
         network = ours.build(merges, student.rng(6))
 
-        def ask(*_values, network=network, **_named):
+        def request_logits(*_values, network=network, **_named):
             ours.next_logits(network, tokens)
 
-        ours.train(network, held.data, rng=student.rng(6), progress=ask if asks else ignore_reports)
+        ours.train(network, held.data, rng=student.rng(6), progress=request_logits if asks else ignore_reports)
         results.append(values(ours.next_logits(network, tokens)))
     expect.array(
         results[1],

@@ -393,10 +393,10 @@ def test_layer_norm_as_a_layer(student, rng):
     student.autograd.require_grad([tensor])
     _, gradients = run_backward(student, layer, tensor, grad)
 
-    def weighted(x, weight, bias):
+    def weigh_output(x, weight, bias):
         return float((apply_layer_norm(x, weight, bias, 1e-5) * grad).sum())
 
-    for number, slopes in enumerate(difference_slopes(weighted, [values(tensor), weight, bias])):
+    for number, slopes in enumerate(difference_slopes(weigh_output, [values(tensor), weight, bias])):
         got = tensor.grad if number == 0 else gradients[number - 1]
         call = f"the gradient of LayerNorm(6)'s {('input', 'weight', 'bias')[number]} from a tape"
         expect.array(got, slopes, rtol=1e-4, atol=1e-5, call=call)
@@ -517,10 +517,10 @@ def test_attention_is_differentiated_by_a_tape(student, rng):
     layer = student.tinygpt.CausalSelfAttention(4, 2, rng=student.rng(4))
     arrays, x, grad = draw_parameters(layer, rng), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
 
-    def weighted(x, *arrays):
+    def weigh_output(x, *arrays):
         return float((apply_attention(x, arrays, 2)[0] * grad).sum())
 
-    check_tape(student, layer, x, arrays, grad, weighted, call="CausalSelfAttention(4, 2)")
+    check_tape(student, layer, x, arrays, grad, weigh_output, call="CausalSelfAttention(4, 2)")
 
 
 # 16.8: the block
@@ -647,11 +647,11 @@ def test_the_tied_weight_has_the_gradient_of_both_uses(student, rng):
     )
     _, gradients = run_backward(student, model, student.tensor.Tensor(tokens), grad)
 
-    def weighted(*arrays):
+    def weigh_output(*arrays):
         return float((apply_network(tokens, arrays, 2) * grad).sum())
 
     hint = "the head uses token_embedding.weight itself, not a copy of it: the tape adds up both gradients"
-    for number, (got, wanted) in enumerate(zip(gradients, difference_slopes(weighted, arrays), strict=True)):
+    for number, (got, wanted) in enumerate(zip(gradients, difference_slopes(weigh_output, arrays), strict=True)):
         call = f"the gradient of GPT(6, 4, 4, 2, 1).parameters()[{number}]"
         expect.array(got, wanted, rtol=1e-4, atol=1e-5, call=call, hint=hint if number == 0 else None)
 
@@ -1377,12 +1377,12 @@ def run_backward(student, layer, x, grad):
     return output, [parameter.grad for parameter in parameters]
 
 
-def check_tape(student, layer, x, arrays, grad, weighted, *, call):
-    """Compare the gradients of input and parameters with finite differences of `weighted(x, *arrays)`."""
+def check_tape(student, layer, x, arrays, grad, weigh_output, *, call):
+    """Compare the gradients of input and parameters with finite differences of `weigh_output(x, *arrays)`."""
     tensor = student.tensor.Tensor(x)
     student.autograd.require_grad([tensor])
     _, gradients = run_backward(student, layer, tensor, grad)
-    for number, wanted in enumerate(difference_slopes(weighted, [x, *arrays])):
+    for number, wanted in enumerate(difference_slopes(weigh_output, [x, *arrays])):
         got = tensor.grad if number == 0 else gradients[number - 1]
         which = "its input" if number == 0 else f"parameters()[{number - 1}]"
         hint = "use layers, apply and Tensor methods: making a new Tensor from an array cuts the gradient"
