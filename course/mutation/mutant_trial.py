@@ -99,6 +99,7 @@ def judge_mutants(
             copies.put(MutantTrial(copy, tuple(folders), tuple(tests)).prepare(mutants[0].path))
 
         def judge_one(mutant: Mutant) -> tuple[Mutant, bool]:
+            """Judge a mutant in the next free copy."""
             trial = copies.get()
             try:
                 return mutant, trial.kills_mutant(mutant.path, mutant.source, mutant.task)
@@ -114,6 +115,7 @@ def judge_mutants(
 
 
 def _copy_course(root: Path, target: Path) -> Path:
+    """Copy what the tests need of the course to a folder."""
     target.mkdir()
     for name in COPIED:
         if (root / name).is_dir():

@@ -60,6 +60,7 @@ def _list_operators() -> Iterator[tuple[str, Operator]]:
 
 
 def _is_python(source: str) -> bool:
+    """Whether a source parses."""
     try:
         ast.parse(source)
     except SyntaxError:

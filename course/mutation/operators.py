@@ -60,6 +60,7 @@ OWN_OPERATORS = (ForgetStatement, ForgetArgument)
 
 
 def _find_keyword_arguments(node: NodeOrLeaf) -> list[PythonNode]:
+    """Find the keyword arguments among a call's arguments."""
     if not isinstance(node, BaseNode) or node.type not in ("arglist", "trailer"):
         return []
     return [c for c in node.children if c.type == "argument" and getattr(c.children[1], "value", "") == "="]

@@ -174,6 +174,7 @@ def _train_with_measurements(
     asked: list[float] = []
 
     def measure_probe(step: float, total: float) -> None:
+        """Measure loss and accuracy on the fixed training images."""
         clock = worker.read_clock()
         probabilities = network.predict(probe_inputs)
         asked.append(worker.read_clock() - clock)
@@ -183,6 +184,7 @@ def _train_with_measurements(
         accuracies.append(compute_accuracy(probabilities, probe_targets))
 
     def report_progress(step: float, total: float) -> None:
+        """Measure if it is time to, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             measure_probe(step, total)

@@ -112,6 +112,7 @@ class TimedStep:
         return answer
 
     def _request_step(self, values: StepValues) -> StepAnswer:
+        """Have the worker take one step, and read its logits and gradients."""
         call, module = self._worker.call, self._worker.module
         for parameter, weight in zip(self._parameters, values.weights, strict=True):
             self._worker.request("set", parameter, "data", weight)
@@ -154,6 +155,7 @@ def start_product_timer(shape: StepShape) -> Iterator[Callable[[], float]]:
         assert answers is not None
 
         def time_products() -> float:
+            """Run the products once, and return their CPU seconds."""
             print(file=ask, flush=True)
             line = answers.readline()
             if not line:

@@ -155,7 +155,10 @@ class StudentNetwork:
     def _run_training(
         self, data: tuple[np.ndarray, ...], seed: int, time_limit: float, progress: ProgressCallback
     ) -> None:
+        """Run the recipe's training on its data, within a time limit."""
+
         def report_steps(*arguments: Any, **keywords: Any) -> None:
+            """Pass on a report if it is two sensible counts."""
             counts: list[Any] = [*arguments[:2], *(keywords.get(name) for name in ("step", "steps")[len(arguments) :])]
             step, steps = counts
             if all(type(n) in (int, float) and 0 <= n <= MAX_STEPS for n in (step, steps)):

@@ -25,6 +25,7 @@ def run_integration_tests(context: CheckContext) -> Measurement:
 
 
 def _run_test_files(context: CheckContext, files: list[Path]) -> Measurement:
+    """Run test files through workers, and measure the share of tests that passes."""
     students = Students(context.start, wall_seconds=context.budget.wall_seconds)
     outcomes = run_tests(
         context.root,

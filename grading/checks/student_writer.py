@@ -120,6 +120,7 @@ class StudentWriter(StudentNetwork):
         return self._network
 
     def _request_logits(self, function_name: str, tokens: np.ndarray, *steps: int) -> np.ndarray:
+        """Call one of the recipe's functions for logits, and check their shape."""
         answer: Any = self._get_function(function_name)(self._network, tokens)
         self._worker.memory = MAX_MEMORY
         call = f"{function_name}(network, tokens of shape {tokens.shape})"

@@ -144,6 +144,7 @@ def _train_with_measurements(
     losses: list[float] = []
 
     def report_progress(step: float, total: float) -> None:
+        """Measure if it is time to, and show how far training has come."""
         points = experiment.curve_points
         if step >= len(steps) * total / points and len(steps) <= points:
             steps.append(step)

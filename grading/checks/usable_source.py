@@ -68,6 +68,7 @@ def measure_compressed_size(text: str) -> int:
 
 
 def _explain_stored_data(subject: str, path: str, got: str, byte_limit: int) -> Failure:
+    """Describe code that holds more information than its limit."""
     return Failure(
         title=f"{subject} code and no stored data",
         got=f"{got}, compressed with lzma",
@@ -79,6 +80,7 @@ def _explain_stored_data(subject: str, path: str, got: str, byte_limit: int) -> 
 
 
 def _explain_missing_file(path: str, reason: str) -> Failure:
+    """Describe a file that was not handed in, or was refused."""
     return Failure(
         title="Every file of the course is handed in",
         got=f"{path}: {reason}",

@@ -76,6 +76,7 @@ def measure_xor(context: CheckContext) -> Measurement:
 
 
 def _get_xor_experiment(context: CheckContext) -> tuple[Milestone, XorExperiment]:
+    """Look up the context's milestone and its XOR experiment."""
     assert context.milestone is not None
     assert isinstance(context.milestone.experiment, XorExperiment)
     return context.milestone, context.milestone.experiment
@@ -96,6 +97,7 @@ def _train_and_measure_network(
     steps, losses = [0.0], [compute_binary_cross_entropy(network.predict(corners), labels)]
 
     def record_loss(step: float, total: float) -> None:
+        """Measure the loss if it is time to."""
         if step >= len(losses) * total / CURVE_POINTS and len(losses) <= CURVE_POINTS:
             steps.append(step)
             losses.append(compute_binary_cross_entropy(network.predict(corners), labels))
@@ -108,6 +110,7 @@ def _train_and_measure_network(
     inputs = (corners[which] + noise).astype(np.float32)
 
     def predict_shuffled(asked_network: StudentNetwork) -> np.ndarray:
+        """Ask a network for all points in random order."""
         shuffled = rng.permutation(len(inputs))
         answered = np.empty((len(inputs), 1))
         answered[shuffled] = asked_network.predict(inputs[shuffled])
@@ -209,6 +212,7 @@ def _format_right_answers(run: XorRun) -> str:
 
 
 def _describe_method(context: CheckContext) -> str:
+    """Say how the networks were trained and measured."""
     _, e = _get_xor_experiment(context)
     return (
         f"{e.seeds} fresh networks from seed {context.seed}, each on its own square, of which the worst one counts; "

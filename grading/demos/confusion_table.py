@@ -51,6 +51,7 @@ class ConfusionTable:
         yield from self._list_worst(options, names)
 
     def _make_table(self, console: Console, zero_text: str) -> Table:
+        """Make the table of counts."""
         table = Table(box=None, padding=0, pad_edge=False, show_edge=False)
         table.add_column()
         for name in shorten_class_names(self._classes):
@@ -65,6 +66,7 @@ class ConfusionTable:
         return table
 
     def _list_worst(self, options: ConsoleOptions, name_width: int) -> Iterator[RenderableType]:
+        """List the worst confusions, with bars where there is room."""
         pairs = find_worst_confusions(self._counts)
         yield Text("confused most:" if pairs else "nothing is confused")
         for row, column in pairs:

@@ -82,6 +82,7 @@ class _FunctionParts:
 
 
 def _write_prompt(parts: _FunctionParts, grammar: FunctionGrammar) -> Prompt:
+    """Write the prompt and answer for a function's parts."""
     if parts.of_list:
         return grammar.write_list_function(*parts.pair, *parts.names)
     return grammar.write_number_function(*parts.pair, *parts.names, parts.constant or 0)

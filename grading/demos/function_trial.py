@@ -110,6 +110,7 @@ def _parse_value(typed: Any) -> Value:
 
 
 def _parse_number(text: str) -> int | float:
+    """Parse a typed number. ValueError for anything else."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)

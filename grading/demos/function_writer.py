@@ -161,6 +161,7 @@ class FunctionWriter:
             on_point(WritingPoint(step, steps, self._measure_loss(watched), self.write_exercises(watched)))
 
         def stop_if_too_long() -> None:
+            """Answer the page, and leave training after its time."""
             on_report()
             if cpu_seconds < math.inf and self._worker.read_clock() - started > cpu_seconds:
                 raise _TooLongError
@@ -232,6 +233,7 @@ class FunctionWriter:
         return self._writer
 
     def _compute_chances(self, logits: np.ndarray, temperature: float, top_p: float) -> np.ndarray:
+        """Compute the student's sampling probabilities, and check them."""
         call = f"sampling_probabilities(logits, temperature={temperature:g}, top_p={top_p:g})"
         module = self._worker.module("tinygpt")
         found = self._worker.call(module, "sampling_probabilities", logits, temperature=temperature, top_p=top_p)

@@ -105,6 +105,7 @@ class DemoClassifier:
         watched, labels = images.test_images[:WATCHED], images.test_labels[:WATCHED]
 
         def measure_point(step: float, steps: float) -> None:
+            """Measure loss and accuracy on the watched images, and pass them on."""
             p = self.classify(watched)
             right = np.clip(p[np.arange(len(p)), labels], 1e-7, 1)
             on_point(TrainingPoint(step, steps, float(-np.log(right).mean()), float((p.argmax(1) == labels).mean()), p))

@@ -181,6 +181,7 @@ class TwoFormatAnswer:
         yield lay_out_side_by_side(self._picture, Group(Text(), *bars, self._describe_answers()))
 
     def _describe_answers(self) -> Text:
+        """Say what the image is, and which format is right."""
         right = [int(p.argmax()) == self._label for p in self._p]
         told = "both are right" if all(right) else "both are wrong"
         if any(right) and not all(right):

@@ -19,11 +19,13 @@ def measure_training(
     measured, last = 0, (0.0, 0.0)
 
     def measure_next(step: float, steps: float) -> None:
+        """Count a measurement, and make it."""
         nonlocal measured
         measured += 1
         measure(step, steps)
 
     def report_progress(step: float, steps: float) -> None:
+        """Measure if it is time to."""
         nonlocal last
         if math.isfinite(step) and math.isfinite(steps) and steps > 0:
             last = (min(max(step, 0.0), steps), steps)

@@ -26,6 +26,7 @@ def play_xor_demo(worker: Worker, screen: Screen, milestone: Milestone, seed: in
     screen.frame(_render_boundary(network, "before training: fresh weights", losses))
 
     def show_progress(step: float, steps: float) -> None:
+        """Measure the loss if it is time to, and draw the boundary."""
         if step >= len(losses) * steps / FRAMES and len(losses) < FRAMES:
             losses.append(compute_binary_cross_entropy(network.predict(POINTS), LABELS))
             screen.frame(_render_boundary(network, f"step {step:.0f} of {steps:.0f}", losses))

@@ -96,6 +96,7 @@ class _ExpressionEvaluator:
             raise RefusedError(f"{type(error).__name__}: {error}") from None
 
     def _evaluate_node(self, node: ast.expr) -> Any:
+        """Compute a node's value by its kind."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value
@@ -132,6 +133,7 @@ class _ExpressionEvaluator:
         raise RefusedError(f"{ast.unparse(node)[:60]} is more than such a function needs")
 
     def _evaluate_comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> list:
+        """Compute the list of a comprehension with one `for`."""
         if len(node.generators) != 1 or not isinstance(node.generators[0].target, ast.Name):
             raise RefusedError("a comprehension has one `for`, with one name")
         loop, name = node.generators[0], node.generators[0].target.id
@@ -146,18 +148,21 @@ class _ExpressionEvaluator:
 
 
 def _require_number(value: Any) -> Any:
+    """Return a number or bool. RefusedError for a list."""
     if isinstance(value, list):
         raise RefusedError("a list is used as a number")
     return value
 
 
 def _require_list(value: Any) -> list:
+    """Return a list. RefusedError for a number."""
     if not isinstance(value, list):
         raise RefusedError("a number is used as a list")
     return value
 
 
 def _require_bounded(value: Any) -> Value:
+    """Return a value within the bounds. RefusedError for a longer list or a larger number."""
     if isinstance(value, list):
         if len(value) > LONGEST_LIST:
             raise RefusedError("a list becomes too long")
@@ -227,6 +232,7 @@ def draw_arguments(function: ast.FunctionDef, rng: np.random.Generator) -> tuple
 
 
 def _draw_list_and_number(rng: np.random.Generator) -> tuple[Value, ...]:
+    """Draw a list of numbers, and a number that may be in it."""
     number = int(rng.integers(1, 10))
     items = rng.integers(-9, 31, rng.integers(1, 6)).tolist()
     if rng.random() < 0.3:

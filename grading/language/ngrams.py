@@ -70,6 +70,7 @@ class KneserNey:
         return found
 
     def _encode_context(self, prefix: np.ndarray, length: int) -> int:
+        """Encode the last ``length`` tokens of a prefix as one integer."""
         key = 0
         for token in prefix[len(prefix) - length :].tolist():
             key = key * self.size + token
@@ -88,6 +89,7 @@ class NgramWriter:
 
 
 def _count_ngrams(keys: np.ndarray, counts: np.ndarray, vocabulary_size: int) -> _NgramCounts:
+    """Turn counts of sorted n-grams into discounted shares of their contexts."""
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     discount = once / (once + 2 * twice) if once and twice else 0.5
     contexts, starts, different = np.unique(keys // vocabulary_size, return_index=True, return_counts=True)

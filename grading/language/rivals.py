@@ -103,6 +103,8 @@ def _make_rivals(
     neighbour = NearestNeighbour(documents, prompt_pattern)
 
     def make_completer(writer: NgramWriter) -> Completer:
+        """Make a function that completes prompts with a writer."""
+
         def complete_prompts(prompts: Sequence[Prompt]) -> list[str]:
             asked = [prompt.text.encode() for prompt in prompts]
             return [completion.text or "" for completion in complete_greedily(writer, asked, most_bytes)]

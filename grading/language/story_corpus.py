@@ -74,6 +74,7 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
         return items[int(next(draw) * len(items))]
 
     def pick_two(items: Sequence[Any]) -> tuple[Any, Any]:
+        """Pick two different items."""
         first = int(next(draw) * len(items))
         second = (first + 1 + int(next(draw) * (len(items) - 1))) % len(items)
         return items[first], items[second]
@@ -102,6 +103,7 @@ def _write_story(rng: np.random.Generator, verbs: dict[str, str], meetings: list
 
 
 def _write_claim(character: str, animal: str, things: list[str]) -> str:
+    """Write the sentence that says what a character goes home with."""
     *most, last = [f"the {each}" for each in (animal, *things)]
     listed = f"{', '.join(most)} and {last}" if most else last
     return f"{character} went home with {listed}."

@@ -68,6 +68,7 @@ def complete_by_sampling(
     """Continue each prompt with tokens drawn from softmax(logits / temperature), up to the end mark or a limit."""
 
     def draw_tokens(logits: np.ndarray) -> np.ndarray:
+        """Draw a token for each row of logits."""
         scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
         reached = np.cumsum(np.exp(scaled), axis=1)
         return (reached <= rng.random((len(reached), 1)) * reached[:, -1:]).sum(axis=1)
@@ -89,6 +90,7 @@ def _complete_prompts(
     max_bytes: int,
     choose_tokens: Callable[[np.ndarray], np.ndarray],
 ) -> list[Completion]:
+    """Continue each prompt token by token until it ends, ties or reaches a limit."""
     prefixes = [writer.encode(prompt) for prompt in prompts]
     written = [b""] * len(prompts)
     done: dict[int, Completion] = {}

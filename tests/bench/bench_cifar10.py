@@ -44,6 +44,7 @@ def make_our_image_step(net: Any = None) -> Callable[[], object]:
     optimizer = student.optimizers.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
     def take_step() -> None:
+        """Take one training step."""
         with student.autograd.Tape():
             loss = criterion(net(x), y)
         optimizer.zero_grad()

@@ -36,6 +36,7 @@ def time_unchanged_collection() -> Iterator[BenchmarkFigure]:
             shutil.copytree(server, Path(place, f"{row.id}.git"))
 
         def collect_once() -> None:
+            """Collect the class, which must not have changed."""
             found = collect_class(ROOT, Path(place, "class"), rows, ReflogSource(), Silent(), base=Path(place))
             if found.troubles or found.graded:
                 raise GraderError(f"the class has changed since it was made: {found}")
@@ -59,6 +60,8 @@ def compare_grading_pace() -> Iterator[BenchmarkFigure]:
         tasks = [GradingTask("ada", 1, commit, str(repository))] * (EACH * count)
 
         def time_gradings(jobs: int, tasks_to_grade: list[GradingTask]) -> float:
+            """Time the grading of these tasks in a number of processes."""
+
             def work() -> None:
                 problems = [
                     one.problem

@@ -22,6 +22,7 @@ def measure_hostile_memory() -> Iterator[BenchmarkFigure]:
     manifest = load(ROOT)
 
     def measure_grader_peak(miniature: Miniature) -> float:
+        """Grade one hostile submission, and read the grader's peak memory in MiB."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "home").mkdir()

@@ -41,6 +41,7 @@ def time_class_pages() -> Iterator[BenchmarkFigure]:
         how, peaks = f"{STUDENTS} students with {results:,} results", []
 
         def run_chore(chore: str, folder: Path, *options: str) -> float:
+            """Run a chore on a class, and return its seconds."""
             command = [sys.executable, "-m", "invoke", chore, "--folder", str(folder), *options]
             taken, peak = run_and_measure(command, ROOT, copy_environment_without_nox())
             if folder == small:
@@ -187,6 +188,7 @@ def vary_source(text: str, rng: random.Random) -> str:
 
 
 def _run_git(arguments: list[str], stdin: bytes = b"") -> bytes:
+    """Run git, and return its output. GraderError when it fails."""
     done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)  # noqa: S607 - ours
     if done.returncode:
         raise GraderError(f"git {arguments[0]} failed: {done.stderr.decode()}")

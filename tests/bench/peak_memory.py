@@ -42,6 +42,7 @@ def print_peak(work: Callable[[], object]) -> None:
 
 
 def _read_mib(field: str) -> float:
+    """Read a field of this process's memory status in MiB."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
     assert found, f"{STATUS} has no {field}"
     return int(found[1]) / 2**10

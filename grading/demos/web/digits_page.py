@@ -23,6 +23,7 @@ class DigitPage(AnsweringPage, ImagePage):
     done = "Your network reads {accuracy:.1%} of {tested:,} digits it has never seen. Draw yours."
 
     def _parse_question(self, question: Any) -> Strokes:
+        """Read the strokes of a drawing."""
         if type(question) is not dict or set(question) != {"strokes"}:
             raise ValueError('ask with {"strokes": [[[x, y], …], …]} and nothing else')
         return read_strokes(question["strokes"])

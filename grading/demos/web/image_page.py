@@ -35,6 +35,7 @@ class ImagePage(NetworkPage):
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
+        """Train a classifier, test it, and answer questions until the page is closed."""
         self._run_before_training(worker, seed)
         reader = DemoClassifier(worker, milestone, seed)
         reader.train(self._images, self._add_point, lambda: self._handle_report(reader, report))
@@ -61,6 +62,7 @@ class ImagePage(NetworkPage):
         self._publish_state("training")
 
     def _publish_state(self, phase: str, **more: Any) -> None:
+        """Publish the curves and the latest answers."""
         if self._points and phase != "ready":
             p = self._points[-1].probabilities
             more |= self._describe_answers(self._images.test_labels[: len(p)], p)

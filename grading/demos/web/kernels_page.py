@@ -59,6 +59,8 @@ class KernelPage(AnsweringPage, ImagePage):
         return describe_images(self._images, self._samples)
 
     def _run_before_training(self, worker: Worker, seed: int) -> None:
+        """Run the race, and publish its progress."""
+
         def publish_race(standing: RaceState) -> None:
             self._standing = standing
             self._publish_state("starting")
@@ -66,6 +68,7 @@ class KernelPage(AnsweringPage, ImagePage):
         run_race(worker, self._images.images, self._images.labels, seed, publish_race)
 
     def _describe_result(self, classifier: DemoClassifier, probabilities: np.ndarray) -> dict[str, Any]:
+        """Compress the network, and compare both formats."""
         self._small = classifier.compress(self._images.images[:CALIBRATED])
         compared = compare_formats(probabilities, classifier, self._small, self._images)
         return {
@@ -77,6 +80,7 @@ class KernelPage(AnsweringPage, ImagePage):
         }
 
     def _parse_question(self, question: Any) -> np.ndarray:
+        """Read the pixels of a photograph."""
         if type(question) is not dict or set(question) != {"pixels"} or type(question["pixels"]) is not str:
             raise ValueError('ask with {"pixels": "…"} and nothing else')
         try:
@@ -94,6 +98,7 @@ class KernelPage(AnsweringPage, ImagePage):
         return {"float32": answers[0], "int8": answers[1]}
 
     def _publish_state(self, phase: str, **more: Any) -> None:
+        """Publish the race and its profile, along with the curves."""
         standing = self._standing
         profile = list_profile_rows(standing.before, standing.after) if standing.before and standing.after else None
         lanes = [

@@ -141,6 +141,7 @@ class LanguagePage(AnsweringPage):
         return self._parse_beginning(text).text
 
     def _parse_continue_question(self, question: Any) -> ParsedQuestion:
+        """Check a question for the next token."""
         text, written, temperature, top_p = _read_fields(
             question, text=str, written=list, temperature=(int, float), top_p=(int, float)
         )
@@ -194,6 +195,7 @@ class LanguagePage(AnsweringPage):
     def _train_and_serve(
         self, worker: Worker, milestone: Milestone, seed: int, ready: ReadyCallback, report: FailureReporter
     ) -> None:
+        """Train a writer, compare it with its rivals, and answer questions until the page is closed."""
         self._rivals = make_function_rivals(self._task.functions)
         writer = FunctionWriter(worker, milestone, seed, self._task.functions.text)
         writer.train(self._task, self._add_point, lambda: self._handle_report(writer, report))
@@ -207,6 +209,7 @@ class LanguagePage(AnsweringPage):
         self._handle_end(writer, report)
 
     def _handle_report(self, network: FunctionWriter, report: FailureReporter) -> None:
+        """Answer waiting questions, and wait a moment for the next token's."""
         while not self._waiting.empty():
             super()._handle_report(network, report)
             self._ended.wait(LINGER_SECONDS)
@@ -216,6 +219,7 @@ class LanguagePage(AnsweringPage):
         self._publish_state("training")
 
     def _publish_state(self, phase: str, **more: Any) -> None:
+        """Publish the curves, and the attempts at one function."""
         points = self._points
         state = {
             "about": self._task.about,

@@ -114,6 +114,7 @@ def serve_page(
     failed: list[Failure] = []
 
     def report_failure(failure: Failure) -> None:
+        """Print a failure of student code in the terminal."""
         failed.append(failure)
         console.print(Text("\nYour code stopped the demonstration. The page shows the same failure.", style="yellow"))
         console.print(failure_parts(failure, brief=False))

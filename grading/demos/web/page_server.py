@@ -103,6 +103,8 @@ def _open_socket() -> socket.socket:
 
 
 def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
+    """Make an endpoint that sends a file."""
+
     async def send_file(_request: Request) -> Response:
         return FileResponse(path, media_type=TYPES[path.suffix])
 
@@ -110,7 +112,10 @@ def _make_file_endpoint(path: Path) -> Callable[[Request], Any]:
 
 
 def _make_call_endpoint(call: PageCall) -> Callable[[Request], Any]:
+    """Make an endpoint that answers a call in JSON."""
+
     async def answer_call(request: Request) -> Response:
+        """Answer one request, or refuse an invalid question."""
         question = await _read_json(request)
         try:
             return JSONResponse(await asyncio.to_thread(call, question))

@@ -41,6 +41,7 @@ class RequestGuard:
         """Pass on or refuse one request."""
 
         async def send_with_headers(message: Message) -> None:
+            """Send a message of the answer, with the security headers."""
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
