@@ -18,11 +18,11 @@ def draw_masks() -> Figure:
     """Draw attention weights of the same tokens without a mask and with the causal mask."""
     queries, keys = (Tensor(part) for part in np.random.default_rng(4).normal(size=(2, TOKENS, 16)) * 1.2)
     shapes = []
-    for place, (name, mask) in enumerate((("everyone may look", None), ("causal_mask", causal_mask(TOKENS)))):
+    for place, (name, mask) in enumerate((("no mask", None), ("causal mask", causal_mask(TOKENS)))):
         _, weights = scaled_dot_product_attention(queries, keys, keys, mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
     shapes.append(
-        write_word(40, 282, "a row for each query, a column for each key; full colour: weight 1", kind="small")
+        write_word(40, 282, "one row per query, one column per key; full colour is a weight of 1", kind="small")
     )
     shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
     return Figure("Attention weights without a mask and with the causal mask", 298, shapes)
@@ -38,16 +38,16 @@ def draw_scaling() -> Figure:
         for which, scores in enumerate((query @ key.T, attention_scores(query, key))):
             found[which].append(apply(softmax, scores, axis=-1).max(axis=-1).mean().item())
     y = [(k / 4, f"{k / 4:g}") for k in range(5)]
-    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, below="features d of each query and key")
+    shapes = draw_frame(chart, [(d, f"{d}") for d in sizes], y, below="number of features d")
     shapes.append(write_word(14, 24, "largest of ten weights, mean of 1,000 queries"))
-    for values, name, kind in zip(found, ("products as they are", "divided by √d"), "ba", strict=True):
+    for values, name, kind in zip(found, ("not divided", "divided by √d"), "ba", strict=True):
         shapes.append(draw_curve(chart, sizes, values, f"line-{kind}"))
         shapes += [
             draw_dot(chart.across(d), chart.up(v), f"fill-{kind}", 3) for d, v in zip(sizes, values, strict=True)
         ]
         shapes.append(write_word(chart.across(256), chart.up(values[3]) + 22, name, "middle", kind=f"bold word-{kind}"))
     at = chart.up(0.1)
-    shapes.append(write_word(chart.left + 4, at - 4, "0.1: all equal", kind="small"))
+    shapes.append(write_word(chart.left + 4, at - 4, "0.1: all weights equal", kind="small"))
     shapes.append(draw_curve(chart, [4, 1024], [0.1, 0.1], "axis dash"))
     return Figure("Largest attention weight against d, with and without the division by √d", 282, shapes)
 
@@ -66,8 +66,8 @@ def draw_positions() -> Figure:
     shapes.append(draw_box(276, 36, 192, 192, 'fill="none" class="axis"'))
     shapes.append(write_word(32, 132, "position", "middle", -90, kind="small"))
     shapes.append(write_word(136, 246, "fast waves     …     slow waves", "middle", kind="small"))
-    shapes.append(write_word(372, 246, "position with position", "middle", kind="small"))
-    shapes.append(write_word(40, 268, "blue: above 0, orange: below", kind="small"))
+    shapes.append(write_word(372, 246, "each position with each", "middle", kind="small"))
+    shapes.append(write_word(40, 268, "blue is above 0, orange below", kind="small"))
     return Figure("Sinusoidal positions and their dot products", 282, shapes)
 
 
@@ -76,11 +76,11 @@ def draw_projections() -> Figure:
     positions = sinusoidal_positions(TOKENS, 64).astype(np.float64) * 3
     keys = sinusoidal_positions(TOKENS + 1, 64).astype(np.float64)[1:] * 3  # a rotation of each pair of columns
     mask, shapes = causal_mask(TOKENS), []
-    for place, (name, key) in enumerate((("query = key", positions), ("own projection for keys", keys))):
+    for place, (name, key) in enumerate((("query = key", positions), ("separate key projection", keys))):
         _, weights = scaled_dot_product_attention(Tensor(positions), Tensor(key), Tensor(positions), mask)
         shapes += _draw_weights(weights.numpy(), 40 + 226 * place, 58, 198 / TOKENS, name)
     shapes.append(write_word(26, 158, "queries", "middle", -90, kind="small"))
-    shapes.append(write_word(40, 282, "left: each finds itself; right: each finds the one before it", kind="small"))
+    shapes.append(write_word(40, 282, "on the left each finds itself, on the right the one before it", kind="small"))
     return Figure("Attention weights with one projection for queries and keys, and with two", 298, shapes)
 
 

@@ -38,8 +38,8 @@ def draw_graph() -> Figure:
         shapes.append(write_word(x, y - 8, name, "middle", kind="small bold"))
         shapes.append(write_word(x, y + 14, f"{value.item():g}", "middle", kind="bold word-a"))
         shapes.append(write_word(x, y + 50, f"{grad.item():g}", "middle", kind="bold word-b"))
-    shapes.append(write_word(190, 202, "value, going right", kind="bold word-a"))
-    shapes.append(write_word(190, 224, "gradient, coming back", kind="bold word-b"))
+    shapes.append(write_word(190, 202, "values, from left to right", kind="bold word-a"))
+    shapes.append(write_word(190, 224, "gradients, from right to left", kind="bold word-b"))
     shapes.append(write_word(190, 246, "b has two arrows: 18 · 1 + 18 · 2 = 54", kind="small"))
     return Figure("The graph of (a times b plus b) squared with values and gradients", 268, shapes)
 
@@ -90,8 +90,8 @@ def draw_memory() -> Figure:
     shapes.append(
         write_word((chart.left + middle) / 2, 250, "forward: every op adds its output", "middle", kind="small")
     )
-    shapes.append(write_word((middle + WIDTH - 20) / 2, 250, "backward: used, then let go", "middle", kind="small"))
-    return Figure("Memory for outputs through forward and backward", 266, shapes)
+    shapes.append(write_word((middle + WIDTH - 20) / 2, 250, "backward: used, then freed", "middle", kind="small"))
+    return Figure("Memory for outputs during the forward and the backward pass", 266, shapes)
 
 
 FIGURES = {"graph": draw_graph, "memory": draw_memory}

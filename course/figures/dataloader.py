@@ -50,7 +50,7 @@ def draw_pipeline() -> Figure:
     titles = (
         ("plain", "one after the other"),
         ("prefetch", "prefetch(batches, 2)"),
-        ("starved", "the same, loading slower"),
+        ("starved", "the same, with slower loading"),
     )
     for row, (name, title) in enumerate(titles):
         top = 34 + 92 * row

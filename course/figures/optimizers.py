@@ -70,7 +70,7 @@ def draw_schedules() -> Figure:
     chart = Chart(52, 46, WIDTH - 72, 180, Scale(0, RATES), Scale(0, 1))
     x, y = [(k, f"{k}") for k in range(0, RATES + 1, 25)], [(k / 4, f"{k / 4:g}") for k in range(5)]
     shapes = draw_frame(chart, x, y, below="steps taken")
-    shapes.append(write_word(14, 24, "learning rate, as a share of the largest", kind="bold"))
+    shapes.append(write_word(14, 24, "learning rate, as a share of its maximum", kind="bold"))
     schedules = (
         ("StepLR", lambda optimizer: StepLR(optimizer, 30, 0.3), "c"),
         ("CosineAnnealingLR", lambda optimizer: CosineAnnealingLR(optimizer, RATES), "a"),

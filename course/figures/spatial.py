@@ -21,7 +21,7 @@ def draw_kernels() -> Figure:
     maps = conv2d.forward(image[None, None], kernels[:, None], bias, stride=(2, 2), padding=(2, 2))[0]
     shapes = [write_word(14, 24, "the image", kind="bold"), draw_shades(digit / 255, 14, 36, 3.5, 1.0, kinds="ca")]
     shapes.append(draw_box(14, 36, 98, 98, 'fill="none" class="axis"'))
-    shapes.append(write_word(132, 24, "eight kernels of 5×5, and the map of each", kind="bold"))
+    shapes.append(write_word(132, 24, "eight kernels of 5×5, each with its map", kind="bold"))
     most = np.abs(kernels).max()
     for place in range(8):
         left, top = 132 + 84 * (place % 4), 36 + 142 * (place // 4)
@@ -53,12 +53,12 @@ def draw_overlaps() -> Figure:
         for step, kind in ((0, "b"), (1, "c")):
             x = left + size * stride * step
             shapes.append(draw_box(x + 1.5, 41.5, 57, 57, f'fill="none" class="line-{kind}"'))
-    shapes.append(write_word(14, 204, "orange and green: the first two windows", kind="small"))
-    return Figure("How many windows of 3 by 3 each pixel is in, for strides 1, 2 and 3", 220, shapes)
+    shapes.append(write_word(14, 204, "orange and green show the first two windows", kind="small"))
+    return Figure("The number of 3 by 3 windows that each pixel is in, for strides 1, 2 and 3", 220, shapes)
 
 
 def measure_digits() -> None:
-    """Train module 06's network on MNIST as its recipe does, and keep its kernels and one test image."""
+    """Train module 06's network on MNIST with its recipe, and record its kernels and one test image."""
     from grading.data.load import load
 
     recipe, data, rng = load_recipe("06_spatial"), load("mnist"), np.random.default_rng(0)

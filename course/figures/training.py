@@ -78,11 +78,11 @@ def draw_stopping() -> Figure:
     shapes.append(draw_line(chart.across(best), chart.top, chart.across(best), chart.top + chart.height, "line-c dash"))
     shapes.append(draw_dot(chart.across(best), chart.up(checks[best - 1]), "fill-c", 5))
     shapes.append(write_word(chart.across(best), chart.top - 8, f"best: epoch {best}", "middle", kind="small word-c"))
-    said = f"stopped: epoch {epochs}, 8 without a better one"
+    said = f"stopped at epoch {epochs}, after 8 without a better one"
     shapes.append(write_word(WIDTH - 20, 24, said, "end", kind="small"))
-    done = "has converged" if has_converged(losses, WINDOW, TOLERANCE) else "still falls"
+    done = "it has converged" if has_converged(losses, WINDOW, TOLERANCE) else "it still falls"
     a, b = (float(np.mean(losses[-2 * WINDOW : -WINDOW])), float(np.mean(losses[-WINDOW:])))
-    said = f"training: A {a:.3f}, B {b:.3f}: {(a - b) / (losses[0] - b):.1%} of the fall, so it {done} at 2%"
+    said = f"training: A = {a:.3f}, B = {b:.3f}, {(a - b) / (losses[0] - b):.1%} of the fall: {done}"
     shapes.append(write_word(46, 300, said, kind="small word-a"))
     shapes.append(write_word(46, 320, "validation", kind="small word-b"))
     return Figure("Training and validation loss with the best epoch and the end by early stopping", 334, shapes)
@@ -125,7 +125,7 @@ def draw_resume() -> Figure:
     names = {
         "optimizer.": "without the optimiser's state",
         "loader.": "without the loader's generator",
-        "": "whole state; dots: a run that never stopped",
+        "": "with the whole state (dots: never stopped)",
     }
     for place, (lost, name) in enumerate(names.items()):
         kind = "bca"[place]
