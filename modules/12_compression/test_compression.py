@@ -92,7 +92,7 @@ def test_of_equal_magnitudes_the_first_goes(student, rng):
 
 @task("12.2")
 def test_global_masks_rank_all_weights_together(student, rng):
-    """One ranking for all arrays: a layer of small weights loses more of them than one of large weights."""
+    """All arrays share one ranking, so a layer of small weights loses more of them than one of large weights."""
     sizes = {(5, 4): 1, (3, 2, 2, 2): 0.3, (1, 7): 3}
     weights = [rng.normal(scale=scale, size=size).astype("float32") for size, scale in sizes.items()]
     for sparsity in (0.0, 0.3, float(rng.uniform(0.4, 0.8)), 1.0):
@@ -356,7 +356,7 @@ def test_a_scale_for_each_channel(student, rng):
 
 @task("12.5")
 def test_dequantizing_does_not_wrap_round(student, rng):
-    """It gives (q - zero_point) · scale in float32: 127 minus -127 is 254 steps, which int8 could not hold."""
+    """Dequantising gives (q - zero_point) · scale in float32: 127 - (-127) is 254 steps, which int8 cannot hold."""
     q = np.arange(-127, 128).astype("int8")
     for zero in (np.int8(-127), np.int8(127), 0, -5):
         scale = float(rng.uniform(0.01, 2))
@@ -575,7 +575,7 @@ def test_the_ops_refuse_what_does_not_fit(student, rng):
 
 @task("12.9")
 def test_a_quantized_layer_has_buffers_only(student, rng):
-    """Its five buffers are weight, weight_scale, bias, scale and zero_point; it has no parameters."""
+    """The five buffers are weight, weight_scale, bias, scale and zero_point; there are no parameters."""
     for bias in (True, False):
         layer = student.spatial.Conv2d(3, 4, (2, 3), bias=bias, rng=student.rng(4))
         if bias:
@@ -598,7 +598,7 @@ def test_a_quantized_layer_has_buffers_only(student, rng):
 
 @task("12.9")
 def test_a_quantized_layer_answers_as_its_ops(student, rng):
-    """It computes what a Dense or Conv2d of its weights computes, in steps, with the layer's strides and padding."""
+    """A layer computes what a Dense or Conv2d of its weights computes, in steps, with the same strides and padding."""
     dense = student.layers.Dense(6, 4, rng=student.rng(1))
     conv = student.spatial.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), rng=student.rng(2))
     for layer, shape in ((dense, (5, 6)), (dense, (2, 3, 6)), (conv, (2, 2, 6, 5))):
@@ -685,7 +685,7 @@ def test_each_layer_is_calibrated_on_its_own_inputs(student, rng):
 
 @task("12.10")
 def test_a_network_in_int8_is_small_and_agrees(student, rng):
-    """It has at most 0.27 of the bytes, and its logits are within a few per cent of the float network's."""
+    """A network in int8 has at most 0.27 of the bytes, and its logits are within a few per cent of the original's."""
     net, x = make_image_network(student, rng), rng.normal(size=(24, 3, 12, 12))
     exact, _ = compute_logits(net, x)
     small = student.compression.quantize_network(net, student.tensor.Tensor(x.astype("float32")))
@@ -755,7 +755,7 @@ DIVERGENCE = "alpha · T² · the mean over rows (not elements) of Σ p · log(p
 
 @task("12.11")
 def test_the_distillation_loss(student, rng):
-    """It is alpha · T² · KL(teacher, student) at temperature T plus (1 - alpha) · cross-entropy, as means over rows."""
+    """The loss is alpha · T² · KL(teacher, student) at T plus (1 - alpha) · cross-entropy, as means over rows."""
     for dtype in ("float32", "float64"):
         mine, its = (rng.normal(scale=3, size=(5, 4)).astype(dtype) for _ in range(2))
         targets, heat, alpha = rng.integers(0, 4, 5), float(rng.uniform(0.5, 6)), float(rng.uniform(0.1, 0.9))
@@ -773,7 +773,7 @@ def test_the_distillation_loss(student, rng):
 
 @task("12.11")
 def test_the_distillation_loss_at_its_ends(student, rng):
-    """With alpha 0 it is the cross-entropy, and with alpha 1 it is 0 for equal distributions; logits may be huge."""
+    """The loss is the cross-entropy for alpha 0, and 0 for equal distributions and alpha 1; logits may be huge."""
     logits, targets = rng.normal(size=(6, 3)).astype("float32"), rng.integers(0, 3, 6)
     got = run_distillation_loss(student, logits, -logits, targets, alpha=0.0)
     expect.array(
@@ -861,7 +861,7 @@ def join_matrices(network):
 
 
 def randomize_layers(rng, network):
-    """Give every parameter and running statistic a random value, as after training; evaluation mode."""
+    """Set evaluation mode, and give every parameter and running statistic a random value, as after training."""
     for layer in network:
         if hasattr(layer, "running_var"):
             layer.training, shape = False, values(layer.running_var).shape

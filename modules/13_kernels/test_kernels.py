@@ -613,7 +613,7 @@ def max_pool_backward(grad, x, kernel, stride):
 @task("13.10")
 @pytest.mark.parametrize("window", [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 2)), ((1, 1), (2, 1))], ids=str)
 def test_the_first_of_the_largest_gets_the_gradient(student, rng, window):
-    """It gets all of it, for equal pixels, for windows that overlap or leave gaps, and for both float types."""
+    """The first largest pixel gets the gradient, even with equal pixels, overlapping windows or gaps."""
     kernel, stride = window
     op, options = student.kernels.compiled_max_pool2d, {"kernel_size": kernel, "stride": stride}
     for dtype in ("float32", "float64"):
@@ -689,7 +689,7 @@ def test_the_tape_says_whether_an_input_needs_its_gradient(student, rng):
 
 @task("13.11")
 def test_the_blocked_layer_computes_what_its_layer_does(student, rng):
-    """With the same parameters it gives the same output, and the same gradients of input, weight and bias."""
+    """With the same parameters both layers give the same output and the same gradients of input, weight and bias."""
     for bias in (True, False):
         conv = student.spatial.Conv2d(3, 4, (3, 2), stride=2, padding=1, bias=bias, rng=student.rng(1))
         layer = student.kernels.BlockedConv2d(conv, 2)

@@ -49,7 +49,7 @@ def test_a_merge_of_the_worked_examples(student):
 
 @task("16.1")
 def test_merges_are_found_from_left_to_right(student, rng):
-    """For any tokens and pairs, even two equal ones, and with -1 between pieces, it merges as a loop would."""
+    """For any tokens and pairs, even two equal ones, and with -1 between pieces, the result is that of a loop."""
     for length in (*range(12), 200):
         for pair in ((0, 1), (1, 0), (1, 1)):
             tokens = rng.choice([-1, 0, 1, 1], length)
@@ -495,7 +495,7 @@ def test_a_later_token_changes_nothing_before_it(student, rng):
 
 @task("16.7")
 def test_attention_with_a_cache_gives_the_same(student, rng):
-    """Fed one token or several at a time, it gives the outputs of all tokens together."""
+    """Fed one token or several at a time, the layer gives the outputs of all tokens together."""
     layer, tensor = student.tinygpt.CausalSelfAttention(6, 2, rng=student.rng(3)), student.tensor.Tensor
     arrays, x = draw_parameters(layer, rng), rng.normal(size=(3, 8, 6))
     wanted, _ = apply_attention(x, arrays, 2)
