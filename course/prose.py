@@ -18,6 +18,8 @@ from pathlib import Path
 
 import yaml
 
+from grading.entry import run_command
+
 ROOT = Path(__file__).resolve().parents[1]
 RULES = Path(__file__).with_suffix(".yaml")
 TEXTS = {".md", ".jinja", ".html", ".js", ".css", ".yaml", ".yml", ".toml", ".cff", ".sql", ".sh"}
@@ -215,4 +217,4 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

@@ -114,7 +114,7 @@ class WritingTask:
 
     functions: FunctionCorpus
     exercises: Sequence[WritingExercise]
-    """In turn of each of the KINDS."""
+    """In turn of each of the EXERCISE_KINDS."""
     about: str
 
 
